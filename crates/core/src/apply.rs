@@ -1,0 +1,378 @@
+//! `apply`: the only change of a task. It does not ask whether an event is allowed, only whether it fits.
+
+use crate::compensation::{Compensation, Registered, Status};
+use crate::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, What};
+use crate::id::{Epoch, Reason, Seq};
+use crate::task::{Cancel, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding};
+use crate::time::Time;
+
+/// An event that can't have happened to the task as it is: the history it comes from is broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Misfit {
+    /// The event's type.
+    pub event: &'static str,
+    /// The state that it met; none: there was no task.
+    pub state: Option<State>,
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.state.map_or("no", State::as_str);
+        write!(f, "the event {} can't have happened to {state} task", self.event)
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+/// The task after the event.
+pub fn apply(task: Option<Task>, event: &Event) -> Result<Task, Misfit> {
+    let misfit = Misfit { event: event.what.kind(), state: task.as_ref().map(Task::state) };
+    let mut task = match (task, &event.what) {
+        (None, What::Created(created)) => return Ok(create(event, created)),
+        (Some(task), _) => task,
+        (None, _) => return Err(misfit),
+    };
+    happen(&mut task, event).ok_or(misfit)?;
+    if event.what.is_recorded() {
+        task.revision = event.number;
+        task.updated_at = event.at;
+    }
+    Ok(task)
+}
+
+/// The task that a history tells of; none for an empty one.
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Task>, Misfit> {
+    events.into_iter().try_fold(None, |task, event| apply(task, event).map(Some))
+}
+
+fn create(event: &Event, created: &Created) -> Task {
+    let owes = created.compensations.iter().any(Compensation::is_owed);
+    let phase = match &created.retry_of {
+        Some(old) if owes => Phase::Compensating {
+            why: Unwinding::Retried,
+            reason: Reason::made(format_args!("{old} still owed it")),
+            undoing: Undoing::DueAt(event.at),
+        },
+        Some(_) | None => Phase::Planned,
+    };
+    Task {
+        namespace: event.namespace.clone(),
+        id: event.task.clone(),
+        saga_id: created.saga_id.clone(),
+        queue: created.queue.clone(),
+        kind: created.kind.clone(),
+        labels: created.labels.clone(),
+        payload: created.payload.clone(),
+        priority: created.priority,
+        not_before: created.not_before,
+        policy: created.policy,
+        phase,
+        attempts: 0,
+        epoch: Epoch::ZERO,
+        revision: event.number,
+        compensations: created.compensations.clone(),
+        cancel: None,
+        checkpoint: None,
+        started_at: None,
+        retry_of: created.retry_of.clone(),
+        created_at: created.created_at,
+        updated_at: event.at,
+    }
+}
+
+/// Changes the task as the event says; none if the event does not fit.
+fn happen(task: &mut Task, event: &Event) -> Option<()> {
+    match &event.what {
+        What::Created(_) => None,
+        What::Changed(changes) => {
+            change(task, changes);
+            Some(())
+        }
+        What::Registered { seq, undo } => {
+            register(task, Compensation::new(*seq, undo.clone(), Registered::BeforeLease))
+        }
+        What::Dispatched { owner, expires_at } => {
+            let reservation =
+                Reservation { owner: owner.clone(), reserved_at: event.at, expires_at: *expires_at };
+            enter(task, &[State::Planned, State::Dispatched], Phase::Dispatched(reservation))
+        }
+        What::Acquired(grant) => acquire(task, event, grant),
+        What::Renewed { expires_at, progress, checkpoint } => {
+            let lease = task.lease_mut()?;
+            lease.heartbeat_at = event.at;
+            lease.expires_at = *expires_at;
+            if progress.is_some() || checkpoint.is_some() {
+                lease.progressed_at = event.at;
+            }
+            report(task, progress, checkpoint)
+        }
+        What::Progressed { progress, checkpoint } => {
+            task.lease_mut()?.progressed_at = event.at;
+            report(task, progress, checkpoint)
+        }
+        What::Released { reason, counting, not_before, lease } => {
+            end_lease(task, Some(lease));
+            release(task, event.at, reason, *counting, *not_before)
+        }
+        What::RolledBack { reason, lease } => roll_back(task, event.at, reason, lease.as_ref()),
+        What::Lapsed { lease } => {
+            end_lease(task, Some(lease));
+            unwind(
+                task,
+                &[State::Running],
+                Unwinding::Lapsed,
+                &Reason::of_lapse(lease),
+                Undoing::DueAt(event.at),
+            )
+        }
+        What::Reclaimed(grant) => reclaim(task, event, grant),
+        What::Replanned { not_before } => replan(task, *not_before),
+        What::Adopted { seqs } => {
+            let epoch = task.lease()?.epoch;
+            seqs.iter().try_for_each(|seq| {
+                owed(task, *seq)?.epoch = Some(epoch);
+                Some(())
+            })
+        }
+        What::Settled { seq, receipt, .. } => {
+            let done = owed(task, *seq)?;
+            done.status = Status::Done;
+            done.receipt = Some(receipt.clone());
+            Some(())
+        }
+        What::Tried { seq, error, .. } => {
+            let tried = owed(task, *seq)?;
+            tried.tries = tried.tries.saturating_add(1);
+            tried.last_error = Some(error.clone());
+            Some(())
+        }
+        What::Waived(waiver) => waive(task, waiver.seq, &waiver.reason),
+        What::CancelAsked { reason } => ask_to_cancel(task, event, reason),
+        What::Ended(ended) => end(task, ended),
+        What::Annotated { note: _, terminal_reason } => match (terminal_reason, &mut task.phase) {
+            (None, _) => Some(()),
+            (Some(reason), Phase::Ended(ending)) => {
+                ending.reason = Some(reason.clone());
+                Some(())
+            }
+            (Some(_), _) => None,
+        },
+        What::Retried { successor } => match &mut task.phase {
+            Phase::Ended(ending) => {
+                ending.retried_as = Some(successor.clone());
+                Some(())
+            }
+            Phase::Planned | Phase::Dispatched(_) | Phase::Running(_) | Phase::Compensating { .. } => None,
+        },
+    }
+}
+
+fn enter(task: &mut Task, from: &[State], phase: Phase) -> Option<()> {
+    from.contains(&task.state()).then(|| task.phase = phase)
+}
+
+fn unwind(task: &mut Task, from: &[State], why: Unwinding, reason: &Reason, undoing: Undoing) -> Option<()> {
+    enter(task, from, Phase::Compensating { why, reason: reason.clone(), undoing })
+}
+
+fn change(task: &mut Task, changes: &Changes) {
+    fn set<T: Clone>(field: &mut T, to: Option<&T>) {
+        if let Some(to) = to {
+            *field = to.clone();
+        }
+    }
+    set(&mut task.queue, changes.queue.as_ref());
+    set(&mut task.kind, changes.kind.as_ref());
+    set(&mut task.labels, changes.labels.as_ref());
+    set(&mut task.payload, changes.payload.as_ref());
+    set(&mut task.priority, changes.priority.as_ref());
+    set(&mut task.not_before, changes.not_before.as_ref());
+    set(&mut task.policy, changes.policy.as_ref());
+}
+
+fn register(task: &mut Task, mut compensation: Compensation) -> Option<()> {
+    match &task.phase {
+        Phase::Planned | Phase::Dispatched(_) => {}
+        Phase::Running(lease) => {
+            compensation.registered = Registered::UnderLease;
+            compensation.owe(&task.namespace, &task.id, lease.epoch);
+        }
+        Phase::Compensating { .. } | Phase::Ended(_) => return None,
+    }
+    task.compensations.push(compensation);
+    Some(())
+}
+
+/// An attempt begins. What stands from before a lease becomes owed with it, and so does what the attempt before it
+/// undid or a person waived for it: the same effects may happen again.
+fn acquire(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
+    end_lease(task, grant.lapsed.as_ref());
+    enter(task, &[State::Planned, State::Dispatched, State::Running], Phase::Running(granted(event, grant)))?;
+    task.epoch = grant.epoch;
+    task.attempts = task.attempts.saturating_add(1);
+    task.started_at = Some(event.at);
+    for one in &mut task.compensations {
+        if one.registered == Registered::BeforeLease && !one.is_owed() {
+            one.owe(&task.namespace, &task.id, grant.epoch);
+        }
+    }
+    Some(())
+}
+
+fn granted(event: &Event, grant: &Grant) -> Lease {
+    Lease {
+        owner: grant.owner.clone(),
+        epoch: grant.epoch,
+        granted_to: event.actor.clone(),
+        ttl: grant.ttl,
+        acquired_at: event.at,
+        heartbeat_at: event.at,
+        progressed_at: event.at,
+        expires_at: grant.expires_at,
+        progress: None,
+    }
+}
+
+fn report(
+    task: &mut Task,
+    progress: &Option<crate::id::Progress>,
+    checkpoint: &Option<crate::id::Document>,
+) -> Option<()> {
+    if let Some(progress) = progress {
+        task.lease_mut()?.progress = Some(progress.clone());
+    }
+    if let Some(checkpoint) = checkpoint {
+        task.checkpoint = Some(checkpoint.clone());
+    }
+    Some(())
+}
+
+/// A lease's end brings what its heartbeats had written, so that the fold is exact from here on.
+fn end_lease(task: &mut Task, lease: Option<&LeaseEnd>) {
+    if let Some(lease) = lease {
+        task.checkpoint.clone_from(&lease.checkpoint);
+    }
+}
+
+fn release(
+    task: &mut Task,
+    at: Time,
+    reason: &Reason,
+    counting: Counting,
+    not_before: Option<Time>,
+) -> Option<()> {
+    let phase = match &task.phase {
+        Phase::Running(_) => {
+            let why = match counting {
+                Counting::Uncounted => Unwinding::Released,
+                Counting::Counted => Unwinding::RolledBack,
+            };
+            task.not_before = not_before.or(task.not_before);
+            Phase::Compensating { why, reason: reason.clone(), undoing: Undoing::DueAt(at) }
+        }
+        Phase::Compensating { why, reason, undoing: Undoing::HeldBy(_) } => Phase::Compensating {
+            why: *why,
+            reason: reason.clone(),
+            undoing: Undoing::DueAt(not_before.unwrap_or(at)),
+        },
+        Phase::Planned | Phase::Dispatched(_) | Phase::Compensating { .. } | Phase::Ended(_) => return None,
+    };
+    task.phase = phase;
+    if counting == Counting::Uncounted {
+        task.attempts = task.attempts.saturating_sub(1);
+    }
+    Some(())
+}
+
+fn roll_back(task: &mut Task, at: Time, reason: &Reason, ended: Option<&LeaseEnd>) -> Option<()> {
+    let undoing = match (&task.phase, ended) {
+        (Phase::Running(lease), None) => Undoing::HeldBy(lease.clone()),
+        (_, _) => Undoing::DueAt(at),
+    };
+    end_lease(task, ended);
+    unwind(task, &[State::Running], Unwinding::RolledBack, reason, undoing)
+}
+
+fn reclaim(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
+    end_lease(task, grant.lapsed.as_ref());
+    let undoing = Undoing::HeldBy(granted(event, grant));
+    task.epoch = grant.epoch;
+    match (&mut task.phase, &grant.lapsed) {
+        (Phase::Compensating { undoing: held, .. }, _) => {
+            *held = undoing;
+            Some(())
+        }
+        (Phase::Running(_), Some(lapsed)) => {
+            unwind(task, &[State::Running], Unwinding::Lapsed, &Reason::of_lapse(lapsed), undoing)
+        }
+        (_, _) => None,
+    }
+}
+
+/// What was registered before a lease stands again. What is owed still, which is only under `hold`, stays owed.
+fn replan(task: &mut Task, not_before: Option<Time>) -> Option<()> {
+    enter(task, &[State::Dispatched, State::Compensating], Phase::Planned)?;
+    task.not_before = not_before.or(task.not_before);
+    for one in &mut task.compensations {
+        if one.registered == Registered::BeforeLease && !one.is_owed() {
+            one.stand();
+        }
+    }
+    Some(())
+}
+
+fn owed(task: &mut Task, seq: Seq) -> Option<&mut Compensation> {
+    task.compensations.iter_mut().find(|one| one.seq == seq && one.is_owed())
+}
+
+fn waive(task: &mut Task, seq: Seq, reason: &Reason) -> Option<()> {
+    let waived = owed(task, seq)?;
+    waived.status = Status::Waived;
+    waived.waiver = Some(reason.clone());
+    Some(())
+}
+
+fn ask_to_cancel(task: &mut Task, event: &Event, reason: &Reason) -> Option<()> {
+    let asked = Cancel { at: event.at, by: event.actor.clone(), reason: reason.clone() };
+    task.cancel.get_or_insert(asked);
+    match task.phase {
+        Phase::Planned | Phase::Dispatched(_) => {
+            let from = [State::Planned, State::Dispatched];
+            unwind(task, &from, Unwinding::Cancelled, reason, Undoing::DueAt(event.at))
+        }
+        Phase::Running(_) | Phase::Compensating { .. } => Some(()),
+        Phase::Ended(_) => None,
+    }
+}
+
+fn end(task: &mut Task, ended: &Ended) -> Option<()> {
+    if task.ending().is_some() {
+        return None;
+    }
+    end_lease(task, ended.lease.as_ref());
+    for waiver in &ended.waived {
+        waive(task, waiver.seq, &waiver.reason)?;
+    }
+    for undo in &ended.compensations {
+        // It says what remains to undo, so it is owed although no lease may ever have been granted.
+        let mut remains = Compensation::new(task.next_seq(), undo.clone(), Registered::UnderLease);
+        remains.owe(&task.namespace, &task.id, task.epoch);
+        task.compensations.push(remains);
+    }
+    for one in &mut task.compensations {
+        let done_with =
+            one.status == Status::Standing || (one.is_owed() && ended.state == Terminal::Completed);
+        if done_with {
+            one.status = Status::Void;
+        }
+    }
+    task.phase = Phase::Ended(Box::new(Ending {
+        state: ended.state,
+        cause: ended.cause,
+        reason: ended.reason.clone(),
+        result: ended.result.clone(),
+        finished_at: ended.finished_at,
+        retried_as: None,
+    }));
+    Some(())
+}

@@ -1,0 +1,308 @@
+//! Events: what happened to a task, in the past tense. The fold of a task's events is the task.
+
+use crate::compensation::{Compensation, Undo};
+use crate::id::{
+    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text,
+};
+use crate::policy::{Policy, Ttl};
+use crate::task::{Cause, Labels, Terminal};
+use crate::time::Time;
+
+/// One thing that happened to one task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The room of the task.
+    pub namespace: Namespace,
+    /// The task.
+    pub task: TaskId,
+    /// Its number within the task, from 1. One that is not recorded has its predecessor's.
+    pub number: Revision,
+    /// When it happened.
+    pub at: Time,
+    /// Who made it happen.
+    pub actor: Actor,
+    /// What happened.
+    pub what: What,
+}
+
+/// What a task is created with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Created {
+    /// The name of its saga.
+    pub saga_id: SagaId,
+    /// Where workers claim it from.
+    pub queue: Queue,
+    /// What sort of task it is.
+    pub kind: Kind,
+    /// What people find it by.
+    pub labels: Labels,
+    /// What is needed to do it.
+    pub payload: Document,
+    /// Which of a queue's due tasks go first.
+    pub priority: i32,
+    /// Not to be acquired or claimed earlier.
+    pub not_before: Option<Time>,
+    /// What its creator decided beforehand.
+    pub policy: Policy,
+    /// What stands, or is owed still, from before the first lease.
+    pub compensations: Vec<Compensation>,
+    /// The task that this one is a retry of.
+    pub retry_of: Option<TaskId>,
+    /// When it was created: now, or as a record from elsewhere says.
+    pub created_at: Time,
+}
+
+/// What a write of the whole record changed; none: unchanged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// Where workers claim it from.
+    pub queue: Option<Queue>,
+    /// What sort of task it is.
+    pub kind: Option<Kind>,
+    /// What people find it by.
+    pub labels: Option<Labels>,
+    /// What is needed to do it.
+    pub payload: Option<Document>,
+    /// Which of a queue's due tasks go first.
+    pub priority: Option<i32>,
+    /// Not to be acquired or claimed earlier; the inner none takes the limit away.
+    pub not_before: Option<Option<Time>>,
+    /// What its creator decided beforehand.
+    pub policy: Option<Policy>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Changes::default()
+    }
+}
+
+/// What heartbeats had written to a lease when it ended. They leave no event, so the one that ends the lease has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseEnd {
+    /// Who held it.
+    pub owner: Owner,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// When it was last renewed.
+    pub heartbeat_at: Time,
+    /// When its holder last reported progress.
+    pub progressed_at: Time,
+    /// When it ended, or would have.
+    pub expires_at: Time,
+    /// What its holder reported last.
+    pub progress: Option<Progress>,
+    /// What its holder saved for its successor.
+    pub checkpoint: Option<Document>,
+}
+
+impl Reason {
+    /// What is written down where a lapse is the reason.
+    pub(crate) fn of_lapse(lease: &LeaseEnd) -> Reason {
+        Reason::made(format_args!("the lease of {} at epoch {} lapsed", lease.owner, lease.epoch))
+    }
+}
+
+/// A lease that is granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// Who gets it.
+    pub owner: Owner,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// Its length when it is renewed.
+    pub ttl: Ttl,
+    /// When it ends unless it is renewed.
+    pub expires_at: Time,
+    /// The lapsed lease that it takes the place of.
+    pub lapsed: Option<LeaseEnd>,
+}
+
+/// Whether an attempt that ended without a result counts against `max_attempts`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counting {
+    /// It counts.
+    Counted,
+    /// It was given back in time and does not.
+    Uncounted,
+}
+
+/// How a task ended, with what was owed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// In which state.
+    pub state: Terminal,
+    /// What brought it there.
+    pub cause: Cause,
+    /// Why, in words.
+    pub reason: Option<Reason>,
+    /// What the work gave.
+    pub result: Option<Document>,
+    /// What remains to undo, said with the failing itself.
+    pub compensations: Vec<Undo>,
+    /// What a person waived with it.
+    pub waived: Vec<Waiver>,
+    /// When: now, or as a record from elsewhere says.
+    pub finished_at: Time,
+    /// The lease that it ended.
+    pub lease: Option<LeaseEnd>,
+}
+
+/// A person's word that something need not be undone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Waiver {
+    /// Which compensation.
+    pub seq: Seq,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The task came to be.
+    Created(Box<Created>),
+    /// A write of the whole record changed some of it.
+    Changed(Box<Changes>),
+    /// A compensation was registered: standing before a lease, owed under one.
+    Registered {
+        /// Its number.
+        seq: Seq,
+        /// What it undoes.
+        undo: Undo,
+    },
+    /// It was set aside for one owner.
+    Dispatched {
+        /// For whom.
+        owner: Owner,
+        /// Until when.
+        expires_at: Time,
+    },
+    /// An attempt began, under a new lease.
+    Acquired(Grant),
+    /// The lease was renewed. Applied, but neither stored nor hashed.
+    Renewed {
+        /// Its new end.
+        expires_at: Time,
+        /// What the holder reports.
+        progress: Option<Progress>,
+        /// What it saves for its successor.
+        checkpoint: Option<Document>,
+    },
+    /// The holder reported progress without renewing. Applied, but neither stored nor hashed.
+    Progressed {
+        /// What it reports.
+        progress: Option<Progress>,
+        /// What it saves for its successor.
+        checkpoint: Option<Document>,
+    },
+    /// The holder gave the lease back. From running the task goes on to be undone, or planned at once.
+    Released {
+        /// Why.
+        reason: Reason,
+        /// Whether the attempt counts.
+        counting: Counting,
+        /// Not before: when it is due again, if later than now.
+        not_before: Option<Time>,
+        /// The lease that it ended.
+        lease: LeaseEnd,
+    },
+    /// The holder gave the work up; its undo is due now.
+    RolledBack {
+        /// Why.
+        reason: Reason,
+        /// The lease that it ended; none where the holder keeps it to undo the work itself.
+        lease: Option<LeaseEnd>,
+    },
+    /// Recovery found the lease lapsed, and nothing to undo.
+    Lapsed {
+        /// The lease that it ended.
+        lease: LeaseEnd,
+    },
+    /// Recovery took the task over, to undo what is owed.
+    Reclaimed(Grant),
+    /// It is planned again.
+    Replanned {
+        /// Not to be acquired or claimed earlier.
+        not_before: Option<Time>,
+    },
+    /// What an older lease owed became this one's.
+    Adopted {
+        /// Which compensations.
+        seqs: Vec<Seq>,
+    },
+    /// An undo ran.
+    Settled {
+        /// Which compensation.
+        seq: Seq,
+        /// The lease's epoch.
+        epoch: Epoch,
+        /// What it left as proof.
+        receipt: Text,
+    },
+    /// An undo was tried in vain.
+    Tried {
+        /// Which compensation.
+        seq: Seq,
+        /// The lease's epoch.
+        epoch: Epoch,
+        /// Why it failed.
+        error: Text,
+    },
+    /// A person said that something need not be undone.
+    Waived(Waiver),
+    /// Somebody asked for the task to stop. One that was not running goes on to be undone.
+    CancelAsked {
+        /// Why.
+        reason: Reason,
+    },
+    /// It reached a terminal state.
+    Ended(Box<Ended>),
+    /// Somebody left a note, or better words for the end.
+    Annotated {
+        /// The note.
+        note: Option<Reason>,
+        /// The new words for the end.
+        terminal_reason: Option<Reason>,
+    },
+    /// A person made a new task of it.
+    Retried {
+        /// The new task.
+        successor: TaskId,
+    },
+}
+
+impl What {
+    /// The event's type as interfaces write it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            What::Created(_) => "created",
+            What::Changed(_) => "changed",
+            What::Registered { .. } => "registered",
+            What::Dispatched { .. } => "dispatched",
+            What::Acquired(_) => "acquired",
+            What::Renewed { .. } => "renewed",
+            What::Progressed { .. } => "progressed",
+            What::Released { .. } => "released",
+            What::RolledBack { .. } => "rolled_back",
+            What::Lapsed { .. } => "lapsed",
+            What::Reclaimed(_) => "reclaimed",
+            What::Replanned { .. } => "replanned",
+            What::Adopted { .. } => "adopted",
+            What::Settled { .. } => "settled",
+            What::Tried { .. } => "tried",
+            What::Waived(_) => "waived",
+            What::CancelAsked { .. } => "cancel_asked",
+            What::Ended(ended) => ended.state.state().as_str(),
+            What::Annotated { .. } => "annotated",
+            What::Retried { .. } => "retried",
+        }
+    }
+
+    /// Whether it is stored and hashed. A heartbeat and a progress are applied only.
+    pub const fn is_recorded(&self) -> bool {
+        !matches!(self, What::Renewed { .. } | What::Progressed { .. })
+    }
+}

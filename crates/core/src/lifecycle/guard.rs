@@ -1,0 +1,729 @@
+//! The guards of the table: named plain questions about a task, a command and the time.
+//!
+//! Within one state and command exactly one row's guard holds; a test shows it over every combination of the facts
+//! that guards look at. So a guard says all of its condition, also what an earlier row would have excluded.
+
+use crate::command::{Action, Put};
+use crate::compensation::{COMPENSATIONS_MAX, Status};
+use crate::decide::{Case, Names};
+use crate::event::Waiver;
+use crate::id::Seq;
+use crate::policy::{OnLapse, WhenSpent};
+use crate::refusal::Code;
+use crate::task::{Lease, Phase, Task, Terminal, Undoing, Unwinding};
+use crate::time::Time;
+
+pub(crate) fn always(_: &Case) -> bool {
+    true
+}
+
+// ---- names that a command would take -------------------------------------------------------------------------
+
+pub(crate) fn name_is_free(case: &Case) -> bool {
+    case.names == Names::Free
+}
+
+pub(crate) fn name_is_taken(case: &Case) -> bool {
+    case.names == Names::Taken
+}
+
+// ---- the lease and its proof ---------------------------------------------------------------------------------
+
+pub(crate) fn epoch_is_not_the_leases(case: &Case) -> bool {
+    match (lease(case), case.command.action.holder()) {
+        (Some(lease), Some(by)) => by.epoch != lease.epoch,
+        (_, _) => false,
+    }
+}
+
+pub(crate) fn owner_is_not_the_leases(case: &Case) -> bool {
+    match (lease(case), case.command.action.holder()) {
+        (Some(lease), Some(by)) => by.epoch == lease.epoch && by.owner != lease.owner,
+        (_, _) => false,
+    }
+}
+
+/// Owner and epoch are the lease's, whether it has lapsed or not: the epoch decides, not the clock.
+pub(crate) fn holds(case: &Case) -> bool {
+    match (lease(case), case.command.action.holder()) {
+        (Some(lease), Some(by)) => by.epoch == lease.epoch && by.owner == lease.owner,
+        (_, _) => false,
+    }
+}
+
+pub(crate) fn holds_lapsed(case: &Case) -> bool {
+    holds(case) && lease_has_lapsed(case)
+}
+
+pub(crate) fn holds_active(case: &Case) -> bool {
+    holds(case) && !lease_has_lapsed(case)
+}
+
+/// It shows the proof of a lease, and there is none.
+pub(crate) fn nobody_holds(case: &Case) -> bool {
+    lease(case).is_none() && gives_proof(case)
+}
+
+pub(crate) fn gives_proof(case: &Case) -> bool {
+    case.command.action.holder().is_some()
+}
+
+pub(crate) fn gives_no_proof(case: &Case) -> bool {
+    !gives_proof(case)
+}
+
+// ---- what extends a lease ------------------------------------------------------------------------------------
+
+/// Where a heartbeat would put the expiry, and which bound put it there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bound {
+    Ttl,
+    Stall,
+    TimeLimit,
+}
+
+/// The earliest of what bounds the lease after this heartbeat. Among equal ones the stricter names itself.
+pub(crate) fn renewal(case: &Case) -> Option<(Time, Bound)> {
+    let Action::Heartbeat { ttl, progress, checkpoint, .. } = &case.command.action else { return None };
+    let task = case.task?;
+    let lease = task.lease()?;
+    let until = case.now + ttl.unwrap_or(lease.ttl).span();
+    let Phase::Running(_) = task.phase else { return Some((until, Bound::Ttl)) };
+    let reports = progress.is_some() || checkpoint.is_some();
+    let progressed_at = if reports { case.now } else { lease.progressed_at };
+    let (stall_end, limit_end) = task.bounds(lease.acquired_at, progressed_at);
+    let mut earliest = (until, Bound::Ttl);
+    for (end, bound) in [(stall_end, Bound::Stall), (limit_end, Bound::TimeLimit)] {
+        if let Some(end) = end.filter(|end| *end <= earliest.0) {
+            earliest = (end, bound);
+        }
+    }
+    Some(earliest)
+}
+
+fn extends(case: &Case) -> bool {
+    match (renewal(case), lease(case)) {
+        (Some((until, _)), Some(lease)) => until > lease.expires_at,
+        (_, _) => false,
+    }
+}
+
+fn bounded_by(case: &Case, bound: Bound) -> bool {
+    renewal(case).is_some_and(|(_, by)| by == bound)
+}
+
+pub(crate) fn holds_and_extends(case: &Case) -> bool {
+    holds_active(case) && extends(case)
+}
+
+pub(crate) fn holds_but_ttl_does_not_extend(case: &Case) -> bool {
+    holds_active(case) && !extends(case) && bounded_by(case, Bound::Ttl)
+}
+
+pub(crate) fn holds_but_is_stalled(case: &Case) -> bool {
+    holds_active(case) && !extends(case) && bounded_by(case, Bound::Stall)
+}
+
+pub(crate) fn holds_but_is_out_of_time(case: &Case) -> bool {
+    holds_active(case) && !extends(case) && bounded_by(case, Bound::TimeLimit)
+}
+
+// ---- taking --------------------------------------------------------------------------------------------------
+
+pub(crate) fn is_due(case: &Case) -> bool {
+    case.task.is_some_and(|task| task.not_before.is_none_or(|not_before| case.now >= not_before))
+}
+
+pub(crate) fn is_not_due(case: &Case) -> bool {
+    !is_due(case)
+}
+
+pub(crate) fn reservation_has_lapsed(case: &Case) -> bool {
+    task_is(case, |task| task.reservation().is_some_and(|one| one.has_lapsed(case.now)))
+}
+
+pub(crate) fn reservation_is_active(case: &Case) -> bool {
+    !reservation_has_lapsed(case)
+}
+
+pub(crate) fn reserved_for_another(case: &Case) -> bool {
+    reservation_is_active(case) && !names_the_reserved_owner(case)
+}
+
+pub(crate) fn reserved_for_this_owner_or_lapsed(case: &Case) -> bool {
+    reservation_has_lapsed(case) || names_the_reserved_owner(case)
+}
+
+fn names_the_reserved_owner(case: &Case) -> bool {
+    match (&case.command.action, case.task.and_then(Task::reservation)) {
+        (Action::Acquire { owner, .. }, Some(reservation)) => *owner == reservation.owner,
+        (_, _) => false,
+    }
+}
+
+pub(crate) fn lease_is_active(case: &Case) -> bool {
+    lease(case).is_some() && !lease_has_lapsed(case)
+}
+
+pub(crate) fn lease_has_lapsed(case: &Case) -> bool {
+    lease(case).is_some_and(|lease| lease.has_lapsed(case.now))
+}
+
+/// Lapsed, but its lock delay is not over.
+pub(crate) fn lapsed_within_lock_delay(case: &Case) -> bool {
+    lease_has_lapsed(case) && !lock_delay_is_over(case)
+}
+
+fn lock_delay_is_over(case: &Case) -> bool {
+    task_is(case, |task| {
+        task.lease().is_some_and(|lease| case.now >= task.policy.reclaimable_at(lease.expires_at))
+    })
+}
+
+fn reclaimable(case: &Case) -> bool {
+    lease_has_lapsed(case) && lock_delay_is_over(case)
+}
+
+pub(crate) fn reclaimable_lease_held_back(case: &Case) -> bool {
+    reclaimable(case) && !cancel_asked(case) && on_lapse(case, OnLapse::Hold)
+}
+
+pub(crate) fn reclaimable_lease_to_quarantine(case: &Case) -> bool {
+    reclaimable(case) && !cancel_asked(case) && on_lapse(case, OnLapse::Quarantine)
+}
+
+pub(crate) fn reclaimable_lease_with_undo(case: &Case) -> bool {
+    reclaimable(case) && recovers(case) && owes(case)
+}
+
+pub(crate) fn reclaimable_lease_without_undo(case: &Case) -> bool {
+    reclaimable(case) && recovers(case) && !owes(case)
+}
+
+pub(crate) fn reclaimable_lease(case: &Case) -> bool {
+    reclaimable(case)
+}
+
+/// With cancel asked a lapse is always recovered, whatever the policy says.
+fn recovers(case: &Case) -> bool {
+    cancel_asked(case) || on_lapse(case, OnLapse::Recover)
+}
+
+pub(crate) fn takeover_is_allowed(case: &Case) -> bool {
+    let hold = on_lapse(case, OnLapse::Hold);
+    let clear = on_lapse(case, OnLapse::Recover) && !owes(case);
+    reclaimable(case) && !cancel_asked(case) && (hold || clear)
+}
+
+pub(crate) fn takeover_owes_undo(case: &Case) -> bool {
+    reclaimable(case) && !cancel_asked(case) && on_lapse(case, OnLapse::Recover) && owes(case)
+}
+
+pub(crate) fn takeover_is_not_for_workers(case: &Case) -> bool {
+    reclaimable(case) && (cancel_asked(case) || on_lapse(case, OnLapse::Quarantine))
+}
+
+// ---- recovery ------------------------------------------------------------------------------------------------
+
+pub(crate) fn undo_is_due(case: &Case) -> bool {
+    undo_due_at(case).is_some_and(|due_at| case.now >= due_at)
+}
+
+pub(crate) fn undo_is_not_due(case: &Case) -> bool {
+    undo_due_at(case).is_some_and(|due_at| case.now < due_at)
+}
+
+fn undo_due_at(case: &Case) -> Option<Time> {
+    match &case.task?.phase {
+        Phase::Compensating { undoing: Undoing::DueAt(due_at), .. } => Some(*due_at),
+        Phase::Compensating { undoing: Undoing::HeldBy(_), .. }
+        | Phase::Planned
+        | Phase::Dispatched(_)
+        | Phase::Running(_)
+        | Phase::Ended(_) => None,
+    }
+}
+
+pub(crate) fn start_limit_is_over(case: &Case) -> bool {
+    start_limit(case).is_some_and(|limit| case.now >= limit)
+}
+
+pub(crate) fn start_limit_is_ahead(case: &Case) -> bool {
+    start_limit(case).is_some_and(|limit| case.now < limit)
+}
+
+pub(crate) fn has_no_start_limit(case: &Case) -> bool {
+    start_limit(case).is_none()
+}
+
+fn start_limit(case: &Case) -> Option<Time> {
+    case.task?.start_limit()
+}
+
+// ---- what is owed --------------------------------------------------------------------------------------------
+
+pub(crate) fn owes(case: &Case) -> bool {
+    task_is(case, Task::owes)
+}
+
+pub(crate) fn owes_nothing(case: &Case) -> bool {
+    !owes(case)
+}
+
+pub(crate) fn holds_and_older_lease_owes(case: &Case) -> bool {
+    holds(case) && older_lease_owes(case)
+}
+
+pub(crate) fn holds_and_no_older_lease_owes(case: &Case) -> bool {
+    holds(case) && !older_lease_owes(case)
+}
+
+fn older_lease_owes(case: &Case) -> bool {
+    task_is(case, |task| task.lease().is_some_and(|lease| task.owes_from_before(lease.epoch)))
+}
+
+pub(crate) fn holds_and_owes(case: &Case) -> bool {
+    holds(case) && owes(case)
+}
+
+pub(crate) fn holds_and_owes_nothing(case: &Case) -> bool {
+    holds(case) && !owes(case)
+}
+
+/// Under `hold` nothing is undone at a release: the successor inherits. Unless cancel is asked, or the lease had
+/// lapsed and no attempt is left, which ends as a roll back.
+fn successor_inherits(case: &Case) -> bool {
+    let may_go_on = !lease_has_lapsed(case) || task_is(case, |task| task.attempts < task.policy.max_attempts);
+    on_lapse(case, OnLapse::Hold) && !cancel_asked(case) && may_go_on
+}
+
+pub(crate) fn releases_to_a_successor(case: &Case) -> bool {
+    holds(case) && successor_inherits(case)
+}
+
+pub(crate) fn releases_to_undo(case: &Case) -> bool {
+    holds(case) && !successor_inherits(case) && owes(case)
+}
+
+pub(crate) fn releases_owing_nothing(case: &Case) -> bool {
+    holds(case) && !successor_inherits(case) && !owes(case)
+}
+
+// ---- records that a failed task needs ------------------------------------------------------------------------
+
+fn gives_compensation(case: &Case) -> bool {
+    matches!(
+        case.command.action,
+        Action::Fail { compensation: Some(_), .. } | Action::MarkFailed { compensation: Some(_), .. }
+    )
+}
+
+/// There is no room for one more compensation, and the command brings one.
+pub(crate) fn has_no_room(case: &Case) -> bool {
+    let brings_one = gives_compensation(case) || matches!(case.command.action, Action::Register { .. });
+    brings_one && task_is(case, |task| task.compensations.len() >= COMPENSATIONS_MAX)
+}
+
+fn lacks_a_record(case: &Case) -> bool {
+    !gives_compensation(case) && task_is(case, |task| task.compensations.is_empty())
+}
+
+pub(crate) fn fails_without_a_record(case: &Case) -> bool {
+    !has_no_room(case) && lacks_a_record(case)
+}
+
+pub(crate) fn fails_with_a_record(case: &Case) -> bool {
+    !has_no_room(case) && !lacks_a_record(case)
+}
+
+pub(crate) fn holds_without_room(case: &Case) -> bool {
+    holds(case) && has_no_room(case)
+}
+
+pub(crate) fn holds_and_fails_without_a_record(case: &Case) -> bool {
+    holds(case) && fails_without_a_record(case)
+}
+
+pub(crate) fn holds_and_fails_with_a_record(case: &Case) -> bool {
+    holds(case) && fails_with_a_record(case)
+}
+
+pub(crate) fn gives_no_proof_and_no_room(case: &Case) -> bool {
+    gives_no_proof(case) && has_no_room(case)
+}
+
+pub(crate) fn gives_no_proof_with_room(case: &Case) -> bool {
+    gives_no_proof(case) && !has_no_room(case)
+}
+
+pub(crate) fn holds_active_without_room(case: &Case) -> bool {
+    holds_active(case) && has_no_room(case)
+}
+
+pub(crate) fn holds_active_with_room(case: &Case) -> bool {
+    holds_active(case) && !has_no_room(case)
+}
+
+// ---- one compensation ----------------------------------------------------------------------------------------
+
+/// Why a compensation can't be settled or waived; none: it is owed.
+fn fault_of(task: &Task, seq: Seq) -> Option<Code> {
+    match task.compensation(seq).map(|one| one.status) {
+        None => Some(Code::NotFound),
+        Some(Status::Standing) => Some(Code::WrongState),
+        Some(Status::Owed) => None,
+        Some(Status::Done | Status::Waived | Status::Void) => Some(Code::CompensationSettled),
+    }
+}
+
+fn named_seq(case: &Case) -> Option<Seq> {
+    if let Action::Waive { waiver, .. } = &case.command.action {
+        return Some(waiver.seq);
+    }
+    let (Action::Settle { seq, .. } | Action::Try { seq, .. }) = &case.command.action else { return None };
+    Some(*seq)
+}
+
+fn seq_fault(case: &Case) -> Option<Code> {
+    fault_of(case.task?, named_seq(case)?)
+}
+
+pub(crate) fn seq_is_unknown(case: &Case) -> bool {
+    may_name_seq(case) && seq_fault(case) == Some(Code::NotFound)
+}
+
+pub(crate) fn seq_stands(case: &Case) -> bool {
+    may_name_seq(case) && seq_fault(case) == Some(Code::WrongState)
+}
+
+pub(crate) fn seq_is_settled(case: &Case) -> bool {
+    may_name_seq(case) && seq_fault(case) == Some(Code::CompensationSettled)
+}
+
+pub(crate) fn seq_is_owed(case: &Case) -> bool {
+    may_name_seq(case) && seq_fault(case).is_none()
+}
+
+pub(crate) fn seq_is_the_last_owed(case: &Case) -> bool {
+    seq_is_owed(case) && owed_count(case) == 1
+}
+
+pub(crate) fn seq_is_owed_among_others(case: &Case) -> bool {
+    seq_is_owed(case) && owed_count(case) > 1
+}
+
+/// A holder settles under its lease; a person waives without one.
+fn may_name_seq(case: &Case) -> bool {
+    holds(case) || matches!(case.command.action, Action::Waive { .. })
+}
+
+fn owed_count(case: &Case) -> usize {
+    case.task.map_or(0, |task| task.owed().count())
+}
+
+// ---- waivers that come with another command ------------------------------------------------------------------
+
+fn waivers<'a>(case: &Case<'a>) -> &'a [Waiver] {
+    let (Action::MarkCompensated { waive, .. } | Action::Retry { waive, .. }) = &case.command.action else {
+        return &[];
+    };
+    waive
+}
+
+/// The first fault of a list of waivers.
+fn waiver_fault(case: &Case) -> Option<Code> {
+    let task = case.task?;
+    waivers(case).iter().find_map(|waiver| fault_of(task, waiver.seq))
+}
+
+pub(crate) fn a_waiver_names_an_unknown_seq(case: &Case) -> bool {
+    waiver_fault(case) == Some(Code::NotFound)
+}
+
+pub(crate) fn a_waiver_names_a_standing_seq(case: &Case) -> bool {
+    waiver_fault(case) == Some(Code::WrongState)
+}
+
+pub(crate) fn a_waiver_names_a_settled_seq(case: &Case) -> bool {
+    waiver_fault(case) == Some(Code::CompensationSettled)
+}
+
+fn leaves_something_owed(case: &Case) -> bool {
+    let waived = |seq| waivers(case).iter().any(|waiver| waiver.seq == seq);
+    task_is(case, |task| task.owed().any(|one| !waived(one.seq)))
+}
+
+pub(crate) fn waivers_fit_and_something_stays_owed(case: &Case) -> bool {
+    waiver_fault(case).is_none() && leaves_something_owed(case)
+}
+
+pub(crate) fn waivers_fit_and_nothing_stays_owed(case: &Case) -> bool {
+    waiver_fault(case).is_none() && !leaves_something_owed(case)
+}
+
+// ---- a retry -------------------------------------------------------------------------------------------------
+
+pub(crate) fn was_retried(case: &Case) -> bool {
+    task_is(case, |task| task.ending().is_some_and(|ending| ending.retried_as.is_some()))
+}
+
+fn is_first_retry(case: &Case) -> bool {
+    !was_retried(case)
+}
+
+pub(crate) fn retry_waives_an_unknown_seq(case: &Case) -> bool {
+    is_first_retry(case) && a_waiver_names_an_unknown_seq(case)
+}
+
+pub(crate) fn retry_waives_a_standing_seq(case: &Case) -> bool {
+    is_first_retry(case) && a_waiver_names_a_standing_seq(case)
+}
+
+pub(crate) fn retry_waives_a_settled_seq(case: &Case) -> bool {
+    is_first_retry(case) && a_waiver_names_a_settled_seq(case)
+}
+
+pub(crate) fn retry_takes_a_taken_name(case: &Case) -> bool {
+    is_first_retry(case) && waiver_fault(case).is_none() && name_is_taken(case)
+}
+
+pub(crate) fn retry_is_clear(case: &Case) -> bool {
+    is_first_retry(case) && waiver_fault(case).is_none() && name_is_free(case)
+}
+
+// ---- a note --------------------------------------------------------------------------------------------------
+
+pub(crate) fn gives_words_for_the_end(case: &Case) -> bool {
+    matches!(case.command.action, Action::Annotate { terminal_reason: Some(_), .. })
+}
+
+pub(crate) fn gives_only_a_note(case: &Case) -> bool {
+    !gives_words_for_the_end(case)
+}
+
+// ---- a write of the whole record -----------------------------------------------------------------------------
+
+fn put<'a>(case: &Case<'a>) -> Option<&'a Put> {
+    let Action::Put(put) = &case.command.action else { return None };
+    Some(put)
+}
+
+fn gives_a_revision(case: &Case) -> bool {
+    put(case).and_then(|put| put.revision).is_some_and(|revision| revision.0 != 0)
+}
+
+/// What a new record says that can't be: a time after now, an end before its beginning, a state that needs a lease.
+fn new_record_contradicts(case: &Case) -> bool {
+    put(case).is_some_and(|put| put.contradiction(case.now).is_some())
+}
+
+fn fails_bare(put: &Put) -> bool {
+    put.state.terminal() == Some(Terminal::Failed) && put.compensations.is_empty()
+}
+
+pub(crate) fn puts_a_revision_of_nothing(case: &Case) -> bool {
+    gives_a_revision(case) && !new_record_contradicts(case)
+}
+
+pub(crate) fn puts_a_new_contradiction(case: &Case) -> bool {
+    new_record_contradicts(case)
+}
+
+fn puts_new(case: &Case) -> bool {
+    !new_record_contradicts(case) && !gives_a_revision(case)
+}
+
+pub(crate) fn puts_new_under_a_taken_name(case: &Case) -> bool {
+    puts_new(case) && name_is_taken(case)
+}
+
+pub(crate) fn puts_new_in_a_held_state(case: &Case) -> bool {
+    puts_new(case) && name_is_free(case) && put(case).is_some_and(|put| !put.may_begin_there())
+}
+
+pub(crate) fn puts_new_failed_without_a_record(case: &Case) -> bool {
+    puts_new(case) && name_is_free(case) && put(case).is_some_and(fails_bare)
+}
+
+pub(crate) fn puts_new_planned(case: &Case) -> bool {
+    puts_new(case) && name_is_free(case) && put(case).is_some_and(|put| put.begins_planned())
+}
+
+pub(crate) fn puts_new_ended(case: &Case) -> bool {
+    let ends = |put: &Put| put.state.terminal().is_some() && !fails_bare(put);
+    puts_new(case) && name_is_free(case) && put(case).is_some_and(ends)
+}
+
+pub(crate) fn puts_without_a_revision(case: &Case) -> bool {
+    !gives_a_revision(case)
+}
+
+/// It changes what never changes, or takes a compensation away.
+pub(crate) fn puts_what_never_changes(case: &Case) -> bool {
+    gives_a_revision(case) && changes_what_never_changes(case)
+}
+
+fn changes_what_never_changes(case: &Case) -> bool {
+    match (put(case), case.task) {
+        (Some(put), Some(task)) => put.contradicts(task, case.now).is_some(),
+        (_, _) => false,
+    }
+}
+
+fn puts_a_difference(case: &Case) -> bool {
+    gives_a_revision(case) && !changes_what_never_changes(case)
+}
+
+fn revision_is_stored(case: &Case) -> bool {
+    match (put(case), case.task) {
+        (Some(put), Some(task)) => put.revision == Some(task.revision),
+        (_, _) => false,
+    }
+}
+
+/// Decided on the difference: (field changes, new compensations, the state moves).
+fn put_is(case: &Case, holds: impl Fn(&Put, &Task) -> bool) -> bool {
+    match (put(case), case.task) {
+        (Some(put), Some(task)) => holds(put, task),
+        (_, _) => false,
+    }
+}
+
+fn touches_only_the_reason(case: &Case) -> bool {
+    put_is(case, |put, task| {
+        put.changes(task).is_empty()
+            && put.added().next().is_none()
+            && put.state == task.state()
+            && put.result.as_ref() == task.ending().and_then(|ending| ending.result.as_ref())
+            && (put.terminal_reason.is_some() || task.ending().is_some_and(|ending| ending.reason.is_none()))
+    })
+}
+
+pub(crate) fn puts_on_an_ended_task(case: &Case) -> bool {
+    puts_a_difference(case) && !touches_only_the_reason(case)
+}
+
+pub(crate) fn puts_new_words_over_unread_ones(case: &Case) -> bool {
+    puts_a_difference(case) && touches_only_the_reason(case) && !revision_is_stored(case)
+}
+
+pub(crate) fn puts_new_words(case: &Case) -> bool {
+    puts_a_difference(case) && touches_only_the_reason(case) && revision_is_stored(case)
+}
+
+pub(crate) fn puts_over_a_holder(case: &Case) -> bool {
+    puts_a_difference(case)
+}
+
+pub(crate) fn puts_over_a_lease(case: &Case) -> bool {
+    puts_a_difference(case) && lease(case).is_some()
+}
+
+fn puts_unheld(case: &Case) -> bool {
+    puts_a_difference(case) && lease(case).is_none()
+}
+
+pub(crate) fn puts_over_an_unread_change(case: &Case) -> bool {
+    puts_unheld(case) && !revision_is_stored(case)
+}
+
+fn puts_over_what_was_read(case: &Case) -> bool {
+    puts_unheld(case) && revision_is_stored(case)
+}
+
+fn stays(case: &Case) -> bool {
+    put_is(case, |put, task| put.state == task.state())
+}
+
+pub(crate) fn puts_fields_and_compensations(case: &Case) -> bool {
+    puts_over_what_was_read(case) && stays(case)
+}
+
+pub(crate) fn puts_fields(case: &Case) -> bool {
+    puts_over_what_was_read(case) && stays(case) && put_is(case, |put, _| put.added().next().is_none())
+}
+
+/// While it is undone its state is not put, and no obligation is added.
+pub(crate) fn puts_a_state_or_compensation(case: &Case) -> bool {
+    puts_over_what_was_read(case) && (!stays(case) || put_is(case, |put, _| put.added().next().is_some()))
+}
+
+fn moves_to(case: &Case, terminal: Option<Terminal>) -> bool {
+    puts_over_what_was_read(case) && !stays(case) && put_is(case, |put, _| put.state.terminal() == terminal)
+}
+
+pub(crate) fn puts_into_a_held_state(case: &Case) -> bool {
+    moves_to(case, None)
+}
+
+pub(crate) fn puts_failed_without_a_record(case: &Case) -> bool {
+    moves_to(case, Some(Terminal::Failed)) && has_no_record_at_all(case)
+}
+
+fn has_no_record_at_all(case: &Case) -> bool {
+    put_is(case, |put, task| task.compensations.is_empty() && put.added().next().is_none())
+}
+
+pub(crate) fn puts_compensated_although_owed(case: &Case) -> bool {
+    moves_to(case, Some(Terminal::Compensated)) && owes(case)
+}
+
+pub(crate) fn puts_an_end(case: &Case) -> bool {
+    let failed = moves_to(case, Some(Terminal::Failed)) && !has_no_record_at_all(case);
+    let compensated = moves_to(case, Some(Terminal::Compensated)) && !owes(case);
+    let other = moves_to(case, Some(Terminal::Completed)) || moves_to(case, Some(Terminal::Quarantined));
+    failed || compensated || other
+}
+
+// ---- shared --------------------------------------------------------------------------------------------------
+
+fn lease<'a>(case: &Case<'a>) -> Option<&'a Lease> {
+    case.task.and_then(Task::lease)
+}
+
+fn cancel_asked(case: &Case) -> bool {
+    task_is(case, |task| task.cancel.is_some())
+}
+
+fn on_lapse(case: &Case, what: OnLapse) -> bool {
+    task_is(case, |task| task.policy.on_lapse == what)
+}
+
+fn task_is(case: &Case, holds: impl Fn(&Task) -> bool) -> bool {
+    case.task.is_some_and(holds)
+}
+
+// ---- the end of compensating: of a task of which nothing is owed any more ------------------------------------
+
+fn was_released_in_time(case: &Case) -> bool {
+    task_is(case, |task| matches!(task.phase, Phase::Compensating { why: Unwinding::Released, .. }))
+}
+
+fn has_attempts_left(case: &Case) -> bool {
+    task_is(case, |task| task.attempts < task.policy.max_attempts)
+}
+
+fn goes_to_when_spent(case: &Case, when_spent: WhenSpent) -> bool {
+    let goes_on = cancel_asked(case) || was_released_in_time(case) || has_attempts_left(case);
+    !goes_on && task_is(case, |task| task.policy.when_spent == when_spent)
+}
+
+pub(crate) fn end_was_cancelled(case: &Case) -> bool {
+    cancel_asked(case)
+}
+
+pub(crate) fn end_was_released(case: &Case) -> bool {
+    !cancel_asked(case) && was_released_in_time(case)
+}
+
+pub(crate) fn end_has_attempts_left(case: &Case) -> bool {
+    !cancel_asked(case) && !was_released_in_time(case) && has_attempts_left(case)
+}
+
+pub(crate) fn end_is_spent_to_compensated(case: &Case) -> bool {
+    goes_to_when_spent(case, WhenSpent::Compensated)
+}
+
+pub(crate) fn end_is_spent_to_quarantined(case: &Case) -> bool {
+    goes_to_when_spent(case, WhenSpent::Quarantined)
+}

@@ -1,0 +1,420 @@
+//! What the rows of the table do: the events that follow, given that the row's guard holds.
+//!
+//! Each function reads what its row's command, states and guard promise. Where that is not there it answers none,
+//! which `decide` takes for a broken table and stops at; the proof over the table shows that it does not come to that.
+
+use crate::command::{Action, Create, Holder, Put, UndoBy};
+use crate::compensation::{Compensation, Registered, Undo};
+use crate::decide::Case;
+use crate::event::{Counting, Created, Ended, Grant, LeaseEnd, What};
+use crate::id::{Epoch, Owner, Reason, SagaId, Seq};
+use crate::lifecycle::guard;
+use crate::policy::Ttl;
+use crate::task::{Cause, Lease, Phase, Task, Terminal, Unwinding};
+use crate::time::{Span, Time};
+
+pub(crate) type Steps = Option<Vec<What>>;
+
+pub(crate) fn nothing(_: &Case) -> Steps {
+    Some(Vec::new())
+}
+
+// ---- coming to be --------------------------------------------------------------------------------------------
+
+pub(crate) fn create(case: &Case) -> Steps {
+    let Action::Create(create) = &case.command.action else { return None };
+    Some(vec![created(create, create.compensations.iter(), case.now)])
+}
+
+fn created<'a>(create: &Create, undos: impl Iterator<Item = &'a Undo>, created_at: Time) -> What {
+    let stand =
+        |(at, undo): (usize, &Undo)| Compensation::new(seq_at(at), undo.clone(), Registered::BeforeLease);
+    What::Created(Box::new(Created {
+        saga_id: create.saga_id.clone().unwrap_or_else(|| SagaId::from(&create.task)),
+        queue: create.queue.clone(),
+        kind: create.kind.clone(),
+        labels: create.labels.clone(),
+        payload: create.payload.clone(),
+        priority: create.priority,
+        not_before: create.not_before,
+        policy: create.policy,
+        compensations: undos.enumerate().map(stand).collect(),
+        retry_of: None,
+        created_at,
+    }))
+}
+
+/// The number of the compensation at this place of a new task's list.
+fn seq_at(at: usize) -> Seq {
+    Seq(u32::try_from(at + 1).unwrap_or(u32::MAX))
+}
+
+pub(crate) fn put_new(case: &Case) -> Steps {
+    let Action::Put(put) = &case.command.action else { return None };
+    let created = put_created(put, case.now);
+    let ended = put.state.terminal().map(|terminal| put_end(put, terminal, case.now));
+    Some([created].into_iter().chain(ended).collect())
+}
+
+/// A failed record's compensations say what remains to undo: they come with its end, as owed.
+fn put_created(put: &Put, now: Time) -> What {
+    let failed = put.state.terminal() == Some(Terminal::Failed);
+    let undos = put.compensations.iter().filter(|_| !failed).map(|one| &one.undo);
+    created(&put.record, undos, put.created_at.unwrap_or(now))
+}
+
+fn put_end(put: &Put, state: Terminal, now: Time) -> What {
+    let failed = state == Terminal::Failed;
+    What::Ended(Box::new(Ended {
+        state,
+        cause: Cause::ByOperator,
+        reason: put.terminal_reason.clone(),
+        result: put.result.clone(),
+        compensations: put.added().filter(|_| failed).map(|one| one.undo.clone()).collect(),
+        waived: Vec::new(),
+        finished_at: put.finished_at.unwrap_or(now),
+        lease: None,
+    }))
+}
+
+pub(crate) fn put_difference(case: &Case) -> Steps {
+    let (Action::Put(put), Some(task)) = (&case.command.action, case.task) else { return None };
+    let ends = put.state.terminal();
+    let mut steps = Vec::new();
+    let changes = put.changes(task);
+    if !changes.is_empty() {
+        steps.push(What::Changed(Box::new(changes)));
+    }
+    if ends != Some(Terminal::Failed) {
+        let numbered = (task.next_seq().0..).zip(put.added());
+        steps.extend(numbered.map(|(seq, one)| What::Registered { seq: Seq(seq), undo: one.undo.clone() }));
+    }
+    steps.extend(ends.map(|state| put_end(put, state, case.now)));
+    Some(steps)
+}
+
+pub(crate) fn put_words(case: &Case) -> Steps {
+    let Action::Put(put) = &case.command.action else { return None };
+    let stored = &case.task?.ending()?.reason;
+    let changed = put.terminal_reason.clone().filter(|_| put.terminal_reason != *stored);
+    Some(
+        changed
+            .map(|words| What::Annotated { note: None, terminal_reason: Some(words) })
+            .into_iter()
+            .collect(),
+    )
+}
+
+// ---- taking --------------------------------------------------------------------------------------------------
+
+pub(crate) fn dispatch(case: &Case) -> Steps {
+    let Action::Dispatch { owner, ttl, .. } = &case.command.action else { return None };
+    let expires_at = case.now + ttl.unwrap_or(case.task?.policy.lease_ttl).span();
+    Some(vec![What::Dispatched { owner: owner.clone(), expires_at }])
+}
+
+pub(crate) fn acquire(case: &Case) -> Steps {
+    let (Action::Acquire { owner, ttl, .. } | Action::Claim { owner, ttl, .. }) = &case.command.action else {
+        return None;
+    };
+    let task = case.task?;
+    let ttl = ttl.unwrap_or(task.policy.lease_ttl);
+    let (stall_end, limit_end) = task.bounds(case.now, case.now);
+    let expires_at = [Some(case.now + ttl.span()), stall_end, limit_end].into_iter().flatten().min()?;
+    Some(vec![What::Acquired(grant(case, task, owner, ttl, expires_at))])
+}
+
+fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) -> Grant {
+    Grant {
+        owner: owner.clone(),
+        epoch: task.epoch.next(case.floor),
+        ttl,
+        expires_at,
+        lapsed: task.lease().map(|lease| lease_end(task, lease)),
+    }
+}
+
+// ---- under a lease -------------------------------------------------------------------------------------------
+
+pub(crate) fn heartbeat(case: &Case) -> Steps {
+    let Action::Heartbeat { progress, checkpoint, .. } = &case.command.action else { return None };
+    let (expires_at, _) = guard::renewal(case)?;
+    Some(vec![What::Renewed { expires_at, progress: progress.clone(), checkpoint: checkpoint.clone() }])
+}
+
+pub(crate) fn progress(case: &Case) -> Steps {
+    let Action::Progress { progress, checkpoint, .. } = &case.command.action else { return None };
+    Some(vec![What::Progressed { progress: progress.clone(), checkpoint: checkpoint.clone() }])
+}
+
+/// Gives the lease back in time: the attempt does not count. One that had lapsed does.
+pub(crate) fn release(case: &Case) -> Steps {
+    let lapsed = case.task?.lease()?.has_lapsed(case.now);
+    let counting = if lapsed { Counting::Counted } else { Counting::Uncounted };
+    Some(vec![released(case, counting)?])
+}
+
+/// Gives the lease of an undo back: attempts have nothing to do with it.
+pub(crate) fn hand_undo_back(case: &Case) -> Steps {
+    Some(vec![released(case, Counting::Counted)?])
+}
+
+/// Gives the lease back and plans the task at once; what is owed stays owed.
+pub(crate) fn release_to_successor(case: &Case) -> Steps {
+    let task = case.task?;
+    let mut steps = release(case)?;
+    let What::Released { counting, not_before, .. } = steps.first()? else { return None };
+    let again = match counting {
+        Counting::Uncounted => None,
+        Counting::Counted => (*not_before).max(after_backoff(task, case)),
+    };
+    steps.push(What::Replanned { not_before: again });
+    Some(steps)
+}
+
+fn released(case: &Case, counting: Counting) -> Option<What> {
+    let Action::Release { reason, delay, .. } = &case.command.action else { return None };
+    let not_before = delay.filter(|delay| *delay > Span::ZERO).map(|delay| case.now + delay);
+    Some(What::Released { reason: reason.clone(), counting, not_before, lease: end_of_lease(case)? })
+}
+
+pub(crate) fn register(case: &Case) -> Steps {
+    let Action::Register { undo, .. } = &case.command.action else { return None };
+    Some(vec![What::Registered { seq: case.task?.next_seq(), undo: undo.clone() }])
+}
+
+pub(crate) fn adopt(case: &Case) -> Steps {
+    let task = case.task?;
+    let epoch = task.lease()?.epoch;
+    let older = task.compensations.iter().filter(|one| one.is_owed() && one.epoch < Some(epoch));
+    Some(vec![What::Adopted { seqs: older.map(|one| one.seq).collect() }])
+}
+
+pub(crate) fn settle(case: &Case) -> Steps {
+    let Action::Settle { seq, receipt, by: Holder { epoch, .. }, .. } = &case.command.action else {
+        return None;
+    };
+    Some(vec![What::Settled { seq: *seq, epoch: *epoch, receipt: receipt.clone() }])
+}
+
+pub(crate) fn record_try(case: &Case) -> Steps {
+    let Action::Try { seq, error, by: Holder { epoch, .. }, .. } = &case.command.action else { return None };
+    Some(vec![What::Tried { seq: *seq, epoch: *epoch, error: error.clone() }])
+}
+
+pub(crate) fn waive(case: &Case) -> Steps {
+    let Action::Waive { waiver, .. } = &case.command.action else { return None };
+    Some(vec![What::Waived(waiver.clone())])
+}
+
+pub(crate) fn roll_back(case: &Case) -> Steps {
+    let Action::RollBack { reason, undo_by, .. } = &case.command.action else { return None };
+    let lease = match undo_by {
+        UndoBy::Recovery => end_of_lease(case),
+        UndoBy::Holder => None,
+    };
+    Some(vec![What::RolledBack { reason: reason.clone(), lease }])
+}
+
+/// There is nothing to undo, so there is nothing to keep the lease for.
+pub(crate) fn roll_back_nothing(case: &Case) -> Steps {
+    let Action::RollBack { reason, .. } = &case.command.action else { return None };
+    Some(vec![What::RolledBack { reason: reason.clone(), lease: end_of_lease(case) }])
+}
+
+// ---- ends ----------------------------------------------------------------------------------------------------
+
+fn ended(case: &Case, state: Terminal, cause: Cause, reason: Option<&Reason>) -> Ended {
+    Ended {
+        state,
+        cause,
+        reason: reason.cloned(),
+        result: None,
+        compensations: Vec::new(),
+        waived: Vec::new(),
+        finished_at: case.now,
+        lease: end_of_lease(case),
+    }
+}
+
+fn end(ended: Ended) -> Steps {
+    Some(vec![What::Ended(Box::new(ended))])
+}
+
+pub(crate) fn complete(case: &Case) -> Steps {
+    let Action::Complete { result, .. } = &case.command.action else { return None };
+    let completed = ended(case, Terminal::Completed, Cause::Completed, None);
+    end(Ended { result: result.clone(), ..completed })
+}
+
+pub(crate) fn fail(case: &Case) -> Steps {
+    let Action::Fail { reason, compensation, .. } = &case.command.action else { return None };
+    let failed = ended(case, Terminal::Failed, Cause::Failed, Some(reason));
+    end(Ended { compensations: compensation.iter().cloned().collect(), ..failed })
+}
+
+pub(crate) fn quarantine(case: &Case) -> Steps {
+    let Action::Quarantine { reason, parking, .. } = &case.command.action else { return None };
+    end(ended(case, Terminal::Quarantined, parking.cause(), Some(reason)))
+}
+
+pub(crate) fn mark_completed(case: &Case) -> Steps {
+    let Action::MarkCompleted { reason, result, .. } = &case.command.action else { return None };
+    let completed = ended(case, Terminal::Completed, Cause::ByOperator, Some(reason));
+    end(Ended { result: result.clone(), ..completed })
+}
+
+pub(crate) fn mark_failed(case: &Case) -> Steps {
+    let Action::MarkFailed { reason, compensation, .. } = &case.command.action else { return None };
+    let failed = ended(case, Terminal::Failed, Cause::ByOperator, Some(reason));
+    end(Ended { compensations: compensation.iter().cloned().collect(), ..failed })
+}
+
+pub(crate) fn mark_compensated(case: &Case) -> Steps {
+    let Action::MarkCompensated { reason, waive, .. } = &case.command.action else { return None };
+    let compensated = ended(case, Terminal::Compensated, Cause::ByOperator, Some(reason));
+    end(Ended { waived: waive.clone(), ..compensated })
+}
+
+pub(crate) fn mark_quarantined(case: &Case) -> Steps {
+    let Action::MarkQuarantined { reason, .. } = &case.command.action else { return None };
+    end(ended(case, Terminal::Quarantined, Cause::ByOperator, Some(reason)))
+}
+
+pub(crate) fn cancel(case: &Case) -> Steps {
+    let Action::Cancel { reason, .. } = &case.command.action else { return None };
+    Some(vec![What::CancelAsked { reason: reason.clone() }])
+}
+
+// ---- recovery ------------------------------------------------------------------------------------------------
+
+pub(crate) fn quarantine_not_started(case: &Case) -> Steps {
+    let words = Reason::made(format_args!("no attempt began within the policy's start_within"));
+    end(ended(case, Terminal::Quarantined, Cause::NotStarted, Some(&words)))
+}
+
+pub(crate) fn quarantine_lapsed(case: &Case) -> Steps {
+    let words = Reason::of_lapse(&end_of_lease(case)?);
+    end(ended(case, Terminal::Quarantined, Cause::Lapsed, Some(&words)))
+}
+
+pub(crate) fn free_reservation(_: &Case) -> Steps {
+    Some(vec![What::Replanned { not_before: None }])
+}
+
+pub(crate) fn lapse(case: &Case) -> Steps {
+    Some(vec![What::Lapsed { lease: end_of_lease(case)? }])
+}
+
+/// Undo is bounded by the lease's length alone, so the grant has no other bound.
+pub(crate) fn reclaim(case: &Case) -> Steps {
+    let Action::Reclaim { owner, ttl, .. } = &case.command.action else { return None };
+    let task = case.task?;
+    let ttl = ttl.unwrap_or(task.policy.lease_ttl);
+    Some(vec![What::Reclaimed(grant(case, task, owner, ttl, case.now + ttl.span()))])
+}
+
+// ---- afterwards ----------------------------------------------------------------------------------------------
+
+pub(crate) fn annotate(case: &Case) -> Steps {
+    let Action::Annotate { note, terminal_reason, .. } = &case.command.action else { return None };
+    Some(vec![What::Annotated { note: note.clone(), terminal_reason: terminal_reason.clone() }])
+}
+
+pub(crate) fn retry(case: &Case) -> Steps {
+    let Action::Retry { successor, .. } = &case.command.action else { return None };
+    Some(vec![What::Retried { successor: successor.clone() }])
+}
+
+/// The new task of a retry: as the old one was created, with what it still owes.
+pub(crate) fn successor(case: &Case) -> Option<What> {
+    let Action::Retry { task: old_id, successor, waive, .. } = &case.command.action else { return None };
+    let old = case.task?;
+    let waived = |seq| waive.iter().any(|waiver| waiver.seq == seq);
+    let copied = old.compensations.iter().filter_map(|one| {
+        let still_owed = one.is_owed() && !waived(one.seq);
+        (still_owed || one.registered == Registered::BeforeLease).then_some((one, still_owed))
+    });
+    let compensations = copied.enumerate().map(|(at, (one, still_owed))| {
+        let mut copy = Compensation::new(seq_at(at), one.undo.clone(), one.registered);
+        if still_owed {
+            copy.status = one.status;
+            copy.epoch = Some(Epoch::ZERO);
+            copy.key.clone_from(&one.key);
+        }
+        copy
+    });
+    Some(What::Created(Box::new(Created {
+        saga_id: SagaId::from(successor),
+        queue: old.queue.clone(),
+        kind: old.kind.clone(),
+        labels: old.labels.clone(),
+        payload: old.payload.clone(),
+        priority: old.priority,
+        not_before: None,
+        policy: old.policy,
+        compensations: compensations.collect(),
+        retry_of: Some(old_id.clone()),
+        created_at: case.now,
+    })))
+}
+
+// ---- the end of compensating ---------------------------------------------------------------------------------
+
+pub(crate) fn end_cancelled(case: &Case) -> Steps {
+    let cancel = case.task?.cancel.as_ref()?;
+    end(ended(case, Terminal::Compensated, Cause::Cancelled, Some(&cancel.reason)))
+}
+
+pub(crate) fn end_replanned(_: &Case) -> Steps {
+    Some(vec![What::Replanned { not_before: None }])
+}
+
+pub(crate) fn end_tried_again(case: &Case) -> Steps {
+    Some(vec![What::Replanned { not_before: after_backoff(case.task?, case) }])
+}
+
+pub(crate) fn end_compensated(case: &Case) -> Steps {
+    let (why, reason) = unwinding(case)?;
+    let cause = match why {
+        Unwinding::Released | Unwinding::RolledBack => Cause::RolledBack,
+        Unwinding::Lapsed | Unwinding::Cancelled | Unwinding::Retried => Cause::Lapsed,
+    };
+    end(ended(case, Terminal::Compensated, cause, Some(reason)))
+}
+
+pub(crate) fn end_quarantined(case: &Case) -> Steps {
+    let (_, reason) = unwinding(case)?;
+    end(ended(case, Terminal::Quarantined, Cause::AttemptsSpent, Some(reason)))
+}
+
+fn unwinding<'a>(case: &Case<'a>) -> Option<(Unwinding, &'a Reason)> {
+    let Phase::Compensating { why, reason, .. } = &case.task?.phase else { return None };
+    Some((*why, reason))
+}
+
+/// Not before the backoff, nor before what the task waited for already; none where there is no backoff.
+fn after_backoff(task: &Task, case: &Case) -> Option<Time> {
+    let wait = task.policy.backoff.after(task.attempts, case.command.jitter);
+    let again = (wait > Span::ZERO).then(|| case.now + wait)?;
+    Some(task.not_before.map_or(again, |not_before| not_before.max(again)))
+}
+
+// ---- shared --------------------------------------------------------------------------------------------------
+
+fn end_of_lease(case: &Case) -> Option<LeaseEnd> {
+    let task = case.task?;
+    task.lease().map(|lease| lease_end(task, lease))
+}
+
+fn lease_end(task: &Task, lease: &Lease) -> LeaseEnd {
+    LeaseEnd {
+        owner: lease.owner.clone(),
+        epoch: lease.epoch,
+        heartbeat_at: lease.heartbeat_at,
+        progressed_at: lease.progressed_at,
+        expires_at: lease.expires_at,
+        progress: lease.progress.clone(),
+        checkpoint: task.checkpoint.clone(),
+    }
+}

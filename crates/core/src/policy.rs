@@ -1,0 +1,209 @@
+//! What a task's creator decides beforehand: how long leases last, how often it may be tried, what a lapse means.
+
+use crate::refusal::Refusal;
+use crate::time::{Span, Time};
+
+/// How long a lease or reservation may last: 1 s to 7 days.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ttl(Span);
+
+impl Ttl {
+    /// The default lease.
+    pub const MINUTE: Ttl = Ttl(Span::from_secs(60));
+
+    /// Checks the limits.
+    pub fn new(span: Span) -> Result<Ttl, Refusal> {
+        Ttl::named("ttl", span)
+    }
+
+    /// As [`Ttl::new`], for a field that goes by another name.
+    pub fn named(field: &'static str, span: Span) -> Result<Ttl, Refusal> {
+        if (Span::from_secs(1)..=Span::from_days(7)).contains(&span) {
+            Ok(Ttl(span))
+        } else {
+            Err(Refusal::invalid(field, "1 s to 7 days"))
+        }
+    }
+
+    /// The length.
+    pub fn span(self) -> Span {
+        self.0
+    }
+}
+
+/// What happens to a running task whose lease has lapsed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OnLapse {
+    /// Its undo runs; then it is tried again or closed.
+    #[default]
+    Recover,
+    /// Nothing by itself: whoever acquires it next goes on, and inherits what is owed.
+    Hold,
+    /// It is parked for a person.
+    Quarantine,
+}
+
+/// Where a task ends whose attempts are spent and whose undo is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum WhenSpent {
+    /// It is closed as undone.
+    #[default]
+    Compensated,
+    /// It is parked for a person.
+    Quarantined,
+}
+
+/// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Backoff {
+    /// The wait after the first attempt.
+    pub base: Span,
+    /// How much longer each further wait is.
+    pub factor: u32,
+    /// The longest wait.
+    pub cap: Span,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { base: Span::from_secs(1), factor: 2, cap: Span::from_secs(300) }
+    }
+}
+
+impl Backoff {
+    /// The wait after this many attempts, shortened by the jitter; nothing if none counted.
+    pub fn after(self, attempts: u32, jitter: Jitter) -> Span {
+        let Some(exponent) = attempts.checked_sub(1) else { return Span::ZERO };
+        let factor = u64::from(self.factor).saturating_pow(exponent);
+        jitter.shorten(self.base.times(factor).min(self.cap))
+    }
+}
+
+/// How much of a wait is taken off, drawn by the shell: nothing up to half of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Jitter(u16);
+
+impl Jitter {
+    /// The whole wait.
+    pub const NONE: Jitter = Jitter(0);
+
+    /// From a random number: each value is as likely.
+    pub const fn from_random(drawn: u16) -> Jitter {
+        Jitter(drawn)
+    }
+
+    fn shorten(self, span: Span) -> Span {
+        let off = u128::from(span.as_micros()) * u128::from(self.0) / (2 * (u128::from(u16::MAX) + 1));
+        Span::from_micros(span.as_micros() - u64::try_from(off).unwrap_or(0))
+    }
+}
+
+/// What a task's creator decides beforehand. The default of each field is the first value that its type names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Policy {
+    /// A lease's length where the one who takes it gives none.
+    pub lease_ttl: Ttl,
+    /// How often it is tried by itself; an explicit acquire is never refused for it.
+    pub max_attempts: u32,
+    /// The wait between attempts.
+    pub backoff: Backoff,
+    /// Where it ends when its attempts are spent.
+    pub when_spent: WhenSpent,
+    /// What a lapse of its lease means.
+    pub on_lapse: OnLapse,
+    /// No heartbeat extends a lease beyond this long after the last progress.
+    pub stall_after: Option<Span>,
+    /// No heartbeat extends a lease beyond this long after the attempt began.
+    pub time_limit: Option<Span>,
+    /// The first attempt must begin this long after the task was created and due.
+    pub start_within: Option<Span>,
+    /// Takeover and reclaim of a lapsed lease wait this long, for effects that can't be fenced.
+    pub lock_delay: Option<Span>,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            lease_ttl: Ttl::MINUTE,
+            max_attempts: 1,
+            backoff: Backoff::default(),
+            when_spent: WhenSpent::default(),
+            on_lapse: OnLapse::default(),
+            stall_after: None,
+            time_limit: None,
+            start_within: None,
+            lock_delay: None,
+        }
+    }
+}
+
+impl Policy {
+    /// The longest time limit, start limit or backoff: longer ones are typing errors.
+    const LONGEST: Span = Span::from_days(3_650);
+
+    /// Checks the limits that the types of the fields don't.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if self.max_attempts == 0 {
+            return Err(Refusal::invalid("policy.max_attempts", "1 or more"));
+        }
+        if !(1..=100).contains(&self.backoff.factor) {
+            return Err(Refusal::invalid("policy.backoff.factor", "1 to 100"));
+        }
+        let from_nothing = [
+            ("policy.backoff.base", Some(self.backoff.base)),
+            ("policy.backoff.cap", Some(self.backoff.cap)),
+            ("policy.lock_delay", self.lock_delay),
+        ];
+        let from_a_second = [
+            ("policy.stall_after", self.stall_after),
+            ("policy.time_limit", self.time_limit),
+            ("policy.start_within", self.start_within),
+        ];
+        for (field, span) in from_nothing {
+            if span.is_some_and(|span| span > Self::LONGEST) {
+                return Err(Refusal::invalid(field, "up to 3650 days"));
+            }
+        }
+        for (field, span) in from_a_second {
+            if span.is_some_and(|span| !(Span::from_secs(1)..=Self::LONGEST).contains(&span)) {
+                return Err(Refusal::invalid(field, "1 s to 3650 days"));
+            }
+        }
+        Ok(())
+    }
+
+    /// When a lapsed lease that ended at `expires_at` may be taken over or reclaimed.
+    pub fn reclaimable_at(&self, expires_at: Time) -> Time {
+        expires_at + self.lock_delay.unwrap_or(Span::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_its_cap() {
+        let waits = |attempts| Backoff::default().after(attempts, Jitter::NONE);
+        assert_eq!(waits(0), Span::ZERO);
+        assert_eq!(waits(1), Span::from_secs(1));
+        assert_eq!(waits(4), Span::from_secs(8));
+        assert_eq!(waits(40), Span::from_secs(300));
+        assert_eq!(waits(u32::MAX), Span::from_secs(300));
+    }
+
+    #[test]
+    fn jitter_takes_off_less_than_half() {
+        let shortest = Backoff::default().after(4, Jitter::from_random(u16::MAX));
+        assert!(shortest > Span::from_secs(4) && shortest < Span::from_millis(4_001));
+    }
+
+    #[test]
+    fn a_policy_names_the_field_that_is_out_of_bounds() {
+        let refused = |policy: Policy| policy.check().expect_err("out of bounds").field;
+        assert_eq!(refused(Policy { max_attempts: 0, ..Policy::default() }), Some("policy.max_attempts"));
+        let stalls_at_once = Policy { stall_after: Some(Span::from_millis(1)), ..Policy::default() };
+        assert_eq!(refused(stalls_at_once), Some("policy.stall_after"));
+        assert!(Policy::default().check().is_ok());
+    }
+}

@@ -1,0 +1,135 @@
+//! A write of a whole record, read as a difference: what it changes, what it adds, and where it contradicts itself or
+//! what is stored. The table decides what follows.
+
+use crate::command::{Put, PutUndo};
+use crate::compensation::COMPENSATIONS_MAX;
+use crate::event::Changes;
+use crate::refusal::Refusal;
+use crate::task::{State, Task, Terminal};
+use crate::time::Time;
+
+impl Put {
+    /// What can't be in any record: an end without a terminal state, a time that has not come, an end without words.
+    pub(crate) fn contradiction(&self, now: Time) -> Option<Refusal> {
+        let terminal = self.state.terminal();
+        let only_at_an_end = [
+            ("terminal_reason", self.terminal_reason.is_some()),
+            ("result", self.result.is_some()),
+            ("finished_at", self.finished_at.is_some()),
+        ];
+        if let Some((field, _)) = only_at_an_end.into_iter().find(|(_, given)| *given && terminal.is_none()) {
+            return Some(Refusal::invalid(field, "goes with a terminal state only"));
+        }
+        let needs_words = terminal.is_some_and(|terminal| terminal != Terminal::Completed);
+        if needs_words && self.terminal_reason.is_none() {
+            return Some(Refusal::invalid("terminal_reason", "say why it ended"));
+        }
+        if self.created_at.is_some_and(|created_at| created_at > now) {
+            return Some(Refusal::invalid("created_at", "must not be in the future"));
+        }
+        let created_at = self.created_at.unwrap_or(now);
+        if self.finished_at.is_some_and(|finished_at| finished_at > now) {
+            return Some(Refusal::invalid("finished_at", "must not be in the future"));
+        }
+        if self.finished_at.is_some_and(|finished_at| finished_at < created_at) {
+            return Some(Refusal::invalid("finished_at", "must not be before created_at"));
+        }
+        None
+    }
+
+    /// What the record says otherwise than what is stored, and that never changes.
+    pub(crate) fn contradicts(&self, task: &Task, now: Time) -> Option<Refusal> {
+        let never =
+            |field| Some(Refusal::invalid(field, "never changes; give the stored one or leave it out"));
+        if self.record.saga_id.as_ref().is_some_and(|saga_id| *saga_id != task.saga_id) {
+            return never("saga_id");
+        }
+        if self.epoch.is_some_and(|epoch| epoch != task.epoch) {
+            return never("epoch");
+        }
+        if self.attempts.is_some_and(|attempts| attempts != task.attempts) {
+            return never("attempts");
+        }
+        if self.created_at.is_some_and(|created_at| created_at != task.created_at) {
+            return never("created_at");
+        }
+        let finished_at = task.ending().map(|ending| ending.finished_at);
+        if finished_at.is_some() && self.finished_at.is_some() && self.finished_at != finished_at {
+            return never("finished_at");
+        }
+        // An ended task keeps its own times and words; only a record that moves there must make sense of them.
+        let itself = if finished_at.is_none() { self.against(task).contradiction(now) } else { None };
+        itself.or_else(|| self.loses_a_compensation(task)).or_else(|| self.has_too_many(task))
+    }
+
+    /// The same record with the stored creation time, which bounds the time of the end.
+    fn against(&self, task: &Task) -> Put {
+        Put {
+            created_at: Some(task.created_at.min(self.finished_at.unwrap_or(task.created_at))),
+            ..self.clone()
+        }
+    }
+
+    fn loses_a_compensation(&self, task: &Task) -> Option<Refusal> {
+        let restated = |seq| self.compensations.iter().filter(move |one| one.seq == Some(seq));
+        let unknown =
+            self.compensations.iter().filter_map(|one| one.seq).find(|seq| task.compensation(*seq).is_none());
+        if let Some(seq) = unknown {
+            return Some(Refusal::invalid(
+                "compensations",
+                format_args!("there is no number {seq}; leave the number of a new one out"),
+            ));
+        }
+        let lost = task.compensations.iter().find(|stored| {
+            let mut same = restated(stored.seq);
+            let first = same.next();
+            first.is_none_or(|one| one.undo != stored.undo) || same.next().is_some()
+        })?;
+        Some(Refusal::invalid(
+            "compensations",
+            format_args!(
+                "number {} must be restated once as it is stored; none is removed or changed",
+                lost.seq
+            ),
+        ))
+    }
+
+    fn has_too_many(&self, task: &Task) -> Option<Refusal> {
+        let count = task.compensations.len() + self.added().count();
+        (count > COMPENSATIONS_MAX).then(|| {
+            Refusal::invalid("compensations", format_args!("up to {COMPENSATIONS_MAX}, {count} given"))
+        })
+    }
+
+    /// The compensations that are not stored yet.
+    pub(crate) fn added(&self) -> impl Iterator<Item = &PutUndo> {
+        self.compensations.iter().filter(|one| one.seq.is_none())
+    }
+
+    /// The fields that it changes.
+    pub(crate) fn changes(&self, task: &Task) -> Changes {
+        fn changed<T: Clone + PartialEq>(to: &T, from: &T) -> Option<T> {
+            (to != from).then(|| to.clone())
+        }
+        let record = &self.record;
+        Changes {
+            queue: changed(&record.queue, &task.queue),
+            kind: changed(&record.kind, &task.kind),
+            labels: changed(&record.labels, &task.labels),
+            payload: changed(&record.payload, &task.payload),
+            priority: changed(&record.priority, &task.priority),
+            not_before: changed(&record.not_before, &task.not_before),
+            policy: changed(&record.policy, &task.policy),
+        }
+    }
+
+    /// Whether a new task may begin in the record's state: planned or over, never held.
+    pub(crate) fn may_begin_there(&self) -> bool {
+        self.begins_planned() || self.state.terminal().is_some()
+    }
+
+    /// Whether a new task begins planned.
+    pub(crate) fn begins_planned(&self) -> bool {
+        self.state == State::Planned
+    }
+}

@@ -1,0 +1,462 @@
+//! The task: the durable record of one piece of work and its saga.
+//!
+//! Its [`Phase`] holds what only that phase has, so that a planned task can't have a lease and a running one can't
+//! lack it.
+
+use std::collections::BTreeMap;
+
+use crate::compensation::Compensation;
+use crate::id::{
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision,
+    SagaId, Seq, TaskId,
+};
+use crate::policy::{Policy, Ttl};
+use crate::time::Time;
+
+/// The most labels a task may have.
+pub const LABELS_MAX: usize = 32;
+
+/// What people sort and find tasks by.
+pub type Labels = BTreeMap<LabelKey, LabelValue>;
+
+/// The state of a task, as interfaces name it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum State {
+    /// May be acquired or claimed when it is due.
+    Planned,
+    /// Reserved for one owner.
+    Dispatched,
+    /// Held under a lease, which may have lapsed.
+    Running,
+    /// Its undo is due or running.
+    Compensating,
+    /// Done.
+    Completed,
+    /// Closed for good, with a record of what remains to undo.
+    Failed,
+    /// Closed; nothing is owed.
+    Compensated,
+    /// Parked for a person.
+    Quarantined,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [State; 8] = [
+        State::Planned,
+        State::Dispatched,
+        State::Running,
+        State::Compensating,
+        State::Completed,
+        State::Failed,
+        State::Compensated,
+        State::Quarantined,
+    ];
+
+    /// The state as interfaces write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            State::Planned => "planned",
+            State::Dispatched => "dispatched",
+            State::Running => "running",
+            State::Compensating => "compensating",
+            State::Completed => "completed",
+            State::Failed => "failed",
+            State::Compensated => "compensated",
+            State::Quarantined => "quarantined",
+        }
+    }
+
+    /// The same as a terminal state, if it is one.
+    pub const fn terminal(self) -> Option<Terminal> {
+        match self {
+            State::Planned | State::Dispatched | State::Running | State::Compensating => None,
+            State::Completed => Some(Terminal::Completed),
+            State::Failed => Some(Terminal::Failed),
+            State::Compensated => Some(Terminal::Compensated),
+            State::Quarantined => Some(Terminal::Quarantined),
+        }
+    }
+}
+
+/// The states that nothing changes any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Terminal {
+    /// Done.
+    Completed,
+    /// Closed for good, undoing nothing.
+    Failed,
+    /// Closed; nothing is owed.
+    Compensated,
+    /// Parked for a person.
+    Quarantined,
+}
+
+impl Terminal {
+    /// The same as one of all states.
+    pub const fn state(self) -> State {
+        match self {
+            Terminal::Completed => State::Completed,
+            Terminal::Failed => State::Failed,
+            Terminal::Compensated => State::Compensated,
+            Terminal::Quarantined => State::Quarantined,
+        }
+    }
+}
+
+/// What brought a task to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cause {
+    /// Its holder completed it.
+    Completed,
+    /// Its holder failed it.
+    Failed,
+    /// It was rolled back and its attempts are spent.
+    RolledBack,
+    /// Its lease lapsed, and its attempts are spent or its policy parks it.
+    Lapsed,
+    /// It was cancelled.
+    Cancelled,
+    /// Its attempts are spent and its policy parks it then.
+    AttemptsSpent,
+    /// No attempt began in time.
+    NotStarted,
+    /// Nobody handles a kind of undo that it owes.
+    UndoUnhandled,
+    /// An undo kept failing.
+    UndoFailed,
+    /// Its holder parked it.
+    ByHolder,
+    /// An operator marked it.
+    ByOperator,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Cause; 11] = [
+        Cause::Completed,
+        Cause::Failed,
+        Cause::RolledBack,
+        Cause::Lapsed,
+        Cause::Cancelled,
+        Cause::AttemptsSpent,
+        Cause::NotStarted,
+        Cause::UndoUnhandled,
+        Cause::UndoFailed,
+        Cause::ByHolder,
+        Cause::ByOperator,
+    ];
+
+    /// The cause as interfaces write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::Completed => "completed",
+            Cause::Failed => "failed",
+            Cause::RolledBack => "rolled_back",
+            Cause::Lapsed => "lapsed",
+            Cause::Cancelled => "cancelled",
+            Cause::AttemptsSpent => "attempts_spent",
+            Cause::NotStarted => "not_started",
+            Cause::UndoUnhandled => "undo_unhandled",
+            Cause::UndoFailed => "undo_failed",
+            Cause::ByHolder => "by_holder",
+            Cause::ByOperator => "by_operator",
+        }
+    }
+}
+
+/// An owner's time-bounded right to a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    /// Who holds it.
+    pub owner: Owner,
+    /// Its fencing token.
+    pub epoch: Epoch,
+    /// Under whose name it was granted, which is a token's where there are tokens.
+    pub granted_to: Actor,
+    /// The length that a heartbeat without one asks for.
+    pub ttl: Ttl,
+    /// Since when it is held.
+    pub acquired_at: Time,
+    /// When it was last renewed.
+    pub heartbeat_at: Time,
+    /// When its holder last reported progress; the grant counts as such.
+    pub progressed_at: Time,
+    /// When it ends unless it is renewed. At that instant it has lapsed.
+    pub expires_at: Time,
+    /// What its holder reported last.
+    pub progress: Option<Progress>,
+}
+
+impl Lease {
+    /// Whether its end has passed.
+    pub fn has_lapsed(&self, now: Time) -> bool {
+        now >= self.expires_at
+    }
+}
+
+/// A task set aside for one owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reservation {
+    /// For whom.
+    pub owner: Owner,
+    /// Since when.
+    pub reserved_at: Time,
+    /// Until when. At that instant it has lapsed.
+    pub expires_at: Time,
+}
+
+impl Reservation {
+    /// Whether its end has passed.
+    pub fn has_lapsed(&self, now: Time) -> bool {
+        now >= self.expires_at
+    }
+}
+
+/// Why a task is being undone, which decides where it goes when that is done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Unwinding {
+    /// Its holder gave it back in time: the attempt does not count.
+    Released,
+    /// Its holder rolled it back.
+    RolledBack,
+    /// Its lease lapsed.
+    Lapsed,
+    /// It was cancelled before it ran.
+    Cancelled,
+    /// It is a retry of a task that still owed something.
+    Retried,
+}
+
+impl Unwinding {
+    /// The word that stores and events use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Unwinding::Released => "released",
+            Unwinding::RolledBack => "rolled_back",
+            Unwinding::Lapsed => "lapsed",
+            Unwinding::Cancelled => "cancelled",
+            Unwinding::Retried => "retried",
+        }
+    }
+
+    /// Every one.
+    pub const ALL: [Unwinding; 5] = [
+        Unwinding::Released,
+        Unwinding::RolledBack,
+        Unwinding::Lapsed,
+        Unwinding::Cancelled,
+        Unwinding::Retried,
+    ];
+}
+
+/// Who looks after a task that is being undone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Undoing {
+    /// Recovery, or the worker itself.
+    HeldBy(Lease),
+    /// Nobody; recovery may take it from this instant on.
+    DueAt(Time),
+}
+
+/// How a task ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ending {
+    /// In which state.
+    pub state: Terminal,
+    /// What brought it there.
+    pub cause: Cause,
+    /// Why, in words. An annotation may put better words here; the old ones stay in the history.
+    pub reason: Option<Reason>,
+    /// What the work gave.
+    pub result: Option<Document>,
+    /// When.
+    pub finished_at: Time,
+    /// The new task that a person made of it.
+    pub retried_as: Option<TaskId>,
+}
+
+/// Where a task is in its life, with what only that part of life has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Waits to be acquired or claimed.
+    Planned,
+    /// Set aside for one owner.
+    Dispatched(Reservation),
+    /// Held under a lease, lapsed or not.
+    Running(Lease),
+    /// Being undone.
+    Compensating {
+        /// What for.
+        why: Unwinding,
+        /// Why, in words; they become the terminal reason if this is its end.
+        reason: Reason,
+        /// By whom.
+        undoing: Undoing,
+    },
+    /// Over.
+    Ended(Box<Ending>),
+}
+
+/// Somebody asked for the task to stop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cancel {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The durable record of one piece of work and its saga.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Task {
+    /// The room that its ids are unique in.
+    pub namespace: Namespace,
+    /// Its name.
+    pub id: TaskId,
+    /// The name of its saga.
+    pub saga_id: SagaId,
+    /// Where workers claim it from.
+    pub queue: Queue,
+    /// What sort of task it is.
+    pub kind: Kind,
+    /// What people find it by.
+    pub labels: Labels,
+    /// What is needed to do it.
+    pub payload: Document,
+    /// Which of a queue's due tasks go first: the higher ones.
+    pub priority: i32,
+    /// Not to be acquired or claimed earlier.
+    pub not_before: Option<Time>,
+    /// What its creator decided beforehand.
+    pub policy: Policy,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// How often work was begun and not released.
+    pub attempts: u32,
+    /// The newest lease's.
+    pub epoch: Epoch,
+    /// The number of its newest event.
+    pub revision: Revision,
+    /// How to undo what was done, in the order of registration.
+    pub compensations: Vec<Compensation>,
+    /// The request to stop, once there is one.
+    pub cancel: Option<Cancel>,
+    /// What a holder saved for its successor.
+    pub checkpoint: Option<Document>,
+    /// When the newest attempt began.
+    pub started_at: Option<Time>,
+    /// The task that this one is a retry of.
+    pub retry_of: Option<TaskId>,
+    /// When it was created; a record from elsewhere brings its own.
+    pub created_at: Time,
+    /// When its record last changed.
+    pub updated_at: Time,
+}
+
+impl Task {
+    /// Its state.
+    pub fn state(&self) -> State {
+        match &self.phase {
+            Phase::Planned => State::Planned,
+            Phase::Dispatched(_) => State::Dispatched,
+            Phase::Running(_) => State::Running,
+            Phase::Compensating { .. } => State::Compensating,
+            Phase::Ended(ending) => ending.state.state(),
+        }
+    }
+
+    /// Its lease, lapsed or not.
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.phase {
+            Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
+                Some(lease)
+            }
+            Phase::Planned
+            | Phase::Dispatched(_)
+            | Phase::Compensating { undoing: Undoing::DueAt(_), .. }
+            | Phase::Ended(_) => None,
+        }
+    }
+
+    /// Its lease, to be changed by a heartbeat.
+    pub(crate) fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.phase {
+            Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
+                Some(lease)
+            }
+            Phase::Planned
+            | Phase::Dispatched(_)
+            | Phase::Compensating { undoing: Undoing::DueAt(_), .. }
+            | Phase::Ended(_) => None,
+        }
+    }
+
+    /// Its reservation, lapsed or not.
+    pub fn reservation(&self) -> Option<&Reservation> {
+        match &self.phase {
+            Phase::Dispatched(reservation) => Some(reservation),
+            Phase::Planned | Phase::Running(_) | Phase::Compensating { .. } | Phase::Ended(_) => None,
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        match &self.phase {
+            Phase::Ended(ending) => Some(ending),
+            Phase::Planned | Phase::Dispatched(_) | Phase::Running(_) | Phase::Compensating { .. } => None,
+        }
+    }
+
+    /// The compensation of that number.
+    pub fn compensation(&self, seq: Seq) -> Option<&Compensation> {
+        self.compensations.iter().find(|one| one.seq == seq)
+    }
+
+    /// What must still be undone, newest first: the order in which it is undone.
+    pub fn owed(&self) -> impl Iterator<Item = &Compensation> {
+        self.compensations.iter().rev().filter(|one| one.is_owed())
+    }
+
+    /// Whether something must still be undone.
+    pub fn owes(&self) -> bool {
+        self.compensations.iter().any(Compensation::is_owed)
+    }
+
+    /// Whether something must still be undone that an older lease than `epoch` owed.
+    pub fn owes_from_before(&self, epoch: Epoch) -> bool {
+        self.compensations.iter().any(|one| one.is_owed() && one.epoch < Some(epoch))
+    }
+
+    /// Whether its lease or reservation has lapsed.
+    pub fn is_stale(&self, now: Time) -> bool {
+        let lapsed_lease = self.lease().is_some_and(|lease| lease.has_lapsed(now));
+        lapsed_lease || self.reservation().is_some_and(|reservation| reservation.has_lapsed(now))
+    }
+
+    /// From when on it may be acquired or claimed while it is planned. Claims go by it among equal priorities.
+    pub fn due_since(&self) -> Time {
+        self.not_before.unwrap_or(self.created_at)
+    }
+
+    /// When its first attempt must have begun, if its policy says so and none has begun.
+    pub fn start_limit(&self) -> Option<Time> {
+        let within = self.policy.start_within.filter(|_| self.started_at.is_none())?;
+        Some(self.created_at.max(self.due_since()) + within)
+    }
+
+    /// The number of the next compensation.
+    pub fn next_seq(&self) -> Seq {
+        Seq(self.compensations.last().map_or(1, |last| last.seq.0.saturating_add(1)))
+    }
+
+    /// What bounds the lease of this attempt besides its ttl: `(stall end, time limit)`, none while compensating.
+    pub fn bounds(&self, acquired_at: Time, progressed_at: Time) -> (Option<Time>, Option<Time>) {
+        (
+            self.policy.stall_after.map(|span| progressed_at + span),
+            self.policy.time_limit.map(|span| acquired_at + span),
+        )
+    }
+}
