@@ -126,7 +126,10 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
             )
         }
         What::Reclaimed(grant) => reclaim(task, event, grant),
-        What::Replanned { not_before } => replan(task, *not_before),
+        What::Replanned { not_before, lease } => {
+            end_lease(task, lease.as_ref());
+            replan(task, *not_before)
+        }
         What::Adopted { seqs } => {
             let epoch = task.lease()?.epoch;
             seqs.iter().try_for_each(|seq| {
@@ -157,7 +160,7 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
             }
             (Some(_), _) => None,
         },
-        What::Retried { successor } => match &mut task.phase {
+        What::Retried { successor, .. } => match &mut task.phase {
             Phase::Ended(ending) => {
                 ending.retried_as = Some(successor.clone());
                 Some(())

@@ -15,6 +15,11 @@ impl Hash {
     /// What the first event of a task is chained to.
     pub const START: Hash = Hash([0; 32]);
 
+    /// The plain hash of some bytes.
+    pub fn of(bytes: &[u8]) -> Hash {
+        Hash(Sha256::digest(bytes).into())
+    }
+
     /// Reads 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Hash> {
         let digits = text.as_bytes();
@@ -64,15 +69,9 @@ impl Canonical {
         self.piece(&number.to_be_bytes())
     }
 
-    /// Adds a piece by its digest, so that the piece itself may be dropped later and the chain still verifies.
-    pub fn digest(&mut self, bytes: &[u8]) -> &mut Canonical {
-        let digest = Sha256::digest(bytes);
-        self.piece(&digest)
-    }
-
     /// The hash of the bytes alone.
     pub fn hash(&self) -> Hash {
-        Hash(Sha256::digest(&self.0).into())
+        Hash::of(&self.0)
     }
 
     /// The hash that chains the bytes to what came before.

@@ -206,7 +206,7 @@ pub enum Action {
     /// Leaves a note, or better words for the end.
     Annotate { task: TaskId, note: Option<Reason>, terminal_reason: Option<Reason> },
     /// Makes a new task of one that ended badly.
-    Retry { task: TaskId, successor: TaskId, naming: Naming, waive: Vec<Waiver> },
+    Retry { task: TaskId, successor: TaskId, naming: Naming, reason: Reason, waive: Vec<Waiver> },
 }
 
 /// The kind of a command: what the table's rows are found by.

@@ -3,7 +3,7 @@
 //! It executes the rows of [`crate::lifecycle`] and restates none of them.
 
 use crate::apply::apply;
-use crate::command::{Action, Command};
+use crate::command::{Action, Command, Verb};
 use crate::compensation::COMPENSATIONS_MAX;
 use crate::event::{Event, What};
 use crate::id::{Epoch, Revision, TaskId};
@@ -193,8 +193,8 @@ fn retry_at(code: Code, task: &Task, case: &Case) -> Option<Time> {
         return None;
     }
     match &task.phase {
-        Phase::Planned if case.now < task.due_since() => Some(task.due_since()),
-        Phase::Planned => task.start_limit(),
+        Phase::Planned if case.command.action.verb() == Verb::Reclaim => task.start_limit(),
+        Phase::Planned => task.not_before,
         Phase::Dispatched(reservation) => Some(reservation.expires_at),
         Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
             Some(task.policy.reclaimable_at(lease.expires_at))

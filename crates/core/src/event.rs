@@ -227,6 +227,8 @@ pub enum What {
     Replanned {
         /// Not to be acquired or claimed earlier.
         not_before: Option<Time>,
+        /// The lease of the undo that it ended.
+        lease: Option<LeaseEnd>,
     },
     /// What an older lease owed became this one's.
     Adopted {
@@ -271,6 +273,10 @@ pub enum What {
     Retried {
         /// The new task.
         successor: TaskId,
+        /// Why.
+        reason: Reason,
+        /// What need not be undone and was not copied.
+        waived: Vec<Waiver>,
     },
 }
 

@@ -113,7 +113,23 @@ impl Reason {
     }
 }
 
+impl Queue {
+    /// The queue of tasks that are given none.
+    pub const DEFAULT: &'static str = "default";
+
+    pub(crate) fn blank() -> Queue {
+        Queue(Arc::from(Self::DEFAULT))
+    }
+}
+
 impl Kind {
+    /// The kind of tasks that are given none.
+    pub const DEFAULT: &'static str = "task";
+
+    pub(crate) fn blank() -> Kind {
+        Kind(Arc::from(Self::DEFAULT))
+    }
+
     /// The kind of a compensation that says that there is nothing to undo.
     pub const NONE: &'static str = "none";
 

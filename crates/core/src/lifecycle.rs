@@ -160,6 +160,7 @@ const OPEN: &[Place] = &[
     Place::In(State::Running),
     Place::In(State::Compensating),
 ];
+const NOT_COMPENSATING: &[Place] = &[Place::In(State::Planned), Place::In(State::Dispatched), Place::In(State::Running)];
 const OVER: &[Place] = &[
     Place::In(State::Completed),
     Place::In(State::Failed),
@@ -265,7 +266,7 @@ static ROWS: &[Row] = &[
     row("put/new_held", ABSENT, &[Put], when!(puts_new_in_a_held_state), Refuse(Code::WrongState), "a new record is planned or over; leases are only acquired"),
     row("put/new_failed_bare", ABSENT, &[Put], when!(puts_new_failed_without_a_record), Refuse(Code::CompensationRequired), "a failed task carries a compensation, even if it is of kind none"),
     row("put/exists", EVERYWHERE, &[Put], when!(puts_without_a_revision), Refuse(Code::Exists), "the task exists; give the revision that was read to change it"),
-    row("put/contradicts", EVERYWHERE, &[Put], when!(puts_what_never_changes), Refuse(Code::Invalid), "the record changes what never changes"),
+    row("put/contradicts", EVERYWHERE, &[Put], when!(puts_what_can_not_be), Refuse(Code::Invalid), "the record contradicts itself, or changes what never changes"),
     row("put/words", OVER, &[Put], when!(puts_new_words), Do(outcome::put_words, OVER), "somebody has better words for the end"),
     row("put/words_unread", OVER, &[Put], when!(puts_new_words_over_unread_ones), Refuse(Code::StaleWrite), "the record was changed since it was read; read it again"),
     row("put/over", OVER, &[Put], when!(puts_on_an_ended_task), Refuse(Code::Terminal), "the task has ended; a put can only change the words for its end"),
@@ -353,7 +354,7 @@ static ROWS: &[Row] = &[
     row("waive/unknown", OPEN, &[Waive], when!(seq_is_unknown), Refuse(Code::NotFound), "the task has no compensation of that number"),
     row("waive/standing", OPEN, &[Waive], when!(seq_stands), Refuse(Code::WrongState), "that compensation stands: it is owed only once an attempt begins"),
     row("waive/settled", OPEN, &[Waive], when!(seq_is_settled), Refuse(Code::CompensationSettled), "that compensation is not owed any more"),
-    row("waive", &[Place::In(State::Planned), Place::In(State::Dispatched), Place::In(State::Running)], &[Waive], when!(seq_is_owed), Do(outcome::waive, OPEN), "a person says that it need not be undone"),
+    row("waive", NOT_COMPENSATING, &[Waive], when!(seq_is_owed), Do(outcome::waive, NOT_COMPENSATING), "a person says that it need not be undone"),
     row("waive/undo", COMPENSATING, &[Waive], when!(seq_is_owed_among_others), Do(outcome::waive, COMPENSATING), "a person says that it need not be undone; others are owed"),
     row("waive/last", COMPENSATING, &[Waive], when!(seq_is_the_last_owed), DoThenEnd(outcome::waive, AFTER_UNDO), "a person waived the last one"),
 
@@ -407,7 +408,6 @@ static ROWS: &[Row] = &[
     row("retry/was_retried", ENDED_BADLY, &[Retry], when!(was_retried), Refuse(Code::WrongState), "a new task was made of it already"),
     row("retry/taken", ENDED_BADLY, &[Retry], when!(retry_takes_a_taken_name), Refuse(Code::Exists), "the new task's id is taken"),
     row("retry/waives_unknown", ENDED_BADLY, &[Retry], when!(retry_waives_an_unknown_seq), Refuse(Code::NotFound), "the task has no compensation of a number that is waived"),
-    row("retry/waives_standing", ENDED_BADLY, &[Retry], when!(retry_waives_a_standing_seq), Refuse(Code::WrongState), "a compensation that is waived stands"),
     row("retry/waives_settled", ENDED_BADLY, &[Retry], when!(retry_waives_a_settled_seq), Refuse(Code::CompensationSettled), "a compensation that is waived is not owed any more"),
     row("retry/completed", COMPLETED, &[Retry], when!(always), Refuse(Code::WrongState), "it is done; create a new task to do it again"),
     row("retry/open", OPEN, &[Retry], when!(always), Refuse(Code::WrongState), "the task has not ended"),

@@ -44,12 +44,6 @@ impl Put {
         if self.record.saga_id.as_ref().is_some_and(|saga_id| *saga_id != task.saga_id) {
             return never("saga_id");
         }
-        if self.epoch.is_some_and(|epoch| epoch != task.epoch) {
-            return never("epoch");
-        }
-        if self.attempts.is_some_and(|attempts| attempts != task.attempts) {
-            return never("attempts");
-        }
         if self.created_at.is_some_and(|created_at| created_at != task.created_at) {
             return never("created_at");
         }
@@ -59,7 +53,22 @@ impl Put {
         }
         // An ended task keeps its own times and words; only a record that moves there must make sense of them.
         let itself = if finished_at.is_none() { self.against(task).contradiction(now) } else { None };
-        itself.or_else(|| self.loses_a_compensation(task)).or_else(|| self.has_too_many(task))
+        itself.or_else(|| self.contradicts_what_was_read(task)).or_else(|| self.has_too_many(task))
+    }
+
+    /// Of a record that is not the newest any more these may have changed since; that is a stale write, or a lease.
+    fn contradicts_what_was_read(&self, task: &Task) -> Option<Refusal> {
+        if self.revision != Some(task.revision) {
+            return None;
+        }
+        let grants = "changes by grants alone; give the stored one or leave it out";
+        if self.epoch.is_some_and(|epoch| epoch != task.epoch) {
+            return Some(Refusal::invalid("epoch", grants));
+        }
+        if self.attempts.is_some_and(|attempts| attempts != task.attempts) {
+            return Some(Refusal::invalid("attempts", grants));
+        }
+        self.loses_a_compensation(task)
     }
 
     /// The same record with the stored creation time, which bounds the time of the end.

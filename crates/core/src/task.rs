@@ -4,6 +4,7 @@
 //! lack it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use crate::compensation::Compensation;
 use crate::id::{
@@ -357,6 +358,35 @@ pub struct Task {
 }
 
 impl Task {
+    /// A planned task of that name with nothing in it, to put the part in that is known.
+    pub fn blank(namespace: Namespace, id: TaskId) -> Task {
+        static NOTHING: LazyLock<(Queue, Kind, Document)> = LazyLock::new(|| (Queue::blank(), Kind::blank(), Document::null()));
+        let (queue, kind, payload) = &*NOTHING;
+        Task {
+            saga_id: SagaId::from(&id),
+            namespace,
+            id,
+            queue: queue.clone(),
+            kind: kind.clone(),
+            labels: Labels::new(),
+            payload: payload.clone(),
+            priority: 0,
+            not_before: None,
+            policy: Policy::default(),
+            phase: Phase::Planned,
+            attempts: 0,
+            epoch: Epoch::ZERO,
+            revision: Revision::default(),
+            compensations: Vec::new(),
+            cancel: None,
+            checkpoint: None,
+            started_at: None,
+            retry_of: None,
+            created_at: Time::MIN,
+            updated_at: Time::MIN,
+        }
+    }
+
     /// Its state.
     pub fn state(&self) -> State {
         match &self.phase {
@@ -382,7 +412,7 @@ impl Task {
     }
 
     /// Its lease, to be changed by a heartbeat.
-    pub(crate) fn lease_mut(&mut self) -> Option<&mut Lease> {
+    pub fn lease_mut(&mut self) -> Option<&mut Lease> {
         match &mut self.phase {
             Phase::Running(lease) | Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
                 Some(lease)

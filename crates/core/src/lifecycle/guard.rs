@@ -3,15 +3,19 @@
 //! Within one state and command exactly one row's guard holds; a test shows it over every combination of the facts
 //! that guards look at. So a guard says all of its condition, also what an earlier row would have excluded.
 
-use crate::command::{Action, Put};
+mod put;
+
+use crate::command::Action;
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
 use crate::event::Waiver;
 use crate::id::Seq;
 use crate::policy::{OnLapse, WhenSpent};
 use crate::refusal::Code;
-use crate::task::{Lease, Phase, Task, Terminal, Undoing, Unwinding};
+use crate::task::{Lease, Phase, Task, Undoing, Unwinding};
 use crate::time::Time;
+
+pub(crate) use put::*;
 
 pub(crate) fn always(_: &Case) -> bool {
     true
@@ -475,12 +479,10 @@ pub(crate) fn retry_waives_an_unknown_seq(case: &Case) -> bool {
     is_first_retry(case) && a_waiver_names_an_unknown_seq(case)
 }
 
-pub(crate) fn retry_waives_a_standing_seq(case: &Case) -> bool {
-    is_first_retry(case) && a_waiver_names_a_standing_seq(case)
-}
-
+/// Of an ended task nothing stands, so what is not owed is settled.
 pub(crate) fn retry_waives_a_settled_seq(case: &Case) -> bool {
-    is_first_retry(case) && a_waiver_names_a_settled_seq(case)
+    let not_owed = a_waiver_names_a_settled_seq(case) || a_waiver_names_a_standing_seq(case);
+    is_first_retry(case) && not_owed
 }
 
 pub(crate) fn retry_takes_a_taken_name(case: &Case) -> bool {
@@ -499,180 +501,6 @@ pub(crate) fn gives_words_for_the_end(case: &Case) -> bool {
 
 pub(crate) fn gives_only_a_note(case: &Case) -> bool {
     !gives_words_for_the_end(case)
-}
-
-// ---- a write of the whole record -----------------------------------------------------------------------------
-
-fn put<'a>(case: &Case<'a>) -> Option<&'a Put> {
-    let Action::Put(put) = &case.command.action else { return None };
-    Some(put)
-}
-
-fn gives_a_revision(case: &Case) -> bool {
-    put(case).and_then(|put| put.revision).is_some_and(|revision| revision.0 != 0)
-}
-
-/// What a new record says that can't be: a time after now, an end before its beginning, a state that needs a lease.
-fn new_record_contradicts(case: &Case) -> bool {
-    put(case).is_some_and(|put| put.contradiction(case.now).is_some())
-}
-
-fn fails_bare(put: &Put) -> bool {
-    put.state.terminal() == Some(Terminal::Failed) && put.compensations.is_empty()
-}
-
-pub(crate) fn puts_a_revision_of_nothing(case: &Case) -> bool {
-    gives_a_revision(case) && !new_record_contradicts(case)
-}
-
-pub(crate) fn puts_a_new_contradiction(case: &Case) -> bool {
-    new_record_contradicts(case)
-}
-
-fn puts_new(case: &Case) -> bool {
-    !new_record_contradicts(case) && !gives_a_revision(case)
-}
-
-pub(crate) fn puts_new_under_a_taken_name(case: &Case) -> bool {
-    puts_new(case) && name_is_taken(case)
-}
-
-pub(crate) fn puts_new_in_a_held_state(case: &Case) -> bool {
-    puts_new(case) && name_is_free(case) && put(case).is_some_and(|put| !put.may_begin_there())
-}
-
-pub(crate) fn puts_new_failed_without_a_record(case: &Case) -> bool {
-    puts_new(case) && name_is_free(case) && put(case).is_some_and(fails_bare)
-}
-
-pub(crate) fn puts_new_planned(case: &Case) -> bool {
-    puts_new(case) && name_is_free(case) && put(case).is_some_and(|put| put.begins_planned())
-}
-
-pub(crate) fn puts_new_ended(case: &Case) -> bool {
-    let ends = |put: &Put| put.state.terminal().is_some() && !fails_bare(put);
-    puts_new(case) && name_is_free(case) && put(case).is_some_and(ends)
-}
-
-pub(crate) fn puts_without_a_revision(case: &Case) -> bool {
-    !gives_a_revision(case)
-}
-
-/// It changes what never changes, or takes a compensation away.
-pub(crate) fn puts_what_never_changes(case: &Case) -> bool {
-    gives_a_revision(case) && changes_what_never_changes(case)
-}
-
-fn changes_what_never_changes(case: &Case) -> bool {
-    match (put(case), case.task) {
-        (Some(put), Some(task)) => put.contradicts(task, case.now).is_some(),
-        (_, _) => false,
-    }
-}
-
-fn puts_a_difference(case: &Case) -> bool {
-    gives_a_revision(case) && !changes_what_never_changes(case)
-}
-
-fn revision_is_stored(case: &Case) -> bool {
-    match (put(case), case.task) {
-        (Some(put), Some(task)) => put.revision == Some(task.revision),
-        (_, _) => false,
-    }
-}
-
-/// Decided on the difference: (field changes, new compensations, the state moves).
-fn put_is(case: &Case, holds: impl Fn(&Put, &Task) -> bool) -> bool {
-    match (put(case), case.task) {
-        (Some(put), Some(task)) => holds(put, task),
-        (_, _) => false,
-    }
-}
-
-fn touches_only_the_reason(case: &Case) -> bool {
-    put_is(case, |put, task| {
-        put.changes(task).is_empty()
-            && put.added().next().is_none()
-            && put.state == task.state()
-            && put.result.as_ref() == task.ending().and_then(|ending| ending.result.as_ref())
-            && (put.terminal_reason.is_some() || task.ending().is_some_and(|ending| ending.reason.is_none()))
-    })
-}
-
-pub(crate) fn puts_on_an_ended_task(case: &Case) -> bool {
-    puts_a_difference(case) && !touches_only_the_reason(case)
-}
-
-pub(crate) fn puts_new_words_over_unread_ones(case: &Case) -> bool {
-    puts_a_difference(case) && touches_only_the_reason(case) && !revision_is_stored(case)
-}
-
-pub(crate) fn puts_new_words(case: &Case) -> bool {
-    puts_a_difference(case) && touches_only_the_reason(case) && revision_is_stored(case)
-}
-
-pub(crate) fn puts_over_a_holder(case: &Case) -> bool {
-    puts_a_difference(case)
-}
-
-pub(crate) fn puts_over_a_lease(case: &Case) -> bool {
-    puts_a_difference(case) && lease(case).is_some()
-}
-
-fn puts_unheld(case: &Case) -> bool {
-    puts_a_difference(case) && lease(case).is_none()
-}
-
-pub(crate) fn puts_over_an_unread_change(case: &Case) -> bool {
-    puts_unheld(case) && !revision_is_stored(case)
-}
-
-fn puts_over_what_was_read(case: &Case) -> bool {
-    puts_unheld(case) && revision_is_stored(case)
-}
-
-fn stays(case: &Case) -> bool {
-    put_is(case, |put, task| put.state == task.state())
-}
-
-pub(crate) fn puts_fields_and_compensations(case: &Case) -> bool {
-    puts_over_what_was_read(case) && stays(case)
-}
-
-pub(crate) fn puts_fields(case: &Case) -> bool {
-    puts_over_what_was_read(case) && stays(case) && put_is(case, |put, _| put.added().next().is_none())
-}
-
-/// While it is undone its state is not put, and no obligation is added.
-pub(crate) fn puts_a_state_or_compensation(case: &Case) -> bool {
-    puts_over_what_was_read(case) && (!stays(case) || put_is(case, |put, _| put.added().next().is_some()))
-}
-
-fn moves_to(case: &Case, terminal: Option<Terminal>) -> bool {
-    puts_over_what_was_read(case) && !stays(case) && put_is(case, |put, _| put.state.terminal() == terminal)
-}
-
-pub(crate) fn puts_into_a_held_state(case: &Case) -> bool {
-    moves_to(case, None)
-}
-
-pub(crate) fn puts_failed_without_a_record(case: &Case) -> bool {
-    moves_to(case, Some(Terminal::Failed)) && has_no_record_at_all(case)
-}
-
-fn has_no_record_at_all(case: &Case) -> bool {
-    put_is(case, |put, task| task.compensations.is_empty() && put.added().next().is_none())
-}
-
-pub(crate) fn puts_compensated_although_owed(case: &Case) -> bool {
-    moves_to(case, Some(Terminal::Compensated)) && owes(case)
-}
-
-pub(crate) fn puts_an_end(case: &Case) -> bool {
-    let failed = moves_to(case, Some(Terminal::Failed)) && !has_no_record_at_all(case);
-    let compensated = moves_to(case, Some(Terminal::Compensated)) && !owes(case);
-    let other = moves_to(case, Some(Terminal::Completed)) || moves_to(case, Some(Terminal::Quarantined));
-    failed || compensated || other
 }
 
 // ---- shared --------------------------------------------------------------------------------------------------

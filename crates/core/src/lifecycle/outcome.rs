@@ -168,7 +168,7 @@ pub(crate) fn release_to_successor(case: &Case) -> Steps {
         Counting::Uncounted => None,
         Counting::Counted => (*not_before).max(after_backoff(task, case)),
     };
-    steps.push(What::Replanned { not_before: again });
+    steps.push(What::Replanned { not_before: again, lease: None });
     Some(steps)
 }
 
@@ -299,7 +299,7 @@ pub(crate) fn quarantine_lapsed(case: &Case) -> Steps {
 }
 
 pub(crate) fn free_reservation(_: &Case) -> Steps {
-    Some(vec![What::Replanned { not_before: None }])
+    Some(vec![What::Replanned { not_before: None, lease: None }])
 }
 
 pub(crate) fn lapse(case: &Case) -> Steps {
@@ -322,8 +322,9 @@ pub(crate) fn annotate(case: &Case) -> Steps {
 }
 
 pub(crate) fn retry(case: &Case) -> Steps {
-    let Action::Retry { successor, .. } = &case.command.action else { return None };
-    Some(vec![What::Retried { successor: successor.clone() }])
+    let Action::Retry { successor, reason, waive, .. } = &case.command.action else { return None };
+    let (successor, reason, waived) = (successor.clone(), reason.clone(), waive.clone());
+    Some(vec![What::Retried { successor, reason, waived }])
 }
 
 /// The new task of a retry: as the old one was created, with what it still owes.
@@ -366,12 +367,12 @@ pub(crate) fn end_cancelled(case: &Case) -> Steps {
     end(ended(case, Terminal::Compensated, Cause::Cancelled, Some(&cancel.reason)))
 }
 
-pub(crate) fn end_replanned(_: &Case) -> Steps {
-    Some(vec![What::Replanned { not_before: None }])
+pub(crate) fn end_replanned(case: &Case) -> Steps {
+    Some(vec![What::Replanned { not_before: None, lease: end_of_lease(case) }])
 }
 
 pub(crate) fn end_tried_again(case: &Case) -> Steps {
-    Some(vec![What::Replanned { not_before: after_backoff(case.task?, case) }])
+    Some(vec![What::Replanned { not_before: after_backoff(case.task?, case), lease: end_of_lease(case) }])
 }
 
 pub(crate) fn end_compensated(case: &Case) -> Steps {

@@ -1,0 +1,160 @@
+//! The only place where a clock is read. Everything else is told what time it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rustix::time::{ClockId, clock_gettime};
+use tenure_core::time::{Span, Time};
+
+/// What a clock shows: the wall's time, and how long the machine has been up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reading {
+    /// The time of day, which somebody may set.
+    pub wall: Time,
+    /// Which boot of the machine this is, and how long ago it was, sleep included. A clock without one has none.
+    pub boot: Option<(Arc<str>, Span)>,
+}
+
+/// Where a store gets the time from.
+pub trait Clock: Send + Sync {
+    /// What it shows now.
+    fn read(&self) -> Reading;
+}
+
+/// The machine's clocks.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    boot_id: Option<Arc<str>>,
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        SystemClock { boot_id: boot_id.map(|id| Arc::from(id.trim())) }
+    }
+}
+
+impl Clock for SystemClock {
+    fn read(&self) -> Reading {
+        let wall = clock_gettime(ClockId::Realtime);
+        let wall = Time::from_micros(wall.tv_sec.saturating_mul(1_000_000) + wall.tv_nsec / 1_000);
+        Reading { wall, boot: self.boot_id.clone().map(|id| (id, since_boot())) }
+    }
+}
+
+/// Goes on while the machine sleeps, unlike `std::time::Instant` on Linux.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Span {
+    let up = clock_gettime(ClockId::Boottime);
+    Span::from_micros(u64::try_from(up.tv_sec.saturating_mul(1_000_000) + up.tv_nsec / 1_000).unwrap_or(0))
+}
+
+/// Elsewhere there is no boot id, so this is never asked.
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Span {
+    Span::ZERO
+}
+
+/// A clock that stands still until it is moved: for tests, which never sleep in order to be right.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that shows this instant.
+    pub fn at(time: Time) -> ManualClock {
+        ManualClock(Arc::new(AtomicI64::new(time.as_micros())))
+    }
+
+    /// Moves it ahead.
+    pub fn advance(&self, by: impl Into<Span>) {
+        let by = i64::try_from(by.into().as_micros()).unwrap_or(i64::MAX);
+        self.0.fetch_add(by, Ordering::SeqCst);
+    }
+
+    /// Sets it, also back.
+    pub fn set(&self, time: Time) {
+        self.0.store(time.as_micros(), Ordering::SeqCst);
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Time {
+        Time::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for ManualClock {
+    fn read(&self) -> Reading {
+        Reading { wall: self.now(), boot: None }
+    }
+}
+
+/// A remembered reading. With it the time goes on across restarts: never back, and not frozen after a jump.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    pub(crate) time: Time,
+    pub(crate) boot: Option<(Arc<str>, Span)>,
+}
+
+impl Mark {
+    /// The time by this mark: what the wall says, or what it was at the mark and what has passed since, if that is more.
+    pub(crate) fn now(&self, reading: &Reading) -> Time {
+        self.at_least(reading).max(reading.wall)
+    }
+
+    /// What the mark alone guarantees. Within one boot the time since it has certainly passed.
+    pub(crate) fn at_least(&self, reading: &Reading) -> Time {
+        match (&self.boot, &reading.boot) {
+            (Some((then_boot, then)), Some((boot, now))) if then_boot == boot => {
+                self.time + Span::from_micros(now.as_micros().saturating_sub(then.as_micros()))
+            }
+            (_, _) => self.time,
+        }
+    }
+}
+
+/// Gives the instants of commands: never an earlier one than before, and in a batch each later by a microsecond.
+#[derive(Debug)]
+pub(crate) struct Instants {
+    next: Time,
+}
+
+impl Instants {
+    pub(crate) fn from(now: Time, last: Time) -> Instants {
+        Instants { next: now.max(last) }
+    }
+
+    pub(crate) fn take(&mut self) -> Time {
+        let now = self.next;
+        self.next = now + Span::from_micros(1);
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(wall: i64, boot: &str, up_secs: u64) -> Reading {
+        Reading { wall: Time::from_micros(wall), boot: Some((Arc::from(boot), Span::from_secs(up_secs))) }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_does_not_take_the_time_back() {
+        let mark = Mark { time: Time::from_micros(1_000_000_000), boot: Some((Arc::from("b"), Span::from_secs(100))) };
+        assert_eq!(mark.now(&at(5, "b", 101)), Time::from_micros(1_001_000_000), "and it goes on");
+        assert_eq!(mark.now(&at(5, "other boot", 3)), Time::from_micros(1_000_000_000), "it can't know more");
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_ahead_is_believed() {
+        let mark = Mark { time: Time::from_micros(1_000), boot: None };
+        assert_eq!(mark.now(&at(9_000_000, "b", 1)), Time::from_micros(9_000_000));
+    }
+
+    #[test]
+    fn the_system_clock_moves() {
+        let clock = SystemClock::default();
+        let (first, second) = (clock.read(), clock.read());
+        assert!(second.wall >= first.wall && first.wall > Time::from_micros(1_700_000_000_000_000));
+    }
+}

@@ -1,0 +1,477 @@
+//! What stores write: events as canonical JSON and as the bytes that are hashed, policies and labels as columns.
+//!
+//! The definitions below mirror the core's types field by field, and the compiler holds them to it. So a rename in the
+//! core does not change what is stored: it breaks here.
+
+use serde::{Deserialize, Serialize};
+use tenure_core::chain::{Canonical, Hash};
+use tenure_core::compensation::{Compensation, Registered, Status, Undo};
+use tenure_core::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, Waiver, What};
+use tenure_core::id::{
+    Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
+};
+use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
+use tenure_core::task::{Cause, Labels, State, Terminal};
+use tenure_core::time::{Span, Time};
+
+use crate::store::execute::Answered;
+use crate::wire::{self, Wire, Wired, Word};
+
+/// An event as it is stored: its data as text, and the hash that chains it to its predecessor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) event: Event,
+    pub(crate) data: String,
+    pub(crate) hash: Hash,
+}
+
+/// Writes the event down and chains it to what came before.
+pub(crate) fn seal(event: Event, previous: Hash) -> Sealed {
+    let data = data(&event.what);
+    let hash = match digested(&event.what) {
+        Some(what) => link(&event, &self::data(&what), previous),
+        None => link(&event, &data, previous),
+    };
+    Sealed { event, data, hash }
+}
+
+/// The hash of an event whose payloads stand in `data` by their digests.
+fn link(event: &Event, data: &str, previous: Hash) -> Hash {
+    let mut canonical = Canonical::new();
+    canonical
+        .piece(event.namespace.as_str().as_bytes())
+        .piece(event.task.as_str().as_bytes())
+        .number(i64::try_from(event.number.0).unwrap_or(i64::MAX))
+        .number(event.at.as_micros())
+        .piece(event.actor.as_str().as_bytes())
+        .piece(event.what.kind().as_bytes())
+        .piece(data.as_bytes());
+    canonical.link(previous)
+}
+
+/// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
+pub(crate) fn data(what: &What) -> String {
+    let tagged = serde_json::to_string(&Wired(what)).unwrap_or_else(|error| {
+        panic!("an event consists of texts and numbers, and those can be written: {error}")
+    });
+    let begin = tagged.find(':').map_or(0, |at| at + 1);
+    tagged[begin..tagged.len() - 1].to_owned()
+}
+
+/// Reads back what [`data`] wrote; none if the two columns are not what it writes.
+pub(crate) fn read_data(kind: &str, data: &str) -> Option<What> {
+    let tag = if Terminal::of_word(kind).is_some() { "ended" } else { kind };
+    let Wired(what) = serde_json::from_str::<Wired<What>>(&format!("{{\"{tag}\":{data}}}")).ok()?;
+    (what.kind() == kind && self::data(&what) == data).then_some(what)
+}
+
+/// The same with each payload replaced by its digest, where there is one: so a payload may be dropped later and the
+/// chain still verifies.
+fn digested(what: &What) -> Option<What> {
+    fn digest(document: &Document) -> Document {
+        let hex = format!("\"{}\"", Hash::of(document.as_str().as_bytes()));
+        Document::new(hex).unwrap_or_else(|_| panic!("a digest is a short text"))
+    }
+    fn lease_end(lease: &LeaseEnd) -> Option<LeaseEnd> {
+        let checkpoint = Some(digest(lease.checkpoint.as_ref()?));
+        Some(LeaseEnd { checkpoint, ..lease.clone() })
+    }
+    match what {
+        What::Created(created) => {
+            let payload = digest(&created.payload);
+            Some(What::Created(Box::new(Created { payload, ..(**created).clone() })))
+        }
+        What::Changed(changes) => {
+            let payload = Some(digest(changes.payload.as_ref()?));
+            Some(What::Changed(Box::new(Changes { payload, ..(**changes).clone() })))
+        }
+        What::Acquired(grant) => {
+            let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
+            Some(What::Acquired(Grant { lapsed, ..grant.clone() }))
+        }
+        What::Reclaimed(grant) => {
+            let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
+            Some(What::Reclaimed(Grant { lapsed, ..grant.clone() }))
+        }
+        What::Released { reason, counting, not_before, lease } => Some(What::Released {
+            lease: lease_end(lease)?,
+            reason: reason.clone(),
+            counting: *counting,
+            not_before: *not_before,
+        }),
+        What::RolledBack { reason, lease } => {
+            Some(What::RolledBack { reason: reason.clone(), lease: Some(lease_end(lease.as_ref()?)?) })
+        }
+        What::Replanned { not_before, lease } => {
+            Some(What::Replanned { not_before: *not_before, lease: Some(lease_end(lease.as_ref()?)?) })
+        }
+        What::Lapsed { lease } => Some(What::Lapsed { lease: lease_end(lease)? }),
+        What::Ended(ended) => {
+            let lease = ended.lease.as_ref().and_then(lease_end);
+            if lease.is_none() && ended.result.is_none() {
+                return None;
+            }
+            let result = ended.result.as_ref().map(digest);
+            let lease = lease.or_else(|| ended.lease.clone());
+            Some(What::Ended(Box::new(Ended { result, lease, ..(**ended).clone() })))
+        }
+        What::Registered { .. }
+        | What::Dispatched { .. }
+        | What::Renewed { .. }
+        | What::Progressed { .. }
+        | What::Adopted { .. }
+        | What::Settled { .. }
+        | What::Tried { .. }
+        | What::Waived(_)
+        | What::CancelAsked { .. }
+        | What::Annotated { .. }
+        | What::Retried { .. } => None,
+    }
+}
+
+/// A value as the text of a column.
+pub(crate) fn column<T: Wire>(value: &T) -> String {
+    serde_json::to_string(&Wired(value))
+        .unwrap_or_else(|error| panic!("a value of texts and numbers can be written: {error}"))
+}
+
+/// Reads back what [`column`] wrote.
+pub(crate) fn read_column<T: Wire>(text: &str) -> Option<T> {
+    serde_json::from_str::<Wired<T>>(text).ok().map(|wired| wired.0)
+}
+
+/// Connects a mirror to the type that it mirrors.
+macro_rules! mirrored {
+    ($($type:ty => $mirror:ident),* $(,)?) => { $(
+        impl Wire for $type {
+            fn put<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $mirror::serialize(self, serializer)
+            }
+            fn take<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $mirror::deserialize(deserializer)
+            }
+        }
+    )* };
+}
+mirrored!(
+    What => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
+    LeaseEnd => LeaseEndMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
+    Compensation => CompensationMirror, Policy => PolicyMirror, Backoff => BackoffMirror,
+    Answered => AnsweredMirror,
+);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "What", rename_all = "snake_case")]
+enum WhatMirror {
+    Created(#[serde(with = "wire")] Box<Created>),
+    Changed(#[serde(with = "wire")] Box<Changes>),
+    Registered {
+        #[serde(with = "wire")]
+        seq: Seq,
+        #[serde(with = "wire")]
+        undo: Undo,
+    },
+    Dispatched {
+        #[serde(with = "wire")]
+        owner: Owner,
+        #[serde(with = "wire")]
+        expires_at: Time,
+    },
+    Acquired(#[serde(with = "wire")] Grant),
+    Renewed {
+        #[serde(with = "wire")]
+        expires_at: Time,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<Document>,
+    },
+    Progressed {
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<Document>,
+    },
+    Released {
+        #[serde(with = "wire")]
+        reason: Reason,
+        #[serde(with = "wire")]
+        counting: Counting,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Time>,
+        #[serde(with = "wire")]
+        lease: LeaseEnd,
+    },
+    RolledBack {
+        #[serde(with = "wire")]
+        reason: Reason,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseEnd>,
+    },
+    Lapsed {
+        #[serde(with = "wire")]
+        lease: LeaseEnd,
+    },
+    Reclaimed(#[serde(with = "wire")] Grant),
+    Replanned {
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Time>,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseEnd>,
+    },
+    Adopted {
+        #[serde(with = "wire")]
+        seqs: Vec<Seq>,
+    },
+    Settled {
+        #[serde(with = "wire")]
+        seq: Seq,
+        #[serde(with = "wire")]
+        epoch: Epoch,
+        #[serde(with = "wire")]
+        receipt: Text,
+    },
+    Tried {
+        #[serde(with = "wire")]
+        seq: Seq,
+        #[serde(with = "wire")]
+        epoch: Epoch,
+        #[serde(with = "wire")]
+        error: Text,
+    },
+    Waived(#[serde(with = "wire")] Waiver),
+    CancelAsked {
+        #[serde(with = "wire")]
+        reason: Reason,
+    },
+    Ended(#[serde(with = "wire")] Box<Ended>),
+    Annotated {
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        note: Option<Reason>,
+        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        terminal_reason: Option<Reason>,
+    },
+    Retried {
+        #[serde(with = "wire")]
+        successor: TaskId,
+        #[serde(with = "wire")]
+        reason: Reason,
+        #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
+        waived: Vec<Waiver>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Created")]
+struct CreatedMirror {
+    #[serde(with = "wire")]
+    saga_id: SagaId,
+    #[serde(with = "wire")]
+    queue: Queue,
+    #[serde(with = "wire")]
+    kind: Kind,
+    #[serde(with = "wire")]
+    labels: Labels,
+    #[serde(with = "wire")]
+    payload: Document,
+    priority: i32,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Time>,
+    #[serde(with = "wire")]
+    policy: Policy,
+    #[serde(with = "wire")]
+    compensations: Vec<Compensation>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    retry_of: Option<TaskId>,
+    #[serde(with = "wire")]
+    created_at: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Changes")]
+struct ChangesMirror {
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    queue: Option<Queue>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    labels: Option<Labels>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    payload: Option<Document>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(with = "taken_away", default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Option<Time>>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    policy: Option<Policy>,
+}
+
+/// A field that is absent where it did not change, and null where it was taken away.
+mod taken_away {
+    use serde::{Deserializer, Serializer};
+
+    use crate::wire::{self, Wire};
+
+    pub(super) fn serialize<T: Wire, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(inner) => wire::serialize(inner, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        wire::deserialize(deserializer).map(Some)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Grant")]
+struct GrantMirror {
+    #[serde(with = "wire")]
+    owner: Owner,
+    #[serde(with = "wire")]
+    epoch: Epoch,
+    #[serde(with = "wire")]
+    ttl: Ttl,
+    #[serde(with = "wire")]
+    expires_at: Time,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    lapsed: Option<LeaseEnd>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LeaseEnd")]
+struct LeaseEndMirror {
+    #[serde(with = "wire")]
+    owner: Owner,
+    #[serde(with = "wire")]
+    epoch: Epoch,
+    #[serde(with = "wire")]
+    heartbeat_at: Time,
+    #[serde(with = "wire")]
+    progressed_at: Time,
+    #[serde(with = "wire")]
+    expires_at: Time,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<Document>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Ended")]
+struct EndedMirror {
+    #[serde(with = "wire")]
+    state: Terminal,
+    #[serde(with = "wire")]
+    cause: Cause,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    result: Option<Document>,
+    #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
+    compensations: Vec<Undo>,
+    #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
+    waived: Vec<Waiver>,
+    #[serde(with = "wire")]
+    finished_at: Time,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseEnd>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Waiver")]
+struct WaiverMirror {
+    #[serde(with = "wire")]
+    seq: Seq,
+    #[serde(with = "wire")]
+    reason: Reason,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Undo")]
+struct UndoMirror {
+    #[serde(with = "wire")]
+    kind: Kind,
+    #[serde(with = "wire")]
+    target: Text,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Compensation")]
+struct CompensationMirror {
+    #[serde(with = "wire")]
+    seq: Seq,
+    #[serde(with = "wire")]
+    undo: Undo,
+    #[serde(with = "wire")]
+    registered: Registered,
+    #[serde(with = "wire")]
+    status: Status,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<Epoch>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    key: Option<UndoKey>,
+    tries: u32,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Text>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    last_error: Option<Text>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    waiver: Option<Reason>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Policy")]
+struct PolicyMirror {
+    #[serde(with = "wire")]
+    lease_ttl: Ttl,
+    max_attempts: u32,
+    #[serde(with = "wire")]
+    backoff: Backoff,
+    #[serde(with = "wire")]
+    when_spent: WhenSpent,
+    #[serde(with = "wire")]
+    on_lapse: OnLapse,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    stall_after: Option<Span>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    time_limit: Option<Span>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    start_within: Option<Span>,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    lock_delay: Option<Span>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Backoff")]
+struct BackoffMirror {
+    #[serde(with = "wire")]
+    base: Span,
+    factor: u32,
+    #[serde(with = "wire")]
+    cap: Span,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Answered")]
+struct AnsweredMirror {
+    #[serde(with = "wire")]
+    task: TaskId,
+    #[serde(with = "wire")]
+    revision: Revision,
+    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseEnd>,
+}
+
+/// The word of a state, for columns that hold one.
+pub(crate) fn state_word(state: State) -> &'static str {
+    state.word()
+}

@@ -1,0 +1,227 @@
+//! Group commit: what waits while one transaction commits is taken, all of it, into the next.
+//!
+//! One thread owns the engine. Callers put jobs into a bounded queue and wait for answers that come after the commit.
+//! A caller that goes away cancels nothing; one that has waited too long takes its job back if nobody has begun it,
+//! and only then is told that nothing was done.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tenure_core::command::Command;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::error::Error;
+use crate::store::Answer;
+
+/// The answers to a job's commands, in their order.
+pub(crate) type Answers = Vec<Result<Answer, Error>>;
+
+/// What the committer drives: one transaction at a time.
+pub(crate) trait Engine: Send + 'static {
+    /// Begins a transaction, waiting for the turn of this process if need be. An error fails what waits, surely undone.
+    fn begin(&mut self) -> Result<(), Error>;
+
+    /// Executes the commands of the jobs in order, commits, and answers each.
+    fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers>;
+}
+
+/// How much waits, and how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Commands that may wait.
+    pub(crate) queue_commands_max: usize,
+    /// Commands of one transaction.
+    pub(crate) batch_commands_max: usize,
+    /// How long a caller waits for its job to begin.
+    pub(crate) wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { queue_commands_max: 16_384, batch_commands_max: 1_024, wait_max: Duration::from_secs(30) }
+    }
+}
+
+struct Job {
+    number: u64,
+    commands: Vec<Command>,
+    reply: oneshot::Sender<Answers>,
+    /// Its room in the queue, given back when it is taken.
+    _room: OwnedSemaphorePermit,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    next_number: u64,
+    idle: bool,
+    closed: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Wakes the thread.
+    work: Condvar,
+}
+
+impl Shared {
+    /// No code panics while it holds the lock, so a poisoned queue is still whole.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The callers' side of the thread.
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    limits: Limits,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub(crate) fn start(name: &str, engine: impl Engine, limits: Limits) -> std::io::Result<Committer> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
+        let room = Arc::new(Semaphore::new(limits.queue_commands_max));
+        let theirs = Arc::clone(&shared);
+        let run = move || run(&theirs, engine, limits.batch_commands_max);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Committer { shared, room, limits, thread: Some(thread) })
+    }
+
+    /// Has the commands executed in one transaction, together with what else waits.
+    pub(crate) async fn submit(&self, commands: Vec<Command>) -> Answers {
+        let count = commands.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let all = |error: Error| vec![Err(error); count];
+        if count > self.limits.queue_commands_max {
+            let max = self.limits.queue_commands_max;
+            return all(Error::Unavailable(format!("{count} commands at once; give {max} at most")));
+        }
+        let room = self.room(u32::try_from(count).unwrap_or(u32::MAX));
+        let room = match tokio::time::timeout(self.limits.wait_max, room).await {
+            Ok(Some(room)) => room,
+            Ok(None) => return all(closed()),
+            Err(_) => return all(Error::Unavailable("the queue of commands is full; try again later".into())),
+        };
+        let (reply, answers) = oneshot::channel();
+        let Some(number) = self.enqueue(commands, reply, room) else { return all(closed()) };
+        self.wait(number, answers).await.unwrap_or_else(all)
+    }
+
+    async fn room(&self, count: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).acquire_many_owned(count).await.ok()
+    }
+
+    fn enqueue(
+        &self,
+        commands: Vec<Command>,
+        reply: oneshot::Sender<Answers>,
+        room: OwnedSemaphorePermit,
+    ) -> Option<u64> {
+        let mut queue = self.shared.queue();
+        if queue.closed {
+            return None;
+        }
+        let number = queue.next_number;
+        queue.next_number += 1;
+        queue.jobs.push_back(Job { number, commands, reply, _room: room });
+        if queue.idle {
+            self.shared.work.notify_one();
+        }
+        Some(number)
+    }
+
+    /// Waits for the answers. Who has waited too long takes the job back, unless it has begun: then its end is near.
+    async fn wait(&self, number: u64, mut answers: oneshot::Receiver<Answers>) -> Result<Answers, Error> {
+        let lost = |_| Error::Unknown("the store's thread has ended; look, or repeat with the same request id".into());
+        match tokio::time::timeout(self.limits.wait_max, &mut answers).await {
+            Ok(answers) => answers.map_err(lost),
+            Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(
+                "waited {} s for another program that holds the store's lock; try again later",
+                self.limits.wait_max.as_secs()
+            ))),
+            Err(_) => answers.await.map_err(lost),
+        }
+    }
+
+    fn take_back(&self, number: u64) -> bool {
+        let mut queue = self.shared.queue();
+        let before = queue.jobs.len();
+        queue.jobs.retain(|job| job.number != number);
+        queue.jobs.len() < before
+    }
+}
+
+impl Drop for Committer {
+    /// Lets the thread finish what waits. If it is waiting for another process's lock, nobody waits for it: whatever it
+    /// still holds has no caller any more.
+    fn drop(&mut self) {
+        let waiting = {
+            let mut queue = self.shared.queue();
+            queue.closed = true;
+            !queue.jobs.is_empty()
+        };
+        self.shared.work.notify_one();
+        if let Some(thread) = self.thread.take().filter(|_| !waiting) {
+            // The thread catches its panics; one that ended otherwise has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the store is closed".into())
+}
+
+fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize) {
+    while wait_for_work(shared) {
+        let begun = engine.begin();
+        let (commands, replies) = take(shared, batch_commands_max);
+        let answers = match begun {
+            Ok(()) => engine.commit(&commands),
+            Err(error) => commands.iter().map(|job| vec![Err(error.clone()); job.len()]).collect(),
+        };
+        for (reply, answers) in replies.into_iter().zip(answers) {
+            // A caller that went away does not hear the answer; what it asked for is done all the same.
+            let _ = reply.send(answers);
+        }
+    }
+}
+
+/// False when the queue is closed and empty.
+fn wait_for_work(shared: &Shared) -> bool {
+    let mut queue = shared.queue();
+    while queue.jobs.is_empty() {
+        if queue.closed {
+            return false;
+        }
+        queue.idle = true;
+        queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue.idle = false;
+    }
+    true
+}
+
+/// Takes what waits, up to the batch's size, and at least one job however large it is.
+fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<Vec<Command>>, Vec<oneshot::Sender<Answers>>) {
+    let mut queue = shared.queue();
+    let (mut commands, mut replies) = (Vec::new(), Vec::new());
+    let mut count = 0;
+    while let Some(job) = queue.jobs.front() {
+        count += job.commands.len();
+        if count > batch_commands_max && !commands.is_empty() {
+            break;
+        }
+        if let Some(job) = queue.jobs.pop_front() {
+            commands.push(job.commands);
+            replies.push(job.reply);
+        }
+    }
+    (commands, replies)
+}

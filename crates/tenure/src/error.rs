@@ -1,0 +1,41 @@
+//! The three kinds of answer that a command can have besides being done: refused, unavailable, unknown.
+
+use tenure_core::refusal::{Code, Refusal};
+
+/// Why a command has no answer "done". Nothing else can come out of a ledger.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// The expected "no", with its code. Nothing changed.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The store could not do it, and surely did not. It may be tried again.
+    #[error("unavailable, nothing was done: {0}")]
+    Unavailable(String),
+    /// The store's commit failed in a way that says nothing about its fate. Repeat it with the same request id, or look.
+    #[error("unknown whether it was done: {0}")]
+    Unknown(String),
+}
+
+impl Error {
+    /// The refusal's code, if it is one.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Error::Refused(refusal) => Some(refusal.code),
+            Error::Unavailable(_) | Error::Unknown(_) => None,
+        }
+    }
+
+    /// The refusal, if it is one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Error::Refused(refusal) => Some(refusal),
+            Error::Unavailable(_) | Error::Unknown(_) => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::Refused(refusal)
+    }
+}

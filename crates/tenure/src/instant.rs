@@ -1,0 +1,93 @@
+//! Instants and durations as text: RFC 3339 in UTC outside, microseconds inside.
+//!
+//! An instant with another offset is taken to UTC; one without an offset is refused, since nobody can say when it was.
+
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
+use tenure_core::refusal::Refusal;
+use tenure_core::time::{Span, Time};
+
+/// Six digits always, so that what is printed sorts as the instants do.
+static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
+/// The instant in UTC, to the microsecond: `2026-11-21T03:45:37.000000Z`.
+pub fn print(time: Time) -> String {
+    let mut text = String::with_capacity(27);
+    // A core time is always within what jiff can print, and a string takes everything that is written to it.
+    let timestamp = Timestamp::from_microsecond(time.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let printed = PRINTER.print_timestamp(&timestamp, &mut text);
+    debug_assert!(printed.is_ok(), "a string takes everything");
+    text
+}
+
+/// Reads an instant with an offset, whatever offset that is. What is finer than a microsecond is cut towards the past.
+pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
+    let timestamp: Timestamp = text.parse().map_err(|_| {
+        Refusal::invalid(field, "an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z or …+02:00")
+    })?;
+    let micros = timestamp.as_nanosecond().div_euclid(1_000);
+    let time = Time::from_micros(i64::try_from(micros).unwrap_or(i64::MAX));
+    if i128::from(time.as_micros()) == micros {
+        Ok(time)
+    } else {
+        Err(Refusal::invalid(field, "a time in the years 1 to 9999"))
+    }
+}
+
+/// Reads a duration: a whole number and a unit, `500ms`, `90s`, `5m`, `2h`, `7d`; also `250us`.
+pub fn parse_span(field: &'static str, text: &str) -> Result<Span, Refusal> {
+    let refused = || Refusal::invalid(field, "a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| refused())?;
+    let micros_per_unit: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
+        _ => return Err(refused()),
+    };
+    number.checked_mul(micros_per_unit).map(Span::from_micros).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_kept_in_utc_whatever_offset_it_came_with() {
+        let utc = parse("created_at", "2026-01-31T12:00:00Z").expect("valid");
+        for same in ["2026-01-31T14:00:00+02:00", "2026-01-31T06:30:00-05:30", "2026-01-31T12:00:00.0000009Z"] {
+            assert_eq!(parse("created_at", same).expect(same), utc, "{same}");
+        }
+        assert_eq!(print(utc), "2026-01-31T12:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_refused() {
+        for text in ["2026-01-31T12:00:00", "2026-01-31", "2026-01-31 12:00:00", "yesterday", "1769860800", ""] {
+            let refusal = parse("created_at", text).expect_err(text);
+            assert_eq!(refusal.field, Some("created_at"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_at_both_ends_of_time() {
+        for time in [Time::MIN, Time::from_micros(-1), Time::from_micros(1), Time::MAX] {
+            assert_eq!(parse("at", &print(time)).expect("printed"), time);
+        }
+    }
+
+    #[test]
+    fn a_duration_is_a_whole_number_and_a_unit() {
+        let span = |text| parse_span("ttl", text).map(Span::as_micros).ok();
+        assert_eq!(span("500ms"), Some(500_000));
+        assert_eq!(span("90s"), Some(90_000_000));
+        assert_eq!(span("7d"), Some(604_800_000_000));
+        for bad in ["", "5", "s", "1.5s", "-5s", "5 s", "5min", "99999999999999999999s", "213503982335d"] {
+            assert_eq!(span(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The ledger: what programs hold. Every command is a call that can be refined and is then awaited.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use std::time::Duration;
+//! use tenure::Ledger;
+//!
+//! let ledger = Ledger::open("memory:").await?;
+//! ledger.create("build-42").queue("agents").undo("remove-worktree", "/tmp/wt-42").await?;
+//! let task = ledger.acquire("build-42", "w1").ttl(Duration::from_secs(60)).await?;
+//! let holder = task.lease().expect("it was just acquired").holder();
+//! ledger.heartbeat("build-42", &holder).progress(r#"{"percent": 40}"#).await?;
+//! let done = ledger.complete("build-42", &holder).result(r#"{"pr": 12}"#).await?;
+//! assert_eq!(done.state().as_str(), "completed");
+//!
+//! let refused = ledger.acquire("build-42", "w2").await.expect_err("it has ended");
+//! assert_eq!(refused.code().map(|code| code.as_str()), Some("terminal"));
+//! # Ok::<(), tenure::Error>(()) }).unwrap();
+//! ```
+
+mod call;
+mod verbs;
+
+use std::sync::Arc;
+
+use tenure_core::command::Command;
+use tenure_core::id::{Actor, Namespace, TaskId};
+use tenure_core::refusal::{Code, Refusal};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+
+use crate::audit::{Anchor, Report};
+use crate::error::Error;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
+
+pub use call::{Call, Verb};
+pub use verbs::*;
+
+/// The namespace where none is named.
+pub const DEFAULT_NAMESPACE: &str = "default";
+/// Who acts where nobody is named and nobody holds a lease.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// A store, seen from one namespace by one actor. Cheap to clone; clones share the store.
+#[derive(Clone)]
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    namespace: Namespace,
+    actor: Option<Actor>,
+}
+
+impl Ledger {
+    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`.
+    pub async fn open(url: &str) -> Result<Ledger, Error> {
+        let store: Arc<dyn Store> = match url.split_once(':') {
+            Some(("memory", "")) => Arc::new(MemoryStore::default()),
+            Some(("sqlite", rest)) => Arc::new(SqliteStore::open(sqlite_options(rest)?).await?),
+            Some(_) | None => {
+                let forms = "give memory:, or sqlite: and the path of a file";
+                return Err(Refusal::invalid("store", format_args!("`{url}` is no store; {forms}")).into());
+            }
+        };
+        Ok(Ledger::with_store(store))
+    }
+
+    /// A ledger on a store that was made elsewhere, such as one with a [`crate::clock::ManualClock`].
+    pub fn with_store(store: Arc<dyn Store>) -> Ledger {
+        let namespace = Namespace::new(DEFAULT_NAMESPACE);
+        let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a name"));
+        Ledger { store, namespace, actor: None }
+    }
+
+    /// The same store from another namespace.
+    pub fn in_namespace(&self, namespace: &str) -> Result<Ledger, Error> {
+        Ok(Ledger { namespace: Namespace::new(namespace)?, ..self.clone() })
+    }
+
+    /// The same store by another actor. Where none is named, the owner of the lease acts.
+    pub fn acting_as(&self, actor: &str) -> Result<Ledger, Error> {
+        Ok(Ledger { actor: Some(Actor::named("as", actor)?), ..self.clone() })
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The namespace that this ledger looks at.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Has many commands decided together, in their order, each by itself; they share one commit.
+    pub async fn transact(&self, commands: Vec<Command>) -> Vec<Result<Answer, Error>> {
+        self.store.transact(commands).await
+    }
+
+    /// The task of that id; one that is not there is refused `not_found`.
+    pub async fn task(&self, id: &str) -> Result<Task, Error> {
+        let id = TaskId::new(id)?;
+        let found = self.store.task(self.namespace.clone(), id.clone()).await?;
+        let absent = || Refusal::new(Code::NotFound, format!("there is no task {id} in {}", self.namespace));
+        Ok(found.ok_or_else(absent)?)
+    }
+
+    /// The newest tasks of this namespace that the filter lets through, from `after` on.
+    pub async fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> Result<Page<Task>, Error> {
+        let filter = Filter { namespace: Some(self.namespace.clone()), ..filter };
+        self.store.tasks(filter, after, limit).await
+    }
+
+    /// The tasks of this namespace whose lease or reservation has lapsed.
+    pub async fn stale(&self, after: Option<Cursor>, limit: usize) -> Result<Page<Task>, Error> {
+        self.tasks(Filter { stale: true, ..Filter::default() }, after, limit).await
+    }
+
+    /// What recovery should look at next, in every namespace.
+    pub async fn lapsed(&self, after: Option<Cursor>, limit: usize) -> Result<Lapsed, Error> {
+        self.store.lapsed(after, limit).await
+    }
+
+    /// The history of this namespace behind `after`, oldest first.
+    pub async fn events(&self, after: Option<Cursor>, limit: usize) -> Result<Page<Recorded>, Error> {
+        let filter = EventFilter { namespace: Some(self.namespace.clone()), task: None };
+        self.store.events(filter, after, limit).await
+    }
+
+    /// The history of one task behind `after`, oldest first.
+    pub async fn history(&self, id: &str, after: Option<Cursor>, limit: usize) -> Result<Page<Recorded>, Error> {
+        let filter = EventFilter { namespace: Some(self.namespace.clone()), task: Some(TaskId::new(id)?) };
+        self.store.events(filter, after, limit).await
+    }
+
+    /// Follows the history of this namespace from behind `after` on, waiting for what is to come.
+    pub fn follow(&self, after: Option<Cursor>) -> Follower {
+        let filter = EventFilter { namespace: Some(self.namespace.clone()), task: None };
+        Follower { store: Arc::clone(&self.store), filter, after, page: Vec::new().into_iter() }
+    }
+
+    /// The store's time, which decides everything.
+    pub async fn now(&self) -> Result<Time, Error> {
+        self.store.now().await
+    }
+
+    /// Looks at every chain of the store, in all namespaces, and at an anchor if one is given.
+    pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
+        crate::audit::verify(self.store.as_ref(), anchor).await
+    }
+
+    /// What to remember of the store, so that a later [`Ledger::verify`] finds what was cut off or taken away.
+    pub async fn anchor(&self) -> Result<Anchor, Error> {
+        crate::audit::anchor(self.store.as_ref()).await
+    }
+}
+
+/// Reads a history as it grows.
+pub struct Follower {
+    store: Arc<dyn Store>,
+    filter: EventFilter,
+    after: Option<Cursor>,
+    page: std::vec::IntoIter<Recorded>,
+}
+
+impl Follower {
+    const PAGE: usize = 256;
+
+    /// The next event, as soon as there is one. Each comes once, in order. Cancelling the wait loses none.
+    pub async fn next(&mut self) -> Result<Recorded, Error> {
+        loop {
+            if let Some(recorded) = self.page.next() {
+                self.after = Some(recorded.cursor.clone());
+                return Ok(recorded);
+            }
+            self.store.more_events(self.after.clone()).await?;
+            let page = self.store.events(self.filter.clone(), self.after.clone(), Self::PAGE).await?;
+            self.page = page.items.into_iter();
+            if self.page.as_slice().is_empty() {
+                self.after = page.next.or(self.after.take());
+            }
+        }
+    }
+
+    /// Where this follower is: another one from here goes on with the next event.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.after.as_ref()
+    }
+}
+
+fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let invalid = |limit: String| Error::from(Refusal::invalid("store", limit));
+    if path.is_empty() {
+        return Err(invalid("`sqlite:` needs the path of a file".into()));
+    }
+    let mut options = SqliteOptions::new(path);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        options.synchronous = match pair {
+            "synchronous=full" => Synchronous::Full,
+            "synchronous=normal" => Synchronous::Normal,
+            _ => return Err(invalid(format!("`{pair}` is no option; there is synchronous=full or normal"))),
+        };
+    }
+    Ok(options)
+}

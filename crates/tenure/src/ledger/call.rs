@@ -1,0 +1,133 @@
+//! A command on its way: refined by methods, checked as it grows, and sent when it is awaited.
+
+use std::marker::PhantomData;
+
+use tenure_core::command::{Action, Command};
+use tenure_core::id::{Actor, RequestId};
+use tenure_core::policy::Jitter;
+use tenure_core::refusal::Refusal;
+use tenure_core::task::Task;
+
+use crate::error::Error;
+use crate::ledger::{ANONYMOUS, Ledger};
+use crate::store::{Answer, BoxFuture, Renewal};
+
+/// A kind of command, with what it is answered with.
+pub trait Verb: 'static {
+    /// What a caller gets when it is done.
+    type Done: FromAnswer + Send;
+}
+
+/// What callers get out of a store's answer.
+pub trait FromAnswer: Sized {
+    /// Its part of the answer; none if the store answered something else.
+    fn from_answer(answer: Answer) -> Option<Self>;
+}
+
+impl FromAnswer for Task {
+    fn from_answer(answer: Answer) -> Option<Task> {
+        match answer {
+            Answer::Task(task) | Answer::Retried(task, _) => Some(*task),
+            Answer::Claimed(_) | Answer::Renewed(_) => None,
+        }
+    }
+}
+
+impl FromAnswer for Vec<Task> {
+    fn from_answer(answer: Answer) -> Option<Vec<Task>> {
+        match answer {
+            Answer::Claimed(tasks) => Some(tasks),
+            Answer::Task(_) | Answer::Retried(..) | Answer::Renewed(_) => None,
+        }
+    }
+}
+
+impl FromAnswer for Renewal {
+    fn from_answer(answer: Answer) -> Option<Renewal> {
+        match answer {
+            Answer::Renewed(renewal) => Some(renewal),
+            Answer::Task(_) | Answer::Claimed(_) | Answer::Retried(..) => None,
+        }
+    }
+}
+
+/// A command that is sent when it is awaited. What is wrong with its words is told then, too.
+#[must_use = "a command is sent only when it is awaited"]
+pub struct Call<V> {
+    ledger: Ledger,
+    action: Result<Action, Refusal>,
+    actor: Result<Option<Actor>, Refusal>,
+    request: Result<Option<RequestId>, Refusal>,
+    verb: PhantomData<fn() -> V>,
+}
+
+impl<V: Verb> Call<V> {
+    pub(crate) fn new(ledger: &Ledger, action: Result<Action, Refusal>) -> Call<V> {
+        let actor = Ok(ledger.actor.clone());
+        Call { ledger: ledger.clone(), action, actor, request: Ok(None), verb: PhantomData }
+    }
+
+    /// Names this command, so that a repeat within 7 days is answered as the first was, and not done again.
+    pub fn request_id(mut self, id: &str) -> Self {
+        self.request = RequestId::new(id).map(Some);
+        self
+    }
+
+    /// Who gives it, where that is not the ledger's actor or the owner of the lease.
+    pub fn acting_as(mut self, actor: &str) -> Self {
+        self.actor = Actor::named("as", actor).map(Some);
+        self
+    }
+
+    /// The command itself, for those who send many together with [`Ledger::transact`].
+    pub fn command(self) -> Result<Command, Error> {
+        let action = self.action?;
+        let holder = action.holder().map(|holder| &holder.owner).or(taker(&action)).map(Actor::from);
+        let actor = match self.actor?.or(holder) {
+            Some(actor) => actor,
+            None => Actor::new(ANONYMOUS)?,
+        };
+        let namespace = self.ledger.namespace.clone();
+        Ok(Command { namespace, actor, request: self.request?, jitter: jitter(), action })
+    }
+
+    pub(crate) fn change(mut self, change: impl FnOnce(&mut Action) -> Result<(), Refusal>) -> Self {
+        if let Ok(action) = &mut self.action
+            && let Err(refusal) = change(action)
+        {
+            self.action = Err(refusal);
+        }
+        self
+    }
+}
+
+/// Who takes a lease or reservation acts under the owner's name.
+fn taker(action: &Action) -> Option<&tenure_core::id::Owner> {
+    if let Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } = action {
+        Some(owner)
+    } else {
+        None
+    }
+}
+
+/// A fresh draw. The random bits of a UUID are the ones at hand.
+fn jitter() -> Jitter {
+    let bytes = uuid::Uuid::now_v7().into_bytes();
+    Jitter::from_random(u16::from_be_bytes([bytes[14], bytes[15]]))
+}
+
+impl<V: Verb> IntoFuture for Call<V> {
+    type Output = Result<V::Done, Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let store = std::sync::Arc::clone(&self.ledger.store);
+        let command = self.command();
+        Box::pin(async move {
+            let answer = store.transact(vec![command?]).await.pop();
+            let answer = answer.unwrap_or_else(|| Err(Error::Unknown("the store gave no answer".into())))?;
+            V::Done::from_answer(answer)
+                .ok_or_else(|| Error::Unknown("the store answered another kind of command".into()))
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! **Tenure keeps the durable record of who is working on what, until when, and how to undo it.**
+//!
+//! A *task* is created; a worker takes a *lease* on it, with an epoch that fences it off from everybody who held it
+//! before; it heartbeats, and registers how to undo each side effect before it has it; it ends the task in a terminal
+//! state that nothing changes any more. When a worker dies its lease lapses, and recovery takes the task over.
+//! Every step is an event in a hash-chained history.
+//!
+//! Hold a [`Ledger`]. The rules are those of [`tenure_core`], whose types are re-exported here as [`core`].
+
+pub mod audit;
+pub mod clock;
+pub(crate) mod codec;
+mod committer;
+pub(crate) mod digest;
+mod error;
+pub mod instant;
+pub mod json;
+pub mod ledger;
+pub mod store;
+pub(crate) mod wire;
+
+pub use error::Error;
+pub use ledger::Ledger;
+pub use tenure_core as core;

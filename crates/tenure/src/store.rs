@@ -1,0 +1,201 @@
+//! The narrow waist: what a store must do, and nothing about how tasks live.
+//!
+//! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
+//! answers after the commit. What one command does in there is written once, in [`execute`], for every store.
+
+pub(crate) mod due;
+pub(crate) mod execute;
+pub mod memory;
+pub mod sqlite;
+
+use std::pin::Pin;
+
+use tenure_core::chain::Hash;
+use tenure_core::command::Command;
+use tenure_core::event::Event;
+use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, TaskId};
+use tenure_core::task::{Cause, State, Task};
+use tenure_core::time::Time;
+
+use crate::error::Error;
+
+/// A future in a box: stores are used behind `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a command that was done is answered with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The task afterwards.
+    Task(Box<Task>),
+    /// The tasks that a claim granted, in the order in which they were next.
+    Claimed(Vec<Task>),
+    /// What a heartbeat or a progress is told.
+    Renewed(Renewal),
+    /// The new task of a retry, and the old one.
+    Retried(Box<Task>, Box<Task>),
+}
+
+/// What a holder is told when it renews its lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewal {
+    /// When the lease ends now.
+    pub expires_at: Time,
+    /// Whether somebody asked for the task to stop.
+    pub cancel_asked: bool,
+}
+
+/// Which tasks a list is to have. What is left out does not matter.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Filter {
+    /// Only of this room.
+    pub namespace: Option<Namespace>,
+    /// Only in one of these states; empty: in any.
+    pub states: Vec<State>,
+    /// Only with this cause of their end.
+    pub cause: Option<Cause>,
+    /// Only of this queue.
+    pub queue: Option<Queue>,
+    /// Only held by, or reserved for, this owner.
+    pub owner: Option<Owner>,
+    /// Only with all of these labels.
+    pub labels: Vec<(LabelKey, LabelValue)>,
+    /// Only those whose lease or reservation has lapsed.
+    pub stale: bool,
+}
+
+/// Where a list goes on. Opaque: only the store that gave it can read it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor(pub(crate) String);
+
+impl Cursor {
+    /// A cursor that was given out before. Whether it is one is found when it is used.
+    pub fn from_text(text: impl Into<String>) -> Cursor {
+        Cursor(text.into())
+    }
+
+    /// The cursor as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn of(letter: char, number: i64) -> Cursor {
+        Cursor(format!("{letter}{number}"))
+    }
+
+    /// The number behind the letter; a cursor of another list is refused.
+    pub(crate) fn number(&self, letter: char) -> Result<i64, Error> {
+        let number = self.0.strip_prefix(letter).and_then(|number| number.parse().ok());
+        number.ok_or_else(|| {
+            Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", "give one that this list gave"))
+        })
+    }
+}
+
+/// Some of a list, and where it goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where it goes on; none: that was all.
+    pub next: Option<Cursor>,
+}
+
+/// An event with its place among all events of the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    /// Its place; events after it come behind this cursor.
+    pub cursor: Cursor,
+    /// The event.
+    pub event: Event,
+    /// The hash that chains it to the task's event before.
+    pub hash: Hash,
+    /// What happened, as canonical JSON.
+    pub data: String,
+}
+
+/// Which events a history is to have.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct EventFilter {
+    /// Only of this room.
+    pub namespace: Option<Namespace>,
+    /// Only of this task.
+    pub task: Option<TaskId>,
+}
+
+/// What recovery is told to look at: hints only, the core has the last word.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lapsed {
+    /// The tasks that are due, the longest due ones first.
+    pub tasks: Vec<(Namespace, TaskId)>,
+    /// Where the sweep goes on; none: that was all.
+    pub next: Option<Cursor>,
+    /// When the next check that is still ahead is due, if there is one.
+    pub next_check: Option<Time>,
+}
+
+/// A task's chain as it is stored, to be verified. Nothing of it is trusted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredChain {
+    /// The number of the task's row, by which its events are stored.
+    pub row: i64,
+    /// The task, if its row is there and can be read.
+    pub task: Option<Box<Task>>,
+    /// Its name as stored; none where there are only events.
+    pub name: Option<(Namespace, TaskId)>,
+    /// The head as stored.
+    pub head: Option<Hash>,
+    /// Its events by their place.
+    pub events: Vec<StoredEvent>,
+}
+
+/// An event as it is stored, not yet believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredEvent {
+    /// Its place among all events.
+    pub order: i64,
+    /// Its number within the task.
+    pub number: i64,
+    /// When it says that it happened, in microseconds.
+    pub at: i64,
+    /// Who made it happen.
+    pub actor: String,
+    /// Its type.
+    pub kind: String,
+    /// What happened.
+    pub data: String,
+    /// Its hash.
+    pub hash: Vec<u8>,
+}
+
+/// What remembers tasks. Everything a caller can observe of one store holds of every other.
+pub trait Store: Send + Sync {
+    /// Decides the commands in their order, each atomically; a later one sees what an earlier one did, and a refusal of
+    /// one touches no other. The answers come after the commit.
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>>;
+
+    /// The task as it is stored.
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>>;
+
+    /// The newest tasks that the filter lets through, from `after` on.
+    fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>>;
+
+    /// What recovery should look at next, across namespaces.
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>>;
+
+    /// The history behind `after`, oldest first. Its `next` is there even on the last page: the history goes on.
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>>;
+
+    /// Resolves when there may be events behind `after`.
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Chains to verify, by their rows, from behind row `after` on; with the events that no task has.
+    fn chains(&self, after: Option<i64>, limit: usize) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>>;
+
+    /// The store's time.
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
+}

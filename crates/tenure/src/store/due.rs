@@ -1,0 +1,171 @@
+//! What a task that is not terminal waits for, as one narrow row: a lease's end, a reservation's, the time of an undo
+//! that nobody holds, the limit for its start.
+//!
+//! A heartbeat reads and writes this row alone, so the row has copies of what a heartbeat needs to be decided.
+
+use tenure_core::id::{Actor, Epoch, Namespace, Owner, Progress, Reason, TaskId};
+use tenure_core::policy::{OnLapse, Policy, Ttl};
+use tenure_core::task::{Cancel, Lease, Phase, State, Task, Undoing, Unwinding};
+use tenure_core::time::{Span, Time};
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Wait {
+    /// The end of a running task's lease.
+    Lease,
+    /// The end of the lease of an undo.
+    UndoLease,
+    /// The end of a reservation.
+    Reservation,
+    /// The time of an undo that nobody holds.
+    Undo,
+    /// The limit for the first attempt.
+    Start,
+}
+
+/// One row of `due`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Due {
+    pub(crate) wait: Wait,
+    /// The holder's own columns; none for an undo that nobody holds and for a start.
+    pub(crate) owner: Option<Owner>,
+    pub(crate) lease: Option<LeaseColumns>,
+    pub(crate) since: Option<Time>,
+    /// When the wait is over unless a heartbeat moves it.
+    pub(crate) expires_at: Time,
+    /// When somebody should look; never after `expires_at`.
+    pub(crate) check_at: Time,
+    /// Lapses of it are nobody's business but the next holder's.
+    pub(crate) held_back: bool,
+}
+
+/// What only a lease has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LeaseColumns {
+    pub(crate) epoch: Epoch,
+    pub(crate) granted_to: Actor,
+    pub(crate) ttl: Ttl,
+    pub(crate) heartbeat_at: Time,
+    pub(crate) progressed_at: Time,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) cancel_asked: bool,
+    pub(crate) stall_after: Option<Span>,
+    pub(crate) time_limit: Option<Span>,
+    pub(crate) lock_delay: Option<Span>,
+}
+
+impl Due {
+    /// The row that a task has; none for one that is terminal or waits only to be claimed.
+    pub(crate) fn of(task: &Task) -> Option<Due> {
+        let plain = |wait, at| Due {
+            wait,
+            owner: None,
+            lease: None,
+            since: None,
+            expires_at: at,
+            check_at: at,
+            held_back: false,
+        };
+        match &task.phase {
+            Phase::Planned => task.start_limit().map(|limit| plain(Wait::Start, limit)),
+            Phase::Dispatched(reservation) => Some(Due {
+                owner: Some(reservation.owner.clone()),
+                since: Some(reservation.reserved_at),
+                ..plain(Wait::Reservation, reservation.expires_at)
+            }),
+            Phase::Running(lease) => Some(Due::of_lease(task, lease, Wait::Lease)),
+            Phase::Compensating { undoing: Undoing::HeldBy(lease), .. } => {
+                Some(Due::of_lease(task, lease, Wait::UndoLease))
+            }
+            Phase::Compensating { undoing: Undoing::DueAt(due_at), .. } => Some(plain(Wait::Undo, *due_at)),
+            Phase::Ended(_) => None,
+        }
+    }
+
+    fn of_lease(task: &Task, lease: &Lease, wait: Wait) -> Due {
+        let held_back = wait == Wait::Lease && task.policy.on_lapse == OnLapse::Hold && task.cancel.is_none();
+        Due {
+            wait,
+            owner: Some(lease.owner.clone()),
+            since: Some(lease.acquired_at),
+            expires_at: lease.expires_at,
+            check_at: lease.expires_at,
+            held_back,
+            lease: Some(LeaseColumns {
+                epoch: lease.epoch,
+                granted_to: lease.granted_to.clone(),
+                ttl: lease.ttl,
+                heartbeat_at: lease.heartbeat_at,
+                progressed_at: lease.progressed_at,
+                progress: lease.progress.clone(),
+                cancel_asked: task.cancel.is_some(),
+                stall_after: task.policy.stall_after,
+                time_limit: task.policy.time_limit,
+                lock_delay: task.policy.lock_delay,
+            }),
+        }
+    }
+
+    /// The lease of this row.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        let columns = self.lease.as_ref()?;
+        Some(Lease {
+            owner: self.owner.clone()?,
+            epoch: columns.epoch,
+            granted_to: columns.granted_to.clone(),
+            ttl: columns.ttl,
+            acquired_at: self.since?,
+            heartbeat_at: columns.heartbeat_at,
+            progressed_at: columns.progressed_at,
+            expires_at: self.expires_at,
+            progress: columns.progress.clone(),
+        })
+    }
+
+    /// When a reclaim can succeed.
+    pub(crate) fn reclaimable_at(&self) -> Time {
+        let delay = self.lease.as_ref().and_then(|lease| lease.lock_delay);
+        self.expires_at + delay.unwrap_or(Span::ZERO)
+    }
+
+    /// The part of the task that a heartbeat is decided on: its phase with the lease, what bounds it, and whether cancel
+    /// is asked. Everything else is empty, and no guard of a heartbeat or a progress looks at it; a test shows that.
+    pub(crate) fn seen_by_heartbeat(&self, namespace: &Namespace, id: &TaskId) -> Option<Task> {
+        let lease = self.lease()?;
+        let columns = self.lease.as_ref()?;
+        let reason = Reason::new("-").ok()?;
+        let cancel = columns.cancel_asked.then(|| Cancel {
+            at: lease.acquired_at,
+            by: lease.granted_to.clone(),
+            reason: reason.clone(),
+        });
+        let phase = match self.wait {
+            Wait::Lease => Phase::Running(lease),
+            Wait::UndoLease => {
+                Phase::Compensating { why: Unwinding::Lapsed, reason, undoing: Undoing::HeldBy(lease) }
+            }
+            Wait::Reservation | Wait::Undo | Wait::Start => return None,
+        };
+        Some(Task {
+            phase,
+            cancel,
+            policy: Policy {
+                stall_after: columns.stall_after,
+                time_limit: columns.time_limit,
+                lock_delay: columns.lock_delay,
+                ..Policy::default()
+            },
+            ..Task::blank(namespace.clone(), id.clone())
+        })
+    }
+
+    /// The state that a task with this row is in.
+    pub(crate) fn state(&self) -> State {
+        match self.wait {
+            Wait::Start => State::Planned,
+            Wait::Reservation => State::Dispatched,
+            Wait::Lease => State::Running,
+            Wait::UndoLease | Wait::Undo => State::Compensating,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What one command does inside a transaction: the same for every store.
+//!
+//! In this order: limits, the request id, then what the core decides on the rows that the command names. A store gives
+//! the rows through [`Rows`] and has no rule of its own. After a refusal no row was written.
+
+use tenure_core::chain::Hash;
+use tenure_core::command::{Action, Command};
+use tenure_core::decide::{Decision, Names, Stored, decide_by};
+use tenure_core::event::{Event, LeaseEnd};
+use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
+use tenure_core::lifecycle::Table;
+use tenure_core::refusal::{Code, Refusal};
+use tenure_core::task::{Lease, Task};
+use tenure_core::time::{Span, Time};
+
+use crate::codec::{Sealed, seal};
+use crate::digest::digest;
+use crate::store::{Answer, Renewal};
+
+/// How long a request id is remembered.
+pub(crate) const REQUEST_MEMORY: Span = Span::from_days(7);
+
+/// A task as a store keeps it: with the number of its row and the head of its chain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Kept {
+    pub(crate) row: i64,
+    pub(crate) task: Task,
+    pub(crate) head: Hash,
+}
+
+/// What a command leaves to be written about one task.
+pub(crate) struct Change<'a> {
+    /// The task as it was read; none: it is new.
+    pub(crate) before: Option<&'a Kept>,
+    /// The task as it is to be.
+    pub(crate) after: &'a Task,
+    /// The new head of its chain.
+    pub(crate) head: Hash,
+    /// The events that lie between.
+    pub(crate) events: &'a [Sealed],
+}
+
+/// A request id as it is remembered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Request {
+    pub(crate) digest: Hash,
+    pub(crate) actor: Actor,
+    pub(crate) at: Time,
+    /// The tasks of the answer, each by the revision that it had then.
+    pub(crate) answered: Vec<Answered>,
+}
+
+/// A task of a remembered answer. The history up to the revision gives it back, but for what heartbeats wrote.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Answered {
+    pub(crate) task: TaskId,
+    pub(crate) revision: Revision,
+    pub(crate) lease: Option<LeaseEnd>,
+}
+
+/// The rows of a store inside one transaction. An `Err` is a fault of the store: the whole transaction is given up.
+pub(crate) trait Rows {
+    /// What is wrong with the store.
+    type Fault;
+
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Kept>, Self::Fault>;
+
+    /// What a heartbeat may be decided on, if somebody holds a lease on the task: see [`super::due`].
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Task>, Self::Fault>;
+
+    /// Whether a new task may have these names. Those of pruned tasks are taken.
+    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Self::Fault>;
+
+    /// The next tasks of a queue that are due, in the order in which they are claimed.
+    fn claimable(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+        limit: u32,
+        now: Time,
+    ) -> Result<Vec<TaskId>, Self::Fault>;
+
+    /// The task's events up to a revision.
+    fn history(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+        up_to: Revision,
+    ) -> Result<Vec<Event>, Self::Fault>;
+
+    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Result<Option<Request>, Self::Fault>;
+
+    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Result<(), Self::Fault>;
+
+    fn write(&mut self, change: Change<'_>) -> Result<(), Self::Fault>;
+
+    /// Writes what a heartbeat or a progress changed: `after` is [`Rows::leased`], with the event applied.
+    fn renew(&mut self, after: &Task, checkpoint_given: bool, now: Time) -> Result<(), Self::Fault>;
+
+    /// No grant is at or below it.
+    fn floor(&mut self) -> Result<Epoch, Self::Fault>;
+
+    /// Something is stored that can't be: the operation stops loudly.
+    fn broken(&mut self, what: String) -> Self::Fault;
+}
+
+type Verdict = Result<Answer, Refusal>;
+
+/// Executes one command at one instant.
+pub(crate) fn execute<R: Rows>(
+    rows: &mut R,
+    table: &Table,
+    command: &Command,
+    now: Time,
+) -> Result<Verdict, R::Fault> {
+    if let Err(refusal) = command.action.check() {
+        return Ok(Err(refusal));
+    }
+    let Some(id) = command.request.as_ref().filter(|_| takes_request_id(&command.action)) else {
+        return act(rows, table, command, now);
+    };
+    let digest = digest(&command.action);
+    let first = rows.request(&command.namespace, id)?.filter(|first| now < first.at + REQUEST_MEMORY);
+    match first {
+        Some(first) if first.digest == digest && first.actor == command.actor => {
+            answer_again(rows, command, &first).map(Ok)
+        }
+        Some(_) => Ok(Err(Refusal::new(
+            Code::RequestReused,
+            "this request id was used for another command, or by another actor; take a new one",
+        ))),
+        None => {
+            let verdict = act(rows, table, command, now)?;
+            if let Ok(answer) = &verdict {
+                let answered = answered(answer);
+                let request = Request { digest, actor: command.actor.clone(), at: now, answered };
+                rows.remember(&command.namespace, id, &request)?;
+            }
+            Ok(verdict)
+        }
+    }
+}
+
+/// A heartbeat that arrives twice does what it did once, so it needs no memory.
+fn takes_request_id(action: &Action) -> bool {
+    !matches!(action, Action::Heartbeat { .. } | Action::Progress { .. })
+}
+
+fn act<R: Rows>(rows: &mut R, table: &Table, command: &Command, now: Time) -> Result<Verdict, R::Fault> {
+    match &command.action {
+        Action::Claim { queue, limit, .. } => claim(rows, table, command, queue, *limit, now),
+        Action::Heartbeat { task, .. } | Action::Progress { task, .. } => renew(rows, table, command, task, now),
+        Action::Create(_)
+        | Action::Put(_)
+        | Action::Dispatch { .. }
+        | Action::Acquire { .. }
+        | Action::Release { .. }
+        | Action::Register { .. }
+        | Action::Adopt { .. }
+        | Action::Settle { .. }
+        | Action::Try { .. }
+        | Action::Waive { .. }
+        | Action::Complete { .. }
+        | Action::Fail { .. }
+        | Action::RollBack { .. }
+        | Action::Quarantine { .. }
+        | Action::MarkCompleted { .. }
+        | Action::MarkFailed { .. }
+        | Action::MarkCompensated { .. }
+        | Action::MarkQuarantined { .. }
+        | Action::Cancel { .. }
+        | Action::Reclaim { .. }
+        | Action::Annotate { .. }
+        | Action::Retry { .. } => {
+            let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
+            let kept = rows.task(&command.namespace, id)?;
+            decide_and_write(rows, table, command, kept, now)
+        }
+    }
+}
+
+fn decide_and_write<R: Rows>(
+    rows: &mut R,
+    table: &Table,
+    command: &Command,
+    kept: Option<Kept>,
+    now: Time,
+) -> Result<Verdict, R::Fault> {
+    let names = match new_names(&command.action) {
+        Some((id, saga_id)) => rows.names(&command.namespace, id, &saga_id)?,
+        None => Names::Free,
+    };
+    let stored = Stored { task: kept.as_ref().map(|kept| &kept.task), names, floor: rows.floor()? };
+    let decision = match decide_by(table, stored, command, now) {
+        Ok(decision) => decision,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Decision { row: _, events, task, successor } = decision;
+    let task = write(rows, kept, task, events)?;
+    let Some((successor, created)) = successor else { return Ok(Ok(Answer::Task(Box::new(task)))) };
+    let successor = write(rows, None, successor, vec![created])?;
+    Ok(Ok(Answer::Retried(Box::new(successor), Box::new(task))))
+}
+
+/// The names that a command would take.
+fn new_names(action: &Action) -> Option<(&TaskId, SagaId)> {
+    let named = |id, saga_id: &Option<SagaId>| (id, saga_id.clone().unwrap_or_else(|| SagaId::from(id)));
+    if let Action::Create(create) = action {
+        return Some(named(&create.task, &create.saga_id));
+    }
+    if let Action::Put(put) = action {
+        return Some(named(&put.record.task, &put.record.saga_id));
+    }
+    let Action::Retry { successor, .. } = action else { return None };
+    Some(named(successor, &None))
+}
+
+/// Chains the events and writes them with the task; nothing where nothing happened.
+fn write<R: Rows>(rows: &mut R, before: Option<Kept>, task: Task, events: Vec<Event>) -> Result<Task, R::Fault> {
+    if events.is_empty() {
+        return Ok(task);
+    }
+    let mut head = before.as_ref().map_or(Hash::START, |kept| kept.head);
+    let sealed: Vec<Sealed> = events
+        .into_iter()
+        .map(|event| {
+            let sealed = seal(event, head);
+            head = sealed.hash;
+            sealed
+        })
+        .collect();
+    rows.write(Change { before: before.as_ref(), after: &task, head, events: &sealed })?;
+    Ok(task)
+}
+
+fn claim<R: Rows>(
+    rows: &mut R,
+    table: &Table,
+    command: &Command,
+    queue: &Queue,
+    limit: u32,
+    now: Time,
+) -> Result<Verdict, R::Fault> {
+    let mut claimed = Vec::new();
+    for id in rows.claimable(&command.namespace, queue, limit, now)? {
+        let kept = rows.task(&command.namespace, &id)?;
+        if let Ok(Answer::Task(task)) = decide_and_write(rows, table, command, kept, now)? {
+            claimed.push(*task);
+        }
+    }
+    Ok(Ok(Answer::Claimed(claimed)))
+}
+
+/// Decides on the lease's row alone. Only where nobody holds a lease the whole task is read, to say why not.
+fn renew<R: Rows>(
+    rows: &mut R,
+    table: &Table,
+    command: &Command,
+    id: &TaskId,
+    now: Time,
+) -> Result<Verdict, R::Fault> {
+    let Some(leased) = rows.leased(&command.namespace, id)? else {
+        let kept = rows.task(&command.namespace, id)?;
+        let stored = Stored { task: kept.as_ref().map(|kept| &kept.task), names: Names::Free, floor: Epoch::ZERO };
+        return match decide_by(table, stored, command, now) {
+            Ok(decision) => Err(rows.broken(format!("a lease without its row: {}", decision.row))),
+            Err(refusal) => Ok(Err(refusal)),
+        };
+    };
+    let stored = Stored { task: Some(&leased), names: Names::Free, floor: Epoch::ZERO };
+    let after = match decide_by(table, stored, command, now) {
+        Ok(decision) => decision.task,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let Some(expires_at) = after.lease().map(|lease| lease.expires_at) else {
+        return Err(rows.broken("a heartbeat ended its lease".into()));
+    };
+    rows.renew(&after, after.checkpoint.is_some(), now)?;
+    Ok(Ok(Answer::Renewed(Renewal { expires_at, cancel_asked: after.cancel.is_some() })))
+}
+
+// ---- request ids ---------------------------------------------------------------------------------------------
+
+fn answered(answer: &Answer) -> Vec<Answered> {
+    let tasks: Vec<&Task> = match answer {
+        Answer::Task(task) => vec![task],
+        Answer::Claimed(tasks) => tasks.iter().collect(),
+        Answer::Retried(successor, old) => vec![successor, old],
+        Answer::Renewed(_) => Vec::new(),
+    };
+    let one = |task: &Task| Answered {
+        task: task.id.clone(),
+        revision: task.revision,
+        lease: task.lease().map(|lease| written_by_heartbeats(task, lease)),
+    };
+    tasks.into_iter().map(one).collect()
+}
+
+fn written_by_heartbeats(task: &Task, lease: &Lease) -> LeaseEnd {
+    LeaseEnd {
+        owner: lease.owner.clone(),
+        epoch: lease.epoch,
+        heartbeat_at: lease.heartbeat_at,
+        progressed_at: lease.progressed_at,
+        expires_at: lease.expires_at,
+        progress: lease.progress.clone(),
+        checkpoint: task.checkpoint.clone(),
+    }
+}
+
+/// The first answer once more, whatever has happened to its tasks since.
+fn answer_again<R: Rows>(rows: &mut R, command: &Command, first: &Request) -> Result<Answer, R::Fault> {
+    let mut tasks = Vec::with_capacity(first.answered.len());
+    for answered in &first.answered {
+        let events = rows.history(&command.namespace, &answered.task, answered.revision)?;
+        let folded = tenure_core::apply::fold(&events);
+        let Ok(Some(task)) = folded else {
+            return Err(rows.broken(format!("the history of {} does not fold", answered.task)));
+        };
+        tasks.push(as_it_was(task, answered));
+    }
+    if let Action::Claim { .. } = command.action {
+        return Ok(Answer::Claimed(tasks));
+    }
+    let mut tasks = tasks.into_iter().map(Box::new);
+    match (tasks.next(), tasks.next()) {
+        (Some(successor), Some(old)) => Ok(Answer::Retried(successor, old)),
+        (Some(task), None) => Ok(Answer::Task(task)),
+        (None, _) => Err(rows.broken("a remembered request without an answer".into())),
+    }
+}
+
+fn as_it_was(mut task: Task, answered: &Answered) -> Task {
+    if let (Some(lease), Some(then)) = (task.lease_mut(), &answered.lease) {
+        lease.heartbeat_at = then.heartbeat_at;
+        lease.progressed_at = then.progressed_at;
+        lease.expires_at = then.expires_at;
+        lease.progress.clone_from(&then.progress);
+        task.checkpoint.clone_from(&then.checkpoint);
+    }
+    task
+}

@@ -1,0 +1,332 @@
+//! The store in memory: for tests, and the reference that every other store is compared with. It keeps nothing.
+//!
+//! It scans where the others have indexes, because it must be obviously right before it is fast.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tenure_core::command::Command;
+use tenure_core::decide::Names;
+use tenure_core::event::Event;
+use tenure_core::id::{Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
+use tenure_core::lifecycle::Table;
+use tenure_core::task::{Phase, Task};
+use tenure_core::time::Time;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Instants, SystemClock};
+use crate::codec::Sealed;
+use crate::error::Error;
+use crate::store::due::Due;
+use crate::store::execute::{Change, Kept, Request, Rows, execute};
+use crate::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
+};
+
+/// A store that is gone when it is dropped.
+pub struct MemoryStore {
+    state: Mutex<Memory>,
+    clock: Arc<dyn Clock>,
+    table: &'static Table,
+    /// The number of events, for those who wait for more.
+    grown: watch::Sender<usize>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> MemoryStore {
+        MemoryStore::with_clock(Arc::new(SystemClock::default()))
+    }
+}
+
+impl MemoryStore {
+    /// An empty store with a clock of the caller's.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> MemoryStore {
+        MemoryStore::with_rules(clock, Table::rules())
+    }
+
+    /// An empty store with other rules: how tests show that each guard matters.
+    #[doc(hidden)]
+    pub fn with_rules(clock: Arc<dyn Clock>, table: &'static Table) -> MemoryStore {
+        MemoryStore { state: Mutex::default(), clock, table, grown: watch::Sender::new(0) }
+    }
+
+    /// A panic in a decision leaves the maps as they were: nothing is written before the decision.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn transact_now(&self, commands: &[Command]) -> Vec<Result<Answer, Error>> {
+        let mut memory = self.memory();
+        let last = memory.last.unwrap_or(Time::MIN);
+        let mut instants = Instants::from(self.clock.read().wall, last);
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            let now = instants.take();
+            memory.last = Some(now);
+            let Ok(verdict) = execute(&mut *memory, self.table, command, now);
+            answers.push(verdict.map_err(Error::Refused));
+        }
+        let count = memory.events.len();
+        drop(memory);
+        self.grown.send_if_modified(|grown| std::mem::replace(grown, count) != count);
+        answers
+    }
+}
+
+#[derive(Default)]
+struct Memory {
+    /// Their rows are numbered in the order of creation.
+    tasks: BTreeMap<(Namespace, TaskId), Kept>,
+    sagas: HashMap<(Namespace, SagaId), TaskId>,
+    events: Vec<(i64, Sealed)>,
+    requests: HashMap<(Namespace, RequestId), Request>,
+    last: Option<Time>,
+}
+
+impl Rows for Memory {
+    type Fault = Infallible;
+
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Kept>, Infallible> {
+        Ok(self.tasks.get(&(namespace.clone(), id.clone())).cloned())
+    }
+
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Task>, Infallible> {
+        let row = self.tasks.get(&(namespace.clone(), id.clone()));
+        Ok(row.and_then(|kept| Due::of(&kept.task)?.seen_by_heartbeat(namespace, id)))
+    }
+
+    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Infallible> {
+        let id_taken = self.tasks.contains_key(&(namespace.clone(), id.clone()));
+        let saga_taken = self.sagas.contains_key(&(namespace.clone(), saga_id.clone()));
+        Ok(if id_taken || saga_taken { Names::Taken } else { Names::Free })
+    }
+
+    fn claimable(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+        limit: u32,
+        now: Time,
+    ) -> Result<Vec<TaskId>, Infallible> {
+        let claimable = |task: &Task| match &task.phase {
+            Phase::Planned => task.due_since() <= now,
+            Phase::Dispatched(reservation) => reservation.has_lapsed(now),
+            Phase::Running(_) | Phase::Compensating { .. } | Phase::Ended(_) => false,
+        };
+        let in_queue = self.tasks.values().filter(|kept| {
+            let task = &kept.task;
+            task.namespace == *namespace && task.queue == *queue && claimable(task)
+        });
+        let mut rows: Vec<&Kept> = in_queue.collect();
+        rows.sort_by_key(|kept| {
+            let task = &kept.task;
+            (std::cmp::Reverse(task.priority), task.due_since(), kept.row)
+        });
+        Ok(rows.iter().take(limit as usize).map(|kept| kept.task.id.clone()).collect())
+    }
+
+    fn history(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+        up_to: Revision,
+    ) -> Result<Vec<Event>, Infallible> {
+        let of_task = |event: &&Event| event.namespace == *namespace && event.task == *id;
+        let events = self.events.iter().map(|(_, sealed)| &sealed.event).filter(of_task);
+        Ok(events.filter(|event| event.number <= up_to).cloned().collect())
+    }
+
+    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Result<Option<Request>, Infallible> {
+        Ok(self.requests.get(&(namespace.clone(), id.clone())).cloned())
+    }
+
+    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Result<(), Infallible> {
+        self.requests.insert((namespace.clone(), id.clone()), request.clone());
+        Ok(())
+    }
+
+    fn write(&mut self, change: Change<'_>) -> Result<(), Infallible> {
+        let task = change.after.clone();
+        let next = i64::try_from(self.tasks.len()).unwrap_or(i64::MAX);
+        let row = change.before.map_or(next, |kept| kept.row);
+        let key = (task.namespace.clone(), task.id.clone());
+        self.sagas.insert((task.namespace.clone(), task.saga_id.clone()), task.id.clone());
+        self.tasks.insert(key, Kept { row, task, head: change.head });
+        self.events.extend(change.events.iter().map(|sealed| (row, sealed.clone())));
+        Ok(())
+    }
+
+    fn renew(&mut self, after: &Task, checkpoint_given: bool, _now: Time) -> Result<(), Infallible> {
+        let row = self.tasks.get_mut(&(after.namespace.clone(), after.id.clone()));
+        let Some(task) = row.map(|kept| &mut kept.task) else { return Ok(()) };
+        if let (Some(stored), Some(lease)) = (task.lease_mut(), after.lease()) {
+            stored.clone_from(lease);
+        }
+        if checkpoint_given {
+            task.checkpoint.clone_from(&after.checkpoint);
+        }
+        Ok(())
+    }
+
+    fn floor(&mut self) -> Result<Epoch, Infallible> {
+        Ok(Epoch::ZERO)
+    }
+
+    fn broken(&mut self, what: String) -> Infallible {
+        panic!("the store in memory is broken: {what}")
+    }
+}
+
+impl Memory {
+    fn list(&self, filter: &Filter, after: Option<i64>, limit: usize, now: Time) -> Page<Task> {
+        let mut rows: Vec<&Kept> = self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
+        rows.retain(|kept| after.is_none_or(|after| kept.row < after));
+        rows.sort_by_key(|kept| std::cmp::Reverse(kept.row));
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|kept| Cursor::of('t', kept.row));
+        Page { items: rows.into_iter().map(|kept| kept.task.clone()).collect(), next }
+    }
+
+    fn lapsed(&self, after: Option<i64>, limit: usize, now: Time) -> Lapsed {
+        let waits = self.tasks.values().filter_map(|kept| {
+            let due = Due::of(&kept.task)?;
+            (!due.held_back).then_some((due, kept))
+        });
+        let (past, ahead): (Vec<_>, Vec<_>) = waits.partition(|(due, _)| due.reclaimable_at() <= now);
+        let next_check = ahead.iter().map(|(due, _)| due.reclaimable_at()).min();
+        let mut past: Vec<_> = past.into_iter().map(|(due, kept)| (due.check_at, kept)).collect();
+        past.sort_by_key(|(check_at, kept)| (*check_at, kept.row));
+        let skip = usize::try_from(after.unwrap_or(0)).unwrap_or(0);
+        let more = past.len() > skip.saturating_add(limit);
+        let tasks = past.iter().skip(skip).take(limit);
+        let name = |task: &Task| (task.namespace.clone(), task.id.clone());
+        Lapsed {
+            tasks: tasks.map(|(_, kept)| name(&kept.task)).collect(),
+            next: more.then(|| Cursor::of('d', i64::try_from(skip + limit).unwrap_or(i64::MAX))),
+            next_check,
+        }
+    }
+
+    fn read_events(&self, filter: &EventFilter, after: usize, limit: usize) -> Page<Recorded> {
+        let wanted = |event: &Event| {
+            filter.namespace.as_ref().is_none_or(|namespace| event.namespace == *namespace)
+                && filter.task.as_ref().is_none_or(|task| event.task == *task)
+        };
+        let place = |at: usize| Cursor::of('e', i64::try_from(at).unwrap_or(i64::MAX));
+        let behind = (1..).zip(&self.events).skip(after);
+        let recorded = behind.filter(|(_, (_, sealed))| wanted(&sealed.event)).map(|(at, (_, sealed))| Recorded {
+            cursor: place(at),
+            event: sealed.event.clone(),
+            hash: sealed.hash,
+            data: sealed.data.clone(),
+        });
+        let items: Vec<Recorded> = recorded.take(limit).collect();
+        let end = if items.len() < limit { self.events.len().max(after) } else { after };
+        let next = items.last().filter(|_| items.len() == limit).map_or(place(end), |last| last.cursor.clone());
+        Page { items, next: Some(next) }
+    }
+
+    fn chains(&self, after: Option<i64>, limit: usize) -> Vec<StoredChain> {
+        let mut rows: Vec<&Kept> =
+            self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
+        rows.sort_by_key(|kept| kept.row);
+        rows.into_iter().take(limit).map(|kept| self.chain(kept)).collect()
+    }
+
+    fn chain(&self, kept: &Kept) -> StoredChain {
+        let task = &kept.task;
+        let of_task = (1..).zip(&self.events).filter(|(_, (number, _))| *number == kept.row);
+        let events = of_task.map(|(order, (_, sealed))| StoredEvent {
+            order,
+            number: i64::try_from(sealed.event.number.0).unwrap_or(i64::MAX),
+            at: sealed.event.at.as_micros(),
+            actor: sealed.event.actor.to_string(),
+            kind: sealed.event.what.kind().to_owned(),
+            data: sealed.data.clone(),
+            hash: sealed.hash.0.to_vec(),
+        });
+        StoredChain {
+            row: kept.row,
+            task: Some(Box::new(task.clone())),
+            name: Some((task.namespace.clone(), task.id.clone())),
+            head: Some(kept.head),
+            events: events.collect(),
+        }
+    }
+}
+
+/// Whether a filter lets a task through. The other stores say the same in SQL.
+fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
+    let held_by = || task.lease().map(|lease| &lease.owner).or(task.reservation().map(|one| &one.owner));
+    let label = |(key, value)| task.labels.get(key) == Some(value);
+    filter.namespace.as_ref().is_none_or(|namespace| task.namespace == *namespace)
+        && (filter.states.is_empty() || filter.states.contains(&task.state()))
+        && filter.cause.is_none_or(|cause| task.ending().is_some_and(|ending| ending.cause == cause))
+        && filter.queue.as_ref().is_none_or(|queue| task.queue == *queue)
+        && filter.owner.as_ref().is_none_or(|owner| held_by() == Some(owner))
+        && filter.labels.iter().all(|(key, value)| label((key, value)))
+        && (!filter.stale || task.is_stale(now))
+}
+
+impl Store for MemoryStore {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        Box::pin(async move { self.transact_now(&commands) })
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(async move {
+            let Ok(kept) = self.memory().task(&namespace, &id);
+            Ok(kept.map(|kept| kept.task))
+        })
+    }
+
+    fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(async move {
+            let after = after.map(|cursor| cursor.number('t')).transpose()?;
+            let now = self.clock.read().wall;
+            Ok(self.memory().list(&filter, after, limit, now))
+        })
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(async move {
+            let after = after.map(|cursor| cursor.number('d')).transpose()?;
+            let now = self.clock.read().wall;
+            Ok(self.memory().lapsed(after, limit, now))
+        })
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        Box::pin(async move { Ok(self.memory().read_events(&filter, place(after)?, limit)) })
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let after = place(after)?;
+            let mut grown = self.grown.subscribe();
+            // The sender lives as long as the store, so waiting ends only with more events.
+            let waited = grown.wait_for(|count| *count > after).await;
+            waited.map(|_| ()).map_err(|_| Error::Unavailable("the store is closed".into()))
+        })
+    }
+
+    fn chains(&self, after: Option<i64>, limit: usize) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>> {
+        Box::pin(async move { Ok(self.memory().chains(after, limit)) })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(async move { Ok(self.clock.read().wall.max(self.memory().last.unwrap_or(Time::MIN))) })
+    }
+}
+
+fn place(after: Option<Cursor>) -> Result<usize, Error> {
+    let number = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
+    Ok(usize::try_from(number).unwrap_or(0))
+}

@@ -1,0 +1,177 @@
+//! The store on an embedded SQLite file: one writer thread that commits in groups, readers with connections of their
+//! own, and several processes on one file.
+
+mod engine;
+mod open;
+mod read;
+mod rows;
+mod turn;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tenure_core::command::Command;
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, SystemClock};
+use crate::committer::{Committer, Limits};
+use crate::error::Error;
+use crate::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+};
+
+pub use open::Synchronous;
+
+use engine::SqliteEngine;
+use open::Database;
+use read::Reader;
+
+/// How often a follower looks whether another process wrote.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How a file is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The file; it is made where it is missing.
+    pub path: PathBuf,
+    /// When an answered write is on the disk.
+    pub synchronous: Synchronous,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// How long a command waits for its turn before it is answered `unavailable`.
+    pub wait_max: Duration,
+}
+
+impl SqliteOptions {
+    /// The file with everything as it is by default.
+    pub fn new(path: impl Into<PathBuf>) -> SqliteOptions {
+        SqliteOptions {
+            path: path.into(),
+            synchronous: Synchronous::default(),
+            clock: Arc::new(SystemClock::default()),
+            wait_max: Limits::default().wait_max,
+        }
+    }
+}
+
+/// A store on an SQLite file.
+pub struct SqliteStore {
+    readers: Arc<Readers>,
+    committer: Committer,
+    /// The place of the newest event that this process wrote, for those who wait for more.
+    grown: watch::Sender<i64>,
+}
+
+impl SqliteStore {
+    /// Opens the file, making or migrating it first.
+    pub async fn open(options: SqliteOptions) -> Result<SqliteStore, Error> {
+        blocking(move || SqliteStore::open_now(options)).await
+    }
+
+    fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
+        let database = Database { path: options.path, synchronous: options.synchronous };
+        database.prepare()?;
+        let grown = watch::Sender::new(0);
+        let engine = SqliteEngine::open(database.clone(), Arc::clone(&options.clock), grown.clone())?;
+        let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
+        let committer = Committer::start("tenure-commit", engine, limits)
+            .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
+        let readers = Readers { database, clock: options.clock, idle: Mutex::default() };
+        Ok(SqliteStore { readers: Arc::new(readers), committer, grown })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let readers = Arc::clone(&self.readers);
+        blocking(move || readers.read(read)).await
+    }
+}
+
+/// Connections that only read. There are as many as were ever needed at once, and a few of them are kept.
+struct Readers {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    const KEPT_MAX: usize = 8;
+
+    fn read<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let connection = kept.map_or_else(|| self.database.connect_to_read(), Ok)?;
+        let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref());
+        let answer = read(&mut reader);
+        let mut idle = idle();
+        if answer.is_ok() && idle.len() < Self::KEPT_MAX {
+            idle.push(connection);
+        }
+        answer
+    }
+}
+
+/// SQLite blocks, so it runs where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("a look into the store ended early: {error}"))))
+}
+
+impl Store for SqliteStore {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        Box::pin(self.committer.submit(commands))
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(self.read(move |reader| reader.task(&namespace, &id)))
+    }
+
+    fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(self.read(move |reader| reader.tasks(&filter, after.as_ref(), limit)))
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(self.read(move |reader| reader.lapsed(after.as_ref(), limit)))
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        Box::pin(self.read(move |reader| reader.events(&filter, after.as_ref(), limit)))
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
+            let mut grown = self.grown.subscribe();
+            loop {
+                if *grown.borrow_and_update() > after || self.read(move |reader| reader.has_events(after)).await? {
+                    return Ok(());
+                }
+                // Another process's writes give no sign, so a look now and then is the truth and the sign a short cut.
+                // The sender lives as long as the store, so it does not close while this waits.
+                let _ = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
+            }
+        })
+    }
+
+    fn chains(&self, after: Option<i64>, limit: usize) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chains(after, limit)))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(self.read(|reader| reader.now()))
+    }
+}

@@ -1,0 +1,286 @@
+//! The writer: takes the turn, executes a batch in one transaction, commits, and knows what a failure means.
+//!
+//! A failure before the commit proves that nothing was done. One in the commit proves nothing, except where the disk was
+//! full: then the commit's own frame was not written. After such a failure the connection is not trusted any more: it
+//! is opened anew and looked at before anything else is answered.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use tenure_core::chain::Hash;
+use tenure_core::command::Command;
+use tenure_core::id::Epoch;
+use tenure_core::lifecycle::Table;
+use tenure_core::time::{Span, Time};
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Instants, Mark, Reading};
+use crate::committer::{Answers, Engine};
+use crate::error::Error;
+use crate::store::execute::execute;
+use crate::store::sqlite::open::Database;
+use crate::store::sqlite::rows::{Fault, Found, Policies, SqliteRows, unsigned};
+use crate::store::sqlite::turn::Turn;
+
+/// The mark is renewed when the wall is ahead of it by more than this, so that what was answered is never taken back.
+const MARK_AHEAD_MAX: Span = Span::from_millis(10);
+/// And when it is older than this: after a boot nothing but the mark tells how far the time was.
+const MARK_AGE_MAX: Span = Span::from_secs(1);
+
+/// The writing side of a file.
+pub(crate) struct SqliteEngine {
+    database: Database,
+    turn: Turn,
+    clock: Arc<dyn Clock>,
+    connection: Option<Connection>,
+    policies: Policies,
+    /// The last instant that this process gave.
+    last: Time,
+    grown: watch::Sender<i64>,
+}
+
+impl SqliteEngine {
+    pub(crate) fn open(
+        database: Database,
+        clock: Arc<dyn Clock>,
+        grown: watch::Sender<i64>,
+    ) -> Result<SqliteEngine, Error> {
+        let turn = Turn::beside(&database.path).map_err(|error| Error::Unavailable(error.to_string()))?;
+        let connection = Some(database.connect()?);
+        let policies = Policies::default();
+        Ok(SqliteEngine { database, turn, clock, connection, policies, last: Time::MIN, grown })
+    }
+
+    /// The connection, opened anew and looked at if the last one failed in a commit.
+    fn connection(&mut self) -> Result<Connection, Error> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let connection = self.database.connect()?;
+        newest_chains_hold(&connection).map_err(|fault| self.fault(&fault))?;
+        Ok(connection)
+    }
+
+    fn fault(&self, fault: &Fault) -> Error {
+        match fault {
+            Fault::Sqlite(error) => self.database.fault(error),
+            Fault::Broken(what) => {
+                Error::Unavailable(format!("{}: the store is broken: {what}", self.database.path.display()))
+            }
+        }
+    }
+
+    /// Executes all jobs; an error gives the transaction up.
+    fn execute(&mut self, connection: &Connection, jobs: &[Vec<Command>]) -> Found<Vec<Answers>> {
+        let position = Position::read(connection)?;
+        let reading = self.clock.read();
+        let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
+        let mut instants = Instants::from(now, self.last.max(position.last));
+        let mut rows = SqliteRows {
+            connection,
+            policies: &mut self.policies,
+            next_task: position.next_task,
+            next_event: position.next_event,
+            floor: position.floor,
+        };
+        let mut last = self.last;
+        let mut run = |command: &Command| {
+            last = instants.take();
+            execute(&mut rows, Table::rules(), command, last).map(|verdict| verdict.map_err(Error::Refused))
+        };
+        let answers = jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
+        self.last = last;
+        position.renew_mark(connection, &reading, now)?;
+        Ok(answers)
+    }
+
+    /// As [`SqliteEngine::execute`], and a broken invariant in the core gives the transaction up, loudly.
+    fn execute_all(&mut self, connection: &Connection, jobs: &[Vec<Command>]) -> Result<Vec<Answers>, Error> {
+        match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
+            Ok(executed) => executed.map_err(|fault| self.fault(&fault)),
+            Err(panic) => {
+                let words = panic.downcast_ref::<String>().map(String::as_str);
+                let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                Err(Error::Unavailable(format!("a rule is broken, please report it: {words}")))
+            }
+        }
+    }
+
+    fn roll_back(&self, connection: &Connection) {
+        // SQLite may have rolled back by itself, which is what this asks for.
+        let _ = connection.execute_batch("rollback");
+    }
+
+    /// Commits, and says what a failure means.
+    fn commit_transaction(&mut self, connection: Connection, answers: Vec<Answers>) -> Vec<Answers> {
+        let failed = match connection.prepare_cached("commit").and_then(|mut commit| commit.execute([])) {
+            Ok(_) => {
+                self.tell_followers(&connection);
+                self.connection = Some(connection);
+                return answers;
+            }
+            Err(error) => error,
+        };
+        self.roll_back(&connection);
+        let said = self.database.fault(&failed);
+        let error = if failed.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            self.connection = Some(connection);
+            said
+        } else {
+            Error::Unknown(said.to_string())
+        };
+        answers.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
+    }
+
+    fn tell_followers(&self, connection: &Connection) {
+        if self.grown.receiver_count() == 0 {
+            return;
+        }
+        if let Ok((newest, _)) = newest_event(connection) {
+            self.grown.send_replace(newest);
+        }
+    }
+
+    fn give_turn(&self) {
+        // Unlocking an open file that is locked does not fail; and the lock goes with the process in any case.
+        let _ = self.turn.give();
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn begin(&mut self) -> Result<(), Error> {
+        self.turn.take().map_err(|error| Error::Unavailable(format!("can't wait for the turn to write: {error}")))?;
+        let begun = self.begin_transaction();
+        if begun.is_err() {
+            self.give_turn();
+        }
+        begun
+    }
+
+    fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+        let answers = self.commit_together(jobs);
+        self.give_turn();
+        answers
+    }
+}
+
+impl SqliteEngine {
+    /// One transaction for all; where one job can't be executed, one for each, so that it fails alone.
+    fn commit_together(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+        let Some(connection) = self.connection.take() else {
+            let lost = Error::Unavailable("the connection was lost before the transaction began".into());
+            return all(jobs, &lost);
+        };
+        match self.execute_all(&connection, jobs) {
+            Ok(answers) => self.commit_transaction(connection, answers),
+            Err(error) => {
+                self.roll_back(&connection);
+                self.connection = Some(connection);
+                if jobs.len() > 1 { self.commit_apart(jobs) } else { all(jobs, &error) }
+            }
+        }
+    }
+
+    fn commit_apart(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+        let apart = jobs.iter().map(|job| match self.begin_transaction() {
+            Ok(()) => self.commit_together(std::slice::from_ref(job)),
+            Err(error) => all(std::slice::from_ref(job), &error),
+        });
+        apart.flatten().collect()
+    }
+
+    fn begin_transaction(&mut self) -> Result<(), Error> {
+        let connection = self.connection()?;
+        let begun = connection.prepare_cached("begin immediate").and_then(|mut begin| begin.execute([]));
+        let begun = begun.map_err(|error| self.database.fault(&error));
+        self.connection = Some(connection);
+        begun.map(|_| ())
+    }
+}
+
+/// The same answer to every command.
+fn all(jobs: &[Vec<Command>], error: &Error) -> Vec<Answers> {
+    jobs.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
+}
+
+/// Where the tables stand at the beginning of a transaction.
+struct Position {
+    next_task: i64,
+    next_event: i64,
+    last: Time,
+    floor: Epoch,
+    mark: Option<Mark>,
+}
+
+impl Position {
+    fn read(connection: &Connection) -> Found<Position> {
+        let newest_task = "select coalesce(max(no), 0) from tasks";
+        let newest_task: i64 = connection.prepare_cached(newest_task)?.query_row([], |row| row.get(0))?;
+        let (newest_event, last) = newest_event(connection)?;
+        let mut meta = connection.prepare_cached("select value from meta where key = ?")?;
+        let mut value = |key: &str| meta.query_row([key], |row| row.get::<_, String>(0)).optional();
+        let floor = value("epoch_floor")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let mark = value("clock")?.and_then(|text| read_mark(&text));
+        Ok(Position { next_task: newest_task + 1, next_event: newest_event + 1, last, floor: Epoch(floor), mark })
+    }
+
+    /// Remembers how far the time is, so that it never goes back over a restart.
+    fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> Found<()> {
+        let fresh = self.mark.as_ref().is_some_and(|mark| {
+            let at_least = mark.at_least(reading);
+            now.since(at_least) <= MARK_AHEAD_MAX && at_least.since(mark.time) <= MARK_AGE_MAX
+        });
+        if fresh {
+            return Ok(());
+        }
+        let mark = Mark { time: now, boot: reading.boot.clone() };
+        connection
+            .prepare_cached("insert or replace into meta (key, value) values ('clock', ?)")?
+            .execute([write_mark(&mark)])?;
+        Ok(())
+    }
+}
+
+/// The mark as text: the time, and the boot that it was read in, in microseconds.
+pub(crate) fn write_mark(mark: &Mark) -> String {
+    match &mark.boot {
+        Some((id, up)) => format!("{} {} {id}", mark.time.as_micros(), up.as_micros()),
+        None => mark.time.as_micros().to_string(),
+    }
+}
+
+pub(crate) fn read_mark(text: &str) -> Option<Mark> {
+    let mut parts = text.split(' ');
+    let time = Time::from_micros(parts.next()?.parse().ok()?);
+    let boot = match (parts.next(), parts.next()) {
+        (Some(up), Some(id)) => Some((Arc::from(id), Span::from_micros(up.parse().ok()?))),
+        (_, _) => None,
+    };
+    Some(Mark { time, boot })
+}
+
+fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
+    let newest = "select \"order\", at from events order by \"order\" desc limit 1";
+    let mut newest = connection.prepare_cached(newest)?;
+    let newest = newest.query_row([], |row| Ok((row.get(0)?, Time::from_micros(row.get(1)?)))).optional()?;
+    Ok(newest.unwrap_or((0, Time::MIN)))
+}
+
+/// Looks at what a commit that failed may have touched: the newest events must be where their tasks' heads say.
+fn newest_chains_hold(connection: &Connection) -> Found<()> {
+    let mut newest = connection.prepare(
+        "select tasks.head, tasks.revision, events.hash, events.number from events join tasks on tasks.no = events.task \
+         where events.\"order\" > (select coalesce(max(\"order\"), 0) from events) - ? \
+         and events.number = (select max(number) from events as later where later.task = events.task)",
+    )?;
+    let mut rows = newest.query(params![4_096])?;
+    while let Some(row) = rows.next()? {
+        let (head, hash): ([u8; 32], [u8; 32]) = (row.get(0)?, row.get(2)?);
+        let (revision, number): (i64, i64) = (row.get(1)?, row.get(3)?);
+        if Hash(head) != Hash(hash) || unsigned(revision) != unsigned(number) {
+            return Err(Fault::Broken("a task's head is not its newest event's hash".into()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Opening the file: what it must be, how it is made and migrated, and what is said when it is something else.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::Error;
+use crate::store::sqlite::turn::Turn;
+
+/// "TENU": tells Tenure's files from other programs' databases.
+const APPLICATION_ID: i32 = 0x5445_4e55;
+
+/// The migrations in order; the schema version is how many of them ran. A released one never changes.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/V1__ledger.sql")];
+
+/// How long another program may hold SQLite's own lock. Tenure's writers are in line before they ask for it.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// When an answered write is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Synchronous {
+    /// Always: each commit waits for the disk.
+    #[default]
+    Full,
+    /// After the next checkpoint: a power loss, but not a crash of the program, may take back answered writes.
+    Normal,
+}
+
+/// A database file that may be opened as often as connections are needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    pub(crate) path: PathBuf,
+    pub(crate) synchronous: Synchronous,
+}
+
+impl Database {
+    /// Makes the file where it is missing, and brings it to the newest schema.
+    pub(crate) fn prepare(&self) -> Result<(), Error> {
+        let path = self.path.display();
+        if self.path.is_dir() {
+            return Err(Error::Unavailable(format!("{path} is a folder; name a file in it")));
+        }
+        let folder = self.folder();
+        if !folder.is_dir() {
+            return Err(Error::Unavailable(format!("the folder {} does not exist; make it first", folder.display())));
+        }
+        let is_new = !self.path.exists();
+        let turn = Turn::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
+        turn.take().map_err(|error| self.lock_failed(&error))?;
+        let migrated = self.migrate();
+        turn.give().map_err(|error| self.lock_failed(&error))?;
+        migrated?;
+        if is_new {
+            // The file's name is in its folder, and that is durable only once the folder was synced too.
+            let synced = File::open(&self.path).and_then(|file| file.sync_all());
+            synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
+                Error::Unavailable(format!("{path} was made, but could not be synced to the disk: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    fn lock_failed(&self, error: &std::io::Error) -> Error {
+        let path = self.path.display();
+        Error::Unavailable(format!(
+            "can't lock {path}-line and {path}-turn, which must be writable beside the file: {error}"
+        ))
+    }
+
+    fn migrate(&self) -> Result<(), Error> {
+        let fault = |error| self.fault(&error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        // Nothing is set before it is known whose file it is.
+        let version = self.version(&self.open(flags, |_| Ok(()))?)?;
+        let mut connection = self.connect()?;
+        let pending = MIGRATIONS.get(version..).unwrap_or(&[]);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        // All or nothing: one that is killed leaves the old schema.
+        let transaction = connection.transaction().map_err(fault)?;
+        for migration in pending {
+            transaction.execute_batch(migration).map_err(fault)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(fault)?;
+        transaction.commit().map_err(fault)
+    }
+
+    /// The schema version of a file that is Tenure's, or empty.
+    fn version(&self, connection: &Connection) -> Result<usize, Error> {
+        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+        let fault = |error| self.fault(&error);
+        let (application, version) =
+            (number("application_id").map_err(fault)?, number("user_version").map_err(fault)?);
+        let count = "select count(*) from sqlite_schema";
+        let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(fault)?;
+        let path = self.path.display();
+        if application != APPLICATION_ID && tables > 0 {
+            return Err(Error::Unavailable(format!("{path} is another program's database; name another file")));
+        }
+        let version = usize::try_from(version).unwrap_or(0);
+        if version > MIGRATIONS.len() {
+            return Err(Error::Unavailable(format!(
+                "{path} has schema version {version}, and this program knows up to {}; use the newer program that \
+                 wrote it",
+                MIGRATIONS.len()
+            )));
+        }
+        Ok(version)
+    }
+
+    /// A connection that may write.
+    pub(crate) fn connect(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        self.open(flags, |connection| {
+            // The journal mode is set in the file once; asking for it again costs a look.
+            connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+            let synchronous = match self.synchronous {
+                Synchronous::Full => "full",
+                Synchronous::Normal => "normal",
+            };
+            connection.pragma_update(None, "synchronous", synchronous)?;
+            connection.pragma_update(None, "wal_autocheckpoint", 4_000)
+        })
+    }
+
+    /// A connection that only reads.
+    pub(crate) fn connect_to_read(&self) -> Result<Connection, Error> {
+        // Not opened read-only: a reader of a WAL file must be able to write its index.
+        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |connection| connection.pragma_update(None, "query_only", true))
+    }
+
+    fn open(
+        &self,
+        flags: OpenFlags,
+        set: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Connection, Error> {
+        let opened = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let connection = opened.map_err(|error| self.fault(&error))?;
+        let prepared = (|| {
+            connection.busy_timeout(BUSY_MAX)?;
+            connection.set_prepared_statement_cache_capacity(128);
+            connection.pragma_update(None, "cache_size", -65_536)?;
+            set(&connection)
+        })();
+        prepared.map_err(|error| self.fault(&error))?;
+        Ok(connection)
+    }
+
+    /// What SQLite says, as a person can act on it. None of it was committed.
+    pub(crate) fn fault(&self, error: &rusqlite::Error) -> Error {
+        let path = self.path.display();
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; name another file",
+            Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
+            Some(ErrorCode::ReadOnly) => "the file can't be written; check its permissions and those of its folder",
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                "the file can't be opened; check its permissions and those of its folder"
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "another program has locked the file for too long; end its transaction and try again"
+            }
+            Some(ErrorCode::DatabaseCorrupt) => {
+                "the file is damaged; keep a copy of it and restore the newest backup"
+            }
+            Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
+            _ => "the store could not do it",
+        };
+        Error::Unavailable(format!("{path}: {advice} ({error})"))
+    }
+}

@@ -1,0 +1,283 @@
+//! What is read without a transaction of one's own: lists, the history, what is due, chains to verify.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use tenure_core::chain::Hash;
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::store::sqlite::engine::read_mark;
+use crate::store::sqlite::open::Database;
+use crate::store::sqlite::rows::{Fault, Found, Policies, concat_task_sql, read_event, read_task};
+use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent};
+use crate::wire::Word;
+
+/// A look at the file.
+pub(crate) struct Reader<'c> {
+    connection: &'c Connection,
+    database: &'c Database,
+    clock: &'c dyn Clock,
+    policies: Policies,
+}
+
+impl<'c> Reader<'c> {
+    pub(crate) fn new(connection: &'c Connection, database: &'c Database, clock: &'c dyn Clock) -> Reader<'c> {
+        Reader { connection, database, clock, policies: Policies::default() }
+    }
+
+    fn error(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::Sqlite(error) => self.database.fault(&error),
+            Fault::Broken(what) => {
+                Error::Unavailable(format!("{}: the store is broken: {what}", self.database.path.display()))
+            }
+        }
+    }
+
+    pub(crate) fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Task>, Error> {
+        self.find_task(namespace, id).map_err(|fault| self.error(fault))
+    }
+
+    fn find_task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
+        let sql = concat_task_sql!("where tasks.namespace = ? and tasks.id = ?");
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        Ok(Some(read_task(self.connection, &mut self.policies, row)?.task))
+    }
+
+    pub(crate) fn now(&mut self) -> Result<Time, Error> {
+        self.find_now().map_err(|fault| self.error(fault))
+    }
+
+    fn find_now(&self) -> Found<Time> {
+        let mark = "select value from meta where key = 'clock'";
+        let mark: Option<String> = self.connection.prepare_cached(mark)?.query_row([], |row| row.get(0)).optional()?;
+        let reading = self.clock.read();
+        Ok(mark.and_then(|text| read_mark(&text)).map_or(reading.wall, |mark| mark.now(&reading)))
+    }
+
+    pub(crate) fn tasks(
+        &mut self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Task>, Error> {
+        let after = after.map(|cursor| cursor.number('t')).transpose()?;
+        self.find_tasks(filter, after, limit).map_err(|fault| self.error(fault))
+    }
+
+    fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, limit: usize) -> Found<Page<Task>> {
+        let wanted = Conditions::of(filter, after, self.find_now()?);
+        let sql = format!(
+            concat_task_sql!("where {} order by tasks.no desc limit {}"),
+            wanted.sql(),
+            limit.saturating_add(1)
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(&wanted.values))?;
+        let mut kept = Vec::new();
+        while let Some(row) = rows.next()? {
+            kept.push(read_task(self.connection, &mut self.policies, row)?);
+        }
+        let more = kept.len() > limit;
+        kept.truncate(limit);
+        let next = kept.last().filter(|_| more).map(|last| Cursor::of('t', last.row));
+        Ok(Page { items: kept.into_iter().map(|kept| kept.task).collect(), next })
+    }
+
+    pub(crate) fn lapsed(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Lapsed, Error> {
+        let skip = after.map_or(Ok(0), |cursor| cursor.number('d'))?;
+        self.find_lapsed(skip, limit).map_err(|fault| self.error(fault))
+    }
+
+    fn find_lapsed(&self, skip: i64, limit: usize) -> Found<Lapsed> {
+        let now = self.find_now()?.as_micros();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX - 1);
+        let mut due = self.connection.prepare_cached(
+            "select tasks.namespace, tasks.id from due join tasks on tasks.no = due.task \
+             where due.held_back = 0 and due.check_at <= ?1 and due.expires_at + coalesce(due.lock_delay, 0) <= ?1 \
+             order by due.check_at, due.task limit ?2 offset ?3",
+        )?;
+        let mut rows = due.query(params![now, limit.saturating_add(1), skip])?;
+        let mut tasks = Vec::new();
+        while let Some(row) = rows.next()? {
+            tasks.push((Namespace::new(row.get::<_, String>(0)?)?, TaskId::new(row.get::<_, String>(1)?)?));
+        }
+        let more = tasks.len() as i64 > limit;
+        tasks.truncate(limit as usize);
+        let next = more.then(|| Cursor::of('d', skip.saturating_add(limit)));
+        Ok(Lapsed { tasks, next, next_check: self.find_next_check(now)? })
+    }
+
+    /// The earliest wait that is still ahead. Those whose check is past, but whose end a heartbeat moved, are few.
+    fn find_next_check(&self, now: i64) -> Found<Option<Time>> {
+        let mut ahead = self.connection.prepare_cached(
+            "select min(at) from ( \
+                 select min(expires_at + coalesce(lock_delay, 0)) as at from due \
+                 where held_back = 0 and check_at <= ?1 and expires_at + coalesce(lock_delay, 0) > ?1 \
+                 union all \
+                 select at from (select expires_at + coalesce(lock_delay, 0) as at from due \
+                 where held_back = 0 and check_at > ?1 order by check_at limit 1))",
+        )?;
+        let at: Option<i64> = ahead.query_row([now], |row| row.get(0))?;
+        Ok(at.map(Time::from_micros))
+    }
+
+    pub(crate) fn events(
+        &mut self,
+        filter: &EventFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Recorded>, Error> {
+        let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
+        self.find_events(filter, after, limit).map_err(|fault| self.error(fault))
+    }
+
+    fn find_events(&self, filter: &EventFilter, after: i64, limit: usize) -> Found<Page<Recorded>> {
+        let newest = "select coalesce(max(\"order\"), 0) from events";
+        let newest: i64 = self.connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?;
+        let mut wanted = Conditions::default();
+        wanted.add("events.\"order\" > ?", after);
+        wanted.add("events.\"order\" <= ?", newest);
+        if let Some(namespace) = &filter.namespace {
+            wanted.add("tasks.namespace = ?", namespace.to_string());
+        }
+        if let Some(task) = &filter.task {
+            wanted.add("tasks.id = ?", task.to_string());
+        }
+        let sql = format!(
+            "select events.\"order\", tasks.namespace, tasks.id, events.hash, events.number, events.at, events.actor, \
+             events.type, events.data from events join tasks on tasks.no = events.task where {} \
+             order by events.\"order\" limit {limit}",
+            wanted.sql()
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(&wanted.values))?;
+        let mut items = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (namespace, task) =
+                (Namespace::new(row.get::<_, String>(1)?)?, TaskId::new(row.get::<_, String>(2)?)?);
+            items.push(Recorded {
+                cursor: Cursor::of('e', row.get(0)?),
+                event: read_event(row, 4, &namespace, &task)?,
+                hash: Hash(row.get(3)?),
+                data: row.get(8)?,
+            });
+        }
+        let last = items.last().filter(|_| items.len() == limit).map(|last| last.cursor.clone());
+        let next = last.unwrap_or_else(|| Cursor::of('e', newest.max(after)));
+        Ok(Page { items, next: Some(next) })
+    }
+
+    pub(crate) fn has_events(&mut self, after: i64) -> Result<bool, Error> {
+        let newer = "select exists (select 1 from events where \"order\" > ?)";
+        let found = self.connection.prepare_cached(newer).and_then(|mut newer| newer.query_row([after], |row| row.get(0)));
+        found.map_err(|error| self.database.fault(&error))
+    }
+
+    pub(crate) fn chains(&mut self, after: Option<i64>, limit: usize) -> Result<Vec<StoredChain>, Error> {
+        self.find_chains(after.unwrap_or(i64::MIN), limit).map_err(|fault| self.error(fault))
+    }
+
+    /// Rows of tasks and rows that only events name: a removed task leaves its events behind, or nothing at all.
+    fn find_chains(&mut self, after: i64, limit: usize) -> Found<Vec<StoredChain>> {
+        // One look at one moment: between two statements another process could add what the first did not see.
+        let moment = self.connection.unchecked_transaction()?;
+        let mut rows = moment.prepare_cached(
+            "select no from tasks where no > ?1 \
+             union select task from events where task > ?1 and task not in (select no from tasks) order by 1 limit ?2",
+        )?;
+        let rows = rows.query_map(params![after, limit as i64], |row| row.get(0))?;
+        let rows = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
+        rows.into_iter().map(|row| self.chain(row)).collect()
+    }
+
+    fn chain(&mut self, no: i64) -> Found<StoredChain> {
+        let mut events = self.connection.prepare_cached(
+            "select \"order\", number, at, actor, type, data, hash from events where task = ? order by \"order\"",
+        )?;
+        let events = events.query_map([no], |row| {
+            Ok(StoredEvent {
+                order: row.get(0)?,
+                number: row.get(1)?,
+                at: row.get(2)?,
+                actor: row.get(3)?,
+                kind: row.get(4)?,
+                data: row.get(5)?,
+                hash: row.get(6)?,
+            })
+        })?;
+        let events = events.collect::<rusqlite::Result<_>>()?;
+        let mut named = self.connection.prepare_cached("select namespace, id, head from tasks where no = ?")?;
+        let named = named.query_row([no], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
+        });
+        let Some((namespace, id, head)) = named.optional()? else {
+            return Ok(StoredChain { row: no, task: None, name: None, head: None, events });
+        };
+        let name = (Namespace::new(namespace)?, TaskId::new(id)?);
+        // A row that can't be read is a finding, not a reason to stop looking.
+        let task = self.find_task(&name.0, &name.1).ok().flatten().map(Box::new);
+        let head = <[u8; 32]>::try_from(head).ok().map(Hash);
+        Ok(StoredChain { row: no, task, name: Some(name), head, events })
+    }
+}
+
+/// A where clause and its values.
+#[derive(Default)]
+struct Conditions {
+    clauses: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn add(&mut self, clause: impl Into<String>, value: impl Into<Value>) {
+        self.clauses.push(clause.into());
+        self.values.push(value.into());
+    }
+
+    fn sql(&self) -> String {
+        if self.clauses.is_empty() { "true".to_owned() } else { self.clauses.join(" and ") }
+    }
+
+    /// The same as the store in memory says in Rust.
+    fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
+        let mut wanted = Conditions::default();
+        if let Some(after) = after {
+            wanted.add("tasks.no < ?", after);
+        }
+        if let Some(namespace) = &filter.namespace {
+            wanted.add("tasks.namespace = ?", namespace.to_string());
+        }
+        if !filter.states.is_empty() {
+            let words: Vec<String> = filter.states.iter().map(|state| format!("'{}'", state.word())).collect();
+            wanted.clauses.push(format!("tasks.state in ({})", words.join(", ")));
+        }
+        if let Some(cause) = filter.cause {
+            wanted.add("tasks.cause = ?", cause.word().to_owned());
+        }
+        if let Some(queue) = &filter.queue {
+            wanted.add("tasks.queue = ?", queue.to_string());
+        }
+        if let Some(owner) = &filter.owner {
+            wanted.add("due.owner = ?", owner.to_string());
+        }
+        for (key, value) in &filter.labels {
+            wanted.add("json_extract(tasks.labels, ?) = ?", format!("$.\"{key}\""));
+            wanted.values.push(value.to_string().into());
+        }
+        if filter.stale {
+            // By the two indexes over what is to be checked, so that it costs what is due and not what exists.
+            let lapsed = "select task from due where held_back = 0 and check_at <= ? union all \
+                          select task from due where held_back = 1 and check_at <= ?";
+            wanted.add(format!("tasks.no in ({lapsed})"), now.as_micros());
+            wanted.values.push(now.as_micros().into());
+            wanted.add("due.wait in ('lease', 'undo_lease', 'reservation') and due.expires_at <= ?", now.as_micros());
+        }
+        wanted
+    }
+}

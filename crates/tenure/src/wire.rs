@@ -1,0 +1,222 @@
+//! How the core's types are written as JSON, each in one way. Which fields a record or an event has is said by
+//! `codec` and `record`; here are only the leaves.
+//!
+//! The core has no serde. A field says `#[serde(with = "wire")]`, and its type is found here.
+
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Error as _, Serialize, Serializer};
+use serde_json::value::RawValue;
+use tenure_core::compensation::{Registered, Status};
+use tenure_core::event::Counting;
+use tenure_core::id::{
+    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq,
+    TaskId, Text, UndoKey,
+};
+use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
+use tenure_core::task::{Cause, Labels, State, Terminal};
+use tenure_core::time::{Span, Time};
+
+use crate::instant;
+use crate::store::due::Wait;
+
+/// A type with one way to be JSON.
+pub(crate) trait Wire: Sized {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+pub(crate) fn serialize<T: Wire, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    value.put(serializer)
+}
+
+pub(crate) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::take(deserializer)
+}
+
+/// Lets serde's own containers hold what is written by [`Wire`].
+pub(crate) struct Wired<T>(pub(crate) T);
+
+impl<T: Wire> Serialize for Wired<&T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.put(serializer)
+    }
+}
+
+impl<'de, T: Wire> Deserialize<'de> for Wired<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::take(deserializer).map(Wired)
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Some(value) => serializer.serialize_some(&Wired(value)),
+            None => serializer.serialize_none(),
+        }
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<Wired<T>>::deserialize(deserializer)?.map(|wired| wired.0))
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Wired))
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Wired<T>>::deserialize(deserializer)?.into_iter().map(|wired| wired.0).collect())
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        T::put(self, serializer)
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::take(deserializer).map(Box::new)
+    }
+}
+
+macro_rules! text_on_wire {
+    ($($type:ty),*) => { $(
+        impl Wire for $type {
+            fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+            fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$type>::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
+    )* };
+}
+text_on_wire!(TaskId, SagaId, Namespace, Owner, Queue, Kind, LabelKey, LabelValue, Text, Reason, UndoKey);
+
+/// JSON values go in as they are: the edge made them canonical.
+macro_rules! json_on_wire {
+    ($($type:ty),*) => { $(
+        impl Wire for $type {
+            fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serde_json::from_str::<&RawValue>(self.as_str()).map_err(S::Error::custom)?.serialize(serializer)
+            }
+            fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let raw = Box::<RawValue>::deserialize(deserializer)?;
+                <$type>::new(raw.get()).map_err(D::Error::custom)
+            }
+        }
+    )* };
+}
+json_on_wire!(Document, Progress);
+
+macro_rules! number_on_wire {
+    ($($type:ident as $number:ty),*) => { $(
+        impl Wire for $type {
+            fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
+            }
+            fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$number>::deserialize(deserializer).map($type)
+            }
+        }
+    )* };
+}
+number_on_wire!(Epoch as u64, Revision as u64, Seq as u32);
+
+/// A closed set of words.
+pub(crate) trait Word: Copy + 'static {
+    const WORDS: &'static [(Self, &'static str)];
+    fn word(self) -> &'static str;
+    fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, name)| *name == word).map(|(value, _)| *value)
+    }
+}
+
+macro_rules! words_on_wire {
+    ($($type:ty { $($value:path => $word:literal),* $(,)? })*) => { $(
+        impl Word for $type {
+            const WORDS: &'static [(Self, &'static str)] = &[$(($value, $word)),*];
+            fn word(self) -> &'static str {
+                match self { $($value => $word),* }
+            }
+        }
+        impl Wire for $type {
+            fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+            fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(deserializer)?;
+                <$type>::of_word(&word).ok_or_else(|| D::Error::custom(format_args!("unknown word `{word}`")))
+            }
+        }
+    )* };
+}
+words_on_wire! {
+    OnLapse { OnLapse::Recover => "recover", OnLapse::Hold => "hold", OnLapse::Quarantine => "quarantine" }
+    WhenSpent { WhenSpent::Compensated => "compensated", WhenSpent::Quarantined => "quarantined" }
+    Counting { Counting::Counted => "counted", Counting::Uncounted => "uncounted" }
+    Registered { Registered::BeforeLease => "before_lease", Registered::UnderLease => "under_lease" }
+    Status {
+        Status::Standing => "standing", Status::Owed => "owed", Status::Done => "done",
+        Status::Waived => "waived", Status::Void => "void",
+    }
+    Wait {
+        Wait::Lease => "lease", Wait::UndoLease => "undo_lease", Wait::Reservation => "reservation",
+        Wait::Undo => "undo", Wait::Start => "start",
+    }
+    Terminal {
+        Terminal::Completed => "completed", Terminal::Failed => "failed",
+        Terminal::Compensated => "compensated", Terminal::Quarantined => "quarantined",
+    }
+    State {
+        State::Planned => "planned", State::Dispatched => "dispatched", State::Running => "running",
+        State::Compensating => "compensating", State::Completed => "completed", State::Failed => "failed",
+        State::Compensated => "compensated", State::Quarantined => "quarantined",
+    }
+    Cause {
+        Cause::Completed => "completed", Cause::Failed => "failed", Cause::RolledBack => "rolled_back",
+        Cause::Lapsed => "lapsed", Cause::Cancelled => "cancelled", Cause::AttemptsSpent => "attempts_spent",
+        Cause::NotStarted => "not_started", Cause::UndoUnhandled => "undo_unhandled",
+        Cause::UndoFailed => "undo_failed", Cause::ByHolder => "by_holder", Cause::ByOperator => "by_operator",
+    }
+}
+
+impl Wire for Time {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&instant::print(*self))
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        instant::parse("time", &String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Lengths are written as people write them: `60s`, `500ms`, `7d`.
+impl Wire for Span {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        instant::parse_span("duration", &String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Wire for Ttl {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.span().put(serializer)
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ttl::new(Span::take(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Wire for Labels {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
+        let pair = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
+        texts.into_iter().map(pair).collect::<Result<_, tenure_core::refusal::Refusal>>().map_err(D::Error::custom)
+    }
+}

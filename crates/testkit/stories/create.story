@@ -1,0 +1,50 @@
+# A created task is planned and belongs to nobody
+-- row: create
+create t1 → state planned, epoch 0, attempts 0, revision 1, owed 0, nobody, not-before none
+show t1 → history created
+
+# A saga goes by its task's id unless it is given a name
+create t1 → saga t1
+create t2 saga=s → saga s
+
+# Creating a task whose id exists is refused, and the stored one is untouched
+create t1 payload={"a":1} priority=5
+-- row: create/exists
+create t1 payload={"a":2} → refused exists, unchanged
+
+# The id of a held task is taken as well
+create t1; acquire t1 a
+create t1 → refused exists, unchanged
+
+# The id of a task that is over stays taken
+create t1; cancel t1
+create t1 → refused exists, unchanged
+
+# Creating a task whose saga id exists is refused
+create t1 saga=s
+-- row: create/taken
+create t2 saga=s → refused exists
+show t2 → absent
+show t1 → saga s, revision 1
+
+# A saga that has another task's name keeps that name from being taken
+create t1 saga=t2
+create t2 → refused exists
+show t2 → absent
+create t2 saga=other → saga other
+
+# What is registered with the creation stands and is not owed yet
+create t1 undo=rm:x undo=close:y → compensations 2, owed 0, status 1 standing, status 2 standing
+
+# A compensation of kind none says that there is nothing to undo
+create t1 undo=none:nothing → compensations 1, owed 0, status 1 void
+acquire t1 a → owed 0, status 1 void
+
+# A task may be created for later
+create t1 not-before=+10s → state planned, not-before +10s
+
+# A policy that is out of bounds is refused by the name of its field
+create t1 max-attempts=0 → refused invalid policy.max_attempts
+create t1 backoff=1s,0,5m → refused invalid policy.backoff.factor
+create t1 stall-after=500ms → refused invalid policy.stall_after
+show t1 → absent

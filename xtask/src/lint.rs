@@ -1,0 +1,61 @@
+//! `cargo xtask lint`: everything that is judged without running the code.
+
+use std::path::Path;
+
+use crate::run::{self, Result, Step, Tally, Verdict};
+use crate::{lifecycle_doc, tidy};
+
+const STEPS: &[Step] = &[
+    Step::program("format", "cargo", &["fmt", "--all", "--check"], &[]),
+    Step::program(
+        "clippy",
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        &[],
+    ),
+    Step::program(
+        "rustdoc",
+        "cargo",
+        &["doc", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    ),
+    Step::here("dependencies", dependencies),
+    Step::here("tidy", tidy::run),
+    Step::here("generated docs", lifecycle_doc::check),
+];
+
+/// A version that is known to read `deny.toml` as it is meant.
+const INSTALL_DENY: &[&str] =
+    &["install", "cargo-deny", "--version", "0.20.2", "--locked", "--no-default-features"];
+
+/// Advisories are left out: they change without a commit, so a commit that was good would fail later.
+const CHECK_DEPENDENCIES: &[&str] = &["deny", "--all-features", "check", "licenses", "bans", "sources"];
+
+/// Runs every step, also after one has failed.
+pub(crate) fn run(root: &Path) -> Result<Verdict> {
+    let reports = run::all(root, STEPS, &[]);
+    run::print_summary(&reports);
+    let bad = reports.iter().filter(|report| report.tally.failed > 0).count();
+    match bad {
+        0 => println!("lint: nothing to object to"),
+        _ => println!("lint: {bad} of {} steps object", reports.len()),
+    }
+    Ok(if bad == 0 { Verdict::Passed } else { Verdict::Failed })
+}
+
+/// Licenses and sources of what is depended on, by cargo-deny, which is installed if it is not there.
+fn dependencies(root: &Path) -> Result<Tally> {
+    if run::output(root, "cargo", &["deny", "--version"]).is_err() {
+        println!("cargo {}", INSTALL_DENY.join(" "));
+        let status = run::command(root, "cargo", INSTALL_DENY).status()?;
+        if !status.success() {
+            return Err(format!("cargo-deny is not there and can't be installed: {status}").into());
+        }
+    }
+    println!("cargo {}", CHECK_DEPENDENCIES.join(" "));
+    let status = run::command(root, "cargo", CHECK_DEPENDENCIES).status()?;
+    Ok(match status.success() {
+        true => Tally { passed: 1, ..Tally::default() },
+        false => Tally { failed: 1, ..Tally::default() },
+    })
+}

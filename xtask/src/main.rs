@@ -1,0 +1,83 @@
+//! The project's own commands, called as `cargo xtask`. Everything that a person or CI runs here goes through them.
+//!
+//! They build nothing that ships: the crates don't know of this one.
+
+// Printing is what a command does; the warning is meant for libraries.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod lifecycle_doc;
+mod lint;
+mod run;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use run::{Result, Verdict};
+
+const HELP: &str = "\
+The project's own commands.
+
+Usage: cargo xtask <command>
+
+  test [--seed HEX]  Run every suite, and say at the end what passed, failed and was skipped.
+                     Random tests derive from one seed, by default from the commit; it is printed,
+                     and with --seed the same run can be had again.
+  lint               Format, clippy, rustdoc, licenses and sources of dependencies, tidy, generated docs.
+                     All steps run, also after one has failed. Installs cargo-deny if it is missing.
+  tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
+  docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs.
+  docs --check       Say whether that file differs from the table, and where.
+  bench [ARGS]       Run the store's benchmark; ARGS go to `cargo bench`.
+
+Before a commit: cargo xtask test && cargo xtask lint. That is also all that .ci/run does.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&arguments) {
+        Ok(Verdict::Passed) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(arguments: &[&str]) -> Result<Verdict> {
+    let root = root()?;
+    match arguments {
+        [] | ["help" | "--help" | "-h", ..] | ["test" | "lint" | "tidy" | "docs", "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(Verdict::Passed)
+        }
+        ["test", options @ ..] => test::run(&root, options),
+        ["lint"] => lint::run(&root),
+        ["tidy"] => run::alone(&root, tidy::run),
+        ["docs"] => lifecycle_doc::write(&root),
+        ["docs", "--check"] => run::alone(&root, lifecycle_doc::check),
+        ["bench", further @ ..] => bench(&root, further),
+        [unknown, ..] => {
+            let given = arguments.join(" ");
+            Err(format!(
+                "`cargo xtask {given}`: no such command, or `{unknown}` does not take that\n\n{HELP}"
+            )
+            .into())
+        }
+    }
+}
+
+fn bench(root: &Path, further: &[&str]) -> Result<Verdict> {
+    let arguments = [&["bench", "-p", "tenure", "--bench", "store"], further].concat();
+    let status = run::command(root, "cargo", &arguments).status()?;
+    Ok(if status.success() { Verdict::Passed } else { Verdict::Failed })
+}
+
+/// Where the repository is checked out: commands work from any folder of it.
+fn root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(here.parent().ok_or("the xtask crate has no folder above it")?.to_path_buf())
+}
