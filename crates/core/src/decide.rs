@@ -52,6 +52,8 @@ pub struct Case<'a> {
 pub struct Decision {
     /// The row of the table that answered.
     pub row: &'static str,
+    /// The row of the end of compensating, if it came to that.
+    pub end: Option<&'static str>,
     /// What happened to the named task; nothing, where nothing was left to do.
     pub events: Vec<Event>,
     /// The named task afterwards.
@@ -89,8 +91,10 @@ pub fn decide_by(
             history.happen(steps(&case).unwrap_or_else(|| broken()));
             let undone = Case { task: history.task.as_ref(), ..case };
             let end = table.end_of_compensating(&undone);
-            history.happen((end.steps)(&undone).unwrap_or_else(|| broken()));
-            Ok(history.decision(row.label))
+            let steps = (end.steps)(&undone).unwrap_or_else(|| broken());
+            let label = end.label;
+            history.happen(steps);
+            Ok(Decision { end: Some(label), ..history.decision(row.label) })
         }
         Outcome::Spawn(steps, successor, _) => {
             let mut history = History::new(&case);
@@ -144,7 +148,7 @@ impl<'a> History<'a> {
 
     fn decision(self, row: &'static str) -> Decision {
         let task = self.task.unwrap_or_else(|| panic!("the row `{row}` leaves no task"));
-        Decision { row, events: self.events, task, successor: None }
+        Decision { row, end: None, events: self.events, task, successor: None }
     }
 }
 

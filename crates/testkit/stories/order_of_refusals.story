@@ -17,7 +17,12 @@ put t1 revision=3 state=compensated reason=odd epoch=9 → refused invalid epoch
 create t1; create t2; create t3; acquire t1 a; dispatch t2 a
 put t1 revision=2 epoch=9 → refused invalid epoch, unchanged
 put t2 revision=2 attempts=9 → refused invalid attempts, unchanged
-put t3 revision=9 attempts=9 → refused invalid attempts, unchanged
+put t3 revision=9 saga=other → refused invalid saga_id, unchanged
+
+# What a grant has changed since the record was read is a stale write or a lease, not a malformed record
+create t1; acquire t1 a; create t2; acquire t2 a; release t2 a epoch=1
+put t1 revision=1 epoch=0 → refused leased by a, unchanged
+put t2 revision=1 epoch=0 → refused stale_write, unchanged
 
 # A used request id is refused before what there is not
 create t1 request=r1

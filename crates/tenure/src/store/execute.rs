@@ -195,7 +195,7 @@ fn decide_and_write<R: Rows>(
         Ok(decision) => decision,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let Decision { row: _, events, task, successor } = decision;
+    let Decision { row: _, end: _, events, task, successor } = decision;
     let task = write(rows, kept, task, events)?;
     let Some((successor, created)) = successor else { return Ok(Ok(Answer::Task(Box::new(task)))) };
     let successor = write(rows, None, successor, vec![created])?;

@@ -56,6 +56,10 @@ impl MemoryStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn now_by(&self, memory: &Memory) -> Time {
+        self.clock.read().wall.max(memory.last.unwrap_or(Time::MIN))
+    }
+
     fn transact_now(&self, commands: &[Command]) -> Vec<Result<Answer, Error>> {
         let mut memory = self.memory();
         let last = memory.last.unwrap_or(Time::MIN);
@@ -285,16 +289,16 @@ impl Store for MemoryStore {
     fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
             let after = after.map(|cursor| cursor.number('t')).transpose()?;
-            let now = self.clock.read().wall;
-            Ok(self.memory().list(&filter, after, limit, now))
+            let memory = self.memory();
+            Ok(memory.list(&filter, after, limit, self.now_by(&memory)))
         })
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
         Box::pin(async move {
             let after = after.map(|cursor| cursor.number('d')).transpose()?;
-            let now = self.clock.read().wall;
-            Ok(self.memory().lapsed(after, limit, now))
+            let memory = self.memory();
+            Ok(memory.lapsed(after, limit, self.now_by(&memory)))
         })
     }
 
@@ -322,7 +326,7 @@ impl Store for MemoryStore {
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
-        Box::pin(async move { Ok(self.clock.read().wall.max(self.memory().last.unwrap_or(Time::MIN))) })
+        Box::pin(async move { Ok(self.now_by(&self.memory())) })
     }
 }
 

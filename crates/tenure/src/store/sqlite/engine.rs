@@ -260,7 +260,7 @@ pub(crate) fn read_mark(text: &str) -> Option<Mark> {
     Some(Mark { time, boot })
 }
 
-fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
+pub(crate) fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
     let newest = "select \"order\", at from events order by \"order\" desc limit 1";
     let mut newest = connection.prepare_cached(newest)?;
     let newest = newest.query_row([], |row| Ok((row.get(0)?, Time::from_micros(row.get(1)?)))).optional()?;

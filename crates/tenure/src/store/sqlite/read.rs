@@ -9,7 +9,7 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::sqlite::engine::read_mark;
+use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
 use crate::store::sqlite::rows::{Fault, Found, Policies, concat_task_sql, read_event, read_task};
 use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent};
@@ -57,7 +57,9 @@ impl<'c> Reader<'c> {
         let mark = "select value from meta where key = 'clock'";
         let mark: Option<String> = self.connection.prepare_cached(mark)?.query_row([], |row| row.get(0)).optional()?;
         let reading = self.clock.read();
-        Ok(mark.and_then(|text| read_mark(&text)).map_or(reading.wall, |mark| mark.now(&reading)))
+        let now = mark.and_then(|text| read_mark(&text)).map_or(reading.wall, |mark| mark.now(&reading));
+        // A large batch gives instants ahead of the clock, and no later command gets an earlier one.
+        Ok(now.max(newest_event(self.connection)?.1))
     }
 
     pub(crate) fn tasks(

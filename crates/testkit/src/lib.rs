@@ -1,0 +1,47 @@
+//! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
+//! the table goes through. Never in a product.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm)] // A test stops where it is surprised.
+
+pub mod situations;
+pub mod story;
+pub mod traces;
+pub mod world;
+
+use std::sync::Arc;
+
+use tenure::clock::ManualClock;
+use tenure::store::Store;
+use tenure::store::memory::MemoryStore;
+use tenure::store::sqlite::{SqliteOptions, SqliteStore};
+use tenure_core::time::Time;
+
+/// When worlds begin: 2026-01-01T00:00:00Z.
+pub const BEGINNING: Time = Time::from_micros(1_767_225_600_000_000);
+
+/// The seed of this run: `TENURE_TEST_SEED` in hexadecimal, so that a failure can be replayed; else always the same.
+pub fn seed() -> u64 {
+    let text = std::env::var("TENURE_TEST_SEED").unwrap_or_default();
+    u64::from_str_radix(text.trim(), 16).unwrap_or(0x7e11_u64)
+}
+
+/// A store in memory on a clock that stands still.
+pub fn memory(clock: &ManualClock) -> Arc<dyn Store> {
+    Arc::new(MemoryStore::with_clock(Arc::new(clock.clone())))
+}
+
+/// A store on a file in a folder that goes with the guard, on a clock that stands still.
+pub async fn sqlite(clock: &ManualClock) -> (tempfile::TempDir, Arc<dyn Store>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = SqliteOptions {
+        clock: Arc::new(clock.clone()),
+        ..SqliteOptions::new(folder.path().join("tasks.db"))
+    };
+    let store = SqliteStore::open(options).await.expect("a new file opens");
+    (folder, Arc::new(store))
+}
+
+/// Runs a test that waits on stores.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}
