@@ -112,6 +112,26 @@ impl Mark {
     }
 }
 
+/// The last instant that was given, for those who only read: what they are told is never earlier.
+#[derive(Clone, Debug)]
+pub(crate) struct LastInstant(Arc<AtomicI64>);
+
+impl Default for LastInstant {
+    fn default() -> LastInstant {
+        LastInstant(Arc::new(AtomicI64::new(Time::MIN.as_micros())))
+    }
+}
+
+impl LastInstant {
+    pub(crate) fn get(&self) -> Time {
+        Time::from_micros(self.0.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn set(&self, last: Time) {
+        self.0.store(last.as_micros(), Ordering::SeqCst);
+    }
+}
+
 /// Gives the instants of commands: never an earlier one than before, and in a batch each later by a microsecond.
 #[derive(Debug)]
 pub(crate) struct Instants {

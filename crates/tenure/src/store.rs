@@ -129,7 +129,7 @@ pub struct Lapsed {
     pub tasks: Vec<(Namespace, TaskId)>,
     /// Where the sweep goes on; none: that was all.
     pub next: Option<Cursor>,
-    /// When the next check that is still ahead is due, if there is one.
+    /// When to look again, if anything waits: never later than the next wait ends, and maybe earlier.
     pub next_check: Option<Time>,
 }
 

@@ -1,1 +1,362 @@
-//! x
+//! Every situation that the table is asked in: tasks in every place with every combination of the facts that guards
+//! look at, and commands with every combination of what they carry.
+//!
+//! The tasks are built by hand, also some that no history leads to: the table must answer those too.
+
+use tenure::core::command::{Action, Command, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
+use tenure::core::decide::{Names, Stored};
+use tenure::core::event::Waiver;
+use tenure::core::id::{
+    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, Seq, TaskId, Text, UndoKey,
+};
+use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::task::{
+    Cancel, Cause, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding,
+};
+use tenure::core::time::{Span, Time};
+use tenure::ledger::{create, new_record, record_of};
+
+use crate::BEGINNING;
+
+/// When every situation is.
+pub const NOW: Time = BEGINNING;
+/// The epoch of the leases in situations.
+const EPOCH: Epoch = Epoch(3);
+
+/// Calls `visit` with every situation.
+pub fn each(mut visit: impl FnMut(Stored<'_>, &Command)) {
+    for command in commands(None) {
+        for names in [Names::Free, Names::Taken] {
+            visit(Stored { task: None, names, floor: Epoch::ZERO }, &command);
+        }
+    }
+    for task in tasks() {
+        for command in commands(Some(&task)) {
+            let takes_names = matches!(command.action, Action::Retry { .. });
+            for names in [Names::Free, Names::Taken].into_iter().take(if takes_names { 2 } else { 1 }) {
+                visit(Stored { task: Some(&task), names, floor: Epoch::ZERO }, &command);
+            }
+        }
+    }
+}
+
+fn owner(name: &str) -> Owner {
+    Owner::new(name).expect("a name")
+}
+
+fn reason(words: &str) -> Reason {
+    Reason::new(words).expect("words")
+}
+
+fn seconds(count: u64) -> Span {
+    Span::from_secs(count)
+}
+
+// ---- tasks ---------------------------------------------------------------------------------------------------
+
+fn tasks() -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for phase in phases() {
+        let ended = matches!(phase, Phase::Ended(_));
+        for policy in policies(&phase) {
+            for compensations in compensations(ended) {
+                for cancel in cancels(&phase) {
+                    for attempts in [1, policy.max_attempts] {
+                        tasks.push(Task { phase: phase.clone(), policy, compensations: compensations.clone(), cancel: cancel.clone(), attempts, ..blank() });
+                    }
+                }
+            }
+        }
+    }
+    tasks.extend(planned());
+    tasks.extend(full());
+    tasks
+}
+
+fn blank() -> Task {
+    let namespace = Namespace::new("default").expect("a name");
+    Task {
+        epoch: EPOCH,
+        revision: Revision(7),
+        started_at: Some(NOW - seconds(600)),
+        created_at: NOW - seconds(900),
+        updated_at: NOW - seconds(30),
+        ..Task::blank(namespace, TaskId::new("t").expect("a name"))
+    }
+}
+
+fn lease(expires_at: Time, acquired: u64, progressed: u64) -> Lease {
+    Lease {
+        owner: owner("w"),
+        epoch: EPOCH,
+        granted_to: Actor::new("w").expect("a name"),
+        ttl: Ttl::MINUTE,
+        acquired_at: NOW - seconds(acquired),
+        heartbeat_at: NOW - seconds(progressed),
+        progressed_at: NOW - seconds(progressed),
+        expires_at,
+        progress: None,
+    }
+}
+
+fn phases() -> Vec<Phase> {
+    let mut phases = vec![Phase::Planned];
+    for expires_at in [NOW + seconds(5), NOW] {
+        phases.push(Phase::Dispatched(Reservation { owner: owner("w"), reserved_at: NOW - seconds(60), expires_at }));
+    }
+    for held in leases() {
+        phases.push(Phase::Running(held));
+    }
+    for why in Unwinding::ALL {
+        let reason = reason("why");
+        for undoing in [
+            Undoing::HeldBy(lease(NOW + seconds(5), 60, 60)),
+            Undoing::HeldBy(lease(NOW - seconds(2), 60, 60)),
+            Undoing::HeldBy(lease(NOW - seconds(20), 60, 60)),
+            Undoing::DueAt(NOW),
+            Undoing::DueAt(NOW + seconds(1)),
+        ] {
+            phases.push(Phase::Compensating { why, reason: reason.clone(), undoing });
+        }
+    }
+    for state in [Terminal::Completed, Terminal::Failed, Terminal::Compensated, Terminal::Quarantined] {
+        for retried_as in [None, Some(TaskId::new("again").expect("a name"))] {
+            for words in [None, Some(reason("odd"))] {
+                phases.push(Phase::Ended(Box::new(Ending {
+                    state,
+                    cause: Cause::ByOperator,
+                    reason: words,
+                    result: None,
+                    finished_at: NOW - seconds(10),
+                    retried_as: retried_as.clone(),
+                })));
+            }
+        }
+    }
+    phases
+}
+
+/// Active with room to be extended; active at one of its bounds; lapsed within and after a lock delay.
+fn leases() -> Vec<Lease> {
+    vec![
+        lease(NOW + seconds(5), 60, 60),
+        lease(NOW + seconds(60), 10, 10),
+        lease(NOW + seconds(1), 100, 299),
+        lease(NOW + seconds(1), 3599, 10),
+        lease(NOW, 60, 60),
+        lease(NOW - seconds(20), 60, 60),
+    ]
+}
+
+fn policies(phase: &Phase) -> Vec<Policy> {
+    let mut policies = Vec::new();
+    for on_lapse in [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine] {
+        for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
+            let policy = Policy { on_lapse, when_spent, max_attempts: 2, ..Policy::default() };
+            policies.push(policy);
+            if matches!(phase, Phase::Running(_) | Phase::Compensating { .. }) {
+                policies.push(Policy {
+                    lock_delay: Some(seconds(10)),
+                    stall_after: Some(seconds(300)),
+                    time_limit: Some(seconds(3_600)),
+                    ..policy
+                });
+            }
+        }
+    }
+    if matches!(phase, Phase::Ended(_)) {
+        policies.truncate(1);
+    }
+    policies
+}
+
+fn cancels(phase: &Phase) -> Vec<Option<Cancel>> {
+    let asked = Cancel { at: NOW - seconds(3), by: Actor::new("alice").expect("a name"), reason: reason("stop") };
+    match phase {
+        Phase::Planned | Phase::Dispatched(_) | Phase::Ended(_) => vec![None],
+        Phase::Running(_) | Phase::Compensating { .. } => vec![None, Some(asked)],
+    }
+}
+
+fn undo(kind: &str) -> Undo {
+    Undo { kind: Kind::new(kind).expect("a name"), target: Text::new("x").expect("a text"), reason: None }
+}
+
+fn compensation(seq: u32, status: Status, epoch: Epoch) -> Compensation {
+    let fresh = Compensation::new(Seq(seq), undo("undo"), Registered::BeforeLease);
+    let owed = status == Status::Owed;
+    Compensation {
+        status,
+        epoch: owed.then_some(epoch),
+        key: owed.then(|| UndoKey::new(format!("default/t/{seq}/{epoch}")).expect("a key")),
+        ..fresh
+    }
+}
+
+fn compensations(ended: bool) -> Vec<Vec<Compensation>> {
+    let older = Epoch(EPOCH.0 - 1);
+    let mut lists = vec![
+        vec![],
+        vec![Compensation::new(Seq(1), undo(Kind::NONE), Registered::UnderLease)],
+        vec![compensation(1, Status::Owed, EPOCH)],
+        vec![compensation(1, Status::Owed, older)],
+        vec![compensation(1, Status::Owed, older), compensation(2, Status::Owed, EPOCH)],
+        vec![compensation(1, Status::Done, EPOCH), compensation(2, Status::Waived, EPOCH)],
+    ];
+    if !ended {
+        // Of an ended task nothing stands.
+        lists.push(vec![compensation(1, Status::Standing, EPOCH)]);
+        lists.push(vec![compensation(1, Status::Owed, EPOCH), compensation(2, Status::Standing, EPOCH)]);
+    }
+    lists
+}
+
+fn planned() -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for not_before in [None, Some(NOW), Some(NOW + seconds(1))] {
+        for start_within in [None, Some(seconds(900)), Some(seconds(2_000))] {
+            for started_at in [None, Some(NOW - seconds(100))] {
+                let policy = Policy { start_within, ..Policy::default() };
+                tasks.push(Task { not_before, policy, started_at, ..blank() });
+            }
+        }
+    }
+    tasks
+}
+
+fn full() -> Vec<Task> {
+    let many: Vec<Compensation> =
+        (1..=COMPENSATIONS_MAX as u32).map(|seq| compensation(seq, Status::Standing, EPOCH)).collect();
+    let phases = [
+        Phase::Planned,
+        Phase::Running(lease(NOW + seconds(5), 60, 60)),
+        Phase::Compensating { why: Unwinding::Lapsed, reason: reason("why"), undoing: Undoing::DueAt(NOW) },
+    ];
+    phases.into_iter().map(|phase| Task { phase, compensations: many.clone(), ..blank() }).collect()
+}
+
+// ---- commands ------------------------------------------------------------------------------------------------
+
+fn commands(task: Option<&Task>) -> Vec<Command> {
+    let mut actions = Vec::new();
+    actions.extend(by_lease());
+    actions.extend(by_anybody());
+    actions.extend(puts(task));
+    let order = |action| Command {
+        namespace: Namespace::new("default").expect("a name"),
+        actor: Actor::new("w").expect("a name"),
+        request: None,
+        jitter: Jitter::NONE,
+        action,
+    };
+    actions.into_iter().map(order).collect()
+}
+
+fn proofs() -> Vec<Holder> {
+    let proof = |name: &str, epoch| Holder { owner: owner(name), epoch: Epoch(epoch) };
+    vec![proof("w", EPOCH.0), proof("w", EPOCH.0 - 1), proof("w", 0), proof("w", 99), proof("v", EPOCH.0), proof("v", 1)]
+}
+
+fn id() -> TaskId {
+    TaskId::new("t").expect("a name")
+}
+
+fn by_lease() -> Vec<Action> {
+    let mut actions = Vec::new();
+    let (task, why, text) = (id(), reason("why"), Text::new("x").expect("a text"));
+    let (document, progress) =
+        (Document::new("1").expect("JSON"), Progress::new("1").expect("JSON"));
+    for by in proofs() {
+        for ttl in [None, Some(Ttl::new(seconds(1)).expect("a length"))] {
+            for report in [None, Some(progress.clone())] {
+                let (task, by) = (task.clone(), by.clone());
+                actions.push(Action::Heartbeat { task, by, ttl, progress: report, checkpoint: None });
+            }
+        }
+        for delay in [None, Some(seconds(9))] {
+            actions.push(Action::Release { task: task.clone(), by: by.clone(), reason: why.clone(), delay });
+        }
+        for seq in [1, 2, 9].map(Seq) {
+            actions.push(Action::Settle { task: task.clone(), by: by.clone(), seq, receipt: text.clone() });
+            actions.push(Action::Try { task: task.clone(), by: by.clone(), seq, error: text.clone() });
+        }
+        for compensation in [None, Some(undo(Kind::NONE))] {
+            actions.push(Action::Fail { task: task.clone(), by: by.clone(), reason: why.clone(), compensation });
+        }
+        for undo_by in [UndoBy::Recovery, UndoBy::Holder] {
+            actions.push(Action::RollBack { task: task.clone(), by: by.clone(), reason: why.clone(), undo_by });
+        }
+        let (checkpoint, progress) = (Some(document.clone()), None);
+        actions.push(Action::Progress { task: task.clone(), by: by.clone(), progress, checkpoint });
+        actions.push(Action::Register { task: task.clone(), by: Some(by.clone()), undo: undo("undo") });
+        actions.push(Action::Adopt { task: task.clone(), by: by.clone() });
+        actions.push(Action::Complete { task: task.clone(), by: by.clone(), result: None });
+        let parking = Parking::UndoFailed;
+        actions.push(Action::Quarantine { task: task.clone(), by, reason: why.clone(), parking });
+    }
+    actions
+}
+
+fn by_anybody() -> Vec<Action> {
+    let (task, why) = (id(), reason("why"));
+    let mut actions = vec![
+        Action::Create(Box::new(create(task.clone(), Naming::Given).expect("a creation"))),
+        Action::Register { task: task.clone(), by: None, undo: undo("undo") },
+        Action::MarkCompleted { task: task.clone(), reason: why.clone(), result: None },
+        Action::MarkQuarantined { task: task.clone(), reason: why.clone() },
+        Action::Cancel { task: task.clone(), reason: why.clone() },
+    ];
+    for name in ["w", "v"] {
+        let owner = owner(name);
+        actions.push(Action::Dispatch { task: task.clone(), owner: owner.clone(), ttl: None });
+        actions.push(Action::Acquire { task: task.clone(), owner: owner.clone(), ttl: None });
+        actions.push(Action::Reclaim { task: task.clone(), owner: owner.clone(), ttl: None });
+        let queue = Queue::new(Queue::DEFAULT).expect("a name");
+        actions.push(Action::Claim { queue, limit: 1, owner, ttl: None });
+    }
+    for seq in [1, 2, 9].map(Seq) {
+        actions.push(Action::Waive { task: task.clone(), waiver: Waiver { seq, reason: why.clone() } });
+    }
+    for compensation in [None, Some(undo("undo"))] {
+        actions.push(Action::MarkFailed { task: task.clone(), reason: why.clone(), compensation });
+    }
+    for seqs in [&[][..], &[1], &[1, 2], &[2], &[9]] {
+        let waive: Vec<Waiver> = seqs.iter().map(|seq| Waiver { seq: Seq(*seq), reason: why.clone() }).collect();
+        actions.push(Action::MarkCompensated { task: task.clone(), reason: why.clone(), waive: waive.clone() });
+        let successor = TaskId::new("u").expect("a name");
+        actions.push(Action::Retry { task: task.clone(), successor, naming: Naming::Given, reason: why.clone(), waive });
+    }
+    for terminal_reason in [None, Some(why.clone())] {
+        actions.push(Action::Annotate { task: task.clone(), note: Some(why.clone()), terminal_reason });
+    }
+    actions
+}
+
+/// The stored record with one thing changed, and new records.
+fn puts(task: Option<&Task>) -> Vec<Action> {
+    let fresh = new_record("t").expect("a record");
+    let mut puts = Vec::new();
+    let mut bases = vec![Put { revision: None, ..fresh.clone() }, Put { revision: Some(Revision(9)), ..fresh }];
+    bases.extend(task.map(record_of));
+    bases.extend(task.map(|task| Put { revision: Some(Revision(5)), ..record_of(task) }));
+    for base in bases {
+        let added = PutUndo { seq: None, undo: undo("undo") };
+        let with_added =
+            |put: &Put| Put { compensations: [put.compensations.clone(), vec![added.clone()]].concat(), ..put.clone() };
+        let moved = Create { priority: 5, ..base.record.clone() };
+        puts.push(base.clone());
+        puts.push(with_added(&base));
+        puts.push(Put { record: moved, ..base.clone() });
+        puts.push(Put { epoch: Some(Epoch(77)), ..base.clone() });
+        puts.push(Put { created_at: Some(NOW + seconds(1)), ..base.clone() });
+        puts.push(Put { compensations: Vec::new(), ..base.clone() });
+        for state in State::ALL {
+            let words = state.terminal().map(|_| reason("better words"));
+            let put = Put { state, terminal_reason: words, ..base.clone() };
+            puts.push(with_added(&put));
+            puts.push(put);
+        }
+    }
+    puts.into_iter().map(|put| Action::Put(Box::new(put))).collect()
+}

@@ -1,1 +1,312 @@
-//! x
+//! Generated traces: the same commands to two stores under the same clock, and the same answers, history and lists.
+//!
+//! A step is a handful of numbers that are read against what is stored when its turn comes, so that most commands are
+//! about to succeed and the rest are wrong in one way. Numbers shrink well.
+
+use proptest::prelude::*;
+use tenure::clock::ManualClock;
+use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure::core::compensation::Undo;
+use tenure::core::event::Waiver;
+use tenure::core::id::{
+    Actor, Document, Epoch, Kind, Owner, Progress, Queue, Reason, RequestId, SagaId, Seq, TaskId, Text,
+};
+use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::task::{State, Task};
+use tenure::core::time::Span;
+use tenure::ledger::{create, new_record, record_of};
+use tenure::store::{EventFilter, Filter, Store};
+
+use crate::world::namespace;
+
+/// How many tasks a trace is about.
+const TASKS: u8 = 4;
+/// How many owners take part.
+const OWNERS: u8 = 3;
+const ALL: usize = 10_000;
+
+/// One step, as numbers.
+#[derive(Clone, Debug)]
+pub struct TraceStep {
+    verb: u8,
+    task: u8,
+    owner: u8,
+    dice: [u8; 6],
+    tick: u8,
+    /// Whether it goes into one batch with the step before it.
+    joins: bool,
+}
+
+/// Steps of a trace.
+pub fn trace() -> impl Strategy<Value = Vec<TraceStep>> {
+    let step = (0_u8..40, 0..TASKS, 0..OWNERS, any::<[u8; 6]>(), any::<u8>(), 0_u8..5);
+    let step = step.prop_map(|(verb, task, owner, dice, tick, joins)| TraceStep {
+        verb,
+        task,
+        owner,
+        dice,
+        tick,
+        joins: joins == 0,
+    });
+    prop::collection::vec(step, 1..60)
+}
+
+/// Gives the steps to both stores. What differs is told.
+pub async fn compare(
+    steps: &[TraceStep],
+    (first, second): (&dyn Store, &dyn Store),
+    clocks: [&ManualClock; 2],
+) -> Result<(), String> {
+    let mut batch: Vec<Command> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        if !step.joins {
+            send(&mut batch, first, second).await.map_err(|what| format!("step {at}: {what}"))?;
+            clocks.iter().for_each(|clock| clock.advance(step.length()));
+        }
+        let stored = first.task(namespace(), step.id()).await.map_err(|error| error.to_string())?;
+        batch.extend(step.command(stored.as_ref(), clocks[0]));
+    }
+    send(&mut batch, first, second).await?;
+    compare_what_is_stored(first, second).await
+}
+
+async fn send(batch: &mut Vec<Command>, first: &dyn Store, second: &dyn Store) -> Result<(), String> {
+    let commands = std::mem::take(batch);
+    let (one, other) = (first.transact(commands.clone()).await, second.transact(commands.clone()).await);
+    for ((command, one), other) in commands.iter().zip(&one).zip(&other) {
+        if one != other {
+            return Err(format!("{command:?}\nis answered {one:?}\nand           {other:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Tasks, history to the byte, what is stale and what is due.
+pub async fn compare_what_is_stored(first: &dyn Store, second: &dyn Store) -> Result<(), String> {
+    for stale in [false, true] {
+        let filter = || Filter { stale, ..Filter::default() };
+        let one = first.tasks(filter(), None, ALL).await.map_err(|error| error.to_string())?;
+        let other = second.tasks(filter(), None, ALL).await.map_err(|error| error.to_string())?;
+        same(&format!("tasks, stale only: {stale}"), &one.items, &other.items)?;
+    }
+    let history = |store| async move {
+        let store: &dyn Store = store;
+        let page = store.events(EventFilter::default(), None, ALL).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(page.items.into_iter().map(|one| (one.event, one.data, one.hash)).collect::<Vec<_>>())
+    };
+    same("history", &history(first).await?, &history(second).await?)?;
+    let lapsed = |store| async move {
+        let store: &dyn Store = store;
+        let lapsed = store.lapsed(None, ALL).await.map_err(|error| error.to_string())?;
+        let mut tasks = lapsed.tasks;
+        tasks.sort();
+        Ok::<_, String>((tasks, lapsed.next_check))
+    };
+    let (one, other) = (lapsed(first).await?, lapsed(second).await?);
+    same("what is due", &one.0, &other.0)?;
+    // The next check is a hint, and the first store's is exact: another's may be earlier but not later.
+    match (one.1, other.1) {
+        (None, None) => Ok(()),
+        (Some(exact), Some(hint)) if hint <= exact => Ok(()),
+        hints => Err(format!("the next checks are {hints:?}")),
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, one: &T, other: &T) -> Result<(), String> {
+    if one == other { Ok(()) } else { Err(format!("{what}: {one:?}\nand {other:?}")) }
+}
+
+impl TraceStep {
+    fn id(&self) -> TaskId {
+        TaskId::new(format!("t{}", self.task)).expect("a name")
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::new(format!("w{}", self.owner)).expect("a name")
+    }
+
+    /// Mostly short, sometimes beyond every lease.
+    fn length(&self) -> Span {
+        match self.tick {
+            0..100 => Span::ZERO,
+            100..200 => Span::from_secs(u64::from(self.tick) % 7),
+            200..240 => Span::from_secs(u64::from(self.tick) % 40),
+            240.. => Span::from_secs(3_000),
+        }
+    }
+
+    fn dice(&self, at: usize, sides: u8) -> u8 {
+        self.dice[at] % sides
+    }
+
+    /// The proof that is right, three times in four.
+    fn by(&self, stored: Option<&Task>) -> Holder {
+        let right = stored.and_then(Task::lease).map(|lease| lease.holder());
+        match (self.dice(0, 8), right) {
+            (0, Some(right)) => Holder { owner: self.owner(), ..right },
+            (1, Some(right)) => Holder { epoch: Epoch(right.epoch.0.saturating_sub(1)), ..right },
+            (_, Some(right)) => right,
+            (at, None) => Holder { owner: self.owner(), epoch: Epoch(u64::from(at)) },
+        }
+    }
+
+    fn ttl(&self) -> Option<Ttl> {
+        let seconds = [10, 30, 120].get(usize::from(self.dice(1, 4)))?;
+        Ttl::new(Span::from_secs(*seconds)).ok()
+    }
+
+    fn seq(&self) -> Seq {
+        Seq(u32::from(self.dice(2, 4)) + 1)
+    }
+
+    fn undo(&self) -> Undo {
+        let kind = ["a", "b", "b", Kind::NONE][usize::from(self.dice(3, 4))];
+        let target = Text::new(format!("x{}", self.dice[4])).expect("a text");
+        Undo { kind: Kind::new(kind).expect("a name"), target, reason: None }
+    }
+
+    fn words(&self) -> Reason {
+        Reason::new(format!("because {}", self.dice[4])).expect("words")
+    }
+
+    fn json(&self) -> Option<Document> {
+        (self.dice(5, 3) == 0).then(|| Document::new(format!("{{\"n\":{}}}", self.dice[4])).expect("JSON"))
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        (self.dice(5, 2) == 0).then(|| Progress::new(self.dice[4].to_string()).expect("JSON"))
+    }
+
+    fn waivers(&self, stored: Option<&Task>) -> Vec<Waiver> {
+        if self.dice(5, 4) == 0 {
+            return vec![Waiver { seq: self.seq(), reason: self.words() }];
+        }
+        let owed = stored.into_iter().flat_map(Task::owed);
+        owed.map(|one| Waiver { seq: one.seq, reason: self.words() }).collect()
+    }
+
+    fn policy(&self) -> Policy {
+        let seconds = |at, every: u8| {
+            (self.dice(at, every) == 0).then(|| Span::from_secs(u64::from(self.dice[at] / every) + 1))
+        };
+        Policy {
+            lease_ttl: Ttl::new(Span::from_secs(20)).expect("a length"),
+            max_attempts: u32::from(self.dice(0, 3)) + 1,
+            on_lapse: [OnLapse::Recover, OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine]
+                [usize::from(self.dice(1, 4))],
+            when_spent: [WhenSpent::Compensated, WhenSpent::Quarantined][usize::from(self.dice(2, 2))],
+            stall_after: seconds(3, 5),
+            time_limit: seconds(4, 5),
+            start_within: seconds(5, 5),
+            lock_delay: seconds(2, 7),
+            ..Policy::default()
+        }
+    }
+
+    fn record(&self, clock: &ManualClock) -> tenure::core::command::Create {
+        let mut record = create(self.id(), Naming::Given).expect("a record");
+        record.policy = self.policy();
+        record.queue = Queue::new(format!("q{}", self.dice(3, 2))).expect("a name");
+        record.priority = i32::from(self.dice(4, 3));
+        record.not_before =
+            (self.dice(5, 4) == 0).then(|| clock.now() + Span::from_secs(u64::from(self.dice(4, 20))));
+        record.saga_id = (self.dice(0, 6) == 0).then(|| SagaId::new(format!("t{}", self.dice(1, 4))).expect("a name"));
+        record.payload = self.json().unwrap_or_else(Document::null);
+        record
+    }
+
+    fn put(&self, stored: Option<&Task>, clock: &ManualClock) -> Put {
+        let mut put = match stored {
+            Some(task) => record_of(task),
+            None => Put { record: self.record(clock), ..new_record("t0").expect("a record") },
+        };
+        put.record.task = self.id();
+        if self.dice(0, 3) == 0 {
+            put.record.priority += 1;
+        }
+        if self.dice(1, 3) == 0 {
+            put.compensations.push(PutUndo { seq: None, undo: self.undo() });
+        }
+        if self.dice(2, 3) == 0 {
+            put.state = State::ALL[usize::from(self.dice(3, 8))];
+            put.terminal_reason = put.state.terminal().map(|_| self.words());
+        }
+        if self.dice(4, 6) == 0 {
+            put.revision = None;
+        }
+        put
+    }
+
+    fn command(&self, stored: Option<&Task>, clock: &ManualClock) -> Option<Command> {
+        let action = self.action(stored, clock);
+        // Few enough that repeats happen, with the same and with other commands.
+        let request = (self.dice(1, 6) == 0).then(|| format!("r{}", self.dice(2, 6)));
+        let actor = action.holder().map_or_else(|| self.owner(), |by| by.owner.clone());
+        Some(Command {
+            namespace: namespace(),
+            actor: Actor::from(&actor),
+            request: request.map(|id| RequestId::new(id).expect("a name")),
+            jitter: Jitter::from_random(u16::from(self.dice[3]) << 8),
+            action,
+        })
+    }
+
+    fn action(&self, stored: Option<&Task>, clock: &ManualClock) -> Action {
+        let (task, by, owner, ttl) = (self.id(), self.by(stored), self.owner(), self.ttl());
+        let (reason, progress, checkpoint) = (self.words(), self.progress(), self.json());
+        let compensation = (self.dice(1, 2) == 0).then(|| self.undo());
+        match self.verb {
+            0..=2 => {
+                let mut record = self.record(clock);
+                record.compensations = (0..self.dice(2, 3)).map(|_| self.undo()).collect();
+                Action::Create(Box::new(record))
+            }
+            3..=4 => Action::Put(Box::new(self.put(stored, clock))),
+            5 => Action::Dispatch { task, owner, ttl },
+            6..=9 => Action::Acquire { task, owner, ttl },
+            10..=11 => Action::Claim {
+                queue: Queue::new(format!("q{}", self.dice(3, 2))).expect("a name"),
+                limit: u32::from(self.dice(4, 4)),
+                owner,
+                ttl,
+            },
+            12..=14 => Action::Heartbeat { task, by, ttl, progress, checkpoint },
+            15 => Action::Progress { task, by, progress, checkpoint },
+            16 => {
+                let delay = (self.dice(3, 2) == 0).then(|| Span::from_secs(u64::from(self.dice(4, 9))));
+                Action::Release { task, by, reason, delay }
+            }
+            17..=19 => {
+                let by = Some(by).filter(|_| self.dice(1, 4) != 0);
+                Action::Register { task, by, undo: self.undo() }
+            }
+            20 => Action::Adopt { task, by },
+            21..=23 => Action::Settle { task, by, seq: self.seq(), receipt: Text::new("done").expect("a text") },
+            24 => Action::Try { task, by, seq: self.seq(), error: Text::new("no").expect("a text") },
+            25 => Action::Waive { task, waiver: Waiver { seq: self.seq(), reason } },
+            26 => Action::Complete { task, by, result: checkpoint },
+            27 => Action::Fail { task, by, reason, compensation },
+            28..=29 => {
+                let undo_by = [UndoBy::Recovery, UndoBy::Holder][usize::from(self.dice(3, 2))];
+                Action::RollBack { task, by, reason, undo_by }
+            }
+            30 => Action::Quarantine { task, by, reason, parking: Parking::ByHolder },
+            31 => match self.dice(3, 4) {
+                0 => Action::MarkCompleted { task, reason, result: checkpoint },
+                1 => Action::MarkFailed { task, reason, compensation },
+                2 => Action::MarkCompensated { task, reason, waive: self.waivers(stored) },
+                _ => Action::MarkQuarantined { task, reason },
+            },
+            32 => Action::Cancel { task, reason },
+            33..=36 => Action::Reclaim { task, owner, ttl },
+            37 => {
+                let terminal_reason = (self.dice(3, 2) == 0).then(|| reason.clone());
+                Action::Annotate { task, note: Some(reason), terminal_reason }
+            }
+            _ => {
+                let successor = TaskId::new(format!("t{}", self.dice(3, TASKS + 2))).expect("a name");
+                Action::Retry { task, successor, naming: Naming::Given, reason, waive: self.waivers(stored) }
+            }
+        }
+    }
+}

@@ -71,6 +71,8 @@ release t1 a epoch=1 → state compensating, nobody, owed 1, cancel asked
 
 # Who undoes may hand the undo back, and it is nobody's until it is due
 create t1 undo=rm:x; acquire t1 a; rollback t1 a epoch=1; reclaim t1 rec
+release t1 other epoch=2 → refused wrong_owner by rec, unchanged
+release t1 rec epoch=1 → refused stale_epoch by rec, unchanged
 -- row: release/undo_handed_back
 release t1 rec epoch=2 delay=10s → state compensating, nobody, due +10s, attempts 1, owed 1
 reclaim t1 rec → refused not_due, unchanged

@@ -18,7 +18,7 @@ use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, LastInstant, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::{
@@ -77,11 +77,12 @@ impl SqliteStore {
         let database = Database { path: options.path, synchronous: options.synchronous };
         database.prepare()?;
         let grown = watch::Sender::new(0);
-        let engine = SqliteEngine::open(database.clone(), Arc::clone(&options.clock), grown.clone())?;
+        let last = LastInstant::default();
+        let engine = SqliteEngine::open(database.clone(), Arc::clone(&options.clock), last.clone(), grown.clone())?;
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let committer = Committer::start("tenure-commit", engine, limits)
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
-        let readers = Readers { database, clock: options.clock, idle: Mutex::default() };
+        let readers = Readers { database, clock: options.clock, last, idle: Mutex::default() };
         Ok(SqliteStore { readers: Arc::new(readers), committer, grown })
     }
 
@@ -98,6 +99,7 @@ impl SqliteStore {
 struct Readers {
     database: Database,
     clock: Arc<dyn Clock>,
+    last: LastInstant,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -108,7 +110,7 @@ impl Readers {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();
         let connection = kept.map_or_else(|| self.database.connect_to_read(), Ok)?;
-        let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref());
+        let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
         let answer = read(&mut reader);
         let mut idle = idle();
         if answer.is_ok() && idle.len() < Self::KEPT_MAX {

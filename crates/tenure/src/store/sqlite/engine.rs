@@ -15,7 +15,7 @@ use tenure_core::lifecycle::Table;
 use tenure_core::time::{Span, Time};
 use tokio::sync::watch;
 
-use crate::clock::{Clock, Instants, Mark, Reading};
+use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
 use crate::committer::{Answers, Engine};
 use crate::error::Error;
 use crate::store::execute::execute;
@@ -35,8 +35,7 @@ pub(crate) struct SqliteEngine {
     clock: Arc<dyn Clock>,
     connection: Option<Connection>,
     policies: Policies,
-    /// The last instant that this process gave.
-    last: Time,
+    last: LastInstant,
     grown: watch::Sender<i64>,
 }
 
@@ -44,12 +43,13 @@ impl SqliteEngine {
     pub(crate) fn open(
         database: Database,
         clock: Arc<dyn Clock>,
+        last: LastInstant,
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
         let turn = Turn::beside(&database.path).map_err(|error| Error::Unavailable(error.to_string()))?;
         let connection = Some(database.connect()?);
         let policies = Policies::default();
-        Ok(SqliteEngine { database, turn, clock, connection, policies, last: Time::MIN, grown })
+        Ok(SqliteEngine { database, turn, clock, connection, policies, last, grown })
     }
 
     /// The connection, opened anew and looked at if the last one failed in a commit.
@@ -76,7 +76,7 @@ impl SqliteEngine {
         let position = Position::read(connection)?;
         let reading = self.clock.read();
         let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
-        let mut instants = Instants::from(now, self.last.max(position.last));
+        let mut instants = Instants::from(now, self.last.get().max(position.last));
         let mut rows = SqliteRows {
             connection,
             policies: &mut self.policies,
@@ -84,13 +84,13 @@ impl SqliteEngine {
             next_event: position.next_event,
             floor: position.floor,
         };
-        let mut last = self.last;
+        let mut last = self.last.get();
         let mut run = |command: &Command| {
             last = instants.take();
             execute(&mut rows, Table::rules(), command, last).map(|verdict| verdict.map_err(Error::Refused))
         };
         let answers = jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
-        self.last = last;
+        self.last.set(last);
         position.renew_mark(connection, &reading, now)?;
         Ok(answers)
     }

@@ -20,12 +20,19 @@ pub(crate) struct Reader<'c> {
     connection: &'c Connection,
     database: &'c Database,
     clock: &'c dyn Clock,
+    /// The last instant that this process gave.
+    last: Time,
     policies: Policies,
 }
 
 impl<'c> Reader<'c> {
-    pub(crate) fn new(connection: &'c Connection, database: &'c Database, clock: &'c dyn Clock) -> Reader<'c> {
-        Reader { connection, database, clock, policies: Policies::default() }
+    pub(crate) fn new(
+        connection: &'c Connection,
+        database: &'c Database,
+        clock: &'c dyn Clock,
+        last: Time,
+    ) -> Reader<'c> {
+        Reader { connection, database, clock, last, policies: Policies::default() }
     }
 
     fn error(&self, fault: Fault) -> Error {
@@ -59,7 +66,7 @@ impl<'c> Reader<'c> {
         let reading = self.clock.read();
         let now = mark.and_then(|text| read_mark(&text)).map_or(reading.wall, |mark| mark.now(&reading));
         // A large batch gives instants ahead of the clock, and no later command gets an earlier one.
-        Ok(now.max(newest_event(self.connection)?.1))
+        Ok(now.max(self.last).max(newest_event(self.connection)?.1))
     }
 
     pub(crate) fn tasks(
@@ -115,15 +122,15 @@ impl<'c> Reader<'c> {
         Ok(Lapsed { tasks, next, next_check: self.find_next_check(now)? })
     }
 
-    /// The earliest wait that is still ahead. Those whose check is past, but whose end a heartbeat moved, are few.
+    /// When to look again: the earliest check that is ahead, or the end of a wait whose check is past already because
+    /// a heartbeat moved the end alone. Those are few.
     fn find_next_check(&self, now: i64) -> Found<Option<Time>> {
         let mut ahead = self.connection.prepare_cached(
             "select min(at) from ( \
                  select min(expires_at + coalesce(lock_delay, 0)) as at from due \
                  where held_back = 0 and check_at <= ?1 and expires_at + coalesce(lock_delay, 0) > ?1 \
                  union all \
-                 select at from (select expires_at + coalesce(lock_delay, 0) as at from due \
-                 where held_back = 0 and check_at > ?1 order by check_at limit 1))",
+                 select min(check_at) as at from due where held_back = 0 and check_at > ?1)",
         )?;
         let at: Option<i64> = ahead.query_row([now], |row| row.get(0))?;
         Ok(at.map(Time::from_micros))

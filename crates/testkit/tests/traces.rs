@@ -1,0 +1,40 @@
+//! SQLite against memory by generated traces: the same answers, the same history to the byte, the same lists.
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use tenure::clock::ManualClock;
+use tenure_testkit::traces::{compare, trace};
+use tenure_testkit::world::World;
+use tenure_testkit::{BEGINNING, block_on, memory, seed, sqlite};
+
+/// 2,000, or as many as `TENURE_TRACES` says.
+fn count() -> u32 {
+    std::env::var("TENURE_TRACES").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+}
+
+fn runner(cases: u32) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed().to_be_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
+    TestRunner::new_with_rng(config, rng)
+}
+
+#[test]
+fn sqlite_answers_as_memory_does_and_writes_the_same_history() {
+    let count = count();
+    let told = format!("replay with TENURE_TEST_SEED={:x} TENURE_TRACES={count}", seed());
+    let result = runner(count).run(&trace(), |steps| {
+        block_on(async {
+            let (one, other) = (ManualClock::at(BEGINNING), ManualClock::at(BEGINNING));
+            let reference = memory(&one);
+            let (_folder, file) = sqlite(&other).await;
+            let compared = compare(&steps, (reference.as_ref(), file.as_ref()), [&one, &other]).await;
+            compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
+            World::new(file, other).look_around().await.map_err(TestCaseError::fail)
+        })
+    });
+    if let Err(failure) = result {
+        panic!("{failure}\n{told}");
+    }
+    println!("{count} traces, seed {:x}", seed());
+}
