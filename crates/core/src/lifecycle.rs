@@ -160,7 +160,8 @@ const OPEN: &[Place] = &[
     Place::In(State::Running),
     Place::In(State::Compensating),
 ];
-const NOT_COMPENSATING: &[Place] = &[Place::In(State::Planned), Place::In(State::Dispatched), Place::In(State::Running)];
+const NOT_COMPENSATING: &[Place] =
+    &[Place::In(State::Planned), Place::In(State::Dispatched), Place::In(State::Running)];
 const OVER: &[Place] = &[
     Place::In(State::Completed),
     Place::In(State::Failed),

@@ -360,7 +360,8 @@ pub struct Task {
 impl Task {
     /// A planned task of that name with nothing in it, to put the part in that is known.
     pub fn blank(namespace: Namespace, id: TaskId) -> Task {
-        static NOTHING: LazyLock<(Queue, Kind, Document)> = LazyLock::new(|| (Queue::blank(), Kind::blank(), Document::null()));
+        static NOTHING: LazyLock<(Queue, Kind, Document)> =
+            LazyLock::new(|| (Queue::blank(), Kind::blank(), Document::null()));
         let (queue, kind, payload) = &*NOTHING;
         Task {
             saga_id: SagaId::from(&id),

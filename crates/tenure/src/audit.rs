@@ -206,7 +206,7 @@ async fn newest_cursor(store: &dyn Store) -> Result<String, Error> {
 pub(crate) async fn verify(store: &dyn Store, anchor: Option<&Anchor>) -> Result<Report, Error> {
     let mut report = Report::default();
     let mut anchored = anchored_by_name(anchor, &mut report);
-    let mut misfits = Vec::new();
+    let mut leftovers = Leftovers::default();
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
@@ -216,10 +216,10 @@ pub(crate) async fn verify(store: &dyn Store, anchor: Option<&Anchor>) -> Result
             report.tasks += u64::from(chain.name.is_some());
             report.events += chain.events.len() as u64;
             let line = chain.name.as_ref().and_then(|name| anchored.remove(name));
-            misfits.extend(look_at(chain, line, &mut report.findings));
+            look_at(chain, line, &mut leftovers, &mut report.findings);
         }
     }
-    name_what_was_moved(misfits, &mut report.findings);
+    leftovers.name_what_was_moved(&mut report.findings);
     let mut gone: Vec<_> = anchored.into_values().collect();
     gone.sort_by_key(|line| line.to_string());
     report.findings.extend(gone.into_iter().map(|line| Finding {
@@ -241,97 +241,203 @@ fn anchored_by_name<'a>(anchor: Option<&'a Anchor>, report: &mut Report) -> Hash
     anchor.lines.iter().map(|line| ((line.namespace.clone(), line.task.clone()), line)).collect()
 }
 
-/// An event that does not fit where it stands, or a place where one is missing.
-struct Misfit {
-    task: String,
-    name: Option<Name>,
-    /// What is expected at this number: the hash before it.
-    number: i64,
-    previous: Option<Hash>,
-    found: Option<StoredEvent>,
+/// An event that belongs to no place of the chain it stands in.
+struct Stray {
+    event: StoredEvent,
     /// Where its finding is among all.
     finding: usize,
 }
 
-/// Walks one chain. What does not fit is told, and given back to be compared with what is missing elsewhere.
-fn look_at(chain: &StoredChain, anchored: Option<&AnchorLine>, findings: &mut Vec<Finding>) -> Vec<Misfit> {
-    let task = match &chain.name {
-        Some((namespace, id)) => format!("{namespace}/{id}"),
-        None => format!("the task of row {}, which is gone", chain.row),
-    };
-    let mut misfits = Vec::new();
-    let mut tell = |number: i64, previous, found: Option<&StoredEvent>, what| {
-        let finding = findings.len();
-        findings.push(Finding { task: task.clone(), number: Some(number), what });
-        let (task, name, found) = (task.clone(), chain.name.clone(), found.cloned());
-        misfits.push(Misfit { task, name, number, previous, found, finding });
-    };
-    let Some(name) = &chain.name else {
-        chain.events.iter().for_each(|event| tell(event.number, None, Some(event), Tampering::Inserted));
-        return misfits;
-    };
-    let mut by_number: Vec<&StoredEvent> = chain.events.iter().collect();
-    by_number.sort_by_key(|event| (event.number, event.order));
-    let newest = chain.task.as_ref().map_or(i64::MAX, |task| task.revision.0 as i64);
-    let mut events = Vec::new();
-    let (mut next, mut previous, mut last_order) = (1, Some(Hash::START), 0);
-    let mut anchored_holds = anchored.is_none();
-    for stored in by_number {
-        while next < stored.number {
-            tell(next, previous.take(), None, Tampering::Removed);
-            next += 1;
-        }
-        if stored.number < next || stored.number > newest {
-            tell(stored.number, None, Some(stored), Tampering::Inserted);
-            continue;
-        }
-        let hash = <[u8; 32]>::try_from(stored.hash.as_slice()).ok().map(Hash);
-        let event = read(stored, name);
-        let linked = event.as_ref().map(|event| previous.map(|previous| seal(event.clone(), previous).hash));
-        match linked {
-            // Behind a gap there is nothing to compare with; the chain is taken up again from this event's own hash.
-            Some(None) => {}
-            Some(linked) if linked == hash => {}
-            Some(_) | None => tell(stored.number, previous, Some(stored), Tampering::Changed),
-        }
-        if stored.order < last_order {
-            tell(stored.number, None, None, Tampering::Moved("another place in the order of events".into()));
-        }
-        if let Some(line) = anchored.filter(|line| line.number.0 as i64 == stored.number) {
-            anchored_holds = hash == Some(line.head);
-        }
-        last_order = last_order.max(stored.order);
-        previous = hash;
-        next = stored.number + 1;
-        events.extend(event);
-    }
-    while next <= newest.min(chain.task.as_ref().map_or(0, |task| task.revision.0 as i64)) {
-        tell(next, previous.take(), None, Tampering::Removed);
-        next += 1;
-    }
-    if misfits.is_empty() {
-        look_at_record(chain, &task, previous, &events, findings);
-    }
-    if let Some(line) = anchored.filter(|_| !anchored_holds) {
-        findings.push(Finding { task, number: Some(line.number.0 as i64), what: Tampering::Rewritten });
-    }
-    misfits
+/// A place of a chain where an event is missing, and the hash before it.
+struct Gap {
+    task: String,
+    name: Name,
+    number: i64,
+    previous: Hash,
 }
 
-fn look_at_record(
+/// What remains of all chains to be compared with one another.
+#[derive(Default)]
+struct Leftovers {
+    strays: Vec<Stray>,
+    gaps: Vec<Gap>,
+}
+
+impl Leftovers {
+    /// A stray that fits where an event is missing was moved from there.
+    fn name_what_was_moved(&self, findings: &mut [Finding]) {
+        for stray in &self.strays {
+            let home = self.gaps.iter().find(|gap| fits(&stray.event, &gap.name, gap.number, gap.previous));
+            if let Some(home) = home {
+                findings[stray.finding].what =
+                    Tampering::Moved(format!("{}, event {}", home.task, home.number));
+            }
+        }
+    }
+}
+
+/// Whether the event is the one that was written at that place of that chain.
+fn fits(stored: &StoredEvent, name: &Name, number: i64, previous: Hash) -> bool {
+    let there = StoredEvent { number, ..stored.clone() };
+    read(&there, name).is_some_and(|event| seal(event, previous).hash.0.as_slice() == stored.hash)
+}
+
+fn read(stored: &StoredEvent, (namespace, task): &Name) -> Option<Event> {
+    Some(Event {
+        namespace: namespace.clone(),
+        task: task.clone(),
+        number: Revision(u64::try_from(stored.number).ok()?),
+        at: Time::from_micros(stored.at),
+        actor: Actor::new(stored.actor.as_str()).ok()?,
+        what: read_data(&stored.kind, &stored.data)?,
+    })
+}
+
+/// One chain as it is walked from its first place to its last.
+struct Walk<'a> {
+    chain: &'a StoredChain,
+    name: &'a Name,
+    task: String,
+    /// The events that no place has claimed yet, by number.
+    unclaimed: Vec<&'a StoredEvent>,
+    /// The events that belong to their places, in order of these.
+    claimed: Vec<&'a StoredEvent>,
+    /// The hash before the place; none behind a gap, where nothing can be compared.
+    previous: Option<Hash>,
+    holds: bool,
+}
+
+/// Walks one chain, tells what does not fit, and leaves over what another chain may explain.
+fn look_at(
     chain: &StoredChain,
-    task: &str,
-    head: Option<Hash>,
-    events: &[Event],
+    anchored: Option<&AnchorLine>,
+    leftovers: &mut Leftovers,
     findings: &mut Vec<Finding>,
 ) {
-    let told = fold(events).ok().flatten();
-    let same = match (&told, &chain.task) {
-        (Some(told), Some(stored)) => same_but_for_heartbeats(told, stored),
-        (_, _) => false,
+    let Some(name) = &chain.name else {
+        let task = format!("the task of row {}, which is gone", chain.row);
+        for event in &chain.events {
+            leftovers.strays.push(Stray { event: event.clone(), finding: findings.len() });
+            findings.push(Finding {
+                task: task.clone(),
+                number: Some(event.number),
+                what: Tampering::Inserted,
+            });
+        }
+        return;
     };
-    if !same || chain.head != head {
-        findings.push(Finding { task: task.to_owned(), number: None, what: Tampering::RecordChanged });
+    let mut unclaimed: Vec<&StoredEvent> = chain.events.iter().collect();
+    unclaimed.sort_by_key(|event| (event.number, event.order));
+    let task = format!("{}/{}", name.0, name.1);
+    let claimed = Vec::new();
+    let mut walk = Walk { chain, name, task, unclaimed, claimed, previous: Some(Hash::START), holds: true };
+    let places = walk.places();
+    let mut anchored_holds = anchored.is_none();
+    for number in 1..=places {
+        walk.place(number, leftovers, findings);
+        if anchored.is_some_and(|line| line.number.0 as i64 == number && walk.previous == Some(line.head)) {
+            anchored_holds = true;
+        }
+    }
+    walk.look_at_strays(leftovers, findings);
+    walk.look_at_order(findings);
+    if walk.holds {
+        walk.look_at_record(findings);
+    }
+    if let Some(line) = anchored.filter(|_| !anchored_holds) {
+        walk.tell(findings, Some(line.number.0 as i64), Tampering::Rewritten);
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// How many places the chain has: as many as the record says, or as its events show where it can't be read.
+    fn places(&self) -> i64 {
+        match &self.chain.task {
+            Some(task) => i64::try_from(task.revision.0).unwrap_or(i64::MAX),
+            None => self.unclaimed.last().map_or(0, |event| event.number),
+        }
+    }
+
+    fn tell(&mut self, findings: &mut Vec<Finding>, number: Option<i64>, what: Tampering) {
+        self.holds = false;
+        findings.push(Finding { task: self.task.clone(), number, what });
+    }
+
+    /// Finds the event that belongs here: the one that stands here if it fits, else one that fits from elsewhere in the
+    /// chain, else the one that stands here, changed.
+    fn place(&mut self, number: i64, leftovers: &mut Leftovers, findings: &mut Vec<Finding>) {
+        let standing = self.unclaimed.iter().position(|event| event.number == number);
+        let Some(previous) = self.previous else {
+            // Behind a gap there is nothing to compare with; the chain is taken up again from the event's own hash.
+            return match standing {
+                Some(at) => self.claim(at),
+                None => self.tell(findings, Some(number), Tampering::Removed),
+            };
+        };
+        let belongs = |event: &&StoredEvent| fits(event, self.name, number, previous);
+        let here = self.unclaimed.iter().position(|event| event.number == number && belongs(event));
+        if let Some(at) = here {
+            return self.claim(at);
+        }
+        if let Some(at) = self.unclaimed.iter().position(belongs) {
+            let from = format!("{}, event {number}", self.task);
+            self.tell(findings, Some(self.unclaimed[at].number), Tampering::Moved(from));
+            return self.claim(at);
+        }
+        leftovers.gaps.push(Gap { task: self.task.clone(), name: self.name.clone(), number, previous });
+        match standing {
+            Some(at) => {
+                leftovers.strays.push(Stray { event: self.unclaimed[at].clone(), finding: findings.len() });
+                self.tell(findings, Some(number), Tampering::Changed);
+                self.claim(at);
+            }
+            None => {
+                self.tell(findings, Some(number), Tampering::Removed);
+                self.previous = None;
+            }
+        }
+    }
+
+    fn claim(&mut self, at: usize) {
+        let event = self.unclaimed.remove(at);
+        self.previous = <[u8; 32]>::try_from(event.hash.as_slice()).ok().map(Hash);
+        self.claimed.push(event);
+    }
+
+    /// What no place claimed was never written by this task.
+    fn look_at_strays(&mut self, leftovers: &mut Leftovers, findings: &mut Vec<Finding>) {
+        for event in std::mem::take(&mut self.unclaimed) {
+            leftovers.strays.push(Stray { event: event.clone(), finding: findings.len() });
+            self.tell(findings, Some(event.number), Tampering::Inserted);
+        }
+    }
+
+    /// Numbers and places in the whole history rise together. Of two that don't, the one is named that stands out.
+    fn look_at_order(&mut self, findings: &mut Vec<Finding>) {
+        let orders: Vec<(i64, i64)> = self.claimed.iter().map(|event| (event.number, event.order)).collect();
+        for (at, pair) in orders.windows(2).enumerate() {
+            let ((number, order), (next_number, next_order)) = (pair[0], pair[1]);
+            if order <= next_order {
+                continue;
+            }
+            let before = at.checked_sub(1).map_or(i64::MIN, |before| orders[before].1);
+            let odd = if next_order > before { number } else { next_number };
+            let elsewhere = "another place in the order of events".to_owned();
+            self.tell(findings, Some(odd), Tampering::Moved(elsewhere));
+        }
+    }
+
+    /// The record is what its events tell, and its head is the newest event's hash.
+    fn look_at_record(&mut self, findings: &mut Vec<Finding>) {
+        let events: Vec<Event> = self.claimed.iter().filter_map(|event| read(event, self.name)).collect();
+        let told = fold(&events).ok().flatten();
+        let same = match (&told, &self.chain.task) {
+            (Some(told), Some(stored)) => same_but_for_heartbeats(told, stored),
+            (_, _) => false,
+        };
+        if !same || self.chain.head != self.previous {
+            self.tell(findings, None, Tampering::RecordChanged);
+        }
     }
 }
 
@@ -346,33 +452,4 @@ pub fn same_but_for_heartbeats(told: &Task, stored: &Task) -> bool {
         told.checkpoint.clone_from(&stored.checkpoint);
     }
     told == *stored
-}
-
-fn read(stored: &StoredEvent, (namespace, task): &Name) -> Option<Event> {
-    Some(Event {
-        namespace: namespace.clone(),
-        task: task.clone(),
-        number: Revision(u64::try_from(stored.number).ok()?),
-        at: Time::from_micros(stored.at),
-        actor: Actor::new(stored.actor.as_str()).ok()?,
-        what: read_data(&stored.kind, &stored.data)?,
-    })
-}
-
-/// An event that does not fit where it stands, but fits where one is missing, was moved.
-fn name_what_was_moved(misfits: Vec<Misfit>, findings: &mut [Finding]) {
-    let gaps: Vec<&Misfit> = misfits.iter().filter(|misfit| misfit.previous.is_some()).collect();
-    for misfit in &misfits {
-        let Some(found) = &misfit.found else { continue };
-        let home = gaps.iter().find(|gap| {
-            let elsewhere = gap.finding != misfit.finding;
-            let at_home = StoredEvent { number: gap.number, ..found.clone() };
-            let event = gap.name.as_ref().and_then(|name| read(&at_home, name));
-            let hash = event.zip(gap.previous).map(|(event, previous)| seal(event, previous).hash);
-            elsewhere && hash.is_some_and(|hash| hash.0.as_slice() == found.hash)
-        });
-        if let Some(home) = home {
-            findings[misfit.finding].what = Tampering::Moved(format!("{}, event {}", home.task, home.number));
-        }
-    }
 }

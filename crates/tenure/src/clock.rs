@@ -160,7 +160,10 @@ mod tests {
 
     #[test]
     fn a_wall_clock_that_is_set_back_does_not_take_the_time_back() {
-        let mark = Mark { time: Time::from_micros(1_000_000_000), boot: Some((Arc::from("b"), Span::from_secs(100))) };
+        let mark = Mark {
+            time: Time::from_micros(1_000_000_000),
+            boot: Some((Arc::from("b"), Span::from_secs(100))),
+        };
         assert_eq!(mark.now(&at(5, "b", 101)), Time::from_micros(1_001_000_000), "and it goes on");
         assert_eq!(mark.now(&at(5, "other boot", 3)), Time::from_micros(1_000_000_000), "it can't know more");
     }

@@ -107,7 +107,9 @@ impl Committer {
         let room = match tokio::time::timeout(self.limits.wait_max, room).await {
             Ok(Some(room)) => room,
             Ok(None) => return all(closed()),
-            Err(_) => return all(Error::Unavailable("the queue of commands is full; try again later".into())),
+            Err(_) => {
+                return all(Error::Unavailable("the queue of commands is full; try again later".into()));
+            }
         };
         let (reply, answers) = oneshot::channel();
         let Some(number) = self.enqueue(commands, reply, room) else { return all(closed()) };
@@ -139,7 +141,9 @@ impl Committer {
 
     /// Waits for the answers. Who has waited too long takes the job back, unless it has begun: then its end is near.
     async fn wait(&self, number: u64, mut answers: oneshot::Receiver<Answers>) -> Result<Answers, Error> {
-        let lost = |_| Error::Unknown("the store's thread has ended; look, or repeat with the same request id".into());
+        let lost = |_| {
+            Error::Unknown("the store's thread has ended; look, or repeat with the same request id".into())
+        };
         match tokio::time::timeout(self.limits.wait_max, &mut answers).await {
             Ok(answers) => answers.map_err(lost),
             Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(

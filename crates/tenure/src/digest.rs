@@ -69,7 +69,9 @@ impl Pieces {
     }
 
     fn named(&mut self, task: &TaskId, naming: Naming) {
-        self.optional(Some(task).filter(|_| naming == Naming::Given), |pieces, task| pieces.text(task.as_str()));
+        self.optional(Some(task).filter(|_| naming == Naming::Given), |pieces, task| {
+            pieces.text(task.as_str())
+        });
     }
 
     fn create(&mut self, create: &Create) {
@@ -143,7 +145,8 @@ impl Pieces {
                 self.undo(undo);
             }
             Action::Adopt { task: _, by } => self.holder(by),
-            Action::Settle { task: _, by, seq, receipt: text } | Action::Try { task: _, by, seq, error: text } => {
+            Action::Settle { task: _, by, seq, receipt: text }
+            | Action::Try { task: _, by, seq, error: text } => {
                 self.holder(by);
                 self.number(seq.0);
                 self.text(text.as_str());
@@ -220,7 +223,13 @@ mod tests {
     #[test]
     fn a_made_id_is_not_part_of_what_the_caller_gave() {
         let retry = |successor: &str, naming| {
-            digest(&Action::Retry { task: task("t"), successor: task(successor), naming, reason: reason("x"), waive: Vec::new() })
+            digest(&Action::Retry {
+                task: task("t"),
+                successor: task(successor),
+                naming,
+                reason: reason("x"),
+                waive: Vec::new(),
+            })
         };
         assert_eq!(retry("a", Naming::Made), retry("b", Naming::Made));
         assert_ne!(retry("a", Naming::Given), retry("b", Naming::Given));

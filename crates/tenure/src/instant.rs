@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn a_time_is_kept_in_utc_whatever_offset_it_came_with() {
         let utc = parse("created_at", "2026-01-31T12:00:00Z").expect("valid");
-        for same in ["2026-01-31T14:00:00+02:00", "2026-01-31T06:30:00-05:30", "2026-01-31T12:00:00.0000009Z"] {
+        for same in ["2026-01-31T14:00:00+02:00", "2026-01-31T06:30:00-05:30", "2026-01-31T12:00:00.0000009Z"]
+        {
             assert_eq!(parse("created_at", same).expect(same), utc, "{same}");
         }
         assert_eq!(print(utc), "2026-01-31T12:00:00.000000Z");
@@ -67,7 +68,9 @@ mod tests {
 
     #[test]
     fn a_time_without_an_offset_is_refused() {
-        for text in ["2026-01-31T12:00:00", "2026-01-31", "2026-01-31 12:00:00", "yesterday", "1769860800", ""] {
+        for text in
+            ["2026-01-31T12:00:00", "2026-01-31", "2026-01-31 12:00:00", "yesterday", "1769860800", ""]
+        {
             let refusal = parse("created_at", text).expect_err(text);
             assert_eq!(refusal.field, Some("created_at"), "{text}");
         }

@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn the_same_value_has_one_form() {
         let form = |text| document("payload", text).map(|document| document.to_string());
-        assert_eq!(form(r#" { "b" : [1, 2.50, {"y":null,"x":"\u00e9"}], "a":true } "#).as_deref(), Ok(r#"{"a":true,"b":[1,2.50,{"x":"é","y":null}]}"#));
+        assert_eq!(
+            form(r#" { "b" : [1, 2.50, {"y":null,"x":"\u00e9"}], "a":true } "#).as_deref(),
+            Ok(r#"{"a":true,"b":[1,2.50,{"x":"é","y":null}]}"#)
+        );
         assert_eq!(form("[ ]").as_deref(), Ok("[]"));
         assert_eq!(form(r#""a\/b""#).as_deref(), Ok(r#""a/b""#));
     }
@@ -132,7 +135,9 @@ mod tests {
     #[test]
     fn what_is_not_json_or_would_lose_something_is_refused_by_the_name_of_its_field() {
         let deep = "[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1);
-        for text in ["", "{", "nul", "{a:1}", "[1,]", r#"{"a":1,"a":2}"#, r#""\u0000""#, r#""\ud800""#, "1 2", &deep] {
+        for text in
+            ["", "{", "nul", "{a:1}", "[1,]", r#"{"a":1,"a":2}"#, r#""\u0000""#, r#""\ud800""#, "1 2", &deep]
+        {
             let refusal = document("result", text).expect_err(text);
             assert_eq!(refusal.field, Some("result"), "{text}");
         }

@@ -106,7 +106,12 @@ impl Ledger {
     }
 
     /// The newest tasks of this namespace that the filter lets through, from `after` on.
-    pub async fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> Result<Page<Task>, Error> {
+    pub async fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Task>, Error> {
         let filter = Filter { namespace: Some(self.namespace.clone()), ..filter };
         self.store.tasks(filter, after, limit).await
     }
@@ -128,7 +133,12 @@ impl Ledger {
     }
 
     /// The history of one task behind `after`, oldest first.
-    pub async fn history(&self, id: &str, after: Option<Cursor>, limit: usize) -> Result<Page<Recorded>, Error> {
+    pub async fn history(
+        &self,
+        id: &str,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Recorded>, Error> {
         let filter = EventFilter { namespace: Some(self.namespace.clone()), task: Some(TaskId::new(id)?) };
         self.store.events(filter, after, limit).await
     }

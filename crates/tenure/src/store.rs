@@ -177,7 +177,12 @@ pub trait Store: Send + Sync {
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>>;
 
     /// The newest tasks that the filter lets through, from `after` on.
-    fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>>;
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>>;
 
     /// What recovery should look at next, across namespaces.
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>>;

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use tenure_core::compensation::{Registered, Status};
 use tenure_core::event::Counting;
 use tenure_core::id::{
-    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq,
-    TaskId, Text, UndoKey,
+    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId,
+    Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
 use tenure_core::task::{Cause, Labels, State, Terminal};
@@ -217,6 +217,10 @@ impl Wire for Labels {
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = BTreeMap::<String, String>::deserialize(deserializer)?;
         let pair = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
-        texts.into_iter().map(pair).collect::<Result<_, tenure_core::refusal::Refusal>>().map_err(D::Error::custom)
+        texts
+            .into_iter()
+            .map(pair)
+            .collect::<Result<_, tenure_core::refusal::Refusal>>()
+            .map_err(D::Error::custom)
     }
 }

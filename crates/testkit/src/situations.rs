@@ -8,7 +8,8 @@ use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, St
 use tenure::core::decide::{Names, Stored};
 use tenure::core::event::Waiver;
 use tenure::core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, Seq, TaskId, Text, UndoKey,
+    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, Seq, TaskId, Text,
+    UndoKey,
 };
 use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::task::{
@@ -63,7 +64,14 @@ fn tasks() -> Vec<Task> {
             for compensations in compensations(ended) {
                 for cancel in cancels(&phase) {
                     for attempts in [1, policy.max_attempts] {
-                        tasks.push(Task { phase: phase.clone(), policy, compensations: compensations.clone(), cancel: cancel.clone(), attempts, ..blank() });
+                        tasks.push(Task {
+                            phase: phase.clone(),
+                            policy,
+                            compensations: compensations.clone(),
+                            cancel: cancel.clone(),
+                            attempts,
+                            ..blank()
+                        });
                     }
                 }
             }
@@ -103,7 +111,11 @@ fn lease(expires_at: Time, acquired: u64, progressed: u64) -> Lease {
 fn phases() -> Vec<Phase> {
     let mut phases = vec![Phase::Planned];
     for expires_at in [NOW + seconds(5), NOW] {
-        phases.push(Phase::Dispatched(Reservation { owner: owner("w"), reserved_at: NOW - seconds(60), expires_at }));
+        phases.push(Phase::Dispatched(Reservation {
+            owner: owner("w"),
+            reserved_at: NOW - seconds(60),
+            expires_at,
+        }));
     }
     for held in leases() {
         phases.push(Phase::Running(held));
@@ -172,7 +184,8 @@ fn policies(phase: &Phase) -> Vec<Policy> {
 }
 
 fn cancels(phase: &Phase) -> Vec<Option<Cancel>> {
-    let asked = Cancel { at: NOW - seconds(3), by: Actor::new("alice").expect("a name"), reason: reason("stop") };
+    let asked =
+        Cancel { at: NOW - seconds(3), by: Actor::new("alice").expect("a name"), reason: reason("stop") };
     match phase {
         Phase::Planned | Phase::Dispatched(_) | Phase::Ended(_) => vec![None],
         Phase::Running(_) | Phase::Compensating { .. } => vec![None, Some(asked)],
@@ -255,7 +268,14 @@ fn commands(task: Option<&Task>) -> Vec<Command> {
 
 fn proofs() -> Vec<Holder> {
     let proof = |name: &str, epoch| Holder { owner: owner(name), epoch: Epoch(epoch) };
-    vec![proof("w", EPOCH.0), proof("w", EPOCH.0 - 1), proof("w", 0), proof("w", 99), proof("v", EPOCH.0), proof("v", 1)]
+    vec![
+        proof("w", EPOCH.0),
+        proof("w", EPOCH.0 - 1),
+        proof("w", 0),
+        proof("w", 99),
+        proof("v", EPOCH.0),
+        proof("v", 1),
+    ]
 }
 
 fn id() -> TaskId {
@@ -265,8 +285,7 @@ fn id() -> TaskId {
 fn by_lease() -> Vec<Action> {
     let mut actions = Vec::new();
     let (task, why, text) = (id(), reason("why"), Text::new("x").expect("a text"));
-    let (document, progress) =
-        (Document::new("1").expect("JSON"), Progress::new("1").expect("JSON"));
+    let (document, progress) = (Document::new("1").expect("JSON"), Progress::new("1").expect("JSON"));
     for by in proofs() {
         for ttl in [None, Some(Ttl::new(seconds(1)).expect("a length"))] {
             for report in [None, Some(progress.clone())] {
@@ -282,10 +301,20 @@ fn by_lease() -> Vec<Action> {
             actions.push(Action::Try { task: task.clone(), by: by.clone(), seq, error: text.clone() });
         }
         for compensation in [None, Some(undo(Kind::NONE))] {
-            actions.push(Action::Fail { task: task.clone(), by: by.clone(), reason: why.clone(), compensation });
+            actions.push(Action::Fail {
+                task: task.clone(),
+                by: by.clone(),
+                reason: why.clone(),
+                compensation,
+            });
         }
         for undo_by in [UndoBy::Recovery, UndoBy::Holder] {
-            actions.push(Action::RollBack { task: task.clone(), by: by.clone(), reason: why.clone(), undo_by });
+            actions.push(Action::RollBack {
+                task: task.clone(),
+                by: by.clone(),
+                reason: why.clone(),
+                undo_by,
+            });
         }
         let (checkpoint, progress) = (Some(document.clone()), None);
         actions.push(Action::Progress { task: task.clone(), by: by.clone(), progress, checkpoint });
@@ -322,10 +351,21 @@ fn by_anybody() -> Vec<Action> {
         actions.push(Action::MarkFailed { task: task.clone(), reason: why.clone(), compensation });
     }
     for seqs in [&[][..], &[1], &[1, 2], &[2], &[9]] {
-        let waive: Vec<Waiver> = seqs.iter().map(|seq| Waiver { seq: Seq(*seq), reason: why.clone() }).collect();
-        actions.push(Action::MarkCompensated { task: task.clone(), reason: why.clone(), waive: waive.clone() });
+        let waive: Vec<Waiver> =
+            seqs.iter().map(|seq| Waiver { seq: Seq(*seq), reason: why.clone() }).collect();
+        actions.push(Action::MarkCompensated {
+            task: task.clone(),
+            reason: why.clone(),
+            waive: waive.clone(),
+        });
         let successor = TaskId::new("u").expect("a name");
-        actions.push(Action::Retry { task: task.clone(), successor, naming: Naming::Given, reason: why.clone(), waive });
+        actions.push(Action::Retry {
+            task: task.clone(),
+            successor,
+            naming: Naming::Given,
+            reason: why.clone(),
+            waive,
+        });
     }
     for terminal_reason in [None, Some(why.clone())] {
         actions.push(Action::Annotate { task: task.clone(), note: Some(why.clone()), terminal_reason });
@@ -337,13 +377,16 @@ fn by_anybody() -> Vec<Action> {
 fn puts(task: Option<&Task>) -> Vec<Action> {
     let fresh = new_record("t").expect("a record");
     let mut puts = Vec::new();
-    let mut bases = vec![Put { revision: None, ..fresh.clone() }, Put { revision: Some(Revision(9)), ..fresh }];
+    let mut bases =
+        vec![Put { revision: None, ..fresh.clone() }, Put { revision: Some(Revision(9)), ..fresh }];
     bases.extend(task.map(record_of));
     bases.extend(task.map(|task| Put { revision: Some(Revision(5)), ..record_of(task) }));
     for base in bases {
         let added = PutUndo { seq: None, undo: undo("undo") };
-        let with_added =
-            |put: &Put| Put { compensations: [put.compensations.clone(), vec![added.clone()]].concat(), ..put.clone() };
+        let with_added = |put: &Put| Put {
+            compensations: [put.compensations.clone(), vec![added.clone()]].concat(),
+            ..put.clone()
+        };
         let moved = Create { priority: 5, ..base.record.clone() };
         puts.push(base.clone());
         puts.push(with_added(&base));

@@ -63,7 +63,9 @@ fn read(path: &Path) -> Vec<Story> {
         if let Some(title) = text.strip_prefix("# ") {
             stories.push(Story { file: file.clone(), title: title.to_owned(), steps: Vec::new() });
         } else if !text.is_empty() && !text.starts_with("--") {
-            let story = stories.last_mut().unwrap_or_else(|| panic!("{file}:{line}: a step before the first heading"));
+            let story = stories
+                .last_mut()
+                .unwrap_or_else(|| panic!("{file}:{line}: a step before the first heading"));
             story.steps.extend(text.split("; ").map(|step| read_step(line, step)));
         }
     }
@@ -87,9 +89,11 @@ impl<'a> Words<'a> {
     /// Sorts the words of a step.
     pub fn of(step: &'a Step) -> Words<'a> {
         let is_named = |word: &&str| {
-            word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+            word.split_once('=')
+                .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
         };
-        let (named, plain): (Vec<&str>, Vec<&str>) = step.words.iter().map(String::as_str).partition(is_named);
+        let (named, plain): (Vec<&str>, Vec<&str>) =
+            step.words.iter().map(String::as_str).partition(is_named);
         Words { plain, named: named.iter().filter_map(|word| word.split_once('=')).collect() }
     }
 
@@ -302,9 +306,10 @@ impl<'a> Words<'a> {
                 seq: self.seq(),
                 error: Text::named("error", self.get("error").unwrap_or("failed"))?,
             },
-            "waive" => {
-                Action::Waive { task: self.task()?, waiver: Waiver { seq: self.seq(), reason: self.reason()? } }
-            }
+            "waive" => Action::Waive {
+                task: self.task()?,
+                waiver: Waiver { seq: self.seq(), reason: self.reason()? },
+            },
             "complete" => Action::Complete { task: self.task()?, by: self.holder()?, result: result()? },
             "fail" => Action::Fail {
                 task: self.task()?,

@@ -91,7 +91,8 @@ pub async fn compare_what_is_stored(first: &dyn Store, second: &dyn Store) -> Re
     }
     let history = |store| async move {
         let store: &dyn Store = store;
-        let page = store.events(EventFilter::default(), None, ALL).await.map_err(|error| error.to_string())?;
+        let page =
+            store.events(EventFilter::default(), None, ALL).await.map_err(|error| error.to_string())?;
         Ok::<_, String>(page.items.into_iter().map(|one| (one.event, one.data, one.hash)).collect::<Vec<_>>())
     };
     same("history", &history(first).await?, &history(second).await?)?;
@@ -210,7 +211,8 @@ impl TraceStep {
         record.priority = i32::from(self.dice(4, 3));
         record.not_before =
             (self.dice(5, 4) == 0).then(|| clock.now() + Span::from_secs(u64::from(self.dice(4, 20))));
-        record.saga_id = (self.dice(0, 6) == 0).then(|| SagaId::new(format!("t{}", self.dice(1, 4))).expect("a name"));
+        record.saga_id =
+            (self.dice(0, 6) == 0).then(|| SagaId::new(format!("t{}", self.dice(1, 4))).expect("a name"));
         record.payload = self.json().unwrap_or_else(Document::null);
         record
     }
@@ -281,7 +283,9 @@ impl TraceStep {
                 Action::Register { task, by, undo: self.undo() }
             }
             20 => Action::Adopt { task, by },
-            21..=23 => Action::Settle { task, by, seq: self.seq(), receipt: Text::new("done").expect("a text") },
+            21..=23 => {
+                Action::Settle { task, by, seq: self.seq(), receipt: Text::new("done").expect("a text") }
+            }
             24 => Action::Try { task, by, seq: self.seq(), error: Text::new("no").expect("a text") },
             25 => Action::Waive { task, waiver: Waiver { seq: self.seq(), reason } },
             26 => Action::Complete { task, by, result: checkpoint },

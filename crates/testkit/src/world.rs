@@ -57,7 +57,9 @@ impl World {
             };
             self.step(step).await.map_err(told)?;
         }
-        self.look_around().await.map_err(|what| format!("{}: {}: afterwards: {what}", story.file, story.title))
+        self.look_around()
+            .await
+            .map_err(|what| format!("{}: {}: afterwards: {what}", story.file, story.title))
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -132,7 +134,9 @@ impl World {
         let same = match (&foretold, &answer) {
             // The core knows nothing of request ids, so what they answer is not foretold.
             _ if repeated => true,
-            (Foretold::Task(task), Ok(Answer::Task(answered) | Answer::Retried(_, answered))) => task == answered,
+            (Foretold::Task(task), Ok(Answer::Task(answered) | Answer::Retried(_, answered))) => {
+                task == answered
+            }
             (Foretold::Lease(expires_at), Ok(Answer::Renewed(renewal))) => *expires_at == renewal.expires_at,
             (Foretold::Claim(names), Ok(Answer::Claimed(tasks))) => {
                 *names == tasks.iter().map(|task| task.id.clone()).collect::<Vec<_>>()
@@ -253,7 +257,9 @@ impl World {
         let word = |at: usize| words.get(at).map_or("", String::as_str);
         match word(0) {
             "refused" => return check_refusal(&words[1..], &outcome.answer),
-            "unchanged" if outcome.changed => return Err(format!("{:?} became {:?}", outcome.before, outcome.after)),
+            "unchanged" if outcome.changed => {
+                return Err(format!("{:?} became {:?}", outcome.before, outcome.after));
+            }
             "unchanged" => return Ok(()),
             "tasks" => {
                 let Ok(Answer::Claimed(tasks)) = &outcome.answer else { return Err("not a claim".into()) };
@@ -263,7 +269,8 @@ impl World {
             "history" => {
                 let task = outcome.after.as_ref().ok_or("no task")?;
                 let filter = EventFilter { namespace: None, task: Some(task.id.clone()) };
-                let events = self.store.events(filter, None, ALL).await.map_err(|error| error.to_string())?.items;
+                let events =
+                    self.store.events(filter, None, ALL).await.map_err(|error| error.to_string())?.items;
                 let types: Vec<&str> = events.iter().map(|one| one.event.what.kind()).collect();
                 return same(&words[1..].join(" "), &types.join(" "));
             }
@@ -296,7 +303,8 @@ impl World {
         for task in self.all_tasks().await {
             let filter = EventFilter { namespace: Some(namespace()), task: Some(task.id.clone()) };
             let events = self.store.events(filter, None, ALL).await.map_err(|error| error.to_string())?.items;
-            let told = fold(events.iter().map(|recorded| &recorded.event)).map_err(|misfit| misfit.to_string())?;
+            let told =
+                fold(events.iter().map(|recorded| &recorded.event)).map_err(|misfit| misfit.to_string())?;
             let told = told.ok_or("a task without a history")?;
             if !tenure::audit::same_but_for_heartbeats(&told, &task) {
                 return Err(format!("its events tell {told:?}, stored is {task:?}"));
@@ -382,7 +390,9 @@ fn check_task(words: &[String], task: &Task, now: Time) -> Result<(), String> {
             same_time(moved(now, word(1)), at)
         }
         "due" => match &task.phase {
-            Phase::Compensating { undoing: Undoing::DueAt(at), .. } => same_time(moved(now, word(1)), Some(*at)),
+            Phase::Compensating { undoing: Undoing::DueAt(at), .. } => {
+                same_time(moved(now, word(1)), Some(*at))
+            }
             _ => Err("its undo is not due at a time".into()),
         },
         "not-before" if word(1) == "none" => same("None", &format!("{:?}", task.not_before)),
@@ -396,16 +406,19 @@ fn check_task(words: &[String], task: &Task, now: Time) -> Result<(), String> {
             &words[1..].join(" "),
             &text(ending.and_then(|ending| ending.reason.as_ref()).map(ToString::to_string)),
         ),
-        "result" => same(word(1), &text(ending.and_then(|ending| ending.result.as_ref()).map(ToString::to_string))),
+        "result" => {
+            same(word(1), &text(ending.and_then(|ending| ending.result.as_ref()).map(ToString::to_string)))
+        }
         "cancel" => same(word(1), if task.cancel.is_some() { "asked" } else { "none" }),
         "checkpoint" => same(word(1), &text(task.checkpoint.as_ref().map(ToString::to_string))),
         "progress" => {
             let progress = task.lease().and_then(|lease| lease.progress.as_ref());
             same(word(1), &text(progress.map(ToString::to_string)))
         }
-        "retried-as" => {
-            same(word(1), &text(ending.and_then(|ending| ending.retried_as.as_ref()).map(ToString::to_string)))
-        }
+        "retried-as" => same(
+            word(1),
+            &text(ending.and_then(|ending| ending.retried_as.as_ref()).map(ToString::to_string)),
+        ),
         "retry-of" => same(word(1), &text(task.retry_of.as_ref().map(ToString::to_string))),
         "saga" => same(word(1), task.saga_id.as_str()),
         "compensations" => same(word(1), &task.compensations.len().to_string()),

@@ -19,8 +19,14 @@ use tenure_testkit::{BEGINNING, block_on};
 
 /// A claim is decided on tasks that the store found claimable, so its guards repeat what the store looked for. Only the
 /// proof sees them deleted: they are for stores whose nomination may be overtaken before the decision.
-const ONLY_THE_PROOF_SEES: [&str; 6] =
-    ["claim", "claim/not_due", "claim/reservation_lapsed", "claim/reserved", "claim/leased", "claim/no_takeover"];
+const ONLY_THE_PROOF_SEES: [&str; 6] = [
+    "claim",
+    "claim/not_due",
+    "claim/reservation_lapsed",
+    "claim/reserved",
+    "claim/leased",
+    "claim/no_takeover",
+];
 
 fn anything(_: &Case) -> bool {
     true
@@ -33,10 +39,10 @@ fn is_guarded(row: &Row) -> bool {
 /// The rules with one row's guard taken away, and that row asked first.
 fn without_guard(label: &str) -> &'static Table {
     let rows = Table::rules().rows();
-    let broken = rows.iter().filter(|row| row.label == label).map(|row| Row {
-        guard: Guard { name: "anything", holds: anything },
-        ..*row
-    });
+    let broken = rows
+        .iter()
+        .filter(|row| row.label == label)
+        .map(|row| Row { guard: Guard { name: "anything", holds: anything }, ..*row });
     let others = rows.iter().filter(|row| row.label != label).copied();
     Box::leak(Box::new(Table::of(broken.chain(others).collect(), Table::rules().ends().to_vec())))
 }
@@ -45,8 +51,7 @@ fn without_guard(label: &str) -> &'static Table {
 fn seen_by_the_proof() -> BTreeSet<&'static str> {
     let mut seen = BTreeSet::new();
     each(|stored, command| {
-        let case =
-            Case { task: stored.task, names: stored.names, floor: stored.floor, command, now: NOW };
+        let case = Case { task: stored.task, names: stored.names, floor: stored.floor, command, now: NOW };
         for row in Table::rules().at(Place::of(stored.task), command.action.verb()) {
             // Deleted, it answers here as well, and so does the one that should.
             if is_guarded(row) && !(row.guard.holds)(&case) {
@@ -85,7 +90,9 @@ fn deleting_any_guard_turns_a_test_red() {
         let candidates: Vec<Story> = all_stories
             .iter()
             .enumerate()
-            .filter(|(at, _)| neighbours.iter().any(|label| by_row.get(label).is_some_and(|of| of.contains(at))))
+            .filter(|(at, _)| {
+                neighbours.iter().any(|label| by_row.get(label).is_some_and(|of| of.contains(at)))
+            })
             .map(|(_, story)| story.clone())
             .collect();
         match failing_story(without_guard(row.label), &candidates) {

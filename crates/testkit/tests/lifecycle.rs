@@ -37,7 +37,8 @@ fn exactly_one_row_answers_every_situation_and_every_row_answers_some() {
         cells.insert((Place::of(stored.task).as_str(), command.action.verb().as_str()));
         count += 1;
     });
-    let never: Vec<&str> = table.rows().iter().map(|row| row.label).filter(|label| !answered.contains(label)).collect();
+    let never: Vec<&str> =
+        table.rows().iter().map(|row| row.label).filter(|label| !answered.contains(label)).collect();
     assert!(never.is_empty(), "no situation reaches {never:?}");
     assert_eq!(cells.len(), Place::ALL.len() * Verb::ALL.len(), "every place meets every verb");
     println!("{count} situations, {} rows", table.rows().len());
@@ -69,10 +70,17 @@ fn a_row_leads_where_it_says_and_to_each_of_those_places() {
 #[test]
 fn exactly_one_row_ends_every_compensating() {
     each(|stored, command| {
-        let Some(task) = stored.task.filter(|task| task.state() == State::Compensating && !task.owes()) else { return };
+        let Some(task) = stored.task.filter(|task| task.state() == State::Compensating && !task.owes())
+        else {
+            return;
+        };
         let case = case(Stored { task: Some(task), ..stored }, command);
-        let ends: Vec<&str> =
-            Table::rules().ends().iter().filter(|end| (end.guard.holds)(&case)).map(|end| end.label).collect();
+        let ends: Vec<&str> = Table::rules()
+            .ends()
+            .iter()
+            .filter(|end| (end.guard.holds)(&case))
+            .map(|end| end.label)
+            .collect();
         assert_eq!(ends.len(), 1, "{ends:?} end {task:?}");
     });
 }
@@ -118,7 +126,9 @@ fn where_two_refusals_apply_the_earlier_of_the_fixed_order_is_given() {
 #[test]
 fn a_write_without_the_current_lease_never_changes_a_held_task() {
     each(|stored, command| {
-        let (Some(lease), Some(by)) = (stored.task.and_then(Task::lease), command.action.holder()) else { return };
+        let (Some(lease), Some(by)) = (stored.task.and_then(Task::lease), command.action.holder()) else {
+            return;
+        };
         if by.epoch != lease.epoch || by.owner != lease.owner {
             assert!(decide(stored, command, NOW).is_err(), "{command:?}");
         }
@@ -139,20 +149,35 @@ fn a_refusal_of_a_held_task_says_who_holds_it_and_until_when() {
 fn promises(before: Option<&Task>, decision: &Decision, command: &Command) {
     let after = &decision.task;
     let told = decision.events.iter().try_fold(before.cloned(), |task, event| apply(task, event).map(Some));
-    assert_eq!(told.as_ref().map(Option::as_ref), Ok(Some(after)), "the next state is the fold of the events");
+    assert_eq!(
+        told.as_ref().map(Option::as_ref),
+        Ok(Some(after)),
+        "the next state is the fold of the events"
+    );
     let Some(before) = before else { return };
     assert!(after.epoch >= before.epoch, "an epoch fell");
-    let granted = decision.events.iter().any(|event| matches!(event.what, What::Acquired(_) | What::Reclaimed(_)));
+    let granted =
+        decision.events.iter().any(|event| matches!(event.what, What::Acquired(_) | What::Reclaimed(_)));
     assert_eq!(after.epoch > before.epoch, granted, "an epoch rises with a grant and with nothing else");
-    assert_eq!((&after.id, &after.saga_id, after.created_at), (&before.id, &before.saga_id, before.created_at));
+    assert_eq!(
+        (&after.id, &after.saga_id, after.created_at),
+        (&before.id, &before.saga_id, before.created_at)
+    );
     assert!(after.compensations.len() >= before.compensations.len(), "a compensation was lost");
     if before.lease().is_some_and(|lease| !lease.has_lapsed(NOW)) {
         assert!(!granted, "two live holders");
     }
     if before.ending().is_some() {
-        let audited = Task { phase: before.phase.clone(), revision: before.revision, updated_at: before.updated_at, ..after.clone() };
+        let audited = Task {
+            phase: before.phase.clone(),
+            revision: before.revision,
+            updated_at: before.updated_at,
+            ..after.clone()
+        };
         assert_eq!(&audited, before, "an ended task changed");
-        let (Phase::Ended(old), Phase::Ended(new)) = (&before.phase, &after.phase) else { panic!("left its end") };
+        let (Phase::Ended(old), Phase::Ended(new)) = (&before.phase, &after.phase) else {
+            panic!("left its end")
+        };
         let same = (old.state, old.cause, &old.result, old.finished_at);
         assert_eq!((new.state, new.cause, &new.result, new.finished_at), same);
     }
@@ -165,7 +190,11 @@ fn promises(before: Option<&Task>, decision: &Decision, command: &Command) {
             State::Failed => assert!(!after.compensations.is_empty(), "failed without a record"),
             State::Compensated => assert!(!after.owes(), "compensated, and owes"),
             State::Completed => assert!(!after.owes(), "completed, and owes"),
-            State::Planned | State::Dispatched | State::Running | State::Compensating | State::Quarantined => {}
+            State::Planned
+            | State::Dispatched
+            | State::Running
+            | State::Compensating
+            | State::Quarantined => {}
         }
     }
     if matches!(command.action, Action::Heartbeat { .. }) {

@@ -103,7 +103,9 @@ impl<V: Verb> Call<V> {
 
 /// Who takes a lease or reservation acts under the owner's name.
 fn taker(action: &Action) -> Option<&tenure_core::id::Owner> {
-    if let Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } = action {
+    if let Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } =
+        action
+    {
         Some(owner)
     } else {
         None

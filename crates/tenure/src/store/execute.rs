@@ -90,7 +90,12 @@ pub(crate) trait Rows {
 
     fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Result<Option<Request>, Self::Fault>;
 
-    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Result<(), Self::Fault>;
+    fn remember(
+        &mut self,
+        namespace: &Namespace,
+        id: &RequestId,
+        request: &Request,
+    ) -> Result<(), Self::Fault>;
 
     fn write(&mut self, change: Change<'_>) -> Result<(), Self::Fault>;
 
@@ -149,7 +154,9 @@ fn takes_request_id(action: &Action) -> bool {
 fn act<R: Rows>(rows: &mut R, table: &Table, command: &Command, now: Time) -> Result<Verdict, R::Fault> {
     match &command.action {
         Action::Claim { queue, limit, .. } => claim(rows, table, command, queue, *limit, now),
-        Action::Heartbeat { task, .. } | Action::Progress { task, .. } => renew(rows, table, command, task, now),
+        Action::Heartbeat { task, .. } | Action::Progress { task, .. } => {
+            renew(rows, table, command, task, now)
+        }
         Action::Create(_)
         | Action::Put(_)
         | Action::Dispatch { .. }
@@ -172,7 +179,9 @@ fn act<R: Rows>(rows: &mut R, table: &Table, command: &Command, now: Time) -> Re
         | Action::Reclaim { .. }
         | Action::Annotate { .. }
         | Action::Retry { .. } => {
-            let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
+            let Some(id) = command.action.task() else {
+                return Err(rows.broken("a command names no task".into()));
+            };
             let kept = rows.task(&command.namespace, id)?;
             decide_and_write(rows, table, command, kept, now)
         }
@@ -216,7 +225,12 @@ fn new_names(action: &Action) -> Option<(&TaskId, SagaId)> {
 }
 
 /// Chains the events and writes them with the task; nothing where nothing happened.
-fn write<R: Rows>(rows: &mut R, before: Option<Kept>, task: Task, events: Vec<Event>) -> Result<Task, R::Fault> {
+fn write<R: Rows>(
+    rows: &mut R,
+    before: Option<Kept>,
+    task: Task,
+    events: Vec<Event>,
+) -> Result<Task, R::Fault> {
     if events.is_empty() {
         return Ok(task);
     }
@@ -261,7 +275,8 @@ fn renew<R: Rows>(
 ) -> Result<Verdict, R::Fault> {
     let Some(leased) = rows.leased(&command.namespace, id)? else {
         let kept = rows.task(&command.namespace, id)?;
-        let stored = Stored { task: kept.as_ref().map(|kept| &kept.task), names: Names::Free, floor: Epoch::ZERO };
+        let stored =
+            Stored { task: kept.as_ref().map(|kept| &kept.task), names: Names::Free, floor: Epoch::ZERO };
         return match decide_by(table, stored, command, now) {
             Ok(decision) => Err(rows.broken(format!("a lease without its row: {}", decision.row))),
             Err(refusal) => Ok(Err(refusal)),

@@ -145,7 +145,12 @@ impl Rows for Memory {
         Ok(self.requests.get(&(namespace.clone(), id.clone())).cloned())
     }
 
-    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Result<(), Infallible> {
+    fn remember(
+        &mut self,
+        namespace: &Namespace,
+        id: &RequestId,
+        request: &Request,
+    ) -> Result<(), Infallible> {
         self.requests.insert((namespace.clone(), id.clone()), request.clone());
         Ok(())
     }
@@ -184,7 +189,8 @@ impl Rows for Memory {
 
 impl Memory {
     fn list(&self, filter: &Filter, after: Option<i64>, limit: usize, now: Time) -> Page<Task> {
-        let mut rows: Vec<&Kept> = self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
+        let mut rows: Vec<&Kept> =
+            self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
         rows.retain(|kept| after.is_none_or(|after| kept.row < after));
         rows.sort_by_key(|kept| std::cmp::Reverse(kept.row));
         let more = rows.len() > limit;
@@ -220,15 +226,17 @@ impl Memory {
         };
         let place = |at: usize| Cursor::of('e', i64::try_from(at).unwrap_or(i64::MAX));
         let behind = (1..).zip(&self.events).skip(after);
-        let recorded = behind.filter(|(_, (_, sealed))| wanted(&sealed.event)).map(|(at, (_, sealed))| Recorded {
-            cursor: place(at),
-            event: sealed.event.clone(),
-            hash: sealed.hash,
-            data: sealed.data.clone(),
-        });
+        let recorded =
+            behind.filter(|(_, (_, sealed))| wanted(&sealed.event)).map(|(at, (_, sealed))| Recorded {
+                cursor: place(at),
+                event: sealed.event.clone(),
+                hash: sealed.hash,
+                data: sealed.data.clone(),
+            });
         let items: Vec<Recorded> = recorded.take(limit).collect();
         let end = if items.len() < limit { self.events.len().max(after) } else { after };
-        let next = items.last().filter(|_| items.len() == limit).map_or(place(end), |last| last.cursor.clone());
+        let next =
+            items.last().filter(|_| items.len() == limit).map_or(place(end), |last| last.cursor.clone());
         Page { items, next: Some(next) }
     }
 
@@ -286,7 +294,12 @@ impl Store for MemoryStore {
         })
     }
 
-    fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
             let after = after.map(|cursor| cursor.number('t')).transpose()?;
             let memory = self.memory();

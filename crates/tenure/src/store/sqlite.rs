@@ -78,7 +78,8 @@ impl SqliteStore {
         database.prepare()?;
         let grown = watch::Sender::new(0);
         let last = LastInstant::default();
-        let engine = SqliteEngine::open(database.clone(), Arc::clone(&options.clock), last.clone(), grown.clone())?;
+        let engine =
+            SqliteEngine::open(database.clone(), Arc::clone(&options.clock), last.clone(), grown.clone())?;
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let committer = Committer::start("tenure-commit", engine, limits)
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
@@ -125,7 +126,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("a look into the store ended early: {error}"))))
+    done.unwrap_or_else(|error| {
+        Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
+    })
 }
 
 impl Store for SqliteStore {
@@ -137,7 +140,12 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |reader| reader.task(&namespace, &id)))
     }
 
-    fn tasks(&self, filter: Filter, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(self.read(move |reader| reader.tasks(&filter, after.as_ref(), limit)))
     }
 
@@ -159,7 +167,9 @@ impl Store for SqliteStore {
             let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
             let mut grown = self.grown.subscribe();
             loop {
-                if *grown.borrow_and_update() > after || self.read(move |reader| reader.has_events(after)).await? {
+                if *grown.borrow_and_update() > after
+                    || self.read(move |reader| reader.has_events(after)).await?
+                {
                     return Ok(());
                 }
                 // Another process's writes give no sign, so a look now and then is the truth and the sign a short cut.

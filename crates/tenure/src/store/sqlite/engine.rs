@@ -89,7 +89,8 @@ impl SqliteEngine {
             last = instants.take();
             execute(&mut rows, Table::rules(), command, last).map(|verdict| verdict.map_err(Error::Refused))
         };
-        let answers = jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
+        let answers =
+            jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
         self.last.set(last);
         position.renew_mark(connection, &reading, now)?;
         Ok(answers)
@@ -150,7 +151,9 @@ impl SqliteEngine {
 
 impl Engine for SqliteEngine {
     fn begin(&mut self) -> Result<(), Error> {
-        self.turn.take().map_err(|error| Error::Unavailable(format!("can't wait for the turn to write: {error}")))?;
+        self.turn
+            .take()
+            .map_err(|error| Error::Unavailable(format!("can't wait for the turn to write: {error}")))?;
         let begun = self.begin_transaction();
         if begun.is_err() {
             self.give_turn();
@@ -222,7 +225,13 @@ impl Position {
         let mut value = |key: &str| meta.query_row([key], |row| row.get::<_, String>(0)).optional();
         let floor = value("epoch_floor")?.and_then(|text| text.parse().ok()).unwrap_or(0);
         let mark = value("clock")?.and_then(|text| read_mark(&text));
-        Ok(Position { next_task: newest_task + 1, next_event: newest_event + 1, last, floor: Epoch(floor), mark })
+        Ok(Position {
+            next_task: newest_task + 1,
+            next_event: newest_event + 1,
+            last,
+            floor: Epoch(floor),
+            mark,
+        })
     }
 
     /// Remembers how far the time is, so that it never goes back over a restart.

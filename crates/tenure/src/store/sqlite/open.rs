@@ -44,7 +44,10 @@ impl Database {
         }
         let folder = self.folder();
         if !folder.is_dir() {
-            return Err(Error::Unavailable(format!("the folder {} does not exist; make it first", folder.display())));
+            return Err(Error::Unavailable(format!(
+                "the folder {} does not exist; make it first",
+                folder.display()
+            )));
         }
         let is_new = !self.path.exists();
         let turn = Turn::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
@@ -103,7 +106,9 @@ impl Database {
         let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(fault)?;
         let path = self.path.display();
         if application != APPLICATION_ID && tables > 0 {
-            return Err(Error::Unavailable(format!("{path} is another program's database; name another file")));
+            return Err(Error::Unavailable(format!(
+                "{path} is another program's database; name another file"
+            )));
         }
         let version = usize::try_from(version).unwrap_or(0);
         if version > MIGRATIONS.len() {
@@ -134,7 +139,9 @@ impl Database {
     /// A connection that only reads.
     pub(crate) fn connect_to_read(&self) -> Result<Connection, Error> {
         // Not opened read-only: a reader of a WAL file must be able to write its index.
-        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |connection| connection.pragma_update(None, "query_only", true))
+        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |connection| {
+            connection.pragma_update(None, "query_only", true)
+        })
     }
 
     fn open(
@@ -160,7 +167,9 @@ impl Database {
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; name another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
-            Some(ErrorCode::ReadOnly) => "the file can't be written; check its permissions and those of its folder",
+            Some(ErrorCode::ReadOnly) => {
+                "the file can't be written; check its permissions and those of its folder"
+            }
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 "the file can't be opened; check its permissions and those of its folder"
             }

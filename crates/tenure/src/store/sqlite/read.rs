@@ -62,7 +62,8 @@ impl<'c> Reader<'c> {
 
     fn find_now(&self) -> Found<Time> {
         let mark = "select value from meta where key = 'clock'";
-        let mark: Option<String> = self.connection.prepare_cached(mark)?.query_row([], |row| row.get(0)).optional()?;
+        let mark: Option<String> =
+            self.connection.prepare_cached(mark)?.query_row([], |row| row.get(0)).optional()?;
         let reading = self.clock.read();
         let now = mark.and_then(|text| read_mark(&text)).map_or(reading.wall, |mark| mark.now(&reading));
         // A large batch gives instants ahead of the clock, and no later command gets an earlier one.
@@ -184,7 +185,10 @@ impl<'c> Reader<'c> {
 
     pub(crate) fn has_events(&mut self, after: i64) -> Result<bool, Error> {
         let newer = "select exists (select 1 from events where \"order\" > ?)";
-        let found = self.connection.prepare_cached(newer).and_then(|mut newer| newer.query_row([after], |row| row.get(0)));
+        let found = self
+            .connection
+            .prepare_cached(newer)
+            .and_then(|mut newer| newer.query_row([after], |row| row.get(0)));
         found.map_err(|error| self.database.fault(&error))
     }
 
@@ -221,7 +225,8 @@ impl<'c> Reader<'c> {
             })
         })?;
         let events = events.collect::<rusqlite::Result<_>>()?;
-        let mut named = self.connection.prepare_cached("select namespace, id, head from tasks where no = ?")?;
+        let mut named =
+            self.connection.prepare_cached("select namespace, id, head from tasks where no = ?")?;
         let named = named.query_row([no], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
         });
@@ -263,7 +268,8 @@ impl Conditions {
             wanted.add("tasks.namespace = ?", namespace.to_string());
         }
         if !filter.states.is_empty() {
-            let words: Vec<String> = filter.states.iter().map(|state| format!("'{}'", state.word())).collect();
+            let words: Vec<String> =
+                filter.states.iter().map(|state| format!("'{}'", state.word())).collect();
             wanted.clauses.push(format!("tasks.state in ({})", words.join(", ")));
         }
         if let Some(cause) = filter.cause {
@@ -285,7 +291,10 @@ impl Conditions {
                           select task from due where held_back = 1 and check_at <= ?";
             wanted.add(format!("tasks.no in ({lapsed})"), now.as_micros());
             wanted.values.push(now.as_micros().into());
-            wanted.add("due.wait in ('lease', 'undo_lease', 'reservation') and due.expires_at <= ?", now.as_micros());
+            wanted.add(
+                "due.wait in ('lease', 'undo_lease', 'reservation') and due.expires_at <= ?",
+                now.as_micros(),
+            );
         }
         wanted
     }

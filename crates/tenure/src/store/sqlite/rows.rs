@@ -8,14 +8,12 @@ use tenure_core::compensation::{Compensation, Undo};
 use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId, Seq,
-    TaskId, Text, UndoKey,
+    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId,
+    Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{Policy, Ttl};
 use tenure_core::refusal::Refusal;
-use tenure_core::task::{
-    Cancel, Cause, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding,
-};
+use tenure_core::task::{Cancel, Cause, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding};
 use tenure_core::time::{Span, Time};
 
 use crate::codec::{Sealed, column, read_column, read_data};
@@ -391,14 +389,22 @@ impl Rows for SqliteRows<'_> {
         Ok(if taken { Names::Taken } else { Names::Free })
     }
 
-    fn claimable(&mut self, namespace: &Namespace, queue: &Queue, limit: u32, now: Time) -> Found<Vec<TaskId>> {
+    fn claimable(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+        limit: u32,
+        now: Time,
+    ) -> Found<Vec<TaskId>> {
         let limit = limit as usize;
         let mut candidates = self.lapsed_reservations(namespace, queue, now)?;
         let mut below = None;
         let mut planned = 0;
         // One priority after the other, so that tasks of a high one that are not due yet are not read one by one.
         while planned < limit {
-            let Some((priority, due)) = self.planned(namespace, queue, below, limit - planned, now)? else { break };
+            let Some((priority, due)) = self.planned(namespace, queue, below, limit - planned, now)? else {
+                break;
+            };
             planned += due.len();
             candidates.extend(due);
             below = Some(priority);
@@ -476,14 +482,18 @@ impl Rows for SqliteRows<'_> {
             }
         }
         self.write_due(no, old, after)?;
-        if let Some(checkpoint) = after.checkpoint.as_ref().filter(|new| old.and_then(|old| old.checkpoint.as_ref()) != Some(new)) {
+        if let Some(checkpoint) =
+            after.checkpoint.as_ref().filter(|new| old.and_then(|old| old.checkpoint.as_ref()) != Some(new))
+        {
             self.write_checkpoint(no, checkpoint)?;
         }
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))
     }
 
     fn renew(&mut self, after: &Task, checkpoint_given: bool, now: Time) -> Found<()> {
-        let Some(lease) = after.lease() else { return Err(Fault::Broken("a heartbeat without a lease".into())) };
+        let Some(lease) = after.lease() else {
+            return Err(Fault::Broken("a heartbeat without a lease".into()));
+        };
         let (namespace, id) = (after.namespace.as_str(), after.id.as_str());
         // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
         self.change_one(
@@ -624,7 +634,8 @@ fn read_phase(row: &Row<'_>) -> Found<Phase> {
     if state == State::Planned {
         return Ok(Phase::Planned);
     }
-    let due = read_due(row, DUE_AT)?.ok_or_else(|| broken("state", format!("{} without a row of due", state.word())))?;
+    let due = read_due(row, DUE_AT)?
+        .ok_or_else(|| broken("state", format!("{} without a row of due", state.word())))?;
     if due.state() != state {
         return Err(broken("state", format!("{}, and due waits for {}", state.word(), due.wait.word())));
     }
@@ -644,7 +655,10 @@ fn read_phase(row: &Row<'_>) -> Found<Phase> {
 
 fn read_unwinding(row: &Row<'_>, undoing: Undoing) -> Found<Phase> {
     let text: String = row.get(17)?;
-    let why = Unwinding::ALL.into_iter().find(|why| why.as_str() == text).ok_or_else(|| broken("unwinding", &text))?;
+    let why = Unwinding::ALL
+        .into_iter()
+        .find(|why| why.as_str() == text)
+        .ok_or_else(|| broken("unwinding", &text))?;
     Ok(Phase::Compensating { why, reason: Reason::new(row.get::<_, String>(18)?)?, undoing })
 }
 

@@ -1,0 +1,82 @@
+//! kill -9 in the middle of load: everything that was answered is there, and what is there is whole.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use proptest::prelude::Rng;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use tenure::Ledger;
+use tenure::core::task::State;
+use tenure_testkit::{block_on, seed};
+
+/// 100, or as many as `TENURE_KILLS` says.
+fn count() -> u32 {
+    std::env::var("TENURE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+}
+
+/// So that each look at a whole file stays short.
+const KILLS_OF_ONE_FILE: u32 = 20;
+
+/// What a killed process was answered: by task the newest revision, and the latest expiry.
+type Answered = HashMap<String, (u64, i64)>;
+
+fn load_until_killed(file: &str, name: &str, lives_for: Duration) -> Answered {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tenure-child"))
+        .args(["load", file, name, "8"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let out = child.stdout.take().expect("its output");
+    let listener =
+        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).collect::<Vec<_>>());
+    std::thread::sleep(lives_for);
+    child.kill().expect("kill -9");
+    child.wait().expect("its end");
+    let mut answered = Answered::new();
+    for line in listener.join().expect("what it told") {
+        let words: Vec<&str> = line.split(' ').collect();
+        // The last line may be cut by the kill; it was answered, but nobody read it whole.
+        let [task, revision, expires_at] = words[..] else { continue };
+        let entry = answered.entry(task.to_owned()).or_insert((0, i64::MIN));
+        entry.0 = entry.0.max(revision.parse().unwrap_or(0));
+        entry.1 = entry.1.max(expires_at.parse().unwrap_or(i64::MIN));
+    }
+    answered
+}
+
+#[test]
+fn what_was_answered_survives_kill_9_and_what_is_stored_is_whole() {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&seed().to_be_bytes());
+    let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut folder = tempfile::tempdir().expect("a folder");
+    let (mut told, mut tasks) = (0, 0);
+    for kill in 0..count() {
+        if kill % KILLS_OF_ONE_FILE == 0 {
+            folder = tempfile::tempdir().expect("a folder");
+        }
+        let file = folder.path().join("tasks.db").display().to_string();
+        let lives_for = Duration::from_micros(u64::from(random.next_u32() % 120_000));
+        let answered = load_until_killed(&file, &format!("k{kill}"), lives_for);
+        told += answered.len();
+        let ledger = block_on(Ledger::open(&format!("sqlite:{file}"))).expect("it opens again");
+        let report = block_on(ledger.verify(None)).expect("it can be read");
+        assert!(report.holds(), "kill {kill}, seed {:x}: {:?}", seed(), report.findings);
+        tasks = tasks.max(report.tasks);
+        for (id, (revision, expires_at)) in &answered {
+            let task = block_on(ledger.task(id)).expect("an answered task is there");
+            assert!(task.revision.0 >= *revision, "kill {kill}: {id} was answered at {revision}: {task:?}");
+            if task.state() == State::Running {
+                let lease = task.lease().expect("a running task's lease");
+                assert!(
+                    lease.expires_at.as_micros() >= *expires_at,
+                    "kill {kill}: a heartbeat of {id} is lost"
+                );
+            }
+        }
+    }
+    assert!(told > 0, "nobody was answered anything before it was killed");
+    println!("{} kills, {told} tasks answered, up to {tasks} in a file", count());
+}

@@ -1,0 +1,115 @@
+//! Of any number who try for one lease, one wins; the others are told who holds it, and until when.
+
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tenure::core::refusal::Code;
+use tenure::store::memory::MemoryStore;
+use tenure::{Error, Ledger};
+use tenure_testkit::block_on;
+
+const ROUNDS: u64 = 100;
+const THREADS: usize = 16;
+const PROCESSES: usize = 8;
+
+/// Sixteen threads, let go at once, a hundred times.
+fn race_of_threads(ledger: &Ledger) {
+    for round in 0..ROUNDS {
+        let id = format!("race-{round}");
+        block_on(async { ledger.create(&id).await }).expect("created");
+        let barrier = Arc::new(Barrier::new(THREADS));
+        let racers: Vec<_> = (0..THREADS)
+            .map(|racer| {
+                let (ledger, barrier, id) = (ledger.clone(), Arc::clone(&barrier), id.clone());
+                std::thread::spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                    let runtime = runtime.expect("a runtime");
+                    barrier.wait();
+                    runtime.block_on(async { ledger.acquire(&id, &format!("w{racer}")).await })
+                })
+            })
+            .collect();
+        let answers: Vec<_> = racers.into_iter().map(|racer| racer.join().expect("a racer")).collect();
+        let winners: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
+        assert_eq!(winners.len(), 1, "round {round}");
+        let lease = winners[0].lease().expect("the winner's lease");
+        for answer in &answers {
+            if let Err(error) = answer {
+                let refusal = error.refusal().expect("a refusal");
+                assert_eq!(refusal.code, Code::Leased);
+                let held = refusal.held_by.as_ref().expect("who holds it");
+                assert_eq!(
+                    (&held.owner, held.until, held.epoch),
+                    (&lease.owner, lease.expires_at, Some(lease.epoch))
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn of_sixteen_threads_one_wins_a_lease_in_memory() {
+    race_of_threads(&Ledger::with_store(Arc::new(MemoryStore::default())));
+}
+
+#[test]
+fn of_sixteen_threads_one_wins_a_lease_on_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("tasks.db").display());
+    let ledger = block_on(Ledger::open(&url)).expect("opens");
+    race_of_threads(&ledger);
+    assert!(block_on(ledger.verify(None)).expect("verified").holds());
+}
+
+#[test]
+fn of_eight_processes_one_wins_a_lease() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tasks.db");
+    let ledger = block_on(Ledger::open(&format!("sqlite:{}", file.display()))).expect("opens");
+    block_on(async {
+        for round in 0..ROUNDS {
+            ledger.create(&format!("race-{round}")).await?;
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("created");
+    let begins = SystemTime::now() + Duration::from_millis(800);
+    let begins = begins.duration_since(UNIX_EPOCH).expect("after 1970").as_millis().to_string();
+    let racers: Vec<_> = (0..PROCESSES)
+        .map(|racer| {
+            Command::new(env!("CARGO_BIN_EXE_tenure-child"))
+                .args([
+                    "race",
+                    &file.display().to_string(),
+                    &format!("p{racer}"),
+                    &begins,
+                    &ROUNDS.to_string(),
+                ])
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("a process")
+        })
+        .collect();
+    let told: Vec<String> = racers
+        .into_iter()
+        .map(|racer| String::from_utf8(racer.wait_with_output().expect("its end").stdout).expect("text"))
+        .collect();
+    for round in 0..ROUNDS {
+        let lines = told.iter().flat_map(|text| text.lines());
+        let of_round: Vec<Vec<&str>> = lines
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            .filter(|words| words[0] == round.to_string())
+            .collect();
+        assert_eq!(of_round.len(), PROCESSES, "every process was answered in round {round}: {told:?}");
+        let winners = of_round.iter().filter(|words| words[1] == "won").count();
+        assert_eq!(winners, 1, "round {round}: {of_round:?}");
+        let task = block_on(ledger.task(&format!("race-{round}"))).expect("the task");
+        let lease = task.lease().expect("its lease");
+        for words in of_round.iter().filter(|words| words[1] != "won") {
+            let expected =
+                ["lost".to_owned(), lease.owner.to_string(), lease.expires_at.as_micros().to_string()];
+            assert_eq!(words[1..], expected, "round {round}");
+        }
+    }
+}

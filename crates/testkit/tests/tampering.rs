@@ -1,0 +1,262 @@
+//! What somebody does to the file with SQL: the database refuses it, and where its guards were taken off, it is found
+//! and named.
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use tenure::Ledger;
+use tenure::audit::{Anchor, Report, Tampering};
+use tenure_testkit::block_on;
+
+struct File {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl File {
+    /// Three tasks: `a` completed, `b` failed with a compensation, `c` running. Six, four and three events.
+    fn with_history() -> File {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = File { path: folder.path().join("tasks.db"), _folder: folder };
+        let ledger = file.ledger();
+        block_on(async {
+            ledger.create("a").payload(r#"{"repo":"x"}"#).await?;
+            let task = ledger.acquire("a", "w1").await?;
+            let holder = task.lease().expect("a lease").holder();
+            ledger.register("a", &holder, "undo", "x").await?;
+            ledger.register("a", &holder, "undo", "y").await?;
+            ledger.annotate("a", "halfway").await?;
+            ledger.complete("a", &holder).result("12").await?;
+            ledger.create("b").undo("undo", "z").await?;
+            let holder = ledger.acquire("b", "w2").await?.lease().expect("a lease").holder();
+            ledger.fail("b", &holder, "no such repo").await?;
+            ledger.annotate("b", "looked at it").await?;
+            ledger.create("c").await?;
+            ledger.acquire("c", "w3").await?;
+            ledger.cancel("c", "not wanted").await?;
+            Ok::<_, tenure::Error>(())
+        })
+        .expect("a history");
+        file
+    }
+
+    fn ledger(&self) -> Ledger {
+        block_on(Ledger::open(&format!("sqlite:{}", self.path.display()))).expect("opens")
+    }
+
+    fn sql(&self, sql: &str) -> rusqlite::Result<()> {
+        Connection::open(&self.path)?.execute_batch(sql)
+    }
+
+    /// As somebody who means it: without the guards.
+    fn tamper(&self, sql: &str) {
+        let unguard = "drop trigger tasks_keep_their_names; drop trigger tasks_that_ended_stay; \
+                       drop trigger tasks_stay; drop trigger tasks_are_not_replaced; \
+                       drop trigger compensations_of_the_ended_stay; drop trigger compensations_stay; \
+                       drop trigger compensations_are_not_added_to_the_ended; \
+                       drop trigger events_do_not_change; drop trigger events_stay; \
+                       drop trigger events_are_not_replaced; drop index events_by_task;";
+        self.sql(unguard).expect("the guards come off");
+        self.sql(sql).expect("the change");
+    }
+
+    fn anchor(&self) -> Anchor {
+        let text = block_on(self.ledger().anchor()).expect("an anchor").to_string();
+        text.parse().expect("an anchor reads back from its file")
+    }
+
+    fn verify(&self, anchor: Option<&Anchor>) -> Report {
+        block_on(self.ledger().verify(anchor)).expect("it can be read")
+    }
+
+    fn findings(&self, anchor: Option<&Anchor>) -> Vec<String> {
+        self.verify(anchor).findings.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[test]
+fn an_untouched_history_verifies_with_and_without_its_anchor() {
+    let file = File::with_history();
+    let anchor = file.anchor();
+    let report = file.verify(Some(&anchor));
+    assert!(report.holds(), "{:?}", report.findings);
+    assert_eq!((report.tasks, report.events), (3, 13));
+    let ledger = file.ledger();
+    block_on(async {
+        ledger.annotate("a", "later").await.expect("noted");
+        ledger.create("d").await.expect("created");
+    });
+    assert!(file.verify(Some(&anchor)).holds(), "what is added later does not break an anchor");
+}
+
+#[test]
+fn a_changed_event_is_found_and_named() {
+    for change in [
+        "data = replace(data, 'undo', 'keep')",
+        "at = at + 1",
+        "actor = 'mallory'",
+        "type = 'waived'",
+        "hash = zeroblob(32)",
+        "data = ' ' || data",
+    ] {
+        let file = File::with_history();
+        file.tamper(&format!("update events set {change} where task = 1 and number = 3"));
+        let findings = file.findings(None);
+        assert!(findings.contains(&"default/a: event 3 was changed".to_owned()), "{change}: {findings:?}");
+    }
+}
+
+#[test]
+fn every_single_event_is_guarded_by_its_chain() {
+    for order in 1..=13 {
+        let file = File::with_history();
+        file.tamper(&format!("update events set actor = actor || 'x' where \"order\" = {order}"));
+        let findings = file.findings(None);
+        assert_eq!(findings.len(), 1, "event {order}: {findings:?}");
+        assert!(findings[0].ends_with("was changed"), "event {order}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_removed_event_is_found_and_named() {
+    for number in 1..=6 {
+        let file = File::with_history();
+        file.tamper(&format!("delete from events where task = 1 and number = {number}"));
+        let findings = file.findings(None);
+        assert!(
+            findings.contains(&format!("default/a: event {number} was removed")),
+            "{number}: {findings:?}"
+        );
+    }
+}
+
+#[test]
+fn an_inserted_event_is_found_and_named() {
+    let file = File::with_history();
+    file.tamper(
+        "insert into events select 99, task, 7, at, actor, type, data, hash from events where task = 1 and number = 5",
+    );
+    assert_eq!(file.findings(None), ["default/a: event 7 was inserted"]);
+
+    let file = File::with_history();
+    file.tamper(
+        "insert into events select 99, task, 3, at, 'mallory', type, data, hash from events \
+         where task = 1 and number = 5",
+    );
+    assert_eq!(file.findings(None), ["default/a: event 3 was inserted"]);
+}
+
+#[test]
+fn a_moved_event_is_found_and_named() {
+    let file = File::with_history();
+    file.tamper(
+        "update events set number = -3 where task = 1 and number = 3; \
+         update events set number = 3 where task = 1 and number = 4; \
+         update events set number = 4 where task = 1 and number = -3;",
+    );
+    let findings = file.findings(None);
+    let swapped = [
+        "default/a: event 4 was moved here from default/a, event 3",
+        "default/a: event 3 was moved here from default/a, event 4",
+    ];
+    assert_eq!(findings, swapped);
+
+    let file = File::with_history();
+    file.tamper("update events set task = 2, number = 5 where task = 1 and number = 5");
+    let findings = file.findings(None);
+    assert!(
+        findings.contains(&"default/b: event 5 was moved here from default/a, event 5".to_owned()),
+        "{findings:?}"
+    );
+    assert!(findings.contains(&"default/a: event 5 was removed".to_owned()), "{findings:?}");
+
+    let file = File::with_history();
+    file.tamper("update events set \"order\" = 99 where task = 1 and number = 2");
+    let findings = file.findings(None);
+    assert_eq!(findings, ["default/a: event 2 was moved here from another place in the order of events"]);
+}
+
+#[test]
+fn a_removed_task_is_found_by_the_anchor_and_named() {
+    let file = File::with_history();
+    let anchor = file.anchor();
+    file.tamper("delete from tasks where id = 'b'; delete from events where task = 2; delete from compensations where task = 2");
+    assert!(file.verify(None).holds(), "without an anchor nothing tells that it was there");
+    assert_eq!(file.findings(Some(&anchor)), ["default/b: the task was removed"]);
+}
+
+#[test]
+fn a_tail_that_was_cut_off_and_a_history_that_was_written_anew_are_found_by_the_anchor() {
+    let file = File::with_history();
+    let anchor = file.anchor();
+    file.tamper(
+        "delete from events where task = 2 and number = 4; \
+         update tasks set revision = 3, head = (select hash from events where task = 2 and number = 3), \
+         updated_at = (select at from events where task = 2 and number = 3) where no = 2",
+    );
+    assert!(file.verify(None).holds(), "the rest is whole");
+    assert_eq!(
+        file.findings(Some(&anchor)),
+        ["default/b: event 4 and those before it are not what was anchored"]
+    );
+}
+
+#[test]
+fn a_record_that_is_not_what_its_events_tell_is_found() {
+    for change in ["terminal_reason = 'fine'", "attempts = 9", "payload = '{}'", "head = zeroblob(32)"] {
+        let file = File::with_history();
+        file.tamper(&format!("update tasks set {change} where id = 'b'"));
+        let report = file.verify(None);
+        assert_eq!(report.findings.len(), 1, "{change}: {:?}", report.findings);
+        assert_eq!(report.findings[0].what, Tampering::RecordChanged, "{change}");
+    }
+}
+
+#[test]
+fn an_anchor_that_was_edited_is_found() {
+    let file = File::with_history();
+    let mut anchor = file.anchor();
+    anchor.lines.pop();
+    assert_eq!(file.verify(Some(&anchor)).findings[0].what, Tampering::AnchorBroken);
+    for text in ["", "tenure-anchor 1\ncursor e1\nroot zz\n", "tenure-anchor 1\ncursor e1\nroot 00\nx"] {
+        assert!(text.parse::<Anchor>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_database_itself_refuses_what_sql_must_not_do() {
+    let file = File::with_history();
+    let refused = [
+        (
+            "update tasks set state = 'planned', cause = null where id = 'a'",
+            "a terminal task does not change",
+        ),
+        ("update tasks set result = '13' where id = 'a'", "a terminal task does not change"),
+        ("update tasks set attempts = 0 where id = 'b'", "a terminal task does not change"),
+        ("update tasks set priority = 9 where id = 'b'", "a terminal task does not change"),
+        ("update tasks set id = 'x' where id = 'c'", "the names of a task never change"),
+        ("delete from tasks where id = 'a'", "a task is not deleted"),
+        ("delete from tasks where id = 'c'", "a task is not deleted"),
+        ("insert or replace into tasks select * from tasks where id = 'a'", "a task is not replaced"),
+        ("update compensations set status = 'done' where task = 2", "the compensations of a terminal task"),
+        ("delete from compensations where task = 2", "a compensation is not deleted"),
+        (
+            "insert into compensations select task, 9, kind, target, reason, registered, status, epoch, key, tries, \
+             receipt, last_error, waiver from compensations where task = 2",
+            "the compensations of a terminal task",
+        ),
+        ("update events set data = '{}' where \"order\" = 1", "an event does not change"),
+        ("delete from events where \"order\" = 1", "an event is not deleted"),
+        (
+            "insert or replace into events select * from events where \"order\" = 1",
+            "an event is not replaced",
+        ),
+    ];
+    for (sql, words) in refused {
+        let error = file.sql(sql).expect_err(sql).to_string();
+        assert!(error.contains(words), "{sql}: {error}");
+    }
+    assert!(file.verify(None).holds(), "and nothing changed");
+    file.sql("update tasks set terminal_reason = 'better words' where id = 'b'")
+        .expect("audit columns stay open");
+}
