@@ -32,7 +32,7 @@ pub struct Command {
 }
 
 /// Proof of a lease: owner and epoch. Both are checked by every command that carries it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Holder {
     /// Who holds the lease.
     pub owner: Owner,

@@ -46,7 +46,7 @@ pub enum Registered {
 }
 
 /// What somebody who registers a compensation says of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Undo {
     /// Which handler undoes it; `none` says that there is nothing to undo.
     pub kind: Kind,
@@ -57,7 +57,7 @@ pub struct Undo {
 }
 
 /// The stored obligation to undo one side effect.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Compensation {
     /// Its number within the task.
     pub seq: Seq,

@@ -167,7 +167,7 @@ impl Cause {
 }
 
 /// An owner's time-bounded right to a task.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Lease {
     /// Who holds it.
     pub owner: Owner,
@@ -197,7 +197,7 @@ impl Lease {
 }
 
 /// A task set aside for one owner.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Reservation {
     /// For whom.
     pub owner: Owner,
@@ -252,7 +252,7 @@ impl Unwinding {
 }
 
 /// Who looks after a task that is being undone.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Undoing {
     /// Recovery, or the worker itself.
     HeldBy(Lease),
@@ -261,7 +261,7 @@ pub enum Undoing {
 }
 
 /// How a task ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ending {
     /// In which state.
     pub state: Terminal,
@@ -278,7 +278,7 @@ pub struct Ending {
 }
 
 /// Where a task is in its life, with what only that part of life has.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Phase {
     /// Waits to be acquired or claimed.
     Planned,
@@ -300,7 +300,7 @@ pub enum Phase {
 }
 
 /// Somebody asked for the task to stop.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cancel {
     /// When.
     pub at: Time,
@@ -311,7 +311,7 @@ pub struct Cancel {
 }
 
 /// The durable record of one piece of work and its saga.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Task {
     /// The room that its ids are unique in.
     pub namespace: Namespace,
