@@ -1,5 +1,6 @@
 -- The ledger: tasks, what they wait for, how to undo them, and their history.
 -- JSON is canonical text. Times are microseconds since 1970 in UTC. Names and columns are public.
+-- Conditions that every write evaluates are chains of `or`: for an `in` of three or more SQLite builds a table each time.
 
 create table meta (
     key text primary key,
@@ -13,8 +14,9 @@ create table tasks (
     saga_id text not null,
     queue text not null,
     kind text not null,
-    state text not null check (state in
-        ('planned', 'dispatched', 'running', 'compensating', 'completed', 'failed', 'compensated', 'quarantined')),
+    state text not null check (state = 'planned' or state = 'dispatched' or state = 'running'
+        or state = 'compensating' or state = 'completed' or state = 'failed' or state = 'compensated'
+        or state = 'quarantined'),
     cause text,
     priority integer not null,
     not_before integer,
@@ -39,7 +41,10 @@ create table tasks (
     updated_at integer not null,
     started_at integer,
     finished_at integer,
-    head blob not null
+    head blob not null,
+    -- Whether a task is terminal is asked below by whether it has an end: that is one look.
+    check ((finished_at is not null)
+        = (state = 'completed' or state = 'failed' or state = 'compensated' or state = 'quarantined'))
 ) strict;
 
 create unique index tasks_by_id on tasks (namespace, id);
@@ -49,12 +54,13 @@ create index tasks_to_claim on tasks (namespace, queue, priority, coalesce(not_b
     where state = 'planned';
 -- What a person must look at, and what was undone: few, and looked for among many.
 create index tasks_ended_badly on tasks (namespace, state, no)
-    where state in ('failed', 'compensated', 'quarantined');
+    where finished_at is not null and state <> 'completed';
 
 -- What a task that is not terminal waits for. A heartbeat writes this row alone, and no index.
 create table due (
     task integer primary key,
-    wait text not null check (wait in ('lease', 'undo_lease', 'reservation', 'undo', 'start')),
+    wait text not null check (wait = 'lease' or wait = 'undo_lease' or wait = 'reservation' or wait = 'undo'
+        or wait = 'start'),
     namespace text not null,
     queue text,
     owner text,
@@ -90,8 +96,9 @@ create table compensations (
     kind text not null,
     target text not null,
     reason text,
-    registered text not null check (registered in ('before_lease', 'under_lease')),
-    status text not null check (status in ('standing', 'owed', 'done', 'waived', 'void')),
+    registered text not null check (registered = 'before_lease' or registered = 'under_lease'),
+    status text not null check (status = 'standing' or status = 'owed' or status = 'done' or status = 'waived'
+        or status = 'void'),
     epoch integer,
     key text,
     tries integer not null,
@@ -134,7 +141,7 @@ begin
 end;
 
 create trigger tasks_that_ended_stay before update on tasks
-when old.state in ('completed', 'failed', 'compensated', 'quarantined') and (
+when old.finished_at is not null and (
     new.state is not old.state or new.cause is not old.cause or new.queue is not old.queue
     or new.kind is not old.kind or new.priority is not old.priority or new.not_before is not old.not_before
     or new.labels is not old.labels or new.payload is not old.payload or new.policy is not old.policy
@@ -163,15 +170,13 @@ begin
 end;
 
 create trigger compensations_of_the_ended_stay before update on compensations
-when exists (select 1 from tasks where no = old.task
-    and state in ('completed', 'failed', 'compensated', 'quarantined'))
+when exists (select 1 from tasks where no = old.task and finished_at is not null)
 begin
     select raise(abort, 'tenure: the compensations of a terminal task do not change');
 end;
 
 create trigger compensations_are_not_added_to_the_ended before insert on compensations
-when exists (select 1 from tasks where no = new.task
-    and state in ('completed', 'failed', 'compensated', 'quarantined'))
+when exists (select 1 from tasks where no = new.task and finished_at is not null)
 begin
     select raise(abort, 'tenure: the compensations of a terminal task do not change');
 end;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::Error;
@@ -153,6 +154,9 @@ impl Database {
         let connection = opened.map_err(|error| self.fault(&error))?;
         let prepared = (|| {
             connection.busy_timeout(BUSY_MAX)?;
+            // One plan for each statement, whatever is bound: else SQLite compiles those anew that compare a column of a
+            // partial index with a parameter, at every call.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_prepared_statement_cache_capacity(128);
             connection.pragma_update(None, "cache_size", -65_536)?;
             set(&connection)

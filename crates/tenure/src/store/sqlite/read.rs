@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_core::chain::Hash;
 use tenure_core::id::{Namespace, TaskId};
-use tenure_core::task::Task;
+use tenure_core::task::{State, Task};
 use tenure_core::time::Time;
 
 use crate::clock::Clock;
@@ -271,6 +271,11 @@ impl Conditions {
             let words: Vec<String> =
                 filter.states.iter().map(|state| format!("'{}'", state.word())).collect();
             wanted.clauses.push(format!("tasks.state in ({})", words.join(", ")));
+            let ended_badly = |state: &State| state.terminal().is_some() && *state != State::Completed;
+            if filter.states.iter().all(ended_badly) {
+                // In the words of the index, which holds just those.
+                wanted.clauses.push("tasks.finished_at is not null and tasks.state <> 'completed'".to_owned());
+            }
         }
         if let Some(cause) = filter.cause {
             wanted.add("tasks.cause = ?", cause.word().to_owned());
