@@ -365,6 +365,51 @@ impl Action {
         }
     }
 
+    /// The JSON that it carries, each with the name of its field: for the edge, which makes it canonical.
+    pub fn documents_mut(&mut self) -> Vec<(&'static str, &mut Document)> {
+        match self {
+            Action::Create(create) => vec![("payload", &mut create.payload)],
+            Action::Put(put) => {
+                let Put { record, result, .. } = &mut **put;
+                let result = result.as_mut().map(|result| ("result", result));
+                [("payload", &mut record.payload)].into_iter().chain(result).collect()
+            }
+            Action::Heartbeat { checkpoint, .. } | Action::Progress { checkpoint, .. } => {
+                checkpoint.as_mut().map(|document| ("checkpoint", document)).into_iter().collect()
+            }
+            Action::Complete { result, .. } | Action::MarkCompleted { result, .. } => {
+                result.as_mut().map(|document| ("result", document)).into_iter().collect()
+            }
+            Action::Dispatch { .. }
+            | Action::Acquire { .. }
+            | Action::Claim { .. }
+            | Action::Release { .. }
+            | Action::Register { .. }
+            | Action::Adopt { .. }
+            | Action::Settle { .. }
+            | Action::Try { .. }
+            | Action::Waive { .. }
+            | Action::Fail { .. }
+            | Action::RollBack { .. }
+            | Action::Quarantine { .. }
+            | Action::MarkFailed { .. }
+            | Action::MarkCompensated { .. }
+            | Action::MarkQuarantined { .. }
+            | Action::Cancel { .. }
+            | Action::Reclaim { .. }
+            | Action::Annotate { .. }
+            | Action::Retry { .. } => Vec::new(),
+        }
+    }
+
+    /// The progress that it carries.
+    pub fn progress_mut(&mut self) -> Option<&mut Progress> {
+        let (Action::Heartbeat { progress, .. } | Action::Progress { progress, .. }) = self else {
+            return None;
+        };
+        progress.as_mut()
+    }
+
     /// The proof of a lease that it carries.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
@@ -400,6 +445,10 @@ impl Action {
     pub fn check(&self) -> Result<(), Refusal> {
         match self {
             Action::Create(create) => check_create(create),
+            Action::Put(put) if !put.record.compensations.is_empty() => Err(Refusal::invalid(
+                "compensations",
+                "a record has them beside its fields, with their numbers",
+            )),
             Action::Put(put) => {
                 check_create(&put.record)?;
                 check_count("compensations", put.compensations.len(), COMPENSATIONS_MAX)

@@ -11,6 +11,10 @@ use crate::time::Time;
 impl Put {
     /// What can't be in any record: an end without a terminal state, a time that has not come, an end without words.
     pub(crate) fn contradiction(&self, now: Time) -> Option<Refusal> {
+        self.contradicts_itself(self.created_at.unwrap_or(now), now)
+    }
+
+    fn contradicts_itself(&self, created_at: Time, now: Time) -> Option<Refusal> {
         let terminal = self.state.terminal();
         let only_at_an_end = [
             ("terminal_reason", self.terminal_reason.is_some()),
@@ -24,10 +28,9 @@ impl Put {
         if needs_words && self.terminal_reason.is_none() {
             return Some(Refusal::invalid("terminal_reason", "say why it ended"));
         }
-        if self.created_at.is_some_and(|created_at| created_at > now) {
+        if created_at > now {
             return Some(Refusal::invalid("created_at", "must not be in the future"));
         }
-        let created_at = self.created_at.unwrap_or(now);
         if self.finished_at.is_some_and(|finished_at| finished_at > now) {
             return Some(Refusal::invalid("finished_at", "must not be in the future"));
         }
@@ -52,7 +55,7 @@ impl Put {
             return never("finished_at");
         }
         // An ended task keeps its own times and words; only a record that moves there must make sense of them.
-        let itself = if finished_at.is_none() { self.against(task).contradiction(now) } else { None };
+        let itself = if finished_at.is_none() { self.contradicts_itself(task.created_at, now) } else { None };
         itself.or_else(|| self.contradicts_what_was_read(task)).or_else(|| self.has_too_many(task))
     }
 
@@ -69,14 +72,6 @@ impl Put {
             return Some(Refusal::invalid("attempts", grants));
         }
         self.loses_a_compensation(task)
-    }
-
-    /// The same record with the stored creation time, which bounds the time of the end.
-    fn against(&self, task: &Task) -> Put {
-        Put {
-            created_at: Some(task.created_at.min(self.finished_at.unwrap_or(task.created_at))),
-            ..self.clone()
-        }
     }
 
     fn loses_a_compensation(&self, task: &Task) -> Option<Refusal> {

@@ -28,25 +28,33 @@ fn main() {
         words.next().and_then(|word| word.parse().ok()).unwrap_or(default)
     };
     let (seconds, rounds) = (Duration::from_secs(number("--seconds", 2)), number("--rounds", 3) as usize);
-    println!("each figure for {seconds:?}, {rounds} rounds in turns, medians; commits are synced to the disk\n");
+    println!(
+        "each figure for {seconds:?}, {rounds} rounds in turns, medians; commits are synced to the disk\n"
+    );
     println!("{:<44}{:>12}{:>12}{:>8}", "", "ledger/s", "bare/s", "ratio");
+    let row = |name: &str, ours: &dyn Fn() -> f64, bare: &dyn Fn() -> f64| {
+        if name.contains(&only) {
+            row(name, rounds, ours, bare);
+        }
+    };
     for callers in CALLERS {
-        let ours = || lives(callers, seconds);
-        let bare = || bare_lives(callers, seconds);
-        row(&format!("lives, {callers} callers, single calls"), rounds, ours, bare);
+        let name = format!("lives, {callers} callers, single calls");
+        row(&name, &|| lives(callers, seconds), &|| bare_lives(callers, seconds));
     }
+    row("lives, explicit batches of 256 commands", &|| batched_lives(256, seconds), &|| {
+        bare_lives(256, seconds)
+    });
     for callers in CALLERS {
-        let ours = || heartbeats(callers, seconds);
-        let bare = || bare_heartbeats(callers, seconds);
-        row(&format!("heartbeats, {LEASED} leased, {callers} callers"), rounds, ours, bare);
+        let name = format!("heartbeats, {LEASED} leased, {callers} callers");
+        row(&name, &|| heartbeats(callers, seconds), &|| bare_heartbeats(callers, seconds));
     }
-    let ours = || batched_heartbeats(seconds);
-    row(&format!("heartbeats, batches of {BATCH}"), rounds, ours, || bare_heartbeats(BATCH, seconds));
+    let name = format!("heartbeats, explicit batches of {BATCH}");
+    row(&name, &|| batched_heartbeats(seconds), &|| bare_heartbeats(BATCH, seconds));
     claims();
 }
 
 /// Both in turns; the ratio of each round, and the medians.
-fn row(name: &str, rounds: usize, ours: impl Fn() -> f64, bare: impl Fn() -> f64) {
+fn row(name: &str, rounds: usize, ours: &dyn Fn() -> f64, bare: &dyn Fn() -> f64) {
     let (mut our_figures, mut bare_figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let (one, other) = (ours(), bare());
@@ -58,12 +66,7 @@ fn row(name: &str, rounds: usize, ours: impl Fn() -> f64, bare: impl Fn() -> f64
         figures.sort_by(f64::total_cmp);
         figures[figures.len() / 2]
     };
-    println!(
-        "{name:<44}{:>12.0}{:>12.0}{:>8.2}",
-        median(our_figures),
-        median(bare_figures),
-        median(ratios)
-    );
+    println!("{name:<44}{:>12.0}{:>12.0}{:>8.2}", median(our_figures), median(bare_figures), median(ratios));
 }
 
 // ---- the ledger ------------------------------------------------------------------------------------------------
@@ -128,17 +131,55 @@ fn lives(callers: usize, seconds: Duration) -> f64 {
     })
 }
 
+/// Lives side by side, a step of all of them in one call.
+fn batched_lives(batch: usize, seconds: Duration) -> f64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    runtime().block_on(async {
+        let ledger: &'static Ledger = Box::leak(Box::new(open(folder.path()).await));
+        run_callers(2, seconds, move |caller, turn| async move {
+            let names: Vec<String> =
+                (0..batch).map(|at| format!("task-{caller}-{turn:06}-{at:04}")).collect();
+            let create = |id: &String| {
+                ledger.create(id).queue("q").payload(r#"{"n":1}"#).command().expect("a command")
+            };
+            ledger.transact(names.iter().map(create).collect()).await;
+            let acquire =
+                |id: &String| ledger.acquire(id, "host/123/worker-17").command().expect("a command");
+            let leased = ledger.transact(names.iter().map(acquire).collect()).await;
+            let holders: Vec<Holder> = leased.into_iter().map(holder_in).collect();
+            for beat in 1..=3 {
+                let ttl = Duration::from_secs(60 + beat);
+                let beat = |(id, by): (&String, &Holder)| {
+                    ledger.heartbeat(id, by).ttl(ttl).command().expect("a command")
+                };
+                ledger.transact(names.iter().zip(&holders).map(beat).collect()).await;
+            }
+            let complete = |(id, by): (&String, &Holder)| {
+                ledger.complete(id, by).result(r#"{"ok":true}"#).command().expect("a command")
+            };
+            let done = ledger.transact(names.iter().zip(&holders).map(complete).collect()).await;
+            done.iter().filter(|answer| answer.is_ok()).count() as u64
+        })
+        .await
+    })
+}
+
+fn holder_in(answer: Result<tenure::store::Answer, tenure::Error>) -> Holder {
+    let tenure::store::Answer::Task(task) = answer.expect("acquired") else { panic!("not a task") };
+    task.lease().expect("a lease").holder()
+}
+
 async fn lease_all(ledger: &Ledger) -> Vec<Holder> {
     let mut holders = Vec::new();
     for from in (0..LEASED).step_by(500) {
         let ids = from..(from + 500).min(LEASED);
-        let create = ids.clone().map(|at| ledger.create(&format!("task-{at:08}")).command().expect("a command"));
+        let create =
+            ids.clone().map(|at| ledger.create(&format!("task-{at:08}")).command().expect("a command"));
         ledger.transact(create.collect()).await;
-        let acquire = ids.map(|at| ledger.acquire(&format!("task-{at:08}"), "host/123/worker-17").command().expect("a command"));
-        for answer in ledger.transact(acquire.collect()).await {
-            let tenure::store::Answer::Task(task) = answer.expect("acquired") else { panic!("a task") };
-            holders.push(task.lease().expect("a lease").holder());
-        }
+        let acquire = ids.map(|at| {
+            ledger.acquire(&format!("task-{at:08}"), "host/123/worker-17").command().expect("a command")
+        });
+        holders.extend(ledger.transact(acquire.collect()).await.into_iter().map(holder_in));
     }
     holders
 }
@@ -167,7 +208,11 @@ fn batched_heartbeats(seconds: Duration) -> f64 {
             let beats = (0..BATCH).map(|beat| {
                 let at = (caller * LEASED / 2 + turn as usize * BATCH + beat) % LEASED;
                 let ttl = Duration::from_secs(60 + turn % 80_000);
-                ledger.heartbeat(&format!("task-{at:08}"), &holders[at]).ttl(ttl).command().expect("a command")
+                ledger
+                    .heartbeat(&format!("task-{at:08}"), &holders[at])
+                    .ttl(ttl)
+                    .command()
+                    .expect("a command")
             });
             let answers = ledger.transact(beats.collect()).await;
             answers.iter().filter(|answer| answer.is_ok()).count() as u64
@@ -242,7 +287,8 @@ impl Bare {
 
     fn acquire(&mut self, no: i64, id: &str, head: Hash) -> Hash {
         self.read(id);
-        let hash = self.event(no, 2, "acquired", r#"{"owner":"host/123/worker-17","epoch":1,"ttl":"60s"}"#, head);
+        let hash =
+            self.event(no, 2, "acquired", r#"{"owner":"host/123/worker-17","epoch":1,"ttl":"60s"}"#, head);
         let update = "update tasks set state = 'running', epoch = 1, attempts = 1, revision = 2, updated_at = ?1, \
                       started_at = ?1, head = ?2 where no = ?1 and revision = 1";
         assert_eq!(self.sql(update, params![no, hash.0]), 1);
@@ -262,7 +308,13 @@ impl Bare {
     fn complete(&mut self, no: i64, id: &str, head: Hash) {
         self.read(id);
         self.sql("delete from due where task = ?", params![no]);
-        let hash = self.event(no, 3, "completed", r#"{"state":"completed","cause":"completed","result":{"ok":true}}"#, head);
+        let hash = self.event(
+            no,
+            3,
+            "completed",
+            r#"{"state":"completed","cause":"completed","result":{"ok":true}}"#,
+            head,
+        );
         let update = "update tasks set state = 'completed', cause = 'completed', revision = 3, updated_at = ?1, \
                       finished_at = ?1, result = '{\"ok\":true}', head = ?2 where no = ?1 and revision = 2";
         assert_eq!(self.sql(update, params![no, hash.0]), 1);

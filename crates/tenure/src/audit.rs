@@ -16,7 +16,7 @@ use tenure_core::time::Time;
 
 use crate::codec::{read_data, seal};
 use crate::error::Error;
-use crate::store::{EventFilter, Store, StoredChain, StoredEvent};
+use crate::store::{Store, StoredChain, StoredEvent};
 
 /// How many chains are read at once.
 const PAGE: usize = 256;
@@ -141,18 +141,16 @@ impl std::str::FromStr for Anchor {
 
     fn from_str(text: &str) -> Result<Anchor, NotAnAnchor> {
         let mut lines = (1..).zip(text.lines());
-        let mut header = |expected, prefix: &str| {
+        let mut header = |line, expected, prefix: &str| {
             let found = lines.next().and_then(|(_, line)| line.strip_prefix(prefix));
-            let line = match expected {
-                "`tenure-anchor 1`" => 1,
-                "`cursor …`" => 2,
-                _ => 3,
-            };
             found.map(str::to_owned).ok_or(NotAnAnchor { line, expected })
         };
-        header("`tenure-anchor 1`", "tenure-anchor 1")?;
-        let cursor = header("`cursor …`", "cursor ")?;
-        let root = header("`root …`", "root ")?;
+        let version = header(1, "`tenure-anchor 1`", "tenure-anchor ")?;
+        let cursor = header(2, "`cursor …`", "cursor ")?;
+        let root = header(3, "`root …`", "root ")?;
+        if version != "1" {
+            return Err(NotAnAnchor { line: 1, expected: "`tenure-anchor 1`" });
+        }
         let root = Hash::from_hex(&root).ok_or(NotAnAnchor { line: 3, expected: "`root …`" })?;
         let lines = lines.map(|(at, line)| {
             read_line(line).ok_or(NotAnAnchor { line: at, expected: "`namespace id number head`" })
@@ -180,27 +178,26 @@ fn root(lines: &[AnchorLine]) -> Hash {
 
 pub(crate) async fn anchor(store: &dyn Store) -> Result<Anchor, Error> {
     // The cursor is read first: what comes later only adds to the chains that are anchored.
-    let cursor = newest_cursor(store).await?;
+    let cursor = store.newest().await?.as_str().to_owned();
     let mut lines = Vec::new();
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
         let Some(last) = chains.last() else { break };
         after = Some(last.row);
-        lines.extend(chains.iter().filter_map(|chain| {
-            let (namespace, task) = chain.name.clone()?;
-            let number = chain.task.as_ref()?.revision;
-            Some(AnchorLine { namespace, task, number, head: chain.head? })
-        }));
+        let named = chains.iter().filter(|chain| chain.stored_name.is_some());
+        for chain in named {
+            let line = (|| {
+                let (namespace, task) = chain.name.clone()?;
+                let number = chain.task.as_ref()?.revision;
+                Some(AnchorLine { namespace, task, number, head: chain.head? })
+            })();
+            let broken =
+                || Error::Unavailable(format!("the task of row {} can't be read; verify first", chain.row));
+            lines.push(line.ok_or_else(broken)?);
+        }
     }
     Ok(Anchor { cursor, root: root(&lines), lines })
-}
-
-async fn newest_cursor(store: &dyn Store) -> Result<String, Error> {
-    // A namespace that has no tasks: the page is empty, and says where the history is.
-    let nowhere = Namespace::new("-").ok();
-    let page = store.events(EventFilter { namespace: nowhere, task: None }, None, 1).await?;
-    Ok(page.next.map_or_else(String::new, |cursor| cursor.as_str().to_owned()))
 }
 
 pub(crate) async fn verify(store: &dyn Store, anchor: Option<&Anchor>) -> Result<Report, Error> {
@@ -213,7 +210,7 @@ pub(crate) async fn verify(store: &dyn Store, anchor: Option<&Anchor>) -> Result
         let Some(last) = chains.last() else { break };
         after = Some(last.row);
         for chain in &chains {
-            report.tasks += u64::from(chain.name.is_some());
+            report.tasks += u64::from(chain.stored_name.is_some());
             report.events += chain.events.len() as u64;
             let line = chain.name.as_ref().and_then(|name| anchored.remove(name));
             look_at(chain, line, &mut leftovers, &mut report.findings);
@@ -315,7 +312,13 @@ fn look_at(
     findings: &mut Vec<Finding>,
 ) {
     let Some(name) = &chain.name else {
-        let task = format!("the task of row {}, which is gone", chain.row);
+        let task = match &chain.stored_name {
+            Some(name) => format!("the task of row {}, whose name can't be `{name}`", chain.row),
+            None => format!("the task of row {}, which is gone", chain.row),
+        };
+        if chain.stored_name.is_some() {
+            findings.push(Finding { task: task.clone(), number: None, what: Tampering::RecordChanged });
+        }
         for event in &chain.events {
             leftovers.strays.push(Stray { event: event.clone(), finding: findings.len() });
             findings.push(Finding {
@@ -352,9 +355,11 @@ fn look_at(
 impl<'a> Walk<'a> {
     /// How many places the chain has: as many as the record says, or as its events show where it can't be read.
     fn places(&self) -> i64 {
+        // Of a tail that is gone the first event is named: a record may say any number.
+        let newest = self.unclaimed.last().map_or(0, |event| event.number);
         match &self.chain.task {
-            Some(task) => i64::try_from(task.revision.0).unwrap_or(i64::MAX),
-            None => self.unclaimed.last().map_or(0, |event| event.number),
+            Some(task) => i64::try_from(task.revision.0).unwrap_or(i64::MAX).min(newest.saturating_add(1)),
+            None => newest.min(i64::try_from(self.unclaimed.len()).unwrap_or(i64::MAX).saturating_add(1)),
         }
     }
 

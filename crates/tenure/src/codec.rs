@@ -160,6 +160,29 @@ mirrored!(
     Answered => AnsweredMirror,
 );
 
+/// An optional field: none is absent. What is present is a value, also where the value is the JSON `null`.
+mod present {
+    use serde::{Deserializer, Serializer};
+
+    use crate::wire::{self, Wire};
+
+    pub(super) fn serialize<T: Wire, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(inner) => wire::serialize(inner, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        wire::deserialize(deserializer).map(Some)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "What", rename_all = "snake_case")]
 enum WhatMirror {
@@ -181,15 +204,15 @@ enum WhatMirror {
     Renewed {
         #[serde(with = "wire")]
         expires_at: Time,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         progress: Option<Progress>,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         checkpoint: Option<Document>,
     },
     Progressed {
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         progress: Option<Progress>,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         checkpoint: Option<Document>,
     },
     Released {
@@ -197,7 +220,7 @@ enum WhatMirror {
         reason: Reason,
         #[serde(with = "wire")]
         counting: Counting,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Time>,
         #[serde(with = "wire")]
         lease: LeaseEnd,
@@ -205,7 +228,7 @@ enum WhatMirror {
     RolledBack {
         #[serde(with = "wire")]
         reason: Reason,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseEnd>,
     },
     Lapsed {
@@ -214,9 +237,9 @@ enum WhatMirror {
     },
     Reclaimed(#[serde(with = "wire")] Grant),
     Replanned {
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Time>,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseEnd>,
     },
     Adopted {
@@ -246,9 +269,9 @@ enum WhatMirror {
     },
     Ended(#[serde(with = "wire")] Box<Ended>),
     Annotated {
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         note: Option<Reason>,
-        #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         terminal_reason: Option<Reason>,
     },
     Retried {
@@ -275,13 +298,13 @@ struct CreatedMirror {
     #[serde(with = "wire")]
     payload: Document,
     priority: i32,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Time>,
     #[serde(with = "wire")]
     policy: Policy,
     #[serde(with = "wire")]
     compensations: Vec<Compensation>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     retry_of: Option<TaskId>,
     #[serde(with = "wire")]
     created_at: Time,
@@ -290,43 +313,20 @@ struct CreatedMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Changes")]
 struct ChangesMirror {
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     queue: Option<Queue>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     kind: Option<Kind>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     labels: Option<Labels>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     payload: Option<Document>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
-    #[serde(with = "taken_away", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Option<Time>>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     policy: Option<Policy>,
-}
-
-/// A field that is absent where it did not change, and null where it was taken away.
-mod taken_away {
-    use serde::{Deserializer, Serializer};
-
-    use crate::wire::{self, Wire};
-
-    pub(super) fn serialize<T: Wire, S: Serializer>(
-        value: &Option<Option<T>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(inner) => wire::serialize(inner, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Option<T>>, D::Error> {
-        wire::deserialize(deserializer).map(Some)
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -340,7 +340,7 @@ struct GrantMirror {
     ttl: Ttl,
     #[serde(with = "wire")]
     expires_at: Time,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lapsed: Option<LeaseEnd>,
 }
 
@@ -357,9 +357,9 @@ struct LeaseEndMirror {
     progressed_at: Time,
     #[serde(with = "wire")]
     expires_at: Time,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<Document>,
 }
 
@@ -370,9 +370,9 @@ struct EndedMirror {
     state: Terminal,
     #[serde(with = "wire")]
     cause: Cause,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     result: Option<Document>,
     #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
     compensations: Vec<Undo>,
@@ -380,7 +380,7 @@ struct EndedMirror {
     waived: Vec<Waiver>,
     #[serde(with = "wire")]
     finished_at: Time,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseEnd>,
 }
 
@@ -400,7 +400,7 @@ struct UndoMirror {
     kind: Kind,
     #[serde(with = "wire")]
     target: Text,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
 }
 
@@ -415,16 +415,16 @@ struct CompensationMirror {
     registered: Registered,
     #[serde(with = "wire")]
     status: Status,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     epoch: Option<Epoch>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     key: Option<UndoKey>,
     tries: u32,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     receipt: Option<Text>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     last_error: Option<Text>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     waiver: Option<Reason>,
 }
 
@@ -440,13 +440,13 @@ struct PolicyMirror {
     when_spent: WhenSpent,
     #[serde(with = "wire")]
     on_lapse: OnLapse,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     stall_after: Option<Span>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     time_limit: Option<Span>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     start_within: Option<Span>,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lock_delay: Option<Span>,
 }
 
@@ -467,7 +467,7 @@ struct AnsweredMirror {
     task: TaskId,
     #[serde(with = "wire")]
     revision: Revision,
-    #[serde(with = "wire", default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseEnd>,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { queue_commands_max: 16_384, batch_commands_max: 1_024, wait_max: Duration::from_secs(30) }
+        Limits { queue_commands_max: 8_192, batch_commands_max: 1_024, wait_max: Duration::from_secs(30) }
     }
 }
 
@@ -57,6 +57,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     next_number: u64,
     idle: bool,
+    /// The thread waits for the turn of its process, which another one may hold for ever.
+    beginning: bool,
     closed: bool,
 }
 
@@ -82,6 +84,9 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
+    /// How long a closing store waits for another process.
+    const PATIENCE_MILLIS: u32 = 2_000;
+
     /// Starts the thread.
     pub(crate) fn start(name: &str, engine: impl Engine, limits: Limits) -> std::io::Result<Committer> {
         let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
@@ -163,18 +168,19 @@ impl Committer {
 }
 
 impl Drop for Committer {
-    /// Lets the thread finish what waits. If it is waiting for another process's lock, nobody waits for it: whatever it
-    /// still holds has no caller any more.
+    /// Lets the thread finish what waits. If it waits for another process's lock, it is given a moment, and then left
+    /// alone: what it still holds has no caller any more.
     fn drop(&mut self) {
-        let waiting = {
-            let mut queue = self.shared.queue();
-            queue.closed = true;
-            !queue.jobs.is_empty()
-        };
+        self.shared.queue().closed = true;
         self.shared.work.notify_one();
-        if let Some(thread) = self.thread.take().filter(|_| !waiting) {
-            // The thread catches its panics; one that ended otherwise has nothing left to say.
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        for _ in 0..Self::PATIENCE_MILLIS {
+            if thread.is_finished() || !self.shared.queue().beginning {
+                // The thread catches its panics; one that ended otherwise has nothing left to say.
+                let _ = thread.join();
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -184,6 +190,7 @@ fn closed() -> Error {
 }
 
 fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize) {
+    let _closing = Closing(shared);
     while wait_for_work(shared) {
         let begun = engine.begin();
         let (commands, replies) = take(shared, batch_commands_max);
@@ -194,6 +201,20 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize) {
         for (reply, answers) in replies.into_iter().zip(answers) {
             // A caller that went away does not hear the answer; what it asked for is done all the same.
             let _ = reply.send(answers);
+        }
+    }
+}
+
+/// However the thread ends, those who wait are told, and those who come later.
+struct Closing<'a>(&'a Shared);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.closed = true;
+        for job in queue.jobs.drain(..) {
+            // A caller that went away does not hear it.
+            let _ = job.reply.send(vec![Err(closed()); job.commands.len()]);
         }
     }
 }
@@ -209,12 +230,14 @@ fn wait_for_work(shared: &Shared) -> bool {
         queue = shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         queue.idle = false;
     }
+    queue.beginning = true;
     true
 }
 
 /// Takes what waits, up to the batch's size, and at least one job however large it is.
 fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<Vec<Command>>, Vec<oneshot::Sender<Answers>>) {
     let mut queue = shared.queue();
+    queue.beginning = false;
     let (mut commands, mut replies) = (Vec::new(), Vec::new());
     let mut count = 0;
     while let Some(job) = queue.jobs.front() {

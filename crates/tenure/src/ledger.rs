@@ -31,6 +31,7 @@ use tenure_core::time::Time;
 
 use crate::audit::{Anchor, Report};
 use crate::error::Error;
+use crate::json;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
@@ -94,7 +95,14 @@ impl Ledger {
 
     /// Has many commands decided together, in their order, each by itself; they share one commit.
     pub async fn transact(&self, commands: Vec<Command>) -> Vec<Result<Answer, Error>> {
-        self.store.transact(commands).await
+        let checked: Vec<Result<Command, Error>> = commands.into_iter().map(canonical).collect();
+        let whole = checked.iter().filter_map(|command| command.as_ref().ok()).cloned().collect();
+        let mut answers = self.store.transact(whole).await.into_iter();
+        let missing = || Err(Error::Unknown("the store gave no answer".into()));
+        checked
+            .into_iter()
+            .map(|command| command.and_then(|_| answers.next().unwrap_or_else(missing)))
+            .collect()
     }
 
     /// The task of that id; one that is not there is refused `not_found`.
@@ -196,6 +204,18 @@ impl Follower {
     pub fn cursor(&self) -> Option<&Cursor> {
         self.after.as_ref()
     }
+}
+
+/// The command with its JSON in the one form that is stored: those who make commands by hand may have any.
+fn canonical(mut command: Command) -> Result<Command, Error> {
+    command.action.documents_mut().into_iter().try_for_each(|(field, document)| {
+        *document = json::document(field, document.as_str())?;
+        Ok::<_, Error>(())
+    })?;
+    if let Some(progress) = command.action.progress_mut() {
+        *progress = json::progress(progress.as_str())?;
+    }
+    Ok(command)
 }
 
 fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {

@@ -82,12 +82,26 @@ impl Cursor {
         Cursor(format!("{letter}{number}"))
     }
 
+    /// A place in a list that is ordered by two numbers. It stays the place whatever goes away before it.
+    pub(crate) fn between(letter: char, first: i64, second: i64) -> Cursor {
+        Cursor(format!("{letter}{first}.{second}"))
+    }
+
+    /// The two numbers behind the letter.
+    pub(crate) fn numbers(&self, letter: char) -> Result<(i64, i64), Error> {
+        let numbers = self.0.strip_prefix(letter).and_then(|text| text.split_once('.'));
+        let numbers = numbers.and_then(|(one, other)| Some((one.parse().ok()?, other.parse().ok()?)));
+        numbers.ok_or_else(Cursor::foreign)
+    }
+
+    fn foreign() -> Error {
+        Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", "give one that this list gave"))
+    }
+
     /// The number behind the letter; a cursor of another list is refused.
     pub(crate) fn number(&self, letter: char) -> Result<i64, Error> {
         let number = self.0.strip_prefix(letter).and_then(|number| number.parse().ok());
-        number.ok_or_else(|| {
-            Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", "give one that this list gave"))
-        })
+        number.ok_or_else(Cursor::foreign)
     }
 }
 
@@ -125,7 +139,7 @@ pub struct EventFilter {
 /// What recovery is told to look at: hints only, the core has the last word.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lapsed {
-    /// The tasks that are due, the longest due ones first.
+    /// The tasks that are due, in the order of their checks.
     pub tasks: Vec<(Namespace, TaskId)>,
     /// Where the sweep goes on; none: that was all.
     pub next: Option<Cursor>,
@@ -140,8 +154,10 @@ pub struct StoredChain {
     pub row: i64,
     /// The task, if its row is there and can be read.
     pub task: Option<Box<Task>>,
-    /// Its name as stored; none where there are only events.
+    /// Its name; none where there are only events, or what is stored is no name.
     pub name: Option<(Namespace, TaskId)>,
+    /// What is stored as its name.
+    pub stored_name: Option<String>,
     /// The head as stored.
     pub head: Option<Hash>,
     /// Its events by their place.
@@ -176,7 +192,7 @@ pub trait Store: Send + Sync {
     /// The task as it is stored.
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>>;
 
-    /// The newest tasks that the filter lets through, from `after` on.
+    /// The newest tasks that the filter lets through, from `after` on. A `limit` of none is one of one, here and below.
     fn tasks(
         &self,
         filter: Filter,
@@ -194,6 +210,9 @@ pub trait Store: Send + Sync {
         after: Option<Cursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>>;
+
+    /// Where the history is now: events that come later are behind it.
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>>;
 
     /// Resolves when there may be events behind `after`.
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>>;

@@ -171,11 +171,14 @@ impl TraceStep {
     }
 
     fn json(&self) -> Option<Document> {
-        (self.dice(5, 3) == 0).then(|| Document::new(format!("{{\"n\":{}}}", self.dice[4])).expect("JSON"))
+        let value =
+            if self.dice(4, 3) == 0 { "null".to_owned() } else { format!("{{\"n\":{}}}", self.dice[4]) };
+        (self.dice(5, 3) == 0).then(|| Document::new(value).expect("JSON"))
     }
 
     fn progress(&self) -> Option<Progress> {
-        (self.dice(5, 2) == 0).then(|| Progress::new(self.dice[4].to_string()).expect("JSON"))
+        let value = if self.dice(4, 3) == 0 { "null".to_owned() } else { self.dice[4].to_string() };
+        (self.dice(5, 2) == 0).then(|| Progress::new(value).expect("JSON"))
     }
 
     fn waivers(&self, stored: Option<&Task>) -> Vec<Waiver> {

@@ -64,7 +64,9 @@ fn a_file_of_a_newer_version_is_not_touched() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tasks.db");
     drop(open(&path).expect("made"));
-    Connection::open(&path).and_then(|file| file.pragma_update(None, "user_version", 99)).expect("as if newer");
+    Connection::open(&path)
+        .and_then(|file| file.pragma_update(None, "user_version", 99))
+        .expect("as if newer");
     assert_says(&unavailable(open(&path)), &["schema version 99", "use the newer program"]);
 }
 
@@ -101,8 +103,10 @@ fn a_lock_that_another_program_holds_for_too_long_is_said_and_nothing_was_done()
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tasks.db");
     let options = SqliteOptions { wait_max: Duration::from_millis(200), ..SqliteOptions::new(&path) };
-    let ledger = Ledger::with_store(std::sync::Arc::new(block_on(SqliteStore::open(options)).expect("opens")));
-    let turn = std::fs::OpenOptions::new().append(true).open(folder.path().join("tasks.db-turn")).expect("its lock");
+    let ledger =
+        Ledger::with_store(std::sync::Arc::new(block_on(SqliteStore::open(options)).expect("opens")));
+    let turn =
+        std::fs::OpenOptions::new().append(true).open(folder.path().join("tasks.db-turn")).expect("its lock");
     turn.lock().expect("another writer's turn");
     // The first finds the thread waiting in line; the second waits behind it.
     let words = unavailable(block_on(async { ledger.create("t").await }));
@@ -134,7 +138,10 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     fn mount() -> Option<SmallDisk> {
         let folder = tempfile::tempdir().expect("a folder");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1536k", "tmpfs"]).arg(folder.path()).output();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1536k", "tmpfs"])
+            .arg(folder.path())
+            .output();
         mount.is_ok_and(|done| done.status.success()).then(|| SmallDisk(folder))
     }
 }
@@ -189,7 +196,10 @@ fn a_file_that_may_not_be_written_is_said() {
         println!("not run: a folder can't be mounted read-only by this user");
         return;
     };
-    assert_says(&unavailable(open(&path)), &["must be writable", "Read-only file system"]);
+    assert_says(
+        &unavailable(open(&path)),
+        &["can't be opened", "check its permissions and those of its folder"],
+    );
 }
 
 /// A folder mounted over itself, read-only: permissions alone don't stop an administrator.

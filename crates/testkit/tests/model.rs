@@ -126,7 +126,9 @@ impl World {
                 let by = proof(client)?;
                 (client, Action::Heartbeat { task, by, ttl, progress: None, checkpoint: None })
             }
-            Move::Register(client) => (client, Action::Register { task, by: Some(proof(client)?), undo: undo() }),
+            Move::Register(client) => {
+                (client, Action::Register { task, by: Some(proof(client)?), undo: undo() })
+            }
             Move::Adopt(client) => (client, Action::Adopt { task, by: proof(client)? }),
             Move::Settle(client, seq) => {
                 let receipt = Text::new("done").expect("a text");
@@ -141,7 +143,9 @@ impl World {
                 let undo_by = if keep { UndoBy::Holder } else { UndoBy::Recovery };
                 (client, Action::RollBack { task, by: proof(client)?, reason, undo_by })
             }
-            Move::Release(client) => (client, Action::Release { task, by: proof(client)?, reason, delay: None }),
+            Move::Release(client) => {
+                (client, Action::Release { task, by: proof(client)?, reason, delay: None })
+            }
             Move::Quarantine(client) => {
                 let parking = tenure::core::command::Parking::ByHolder;
                 (client, Action::Quarantine { task, by: proof(client)?, reason, parking })
@@ -188,7 +192,8 @@ impl World {
     /// What must not happen between one state and the next.
     fn forbidden(&self, next: &World, action: &Action) -> Option<&'static str> {
         let (old, new) = (&self.task, &next.task);
-        let live = |world: &World| world.told.iter().flatten().filter(|(_, until)| world.now() < *until).count();
+        let live =
+            |world: &World| world.told.iter().flatten().filter(|(_, until)| world.now() < *until).count();
         if let Some(by) = action.holder()
             && old.lease().map(|lease| lease.holder()).as_ref() != Some(by)
         {
@@ -214,7 +219,9 @@ impl World {
                 (!by_operator).then_some("completed over what an older lease owes")
             }
             State::Failed if new.compensations.is_empty() => Some("failed without a record"),
-            State::Planned if new.owes() && new.policy.on_lapse != OnLapse::Hold => Some("planned anew, and owes"),
+            State::Planned if new.owes() && new.policy.on_lapse != OnLapse::Hold => {
+                Some("planned anew, and owes")
+            }
             State::Planned if new.cancel.is_some() => Some("cancelled, and planned again"),
             State::Planned
             | State::Dispatched
@@ -245,7 +252,13 @@ impl Model for Lifecycle {
                     let stored = Stored { task: None, names: Names::Free, floor: Epoch::ZERO };
                     let created = decide_by(self.table, stored, &order, BEGINNING).expect("created");
                     let told = [const { None }; 3];
-                    worlds.push(World { task: created.task, steps: 0, told, broken: None, receipts: Vec::new() });
+                    worlds.push(World {
+                        task: created.task,
+                        steps: 0,
+                        told,
+                        broken: None,
+                        receipts: Vec::new(),
+                    });
                 }
             }
         }
@@ -258,7 +271,12 @@ impl Model for Lifecycle {
         }
         moves.extend([Move::Tick, Move::Reclaim, Move::Cancel, Move::MarkCompleted, Move::MarkCompensated]);
         for client in 0..2 {
-            moves.extend([Move::Acquire(client), Move::Claim(client), Move::Register(client), Move::Adopt(client)]);
+            moves.extend([
+                Move::Acquire(client),
+                Move::Claim(client),
+                Move::Register(client),
+                Move::Adopt(client),
+            ]);
             moves.extend([Move::Complete(client), Move::Fail(client), Move::Quarantine(client)]);
         }
         for client in 0..3 {
@@ -295,11 +313,19 @@ impl Model for Lifecycle {
             Property::always("what is being undone has an owner or a time", |_, world: &World| {
                 !matches!(world.task.phase, Phase::Compensating { .. }) || world.task.owes()
             }),
-            Property::sometimes("completed", |_, world: &World| ended(world) == Some(("completed", "completed"))),
-            Property::sometimes("rolled back", |_, world: &World| ended(world) == Some(("compensated", "rolled_back"))),
+            Property::sometimes("completed", |_, world: &World| {
+                ended(world) == Some(("completed", "completed"))
+            }),
+            Property::sometimes("rolled back", |_, world: &World| {
+                ended(world) == Some(("compensated", "rolled_back"))
+            }),
             Property::sometimes("lapsed", |_, world: &World| ended(world) == Some(("compensated", "lapsed"))),
-            Property::sometimes("parked", |_, world: &World| ended(world) == Some(("quarantined", "attempts_spent"))),
-            Property::sometimes("cancelled", |_, world: &World| ended(world) == Some(("compensated", "cancelled"))),
+            Property::sometimes("parked", |_, world: &World| {
+                ended(world) == Some(("quarantined", "attempts_spent"))
+            }),
+            Property::sometimes("cancelled", |_, world: &World| {
+                ended(world) == Some(("compensated", "cancelled"))
+            }),
             Property::sometimes("taken over", |_, world: &World| {
                 world.task.state() == State::Running && world.task.attempts > world.task.policy.max_attempts
             }),
@@ -339,22 +365,22 @@ fn without_guard(label: &'static str) -> Table {
 #[test]
 fn the_model_sees_seeded_bugs() {
     let seeded = [
-        "acquire/takeover",     // the lease is taken although it is active
-        "reclaim",              // recovery takes what has not lapsed
-        "reclaim/undo_lapsed",  // and from another recoverer
-        "complete",             // owner and epoch are not compared
-        "settle/last",          // not the last one
-        "settle/undo",          // by anybody
+        "acquire/takeover",         // the lease is taken although it is active
+        "reclaim",                  // recovery takes what has not lapsed
+        "reclaim/undo_lapsed",      // and from another recoverer
+        "complete",                 // owner and epoch are not compared
+        "settle/last",              // not the last one
+        "settle/undo",              // by anybody
         "release/undo_handed_back", // by anybody
-        "rollback",             // by anybody
-        "rollback/nothing",     // although something is owed
-        "release",              // although something is owed
-        "cancel",               // although something is owed
-        "mark/compensated",     // although something is owed
-        "heartbeat",            // by anybody, and after the end
-        "adopt",                // by anybody
-        "quarantine",           // by anybody
-        "fail",                 // by anybody
+        "rollback",                 // by anybody
+        "rollback/nothing",         // although something is owed
+        "release",                  // although something is owed
+        "cancel",                   // although something is owed
+        "mark/compensated",         // although something is owed
+        "heartbeat",                // by anybody, and after the end
+        "adopt",                    // by anybody
+        "quarantine",               // by anybody
+        "fail",                     // by anybody
     ];
     std::panic::set_hook(Box::new(|_| {}));
     let unseen: Vec<&str> = seeded.into_iter().filter(|label| !is_seen(label)).collect();
@@ -368,8 +394,12 @@ fn is_seen(label: &'static str) -> bool {
     let checked = catch_unwind(AssertUnwindSafe(|| {
         let checker = Lifecycle { table }.checker().target_state_count(300_000).spawn_bfs().join();
         checker.discoveries().keys().any(|property| {
-            ["nothing happens that must not", "nobody is told of a live lease while another is", "what is being undone has an owner or a time"]
-                .contains(property)
+            [
+                "nothing happens that must not",
+                "nobody is told of a live lease while another is",
+                "what is being undone has an owner or a time",
+            ]
+            .contains(property)
         })
     }));
     checked.unwrap_or(true)

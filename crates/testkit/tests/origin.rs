@@ -46,7 +46,8 @@ fn two_workers_that_both_saw_a_free_task_cannot_both_get_it_and_the_loser_is_tol
         ledger.create("t").await?;
         let seen_by_both = ledger.task("t").await?;
         assert_eq!(seen_by_both.state(), State::Planned);
-        let (one, other) = tokio::join!(ledger.acquire("t", "w1").into_future(), ledger.acquire("t", "w2").into_future());
+        let (one, other) =
+            tokio::join!(ledger.acquire("t", "w1").into_future(), ledger.acquire("t", "w2").into_future());
         let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
         let won = won?;
         let refusal = lost.expect_err("one of them").refusal().cloned().expect("a refusal");
@@ -63,7 +64,8 @@ fn two_workers_that_both_saw_an_expired_task_cannot_both_get_it() {
         ledger.acquire("t", "dead").await?;
         clock.advance(MINUTE);
         assert!(ledger.task("t").await?.is_stale(clock.now()));
-        let (one, other) = tokio::join!(ledger.acquire("t", "w1").into_future(), ledger.acquire("t", "w2").into_future());
+        let (one, other) =
+            tokio::join!(ledger.acquire("t", "w1").into_future(), ledger.acquire("t", "w2").into_future());
         assert_eq!([&one, &other].iter().filter(|answer| answer.is_ok()).count(), 1);
         assert_eq!(code(if one.is_ok() { other } else { one }), Code::Leased);
         Ok(())
@@ -84,7 +86,10 @@ fn a_heartbeat_that_is_not_the_holders_or_does_not_extend_is_refused_and_changes
         assert_eq!(code(ledger.heartbeat("t", &wrong_epoch).checkpoint("1").await), Code::StaleEpoch);
         assert_eq!(code(ledger.heartbeat("t", &right).await), Code::NotExtending, "no time has passed");
         clock.advance(Duration::from_secs(5));
-        assert_eq!(code(ledger.heartbeat("t", &right).ttl(Duration::from_secs(10)).await), Code::NotExtending);
+        assert_eq!(
+            code(ledger.heartbeat("t", &right).ttl(Duration::from_secs(10)).await),
+            Code::NotExtending
+        );
         assert_eq!(ledger.task("t").await?, leased, "nothing changed");
         clock.advance(MINUTE);
         assert_eq!(code(ledger.heartbeat("t", &right).progress("1").await), Code::LeaseLapsed);
@@ -125,7 +130,12 @@ fn each_terminal_marker_writes_its_state_and_its_reason() {
         let ended: Vec<_> = one_of_each_end(&ledger)
             .await?
             .into_iter()
-            .map(|task| (task.state().as_str(), task.ending().and_then(|end| end.reason.clone()).map(|r| r.to_string())))
+            .map(|task| {
+                (
+                    task.state().as_str(),
+                    task.ending().and_then(|end| end.reason.clone()).map(|r| r.to_string()),
+                )
+            })
             .collect();
         let said = |words: &str| Some(words.to_owned());
         assert_eq!(

@@ -50,13 +50,14 @@ impl File {
 
     /// As somebody who means it: without the guards.
     fn tamper(&self, sql: &str) {
-        let unguard = "drop trigger tasks_keep_their_names; drop trigger tasks_that_ended_stay; \
-                       drop trigger tasks_stay; drop trigger tasks_are_not_replaced; \
-                       drop trigger compensations_of_the_ended_stay; drop trigger compensations_stay; \
-                       drop trigger compensations_are_not_added_to_the_ended; \
-                       drop trigger events_do_not_change; drop trigger events_stay; \
-                       drop trigger events_are_not_replaced; drop index events_by_task;";
-        self.sql(unguard).expect("the guards come off");
+        let file = Connection::open(&self.path).expect("opens");
+        let mut guards =
+            file.prepare("select name from sqlite_schema where type = 'trigger'").expect("prepared");
+        let guards = guards.query_map([], |row| row.get::<_, String>(0)).expect("listed");
+        let unguard: Vec<String> =
+            guards.map(|name| format!("drop trigger {};", name.expect("a name"))).collect();
+        self.sql(&unguard.join(" ")).expect("the guards come off");
+        self.sql("drop index events_by_task").expect("and what keeps numbers apart");
         self.sql(sql).expect("the change");
     }
 
@@ -213,12 +214,55 @@ fn a_record_that_is_not_what_its_events_tell_is_found() {
 }
 
 #[test]
+fn a_revision_beyond_all_events_is_found_and_does_not_take_for_ever() {
+    let file = File::with_history();
+    file.tamper("update tasks set revision = 9223372036854775807 where id = 'a'");
+    assert_eq!(file.findings(None), ["default/a: event 7 was removed"]);
+}
+
+#[test]
+fn a_name_that_can_not_be_is_found_and_the_rest_is_looked_at_all_the_same() {
+    let file = File::with_history();
+    file.tamper("update tasks set id = 'a b' where id = 'a'; update events set actor = 'mallory' where task = 2 and number = 2");
+    let findings = file.findings(None);
+    assert!(
+        findings.iter().any(|finding| finding.contains("whose name can't be `default/a b`")),
+        "{findings:?}"
+    );
+    assert!(findings.contains(&"default/b: event 2 was changed".to_owned()), "{findings:?}");
+    assert!(block_on(file.ledger().anchor()).is_err(), "what can't be read is not anchored in silence");
+}
+
+#[test]
+fn the_json_null_is_a_value_in_history_and_record() {
+    let file = File::with_history();
+    let ledger = file.ledger();
+    block_on(async {
+        ledger.create("n").payload("1").await?;
+        let by = ledger.acquire("n", "w").await?.lease().expect("a lease").holder();
+        ledger.progress("n", &by).report("null").checkpoint("null").await?;
+        ledger.complete("n", &by).result("null").await?;
+        let task = ledger.task("n").await?;
+        assert_eq!(task.checkpoint.map(|json| json.to_string()).as_deref(), Some("null"));
+        assert_eq!(ledger.history("n", None, 10).await?.items.len(), 3);
+        Ok::<_, tenure::Error>(())
+    })
+    .expect("null is JSON");
+    assert!(file.verify(None).holds());
+}
+
+#[test]
 fn an_anchor_that_was_edited_is_found() {
     let file = File::with_history();
     let mut anchor = file.anchor();
     anchor.lines.pop();
     assert_eq!(file.verify(Some(&anchor)).findings[0].what, Tampering::AnchorBroken);
-    for text in ["", "tenure-anchor 1\ncursor e1\nroot zz\n", "tenure-anchor 1\ncursor e1\nroot 00\nx"] {
+    for text in [
+        "",
+        "tenure-anchor 1\ncursor e1\nroot zz\n",
+        "tenure-anchor 1\ncursor e1\nroot 00\nx",
+        "tenure-anchor 10\n",
+    ] {
         assert!(text.parse::<Anchor>().is_err(), "{text}");
     }
 }
@@ -226,6 +270,8 @@ fn an_anchor_that_was_edited_is_found() {
 #[test]
 fn the_database_itself_refuses_what_sql_must_not_do() {
     let file = File::with_history();
+    let ledger = file.ledger();
+    block_on(async { ledger.create("d").undo("undo", "x").await }).expect("created");
     let refused = [
         (
             "update tasks set state = 'planned', cause = null where id = 'a'",
@@ -235,11 +281,16 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
         ("update tasks set attempts = 0 where id = 'b'", "a terminal task does not change"),
         ("update tasks set priority = 9 where id = 'b'", "a terminal task does not change"),
         ("update tasks set id = 'x' where id = 'c'", "the names of a task never change"),
+        ("update tasks set rowid = 50 where id = 'a'", "the names of a task never change"),
+        ("update or replace tasks set rowid = 2 where id = 'a'", "the names of a task never change"),
         ("delete from tasks where id = 'a'", "a task is not deleted"),
         ("delete from tasks where id = 'c'", "a task is not deleted"),
         ("insert or replace into tasks select * from tasks where id = 'a'", "a task is not replaced"),
         ("update compensations set status = 'done' where task = 2", "the compensations of a terminal task"),
         ("delete from compensations where task = 2", "a compensation is not deleted"),
+        ("update compensations set task = 2, seq = 9 where task = 4", "a compensation is not moved"),
+        ("update or replace compensations set task = 2 where task = 4", "a compensation is not moved"),
+        ("insert into checkpoints values (1, '{}')", "the checkpoint of a terminal task"),
         (
             "insert into compensations select task, 9, kind, target, reason, registered, status, epoch, key, tries, \
              receipt, last_error, waiver from compensations where task = 2",

@@ -49,6 +49,8 @@ create table tasks (
 
 create unique index tasks_by_id on tasks (namespace, id);
 create unique index tasks_by_saga on tasks (namespace, saga_id);
+-- Lists go by age within a namespace.
+create index tasks_by_age on tasks (namespace, no);
 -- Claims: the next planned ones. Terminal tasks are in no hot index.
 create index tasks_to_claim on tasks (namespace, queue, priority, coalesce(not_before, created_at), no)
     where state = 'planned';
@@ -135,7 +137,9 @@ create index requests_by_age on requests (at);
 
 -- The database guards itself, whoever opens it and with whatever program.
 
-create trigger tasks_keep_their_names before update of no, namespace, id, saga_id on tasks
+create trigger tasks_keep_their_names before update on tasks
+when new.no is not old.no or new.namespace is not old.namespace or new.id is not old.id
+    or new.saga_id is not old.saga_id
 begin
     select raise(abort, 'tenure: the names of a task never change');
 end;
@@ -169,6 +173,12 @@ begin
     select raise(abort, 'tenure: a task is not replaced');
 end;
 
+create trigger compensations_keep_their_place before update on compensations
+when new.task is not old.task or new.seq is not old.seq
+begin
+    select raise(abort, 'tenure: a compensation is not moved');
+end;
+
 create trigger compensations_of_the_ended_stay before update on compensations
 when exists (select 1 from tasks where no = old.task and finished_at is not null)
 begin
@@ -184,6 +194,23 @@ end;
 create trigger compensations_stay before delete on compensations
 begin
     select raise(abort, 'tenure: a compensation is not deleted');
+end;
+
+create trigger checkpoints_of_the_ended_stay before update on checkpoints
+when new.task is not old.task or exists (select 1 from tasks where no = old.task and finished_at is not null)
+begin
+    select raise(abort, 'tenure: the checkpoint of a terminal task does not change');
+end;
+
+create trigger checkpoints_are_not_added_to_the_ended before insert on checkpoints
+when exists (select 1 from tasks where no = new.task and finished_at is not null)
+begin
+    select raise(abort, 'tenure: the checkpoint of a terminal task does not change');
+end;
+
+create trigger checkpoints_stay before delete on checkpoints
+begin
+    select raise(abort, 'tenure: a checkpoint is not deleted');
 end;
 
 create trigger events_do_not_change before update on events

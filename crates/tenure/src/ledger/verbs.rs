@@ -84,8 +84,13 @@ impl Ledger {
 
     /// Writes a whole record, decided as a difference against what is stored. For imports and corrections; leases,
     /// epochs and ended tasks are beyond its reach.
-    pub fn put(&self, record: Put) -> Call<Putting> {
-        self.call(|| Ok(Action::Put(Box::new(record))))
+    pub fn put(&self, mut record: Put) -> Call<Putting> {
+        self.call(|| {
+            record.record.payload = json::document("payload", record.record.payload.as_str())?;
+            let result = record.result.map(|result| json::document("result", result.as_str()));
+            record.result = result.transpose()?;
+            Ok(Action::Put(Box::new(record)))
+        })
     }
 
     /// Sets a task aside for an owner.

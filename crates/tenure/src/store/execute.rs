@@ -306,9 +306,14 @@ fn answered(answer: &Answer) -> Vec<Answered> {
     let one = |task: &Task| Answered {
         task: task.id.clone(),
         revision: task.revision,
-        lease: task.lease().map(|lease| written_by_heartbeats(task, lease)),
+        lease: task.lease().filter(|lease| is_renewed(lease)).map(|lease| written_by_heartbeats(task, lease)),
     };
     tasks.into_iter().map(one).collect()
+}
+
+/// Whether heartbeats or progress wrote what no event has.
+fn is_renewed(lease: &Lease) -> bool {
+    lease.heartbeat_at != lease.acquired_at || lease.progressed_at != lease.acquired_at
 }
 
 fn written_by_heartbeats(task: &Task, lease: &Lease) -> LeaseEnd {

@@ -199,7 +199,7 @@ impl Memory {
         Page { items: rows.into_iter().map(|kept| kept.task.clone()).collect(), next }
     }
 
-    fn lapsed(&self, after: Option<i64>, limit: usize, now: Time) -> Lapsed {
+    fn lapsed(&self, after: Option<(i64, i64)>, limit: usize, now: Time) -> Lapsed {
         let waits = self.tasks.values().filter_map(|kept| {
             let due = Due::of(&kept.task)?;
             (!due.held_back).then_some((due, kept))
@@ -208,15 +208,13 @@ impl Memory {
         let next_check = ahead.iter().map(|(due, _)| due.reclaimable_at()).min();
         let mut past: Vec<_> = past.into_iter().map(|(due, kept)| (due.check_at, kept)).collect();
         past.sort_by_key(|(check_at, kept)| (*check_at, kept.row));
-        let skip = usize::try_from(after.unwrap_or(0)).unwrap_or(0);
-        let more = past.len() > skip.saturating_add(limit);
-        let tasks = past.iter().skip(skip).take(limit);
+        past.retain(|(check_at, kept)| after.is_none_or(|after| (check_at.as_micros(), kept.row) > after));
+        let more = past.len() > limit;
+        past.truncate(limit);
+        let last = past.last().filter(|_| more);
+        let next = last.map(|(check_at, kept)| Cursor::between('d', check_at.as_micros(), kept.row));
         let name = |task: &Task| (task.namespace.clone(), task.id.clone());
-        Lapsed {
-            tasks: tasks.map(|(_, kept)| name(&kept.task)).collect(),
-            next: more.then(|| Cursor::of('d', i64::try_from(skip + limit).unwrap_or(i64::MAX))),
-            next_check,
-        }
+        Lapsed { tasks: past.iter().map(|(_, kept)| name(&kept.task)).collect(), next, next_check }
     }
 
     fn read_events(&self, filter: &EventFilter, after: usize, limit: usize) -> Page<Recorded> {
@@ -263,6 +261,7 @@ impl Memory {
             row: kept.row,
             task: Some(Box::new(task.clone())),
             name: Some((task.namespace.clone(), task.id.clone())),
+            stored_name: Some(format!("{}/{}", task.namespace, task.id)),
             head: Some(kept.head),
             events: events.collect(),
         }
@@ -303,15 +302,15 @@ impl Store for MemoryStore {
         Box::pin(async move {
             let after = after.map(|cursor| cursor.number('t')).transpose()?;
             let memory = self.memory();
-            Ok(memory.list(&filter, after, limit, self.now_by(&memory)))
+            Ok(memory.list(&filter, after, limit.max(1), self.now_by(&memory)))
         })
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
         Box::pin(async move {
-            let after = after.map(|cursor| cursor.number('d')).transpose()?;
+            let after = after.map(|cursor| cursor.numbers('d')).transpose()?;
             let memory = self.memory();
-            Ok(memory.lapsed(after, limit, self.now_by(&memory)))
+            Ok(memory.lapsed(after, limit.max(1), self.now_by(&memory)))
         })
     }
 
@@ -321,7 +320,13 @@ impl Store for MemoryStore {
         after: Option<Cursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
-        Box::pin(async move { Ok(self.memory().read_events(&filter, place(after)?, limit)) })
+        Box::pin(async move { Ok(self.memory().read_events(&filter, place(after)?, limit.max(1))) })
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(
+            async move { Ok(Cursor::of('e', i64::try_from(self.memory().events.len()).unwrap_or(i64::MAX))) },
+        )
     }
 
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {

@@ -1,6 +1,7 @@
 //! The store on an embedded SQLite file: one writer thread that commits in groups, readers with connections of their
 //! own, and several processes on one file.
 
+mod columns;
 mod engine;
 mod open;
 mod read;
@@ -16,7 +17,7 @@ use tenure_core::command::Command;
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, LastInstant, SystemClock};
 use crate::committer::{Committer, Limits};
@@ -74,8 +75,9 @@ impl SqliteStore {
     }
 
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
-        let database = Database { path: options.path, synchronous: options.synchronous };
-        database.prepare()?;
+        let path = open::plain_path(&options.path)?;
+        let database = Database { path, synchronous: options.synchronous };
+        database.prepare(options.wait_max)?;
         let grown = watch::Sender::new(0);
         let last = LastInstant::default();
         let engine =
@@ -83,7 +85,8 @@ impl SqliteStore {
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let committer = Committer::start("tenure-commit", engine, limits)
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
-        let readers = Readers { database, clock: options.clock, last, idle: Mutex::default() };
+        let free = Arc::new(Semaphore::new(Readers::MAX));
+        let readers = Readers { database, clock: options.clock, last, idle: Mutex::default(), free };
         Ok(SqliteStore { readers: Arc::new(readers), committer, grown })
     }
 
@@ -91,21 +94,30 @@ impl SqliteStore {
         &self,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        // As many at once as connections are kept; the others wait for one of them.
         let readers = Arc::clone(&self.readers);
-        blocking(move || readers.read(read)).await
+        let free = Arc::clone(&readers.free).acquire_owned().await;
+        let free = free.map_err(|_| Error::Unavailable("the store is closed".into()))?;
+        let read = move || {
+            let answer = readers.read(read);
+            drop(free);
+            answer
+        };
+        blocking(read).await
     }
 }
 
-/// Connections that only read. There are as many as were ever needed at once, and a few of them are kept.
+/// Connections that only read, made when they are needed and kept.
 struct Readers {
     database: Database,
     clock: Arc<dyn Clock>,
     last: LastInstant,
     idle: Mutex<Vec<Connection>>,
+    free: Arc<Semaphore>,
 }
 
 impl Readers {
-    const KEPT_MAX: usize = 8;
+    const MAX: usize = 8;
 
     fn read<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,9 +125,8 @@ impl Readers {
         let connection = kept.map_or_else(|| self.database.connect_to_read(), Ok)?;
         let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
         let answer = read(&mut reader);
-        let mut idle = idle();
-        if answer.is_ok() && idle.len() < Self::KEPT_MAX {
-            idle.push(connection);
+        if answer.is_ok() {
+            idle().push(connection);
         }
         answer
     }
@@ -160,6 +171,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(self.read(move |reader| reader.events(&filter, after.as_ref(), limit)))
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(self.read(|reader| reader.newest()))
     }
 
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {

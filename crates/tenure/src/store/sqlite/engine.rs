@@ -1,7 +1,7 @@
 //! The writer: takes the turn, executes a batch in one transaction, commits, and knows what a failure means.
 //!
 //! A failure before the commit proves that nothing was done. One in the commit proves nothing, except where the disk was
-//! full: then the commit's own frame was not written. After such a failure the connection is not trusted any more: it
+//! full, or somebody had a lock: then the commit's own frame was not written. After such a failure the connection is not trusted any more: it
 //! is opened anew and looked at before anything else is answered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +19,9 @@ use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
 use crate::committer::{Answers, Engine};
 use crate::error::Error;
 use crate::store::execute::execute;
+use crate::store::sqlite::columns::{Fault, Found, Policies, unsigned};
 use crate::store::sqlite::open::Database;
-use crate::store::sqlite::rows::{Fault, Found, Policies, SqliteRows, unsigned};
+use crate::store::sqlite::rows::SqliteRows;
 use crate::store::sqlite::turn::Turn;
 
 /// The mark is renewed when the wall is ahead of it by more than this, so that what was answered is never taken back.
@@ -125,7 +126,8 @@ impl SqliteEngine {
         };
         self.roll_back(&connection);
         let said = self.database.fault(&failed);
-        let error = if failed.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+        let error = if failed.sqlite_error_code().is_some_and(|code| surely_not.contains(&code)) {
             self.connection = Some(connection);
             said
         } else {
@@ -234,12 +236,15 @@ impl Position {
         })
     }
 
-    /// Remembers how far the time is, so that it never goes back over a restart.
+    /// Remembers how far the time is, so that it never goes back over a restart. A mark of another boot says nothing of
+    /// the time since, so it is renewed at once: else the time would stand still until the wall has caught up.
     fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> Found<()> {
-        let fresh = self.mark.as_ref().is_some_and(|mark| {
-            let at_least = mark.at_least(reading);
-            now.since(at_least) <= MARK_AHEAD_MAX && at_least.since(mark.time) <= MARK_AGE_MAX
-        });
+        let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
+        let fresh =
+            self.mark.as_ref().filter(|mark| boot(&mark.boot) == boot(&reading.boot)).is_some_and(|mark| {
+                let at_least = mark.at_least(reading);
+                now.since(at_least) <= MARK_AHEAD_MAX && at_least.since(mark.time) <= MARK_AGE_MAX
+            });
         if fresh {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::error::Error;
 use crate::store::sqlite::turn::Turn;
@@ -36,38 +36,49 @@ pub(crate) struct Database {
     pub(crate) synchronous: Synchronous,
 }
 
+/// The one name of a file, whichever way it was called: its lock files lie beside that. And an absolute path is never
+/// taken for one of SQLite's own forms, such as `:memory:`.
+pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(Error::Unavailable(format!("{shown} is a folder; name a file in it")));
+    }
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let name = path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} names no file")))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let missing =
+        |_| Error::Unavailable(format!("the folder {} does not exist; make it first", folder.display()));
+    Ok(folder.canonicalize().map_err(missing)?.join(name))
+}
+
 impl Database {
-    /// Makes the file where it is missing, and brings it to the newest schema.
-    pub(crate) fn prepare(&self) -> Result<(), Error> {
-        let path = self.path.display();
-        if self.path.is_dir() {
-            return Err(Error::Unavailable(format!("{path} is a folder; name a file in it")));
+    /// Makes the file where it is missing, and brings it to the newest schema. Only that waits for other processes.
+    pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
+        if self.path.exists() && !self.is_empty() {
+            // Nothing is set, and nothing made beside it, before it is known whose file it is.
+            let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()))?)?;
+            if version == MIGRATIONS.len() {
+                return Ok(());
+            }
         }
-        let folder = self.folder();
-        if !folder.is_dir() {
+        let turn = Turn::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
+        let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(&error))?;
+        if !taken {
+            let path = self.path.display();
             return Err(Error::Unavailable(format!(
-                "the folder {} does not exist; make it first",
-                folder.display()
+                "{path}: waited {} s for another program that writes to it; try again later",
+                wait_max.as_secs()
             )));
         }
-        let is_new = !self.path.exists();
-        let turn = Turn::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
-        turn.take().map_err(|error| self.lock_failed(&error))?;
         let migrated = self.migrate();
         turn.give().map_err(|error| self.lock_failed(&error))?;
-        migrated?;
-        if is_new {
-            // The file's name is in its folder, and that is durable only once the folder was synced too.
-            let synced = File::open(&self.path).and_then(|file| file.sync_all());
-            synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
-                Error::Unavailable(format!("{path} was made, but could not be synced to the disk: {error}"))
-            })?;
-        }
-        Ok(())
+        migrated
     }
 
-    fn folder(&self) -> &Path {
-        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    fn is_empty(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
     }
 
     fn lock_failed(&self, error: &std::io::Error) -> Error {
@@ -77,24 +88,29 @@ impl Database {
         ))
     }
 
+    /// All or nothing: one that is killed leaves the old schema.
     fn migrate(&self) -> Result<(), Error> {
         let fault = |error| self.fault(&error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        // Nothing is set before it is known whose file it is.
-        let version = self.version(&self.open(flags, |_| Ok(()))?)?;
         let mut connection = self.connect()?;
-        let pending = MIGRATIONS.get(version..).unwrap_or(&[]);
-        if pending.is_empty() {
-            return Ok(());
-        }
-        // All or nothing: one that is killed leaves the old schema.
-        let transaction = connection.transaction().map_err(fault)?;
-        for migration in pending {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        let version = self.version(&transaction)?;
+        for migration in MIGRATIONS.get(version..).unwrap_or(&[]) {
             transaction.execute_batch(migration).map_err(fault)?;
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
         transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(fault)?;
-        transaction.commit().map_err(fault)
+        transaction.commit().map_err(fault)?;
+        if version == 0 {
+            // The file's name is in its folder, and that is durable only once the folder was synced too.
+            let folder = self.path.parent().unwrap_or(Path::new("/"));
+            let synced = File::open(&self.path).and_then(|file| file.sync_all());
+            synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
+                let path = self.path.display();
+                Error::Unavailable(format!("{path} was made, but could not be synced to the disk: {error}"))
+            })?;
+        }
+        Ok(())
     }
 
     /// The schema version of a file that is Tenure's, or empty.
@@ -126,13 +142,22 @@ impl Database {
     pub(crate) fn connect(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         self.open(flags, |connection| {
-            // The journal mode is set in the file once; asking for it again costs a look.
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+            // The journal mode is set in the file once; asking for it again costs a look. SQLite answers with another one
+            // where the file system has no shared memory, or somebody else has the file open in the old one.
+            let wal = connection
+                .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
+            if wal != "wal" {
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+                    Some(format!("its journal can't be a write-ahead log, but stays `{wal}`")),
+                ));
+            }
             let synchronous = match self.synchronous {
                 Synchronous::Full => "full",
                 Synchronous::Normal => "normal",
             };
             connection.pragma_update(None, "synchronous", synchronous)?;
+            connection.pragma_update(None, "cache_size", -65_536)?;
             connection.pragma_update(None, "wal_autocheckpoint", 4_000)
         })
     }
@@ -158,7 +183,6 @@ impl Database {
             // partial index with a parameter, at every call.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_prepared_statement_cache_capacity(128);
-            connection.pragma_update(None, "cache_size", -65_536)?;
             set(&connection)
         })();
         prepared.map_err(|error| self.fault(&error))?;

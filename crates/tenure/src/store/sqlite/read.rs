@@ -9,9 +9,9 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::store::sqlite::columns::{Fault, Found, Policies, concat_task_sql, read_event, read_task};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
-use crate::store::sqlite::rows::{Fault, Found, Policies, concat_task_sql, read_event, read_task};
 use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent};
 use crate::wire::Word;
 
@@ -82,11 +82,9 @@ impl<'c> Reader<'c> {
 
     fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, limit: usize) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.find_now()?);
-        let sql = format!(
-            concat_task_sql!("where {} order by tasks.no desc limit {}"),
-            wanted.sql(),
-            limit.saturating_add(1)
-        );
+        let limit = page(limit) as usize;
+        let sql =
+            format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), limit + 1);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
         let mut kept = Vec::new();
@@ -100,26 +98,28 @@ impl<'c> Reader<'c> {
     }
 
     pub(crate) fn lapsed(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Lapsed, Error> {
-        let skip = after.map_or(Ok(0), |cursor| cursor.number('d'))?;
-        self.find_lapsed(skip, limit).map_err(|fault| self.error(fault))
+        let after = after.map_or(Ok((i64::MIN, 0)), |cursor| cursor.numbers('d'))?;
+        self.find_lapsed(after, limit).map_err(|fault| self.error(fault))
     }
 
-    fn find_lapsed(&self, skip: i64, limit: usize) -> Found<Lapsed> {
+    fn find_lapsed(&self, (check_at, task): (i64, i64), limit: usize) -> Found<Lapsed> {
         let now = self.find_now()?.as_micros();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX - 1);
+        let limit = page(limit);
         let mut due = self.connection.prepare_cached(
-            "select tasks.namespace, tasks.id from due join tasks on tasks.no = due.task \
+            "select tasks.namespace, tasks.id, due.check_at, due.task from due join tasks on tasks.no = due.task \
              where due.held_back = 0 and due.check_at <= ?1 and due.expires_at + coalesce(due.lock_delay, 0) <= ?1 \
-             order by due.check_at, due.task limit ?2 offset ?3",
+             and (due.check_at, due.task) > (?2, ?3) order by due.check_at, due.task limit ?4",
         )?;
-        let mut rows = due.query(params![now, limit.saturating_add(1), skip])?;
-        let mut tasks = Vec::new();
+        let mut rows = due.query(params![now, check_at, task, limit + 1])?;
+        let (mut tasks, mut places) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
             tasks.push((Namespace::new(row.get::<_, String>(0)?)?, TaskId::new(row.get::<_, String>(1)?)?));
+            places.push((row.get(2)?, row.get(3)?));
         }
         let more = tasks.len() as i64 > limit;
         tasks.truncate(limit as usize);
-        let next = more.then(|| Cursor::of('d', skip.saturating_add(limit)));
+        let last = tasks.len().checked_sub(1).map(|at| places[at]).filter(|_| more);
+        let next = last.map(|(check_at, task)| Cursor::between('d', check_at, task));
         Ok(Lapsed { tasks, next, next_check: self.find_next_check(now)? })
     }
 
@@ -154,11 +154,14 @@ impl<'c> Reader<'c> {
         wanted.add("events.\"order\" > ?", after);
         wanted.add("events.\"order\" <= ?", newest);
         if let Some(namespace) = &filter.namespace {
-            wanted.add("tasks.namespace = ?", namespace.to_string());
+            // Of a whole namespace the events are read in their order, not task by task: hence no index for its name.
+            let name = if filter.task.is_some() { "tasks.namespace = ?" } else { "+tasks.namespace = ?" };
+            wanted.add(name, namespace.to_string());
         }
         if let Some(task) = &filter.task {
             wanted.add("tasks.id = ?", task.to_string());
         }
+        let limit = page(limit) as usize;
         let sql = format!(
             "select events.\"order\", tasks.namespace, tasks.id, events.hash, events.number, events.at, events.actor, \
              events.type, events.data from events join tasks on tasks.no = events.task where {} \
@@ -183,6 +186,11 @@ impl<'c> Reader<'c> {
         Ok(Page { items, next: Some(next) })
     }
 
+    pub(crate) fn newest(&mut self) -> Result<Cursor, Error> {
+        let newest = newest_event(self.connection).map_err(|fault| self.error(fault))?;
+        Ok(Cursor::of('e', newest.0))
+    }
+
     pub(crate) fn has_events(&mut self, after: i64) -> Result<bool, Error> {
         let newer = "select exists (select 1 from events where \"order\" > ?)";
         let found = self
@@ -204,7 +212,7 @@ impl<'c> Reader<'c> {
             "select no from tasks where no > ?1 \
              union select task from events where task > ?1 and task not in (select no from tasks) order by 1 limit ?2",
         )?;
-        let rows = rows.query_map(params![after, limit as i64], |row| row.get(0))?;
+        let rows = rows.query_map(params![after, page(limit)], |row| row.get(0))?;
         let rows = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
         rows.into_iter().map(|row| self.chain(row)).collect()
     }
@@ -231,14 +239,28 @@ impl<'c> Reader<'c> {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
         });
         let Some((namespace, id, head)) = named.optional()? else {
-            return Ok(StoredChain { row: no, task: None, name: None, head: None, events });
+            return Ok(StoredChain {
+                row: no,
+                task: None,
+                name: None,
+                stored_name: None,
+                head: None,
+                events,
+            });
         };
-        let name = (Namespace::new(namespace)?, TaskId::new(id)?);
+        let stored_name = Some(format!("{namespace}/{id}"));
+        let name = Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?))).ok();
         // A row that can't be read is a finding, not a reason to stop looking.
-        let task = self.find_task(&name.0, &name.1).ok().flatten().map(Box::new);
+        let found = name.as_ref().map(|(namespace, id)| self.find_task(namespace, id));
+        let task = found.and_then(Result::ok).flatten().map(Box::new);
         let head = <[u8; 32]>::try_from(head).ok().map(Hash);
-        Ok(StoredChain { row: no, task, name: Some(name), head, events })
+        Ok(StoredChain { row: no, task, name, stored_name, head, events })
     }
+}
+
+/// How many rows a page may have: at least one, and one less than SQL can count.
+fn page(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).clamp(1, i64::MAX - 1)
 }
 
 /// A where clause and its values.
@@ -264,8 +286,17 @@ impl Conditions {
         if let Some(after) = after {
             wanted.add("tasks.no < ?", after);
         }
+        // Few tasks are in flight among all that ever were: where only such are wanted, they are found by what they wait
+        // for, and the namespace is only compared.
+        let waits = |state: &State| matches!(state, State::Dispatched | State::Running | State::Compensating);
+        let in_flight = !filter.states.is_empty() && filter.states.iter().all(waits);
+        let by_due = filter.stale || filter.owner.is_some() || in_flight;
         if let Some(namespace) = &filter.namespace {
-            wanted.add("tasks.namespace = ?", namespace.to_string());
+            let name = if by_due { "+tasks.namespace = ?" } else { "tasks.namespace = ?" };
+            wanted.add(name, namespace.to_string());
+        }
+        if in_flight {
+            wanted.clauses.push("tasks.no in (select task from due where wait <> 'start')".to_owned());
         }
         if !filter.states.is_empty() {
             let words: Vec<String> =
@@ -274,7 +305,9 @@ impl Conditions {
             let ended_badly = |state: &State| state.terminal().is_some() && *state != State::Completed;
             if filter.states.iter().all(ended_badly) {
                 // In the words of the index, which holds just those.
-                wanted.clauses.push("tasks.finished_at is not null and tasks.state <> 'completed'".to_owned());
+                wanted
+                    .clauses
+                    .push("tasks.finished_at is not null and tasks.state <> 'completed'".to_owned());
             }
         }
         if let Some(cause) = filter.cause {
@@ -284,7 +317,7 @@ impl Conditions {
             wanted.add("tasks.queue = ?", queue.to_string());
         }
         if let Some(owner) = &filter.owner {
-            wanted.add("due.owner = ?", owner.to_string());
+            wanted.add("tasks.no in (select task from due where owner = ?)", owner.to_string());
         }
         for (key, value) in &filter.labels {
             wanted.add("json_extract(tasks.labels, ?) = ?", format!("$.\"{key}\""));

@@ -4,9 +4,10 @@
 //! With one lock alone a busy process could take it again before a waiter wakes up; here whoever is at the head of the
 //! line gets the next turn for certain. The kernel releases the locks of a process that dies.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The two lock files.
 #[derive(Debug)]
@@ -28,6 +29,19 @@ impl Turn {
         let taken = self.turn.lock();
         self.line.unlock()?;
         taken
+    }
+
+    /// Waits for the turn no longer than that; false: somebody else still had it.
+    pub(crate) fn take_within(&self, wait_max: Duration) -> io::Result<bool> {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        for _ in 0..=wait_max.as_millis() / LOOK_EVERY.as_millis() {
+            match self.turn.try_lock() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_EVERY),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Gives the turn to the next in line.
