@@ -28,6 +28,7 @@ fn main() {
         words.next().and_then(|word| word.parse().ok()).unwrap_or(default)
     };
     let (seconds, rounds) = (Duration::from_secs(number("--seconds", 2)), number("--rounds", 3) as usize);
+    let only = std::env::args().skip_while(|word| word != "--only").nth(1).unwrap_or_default();
     println!(
         "each figure for {seconds:?}, {rounds} rounds in turns, medians; commits are synced to the disk\n"
     );
@@ -115,8 +116,10 @@ fn lives(callers: usize, seconds: Duration) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     runtime().block_on(async {
         let ledger: &'static Ledger = Box::leak(Box::new(open(folder.path()).await));
-        run_callers(callers, seconds, move |caller, turn| async move {
-            let id = format!("task-{caller:04}-{turn:08}");
+        // Names in order of time, as the ledger makes them and as the bare engine gets them.
+        let next: &'static AtomicU64 = Box::leak(Box::default());
+        run_callers(callers, seconds, move |_, _| async move {
+            let id = format!("task-{:010}", next.fetch_add(1, Ordering::Relaxed));
             ledger.create(&id).queue("q").payload(r#"{"n":1}"#).await.expect("created");
             let task = ledger.acquire(&id, "host/123/worker-17").await.expect("acquired");
             let by = task.lease().expect("a lease").holder();

@@ -28,6 +28,14 @@ pub(crate) struct Kept {
     pub(crate) head: Hash,
 }
 
+/// What a heartbeat is decided on: the part of a task that its row of `due` shows, see [`super::due`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Leased {
+    pub(crate) row: i64,
+    pub(crate) check_at: Time,
+    pub(crate) task: Task,
+}
+
 /// What a command leaves to be written about one task.
 pub(crate) struct Change<'a> {
     /// The task as it was read; none: it is new.
@@ -65,8 +73,8 @@ pub(crate) trait Rows {
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Kept>, Self::Fault>;
 
-    /// What a heartbeat may be decided on, if somebody holds a lease on the task: see [`super::due`].
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Task>, Self::Fault>;
+    /// What a heartbeat may be decided on, if somebody holds a lease on the task.
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Leased>, Self::Fault>;
 
     /// Whether a new task may have these names. Those of pruned tasks are taken.
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Self::Fault>;
@@ -99,8 +107,8 @@ pub(crate) trait Rows {
 
     fn write(&mut self, change: Change<'_>) -> Result<(), Self::Fault>;
 
-    /// Writes what a heartbeat or a progress changed: `after` is [`Rows::leased`], with the event applied.
-    fn renew(&mut self, after: &Task, checkpoint_given: bool, now: Time) -> Result<(), Self::Fault>;
+    /// Writes what a heartbeat or a progress changed. A checkpoint is there only if it was given.
+    fn renew(&mut self, before: &Leased, after: &Task, now: Time) -> Result<(), Self::Fault>;
 
     /// No grant is at or below it.
     fn floor(&mut self) -> Result<Epoch, Self::Fault>;
@@ -282,7 +290,7 @@ fn renew<R: Rows>(
             Err(refusal) => Ok(Err(refusal)),
         };
     };
-    let stored = Stored { task: Some(&leased), names: Names::Free, floor: Epoch::ZERO };
+    let stored = Stored { task: Some(&leased.task), names: Names::Free, floor: Epoch::ZERO };
     let after = match decide_by(table, stored, command, now) {
         Ok(decision) => decision.task,
         Err(refusal) => return Ok(Err(refusal)),
@@ -290,7 +298,7 @@ fn renew<R: Rows>(
     let Some(expires_at) = after.lease().map(|lease| lease.expires_at) else {
         return Err(rows.broken("a heartbeat ended its lease".into()));
     };
-    rows.renew(&after, after.checkpoint.is_some(), now)?;
+    rows.renew(&leased, &after, now)?;
     Ok(Ok(Answer::Renewed(Renewal { expires_at, cancel_asked: after.cancel.is_some() })))
 }
 

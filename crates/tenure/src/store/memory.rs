@@ -19,7 +19,7 @@ use crate::clock::{Clock, Instants, SystemClock};
 use crate::codec::Sealed;
 use crate::error::Error;
 use crate::store::due::Due;
-use crate::store::execute::{Change, Kept, Request, Rows, execute};
+use crate::store::execute::{Change, Kept, Leased, Request, Rows, execute};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
 };
@@ -95,9 +95,11 @@ impl Rows for Memory {
         Ok(self.tasks.get(&(namespace.clone(), id.clone())).cloned())
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Task>, Infallible> {
-        let row = self.tasks.get(&(namespace.clone(), id.clone()));
-        Ok(row.and_then(|kept| Due::of(&kept.task)?.seen_by_heartbeat(namespace, id)))
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Leased>, Infallible> {
+        let Some(kept) = self.tasks.get(&(namespace.clone(), id.clone())) else { return Ok(None) };
+        let Some(due) = Due::of(&kept.task) else { return Ok(None) };
+        let task = due.seen_by_heartbeat(namespace, id);
+        Ok(task.map(|task| Leased { row: kept.row, check_at: due.check_at, task }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Infallible> {
@@ -166,14 +168,14 @@ impl Rows for Memory {
         Ok(())
     }
 
-    fn renew(&mut self, after: &Task, checkpoint_given: bool, _now: Time) -> Result<(), Infallible> {
+    fn renew(&mut self, _before: &Leased, after: &Task, _now: Time) -> Result<(), Infallible> {
         let row = self.tasks.get_mut(&(after.namespace.clone(), after.id.clone()));
         let Some(task) = row.map(|kept| &mut kept.task) else { return Ok(()) };
         if let (Some(stored), Some(lease)) = (task.lease_mut(), after.lease()) {
             stored.clone_from(lease);
         }
-        if checkpoint_given {
-            task.checkpoint.clone_from(&after.checkpoint);
+        if let Some(checkpoint) = &after.checkpoint {
+            task.checkpoint = Some(checkpoint.clone());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The rows of a command inside one SQLite transaction. SQL here finds and writes; it decides nothing.
 
-use rusqlite::{Connection, OptionalExtension, Params, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 use tenure_core::chain::Hash;
 use tenure_core::compensation::Compensation;
 use tenure_core::decide::Names;
@@ -14,7 +14,7 @@ use tenure_core::time::Time;
 
 use crate::codec::{Sealed, column, read_column};
 use crate::store::due::{Due, Wait};
-use crate::store::execute::{Change, Kept, REQUEST_MEMORY, Request, Rows};
+use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows};
 use crate::store::sqlite::columns::{
     Fault, Found, Policies, TaskColumns, broken, concat_task_sql, labels_column, length, micros, number,
     read_due, read_event, read_task,
@@ -49,25 +49,42 @@ impl SqliteRows<'_> {
             "insert into tasks (no, namespace, id, saga_id, queue, kind, state, cause, priority, not_before, labels, \
              payload, policy, attempts, epoch, revision, owed, compensations, unwinding, unwinding_reason, cancel_at, \
              cancel_by, cancel_reason, terminal_reason, result, retried_as, retry_of, created_at, updated_at, \
-             started_at, finished_at, head) values (:no, :namespace, :id, :saga_id, :queue, :kind, :state, :cause, \
-             :priority, :not_before, :labels, :payload, :policy, :attempts, :epoch, :revision, :owed, :compensations, \
-             :unwinding, :unwinding_reason, :cancel_at, :cancel_by, :cancel_reason, :terminal_reason, :result, \
-             :retried_as, :retry_of, :created_at, :updated_at, :started_at, :finished_at, :head)",
-            named_params! {
-                ":no": no, ":namespace": task.namespace.as_str(), ":id": task.id.as_str(),
-                ":saga_id": task.saga_id.as_str(), ":queue": task.queue.as_str(), ":kind": task.kind.as_str(),
-                ":state": columns.state, ":cause": columns.cause, ":priority": task.priority,
-                ":not_before": micros(task.not_before), ":labels": labels_column(&task.labels),
-                ":payload": task.payload.as_str(), ":policy": column(&task.policy), ":attempts": task.attempts,
-                ":epoch": number(task.epoch.0), ":revision": number(task.revision.0), ":owed": columns.owed,
-                ":compensations": columns.compensations, ":unwinding": columns.unwinding,
-                ":unwinding_reason": columns.unwinding_reason, ":cancel_at": columns.cancel_at,
-                ":cancel_by": columns.cancel_by, ":cancel_reason": columns.cancel_reason,
-                ":terminal_reason": columns.terminal_reason, ":result": columns.result,
-                ":retried_as": columns.retried_as, ":retry_of": task.retry_of.as_ref().map(TaskId::as_str),
-                ":created_at": task.created_at.as_micros(), ":updated_at": task.updated_at.as_micros(),
-                ":started_at": micros(task.started_at), ":finished_at": columns.finished_at, ":head": head.0,
-            },
+             started_at, finished_at, head) \
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                no,
+                task.namespace.as_str(),
+                task.id.as_str(),
+                task.saga_id.as_str(),
+                task.queue.as_str(),
+                task.kind.as_str(),
+                columns.state,
+                columns.cause,
+                task.priority,
+                micros(task.not_before),
+                labels_column(&task.labels),
+                task.payload.as_str(),
+                column(&task.policy),
+                task.attempts,
+                number(task.epoch.0),
+                number(task.revision.0),
+                columns.owed,
+                columns.compensations,
+                columns.unwinding,
+                columns.unwinding_reason,
+                columns.cancel_at,
+                columns.cancel_by,
+                columns.cancel_reason,
+                columns.terminal_reason,
+                columns.result,
+                columns.retried_as,
+                task.retry_of.as_ref().map(TaskId::as_str),
+                task.created_at.as_micros(),
+                task.updated_at.as_micros(),
+                micros(task.started_at),
+                columns.finished_at,
+                head.0
+            ],
         )?;
         Ok(())
     }
@@ -77,25 +94,36 @@ impl SqliteRows<'_> {
         let columns = TaskColumns::of(task);
         let old = &before.task;
         self.change_one(
-            "update tasks set state = :state, cause = :cause, not_before = :not_before, attempts = :attempts, \
-             epoch = :epoch, revision = :revision, owed = :owed, compensations = :compensations, \
-             unwinding = :unwinding, unwinding_reason = :unwinding_reason, cancel_at = :cancel_at, \
-             cancel_by = :cancel_by, cancel_reason = :cancel_reason, terminal_reason = :terminal_reason, \
-             result = :result, retried_as = :retried_as, updated_at = :updated_at, started_at = :started_at, \
-             finished_at = :finished_at, head = :head \
-             where no = :no and revision = :old_revision and state = :old_state and epoch = :old_epoch",
-            named_params! {
-                ":state": columns.state, ":cause": columns.cause, ":not_before": micros(task.not_before),
-                ":attempts": task.attempts, ":epoch": number(task.epoch.0), ":revision": number(task.revision.0),
-                ":owed": columns.owed, ":compensations": columns.compensations, ":unwinding": columns.unwinding,
-                ":unwinding_reason": columns.unwinding_reason, ":cancel_at": columns.cancel_at,
-                ":cancel_by": columns.cancel_by, ":cancel_reason": columns.cancel_reason,
-                ":terminal_reason": columns.terminal_reason, ":result": columns.result,
-                ":retried_as": columns.retried_as, ":updated_at": task.updated_at.as_micros(),
-                ":started_at": micros(task.started_at), ":finished_at": columns.finished_at, ":head": head.0,
-                ":no": before.row, ":old_revision": number(old.revision.0), ":old_state": old.state().word(),
-                ":old_epoch": number(old.epoch.0),
-            },
+            "update tasks set state = ?, cause = ?, not_before = ?, attempts = ?, epoch = ?, revision = ?, owed = ?, \
+             compensations = ?, unwinding = ?, unwinding_reason = ?, cancel_at = ?, cancel_by = ?, \
+             cancel_reason = ?, terminal_reason = ?, result = ?, retried_as = ?, updated_at = ?, started_at = ?, \
+             finished_at = ?, head = ? where no = ? and revision = ? and state = ? and epoch = ?",
+            params![
+                columns.state,
+                columns.cause,
+                micros(task.not_before),
+                task.attempts,
+                number(task.epoch.0),
+                number(task.revision.0),
+                columns.owed,
+                columns.compensations,
+                columns.unwinding,
+                columns.unwinding_reason,
+                columns.cancel_at,
+                columns.cancel_by,
+                columns.cancel_reason,
+                columns.terminal_reason,
+                columns.result,
+                columns.retried_as,
+                task.updated_at.as_micros(),
+                micros(task.started_at),
+                columns.finished_at,
+                head.0,
+                before.row,
+                number(old.revision.0),
+                old.state().word(),
+                number(old.epoch.0)
+            ],
         )
     }
 
@@ -323,16 +351,19 @@ impl Rows for SqliteRows<'_> {
         read_task(self.connection, self.policies, row).map(Some)
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Leased>> {
         let mut statement = self.connection.prepare_cached(
             "select due.wait, due.owner, due.granted_to, due.epoch, due.ttl, due.since, due.heartbeat_at, \
              due.progressed_at, due.expires_at, due.check_at, due.progress, due.cancel_asked, due.stall_after, \
-             due.time_limit, due.lock_delay, due.held_back \
+             due.time_limit, due.lock_delay, due.held_back, due.task \
              from due where due.task = (select no from tasks where namespace = ? and id = ?)",
         )?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(read_due(row, 0)?.and_then(|due| due.seen_by_heartbeat(namespace, id)))
+        let Some(due) = read_due(row, 0)? else { return Ok(None) };
+        let task = due.seen_by_heartbeat(namespace, id);
+        let row = row.get(16)?;
+        Ok(task.map(|task| Leased { row, check_at: due.check_at, task }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Found<Names> {
@@ -452,35 +483,28 @@ impl Rows for SqliteRows<'_> {
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))
     }
 
-    fn renew(&mut self, after: &Task, checkpoint_given: bool, now: Time) -> Found<()> {
+    fn renew(&mut self, before: &Leased, after: &Task, now: Time) -> Found<()> {
         let Some(lease) = after.lease() else {
             return Err(Fault::Broken("a heartbeat without a lease".into()));
         };
-        let (namespace, id) = (after.namespace.as_str(), after.id.as_str());
-        // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
         self.change_one(
-            "update due set heartbeat_at = ?1, progressed_at = ?2, expires_at = ?3, progress = ?4 \
-             where task = (select no from tasks where namespace = ?5 and id = ?6) and owner = ?7 and epoch = ?8",
+            "update due set heartbeat_at = ?, progressed_at = ?, expires_at = ?, progress = ? \
+             where task = ? and owner = ? and epoch = ?",
             params![
                 lease.heartbeat_at.as_micros(),
                 lease.progressed_at.as_micros(),
                 lease.expires_at.as_micros(),
                 lease.progress.as_ref().map(Progress::as_str),
-                namespace,
-                id,
+                before.row,
                 lease.owner.as_str(),
                 number(lease.epoch.0)
             ],
         )?;
-        self.execute(
-            "update due set check_at = expires_at \
-             where task = (select no from tasks where namespace = ? and id = ?) and check_at <= ?",
-            params![namespace, id, now.as_micros()],
-        )?;
-        let Some(checkpoint) = after.checkpoint.as_ref().filter(|_| checkpoint_given) else { return Ok(()) };
-        let no = "select no from tasks where namespace = ? and id = ?";
-        let no = self.connection.prepare_cached(no)?.query_row(params![namespace, id], |row| row.get(0))?;
-        self.write_checkpoint(no, checkpoint)
+        if before.check_at <= now {
+            // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
+            self.change_one("update due set check_at = expires_at where task = ?", params![before.row])?;
+        }
+        after.checkpoint.as_ref().map_or(Ok(()), |checkpoint| self.write_checkpoint(before.row, checkpoint))
     }
 
     fn floor(&mut self) -> Found<Epoch> {
