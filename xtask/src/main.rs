@@ -29,7 +29,8 @@ Usage: cargo xtask <command>
   tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
   docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs.
   docs --check       Say whether that file differs from the table, and where.
-  bench [ARGS]       Run the store's benchmark; ARGS go to `cargo bench`.
+  guards             List each guard of the table, and what turns red when it is deleted.
+  bench [ARGS]       Run the store's benchmark; ARGS are its own: --seconds, --rounds, --only.
 
 Before a commit: cargo xtask test && cargo xtask lint. That is also all that .ci/run does.
 ";
@@ -59,7 +60,13 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["tidy"] => run::alone(&root, tidy::run),
         ["docs"] => lifecycle_doc::write(&root),
         ["docs", "--check"] => run::alone(&root, lifecycle_doc::check),
-        ["bench", further @ ..] => bench(&root, further),
+        ["guards"] => {
+            let list = ["test", "-p", "tenure-testkit", "--release", "--test", "guards", "--", "--nocapture"];
+            cargo(&root, &list)
+        }
+        ["bench", further @ ..] => {
+            cargo(&root, &[&["bench", "-p", "tenure", "--bench", "store", "--"], further].concat())
+        }
         [unknown, ..] => {
             let given = arguments.join(" ");
             Err(format!(
@@ -70,9 +77,8 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
     }
 }
 
-fn bench(root: &Path, further: &[&str]) -> Result<Verdict> {
-    let arguments = [&["bench", "-p", "tenure", "--bench", "store"], further].concat();
-    let status = run::command(root, "cargo", &arguments).status()?;
+fn cargo(root: &Path, arguments: &[&str]) -> Result<Verdict> {
+    let status = run::command(root, "cargo", arguments).status()?;
     Ok(if status.success() { Verdict::Passed } else { Verdict::Failed })
 }
 

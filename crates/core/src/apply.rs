@@ -80,7 +80,8 @@ fn create(event: &Event, created: &Created) -> Task {
     }
 }
 
-/// Changes the task as the event says; none if the event does not fit.
+/// Changes the task as the event says; none if the event does not fit. It is longer than a screen because it is one match
+/// over every event, with a line or two for each.
 fn happen(task: &mut Task, event: &Event) -> Option<()> {
     match &event.what {
         What::Created(_) => None,

@@ -201,7 +201,7 @@ macro_rules! plain_number {
 plain_number!(Epoch, Revision, Seq);
 
 fn check_id(field: &'static str, text: &str) -> Result<(), Refusal> {
-    check_characters(field, text, ID_LIMIT, |c| is_id_character(c))
+    check_characters(field, text, ID_LIMIT, is_id_character)
 }
 
 fn check_name(field: &'static str, text: &str) -> Result<(), Refusal> {

@@ -158,7 +158,14 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.code, self.message)?;
+        match &self.held_by {
+            Some(held) => match held.epoch {
+                Some(epoch) => write!(f, " (held by {} at epoch {epoch})", held.owner),
+                None => write!(f, " (reserved for {})", held.owner),
+            },
+            None => Ok(()),
+        }
     }
 }
 

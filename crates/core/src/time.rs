@@ -10,8 +10,8 @@ pub struct Time(i64);
 impl Time {
     /// The first instant that is accepted: the year 1, a day in so that every offset can print it.
     pub const MIN: Time = Time(-62_135_510_400_000_000);
-    /// The last instant that is accepted: the year 9999, a day short for the same reason.
-    pub const MAX: Time = Time(253_402_214_400_000_000);
+    /// The last instant that is accepted: the year 9999, a day and some hours short for the same reason.
+    pub const MAX: Time = Time(253_402_207_200_000_000);
 
     /// The instant this many microseconds after 1970; what lies outside of [`Time::MIN`]..=[`Time::MAX`] is held
     /// at that end, so that arithmetic on times never wraps.
@@ -101,20 +101,24 @@ impl From<Span> for std::time::Duration {
     }
 }
 
-/// Prints the largest unit that divides the length evenly: `90s`, `500ms`, `2h`, `7d`.
+/// Prints the largest unit that divides the length evenly: `90s`, `500ms`, `2h`, `7d`. One minute is `60s`, as people
+/// write it in a policy.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(u64, &str); 5] =
-            [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms")];
-        // A minute prints as 60s: the forms people write in a policy, and the ones the documents show.
-        let unit = UNITS
-            .into_iter()
-            .find(|(size, _)| self.0 != 0 && self.0.is_multiple_of(*size) && self.0 / size > 1)
-            .or_else(|| UNITS.into_iter().find(|(size, _)| self.0 != 0 && self.0.is_multiple_of(*size)));
-        match unit {
-            Some((size, name)) => write!(f, "{}{name}", self.0 / size),
-            None if self.0 == 0 => f.write_str("0s"),
-            None => write!(f, "{}us", self.0),
+        const UNITS: [(u64, &str); 6] = [
+            (86_400_000_000, "d"),
+            (3_600_000_000, "h"),
+            (60_000_000, "m"),
+            (1_000_000, "s"),
+            (1_000, "ms"),
+            (1, "us"),
+        ];
+        const MINUTE: u64 = 60_000_000;
+        let even =
+            |(size, _): &(u64, &str)| self.0.is_multiple_of(*size) && (*size, self.0) != (MINUTE, MINUTE);
+        match UNITS.into_iter().find(even) {
+            Some((size, name)) if self.0 != 0 => write!(f, "{}{name}", self.0 / size),
+            Some(_) | None => f.write_str("0s"),
         }
     }
 }
@@ -130,6 +134,9 @@ mod tests {
         assert_eq!(printed(90_000_000), "90s");
         assert_eq!(printed(300_000_000), "5m");
         assert_eq!(printed(500_000), "500ms");
+        assert_eq!(printed(1_000_000), "1s");
+        assert_eq!(printed(3_600_000_000), "1h");
+        assert_eq!(printed(86_400_000_000), "1d");
         assert_eq!(printed(604_800_000_000), "7d");
         assert_eq!(printed(1), "1us");
         assert_eq!(printed(0), "0s");

@@ -81,14 +81,11 @@ async fn open(folder: &Path) -> Ledger {
 }
 
 /// Runs callers until the time is over, and counts what they did.
-async fn run_callers<F: Future<Output = u64> + Send>(
+async fn run_callers<F: Future<Output = u64> + Send + 'static>(
     callers: usize,
     seconds: Duration,
     work: impl Fn(usize, u64) -> F + Send + Sync + Copy + 'static,
-) -> f64
-where
-    F: 'static,
-{
+) -> f64 {
     let (over, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let begun = Instant::now();
     let tasks: Vec<_> = (0..callers)

@@ -105,6 +105,7 @@ impl Pieces {
         self.optional(put.attempts, |pieces, attempts| pieces.number(attempts));
     }
 
+    /// It is longer than a screen because it is one match over every command, with a line or two for each.
     fn action(&mut self, action: &Action) {
         if let (Some(task), false) = (action.task(), matches!(action, Action::Create(_) | Action::Put(_))) {
             self.text(task.as_str());

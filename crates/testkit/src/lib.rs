@@ -1,6 +1,5 @@
 //! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
 //! the table goes through. Never in a product.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::wildcard_enum_match_arm)] // A test stops where it is surprised.
 
 pub mod situations;
 pub mod story;

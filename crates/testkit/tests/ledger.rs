@@ -56,12 +56,7 @@ fn filters_let_through_what_they_say_and_nothing_of_other_namespaces() {
         let elsewhere = ledger.in_namespace("elsewhere")?;
         elsewhere.create("t1").queue("a").await?;
         elsewhere.acquire("t1", "w1").await?;
-        ledger
-            .create("t1")
-            .queue("a")
-            .label("issue", "168")
-            .label("it's \"odd\".$[0]".get(0..2).unwrap_or("it"), "x")
-            .await?;
+        ledger.create("t1").queue("a").label("issue", "168").label("it", "x").await?;
         ledger.create("t2").queue("b").label("issue", "169").await?;
         ledger.create("t3").queue("a").label("a.b", "1").await?;
         ledger.acquire("t1", "w1").await?;
@@ -89,8 +84,7 @@ fn filters_let_through_what_they_say_and_nothing_of_other_namespaces() {
         let by_operator = Some(tenure::core::task::Cause::ByOperator);
         assert_eq!(names(Filter { cause: by_operator, ..none() }).await?, "t3");
         assert_eq!(
-            names(Filter { queue: Some("a").map(tenure::core::id::Queue::new).transpose()?, ..none() })
-                .await?,
+            names(Filter { queue: Some(tenure::core::id::Queue::new("a")?), ..none() }).await?,
             "t3 t1"
         );
         let owner = Some(tenure::core::id::Owner::new("w1")?);

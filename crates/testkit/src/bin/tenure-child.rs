@@ -1,5 +1,4 @@
 //! A process of its own for tests that need more than one, or one to kill. It tells what it was answered, line by line.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // It is part of a test.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
