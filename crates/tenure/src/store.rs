@@ -1,7 +1,7 @@
 //! The narrow waist: what a store must do, and nothing about how tasks live.
 //!
 //! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
-//! answers after the commit. What one command does in there is written once, in [`execute`], for every store.
+//! answers after the commit. What one command does in there is written once, in `store/execute.rs`, for every store.
 
 pub(crate) mod due;
 pub(crate) mod execute;

@@ -337,3 +337,65 @@ impl Conditions {
         wanted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::open::Synchronous;
+    use tenure_core::id::Owner;
+
+    /// How SQLite goes about a list, in its own words.
+    fn plan(filter: &Filter) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tasks.db");
+        let database = Database { path, synchronous: Synchronous::Full };
+        database.prepare(std::time::Duration::ZERO).expect("made");
+        let connection = database.connect().expect("opens");
+        let wanted = Conditions::of(filter, None, Time::MIN);
+        let sql = format!(
+            concat!("explain query plan ", concat_task_sql!("where {} order by tasks.no desc limit 51")),
+            wanted.sql()
+        );
+        let mut statement = connection.prepare(&sql).expect("SQL");
+        let steps = statement
+            .query_map(params_from_iter(&wanted.values), |row| row.get::<_, String>(3))
+            .expect("a plan");
+        steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ")
+    }
+
+    fn in_a_namespace() -> Filter {
+        Filter { namespace: Namespace::new("default").ok(), ..Filter::default() }
+    }
+
+    #[test]
+    fn finding_stale_tasks_does_not_mean_reading_every_task_that_ever_was() {
+        let plan = plan(&Filter { stale: true, ..in_a_namespace() });
+        assert!(plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
+        assert!(
+            plan.contains("due_to_check (check_at<?)") && plan.contains("due_held_back (check_at<?)"),
+            "{plan}"
+        );
+    }
+
+    #[test]
+    fn what_is_in_flight_is_found_by_what_it_waits_for() {
+        let owner = Owner::new("w").ok();
+        for filter in [
+            Filter { states: vec![State::Running, State::Compensating], ..in_a_namespace() },
+            Filter { owner, ..in_a_namespace() },
+        ] {
+            let plan = plan(&filter);
+            assert!(plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_newest_tasks_is_not_sorted_first() {
+        for states in [vec![], vec![State::Quarantined]] {
+            let plan = plan(&Filter { states, ..in_a_namespace() });
+            assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN tasks"), "{plan}");
+        }
+        let plan = plan(&Filter { states: vec![State::Quarantined], ..in_a_namespace() });
+        assert!(plan.contains("tasks_ended_badly"), "{plan}");
+    }
+}
