@@ -19,6 +19,11 @@ pub mod ledger;
 pub mod store;
 pub(crate) mod wire;
 
+/// The examples of the README are compiled like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub use error::Error;
 pub use ledger::Ledger;
 pub use tenure_core as core;

@@ -3,7 +3,10 @@
 //! A step is a handful of numbers that are read against what is stored when its turn comes, so that most commands are
 //! about to succeed and the rest are wrong in one way. Numbers shrink well.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
+use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, UndoBy};
 use tenure::core::compensation::Undo;
@@ -12,10 +15,11 @@ use tenure::core::id::{
     Actor, Document, Epoch, Kind, Owner, Progress, Queue, Reason, RequestId, SagaId, Seq, TaskId, Text,
 };
 use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::ledger::{create, new_record, record_of};
-use tenure::store::{EventFilter, Filter, Store};
+use tenure::store::{Answer, EventFilter, Filter, Store};
 
 use crate::world::namespace;
 
@@ -58,25 +62,61 @@ pub async fn compare(
     clocks: [&ManualClock; 2],
 ) -> Result<(), String> {
     let mut batch: Vec<Command> = Vec::new();
+    let mut requests = Requests::default();
     for (at, step) in steps.iter().enumerate() {
         if !step.joins {
-            send(&mut batch, first, second).await.map_err(|what| format!("step {at}: {what}"))?;
+            send(&mut batch, first, second, &mut requests)
+                .await
+                .map_err(|what| format!("step {at}: {what}"))?;
             clocks.iter().for_each(|clock| clock.advance(step.length()));
         }
         let stored = first.task(namespace(), step.id()).await.map_err(|error| error.to_string())?;
         batch.extend(step.command(stored.as_ref(), clocks[0]));
     }
-    send(&mut batch, first, second).await?;
+    send(&mut batch, first, second, &mut requests).await?;
     compare_what_is_stored(first, second).await
 }
 
-async fn send(batch: &mut Vec<Command>, first: &dyn Store, second: &dyn Store) -> Result<(), String> {
+/// What each request id was answered first. A trace is shorter than their memory.
+#[derive(Default)]
+struct Requests(HashMap<RequestId, (Action, Actor, Answer)>);
+
+impl Requests {
+    /// The same command by the same actor is answered as it was first; another one is refused.
+    fn check(&mut self, command: &Command, answer: &Result<Answer, Error>) -> Result<(), String> {
+        let remembers = !matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
+        let Some(id) = command.request.as_ref().filter(|_| remembers) else { return Ok(()) };
+        let malformed = answer.as_ref().is_err_and(|error| error.code() == Some(Code::Invalid));
+        match (self.0.get(id), answer) {
+            (None, Ok(answer)) => {
+                self.0.insert(id.clone(), (command.action.clone(), command.actor.clone(), answer.clone()));
+                Ok(())
+            }
+            (None, Err(_)) => Ok(()),
+            (Some((action, actor, first)), answer)
+                if (action, actor) == (&command.action, &command.actor) =>
+            {
+                same("a repeated request", &Ok(first.clone()), answer)
+            }
+            (Some(_), Err(error)) if malformed || error.code() == Some(Code::RequestReused) => Ok(()),
+            (Some(_), answer) => Err(format!("the request id {id} was used again: {answer:?}")),
+        }
+    }
+}
+
+async fn send(
+    batch: &mut Vec<Command>,
+    first: &dyn Store,
+    second: &dyn Store,
+    requests: &mut Requests,
+) -> Result<(), String> {
     let commands = std::mem::take(batch);
     let (one, other) = (first.transact(commands.clone()).await, second.transact(commands.clone()).await);
     for ((command, one), other) in commands.iter().zip(&one).zip(&other) {
         if one != other {
             return Err(format!("{command:?}\nis answered {one:?}\nand           {other:?}"));
         }
+        requests.check(command, one)?;
     }
     Ok(())
 }

@@ -373,6 +373,53 @@ fn the_time_goes_on_after_a_reboot_with_a_clock_that_is_behind() {
     assert_eq!(stale.len(), 1, "and it does not stand still");
 }
 
+#[test]
+fn a_raised_epoch_floor_lifts_every_later_grant_above_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    let ledger = block_on(Ledger::open(&format!("sqlite:{}", path.display()))).expect("opens");
+    let floor = 1_u64 << 32;
+    let sql = format!("insert into meta (key, value) values ('epoch_floor', '{floor}')");
+    rusqlite::Connection::open(&path).and_then(|file| file.execute_batch(&sql)).expect("as a restore does");
+    block_on(async {
+        ledger.create("t").undo("undo", "x").await?;
+        let late = ledger.acquire("t", "w").await?;
+        assert_eq!(late.epoch.0, floor + 1);
+        let by = late.lease().expect("a lease").holder();
+        ledger.release("t", &by, "later").await?;
+        assert_eq!(ledger.reclaim("t", "recovery").await?.epoch.0, floor + 2);
+        Ok::<_, Error>(())
+    })
+    .expect("granted");
+}
+
+#[test]
+fn a_heartbeat_moves_the_check_only_when_its_time_has_come() {
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let (folder, store) = sqlite(&clock).await;
+        let ledger = Ledger::with_store(store);
+        let due = || {
+            let file = rusqlite::Connection::open(folder.path().join("tasks.db")).expect("opens");
+            let seconds = |micros: i64| (micros - BEGINNING.as_micros()) / 1_000_000;
+            file.query_row("select check_at, expires_at from due", [], |row| {
+                Ok((seconds(row.get(0)?), seconds(row.get(1)?)))
+            })
+            .expect("a row")
+        };
+        ledger.create("t").await?;
+        let by = ledger.acquire("t", "w").await?.lease().expect("a lease").holder();
+        assert_eq!(due(), (60, 60));
+        for (now, expected) in [(20, (60, 80)), (40, (60, 100)), (61, (121, 121)), (80, (121, 140))] {
+            clock.set(BEGINNING + tenure::core::time::Span::from_secs(now));
+            ledger.heartbeat("t", &by).await?;
+            assert_eq!(due(), expected, "after {now} s");
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("renewed");
+}
+
 /// A machine whose wall clock and uptime are told.
 #[derive(Clone)]
 struct Machine {
