@@ -6,7 +6,7 @@ use crate::id::{
     Text,
 };
 use crate::policy::{Policy, Ttl};
-use crate::task::{Cause, Labels, Terminal};
+use crate::task::{Cause, Labels, Lease, Task, Terminal};
 use crate::time::Time;
 
 /// One thing that happened to one task.
@@ -96,6 +96,21 @@ pub struct LeaseEnd {
     pub progress: Option<Progress>,
     /// What its holder saved for its successor.
     pub checkpoint: Option<Document>,
+}
+
+impl LeaseEnd {
+    /// What heartbeats have written to this lease of the task so far.
+    pub fn of(task: &Task, lease: &Lease) -> LeaseEnd {
+        LeaseEnd {
+            owner: lease.owner.clone(),
+            epoch: lease.epoch,
+            heartbeat_at: lease.heartbeat_at,
+            progressed_at: lease.progressed_at,
+            expires_at: lease.expires_at,
+            progress: lease.progress.clone(),
+            checkpoint: task.checkpoint.clone(),
+        }
+    }
 }
 
 impl Reason {

@@ -29,16 +29,10 @@ pub enum Place {
 
 impl Place {
     /// Every place.
+    #[rustfmt::skip]
     pub const ALL: [Place; 9] = [
-        ABSENT[0],
-        PLANNED[0],
-        DISPATCHED[0],
-        RUNNING[0],
-        COMPENSATING[0],
-        COMPLETED[0],
-        FAILED[0],
-        COMPENSATED[0],
-        QUARANTINED[0],
+        ABSENT[0], PLANNED[0], DISPATCHED[0], RUNNING[0], COMPENSATING[0],
+        COMPLETED[0], FAILED[0], COMPENSATED[0], QUARANTINED[0],
     ];
 
     /// Where the task is.
@@ -152,37 +146,20 @@ const COMPLETED: &[Place] = &[Place::In(State::Completed)];
 const FAILED: &[Place] = &[Place::In(State::Failed)];
 const COMPENSATED: &[Place] = &[Place::In(State::Compensated)];
 const QUARANTINED: &[Place] = &[Place::In(State::Quarantined)];
-const UNHELD: &[Place] = &[Place::In(State::Planned), Place::In(State::Dispatched)];
-const HELD: &[Place] = &[Place::In(State::Running), Place::In(State::Compensating)];
-const OPEN: &[Place] = &[
-    Place::In(State::Planned),
-    Place::In(State::Dispatched),
-    Place::In(State::Running),
-    Place::In(State::Compensating),
-];
-const NOT_COMPENSATING: &[Place] =
-    &[Place::In(State::Planned), Place::In(State::Dispatched), Place::In(State::Running)];
-const OVER: &[Place] = &[
-    Place::In(State::Completed),
-    Place::In(State::Failed),
-    Place::In(State::Compensated),
-    Place::In(State::Quarantined),
-];
-const ENDED_BADLY: &[Place] =
-    &[Place::In(State::Failed), Place::In(State::Compensated), Place::In(State::Quarantined)];
+const UNHELD: &[Place] = &[PLANNED[0], DISPATCHED[0]];
+const HELD: &[Place] = &[RUNNING[0], COMPENSATING[0]];
+/// Where a put finds a task that nobody holds, if it finds it unheld.
+const MAYBE_UNHELD: &[Place] = &[PLANNED[0], COMPENSATING[0]];
+const NOT_COMPENSATING: &[Place] = &[PLANNED[0], DISPATCHED[0], RUNNING[0]];
+const OPEN: &[Place] = &[PLANNED[0], DISPATCHED[0], RUNNING[0], COMPENSATING[0]];
+const ENDED_BADLY: &[Place] = &[FAILED[0], COMPENSATED[0], QUARANTINED[0]];
+const OVER: &[Place] = &[COMPLETED[0], FAILED[0], COMPENSATED[0], QUARANTINED[0]];
+#[rustfmt::skip]
 const EVERYWHERE: &[Place] = &[
-    Place::In(State::Planned),
-    Place::In(State::Dispatched),
-    Place::In(State::Running),
-    Place::In(State::Compensating),
-    Place::In(State::Completed),
-    Place::In(State::Failed),
-    Place::In(State::Compensated),
-    Place::In(State::Quarantined),
+    PLANNED[0], DISPATCHED[0], RUNNING[0], COMPENSATING[0], COMPLETED[0], FAILED[0], COMPENSATED[0], QUARANTINED[0],
 ];
 /// Where the end of compensating may lead.
-const AFTER_UNDO: &[Place] =
-    &[Place::In(State::Planned), Place::In(State::Compensated), Place::In(State::Quarantined)];
+const AFTER_UNDO: &[Place] = &[PLANNED[0], COMPENSATED[0], QUARANTINED[0]];
 
 use Outcome::{Do, DoThenEnd, Refuse, Spawn};
 use Verb::{
@@ -192,59 +169,23 @@ use Verb::{
 };
 
 /// Commands that only their holder gives. `Register` is by lease only while the task is held, so it has rows of its own.
-const BY_LEASE: &[Verb] =
-    &[Heartbeat, Progress, Release, Adopt, Settle, Try, Complete, Fail, RollBack, Quarantine];
-const BY_LEASE_OR_REGISTER: &[Verb] =
-    &[Heartbeat, Progress, Release, Adopt, Settle, Try, Complete, Fail, RollBack, Quarantine, Register];
+#[rustfmt::skip]
+const BY_LEASE: &[Verb] = &[Heartbeat, Progress, Release, Adopt, Settle, Try, Complete, Fail, RollBack, Quarantine];
+#[rustfmt::skip]
+const BY_LEASE_OR_REGISTER: &[Verb] = &[
+    Heartbeat, Progress, Release, Adopt, Settle, Try, Complete, Fail, RollBack, Quarantine, Register,
+];
 /// Commands of a holder that ask for more than the epoch: the lease must be active.
 const WHILE_ACTIVE: &[Verb] = &[Heartbeat, Progress, Register];
+#[rustfmt::skip]
 const ABOUT_A_TASK_THAT_IS: &[Verb] = &[
-    Dispatch,
-    Acquire,
-    Claim,
-    Heartbeat,
-    Progress,
-    Release,
-    Register,
-    Adopt,
-    Settle,
-    Try,
-    Waive,
-    Complete,
-    Fail,
-    RollBack,
-    Quarantine,
-    MarkCompleted,
-    MarkFailed,
-    MarkCompensated,
-    MarkQuarantined,
-    Cancel,
-    Reclaim,
-    Annotate,
-    Retry,
+    Dispatch, Acquire, Claim, Heartbeat, Progress, Release, Register, Adopt, Settle, Try, Waive, Complete, Fail, RollBack,
+    Quarantine, MarkCompleted, MarkFailed, MarkCompensated, MarkQuarantined, Cancel, Reclaim, Annotate, Retry,
 ];
+#[rustfmt::skip]
 const CHANGES_AN_OPEN_TASK: &[Verb] = &[
-    Dispatch,
-    Acquire,
-    Claim,
-    Heartbeat,
-    Progress,
-    Release,
-    Register,
-    Adopt,
-    Settle,
-    Try,
-    Waive,
-    Complete,
-    Fail,
-    RollBack,
-    Quarantine,
-    MarkCompleted,
-    MarkFailed,
-    MarkCompensated,
-    MarkQuarantined,
-    Cancel,
-    Reclaim,
+    Dispatch, Acquire, Claim, Heartbeat, Progress, Release, Register, Adopt, Settle, Try, Waive, Complete, Fail, RollBack,
+    Quarantine, MarkCompleted, MarkFailed, MarkCompensated, MarkQuarantined, Cancel, Reclaim,
 ];
 
 #[rustfmt::skip]
@@ -274,7 +215,7 @@ static ROWS: &[Row] = &[
     row("put/reserved", DISPATCHED, &[Put], when!(puts_over_a_holder), Refuse(Code::Reserved), "the task is reserved, and a put can't change that"),
     row("put/leased", RUNNING, &[Put], when!(puts_over_a_holder), Refuse(Code::Leased), "the task is leased, and a put can't change that"),
     row("put/undo_leased", COMPENSATING, &[Put], when!(puts_over_a_lease), Refuse(Code::Leased), "the task's undo is leased, and a put can't change that"),
-    row("put/unread", &[Place::In(State::Planned), Place::In(State::Compensating)], &[Put], when!(puts_over_an_unread_change), Refuse(Code::StaleWrite), "the record was changed since it was read; read it again"),
+    row("put/unread", MAYBE_UNHELD, &[Put], when!(puts_over_an_unread_change), Refuse(Code::StaleWrite), "the record was changed since it was read; read it again"),
     row("put/planned", PLANNED, &[Put], when!(puts_fields_and_compensations), Do(outcome::put_difference, PLANNED), "somebody corrects a task that waits"),
     row("put/ends", PLANNED, &[Put], when!(puts_an_end), Do(outcome::put_difference, OVER), "somebody closes a task that waits"),
     row("put/held", PLANNED, &[Put], when!(puts_into_a_held_state), Refuse(Code::WrongState), "a put can't lease, reserve or undo a task"),

@@ -1,4 +1,5 @@
 //! The examples run, and show what they say.
+#![allow(clippy::expect_used)] // A test stops where it is surprised.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -10,7 +10,7 @@ use crate::event::{Counting, Created, Ended, Grant, LeaseEnd, What};
 use crate::id::{Epoch, Owner, Reason, SagaId, Seq};
 use crate::lifecycle::guard;
 use crate::policy::Ttl;
-use crate::task::{Cause, Lease, Phase, Task, Terminal, Unwinding};
+use crate::task::{Cause, Phase, Task, Terminal, Unwinding};
 use crate::time::{Span, Time};
 
 pub(crate) type Steps = Option<Vec<What>>;
@@ -130,7 +130,7 @@ fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) ->
         epoch: task.epoch.next(case.floor),
         ttl,
         expires_at,
-        lapsed: task.lease().map(|lease| lease_end(task, lease)),
+        lapsed: task.lease().map(|lease| LeaseEnd::of(task, lease)),
     }
 }
 
@@ -405,17 +405,5 @@ fn after_backoff(task: &Task, case: &Case) -> Option<Time> {
 
 fn end_of_lease(case: &Case) -> Option<LeaseEnd> {
     let task = case.task?;
-    task.lease().map(|lease| lease_end(task, lease))
-}
-
-fn lease_end(task: &Task, lease: &Lease) -> LeaseEnd {
-    LeaseEnd {
-        owner: lease.owner.clone(),
-        epoch: lease.epoch,
-        heartbeat_at: lease.heartbeat_at,
-        progressed_at: lease.progressed_at,
-        expires_at: lease.expires_at,
-        progress: lease.progress.clone(),
-        checkpoint: task.checkpoint.clone(),
-    }
+    task.lease().map(|lease| LeaseEnd::of(task, lease))
 }

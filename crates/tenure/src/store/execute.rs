@@ -160,40 +160,15 @@ fn takes_request_id(action: &Action) -> bool {
 }
 
 fn act<R: Rows>(rows: &mut R, table: &Table, command: &Command, now: Time) -> Result<Verdict, R::Fault> {
-    match &command.action {
-        Action::Claim { queue, limit, .. } => claim(rows, table, command, queue, *limit, now),
-        Action::Heartbeat { task, .. } | Action::Progress { task, .. } => {
-            renew(rows, table, command, task, now)
-        }
-        Action::Create(_)
-        | Action::Put(_)
-        | Action::Dispatch { .. }
-        | Action::Acquire { .. }
-        | Action::Release { .. }
-        | Action::Register { .. }
-        | Action::Adopt { .. }
-        | Action::Settle { .. }
-        | Action::Try { .. }
-        | Action::Waive { .. }
-        | Action::Complete { .. }
-        | Action::Fail { .. }
-        | Action::RollBack { .. }
-        | Action::Quarantine { .. }
-        | Action::MarkCompleted { .. }
-        | Action::MarkFailed { .. }
-        | Action::MarkCompensated { .. }
-        | Action::MarkQuarantined { .. }
-        | Action::Cancel { .. }
-        | Action::Reclaim { .. }
-        | Action::Annotate { .. }
-        | Action::Retry { .. } => {
-            let Some(id) = command.action.task() else {
-                return Err(rows.broken("a command names no task".into()));
-            };
-            let kept = rows.task(&command.namespace, id)?;
-            decide_and_write(rows, table, command, kept, now)
-        }
+    if let Action::Claim { queue, limit, .. } = &command.action {
+        return claim(rows, table, command, queue, *limit, now);
     }
+    if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
+        return renew(rows, table, command, task, now);
+    }
+    let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
+    let kept = rows.task(&command.namespace, id)?;
+    decide_and_write(rows, table, command, kept, now)
 }
 
 fn decide_and_write<R: Rows>(
@@ -314,7 +289,7 @@ fn answered(answer: &Answer) -> Vec<Answered> {
     let one = |task: &Task| Answered {
         task: task.id.clone(),
         revision: task.revision,
-        lease: task.lease().filter(|lease| is_renewed(lease)).map(|lease| written_by_heartbeats(task, lease)),
+        lease: task.lease().filter(|lease| is_renewed(lease)).map(|lease| LeaseEnd::of(task, lease)),
     };
     tasks.into_iter().map(one).collect()
 }
@@ -322,18 +297,6 @@ fn answered(answer: &Answer) -> Vec<Answered> {
 /// Whether heartbeats or progress wrote what no event has.
 fn is_renewed(lease: &Lease) -> bool {
     lease.heartbeat_at != lease.acquired_at || lease.progressed_at != lease.acquired_at
-}
-
-fn written_by_heartbeats(task: &Task, lease: &Lease) -> LeaseEnd {
-    LeaseEnd {
-        owner: lease.owner.clone(),
-        epoch: lease.epoch,
-        heartbeat_at: lease.heartbeat_at,
-        progressed_at: lease.progressed_at,
-        expires_at: lease.expires_at,
-        progress: lease.progress.clone(),
-        checkpoint: task.checkpoint.clone(),
-    }
 }
 
 /// The first answer once more, whatever has happened to its tasks since.

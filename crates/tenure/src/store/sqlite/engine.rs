@@ -298,3 +298,79 @@ fn newest_chains_hold(connection: &Connection) -> Found<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::ledger::Ledger;
+    use crate::store::memory::MemoryStore;
+    use crate::store::sqlite::open::Synchronous;
+
+    fn engine(folder: &std::path::Path) -> SqliteEngine {
+        let database = Database { path: folder.join("tasks.db"), synchronous: Synchronous::Full };
+        database.prepare(std::time::Duration::ZERO).expect("made");
+        let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
+        SqliteEngine::open(database, clock, LastInstant::default(), watch::Sender::new(0)).expect("opens")
+    }
+
+    fn create(id: &str) -> Command {
+        let anywhere = Ledger::with_store(Arc::new(MemoryStore::default()));
+        anywhere.create(id).command().expect("a command")
+    }
+
+    fn run(engine: &mut SqliteEngine, ids: &[&str]) -> Vec<Answers> {
+        engine.begin().expect("begun");
+        engine.commit(&ids.iter().map(|id| vec![create(id)]).collect::<Vec<_>>())
+    }
+
+    fn count(engine: &SqliteEngine) -> i64 {
+        let connection = engine.database.connect().expect("opens");
+        connection.query_row("select count(*) from tasks", [], |row| row.get(0)).expect("a count")
+    }
+
+    #[test]
+    fn a_commit_that_fails_makes_all_its_answers_unknown_and_the_file_is_opened_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        let connection = engine.connection.as_mut().expect("open");
+        connection.commit_hook(Some(|| true)).expect("a commit that fails");
+        let answers = run(&mut engine, &["a", "b"]);
+        for answer in answers.iter().flatten() {
+            assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
+        }
+        assert!(engine.connection.is_none(), "it is not trusted any more");
+        let answers = run(&mut engine, &["c"]);
+        assert!(answers[0][0].is_ok(), "service resumes: {answers:?}");
+        assert_eq!(count(&engine), 1);
+    }
+
+    #[test]
+    fn after_a_failed_commit_nothing_is_answered_while_the_newest_chains_do_not_hold() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        run(&mut engine, &["a"]);
+        let connection = engine.connection.take().expect("open");
+        connection.execute("update tasks set head = zeroblob(32)", []).expect("as a disk that lies");
+        let refused = engine.begin().expect_err("it was looked at");
+        assert!(refused.to_string().contains("a task's head is not its newest event's hash"), "{refused}");
+        connection.execute("update tasks set head = (select hash from events)", []).expect("mended");
+        assert!(run(&mut engine, &["b"])[0][0].is_ok());
+    }
+
+    #[test]
+    fn a_job_that_can_not_be_executed_fails_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        run(&mut engine, &["broken"]);
+        let connection = engine.connection.as_ref().expect("open");
+        connection.execute("update tasks set policy = '{}'", []).expect("what can't be read");
+        let answers = run(&mut engine, &["a", "broken", "b"]);
+        assert!(answers[0][0].is_ok() && answers[2][0].is_ok(), "{answers:?}");
+        assert!(
+            matches!(&answers[1][0], Err(Error::Unavailable(why)) if why.contains("policy")),
+            "{answers:?}"
+        );
+        assert_eq!(count(&engine), 3);
+    }
+}
