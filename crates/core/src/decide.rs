@@ -191,7 +191,7 @@ fn invalid(case: &Case) -> Refusal {
     contradiction.unwrap_or_else(no_room)
 }
 
-/// When the same command may succeed, for the refusals that time alone lifts.
+/// Before when the same command can't succeed, for the refusals that time may lift.
 fn retry_at(code: Code, task: &Task, case: &Case) -> Option<Time> {
     if !matches!(code, Code::NotDue | Code::Leased | Code::Reserved) {
         return None;

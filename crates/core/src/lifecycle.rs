@@ -257,7 +257,7 @@ static ROWS: &[Row] = &[
     row("fence/unheld", UNHELD, BY_LEASE, when!(always), Refuse(Code::NoLease), "nobody holds a lease; a reservation is none"),
     row("fence/unheld_register", UNHELD, &[Register], when!(gives_proof), Refuse(Code::NoLease), "nobody holds a lease; before a lease a compensation is registered without one"),
     row("fence/undo_unheld", COMPENSATING, BY_LEASE_OR_REGISTER, when!(nobody_holds), Refuse(Code::NoLease), "nobody holds a lease: the undo waits for recovery"),
-    row("fence/stale_epoch", HELD, BY_LEASE_OR_REGISTER, when!(epoch_is_not_the_leases), Refuse(Code::StaleEpoch), "the epoch is not the lease's: it was granted anew since"),
+    row("fence/stale_epoch", HELD, BY_LEASE_OR_REGISTER, when!(epoch_is_not_the_leases), Refuse(Code::StaleEpoch), "the epoch is not the lease's: another one was granted"),
     row("fence/wrong_owner", HELD, BY_LEASE_OR_REGISTER, when!(owner_is_not_the_leases), Refuse(Code::WrongOwner), "the lease is another owner's"),
     row("fence/lapsed", HELD, WHILE_ACTIVE, when!(holds_lapsed), Refuse(Code::LeaseLapsed), "the lease has lapsed; until somebody takes over the task may still be ended, released, adopted or settled"),
 
@@ -308,7 +308,9 @@ static ROWS: &[Row] = &[
     row("fail/full", RUNNING, &[Fail], when!(holds_without_room), Refuse(Code::Invalid), "the task has as many compensations as there may be"),
     row("rollback", RUNNING, &[RollBack], when!(holds_and_owes), Do(outcome::roll_back, COMPENSATING), "the work is given up, and what it did is undone"),
     row("rollback/nothing", RUNNING, &[RollBack], when!(holds_and_owes_nothing), DoThenEnd(outcome::roll_back_nothing, AFTER_UNDO), "the work is given up, and nothing is owed"),
-    row("quarantine", HELD, &[Quarantine], when!(holds), Do(outcome::quarantine, QUARANTINED), "its holder asks for a person, or recovery can't undo it"),
+    row("quarantine", RUNNING, &[Quarantine], when!(holds_and_asks_for_a_person), Do(outcome::quarantine, QUARANTINED), "its holder asks for a person"),
+    row("quarantine/nothing_to_undo", RUNNING, &[Quarantine], when!(holds_and_can_not_undo), Refuse(Code::WrongState), "no undo runs in this state that could be unhandled or fail"),
+    row("quarantine/undo", COMPENSATING, &[Quarantine], when!(holds), Do(outcome::quarantine, QUARANTINED), "who undoes it can't, or asks for a person"),
     row("undo/ends_otherwise", COMPENSATING, &[Adopt, Complete, Fail, RollBack], when!(holds), Refuse(Code::WrongState), "the task is being undone"),
 
     // ---- how an operator ends it --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 use crate::command::{Put, PutUndo};
 use crate::compensation::COMPENSATIONS_MAX;
 use crate::event::Changes;
+use crate::id::Epoch;
 use crate::refusal::Refusal;
 use crate::task::{State, Task, Terminal};
 use crate::time::Time;
@@ -11,6 +12,15 @@ use crate::time::Time;
 impl Put {
     /// What can't be in any record: an end without a terminal state, a time that has not come, an end without words.
     pub(crate) fn contradiction(&self, now: Time) -> Option<Refusal> {
+        let begins = self.state.terminal().is_none();
+        let granted = "a new task begins at 0; leave it out";
+        if begins && self.epoch.is_some_and(|epoch| epoch != Epoch::ZERO) {
+            // It would be granted anew from 1, below what others may have fenced by.
+            return Some(Refusal::invalid("epoch", granted));
+        }
+        if begins && self.attempts.is_some_and(|attempts| attempts != 0) {
+            return Some(Refusal::invalid("attempts", granted));
+        }
         self.contradicts_itself(self.created_at.unwrap_or(now), now)
     }
 

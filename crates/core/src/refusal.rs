@@ -140,7 +140,8 @@ pub struct Refusal {
     pub state: Option<State>,
     /// Who holds the task, where somebody does.
     pub held_by: Option<Box<HeldBy>>,
-    /// When the same command may succeed, where that is known.
+    /// Before when the same command can't succeed, for the refusals that time may lift. What is owed, a policy or somebody
+    /// else may still stand in the way then.
     pub retry_at: Option<Time>,
 }
 

@@ -104,11 +104,9 @@ impl Committer {
             return Vec::new();
         }
         let all = |error: Error| vec![Err(error); count];
-        if count > self.limits.queue_commands_max {
-            let max = self.limits.queue_commands_max;
-            return all(Error::Unavailable(format!("{count} commands at once; give {max} at most")));
-        }
-        let room = self.room(u32::try_from(count).unwrap_or(u32::MAX));
+        // More than the queue holds has to have all of it.
+        let room = count.min(self.limits.queue_commands_max);
+        let room = self.room(u32::try_from(room).unwrap_or(u32::MAX));
         let room = match tokio::time::timeout(self.limits.wait_max, room).await {
             Ok(Some(room)) => room,
             Ok(None) => return all(closed()),

@@ -2,11 +2,13 @@
 
 use tenure_core::refusal::{Code, Refusal};
 
+use crate::instant;
+
 /// Why a command has no answer "done". Nothing else can come out of a ledger.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
     /// The expected "no", with its code. Nothing changed.
-    #[error("refused: {0}")]
+    #[error("refused: {}", told(.0))]
     Refused(Refusal),
     /// The store could not do it, and surely did not. It may be tried again.
     #[error("unavailable, nothing was done: {0}")]
@@ -14,6 +16,22 @@ pub enum Error {
     /// The store's commit failed in a way that says nothing about its fate. Repeat it with the same request id, or look.
     #[error("unknown whether it was done: {0}")]
     Unknown(String),
+}
+
+/// The refusal with the times that the core can't print: since when and until when it is held, and when to come again.
+fn told(refusal: &Refusal) -> String {
+    let mut words = refusal.to_string();
+    if let Some(held) = &refusal.held_by {
+        words.push_str(&format!(
+            ", since {} until {}",
+            instant::print(held.since),
+            instant::print(held.until)
+        ));
+    }
+    if let Some(retry_at) = refusal.retry_at {
+        words.push_str(&format!("; not before {}", instant::print(retry_at)));
+    }
+    words
 }
 
 impl Error {

@@ -321,8 +321,14 @@ fn by_lease() -> Vec<Action> {
         actions.push(Action::Register { task: task.clone(), by: Some(by.clone()), undo: undo("undo") });
         actions.push(Action::Adopt { task: task.clone(), by: by.clone() });
         actions.push(Action::Complete { task: task.clone(), by: by.clone(), result: None });
-        let parking = Parking::UndoFailed;
-        actions.push(Action::Quarantine { task: task.clone(), by, reason: why.clone(), parking });
+        for parking in [Parking::ByHolder, Parking::UndoFailed] {
+            actions.push(Action::Quarantine {
+                task: task.clone(),
+                by: by.clone(),
+                reason: why.clone(),
+                parking,
+            });
+        }
     }
     actions
 }
@@ -388,6 +394,17 @@ fn puts(task: Option<&Task>) -> Vec<Action> {
             ..put.clone()
         };
         let moved = Create { priority: 5, ..base.record.clone() };
+        let numbered = PutUndo { seq: Some(Seq(7)), undo: undo("undo") };
+        for state in [State::Planned, State::Failed] {
+            let words = state.terminal().map(|_| reason("words"));
+            puts.push(Put {
+                state,
+                terminal_reason: words,
+                compensations: vec![numbered.clone()],
+                ..base.clone()
+            });
+        }
+        puts.push(Put { attempts: Some(2), ..base.clone() });
         puts.push(base.clone());
         puts.push(with_added(&base));
         puts.push(Put { record: moved, ..base.clone() });

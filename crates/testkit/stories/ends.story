@@ -140,3 +140,17 @@ create t1; acquire t1 a; rollback t1 a epoch=1
 complete t1 a epoch=1 → refused terminal, unchanged
 acquire t1 b → refused terminal, unchanged
 put t1 revision=4 state=completed → refused terminal, unchanged
+
+# A worker at work can't park its task for an undo that does not run
+create t1; acquire t1 a
+-- row: quarantine/nothing_to_undo
+quarantine t1 a epoch=1 parking=undo_failed → refused wrong_state by a, unchanged
+-- row: quarantine
+quarantine t1 a epoch=1 → state quarantined, cause by_holder
+
+# Only who undoes a task parks it
+create t1 undo=rm:x; acquire t1 a; rollback t1 a epoch=1; reclaim t1 rec
+quarantine t1 other epoch=2 → refused wrong_owner by rec, unchanged
+quarantine t1 rec epoch=1 → refused stale_epoch by rec, unchanged
+-- row: quarantine/undo
+quarantine t1 rec epoch=2 parking=undo_unhandled → state quarantined, cause undo_unhandled

@@ -174,3 +174,12 @@ put t1 revision=2 state=quarantined reason=network → refused stale_write, unch
 put t1 revision=3 state=quarantined reason=network priority=5 → refused terminal, unchanged
 put t1 revision=3 state=quarantined reason=disk_full → revision 3, unchanged
 show t1 → history created quarantined annotated
+
+# A new record begins at epoch and attempt 0
+put t1 epoch=9 → refused invalid epoch
+put t1 attempts=2 → refused invalid attempts
+show t1 → absent
+put t1 epoch=0 attempts=0 → state planned
+
+# What a failed record from elsewhere owed is owed here
+put t1 state=failed reason=broken undo=rm:x undo=close:y → state failed, compensations 2, owed 2, status 1 owed

@@ -154,6 +154,18 @@ fn promises(before: Option<&Task>, decision: &Decision, command: &Command) {
         Ok(Some(after)),
         "the next state is the fold of the events"
     );
+    if before.is_none_or(|before| before.ending().is_none()) {
+        match after.state() {
+            State::Failed => assert!(!after.compensations.is_empty(), "failed without a record"),
+            State::Compensated => assert!(!after.owes(), "compensated, and owes"),
+            State::Completed => assert!(!after.owes(), "completed, and owes"),
+            State::Planned
+            | State::Dispatched
+            | State::Running
+            | State::Compensating
+            | State::Quarantined => {}
+        }
+    }
     let Some(before) = before else { return };
     assert!(after.epoch >= before.epoch, "an epoch fell");
     let granted =
@@ -184,18 +196,6 @@ fn promises(before: Option<&Task>, decision: &Decision, command: &Command) {
     let planned_anew = after.state() == State::Planned && before.state() != State::Planned;
     if planned_anew && after.policy.on_lapse != OnLapse::Hold {
         assert!(!after.owes() || before.state() == State::Dispatched, "planned anew, and owes");
-    }
-    if before.ending().is_none() {
-        match after.state() {
-            State::Failed => assert!(!after.compensations.is_empty(), "failed without a record"),
-            State::Compensated => assert!(!after.owes(), "compensated, and owes"),
-            State::Completed => assert!(!after.owes(), "completed, and owes"),
-            State::Planned
-            | State::Dispatched
-            | State::Running
-            | State::Compensating
-            | State::Quarantined => {}
-        }
     }
     if matches!(command.action, Action::Heartbeat { .. }) {
         let expiry = |task: &Task| task.lease().map(|lease| lease.expires_at);

@@ -5,7 +5,7 @@
 
 mod put;
 
-use crate::command::Action;
+use crate::command::{Action, Parking};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
 use crate::event::Waiver;
@@ -311,6 +311,21 @@ pub(crate) fn releases_to_undo(case: &Case) -> bool {
 
 pub(crate) fn releases_owing_nothing(case: &Case) -> bool {
     holds(case) && !successor_inherits(case) && !owes(case)
+}
+
+// ---- parking -------------------------------------------------------------------------------------------------
+
+fn asks_for_a_person(case: &Case) -> bool {
+    matches!(case.command.action, Action::Quarantine { parking: Parking::ByHolder, .. })
+}
+
+pub(crate) fn holds_and_asks_for_a_person(case: &Case) -> bool {
+    holds(case) && asks_for_a_person(case)
+}
+
+/// It parks the task for an undo that nobody handles or that keeps failing.
+pub(crate) fn holds_and_can_not_undo(case: &Case) -> bool {
+    holds(case) && !asks_for_a_person(case)
 }
 
 // ---- records that a failed task needs ------------------------------------------------------------------------

@@ -49,28 +49,28 @@ fn seq_at(at: usize) -> Seq {
     Seq(u32::try_from(at + 1).unwrap_or(u32::MAX))
 }
 
+/// A new record's compensations are numbered as they come, whatever numbers they had elsewhere. Those of a failed one say
+/// what remains to undo: they come with its end, as owed.
 pub(crate) fn put_new(case: &Case) -> Steps {
     let Action::Put(put) = &case.command.action else { return None };
-    let created = put_created(put, case.now);
-    let ended = put.state.terminal().map(|terminal| put_end(put, terminal, case.now));
+    let undos = || put.compensations.iter().map(|one| &one.undo);
+    let (standing, remaining) = match put.state.terminal() {
+        Some(Terminal::Failed) => (0, put.compensations.len()),
+        Some(_) | None => (put.compensations.len(), 0),
+    };
+    let created = created(&put.record, undos().take(standing), put.created_at.unwrap_or(case.now));
+    let ended =
+        put.state.terminal().map(|terminal| put_end(put, terminal, undos().take(remaining), case.now));
     Some([created].into_iter().chain(ended).collect())
 }
 
-/// A failed record's compensations say what remains to undo: they come with its end, as owed.
-fn put_created(put: &Put, now: Time) -> What {
-    let failed = put.state.terminal() == Some(Terminal::Failed);
-    let undos = put.compensations.iter().filter(|_| !failed).map(|one| &one.undo);
-    created(&put.record, undos, put.created_at.unwrap_or(now))
-}
-
-fn put_end(put: &Put, state: Terminal, now: Time) -> What {
-    let failed = state == Terminal::Failed;
+fn put_end<'a>(put: &Put, state: Terminal, remaining: impl Iterator<Item = &'a Undo>, now: Time) -> What {
     What::Ended(Box::new(Ended {
         state,
         cause: Cause::ByOperator,
         reason: put.terminal_reason.clone(),
         result: put.result.clone(),
-        compensations: put.added().filter(|_| failed).map(|one| one.undo.clone()).collect(),
+        compensations: remaining.cloned().collect(),
         waived: Vec::new(),
         finished_at: put.finished_at.unwrap_or(now),
         lease: None,
@@ -80,16 +80,18 @@ fn put_end(put: &Put, state: Terminal, now: Time) -> What {
 pub(crate) fn put_difference(case: &Case) -> Steps {
     let (Action::Put(put), Some(task)) = (&case.command.action, case.task) else { return None };
     let ends = put.state.terminal();
+    let fails = ends == Some(Terminal::Failed);
     let mut steps = Vec::new();
     let changes = put.changes(task);
     if !changes.is_empty() {
         steps.push(What::Changed(Box::new(changes)));
     }
-    if ends != Some(Terminal::Failed) {
+    if !fails {
         let numbered = (task.next_seq().0..).zip(put.added());
         steps.extend(numbered.map(|(seq, one)| What::Registered { seq: Seq(seq), undo: one.undo.clone() }));
     }
-    steps.extend(ends.map(|state| put_end(put, state, case.now)));
+    let remaining = || put.added().filter(|_| fails).map(|one| &one.undo);
+    steps.extend(ends.map(|state| put_end(put, state, remaining(), case.now)));
     Some(steps)
 }
 

@@ -67,7 +67,8 @@ impl<V: Verb> Call<V> {
         Call { ledger: ledger.clone(), action, actor, request: Ok(None), verb: PhantomData }
     }
 
-    /// Names this command, so that a repeat within 7 days is answered as the first was, and not done again.
+    /// Names this command, so that a repeat within 7 days is answered as the first was, and not done again. Refusals are
+    /// not remembered: a repeat of a refused command may be done. A heartbeat and a progress need no name, and ignore it.
     pub fn request_id(mut self, id: &str) -> Self {
         self.request = RequestId::new(id).map(Some);
         self
@@ -101,7 +102,7 @@ impl<V: Verb> Call<V> {
     }
 }
 
-/// Who takes a lease or reservation acts under the owner's name.
+/// Who takes a lease acts under the owner's name. A reservation is made by somebody else.
 fn taker(action: &Action) -> Option<&tenure_core::id::Owner> {
     if let Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } =
         action
@@ -114,7 +115,7 @@ fn taker(action: &Action) -> Option<&tenure_core::id::Owner> {
 
 /// A fresh draw. The random bits of a UUID are the ones at hand.
 fn jitter() -> Jitter {
-    let bytes = uuid::Uuid::now_v7().into_bytes();
+    let bytes = uuid::Uuid::new_v4().into_bytes();
     Jitter::from_random(u16::from_be_bytes([bytes[14], bytes[15]]))
 }
 

@@ -201,17 +201,22 @@ impl SqliteRows<'_> {
         let (old, new) = (before.and_then(Due::of), Due::of(task));
         match new {
             Some(due) if old.as_ref() == Some(&due) => Ok(()),
-            Some(due) => self.put_due(no, task, &due),
+            Some(due) => {
+                if old.is_some() {
+                    self.change_one("delete from due where task = ?", params![no])?;
+                }
+                self.insert_due(no, task, &due)
+            }
             None if old.is_some() => self.change_one("delete from due where task = ?", params![no]),
             None => Ok(()),
         }
     }
 
-    fn put_due(&self, no: i64, task: &Task, due: &Due) -> Found<()> {
+    fn insert_due(&self, no: i64, task: &Task, due: &Due) -> Found<()> {
         let lease = due.lease.as_ref();
         let queue = Some(task.queue.as_str()).filter(|_| due.wait == Wait::Reservation);
         self.execute(
-            "insert or replace into due (task, wait, namespace, queue, owner, granted_to, epoch, ttl, since, \
+            "insert into due (task, wait, namespace, queue, owner, granted_to, epoch, ttl, since, \
              heartbeat_at, progressed_at, expires_at, check_at, progress, cancel_asked, stall_after, time_limit, \
              lock_delay, held_back) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
