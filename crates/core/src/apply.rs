@@ -153,21 +153,17 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
         What::Waived(waiver) => waive(task, waiver.seq, &waiver.reason),
         What::CancelAsked { reason } => ask_to_cancel(task, event, reason),
         What::Ended(ended) => end(task, ended),
-        What::Annotated { note: _, terminal_reason } => match (terminal_reason, &mut task.phase) {
-            (None, _) => Some(()),
-            (Some(reason), Phase::Ended(ending)) => {
-                ending.reason = Some(reason.clone());
-                Some(())
-            }
-            (Some(_), _) => None,
-        },
-        What::Retried { successor, .. } => match &mut task.phase {
-            Phase::Ended(ending) => {
-                ending.retried_as = Some(successor.clone());
-                Some(())
-            }
-            Phase::Planned | Phase::Dispatched(_) | Phase::Running(_) | Phase::Compensating { .. } => None,
-        },
+        What::Annotated { note: _, terminal_reason } => {
+            let Some(reason) = terminal_reason else { return Some(()) };
+            let Phase::Ended(ending) = &mut task.phase else { return None };
+            ending.reason = Some(reason.clone());
+            Some(())
+        }
+        What::Retried { successor, .. } => {
+            let Phase::Ended(ending) = &mut task.phase else { return None };
+            ending.retried_as = Some(successor.clone());
+            Some(())
+        }
     }
 }
 
@@ -289,9 +285,9 @@ fn release(
 }
 
 fn roll_back(task: &mut Task, at: Time, reason: &Reason, ended: Option<&LeaseEnd>) -> Option<()> {
-    let undoing = match (&task.phase, ended) {
-        (Phase::Running(lease), None) => Undoing::HeldBy(lease.clone()),
-        (_, _) => Undoing::DueAt(at),
+    let undoing = match ended {
+        Some(_) => Undoing::DueAt(at),
+        None => Undoing::HeldBy(task.lease()?.clone()),
     };
     end_lease(task, ended);
     unwind(task, &[State::Running], Unwinding::RolledBack, reason, undoing)
@@ -301,16 +297,12 @@ fn reclaim(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
     end_lease(task, grant.lapsed.as_ref());
     let undoing = Undoing::HeldBy(granted(event, grant));
     task.epoch = grant.epoch;
-    match (&mut task.phase, &grant.lapsed) {
-        (Phase::Compensating { undoing: held, .. }, _) => {
-            *held = undoing;
-            Some(())
-        }
-        (Phase::Running(_), Some(lapsed)) => {
-            unwind(task, &[State::Running], Unwinding::Lapsed, &Reason::of_lapse(lapsed), undoing)
-        }
-        (_, _) => None,
+    if let Phase::Compensating { undoing: held, .. } = &mut task.phase {
+        *held = undoing;
+        return Some(());
     }
+    let reason = Reason::of_lapse(grant.lapsed.as_ref()?);
+    unwind(task, &[State::Running], Unwinding::Lapsed, &reason, undoing)
 }
 
 /// What was registered before a lease stands again. What is owed still, which is only under `hold`, stays owed.
