@@ -191,7 +191,7 @@ enum WhatMirror {
     Registered {
         #[serde(with = "wire")]
         seq: Seq,
-        #[serde(with = "wire")]
+        #[serde(flatten, with = "wire")]
         undo: Undo,
     },
     Dispatched {
@@ -409,7 +409,7 @@ struct UndoMirror {
 struct CompensationMirror {
     #[serde(with = "wire")]
     seq: Seq,
-    #[serde(with = "wire")]
+    #[serde(flatten, with = "wire")]
     undo: Undo,
     #[serde(with = "wire")]
     registered: Registered,
@@ -474,4 +474,65 @@ struct AnsweredMirror {
 /// The word of a state, for columns that hold one.
 pub(crate) fn state_word(state: State) -> &'static str {
     state.word()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<T>(
+        new: impl FnOnce(&'static str) -> Result<T, tenure_core::refusal::Refusal>,
+        text: &'static str,
+    ) -> T {
+        new(text).expect("valid")
+    }
+
+    #[test]
+    fn a_compensation_is_as_flat_in_the_history_as_in_the_record() {
+        let undo = Undo {
+            kind: text(Kind::new, "close-pr"),
+            target: text(Text::new, "12"),
+            reason: Some(text(Reason::new, "opened by this run")),
+        };
+        let registered = What::Registered { seq: Seq(1), undo: undo.clone() };
+        let written = r#"{"seq":1,"kind":"close-pr","target":"12","reason":"opened by this run"}"#;
+        assert_eq!(data(&registered), written);
+        assert_eq!(read_data("registered", written), Some(registered));
+        let standing = Compensation::new(Seq(2), Undo { reason: None, ..undo }, Registered::BeforeLease);
+        let written = r#"{"seq":2,"kind":"close-pr","target":"12","registered":"before_lease","status":"standing","tries":0}"#;
+        assert_eq!(column(&standing), written);
+        assert_eq!(read_column(written), Some(standing));
+    }
+
+    #[test]
+    fn what_is_not_as_it_is_written_is_not_read() {
+        for (kind, data) in [
+            ("replanned", "{ }"),
+            ("replanned", r#"{"more":1}"#),
+            ("cancel_asked", r#"{"reason":" "}"#),
+            ("retried", r#"{"reason":"x","successor":"t"}"#),
+            ("lapsed", "{}"),
+            ("unknown", "{}"),
+            ("replanned", "{}}, {\"replanned\":{}"),
+        ] {
+            assert_eq!(read_data(kind, data), None, "{kind} {data}");
+        }
+        assert!(read_data("replanned", "{}").is_some());
+    }
+
+    #[test]
+    fn a_payload_is_hashed_by_its_digest() {
+        let changed = |payload: &'static str| {
+            What::Changed(Box::new(Changes {
+                payload: Some(text(Document::new, payload)),
+                ..Changes::default()
+            }))
+        };
+        let digest = Hash::of(b"[1]");
+        assert_eq!(
+            digested(&changed("[1]")).map(|what| data(&what)),
+            Some(format!("{{\"payload\":\"{digest}\"}}"))
+        );
+        assert_eq!(digested(&What::Replanned { not_before: None, lease: None }), None);
+    }
 }
