@@ -276,6 +276,27 @@ fn commands_that_were_made_by_hand_are_looked_at_like_any_other() {
 }
 
 #[test]
+fn every_undo_may_say_why_it_was_registered() {
+    on_every_store(|ledger, _| async move {
+        let task = ledger.create("t").undo("remove", "/tmp/x").undo_reason("made for every attempt").await?;
+        let why = |task: &tenure::core::task::Task| {
+            let last = task.compensations.last().and_then(|one| one.undo.reason.as_ref());
+            last.map(ToString::to_string)
+        };
+        assert_eq!(why(&task).as_deref(), Some("made for every attempt"));
+        let by = ledger.acquire("t", "w").await?.lease().expect("a lease").holder();
+        let task = ledger.register("t", &by, "close-pr", "12").reason("opened by this run").await?;
+        assert_eq!(why(&task).as_deref(), Some("opened by this run"));
+        let task =
+            ledger.fail("t", &by, "no").remains_because("call", "alice", "she knows the password").await?;
+        assert_eq!(why(&task).as_deref(), Some("she knows the password"));
+        let unnamed = ledger.create("u").undo_reason("of nothing").await.expect_err("no undo was named");
+        assert_eq!(unnamed.refusal().and_then(|one| one.field), Some("compensations.reason"));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_request_id_is_forgotten_after_seven_days() {
     on_every_store(|ledger, clock| async move {
         ledger.create("t").request_id("r").await?;

@@ -402,6 +402,16 @@ impl Call<Creation> {
     pub fn undo(self, kind: &str, target: &str) -> Self {
         self.set(|create| undo(kind, target).map(|undo| create.compensations.push(undo)))
     }
+
+    /// Why the undo that was named last is registered.
+    pub fn undo_reason(self, words: &str) -> Self {
+        self.set(|create| {
+            let unnamed = || Refusal::invalid("compensations.reason", "name the undo before its reason");
+            let last = create.compensations.last_mut().ok_or_else(unnamed)?;
+            last.reason = Some(Reason::named("compensations.reason", words)?);
+            Ok(())
+        })
+    }
 }
 
 /// The refinement of one field of one action, for calls that have but a few.
@@ -466,6 +476,13 @@ refine!(Failing {
     /// What remains to undo; kind `none` says that nothing does.
     remains(kind: &str, target: &str) Action::Fail { compensation, .. } | Action::MarkFailed { compensation, .. }
         => *compensation = Some(undo(kind, target)?);
+    /// What remains to undo, and why it was done.
+    remains_because(kind: &str, target: &str, words: &str)
+        Action::Fail { compensation, .. } | Action::MarkFailed { compensation, .. }
+        => {
+            let reason = Some(Reason::named("compensations.reason", words)?);
+            *compensation = Some(Undo { reason, ..undo(kind, target)? });
+        };
 });
 refine!(RollingBack {
     /// The holder undoes the work itself, under the lease that it has.
