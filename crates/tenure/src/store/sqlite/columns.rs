@@ -16,8 +16,10 @@ use tenure_core::task::{Cancel, Cause, Ending, Labels, Phase, Reservation, State
 use tenure_core::time::{Span, Time};
 
 use crate::codec::{column, read_column, read_data};
+use crate::error::Error;
 use crate::store::due::{Due, LeaseColumns, Wait};
 use crate::store::execute::Kept;
+use crate::store::sqlite::open::Database;
 use crate::wire::Word;
 
 /// The columns that [`read_task`] reads, in its order, and the tables they come from.
@@ -45,6 +47,18 @@ pub(crate) use concat_task_sql;
 pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
     Broken(String),
+}
+
+impl Fault {
+    /// What it means to a caller: nothing was committed.
+    pub(crate) fn of(&self, database: &Database) -> Error {
+        match self {
+            Fault::Sqlite(error) => database.fault(error),
+            Fault::Broken(what) => {
+                Error::Unavailable(format!("{}: the store is broken: {what}", database.path.display()))
+            }
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -131,6 +145,20 @@ impl TaskColumns<'_> {
 
 /// Where the columns of `due` begin in a task's row.
 const DUE_AT: usize = 32;
+
+/// The task of that name, with its row and head.
+pub(crate) fn find_task(
+    connection: &Connection,
+    policies: &mut Policies,
+    namespace: &Namespace,
+    id: &TaskId,
+) -> Found<Option<Kept>> {
+    let sql = concat_task_sql!("where tasks.namespace = ? and tasks.id = ?");
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    read_task(connection, policies, row).map(Some)
+}
 
 pub(crate) fn read_task(connection: &Connection, policies: &mut Policies, row: &Row<'_>) -> Found<Kept> {
     let no: i64 = row.get(0)?;

@@ -59,17 +59,8 @@ impl SqliteEngine {
             return Ok(connection);
         }
         let connection = self.database.connect()?;
-        newest_chains_hold(&connection).map_err(|fault| self.fault(&fault))?;
+        newest_chains_hold(&connection).map_err(|fault| fault.of(&self.database))?;
         Ok(connection)
-    }
-
-    fn fault(&self, fault: &Fault) -> Error {
-        match fault {
-            Fault::Sqlite(error) => self.database.fault(error),
-            Fault::Broken(what) => {
-                Error::Unavailable(format!("{}: the store is broken: {what}", self.database.path.display()))
-            }
-        }
     }
 
     /// Executes all jobs; an error gives the transaction up.
@@ -100,7 +91,7 @@ impl SqliteEngine {
     /// As [`SqliteEngine::execute`], and a broken invariant in the core gives the transaction up, loudly.
     fn execute_all(&mut self, connection: &Connection, jobs: &[Vec<Command>]) -> Result<Vec<Answers>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
-            Ok(executed) => executed.map_err(|fault| self.fault(&fault)),
+            Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
             Err(panic) => {
                 let words = panic.downcast_ref::<String>().map(String::as_str);
                 let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");

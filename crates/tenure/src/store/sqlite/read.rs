@@ -9,7 +9,9 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::sqlite::columns::{Fault, Found, Policies, concat_task_sql, read_event, read_task};
+use crate::store::sqlite::columns::{
+    Fault, Found, Policies, concat_task_sql, find_task, read_event, read_task,
+};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
 use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent};
@@ -36,12 +38,7 @@ impl<'c> Reader<'c> {
     }
 
     fn error(&self, fault: Fault) -> Error {
-        match fault {
-            Fault::Sqlite(error) => self.database.fault(&error),
-            Fault::Broken(what) => {
-                Error::Unavailable(format!("{}: the store is broken: {what}", self.database.path.display()))
-            }
-        }
+        fault.of(self.database)
     }
 
     pub(crate) fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Task>, Error> {
@@ -49,11 +46,7 @@ impl<'c> Reader<'c> {
     }
 
     fn find_task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
-        let sql = concat_task_sql!("where tasks.namespace = ? and tasks.id = ?");
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(Some(read_task(self.connection, &mut self.policies, row)?.task))
+        Ok(find_task(self.connection, &mut self.policies, namespace, id)?.map(|kept| kept.task))
     }
 
     pub(crate) fn now(&mut self) -> Result<Time, Error> {

@@ -16,8 +16,8 @@ use crate::codec::{Sealed, column, read_column};
 use crate::store::due::{Due, Wait};
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows};
 use crate::store::sqlite::columns::{
-    Fault, Found, Policies, TaskColumns, broken, concat_task_sql, labels_column, length, micros, number,
-    read_due, read_event, read_task,
+    Fault, Found, Policies, TaskColumns, broken, find_task, labels_column, length, micros, number, read_due,
+    read_event,
 };
 use crate::wire::Word;
 
@@ -349,11 +349,7 @@ impl Rows for SqliteRows<'_> {
     type Fault = Fault;
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Kept>> {
-        let sql = concat_task_sql!("where tasks.namespace = ? and tasks.id = ?");
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        read_task(self.connection, self.policies, row).map(Some)
+        find_task(self.connection, self.policies, namespace, id)
     }
 
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Leased>> {
