@@ -43,6 +43,17 @@ pub enum OnLapse {
     Quarantine,
 }
 
+impl OnLapse {
+    /// The word that interfaces use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnLapse::Recover => "recover",
+            OnLapse::Hold => "hold",
+            OnLapse::Quarantine => "quarantine",
+        }
+    }
+}
+
 /// Where a task ends whose attempts are spent and whose undo is done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum WhenSpent {
@@ -51,6 +62,16 @@ pub enum WhenSpent {
     Compensated,
     /// It is parked for a person.
     Quarantined,
+}
+
+impl WhenSpent {
+    /// The word that interfaces use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            WhenSpent::Compensated => "compensated",
+            WhenSpent::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.

@@ -20,6 +20,30 @@ pub fn print(time: Time) -> String {
     text
 }
 
+/// The instant in UTC for people, to the second: `2026-11-21T03:45:37Z`.
+pub fn print_seconds(time: Time) -> String {
+    let mut text = print(time);
+    text.truncate(text.len() - ".000000Z".len());
+    text.push('Z');
+    text
+}
+
+/// A length for people, in its two largest units and never as longer than it is: `42s`, `2m 5s`, `3d 4h`.
+pub fn rough(span: Span) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let seconds = span.as_micros() / 1_000_000;
+    if seconds == 0 {
+        return format!("{}ms", span.as_micros() / 1_000);
+    }
+    let largest = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[largest];
+    let rest = UNITS.get(largest + 1).map(|(next, name)| (seconds % unit / next, *name));
+    match rest {
+        Some((count, next)) if count > 0 => format!("{}{name} {count}{next}", seconds / unit),
+        Some(_) | None => format!("{}{name}", seconds / unit),
+    }
+}
+
 /// Reads an instant with an offset, whatever offset that is. What is finer than a microsecond is cut towards the past.
 pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
     let timestamp: Timestamp = text.parse().map_err(|_| {
@@ -81,6 +105,16 @@ mod tests {
         for time in [Time::MIN, Time::from_micros(-1), Time::from_micros(1), Time::MAX] {
             assert_eq!(parse("at", &print(time)).expect("printed"), time);
         }
+    }
+
+    #[test]
+    fn a_length_for_people_has_its_two_largest_units() {
+        let words = |millis| rough(Span::from_millis(millis));
+        assert_eq!(
+            [0, 999, 1_000, 59_999, 60_000, 125_000, 3_600_000, 7_259_000, 90_000_000_000].map(words),
+            ["0ms", "999ms", "1s", "59s", "1m", "2m 5s", "1h", "2h", "1041d 16h"]
+        );
+        assert_eq!(print_seconds(Time::from_micros(1_999_999)), "1970-01-01T00:00:01Z");
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! ```
 
 mod call;
+mod opener;
 mod verbs;
 
 use std::sync::Arc;
@@ -30,13 +31,14 @@ use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use crate::audit::{Anchor, Report};
+use crate::chance::{Chance, SystemChance};
 use crate::error::Error;
 use crate::json;
-use crate::store::memory::MemoryStore;
-use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use crate::store::overview::{Holding, Overview};
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
 
 pub use call::{Call, Verb};
+pub use opener::Opener;
 pub use verbs::*;
 
 /// The namespace where none is named.
@@ -50,27 +52,25 @@ pub struct Ledger {
     store: Arc<dyn Store>,
     namespace: Namespace,
     actor: Option<Actor>,
+    chance: Arc<dyn Chance>,
 }
 
 impl Ledger {
     /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`.
     pub async fn open(url: &str) -> Result<Ledger, Error> {
-        let store: Arc<dyn Store> = match url.split_once(':') {
-            Some(("memory", "")) => Arc::new(MemoryStore::default()),
-            Some(("sqlite", rest)) => Arc::new(SqliteStore::open(sqlite_options(rest)?).await?),
-            Some(_) | None => {
-                let forms = "give memory:, or sqlite: and the path of a file";
-                return Err(Refusal::invalid("store", format_args!("`{url}` is no store; {forms}")).into());
-            }
-        };
-        Ok(Ledger::with_store(store))
+        Ledger::opener().open(url).await
     }
 
-    /// A ledger on a store that was made elsewhere, such as one with a [`crate::clock::ManualClock`].
+    /// Opens a store in another way than by its URL alone.
+    pub fn opener() -> Opener {
+        Opener::default()
+    }
+
+    /// A ledger on a store that was made elsewhere.
     pub fn with_store(store: Arc<dyn Store>) -> Ledger {
         let namespace = Namespace::new(DEFAULT_NAMESPACE);
         let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a name"));
-        Ledger { store, namespace, actor: None }
+        Ledger { store, namespace, actor: None, chance: Arc::new(SystemChance) }
     }
 
     /// The same store from another namespace.
@@ -129,6 +129,16 @@ impl Ledger {
         self.tasks(Filter { stale: true, ..Filter::default() }, after, limit).await
     }
 
+    /// This namespace at a glance.
+    pub async fn overview(&self) -> Result<Overview, Error> {
+        self.store.overview(self.namespace.clone()).await
+    }
+
+    /// Who holds what in this namespace.
+    pub async fn holdings(&self) -> Result<Vec<Holding>, Error> {
+        self.store.holdings(self.namespace.clone()).await
+    }
+
     /// What recovery should look at next, in every namespace.
     pub async fn lapsed(&self, after: Option<Cursor>, limit: usize) -> Result<Lapsed, Error> {
         self.store.lapsed(after, limit).await
@@ -153,8 +163,22 @@ impl Ledger {
 
     /// Follows the history of this namespace from behind `after` on, waiting for what is to come.
     pub fn follow(&self, after: Option<Cursor>) -> Follower {
-        let filter = EventFilter { namespace: Some(self.namespace.clone()), task: None };
+        self.follower(None, after)
+    }
+
+    /// Follows the history of one task from behind `after` on. It goes on after the task's end: notes may come.
+    pub fn follow_task(&self, id: &str, after: Option<Cursor>) -> Result<Follower, Error> {
+        Ok(self.follower(Some(TaskId::new(id)?), after))
+    }
+
+    fn follower(&self, task: Option<TaskId>, after: Option<Cursor>) -> Follower {
+        let filter = EventFilter { namespace: Some(self.namespace.clone()), task };
         Follower { store: Arc::clone(&self.store), filter, after, page: Vec::new().into_iter() }
+    }
+
+    /// Where the history is now: what comes later is behind it.
+    pub async fn newest(&self) -> Result<Cursor, Error> {
+        self.store.newest().await
     }
 
     /// The store's time, which decides everything.
@@ -216,22 +240,4 @@ fn canonical(mut command: Command) -> Result<Command, Error> {
         *progress = json::progress(progress.as_str())?;
     }
     Ok(command)
-}
-
-fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let invalid = |limit: String| Error::from(Refusal::invalid("store", limit));
-    if path.is_empty() {
-        return Err(invalid("`sqlite:` needs the path of a file".into()));
-    }
-    let mut options = SqliteOptions::new(path);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        options.synchronous = match pair {
-            "synchronous=full" => Synchronous::Full,
-            "synchronous=normal" => Synchronous::Normal,
-            _ => return Err(invalid(format!("`{pair}` is no option; there is synchronous=full or normal"))),
-        };
-    }
-    Ok(options)
 }

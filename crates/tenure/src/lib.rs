@@ -8,6 +8,7 @@
 //! Hold a [`Ledger`]. The rules are those of [`tenure_core`], whose types are re-exported here as [`core`].
 
 pub mod audit;
+pub mod chance;
 pub mod clock;
 pub(crate) mod codec;
 mod committer;
@@ -16,7 +17,9 @@ mod error;
 pub mod instant;
 pub mod json;
 pub mod ledger;
+pub mod record;
 pub mod store;
+pub mod why;
 pub(crate) mod wire;
 
 /// The examples of the README are compiled like any other.

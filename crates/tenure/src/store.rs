@@ -6,6 +6,7 @@
 pub(crate) mod due;
 pub(crate) mod execute;
 pub mod memory;
+pub mod overview;
 pub mod sqlite;
 
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use tenure_core::task::{Cause, State, Task};
 use tenure_core::time::Time;
 
 use crate::error::Error;
+use crate::store::overview::{Holding, Overview};
 
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -202,6 +204,12 @@ pub trait Store: Send + Sync {
 
     /// What recovery should look at next, across namespaces.
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>>;
+
+    /// A room at a glance.
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>>;
+
+    /// Who holds what in a room, by the owners' names.
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>>;
 
     /// The history behind `after`, oldest first. Its `next` is there even on the last page: the history goes on.
     fn events(

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use tenure_core::compensation::{Registered, Status};
 use tenure_core::event::Counting;
 use tenure_core::id::{
-    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId,
-    Seq, TaskId, Text, UndoKey,
+    Actor, Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Progress, Queue, Reason, Revision,
+    SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
 use tenure_core::task::{Cause, Labels, State, Terminal};
@@ -39,6 +39,15 @@ pub(crate) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(deserializer: D) -
 pub(crate) struct Wired<T>(pub(crate) T);
 
 impl<T: Wire> Serialize for Wired<&T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.put(serializer)
+    }
+}
+
+/// The same of a value that is held and not borrowed.
+pub(crate) struct Held<T>(pub(crate) T);
+
+impl<T: Wire> Serialize for Held<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.put(serializer)
     }
@@ -92,7 +101,9 @@ macro_rules! text_on_wire {
         }
     )* };
 }
-text_on_wire!(TaskId, SagaId, Namespace, Owner, Queue, Kind, LabelKey, LabelValue, Text, Reason, UndoKey);
+text_on_wire!(
+    TaskId, SagaId, Namespace, Owner, Actor, Queue, Kind, LabelKey, LabelValue, Text, Reason, UndoKey
+);
 
 /// JSON values go in as they are: the edge made them canonical.
 macro_rules! json_on_wire {
@@ -131,6 +142,11 @@ pub(crate) trait Word: Copy + 'static {
     fn of_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(_, name)| *name == word).map(|(value, _)| *value)
     }
+}
+
+/// All of them, for those who gave another one.
+pub(crate) fn words<T: Word>() -> String {
+    T::WORDS.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
 macro_rules! words_on_wire {

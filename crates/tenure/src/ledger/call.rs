@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use tenure_core::command::{Action, Command};
 use tenure_core::id::{Actor, RequestId};
-use tenure_core::policy::Jitter;
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 
@@ -89,7 +88,8 @@ impl<V: Verb> Call<V> {
             None => Actor::new(ANONYMOUS)?,
         };
         let namespace = self.ledger.namespace.clone();
-        Ok(Command { namespace, actor, request: self.request?, jitter: jitter(), action })
+        let jitter = self.ledger.chance.jitter();
+        Ok(Command { namespace, actor, request: self.request?, jitter, action })
     }
 
     pub(crate) fn change(mut self, change: impl FnOnce(&mut Action) -> Result<(), Refusal>) -> Self {
@@ -111,12 +111,6 @@ fn taker(action: &Action) -> Option<&tenure_core::id::Owner> {
     } else {
         None
     }
-}
-
-/// A fresh draw. The random bits of a UUID are the ones at hand.
-fn jitter() -> Jitter {
-    let bytes = uuid::Uuid::new_v4().into_bytes();
-    Jitter::from_random(u16::from_be_bytes([bytes[14], bytes[15]]))
 }
 
 impl<V: Verb> IntoFuture for Call<V> {

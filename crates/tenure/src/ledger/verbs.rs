@@ -79,7 +79,7 @@ impl Ledger {
 
     /// Creates a task with an id of the ledger's making: in order of time, and unique everywhere.
     pub fn create_unnamed(&self) -> Call<Creation> {
-        self.call(|| Ok(Action::Create(Box::new(create(made_id()?, Naming::Made)?))))
+        self.call(|| Ok(Action::Create(Box::new(create(self.made_id()?, Naming::Made)?))))
     }
 
     /// Writes a whole record, decided as a difference against what is stored. For imports and corrections; leases,
@@ -251,12 +251,25 @@ impl Ledger {
         })
     }
 
+    /// Puts better words for the end of an ended task; the old ones stay in the history.
+    pub fn reword(&self, id: &str, terminal_reason: &str) -> Call<Annotating> {
+        self.call(|| {
+            let terminal_reason = Some(Reason::named("terminal_reason", terminal_reason)?);
+            Ok(Action::Annotate { task: TaskId::new(id)?, note: None, terminal_reason })
+        })
+    }
+
     /// Makes a new task of one that failed, was undone or is parked. The old one only names it; once.
     pub fn retry(&self, id: &str, reason: &str) -> Call<Retrying> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::Retry { task, successor: made_id()?, naming: Naming::Made, reason, waive: Vec::new() })
+            let successor = self.made_id()?;
+            Ok(Action::Retry { task, successor, naming: Naming::Made, reason, waive: Vec::new() })
         })
+    }
+
+    fn made_id(&self) -> Result<TaskId, Refusal> {
+        TaskId::new(self.chance.name())
     }
 }
 
@@ -324,10 +337,6 @@ pub fn new_record(id: &str) -> Result<Put, Refusal> {
         epoch: None,
         attempts: None,
     })
-}
-
-fn made_id() -> Result<TaskId, Refusal> {
-    TaskId::new(uuid::Uuid::now_v7().to_string())
 }
 
 fn undo(kind: &str, target: &str) -> Result<Undo, Refusal> {

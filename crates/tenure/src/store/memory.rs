@@ -20,6 +20,7 @@ use crate::codec::Sealed;
 use crate::error::Error;
 use crate::store::due::Due;
 use crate::store::execute::{Change, Kept, Leased, Request, Rows, execute};
+use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
 };
@@ -190,6 +191,10 @@ impl Rows for Memory {
 }
 
 impl Memory {
+    fn in_room<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Kept> {
+        self.tasks.values().filter(move |kept| kept.task.namespace == *namespace)
+    }
+
     fn list(&self, filter: &Filter, after: Option<i64>, limit: usize, now: Time) -> Page<Task> {
         let mut rows: Vec<&Kept> =
             self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
@@ -313,6 +318,26 @@ impl Store for MemoryStore {
             let after = after.map(|cursor| cursor.numbers('d')).transpose()?;
             let memory = self.memory();
             Ok(memory.lapsed(after, limit.max(1), self.now_by(&memory)))
+        })
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let at = self.now_by(&memory);
+            let count = |state| {
+                let in_state = memory.in_room(&namespace).filter(|kept| kept.task.state() == state);
+                overview::count(state, in_state.map(|kept| (kept.row, &kept.task)), at)
+            };
+            Ok(Overview { at, states: OVERVIEW_STATES.map(count).to_vec() })
+        })
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let now = self.now_by(&memory);
+            Ok(overview::holdings(memory.in_room(&namespace).map(|kept| &kept.task), now))
         })
     }
 

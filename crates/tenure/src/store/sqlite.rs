@@ -4,6 +4,7 @@
 mod columns;
 mod engine;
 mod open;
+mod overview;
 mod read;
 mod rows;
 mod turn;
@@ -22,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::{Clock, LastInstant, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
+use crate::store::overview::{Holding, Overview};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
 };
@@ -46,6 +48,18 @@ pub struct SqliteOptions {
     pub clock: Arc<dyn Clock>,
     /// How long a command waits for its turn before it is answered `unavailable`.
     pub wait_max: Duration,
+    /// What to do where the file is missing.
+    pub missing: Missing,
+}
+
+/// What to do where the file is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Missing {
+    /// It is made.
+    #[default]
+    Make,
+    /// It is not opened: who only looks does not want to be shown an empty store.
+    Refuse,
 }
 
 impl SqliteOptions {
@@ -56,6 +70,7 @@ impl SqliteOptions {
             synchronous: Synchronous::default(),
             clock: Arc::new(SystemClock::default()),
             wait_max: Limits::default().wait_max,
+            missing: Missing::default(),
         }
     }
 }
@@ -76,6 +91,12 @@ impl SqliteStore {
 
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
         let path = open::plain_path(&options.path)?;
+        if options.missing == Missing::Refuse && !path.exists() {
+            return Err(Error::Unavailable(format!(
+                "there is no store at {}; check its name",
+                path.display()
+            )));
+        }
         let database = Database { path, synchronous: options.synchronous };
         database.prepare(options.wait_max)?;
         let grown = watch::Sender::new(0);
@@ -162,6 +183,14 @@ impl Store for SqliteStore {
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
         Box::pin(self.read(move |reader| reader.lapsed(after.as_ref(), limit)))
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        Box::pin(self.read(move |reader| reader.overview(&namespace)))
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        Box::pin(self.read(move |reader| reader.holdings(&namespace)))
     }
 
     fn events(

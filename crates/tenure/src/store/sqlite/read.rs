@@ -37,7 +37,11 @@ impl<'c> Reader<'c> {
         Reader { connection, database, clock, last, policies: Policies::default() }
     }
 
-    fn error(&self, fault: Fault) -> Error {
+    pub(crate) fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    pub(crate) fn error(&self, fault: Fault) -> Error {
         fault.of(self.database)
     }
 
@@ -53,7 +57,7 @@ impl<'c> Reader<'c> {
         self.find_now().map_err(|fault| self.error(fault))
     }
 
-    fn find_now(&self) -> Found<Time> {
+    pub(crate) fn find_now(&self) -> Found<Time> {
         let mark = "select value from meta where key = 'clock'";
         let mark: Option<String> =
             self.connection.prepare_cached(mark)?.query_row([], |row| row.get(0)).optional()?;

@@ -1,0 +1,86 @@
+//! `tenure audit verify` and `tenure audit anchor`.
+
+use clap::{Args, Subcommand};
+use tenure::audit::Anchor;
+use tenure::record::{AnchorAnswer, ReportAnswer};
+
+use crate::arguments::Form;
+use crate::context::Context;
+use crate::failure::Failure;
+
+#[derive(Subcommand)]
+pub(crate) enum AuditVerb {
+    Verify(Verify),
+    Anchor(WriteAnchor),
+}
+
+impl AuditVerb {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        match self {
+            AuditVerb::Verify(verb) => verb.run(context).await,
+            AuditVerb::Anchor(verb) => verb.run(context).await,
+        }
+    }
+}
+
+/// Look whether the history is what was written, in all namespaces
+///
+/// Use it when you must rely on the record. It names each event that was changed, removed, inserted or moved, and with an
+/// anchor each task that is gone; then the status is 1.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure audit verify --anchor anchor-of-monday")]
+pub(crate) struct Verify {
+    /// What `tenure audit anchor` wrote then; - for standard input
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<String>,
+}
+
+impl Verify {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let anchor = self.anchor.map(|file| read(context, &file)).transpose()?;
+        let ledger = context.existing_ledger().await?;
+        let report = ledger.verify(anchor.as_ref()).await?;
+        match context.out.form() {
+            Form::Json => context.out.json(&ReportAnswer::of(&report))?,
+            Form::Table => {
+                report.findings.iter().try_for_each(|finding| context.out.line(&finding.to_string()))?;
+                let looked_at = format!("{} tasks, {} events", report.tasks, report.events);
+                let verdict = match report.findings.len() {
+                    0 => format!("holds: {looked_at}"),
+                    1 => format!("does not hold: 1 finding in {looked_at}"),
+                    count => format!("does not hold: {count} findings in {looked_at}"),
+                };
+                if !context.out.is_quiet() {
+                    context.out.line(&verdict)?;
+                }
+            }
+        }
+        if report.holds() { Ok(()) } else { Err(Failure::Told) }
+    }
+}
+
+fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, Failure> {
+    let text = context.file("--anchor", file)?;
+    text.parse().map_err(|error| {
+        Failure::Usage(format!("--anchor: {file}: {error}; give what `tenure audit anchor` wrote"))
+    })
+}
+
+/// Write down what the history is, to verify it against later
+///
+/// Use it regularly, and keep the file somewhere else: the chain alone does not see a tail that was cut off, nor a task
+/// that was taken away whole.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure audit anchor > anchor-of-monday")]
+pub(crate) struct WriteAnchor {}
+
+impl WriteAnchor {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let ledger = context.existing_ledger().await?;
+        let anchor = ledger.anchor().await?;
+        match context.out.form() {
+            Form::Json => context.out.json(&AnchorAnswer::of(&anchor)),
+            Form::Table => context.out.bytes(anchor.to_string().as_bytes()),
+        }
+    }
+}

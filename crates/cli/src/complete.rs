@@ -1,0 +1,97 @@
+//! What a shell is told when somebody asks it to complete a word: ids, queues, kinds and owners that are stored.
+//!
+//! It only looks, at no more than the newest tasks, and says nothing where there is no store.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use clap_complete::CompletionCandidate;
+use clap_complete::env::CompleteEnv;
+use tenure::Ledger;
+use tenure::core::task::Task;
+use tenure::store::Filter;
+use tenure::store::sqlite::Missing;
+
+use crate::arguments::{Form, Global, command};
+use crate::context::Settings;
+use crate::world::variables;
+
+/// Set by the script that a shell loaded, when it asks.
+pub(crate) const VARIABLE: &str = "TENURE_COMPLETE";
+
+/// How many tasks are looked at: enough to find what one works with, few enough to answer at once.
+const NEWEST: usize = 200;
+
+/// Answers a shell that asks for completions, and ends the process; returns if none asks.
+pub fn answer_shell() {
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
+}
+
+pub(crate) fn tasks(word: &OsStr) -> Vec<CompletionCandidate> {
+    let newest = newest().into_iter();
+    let begins = |task: &Task| word.to_str().is_some_and(|word| task.id.as_str().starts_with(word));
+    let about =
+        |task: Task| CompletionCandidate::new(task.id.as_str()).help(Some(task.state().as_str().into()));
+    newest.filter(begins).map(about).collect()
+}
+
+pub(crate) fn queues(word: &OsStr) -> Vec<CompletionCandidate> {
+    of_newest(word, |task| vec![task.queue.to_string()])
+}
+
+pub(crate) fn kinds(word: &OsStr) -> Vec<CompletionCandidate> {
+    of_newest(word, |task| vec![task.kind.to_string()])
+}
+
+pub(crate) fn undo_kinds(word: &OsStr) -> Vec<CompletionCandidate> {
+    of_newest(word, |task| task.compensations.iter().map(|one| one.undo.kind.to_string()).collect())
+}
+
+pub(crate) fn owners(word: &OsStr) -> Vec<CompletionCandidate> {
+    let owners = look(async |ledger| {
+        let holdings = ledger.holdings().await?;
+        Ok(holdings.into_iter().map(|holding| holding.owner.to_string()).collect())
+    });
+    beginning(word, owners.unwrap_or_default())
+}
+
+fn of_newest(word: &OsStr, words: impl Fn(&Task) -> Vec<String>) -> Vec<CompletionCandidate> {
+    beginning(word, newest().iter().flat_map(words).collect())
+}
+
+fn beginning(word: &OsStr, words: BTreeSet<String>) -> Vec<CompletionCandidate> {
+    let begins = |known: &String| word.to_str().is_some_and(|word| known.starts_with(word));
+    words.into_iter().filter(begins).map(CompletionCandidate::new).collect()
+}
+
+fn newest() -> Vec<Task> {
+    let page = look(async |ledger| Ok(ledger.tasks(Filter::default(), None, NEWEST).await?.items));
+    page.unwrap_or_default()
+}
+
+/// Looks into the store that the words typed so far name.
+fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option<T> {
+    let words: Vec<String> = std::env::args().collect();
+    let option = |name: &str| {
+        let after = words.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone());
+        after.or_else(|| {
+            words.iter().find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+        })
+    };
+    let global = Global {
+        store: option("--store"),
+        namespace: option("--namespace"),
+        output: Form::Table,
+        request_id: None,
+        token: None,
+        config: option("--config"),
+        quiet: true,
+        verbose: false,
+    };
+    let settings = Settings::of(&global, &variables()).ok()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(async {
+        let ledger = Ledger::opener().missing(Missing::Refuse).open(&settings.store).await.ok()?;
+        read(ledger.in_namespace(&settings.namespace).ok()?).await.ok()
+    })
+}

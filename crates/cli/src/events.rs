@@ -1,0 +1,132 @@
+//! `tenure events`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use tenure::Ledger;
+use tenure::instant::print_seconds;
+use tenure::record::EventRecord;
+use tenure::store::{Cursor, Recorded};
+
+use crate::arguments::Form;
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// How many events are read at once.
+const PAGE: usize = 500;
+/// How often a follower that has nothing to write looks whether anybody still reads.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Show the history, oldest first
+///
+/// Use it to see who did what and when, or with --follow to see it as it happens. As JSON it is an event a line; its
+/// cursor is where --after goes on.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure events --task build-42\n  tenure events --follow --after now -o json"
+)]
+pub(crate) struct Events {
+    /// Only of this task
+    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(complete::tasks))]
+    task: Option<String>,
+    /// Only what came after that cursor; `now` for what is to come [else: from the beginning]
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+    /// No more than this many [else: all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Go on with what happens from now on, until it is interrupted
+    #[arg(short, long)]
+    follow: bool,
+}
+
+impl Events {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let ledger = context.ledger().await?;
+        if let Some(task) = &self.task {
+            // A task that does not exist has no history, and a typing error should not look like one.
+            ledger.task(task).await?;
+        }
+        let after = match self.after.as_deref() {
+            None => None,
+            Some("now") => Some(ledger.newest().await?),
+            Some(cursor) => Some(Cursor::from_text(cursor)),
+        };
+        let left = self.limit.unwrap_or(u64::MAX);
+        match self.follow {
+            true => self.follow(context, &ledger, after, left).await,
+            false => self.list(context, &ledger, after, left).await,
+        }
+    }
+
+    async fn list(
+        &self,
+        context: &mut Context<'_, '_>,
+        ledger: &Ledger,
+        mut after: Option<Cursor>,
+        mut left: u64,
+    ) -> Result<(), Failure> {
+        loop {
+            let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
+            let page = match &self.task {
+                Some(task) => ledger.history(task, after, limit).await?,
+                None => ledger.events(after, limit).await?,
+            };
+            page.items.iter().try_for_each(|recorded| show(context, recorded))?;
+            left -= page.items.len() as u64;
+            // A page that is not full was the last: the history went no further when it was read.
+            if page.items.len() < limit || left == 0 {
+                return Ok(());
+            }
+            after = page.next;
+        }
+    }
+
+    async fn follow(
+        &self,
+        context: &mut Context<'_, '_>,
+        ledger: &Ledger,
+        after: Option<Cursor>,
+        left: u64,
+    ) -> Result<(), Failure> {
+        let mut changes = match &self.task {
+            Some(task) => ledger.follow_task(task, after)?,
+            None => ledger.follow(after),
+        };
+        for _ in 0..left {
+            let recorded = loop {
+                match tokio::time::timeout(LOOK_EVERY, changes.next()).await {
+                    Ok(recorded) => break recorded?,
+                    Err(_) if (context.around.reader_is_gone)() => return Ok(()),
+                    Err(_) => {}
+                }
+            };
+            show(context, &recorded)?;
+            context.out.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// An event on a line: place, time, task, number, what, by whom, and all that belongs to it.
+fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), Failure> {
+    if context.out.form() == Form::Json {
+        return context.out.json(&EventRecord::of(recorded));
+    }
+    if context.out.is_quiet() {
+        return context.out.line(recorded.cursor.as_str());
+    }
+    let event = &recorded.event;
+    let (at, what) = (print_seconds(event.at), event.what.kind());
+    let data = if recorded.data == "{}" { "" } else { recorded.data.as_str() };
+    let line = format!(
+        "{:<6} {at}  {} #{}  {what} by {}  {data}",
+        recorded.cursor.as_str(),
+        event.task,
+        event.number,
+        event.actor
+    );
+    context.out.line(line.trim_end())
+}

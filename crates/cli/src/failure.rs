@@ -1,0 +1,144 @@
+//! What a command that was not done ends with: words for a person, JSON for a program, and a status.
+
+use std::io;
+
+use tenure::core::refusal::{Code, Refusal};
+use tenure::record::ErrorRecord;
+use tenure::{Error, instant};
+
+use crate::output::Output;
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The words of the command line make no sense together.
+    Usage(String),
+    /// It was tried, and something other than the ledger stood in the way.
+    Failed(String),
+    /// The ledger's answer.
+    Ledger(Error),
+    /// The answer could not be written.
+    Output(io::Error),
+    /// All was said already.
+    Told,
+    /// Somebody asked the command to stop.
+    Interrupted,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Ledger(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        Failure::Ledger(Error::Refused(refusal))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+impl Failure {
+    /// Says it, and returns the status of the process.
+    pub(crate) fn show(&self, out: &mut Output<'_>) -> u8 {
+        match self {
+            Failure::Usage(words) => out.error(words, Some("see `--help` of the command")),
+            Failure::Failed(words) => out.error(words, None),
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Failure::Output(error) => out.error(
+                &format!("the answer can't be written: {error}"),
+                Some("the command itself was done; look with `tenure task show` or `tenure events`"),
+            ),
+            Failure::Ledger(error) => {
+                out.error(&told(error), advice(error));
+                // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
+                let _ = out.json_only(&ErrorRecord::of(error));
+            }
+            Failure::Told | Failure::Interrupted => {}
+        }
+        self.status()
+    }
+
+    fn status(&self) -> u8 {
+        match self {
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Failure::Failed(_) | Failure::Output(_) | Failure::Told => 1,
+            Failure::Usage(_) => 2,
+            Failure::Ledger(Error::Refused(refusal)) => match refusal.code {
+                Code::NotFound => 4,
+                Code::Forbidden => 1,
+                _ => 3,
+            },
+            Failure::Ledger(Error::Unavailable(_)) => 5,
+            Failure::Ledger(Error::Unknown(_)) => 6,
+            Failure::Interrupted => 130,
+        }
+    }
+}
+
+/// The error in words, with the times to the second.
+fn told(error: &Error) -> String {
+    let Error::Refused(refusal) = error else { return error.to_string() };
+    let mut words = format!("refused: {}: {}", refusal.code, refusal.message);
+    if let Some(held) = &refusal.held_by {
+        let (since, until) = (instant::print_seconds(held.since), instant::print_seconds(held.until));
+        words.push_str(&match held.epoch {
+            Some(epoch) => format!(" (held by {} at epoch {epoch}, since {since} until {until})", held.owner),
+            None => format!(" (reserved for {}, since {since} until {until})", held.owner),
+        });
+    }
+    if let Some(retry_at) = refusal.retry_at {
+        words.push_str(&format!("; not before {}", instant::print_seconds(retry_at)));
+    }
+    words
+}
+
+/// The way out.
+fn advice(error: &Error) -> Option<&'static str> {
+    let refusal = match error {
+        Error::Refused(refusal) => refusal,
+        Error::Unavailable(_) => return Some("surely nothing was done; it may be tried again"),
+        Error::Unknown(_) => {
+            return Some("repeat it with the same --request-id, or look with `tenure task show`");
+        }
+    };
+    match refusal.code {
+        // These name the field and its limit, or are said in full.
+        Code::Invalid | Code::Forbidden => None,
+        Code::NotFound => Some("see `tenure task list`, and check --namespace and --store"),
+        Code::Exists => Some("see what is stored: `tenure task show ID`; or leave --id out, and one is made"),
+        Code::RequestReused => Some("take a new --request-id for a new command"),
+        Code::Terminal => Some(
+            "it stays as it is; `tenure task note` leaves a note, `tenure task retry` makes a new task of it",
+        ),
+        Code::Leased | Code::Reserved => Some("wait until it is free, or see `tenure task why ID`"),
+        Code::NotDue => Some("wait until then, or see `tenure task why ID`"),
+        Code::NoLease => Some(
+            "acquire it first: `tenure task acquire ID --owner O`; to act without a lease give --as and --reason",
+        ),
+        Code::StaleEpoch => {
+            Some("this lease is over: stop the work, its result does not count; see `tenure task why ID`")
+        }
+        Code::WrongOwner => Some("give the --owner that acquired it; see `tenure task why ID`"),
+        Code::LeaseLapsed => Some(
+            "the lease is over; until somebody takes over it may still be ended (complete, fail, rollback, release)",
+        ),
+        Code::NotExtending => Some("give a longer --ttl; what is held is not shortened"),
+        Code::Stalled => Some("report progress with the heartbeat: --progress"),
+        Code::OutOfTime => Some("end the attempt: complete, fail, rollback or release"),
+        Code::CompensationRequired => Some("say what remains to undo: --undo KIND=TARGET, or --undo none=-"),
+        Code::CompensationOwed => {
+            Some("see what is owed: `tenure task undo list ID`; settle, adopt or waive it first")
+        }
+        Code::CompensationSettled => Some("nothing is to be done; see `tenure task undo list ID`"),
+        Code::WrongState => Some("see `tenure task why ID`"),
+        Code::StaleWrite => {
+            Some("read it again, `tenure task show ID -o json`, and put that with the change")
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Long texts and JSON: on the command line, from a file, or from standard input.
+
+use std::fs::File;
+use std::io::Read;
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// More than any text may have; it keeps a wrong file from filling the memory before it is refused.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+impl Context<'_, '_> {
+    /// The text that an option gives: itself, `@FILE` for what is in a file, `@-` for standard input. One that begins
+    /// with an `@` of its own is written with two.
+    pub(crate) fn text(&mut self, option: &str, given: &str) -> Result<String, Failure> {
+        match given.strip_prefix('@') {
+            None => Ok(given.to_owned()),
+            Some(rest) if rest.starts_with('@') => Ok(rest.to_owned()),
+            Some("-") => self.standard_input(option),
+            Some(path) => {
+                let wrong = |what: String| Failure::Usage(format!("{option}: {path}: {what}"));
+                let file = File::open(path).map_err(|error| {
+                    wrong(format!("{error}; a text that begins with @ is written with @@"))
+                })?;
+                whole(file).map_err(wrong)
+            }
+        }
+    }
+
+    /// The same of an option that may be left out.
+    pub(crate) fn optional_text(
+        &mut self,
+        option: &str,
+        given: Option<String>,
+    ) -> Result<Option<String>, Failure> {
+        given.map(|given| self.text(option, &given)).transpose()
+    }
+
+    /// A file that is as long as the store has tasks; `-` and `@-` are standard input.
+    pub(crate) fn file(&mut self, option: &str, path: &str) -> Result<String, Failure> {
+        if matches!(path, "-" | "@-") {
+            return self.standard_input(option);
+        }
+        std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{option}: {path}: {error}")))
+    }
+
+    fn standard_input(&mut self, option: &str) -> Result<String, Failure> {
+        if self.input_is_read {
+            return Err(Failure::Usage(format!(
+                "{option}: standard input was read for another option already"
+            )));
+        }
+        self.input_is_read = true;
+        whole(&mut *self.around.input)
+            .map_err(|what| Failure::Usage(format!("{option}: standard input: {what}")))
+    }
+}
+
+/// All of it as text, without the line's end that editors and `echo` add.
+fn whole(reader: impl Read) -> Result<String, String> {
+    let mut text = String::new();
+    let read = reader.take(BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if read as u64 > BYTES_MAX {
+        return Err(format!("is longer than {} MiB", BYTES_MAX / 1024 / 1024));
+    }
+    let end = text.strip_suffix('\n').map_or(text.len(), str::len);
+    text.truncate(end);
+    if text.ends_with('\r') {
+        text.pop();
+    }
+    Ok(text)
+}

@@ -1,0 +1,76 @@
+//! The command line: words into calls of the ledger, and answers into text or JSON.
+//!
+//! It decides nothing about tasks. A module for each command; `output` is how answers are shown, `failure` what a
+//! command that was not done ends with. Everything around a command comes from [`world::World`].
+
+mod arguments;
+mod audit;
+pub mod complete;
+mod config;
+mod context;
+mod demo;
+mod events;
+mod failure;
+mod input;
+mod manual;
+mod output;
+mod owners;
+mod stale;
+mod status;
+mod tables;
+mod task;
+mod values;
+pub mod world;
+
+use std::ffi::OsString;
+
+use clap::FromArgMatches;
+
+use arguments::{Arguments, Verb};
+use context::{Context, Surroundings};
+use failure::Failure;
+use output::Output;
+use world::World;
+
+pub use arguments::command;
+
+/// Runs one command and says with which status the process is to end.
+pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
+    let World { variables, screen, error_screen, input, output, errors, reader_is_gone, clock, chance } =
+        world;
+    let mut out = Output::new(output, errors, screen, error_screen);
+    let matches = command().try_get_matches_from(words);
+    let arguments = match matches.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => return out.show_usage(&error),
+    };
+    out.set(&arguments.global);
+    let around = Surroundings { variables, input, reader_is_gone, clock, chance };
+    let ended = run_verb(arguments, around, &mut out).and_then(|()| out.flush());
+    match ended {
+        Ok(()) => 0,
+        Err(failure) => failure.show(&mut out),
+    }
+}
+
+fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output<'w>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("can't start: {error}")))?;
+    let ended = runtime.block_on(async {
+        let mut context = Context::new(arguments.global, around, out)?;
+        match arguments.verb {
+            Verb::Demo(verb) => verb.run(&mut context).await,
+            Verb::Task(verb) => verb.run(&mut context).await,
+            Verb::Status(verb) => verb.run(&mut context).await,
+            Verb::Stale(verb) => verb.run(&mut context).await,
+            Verb::Owners(verb) => verb.run(&mut context).await,
+            Verb::Events(verb) => verb.run(&mut context).await,
+            Verb::Audit(verb) => verb.run(&mut context).await,
+            Verb::Completions(verb) => verb.run(&mut context),
+            Verb::Man(verb) => verb.run(&mut context),
+        }
+    });
+    // A look into the store that still runs must not keep an ended command waiting.
+    runtime.shutdown_background();
+    ended
+}

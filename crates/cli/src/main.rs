@@ -1,0 +1,37 @@
+//! The binary: the world of this process, and nothing else.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tenure::chance::SystemChance;
+use tenure::clock::SystemClock;
+use tenure_cli::world::{self, Screen, World};
+
+fn main() -> ExitCode {
+    tenure_cli::complete::answer_shell();
+    let (output, errors) = (io::stdout(), io::stderr());
+    let variables = world::variables();
+    let world = World {
+        screen: Screen::of(output.is_terminal(), &variables),
+        error_screen: Screen::of(errors.is_terminal(), &variables),
+        variables,
+        input: &mut io::stdin(),
+        output: &mut io::BufWriter::new(output.lock()),
+        errors: &mut errors.lock(),
+        reader_is_gone: &reader_is_gone,
+        clock: Arc::new(SystemClock::default()),
+        chance: Arc::new(SystemChance),
+    };
+    ExitCode::from(tenure_cli::run(std::env::args_os(), world))
+}
+
+/// Whether whoever read the output has closed it. Writing would tell too, but a follower may have nothing to write.
+fn reader_is_gone() -> bool {
+    let output = io::stdout();
+    let mut looked_at = [PollFd::new(&output, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let answered = poll(&mut looked_at, Some(&at_once));
+    answered.is_ok() && looked_at[0].revents().contains(PollFlags::ERR)
+}

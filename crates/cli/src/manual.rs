@@ -1,0 +1,76 @@
+//! `tenure completions` and `tenure man`: what a package installs besides the binary.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap_complete::env::Shells;
+
+use crate::arguments::command;
+use crate::complete::VARIABLE;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Write what makes a shell complete commands, ids, queues, kinds and owners
+///
+/// Use it once for your shell. What is completed is asked of `tenure` itself, so that it knows your tasks.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure completions bash > ~/.local/share/bash-completion/completions/tenure\n  \
+                  tenure completions zsh > ~/.zfunc/_tenure\n  \
+                  tenure completions fish > ~/.config/fish/completions/tenure.fish"
+)]
+pub(crate) struct Completions {
+    /// For which shell
+    #[arg(value_name = "SHELL", value_parser = shells())]
+    shell: String,
+}
+
+fn shells() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(["bash", "zsh", "fish", "elvish", "powershell"]).map(|shell| shell)
+}
+
+impl Completions {
+    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let builtins = Shells::builtins();
+        let unknown = || Failure::Failed(format!("there is no completion for {}", self.shell));
+        let shell = builtins.completer(&self.shell).ok_or_else(unknown)?;
+        let mut script = Vec::new();
+        shell.write_registration(VARIABLE, "tenure", "tenure", "tenure", &mut script)?;
+        context.out.bytes(&script)
+    }
+}
+
+/// Write manual pages
+///
+/// Use it to read a page, `tenure man task acquire | man -l -`, or with --dir to write all of them for a package.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure man --dir ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// The command that the page is about [else: tenure itself]
+    #[arg(value_name = "COMMAND")]
+    words: Vec<String>,
+    /// Write the pages of all commands into this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "words")]
+    dir: Option<PathBuf>,
+}
+
+impl Man {
+    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let mut tenure = command();
+        tenure.build();
+        if let Some(folder) = self.dir {
+            let failed = |error| Failure::Failed(format!("--dir: {}: {error}", folder.display()));
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            return clap_mangen::generate_to(tenure, &folder).map_err(failed);
+        }
+        let mut page = &tenure;
+        for word in &self.words {
+            let unknown = || Failure::Usage(format!("there is no command `{word}` in `{}`", page.get_name()));
+            page = page.find_subcommand(word).ok_or_else(unknown)?;
+        }
+        let mut text = Vec::new();
+        clap_mangen::Man::new(page.clone()).render(&mut text)?;
+        context.out.bytes(&text)
+    }
+}

@@ -1,0 +1,183 @@
+//! How answers are shown: lines and tables for people, JSON for programs; notes and errors beside them.
+
+use std::io::{self, Write};
+
+use comfy_table::{Cell, ContentArrangement, Table};
+use serde::Serialize;
+use tenure::record;
+
+use crate::arguments::{Form, Global};
+use crate::failure::Failure;
+use crate::world::Screen;
+
+/// Where answers go, and in which form.
+pub(crate) struct Output<'w> {
+    out: &'w mut dyn Write,
+    errors: &'w mut dyn Write,
+    screen: Screen,
+    error_screen: Screen,
+    form: Form,
+    quiet: bool,
+    verbose: bool,
+}
+
+type Written = Result<(), Failure>;
+
+impl<'w> Output<'w> {
+    pub(crate) fn new(
+        out: &'w mut dyn Write,
+        errors: &'w mut dyn Write,
+        screen: Screen,
+        error_screen: Screen,
+    ) -> Output<'w> {
+        Output { out, errors, screen, error_screen, form: Form::Table, quiet: false, verbose: false }
+    }
+
+    pub(crate) fn set(&mut self, global: &Global) {
+        self.form = global.output;
+        self.quiet = global.quiet;
+        self.verbose = global.verbose;
+    }
+
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// One document, or one of a stream.
+    pub(crate) fn json(&mut self, record: &impl Serialize) -> Written {
+        self.line(&record::json(record))
+    }
+
+    /// A document for programs, where there are only words for people otherwise.
+    pub(crate) fn json_only(&mut self, record: &impl Serialize) -> Written {
+        match self.form {
+            Form::Json => self.json(record),
+            Form::Table => Ok(()),
+        }
+    }
+
+    pub(crate) fn line(&mut self, text: &str) -> Written {
+        writeln!(self.out, "{text}")?;
+        Ok(())
+    }
+
+    /// Text as it is, such as a file.
+    pub(crate) fn bytes(&mut self, text: &[u8]) -> Written {
+        self.out.write_all(text)?;
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self) -> Written {
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// An empty table with these headings. On a terminal it fits the width; elsewhere nothing is wrapped.
+    pub(crate) fn table(&self, headings: &[&str]) -> Table {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.set_header(headings.iter().map(|heading| {
+            let cell = Cell::new(heading);
+            if self.screen == Screen::Coloured {
+                cell.add_attribute(comfy_table::Attribute::Bold)
+            } else {
+                cell
+            }
+        }));
+        match self.screen {
+            Screen::Plain => {
+                table.force_no_tty();
+            }
+            Screen::Terminal | Screen::Coloured => {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+            }
+        }
+        if self.screen == Screen::Coloured {
+            table.enforce_styling();
+        }
+        table
+    }
+
+    /// Writes a table, each line without what only fills it up.
+    pub(crate) fn show(&mut self, table: &Table) -> Written {
+        let text = table.to_string();
+        text.lines().try_for_each(|line| self.line(line.trim_end()))
+    }
+
+    /// A word in a colour, where there are colours.
+    pub(crate) fn painted(&self, text: &str, colour: Colour) -> String {
+        paint(self.screen, text, colour)
+    }
+
+    pub(crate) fn screen(&self) -> Screen {
+        self.screen
+    }
+
+    /// Something that is good to know and not asked for.
+    pub(crate) fn note(&mut self, text: &str) {
+        if !self.quiet {
+            // Who can't be told is not kept from the answer.
+            let _ = writeln!(self.errors, "note: {text}");
+        }
+    }
+
+    /// Something that only `--verbose` says.
+    pub(crate) fn detail(&mut self, text: &str) {
+        if self.verbose {
+            let _ = writeln!(self.errors, "{text}");
+        }
+    }
+
+    pub(crate) fn error(&mut self, words: &str, advice: Option<&str>) {
+        let error = paint(self.error_screen, "error:", Colour::Bad);
+        let _ = writeln!(self.errors, "{error} {words}");
+        if let Some(advice) = advice {
+            let _ = writeln!(self.errors, "  {} {advice}", paint(self.error_screen, "→", Colour::Faint));
+        }
+    }
+
+    /// What clap says: help that was asked for goes to the output, what was wrong to the errors.
+    pub(crate) fn show_usage(&mut self, error: &clap::Error) -> u8 {
+        let (to, screen): (&mut dyn Write, _) = match error.use_stderr() {
+            true => (&mut *self.errors, self.error_screen),
+            false => (&mut *self.out, self.screen),
+        };
+        let text = error.render();
+        let written = match screen {
+            Screen::Coloured => write!(to, "{}", text.ansi()),
+            Screen::Plain | Screen::Terminal => write!(to, "{text}"),
+        };
+        match written.and_then(|()| to.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => 1,
+            Ok(()) | Err(_) => u8::try_from(error.exit_code()).unwrap_or(2),
+        }
+    }
+}
+
+/// What a colour means. Nothing is said by colour alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Colour {
+    Good,
+    Busy,
+    Bad,
+    Faint,
+    Strong,
+}
+
+fn paint(screen: Screen, text: &str, colour: Colour) -> String {
+    let code = match colour {
+        Colour::Good => "32",
+        Colour::Busy => "36",
+        Colour::Bad => "31",
+        Colour::Faint => "2",
+        Colour::Strong => "1",
+    };
+    match screen {
+        Screen::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        Screen::Plain | Screen::Terminal => text.to_owned(),
+    }
+}

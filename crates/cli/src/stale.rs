@@ -1,0 +1,25 @@
+//! `tenure stale`.
+
+use clap::Args;
+use tenure::store::Filter;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::task::Part;
+
+/// List tasks whose lease or reservation has lapsed
+///
+/// Use it to see which workers died or hang. It costs what is due, not what exists; as JSON it is a task a line.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure stale")]
+pub(crate) struct Stale {
+    #[command(flatten)]
+    part: Part,
+}
+
+impl Stale {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let ledger = context.ledger().await?;
+        self.part.show(context, &ledger, Filter { stale: true, ..Filter::default() }).await
+    }
+}

@@ -1,0 +1,127 @@
+//! Tables and words for what people look at.
+
+use comfy_table::Table;
+use tenure::core::compensation::{Compensation, Status};
+use tenure::core::policy::{Backoff, Policy};
+use tenure::core::task::{State, Task};
+use tenure::core::time::Time;
+use tenure::instant::rough;
+
+use crate::output::{Colour, Output};
+
+/// Tasks, a row for each. Only the first part of a long list has headings.
+pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed) -> Table {
+    let mut table = match headed {
+        Headed::Yes => {
+            out.table(&["TASK", "STATE", "QUEUE", "HELD BY", "TIME", "OWED", "ATTEMPTS", "LABELS"])
+        }
+        Headed::No => out.table(&[]),
+    };
+    for task in tasks {
+        let labels: Vec<String> = task.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        table.add_row([
+            task.id.to_string(),
+            out.painted(&state_words(task, now), colour(task, now)),
+            task.queue.to_string(),
+            holder(task),
+            time(task, now),
+            owed(task),
+            format!("{}/{}", task.attempts, task.policy.max_attempts),
+            labels.join(" "),
+        ]);
+    }
+    table
+}
+
+/// Whether a table has its headings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headed {
+    Yes,
+    No,
+}
+
+/// The state, and whether it is stale.
+pub(crate) fn state_words(task: &Task, now: Time) -> String {
+    let stale = if task.is_stale(now) { ", stale" } else { "" };
+    format!("{}{stale}", task.state().as_str())
+}
+
+pub(crate) fn colour(task: &Task, now: Time) -> Colour {
+    match task.state() {
+        _ if task.is_stale(now) => Colour::Bad,
+        State::Planned | State::Compensated => Colour::Faint,
+        State::Dispatched | State::Running | State::Compensating => Colour::Busy,
+        State::Completed => Colour::Good,
+        State::Failed | State::Quarantined => Colour::Bad,
+    }
+}
+
+/// Who holds a task, or whom it is reserved for.
+pub(crate) fn holder(task: &Task) -> String {
+    let lease = task.lease().map(|lease| format!("{} at {}", lease.owner, lease.epoch));
+    lease.or(task.reservation().map(|one| one.owner.to_string())).unwrap_or_default()
+}
+
+/// How long a task has left of what it waits for, or for how long that has been over, or since when it has ended.
+fn time(task: &Task, now: Time) -> String {
+    let ends = task.lease().map(|lease| lease.expires_at).or(task.reservation().map(|one| one.expires_at));
+    let ended = task.ending().map(|ending| ending.finished_at);
+    match (ends, ended) {
+        (Some(ends), _) if ends <= now => format!("lapsed {} ago", rough(now.since(ends))),
+        (Some(ends), _) => format!("{} left", rough(ends.since(now))),
+        (None, Some(ended)) => format!("{} ago", rough(now.since(ended))),
+        (None, None) if task.due_since() > now => format!("in {}", rough(task.due_since().since(now))),
+        (None, None) => format!("for {}", rough(now.since(task.due_since()))),
+    }
+}
+
+fn owed(task: &Task) -> String {
+    match task.owed().count() {
+        0 => String::new(),
+        owed => owed.to_string(),
+    }
+}
+
+/// What was registered to be undone, in the order given.
+pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = &'a Compensation>) -> Table {
+    let mut table = out.table(&["UNDO", "STATUS", "KIND", "TARGET", "REASON", "WHAT BECAME OF IT"]);
+    for one in all {
+        let colour = match one.status {
+            Status::Owed => Colour::Bad,
+            Status::Done => Colour::Good,
+            Status::Standing | Status::Waived | Status::Void => Colour::Faint,
+        };
+        let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
+        let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
+        let tries = one.last_error.as_ref().map(|error| format!("tried {} times: {error}", one.tries));
+        table.add_row([
+            one.seq.to_string(),
+            out.painted(one.status.as_str(), colour),
+            one.undo.kind.to_string(),
+            one.undo.target.to_string(),
+            one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+            receipt.or(waiver).or(tries).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// A policy in a line: what is always there, and what is set.
+pub(crate) fn policy_words(policy: &Policy) -> String {
+    let mut words =
+        vec![format!("ttl {}", policy.lease_ttl.span()), format!("up to {} attempts", policy.max_attempts)];
+    words.push(format!("on lapse {}", policy.on_lapse.as_str()));
+    words.push(format!("when spent {}", policy.when_spent.as_str()));
+    let set = [
+        ("stall after", policy.stall_after),
+        ("time limit", policy.time_limit),
+        ("start within", policy.start_within),
+        ("lock delay", policy.lock_delay),
+    ];
+    words.extend(set.into_iter().filter_map(|(name, span)| span.map(|span| format!("{name} {span}"))));
+    if policy.backoff != Backoff::default() {
+        let Backoff { base, factor, cap } = policy.backoff;
+        words.push(format!("backoff {base} times {factor} up to {cap}"));
+    }
+    words.join(", ")
+}

@@ -1,0 +1,126 @@
+//! `tenure task …`: everything that is about one task, and lists of tasks.
+
+mod create;
+mod end;
+mod hold;
+mod list;
+mod look;
+mod put;
+mod retry;
+mod take;
+mod undo;
+mod wait;
+
+pub(crate) use list::Part;
+
+use clap::Subcommand;
+use tenure::Ledger;
+use tenure::core::task::Task;
+use tenure::record::TaskAnswer;
+use tenure::why::why;
+
+use crate::arguments::Form;
+use crate::context::Context;
+use crate::failure::Failure;
+
+#[derive(Subcommand)]
+#[command(
+    // clap has no headings among commands: the two that few need are listed apart.
+    after_help = "Advanced:\n  \
+        dispatch    Reserve a task for one owner\n  \
+        put         Write a whole record, from JSON\n\n\
+        Verbs by lease take --owner and --epoch. Without them a verb is by a person, with --as and --reason."
+)]
+pub(crate) enum TaskVerb {
+    Create(Box<create::Create>),
+    Show(look::Show),
+    List(list::List),
+    Why(look::Why),
+    Wait(wait::Wait),
+    Acquire(take::Acquire),
+    Claim(take::Claim),
+    Heartbeat(hold::Heartbeat),
+    Progress(hold::Progress),
+    Release(hold::Release),
+    Complete(end::Complete),
+    Fail(end::Fail),
+    Rollback(end::Rollback),
+    Quarantine(end::Quarantine),
+    Cancel(end::Cancel),
+    Compensate(end::Compensate),
+    Note(end::Note),
+    Retry(retry::Retry),
+    /// Say how to undo what the work does, and that it was undone
+    #[command(subcommand, arg_required_else_help = true)]
+    Undo(undo::UndoVerb),
+    #[command(hide = true)]
+    Put(put::Put),
+    #[command(hide = true)]
+    Dispatch(take::Dispatch),
+}
+
+impl TaskVerb {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        match self {
+            TaskVerb::Create(verb) => verb.run(context).await,
+            TaskVerb::Show(verb) => verb.run(context).await,
+            TaskVerb::List(verb) => verb.run(context).await,
+            TaskVerb::Why(verb) => verb.run(context).await,
+            TaskVerb::Wait(verb) => verb.run(context).await,
+            TaskVerb::Acquire(verb) => verb.run(context).await,
+            TaskVerb::Claim(verb) => verb.run(context).await,
+            TaskVerb::Heartbeat(verb) => verb.run(context).await,
+            TaskVerb::Progress(verb) => verb.run(context).await,
+            TaskVerb::Release(verb) => verb.run(context).await,
+            TaskVerb::Complete(verb) => verb.run(context).await,
+            TaskVerb::Fail(verb) => verb.run(context).await,
+            TaskVerb::Rollback(verb) => verb.run(context).await,
+            TaskVerb::Quarantine(verb) => verb.run(context).await,
+            TaskVerb::Cancel(verb) => verb.run(context).await,
+            TaskVerb::Compensate(verb) => verb.run(context).await,
+            TaskVerb::Note(verb) => verb.run(context).await,
+            TaskVerb::Retry(verb) => verb.run(context).await,
+            TaskVerb::Undo(verb) => verb.run(context).await,
+            TaskVerb::Put(verb) => verb.run(context).await,
+            TaskVerb::Dispatch(verb) => verb.run(context).await,
+        }
+    }
+}
+
+/// What is printed of a task that a command changed where only what a script needs is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needed {
+    Nothing,
+    Id,
+    Epoch,
+}
+
+/// Shows the task that a command left: why it is where it is now, or all of it as JSON.
+async fn answer(
+    context: &mut Context<'_, '_>,
+    ledger: &Ledger,
+    task: &Task,
+    needed: Needed,
+) -> Result<(), Failure> {
+    let now = ledger.now().await?;
+    match context.out.form() {
+        Form::Json => context.out.json(&TaskAnswer::of(task, now)),
+        Form::Table if !context.out.is_quiet() => context.out.line(&why(task, now).sentence),
+        Form::Table => match needed {
+            Needed::Nothing => Ok(()),
+            Needed::Id => context.out.line(task.id.as_str()),
+            Needed::Epoch => context.out.line(&task.epoch.to_string()),
+        },
+    }
+}
+
+/// Shows a call's task.
+async fn answer_call<V: tenure::ledger::Verb<Done = Task>>(
+    context: &mut Context<'_, '_>,
+    ledger: &Ledger,
+    call: tenure::ledger::Call<V>,
+    needed: Needed,
+) -> Result<(), Failure> {
+    let task = call.await?;
+    answer(context, ledger, &task, needed).await
+}

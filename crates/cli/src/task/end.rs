@@ -1,0 +1,292 @@
+//! How a task ends, by its holder or by a person: `tenure task complete`, `fail`, `rollback`, `quarantine`, `cancel`,
+//! `compensate`; and the note that may be left after it.
+
+use clap::Args;
+
+use super::{Needed, answer_call};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::{ByLease, ByOperator, TaskArgument, UndoWords, Undos, waiver};
+
+/// Why a person ends what somebody else may hold: not to be left out.
+fn reason_by_operator(reason: Option<String>) -> Result<String, Failure> {
+    reason.ok_or_else(|| {
+        Failure::Usage(
+            "give --owner and --epoch to do it by lease, or --reason to do it as an operator".to_owned(),
+        )
+    })
+}
+
+/// End a task as done
+///
+/// Use it when the work is finished. By its holder with --owner and --epoch; without them by a person who knows that it is
+/// done, with --reason.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task complete build-42 --owner w1 --epoch 1 --result '{\"pr\":12}'"
+)]
+pub(crate) struct Complete {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// What the work gave: JSON, @FILE or @-
+    #[arg(long, value_name = "JSON")]
+    result: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+    /// Why, without a lease; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Complete {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.holder(&id, &self.lease, &self.by)?;
+        if holder.is_some() && self.reason.is_some() {
+            let words = "--reason is for ending it without a lease; what the work gave is --result";
+            return Err(Failure::Usage(words.to_owned()));
+        }
+        let result = context.optional_text("--result", self.result)?;
+        let reason = match holder {
+            Some(_) => String::new(),
+            None => context.text("--reason", &reason_by_operator(self.reason)?)?,
+        };
+        let ledger = context.ledger().await?;
+        let call = match holder {
+            Some(holder) => context.by_holder(ledger.complete(&id, &holder), &self.by),
+            None => context.by_operator(ledger.mark_completed(&id, &reason), &self.by),
+        };
+        let call = match &result {
+            Some(result) => call.result(result),
+            None => call,
+        };
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Close a task for good, undoing nothing
+///
+/// Use it when the work can't be done and trying again would not help. It must say what remains to undo: what was
+/// registered before, or --undo; `--undo none=-` says that nothing does. To have the work undone, roll it back.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task fail build-42 --owner w1 --epoch 1 --reason 'no such repo' --undo none=-"
+)]
+pub(crate) struct Fail {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// Why; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    undos: Undos,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Fail {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.holder(&id, &self.lease, &self.by)?;
+        let reason = context.text("--reason", &self.reason)?;
+        let mut undos = self.undos.0.into_iter();
+        let undo = undos.next();
+        if undos.next().is_some() {
+            let words = "give one --undo; what else is to be undone is registered before, with `tenure task undo add`";
+            return Err(Failure::Usage(words.to_owned()));
+        }
+        let ledger = context.ledger().await?;
+        let call = match holder {
+            Some(holder) => context.by_holder(ledger.fail(&id, &holder, &reason), &self.by),
+            None => context.by_operator(ledger.mark_failed(&id, &reason), &self.by),
+        };
+        let call = match undo {
+            None => call,
+            Some(UndoWords { kind, target, reason: None }) => call.remains(&kind, &target),
+            Some(UndoWords { kind, target, reason: Some(reason) }) => {
+                let reason = context.text("--undo-reason", &reason)?;
+                call.remains_because(&kind, &target, &reason)
+            }
+        };
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Give the work up and have it undone
+///
+/// Use it when the work failed and what it did must not stay. Recovery undoes what is owed, newest first; then the task is
+/// tried again if attempts are left.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task rollback build-42 --owner w1 --epoch 1 --reason 'tests failed'"
+)]
+pub(crate) struct Rollback {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// Why; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Keep the lease, and undo the work yourself with `undo settle`
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Rollback {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.the_holder(&id, &self.lease)?;
+        let reason = context.text("--reason", &self.reason)?;
+        let ledger = context.ledger().await?;
+        let call = ledger.roll_back(&id, &holder, &reason);
+        let call = if self.keep { call.keep_lease() } else { call };
+        let call = context.by_holder(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Park a task for a person
+///
+/// Use it when somebody must look before anything else happens to the task. What is owed stays owed.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task quarantine build-42 --as alice --reason 'needs a look'")]
+pub(crate) struct Quarantine {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// Why; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Quarantine {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.holder(&id, &self.lease, &self.by)?;
+        let reason = context.text("--reason", &self.reason)?;
+        let ledger = context.ledger().await?;
+        match holder {
+            Some(holder) => {
+                let call = context.by_holder(ledger.quarantine(&id, &holder, &reason), &self.by);
+                answer_call(context, &ledger, call, Needed::Nothing).await
+            }
+            None => {
+                let call = context.by_operator(ledger.mark_quarantined(&id, &reason), &self.by);
+                answer_call(context, &ledger, call, Needed::Nothing).await
+            }
+        }
+    }
+}
+
+/// Ask for a task to stop
+///
+/// Use it when the work is not wanted any more. A planned task is closed, after its undo; the holder of a running one is
+/// told with the next heartbeat, and its lapse is then never tried again.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task cancel build-42 --as alice --reason 'superseded by build-43'"
+)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// Why; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Cancel {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let reason = context.text("--reason", &self.reason)?;
+        let ledger = context.ledger().await?;
+        let call = context.by_operator(ledger.cancel(&id, &reason), &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Close a task as undone
+///
+/// Use it when a person has cleaned up by hand. Each compensation that is still owed must be waived with it, with a reason.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task compensate build-42 --as alice --reason 'cleaned by hand' --waive 2=gone"
+)]
+pub(crate) struct Compensate {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// Why; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The number of a compensation that need not be undone, and why. May be repeated
+    #[arg(long = "waive", value_name = "NUMBER=REASON", value_parser = waiver)]
+    waivers: Vec<(u32, String)>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Compensate {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let reason = context.text("--reason", &self.reason)?;
+        let ledger = context.ledger().await?;
+        let mut call = ledger.mark_compensated(&id, &reason);
+        for (seq, reason) in &self.waivers {
+            call = call.waive(*seq, reason);
+        }
+        let call = context.by_operator(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Leave a note on a task
+///
+/// Use it to write down what was found or done by hand. It is an event of the history, and the one thing that a task which
+/// has ended still takes.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task note build-42 --as alice 'looked at it'")]
+pub(crate) struct Note {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// The note; also @FILE or @-
+    #[arg(value_name = "TEXT")]
+    note: Option<String>,
+    /// Better words for the end of a task that has ended; the old ones stay in the history. Also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    terminal_reason: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Note {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let (id, note) = match self.terminal_reason {
+            Some(_) => (context.task_id(self.task.id)?, self.note),
+            None => {
+                let (id, note) = context.task_id_before(self.task.id, self.note, "TEXT")?;
+                (id, Some(note))
+            }
+        };
+        let note = context.optional_text("TEXT", note)?;
+        let terminal_reason = context.optional_text("--terminal-reason", self.terminal_reason)?;
+        let ledger = context.ledger().await?;
+        let call = match (note, terminal_reason) {
+            (Some(note), Some(words)) => ledger.annotate(&id, &note).terminal_reason(&words),
+            (Some(note), None) => ledger.annotate(&id, &note),
+            (None, words) => ledger.reword(&id, &words.unwrap_or_default()),
+        };
+        let call = context.by_operator(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}

@@ -1,0 +1,160 @@
+//! While a lease is held: `tenure task heartbeat`, `progress` and `release`.
+
+use clap::Args;
+use tenure::Ledger;
+use tenure::instant::print_seconds;
+use tenure::record::RenewalAnswer;
+use tenure::store::Renewal;
+
+use super::{Needed, answer_call};
+use crate::arguments::Form;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::{ByLease, ByOperator, Length, TaskArgument, span};
+
+/// Renew a lease
+///
+/// Use it while the work goes on, at about a third of the lease's length. The answer says when the lease ends now, and
+/// whether somebody asked for the task to stop. After a refusal stop: the lease is not yours any more, or can't be extended.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task heartbeat build-42 --owner w1 --epoch 1 --ttl 60s --progress '{\"percent\":40}'"
+)]
+pub(crate) struct Heartbeat {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    #[command(flatten)]
+    length: Length,
+    /// How far the work is: JSON, @FILE or @-
+    #[arg(long, value_name = "JSON")]
+    progress: Option<String>,
+    /// What a successor needs to go on: JSON, @FILE or @-
+    #[arg(long, value_name = "JSON")]
+    checkpoint: Option<String>,
+}
+
+impl Heartbeat {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.the_holder(&id, &self.lease)?;
+        let ttl = self.length.span()?;
+        let progress = context.optional_text("--progress", self.progress)?;
+        let checkpoint = context.optional_text("--checkpoint", self.checkpoint)?;
+        let ledger = context.ledger().await?;
+        let mut call = ledger.heartbeat(&id, &holder);
+        if let Some(ttl) = ttl {
+            call = call.ttl(ttl);
+        }
+        if let Some(progress) = &progress {
+            call = call.progress(progress);
+        }
+        if let Some(checkpoint) = &checkpoint {
+            call = call.checkpoint(checkpoint);
+        }
+        let renewal = call.await?;
+        show(context, &ledger, &id, renewal, "is renewed").await
+    }
+}
+
+/// Report progress without renewing the lease
+///
+/// Use it where the work gets on but something else sends the heartbeats. It counts against --stall-after.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task progress build-42 --owner w1 --epoch 1 --progress '{\"percent\":40}'"
+)]
+pub(crate) struct Progress {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// How far the work is: JSON, @FILE or @-
+    #[arg(long, value_name = "JSON", required_unless_present = "checkpoint")]
+    progress: Option<String>,
+    /// What a successor needs to go on: JSON, @FILE or @-
+    #[arg(long, value_name = "JSON")]
+    checkpoint: Option<String>,
+}
+
+impl Progress {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.the_holder(&id, &self.lease)?;
+        let progress = context.optional_text("--progress", self.progress)?;
+        let checkpoint = context.optional_text("--checkpoint", self.checkpoint)?;
+        let ledger = context.ledger().await?;
+        let mut call = ledger.progress(&id, &holder);
+        if let Some(progress) = &progress {
+            call = call.report(progress);
+        }
+        if let Some(checkpoint) = &checkpoint {
+            call = call.checkpoint(checkpoint);
+        }
+        let renewal = call.await?;
+        show(context, &ledger, &id, renewal, "got on").await
+    }
+}
+
+/// Shows what a holder is told. The task is read after it, when more may have happened; the renewal is what was done.
+async fn show(
+    context: &mut Context<'_, '_>,
+    ledger: &Ledger,
+    id: &str,
+    renewal: Renewal,
+    done: &str,
+) -> Result<(), Failure> {
+    let until = print_seconds(renewal.expires_at);
+    if context.out.form() == Form::Table {
+        if context.out.is_quiet() {
+            return Ok(());
+        }
+        let stop = if renewal.cancel_asked { "; somebody asked for it to stop" } else { "" };
+        return context.out.line(&format!("{id} {done}: its lease lasts until {until}{stop}"));
+    }
+    let read = async { Ok::<_, tenure::Error>((ledger.task(id).await?, ledger.now().await?)) };
+    let (task, now) = read.await.map_err(|error| {
+        Failure::Failed(format!("{id} {done} until {until}, but can't be read after that: {error}"))
+    })?;
+    context.out.json(&RenewalAnswer::of(&task, now, renewal))
+}
+
+/// Give a lease back
+///
+/// Use it when you hold a task and can't go on with it: on shutdown, or when something is missing. The attempt does not
+/// count; what is owed is undone first, unless the policy is `hold`.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task release build-42 --owner w1 --epoch 1 --reason 'shutting down'"
+)]
+pub(crate) struct Release {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// Why; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Not to be taken again for this long [else: at once]
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Release {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.the_holder(&id, &self.lease)?;
+        let delay = span("delay", self.delay.as_deref())?;
+        let reason = context.text("--reason", &self.reason)?;
+        let ledger = context.ledger().await?;
+        let mut call = ledger.release(&id, &holder, &reason);
+        if let Some(delay) = delay {
+            call = call.delay(delay);
+        }
+        let call = context.by_holder(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}

@@ -1,0 +1,128 @@
+//! `tenure task list`: the newest tasks that fit; and what other lists share with it.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap_complete::ArgValueCompleter;
+use tenure::Ledger;
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
+use tenure::core::task::{Cause, State};
+use tenure::record::TaskRecord;
+use tenure::store::{Cursor, Filter};
+
+use crate::arguments::Form;
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::tables::{self, Headed};
+use crate::values::pair;
+
+/// How many tasks are read at once: a long list begins at once, and is never in memory as a whole.
+const PAGE: usize = 500;
+
+/// List tasks, the newest first
+///
+/// Use it to find tasks by what is known of them. As JSON it is a task a line.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task list --queue agents --state running --label issue=168")]
+pub(crate) struct List {
+    /// Only in this state. May be repeated
+    #[arg(long = "state", value_name = "STATE", value_parser = states())]
+    states: Vec<State>,
+    /// Only with this cause of their end
+    #[arg(long, value_name = "CAUSE", value_parser = causes())]
+    cause: Option<Cause>,
+    /// Only of this queue
+    #[arg(long, add = ArgValueCompleter::new(complete::queues))]
+    queue: Option<String>,
+    /// Only held by, or reserved for, this owner
+    #[arg(long, add = ArgValueCompleter::new(complete::owners))]
+    owner: Option<String>,
+    /// Only with this label. May be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// Only those whose lease or reservation has lapsed
+    #[arg(long)]
+    stale: bool,
+    #[command(flatten)]
+    part: Part,
+}
+
+/// Which part of a list.
+#[derive(Args)]
+pub(crate) struct Part {
+    /// No more than this many [else: all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Go on where a list with --limit ended
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+pub(super) fn states() -> impl TypedValueParser<Value = State> {
+    let words = PossibleValuesParser::new(State::ALL.map(State::as_str));
+    words.try_map(|word| State::ALL.into_iter().find(|state| state.as_str() == word).ok_or("no such state"))
+}
+
+fn causes() -> impl TypedValueParser<Value = Cause> {
+    let words = PossibleValuesParser::new(Cause::ALL.map(Cause::as_str));
+    words.try_map(|word| Cause::ALL.into_iter().find(|cause| cause.as_str() == word).ok_or("no such cause"))
+}
+
+impl List {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let label = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
+        let labels: Result<_, tenure::core::refusal::Refusal> = self.labels.into_iter().map(label).collect();
+        let filter = Filter {
+            namespace: None,
+            states: self.states,
+            cause: self.cause,
+            queue: self.queue.map(Queue::new).transpose()?,
+            owner: self.owner.map(Owner::new).transpose()?,
+            labels: labels?,
+            stale: self.stale,
+        };
+        let ledger = context.ledger().await?;
+        self.part.show(context, &ledger, filter).await
+    }
+}
+
+impl Part {
+    /// Shows the tasks that fit, page by page.
+    pub(crate) async fn show(
+        self,
+        context: &mut Context<'_, '_>,
+        ledger: &Ledger,
+        filter: Filter,
+    ) -> Result<(), Failure> {
+        let mut left = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut after = self.cursor.map(Cursor::from_text);
+        let mut headed = Headed::Yes;
+        loop {
+            let page = ledger.tasks(filter.clone(), after, PAGE.min(left)).await?;
+            let now = ledger.now().await?;
+            left -= page.items.len();
+            match context.out.form() {
+                Form::Json => {
+                    page.items.iter().try_for_each(|task| context.out.json(&TaskRecord::of(task, now)))?;
+                }
+                Form::Table if context.out.is_quiet() => {
+                    page.items.iter().try_for_each(|task| context.out.line(task.id.as_str()))?;
+                }
+                Form::Table if !page.items.is_empty() => {
+                    let table = tables::tasks(context.out, &page.items, now, headed);
+                    context.out.show(&table)?;
+                }
+                Form::Table => context.out.note("there is no such task"),
+            }
+            headed = Headed::No;
+            match page.next {
+                None => return Ok(()),
+                Some(next) if left == 0 => {
+                    context.out.note(&format!("there are more; go on with --cursor {}", next.as_str()));
+                    return Ok(());
+                }
+                Some(next) => after = Some(next),
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `tenure task put`.
+
+use clap::Args;
+use tenure::record::read_put;
+
+use super::{Needed, answer_call};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::ByOperator;
+
+/// Write a whole record, from JSON
+///
+/// Use it to bring tasks from elsewhere, or to correct one that nobody holds. Without a revision the task must not exist;
+/// with one it must be the stored one. What is left out is as by default; leases, epochs and ended tasks are out of reach.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task show build-42 -o json | sed 's/\"priority\":0/\"priority\":5/' | tenure task put"
+)]
+pub(crate) struct Put {
+    /// The task as `tenure task show -o json` prints it, or with less in it; also @FILE
+    #[arg(value_name = "RECORD", default_value = "@-")]
+    record: String,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Put {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let text = context.text("RECORD", &self.record)?;
+        let ledger = context.ledger().await?;
+        let record = read_put(&text, ledger.namespace())?;
+        let call = context.by_operator(ledger.put(record), &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}

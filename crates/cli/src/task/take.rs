@@ -1,0 +1,174 @@
+//! Taking a lease: `tenure task acquire`, `claim` and `dispatch`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use tenure::Ledger;
+use tenure::core::task::Task;
+use tenure::core::time::Span;
+use tenure::record::TaskAnswer;
+use tokio::time::Instant;
+
+use super::{Needed, answer_call};
+use crate::arguments::Form;
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::{ByOperator, Length, TaskArgument, span};
+
+/// Take a lease on a task by its name
+///
+/// Use it when you know which task to work on. Of any number who try, one gets the lease, with an epoch that fences off
+/// everybody before; the others are told who holds it.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task acquire build-42 --owner w1 --ttl 60s")]
+pub(crate) struct Acquire {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// Who takes it: a free name, such as host/pid/agent-3 [else: TENURE_OWNER]
+    #[arg(long, add = ArgValueCompleter::new(complete::owners))]
+    owner: Option<String>,
+    #[command(flatten)]
+    length: Length,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Acquire {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let (id, owner) = (context.task_id(self.task.id)?, owner(context, self.owner)?);
+        let ttl = self.length.span()?;
+        let ledger = context.ledger().await?;
+        let mut call = ledger.acquire(&id, &owner);
+        if let Some(ttl) = ttl {
+            call = call.ttl(ttl);
+        }
+        let call = context.by_holder(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Epoch).await
+    }
+}
+
+/// Reserve a task for one owner
+///
+/// Use it when a scheduler decides who works on what: until the reservation lapses only that owner may acquire the task,
+/// and then anybody.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task dispatch build-42 --owner w2 --ttl 30s")]
+pub(crate) struct Dispatch {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// For whom it is reserved
+    #[arg(long, add = ArgValueCompleter::new(complete::owners))]
+    owner: String,
+    #[command(flatten)]
+    length: Length,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Dispatch {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let ttl = self.length.span()?;
+        let ledger = context.ledger().await?;
+        let mut call = ledger.dispatch(&id, &self.owner);
+        if let Some(ttl) = ttl {
+            call = call.ttl(ttl);
+        }
+        let call = context.by_operator(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Take leases on the next due tasks of a queue
+///
+/// Use it in a worker that does whatever is next. It prints a line for each task; where none is due it prints none and
+/// ends with status 0.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task claim --queue agents --owner w1 --ttl 60s -n 4 --wait 30s")]
+pub(crate) struct Claim {
+    /// Where the tasks are taken from [else: default]
+    #[arg(long, add = ArgValueCompleter::new(complete::queues))]
+    queue: Option<String>,
+    /// Who takes them [else: TENURE_OWNER]
+    #[arg(long, add = ArgValueCompleter::new(complete::owners))]
+    owner: Option<String>,
+    #[command(flatten)]
+    length: Length,
+    /// How many at most, up to 1000
+    #[arg(short = 'n', long = "limit", value_name = "COUNT", default_value_t = 1)]
+    limit: u32,
+    /// How long to wait until one is due [else: not at all]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Claim {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let owner = owner(context, self.owner.clone())?;
+        let (ttl, wait) = (self.length.span()?, span("wait", self.wait.as_deref())?);
+        let ledger = context.ledger().await?;
+        let deadline = Instant::now() + Duration::from_micros(wait.unwrap_or(Span::ZERO).as_micros());
+        for look in 1_u32.. {
+            // The place is taken before the claim, so that a task that comes during it ends the wait.
+            let place = ledger.newest().await?;
+            let tasks = self.claim(context, &ledger, &owner, ttl, look).await?;
+            if !tasks.is_empty() || Instant::now() >= deadline {
+                return show(context, &ledger, &tasks).await;
+            }
+            // Time makes tasks due without an event, so a look now and then is the truth and the event a short cut.
+            const LOOK_EVERY: Duration = Duration::from_millis(500);
+            let until = deadline.min(Instant::now() + LOOK_EVERY);
+            let _ = tokio::time::timeout_at(until, ledger.store().more_events(Some(place))).await;
+        }
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        context: &Context<'_, '_>,
+        ledger: &Ledger,
+        owner: &str,
+        ttl: Option<Span>,
+        look: u32,
+    ) -> Result<Vec<Task>, Failure> {
+        let queue = self.queue.as_deref().unwrap_or(tenure::core::id::Queue::DEFAULT);
+        let mut call = ledger.claim(queue, owner).limit(self.limit);
+        if let Some(ttl) = ttl {
+            call = call.ttl(ttl);
+        }
+        let call = context.by_holder(call, &self.by);
+        // A claim that found nothing is remembered as that. So each look has a name of its own, and a repeat of the whole
+        // command goes through the same names to the same tasks.
+        let call = match (context.request_id(), look) {
+            (None, _) | (Some(_), 1) => call,
+            (Some(id), look) => call.request_id(&format!("{id}/{look}")),
+        };
+        Ok(call.await?)
+    }
+}
+
+async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) -> Result<(), Failure> {
+    let now = ledger.now().await?;
+    let none = || "none".to_owned();
+    for task in tasks {
+        match context.out.form() {
+            Form::Json => context.out.json(&TaskAnswer::of(task, now))?,
+            Form::Table if context.out.is_quiet() => {
+                let epoch = task.lease().map_or_else(none, |lease| lease.epoch.to_string());
+                context.out.line(&format!("{} {epoch}", task.id))?;
+            }
+            Form::Table => context.out.line(&tenure::why::why(task, now).sentence)?,
+        }
+    }
+    Ok(())
+}
+
+fn owner(context: &Context<'_, '_>, given: Option<String>) -> Result<String, Failure> {
+    let owner = given.or_else(|| context.variable("TENURE_OWNER"));
+    owner
+        .ok_or_else(|| Failure::Usage("who takes it? Give --owner NAME, such as host/pid/agent-3".to_owned()))
+}

@@ -1,0 +1,194 @@
+//! `tenure task undo …`: what is to be undone, and what became of it.
+
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
+use tenure::record::CompensationRecord;
+
+use super::{Needed, answer_call};
+use crate::arguments::Form;
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::tables;
+use crate::values::{ByLease, ByOperator, TaskArgument};
+
+#[derive(Subcommand)]
+pub(crate) enum UndoVerb {
+    Add(Add),
+    Settle(Settle),
+    Adopt(Adopt),
+    List(List),
+}
+
+impl UndoVerb {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        match self {
+            UndoVerb::Add(verb) => verb.run(context).await,
+            UndoVerb::Settle(verb) => verb.run(context).await,
+            UndoVerb::Adopt(verb) => verb.run(context).await,
+            UndoVerb::List(verb) => verb.run(context).await,
+        }
+    }
+}
+
+/// Register how to undo a side effect, before it happens
+///
+/// Use it right before each effect that must not stay if the work fails. By the holder it is owed at once; before a lease
+/// it stands, and every attempt owes it.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task undo add build-42 --owner w1 --epoch 1 --kind close-pr --target 12 --reason 'opened by this run'"
+)]
+pub(crate) struct Add {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    /// Which handler undoes it; `none` says that there is nothing to undo
+    #[arg(long, add = ArgValueCompleter::new(complete::undo_kinds))]
+    kind: String,
+    /// What is undone: a path, a number, a name
+    #[arg(long)]
+    target: String,
+    /// Why it is registered; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Add {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.holder(&id, &self.lease, &self.by)?;
+        let reason = context.optional_text("--reason", self.reason)?;
+        let ledger = context.ledger().await?;
+        let call = match holder {
+            Some(holder) => {
+                context.by_holder(ledger.register(&id, &holder, &self.kind, &self.target), &self.by)
+            }
+            None => context.by_operator(ledger.register_standing(&id, &self.kind, &self.target), &self.by),
+        };
+        let call = match &reason {
+            Some(reason) => call.reason(reason),
+            None => call,
+        };
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Say what became of an undo: it ran, it was tried in vain, or it is waived
+///
+/// Use it with --receipt after each undo that ran; with --error after one that did not work; with --waive, by a person,
+/// for one that need not run.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'\n  \
+                  tenure task undo settle build-42 1 --as alice --waive --reason 'gone already'"
+)]
+#[group(id = "outcome", required = true, multiple = false)]
+pub(crate) struct Settle {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// Its number, as `tenure task undo list` shows it
+    #[arg(value_name = "NUMBER")]
+    seq: Option<String>,
+    #[command(flatten)]
+    lease: ByLease,
+    /// What the undo left as proof; also @FILE or @-
+    #[arg(long, value_name = "TEXT", group = "outcome")]
+    receipt: Option<String>,
+    /// Why it did not work; also @FILE or @-
+    #[arg(long, value_name = "TEXT", group = "outcome")]
+    error: Option<String>,
+    /// It need not run; say why with --reason
+    #[arg(long, group = "outcome", requires = "reason", conflicts_with_all = ["owner", "epoch"])]
+    waive: bool,
+    /// Why it is waived; also @FILE or @-
+    #[arg(long, value_name = "TEXT", requires = "waive")]
+    reason: Option<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Settle {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let (id, seq) = context.task_id_before(self.task.id, self.seq, "NUMBER")?;
+        let seq: u32 = seq
+            .parse()
+            .map_err(|_| Failure::Usage(format!("`{seq}` is no NUMBER; see `tenure task undo list {id}`")))?;
+        if self.waive {
+            let reason = context.text("--reason", &self.reason.unwrap_or_default())?;
+            let ledger = context.ledger().await?;
+            let call = context.by_operator(ledger.waive(&id, seq, &reason), &self.by);
+            return answer_call(context, &ledger, call, Needed::Nothing).await;
+        }
+        let holder = context.the_holder(&id, &self.lease)?;
+        let receipt = context.optional_text("--receipt", self.receipt)?;
+        let error = context.optional_text("--error", self.error)?;
+        let ledger = context.ledger().await?;
+        let call = match (receipt, error) {
+            (Some(receipt), _) => ledger.settle(&id, &holder, seq, &receipt),
+            (None, error) => ledger.tried(&id, &holder, seq, &error.unwrap_or_default()),
+        };
+        let call = context.by_holder(call, &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// Answer for what an older lease still owes
+///
+/// Use it after taking over a task under `hold`: what your predecessor owed becomes yours, to keep or to undo.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task undo adopt build-42 --owner w2 --epoch 2")]
+pub(crate) struct Adopt {
+    #[command(flatten)]
+    task: TaskArgument,
+    #[command(flatten)]
+    lease: ByLease,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Adopt {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let holder = context.the_holder(&id, &self.lease)?;
+        let ledger = context.ledger().await?;
+        let call = context.by_holder(ledger.adopt(&id, &holder), &self.by);
+        answer_call(context, &ledger, call, Needed::Nothing).await
+    }
+}
+
+/// List what is to be undone, newest first: the order in which it is undone
+///
+/// Use it to see what a task owes and what was undone, with the receipts. As JSON it is a compensation a line.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task undo list build-42")]
+pub(crate) struct List {
+    #[command(flatten)]
+    task: TaskArgument,
+}
+
+impl List {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let ledger = context.ledger().await?;
+        let task = ledger.task(&id).await?;
+        let newest_first = || task.compensations.iter().rev();
+        match context.out.form() {
+            Form::Json => newest_first().try_for_each(|one| context.out.json(&CompensationRecord::of(one))),
+            Form::Table if context.out.is_quiet() => newest_first()
+                .filter(|one| one.is_owed())
+                .try_for_each(|one| context.out.line(&one.seq.to_string())),
+            Form::Table if task.compensations.is_empty() => {
+                context.out.note("nothing was registered to be undone");
+                Ok(())
+            }
+            Form::Table => {
+                let table = tables::compensations(context.out, newest_first());
+                context.out.show(&table)
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `tenure task wait`.
+
+use std::time::Duration;
+
+use clap::Args;
+use tenure::Ledger;
+use tenure::core::task::{State, Task};
+use tenure::why::why;
+
+use super::list::states;
+use super::{Needed, answer};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::{TaskArgument, span};
+
+/// Wait until a task ends
+///
+/// Use it in a script that needs the end of work that somebody else does. It ends with status 0 as soon as the task is in
+/// a terminal state; with --for only if that is the state, else with 1.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure task wait build-42 --for completed --timeout 1h && echo built")]
+pub(crate) struct Wait {
+    #[command(flatten)]
+    task: TaskArgument,
+    /// The state that is waited for [else: any terminal state]. May be repeated
+    #[arg(long = "for", value_name = "STATE", value_parser = states())]
+    wanted: Vec<State>,
+    /// No longer than this; then the status is 1 [else: for ever]
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+}
+
+impl Wait {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let id = context.task_id(self.task.id)?;
+        let timeout = span("timeout", self.timeout.as_deref())?;
+        let ledger = context.ledger().await?;
+        let waiting = until(&ledger, &id, &self.wanted);
+        let task = match timeout {
+            None => waiting.await?,
+            Some(timeout) => {
+                match tokio::time::timeout(Duration::from_micros(timeout.as_micros()), waiting).await {
+                    Ok(task) => task?,
+                    Err(_) => {
+                        let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
+                        answer(context, &ledger, &task, Needed::Nothing).await?;
+                        let words = format!("waited for {timeout}, and {}", why(&task, now).sentence);
+                        return Err(Failure::Failed(words));
+                    }
+                }
+            }
+        };
+        answer(context, &ledger, &task, Needed::Nothing).await?;
+        if self.wanted.is_empty() || self.wanted.contains(&task.state()) {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!("{id} ended as {}, which was not waited for", task.state().as_str())))
+    }
+}
+
+/// The task once it is in a wanted state, or has ended.
+async fn until(ledger: &Ledger, id: &str, wanted: &[State]) -> Result<Task, Failure> {
+    // The place is taken before the look, so that nothing can happen between the two unseen.
+    let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
+    loop {
+        let task = ledger.task(id).await?;
+        if wanted.contains(&task.state()) || task.state().terminal().is_some() {
+            return Ok(task);
+        }
+        changes.next().await?;
+    }
+}

@@ -1,0 +1,139 @@
+//! The values of options, and the groups of options that several commands take.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgMatches, Args, FromArgMatches};
+use clap_complete::ArgValueCompleter;
+use tenure::core::refusal::Refusal;
+use tenure::core::time::Span;
+use tenure::instant;
+
+use crate::complete;
+
+/// The proof of a lease.
+#[derive(Args, Clone, Default)]
+pub(crate) struct ByLease {
+    /// Who holds the lease [else: TENURE_OWNER]
+    #[arg(long, value_name = "OWNER", requires = "epoch", add = ArgValueCompleter::new(complete::owners))]
+    pub(crate) owner: Option<String>,
+    /// The lease's number, as the acquire answered it [else: TENURE_EPOCH]
+    #[arg(long, value_name = "EPOCH", requires = "owner")]
+    pub(crate) epoch: Option<u64>,
+}
+
+/// Who gives a command.
+#[derive(Args, Clone, Default)]
+pub(crate) struct ByOperator {
+    /// Who gives the command; it is recorded [else: the login name, or the owner of the lease]
+    #[arg(long = "as", value_name = "WHO")]
+    pub(crate) who: Option<String>,
+}
+
+/// A task by its name.
+#[derive(Args, Clone)]
+pub(crate) struct TaskArgument {
+    /// The task [else: TENURE_TASK]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(complete::tasks))]
+    pub(crate) id: Option<String>,
+}
+
+/// How long a lease lasts.
+#[derive(Args, Clone)]
+pub(crate) struct Length {
+    /// How long, 1s to 7d [else: as the task's policy says]
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+}
+
+impl Length {
+    pub(crate) fn span(&self) -> Result<Option<Span>, Refusal> {
+        span("ttl", self.ttl.as_deref())
+    }
+}
+
+/// A length that may be left out.
+pub(crate) fn span(field: &'static str, text: Option<&str>) -> Result<Option<Span>, Refusal> {
+    text.map(|text| instant::parse_span(field, text)).transpose()
+}
+
+/// `key=value`, at the first `=`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("give it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// `2=gone`: a number and why it need not be undone.
+pub(crate) fn waiver(text: &str) -> Result<(u32, String), String> {
+    let form = "give it as NUMBER=REASON, such as 2=gone";
+    let (seq, reason) = text.split_once('=').ok_or(form)?;
+    Ok((seq.parse().map_err(|_| form)?, reason.to_owned()))
+}
+
+/// One of a closed set of words.
+pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
+    words: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    let names = PossibleValuesParser::new(words.iter().map(|(word, _)| *word));
+    names.try_map(|given| {
+        let found = words.iter().find(|(word, _)| *word == given);
+        found.map(|(_, value)| *value).ok_or("no such word")
+    })
+}
+
+/// `--undo KIND=TARGET`, as often as needed, each with the `--undo-reason` that follows it.
+#[derive(Clone, Default)]
+pub(crate) struct Undos(pub(crate) Vec<UndoWords>);
+
+/// What is said of one side effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct UndoWords {
+    pub(crate) kind: String,
+    pub(crate) target: String,
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Args)]
+struct UndoOptions {
+    /// How to undo a side effect; all after the first `=` is the target. May be repeated
+    #[arg(long, value_name = "KIND=TARGET", value_parser = pair)]
+    undo: Vec<(String, String)>,
+    /// Why the undo before it is registered; also @FILE or @-
+    #[arg(long, value_name = "TEXT")]
+    undo_reason: Vec<String>,
+}
+
+impl Args for Undos {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        UndoOptions::augment_args(command)
+    }
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        UndoOptions::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Undos {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Undos, clap::Error> {
+        let options = UndoOptions::from_arg_matches(matches)?;
+        let places = |name| matches.indices_of(name).into_iter().flatten();
+        let pairs = places("undo").zip(options.undo);
+        let mut undos: Vec<(usize, UndoWords)> =
+            pairs.map(|(at, (kind, target))| (at, UndoWords { kind, target, reason: None })).collect();
+        for (at, reason) in places("undo_reason").zip(options.undo_reason) {
+            let before = undos.iter_mut().rev().find(|(undo, _)| *undo < at);
+            match before {
+                Some((_, undo)) if undo.reason.is_none() => undo.reason = Some(reason),
+                Some(_) | None => {
+                    return Err(clap::Error::raw(
+                        clap::error::ErrorKind::ArgumentConflict,
+                        "each --undo-reason goes after the --undo that it is about, one for each\n",
+                    ));
+                }
+            }
+        }
+        Ok(Undos(undos.into_iter().map(|(_, undo)| undo).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Undos::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

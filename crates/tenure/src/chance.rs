@@ -1,0 +1,78 @@
+//! Where made names and jitter come from: the only place that draws anything by chance.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tenure_core::policy::Jitter;
+
+/// What a ledger draws. It decides nothing: a name is only a name, and jitter only spreads what waits.
+pub trait Chance: Send + Sync {
+    /// A name that nobody else makes.
+    fn name(&self) -> String;
+
+    /// How much is taken off a backoff.
+    fn jitter(&self) -> Jitter;
+}
+
+/// The machine's randomness. Names are UUIDs of version 7, so that they sort by when they were made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemChance;
+
+impl Chance for SystemChance {
+    fn name(&self) -> String {
+        uuid::Uuid::now_v7().to_string()
+    }
+
+    fn jitter(&self) -> Jitter {
+        // The random bits of a UUID are the ones at hand.
+        let bytes = uuid::Uuid::new_v4().into_bytes();
+        Jitter::from_random(u16::from_be_bytes([bytes[14], bytes[15]]))
+    }
+}
+
+/// Draws the same again for the same seed: for tests and demonstrations whose output is compared.
+#[derive(Debug)]
+pub struct SeededChance {
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl SeededChance {
+    /// What is drawn follows from the seed alone.
+    pub const fn new(seed: u64) -> SeededChance {
+        SeededChance { seed, drawn: AtomicU64::new(0) }
+    }
+}
+
+impl Chance for SeededChance {
+    fn name(&self) -> String {
+        let nth = self.drawn.fetch_add(1, Ordering::SeqCst) + 1;
+        format!("seeded-{}-{nth}", self.seed)
+    }
+
+    /// The whole backoff, so that times in compared output follow from what was asked for.
+    fn jitter(&self) -> Jitter {
+        Jitter::NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_names_again_and_none_twice() {
+        let names = |chance: &SeededChance| [chance.name(), chance.name()];
+        let (one, other) = (SeededChance::new(7), SeededChance::new(7));
+        assert_eq!(names(&one), names(&other));
+        assert_ne!(one.name(), one.name());
+    }
+
+    #[test]
+    fn names_made_by_the_machine_sort_by_when_they_were_made() {
+        let mut names: Vec<String> = (0..100).map(|_| SystemChance.name()).collect();
+        let made = names.clone();
+        names.sort();
+        names.dedup();
+        assert_eq!(names, made);
+    }
+}

@@ -1,0 +1,121 @@
+//! The documents that surfaces answer with: each a record under the name of what it is.
+
+use serde::Serialize;
+use tenure_core::id::Namespace;
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+
+use super::{AnchorRecord, NextRecord, Of, OverviewRecord, RenewalRecord, ReportRecord, TaskRecord};
+use crate::audit::{Anchor, Report};
+use crate::store::Renewal;
+use crate::store::overview::Overview;
+use crate::why::Why;
+use crate::wire::Wired;
+
+/// A task that a command left, or that was asked for.
+#[derive(Serialize)]
+pub struct TaskAnswer<'a> {
+    task: TaskRecord<'a>,
+}
+
+impl<'a> TaskAnswer<'a> {
+    /// The task as it is at `now`.
+    pub fn of(task: &'a Task, now: Time) -> TaskAnswer<'a> {
+        TaskAnswer { task: TaskRecord::of(task, now) }
+    }
+}
+
+/// What a heartbeat or a progress is told, and the task as it was right after.
+#[derive(Serialize)]
+pub struct RenewalAnswer<'a> {
+    task: TaskRecord<'a>,
+    renewal: RenewalRecord,
+}
+
+impl<'a> RenewalAnswer<'a> {
+    /// The task as it is at `now`, and the renewal.
+    pub fn of(task: &'a Task, now: Time, renewal: Renewal) -> RenewalAnswer<'a> {
+        RenewalAnswer { task: TaskRecord::of(task, now), renewal: RenewalRecord::of(renewal) }
+    }
+}
+
+/// A task, and why it is where it is.
+#[derive(Serialize)]
+pub struct WhyAnswer<'a> {
+    task: TaskRecord<'a>,
+    why: &'a str,
+    next: Option<NextRecord>,
+}
+
+impl<'a> WhyAnswer<'a> {
+    /// The task as it is at `now`, and why.
+    pub fn of(task: &'a Task, now: Time, why: &'a Why) -> WhyAnswer<'a> {
+        WhyAnswer {
+            task: TaskRecord::of(task, now),
+            why: &why.sentence,
+            next: why.next.as_ref().map(NextRecord::of),
+        }
+    }
+}
+
+/// A room on one screen: counts, and the newest tasks that need a look.
+#[derive(Serialize)]
+pub struct StatusAnswer<'a> {
+    status: StatusRecord<'a>,
+}
+
+#[derive(Serialize)]
+struct StatusRecord<'a> {
+    namespace: Of<'a, Namespace>,
+    #[serde(flatten)]
+    overview: OverviewRecord<'a>,
+    stale: Vec<TaskRecord<'a>>,
+    quarantined: Vec<TaskRecord<'a>>,
+}
+
+impl<'a> StatusAnswer<'a> {
+    /// The overview, with some of the tasks that it counts.
+    pub fn of(
+        namespace: &'a Namespace,
+        overview: &'a Overview,
+        stale: &'a [Task],
+        quarantined: &'a [Task],
+    ) -> StatusAnswer<'a> {
+        let records =
+            |tasks: &'a [Task]| tasks.iter().map(|task| TaskRecord::of(task, overview.at)).collect();
+        StatusAnswer {
+            status: StatusRecord {
+                namespace: Wired(namespace),
+                overview: OverviewRecord::of(overview),
+                stale: records(stale),
+                quarantined: records(quarantined),
+            },
+        }
+    }
+}
+
+/// What a verification saw.
+#[derive(Serialize)]
+pub struct ReportAnswer<'a> {
+    report: ReportRecord<'a>,
+}
+
+impl<'a> ReportAnswer<'a> {
+    /// The report.
+    pub fn of(report: &'a Report) -> ReportAnswer<'a> {
+        ReportAnswer { report: ReportRecord::of(report) }
+    }
+}
+
+/// What to remember of a store.
+#[derive(Serialize)]
+pub struct AnchorAnswer<'a> {
+    anchor: AnchorRecord<'a>,
+}
+
+impl<'a> AnchorAnswer<'a> {
+    /// The anchor.
+    pub fn of(anchor: &'a Anchor) -> AnchorAnswer<'a> {
+        AnchorAnswer { anchor: AnchorRecord::of(anchor) }
+    }
+}

@@ -1,0 +1,243 @@
+//! Reading what people write: a whole record, as it is printed or with less in it.
+//!
+//! What is derived from the rest may be there, because a printed task has it, and is ignored. A field that no record
+//! has is refused by name: it is a typing error, and ignoring it would lose what was meant.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use tenure_core::command::{Put, PutUndo};
+use tenure_core::compensation::Undo;
+use tenure_core::id::{
+    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Queue, Reason, Revision, SagaId, Seq, Text,
+};
+use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
+use tenure_core::refusal::Refusal;
+use tenure_core::task::{Labels, State};
+use tenure_core::time::{Span, Time};
+
+use crate::instant;
+use crate::json;
+use crate::ledger::new_record;
+use crate::wire::{Word, words};
+
+/// Reads the whole record of one task in `namespace`, bare or as a command printed it: `{"task":{…}}`.
+pub fn read_put(text: &str, namespace: &Namespace) -> Result<Put, Refusal> {
+    let bare = serde_json::from_str::<Printed>(text).map_or(text, |printed| printed.task.get());
+    let mut reader = serde_json::Deserializer::from_str(bare);
+    let task: TaskInput = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| Refusal::invalid("record", explained(&error)))?;
+    reader.end().map_err(|error| Refusal::invalid("record", format_args!("must be one task: {error}")))?;
+    task.into_put(namespace)
+}
+
+/// A task as commands print it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Printed<'a> {
+    #[serde(borrow)]
+    task: &'a RawValue,
+}
+
+fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    match path.as_str() {
+        "." | "?" => error.inner().to_string(),
+        path => format!("{path}: {}", error.inner()),
+    }
+}
+
+/// A task as somebody wrote it: texts that are still to be checked, each by its own name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskInput {
+    id: String,
+    namespace: Option<String>,
+    revision: Option<u64>,
+    saga_id: Option<String>,
+    queue: Option<String>,
+    kind: Option<String>,
+    state: Option<String>,
+    priority: Option<i32>,
+    not_before: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    payload: Option<Box<RawValue>>,
+    policy: Option<PolicyInput>,
+    compensations: Option<Vec<CompensationInput>>,
+    terminal_reason: Option<String>,
+    result: Option<Box<RawValue>>,
+    attempts: Option<u32>,
+    epoch: Option<u64>,
+    created_at: Option<String>,
+    finished_at: Option<String>,
+    // What follows from the rest, or from commands of its own.
+    #[serde(rename = "cause", default)]
+    _cause: IgnoredAny,
+    #[serde(rename = "owed", default)]
+    _owed: IgnoredAny,
+    #[serde(rename = "lease", default)]
+    _lease: IgnoredAny,
+    #[serde(rename = "reservation", default)]
+    _reservation: IgnoredAny,
+    #[serde(rename = "unwinding", default)]
+    _unwinding: IgnoredAny,
+    #[serde(rename = "checkpoint", default)]
+    _checkpoint: IgnoredAny,
+    #[serde(rename = "cancel", default)]
+    _cancel: IgnoredAny,
+    #[serde(rename = "retried_as", default)]
+    _retried_as: IgnoredAny,
+    #[serde(rename = "retry_of", default)]
+    _retry_of: IgnoredAny,
+    #[serde(rename = "stale", default)]
+    _stale: IgnoredAny,
+    #[serde(rename = "updated_at", default)]
+    _updated_at: IgnoredAny,
+    #[serde(rename = "started_at", default)]
+    _started_at: IgnoredAny,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct PolicyInput {
+    lease_ttl: Option<String>,
+    max_attempts: Option<u32>,
+    on_lapse: Option<String>,
+    when_spent: Option<String>,
+    backoff: Option<BackoffInput>,
+    stall_after: Option<String>,
+    time_limit: Option<String>,
+    start_within: Option<String>,
+    lock_delay: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct BackoffInput {
+    base: Option<String>,
+    factor: Option<u32>,
+    cap: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CompensationInput {
+    seq: Option<u32>,
+    kind: String,
+    target: String,
+    reason: Option<String>,
+    // What becomes of it is said by commands of their own.
+    #[serde(rename = "status", default)]
+    _status: IgnoredAny,
+    #[serde(rename = "epoch", default)]
+    _epoch: IgnoredAny,
+    #[serde(rename = "tries", default)]
+    _tries: IgnoredAny,
+    #[serde(rename = "receipt", default)]
+    _receipt: IgnoredAny,
+    #[serde(rename = "last_error", default)]
+    _last_error: IgnoredAny,
+    #[serde(rename = "waiver", default)]
+    _waiver: IgnoredAny,
+    #[serde(rename = "key", default)]
+    _key: IgnoredAny,
+    #[serde(rename = "registered", default)]
+    _registered: IgnoredAny,
+}
+
+impl TaskInput {
+    fn into_put(self, namespace: &Namespace) -> Result<Put, Refusal> {
+        if let Some(named) = self.namespace.filter(|named| named != namespace.as_str()) {
+            let other = format_args!("the record is of `{named}`, and this is `{namespace}`; name the one");
+            return Err(Refusal::invalid("namespace", other));
+        }
+        let mut put = new_record(&self.id)?;
+        let record = &mut put.record;
+        record.saga_id = self.saga_id.map(SagaId::new).transpose()?;
+        record.priority = self.priority.unwrap_or(record.priority);
+        record.not_before = instant("not_before", self.not_before)?;
+        record.labels = labels(self.labels.unwrap_or_default())?;
+        record.policy = self.policy.unwrap_or_default().into_policy()?;
+        if let Some(queue) = self.queue {
+            record.queue = Queue::new(queue)?;
+        }
+        if let Some(kind) = self.kind {
+            record.kind = Kind::new(kind)?;
+        }
+        if let Some(payload) = document("payload", self.payload)? {
+            record.payload = payload;
+        }
+        if let Some(state) = self.state {
+            put.state = word::<State>("state", &state)?;
+        }
+        put.revision = self.revision.map(Revision);
+        put.terminal_reason =
+            self.terminal_reason.map(|words| Reason::named("terminal_reason", words)).transpose()?;
+        put.result = document("result", self.result)?;
+        let compensations = self.compensations.unwrap_or_default();
+        put.compensations =
+            compensations.into_iter().map(CompensationInput::into_undo).collect::<Result<_, _>>()?;
+        put.created_at = instant("created_at", self.created_at)?;
+        put.finished_at = instant("finished_at", self.finished_at)?;
+        put.epoch = self.epoch.map(Epoch);
+        put.attempts = self.attempts;
+        Ok(put)
+    }
+}
+
+impl PolicyInput {
+    fn into_policy(self) -> Result<Policy, Refusal> {
+        let default = Policy::default();
+        let ttl = span("policy.lease_ttl", self.lease_ttl)?;
+        let ttl = ttl.map(|ttl| Ttl::named("policy.lease_ttl", ttl)).transpose()?;
+        let on_lapse = self.on_lapse.map(|words| word::<OnLapse>("policy.on_lapse", &words)).transpose()?;
+        let when_spent = self.when_spent.map(|words| word::<WhenSpent>("policy.when_spent", &words));
+        let backoff = self.backoff.unwrap_or_default();
+        Ok(Policy {
+            lease_ttl: ttl.unwrap_or(default.lease_ttl),
+            max_attempts: self.max_attempts.unwrap_or(default.max_attempts),
+            backoff: Backoff {
+                base: span("policy.backoff.base", backoff.base)?.unwrap_or(default.backoff.base),
+                factor: backoff.factor.unwrap_or(default.backoff.factor),
+                cap: span("policy.backoff.cap", backoff.cap)?.unwrap_or(default.backoff.cap),
+            },
+            when_spent: when_spent.transpose()?.unwrap_or_default(),
+            on_lapse: on_lapse.unwrap_or_default(),
+            stall_after: span("policy.stall_after", self.stall_after)?,
+            time_limit: span("policy.time_limit", self.time_limit)?,
+            start_within: span("policy.start_within", self.start_within)?,
+            lock_delay: span("policy.lock_delay", self.lock_delay)?,
+        })
+    }
+}
+
+impl CompensationInput {
+    fn into_undo(self) -> Result<PutUndo, Refusal> {
+        let kind = Kind::named("compensations.kind", self.kind)?;
+        let target = Text::named("compensations.target", self.target)?;
+        let reason = self.reason.map(|words| Reason::named("compensations.reason", words)).transpose()?;
+        Ok(PutUndo { seq: self.seq.map(Seq), undo: Undo { kind, target, reason } })
+    }
+}
+
+fn labels(texts: BTreeMap<String, String>) -> Result<Labels, Refusal> {
+    texts.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?))).collect()
+}
+
+fn document(field: &'static str, raw: Option<Box<RawValue>>) -> Result<Option<Document>, Refusal> {
+    raw.map(|raw| json::document(field, raw.get())).transpose()
+}
+
+fn instant(field: &'static str, text: Option<String>) -> Result<Option<Time>, Refusal> {
+    text.map(|text| instant::parse(field, &text)).transpose()
+}
+
+fn span(field: &'static str, text: Option<String>) -> Result<Option<Span>, Refusal> {
+    text.map(|text| instant::parse_span(field, &text)).transpose()
+}
+
+fn word<T: Word>(field: &'static str, text: &str) -> Result<T, Refusal> {
+    T::of_word(text).ok_or_else(|| Refusal::invalid(field, format_args!("one of {}", words::<T>())))
+}

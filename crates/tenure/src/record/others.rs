@@ -1,0 +1,207 @@
+//! What is printed besides tasks, events and refusals: who holds what, a room at a glance, renewals, audits, errors.
+
+use serde::Serialize;
+use tenure_core::id::{Owner, TaskId};
+use tenure_core::task::State;
+use tenure_core::time::Time;
+
+use super::{Of, RefusalRecord, text};
+use crate::audit::{Anchor, AnchorLine, Finding, Report};
+use crate::error::Error;
+use crate::store::Renewal;
+use crate::store::overview::{Holding, Oldest, Overview, StateCount};
+use crate::why::{Next, Step};
+use crate::wire::{Held, Wired};
+
+/// What a heartbeat or a progress is told.
+#[derive(Serialize)]
+pub struct RenewalRecord {
+    expires_at: Held<Time>,
+    cancel: bool,
+}
+
+impl RenewalRecord {
+    /// The renewal.
+    pub fn of(renewal: Renewal) -> RenewalRecord {
+        RenewalRecord { expires_at: Held(renewal.expires_at), cancel: renewal.cancel_asked }
+    }
+}
+
+/// What happens next to a task.
+#[derive(Serialize)]
+pub struct NextRecord {
+    what: &'static str,
+    at: Held<Time>,
+}
+
+impl NextRecord {
+    /// The step.
+    pub fn of(next: &Next) -> NextRecord {
+        let what = match next.what {
+            Step::Due => "due",
+            Step::Lapse => "lapse",
+            Step::Reclaim => "reclaim",
+        };
+        NextRecord { what, at: Held(next.at) }
+    }
+}
+
+/// What one owner holds.
+#[derive(Serialize)]
+pub struct HoldingRecord<'a> {
+    owner: Of<'a, Owner>,
+    leases: u64,
+    reservations: u64,
+    stale: u64,
+    since: Of<'a, Time>,
+    until: Of<'a, Time>,
+}
+
+impl<'a> HoldingRecord<'a> {
+    /// The holding.
+    pub fn of(holding: &'a Holding) -> HoldingRecord<'a> {
+        HoldingRecord {
+            owner: Wired(&holding.owner),
+            leases: holding.leases,
+            reservations: holding.reservations,
+            stale: holding.stale,
+            since: Wired(&holding.since),
+            until: Wired(&holding.until),
+        }
+    }
+}
+
+/// A room at a glance.
+#[derive(Serialize)]
+pub struct OverviewRecord<'a> {
+    at: Of<'a, Time>,
+    states: Vec<StateCountRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct StateCountRecord<'a> {
+    state: Held<State>,
+    count: u64,
+    later: u64,
+    stale: u64,
+    oldest: Option<OldestRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct OldestRecord<'a> {
+    task: Of<'a, TaskId>,
+    since: Of<'a, Time>,
+}
+
+impl<'a> OverviewRecord<'a> {
+    /// The overview.
+    pub fn of(overview: &'a Overview) -> OverviewRecord<'a> {
+        let oldest =
+            |Oldest { task, since }: &'a Oldest| OldestRecord { task: Wired(task), since: Wired(since) };
+        let count = |count: &'a StateCount| StateCountRecord {
+            state: Held(count.state),
+            count: count.count,
+            later: count.later,
+            stale: count.stale,
+            oldest: count.oldest.as_ref().map(oldest),
+        };
+        OverviewRecord { at: Wired(&overview.at), states: overview.states.iter().map(count).collect() }
+    }
+}
+
+/// What a verification saw.
+#[derive(Serialize)]
+pub struct ReportRecord<'a> {
+    holds: bool,
+    tasks: u64,
+    events: u64,
+    findings: Vec<FindingRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingRecord<'a> {
+    task: &'a str,
+    number: Option<i64>,
+    message: String,
+}
+
+impl<'a> ReportRecord<'a> {
+    /// The report.
+    pub fn of(report: &'a Report) -> ReportRecord<'a> {
+        let finding = |finding: &'a Finding| FindingRecord {
+            task: &finding.task,
+            number: finding.number,
+            message: finding.to_string(),
+        };
+        ReportRecord {
+            holds: report.holds(),
+            tasks: report.tasks,
+            events: report.events,
+            findings: report.findings.iter().map(finding).collect(),
+        }
+    }
+}
+
+/// What to remember of a store.
+#[derive(Serialize)]
+pub struct AnchorRecord<'a> {
+    cursor: &'a str,
+    #[serde(serialize_with = "text")]
+    root: tenure_core::chain::Hash,
+    lines: Vec<AnchorLineRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct AnchorLineRecord<'a> {
+    namespace: Of<'a, tenure_core::id::Namespace>,
+    id: Of<'a, TaskId>,
+    number: Of<'a, tenure_core::id::Revision>,
+    #[serde(serialize_with = "text")]
+    head: tenure_core::chain::Hash,
+}
+
+impl<'a> AnchorRecord<'a> {
+    /// The anchor.
+    pub fn of(anchor: &'a Anchor) -> AnchorRecord<'a> {
+        let line = |line: &'a AnchorLine| AnchorLineRecord {
+            namespace: Wired(&line.namespace),
+            id: Wired(&line.task),
+            number: Wired(&line.number),
+            head: line.head,
+        };
+        AnchorRecord {
+            cursor: &anchor.cursor,
+            root: anchor.root,
+            lines: anchor.lines.iter().map(line).collect(),
+        }
+    }
+}
+
+/// Why a command has no answer "done", under the name of its kind: `refusal`, `unavailable`, `unknown`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorRecord<'a> {
+    /// The expected "no".
+    Refusal(RefusalRecord<'a>),
+    /// Surely not done.
+    Unavailable {
+        /// Why.
+        message: &'a str,
+    },
+    /// Maybe done.
+    Unknown {
+        /// Why.
+        message: &'a str,
+    },
+}
+
+impl<'a> ErrorRecord<'a> {
+    /// The error.
+    pub fn of(error: &'a Error) -> ErrorRecord<'a> {
+        match error {
+            Error::Refused(refusal) => ErrorRecord::Refusal(RefusalRecord::of(refusal)),
+            Error::Unavailable(message) => ErrorRecord::Unavailable { message },
+            Error::Unknown(message) => ErrorRecord::Unknown { message },
+        }
+    }
+}

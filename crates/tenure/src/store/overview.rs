@@ -1,0 +1,112 @@
+//! A room at a glance: how much is in each state that somebody may have to look at, how old the oldest is, and who
+//! holds what. It costs what is in flight or ended badly, not what ever was.
+
+use tenure_core::id::{Owner, TaskId};
+use tenure_core::task::{Phase, State, Task};
+use tenure_core::time::Time;
+
+/// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most.
+pub const OVERVIEW_STATES: [State; 6] = [
+    State::Planned,
+    State::Dispatched,
+    State::Running,
+    State::Compensating,
+    State::Failed,
+    State::Quarantined,
+];
+
+/// A room at a glance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Overview {
+    /// The store's time of it.
+    pub at: Time,
+    /// One for each of [`OVERVIEW_STATES`], in that order.
+    pub states: Vec<StateCount>,
+}
+
+/// The tasks of one state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateCount {
+    /// The state.
+    pub state: State,
+    /// How many are in it.
+    pub count: u64,
+    /// How many of them are planned and not due yet.
+    pub later: u64,
+    /// How many of them have a lease or reservation that lapsed.
+    pub stale: u64,
+    /// The one that is there for the longest time.
+    pub oldest: Option<Oldest>,
+}
+
+/// The oldest task of a state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Oldest {
+    /// The task.
+    pub task: TaskId,
+    /// Since when, see [`since`].
+    pub since: Time,
+}
+
+/// What one owner holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// The owner.
+    pub owner: Owner,
+    /// How many leases.
+    pub leases: u64,
+    /// How many reservations.
+    pub reservations: u64,
+    /// How many of both have lapsed.
+    pub stale: u64,
+    /// Since when it holds the oldest of them.
+    pub since: Time,
+    /// When the first of them ends unless it is renewed.
+    pub until: Time,
+}
+
+/// Since when a task is as it is: planned and due, reserved, at work since its attempt began, undone since the attempt
+/// that is undone began, or over.
+pub(crate) fn since(task: &Task) -> Time {
+    match &task.phase {
+        Phase::Planned => task.due_since(),
+        Phase::Dispatched(reservation) => reservation.reserved_at,
+        Phase::Running(_) | Phase::Compensating { .. } => task.started_at.unwrap_or(task.created_at),
+        Phase::Ended(ending) => ending.finished_at,
+    }
+}
+
+/// Counts tasks of one state. The others say the same in SQL.
+pub(crate) fn count<'a>(state: State, tasks: impl Iterator<Item = (i64, &'a Task)>, now: Time) -> StateCount {
+    let mut counted = StateCount { state, count: 0, later: 0, stale: 0, oldest: None };
+    let mut oldest: Option<(Time, i64, &Task)> = None;
+    for (row, task) in tasks {
+        let since = since(task);
+        counted.count += 1;
+        counted.later += u64::from(state == State::Planned && since > now);
+        counted.stale += u64::from(task.is_stale(now));
+        if oldest.is_none_or(|(then, before, _)| (since, row) < (then, before)) {
+            oldest = Some((since, row, task));
+        }
+    }
+    counted.oldest = oldest.map(|(since, _, task)| Oldest { task: task.id.clone(), since });
+    counted
+}
+
+/// Adds up who holds what, by the name of the owner.
+pub(crate) fn holdings<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<Holding> {
+    let mut by_owner = std::collections::BTreeMap::<&Owner, Holding>::new();
+    for task in tasks {
+        let leased = task.lease().map(|lease| (&lease.owner, lease.acquired_at, lease.expires_at, 1, 0));
+        let reserved = task.reservation().map(|one| (&one.owner, one.reserved_at, one.expires_at, 0, 1));
+        let Some((owner, since, until, leases, reservations)) = leased.or(reserved) else { continue };
+        let none = Holding { owner: owner.clone(), leases: 0, reservations: 0, stale: 0, since, until };
+        let holding = by_owner.entry(owner).or_insert(none);
+        holding.leases += leases;
+        holding.reservations += reservations;
+        holding.stale += u64::from(task.is_stale(now));
+        holding.since = holding.since.min(since);
+        holding.until = holding.until.min(until);
+    }
+    by_owner.into_values().collect()
+}

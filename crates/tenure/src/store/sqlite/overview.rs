@@ -1,0 +1,154 @@
+//! A room at a glance, in SQL: read from what is in flight or ended badly, each through its narrow index.
+
+use rusqlite::{OptionalExtension, Row, named_params};
+use tenure_core::id::{Namespace, Owner, TaskId};
+use tenure_core::task::State;
+use tenure_core::time::Time;
+
+use crate::error::Error;
+use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount};
+use crate::store::sqlite::columns::Found;
+use crate::store::sqlite::read::Reader;
+use crate::wire::Word;
+
+/// Where the tasks of a state are found, since when each is there, and whether it is stale.
+struct Place {
+    from: String,
+    since: &'static str,
+    stale: &'static str,
+}
+
+fn place(state: State) -> Place {
+    let waiting = |wait: &str, since| Place {
+        from: format!(
+            "due join tasks on tasks.no = due.task where due.namespace = :namespace and due.wait in ({wait})"
+        ),
+        since,
+        stale: "due.wait <> 'undo' and due.expires_at <= :now",
+    };
+    let at_work = "coalesce(tasks.started_at, tasks.created_at)";
+    match state {
+        State::Planned => Place {
+            from: "tasks where namespace = :namespace and state = 'planned'".to_owned(),
+            since: "coalesce(not_before, created_at)",
+            stale: "false",
+        },
+        State::Dispatched => waiting("'reservation'", "due.since"),
+        State::Running => waiting("'lease'", at_work),
+        State::Compensating => waiting("'undo_lease', 'undo'", at_work),
+        State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
+            // In the words of the index over what ended badly.
+            from: format!(
+                "tasks where namespace = :namespace and state = '{}' and finished_at is not null \
+                 and state <> 'completed'",
+                state.word()
+            ),
+            since: "finished_at",
+            stale: "false",
+        },
+    }
+}
+
+impl Reader<'_> {
+    pub(crate) fn overview(&mut self, namespace: &Namespace) -> Result<Overview, Error> {
+        self.find_overview(namespace).map_err(|fault| self.error(fault))
+    }
+
+    fn find_overview(&self, namespace: &Namespace) -> Found<Overview> {
+        // One look at one moment, so that a task that moves meanwhile is counted once.
+        let moment = self.connection().unchecked_transaction()?;
+        let at = self.find_now()?;
+        let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
+        let states = states.into_iter().collect::<Found<Vec<_>>>()?;
+        drop(moment);
+        Ok(Overview { at, states })
+    }
+
+    fn count(&self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
+        let Place { from, since, stale } = place(state);
+        let given = named_params! { ":namespace": namespace.as_str(), ":now": now.as_micros() };
+        let counts = format!(
+            "select count(*), coalesce(sum({since} > :now), 0), coalesce(sum({stale}), 0) from {from}"
+        );
+        let (count, later, stale) = self
+            .connection()
+            .prepare_cached(&counts)?
+            .query_row(given, |row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?)))?;
+        let oldest = format!("select tasks.id, {since} from {from} order by {since}, tasks.no limit 1");
+        let given = named_params! { ":namespace": namespace.as_str() };
+        let oldest = self
+            .connection()
+            .prepare_cached(&oldest)?
+            .query_row(given, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+            .optional()?;
+        let oldest = oldest.map(|(task, since)| {
+            Ok::<_, tenure_core::refusal::Refusal>(Oldest {
+                task: TaskId::new(task)?,
+                since: Time::from_micros(since),
+            })
+        });
+        let later = if state == State::Planned { later } else { 0 };
+        Ok(StateCount { state, count, later, stale, oldest: oldest.transpose()? })
+    }
+
+    pub(crate) fn holdings(&mut self, namespace: &Namespace) -> Result<Vec<Holding>, Error> {
+        self.find_holdings(namespace).map_err(|fault| self.error(fault))
+    }
+
+    fn find_holdings(&self, namespace: &Namespace) -> Found<Vec<Holding>> {
+        let now = self.find_now()?;
+        let mut holdings = self.connection().prepare_cached(
+            "select owner, sum(wait <> 'reservation'), sum(wait = 'reservation'), sum(expires_at <= ?2), \
+             min(since), min(expires_at) from due where namespace = ?1 and owner is not null \
+             group by owner order by owner",
+        )?;
+        let mut rows = holdings.query((namespace.as_str(), now.as_micros()))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(Holding {
+                owner: Owner::new(row.get::<_, String>(0)?)?,
+                leases: number(row, 1)?,
+                reservations: number(row, 2)?,
+                stale: number(row, 3)?,
+                since: Time::from_micros(row.get(4)?),
+                until: Time::from_micros(row.get(5)?),
+            });
+        }
+        Ok(found)
+    }
+}
+
+/// SQLite counts in signed numbers; a count is none below zero.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::unsigned_abs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::open::{Database, Synchronous};
+
+    #[test]
+    fn a_glance_does_not_read_every_task_that_ever_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tasks.db");
+        let database = Database { path, synchronous: Synchronous::Full };
+        database.prepare(std::time::Duration::ZERO).expect("made");
+        let connection = database.connect().expect("opens");
+        for state in OVERVIEW_STATES {
+            let Place { from, since, stale } = place(state);
+            let sql =
+                format!("explain query plan select count(*), sum({since} > 1), sum({stale}) from {from}");
+            let mut statement = connection.prepare(&sql).expect("SQL");
+            let mut rows = statement.raw_query();
+            let mut plan = Vec::new();
+            while let Some(row) = rows.next().expect("a step") {
+                plan.push(row.get::<_, String>(3).expect("words"));
+            }
+            let plan = plan.join("; ");
+            let narrow = plan.contains("SCAN due") && plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY");
+            let indexed = plan.contains("tasks_to_claim") || plan.contains("tasks_ended_badly");
+            assert!(narrow || indexed, "{state:?}: {plan}");
+        }
+    }
+}

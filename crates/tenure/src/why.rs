@@ -1,0 +1,291 @@
+//! Why a task is where it is: in one sentence what it waits for, who holds it, what happens next and when.
+//!
+//! What recovery would do is not restated here. The core is asked to decide it on the task as it is, at the time it
+//! would happen, and the sentence tells the answer.
+
+use std::fmt::Write;
+
+use tenure_core::command::{Action, Command};
+use tenure_core::decide::{Names, Stored, decide};
+use tenure_core::id::{Actor, Epoch, Owner, Text};
+use tenure_core::policy::Jitter;
+use tenure_core::task::{Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing};
+use tenure_core::time::Time;
+
+use crate::instant::{print_seconds, rough};
+
+/// Why a task is where it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Why {
+    /// One sentence for a person.
+    pub sentence: String,
+    /// What happens next by itself, or becomes possible; none where nothing does.
+    pub next: Option<Next>,
+}
+
+/// What happens next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Next {
+    /// What.
+    pub what: Step,
+    /// When; what is past is possible now.
+    pub at: Time,
+}
+
+/// What may happen next to a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// It may be acquired or claimed.
+    Due,
+    /// Its lease or reservation lapses unless it is renewed or used.
+    Lapse,
+    /// Recovery may take it.
+    Reclaim,
+}
+
+/// Says why the task is where it is at `now`.
+pub fn why(task: &Task, now: Time) -> Why {
+    let (words, next) = match &task.phase {
+        Phase::Planned => planned(task, now),
+        Phase::Dispatched(reservation) => dispatched(reservation, now),
+        Phase::Running(lease) if lease.has_lapsed(now) => lapsed(task, lease, now),
+        Phase::Running(lease) => running(task, lease, now),
+        Phase::Compensating { undoing, .. } => compensating(task, undoing, now),
+        Phase::Ended(ending) => (ended(task, ending, now), None),
+    };
+    Why { sentence: format!("{} is {}: {words}", task.id, task.state().as_str()), next }
+}
+
+type Said = (String, Option<Next>);
+
+fn planned(task: &Task, now: Time) -> Said {
+    let due = task.due_since();
+    let mut words = match due <= now {
+        true => {
+            format!("it waits in the queue {} to be acquired or claimed, since {}", task.queue, ago(due, now))
+        }
+        false => format!("it may be acquired, or claimed from the queue {}, {}", task.queue, from(due, now)),
+    };
+    if task.attempts > 0 {
+        let _ = write!(words, ", after {} of {}", task.attempts, attempts(task.policy.max_attempts));
+    }
+    let Some(limit) = task.start_limit() else {
+        return (words, Some(Next { what: Step::Due, at: due }));
+    };
+    let _ = match limit <= now {
+        true => {
+            write!(words, "; it should have begun by {}, and recovery {}", ago(limit, now), will(task, limit))
+        }
+        false => write!(words, "; unless somebody begins {}, recovery {}", by(limit, now), will(task, limit)),
+    };
+    let what = if due <= now { Step::Reclaim } else { Step::Due };
+    (words, Some(Next { what, at: if due <= now { limit } else { due } }))
+}
+
+fn dispatched(reservation: &Reservation, now: Time) -> Said {
+    let Reservation { owner, expires_at, .. } = reservation;
+    let words = match reservation.has_lapsed(now) {
+        true => format!(
+            "its reservation for {owner} lapsed {}, and anybody may acquire or claim it",
+            ago(*expires_at, now)
+        ),
+        false => format!("it is reserved for {owner} {}, and then for anybody", until(*expires_at, now)),
+    };
+    (words, Some(Next { what: Step::Lapse, at: *expires_at }))
+}
+
+fn running(task: &Task, lease: &Lease, now: Time) -> Said {
+    let mut words =
+        format!("{} holds it under epoch {} {}", lease.owner, lease.epoch, until(lease.expires_at, now));
+    if let Some(cancel) = &task.cancel {
+        let _ = write!(words, ", and hears with the next heartbeat that {} asked it to stop", cancel.by);
+    }
+    let reclaim_at = task.policy.reclaimable_at(lease.expires_at);
+    let _ = write!(words, "; unless that is renewed, {}", after_lapse(task, reclaim_at));
+    (words, Some(Next { what: Step::Lapse, at: lease.expires_at }))
+}
+
+fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
+    let Lease { owner, epoch, expires_at, .. } = lease;
+    let mut words = format!("the lease of {owner} at epoch {epoch} lapsed {}", ago(*expires_at, now));
+    let reclaim_at = task.policy.reclaimable_at(*expires_at);
+    if reclaim_at > now {
+        let _ = write!(words, ", and its lock delay lasts {}", until(reclaim_at, now));
+    }
+    let _ = write!(
+        words,
+        "; {}, and until somebody takes over {owner} may still say how it ended",
+        after_lapse(task, reclaim_at)
+    );
+    (words, Some(Next { what: Step::Reclaim, at: reclaim_at }))
+}
+
+fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
+    let owed = count(task.owed().count());
+    let then = format!("once that is undone it {}", end_of_undo(task, now));
+    match undoing {
+        Undoing::HeldBy(lease) if lease.has_lapsed(now) => {
+            let at = task.policy.reclaimable_at(lease.expires_at);
+            let Lease { owner, epoch, expires_at, .. } = lease;
+            let lapse = ago(*expires_at, now);
+            let words = format!(
+                "{owner} was undoing {owed} when its lease at epoch {epoch} lapsed {lapse}; recovery may take it over {}, and {then}",
+                from(at, now)
+            );
+            (words, Some(Next { what: Step::Reclaim, at }))
+        }
+        Undoing::HeldBy(lease) => {
+            let Lease { owner, epoch, expires_at, .. } = lease;
+            let words = format!(
+                "{owner} is undoing {owed} under epoch {epoch} {}, and {then}",
+                until(*expires_at, now)
+            );
+            (words, Some(Next { what: Step::Lapse, at: *expires_at }))
+        }
+        Undoing::DueAt(at) => {
+            let words = format!(
+                "{owed} must be undone and nobody does it; recovery may take it {}, and {then}",
+                from(*at, now)
+            );
+            (words, Some(Next { what: Step::Reclaim, at: *at }))
+        }
+    }
+}
+
+fn ended(task: &Task, ending: &Ending, now: Time) -> String {
+    let at = ago(ending.finished_at, now);
+    let mut words = match ending.state {
+        Terminal::Completed => format!("it was completed {at}"),
+        Terminal::Failed => format!("it was closed for good {at}, undoing nothing"),
+        Terminal::Compensated => format!("it was closed {at} and owes nothing"),
+        Terminal::Quarantined => format!("it was parked for a person {at}"),
+    };
+    if ending.state != Terminal::Completed {
+        let _ = write!(words, " ({})", ending.cause.as_str());
+    }
+    if let Some(reason) = &ending.reason {
+        let _ = write!(words, ", because: {reason}");
+    }
+    let owed: Vec<String> = task.owed().map(|one| format!("{}={}", one.undo.kind, one.undo.target)).collect();
+    if !owed.is_empty() {
+        let _ = write!(words, "; still to undo: {}", owed.join(", "));
+    }
+    if let Some(successor) = &ending.retried_as {
+        let _ = write!(words, "; it was retried as {successor}");
+    }
+    words
+}
+
+/// What happens to a running task after its lease has lapsed.
+fn after_lapse(task: &Task, at: Time) -> String {
+    match reclaimed(task, at) {
+        Some(_) => format!("recovery {}", will(task, at)),
+        None => "whoever acquires it next goes on, and inherits what is owed".to_owned(),
+    }
+}
+
+/// What recovery would do with the task at that time.
+fn will(task: &Task, at: Time) -> String {
+    let Some(after) = reclaimed(task, at) else { return "leaves it".to_owned() };
+    match (after.state(), after.owed().count()) {
+        (State::Compensating, owed) => {
+            format!("undoes {}, and then it {}", count(owed), end_of_undo(&after, at))
+        }
+        (_, _) => {
+            becomes(&after, "makes it planned again", "closes it as compensated", "parks it for a person")
+        }
+    }
+}
+
+/// Where a task goes when all that it owes is undone.
+fn end_of_undo(task: &Task, at: Time) -> String {
+    let held = match task.lease() {
+        Some(_) => Some(task.clone()),
+        None => reclaimed(task, at.max(due(task))),
+    };
+    let end = held.and_then(undone);
+    let unclear = || "goes on".to_owned();
+    end.map_or_else(unclear, |end| {
+        becomes(&end, "is planned again", "is closed as compensated", "is parked for a person")
+    })
+}
+
+fn due(task: &Task) -> Time {
+    match &task.phase {
+        Phase::Compensating { undoing: Undoing::DueAt(at), .. } => *at,
+        Phase::Planned
+        | Phase::Dispatched(_)
+        | Phase::Running(_)
+        | Phase::Compensating { .. }
+        | Phase::Ended(_) => Time::MIN,
+    }
+}
+
+fn becomes(task: &Task, planned: &str, compensated: &str, quarantined: &str) -> String {
+    match task.state() {
+        State::Planned => planned.to_owned(),
+        State::Compensated => compensated.to_owned(),
+        State::Quarantined => quarantined.to_owned(),
+        other @ (State::Dispatched
+        | State::Running
+        | State::Compensating
+        | State::Completed
+        | State::Failed) => {
+            format!("is {}", other.as_str())
+        }
+    }
+}
+
+/// The task after recovery took it at that time; none if it would be refused.
+fn reclaimed(task: &Task, at: Time) -> Option<Task> {
+    let action = Action::Reclaim { task: task.id.clone(), owner: Owner::new("recovery").ok()?, ttl: None };
+    decided(task, action, at)
+}
+
+/// The task after its holder undid all that it owes; none if that is refused.
+fn undone(mut task: Task) -> Option<Task> {
+    loop {
+        let next = task.owed().next().map(|one| one.seq);
+        let Some(seq) = next else { return Some(task) };
+        let (by, at) = (task.lease()?.holder(), task.lease()?.acquired_at);
+        let receipt = Text::new("undone").ok()?;
+        task = decided(&task, Action::Settle { task: task.id.clone(), by, seq, receipt }, at)?;
+    }
+}
+
+fn decided(task: &Task, action: Action, at: Time) -> Option<Task> {
+    let (namespace, actor) = (task.namespace.clone(), Actor::new("recovery").ok()?);
+    let command = Command { namespace, actor, request: None, jitter: Jitter::NONE, action };
+    let stored = Stored { task: Some(task), names: Names::Free, floor: Epoch::ZERO };
+    decide(stored, &command, at).ok().map(|decision| decision.task)
+}
+
+// ---- words ---------------------------------------------------------------------------------------------------
+
+fn ago(then: Time, now: Time) -> String {
+    format!("{} ({} ago)", print_seconds(then), rough(now.since(then)))
+}
+
+fn until(then: Time, now: Time) -> String {
+    format!("until {} (in {})", print_seconds(then), rough(then.since(now)))
+}
+
+fn by(then: Time, now: Time) -> String {
+    format!("by {} (in {})", print_seconds(then), rough(then.since(now)))
+}
+
+/// From when on something is possible; what is past is possible now.
+fn from(then: Time, now: Time) -> String {
+    match then <= now {
+        true => format!("now, since {}", print_seconds(then)),
+        false => format!("from {} on (in {})", print_seconds(then), rough(then.since(now))),
+    }
+}
+
+fn count(owed: usize) -> String {
+    if owed == 1 { "1 compensation".to_owned() } else { format!("{owed} compensations") }
+}
+
+fn attempts(count: u32) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+}
