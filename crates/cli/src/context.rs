@@ -198,7 +198,18 @@ pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
 /// Who is at the keyboard, as the environment says; it is recorded, not proven.
 fn login_name(variables: &Variables) -> String {
     let named = ["LOGNAME", "USER"].into_iter().find_map(|name| variable(variables, name));
-    named.unwrap_or_else(|| format!("uid:{}", rustix::process::getuid().as_raw()))
+    let user = rustix::process::getuid().as_raw().to_string();
+    named.or_else(|| name_of(&user)).unwrap_or_else(|| format!("uid:{user}"))
+}
+
+/// The name of a user by number, where the environment was cleared and the machine keeps a list.
+fn name_of(user: &str) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = users.lines().map(|line| line.split(':'));
+    fields.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == user).then(|| name.to_owned())
+    })
 }
 
 /// `tenure.db` in the user's data directory, by the rules for base directories of desktops.

@@ -102,6 +102,14 @@ impl<'w> Output<'w> {
         table
     }
 
+    /// Adds a row. Columns stand two apart, and the first at the edge.
+    pub(crate) fn row(table: &mut Table, cells: impl IntoIterator<Item = String>) {
+        table.add_row(cells);
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
+    }
+
     /// Writes a table, each line without what only fills it up.
     pub(crate) fn show(&mut self, table: &Table) -> Written {
         let text = table.to_string();
@@ -111,10 +119,6 @@ impl<'w> Output<'w> {
     /// A word in a colour, where there are colours.
     pub(crate) fn painted(&self, text: &str, colour: Colour) -> String {
         paint(self.screen, text, colour)
-    }
-
-    pub(crate) fn screen(&self) -> Screen {
-        self.screen
     }
 
     /// Something that is good to know and not asked for.

@@ -1,13 +1,13 @@
 //! `tenure owners`.
 
 use clap::Args;
-use tenure::instant::rough;
+use tenure::instant::{rough, rough_left};
 use tenure::record::HoldingRecord;
 
 use crate::arguments::Form;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::Colour;
+use crate::output::{Colour, Output};
 
 /// List who holds what
 ///
@@ -35,7 +35,7 @@ impl Owners {
             context.out.table(&["OWNER", "LEASES", "RESERVED", "STALE", "HOLDS FOR", "FIRST ENDS"]);
         for holding in &holdings {
             let ends = match holding.until > now {
-                true => format!("in {}", rough(holding.until.since(now))),
+                true => format!("in {}", rough_left(holding.until.since(now))),
                 false => {
                     context.out.painted(&format!("{} ago", rough(now.since(holding.until))), Colour::Bad)
                 }
@@ -43,7 +43,7 @@ impl Owners {
             let for_long = rough(now.since(holding.since));
             let counts = [holding.leases, holding.reservations, holding.stale].map(|count| count.to_string());
             let [leases, reservations, stale] = counts;
-            table.add_row([holding.owner.to_string(), leases, reservations, stale, for_long, ends]);
+            Output::row(&mut table, [holding.owner.to_string(), leases, reservations, stale, for_long, ends]);
         }
         context.out.show(&table)
     }

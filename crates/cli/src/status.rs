@@ -4,7 +4,7 @@ use clap::Args;
 use tenure::Ledger;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
-use tenure::instant::{print_seconds, rough};
+use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::record::StatusAnswer;
 use tenure::store::Filter;
 use tenure::store::overview::{Overview, StateCount};
@@ -73,17 +73,20 @@ fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
             later => format!("{} ({later} not due yet)", count.count),
         };
         let age = |since: Time| match since > overview.at {
-            true => format!("in {}", rough(since.since(overview.at))),
+            true => format!("in {}", rough_left(since.since(overview.at))),
             false => rough(overview.at.since(since)),
         };
         let oldest = count.oldest.as_ref();
-        table.add_row([
-            out.painted(count.state.as_str(), colour),
-            tasks,
-            count.stale.to_string(),
-            oldest.map(|oldest| age(oldest.since)).unwrap_or_default(),
-            oldest.map(|oldest| oldest.task.to_string()).unwrap_or_default(),
-        ]);
+        Output::row(
+            &mut table,
+            [
+                out.painted(count.state.as_str(), colour),
+                tasks,
+                count.stale.to_string(),
+                oldest.map(|oldest| age(oldest.since)).unwrap_or_default(),
+                oldest.map(|oldest| oldest.task.to_string()).unwrap_or_default(),
+            ],
+        );
     }
     table
 }

@@ -5,7 +5,7 @@ use tenure::core::compensation::{Compensation, Status};
 use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
-use tenure::instant::rough;
+use tenure::instant::{rough, rough_left};
 
 use crate::output::{Colour, Output};
 
@@ -19,16 +19,19 @@ pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed)
     };
     for task in tasks {
         let labels: Vec<String> = task.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        table.add_row([
-            task.id.to_string(),
-            out.painted(&state_words(task, now), colour(task, now)),
-            task.queue.to_string(),
-            holder(task),
-            time(task, now),
-            owed(task),
-            format!("{}/{}", task.attempts, task.policy.max_attempts),
-            labels.join(" "),
-        ]);
+        Output::row(
+            &mut table,
+            [
+                task.id.to_string(),
+                out.painted(&state_words(task, now), colour(task, now)),
+                task.queue.to_string(),
+                holder(task),
+                time(task, now),
+                owed(task),
+                format!("{}/{}", task.attempts, task.policy.max_attempts),
+                labels.join(" "),
+            ],
+        );
     }
     table
 }
@@ -58,7 +61,7 @@ pub(crate) fn colour(task: &Task, now: Time) -> Colour {
 
 /// Who holds a task, or whom it is reserved for.
 pub(crate) fn holder(task: &Task) -> String {
-    let lease = task.lease().map(|lease| format!("{} at {}", lease.owner, lease.epoch));
+    let lease = task.lease().map(|lease| format!("{}, epoch {}", lease.owner, lease.epoch));
     lease.or(task.reservation().map(|one| one.owner.to_string())).unwrap_or_default()
 }
 
@@ -68,9 +71,9 @@ fn time(task: &Task, now: Time) -> String {
     let ended = task.ending().map(|ending| ending.finished_at);
     match (ends, ended) {
         (Some(ends), _) if ends <= now => format!("lapsed {} ago", rough(now.since(ends))),
-        (Some(ends), _) => format!("{} left", rough(ends.since(now))),
+        (Some(ends), _) => format!("{} left", rough_left(ends.since(now))),
         (None, Some(ended)) => format!("{} ago", rough(now.since(ended))),
-        (None, None) if task.due_since() > now => format!("in {}", rough(task.due_since().since(now))),
+        (None, None) if task.due_since() > now => format!("in {}", rough_left(task.due_since().since(now))),
         (None, None) => format!("for {}", rough(now.since(task.due_since()))),
     }
 }
@@ -94,14 +97,17 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
         let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
         let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
         let tries = one.last_error.as_ref().map(|error| format!("tried {} times: {error}", one.tries));
-        table.add_row([
-            one.seq.to_string(),
-            out.painted(one.status.as_str(), colour),
-            one.undo.kind.to_string(),
-            one.undo.target.to_string(),
-            one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
-            receipt.or(waiver).or(tries).unwrap_or_default(),
-        ]);
+        Output::row(
+            &mut table,
+            [
+                one.seq.to_string(),
+                out.painted(one.status.as_str(), colour),
+                one.undo.kind.to_string(),
+                one.undo.target.to_string(),
+                one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
+                receipt.or(waiver).or(tries).unwrap_or_default(),
+            ],
+        );
     }
     table
 }

@@ -44,6 +44,14 @@ pub fn rough(span: Span) -> String {
     }
 }
 
+/// The same of what is left of a length, never as shorter than it is: a lease of a minute has `1m` left at once.
+pub fn rough_left(span: Span) -> String {
+    match span.as_micros() {
+        0..1_000_000 => rough(span),
+        micros => rough(Span::from_micros(micros.next_multiple_of(1_000_000))),
+    }
+}
+
 /// Reads an instant with an offset, whatever offset that is. What is finer than a microsecond is cut towards the past.
 pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
     let timestamp: Timestamp = text.parse().map_err(|_| {
@@ -114,6 +122,7 @@ mod tests {
             [0, 999, 1_000, 59_999, 60_000, 125_000, 3_600_000, 7_259_000, 90_000_000_000].map(words),
             ["0ms", "999ms", "1s", "59s", "1m", "2m 5s", "1h", "2h", "1041d 16h"]
         );
+        assert_eq!(rough_left(Span::from_millis(59_001)), "1m");
         assert_eq!(print_seconds(Time::from_micros(1_999_999)), "1970-01-01T00:00:01Z");
     }
 

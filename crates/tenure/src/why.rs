@@ -12,7 +12,7 @@ use tenure_core::policy::Jitter;
 use tenure_core::task::{Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing};
 use tenure_core::time::Time;
 
-use crate::instant::{print_seconds, rough};
+use crate::instant::{print_seconds, rough, rough_left};
 
 /// Why a task is where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,7 +53,8 @@ pub fn why(task: &Task, now: Time) -> Why {
         Phase::Compensating { undoing, .. } => compensating(task, undoing, now),
         Phase::Ended(ending) => (ended(task, ending, now), None),
     };
-    Why { sentence: format!("{} is {}: {words}", task.id, task.state().as_str()), next }
+    let words = if next.is_some() { format!(": {words}") } else { words };
+    Why { sentence: format!("{} is {}{words}", task.id, task.state().as_str()), next }
 }
 
 type Said = (String, Option<Next>);
@@ -153,25 +154,21 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
 }
 
 fn ended(task: &Task, ending: &Ending, now: Time) -> String {
-    let at = ago(ending.finished_at, now);
-    let mut words = match ending.state {
-        Terminal::Completed => format!("it was completed {at}"),
-        Terminal::Failed => format!("it was closed for good {at}, undoing nothing"),
-        Terminal::Compensated => format!("it was closed {at} and owes nothing"),
-        Terminal::Quarantined => format!("it was parked for a person {at}"),
-    };
-    if ending.state != Terminal::Completed {
+    let mut words = format!(", since {}", ago(ending.finished_at, now));
+    if ending.cause.as_str() != task.state().as_str() {
         let _ = write!(words, " ({})", ending.cause.as_str());
     }
     if let Some(reason) = &ending.reason {
         let _ = write!(words, ", because: {reason}");
     }
-    let owed: Vec<String> = task.owed().map(|one| format!("{}={}", one.undo.kind, one.undo.target)).collect();
+    let owed: Vec<String> = task.owed().map(|one| format!("{} {}", one.undo.kind, one.undo.target)).collect();
     if !owed.is_empty() {
         let _ = write!(words, "; still to undo: {}", owed.join(", "));
     }
     if let Some(successor) = &ending.retried_as {
         let _ = write!(words, "; it was retried as {successor}");
+    } else if ending.state == Terminal::Quarantined {
+        words.push_str("; it stays so until a person makes a new task of it");
     }
     words
 }
@@ -267,18 +264,18 @@ fn ago(then: Time, now: Time) -> String {
 }
 
 fn until(then: Time, now: Time) -> String {
-    format!("until {} (in {})", print_seconds(then), rough(then.since(now)))
+    format!("until {} (in {})", print_seconds(then), rough_left(then.since(now)))
 }
 
 fn by(then: Time, now: Time) -> String {
-    format!("by {} (in {})", print_seconds(then), rough(then.since(now)))
+    format!("by {} (in {})", print_seconds(then), rough_left(then.since(now)))
 }
 
 /// From when on something is possible; what is past is possible now.
 fn from(then: Time, now: Time) -> String {
     match then <= now {
         true => format!("now, since {}", print_seconds(then)),
-        false => format!("from {} on (in {})", print_seconds(then), rough(then.since(now))),
+        false => format!("from {} on (in {})", print_seconds(then), rough_left(then.since(now))),
     }
 }
 

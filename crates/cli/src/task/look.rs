@@ -3,7 +3,7 @@
 use clap::Args;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
-use tenure::instant::{print_seconds, rough};
+use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::record::{TaskAnswer, WhyAnswer};
 use tenure::why::why;
 
@@ -64,7 +64,7 @@ fn show(context: &mut Context<'_, '_>, task: &Task, now: Time) -> Result<(), Fai
     let mut lines = Lines::default();
     let at = |time: Time| {
         let apart = if time > now {
-            format!("in {}", rough(time.since(now)))
+            format!("in {}", rough_left(time.since(now)))
         } else {
             format!("{} ago", rough(now.since(time)))
         };

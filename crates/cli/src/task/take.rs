@@ -8,7 +8,6 @@ use tenure::Ledger;
 use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::record::TaskAnswer;
-use tokio::time::Instant;
 
 use super::{Needed, answer_call};
 use crate::arguments::Form;
@@ -16,6 +15,9 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::values::{ByOperator, Length, TaskArgument, span};
+
+/// How often a waiting claim looks at the queue.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Take a lease on a task by its name
 ///
@@ -111,20 +113,25 @@ impl Claim {
         let owner = owner(context, self.owner.clone())?;
         let (ttl, wait) = (self.length.span()?, span("wait", self.wait.as_deref())?);
         let ledger = context.ledger().await?;
-        let deadline = Instant::now() + Duration::from_micros(wait.unwrap_or(Span::ZERO).as_micros());
-        for look in 1_u32.. {
-            // The place is taken before the claim, so that a task that comes during it ends the wait.
-            let place = ledger.newest().await?;
-            let tasks = self.claim(context, &ledger, &owner, ttl, look).await?;
-            if !tasks.is_empty() || Instant::now() >= deadline {
-                return show(context, &ledger, &tasks).await;
+        // The place is taken before each claim, so that a task that comes during it ends the wait.
+        let mut place = ledger.newest().await?;
+        let mut tasks = self.claim(context, &ledger, &owner, ttl, 1).await?;
+        let over = tokio::time::sleep(Duration::from_micros(wait.unwrap_or(Span::ZERO).as_micros()));
+        tokio::pin!(over);
+        for look in 2_u32.. {
+            if !tasks.is_empty() || over.is_elapsed() || wait.is_none() {
+                break;
             }
-            // Time makes tasks due without an event, so a look now and then is the truth and the event a short cut.
-            const LOOK_EVERY: Duration = Duration::from_millis(500);
-            let until = deadline.min(Instant::now() + LOOK_EVERY);
-            let _ = tokio::time::timeout_at(until, ledger.store().more_events(Some(place))).await;
+            // Time makes tasks due without an event, so a look now and then is the truth and the event a short cut. Only
+            // the waiting is given up when it is over: a claim that was sent is waited for.
+            tokio::select! {
+                () = &mut over => {}
+                _ = tokio::time::timeout(LOOK_EVERY, ledger.store().more_events(Some(place.clone()))) => {}
+            }
+            place = ledger.newest().await?;
+            tasks = self.claim(context, &ledger, &owner, ttl, look).await?;
         }
-        Ok(())
+        show(context, &ledger, &tasks).await
     }
 
     async fn claim(
