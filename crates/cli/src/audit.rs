@@ -7,6 +7,7 @@ use tenure::record::{AnchorAnswer, ReportAnswer};
 use crate::arguments::Form;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::tables::counted;
 
 #[derive(Subcommand)]
 pub(crate) enum AuditVerb {
@@ -44,11 +45,11 @@ impl Verify {
             Form::Json => context.out.json(&ReportAnswer::of(&report))?,
             Form::Table => {
                 report.findings.iter().try_for_each(|finding| context.out.line(&finding.to_string()))?;
-                let looked_at = format!("{} tasks, {} events", report.tasks, report.events);
+                let looked_at =
+                    format!("{}, {}", counted(report.tasks, "task"), counted(report.events, "event"));
                 let verdict = match report.findings.len() {
                     0 => format!("holds: {looked_at}"),
-                    1 => format!("does not hold: 1 finding in {looked_at}"),
-                    count => format!("does not hold: {count} findings in {looked_at}"),
+                    count => format!("does not hold: {} in {looked_at}", counted(count as u64, "finding")),
                 };
                 if !context.out.is_quiet() {
                     context.out.line(&verdict)?;

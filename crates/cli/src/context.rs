@@ -79,20 +79,25 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The task that is meant: as it was given, or as the environment of a running command says.
-    pub(crate) fn task_id(&self, given: Option<String>) -> Result<String, Failure> {
+    pub(crate) fn task_id(&mut self, given: Option<String>) -> Result<String, Failure> {
         let id = given.or_else(|| self.variable("TENURE_TASK"));
-        id.ok_or_else(|| Failure::Usage("which task? Give its ID, or set TENURE_TASK".to_owned()))
+        let id =
+            id.ok_or_else(|| Failure::Usage("which task? Give its ID, or set TENURE_TASK".to_owned()))?;
+        self.out.is_about(&id);
+        Ok(id)
     }
 
     /// The task and what is given behind it, where the task may be left out and what follows may not.
     pub(crate) fn task_id_before(
-        &self,
+        &mut self,
         first: Option<String>,
         second: Option<String>,
         what: &str,
     ) -> Result<(String, String), Failure> {
         match (first, second, self.variable("TENURE_TASK")) {
-            (Some(id), Some(value), _) | (Some(value), None, Some(id)) => Ok((id, value)),
+            (Some(id), Some(value), _) | (Some(value), None, Some(id)) => {
+                Ok((self.task_id(Some(id))?, value))
+            }
             (Some(_), None, None) | (None, _, Some(_)) => Err(Failure::Usage(format!("{what} is missing"))),
             (None, _, None) => Err(Failure::Usage(format!("give the ID of the task, and {what}"))),
         }

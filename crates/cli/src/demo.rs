@@ -24,7 +24,7 @@ use crate::output::Colour;
 /// What the worker does until it is killed: a step of work, and a heartbeat that tells how far it is. It ends by itself
 /// after a minute, should nobody be left to kill it.
 const WORKER: &str = r#"for step in $(seq 1 60); do
-  "$TENURE" task heartbeat build-42 --owner w1 --epoch 1 --ttl 3s --progress "{\"step\":$step}" --checkpoint "{\"step\":$step}" || exit
+  "$TENURE" task heartbeat build-42 --owner w1 --epoch 1 --ttl 5s --progress "{\"step\":$step}" --checkpoint "{\"step\":$step}" || exit
   sleep 1
 done"#;
 
@@ -86,7 +86,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     async fn play(&mut self) -> Result<(), Failure> {
         self.say(&format!("export TENURE_STORE={}", store(&self.folder)), Colour::Faint)?;
         self.heading("A task, and how to undo what its worker will do")?;
-        self.command("task create --id build-42 --on-lapse hold --ttl 3s", 0).await?;
+        self.command("task create --id build-42 --on-lapse hold --ttl 5s", 0).await?;
         self.heading("w1 takes a lease: of any number who try, one gets it, with epoch 1")?;
         self.command("task acquire build-42 --owner w1", 0).await?;
         self.holds("w1 holds it at epoch 1", |task| is_held(task, "w1", 1)).await?;

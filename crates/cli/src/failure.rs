@@ -102,21 +102,35 @@ fn told(error: &Error) -> String {
 fn advice(error: &Error) -> Option<&'static str> {
     let refusal = match error {
         Error::Refused(refusal) => refusal,
-        Error::Unavailable(_) => return Some("surely nothing was done; it may be tried again"),
+        // It says itself what is wrong with the file, or that it may be tried again.
+        Error::Unavailable(_) => return None,
         Error::Unknown(_) => {
             return Some("repeat it with the same --request-id, or look with `tenure task show`");
         }
     };
     match refusal.code {
-        // These name the field and its limit, or are said in full.
-        Code::Invalid | Code::Forbidden => None,
+        Code::Invalid => match refusal.field {
+            Some("payload" | "result" | "progress" | "checkpoint") => {
+                Some("give it in single quotes, '{\"a\":1}', or as @FILE")
+            }
+            Some("record") => Some("see how one looks: `tenure task show ID -o json`"),
+            // The others are said in full: the field and its limit.
+            Some(_) | None => None,
+        },
+        Code::Forbidden => None,
+        // The state is that of a task which is there: it is a compensation that is not.
+        Code::NotFound if refusal.state.is_some() => {
+            Some("see the numbers that there are: `tenure task undo list ID`")
+        }
         Code::NotFound => Some("see `tenure task list`, and check --namespace and --store"),
         Code::Exists => Some("see what is stored: `tenure task show ID`; or leave --id out, and one is made"),
         Code::RequestReused => Some("take a new --request-id for a new command"),
         Code::Terminal => Some(
             "it stays as it is; `tenure task note` leaves a note, `tenure task retry` makes a new task of it",
         ),
-        Code::Leased | Code::Reserved => Some("wait until it is free, or see `tenure task why ID`"),
+        Code::Leased | Code::Reserved => Some(
+            "its holder gives --owner and --epoch; others wait until it is free, see `tenure task why ID`",
+        ),
         Code::NotDue => Some("wait until then, or see `tenure task why ID`"),
         Code::NoLease => Some(
             "acquire it first: `tenure task acquire ID --owner O`; to act without a lease give --as and --reason",

@@ -1,9 +1,10 @@
 //! `tenure completions` and `tenure man`: what a package installs besides the binary.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Command};
 use clap_complete::env::Shells;
 
 use crate::arguments::command;
@@ -57,20 +58,32 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let mut tenure = command();
+        let mut tenure = command().disable_help_subcommand(true);
         tenure.build();
         if let Some(folder) = self.dir {
             let failed = |error| Failure::Failed(format!("--dir: {}: {error}", folder.display()));
-            std::fs::create_dir_all(&folder).map_err(failed)?;
-            return clap_mangen::generate_to(tenure, &folder).map_err(failed);
+            return std::fs::create_dir_all(&folder)
+                .and_then(|()| write_pages(&tenure, &folder))
+                .map_err(failed);
         }
-        let mut page = &tenure;
+        let mut of = &tenure;
         for word in &self.words {
-            let unknown = || Failure::Usage(format!("there is no command `{word}` in `{}`", page.get_name()));
-            page = page.find_subcommand(word).ok_or_else(unknown)?;
+            let unknown = || Failure::Usage(format!("there is no command `{word}` in `{}`", of.get_name()));
+            of = of.find_subcommand(word).ok_or_else(unknown)?;
         }
-        let mut text = Vec::new();
-        clap_mangen::Man::new(page.clone()).render(&mut text)?;
-        context.out.bytes(&text)
+        context.out.bytes(&page(of)?)
     }
+}
+
+/// The page of a command and of all below it, those included that lists of commands leave out.
+fn write_pages(command: &Command, folder: &Path) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    std::fs::write(folder.join(format!("{name}.1")), page(command)?)?;
+    command.get_subcommands().try_for_each(|below| write_pages(below, folder))
+}
+
+fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut text)?;
+    Ok(text)
 }

@@ -19,6 +19,8 @@ pub(crate) struct Output<'w> {
     form: Form,
     quiet: bool,
     verbose: bool,
+    /// The task that the command is about, for advice.
+    subject: Option<String>,
 }
 
 type Written = Result<(), Failure>;
@@ -30,13 +32,27 @@ impl<'w> Output<'w> {
         screen: Screen,
         error_screen: Screen,
     ) -> Output<'w> {
-        Output { out, errors, screen, error_screen, form: Form::Table, quiet: false, verbose: false }
+        Output {
+            out,
+            errors,
+            screen,
+            error_screen,
+            form: Form::Table,
+            quiet: false,
+            verbose: false,
+            subject: None,
+        }
     }
 
     pub(crate) fn set(&mut self, global: &Global) {
         self.form = global.output;
         self.quiet = global.quiet;
         self.verbose = global.verbose;
+    }
+
+    /// From now on advice names this task.
+    pub(crate) fn is_about(&mut self, task: &str) {
+        self.subject = Some(task.to_owned());
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -140,6 +156,10 @@ impl<'w> Output<'w> {
         let error = paint(self.error_screen, "error:", Colour::Bad);
         let _ = writeln!(self.errors, "{error} {words}");
         if let Some(advice) = advice {
+            let advice = self
+                .subject
+                .as_ref()
+                .map_or(advice.to_owned(), |id| advice.replace(" ID", &format!(" {id}")));
             let _ = writeln!(self.errors, "  {} {advice}", paint(self.error_screen, "→", Colour::Faint));
         }
     }

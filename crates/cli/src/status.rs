@@ -107,9 +107,9 @@ fn section(
     let title = out.painted(title, Colour::Strong);
     out.line(&title)?;
     for task in tasks {
-        let sentence = tenure::why::why(task, now).sentence;
         let id = out.painted(task.id.as_str(), tables::colour(task, now));
-        out.line(&format!("  {id}{}", sentence.strip_prefix(task.id.as_str()).unwrap_or_default()))?;
+        let why = tenure::why::why(task, now).words;
+        out.line(&format!("  {id} {}: {why}", tables::state_words(task, now)))?;
     }
     let unnamed = count.saturating_sub(tasks.len() as u64);
     if unnamed > 0 {

@@ -96,7 +96,10 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
         };
         let receipt = one.receipt.as_ref().map(|receipt| format!("receipt: {receipt}"));
         let waiver = one.waiver.as_ref().map(|waiver| format!("waived: {waiver}"));
-        let tries = one.last_error.as_ref().map(|error| format!("tried {} times: {error}", one.tries));
+        let tries = one
+            .last_error
+            .as_ref()
+            .map(|error| format!("tried {}: {error}", counted(one.tries.into(), "time")));
         Output::row(
             &mut table,
             [
@@ -114,8 +117,10 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
 
 /// A policy in a line: what is always there, and what is set.
 pub(crate) fn policy_words(policy: &Policy) -> String {
-    let mut words =
-        vec![format!("ttl {}", policy.lease_ttl.span()), format!("up to {} attempts", policy.max_attempts)];
+    let mut words = vec![
+        format!("ttl {}", policy.lease_ttl.span()),
+        format!("up to {}", counted(policy.max_attempts.into(), "attempt")),
+    ];
     words.push(format!("on lapse {}", policy.on_lapse.as_str()));
     words.push(format!("when spent {}", policy.when_spent.as_str()));
     let set = [
@@ -130,4 +135,10 @@ pub(crate) fn policy_words(policy: &Policy) -> String {
         words.push(format!("backoff {base} times {factor} up to {cap}"));
     }
     words.join(", ")
+}
+
+/// A number of things: `1 task`, `2 tasks`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
 }

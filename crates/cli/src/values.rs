@@ -61,6 +61,11 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// `kind=target`, at the first `=`.
+fn kind_and_target(text: &str) -> Result<(String, String), String> {
+    pair(text).map_err(|_| "give it as KIND=TARGET, such as remove-worktree=/tmp/wt-42".to_owned())
+}
+
 /// `2=gone`: a number and why it need not be undone.
 pub(crate) fn waiver(text: &str) -> Result<(u32, String), String> {
     let form = "give it as NUMBER=REASON, such as 2=gone";
@@ -94,7 +99,7 @@ pub(crate) struct UndoWords {
 #[derive(Args)]
 struct UndoOptions {
     /// How to undo a side effect; all after the first `=` is the target. May be repeated
-    #[arg(long, value_name = "KIND=TARGET", value_parser = pair)]
+    #[arg(long, value_name = "KIND=TARGET", value_parser = kind_and_target)]
     undo: Vec<(String, String)>,
     /// Why the undo before it is registered; also @FILE or @-
     #[arg(long, value_name = "TEXT")]

@@ -10,7 +10,7 @@ use tenure_core::decide::{Names, Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
 use tenure_core::policy::Jitter;
 use tenure_core::task::{Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing};
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 
 use crate::instant::{print_seconds, rough, rough_left};
 
@@ -19,6 +19,8 @@ use crate::instant::{print_seconds, rough, rough_left};
 pub struct Why {
     /// One sentence for a person.
     pub sentence: String,
+    /// The same without what every view of a task shows beside it: name and state.
+    pub words: String,
     /// What happens next by itself, or becomes possible; none where nothing does.
     pub next: Option<Next>,
 }
@@ -53,8 +55,10 @@ pub fn why(task: &Task, now: Time) -> Why {
         Phase::Compensating { undoing, .. } => compensating(task, undoing, now),
         Phase::Ended(ending) => (ended(task, ending, now), None),
     };
-    let words = if next.is_some() { format!(": {words}") } else { words };
-    Why { sentence: format!("{} is {}{words}", task.id, task.state().as_str()), next }
+    let is = format!("{} is {}", task.id, task.state().as_str());
+    // What has ended is not waiting for anything: the words go on in the same breath.
+    let apart = if next.is_some() { ": " } else { " " };
+    Why { sentence: format!("{is}{apart}{words}"), words, next }
 }
 
 type Said = (String, Option<Next>);
@@ -115,7 +119,7 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     }
     let _ = write!(
         words,
-        "; {}, and until somebody takes over {owner} may still say how it ended",
+        "; {}; until somebody takes over, {owner} may still say how it ended",
         after_lapse(task, reclaim_at)
     );
     (words, Some(Next { what: Step::Reclaim, at: reclaim_at }))
@@ -154,9 +158,9 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
 }
 
 fn ended(task: &Task, ending: &Ending, now: Time) -> String {
-    let mut words = format!(", since {}", ago(ending.finished_at, now));
+    let mut words = format!("since {}", ago(ending.finished_at, now));
     if ending.cause.as_str() != task.state().as_str() {
-        let _ = write!(words, " ({})", ending.cause.as_str());
+        let _ = write!(words, ", cause {}", ending.cause.as_str());
     }
     if let Some(reason) = &ending.reason {
         let _ = write!(words, ", because: {reason}");
@@ -177,7 +181,10 @@ fn ended(task: &Task, ending: &Ending, now: Time) -> String {
 fn after_lapse(task: &Task, at: Time) -> String {
     match reclaimed(task, at) {
         Some(_) => format!("recovery {}", will(task, at)),
-        None => "whoever acquires it next goes on, and inherits what is owed".to_owned(),
+        None if task.owes() => {
+            format!("whoever acquires it next goes on, and inherits {}", count(task.owed().count()))
+        }
+        None => "whoever acquires it next goes on".to_owned(),
     }
 }
 
@@ -260,7 +267,10 @@ fn decided(task: &Task, action: Action, at: Time) -> Option<Task> {
 // ---- words ---------------------------------------------------------------------------------------------------
 
 fn ago(then: Time, now: Time) -> String {
-    format!("{} ({} ago)", print_seconds(then), rough(now.since(then)))
+    let since = now.since(then);
+    let ago =
+        if since < Span::from_secs(1) { "just now".to_owned() } else { format!("{} ago", rough(since)) };
+    format!("{} ({ago})", print_seconds(then))
 }
 
 fn until(then: Time, now: Time) -> String {

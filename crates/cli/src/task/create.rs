@@ -124,6 +124,9 @@ impl Create {
         let policy = self.policy.policy()?;
         let not_before = self.not_before.map(|text| instant::parse("not_before", &text)).transpose()?;
         let payload = context.optional_text("--payload", self.payload)?;
+        if let Some(id) = &self.id {
+            context.out.is_about(id);
+        }
         let ledger = context.ledger().await?;
         let mut call = match &self.id {
             Some(id) => ledger.create(id),

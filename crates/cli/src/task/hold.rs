@@ -54,7 +54,7 @@ impl Heartbeat {
             call = call.checkpoint(checkpoint);
         }
         let renewal = call.await?;
-        show(context, &ledger, &id, renewal, "is renewed").await
+        show(context, &ledger, &id, renewal, "its lease is renewed").await
     }
 }
 
@@ -93,7 +93,7 @@ impl Progress {
             call = call.checkpoint(checkpoint);
         }
         let renewal = call.await?;
-        show(context, &ledger, &id, renewal, "got on").await
+        show(context, &ledger, &id, renewal, "its progress is saved, its lease is as it was").await
     }
 }
 
@@ -111,11 +111,13 @@ async fn show(
             return Ok(());
         }
         let stop = if renewal.cancel_asked { "; somebody asked for it to stop" } else { "" };
-        return context.out.line(&format!("{id} {done}: its lease lasts until {until}{stop}"));
+        return context.out.line(&format!("{id}: {done}, and lasts until {until}{stop}"));
     }
     let read = async { Ok::<_, tenure::Error>((ledger.task(id).await?, ledger.now().await?)) };
     let (task, now) = read.await.map_err(|error| {
-        Failure::Failed(format!("{id} {done} until {until}, but can't be read after that: {error}"))
+        Failure::Failed(format!(
+            "{id}: {done}, and lasts until {until}; but it can't be read after that: {error}"
+        ))
     })?;
     context.out.json(&RenewalAnswer::of(&task, now, renewal))
 }

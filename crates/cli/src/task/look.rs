@@ -75,7 +75,7 @@ fn show(context: &mut Context<'_, '_>, task: &Task, now: Time) -> Result<(), Fai
         lines.add("saga", &task.saga_id);
     }
     lines.add("state", context.out.painted(&tables::state_words(task, now), tables::colour(task, now)));
-    lines.add("why", why(task, now).sentence.split_once(": ").map_or("", |(_, why)| why));
+    lines.add("why", why(task, now).words);
     lines.add("queue", format_args!("{}, priority {}", task.queue, task.priority));
     lines.add("kind", &task.kind);
     for (key, value) in &task.labels {

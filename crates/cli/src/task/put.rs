@@ -29,6 +29,7 @@ impl Put {
         let text = context.text("RECORD", &self.record)?;
         let ledger = context.ledger().await?;
         let record = read_put(&text, ledger.namespace())?;
+        context.out.is_about(record.record.task.as_str());
         let call = context.by_operator(ledger.put(record), &self.by);
         answer_call(context, &ledger, call, Needed::Nothing).await
     }
