@@ -76,9 +76,7 @@ pub(crate) struct Global {
 /// How answers are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Form {
-    /// For people.
     Table,
-    /// For programs.
     Json,
 }
 

@@ -16,6 +16,7 @@ impl Config {
     pub(crate) fn read(path: &str) -> Result<Config, Failure> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::Usage(format!("--config: can't read {path}: {error}")))?;
-        toml::from_str(&text).map_err(|error| Failure::Usage(format!("--config: {path}: {error}")))
+        let wrong = |error: toml::de::Error| format!("--config: {path}: {}", error.to_string().trim_end());
+        toml::from_str(&text).map_err(|error| Failure::Usage(wrong(error)))
     }
 }

@@ -41,6 +41,7 @@ fn every_command_says_what_it_does_when_to_use_it_and_shows_an_example_that_pars
         let lines: Vec<&str> = examples.lines().skip_while(|line| *line != "Example:").skip(1).collect();
         assert!(!lines.is_empty(), "{name}: an example");
         for line in lines.iter().filter(|line| line.starts_with("  ")) {
+            assert!(line.len() <= 98, "{name}: a terminal would break it: {line}");
             let calls: Vec<&str> = line.split(['|', '>', '&']).map(str::trim).collect();
             let calls: Vec<&str> = calls.into_iter().filter(|call| call.starts_with("tenure ")).collect();
             assert!(calls.iter().any(|call| call.starts_with(&name)), "{name}: {line}");
@@ -74,7 +75,7 @@ fn help_shows_what_there_is() {
             help task undo settle
             "#
         ),
-        @r#"
+        @"
     $ tenure --help
     The durable record of who is working on what, until when, and how to undo it
 
@@ -109,12 +110,9 @@ fn help_shows_what_there_is() {
 
       -o, --output <FORM>
               Tables for people, or JSON: one document, or one a line for lists and streams
-
-              Possible values:
-              - table: For people
-              - json:  For programs
               
               [default: table]
+              [possible values: table, json]
 
           --request-id <ID>
               Names the command, so that a repeat within 7 days is answered as the first was and not
@@ -182,12 +180,9 @@ fn help_shows_what_there_is() {
 
       -o, --output <FORM>
               Tables for people, or JSON: one document, or one a line for lists and streams
-
-              Possible values:
-              - table: For people
-              - json:  For programs
               
               [default: table]
+              [possible values: table, json]
 
           --request-id <ID>
               Names the command, so that a repeat within 7 days is answered as the first was and not
@@ -228,6 +223,8 @@ fn help_shows_what_there_is() {
           --undo <KIND=TARGET>  How to undo a side effect; all after the first `=` is the target. May be
                                 repeated
           --undo-reason <TEXT>  Why the undo before it is registered; also @FILE or @-
+          --as <WHO>            Who gives the command; it is recorded [else: the login name, or the
+                                owner of the lease]
       -h, --help                Print help (see more with '--help')
 
     Policy:
@@ -248,8 +245,6 @@ fn help_shows_what_there_is() {
           --backoff-base <DURATION>  The wait after the first attempt [else: 1s]
           --backoff-factor <FACTOR>  How much longer each further wait is [else: 2]
           --backoff-cap <DURATION>   The longest wait [else: 5m]
-          --as <WHO>                 Who gives the command; it is recorded [else: the login name, or the
-                                     owner of the lease]
 
     Advanced:
           --saga <SAGA>  A second unique name, for the task's saga [else: its id]
@@ -267,8 +262,7 @@ fn help_shows_what_there_is() {
       -v, --verbose           Also say which store and namespace are used, and as whom
 
     Example:
-      tenure task create --id build-42 --queue agents --payload '{"repo":"x"}' --undo
-      remove-worktree=/tmp/wt-42
+      tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42
     $ tenure help task undo settle
     Say what became of an undo: it ran, it was tried in vain, or it is waived
 
@@ -319,12 +313,9 @@ fn help_shows_what_there_is() {
 
       -o, --output <FORM>
               Tables for people, or JSON: one document, or one a line for lists and streams
-
-              Possible values:
-              - table: For people
-              - json:  For programs
               
               [default: table]
+              [possible values: table, json]
 
           --request-id <ID>
               Names the command, so that a repeat within 7 days is answered as the first was and not
@@ -346,7 +337,7 @@ fn help_shows_what_there_is() {
     Example:
       tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'
       tenure task undo settle build-42 1 --as alice --waive --reason 'gone already'
-    "#
+    "
     );
 }
 

@@ -771,13 +771,12 @@ fn a_file_with_settings_goes_behind_the_command_line_and_the_environment() {
     );
     let wrong = world.write("wrong.toml", "stoer = \"x\"\n");
     assert_snapshot!(world.told(&format!("--config {wrong} task list")), @r#"
-    $ tenure --config /tmp/.tmpa1rfuB/wrong.toml task list
+    $ tenure --config <folder>/wrong.toml task list
     error: --config: <folder>/wrong.toml: TOML parse error at line 1, column 1
       |
     1 | stoer = "x"
       | ^^^^^
     unknown field `stoer`, expected `store` or `namespace`
-
       → see `--help` of the command
     status 2
     "#);

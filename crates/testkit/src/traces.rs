@@ -129,6 +129,13 @@ pub async fn compare_what_is_stored(first: &dyn Store, second: &dyn Store) -> Re
         let other = second.tasks(filter(), None, ALL).await.map_err(|error| error.to_string())?;
         same(&format!("tasks, stale only: {stale}"), &one.items, &other.items)?;
     }
+    let glance = |store| async move {
+        let store: &dyn Store = store;
+        let overview = store.overview(namespace()).await.map_err(|error| error.to_string())?;
+        let holdings = store.holdings(namespace()).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>((overview, holdings))
+    };
+    same("the namespace at a glance", &glance(first).await?, &glance(second).await?)?;
     let history = |store| async move {
         let store: &dyn Store = store;
         let page =

@@ -18,7 +18,7 @@ use crate::values::{ByOperator, Undos, one_of, pair, span};
 /// stored stays as it is.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure task create --id build-42 --queue agents --payload '{\"repo\":\"x\"}' --undo remove-worktree=/tmp/wt-42"
+    after_help = "Example:\n  tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42"
 )]
 pub(crate) struct Create {
     /// Its name [else: one is made and printed]
@@ -45,9 +45,9 @@ pub(crate) struct Create {
     #[command(flatten)]
     undos: Undos,
     #[command(flatten)]
-    policy: PolicyOptions,
-    #[command(flatten)]
     by: ByOperator,
+    #[command(flatten)]
+    policy: PolicyOptions,
     /// A second unique name, for the task's saga [else: its id]
     #[arg(long, value_name = "SAGA", help_heading = "Advanced")]
     saga: Option<String>,

@@ -13,7 +13,7 @@ use crate::values::{ByOperator, TaskArgument, waiver};
 /// is undone first; the old one stays as it is and names the new one. Once.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure task retry build-42 --as alice --reason 'handler added' --id build-42b --waive 2=gone"
+    after_help = "Example:\n  tenure task retry build-42 --as alice --reason 'handler added' --waive 2=gone"
 )]
 pub(crate) struct Retry {
     #[command(flatten)]

@@ -37,7 +37,7 @@ impl UndoVerb {
 /// it stands, and every attempt owes it.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure task undo add build-42 --owner w1 --epoch 1 --kind close-pr --target 12 --reason 'opened by this run'"
+    after_help = "Example:\n  tenure task undo add build-42 --owner w1 --epoch 1 --kind close-pr --target 12"
 )]
 pub(crate) struct Add {
     #[command(flatten)]

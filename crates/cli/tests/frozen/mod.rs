@@ -104,7 +104,7 @@ impl Frozen {
     pub(crate) fn told(&self, words: &str) -> String {
         let Ran { status, out, errors } = self.run(words);
         let status = if status == 0 { String::new() } else { format!("status {status}\n") };
-        format!("$ tenure {words}\n{out}{errors}{status}")
+        format!("$ tenure {}\n{out}{errors}{status}", self.unnamed(words))
     }
 
     /// Several of them, one a line; `tick 5` lets five seconds pass.
@@ -121,7 +121,11 @@ impl Frozen {
     }
 
     fn shown(&self, bytes: Vec<u8>) -> String {
-        let text = String::from_utf8(bytes).expect("output is text");
+        self.unnamed(&String::from_utf8(bytes).expect("output is text"))
+    }
+
+    /// The text without the name of the folder, which is another one each time.
+    fn unnamed(&self, text: &str) -> String {
         let folder = self.folder.path().canonicalize().expect("the folder");
         let text = text.replace(&folder.display().to_string(), "<folder>");
         text.replace(&self.folder.path().display().to_string(), "<folder>")
