@@ -31,6 +31,8 @@ Usage: cargo xtask <command>
   docs --check       Say whether that file differs from the table, and where.
   guards             List each guard of the table, and what turns red when it is deleted.
   bench [ARGS]       Run the store's benchmark; ARGS are its own: --seconds, --rounds, --only.
+  bench contention [ARGS]
+                     How long a command waits when processes hammer one file; ARGS: --seconds, --processes, --rounds.
 
 Before a commit: cargo xtask test && cargo xtask lint. That is also all that .ci/run does.
 ";
@@ -63,6 +65,9 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["guards"] => {
             let list = ["test", "-p", "tenure-testkit", "--release", "--test", "guards", "--", "--nocapture"];
             cargo(&root, &list)
+        }
+        ["bench", "contention", further @ ..] => {
+            cargo(&root, &[&["bench", "-p", "tenure", "--bench", "contention", "--"], further].concat())
         }
         ["bench", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "store", "--"], further].concat())

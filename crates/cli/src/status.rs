@@ -62,11 +62,11 @@ async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, Failure> {
 fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
     let mut table = out.table(&["STATE", "TASKS", "STALE", "OLDEST", "WHICH"]);
     for count in &overview.states {
-        let colour = match count.state {
-            State::Failed | State::Quarantined if count.count > 0 => Colour::Bad,
-            _ if count.stale > 0 => Colour::Bad,
-            _ if count.count > 0 => Colour::Strong,
-            _ => Colour::Faint,
+        let ended_badly = count.state.terminal().is_some() && count.count > 0;
+        let colour = match count.count {
+            _ if ended_badly || count.stale > 0 => Colour::Bad,
+            0 => Colour::Faint,
+            _ => Colour::Strong,
         };
         let tasks = match count.later {
             0 => count.count.to_string(),

@@ -44,7 +44,7 @@ pub struct StateCount {
 pub struct Oldest {
     /// The task.
     pub task: TaskId,
-    /// Since when, see [`since`].
+    /// Since when: planned and due, reserved, at work since its attempt began (also while that is undone), or over.
     pub since: Time,
 }
 
@@ -65,8 +65,7 @@ pub struct Holding {
     pub until: Time,
 }
 
-/// Since when a task is as it is: planned and due, reserved, at work since its attempt began, undone since the attempt
-/// that is undone began, or over.
+/// Since when a task is as it is, as [`Oldest::since`] says.
 pub(crate) fn since(task: &Task) -> Time {
     match &task.phase {
         Phase::Planned => task.due_since(),

@@ -1,0 +1,201 @@
+//! What a command takes from its surroundings: the environment, files, standard input, settings; and what it leaves out for
+//! scripts.
+
+mod frozen;
+
+use frozen::Frozen;
+use insta::assert_snapshot;
+
+#[test]
+fn what_a_script_needs_is_all_that_quiet_prints() {
+    let world = Frozen::world();
+    assert_snapshot!(
+        world.tells(
+            r#"
+            -q task create
+            -q task acquire seeded-7-1 --owner w1
+            -q task heartbeat seeded-7-1 --owner w1 --epoch 1 --ttl 90s
+            -q task list
+            -q task show seeded-7-1
+            -q task undo list seeded-7-1
+            "#
+        ),
+        @"
+    $ tenure -q task create
+    seeded-7-1
+    $ tenure -q task acquire seeded-7-1 --owner w1
+    1
+    $ tenure -q task heartbeat seeded-7-1 --owner w1 --epoch 1 --ttl 90s
+    $ tenure -q task list
+    seeded-7-1
+    $ tenure -q task show seeded-7-1
+    running
+    $ tenure -q task undo list seeded-7-1
+    "
+    );
+}
+
+#[test]
+fn a_command_inside_a_lease_takes_it_from_its_environment() {
+    let mut world = Frozen::world();
+    world.given("task create --id t\ntask acquire t --owner w1\ntask create --id other");
+    world.set("TENURE_TASK", "t").set("TENURE_OWNER", "w1").set("TENURE_EPOCH", "1");
+    assert_snapshot!(
+        world.tells(
+            r#"
+            task undo add --kind a --target x
+            task progress --progress '{"percent":40}'
+            task undo settle 1 --receipt gone
+            task note 'half way'
+            task complete other
+            task complete --as bob
+            task complete
+            "#
+        ),
+        @r#"
+    $ tenure task undo add --kind a --target x
+    t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is closed as compensated
+    $ tenure task progress --progress '{"percent":40}'
+    t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:01:00Z
+    $ tenure task undo settle 1 --receipt gone
+    t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
+    $ tenure task note 'half way'
+    t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
+    $ tenure task complete other
+    error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
+      → see `--help` of the command
+    status 2
+    $ tenure task complete --as bob
+    error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
+      → see `--help` of the command
+    status 2
+    $ tenure task complete
+    t is completed since 2026-01-31T12:00:00Z (just now)
+    "#
+    );
+}
+
+#[test]
+fn long_texts_come_from_files_and_from_standard_input() {
+    let mut world = Frozen::world();
+    let payload = world.write("payload.json", "{\"from\":\"a file\"}\n");
+    world.with_input("two\nlines\n");
+    world.given(&format!("task create --id t --payload @{payload} --undo a=@x --undo-reason @-"));
+    assert_snapshot!(
+        world.tells(
+            r#"
+            task show t
+            task quarantine t --reason '@@home is away'
+            "#
+        ),
+        @r#"
+    $ tenure task show t
+    task       t
+    state      planned
+    why        it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
+    queue      default, priority 0
+    kind       task
+    attempts   0 of 1
+    revision   1, epoch 0
+    payload    {"from":"a file"}
+    policy     ttl 60s, up to 1 attempt, on lapse recover, when spent compensated
+    created    2026-01-31T12:00:00Z (0ms ago)
+    updated    2026-01-31T12:00:00Z (0ms ago)
+
+    UNDO  STATUS    KIND  TARGET  REASON  WHAT BECAME OF IT
+    1     standing  a     @x      two
+                                  lines
+    $ tenure task quarantine t --reason '@@home is away'
+    t is quarantined since 2026-01-31T12:00:00Z (just now), cause by_operator, because: @home is away; it stays so until a person makes a new task of it
+    "#
+    );
+}
+
+#[test]
+fn a_file_with_settings_goes_behind_the_command_line_and_the_environment() {
+    let mut world = Frozen::world();
+    let other = format!("sqlite:{}", world.path("other.db"));
+    let config = world.write("tenure.toml", &format!("store = \"{other}\"\nnamespace = \"team\"\n"));
+    world.variables.remove("TENURE_STORE");
+    world.set("TENURE_CONFIG", &config);
+    assert_snapshot!(
+        world.tells(
+            r#"
+            -v task create --id a
+            "#
+        ),
+        @"
+    $ tenure -v task create --id a
+    a is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
+    store sqlite:<folder>/other.db, namespace team, as alice
+    "
+    );
+    world.set("TENURE_NAMESPACE", "room");
+    assert_snapshot!(
+        world.tells(
+            r#"
+            -v task create --id a
+            -v --namespace desk task create --id a
+            "#
+        ),
+        @"
+    $ tenure -v task create --id a
+    a is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
+    store sqlite:<folder>/other.db, namespace room, as alice
+    $ tenure -v --namespace desk task create --id a
+    a is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
+    store sqlite:<folder>/other.db, namespace desk, as alice
+    "
+    );
+    let wrong = world.write("wrong.toml", "stoer = \"x\"\n");
+    assert_snapshot!(world.told(&format!("--config {wrong} task list")), @r#"
+    $ tenure --config <folder>/wrong.toml task list
+    error: --config: <folder>/wrong.toml: TOML parse error at line 1, column 1
+      |
+    1 | stoer = "x"
+      | ^^^^^
+    unknown field `stoer`, expected `store` or `namespace`
+      → see `--help` of the command
+    status 2
+    "#);
+}
+
+#[test]
+fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
+    let mut world = Frozen::world();
+    world.variables.remove("TENURE_STORE");
+    let home = world.path("home");
+    world.set("HOME", &home);
+    world.given("task create --id t");
+    let file = world.folder.path().join("home/.local/share/tenure/tenure.db");
+    assert!(file.exists());
+    let data = world.path("data");
+    world.set("XDG_DATA_HOME", &data);
+    assert_snapshot!(
+        world.tells(
+            r#"
+            -v task list
+            "#
+        ),
+        @"
+    $ tenure -v task list
+    store sqlite:<folder>/data/tenure/tenure.db, namespace default, as alice
+    note: there is no such task
+    "
+    );
+    world.variables.remove("XDG_DATA_HOME");
+    world.variables.remove("HOME");
+    assert_snapshot!(
+        world.tells(
+            r#"
+            task list
+            "#
+        ),
+        @"
+    $ tenure task list
+    error: where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is not set)
+      → see `--help` of the command
+    status 2
+    "
+    );
+}
