@@ -44,7 +44,7 @@ impl Verify {
         match context.out.form() {
             Form::Json => context.out.json(&ReportAnswer::of(&report))?,
             Form::Table => {
-                report.findings.iter().try_for_each(|finding| context.out.line(&finding.to_string()))?;
+                report.findings.iter().try_for_each(|finding| context.out.sentence(&finding.to_string()))?;
                 let looked_at =
                     format!("{}, {}", counted(report.tasks, "task"), counted(report.events, "event"));
                 let verdict = match report.findings.len() {

@@ -128,5 +128,5 @@ fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), Failur
         event.number,
         event.actor
     );
-    context.out.line(line.trim_end())
+    context.out.sentence(line.trim_end())
 }

@@ -36,9 +36,19 @@ pub use arguments::command;
 
 /// Runs one command and says with which status the process is to end.
 pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
-    let World { variables, screen, error_screen, input, output, errors, reader_is_gone, clock, chance } =
-        world;
-    let mut out = Output::new(output, errors, screen, error_screen);
+    let World {
+        variables,
+        screen,
+        width,
+        error_screen,
+        input,
+        output,
+        errors,
+        reader_is_gone,
+        clock,
+        chance,
+    } = world;
+    let mut out = Output::new(output, errors, (screen, width), error_screen);
     let matches = command().try_get_matches_from(words);
     let arguments = match matches.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches)) {
         Ok(arguments) => arguments,

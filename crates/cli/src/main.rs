@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::tcgetwinsize;
 use tenure::chance::SystemChance;
 use tenure::clock::SystemClock;
 use tenure_cli::world::{self, Screen, World};
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let variables = world::variables();
     let world = World {
         screen: Screen::of(output.is_terminal(), &variables),
+        width: tcgetwinsize(&output).ok().map(|size| size.ws_col).filter(|columns| *columns > 0),
         error_screen: Screen::of(errors.is_terminal(), &variables),
         variables,
         input: &mut io::stdin(),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, ContentArrangement, Table};
+use comfy_table::{Attribute, Color, ContentArrangement, Table};
 use serde::Serialize;
 use tenure::record;
 
@@ -15,6 +15,7 @@ pub(crate) struct Output<'w> {
     out: &'w mut dyn Write,
     errors: &'w mut dyn Write,
     screen: Screen,
+    width: Option<u16>,
     error_screen: Screen,
     form: Form,
     quiet: bool,
@@ -29,9 +30,10 @@ impl<'w> Output<'w> {
     pub(crate) fn new(
         out: &'w mut dyn Write,
         errors: &'w mut dyn Write,
-        screen: Screen,
+        screen: (Screen, Option<u16>),
         error_screen: Screen,
     ) -> Output<'w> {
+        let (screen, width) = screen;
         Output {
             out,
             errors,
@@ -97,20 +99,13 @@ impl<'w> Output<'w> {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
         table.set_header(headings.iter().map(|heading| {
-            let cell = Cell::new(heading);
-            if self.screen == Screen::Coloured {
-                cell.add_attribute(comfy_table::Attribute::Bold)
-            } else {
-                cell
-            }
+            let cell = comfy_table::Cell::new(heading);
+            if self.screen == Screen::Coloured { cell.add_attribute(Attribute::Bold) } else { cell }
         }));
-        match self.screen {
-            Screen::Plain => {
-                table.force_no_tty();
-            }
-            Screen::Terminal | Screen::Coloured => {
-                table.set_content_arrangement(ContentArrangement::Dynamic);
-            }
+        // The width is what the world says, whoever runs this; without one nothing is wrapped.
+        table.force_no_tty();
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }
         if self.screen == Screen::Coloured {
             table.enforce_styling();
@@ -119,17 +114,35 @@ impl<'w> Output<'w> {
     }
 
     /// Adds a row. Columns stand two apart, and the first at the edge.
-    pub(crate) fn row(table: &mut Table, cells: impl IntoIterator<Item = String>) {
-        table.add_row(cells);
+    pub(crate) fn row(table: &mut Table, cells: impl IntoIterator<Item = Cell>) {
+        table.add_row(cells.into_iter().map(comfy_table::Cell::from));
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));
         });
+    }
+
+    /// A cell in a colour, where there are colours.
+    pub(crate) fn cell(&self, text: &str, colour: Colour) -> Cell {
+        let cell = plain(text).0;
+        Cell(match (self.screen, colour) {
+            (Screen::Plain | Screen::Terminal, _) => cell,
+            (Screen::Coloured, Colour::Good) => cell.fg(Color::DarkGreen),
+            (Screen::Coloured, Colour::Busy) => cell.fg(Color::DarkCyan),
+            (Screen::Coloured, Colour::Bad) => cell.fg(Color::DarkRed),
+            (Screen::Coloured, Colour::Faint) => cell.add_attribute(Attribute::Dim),
+            (Screen::Coloured, Colour::Strong) => cell.add_attribute(Attribute::Bold),
+        })
     }
 
     /// Writes a table, each line without what only fills it up.
     pub(crate) fn show(&mut self, table: &Table) -> Written {
         let text = table.to_string();
         text.lines().try_for_each(|line| self.line(line.trim_end()))
+    }
+
+    /// A sentence with stored texts in it.
+    pub(crate) fn sentence(&mut self, text: &str) -> Written {
+        self.line(&harmless_line(text))
     }
 
     /// A word in a colour, where there are colours.
@@ -141,25 +154,26 @@ impl<'w> Output<'w> {
     pub(crate) fn note(&mut self, text: &str) {
         if !self.quiet {
             // Who can't be told is not kept from the answer.
-            let _ = writeln!(self.errors, "note: {text}");
+            let _ = writeln!(self.errors, "note: {}", harmless(text));
         }
     }
 
     /// Something that only `--verbose` says.
     pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {
-            let _ = writeln!(self.errors, "{text}");
+            let _ = writeln!(self.errors, "{}", harmless(text));
         }
     }
 
     pub(crate) fn error(&mut self, words: &str, advice: Option<&str>) {
         let error = paint(self.error_screen, "error:", Colour::Bad);
-        let _ = writeln!(self.errors, "{error} {words}");
+        let _ = writeln!(self.errors, "{error} {}", harmless(words));
         if let Some(advice) = advice {
             let advice = self
                 .subject
                 .as_ref()
                 .map_or(advice.to_owned(), |id| advice.replace(" ID", &format!(" {id}")));
+            let advice = harmless(&advice);
             let _ = writeln!(self.errors, "  {} {advice}", paint(self.error_screen, "→", Colour::Faint));
         }
     }
@@ -180,6 +194,44 @@ impl<'w> Output<'w> {
             Ok(()) | Err(_) => u8::try_from(error.exit_code()).unwrap_or(2),
         }
     }
+}
+
+/// A cell of a table. Whatever was stored, it is harmless to a terminal.
+pub(crate) struct Cell(comfy_table::Cell);
+
+pub(crate) fn plain(value: impl std::fmt::Display) -> Cell {
+    Cell(comfy_table::Cell::new(harmless(&value.to_string())))
+}
+
+impl From<Cell> for comfy_table::Cell {
+    fn from(cell: Cell) -> comfy_table::Cell {
+        cell.0
+    }
+}
+
+/// Text that somebody stored, as a terminal may have it: what would move the cursor, colour or reorder what stands beside
+/// it is shown by its number. Lines stay lines.
+pub(crate) fn harmless(text: &str) -> String {
+    escape(text, |c| c == '\n')
+}
+
+/// The same on one line.
+pub(crate) fn harmless_line(text: &str) -> String {
+    escape(text, |_| false)
+}
+
+fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> String {
+    // Besides control characters, those that turn the direction of what follows.
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut harmless = String::with_capacity(text.len());
+    for c in text.chars() {
+        if (c.is_control() || turns(c)) && !may_stay(c) {
+            harmless.extend(c.escape_default());
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
 }
 
 /// What a colour means. Nothing is said by colour alone.
@@ -203,5 +255,19 @@ fn paint(screen: Screen, text: &str, colour: Colour) -> String {
     match screen {
         Screen::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
         Screen::Plain | Screen::Terminal => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_text_does_nothing_to_a_terminal() {
+        let text = "red \u{1b}[31m bell \u{7} back \r up \u{9b}A turned \u{202e}txt.exe\nnext";
+        let shown = harmless(text);
+        assert_eq!(shown, "red \\u{1b}[31m bell \\u{7} back \\r up \\u{9b}A turned \\u{202e}txt.exe\nnext");
+        assert!(!harmless_line(text).contains('\n'));
+        assert_eq!(harmless("häßlich 日本 – ok"), "häßlich 日本 – ok");
     }
 }

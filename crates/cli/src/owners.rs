@@ -7,7 +7,7 @@ use tenure::record::HoldingRecord;
 use crate::arguments::Form;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Colour, Output};
+use crate::output::{Colour, Output, plain};
 
 /// List who holds what
 ///
@@ -35,15 +35,20 @@ impl Owners {
             context.out.table(&["OWNER", "LEASES", "RESERVED", "STALE", "HOLDS FOR", "FIRST ENDS"]);
         for holding in &holdings {
             let ends = match holding.until > now {
-                true => format!("in {}", rough_left(holding.until.since(now))),
-                false => {
-                    context.out.painted(&format!("{} ago", rough(now.since(holding.until))), Colour::Bad)
-                }
+                true => plain(format_args!("in {}", rough_left(holding.until.since(now)))),
+                false => context.out.cell(&format!("{} ago", rough(now.since(holding.until))), Colour::Bad),
             };
-            let for_long = rough(now.since(holding.since));
-            let counts = [holding.leases, holding.reservations, holding.stale].map(|count| count.to_string());
-            let [leases, reservations, stale] = counts;
-            Output::row(&mut table, [holding.owner.to_string(), leases, reservations, stale, for_long, ends]);
+            Output::row(
+                &mut table,
+                [
+                    plain(&holding.owner),
+                    plain(holding.leases),
+                    plain(holding.reservations),
+                    plain(holding.stale),
+                    plain(rough(now.since(holding.since))),
+                    ends,
+                ],
+            );
         }
         context.out.show(&table)
     }

@@ -12,7 +12,7 @@ use tenure::store::overview::{Overview, StateCount};
 use crate::arguments::Form;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Colour, Output};
+use crate::output::{Colour, Output, harmless_line, plain};
 use crate::tables;
 
 /// How many tasks of each kind that needs a look are named.
@@ -80,11 +80,11 @@ fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
         Output::row(
             &mut table,
             [
-                out.painted(count.state.as_str(), colour),
-                tasks,
-                count.stale.to_string(),
-                oldest.map(|oldest| age(oldest.since)).unwrap_or_default(),
-                oldest.map(|oldest| oldest.task.to_string()).unwrap_or_default(),
+                out.cell(count.state.as_str(), colour),
+                plain(tasks),
+                plain(count.stale),
+                plain(oldest.map(|oldest| age(oldest.since)).unwrap_or_default()),
+                plain(oldest.map(|oldest| oldest.task.to_string()).unwrap_or_default()),
             ],
         );
     }
@@ -108,7 +108,7 @@ fn section(
     out.line(&title)?;
     for task in tasks {
         let id = out.painted(task.id.as_str(), tables::colour(task, now));
-        let why = tenure::why::why(task, now).words;
+        let why = harmless_line(&tenure::why::why(task, now).words);
         out.line(&format!("  {id} {}: {why}", tables::state_words(task, now)))?;
     }
     let unnamed = count.saturating_sub(tasks.len() as u64);

@@ -7,7 +7,7 @@ use tenure::core::task::{State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{rough, rough_left};
 
-use crate::output::{Colour, Output};
+use crate::output::{Colour, Output, plain};
 
 /// Tasks, a row for each. Only the first part of a long list has headings.
 pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed) -> Table {
@@ -22,14 +22,14 @@ pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed)
         Output::row(
             &mut table,
             [
-                task.id.to_string(),
-                out.painted(&state_words(task, now), colour(task, now)),
-                task.queue.to_string(),
-                holder(task),
-                time(task, now),
-                owed(task),
-                format!("{}/{}", task.attempts, task.policy.max_attempts),
-                labels.join(" "),
+                plain(&task.id),
+                out.cell(&state_words(task, now), colour(task, now)),
+                plain(&task.queue),
+                plain(holder(task)),
+                plain(time(task, now)),
+                plain(owed(task)),
+                plain(format_args!("{}/{}", task.attempts, task.policy.max_attempts)),
+                plain(labels.join(" ")),
             ],
         );
     }
@@ -103,12 +103,12 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
         Output::row(
             &mut table,
             [
-                one.seq.to_string(),
-                out.painted(one.status.as_str(), colour),
-                one.undo.kind.to_string(),
-                one.undo.target.to_string(),
-                one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
-                receipt.or(waiver).or(tries).unwrap_or_default(),
+                plain(one.seq),
+                out.cell(one.status.as_str(), colour),
+                plain(&one.undo.kind),
+                plain(&one.undo.target),
+                plain(one.undo.reason.as_ref().map(ToString::to_string).unwrap_or_default()),
+                plain(receipt.or(waiver).or(tries).unwrap_or_default()),
             ],
         );
     }

@@ -105,7 +105,7 @@ async fn answer(
     let now = ledger.now().await?;
     match context.out.form() {
         Form::Json => context.out.json(&TaskAnswer::of(task, now)),
-        Form::Table if !context.out.is_quiet() => context.out.line(&why(task, now).sentence),
+        Form::Table if !context.out.is_quiet() => context.out.sentence(&why(task, now).sentence),
         Form::Table => match needed {
             Needed::Nothing => Ok(()),
             Needed::Id => context.out.line(task.id.as_str()),

@@ -14,6 +14,8 @@ pub struct World<'w> {
     pub variables: Variables,
     /// How the output is shown.
     pub screen: Screen,
+    /// How many columns fit, where the output is a terminal.
+    pub width: Option<u16>,
     /// How errors are shown.
     pub error_screen: Screen,
     /// Standard input.

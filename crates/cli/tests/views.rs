@@ -4,6 +4,7 @@ mod frozen;
 
 use frozen::Frozen;
 use insta::assert_snapshot;
+use tenure_cli::world::Screen;
 
 #[test]
 fn lists_show_the_newest_first_and_go_on_where_they_ended() {
@@ -342,4 +343,49 @@ fn what_is_owed_is_listed_newest_first_with_what_became_of_it() {
     {"seq":1,"kind":"a","target":"one=1","reason":"first","status":"waived","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":"gone already","key":"default/t/1/1","registered":"before_lease"}
     "#
     );
+}
+
+#[test]
+fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id parked --label note=\u{1b}[31mred
+         task quarantine parked --reason \u{1b}[2J\u{7}wiped
+         task create --id t --undo a=\u{1b}]0;title
+         task acquire t --owner w1",
+    );
+    let shown = |screen, words: &str| {
+        let ran = world.run_on(screen, words);
+        ran.out.replace('\u{1b}', "<esc>") + &ran.errors.replace('\u{1b}', "<esc>")
+    };
+    assert_snapshot!(shown(Screen::Coloured, "task list"), @r"
+    <esc>[1mTASK    <esc>[0m<esc>[1mSTATE        <esc>[0m<esc>[1mQUEUE    <esc>[0m<esc>[1mHELD BY      <esc>[0m<esc>[1mTIME     <esc>[0m<esc>[1mOWED  <esc>[0m<esc>[1mATTEMPTS  <esc>[0m<esc>[1mLABELS              <esc>[0m
+    t       <esc>[38;5;6mrunning      <esc>[39mdefault  w1, epoch 1  1m left  1     1/1
+    parked  <esc>[38;5;1mquarantined  <esc>[39mdefault               0ms ago        0/1       note=\u{1b}[31mred
+    ");
+    assert_snapshot!(shown(Screen::Coloured, "status"), @r"
+    namespace default at 2026-01-31T12:00:00Z
+
+    <esc>[1mSTATE         <esc>[0m<esc>[1mTASKS  <esc>[0m<esc>[1mSTALE  <esc>[0m<esc>[1mOLDEST  <esc>[0m<esc>[1mWHICH   <esc>[0m
+    <esc>[2mplanned       <esc>[0m0      0
+    <esc>[2mdispatched    <esc>[0m0      0
+    <esc>[1mrunning       <esc>[0m1      0      0ms     t
+    <esc>[2mcompensating  <esc>[0m0      0
+    <esc>[2mfailed        <esc>[0m0      0
+    <esc>[38;5;1mquarantined   <esc>[39m1      0      0ms     parked
+
+    <esc>[1mQuarantined, for a person<esc>[0m
+      <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped; it stays so until a person makes a new task of it
+    ");
+    assert_snapshot!(shown(Screen::Coloured, "task acquire t --owner w2"), @"
+    <esc>[31merror:<esc>[0m refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+      <esc>[2m→<esc>[0m its holder gives --owner and --epoch; others wait until it is free, see `tenure task why t`
+    ");
+    for words in
+        ["task list", "task show t", "task show parked", "task why parked", "events", "task undo list t"]
+    {
+        assert!(!shown(Screen::Plain, words).contains("<esc>"), "{words}");
+        assert!(!shown(Screen::Terminal, words).contains("<esc>"), "{words}");
+    }
+    assert!(!shown(Screen::Coloured, "task list -o json").contains("<esc>"), "JSON is never coloured");
 }

@@ -1,5 +1,7 @@
 //! The public JSON, as it is written and as it is read: a change of any of it is seen here.
 
+#![allow(clippy::expect_used)] // What surprises a test stops it.
+
 use std::sync::Arc;
 use std::time::Duration;
 

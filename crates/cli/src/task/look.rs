@@ -10,6 +10,7 @@ use tenure::why::why;
 use crate::arguments::Form;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::harmless;
 use crate::tables;
 use crate::values::TaskArgument;
 
@@ -54,7 +55,7 @@ impl Why {
         let why = why(&task, now);
         match context.out.form() {
             Form::Json => context.out.json(&WhyAnswer::of(&task, now, &why)),
-            Form::Table => context.out.line(&why.sentence),
+            Form::Table => context.out.sentence(&why.sentence),
         }
     }
 }
@@ -74,7 +75,7 @@ fn show(context: &mut Context<'_, '_>, task: &Task, now: Time) -> Result<(), Fai
     if task.saga_id.as_str() != task.id.as_str() {
         lines.add("saga", &task.saga_id);
     }
-    lines.add("state", context.out.painted(&tables::state_words(task, now), tables::colour(task, now)));
+    lines.add_shown("state", context.out.painted(&tables::state_words(task, now), tables::colour(task, now)));
     lines.add("why", why(task, now).words);
     lines.add("queue", format_args!("{}, priority {}", task.queue, task.priority));
     lines.add("kind", &task.kind);
@@ -127,8 +128,12 @@ struct Lines(Vec<String>);
 
 impl Lines {
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.add_shown(name, harmless(&value.to_string()));
+    }
+
+    /// What is as a terminal may have it.
+    fn add_shown(&mut self, name: &str, value: String) {
         // A text of several lines stays below its name.
-        let value = value.to_string().replace('\n', "\n           ");
-        self.0.push(format!("{name:<10} {value}"));
+        self.0.push(format!("{name:<10} {}", value.replace('\n', "\n           ")));
     }
 }

@@ -168,7 +168,7 @@ async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) ->
                 let epoch = task.lease().map_or_else(none, |lease| lease.epoch.to_string());
                 context.out.line(&format!("{} {epoch}", task.id))?;
             }
-            Form::Table => context.out.line(&tenure::why::why(task, now).sentence)?,
+            Form::Table => context.out.sentence(&tenure::why::why(task, now).sentence)?,
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! A frozen world for tests of the command line: a cleared environment, a clock that stands until it is moved, names
-#![allow(dead_code)] // Each test uses what it needs of it.
+#![allow(dead_code, clippy::expect_used)] // Each test uses what it needs of it; what surprises it stops it.
 //! that are the same each time, and a folder of its own that output shows as `<folder>`.
 
 use std::path::Path;
@@ -74,6 +74,7 @@ impl Frozen {
         let world = World {
             variables: self.variables.clone(),
             screen,
+            width: (screen != Screen::Plain).then_some(72),
             error_screen: screen,
             input: &mut self.input.as_slice(),
             output: &mut out,
