@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Attribute, Color, ContentArrangement, Table};
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 use tenure::record;
 
@@ -38,6 +38,7 @@ impl<'w> Output<'w> {
             out,
             errors,
             screen,
+            width,
             error_screen,
             form: Form::Table,
             quiet: false,
@@ -116,9 +117,13 @@ impl<'w> Output<'w> {
     /// Adds a row. Columns stand two apart, and the first at the edge.
     pub(crate) fn row(table: &mut Table, cells: impl IntoIterator<Item = Cell>) {
         table.add_row(cells.into_iter().map(comfy_table::Cell::from));
-        table.column_iter_mut().for_each(|column| {
+        for (at, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
-        });
+            if at < 2 {
+                // Names and states are read and copied: they are not broken, however narrow the terminal.
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
     }
 
     /// A cell in a colour, where there are colours.

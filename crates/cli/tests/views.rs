@@ -359,9 +359,13 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
         ran.out.replace('\u{1b}', "<esc>") + &ran.errors.replace('\u{1b}', "<esc>")
     };
     assert_snapshot!(shown(Screen::Coloured, "task list"), @r"
-    <esc>[1mTASK    <esc>[0m<esc>[1mSTATE        <esc>[0m<esc>[1mQUEUE    <esc>[0m<esc>[1mHELD BY      <esc>[0m<esc>[1mTIME     <esc>[0m<esc>[1mOWED  <esc>[0m<esc>[1mATTEMPTS  <esc>[0m<esc>[1mLABELS              <esc>[0m
-    t       <esc>[38;5;6mrunning      <esc>[39mdefault  w1, epoch 1  1m left  1     1/1
-    parked  <esc>[38;5;1mquarantined  <esc>[39mdefault               0ms ago        0/1       note=\u{1b}[31mred
+    <esc>[1mTASK    <esc>[0m<esc>[1mSTATE        <esc>[0m<esc>[1mQUEUE    <esc>[0m<esc>[1mHELD BY  <esc>[0m<esc>[1mTIME     <esc>[0m<esc>[1mOWED  <esc>[0m<esc>[1mATTEMPT  <esc>[0m<esc>[1mLABELS   <esc>[0m
+                                                          <esc>[1mS        <esc>[0m
+    t       <esc>[38;5;6mrunning      <esc>[39mdefault  w1,      1m left  1     1/1
+                                  epoch 1
+    parked  <esc>[38;5;1mquarantined  <esc>[39mdefault           0ms ago        0/1      note=\u
+                                                                   {1b}[31
+                                                                   mred
     ");
     assert_snapshot!(shown(Screen::Coloured, "status"), @r"
     namespace default at 2026-01-31T12:00:00Z
