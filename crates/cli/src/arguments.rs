@@ -53,7 +53,7 @@ pub(crate) struct Global {
     /// Names the command, so that a repeat within 7 days is answered as the first was and not done again
     #[arg(long, global = true, value_name = "ID", help_heading = "Global options")]
     pub(crate) request_id: Option<String>,
-    /// A token for a store behind a server [else: TENURE_TOKEN, or the file that TENURE_TOKEN_FILE names]; a file needs none
+    /// A token, for a store behind a server; a file asks for none
     #[arg(
         long,
         global = true,

@@ -13,7 +13,7 @@ use tenure::store::Filter;
 use tenure::store::sqlite::Missing;
 
 use crate::arguments::{Form, Global, command};
-use crate::context::Settings;
+use crate::context::{Settings, default_store};
 use crate::world::variables;
 
 /// Set by the script that a shell loaded, when it asks.
@@ -71,7 +71,7 @@ fn newest() -> Vec<Task> {
 
 /// Looks into the store that the words typed so far name.
 fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option<T> {
-    let words: Vec<String> = std::env::args().collect();
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let option = |name: &str| {
         let after = words.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1].clone());
         after.or_else(|| {
@@ -88,10 +88,12 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
         quiet: true,
         verbose: false,
     };
-    let settings = Settings::of(&global, &variables()).ok()?;
+    let variables = variables();
+    let Settings { store, namespace } = Settings::of(&global, &variables).ok()?;
+    let store = store.map_or_else(|| default_store(&variables), Ok).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
-        let ledger = Ledger::opener().missing(Missing::Refuse).open(&settings.store).await.ok()?;
-        read(ledger.in_namespace(&settings.namespace).ok()?).await.ok()
+        let ledger = Ledger::opener().missing(Missing::Refuse).open(&store).await.ok()?;
+        read(ledger.in_namespace(&namespace).ok()?).await.ok()
     })
 }

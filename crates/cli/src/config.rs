@@ -10,6 +10,9 @@ use crate::failure::Failure;
 pub(crate) struct Config {
     pub(crate) store: Option<String>,
     pub(crate) namespace: Option<String>,
+    /// What recovery does for each kind of compensation: of no concern to any command here.
+    #[serde(rename = "undo")]
+    _undo: Option<toml::Table>,
 }
 
 impl Config {

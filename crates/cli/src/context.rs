@@ -9,7 +9,9 @@ use tenure::Ledger;
 use tenure::chance::Chance;
 use tenure::clock::Clock;
 use tenure::core::command::Holder;
-use tenure::core::id::{Epoch, Owner};
+use tenure::core::id::{Actor, Epoch, Owner};
+use tenure::core::task::Task;
+use tenure::core::time::Time;
 use tenure::ledger::{Call, Verb};
 use tenure::store::sqlite::Missing;
 
@@ -33,24 +35,14 @@ pub(crate) struct Surroundings<'w> {
 pub(crate) struct Context<'a, 'w> {
     pub(crate) out: &'a mut Output<'w>,
     pub(crate) around: Surroundings<'w>,
-    store: String,
-    namespace: String,
-    request_id: Option<String>,
+    global: Global,
     /// Whether standard input was read: there is only one.
     pub(crate) input_is_read: bool,
 }
 
 impl<'a, 'w> Context<'a, 'w> {
-    pub(crate) fn new(
-        global: Global,
-        around: Surroundings<'w>,
-        out: &'a mut Output<'w>,
-    ) -> Result<Context<'a, 'w>, Failure> {
-        let Settings { store, namespace } = Settings::of(&global, &around.variables)?;
-        if global.token.is_some() {
-            out.note("this store is on this machine and asks for no token; --token is not used");
-        }
-        Ok(Context { out, around, store, namespace, request_id: global.request_id, input_is_read: false })
+    pub(crate) fn new(global: Global, around: Surroundings<'w>, out: &'a mut Output<'w>) -> Context<'a, 'w> {
+        Context { out, around, global, input_is_read: false }
     }
 
     /// The store, made where it is missing.
@@ -64,14 +56,32 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     async fn open(&mut self, missing: Missing) -> Result<Ledger, Failure> {
+        let Settings { store, namespace } = Settings::of(&self.global, &self.around.variables)?;
+        let (url, is_default) = match store {
+            Some(store) => (store, false),
+            None => (default_store(&self.around.variables)?, true),
+        };
+        if is_default && missing == Missing::Make {
+            make_folder(&url)?;
+        }
         let actor = login_name(&self.around.variables);
-        self.out.detail(&format!("store {}, namespace {}, as {actor}", self.store, self.namespace));
-        if self.store == "memory:" {
+        self.out.detail(&format!("store {url}, namespace {namespace}, as {actor}"));
+        if url == "memory:" {
             self.out.note("memory: is gone when this command ends");
         }
+        if self.global.token.is_some() {
+            self.out.note("this store is on this machine and asks for no token; --token is not used");
+        }
         let opener = Ledger::opener().clock(Arc::clone(&self.around.clock)).missing(missing);
-        let ledger = opener.chance(Arc::clone(&self.around.chance)).open(&self.store).await?;
-        Ok(ledger.in_namespace(&self.namespace)?)
+        let ledger = opener.chance(Arc::clone(&self.around.chance)).open(&url).await?;
+        Ok(ledger.in_namespace(&namespace)?)
+    }
+
+    /// The store's time, for showing what a command left. That was done, so a look at the clock that fails must not make
+    /// a failure of it: then it is shown as at its last change.
+    pub(crate) async fn moment(&self, ledger: &Ledger, task: Option<&Task>) -> Time {
+        let at_least = task.map_or(Time::MIN, |task| task.updated_at);
+        ledger.now().await.unwrap_or(at_least)
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
@@ -128,17 +138,27 @@ impl<'a, 'w> Context<'a, 'w> {
         if let Some(holder) = given(lease)? {
             return Ok(Some(holder));
         }
-        let namespace = self.variable("TENURE_NAMESPACE");
-        let is_here = namespace.as_deref().unwrap_or(tenure::ledger::DEFAULT_NAMESPACE) == self.namespace;
-        if !is_here || self.variable("TENURE_TASK").as_deref() != Some(task) {
+        if self.variable("TENURE_TASK").as_deref() != Some(task) || !self.is_where_the_environment_is()? {
             return Ok(None);
         }
-        let (Some(owner), Some(epoch)) = (self.variable("TENURE_OWNER"), self.variable("TENURE_EPOCH"))
-        else {
-            return Ok(None);
+        let (owner, epoch) = match (self.variable("TENURE_OWNER"), self.variable("TENURE_EPOCH")) {
+            (Some(owner), Some(epoch)) => (owner, epoch),
+            (None, None) => return Ok(None),
+            (Some(_), None) | (None, Some(_)) => {
+                let half = "TENURE_OWNER and TENURE_EPOCH are a lease together, and one of them is not set";
+                return Err(Failure::Usage(half.to_owned()));
+            }
         };
         let epoch = epoch.parse().map_err(|_| Failure::Usage("TENURE_EPOCH must be a number".to_owned()))?;
         Ok(Some(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) }))
+    }
+
+    /// Whether the command is about the store and the room that the environment names: a task of the same name elsewhere
+    /// is another one.
+    fn is_where_the_environment_is(&self) -> Result<bool, Failure> {
+        let here = Settings::of(&self.global, &self.around.variables)?;
+        let nothing_said = Global { store: None, namespace: None, ..self.global.clone() };
+        Ok(here == Settings::of(&nothing_said, &self.around.variables)?)
     }
 
     /// A call by a person: as whom it was said, or by the login name.
@@ -157,20 +177,18 @@ impl<'a, 'w> Context<'a, 'w> {
 
     /// With the request id, if there is one.
     pub(crate) fn named<V: Verb>(&self, call: Call<V>) -> Call<V> {
-        match &self.request_id {
+        match &self.global.request_id {
             Some(id) => call.request_id(id),
             None => call,
         }
     }
-
-    pub(crate) fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
-    }
 }
 
 /// Which store and which room: as the command line says, else the environment, else the file with settings.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Settings {
-    pub(crate) store: String,
+    /// None: the one that is everybody's own.
+    pub(crate) store: Option<String>,
     pub(crate) namespace: String,
 }
 
@@ -180,11 +198,10 @@ impl Settings {
             Some(path) => Config::read(&path)?,
             None => Config::default(),
         };
-        let store = global.store.clone().or_else(|| variable(variables, "TENURE_STORE")).or(config.store);
         let namespace = global.namespace.clone().or_else(|| variable(variables, "TENURE_NAMESPACE"));
         let namespace = namespace.or(config.namespace);
         Ok(Settings {
-            store: store.map_or_else(|| default_store(variables), Ok)?,
+            store: global.store.clone().or_else(|| variable(variables, "TENURE_STORE")).or(config.store),
             namespace: namespace.unwrap_or_else(|| tenure::ledger::DEFAULT_NAMESPACE.to_owned()),
         })
     }
@@ -200,11 +217,15 @@ pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Who is at the keyboard, as the environment says; it is recorded, not proven.
+/// Who is at the keyboard, as the environment says; it is recorded, not proven. What a name here may not have stands as
+/// a dash: whoever is called `CORP\alice` can work, too.
 fn login_name(variables: &Variables) -> String {
-    let named = ["LOGNAME", "USER"].into_iter().find_map(|name| variable(variables, name));
     let user = rustix::process::getuid().as_raw().to_string();
-    named.or_else(|| name_of(&user)).unwrap_or_else(|| format!("uid:{user}"))
+    let named = ["LOGNAME", "USER"].into_iter().find_map(|name| variable(variables, name));
+    let name = named.or_else(|| name_of(&user)).unwrap_or_default();
+    let may_stand = |c: char| c.is_ascii_alphanumeric() || "-_.:@+/".contains(c);
+    let name: String = name.chars().map(|c| if may_stand(c) { c } else { '-' }).collect();
+    if Actor::new(name.as_str()).is_ok() { name } else { format!("uid:{user}") }
 }
 
 /// The name of a user by number, where the environment was cleared and the machine keeps a list.
@@ -218,23 +239,23 @@ fn name_of(user: &str) -> Option<String> {
 }
 
 /// `tenure.db` in the user's data directory, by the rules for base directories of desktops.
-fn default_store(variables: &Variables) -> Result<String, Failure> {
-    let unnamed = "where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is not set)";
-    let file = default_file(variables).ok_or_else(|| Failure::Usage(unnamed.to_owned()))?;
-    if let Some(folder) = file.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
-            Failure::Failed(format!(
-                "can't make the folder {} for the record: {error}; give --store sqlite:PATH, or set TENURE_STORE",
-                folder.display()
-            ))
-        })?;
-    }
-    Ok(format!("sqlite:{}", file.display()))
-}
-
-fn default_file(variables: &Variables) -> Option<PathBuf> {
+pub(crate) fn default_store(variables: &Variables) -> Result<String, Failure> {
     let data = variables.get("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let home = || variables.get("HOME").filter(|home| !home.is_empty());
-    let data = data.or_else(|| Some(Path::new(home()?).join(".local/share")))?;
-    Some(data.join("tenure").join("tenure.db"))
+    let data = data.or_else(|| Some(Path::new(home()?).join(".local/share")));
+    let unnamed = "where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is not set)";
+    let data = data.ok_or_else(|| Failure::Usage(unnamed.to_owned()))?;
+    Ok(format!("sqlite:{}", data.join("tenure").join("tenure.db").display()))
+}
+
+/// Makes the folder of everybody's own store, for its user alone.
+fn make_folder(url: &str) -> Result<(), Failure> {
+    let file = Path::new(url.trim_start_matches("sqlite:"));
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+        let folder = folder.display();
+        Failure::Failed(format!(
+            "can't make the folder {folder} for the record: {error}; give --store sqlite:PATH, or set TENURE_STORE"
+        ))
+    })
 }

@@ -24,7 +24,7 @@ use crate::output::Colour;
 /// What the worker does until it is killed: a step of work, and a heartbeat that tells how far it is. It ends by itself
 /// after a minute, should nobody be left to kill it.
 const WORKER: &str = r#"for step in $(seq 1 60); do
-  "$TENURE" task heartbeat build-42 --owner w1 --epoch 1 --ttl 5s --progress "{\"step\":$step}" --checkpoint "{\"step\":$step}" || exit
+  "$TENURE" task heartbeat build-42 --owner w1 --epoch 1 --ttl 8s --progress "{\"step\":$step}" --checkpoint "{\"step\":$step}" || exit
   sleep 1
 done"#;
 
@@ -41,12 +41,12 @@ pub(crate) struct Demo {}
 
 impl Demo {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let mut terminated = signal(SignalKind::terminate())?;
+        let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
         let mut stage = Stage::set(context).await?;
         let played = tokio::select! {
             played = stage.play() => played,
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            _ = terminated.recv() => Err(Failure::Interrupted),
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted(2)),
+            _ = terminated.recv() => Err(Failure::Interrupted(15)),
         };
         let steps = std::mem::take(&mut stage.steps);
         drop(stage);
@@ -77,16 +77,16 @@ struct Stage<'s, 'a, 'w> {
 
 impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     async fn set(context: &'s mut Context<'a, 'w>) -> Result<Stage<'s, 'a, 'w>, Failure> {
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir().map_err(failed)?;
         let ledger = Ledger::open(&store(&folder)).await?;
-        let tenure = std::env::current_exe()?;
+        let tenure = std::env::current_exe().map_err(failed)?;
         Ok(Stage { context, tenure, folder, ledger, steps: Vec::new() })
     }
 
     async fn play(&mut self) -> Result<(), Failure> {
         self.say(&format!("export TENURE_STORE={}", store(&self.folder)), Colour::Faint)?;
         self.heading("A task, and how to undo what its worker will do")?;
-        self.command("task create --id build-42 --on-lapse hold --ttl 5s", 0).await?;
+        self.command("task create --id build-42 --on-lapse hold --ttl 8s", 0).await?;
         self.heading("w1 takes a lease: of any number who try, one gets it, with epoch 1")?;
         self.command("task acquire build-42 --owner w1", 0).await?;
         self.holds("w1 holds it at epoch 1", |task| is_held(task, "w1", 1)).await?;
@@ -151,7 +151,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     /// Runs a command as it stands there, shows what it prints, and wants it to end with that status.
     async fn command(&mut self, words: &str, status: i32) -> Result<(), Failure> {
         self.say(&format!("$ tenure {words}"), Colour::Busy)?;
-        let ran = self.process(&self.tenure).args(split(words)).output().await?;
+        let ran = self.process(&self.tenure).args(split(words)).output().await.map_err(failed)?;
         for text in [&ran.stdout, &ran.stderr] {
             for line in String::from_utf8_lossy(text).lines() {
                 self.say(&format!("  {line}"), Colour::Faint)?;
@@ -179,7 +179,8 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
 
     async fn worker_until_its_second_step(&mut self) -> Result<Worker, Failure> {
         let mut command = self.process(std::path::Path::new("sh"));
-        let child = command.args(["-c", WORKER]).process_group(0).stdout(Stdio::piped()).spawn()?;
+        let child = command.args(["-c", WORKER]).process_group(0).stdout(Stdio::piped()).spawn();
+        let child = child.map_err(failed)?;
         let mut worker = Worker { child };
         let told = worker.child.stdout.take().map(|output| BufReader::new(output).lines());
         let Some(mut told) = told else { return Err(Failure::Failed("the worker has no output".to_owned())) };
@@ -198,7 +199,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
 
     async fn kill(&mut self, mut worker: Worker) -> Result<(), Failure> {
         worker.kill();
-        let status: ExitStatus = worker.child.wait().await?;
+        let status: ExitStatus = worker.child.wait().await.map_err(failed)?;
         self.say(&format!("  w1 ended: {status}"), Colour::Faint)?;
         let by_signal = std::os::unix::process::ExitStatusExt::signal(&status);
         if by_signal != Some(9) {
@@ -234,6 +235,11 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         self.steps.push(what);
         self.say(&format!("  ✓ {what}"), Colour::Good)
     }
+}
+
+/// Something that the demonstration needs of the machine, and that is not there.
+fn failed(error: std::io::Error) -> Failure {
+    Failure::Failed(format!("the demonstration can't go on: {error}"))
 }
 
 fn store(folder: &tempfile::TempDir) -> String {

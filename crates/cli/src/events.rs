@@ -96,11 +96,16 @@ impl Events {
             None => ledger.follow(after),
         };
         for _ in 0..left {
+            // The same look goes on while the reader is looked after: one that is long is not begun again and again.
+            let mut next = std::pin::pin!(changes.next());
             let recorded = loop {
-                match tokio::time::timeout(LOOK_EVERY, changes.next()).await {
-                    Ok(recorded) => break recorded?,
-                    Err(_) if (context.around.reader_is_gone)() => return Ok(()),
-                    Err(_) => {}
+                tokio::select! {
+                    recorded = &mut next => break recorded?,
+                    () = tokio::time::sleep(LOOK_EVERY) => {
+                        if (context.around.reader_is_gone)() {
+                            return Ok(());
+                        }
+                    }
                 }
             };
             show(context, &recorded)?;

@@ -3,10 +3,11 @@
 use std::io;
 
 use tenure::core::refusal::{Code, Refusal};
+use tenure::core::task::State;
 use tenure::record::ErrorRecord;
 use tenure::{Error, instant};
 
-use crate::output::Output;
+use crate::output::{Output, harmless_line};
 
 /// Why a command was not done.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ pub(crate) enum Failure {
     Output(io::Error),
     /// All was said already.
     Told,
-    /// Somebody asked the command to stop.
-    Interrupted,
+    /// Somebody asked the command to stop, with a signal of that number.
+    Interrupted(u8),
 }
 
 impl From<Error> for Failure {
@@ -37,29 +38,23 @@ impl From<Refusal> for Failure {
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::Output(error)
-    }
-}
-
 impl Failure {
     /// Says it, and returns the status of the process.
     pub(crate) fn show(&self, out: &mut Output<'_>) -> u8 {
         match self {
             Failure::Usage(words) => out.error(words, Some("see `--help` of the command")),
-            Failure::Failed(words) => out.error(words, None),
+            Failure::Failed(words) => out.error(&harmless_line(words), None),
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Failure::Output(error) => out.error(
                 &format!("the answer can't be written: {error}"),
-                Some("the command itself was done; look with `tenure task show` or `tenure events`"),
+                Some("what the command had to do was done before; look with `tenure task show` or `tenure events`"),
             ),
             Failure::Ledger(error) => {
-                out.error(&told(error), advice(error));
+                out.error(&harmless_line(&told(error)), advice(error));
                 // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
-                let _ = out.json_only(&ErrorRecord::of(error));
+                let _ = out.json_only(&ErrorRecord::of(error)).and_then(|()| out.flush());
             }
-            Failure::Told | Failure::Interrupted => {}
+            Failure::Told | Failure::Interrupted(_) => {}
         }
         self.status()
     }
@@ -74,7 +69,8 @@ impl Failure {
             Failure::Ledger(Error::Refused(_)) => 3,
             Failure::Ledger(Error::Unavailable(_)) => 5,
             Failure::Ledger(Error::Unknown(_)) => 6,
-            Failure::Interrupted => 130,
+            // As a shell has it: 128 and the signal's number.
+            Failure::Interrupted(signal) => 128 + signal,
         }
     }
 }
@@ -123,16 +119,17 @@ fn advice(error: &Error) -> Option<&'static str> {
         Code::NotFound => Some("see `tenure task list`, and check --namespace and --store"),
         Code::Exists => Some("see what is stored: `tenure task show ID`; or leave --id out, and one is made"),
         Code::RequestReused => Some("take a new --request-id for a new command"),
+        Code::Terminal if refusal.state == Some(State::Completed) => {
+            Some("it stays as it is; `tenure task note ID` leaves a note")
+        }
         Code::Terminal => Some(
-            "it stays as it is; `tenure task note` leaves a note, `tenure task retry` makes a new task of it",
+            "it stays as it is; `tenure task note ID` leaves a note, `tenure task retry ID` makes a new task of it, once",
         ),
         Code::Leased | Code::Reserved => Some(
             "its holder gives --owner and --epoch; others wait until it is free, see `tenure task why ID`",
         ),
         Code::NotDue => Some("wait until then, or see `tenure task why ID`"),
-        Code::NoLease => Some(
-            "acquire it first: `tenure task acquire ID --owner O`; to act without a lease give --as and --reason",
-        ),
+        Code::NoLease => Some("acquire it first: `tenure task acquire ID --owner O`"),
         Code::StaleEpoch => {
             Some("this lease is over: stop the work, its result does not count; see `tenure task why ID`")
         }

@@ -16,13 +16,13 @@ impl Context<'_, '_> {
         match given.strip_prefix('@') {
             None => Ok(given.to_owned()),
             Some(rest) if rest.starts_with('@') => Ok(rest.to_owned()),
-            Some("-") => self.standard_input(option),
+            Some("-") => self.standard_input(option, BYTES_MAX),
             Some(path) => {
                 let wrong = |what: String| Failure::Usage(format!("{option}: {path}: {what}"));
                 let file = File::open(path).map_err(|error| {
                     wrong(format!("{error}; a text that begins with @ is written with @@"))
                 })?;
-                whole(file).map_err(wrong)
+                whole(file, BYTES_MAX).map_err(wrong)
             }
         }
     }
@@ -39,29 +39,32 @@ impl Context<'_, '_> {
     /// A file that is as long as the store has tasks; `-` and `@-` are standard input.
     pub(crate) fn file(&mut self, option: &str, path: &str) -> Result<String, Failure> {
         if matches!(path, "-" | "@-") {
-            return self.standard_input(option);
+            return self.standard_input(option, u64::MAX);
         }
         std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{option}: {path}: {error}")))
     }
 
-    fn standard_input(&mut self, option: &str) -> Result<String, Failure> {
+    fn standard_input(&mut self, option: &str, bytes_max: u64) -> Result<String, Failure> {
         if self.input_is_read {
             return Err(Failure::Usage(format!(
                 "{option}: standard input was read for another option already"
             )));
         }
         self.input_is_read = true;
-        whole(&mut *self.around.input)
+        whole(&mut *self.around.input, bytes_max)
             .map_err(|what| Failure::Usage(format!("{option}: standard input: {what}")))
     }
 }
 
 /// All of it as text, without the line's end that editors and `echo` add.
-fn whole(reader: impl Read) -> Result<String, String> {
+fn whole(reader: impl Read, bytes_max: u64) -> Result<String, String> {
     let mut text = String::new();
-    let read = reader.take(BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if read as u64 > BYTES_MAX {
-        return Err(format!("is longer than {} MiB", BYTES_MAX / 1024 / 1024));
+    let read = reader
+        .take(bytes_max.saturating_add(1))
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
+    if read as u64 > bytes_max {
+        return Err(format!("is longer than {} MiB", bytes_max / 1024 / 1024));
     }
     let end = text.strip_suffix('\n').map_or(text.len(), str::len);
     text.truncate(end);

@@ -56,7 +56,9 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
     };
     out.set(&arguments.global);
     let around = Surroundings { variables, input, reader_is_gone, clock, chance };
-    let ended = run_verb(arguments, around, &mut out).and_then(|()| out.flush());
+    let ended = run_verb(arguments, around, &mut out);
+    // What was written comes before what is said about it, and is not lost where the command failed after it.
+    let ended = out.flush().and(ended);
     match ended {
         Ok(()) => 0,
         Err(failure) => failure.show(&mut out),
@@ -67,7 +69,7 @@ fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("can't start: {error}")))?;
     let ended = runtime.block_on(async {
-        let mut context = Context::new(arguments.global, around, out)?;
+        let mut context = Context::new(arguments.global, around, out);
         match arguments.verb {
             Verb::Demo(verb) => verb.run(&mut context).await,
             Verb::Task(verb) => verb.run(&mut context).await,

@@ -35,5 +35,5 @@ fn reader_is_gone() -> bool {
     let mut looked_at = [PollFd::new(&output, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     let answered = poll(&mut looked_at, Some(&at_once));
-    answered.is_ok() && looked_at[0].revents().contains(PollFlags::ERR)
+    answered.is_ok() && looked_at[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }

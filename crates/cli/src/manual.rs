@@ -37,7 +37,8 @@ impl Completions {
         let unknown = || Failure::Failed(format!("there is no completion for {}", self.shell));
         let shell = builtins.completer(&self.shell).ok_or_else(unknown)?;
         let mut script = Vec::new();
-        shell.write_registration(VARIABLE, "tenure", "tenure", "tenure", &mut script)?;
+        let written = shell.write_registration(VARIABLE, "tenure", "tenure", "tenure", &mut script);
+        written.map_err(|error| Failure::Failed(error.to_string()))?;
         context.out.bytes(&script)
     }
 }
@@ -71,7 +72,8 @@ impl Man {
             let unknown = || Failure::Usage(format!("there is no command `{word}` in `{}`", of.get_name()));
             of = of.find_subcommand(word).ok_or_else(unknown)?;
         }
-        context.out.bytes(&page(of)?)
+        let page = page(of).map_err(|error| Failure::Failed(error.to_string()))?;
+        context.out.bytes(&page)
     }
 }
 

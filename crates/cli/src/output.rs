@@ -80,29 +80,25 @@ impl<'w> Output<'w> {
     }
 
     pub(crate) fn line(&mut self, text: &str) -> Written {
-        writeln!(self.out, "{text}")?;
-        Ok(())
+        writeln!(self.out, "{text}").map_err(Failure::Output)
     }
 
     /// Text as it is, such as a file.
     pub(crate) fn bytes(&mut self, text: &[u8]) -> Written {
-        self.out.write_all(text)?;
-        Ok(())
+        self.out.write_all(text).map_err(Failure::Output)
     }
 
     pub(crate) fn flush(&mut self) -> Written {
-        self.out.flush()?;
-        Ok(())
+        self.out.flush().map_err(Failure::Output)
     }
 
-    /// An empty table with these headings. On a terminal it fits the width; elsewhere nothing is wrapped.
+    /// An empty table with these headings, if there are any. On a terminal it fits the width; elsewhere nothing is wrapped.
     pub(crate) fn table(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
-        table.set_header(headings.iter().map(|heading| {
-            let cell = comfy_table::Cell::new(heading);
-            if self.screen == Screen::Coloured { cell.add_attribute(Attribute::Bold) } else { cell }
-        }));
+        if !headings.is_empty() {
+            table.set_header(headings.iter().map(|heading| self.cell(heading, Colour::Strong).0));
+        }
         // The width is what the world says, whoever runs this; without one nothing is wrapped.
         table.force_no_tty();
         if let Some(width) = self.width {

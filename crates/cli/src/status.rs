@@ -17,6 +17,8 @@ use crate::tables;
 
 /// How many tasks of each kind that needs a look are named.
 const NAMED: usize = 10;
+/// Among how many they are looked for.
+const NEWEST: usize = 100;
 
 /// Show what is in flight, stale or quarantined, and how old the oldest is
 ///
@@ -33,8 +35,10 @@ impl Status {
         let stale = named(&ledger, Filter { stale: true, ..Filter::default() }).await?;
         let parked = Filter { states: vec![State::Quarantined], ..Filter::default() };
         let quarantined = named(&ledger, parked).await?;
+        // The lists are looked at after the counts, so they are judged by a time that is not before them.
+        let now = ledger.now().await?;
         if context.out.form() == Form::Json {
-            let answer = StatusAnswer::of(ledger.namespace(), &overview, &stale, &quarantined);
+            let answer = StatusAnswer::of(ledger.namespace(), &overview, (&stale, &quarantined), now);
             return context.out.json(&answer);
         }
         if context.out.is_quiet() {
@@ -48,15 +52,19 @@ impl Status {
         let table = counts(context.out, &overview);
         context.out.show(&table)?;
         let counted = |count: fn(&StateCount) -> u64| overview.states.iter().map(count).sum::<u64>();
-        section(context.out, "Stale", &stale, counted(|one| one.stale), "tenure stale", overview.at)?;
+        section(context.out, "Stale", &stale, counted(|one| one.stale), "tenure stale", now)?;
         let parked = counted(|one| if one.state == State::Quarantined { one.count } else { 0 });
         let further = "tenure task list --state quarantined";
-        section(context.out, "Quarantined, for a person", &quarantined, parked, further, overview.at)
+        section(context.out, "Quarantined, for a person", &quarantined, parked, further, now)
     }
 }
 
 async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, Failure> {
-    Ok(ledger.tasks(filter, None, NAMED).await?.items)
+    let mut tasks = ledger.tasks(filter, None, NEWEST).await?.items;
+    // Who was retried needs nobody's look any more.
+    tasks.retain(|task| task.ending().is_none_or(|ending| ending.retried_as.is_none()));
+    tasks.truncate(NAMED);
+    Ok(tasks)
 }
 
 fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {

@@ -102,7 +102,7 @@ async fn answer(
     task: &Task,
     needed: Needed,
 ) -> Result<(), Failure> {
-    let now = ledger.now().await?;
+    let now = context.moment(ledger, Some(task)).await;
     match context.out.form() {
         Form::Json => context.out.json(&TaskAnswer::of(task, now)),
         Form::Table if !context.out.is_quiet() => context.out.sentence(&why(task, now).sentence),

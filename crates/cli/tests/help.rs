@@ -119,8 +119,7 @@ fn help_shows_what_there_is() {
               done again
 
           --token <TOKEN>
-              A token for a store behind a server [else: TENURE_TOKEN, or the file that
-              TENURE_TOKEN_FILE names]; a file needs none
+              A token, for a store behind a server; a file asks for none
 
           --config <FILE>
               A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]
@@ -189,8 +188,7 @@ fn help_shows_what_there_is() {
               done again
 
           --token <TOKEN>
-              A token for a store behind a server [else: TENURE_TOKEN, or the file that
-              TENURE_TOKEN_FILE names]; a file needs none
+              A token, for a store behind a server; a file asks for none
 
           --config <FILE>
               A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]
@@ -322,8 +320,7 @@ fn help_shows_what_there_is() {
               done again
 
           --token <TOKEN>
-              A token for a store behind a server [else: TENURE_TOKEN, or the file that
-              TENURE_TOKEN_FILE names]; a file needs none
+              A token, for a store behind a server; a file asks for none
 
           --config <FILE>
               A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]

@@ -162,14 +162,16 @@ fn a_heartbeat_that_may_not_be_leaves_what_is_stored_unchanged() {
     let place = Place::new();
     place.done("task create --id t --on-lapse hold");
     place.refused("task heartbeat t --owner w1 --epoch 1", "no_lease");
-    place.done("task acquire t --owner w1 --ttl 2s");
-    place.refused("task heartbeat t --owner w2 --epoch 1 --ttl 60s", "wrong_owner");
-    place.refused("task heartbeat t --owner w1 --epoch 2 --ttl 60s", "stale_epoch");
-    place.refused("task heartbeat t --owner w1 --epoch 0 --ttl 60s", "stale_epoch");
-    place.done("task heartbeat t --owner w1 --epoch 1 --ttl 3s");
-    place.refused("task heartbeat t --owner w1 --epoch 1 --ttl 1s", "not_extending");
-    until("the lapse", || place.task("t")["stale"] == true);
-    place.refused("task heartbeat t --owner w1 --epoch 1 --ttl 60s", "lease_lapsed");
+    place.done("task acquire t --owner w1 --ttl 10m");
+    place.refused("task heartbeat t --owner w2 --epoch 1 --ttl 20m", "wrong_owner");
+    place.refused("task heartbeat t --owner w1 --epoch 2 --ttl 20m", "stale_epoch");
+    place.refused("task heartbeat t --owner w1 --epoch 0 --ttl 20m", "stale_epoch");
+    place.refused("task heartbeat t --owner w1 --epoch 1 --ttl 1m", "not_extending");
+    place.done("task heartbeat t --owner w1 --epoch 1 --ttl 20m");
+    place.done("task create --id short --on-lapse hold");
+    place.done("task acquire short --owner w1 --ttl 1s");
+    until("the lapse", || place.task("short")["stale"] == true);
+    place.refused("task heartbeat short --owner w1 --epoch 1 --ttl 60s", "lease_lapsed");
 }
 
 #[test]
@@ -354,7 +356,7 @@ fn an_answer_that_can_not_be_written_is_told_and_the_command_is_done() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("opens");
     let ended = ended(place.command("task create --id t").stdout(full).output().expect("ran"));
     assert_eq!(ended.status, 1);
-    assert!(ended.errors.contains("the command itself was done"), "{}", ended.errors);
+    assert!(ended.errors.contains("what the command had to do was done"), "{}", ended.errors);
     assert_eq!(place.task("t")["state"], "planned");
 }
 
@@ -490,14 +492,49 @@ fn an_interrupted_demonstration_stops_its_worker_and_cleans_up() {
         command.env("TMPDIR", &temporary).stdout(Stdio::piped()).process_group(0).spawn().expect("a process");
     let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
     assert!(lines.any(|line| line.expect("text").contains("w1: ")), "the worker is at work");
+    assert!(processes_with(&temporary).len() > 1, "and is seen: the demonstration itself, and its worker");
     let interrupted = Command::new("kill").args(["-INT", &process.id().to_string()]).status().expect("sent");
     assert!(interrupted.success());
     assert_eq!(process.wait().expect("its end").code(), Some(130));
     assert_eq!(std::fs::read_dir(&temporary).expect("read").count(), 0, "nothing is left behind");
-    until("the worker's end", || {
-        let workers = Command::new("pgrep").args(["-f", &temporary.display().to_string()]).output();
-        workers.map_or(true, |found| found.stdout.is_empty())
-    });
+    until("the worker's end", || processes_with(&temporary).is_empty());
+}
+
+/// The processes whose environment names that folder: the worker has it in the URL of its store.
+fn processes_with(folder: &Path) -> Vec<PathBuf> {
+    let folder = folder.display().to_string();
+    let all = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok).map(|entry| entry.path());
+    all.filter(|process| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(&folder)
+    })
+    .collect()
+}
+
+#[test]
+fn what_a_package_installs_needs_no_place_for_a_record_and_makes_none() {
+    let place = Place::new();
+    let home = place.folder.path().join("home");
+    std::fs::create_dir(&home).expect("made");
+    for words in ["man", "man task acquire", "completions bash", "--help"] {
+        for home in [home.as_path(), Path::new("/nonexistent")] {
+            let mut command = place.command(words);
+            command
+                .env_remove("TENURE_STORE")
+                .env("HOME", home)
+                .env("TENURE_CONFIG", "/nonexistent/tenure.toml");
+            let ended = ended(command.output().expect("ran"));
+            assert_eq!((ended.status, ended.errors.as_str()), (0, ""), "{words}");
+        }
+    }
+    let mut complete = place.command("");
+    complete
+        .args(["--", "tenure", "task", "show", ""])
+        .env("TENURE_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", "3");
+    complete.env("_CLAP_IFS", "\n").env("_CLAP_COMPLETE_COMP_TYPE", "9").env("_CLAP_COMPLETE_SPACE", "false");
+    assert!(complete.env_remove("TENURE_STORE").env("HOME", &home).status().expect("ran").success());
+    assert_eq!(std::fs::read_dir(&home).expect("read").count(), 0, "nothing was made");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn long_texts_come_from_files_and_from_standard_input() {
     1     standing  a     @x      two
                                   lines
     $ tenure task quarantine t --reason '@@home is away'
-    t is quarantined since 2026-01-31T12:00:00Z (just now), cause by_operator, because: @home is away; it stays so until a person makes a new task of it
+    t is quarantined since 2026-01-31T12:00:00Z (just now), cause by_operator, because: @home is away
     "#
     );
 }
@@ -154,7 +154,7 @@ fn a_file_with_settings_goes_behind_the_command_line_and_the_environment() {
       |
     1 | stoer = "x"
       | ^^^^^
-    unknown field `stoer`, expected `store` or `namespace`
+    unknown field `stoer`, expected one of `store`, `namespace`, `undo`
       → see `--help` of the command
     status 2
     "#);
@@ -198,4 +198,54 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
     status 2
     "
     );
+}
+
+#[test]
+fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
+    let mut world = Frozen::world();
+    let other = format!("sqlite:{}", world.path("other.db"));
+    world.given(&format!(
+        "task create --id t
+         task acquire t --owner w1
+         --store {other} task create --id t
+         --store {other} task acquire t --owner w1
+         --namespace elsewhere task create --id t
+         --namespace elsewhere task acquire t --owner w1"
+    ));
+    world.set("TENURE_TASK", "t").set("TENURE_OWNER", "w1").set("TENURE_EPOCH", "1");
+    for elsewhere in [format!("--store {other}"), "--namespace elsewhere".to_owned()] {
+        let told = world.told(&format!("{elsewhere} task complete"));
+        assert!(told.contains("status 2") && told.contains("--owner and --epoch"), "{told}");
+    }
+    world.variables.remove("TENURE_EPOCH");
+    assert_snapshot!(world.told("task fail --reason no --undo none=-"), @"
+    $ tenure task fail --reason no --undo none=-
+    error: TENURE_OWNER and TENURE_EPOCH are a lease together, and one of them is not set
+      → see `--help` of the command
+    status 2
+    ");
+    world.set("TENURE_EPOCH", "1");
+    assert_snapshot!(world.told("task complete"), @"
+    $ tenure task complete
+    t is completed since 2026-01-31T12:00:00Z (just now)
+    ");
+}
+
+#[test]
+fn whoever_is_at_the_keyboard_can_work_whatever_the_machine_calls_them() {
+    let mut world = Frozen::world();
+    for (name, actor) in [("CORP\\alice", "CORP-alice"), ("Jürgen Groß", "J-rgen-Gro-"), ("..", "uid:")] {
+        world.set("USER", name);
+        let id = world.run("-q task create").out;
+        let events = world.run(&format!("events --task {} -o json", id.trim()));
+        assert!(events.json()["actor"].as_str().expect("an actor").starts_with(actor), "{}", events.out);
+    }
+}
+
+#[test]
+fn recovery_s_part_of_the_settings_is_left_to_recovery() {
+    let world = Frozen::world();
+    let undo = "[undo.close-pr]\npost = \"https://hooks.example/close-pr\"\n";
+    let config = world.write("tenure.toml", undo);
+    assert_eq!(world.run(&format!("--config {config} task list")).status, 0);
 }

@@ -123,7 +123,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
       hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until somebody takes over, w1 may still say how it ended
 
     Quarantined, for a person
-      parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look; it stays so until a person makes a new task of it
+      parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look
     $ tenure -q status
     planned 2
     dispatched 0
@@ -132,7 +132,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     failed 1
     quarantined 1
     $ tenure status -o json
-    {"status":{"namespace":"default","at":"2026-01-31T12:01:40.000000Z","states":[{"state":"planned","count":2,"later":1,"stale":0,"oldest":{"task":"planned","since":"2026-01-31T12:00:00.000000Z"}},{"state":"dispatched","count":0,"later":0,"stale":0,"oldest":null},{"state":"running","count":1,"later":0,"stale":1,"oldest":{"task":"hung","since":"2026-01-31T12:00:00.000000Z"}},{"state":"compensating","count":0,"later":0,"stale":0,"oldest":null},{"state":"failed","count":1,"later":0,"stale":0,"oldest":{"task":"broken","since":"2026-01-31T12:00:00.000000Z"}},{"state":"quarantined","count":1,"later":0,"stale":0,"oldest":{"task":"parked","since":"2026-01-31T12:00:00.000000Z"}}],"stale":[{"id":"hung","saga_id":"hung","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":1,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"quarantined"},"lease":{"owner":"w1","epoch":1,"acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:00:10.000000Z","progress":null},"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/hung/1/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null}],"quarantined":[{"id":"parked","saga_id":"parked","namespace":"default","queue":"default","kind":"task","state":"quarantined","cause":"by_operator","priority":0,"not_before":null,"labels":{},"payload":null,"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"compensations":[],"cancel":null,"terminal_reason":"needs a look","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":"2026-01-31T12:00:00.000000Z"}]}}
+    {"status":{"namespace":"default","at":"2026-01-31T12:01:40.000000Z","states":[{"state":"planned","count":2,"later":1,"stale":0,"oldest":{"task":"planned","since":"2026-01-31T12:00:00.000000Z"}},{"state":"dispatched","count":0,"later":0,"stale":0,"oldest":null},{"state":"running","count":1,"later":0,"stale":1,"oldest":{"task":"hung","since":"2026-01-31T12:00:00.000000Z"}},{"state":"compensating","count":0,"later":0,"stale":0,"oldest":null},{"state":"failed","count":1,"later":0,"stale":0,"oldest":{"task":"broken","since":"2026-01-31T12:00:00.000000Z"}},{"state":"quarantined","count":1,"later":0,"stale":0,"oldest":{"task":"parked","since":"2026-01-31T12:00:00.000000Z"}}],"stale":[{"id":"hung","saga_id":"hung","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":1,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"quarantined"},"lease":{"owner":"w1","epoch":1,"acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:00:10.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/hung/1/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null}],"quarantined":[{"id":"parked","saga_id":"parked","namespace":"default","queue":"default","kind":"task","state":"quarantined","cause":"by_operator","priority":0,"not_before":null,"labels":{},"payload":null,"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"reservation":null,"unwinding":null,"compensations":[],"cancel":null,"terminal_reason":"needs a look","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":"2026-01-31T12:00:00.000000Z"}]}}
     "#
     );
 }
@@ -194,7 +194,7 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
     $ tenure task why failed
     failed is failed since 2026-01-31T12:00:00Z (just now), cause by_operator, because: no such repo
     $ tenure task why parked
-    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_operator, because: needs a look; it stays so until a person makes a new task of it
+    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_operator, because: needs a look
     ");
     world.tick(70);
     all.clear();
@@ -233,7 +233,7 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
         ),
         @r#"
     $ tenure task why recover -o json
-    {"task":{"id":"recover","saga_id":"recover","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":2,"policy":{"lease_ttl":"60s","max_attempts":2,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/1/1","registered":"before_lease"},{"seq":2,"kind":"b","target":"y","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/2/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null},"why":"recover is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery undoes 2 compensations, and then it is planned again; until somebody takes over, w1 may still say how it ended","next":{"what":"reclaim","at":"2026-01-31T12:01:00.000000Z"}}
+    {"task":{"id":"recover","saga_id":"recover","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":2,"policy":{"lease_ttl":"60s","max_attempts":2,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/1/1","registered":"before_lease"},{"seq":2,"kind":"b","target":"y","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/2/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null},"why":"recover is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery undoes 2 compensations, and then it is planned again; until somebody takes over, w1 may still say how it ended","next":{"what":"reclaim","at":"2026-01-31T12:01:00.000000Z"}}
     "#
     );
 }
@@ -379,7 +379,7 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
     <esc>[38;5;1mquarantined   <esc>[39m1      0      0ms     parked
 
     <esc>[1mQuarantined, for a person<esc>[0m
-      <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped; it stays so until a person makes a new task of it
+      <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped
     ");
     assert_snapshot!(shown(Screen::Coloured, "task acquire t --owner w2"), @"
     <esc>[31merror:<esc>[0m refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
@@ -392,4 +392,116 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
         assert!(!shown(Screen::Terminal, words).contains("<esc>"), "{words}");
     }
     assert!(!shown(Screen::Coloured, "task list -o json").contains("<esc>"), "JSON is never coloured");
+}
+
+#[test]
+fn a_long_list_has_its_headings_once_and_nothing_between_its_pages() {
+    let world = Frozen::world();
+    let url = format!("sqlite:{}", frozen::file(&world).display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let ledger = tenure::Ledger::open(&url).await.expect("opens");
+        let commands =
+            (0..1_200).map(|nth| ledger.create(&format!("t{nth:04}")).command().expect("a command"));
+        let answers = ledger.transact(commands.collect()).await;
+        assert!(answers.iter().all(Result::is_ok));
+    });
+    let shown = world.run("task list").out;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 1_201);
+    assert!(lines[0].starts_with("TASK") && lines[1..].iter().all(|line| line.starts_with('t')));
+    assert_eq!(world.run("-q task list --limit 700").out.lines().count(), 700);
+    let ids = world.run("-q task list").out;
+    let mut sorted: Vec<&str> = ids.lines().collect();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(sorted.len(), 1_200, "each once");
+}
+
+#[test]
+fn what_was_retried_needs_nobody_s_look_any_more() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id parked --undo a=x
+         task acquire parked --owner w1
+         task quarantine parked --owner w1 --epoch 1 --reason look
+         task retry parked --reason again --id again",
+    );
+    assert_snapshot!(world.tells("status\ntask why parked\ntask why again"), @"
+    $ tenure status
+    namespace default at 2026-01-31T12:00:00Z
+
+    STATE         TASKS  STALE  OLDEST  WHICH
+    planned       0      0
+    dispatched    0      0
+    running       0      0
+    compensating  1      0      0ms     again
+    failed        0      0
+    quarantined   0      0
+    $ tenure task why parked
+    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, which answers for what it owed
+    $ tenure task why again
+    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again
+    ");
+}
+
+#[test]
+fn a_payload_that_was_damaged_is_shown_as_the_text_that_it_is() {
+    let world = Frozen::world();
+    world.given("task create --id t --payload '{\"a\":1}'");
+    let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
+    connection.execute_batch("update tasks set payload = '{broken'").expect("changed");
+    assert_eq!(world.run("task show t -o json").json()["task"]["payload"], "{broken");
+    assert_eq!(world.run("task list -o json").status, 0);
+    assert_eq!(world.run("audit verify").status, 1);
+}
+
+#[test]
+fn a_program_is_told_what_comes_next() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id due
+         task create --id later --not-before 2026-01-31T12:05:00Z
+         task create --id urgent --start-within 1m
+         task create --id reserved
+         task dispatch reserved --owner w2 --ttl 30s
+         task create --id held --lock-delay 20s
+         task acquire held --owner w1
+         task create --id hold --on-lapse hold
+         task acquire hold --owner w1
+         task create --id undone --undo a=x
+         task acquire undone --owner w1
+         task rollback undone --owner w1 --epoch 1 --reason no
+         task create --id over
+         task cancel over --reason no",
+    );
+    let all = ["due", "later", "urgent", "reserved", "held", "hold", "undone", "over"];
+    let next = || {
+        let next = |id: &str| {
+            let next = world.run(&format!("task why {id} -o json")).json()["next"].clone();
+            format!("{id}: {} {}\n", next["what"], next["at"])
+        };
+        all.map(next).concat()
+    };
+    assert_snapshot!(next(), @r#"
+    due: "due" "2026-01-31T12:00:00.000000Z"
+    later: "due" "2026-01-31T12:05:00.000000Z"
+    urgent: "reclaim" "2026-01-31T12:01:00.000000Z"
+    reserved: "lapse" "2026-01-31T12:00:30.000000Z"
+    held: "lapse" "2026-01-31T12:01:00.000000Z"
+    hold: "lapse" "2026-01-31T12:01:00.000000Z"
+    undone: "reclaim" "2026-01-31T12:00:00.000000Z"
+    over: null null
+    "#);
+    world.tick(70);
+    assert_snapshot!(next(), @r#"
+    due: "due" "2026-01-31T12:00:00.000000Z"
+    later: "due" "2026-01-31T12:05:00.000000Z"
+    urgent: "reclaim" "2026-01-31T12:01:00.000000Z"
+    reserved: "due" "2026-01-31T12:00:30.000000Z"
+    held: "reclaim" "2026-01-31T12:01:20.000000Z"
+    hold: "due" "2026-01-31T12:01:00.000000Z"
+    undone: "reclaim" "2026-01-31T12:00:00.000000Z"
+    over: null null
+    "#);
 }

@@ -347,7 +347,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task acquire done --owner w1
     error: refused: terminal: the task has ended, and nothing changes it any more; `retry` makes a new task of one that ended badly
-      → it stays as it is; `tenure task note` leaves a note, `tenure task retry` makes a new task of it
+      → it stays as it is; `tenure task note done` leaves a note, `tenure task retry done` makes a new task of it, once
     status 3
     $ tenure task heartbeat t --owner w2 --epoch 1
     error: refused: wrong_owner: the lease is another owner's (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
@@ -359,7 +359,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task heartbeat bare --owner w1 --epoch 1
     error: refused: no_lease: nobody holds a lease; a reservation is none
-      → acquire it first: `tenure task acquire bare --owner O`; to act without a lease give --as and --reason
+      → acquire it first: `tenure task acquire bare --owner O`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --ttl 10s
     error: refused: not_extending: it would not move the expiry ahead (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)

@@ -48,7 +48,7 @@ pub fn rough(span: Span) -> String {
 pub fn rough_left(span: Span) -> String {
     match span.as_micros() {
         0..1_000_000 => rough(span),
-        micros => rough(Span::from_micros(micros.next_multiple_of(1_000_000))),
+        micros => rough(Span::from_secs(micros.div_ceil(1_000_000))),
     }
 }
 
@@ -123,6 +123,7 @@ mod tests {
             ["0ms", "999ms", "1s", "59s", "1m", "2m 5s", "1h", "2h", "1041d 16h"]
         );
         assert_eq!(rough_left(Span::from_millis(59_001)), "1m");
+        assert_eq!(rough_left(Span::from_micros(u64::MAX)), "213503982d 8h");
         assert_eq!(print_seconds(Time::from_micros(1_999_999)), "1970-01-01T00:00:01Z");
     }
 

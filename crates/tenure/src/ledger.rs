@@ -21,6 +21,7 @@
 mod call;
 mod opener;
 mod verbs;
+mod waiting;
 
 use std::sync::Arc;
 

@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use tenure_core::compensation::{Compensation, Registered, Status};
 use tenure_core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
-    Text, UndoKey,
+    Actor, Document, Epoch, Kind, Namespace, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
+    UndoKey,
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::refusal::{HeldBy, Refusal};
@@ -29,6 +29,25 @@ pub use others::{
 };
 
 type Of<'a, T> = Wired<&'a T>;
+
+/// JSON that came in as that. Where somebody changed it in the database it may be none any more: then it is shown as the
+/// text that it is, because whoever looks into damage must not be left without an answer.
+struct Written<'a>(&'a str);
+
+impl<'a> Written<'a> {
+    fn of(document: &'a Document) -> Written<'a> {
+        Written(document.as_str())
+    }
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(self.0) {
+            Ok(raw) => raw.serialize(serializer),
+            Err(_) => serializer.serialize_str(self.0),
+        }
+    }
+}
 
 /// The text of a record.
 pub fn json(record: &impl Serialize) -> String {
@@ -49,7 +68,7 @@ pub struct TaskRecord<'a> {
     priority: i32,
     not_before: Of<'a, Option<Time>>,
     labels: Of<'a, Labels>,
-    payload: Of<'a, Document>,
+    payload: Written<'a>,
     attempts: u32,
     epoch: Of<'a, Epoch>,
     revision: Of<'a, Revision>,
@@ -57,16 +76,14 @@ pub struct TaskRecord<'a> {
     policy: PolicyRecord<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reservation: Option<ReservationRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     unwinding: Option<UnwindingRecord<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Of<'a, Document>>,
+    checkpoint: Option<Written<'a>>,
     compensations: Vec<CompensationRecord<'a>>,
     cancel: Option<CancelRecord<'a>>,
     terminal_reason: Option<Of<'a, Reason>>,
-    result: Option<Of<'a, Document>>,
+    result: Option<Written<'a>>,
     retried_as: Option<Of<'a, TaskId>>,
     retry_of: Of<'a, Option<TaskId>>,
     stale: bool,
@@ -91,7 +108,7 @@ impl<'a> TaskRecord<'a> {
             priority: task.priority,
             not_before: Wired(&task.not_before),
             labels: Wired(&task.labels),
-            payload: Wired(&task.payload),
+            payload: Written(task.payload.as_str()),
             attempts: task.attempts,
             epoch: Wired(&task.epoch),
             revision: Wired(&task.revision),
@@ -100,11 +117,11 @@ impl<'a> TaskRecord<'a> {
             lease: task.lease().map(LeaseRecord::of),
             reservation: task.reservation().map(ReservationRecord::of),
             unwinding: UnwindingRecord::of(task),
-            checkpoint: task.checkpoint.as_ref().map(Wired),
+            checkpoint: task.checkpoint.as_ref().map(Written::of),
             compensations: task.compensations.iter().map(CompensationRecord::of).collect(),
             cancel: task.cancel.as_ref().map(CancelRecord::of),
             terminal_reason: ending.and_then(|ending| ending.reason.as_ref()).map(Wired),
-            result: ending.and_then(|ending| ending.result.as_ref()).map(Wired),
+            result: ending.and_then(|ending| ending.result.as_ref()).map(Written::of),
             retried_as: ending.and_then(|ending| ending.retried_as.as_ref()).map(Wired),
             retry_of: Wired(&task.retry_of),
             stale: task.is_stale(now),
@@ -171,7 +188,7 @@ struct LeaseRecord<'a> {
     heartbeat_at: Of<'a, Time>,
     progressed_at: Of<'a, Time>,
     expires_at: Of<'a, Time>,
-    progress: Of<'a, Option<Progress>>,
+    progress: Option<Written<'a>>,
 }
 
 impl<'a> LeaseRecord<'a> {
@@ -183,7 +200,7 @@ impl<'a> LeaseRecord<'a> {
             heartbeat_at: Wired(&lease.heartbeat_at),
             progressed_at: Wired(&lease.progressed_at),
             expires_at: Wired(&lease.expires_at),
-            progress: Wired(&lease.progress),
+            progress: lease.progress.as_ref().map(|progress| Written(progress.as_str())),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::pin::Pin;
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
 use tenure_core::event::Event;
-use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, TaskId};
+use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId};
 use tenure_core::task::{Cause, State, Task};
 use tenure_core::time::Time;
 
@@ -210,6 +210,13 @@ pub trait Store: Send + Sync {
 
     /// Who holds what in a room, by the owners' names.
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>>;
+
+    /// From when on a claim of the queue may find something: now or earlier, if something is due; none, if nothing waits
+    /// there. A hint: another one may claim it first.
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>>;
+
+    /// Whether a command of that request id is remembered.
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>>;
 
     /// The history behind `after`, oldest first. Its `next` is there even on the last page: the history goes on.
     fn events(

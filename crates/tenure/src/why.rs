@@ -9,7 +9,7 @@ use tenure_core::command::{Action, Command};
 use tenure_core::decide::{Names, Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
 use tenure_core::policy::Jitter;
-use tenure_core::task::{Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing};
+use tenure_core::task::{Ending, Lease, Phase, Reservation, State, Task, Undoing};
 use tenure_core::time::{Span, Time};
 
 use crate::instant::{print_seconds, rough, rough_left};
@@ -89,14 +89,20 @@ fn planned(task: &Task, now: Time) -> Said {
 
 fn dispatched(reservation: &Reservation, now: Time) -> Said {
     let Reservation { owner, expires_at, .. } = reservation;
-    let words = match reservation.has_lapsed(now) {
-        true => format!(
-            "its reservation for {owner} lapsed {}, and anybody may acquire or claim it",
-            ago(*expires_at, now)
-        ),
-        false => format!("it is reserved for {owner} {}, and then for anybody", until(*expires_at, now)),
+    let (words, what) = match reservation.has_lapsed(now) {
+        true => {
+            let lapsed = ago(*expires_at, now);
+            let words =
+                format!("its reservation for {owner} lapsed {lapsed}, and anybody may acquire or claim it");
+            (words, Step::Due)
+        }
+        false => {
+            let words =
+                format!("it is reserved for {owner} {}, and then for anybody", until(*expires_at, now));
+            (words, Step::Lapse)
+        }
     };
-    (words, Some(Next { what: Step::Lapse, at: *expires_at }))
+    (words, Some(Next { what, at: *expires_at }))
 }
 
 fn running(task: &Task, lease: &Lease, now: Time) -> Said {
@@ -113,16 +119,15 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
 fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     let Lease { owner, epoch, expires_at, .. } = lease;
     let mut words = format!("the lease of {owner} at epoch {epoch} lapsed {}", ago(*expires_at, now));
-    let reclaim_at = task.policy.reclaimable_at(*expires_at);
-    if reclaim_at > now {
-        let _ = write!(words, ", and its lock delay lasts {}", until(reclaim_at, now));
+    let at = task.policy.reclaimable_at(*expires_at);
+    if at > now {
+        let _ = write!(words, ", and its lock delay lasts {}", until(at, now));
     }
-    let _ = write!(
-        words,
-        "; {}; until somebody takes over, {owner} may still say how it ended",
-        after_lapse(task, reclaim_at)
-    );
-    (words, Some(Next { what: Step::Reclaim, at: reclaim_at }))
+    let after = after_lapse(task, at);
+    let _ = write!(words, "; {after}; until somebody takes over, {owner} may still say how it ended");
+    // Under `hold` recovery leaves it, and it is due for whoever acquires it.
+    let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
+    (words, Some(Next { what, at }))
 }
 
 fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
@@ -165,16 +170,28 @@ fn ended(task: &Task, ending: &Ending, now: Time) -> String {
     if let Some(reason) = &ending.reason {
         let _ = write!(words, ", because: {reason}");
     }
-    let owed: Vec<String> = task.owed().map(|one| format!("{} {}", one.undo.kind, one.undo.target)).collect();
-    if !owed.is_empty() {
-        let _ = write!(words, "; still to undo: {}", owed.join(", "));
-    }
-    if let Some(successor) = &ending.retried_as {
-        let _ = write!(words, "; it was retried as {successor}");
-    } else if ending.state == Terminal::Quarantined {
-        words.push_str("; it stays so until a person makes a new task of it");
+    match &ending.retried_as {
+        Some(successor) if task.owes() => {
+            let _ = write!(words, "; it was retried as {successor}, which answers for what it owed");
+        }
+        Some(successor) => {
+            let _ = write!(words, "; it was retried as {successor}");
+        }
+        None => words.push_str(&still_owed(task)),
     }
     words
+}
+
+/// What an ended task leaves to be undone, the newest first; of many only some are named.
+fn still_owed(task: &Task) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<String> =
+        task.owed().take(NAMED).map(|one| format!("{} {}", one.undo.kind, one.undo.target)).collect();
+    match task.owed().count() {
+        0 => String::new(),
+        owed if owed > NAMED => format!("; still to undo: {} and {} more", names.join(", "), owed - NAMED),
+        _ => format!("; still to undo: {}", names.join(", ")),
+    }
 }
 
 /// What happens to a running task after its lease has lapsed.
@@ -248,13 +265,12 @@ fn reclaimed(task: &Task, at: Time) -> Option<Task> {
 
 /// The task after its holder undid all that it owes; none if that is refused.
 fn undone(mut task: Task) -> Option<Task> {
-    loop {
-        let next = task.owed().next().map(|one| one.seq);
-        let Some(seq) = next else { return Some(task) };
-        let (by, at) = (task.lease()?.holder(), task.lease()?.acquired_at);
-        let receipt = Text::new("undone").ok()?;
-        task = decided(&task, Action::Settle { task: task.id.clone(), by, seq, receipt }, at)?;
-    }
+    // Where it goes is decided with the last one, whatever went before: so one is all that has to be undone here.
+    let Some(last) = task.owed().last().map(|one| one.seq) else { return Some(task) };
+    task.compensations.retain(|one| !one.is_owed() || one.seq == last);
+    let (by, at) = (task.lease()?.holder(), task.lease()?.acquired_at);
+    let receipt = Text::new("undone").ok()?;
+    decided(&task, Action::Settle { task: task.id.clone(), by, seq: last, receipt }, at)
 }
 
 fn decided(task: &Task, action: Action, at: Time) -> Option<Task> {

@@ -469,3 +469,65 @@ impl tenure::clock::Clock for Machine {
         }
     }
 }
+
+#[test]
+fn a_claim_that_waits_is_answered_when_work_comes() {
+    on_every_store(|ledger, _| async move {
+        let waiting = ledger.claim("q", "w").limit(2).wait_up_to(MINUTE);
+        let coming = async {
+            ledger.create("elsewhere").await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            ledger.create("t").queue("q").await
+        };
+        let (claimed, created) = tokio::join!(waiting, coming);
+        created?;
+        let ids: Vec<String> = claimed?.iter().map(|task| task.id.to_string()).collect();
+        assert_eq!(ids, ["t"]);
+        let in_vain = ledger.claim("q", "w").wait_up_to(Duration::from_millis(50)).await?;
+        assert!(in_vain.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_claim_that_waits_is_answered_when_time_makes_something_due() {
+    on_every_store(|ledger, clock| async move {
+        let later = ledger.now().await? + tenure::core::time::Span::from_secs(30);
+        ledger.create("later").queue("q").not_before(later).await?;
+        ledger.create("reserved").queue("q").await?;
+        ledger.dispatch("reserved", "other").ttl(MINUTE).await?;
+        let waiting = ledger.claim("q", "w").wait_up_to(MINUTE);
+        let passing = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            clock.advance(Duration::from_secs(31));
+        };
+        let (claimed, ()) = tokio::join!(waiting, passing);
+        assert_eq!(claimed?[0].id.as_str(), "later");
+        clock.advance(MINUTE);
+        let claimed = ledger.claim("q", "w").wait_up_to(MINUTE).await?;
+        assert_eq!(claimed[0].id.as_str(), "reserved");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_repeat_of_a_claim_that_waited_is_answered_at_once_with_the_same_tasks() {
+    on_every_store(|ledger, _| async move {
+        let claim = || ledger.claim("q", "w").request_id("r").wait_up_to(MINUTE);
+        let coming = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            ledger.create("t").queue("q").await
+        };
+        let (first, created) = tokio::join!(claim(), coming);
+        (created?, ledger.create("u").queue("q").await?);
+        let first = first?;
+        assert_eq!(first[0].id.as_str(), "t");
+        assert_eq!(claim().await?, first);
+        assert_eq!(ledger.task("u").await?.state(), State::Planned);
+        let other = ledger.claim("q", "w2").request_id("r").wait_up_to(MINUTE).await;
+        assert_eq!(other.expect_err("another command").code(), Some(Code::RequestReused));
+        let long = ledger.claim("q", "w").request_id(&"r".repeat(200)).wait_up_to(MINUTE).await;
+        assert_eq!(long.expect_err("no room for a number").code(), Some(Code::Invalid));
+        Ok(())
+    });
+}

@@ -271,10 +271,14 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let (id, note) = match self.terminal_reason {
-            Some(_) => (context.task_id(self.task.id)?, self.note),
-            None => {
-                let (id, note) = context.task_id_before(self.task.id, self.note, "TEXT")?;
+        // With better words for the end the note may be left out; then one word alone is the task's ID, unless the
+        // environment names the task.
+        let is_alone = self.note.is_none() && self.terminal_reason.is_some();
+        let (id, note) = match (self.task.id, context.variable("TENURE_TASK")) {
+            (id, None) if is_alone => (context.task_id(id)?, None),
+            (None, Some(_)) if is_alone => (context.task_id(None)?, None),
+            (id, _) => {
+                let (id, note) = context.task_id_before(id, self.note, "TEXT")?;
                 (id, Some(note))
             }
         };

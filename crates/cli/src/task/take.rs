@@ -6,7 +6,6 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::core::task::Task;
-use tenure::core::time::Span;
 use tenure::record::TaskAnswer;
 
 use super::{Needed, answer_call};
@@ -15,9 +14,6 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::values::{ByOperator, Length, TaskArgument, span};
-
-/// How often a waiting claim looks at the queue.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Take a lease on a task by its name
 ///
@@ -113,53 +109,22 @@ impl Claim {
         let owner = owner(context, self.owner.clone())?;
         let (ttl, wait) = (self.length.span()?, span("wait", self.wait.as_deref())?);
         let ledger = context.ledger().await?;
-        // The place is taken before each claim, so that a task that comes during it ends the wait.
-        let mut place = ledger.newest().await?;
-        let mut tasks = self.claim(context, &ledger, &owner, ttl, 1).await?;
-        let over = tokio::time::sleep(Duration::from_micros(wait.unwrap_or(Span::ZERO).as_micros()));
-        tokio::pin!(over);
-        for look in 2_u32.. {
-            if !tasks.is_empty() || over.is_elapsed() || wait.is_none() {
-                break;
-            }
-            // Time makes tasks due without an event, so a look now and then is the truth and the event a short cut. Only
-            // the waiting is given up when it is over: a claim that was sent is waited for.
-            tokio::select! {
-                () = &mut over => {}
-                _ = tokio::time::timeout(LOOK_EVERY, ledger.store().more_events(Some(place.clone()))) => {}
-            }
-            place = ledger.newest().await?;
-            tasks = self.claim(context, &ledger, &owner, ttl, look).await?;
-        }
-        show(context, &ledger, &tasks).await
-    }
-
-    async fn claim(
-        &self,
-        context: &Context<'_, '_>,
-        ledger: &Ledger,
-        owner: &str,
-        ttl: Option<Span>,
-        look: u32,
-    ) -> Result<Vec<Task>, Failure> {
         let queue = self.queue.as_deref().unwrap_or(tenure::core::id::Queue::DEFAULT);
-        let mut call = ledger.claim(queue, owner).limit(self.limit);
+        let mut call = ledger.claim(queue, &owner).limit(self.limit);
         if let Some(ttl) = ttl {
             call = call.ttl(ttl);
         }
         let call = context.by_holder(call, &self.by);
-        // A claim that found nothing is remembered as that. So each look has a name of its own, and a repeat of the whole
-        // command goes through the same names to the same tasks.
-        let call = match (context.request_id(), look) {
-            (None, _) | (Some(_), 1) => call,
-            (Some(id), look) => call.request_id(&format!("{id}/{look}")),
+        let tasks = match wait {
+            None => call.await?,
+            Some(wait) => call.wait_up_to(Duration::from_micros(wait.as_micros())).await?,
         };
-        Ok(call.await?)
+        show(context, &ledger, &tasks).await
     }
 }
 
 async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) -> Result<(), Failure> {
-    let now = ledger.now().await?;
+    let now = context.moment(ledger, tasks.first()).await;
     let none = || "none".to_owned();
     for task in tasks {
         match context.out.form() {

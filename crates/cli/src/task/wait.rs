@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 use tenure::Ledger;
 use tenure::core::task::{State, Task};
-use tenure::why::why;
 
 use super::list::states;
 use super::{Needed, answer};
@@ -16,7 +15,7 @@ use crate::values::{TaskArgument, span};
 /// Wait until a task ends
 ///
 /// Use it in a script that needs the end of work that somebody else does. It ends with status 0 as soon as the task is in
-/// a terminal state; with --for only if that is the state, else with 1.
+/// a terminal state; with --for only if that is the state, else with 1. A state that passes quickly may be missed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task wait build-42 --for completed --timeout 1h && echo built")]
 pub(crate) struct Wait {
@@ -39,22 +38,22 @@ impl Wait {
         let task = match timeout {
             None => waiting.await?,
             Some(timeout) => {
-                match tokio::time::timeout(Duration::from_micros(timeout.as_micros()), waiting).await {
-                    Ok(task) => task?,
-                    Err(_) => {
-                        let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
-                        answer(context, &ledger, &task, Needed::Nothing).await?;
-                        let words = format!("waited for {timeout}, and {}", why(&task, now).sentence);
-                        return Err(Failure::Failed(words));
-                    }
-                }
+                let waited = tokio::time::timeout(Duration::from_micros(timeout.as_micros()), waiting).await;
+                // It may have come to its end while the wait came to its own.
+                waited.unwrap_or(Ok(ledger.task(&id).await?))?
             }
         };
         answer(context, &ledger, &task, Needed::Nothing).await?;
-        if self.wanted.is_empty() || self.wanted.contains(&task.state()) {
+        let (state, has_ended) = (task.state(), task.ending().is_some());
+        if self.wanted.contains(&state) || (has_ended && self.wanted.is_empty()) {
             return Ok(());
         }
-        Err(Failure::Failed(format!("{id} ended as {}, which was not waited for", task.state().as_str())))
+        Err(Failure::Failed(match timeout {
+            Some(timeout) if !has_ended => {
+                format!("waited for {timeout}, and {id} is still {}", state.as_str())
+            }
+            Some(_) | None => format!("{id} ended as {}, which was not waited for", state.as_str()),
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A frozen world for tests of the command line: a cleared environment, a clock that stands until it is moved, names
-#![allow(dead_code, clippy::expect_used)] // Each test uses what it needs of it; what surprises it stops it.
 //! that are the same each time, and a folder of its own that output shows as `<folder>`.
+
+#![allow(dead_code, clippy::expect_used)] // Each test uses what it needs of it; what surprises it stops it.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -92,6 +92,10 @@ impl<V: Verb> Call<V> {
         Ok(Command { namespace, actor, request: self.request?, jitter, action })
     }
 
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     pub(crate) fn change(mut self, change: impl FnOnce(&mut Action) -> Result<(), Refusal>) -> Self {
         if let Ok(action) = &mut self.action
             && let Err(refusal) = change(action)
@@ -118,13 +122,15 @@ impl<V: Verb> IntoFuture for Call<V> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let store = std::sync::Arc::clone(&self.ledger.store);
+        let ledger = self.ledger.clone();
         let command = self.command();
-        Box::pin(async move {
-            let answer = store.transact(vec![command?]).await.pop();
-            let answer = answer.unwrap_or_else(|| Err(Error::Unknown("the store gave no answer".into())))?;
-            V::Done::from_answer(answer)
-                .ok_or_else(|| Error::Unknown("the store answered another kind of command".into()))
-        })
+        Box::pin(async move { send(&ledger, command?).await })
     }
+}
+
+/// Sends one command, and takes its part of the answer.
+pub(crate) async fn send<D: FromAnswer>(ledger: &Ledger, command: Command) -> Result<D, Error> {
+    let answer = ledger.store.transact(vec![command]).await.pop();
+    let answer = answer.unwrap_or_else(|| Err(Error::Unknown("the store gave no answer".into())))?;
+    D::from_answer(answer).ok_or_else(|| Error::Unknown("the store answered another kind of command".into()))
 }

@@ -74,15 +74,14 @@ struct StatusRecord<'a> {
 }
 
 impl<'a> StatusAnswer<'a> {
-    /// The overview, with some of the tasks that it counts.
+    /// The overview, with some of the tasks that it counts as they are at `now`: stale ones, and quarantined ones.
     pub fn of(
         namespace: &'a Namespace,
         overview: &'a Overview,
-        stale: &'a [Task],
-        quarantined: &'a [Task],
+        (stale, quarantined): (&'a [Task], &'a [Task]),
+        now: Time,
     ) -> StatusAnswer<'a> {
-        let records =
-            |tasks: &'a [Task]| tasks.iter().map(|task| TaskRecord::of(task, overview.at)).collect();
+        let records = |tasks: &'a [Task]| tasks.iter().map(|task| TaskRecord::of(task, now)).collect();
         StatusAnswer {
             status: StatusRecord {
                 namespace: Wired(namespace),

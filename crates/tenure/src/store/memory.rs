@@ -19,7 +19,7 @@ use crate::clock::{Clock, Instants, SystemClock};
 use crate::codec::Sealed;
 use crate::error::Error;
 use crate::store::due::Due;
-use crate::store::execute::{Change, Kept, Leased, Request, Rows, execute};
+use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
@@ -338,6 +338,28 @@ impl Store for MemoryStore {
             let memory = self.memory();
             let now = self.now_by(&memory);
             Ok(overview::holdings(memory.in_room(&namespace).map(|kept| &kept.task), now))
+        })
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let in_queue = memory.in_room(&namespace).filter(|kept| kept.task.queue == queue);
+            let waits = in_queue.filter_map(|kept| match &kept.task.phase {
+                Phase::Planned => Some(kept.task.due_since()),
+                Phase::Dispatched(reservation) => Some(reservation.expires_at),
+                Phase::Running(_) | Phase::Compensating { .. } | Phase::Ended(_) => None,
+            });
+            Ok(waits.min())
+        })
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let now = self.now_by(&memory);
+            let request = memory.requests.get(&(namespace, id));
+            Ok(request.is_some_and(|request| now < request.at + REQUEST_MEMORY))
         })
     }
 

@@ -5,7 +5,8 @@ use tenure_core::id::{Owner, TaskId};
 use tenure_core::task::{Phase, State, Task};
 use tenure_core::time::Time;
 
-/// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most.
+/// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most. Of
+/// those that ended badly only those count that nobody made a new task of.
 pub const OVERVIEW_STATES: [State; 6] = [
     State::Planned,
     State::Dispatched,
@@ -79,7 +80,7 @@ pub(crate) fn since(task: &Task) -> Time {
 pub(crate) fn count<'a>(state: State, tasks: impl Iterator<Item = (i64, &'a Task)>, now: Time) -> StateCount {
     let mut counted = StateCount { state, count: 0, later: 0, stale: 0, oldest: None };
     let mut oldest: Option<(Time, i64, &Task)> = None;
-    for (row, task) in tasks {
+    for (row, task) in tasks.filter(|(_, task)| !was_retried(task)) {
         let since = since(task);
         counted.count += 1;
         counted.later += u64::from(state == State::Planned && since > now);
@@ -90,6 +91,10 @@ pub(crate) fn count<'a>(state: State, tasks: impl Iterator<Item = (i64, &'a Task
     }
     counted.oldest = oldest.map(|(since, _, task)| Oldest { task: task.id.clone(), since });
     counted
+}
+
+fn was_retried(task: &Task) -> bool {
+    task.ending().is_some_and(|ending| ending.retried_as.is_some())
 }
 
 /// Adds up who holds what, by the name of the owner.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tenure_core::command::Command;
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tokio::sync::{Semaphore, watch};
@@ -58,7 +58,7 @@ pub enum Missing {
     /// It is made.
     #[default]
     Make,
-    /// It is not opened: who only looks does not want to be shown an empty store.
+    /// It is not opened: who relies on what is in it does not want to be shown an empty one.
     Refuse,
 }
 
@@ -191,6 +191,14 @@ impl Store for SqliteStore {
 
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
         Box::pin(self.read(move |reader| reader.holdings(&namespace)))
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        Box::pin(self.read(move |reader| reader.claimable_at(&namespace, &queue)))
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(self.read(move |reader| reader.remembers(&namespace, &id)))
     }
 
     fn events(

@@ -117,10 +117,11 @@ impl Database {
     fn version(&self, connection: &Connection) -> Result<usize, Error> {
         let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
         let fault = |error| self.fault(&error);
-        let (application, version) =
-            (number("application_id").map_err(fault)?, number("user_version").map_err(fault)?);
+        // The tables are counted first: another process may make them between two looks, and its mark comes with them.
         let count = "select count(*) from sqlite_schema";
         let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(fault)?;
+        let (application, version) =
+            (number("application_id").map_err(fault)?, number("user_version").map_err(fault)?);
         let path = self.path.display();
         if application != APPLICATION_ID && tables > 0 {
             return Err(Error::Unavailable(format!(

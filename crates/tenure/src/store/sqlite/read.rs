@@ -3,12 +3,13 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_core::chain::Hash;
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::{State, Task};
 use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::store::execute::REQUEST_MEMORY;
 use crate::store::sqlite::columns::{
     Fault, Found, Policies, concat_task_sql, find_task, read_event, read_task,
 };
@@ -132,6 +133,39 @@ impl<'c> Reader<'c> {
         )?;
         let at: Option<i64> = ahead.query_row([now], |row| row.get(0))?;
         Ok(at.map(Time::from_micros))
+    }
+
+    pub(crate) fn claimable_at(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+    ) -> Result<Option<Time>, Error> {
+        self.find_claimable_at(namespace, queue).map_err(|fault| self.error(fault))
+    }
+
+    fn find_claimable_at(&self, namespace: &Namespace, queue: &Queue) -> Found<Option<Time>> {
+        // The two indexes that a claim goes by.
+        let mut waits = self.connection.prepare_cached(
+            "select min(at) from ( \
+                 select min(coalesce(not_before, created_at)) as at from tasks \
+                 where namespace = ?1 and queue = ?2 and state = 'planned' \
+                 union all \
+                 select min(expires_at) from due where namespace = ?1 and queue = ?2 and wait = 'reservation')",
+        )?;
+        let at: Option<i64> = waits.query_row((namespace.as_str(), queue.as_str()), |row| row.get(0))?;
+        Ok(at.map(Time::from_micros))
+    }
+
+    pub(crate) fn remembers(&mut self, namespace: &Namespace, id: &RequestId) -> Result<bool, Error> {
+        self.find_remembered(namespace, id).map_err(|fault| self.error(fault))
+    }
+
+    fn find_remembered(&self, namespace: &Namespace, id: &RequestId) -> Found<bool> {
+        let oldest = self.find_now()? - REQUEST_MEMORY;
+        let mut remembered = self.connection.prepare_cached(
+            "select exists (select 1 from requests where namespace = ?1 and id = ?2 and at > ?3)",
+        )?;
+        Ok(remembered.query_row((namespace.as_str(), id.as_str(), oldest.as_micros()), |row| row.get(0))?)
     }
 
     pub(crate) fn events(

@@ -1,0 +1,84 @@
+//! A claim that waits for work: it looks by reading, and sends a claim only when something is due.
+
+use std::time::Duration;
+
+use tenure_core::command::{Action, Command};
+use tenure_core::id::{Queue, RequestId};
+use tenure_core::refusal::Refusal;
+use tenure_core::task::Task;
+
+use crate::error::Error;
+use crate::ledger::call::{Call, send};
+use crate::ledger::{Claiming, Ledger};
+use crate::store::Cursor;
+
+/// How often a waiting claim looks even without a sign: a lost sign costs no more than this.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The least time between two looks, however much happens in the store, and whoever was faster.
+const LOOK_APART: Duration = Duration::from_millis(20);
+
+impl Call<Claiming> {
+    /// Sends the claim, and where it finds nothing waits for work up to that long; then there are no tasks.
+    ///
+    /// A claim that found nothing is remembered as that. So where this one has a request id, each claim that follows the
+    /// first has an id made from it, and a repeat of the whole goes through the same ones to the same tasks.
+    pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
+        let ledger = self.ledger().clone();
+        let command = self.command()?;
+        let Action::Claim { queue, .. } = &command.action else { return Ok(Vec::new()) };
+        // An id that leaves no room for a number is refused now, and not in the middle of the wait.
+        command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
+        let mut over = std::pin::pin!(tokio::time::sleep(wait));
+        let (mut nth, mut is_over) = (1, wait.is_zero());
+        loop {
+            // The place is taken before the look, so that what comes during it ends the rest that follows.
+            let place = ledger.newest().await?;
+            let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
+            let is_repeat = remembers(&ledger, &command, request.as_ref()).await?;
+            if nth == 1 || is_repeat || is_due(&ledger, queue).await? {
+                let tasks: Vec<Task> = send(&ledger, Command { request, ..command.clone() }).await?;
+                if !tasks.is_empty() {
+                    return Ok(tasks);
+                }
+                nth += 1;
+            }
+            if is_over {
+                return Ok(Vec::new());
+            }
+            if !is_repeat {
+                // Only the rest is given up when it is over: a claim that was sent is waited for.
+                tokio::select! {
+                    () = &mut over => is_over = true,
+                    () = rest(&ledger, place) => {}
+                }
+            }
+        }
+    }
+}
+
+fn nth_request(id: &RequestId, nth: u32) -> Result<RequestId, Refusal> {
+    if nth == 1 { Ok(id.clone()) } else { RequestId::new(format!("{id}/{nth}")) }
+}
+
+async fn remembers(ledger: &Ledger, command: &Command, id: Option<&RequestId>) -> Result<bool, Error> {
+    match id {
+        Some(id) => ledger.store.remembers(command.namespace.clone(), id.clone()).await,
+        None => Ok(false),
+    }
+}
+
+async fn is_due(ledger: &Ledger, queue: &Queue) -> Result<bool, Error> {
+    let at = ledger.store.claimable_at(ledger.namespace.clone(), queue.clone()).await?;
+    Ok(match at {
+        Some(at) => at <= ledger.now().await?,
+        None => false,
+    })
+}
+
+/// Until something happened in the store, or it is time to look in any case: time makes tasks due without a sign.
+async fn rest(ledger: &Ledger, place: Cursor) {
+    tokio::time::sleep(LOOK_APART).await;
+    let sign = ledger.store.more_events(Some(place));
+    // A look that fails tells it itself.
+    let _ = tokio::time::timeout(LOOK_EVERY, sign).await;
+}
