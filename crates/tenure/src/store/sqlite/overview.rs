@@ -85,11 +85,7 @@ impl Reader<'_> {
     }
 
     fn count(&self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
-        let Place { from, since, later, stale } = place(state);
-        // The time is read in any case, because not every state asks for it and each parameter must stand somewhere.
-        let counts = format!(
-            "select count(*), coalesce(sum({later}), 0), coalesce(sum({stale}), 0), :now from {from}"
-        );
+        let place = place(state);
         let given = named_params! { ":namespace": namespace.as_str(), ":now": now.as_micros() };
         let (count, later, stale) = self
             .connection()
