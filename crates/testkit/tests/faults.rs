@@ -185,6 +185,29 @@ fn on_a_full_disk_writes_are_refused_reads_go_on_and_service_resumes() {
     assert_eq!(report.tasks, answered.len() as u64 + 1);
 }
 
+/// Leaves no room at all.
+fn fill(file: &Path) {
+    let mut file = std::fs::File::create(file).expect("made");
+    while std::io::Write::write_all(&mut file, &[0]).is_ok() {}
+}
+
+#[test]
+fn a_program_that_begins_on_a_full_disk_is_told_so() {
+    let Some(disk) = SmallDisk::mount() else {
+        assert!(std::env::var_os("CI").is_none(), "not run: a small disk can't be mounted by this user");
+        println!("not run: a small disk can't be mounted by this user");
+        return;
+    };
+    let path = disk.0.path().join("tasks.db");
+    let ledger = open(&path).expect("there is room at first");
+    block_on(async { ledger.create("t").await }).expect("created");
+    drop(ledger);
+    fill(&disk.0.path().join("rest"));
+    assert_says(&unavailable(open(&path)), &["the disk is full", "make room"]);
+    std::fs::remove_file(disk.0.path().join("rest")).expect("room is made");
+    block_on(open(&path).expect("opens").task("t")).expect("it is there");
+}
+
 #[test]
 fn a_file_that_may_not_be_written_is_said() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -519,7 +519,8 @@ fn a_repeat_of_a_claim_that_waited_is_answered_at_once_with_the_same_tasks() {
             ledger.create("t").queue("q").await
         };
         let (first, created) = tokio::join!(claim(), coming);
-        (created?, ledger.create("u").queue("q").await?);
+        created?;
+        ledger.create("u").queue("q").await?;
         let first = first?;
         assert_eq!(first[0].id.as_str(), "t");
         assert_eq!(claim().await?, first);

@@ -190,6 +190,12 @@ impl Database {
         Ok(connection)
     }
 
+    /// Whether the disk is full. To SQLite a write that finds no room is a failure like others.
+    fn has_no_room(&self) -> bool {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail == 0)
+    }
+
     /// What SQLite says, as a person can act on it. None of it was committed.
     pub(crate) fn fault(&self, error: &rusqlite::Error) -> Error {
         let path = self.path.display();
@@ -207,6 +213,9 @@ impl Database {
             }
             Some(ErrorCode::DatabaseCorrupt) => {
                 "the file is damaged; keep a copy of it and restore the newest backup"
+            }
+            Some(ErrorCode::SystemIoFailure) if self.has_no_room() => {
+                "the disk is full, and to open the file there must be some room beside it; make room"
             }
             Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
             _ => "the store could not do it",
