@@ -50,6 +50,18 @@ impl<'a, 'w> Context<'a, 'w> {
         self.open(Missing::Make).await
     }
 
+    /// The store, for a look. A look at a mistyped place must not pass for one at a store without anything in it.
+    pub(crate) async fn ledger_to_read(&mut self) -> Result<Ledger, Failure> {
+        let store = Settings::of(&self.global, &self.around.variables)?.store;
+        let file = store.as_deref().and_then(|url| url.strip_prefix("sqlite:")).map(file_of);
+        let is_missing = file.is_some_and(|file| !file.exists());
+        let ledger = self.open(Missing::Make).await?;
+        if let (true, Some(file)) = (is_missing, file) {
+            self.out.note(&format!("there was no store at {}; an empty one was made", file.display()));
+        }
+        Ok(ledger)
+    }
+
     /// The store, if there is one: who verifies a history must not be told that an empty one holds.
     pub(crate) async fn existing_ledger(&mut self) -> Result<Ledger, Failure> {
         self.open(Missing::Refuse).await
@@ -113,52 +125,63 @@ impl<'a, 'w> Context<'a, 'w> {
         }
     }
 
-    /// The lease by which a command is given, if it is: by its words, or by the environment of a running command, where
-    /// that is about the same task and nobody says that it is a person's.
+    /// The lease by which a command is given, if it is: by its words, or by the environment of a running command. Whoever
+    /// has a lease there acts by it, and is fenced; to act as a person takes a word, `--as`.
     pub(crate) fn holder(
         &self,
         task: &str,
         lease: &ByLease,
         by: &ByOperator,
     ) -> Result<Option<Holder>, Failure> {
-        match by.who {
-            Some(_) => given(lease),
-            None => self.holder_of_environment(task, lease),
+        match (&lease.owner, lease.epoch, &by.who) {
+            (None, None, Some(_)) => Ok(None),
+            _ => self.lease(task, lease),
         }
     }
 
     /// The same for a command that only a holder may give.
     pub(crate) fn the_holder(&self, task: &str, lease: &ByLease) -> Result<Holder, Failure> {
         let unnamed = "by which lease? Give --owner and --epoch, as the acquire answered them";
-        let holder = self.holder_of_environment(task, lease)?;
-        holder.ok_or_else(|| Failure::Usage(unnamed.to_owned()))
+        self.lease(task, lease)?.ok_or_else(|| Failure::Usage(unnamed.to_owned()))
     }
 
-    fn holder_of_environment(&self, task: &str, lease: &ByLease) -> Result<Option<Holder>, Failure> {
-        if let Some(holder) = given(lease)? {
-            return Ok(Some(holder));
-        }
-        if self.variable("TENURE_TASK").as_deref() != Some(task) || !self.is_where_the_environment_is()? {
-            return Ok(None);
-        }
-        let (owner, epoch) = match (self.variable("TENURE_OWNER"), self.variable("TENURE_EPOCH")) {
+    /// Owner and epoch, each as it was said or as the environment has it.
+    fn lease(&self, task: &str, said: &ByLease) -> Result<Option<Holder>, Failure> {
+        let owner = said.owner.clone().or_else(|| self.variable("TENURE_OWNER"));
+        let epoch = match (said.epoch, self.variable("TENURE_EPOCH")) {
+            (Some(epoch), _) => Some(epoch),
+            (None, Some(epoch)) => {
+                let number =
+                    epoch.parse().map_err(|_| Failure::Usage("TENURE_EPOCH must be a number".to_owned()));
+                Some(number?)
+            }
+            (None, None) => None,
+        };
+        let (owner, epoch) = match (owner, epoch) {
             (Some(owner), Some(epoch)) => (owner, epoch),
             (None, None) => return Ok(None),
-            (Some(_), None) | (None, Some(_)) => {
-                let half = "TENURE_OWNER and TENURE_EPOCH are a lease together, and one of them is not set";
-                return Err(Failure::Usage(half.to_owned()));
-            }
+            (Some(_), None) => return Err(half_a_lease("an owner", "epoch: --epoch, or TENURE_EPOCH")),
+            (None, Some(_)) => return Err(half_a_lease("an epoch", "owner: --owner, or TENURE_OWNER")),
         };
-        let epoch = epoch.parse().map_err(|_| Failure::Usage("TENURE_EPOCH must be a number".to_owned()))?;
+        let is_said = said.owner.is_some() && said.epoch.is_some();
+        if !is_said {
+            self.is_about_the_environment(task)?;
+        }
         Ok(Some(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) }))
     }
 
-    /// Whether the command is about the store and the room that the environment names: a task of the same name elsewhere
-    /// is another one.
-    fn is_where_the_environment_is(&self) -> Result<bool, Failure> {
+    /// A lease of the environment is of the environment's task, store and room: one of the same name elsewhere is another.
+    fn is_about_the_environment(&self, task: &str) -> Result<(), Failure> {
         let here = Settings::of(&self.global, &self.around.variables)?;
         let nothing_said = Global { store: None, namespace: None, ..self.global.clone() };
-        Ok(here == Settings::of(&nothing_said, &self.around.variables)?)
+        let there = Settings::of(&nothing_said, &self.around.variables)?;
+        let is_its_task = self.variable("TENURE_TASK").is_none_or(|its| its == task);
+        if is_its_task && here == there {
+            return Ok(());
+        }
+        let words = "the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; \
+                     give --owner and --epoch, or --as to act as a person";
+        Err(Failure::Usage(words.to_owned()))
     }
 
     /// A call by a person: as whom it was said, or by the login name.
@@ -207,9 +230,8 @@ impl Settings {
     }
 }
 
-fn given(lease: &ByLease) -> Result<Option<Holder>, Failure> {
-    let (Some(owner), Some(epoch)) = (&lease.owner, lease.epoch) else { return Ok(None) };
-    Ok(Some(Holder { owner: Owner::new(owner.as_str())?, epoch: Epoch(epoch) }))
+fn half_a_lease(what: &str, missing: &str) -> Failure {
+    Failure::Usage(format!("{what} is no lease without its {missing}; to act as a person give --as"))
 }
 
 pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
@@ -241,16 +263,23 @@ fn name_of(user: &str) -> Option<String> {
 /// `tenure.db` in the user's data directory, by the rules for base directories of desktops.
 pub(crate) fn default_store(variables: &Variables) -> Result<String, Failure> {
     let data = variables.get("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let home = || variables.get("HOME").filter(|home| !home.is_empty());
-    let data = data.or_else(|| Some(Path::new(home()?).join(".local/share")));
-    let unnamed = "where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is not set)";
+    let home = || variables.get("HOME").map(Path::new).filter(|home| home.is_absolute());
+    let data = data.or_else(|| Some(home()?.join(".local/share")));
+    let unnamed =
+        "where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is no folder)";
     let data = data.ok_or_else(|| Failure::Usage(unnamed.to_owned()))?;
     Ok(format!("sqlite:{}", data.join("tenure").join("tenure.db").display()))
 }
 
+/// The file of a URL, without what opens it in another way.
+fn file_of(rest: &str) -> &Path {
+    let path = rest.split_once('?').map_or(rest, |(path, _)| path);
+    Path::new(path.strip_prefix("//").unwrap_or(path))
+}
+
 /// Makes the folder of everybody's own store, for its user alone.
 fn make_folder(url: &str) -> Result<(), Failure> {
-    let file = Path::new(url.trim_start_matches("sqlite:"));
+    let file = file_of(url.strip_prefix("sqlite:").unwrap_or(url));
     let folder = file.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         let folder = folder.display();

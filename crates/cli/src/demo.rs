@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use tenure::Ledger;
+use tenure::core::id::Epoch;
 use tenure::core::task::{State, Task};
 use tenure::instant::rough_left;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -103,13 +104,15 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
 
         self.heading("w2 can't have the task while w1 may still be alive")?;
         self.command("task acquire build-42 --owner w2", 3).await?;
+        self.holds("w2 was refused, and w1 is still the one", |task| is_held(task, "w1", 1)).await?;
         self.until_it_lapsed().await?;
         self.heading(
             "w2 takes over, with the next epoch: it inherits the checkpoint, and what w1 left to undo",
         )?;
         self.command("task acquire build-42 --owner w2", 0).await?;
-        self.holds("w2 took over at epoch 2", |task| {
-            is_held(task, "w2", 2) && task.checkpoint.is_some() && task.owes()
+        self.holds("w2 took over at epoch 2", |task| is_held(task, "w2", 2)).await?;
+        self.holds("it has the checkpoint, and what w1 owed", |task| {
+            task.checkpoint.is_some() && task.owes()
         })
         .await?;
 
@@ -120,6 +123,8 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
 
         self.heading("w2 answers for what was owed, and finishes")?;
         self.command("task undo adopt build-42 --owner w2 --epoch 2", 0).await?;
+        self.holds("what was owed is w2's now", |task| task.owes() && !task.owes_from_before(Epoch(2)))
+            .await?;
         self.command("task complete build-42 --owner w2 --epoch 2 --result '{\"pr\":12}'", 0).await?;
         self.holds("w2 completed it", |task| task.state() == State::Completed).await?;
         self.command("task acquire build-42 --owner w3", 3).await?;

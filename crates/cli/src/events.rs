@@ -44,7 +44,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         if let Some(task) = &self.task {
             // A task that does not exist has no history, and a typing error should not look like one.
             ledger.task(task).await?;

@@ -129,7 +129,12 @@ fn advice(error: &Error) -> Option<&'static str> {
             "its holder gives --owner and --epoch; others wait until it is free, see `tenure task why ID`",
         ),
         Code::NotDue => Some("wait until then, or see `tenure task why ID`"),
-        Code::NoLease => Some("acquire it first: `tenure task acquire ID --owner O`"),
+        Code::NoLease => match refusal.state {
+            Some(State::Planned | State::Dispatched) => {
+                Some("acquire it first: `tenure task acquire ID --owner O`")
+            }
+            Some(_) | None => Some("see `tenure task why ID`"),
+        },
         Code::StaleEpoch => {
             Some("this lease is over: stop the work, its result does not count; see `tenure task why ID`")
         }
@@ -141,9 +146,9 @@ fn advice(error: &Error) -> Option<&'static str> {
         Code::Stalled => Some("report progress with the heartbeat: --progress"),
         Code::OutOfTime => Some("end the attempt: complete, fail, rollback or release"),
         Code::CompensationRequired => Some("say what remains to undo: --undo KIND=TARGET, or --undo none=-"),
-        Code::CompensationOwed => {
-            Some("see what is owed: `tenure task undo list ID`; settle, adopt or waive it first")
-        }
+        Code::CompensationOwed => Some(
+            "see what is owed: `tenure task undo list ID`; its holder settles or adopts it, a person waives it",
+        ),
         Code::CompensationSettled => Some("nothing is to be done; see `tenure task undo list ID`"),
         Code::WrongState => Some("see `tenure task why ID`"),
         Code::StaleWrite => {

@@ -16,11 +16,9 @@ use crate::failure::Failure;
 ///
 /// Use it once for your shell. What is completed is asked of `tenure` itself, so that it knows your tasks.
 #[derive(Args)]
-#[command(
-    after_help = "Example:\n  tenure completions bash > ~/.local/share/bash-completion/completions/tenure\n  \
-                  tenure completions zsh > ~/.zfunc/_tenure\n  \
-                  tenure completions fish > ~/.config/fish/completions/tenure.fish"
-)]
+#[command(after_help = "Example:\n  tenure completions bash > tenure.bash && source ./tenure.bash\n\n\
+                  To keep it, write it where your shell looks: bash-completion/completions/tenure in the user's data\n\
+                  directory, a folder of zsh's fpath under the name _tenure, fish/completions/tenure.fish.")]
 pub(crate) struct Completions {
     /// For which shell
     #[arg(value_name = "SHELL", value_parser = shells())]

@@ -159,6 +159,16 @@ impl<'w> Output<'w> {
         }
     }
 
+    /// Where a list that was limited goes on: beside the list, which has tasks alone.
+    pub(crate) fn goes_on(&mut self, cursor: &str) {
+        match self.form {
+            Form::Json => {
+                let _ = writeln!(self.errors, "{{\"next\":\"{cursor}\"}}");
+            }
+            Form::Table => self.note(&format!("there are more; go on with --cursor {cursor}")),
+        }
+    }
+
     /// Something that only `--verbose` says.
     pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {

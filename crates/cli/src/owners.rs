@@ -19,7 +19,7 @@ pub(crate) struct Owners {}
 
 impl Owners {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         let (holdings, now) = (ledger.holdings().await?, ledger.now().await?);
         if context.out.form() == Form::Json {
             return holdings.iter().try_for_each(|holding| context.out.json(&HoldingRecord::of(holding)));

@@ -19,7 +19,9 @@ pub(crate) struct Stale {
 
 impl Stale {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let ledger = context.ledger().await?;
-        self.part.show(context, &ledger, Filter { stale: true, ..Filter::default() }).await
+        let ledger = context.ledger_to_read().await?;
+        self.part
+            .show(context, &ledger, Filter { stale: true, ..Filter::default() }, "nothing is stale")
+            .await
     }
 }

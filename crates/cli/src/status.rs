@@ -30,7 +30,7 @@ pub(crate) struct Status {}
 
 impl Status {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         let overview = ledger.overview().await?;
         let stale = named(&ledger, Filter { stale: true, ..Filter::default() }).await?;
         let parked = Filter { states: vec![State::Quarantined], ..Filter::default() };

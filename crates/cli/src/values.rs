@@ -13,10 +13,10 @@ use crate::complete;
 #[derive(Args, Clone, Default)]
 pub(crate) struct ByLease {
     /// Who holds the lease [else: TENURE_OWNER]
-    #[arg(long, value_name = "OWNER", requires = "epoch", add = ArgValueCompleter::new(complete::owners))]
+    #[arg(long, value_name = "OWNER", add = ArgValueCompleter::new(complete::owners))]
     pub(crate) owner: Option<String>,
     /// The lease's number, as the acquire answered it [else: TENURE_EPOCH]
-    #[arg(long, value_name = "EPOCH", requires = "owner")]
+    #[arg(long, value_name = "EPOCH")]
     pub(crate) epoch: Option<u64>,
 }
 

@@ -62,7 +62,7 @@ fn a_command_inside_a_lease_takes_it_from_its_environment() {
     $ tenure task note 'half way'
     t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
     $ tenure task complete other
-    error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
+    error: the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; give --owner and --epoch, or --as to act as a person
       → see `--help` of the command
     status 2
     $ tenure task complete --as bob
@@ -193,7 +193,7 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
         ),
         @"
     $ tenure task list
-    error: where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is not set)
+    error: where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is no folder)
       → see `--help` of the command
     status 2
     "
@@ -215,12 +215,12 @@ fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
     world.set("TENURE_TASK", "t").set("TENURE_OWNER", "w1").set("TENURE_EPOCH", "1");
     for elsewhere in [format!("--store {other}"), "--namespace elsewhere".to_owned()] {
         let told = world.told(&format!("{elsewhere} task complete"));
-        assert!(told.contains("status 2") && told.contains("--owner and --epoch"), "{told}");
+        assert!(told.contains("status 2") && told.contains("of another task, store or namespace"), "{told}");
     }
     world.variables.remove("TENURE_EPOCH");
     assert_snapshot!(world.told("task fail --reason no --undo none=-"), @"
     $ tenure task fail --reason no --undo none=-
-    error: TENURE_OWNER and TENURE_EPOCH are a lease together, and one of them is not set
+    error: an owner is no lease without its epoch: --epoch, or TENURE_EPOCH; to act as a person give --as
       → see `--help` of the command
     status 2
     ");
@@ -228,6 +228,37 @@ fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
     assert_snapshot!(world.told("task complete"), @"
     $ tenure task complete
     t is completed since 2026-01-31T12:00:00Z (just now)
+    ");
+}
+
+#[test]
+fn who_has_a_lease_in_the_environment_is_fenced_by_it_and_acts_as_a_person_only_on_their_word() {
+    let mut world = Frozen::world();
+    world.given(
+        "task create --id t --on-lapse hold
+         task acquire t --owner w1
+         tick 61
+         task acquire t --owner w2",
+    );
+    world.set("TENURE_OWNER", "w1").set("TENURE_EPOCH", "1");
+    for words in
+        ["task fail t --reason late --undo none=-", "task quarantine t --reason late", "task complete t"]
+    {
+        let told = world.told(words);
+        assert!(told.contains("refused: stale_epoch") && told.contains("status 3"), "{told}");
+    }
+    world.set("TENURE_EPOCH", "one");
+    assert!(world.told("task quarantine t --reason late").contains("TENURE_EPOCH must be a number"));
+    world.set("TENURE_OWNER", "w2").set("TENURE_EPOCH", "2");
+    assert_eq!(world.run("task heartbeat t --ttl 90s").status, 0, "a good one counts without TENURE_TASK");
+    assert_eq!(
+        world.run("task heartbeat t --owner w2 --ttl 95s").status,
+        0,
+        "and each part of it can be said"
+    );
+    assert_snapshot!(world.told("task quarantine t --as alice --reason 'needs a look'"), @"
+    $ tenure task quarantine t --as alice --reason 'needs a look'
+    t is quarantined since 2026-01-31T12:01:01Z (just now), cause by_operator, because: needs a look
     ");
 }
 
@@ -248,4 +279,32 @@ fn recovery_s_part_of_the_settings_is_left_to_recovery() {
     let undo = "[undo.close-pr]\npost = \"https://hooks.example/close-pr\"\n";
     let config = world.write("tenure.toml", undo);
     assert_eq!(world.run(&format!("--config {config} task list")).status, 0);
+}
+
+#[test]
+fn a_script_hears_of_a_cancel_and_where_a_list_goes_on() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id t\ntask create --id u\ntask acquire t --owner w\ntask cancel t --reason enough",
+    );
+    let heartbeat = world.tick(5).run("-q task heartbeat t --owner w --epoch 1");
+    assert_eq!(heartbeat.out, "cancel\n");
+    let list = world.run("-q task list --limit 1 -o json");
+    assert_eq!((list.out.lines().count(), list.errors.as_str()), (1, "{\"next\":\"t2\"}\n"));
+    assert_eq!(world.run("-q task list --limit 1 --cursor t2").out, "t\n");
+}
+
+#[test]
+fn a_look_at_a_mistyped_place_is_said_to_be_one() {
+    let world = Frozen::world();
+    let typo = format!("sqlite:{}", world.path("typo.db"));
+    assert_snapshot!(world.tells(&format!("--store {typo} task list\n--store {typo} task show t")), @"
+    $ tenure --store sqlite:<folder>/typo.db task list
+    note: there was no store at <folder>/typo.db; an empty one was made
+    note: there is no such task
+    $ tenure --store sqlite:<folder>/typo.db task show t
+    error: refused: not_found: there is no task t in default
+      → see `tenure task list`, and check --namespace and --store
+    status 4
+    ");
 }

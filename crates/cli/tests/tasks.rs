@@ -150,7 +150,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; settle, adopt or waive it first
+      → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone
     t is compensated since 2026-01-31T12:00:00Z (just now), cause by_operator, because: cleaned by hand
@@ -212,10 +212,10 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
         @r#"
     (61 s pass)
     $ tenure task acquire t --owner w3
-    t is running: w3 holds it under epoch 3 until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
     error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
-      → see what is owed: `tenure task undo list t`; settle, adopt or waive it first
+      → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
     t is running: w3 holds it under epoch 3 until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation

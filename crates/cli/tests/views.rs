@@ -85,6 +85,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     compensating  0      0
     failed        0      0
     quarantined   0      0
+    note: there was no store at <folder>/tenure.db; an empty one was made
     "
     );
     world.given(

@@ -91,12 +91,8 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure task heartbeat t --owner w1
-    error: the following required arguments were not provided:
-      --epoch <EPOCH>
-
-    Usage: tenure task heartbeat --owner <OWNER> --epoch <EPOCH> <ID>
-
-    For more information, try '--help'.
+    error: an owner is no lease without its epoch: --epoch, or TENURE_EPOCH; to act as a person give --as
+      → see `--help` of the command
     status 2
     $ tenure task heartbeat t
     error: by which lease? Give --owner and --epoch, as the acquire answered them
@@ -189,6 +185,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
         "task heartbeat t --owner w1 --epoch 1 --progress nope",
         "task cancel t --reason ' '",
         "task list --cursor e5",
+        "task create --label a=1 --label a=2",
         "--namespace a/b task list",
         "--store tasks.db task list",
         "--store sqlite:x?sync=off task list",
@@ -236,6 +233,9 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     $ tenure task list --cursor e5
     error: refused: invalid: cursor: give one that this list gave
+    status 3
+    $ tenure task create --label a=1 --label a=2
+    error: refused: invalid: labels: the key a is given twice
     status 3
     $ tenure --namespace a/b task list
     error: refused: invalid: namespace: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
@@ -371,7 +371,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task compensate t --reason x
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; settle, adopt or waive it first
+      → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
     status 3
     $ tenure task undo add t --kind a --target x
     error: refused: leased: the task is leased: its holder registers, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
@@ -573,6 +573,7 @@ fn a_token_for_a_file_is_said_to_be_of_no_use() {
         @"
     $ tenure --token secret task list
     note: this store is on this machine and asks for no token; --token is not used
+    note: there was no store at <folder>/tenure.db; an empty one was made
     note: there is no such task
     $ tenure --store memory: task create --id t
     t is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)

@@ -20,6 +20,8 @@ use crate::store::{Store, StoredChain, StoredEvent};
 
 /// How many chains are read at once.
 const PAGE: usize = 256;
+/// How many places are tried, at most, to name where events were moved from.
+const TRIES_MAX: usize = 50_000;
 
 /// What is wrong with a history.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -263,8 +265,18 @@ struct Leftovers {
 impl Leftovers {
     /// A stray that fits where an event is missing was moved from there.
     fn name_what_was_moved(&self, findings: &mut [Finding]) {
+        // Each stray is tried in each gap, and that is one hash each: after so many the rest stays as it was found, which
+        // is wrong enough. Gaps of the stray's own number come first, because whoever moves an event keeps its number.
+        let mut tries_left = TRIES_MAX;
         for stray in &self.strays {
-            let home = self.gaps.iter().find(|gap| fits(&stray.event, &gap.name, gap.number, gap.previous));
+            let same = |gap: &&Gap| gap.number == stray.event.number;
+            let near = self.gaps.iter().filter(same);
+            let far = self.gaps.iter().filter(|gap| !same(gap));
+            let mut tried = near.chain(far).take_while(|_| {
+                tries_left = tries_left.saturating_sub(1);
+                tries_left > 0
+            });
+            let home = tried.find(|gap| fits(&stray.event, &gap.name, gap.number, gap.previous));
             if let Some(home) = home {
                 findings[stray.finding].what =
                     Tampering::Moved(format!("{}, event {}", home.task, home.number));

@@ -71,6 +71,9 @@ fn planned(task: &Task, now: Time) -> Said {
         }
         false => format!("it may be acquired, or claimed from the queue {}, {}", task.queue, from(due, now)),
     };
+    if task.owes() {
+        let _ = write!(words, ", and whoever does inherits {}", count(task.owed().count()));
+    }
     if task.attempts > 0 {
         let _ = write!(words, ", after {} of {}", task.attempts, attempts(task.policy.max_attempts));
     }
@@ -112,6 +115,9 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
         let _ = write!(words, ", and hears with the next heartbeat that {} asked it to stop", cancel.by);
     }
     let reclaim_at = task.policy.reclaimable_at(lease.expires_at);
+    if task.owes_from_before(lease.epoch) {
+        words.push_str(", and must settle or adopt what older leases owe before it can be completed");
+    }
     let _ = write!(words, "; unless that is renewed, {}", after_lapse(task, reclaim_at));
     (words, Some(Next { what: Step::Lapse, at: lease.expires_at }))
 }

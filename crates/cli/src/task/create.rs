@@ -148,7 +148,10 @@ impl Create {
         if let Some(not_before) = not_before {
             call = call.not_before(not_before);
         }
-        for (key, value) in &self.labels {
+        for (nth, (key, value)) in self.labels.iter().enumerate() {
+            if self.labels[..nth].iter().any(|(before, _)| before == key) {
+                return Err(Refusal::invalid("labels", format_args!("the key {key} is given twice")).into());
+            }
             call = call.label(key, value);
         }
         for undo in self.undos.0 {

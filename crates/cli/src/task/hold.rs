@@ -108,7 +108,7 @@ async fn show(
     let until = print_seconds(renewal.expires_at);
     if context.out.form() == Form::Table {
         if context.out.is_quiet() {
-            return Ok(());
+            return if renewal.cancel_asked { context.out.line("cancel") } else { Ok(()) };
         }
         let stop = if renewal.cancel_asked { "; somebody asked for it to stop" } else { "" };
         return context.out.line(&format!("{id}: {done}, and lasts until {until}{stop}"));

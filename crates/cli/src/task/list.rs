@@ -81,18 +81,19 @@ impl List {
             labels: labels?,
             stale: self.stale,
         };
-        let ledger = context.ledger().await?;
-        self.part.show(context, &ledger, filter).await
+        let ledger = context.ledger_to_read().await?;
+        self.part.show(context, &ledger, filter, "there is no such task").await
     }
 }
 
 impl Part {
-    /// Shows the tasks that fit, page by page.
+    /// Shows the tasks that fit, page by page; or in those words that there are none.
     pub(crate) async fn show(
         self,
         context: &mut Context<'_, '_>,
         ledger: &Ledger,
         filter: Filter,
+        nothing: &str,
     ) -> Result<(), Failure> {
         let mut left = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut after = self.cursor.map(Cursor::from_text);
@@ -112,13 +113,13 @@ impl Part {
                     let table = tables::tasks(context.out, &page.items, now, headed);
                     context.out.show(&table)?;
                 }
-                Form::Table => context.out.note("there is no such task"),
+                Form::Table => context.out.note(nothing),
             }
             headed = Headed::No;
             match page.next {
                 None => return Ok(()),
                 Some(next) if left == 0 => {
-                    context.out.note(&format!("there are more; go on with --cursor {}", next.as_str()));
+                    context.out.goes_on(next.as_str());
                     return Ok(());
                 }
                 Some(next) => after = Some(next),

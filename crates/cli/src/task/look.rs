@@ -27,7 +27,7 @@ pub(crate) struct Show {
 impl Show {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let id = context.task_id(self.task.id)?;
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
         match context.out.form() {
             Form::Json => context.out.json(&TaskAnswer::of(&task, now)),
@@ -50,7 +50,7 @@ pub(crate) struct Why {
 impl Why {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let id = context.task_id(self.task.id)?;
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
         let why = why(&task, now);
         match context.out.form() {

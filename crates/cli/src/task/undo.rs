@@ -173,7 +173,7 @@ pub(crate) struct List {
 impl List {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let id = context.task_id(self.task.id)?;
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         let task = ledger.task(&id).await?;
         let newest_first = || task.compensations.iter().rev();
         match context.out.form() {

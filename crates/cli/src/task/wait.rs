@@ -33,7 +33,7 @@ impl Wait {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let id = context.task_id(self.task.id)?;
         let timeout = span("timeout", self.timeout.as_deref())?;
-        let ledger = context.ledger().await?;
+        let ledger = context.ledger_to_read().await?;
         let waiting = until(&ledger, &id, &self.wanted);
         let task = match timeout {
             None => waiting.await?,

@@ -51,7 +51,7 @@ fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
 
 /// A task as somebody wrote it: texts that are still to be checked, each by its own name.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a task, as an object")]
 struct TaskInput {
     id: String,
     namespace: Option<String>,

@@ -47,7 +47,7 @@ impl SqliteEngine {
         last: LastInstant,
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
-        let turn = Turn::beside(&database.path).map_err(|error| Error::Unavailable(error.to_string()))?;
+        let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
         let connection = Some(database.connect()?);
         let policies = Policies::default();
         Ok(SqliteEngine { database, turn, clock, connection, policies, last, grown })

@@ -81,7 +81,7 @@ impl Database {
         std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
     }
 
-    fn lock_failed(&self, error: &std::io::Error) -> Error {
+    pub(crate) fn lock_failed(&self, error: &std::io::Error) -> Error {
         let path = self.path.display();
         Error::Unavailable(format!(
             "can't lock {path}-line and {path}-turn, which must be writable beside the file: {error}"
