@@ -170,13 +170,16 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok(Some(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) }))
     }
 
-    /// A lease of the environment is of the environment's task, store and room: one of the same name elsewhere is another.
+    /// A lease of the environment is of the task, store and room that it names: one of the same name elsewhere is another.
     fn is_about_the_environment(&self, task: &str) -> Result<(), Failure> {
-        let here = Settings::of(&self.global, &self.around.variables)?;
-        let nothing_said = Global { store: None, namespace: None, ..self.global.clone() };
-        let there = Settings::of(&nothing_said, &self.around.variables)?;
-        let is_its_task = self.variable("TENURE_TASK").is_none_or(|its| its == task);
-        if is_its_task && here == there {
+        let is_another = |said: Option<&str>, name| match (said, self.variable(name)) {
+            (Some(said), Some(its)) => said != its,
+            (_, _) => false,
+        };
+        let is_elsewhere = is_another(Some(task), "TENURE_TASK")
+            || is_another(self.global.store.as_deref(), "TENURE_STORE")
+            || is_another(self.global.namespace.as_deref(), "TENURE_NAMESPACE");
+        if !is_elsewhere {
             return Ok(());
         }
         let words = "the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; \
@@ -208,7 +211,6 @@ impl<'a, 'w> Context<'a, 'w> {
 }
 
 /// Which store and which room: as the command line says, else the environment, else the file with settings.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Settings {
     /// None: the one that is everybody's own.
     pub(crate) store: Option<String>,

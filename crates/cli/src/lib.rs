@@ -57,9 +57,9 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
     out.set(&arguments.global);
     let around = Surroundings { variables, input, reader_is_gone, clock, chance };
     let ended = run_verb(arguments, around, &mut out);
-    // What was written comes before what is said about it, and is not lost where the command failed after it.
-    let ended = out.flush().and(ended);
-    match ended {
+    // What was written comes before what is said about it. Where both failed, the command's own failure is the one to know.
+    let flushed = out.flush();
+    match ended.and(flushed) {
         Ok(()) => 0,
         Err(failure) => failure.show(&mut out),
     }

@@ -346,6 +346,26 @@ fn a_closed_pipe_ends_quietly() {
 }
 
 #[test]
+fn a_closed_pipe_hides_no_failure() {
+    let place = Place::new();
+    place.done("task create --id t");
+    rusqlite::Connection::open(place.file())
+        .and_then(|file| {
+            file.execute_batch("drop trigger events_do_not_change; update events set actor = 'm'")
+        })
+        .expect("changed");
+    for (words, status) in [("audit verify", 1), ("task show nobody -o json", 4), ("task crate", 2)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(
+            ended(place.command(words).stdout(writer).output().expect("ran")).status,
+            status,
+            "{words}"
+        );
+    }
+}
+
+#[test]
 fn an_answer_that_can_not_be_written_is_told_and_the_command_is_done() {
     if !Path::new("/dev/full").exists() {
         assert!(std::env::var_os("CI").is_none(), "not run: there is no /dev/full here");

@@ -213,6 +213,7 @@ fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
          --namespace elsewhere task acquire t --owner w1"
     ));
     world.set("TENURE_TASK", "t").set("TENURE_OWNER", "w1").set("TENURE_EPOCH", "1");
+    world.set("TENURE_NAMESPACE", "default");
     for elsewhere in [format!("--store {other}"), "--namespace elsewhere".to_owned()] {
         let told = world.told(&format!("{elsewhere} task complete"));
         assert!(told.contains("status 2") && told.contains("of another task, store or namespace"), "{told}");
