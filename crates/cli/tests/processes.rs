@@ -1,337 +1,16 @@
-//! The binary itself, in processes of its own: what the project began with, and what only processes show: pipes,
-//! signals, two at once, and waiting for one another.
+//! What only processes show: pipes, signals, two at once, waiting for one another, and what a shell is told.
 
 #![allow(clippy::expect_used, clippy::print_stderr)] // What surprises a test stops it; what was not run is said.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+mod place;
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
-
-/// A folder with a store, and nothing of the environment of whoever runs the tests.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-/// What a process ended with.
-struct Ended {
-    status: i32,
-    out: String,
-    errors: String,
-}
-
-impl Place {
-    fn new() -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder") }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("tenure.db")
-    }
-
-    fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-        command.args(words.split(' ').filter(|word| !word.is_empty())).env_clear();
-        command.env("TENURE_STORE", format!("sqlite:{}", self.file().display())).env("USER", "alice");
-        command.env("PATH", std::env::var_os("PATH").expect("a PATH")).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &str) -> Ended {
-        ended(self.command(words).output().expect("ran"))
-    }
-
-    /// A command that is to be done; what it printed.
-    fn done(&self, words: &str) -> String {
-        let Ended { status, out, errors } = self.run(words);
-        assert_eq!(status, 0, "`{words}`: {out}{errors}");
-        out
-    }
-
-    /// A command that is to be refused, with that code.
-    fn refused(&self, words: &str, code: &str) -> Value {
-        let before = self.dump();
-        let Ended { status, out, errors } = self.run(&format!("{words} -o json"));
-        let answer: Value =
-            serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
-        assert_eq!((status, answer["refusal"]["code"].as_str()), (3, Some(code)), "`{words}`: {out}{errors}");
-        assert!(errors.contains(code), "people are told too: {errors}");
-        assert_eq!(before, self.dump(), "`{words}` was refused and changed nothing");
-        answer["refusal"].clone()
-    }
-
-    fn task(&self, id: &str) -> Value {
-        json(&self.done(&format!("task show {id} -o json")))["task"].clone()
-    }
-
-    /// Everything that is stored, as text.
-    fn dump(&self) -> String {
-        let connection = rusqlite::Connection::open(self.file()).expect("opens");
-        let tables = ["tasks", "due", "checkpoints", "compensations", "events"];
-        let rows = tables.map(|table| {
-            let mut statement = connection.prepare(&format!("select * from {table}")).expect("a table");
-            let columns = statement.column_count();
-            let rows = statement.query_map([], |row| {
-                (0..columns)
-                    .map(|column| row.get::<_, rusqlite::types::Value>(column))
-                    .collect::<Result<Vec<_>, _>>()
-            });
-            format!("{:?}", rows.expect("rows").collect::<Result<Vec<_>, _>>().expect("values"))
-        });
-        rows.join("\n")
-    }
-}
-
-fn ended(output: Output) -> Ended {
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    let status = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default());
-    Ended { status, out: text(output.stdout), errors: text(output.stderr) }
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// Waits until it is so. That it comes is the test; how fast is not.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{what} did not come");
-}
-
-// ---- what the project began with, from separate processes ------------------------------------------------------
-
-#[test]
-fn of_eight_processes_that_race_for_a_lease_one_wins_and_the_others_are_told() {
-    let place = Place::new();
-    for round in 0..10 {
-        place.done(&format!("task create --id race-{round}"));
-        let racers: Vec<Child> = (0..8)
-            .map(|racer| {
-                let words = format!("task acquire race-{round} --owner p{racer} -o json");
-                let mut command = place.command(&words);
-                command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
-            })
-            .collect();
-        let ended: Vec<Ended> =
-            racers.into_iter().map(|racer| ended(racer.wait_with_output().expect("its end"))).collect();
-        let winners: Vec<&Ended> = ended.iter().filter(|one| one.status == 0).collect();
-        assert_eq!(winners.len(), 1, "round {round}");
-        let lease = json(&winners[0].out)["task"]["lease"].clone();
-        for loser in ended.iter().filter(|one| one.status != 0) {
-            let refusal = json(&loser.out)["refusal"].clone();
-            assert_eq!((loser.status, refusal["code"].as_str()), (3, Some("leased")));
-            assert_eq!(refusal["held_by"]["owner"], lease["owner"]);
-            assert_eq!(refusal["held_by"]["until"], lease["expires_at"]);
-        }
-    }
-}
-
-#[test]
-fn an_expired_lease_is_taken_over_by_one_of_many_and_the_late_one_is_refused() {
-    let place = Place::new();
-    place.done("task create --id t --on-lapse hold --ttl 1s");
-    place.done("task acquire t --owner w1");
-    until("the lapse", || place.task("t")["stale"] == true);
-    let racers: Vec<Child> = (0..8)
-        .map(|racer| {
-            let mut command = place.command(&format!("task acquire t --owner p{racer} --ttl 60s"));
-            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process")
-        })
-        .collect();
-    let won = racers
-        .into_iter()
-        .filter_map(|mut racer| racer.wait().ok())
-        .filter(|status| status.success())
-        .count();
-    assert_eq!(won, 1);
-    assert_eq!(place.task("t")["epoch"], 2);
-    place.refused("task heartbeat t --owner w1 --epoch 1 --ttl 60s", "stale_epoch");
-    place.refused("task complete t --owner w1 --epoch 1", "stale_epoch");
-}
-
-#[test]
-fn a_heartbeat_that_may_not_be_leaves_what_is_stored_unchanged() {
-    let place = Place::new();
-    place.done("task create --id t --on-lapse hold");
-    place.refused("task heartbeat t --owner w1 --epoch 1", "no_lease");
-    place.done("task acquire t --owner w1 --ttl 10m");
-    place.refused("task heartbeat t --owner w2 --epoch 1 --ttl 20m", "wrong_owner");
-    place.refused("task heartbeat t --owner w1 --epoch 2 --ttl 20m", "stale_epoch");
-    place.refused("task heartbeat t --owner w1 --epoch 0 --ttl 20m", "stale_epoch");
-    place.refused("task heartbeat t --owner w1 --epoch 1 --ttl 1m", "not_extending");
-    place.done("task heartbeat t --owner w1 --epoch 1 --ttl 20m");
-    place.done("task create --id short --on-lapse hold");
-    place.done("task acquire short --owner w1 --ttl 1s");
-    until("the lapse", || place.task("short")["stale"] == true);
-    place.refused("task heartbeat short --owner w1 --epoch 1 --ttl 60s", "lease_lapsed");
-}
-
-#[test]
-fn what_has_ended_refuses_everything_but_notes() {
-    let place = Place::new();
-    let ends = [
-        ("completed", "task complete completed --owner w --epoch 1"),
-        ("failed", "task fail failed --owner w --epoch 1 --reason no-such-repo --undo none=-"),
-        ("compensated", "task compensate compensated --reason by-hand"),
-        ("quarantined", "task quarantine quarantined --owner w --epoch 1 --reason look"),
-    ];
-    for (state, end) in ends {
-        place.done(&format!("task create --id {state}"));
-        place.done(&format!("task acquire {state} --owner w"));
-        place.done(end);
-        let task = place.task(state);
-        assert_eq!(task["state"], state);
-        assert_eq!(
-            task["terminal_reason"].is_null(),
-            state == "completed",
-            "each marker writes its reason: {task}"
-        );
-        for words in [
-            "task acquire {} --owner w2",
-            "task heartbeat {} --owner w --epoch 1",
-            "task progress {} --owner w --epoch 1 --progress 1",
-            "task release {} --owner w --epoch 1 --reason x",
-            "task complete {} --owner w --epoch 1",
-            "task complete {} --reason x",
-            "task fail {} --owner w --epoch 1 --reason x --undo none=-",
-            "task fail {} --reason x --undo none=-",
-            "task rollback {} --owner w --epoch 1 --reason x",
-            "task quarantine {} --owner w --epoch 1 --reason x",
-            "task quarantine {} --reason x",
-            "task compensate {} --reason x",
-            "task cancel {} --reason x",
-            "task dispatch {} --owner w",
-            "task undo add {} --owner w --epoch 1 --kind a --target x",
-            "task undo add {} --kind a --target x",
-            "task undo settle {} 1 --owner w --epoch 1 --receipt x",
-            "task undo settle {} 1 --waive --reason x",
-            "task undo adopt {} --owner w --epoch 1",
-        ] {
-            place.refused(&words.replace("{}", state), "terminal");
-        }
-        place.done(&format!("task note {state} looked-at-it"));
-        assert_eq!(place.task(state)["state"], state);
-    }
-    assert_eq!(place.done("task claim --owner w2 -n 100 -o json"), "");
-}
-
-#[test]
-fn a_failed_task_carries_a_compensation_on_every_path() {
-    let place = Place::new();
-    place.done("task create --id bare");
-    place.refused("task fail bare --reason no", "compensation_required");
-    place.done("task acquire bare --owner w");
-    place.refused("task fail bare --owner w --epoch 1 --reason no", "compensation_required");
-    place.done("task fail bare --owner w --epoch 1 --reason no --undo none=-");
-    place.done("task create --id rich --undo a=x --undo b=y");
-    place.done("task acquire rich --owner w");
-    place.done("task undo add rich --owner w --epoch 1 --kind c --target z");
-    place.done("task fail rich --owner w --epoch 1 --reason no");
-    let kept = place.task("rich")["compensations"].clone();
-    assert_eq!(kept.as_array().map(Vec::len), Some(3), "marking it failed keeps those that were registered");
-    let record = r#"{"id":"put","state":"failed","terminal_reason":"no"}"#;
-    assert_eq!(refused_put(&place, record), "compensation_required");
-    assert_eq!(place.run("task show put").status, 4);
-}
-
-/// Puts a record through standard input and says with which code it was refused.
-fn refused_put(place: &Place, record: &str) -> String {
-    let (status, out) = put(place, record);
-    assert_eq!(status, 3, "{out}");
-    json(&out)["refusal"]["code"].as_str().expect("a code").to_owned()
-}
-
-fn put(place: &Place, record: &str) -> (i32, String) {
-    let mut command = place.command("task put -o json");
-    let mut process = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a process");
-    process.stdin.take().expect("its input").write_all(record.as_bytes()).expect("written");
-    let ended = ended(process.wait_with_output().expect("its end"));
-    (ended.status, ended.out)
-}
-
-#[test]
-fn a_put_changes_no_lease_moves_no_terminal_task_and_wins_against_no_end() {
-    let place = Place::new();
-    place.done("task create --id t");
-    let planned = place.done("task show t -o json");
-    place.done("task acquire t --owner w");
-    let held = place.done("task show t -o json");
-    assert_eq!(refused_put(&place, &held), "leased");
-    assert_eq!(refused_put(&place, &held.replace("\"owner\":\"w\"", "\"owner\":\"thief\"")), "leased");
-    assert_eq!(refused_put(&place, &planned), "leased");
-    place.done("task complete t --owner w --epoch 1");
-    let ended = place.done("task show t -o json");
-    for record in [planned, held, ended.replace("\"completed\",\"cause\"", "\"planned\",\"cause\"")] {
-        let code = refused_put(&place, &record);
-        assert!(["terminal", "stale_write"].contains(&code.as_str()), "{code}: {record}");
-    }
-    assert_eq!(place.task("t")["state"], "completed");
-}
-
-#[test]
-fn a_known_id_or_saga_id_is_refused_and_the_stored_one_is_untouched() {
-    let place = Place::new();
-    place.done("task create --id t --saga saga-t --queue agents");
-    place.refused("task create --id t --queue other", "exists");
-    place.refused("task create --id other --saga saga-t", "exists");
-    place.refused("task create --id saga-other --saga saga-t", "exists");
-    assert_eq!(place.task("t")["queue"], "agents");
-}
-
-#[test]
-fn times_are_kept_in_utc_and_one_without_an_offset_is_refused() {
-    let place = Place::new();
-    place.done("task create --id t --not-before 2026-01-31T14:00:00+02:00");
-    assert_eq!(place.task("t")["not_before"], "2026-01-31T12:00:00.000000Z");
-    let refusal = place.refused("task create --id u --not-before 2026-01-31T14:00:00", "invalid");
-    assert_eq!(refusal["field"], "not_before");
-    assert_eq!(refused_put(&place, r#"{"id":"u","created_at":"2026-01-31T14:00:00"}"#), "invalid");
-}
-
-#[test]
-fn what_one_process_wrote_the_next_one_finds() {
-    let place = Place::new();
-    place.done("task create --id t --undo a=x --undo-reason why --ttl 1h");
-    let granted = json(&place.done("task acquire t --owner w -o json"));
-    place.done("task heartbeat t --owner w --epoch 1 --ttl 2h --checkpoint [1]");
-    let task = place.task("t");
-    assert_eq!(task["lease"]["owner"], granted["task"]["lease"]["owner"]);
-    assert_ne!(task["lease"]["expires_at"], granted["task"]["lease"]["expires_at"]);
-    assert_eq!(task["checkpoint"], serde_json::json!([1]));
-    assert_eq!(task["compensations"][0]["status"], "owed");
-    assert_eq!(task, place.task("t"), "and so does every other");
-}
-
-#[test]
-fn stale_is_what_lapsed_and_has_not_ended() {
-    let place = Place::new();
-    for id in ["lapses", "ends", "lives", "waits"] {
-        place.done(&format!("task create --id {id} --ttl 1s"));
-    }
-    place.done("task acquire lapses --owner w");
-    place.done("task acquire ends --owner w");
-    place.done("task acquire lives --owner w --ttl 1h");
-    until("two lapses", || place.done("stale -q").lines().count() == 2);
-    place.done("task complete ends --owner w --epoch 1");
-    let stale = place.done("stale -o json");
-    let ids: Vec<Value> = stale.lines().map(|line| json(line)["id"].clone()).collect();
-    assert_eq!(ids, ["lapses"]);
-}
-
-// ---- what only processes show ------------------------------------------------------------------------------------
+use place::{Place, ended, json, until};
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
@@ -557,10 +236,8 @@ fn what_a_package_installs_needs_no_place_for_a_record_and_makes_none() {
     assert_eq!(std::fs::read_dir(&home).expect("read").count(), 0, "nothing was made");
 }
 
-#[test]
-fn two_commands_at_once_are_both_done() {
-    let place = Place::new();
-    place.done("task create --id first");
+/// Creates sixteen tasks at once, each by a process of its own.
+fn create_sixteen_at_once(place: &Place) {
     let creators: Vec<Child> = (0..16)
         .map(|creator| {
             let mut command = place.command(&format!("task create --id c{creator}"));
@@ -570,22 +247,23 @@ fn two_commands_at_once_are_both_done() {
     for mut creator in creators {
         assert!(creator.wait().expect("its end").success());
     }
+}
+
+#[test]
+fn sixteen_commands_at_once_are_all_done() {
+    let place = Place::new();
+    place.done("task create --id first");
+    create_sixteen_at_once(&place);
     assert_eq!(place.done("task list -q").lines().count(), 17);
 }
 
 #[test]
 fn sixteen_commands_may_make_the_same_file_at_once() {
-    let place = Place::new();
-    let creators: Vec<Child> = (0..16)
-        .map(|creator| {
-            let mut command = place.command(&format!("task create --id c{creator}"));
-            command.stdout(Stdio::null()).spawn().expect("a process")
-        })
-        .collect();
-    for mut creator in creators {
-        assert!(creator.wait().expect("its end").success());
+    for _ in 0..10 {
+        let place = Place::new();
+        create_sixteen_at_once(&place);
+        assert_eq!(place.done("task list -q").lines().count(), 16);
     }
-    assert_eq!(place.done("task list -q").lines().count(), 16);
 }
 
 #[test]
