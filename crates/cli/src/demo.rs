@@ -281,3 +281,54 @@ impl Drop for Worker {
         self.kill();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use clap::Parser;
+    use tenure::chance::SystemChance;
+    use tenure::clock::SystemClock;
+
+    use super::*;
+    use crate::arguments::Arguments;
+    use crate::context::Surroundings;
+    use crate::output::Output;
+    use crate::world::Screen;
+
+    /// Plays the demonstration with another program in the place of `tenure`.
+    fn played_with(program: &str) -> (Result<(), Failure>, Vec<&'static str>) {
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let mut output = Output::new(&mut out, &mut errors, (Screen::Plain, None), Screen::Plain);
+        let around = Surroundings {
+            variables: BTreeMap::new(),
+            input: &mut std::io::empty(),
+            reader_is_gone: &|| false,
+            clock: Arc::new(SystemClock::default()),
+            chance: Arc::new(SystemChance),
+        };
+        let arguments = Arguments::parse_from(["tenure", "demo"]);
+        let mut context = Context::new(arguments.global, around, &mut output);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut stage = Stage::set(&mut context).await.expect("a stage");
+            stage.tenure = PathBuf::from(program);
+            (stage.play().await, std::mem::take(&mut stage.steps))
+        })
+    }
+
+    #[test]
+    fn a_command_that_fails_ends_the_demonstration() {
+        let (played, shown) = played_with("false");
+        let words = format!("{:?}", played.expect_err("it failed"));
+        assert!(words.contains("task create") && words.contains("not with 0"), "{words}");
+        assert!(shown.is_empty());
+    }
+
+    #[test]
+    fn what_commands_say_is_not_believed_without_a_look_into_the_record() {
+        let (played, shown) = played_with("true");
+        assert!(played.is_err() && shown.is_empty(), "nothing happened: {shown:?}");
+    }
+}

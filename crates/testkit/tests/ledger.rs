@@ -520,9 +520,11 @@ fn a_repeat_of_a_claim_that_waited_is_answered_at_once_with_the_same_tasks() {
         };
         let (first, created) = tokio::join!(claim(), coming);
         created?;
-        ledger.create("u").queue("q").await?;
         let first = first?;
         assert_eq!(first[0].id.as_str(), "t");
+        let at_once = ledger.claim("q", "w").request_id("r").wait_up_to(Duration::from_millis(1)).await?;
+        assert_eq!(at_once, first, "though nothing is due any more");
+        ledger.create("u").queue("q").await?;
         assert_eq!(claim().await?, first);
         assert_eq!(ledger.task("u").await?.state(), State::Planned);
         let other = ledger.claim("q", "w2").request_id("r").wait_up_to(MINUTE).await;
