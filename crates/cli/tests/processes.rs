@@ -164,7 +164,13 @@ fn the_demonstration_shows_what_it_says_and_leaves_nothing_behind() {
     let place = Place::new();
     let temporary = place.folder.path().join("tmp");
     std::fs::create_dir(&temporary).expect("made");
+    let for_programs = place.command("-o json demo").stdout(Stdio::piped()).spawn().expect("a process");
     let played = ended(place.command("demo").env("TMPDIR", &temporary).output().expect("ran"));
+    let told = json(&ended(for_programs.wait_with_output().expect("its end")).out);
+    assert_eq!(told["demo"]["passed"], true);
+    let steps: Vec<&str> =
+        told["demo"]["steps"].as_array().expect("steps").iter().filter_map(|one| one.as_str()).collect();
+    assert!(steps.iter().all(|step| played.out.contains(&format!("✓ {step}"))), "{steps:?}");
     assert_eq!(played.status, 0, "{}{}", played.out, played.errors);
     let shown = [
         "w1 ended: signal: 9",

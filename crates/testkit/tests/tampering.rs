@@ -204,7 +204,9 @@ fn a_tail_that_was_cut_off_and_a_history_that_was_written_anew_are_found_by_the_
 
 #[test]
 fn a_record_that_is_not_what_its_events_tell_is_found() {
-    for change in ["terminal_reason = 'fine'", "attempts = 9", "payload = '{}'", "head = zeroblob(32)"] {
+    for change in
+        ["terminal_reason = 'fine'", "attempts = 9", "owed = 7", "payload = '{}'", "head = zeroblob(32)"]
+    {
         let file = File::with_history();
         file.tamper(&format!("update tasks set {change} where id = 'b'"));
         let report = file.verify(None);

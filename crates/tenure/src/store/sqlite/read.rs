@@ -265,11 +265,16 @@ impl<'c> Reader<'c> {
         })?;
         let events = events.collect::<rusqlite::Result<_>>()?;
         let mut named =
-            self.connection.prepare_cached("select namespace, id, head from tasks where no = ?")?;
+            self.connection.prepare_cached("select namespace, id, head, owed from tasks where no = ?")?;
         let named = named.query_row([no], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+                row.get::<_, i64>(3)?,
+            ))
         });
-        let Some((namespace, id, head)) = named.optional()? else {
+        let Some((namespace, id, head, owed)) = named.optional()? else {
             return Ok(StoredChain {
                 row: no,
                 task: None,
@@ -283,7 +288,9 @@ impl<'c> Reader<'c> {
         let name = Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?))).ok();
         // A row that can't be read is a finding, not a reason to stop looking.
         let found = name.as_ref().map(|(namespace, id)| self.find_task(namespace, id));
-        let task = found.and_then(Result::ok).flatten().map(Box::new);
+        // How much is owed is counted in a column of its own, for those who ask by SQL; a task does not have it.
+        let task = found.and_then(Result::ok).flatten().filter(|task| task.owed().count() as i64 == owed);
+        let task = task.map(Box::new);
         let head = <[u8; 32]>::try_from(head).ok().map(Hash);
         Ok(StoredChain { row: no, task, name, stored_name, head, events })
     }
