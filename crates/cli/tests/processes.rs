@@ -120,7 +120,7 @@ fn a_claim_waits_for_work_and_gets_what_comes() {
     std::thread::sleep(Duration::from_millis(300));
     place.done("task create --id t --queue q");
     let claimed = ended(waiting.wait_with_output().expect("its end"));
-    assert_eq!((claimed.status, &json(&claimed.out)["task"]["id"]), (0, &"t".into()));
+    assert_eq!((claimed.status, &json(&claimed.out)["id"]), (0, &"t".into()));
     assert_eq!(place.run("task claim --queue q --owner w --wait 200ms").out, "");
 }
 
@@ -135,8 +135,8 @@ fn a_repeat_of_a_claim_that_waited_gets_the_same_tasks() {
     let first = ended(waiting.wait_with_output().expect("its end"));
     place.done("task create --id u --queue q");
     let again = place.run(words);
-    assert_eq!(json(&first.out)["task"]["id"], "t");
-    assert_eq!(json(&first.out)["task"]["lease"], json(&again.out)["task"]["lease"]);
+    assert_eq!(json(&first.out)["id"], "t");
+    assert_eq!(json(&first.out)["lease"], json(&again.out)["lease"]);
 }
 
 #[test]

@@ -118,15 +118,21 @@ fn a_claim_prints_a_line_for_each_task_and_none_where_none_is_due() {
             r#"
             task claim --queue agents --owner w1 -n 4
             -q task claim --queue elsewhere --owner w1
+            task create --id last --queue last
+            task claim --queue last --owner w1 -o json
             "#
         ),
-        @"
+        @r#"
     $ tenure task claim --queue agents --owner w1 -n 4
     high is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
     low is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
     $ tenure -q task claim --queue elsewhere --owner w1
     other 1
-    "
+    $ tenure task create --id last --queue last
+    last is planned: it waits in the queue last to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
+    $ tenure task claim --queue last --owner w1 -o json
+    {"id":"last","saga_id":"last","namespace":"default","queue":"last","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null}
+    "#
     );
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::core::task::Task;
-use tenure::record::TaskAnswer;
+use tenure::record::TaskRecord;
 
 use super::{Needed, answer_call};
 use crate::arguments::Form;
@@ -81,8 +81,8 @@ impl Dispatch {
 
 /// Take leases on the next due tasks of a queue
 ///
-/// Use it in a worker that does whatever is next. It prints a line for each task; where none is due it prints none and
-/// ends with status 0.
+/// Use it in a worker that does whatever is next. It prints a line for each task, as JSON a task a line; where none is due
+/// it prints none and ends with status 0.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task claim --queue agents --owner w1 --ttl 60s -n 4 --wait 30s")]
 pub(crate) struct Claim {
@@ -128,7 +128,7 @@ async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) ->
     let none = || "none".to_owned();
     for task in tasks {
         match context.out.form() {
-            Form::Json => context.out.json(&TaskAnswer::of(task, now))?,
+            Form::Json => context.out.json(&TaskRecord::of(task, now))?,
             Form::Table if context.out.is_quiet() => {
                 let epoch = task.lease().map_or_else(none, |lease| lease.epoch.to_string());
                 context.out.line(&format!("{} {epoch}", task.id))?;
