@@ -1,7 +1,7 @@
 //! `tenure audit verify` and `tenure audit anchor`.
 
 use clap::{Args, Subcommand};
-use tenure::audit::Anchor;
+use tenure::audit::{Anchor, Report};
 use tenure::record::{AnchorAnswer, ReportAnswer};
 
 use crate::arguments::Form;
@@ -41,23 +41,26 @@ impl Verify {
         let anchor = self.anchor.map(|file| read(context, &file)).transpose()?;
         let ledger = context.existing_ledger().await?;
         let report = ledger.verify(anchor.as_ref()).await?;
-        match context.out.form() {
-            Form::Json => context.out.json(&ReportAnswer::of(&report))?,
-            Form::Table => {
-                report.findings.iter().try_for_each(|finding| context.out.sentence(&finding.to_string()))?;
-                let looked_at =
-                    format!("{}, {}", counted(report.tasks, "task"), counted(report.events, "event"));
-                let verdict = match report.findings.len() {
-                    0 => format!("holds: {looked_at}"),
-                    count => format!("does not hold: {} in {looked_at}", counted(count as u64, "finding")),
-                };
-                if !context.out.is_quiet() {
-                    context.out.line(&verdict)?;
-                }
-            }
-        }
-        if report.holds() { Ok(()) } else { Err(Failure::Told) }
+        // The verdict is the status, also where nobody reads to the end.
+        let verdict = if report.holds() { Ok(()) } else { Err(Failure::Told) };
+        let shown = show(context, &report);
+        verdict.and(shown)
     }
+}
+
+fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), Failure> {
+    if context.out.form() == Form::Json {
+        return context.out.json(&ReportAnswer::of(report));
+    }
+    report.findings.iter().try_for_each(|finding| context.out.sentence(&finding.to_string()))?;
+    if context.out.is_quiet() {
+        return Ok(());
+    }
+    let looked_at = format!("{}, {}", counted(report.tasks, "task"), counted(report.events, "event"));
+    context.out.line(&match report.findings.len() {
+        0 => format!("holds: {looked_at}"),
+        count => format!("does not hold: {} in {looked_at}", counted(count as u64, "finding")),
+    })
 }
 
 fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, Failure> {

@@ -145,17 +145,30 @@ impl<'a, 'w> Context<'a, 'w> {
         self.lease(task, lease)?.ok_or_else(|| Failure::Usage(unnamed.to_owned()))
     }
 
+    /// For verbs that are a person's alone: whoever has a lease in the environment is a worker until it is said who else.
+    pub(crate) fn is_a_person(&self, by: &ByOperator) -> Result<(), Failure> {
+        let is_worker =
+            ["TENURE_OWNER", "TENURE_EPOCH"].iter().any(|name| self.around.variables.contains_key(*name));
+        if is_worker && by.who.is_none() {
+            let words =
+                "this is by a person, and TENURE_OWNER and TENURE_EPOCH are a worker's; say who, with --as";
+            return Err(Failure::Usage(words.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Owner and epoch, each as it was said or as the environment has it.
     fn lease(&self, task: &str, said: &ByLease) -> Result<Option<Holder>, Failure> {
-        let owner = said.owner.clone().or_else(|| self.variable("TENURE_OWNER"));
-        let epoch = match (said.epoch, self.variable("TENURE_EPOCH")) {
-            (Some(epoch), _) => Some(epoch),
-            (None, Some(epoch)) => {
-                let number =
-                    epoch.parse().map_err(|_| Failure::Usage("TENURE_EPOCH must be a number".to_owned()));
-                Some(number?)
+        let owner = match &said.owner {
+            Some(owner) => Some(owner.clone()),
+            None => self.lease_variable("TENURE_OWNER")?,
+        };
+        let epoch = match said.epoch {
+            Some(epoch) => Some(epoch),
+            None => {
+                let number = |_| Failure::Usage("TENURE_EPOCH must be a number".to_owned());
+                self.lease_variable("TENURE_EPOCH")?.map(|epoch| epoch.parse().map_err(number)).transpose()?
             }
-            (None, None) => None,
         };
         let (owner, epoch) = match (owner, epoch) {
             (Some(owner), Some(epoch)) => (owner, epoch),
@@ -164,27 +177,37 @@ impl<'a, 'w> Context<'a, 'w> {
             (None, Some(_)) => return Err(half_a_lease("an epoch", "owner: --owner, or TENURE_OWNER")),
         };
         let is_said = said.owner.is_some() && said.epoch.is_some();
-        if !is_said {
-            self.is_about_the_environment(task)?;
+        if !is_said && !self.is_about_the_environment(task)? {
+            let words = "the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; \
+                         give --owner and --epoch, or --as to act as a person";
+            return Err(Failure::Usage(words.to_owned()));
         }
         Ok(Some(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) }))
     }
 
-    /// A lease of the environment is of the task, store and room that it names: one of the same name elsewhere is another.
-    fn is_about_the_environment(&self, task: &str) -> Result<(), Failure> {
-        let is_another = |said: Option<&str>, name| match (said, self.variable(name)) {
-            (Some(said), Some(its)) => said != its,
-            (_, _) => false,
-        };
-        let is_elsewhere = is_another(Some(task), "TENURE_TASK")
-            || is_another(self.global.store.as_deref(), "TENURE_STORE")
-            || is_another(self.global.namespace.as_deref(), "TENURE_NAMESPACE");
-        if !is_elsewhere {
-            return Ok(());
+    /// A part of a lease. One that is set and says nothing is what an acquire that failed leaves in a script.
+    fn lease_variable(&self, name: &str) -> Result<Option<String>, Failure> {
+        let is_set = self.around.variables.contains_key(name);
+        match self.variable(name) {
+            None if is_set => {
+                Err(Failure::Usage(format!("{name} is set and says nothing; was the task acquired?")))
+            }
+            said => Ok(said),
         }
-        let words = "the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; \
-                     give --owner and --epoch, or --as to act as a person";
-        Err(Failure::Usage(words.to_owned()))
+    }
+
+    /// Whether the command is about the task, store and room of the environment: one of the same name elsewhere is another.
+    fn is_about_the_environment(&self, task: &str) -> Result<bool, Failure> {
+        let namespace = |said| {
+            let global = Global { namespace: said, ..self.global.clone() };
+            Settings::of(&global, &self.around.variables).map(|settings| settings.namespace)
+        };
+        let is_here = namespace(self.global.namespace.clone())? == namespace(None)?;
+        let is_its_store = match (&self.global.store, self.variable("TENURE_STORE")) {
+            (Some(said), Some(its)) => *said == its || is_one_file(said, &its),
+            (_, _) => true,
+        };
+        Ok(is_here && is_its_store && self.variable("TENURE_TASK").is_none_or(|its| its == task))
     }
 
     /// A call by a person: as whom it was said, or by the login name.
@@ -271,6 +294,12 @@ pub(crate) fn default_store(variables: &Variables) -> Result<String, Failure> {
         "where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is no folder)";
     let data = data.ok_or_else(|| Failure::Usage(unnamed.to_owned()))?;
     Ok(format!("sqlite:{}", data.join("tenure").join("tenure.db").display()))
+}
+
+/// Whether two URLs name one file, however each spells it.
+fn is_one_file(one: &str, other: &str) -> bool {
+    let file = |url: &str| file_of(url.strip_prefix("sqlite:")?).canonicalize().ok();
+    file(one).is_some_and(|one| file(other) == Some(one))
 }
 
 /// The file of a URL, without what opens it in another way.

@@ -17,8 +17,9 @@ use crate::tables;
 
 /// How many tasks of each kind that needs a look are named.
 const NAMED: usize = 10;
-/// Among how many they are looked for.
-const NEWEST: usize = 100;
+/// Among how many of the newest they are looked for.
+const PAGES: usize = 20;
+const PAGE: usize = 100;
 
 /// Show what is in flight, stale or quarantined, and how old the oldest is
 ///
@@ -60,9 +61,18 @@ impl Status {
 }
 
 async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, Failure> {
-    let mut tasks = ledger.tasks(filter, None, NEWEST).await?.items;
-    // Who was retried needs nobody's look any more.
-    tasks.retain(|task| task.ending().is_none_or(|ending| ending.retried_as.is_none()));
+    let (mut tasks, mut after) = (Vec::new(), None);
+    for _ in 0..PAGES {
+        let page = ledger.tasks(filter.clone(), after, PAGE).await?;
+        // Who was retried needs nobody's look any more.
+        let open =
+            page.items.into_iter().filter(|task| task.ending().is_none_or(|end| end.retried_as.is_none()));
+        tasks.extend(open);
+        after = page.next;
+        if tasks.len() >= NAMED || after.is_none() {
+            break;
+        }
+    }
     tasks.truncate(NAMED);
     Ok(tasks)
 }
@@ -108,7 +118,7 @@ fn section(
     further: &str,
     now: Time,
 ) -> Result<(), Failure> {
-    if tasks.is_empty() {
+    if tasks.is_empty() && count == 0 {
         return Ok(());
     }
     out.line("")?;

@@ -33,7 +33,20 @@ fn a_closed_pipe_hides_no_failure() {
             file.execute_batch("drop trigger events_do_not_change; update events set actor = 'm'")
         })
         .expect("changed");
-    for (words, status) in [("audit verify", 1), ("task show nobody -o json", 4), ("task crate", 2)] {
+    // More than any buffer holds, so that the first write that fails is not the last.
+    let long = "x".repeat(100_000);
+    for nth in 0..3 {
+        place.done(&format!("task create --id long-{nth} --payload [\"{long}\"]"));
+    }
+    place.done("task quarantine long-1 --reason look");
+    for (words, status) in [
+        ("audit verify", 1),
+        ("audit verify -o json", 1),
+        ("task wait long-1 --for completed -o json", 1),
+        ("task show nobody -o json", 4),
+        ("task crate", 2),
+        ("demo", 1),
+    ] {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         drop(reader);
         assert_eq!(

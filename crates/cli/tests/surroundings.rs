@@ -213,7 +213,12 @@ fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
          --namespace elsewhere task acquire t --owner w1"
     ));
     world.set("TENURE_TASK", "t").set("TENURE_OWNER", "w1").set("TENURE_EPOCH", "1");
-    world.set("TENURE_NAMESPACE", "default");
+    let same = world.path("./tenure.db");
+    assert_eq!(
+        world.run(&format!("--store sqlite:{same} task heartbeat --ttl 70s")).status,
+        0,
+        "the same file"
+    );
     for elsewhere in [format!("--store {other}"), "--namespace elsewhere".to_owned()] {
         let told = world.told(&format!("{elsewhere} task complete"));
         assert!(told.contains("status 2") && told.contains("of another task, store or namespace"), "{told}");
@@ -250,6 +255,15 @@ fn who_has_a_lease_in_the_environment_is_fenced_by_it_and_acts_as_a_person_only_
     }
     world.set("TENURE_EPOCH", "one");
     assert!(world.told("task quarantine t --reason late").contains("TENURE_EPOCH must be a number"));
+    for words in
+        ["task compensate t --reason x", "task undo settle t 1 --waive --reason x", "task retry t --reason x"]
+    {
+        let told = world.told(words);
+        assert!(told.contains("status 2") && told.contains("say who, with --as"), "{told}");
+    }
+    world.set("TENURE_EPOCH", "");
+    let told = world.told("task quarantine t --reason late");
+    assert!(told.contains("status 2") && told.contains("TENURE_EPOCH is set and says nothing"), "{told}");
     world.set("TENURE_OWNER", "w2").set("TENURE_EPOCH", "2");
     assert_eq!(world.run("task heartbeat t --ttl 90s").status, 0, "a good one counts without TENURE_TASK");
     assert_eq!(

@@ -440,7 +440,7 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     failed        0      0
     quarantined   0      0
     $ tenure task why parked
-    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, which answers for what it owed
+    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
     $ tenure task why again
     again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again
     ");

@@ -267,19 +267,23 @@ impl Leftovers {
     fn name_what_was_moved(&self, findings: &mut [Finding]) {
         // Each stray is tried in each gap, and that is one hash each: after so many the rest stays as it was found, which
         // is wrong enough. Gaps of the stray's own number come first, because whoever moves an event keeps its number.
+        let mut by_number = HashMap::<i64, Vec<&Gap>>::new();
+        self.gaps.iter().for_each(|gap| by_number.entry(gap.number).or_default().push(gap));
         let mut tries_left = TRIES_MAX;
         for stray in &self.strays {
-            let same = |gap: &&Gap| gap.number == stray.event.number;
-            let near = self.gaps.iter().filter(same);
-            let far = self.gaps.iter().filter(|gap| !same(gap));
-            let mut tried = near.chain(far).take_while(|_| {
-                tries_left = tries_left.saturating_sub(1);
-                tries_left > 0
-            });
-            let home = tried.find(|gap| fits(&stray.event, &gap.name, gap.number, gap.previous));
-            if let Some(home) = home {
-                findings[stray.finding].what =
-                    Tampering::Moved(format!("{}, event {}", home.task, home.number));
+            let number = stray.event.number;
+            let near = by_number.get(&number).into_iter().flatten().copied();
+            let far = self.gaps.iter().filter(|gap| gap.number != number);
+            for gap in near.chain(far) {
+                if tries_left == 0 {
+                    return;
+                }
+                tries_left -= 1;
+                if fits(&stray.event, &gap.name, gap.number, gap.previous) {
+                    let home = format!("{}, event {}", gap.task, gap.number);
+                    findings[stray.finding].what = Tampering::Moved(home);
+                    break;
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ pub struct Next {
 /// What may happen next to a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// It may be acquired or claimed.
+    /// It may be acquired; and claimed too, if nobody's lease on it has lapsed.
     Due,
     /// Its lease or reservation lapses unless it is renewed or used.
     Lapse,
@@ -178,7 +178,7 @@ fn ended(task: &Task, ending: &Ending, now: Time) -> String {
     }
     match &ending.retried_as {
         Some(successor) if task.owes() => {
-            let _ = write!(words, "; it was retried as {successor}, which answers for what it owed");
+            let _ = write!(words, "; it was retried as {successor}, with what was owed and not waived");
         }
         Some(successor) => {
             let _ = write!(words, "; it was retried as {successor}");

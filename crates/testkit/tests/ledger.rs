@@ -511,6 +511,17 @@ fn a_claim_that_waits_is_answered_when_time_makes_something_due() {
 }
 
 #[test]
+fn a_repeat_of_a_claim_that_found_nothing_finds_nothing() {
+    on_every_store(|ledger, _| async move {
+        let claim = || ledger.claim("q", "w").request_id("r").wait_up_to(Duration::ZERO);
+        assert!(claim().await?.is_empty());
+        ledger.create("t").queue("q").await?;
+        assert!(claim().await?.is_empty(), "it is answered as the first was");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_repeat_of_a_claim_that_waited_is_answered_at_once_with_the_same_tasks() {
     on_every_store(|ledger, _| async move {
         let claim = || ledger.claim("q", "w").request_id("r").wait_up_to(MINUTE);
@@ -524,6 +535,8 @@ fn a_repeat_of_a_claim_that_waited_is_answered_at_once_with_the_same_tasks() {
         assert_eq!(first[0].id.as_str(), "t");
         let at_once = ledger.claim("q", "w").request_id("r").wait_up_to(Duration::from_millis(1)).await?;
         assert_eq!(at_once, first, "though nothing is due any more");
+        let not_at_all = ledger.claim("q", "w").request_id("r").wait_up_to(Duration::ZERO).await?;
+        assert_eq!(not_at_all, first, "and though it does not wait");
         ledger.create("u").queue("q").await?;
         assert_eq!(claim().await?, first);
         assert_eq!(ledger.task("u").await?.state(), State::Planned);

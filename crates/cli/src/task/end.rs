@@ -239,6 +239,7 @@ pub(crate) struct Compensate {
 impl Compensate {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let id = context.task_id(self.task.id)?;
+        context.is_a_person(&self.by)?;
         let reason = context.text("--reason", &self.reason)?;
         let ledger = context.ledger().await?;
         let mut call = ledger.mark_compensated(&id, &reason);

@@ -115,10 +115,8 @@ impl Claim {
             call = call.ttl(ttl);
         }
         let call = context.by_holder(call, &self.by);
-        let tasks = match wait {
-            None => call.await?,
-            Some(wait) => call.wait_up_to(Duration::from_micros(wait.as_micros())).await?,
-        };
+        let wait = wait.map_or(Duration::ZERO, |wait| Duration::from_micros(wait.as_micros()));
+        let tasks = call.wait_up_to(wait).await?;
         show(context, &ledger, &tasks).await
     }
 }

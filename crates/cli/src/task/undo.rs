@@ -118,6 +118,7 @@ impl Settle {
             .parse()
             .map_err(|_| Failure::Usage(format!("`{seq}` is no NUMBER; see `tenure task undo list {id}`")))?;
         if self.waive {
+            context.is_a_person(&self.by)?;
             let reason = context.text("--reason", &self.reason.unwrap_or_default())?;
             let ledger = context.ledger().await?;
             let call = context.by_operator(ledger.waive(&id, seq, &reason), &self.by);

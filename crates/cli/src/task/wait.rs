@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use tenure::Ledger;
 use tenure::core::task::{State, Task};
+use tenure::core::time::Span;
 
 use super::list::states;
 use super::{Needed, answer};
@@ -31,7 +32,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let id = context.task_id(self.task.id)?;
+        let id = context.task_id(self.task.id.clone())?;
         let timeout = span("timeout", self.timeout.as_deref())?;
         let ledger = context.ledger_to_read().await?;
         let waiting = until(&ledger, &id, &self.wanted);
@@ -39,12 +40,20 @@ impl Wait {
             None => waiting.await?,
             Some(timeout) => {
                 let waited = tokio::time::timeout(Duration::from_micros(timeout.as_micros()), waiting).await;
-                // It may have come to its end while the wait came to its own.
-                waited.unwrap_or(Ok(ledger.task(&id).await?))?
+                match waited {
+                    Ok(task) => task?,
+                    // It may have come to its end while the wait came to its own.
+                    Err(_) => ledger.task(&id).await?,
+                }
             }
         };
-        answer(context, &ledger, &task, Needed::Nothing).await?;
-        let (state, has_ended) = (task.state(), task.ending().is_some());
+        // What became of it is the status, also where nobody reads the answer.
+        let shown = answer(context, &ledger, &task, Needed::Nothing).await;
+        self.judge(&task, timeout).and(shown)
+    }
+
+    fn judge(&self, task: &Task, timeout: Option<Span>) -> Result<(), Failure> {
+        let (id, state, has_ended) = (&task.id, task.state(), task.ending().is_some());
         if self.wanted.contains(&state) || (has_ended && self.wanted.is_empty()) {
             return Ok(());
         }

@@ -21,7 +21,8 @@ impl Call<Claiming> {
     /// Sends the claim, and where it finds nothing waits for work up to that long; then there are no tasks.
     ///
     /// A claim that found nothing is remembered as that. So where this one has a request id, each claim that follows the
-    /// first has an id made from it, and a repeat of the whole goes through the same ones to the same tasks.
+    /// first has an id made from it, `ID/2` and so on, and a repeat of the whole, also one that does not wait, goes through
+    /// the same ones to the same tasks.
     pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
         let ledger = self.ledger().clone();
         let command = self.command()?;
@@ -35,14 +36,15 @@ impl Call<Claiming> {
             let place = ledger.newest().await?;
             let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
             let is_repeat = remembers(&ledger, &command, request.as_ref()).await?;
-            if nth == 1 || is_repeat || is_due(&ledger, queue).await? {
+            if nth == 1 || is_repeat || (!wait.is_zero() && is_due(&ledger, queue).await?) {
                 let tasks: Vec<Task> = send(&ledger, Command { request, ..command.clone() }).await?;
                 if !tasks.is_empty() {
                     return Ok(tasks);
                 }
                 nth += 1;
             }
-            if is_over {
+            // What is remembered is gone through to its end, however long that was waited for then.
+            if is_over && !is_repeat {
                 return Ok(Vec::new());
             }
             if !is_repeat {

@@ -19,6 +19,9 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/V1__ledg
 /// How long another program may hold SQLite's own lock. Tenure's writers are in line before they ask for it.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
+/// What SQLite makes beside the file when it is opened: its shared memory begins with 32 KiB.
+const ROOM_MIN: u64 = 64 * 1024;
+
 /// When an answered write is on the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Synchronous {
@@ -193,7 +196,11 @@ impl Database {
     /// Whether the disk is full. To SQLite a write that finds no room is a failure like others.
     fn has_no_room(&self) -> bool {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail == 0)
+        rustix::fs::statvfs(folder).is_ok_and(|disk| {
+            // Some of a disk may be set aside for root.
+            let free = if rustix::process::getuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+            free.saturating_mul(disk.f_frsize) < ROOM_MIN
+        })
     }
 
     /// What SQLite says, as a person can act on it. None of it was committed.
