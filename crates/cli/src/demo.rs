@@ -52,10 +52,8 @@ impl Demo {
         let steps = std::mem::take(&mut stage.steps);
         drop(stage);
         // Whoever stopped watching was not shown everything.
-        let played = played.map_err(|failure| match failure {
-            Failure::Output(_) => Failure::Told,
-            other => other,
-        });
+        let played =
+            played.map_err(|failure| if let Failure::Output(_) = failure { Failure::Told } else { failure });
         let told = context.out.json_only(&Played { demo: Steps { passed: played.is_ok(), steps } });
         played.and(told)
     }
