@@ -225,7 +225,7 @@ impl<'a> ReservationRecord<'a> {
 /// Why a task is being undone, and from when on recovery may take that up where nobody holds it.
 #[derive(Serialize)]
 struct UnwindingRecord<'a> {
-    why: &'static str,
+    why: Of<'a, Unwinding>,
     reason: Of<'a, Reason>,
     due_at: Option<Of<'a, Time>>,
 }
@@ -237,17 +237,7 @@ impl<'a> UnwindingRecord<'a> {
             Undoing::DueAt(due_at) => Some(Wired(due_at)),
             Undoing::HeldBy(_) => None,
         };
-        Some(UnwindingRecord { why: unwinding_word(*why), reason: Wired(reason), due_at })
-    }
-}
-
-fn unwinding_word(why: Unwinding) -> &'static str {
-    match why {
-        Unwinding::Released => "released",
-        Unwinding::RolledBack => "rolled_back",
-        Unwinding::Lapsed => "lapsed",
-        Unwinding::Cancelled => "cancelled",
-        Unwinding::Retried => "retried",
+        Some(UnwindingRecord { why: Wired(why), reason: Wired(reason), due_at })
     }
 }
 

@@ -15,7 +15,7 @@ use tenure_core::id::{
     SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
-use tenure_core::task::{Cause, Labels, State, Terminal};
+use tenure_core::task::{Cause, Labels, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
 
 use crate::instant;
@@ -189,6 +189,10 @@ words_on_wire! {
         State::Planned => "planned", State::Dispatched => "dispatched", State::Running => "running",
         State::Compensating => "compensating", State::Completed => "completed", State::Failed => "failed",
         State::Compensated => "compensated", State::Quarantined => "quarantined",
+    }
+    Unwinding {
+        Unwinding::Released => "released", Unwinding::RolledBack => "rolled_back",
+        Unwinding::Lapsed => "lapsed", Unwinding::Cancelled => "cancelled", Unwinding::Retried => "retried",
     }
     Cause {
         Cause::Completed => "completed", Cause::Failed => "failed", Cause::RolledBack => "rolled_back",

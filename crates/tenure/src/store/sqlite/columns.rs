@@ -121,7 +121,7 @@ impl TaskColumns<'_> {
     pub(crate) fn of(task: &Task) -> TaskColumns<'_> {
         let ending = task.ending();
         let (unwinding, unwinding_reason) = match &task.phase {
-            Phase::Compensating { why, reason, .. } => (Some(why.as_str()), Some(reason.as_str())),
+            Phase::Compensating { why, reason, .. } => (Some(why.word()), Some(reason.as_str())),
             Phase::Planned | Phase::Dispatched(_) | Phase::Running(_) | Phase::Ended(_) => (None, None),
         };
         let cancel = task.cancel.as_ref();
@@ -236,11 +236,7 @@ fn read_phase(row: &Row<'_>) -> Found<Phase> {
 }
 
 fn read_unwinding(row: &Row<'_>, undoing: Undoing) -> Found<Phase> {
-    let text: String = row.get(17)?;
-    let why = Unwinding::ALL
-        .into_iter()
-        .find(|why| why.as_str() == text)
-        .ok_or_else(|| broken("unwinding", &text))?;
+    let why = word::<Unwinding>("unwinding", row.get_ref(17)?)?;
     Ok(Phase::Compensating { why, reason: Reason::new(row.get::<_, String>(18)?)?, undoing })
 }
 
