@@ -73,15 +73,13 @@ pub(crate) fn waiver(text: &str) -> Result<(u32, String), String> {
     Ok((seq.parse().map_err(|_| form)?, reason.to_owned()))
 }
 
-/// One of a closed set of words.
+/// One of a closed set, by its word.
 pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
-    words: &'static [(&'static str, T)],
+    all: &'static [T],
+    word: fn(T) -> &'static str,
 ) -> impl TypedValueParser<Value = T> {
-    let names = PossibleValuesParser::new(words.iter().map(|(word, _)| *word));
-    names.try_map(|given| {
-        let found = words.iter().find(|(word, _)| *word == given);
-        found.map(|(_, value)| *value).ok_or("no such word")
-    })
+    let words = PossibleValuesParser::new(all.iter().map(|value| word(*value)));
+    words.try_map(move |given| all.iter().copied().find(|value| word(*value) == given).ok_or("no such word"))
 }
 
 /// `--undo KIND=TARGET`, as often as needed, each with the `--undo-reason` that follows it.

@@ -44,6 +44,9 @@ pub enum OnLapse {
 }
 
 impl OnLapse {
+    /// Every choice, the default first.
+    pub const ALL: [OnLapse; 3] = [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine];
+
     /// The word that interfaces use.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -65,6 +68,9 @@ pub enum WhenSpent {
 }
 
 impl WhenSpent {
+    /// Both choices, the default first.
+    pub const ALL: [WhenSpent; 2] = [WhenSpent::Compensated, WhenSpent::Quarantined];
+
     /// The word that interfaces use.
     pub const fn as_str(self) -> &'static str {
         match self {

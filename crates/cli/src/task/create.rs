@@ -64,10 +64,10 @@ struct PolicyOptions {
     #[arg(long, value_name = "COUNT")]
     max_attempts: Option<u32>,
     /// What a lapse of its lease means [else: recover]
-    #[arg(long, value_name = "WORD", value_parser = one_of(ON_LAPSE))]
+    #[arg(long, value_name = "WORD", value_parser = one_of(&OnLapse::ALL, OnLapse::as_str))]
     on_lapse: Option<OnLapse>,
     /// Where it ends when its attempts are spent [else: compensated]
-    #[arg(long, value_name = "WORD", value_parser = one_of(WHEN_SPENT))]
+    #[arg(long, value_name = "WORD", value_parser = one_of(&WhenSpent::ALL, WhenSpent::as_str))]
     when_spent: Option<WhenSpent>,
     /// No heartbeat extends a lease beyond this long after the last progress [else: off]
     #[arg(long, value_name = "DURATION")]
@@ -91,11 +91,6 @@ struct PolicyOptions {
     #[arg(long, value_name = "DURATION")]
     backoff_cap: Option<String>,
 }
-
-const ON_LAPSE: &[(&str, OnLapse)] =
-    &[("recover", OnLapse::Recover), ("hold", OnLapse::Hold), ("quarantine", OnLapse::Quarantine)];
-const WHEN_SPENT: &[(&str, WhenSpent)] =
-    &[("compensated", WhenSpent::Compensated), ("quarantined", WhenSpent::Quarantined)];
 
 impl PolicyOptions {
     fn policy(&self) -> Result<Policy, Refusal> {

@@ -1,7 +1,6 @@
 //! `tenure task list`: the newest tasks that fit; and what other lists share with it.
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
@@ -14,7 +13,7 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::tables::{self, Headed};
-use crate::values::pair;
+use crate::values::{one_of, pair};
 
 /// How many tasks are read at once: a long list begins at once, and is never in memory as a whole.
 const PAGE: usize = 500;
@@ -26,10 +25,10 @@ const PAGE: usize = 500;
 #[command(after_help = "Example:\n  tenure task list --queue agents --state running --label issue=168")]
 pub(crate) struct List {
     /// Only in this state. May be repeated
-    #[arg(long = "state", value_name = "STATE", value_parser = states())]
+    #[arg(long = "state", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
     states: Vec<State>,
     /// Only with this cause of their end
-    #[arg(long, value_name = "CAUSE", value_parser = causes())]
+    #[arg(long, value_name = "CAUSE", value_parser = one_of(&Cause::ALL, Cause::as_str))]
     cause: Option<Cause>,
     /// Only of this queue
     #[arg(long, add = ArgValueCompleter::new(complete::queues))]
@@ -56,16 +55,6 @@ pub(crate) struct Part {
     /// Go on where a list with --limit ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
-}
-
-pub(super) fn states() -> impl TypedValueParser<Value = State> {
-    let words = PossibleValuesParser::new(State::ALL.map(State::as_str));
-    words.try_map(|word| State::ALL.into_iter().find(|state| state.as_str() == word).ok_or("no such state"))
-}
-
-fn causes() -> impl TypedValueParser<Value = Cause> {
-    let words = PossibleValuesParser::new(Cause::ALL.map(Cause::as_str));
-    words.try_map(|word| Cause::ALL.into_iter().find(|cause| cause.as_str() == word).ok_or("no such cause"))
 }
 
 impl List {

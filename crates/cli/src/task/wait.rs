@@ -7,11 +7,10 @@ use tenure::Ledger;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 
-use super::list::states;
 use super::{Needed, answer};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::values::{TaskArgument, span};
+use crate::values::{TaskArgument, one_of, span};
 
 /// Wait until a task ends
 ///
@@ -23,7 +22,7 @@ pub(crate) struct Wait {
     #[command(flatten)]
     task: TaskArgument,
     /// The state that is waited for [else: any terminal state]. May be repeated
-    #[arg(long = "for", value_name = "STATE", value_parser = states())]
+    #[arg(long = "for", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
     wanted: Vec<State>,
     /// No longer than this; then the status is 1 [else: for ever]
     #[arg(long, value_name = "DURATION")]
