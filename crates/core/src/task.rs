@@ -230,17 +230,6 @@ pub enum Unwinding {
 }
 
 impl Unwinding {
-    /// The word that stores and events use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Unwinding::Released => "released",
-            Unwinding::RolledBack => "rolled_back",
-            Unwinding::Lapsed => "lapsed",
-            Unwinding::Cancelled => "cancelled",
-            Unwinding::Retried => "retried",
-        }
-    }
-
     /// Every one.
     pub const ALL: [Unwinding; 5] = [
         Unwinding::Released,
