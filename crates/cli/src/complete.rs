@@ -10,7 +10,7 @@ use clap_complete::env::CompleteEnv;
 use tenure::Ledger;
 use tenure::core::task::Task;
 use tenure::store::Filter;
-use tenure::store::sqlite::Missing;
+use tenure::store::Missing;
 
 use crate::arguments::{Form, Global, command};
 use crate::context::{Settings, default_store};

@@ -13,7 +13,7 @@ use tenure::core::id::{Actor, Epoch, Owner};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::ledger::{Call, Verb};
-use tenure::store::sqlite::Missing;
+use tenure::store::Missing;
 
 use crate::arguments::Global;
 use crate::config::Config;

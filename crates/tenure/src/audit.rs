@@ -185,9 +185,7 @@ pub(crate) async fn anchor(store: &dyn Store) -> Result<Anchor, Error> {
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        let Some(last) = chains.last() else { break };
-        after = Some(last.row);
-        let named = chains.iter().filter(|chain| chain.stored_name.is_some());
+        let named = chains.items.iter().filter(|chain| chain.stored_name.is_some());
         for chain in named {
             let line = (|| {
                 let (namespace, task) = chain.name.clone()?;
@@ -197,6 +195,10 @@ pub(crate) async fn anchor(store: &dyn Store) -> Result<Anchor, Error> {
             let broken =
                 || Error::Unavailable(format!("the task of row {} can't be read; verify first", chain.row));
             lines.push(line.ok_or_else(broken)?);
+        }
+        after = chains.next;
+        if after.is_none() {
+            break;
         }
     }
     Ok(Anchor { cursor, root: root(&lines), lines })
@@ -209,13 +211,15 @@ pub(crate) async fn verify(store: &dyn Store, anchor: Option<&Anchor>) -> Result
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        let Some(last) = chains.last() else { break };
-        after = Some(last.row);
-        for chain in &chains {
+        for chain in &chains.items {
             report.tasks += u64::from(chain.stored_name.is_some());
             report.events += chain.events.len() as u64;
             let line = chain.name.as_ref().and_then(|name| anchored.remove(name));
             look_at(chain, line, &mut leftovers, &mut report.findings);
+        }
+        after = chains.next;
+        if after.is_none() {
+            break;
         }
     }
     leftovers.name_what_was_moved(&mut report.findings);
@@ -345,6 +349,11 @@ fn look_at(
         }
         return;
     };
+    if chain.stored_name.is_none() {
+        let task = format!("{}/{}", name.0, name.1);
+        findings.push(Finding { task, number: None, what: Tampering::TaskRemoved });
+        return;
+    }
     let mut unclaimed: Vec<&StoredEvent> = chain.events.iter().collect();
     unclaimed.sort_by_key(|event| (event.number, event.order));
     let task = format!("{}/{}", name.0, name.1);

@@ -130,6 +130,12 @@ impl LastInstant {
     pub(crate) fn set(&self, last: Time) {
         self.0.store(last.as_micros(), Ordering::SeqCst);
     }
+
+    /// For several writers: it never goes back.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn raise(&self, last: Time) {
+        self.0.fetch_max(last.as_micros(), Ordering::SeqCst);
+    }
 }
 
 /// Gives the instants of commands: never an earlier one than before, and in a batch each later by a microsecond.

@@ -119,6 +119,15 @@ impl Committer {
         self.wait(number, answers).await.unwrap_or_else(all)
     }
 
+    /// Has the engine look for what it does without a command, and waits until it has: a job without commands.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn nudge(&self) -> Result<(), Error> {
+        let Some(room) = self.room(1).await else { return Err(closed()) };
+        let (reply, answers) = oneshot::channel();
+        let number = self.enqueue(Vec::new(), reply, room).ok_or_else(closed)?;
+        self.wait(number, answers).await.map(|_| ())
+    }
+
     async fn room(&self, count: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).acquire_many_owned(count).await.ok()
     }

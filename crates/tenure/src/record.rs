@@ -4,6 +4,7 @@
 //! neither changes by accident with the other. What is written here is made of what it is given and kept by nobody.
 
 mod answers;
+mod create;
 mod input;
 mod others;
 
@@ -23,6 +24,7 @@ use crate::store::Recorded;
 use crate::wire::{Held, Wired};
 
 pub use answers::{AnchorAnswer, RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, WhyAnswer};
+pub use create::{create_json, read_create};
 pub use input::read_put;
 pub use others::{
     AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,

@@ -3,10 +3,14 @@
 //! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
 //! answers after the commit. What one command does in there is written once, in `store/execute.rs`, for every store.
 
+pub(crate) mod columns;
 pub(crate) mod due;
 pub(crate) mod execute;
 pub mod memory;
 pub mod overview;
+mod pool;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod sqlite;
 
 use std::pin::Pin;
@@ -96,7 +100,7 @@ impl Cursor {
         numbers.ok_or_else(Cursor::foreign)
     }
 
-    fn foreign() -> Error {
+    pub(crate) fn foreign() -> Error {
         Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", "give one that this list gave"))
     }
 
@@ -152,13 +156,13 @@ pub struct Lapsed {
 /// A task's chain as it is stored, to be verified. Nothing of it is trusted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredChain {
-    /// The number of the task's row, by which its events are stored.
+    /// The number of the task's row, for people who look for it.
     pub row: i64,
     /// The task, if its row is there and can be read.
     pub task: Option<Box<Task>>,
-    /// Its name; none where there are only events, or what is stored is no name.
+    /// Its name; none where nothing tells it, or what is stored is no name.
     pub name: Option<(Namespace, TaskId)>,
-    /// What is stored as its name.
+    /// What its row has as its name; none where there are only events.
     pub stored_name: Option<String>,
     /// The head as stored.
     pub head: Option<Hash>,
@@ -183,6 +187,21 @@ pub struct StoredEvent {
     pub data: String,
     /// Its hash.
     pub hash: Vec<u8>,
+}
+
+/// What to do where there is no store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Missing {
+    /// It is made.
+    #[default]
+    Make,
+    /// It is not opened: who relies on what is in it does not want to be shown an empty one.
+    Refuse,
+}
+
+/// How many rows a page may have: at least one, and one less than SQL can count.
+pub(crate) fn page(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).clamp(1, i64::MAX - 1)
 }
 
 /// What remembers tasks. Everything a caller can observe of one store holds of every other.
@@ -232,9 +251,15 @@ pub trait Store: Send + Sync {
     /// Resolves when there may be events behind `after`.
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Chains to verify, by their rows, from behind row `after` on; with the events that no task has.
-    fn chains(&self, after: Option<i64>, limit: usize) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>>;
+    /// Chains to verify, in an order that stays, from behind `after` on; with the events that no task has.
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
 
     /// The store's time.
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
+
+    /// The store itself, where it is one on PostgreSQL: what only that can do is asked of it.
+    #[cfg(feature = "postgres")]
+    fn as_postgres(&self) -> Option<&postgres::PostgresStore> {
+        None
+    }
 }

@@ -8,15 +8,18 @@ use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::ledger::Ledger;
-use crate::store::Store;
 use crate::store::memory::MemoryStore;
-use crate::store::sqlite::{Missing, SqliteOptions, SqliteStore, Synchronous};
+#[cfg(feature = "postgres")]
+use crate::store::postgres::{PostgresOptions, PostgresStore};
+use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
+use crate::store::{Missing, Store};
 
 /// How a store is opened, beyond its URL.
 #[derive(Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct Opener {
-    clock: Arc<dyn Clock>,
+    /// None: the store's own.
+    clock: Option<Arc<dyn Clock>>,
     chance: Arc<dyn Chance>,
     missing: Missing,
 }
@@ -24,7 +27,7 @@ pub struct Opener {
 impl Default for Opener {
     fn default() -> Opener {
         Opener {
-            clock: Arc::new(SystemClock::default()),
+            clock: None,
             chance: Arc::new(SystemChance),
             missing: Missing::default(),
         }
@@ -34,7 +37,7 @@ impl Default for Opener {
 impl Opener {
     /// Where the time comes from.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Opener {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -53,19 +56,38 @@ impl Opener {
     /// Opens it.
     pub async fn open(self, url: &str) -> Result<Ledger, Error> {
         let store: Arc<dyn Store> = match url.split_once(':') {
-            Some(("memory", "")) => Arc::new(MemoryStore::with_clock(self.clock)),
+            Some(("memory", "")) => Arc::new(MemoryStore::with_clock(system(self.clock))),
             Some(("sqlite", rest)) => {
-                let options =
-                    SqliteOptions { clock: self.clock, missing: self.missing, ..sqlite_options(rest)? };
+                let (clock, missing) = (system(self.clock), self.missing);
+                let options = SqliteOptions { clock, missing, ..sqlite_options(rest)? };
                 Arc::new(SqliteStore::open(options).await?)
             }
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => {
+                PostgresStore::open(PostgresOptions {
+                    clock: self.clock,
+                    missing: self.missing,
+                    ..PostgresOptions::new(url)
+                })
+                .await?
+            }
+            #[cfg(not(feature = "postgres"))]
+            Some(("postgres" | "postgresql", _)) => {
+                let limit = "this program was built without PostgreSQL; build it with the feature `postgres`";
+                return Err(Refusal::invalid("store", limit).into());
+            }
             Some(_) | None => {
-                let forms = "give memory:, or sqlite: and the path of a file";
+                let forms = "give memory:, sqlite: and the path of a file, or postgres:// and a database";
                 return Err(Refusal::invalid("store", format_args!("`{url}` is no store; {forms}")).into());
             }
         };
         Ok(Ledger { chance: self.chance, ..Ledger::with_store(store) })
     }
+}
+
+/// The machine's clock, where none was given.
+fn system(clock: Option<Arc<dyn Clock>>) -> Arc<dyn Clock> {
+    clock.unwrap_or_else(|| Arc::new(SystemClock::default()))
 }
 
 fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use tenure_core::command::{Put, PutUndo};
+use tenure_core::command::{Create, Put, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{
     Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Queue, Reason, Revision, SagaId, Seq, Text,
@@ -26,11 +26,16 @@ use crate::wire::{Word, words};
 /// Reads the whole record of one task in `namespace`, bare or as a command printed it: `{"task":{…}}`.
 pub fn read_put(text: &str, namespace: &Namespace) -> Result<Put, Refusal> {
     let bare = serde_json::from_str::<Printed>(text).map_or(text, |printed| printed.task.get());
-    let mut reader = serde_json::Deserializer::from_str(bare);
-    let task: TaskInput = serde_path_to_error::deserialize(&mut reader)
+    read::<TaskInput>(bare)?.into_put(namespace)
+}
+
+/// Reads one value and nothing after it. What is wrong is told with the place where it stands.
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| Refusal::invalid("record", explained(&error)))?;
     reader.end().map_err(|error| Refusal::invalid("record", format_args!("must be one task: {error}")))?;
-    task.into_put(namespace)
+    Ok(value)
 }
 
 /// A task as commands print it.
@@ -99,9 +104,21 @@ struct TaskInput {
     _started_at: IgnoredAny,
 }
 
+/// What a creator says of a task, whether alone or in a whole record.
+pub(super) struct Given {
+    pub(super) saga_id: Option<String>,
+    pub(super) queue: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) payload: Option<Box<RawValue>>,
+    pub(super) priority: Option<i32>,
+    pub(super) not_before: Option<String>,
+    pub(super) policy: Option<PolicyInput>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct PolicyInput {
+pub(super) struct PolicyInput {
     lease_ttl: Option<String>,
     max_attempts: Option<u32>,
     on_lapse: Option<String>,
@@ -149,26 +166,19 @@ struct CompensationInput {
 
 impl TaskInput {
     fn into_put(self, namespace: &Namespace) -> Result<Put, Refusal> {
-        if let Some(named) = self.namespace.filter(|named| named != namespace.as_str()) {
-            let other = format_args!("the record is of `{named}`, and this is `{namespace}`; name the one");
-            return Err(Refusal::invalid("namespace", other));
-        }
+        is_of(namespace, self.namespace)?;
         let mut put = new_record(&self.id)?;
-        let record = &mut put.record;
-        record.saga_id = self.saga_id.map(SagaId::new).transpose()?;
-        record.priority = self.priority.unwrap_or(record.priority);
-        record.not_before = instant("not_before", self.not_before)?;
-        record.labels = labels(self.labels.unwrap_or_default())?;
-        record.policy = self.policy.unwrap_or_default().into_policy()?;
-        if let Some(queue) = self.queue {
-            record.queue = Queue::new(queue)?;
-        }
-        if let Some(kind) = self.kind {
-            record.kind = Kind::new(kind)?;
-        }
-        if let Some(payload) = document("payload", self.payload)? {
-            record.payload = payload;
-        }
+        let given = Given {
+            saga_id: self.saga_id,
+            queue: self.queue,
+            kind: self.kind,
+            labels: self.labels,
+            payload: self.payload,
+            priority: self.priority,
+            not_before: self.not_before,
+            policy: self.policy,
+        };
+        given.fill(&mut put.record)?;
         if let Some(state) = self.state {
             put.state = word::<State>("state", &state)?;
         }
@@ -184,6 +194,27 @@ impl TaskInput {
         put.epoch = self.epoch.map(Epoch);
         put.attempts = self.attempts;
         Ok(put)
+    }
+}
+
+impl Given {
+    /// Says it of a task that has only its name; what was not said stays as by default.
+    pub(super) fn fill(self, record: &mut Create) -> Result<(), Refusal> {
+        record.saga_id = self.saga_id.map(SagaId::new).transpose()?;
+        record.priority = self.priority.unwrap_or(record.priority);
+        record.not_before = instant("not_before", self.not_before)?;
+        record.labels = labels(self.labels.unwrap_or_default())?;
+        record.policy = self.policy.unwrap_or_default().into_policy()?;
+        if let Some(queue) = self.queue {
+            record.queue = Queue::new(queue)?;
+        }
+        if let Some(kind) = self.kind {
+            record.kind = Kind::new(kind)?;
+        }
+        if let Some(payload) = document("payload", self.payload)? {
+            record.payload = payload;
+        }
+        Ok(())
     }
 }
 
@@ -215,11 +246,26 @@ impl PolicyInput {
 
 impl CompensationInput {
     fn into_undo(self) -> Result<PutUndo, Refusal> {
-        let kind = Kind::named("compensations.kind", self.kind)?;
-        let target = Text::named("compensations.target", self.target)?;
-        let reason = self.reason.map(|words| Reason::named("compensations.reason", words)).transpose()?;
-        Ok(PutUndo { seq: self.seq.map(Seq), undo: Undo { kind, target, reason } })
+        Ok(PutUndo { seq: self.seq.map(Seq), undo: undo(self.kind, self.target, self.reason)? })
     }
+}
+
+/// Whoever names a namespace in what they write must mean the one that it is written to.
+pub(super) fn is_of(namespace: &Namespace, named: Option<String>) -> Result<(), Refusal> {
+    match named.filter(|named| named != namespace.as_str()) {
+        Some(named) => Err(Refusal::invalid(
+            "namespace",
+            format_args!("the record is of `{named}`, and this is `{namespace}`; name the one"),
+        )),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn undo(kind: String, target: String, reason: Option<String>) -> Result<Undo, Refusal> {
+    let kind = Kind::named("compensations.kind", kind)?;
+    let target = Text::named("compensations.target", target)?;
+    let reason = reason.map(|words| Reason::named("compensations.reason", words)).transpose()?;
+    Ok(Undo { kind, target, reason })
 }
 
 fn labels(texts: BTreeMap<String, String>) -> Result<Labels, Refusal> {

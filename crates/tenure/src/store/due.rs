@@ -122,6 +122,17 @@ impl Due {
         })
     }
 
+    /// Takes over what a heartbeat writes.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn renew(&mut self, renewed: &Lease) {
+        self.expires_at = renewed.expires_at;
+        if let Some(columns) = &mut self.lease {
+            columns.heartbeat_at = renewed.heartbeat_at;
+            columns.progressed_at = renewed.progressed_at;
+            columns.progress.clone_from(&renewed.progress);
+        }
+    }
+
     /// When a reclaim can succeed.
     pub(crate) fn reclaimable_at(&self) -> Time {
         let delay = self.lease.as_ref().and_then(|lease| lease.lock_delay);

@@ -10,7 +10,7 @@ use tenure_core::event::{Event, LeaseEnd};
 use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::lifecycle::Table;
 use tenure_core::refusal::{Code, Refusal};
-use tenure_core::task::{Lease, Task};
+use tenure_core::task::{Lease, Phase, Task};
 use tenure_core::time::{Span, Time};
 
 use crate::codec::{Sealed, seal};
@@ -119,6 +119,39 @@ pub(crate) trait Rows {
 
 type Verdict = Result<Answer, Refusal>;
 
+/// What [`execute`] asks the rows for, so that a store can fetch it for many commands at once.
+pub(crate) enum Look<'c> {
+    /// The row of a lease; the whole task only where there is none.
+    Lease(&'c TaskId),
+    /// The whole task.
+    Task(&'c TaskId),
+    /// The names of a task to be made, and what there is by that id.
+    Names(&'c TaskId, SagaId),
+    /// The next tasks of a queue.
+    Queue(&'c Queue, u32),
+}
+
+/// What a command looks at; nothing, if it is malformed.
+pub(crate) fn looks(command: &Command) -> Vec<Look<'_>> {
+    if command.action.check().is_err() {
+        return Vec::new();
+    }
+    let names = new_names(&command.action).map(|(id, saga_id)| Look::Names(id, saga_id));
+    let named = match &command.action {
+        Action::Claim { queue, limit, .. } => Some(Look::Queue(queue, *limit)),
+        Action::Heartbeat { task, .. } | Action::Progress { task, .. } => Some(Look::Lease(task)),
+        // Of a new task there is nothing but the names, as a rule.
+        Action::Create(_) => None,
+        action => action.task().map(Look::Task),
+    };
+    named.into_iter().chain(names).collect()
+}
+
+/// The request id under which a command is remembered.
+pub(crate) fn remembered_as(command: &Command) -> Option<&RequestId> {
+    command.request.as_ref().filter(|_| takes_request_id(&command.action))
+}
+
 /// Executes one command at one instant.
 pub(crate) fn execute<R: Rows>(
     rows: &mut R,
@@ -129,9 +162,7 @@ pub(crate) fn execute<R: Rows>(
     if let Err(refusal) = command.action.check() {
         return Ok(Err(refusal));
     }
-    let Some(id) = command.request.as_ref().filter(|_| takes_request_id(&command.action)) else {
-        return act(rows, table, command, now);
-    };
+    let Some(id) = remembered_as(command) else { return act(rows, table, command, now) };
     let digest = digest(&command.action);
     let first = rows.request(&command.namespace, id)?.filter(|first| now < first.at + REQUEST_MEMORY);
     match first {
@@ -275,6 +306,31 @@ fn renew<R: Rows>(
     };
     rows.renew(&leased, &after, now)?;
     Ok(Ok(Answer::Renewed(Renewal { expires_at, cancel_asked: after.cancel.is_some() })))
+}
+
+/// The next tasks of a queue that are due, in the order in which they are claimed, for stores that have them in hand. The
+/// others say the same in SQL.
+pub(crate) fn next_in_queue<'a>(
+    tasks: impl Iterator<Item = &'a Kept>,
+    (namespace, queue): (&Namespace, &Queue),
+    limit: u32,
+    now: Time,
+) -> Vec<TaskId> {
+    let claimable = |task: &Task| match &task.phase {
+        Phase::Planned => task.due_since() <= now,
+        Phase::Dispatched(reservation) => reservation.has_lapsed(now),
+        Phase::Running(_) | Phase::Compensating { .. } | Phase::Ended(_) => false,
+    };
+    let in_queue = tasks.filter(|kept| {
+        let task = &kept.task;
+        task.namespace == *namespace && task.queue == *queue && claimable(task)
+    });
+    let mut rows: Vec<&Kept> = in_queue.collect();
+    rows.sort_by_key(|kept| {
+        let task = &kept.task;
+        (std::cmp::Reverse(task.priority), task.due_since(), kept.row)
+    });
+    rows.iter().take(limit as usize).map(|kept| kept.task.id.clone()).collect()
 }
 
 // ---- request ids ---------------------------------------------------------------------------------------------

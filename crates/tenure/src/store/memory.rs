@@ -19,7 +19,7 @@ use crate::clock::{Clock, Instants, SystemClock};
 use crate::codec::Sealed;
 use crate::error::Error;
 use crate::store::due::Due;
-use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute};
+use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
@@ -116,21 +116,7 @@ impl Rows for Memory {
         limit: u32,
         now: Time,
     ) -> Result<Vec<TaskId>, Infallible> {
-        let claimable = |task: &Task| match &task.phase {
-            Phase::Planned => task.due_since() <= now,
-            Phase::Dispatched(reservation) => reservation.has_lapsed(now),
-            Phase::Running(_) | Phase::Compensating { .. } | Phase::Ended(_) => false,
-        };
-        let in_queue = self.tasks.values().filter(|kept| {
-            let task = &kept.task;
-            task.namespace == *namespace && task.queue == *queue && claimable(task)
-        });
-        let mut rows: Vec<&Kept> = in_queue.collect();
-        rows.sort_by_key(|kept| {
-            let task = &kept.task;
-            (std::cmp::Reverse(task.priority), task.due_since(), kept.row)
-        });
-        Ok(rows.iter().take(limit as usize).map(|kept| kept.task.id.clone()).collect())
+        Ok(next_in_queue(self.tasks.values(), (namespace, queue), limit, now))
     }
 
     fn history(
@@ -245,11 +231,13 @@ impl Memory {
         Page { items, next: Some(next) }
     }
 
-    fn chains(&self, after: Option<i64>, limit: usize) -> Vec<StoredChain> {
+    fn chains(&self, after: Option<i64>, limit: usize) -> Page<StoredChain> {
         let mut rows: Vec<&Kept> =
             self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
         rows.sort_by_key(|kept| kept.row);
-        rows.into_iter().take(limit).map(|kept| self.chain(kept)).collect()
+        let items: Vec<StoredChain> = rows.into_iter().take(limit).map(|kept| self.chain(kept)).collect();
+        let next = items.last().map(|last| Cursor::of('c', last.row));
+        Page { items, next }
     }
 
     fn chain(&self, kept: &Kept) -> StoredChain {
@@ -388,8 +376,11 @@ impl Store for MemoryStore {
         })
     }
 
-    fn chains(&self, after: Option<i64>, limit: usize) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>> {
-        Box::pin(async move { Ok(self.memory().chains(after, limit)) })
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(async move {
+            let after = after.map(|cursor| cursor.number('c')).transpose()?;
+            Ok(self.memory().chains(after, limit))
+        })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

@@ -10,7 +10,7 @@ mod rows;
 mod turn;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -18,14 +18,15 @@ use tenure_core::command::Command;
 use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::clock::{Clock, LastInstant, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
+use crate::store::pool::Pool;
 use crate::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
 };
 
 pub use open::Synchronous;
@@ -50,16 +51,6 @@ pub struct SqliteOptions {
     pub wait_max: Duration,
     /// What to do where the file is missing.
     pub missing: Missing,
-}
-
-/// What to do where the file is missing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Missing {
-    /// It is made.
-    #[default]
-    Make,
-    /// It is not opened: who relies on what is in it does not want to be shown an empty one.
-    Refuse,
 }
 
 impl SqliteOptions {
@@ -106,8 +97,7 @@ impl SqliteStore {
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let committer = Committer::start("tenure-commit", engine, limits)
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
-        let free = Arc::new(Semaphore::new(Readers::MAX));
-        let readers = Readers { database, clock: options.clock, last, idle: Mutex::default(), free };
+        let readers = Readers { database, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
         Ok(SqliteStore { readers: Arc::new(readers), committer, grown })
     }
 
@@ -117,8 +107,7 @@ impl SqliteStore {
     ) -> Result<T, Error> {
         // As many at once as connections are kept; the others wait for one of them.
         let readers = Arc::clone(&self.readers);
-        let free = Arc::clone(&readers.free).acquire_owned().await;
-        let free = free.map_err(|_| Error::Unavailable("the store is closed".into()))?;
+        let free = readers.pool.wait().await?;
         let read = move || {
             let answer = readers.read(read);
             drop(free);
@@ -128,26 +117,23 @@ impl SqliteStore {
     }
 }
 
-/// Connections that only read, made when they are needed and kept.
+/// Connections that only read.
 struct Readers {
     database: Database,
     clock: Arc<dyn Clock>,
     last: LastInstant,
-    idle: Mutex<Vec<Connection>>,
-    free: Arc<Semaphore>,
+    pool: Pool<Connection>,
 }
 
 impl Readers {
     const MAX: usize = 8;
 
     fn read<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
-        let connection = kept.map_or_else(|| self.database.connect_to_read(), Ok)?;
+        let connection = self.pool.take().map_or_else(|| self.database.connect_to_read(), Ok)?;
         let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
         let answer = read(&mut reader);
         if answer.is_ok() {
-            idle().push(connection);
+            self.pool.keep(connection);
         }
         answer
     }
@@ -231,8 +217,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn chains(&self, after: Option<i64>, limit: usize) -> BoxFuture<'_, Result<Vec<StoredChain>, Error>> {
-        Box::pin(self.read(move |reader| reader.chains(after, limit)))
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chains(after.as_ref(), limit)))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

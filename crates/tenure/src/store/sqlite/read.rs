@@ -9,13 +9,12 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::store::columns::{Policies, read_event};
 use crate::store::execute::REQUEST_MEMORY;
-use crate::store::sqlite::columns::{
-    Fault, Found, Policies, concat_task_sql, find_task, read_event, read_task,
-};
+use crate::store::sqlite::columns::{Fault, Found, concat_task_sql, find_task, read_whole};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
-use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent};
+use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent, page};
 use crate::wire::Word;
 
 /// A look at the file.
@@ -87,7 +86,7 @@ impl<'c> Reader<'c> {
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
         let mut kept = Vec::new();
         while let Some(row) = rows.next()? {
-            kept.push(read_task(self.connection, &mut self.policies, row)?);
+            kept.push(read_whole(self.connection, &mut self.policies, row)?);
         }
         let more = kept.len() > limit;
         kept.truncate(limit);
@@ -231,8 +230,15 @@ impl<'c> Reader<'c> {
         found.map_err(|error| self.database.fault(&error))
     }
 
-    pub(crate) fn chains(&mut self, after: Option<i64>, limit: usize) -> Result<Vec<StoredChain>, Error> {
-        self.find_chains(after.unwrap_or(i64::MIN), limit).map_err(|fault| self.error(fault))
+    pub(crate) fn chains(
+        &mut self,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<StoredChain>, Error> {
+        let after = after.map_or(Ok(i64::MIN), |cursor| cursor.number('c'))?;
+        let items = self.find_chains(after, limit).map_err(|fault| self.error(fault))?;
+        let next = items.last().map(|last| Cursor::of('c', last.row));
+        Ok(Page { items, next })
     }
 
     /// Rows of tasks and rows that only events name: a removed task leaves its events behind, or nothing at all.
@@ -294,11 +300,6 @@ impl<'c> Reader<'c> {
         let head = <[u8; 32]>::try_from(head).ok().map(Hash);
         Ok(StoredChain { row: no, task, name, stored_name, head, events })
     }
-}
-
-/// How many rows a page may have: at least one, and one less than SQL can count.
-fn page(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX).clamp(1, i64::MAX - 1)
 }
 
 /// A where clause and its values.

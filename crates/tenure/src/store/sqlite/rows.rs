@@ -6,19 +6,20 @@ use tenure_core::compensation::Compensation;
 use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{
-    Actor, Document, Epoch, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId,
+    Document, Epoch, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId,
     Text, UndoKey,
 };
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use crate::codec::{Sealed, column, read_column};
+use crate::codec::{Sealed, column};
 use crate::store::due::{Due, Wait};
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows};
-use crate::store::sqlite::columns::{
-    Fault, Found, Policies, TaskColumns, broken, find_task, labels_column, length, micros, number, read_due,
-    read_event,
+use crate::store::columns::{
+    DUE_COLUMNS, Policies, TaskColumns, due_columns, labels_column, length, micros, number, read_due, read_event,
+    read_request,
 };
+use crate::store::sqlite::columns::{Fault, Found, find_task};
 use crate::wire::Word;
 
 /// The transaction's view of the tables.
@@ -353,17 +354,16 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Leased>> {
-        let mut statement = self.connection.prepare_cached(
-            "select due.wait, due.owner, due.granted_to, due.epoch, due.ttl, due.since, due.heartbeat_at, \
-             due.progressed_at, due.expires_at, due.check_at, due.progress, due.cancel_asked, due.stall_after, \
-             due.time_limit, due.lock_delay, due.held_back, due.task \
-             from due where due.task = (select no from tasks where namespace = ? and id = ?)",
-        )?;
+        let mut statement = self.connection.prepare_cached(concat!(
+            "select ",
+            due_columns!(),
+            ", due.task from due where due.task = (select no from tasks where namespace = ? and id = ?)"
+        ))?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let Some(due) = read_due(row, 0)? else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        let row = row.get(16)?;
+        let row = row.get(DUE_COLUMNS)?;
         Ok(task.map(|task| Leased { row, check_at: due.check_at, task }))
     }
 
@@ -428,13 +428,7 @@ impl Rows for SqliteRows<'_> {
         )?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let answered: String = row.get(3)?;
-        Ok(Some(Request {
-            digest: Hash(row.get(0)?),
-            actor: Actor::new(row.get::<_, String>(1)?)?,
-            at: Time::from_micros(row.get(2)?),
-            answered: read_column(&answered).ok_or_else(|| broken("answered", &answered))?,
-        }))
+        read_request(row, 0).map(Some)
     }
 
     fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Found<()> {

@@ -1,0 +1,35 @@
+//! Connections that are made when they are needed and kept, and no more at once than so many.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::Error;
+
+/// What is kept, and how many may be out at once.
+pub(crate) struct Pool<T> {
+    idle: Mutex<Vec<T>>,
+    free: Arc<Semaphore>,
+}
+
+impl<T> Pool<T> {
+    pub(crate) fn of(max: usize) -> Pool<T> {
+        Pool { idle: Mutex::default(), free: Arc::new(Semaphore::new(max)) }
+    }
+
+    /// Waits until one more may be out. It is held until the permit is dropped.
+    pub(crate) async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let free = Arc::clone(&self.free).acquire_owned().await;
+        free.map_err(|_| Error::Unavailable("the store is closed".into()))
+    }
+
+    /// One that is kept, if there is any.
+    pub(crate) fn take(&self) -> Option<T> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps one that is whole.
+    pub(crate) fn keep(&self, one: T) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+    }
+}

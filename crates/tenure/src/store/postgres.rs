@@ -1,0 +1,334 @@
+//! The store on PostgreSQL: for when one machine is outgrown. Any number of processes and nodes share one database.
+//!
+//! A few committers, each with a thread and a connection of its own, execute what waits in groups; what is read has a small
+//! pool of connections. Everything that decides is in the rows: a process that is gone leaves nothing but leases that lapse.
+
+mod batch;
+mod chains;
+mod columns;
+mod connect;
+mod database;
+mod engine;
+mod follow;
+mod intake;
+mod link;
+mod load;
+mod overview;
+mod read;
+mod settings;
+mod sql;
+mod tls;
+mod write;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::command::{Action, Command};
+use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::OnceCell;
+
+use crate::clock::Clock;
+use crate::committer::{Committer, Limits};
+use crate::error::Error;
+use crate::store::overview::{Holding, Overview};
+use crate::store::pool::Pool;
+use crate::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
+};
+
+/// The client library that transactions of callers must be of, see [`crate::Ledger::create_in`].
+pub use tokio_postgres;
+
+use database::Database;
+use engine::PostgresEngine;
+use follow::{LOOK_EVERY, LOOK_SOON};
+use link::Link;
+use read::Reader;
+use settings::Settings;
+
+/// How often it is looked whether something was created in somebody's transaction.
+const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
+
+/// How a database is opened.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// Where it is: `postgres://user@host:5432/database?schema=tenure`. What it leaves out is as libpq has it.
+    pub url: String,
+    /// A clock instead of the database's own: for tests.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// What to do where there is no store in the schema.
+    pub missing: Missing,
+    /// How many transactions this process has under way at once, each on a connection of its own.
+    pub committers: usize,
+    /// How many looks it has under way at once, each on a connection of its own.
+    pub readers: usize,
+    /// How long a command waits for its turn before it is answered `unavailable`.
+    pub wait_max: Duration,
+}
+
+impl PostgresOptions {
+    /// The database with everything as it is by default.
+    pub fn new(url: impl Into<String>) -> PostgresOptions {
+        PostgresOptions {
+            url: url.into(),
+            clock: None,
+            missing: Missing::default(),
+            committers: 4,
+            readers: 8,
+            wait_max: Limits::default().wait_max,
+        }
+    }
+}
+
+/// A store in a PostgreSQL database.
+pub struct PostgresStore {
+    database: Arc<Database>,
+    committers: Vec<Committer>,
+    readers: Arc<Pool<Link>>,
+    listening: OnceCell<()>,
+    /// Connections are driven here, whichever runtime a caller comes from: his may end, or rest, while others wait.
+    runtime: Option<Runtime>,
+}
+
+impl PostgresStore {
+    /// Opens the database, making or migrating its schema first.
+    pub async fn open(options: PostgresOptions) -> Result<Arc<PostgresStore>, Error> {
+        let settings = Settings::read(&options.url, &|name| std::env::var(name).ok())?;
+        let failed = |error| Error::Unavailable(format!("can't start a thread: {error}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("tenure-postgres")
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let database = Arc::new(Database::new(settings, options.clock));
+        let store = PostgresStore {
+            readers: Arc::new(Pool::of(options.readers.max(1))),
+            committers: Vec::new(),
+            listening: OnceCell::new(),
+            database,
+            runtime: Some(runtime),
+        };
+        let preparing = Arc::clone(&store.database);
+        store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
+        store.start(options.committers, options.wait_max)
+    }
+
+    fn start(mut self, committers: usize, wait_max: Duration) -> Result<Arc<PostgresStore>, Error> {
+        let failed = |error| Error::Unavailable(format!("can't start the thread that commits: {error}"));
+        let limits = Limits { wait_max, ..Limits::default() };
+        for _ in 0..committers.max(1) {
+            let engine = PostgresEngine::new(Arc::clone(&self.database))?;
+            self.committers.push(Committer::start("tenure-commit", engine, limits).map_err(failed)?);
+        }
+        self.runtime()?.spawn(follow::tell_others(Arc::clone(&self.database)));
+        let store = Arc::new(self);
+        store.runtime()?.spawn(intake::look_for_it(Arc::downgrade(&store)));
+        Ok(store)
+    }
+
+    fn runtime(&self) -> Result<&Handle, Error> {
+        let runtime = self.runtime.as_ref().map(Runtime::handle);
+        runtime.ok_or_else(|| Error::Unavailable("the store is closed".into()))
+    }
+
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = self.runtime()?.spawn(work).await;
+        done.unwrap_or_else(|error| Err(Error::Unavailable(format!("a look into the store ended early: {error}"))))
+    }
+
+    /// A task's commands go to one committer of the process, and all claims of a queue to another one: so they don't wait
+    /// for one another's locks. Between processes the locks are what orders them.
+    fn committer(&self, commands: &[Command]) -> Option<&Committer> {
+        let mut hasher = DefaultHasher::new();
+        if let Some(command) = commands.first() {
+            command.namespace.hash(&mut hasher);
+            match (&command.action, command.action.task()) {
+                (Action::Claim { queue, .. }, _) => queue.hash(&mut hasher),
+                (_, task) => task.hash(&mut hasher),
+            }
+        }
+        let count = self.committers.len() as u64;
+        self.committers.get((hasher.finish() % count.max(1)) as usize)
+    }
+
+    /// Has made what was created in transactions of others, so that whoever looks next finds it.
+    pub(crate) async fn take_in(&self) -> Result<(), Error> {
+        match self.committers.first() {
+            Some(committer) => committer.nudge().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        // The committers end first: they finish what waits.
+        self.committers.clear();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Looks through a connection of the pool. The body is written as for any function, with `?` on what the store says.
+macro_rules! look {
+    ($store:expr, |$reader:ident| $look:expr) => {{
+        let (database, readers) = (Arc::clone(&$store.database), Arc::clone(&$store.readers));
+        $store.on_runtime(async move {
+            let free = readers.wait().await?;
+            let fault = |fault: columns::Fault| fault.surely_not_done(&database.shown());
+            let kept = readers.take().filter(|link| !link.is_closed());
+            let was_kept = kept.is_some();
+            let mut link = match kept {
+                Some(link) => link,
+                None => Link::connect(&database.settings).await.map_err(fault)?,
+            };
+            let mut $reader = Reader::new(&mut link, &database);
+            let mut answer = $look.await;
+            if was_kept && answer.as_ref().is_err_and(|fault| fault.meaning() == columns::Meaning::Reconnect) {
+                // It had been lost while it was kept, which says nothing of the database.
+                link = Link::connect(&database.settings).await.map_err(fault)?;
+                let mut $reader = Reader::new(&mut link, &database);
+                answer = $look.await;
+            }
+            if answer.is_ok() {
+                readers.keep(link);
+            }
+            drop(free);
+            answer.map_err(fault)
+        })
+    }};
+}
+
+impl PostgresStore {
+    /// Makes what was created in transactions of others first, if there is any.
+    async fn settled(&self) -> Result<(), Error> {
+        if look!(self, |reader| reader.has_intake()).await? { self.take_in().await } else { Ok(()) }
+    }
+}
+
+impl Store for PostgresStore {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        Box::pin(async move {
+            let closed = || Error::Unavailable("the store is closed".into());
+            match self.committer(&commands) {
+                Some(committer) => committer.submit(commands).await,
+                None => commands.iter().map(|_| Err(closed())).collect(),
+            }
+        })
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(async move {
+            let (room, name) = (namespace.clone(), id.clone());
+            let found = look!(self, |reader| reader.task(&room, &name)).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            self.settled().await?;
+            look!(self, |reader| reader.task(&namespace, &id)).await
+        })
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(async move {
+            let after = after.map(|cursor| cursor.number('t')).transpose()?;
+            self.settled().await?;
+            look!(self, |reader| reader.tasks(&filter, after, limit)).await
+        })
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(async move {
+            let after = after.map(|cursor| read::lapsed_place(&cursor)).transpose()?;
+            look!(self, |reader| reader.lapsed(after.clone(), limit)).await
+        })
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        Box::pin(async move {
+            self.settled().await?;
+            look!(self, |reader| reader.overview(&namespace)).await
+        })
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.holdings(&namespace)).await })
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        Box::pin(async move {
+            self.settled().await?;
+            look!(self, |reader| reader.claimable_at(&namespace, &queue)).await
+        })
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.remembers(&namespace, &id)).await })
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        Box::pin(async move {
+            let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
+            look!(self, |reader| reader.events(&filter, after, limit)).await
+        })
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.newest()).await })
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
+            let listen = || async {
+                self.runtime().map(|runtime| drop(runtime.spawn(follow::listen(Arc::clone(&self.database)))))
+            };
+            self.listening.get_or_try_init(listen).await?;
+            let mut signs = self.database.grown.subscribe();
+            let mut wait = LOOK_EVERY;
+            loop {
+                signs.mark_unchanged();
+                if look!(self, |reader| reader.has_events(after)).await? {
+                    return Ok(());
+                }
+                // What a sign was about may be behind a transaction that is open for a moment longer.
+                let signed = tokio::time::timeout(wait, signs.changed()).await.is_ok();
+                wait = if signed { LOOK_SOON } else { (wait * 2).min(LOOK_EVERY) };
+            }
+        })
+    }
+
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(async move {
+            let place = chains::Place::of(after.as_ref())?;
+            look!(self, |reader| reader.chains(place.clone(), limit)).await
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.now()).await })
+    }
+
+    fn as_postgres(&self) -> Option<&PostgresStore> {
+        Some(self)
+    }
+}

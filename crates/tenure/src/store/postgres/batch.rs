@@ -1,0 +1,261 @@
+//! What a batch of commands sees of the tables: fetched before the first command is decided, changed by each, and written
+//! back after the last. So the database is asked as often for a thousand commands as for one.
+
+use std::collections::{HashMap, HashSet};
+
+use tenure_core::command::Command;
+use tenure_core::decide::Names;
+use tenure_core::event::Event;
+use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
+use tenure_core::task::{Phase, Task};
+use tenure_core::time::Time;
+
+use crate::codec::Sealed;
+use crate::store::due::Due;
+use crate::store::execute::{Change, Kept, Leased, Look, Request, Rows, looks, next_in_queue};
+use crate::store::postgres::columns::{Fault, Found, Key};
+
+/// A whole task, locked; or that there is none.
+#[derive(Default)]
+pub(crate) struct Whole {
+    /// As it is stored.
+    pub(crate) stored: Option<Kept>,
+    pub(crate) stored_due: Option<Due>,
+    /// The feed of its newest event.
+    pub(crate) feed: i64,
+    /// As it is to be.
+    pub(crate) kept: Option<Kept>,
+    pub(crate) due: Option<Due>,
+}
+
+/// The row of a lease, locked, without its task.
+pub(crate) struct LeaseRow {
+    pub(crate) stored: Due,
+    pub(crate) due: Due,
+    /// Given by a heartbeat.
+    pub(crate) checkpoint: Option<Document>,
+}
+
+/// What is known of a task.
+pub(crate) enum Slot {
+    Whole(Box<Whole>),
+    Lease(Box<LeaseRow>),
+    /// As it was at one moment, not locked: enough to say why not, and for nothing else.
+    Seen(Option<Box<Kept>>),
+}
+
+/// The rows of a batch.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) slots: HashMap<Key, Slot>,
+    pub(crate) taken_ids: HashSet<Key>,
+    pub(crate) taken_sagas: HashSet<(Namespace, SagaId)>,
+    pub(crate) requests: HashMap<(Namespace, RequestId), Request>,
+    pub(crate) histories: HashMap<Key, Vec<Event>>,
+    pub(crate) floor: Epoch,
+    /// The names that are reserved already for tasks that were created in others' transactions.
+    pub(crate) reserved: HashSet<Key>,
+    /// What happened, in the order in which it did.
+    pub(crate) events: Vec<Sealed>,
+    /// The tasks that were made, in that order: it is that of their ages.
+    pub(crate) made: Vec<Key>,
+    pub(crate) remembered: Vec<(Namespace, RequestId)>,
+}
+
+/// The ages of tasks that are not stored yet are behind all others.
+const AGE_OF_NEW: i64 = i64::MAX / 2;
+
+impl Batch {
+    fn slot(&self, namespace: &Namespace, id: &TaskId) -> Found<&Slot> {
+        let slot = self.slots.get(&(namespace.clone(), id.clone()));
+        slot.ok_or_else(|| Fault::Broken(format!("the task {namespace}/{id} was not fetched")))
+    }
+
+    /// Whether nothing has to be written: all was refused, or answered from memory.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        let renewed = |slot: &Slot| match slot {
+            Slot::Whole(whole) => whole.stored_due != whole.due,
+            Slot::Lease(row) => row.stored != row.due || row.checkpoint.is_some(),
+            Slot::Seen(_) => false,
+        };
+        self.events.is_empty() && self.remembered.is_empty() && !self.slots.values().any(renewed)
+    }
+
+    /// Nothing that happens to what a command looks at may be earlier than what happened to it before. Two nodes share the
+    /// database's clock, but a batch gives its commands instants that are a little ahead of it.
+    pub(crate) fn latest(&self, command: &Command) -> Time {
+        let namespace = &command.namespace;
+        let of_look = |look: Look<'_>| match look {
+            Look::Task(id) | Look::Lease(id) | Look::Names(id, _) => {
+                self.slots.get(&(namespace.clone(), id.clone())).map_or(Time::MIN, Slot::latest)
+            }
+            Look::Queue(queue, _) => {
+                let waiting = self.tasks().filter(|kept| waits_in(&kept.task, namespace, queue));
+                waiting.map(|kept| kept.task.updated_at).max().unwrap_or(Time::MIN)
+            }
+        };
+        looks(command).into_iter().map(of_look).max().unwrap_or(Time::MIN)
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Kept> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Whole(whole) => whole.kept.as_ref(),
+            Slot::Lease(_) | Slot::Seen(_) => None,
+        })
+    }
+}
+
+impl Slot {
+    fn latest(&self) -> Time {
+        let of_task = |kept: &Kept| {
+            let beat = kept.task.lease().map_or(Time::MIN, |lease| lease.heartbeat_at);
+            kept.task.updated_at.max(beat)
+        };
+        match self {
+            Slot::Whole(whole) => whole.kept.as_ref().map_or(Time::MIN, of_task),
+            Slot::Seen(seen) => seen.as_deref().map_or(Time::MIN, of_task),
+            Slot::Lease(row) => row.due.lease.as_ref().map_or(Time::MIN, |lease| lease.heartbeat_at),
+        }
+    }
+}
+
+fn waits_in(task: &Task, namespace: &Namespace, queue: &Queue) -> bool {
+    task.namespace == *namespace
+        && task.queue == *queue
+        && matches!(task.phase, Phase::Planned | Phase::Dispatched(_))
+}
+
+impl Rows for Batch {
+    type Fault = Fault;
+
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Kept>> {
+        // Of a task whose names are free nobody fetched anything, because there is nothing.
+        if !self.slots.contains_key(&(namespace.clone(), id.clone())) && !self.is_taken(namespace, id) {
+            return Ok(None);
+        }
+        match self.slot(namespace, id)? {
+            Slot::Whole(whole) => Ok(whole.kept.clone()),
+            Slot::Seen(seen) => Ok(seen.as_deref().cloned()),
+            Slot::Lease(_) => Err(Fault::Broken(format!("of {namespace}/{id} only the lease was fetched"))),
+        }
+    }
+
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Leased>> {
+        let due = match self.slot(namespace, id)? {
+            Slot::Whole(whole) => whole.due.as_ref(),
+            Slot::Lease(row) => Some(&row.due),
+            Slot::Seen(Some(kept)) if kept.task.lease().is_some() => {
+                return Err(Fault::Again("a lease was granted between two looks"));
+            }
+            Slot::Seen(_) => None,
+        };
+        let Some(due) = due else { return Ok(None) };
+        let task = due.seen_by_heartbeat(namespace, id);
+        Ok(task.map(|task| Leased { row: 0, check_at: due.check_at, task }))
+    }
+
+    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Found<Names> {
+        let key = (namespace.clone(), id.clone());
+        if self.reserved.contains(&key) && !self.made.contains(&key) {
+            return Ok(Names::Free);
+        }
+        let saga = (namespace.clone(), saga_id.clone());
+        let taken = self.is_taken(namespace, id) || self.taken_sagas.contains(&saga);
+        Ok(if taken { Names::Taken } else { Names::Free })
+    }
+
+    fn claimable(&mut self, namespace: &Namespace, queue: &Queue, limit: u32, now: Time) -> Found<Vec<TaskId>> {
+        Ok(next_in_queue(self.tasks(), (namespace, queue), limit, now))
+    }
+
+    fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> Found<Vec<Event>> {
+        let stored = self.histories.get(&(namespace.clone(), id.clone())).into_iter().flatten();
+        let of_task = |sealed: &&Sealed| sealed.event.namespace == *namespace && sealed.event.task == *id;
+        let new = self.events.iter().filter(of_task).map(|sealed| &sealed.event);
+        Ok(stored.chain(new).filter(|event| event.number <= up_to).cloned().collect())
+    }
+
+    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Found<Option<Request>> {
+        Ok(self.requests.get(&(namespace.clone(), id.clone())).cloned())
+    }
+
+    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Found<()> {
+        let name = (namespace.clone(), id.clone());
+        self.requests.insert(name.clone(), request.clone());
+        self.remembered.push(name);
+        Ok(())
+    }
+
+    fn write(&mut self, change: Change<'_>) -> Found<()> {
+        let Change { before, after, head, events } = change;
+        let key = (after.namespace.clone(), after.id.clone());
+        let row = match before {
+            Some(kept) => kept.row,
+            None => {
+                self.taken_ids.insert(key.clone());
+                self.taken_sagas.insert((after.namespace.clone(), after.saga_id.clone()));
+                self.made.push(key.clone());
+                AGE_OF_NEW + self.made.len() as i64
+            }
+        };
+        let slot = self.slots.entry(key).or_insert_with(|| Slot::Whole(Box::default()));
+        let Slot::Whole(whole) = slot else {
+            return Err(Fault::Broken(format!("{} was written without a lock", after.id)));
+        };
+        let (old, new) = (before.and_then(|kept| Due::of(&kept.task)), Due::of(after));
+        if old != new {
+            whole.due = new;
+        }
+        whole.kept = Some(Kept { row, task: after.clone(), head });
+        self.events.extend(events.iter().cloned());
+        Ok(())
+    }
+
+    fn renew(&mut self, before: &Leased, after: &Task, now: Time) -> Found<()> {
+        let Some(lease) = after.lease() else {
+            return Err(Fault::Broken("a heartbeat without a lease".into()));
+        };
+        let slot = self.slots.get_mut(&(after.namespace.clone(), after.id.clone()));
+        let due = match slot {
+            Some(Slot::Whole(whole)) => {
+                if let Some(kept) = &mut whole.kept {
+                    if let Some(stored) = kept.task.lease_mut() {
+                        stored.clone_from(lease);
+                    }
+                    if let Some(checkpoint) = &after.checkpoint {
+                        kept.task.checkpoint = Some(checkpoint.clone());
+                    }
+                }
+                whole.due.as_mut()
+            }
+            Some(Slot::Lease(row)) => {
+                if let Some(checkpoint) = &after.checkpoint {
+                    row.checkpoint = Some(checkpoint.clone());
+                }
+                Some(&mut row.due)
+            }
+            Some(Slot::Seen(_)) | None => None,
+        };
+        let Some(due) = due else { return Err(Fault::Broken("a heartbeat without its row".into())) };
+        due.renew(lease);
+        if before.check_at <= now {
+            // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
+            due.check_at = due.expires_at;
+        }
+        Ok(())
+    }
+
+    fn floor(&mut self) -> Found<Epoch> {
+        Ok(self.floor)
+    }
+
+    fn broken(&mut self, what: String) -> Fault {
+        Fault::Broken(what)
+    }
+}
+
+impl Batch {
+    fn is_taken(&self, namespace: &Namespace, id: &TaskId) -> bool {
+        self.taken_ids.contains(&(namespace.clone(), id.clone()))
+    }
+}

@@ -1,0 +1,134 @@
+//! Chains to verify, and the events that no task has.
+
+use std::collections::HashMap;
+
+use tenure_core::id::{Namespace, TaskId};
+
+use crate::error::Error;
+use crate::store::columns::Row as _;
+use crate::store::postgres::columns::Found;
+use crate::store::postgres::read::{RawTask, Reader};
+use crate::store::{Cursor, Page, StoredChain, StoredEvent, page};
+
+/// Where a walk over all chains is: at tasks by their age within a namespace, then at the events without a task.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Tasks { namespace: String, no: i64 },
+    Orphans { namespace: String, task: String },
+}
+
+impl Place {
+    pub(crate) fn of(cursor: Option<&Cursor>) -> Result<Place, Error> {
+        let Some(cursor) = cursor else { return Ok(Place::Tasks { namespace: String::new(), no: i64::MIN }) };
+        let read = || {
+            let (kind, rest) = cursor.as_str().split_once(' ')?;
+            let (namespace, rest) = rest.split_once('/')?;
+            match kind {
+                "c" => Some(Place::Tasks { namespace: namespace.to_owned(), no: rest.parse().ok()? }),
+                "o" => Some(Place::Orphans { namespace: namespace.to_owned(), task: rest.to_owned() }),
+                _ => None,
+            }
+        };
+        read().ok_or_else(Cursor::foreign)
+    }
+
+    fn cursor(&self) -> Cursor {
+        match self {
+            Place::Tasks { namespace, no } => Cursor(format!("c {namespace}/{no}")),
+            Place::Orphans { namespace, task } => Cursor(format!("o {namespace}/{task}")),
+        }
+    }
+}
+
+/// Events of which there is no task.
+const ORPHANS: &str = "\
+    select distinct namespace, task from tenure.events \
+    where (namespace, task) > ($1, $2) \
+    and not exists (select from tenure.tasks where tasks.namespace = events.namespace and tasks.id = events.task) \
+    order by namespace, task limit $3";
+
+const EVENTS: &str = "\
+    select namespace, task, number, at, actor, type, data, hash from unnest($1::text[], $2::text[]) as wanted(n, i) \
+    join tenure.events on namespace = n and task = i order by namespace, task, feed, \"order\"";
+
+impl Reader<'_> {
+    /// One look at one moment: between two statements others could add what the first did not see.
+    pub(crate) async fn chains(&mut self, place: Place, limit: usize) -> Found<Page<StoredChain>> {
+        self.begin().await?;
+        let page = match place {
+            Place::Tasks { namespace, no } => self.chains_of_tasks(&namespace, no, page(limit)).await?,
+            Place::Orphans { namespace, task } => self.orphans(&namespace, &task, page(limit)).await?,
+        };
+        self.end().await?;
+        Ok(page)
+    }
+
+    async fn chains_of_tasks(&mut self, namespace: &str, no: i64, limit: i64) -> Found<Page<StoredChain>> {
+        let rows = self.rows_after((namespace, no), limit).await?;
+        let names: Vec<(&str, &str)> =
+            rows.iter().map(|(_, raw)| (raw.namespace.as_str(), raw.id.as_str())).collect();
+        let mut events = self.events_of(&names).await?;
+        let next = match rows.last() {
+            Some((_, raw)) => Place::Tasks { namespace: raw.namespace.clone(), no: raw.no },
+            None => Place::Orphans { namespace: String::new(), task: String::new() },
+        };
+        let chain = |(task, raw)| {
+            let raw: RawTask = raw;
+            let stored_name = format!("{}/{}", raw.namespace, raw.id);
+            let events = events.remove(&(raw.namespace.clone(), raw.id.clone())).unwrap_or_default();
+            let name = Namespace::new(raw.namespace).and_then(|namespace| Ok((namespace, TaskId::new(raw.id)?)));
+            StoredChain {
+                row: raw.no,
+                task: Option::map(task, Box::new),
+                name: name.ok(),
+                stored_name: Some(stored_name),
+                head: raw.head,
+                events,
+            }
+        };
+        Ok(Page { items: rows.into_iter().map(chain).collect(), next: Some(next.cursor()) })
+    }
+
+    async fn orphans(&mut self, namespace: &str, task: &str, limit: i64) -> Found<Page<StoredChain>> {
+        let rows = self.link.ask(ORPHANS, &[&namespace, &task, &limit]).await?;
+        let mut names = Vec::new();
+        for row in &rows {
+            names.push((row.a_text(0)?, row.a_text(1)?));
+        }
+        let mut events = self.events_of(&names).await?;
+        let last = names.last().filter(|_| names.len() as i64 == limit);
+        let next = last
+            .map(|(namespace, task)| Place::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor());
+        let chain = |(namespace, task): (&str, &str)| StoredChain {
+            row: 0,
+            task: None,
+            name: Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(task)?))).ok(),
+            stored_name: None,
+            head: None,
+            events: events.remove(&(namespace.to_owned(), task.to_owned())).unwrap_or_default(),
+        };
+        Ok(Page { items: names.into_iter().map(chain).collect(), next })
+    }
+
+    /// The events of tasks by their places. These are given anew from one, so that what was moved by its feed is found, too.
+    async fn events_of(
+        &mut self,
+        names: &[(&str, &str)],
+    ) -> Found<HashMap<(String, String), Vec<StoredEvent>>> {
+        let (namespaces, ids): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
+        let mut events = HashMap::<(String, String), Vec<StoredEvent>>::new();
+        for row in self.link.ask(EVENTS, &[&namespaces, &ids]).await? {
+            let of_task = events.entry((row.a_text(0)?.to_owned(), row.a_text(1)?.to_owned())).or_default();
+            of_task.push(StoredEvent {
+                order: of_task.len() as i64 + 1,
+                number: row.a_number(2)?,
+                at: row.a_number(3)?,
+                actor: row.a_text(4)?.to_owned(),
+                kind: row.a_text(5)?.to_owned(),
+                data: row.a_text(6)?.to_owned(),
+                hash: row.bytes(7)?.unwrap_or_default().to_vec(),
+            });
+        }
+        Ok(events)
+    }
+}

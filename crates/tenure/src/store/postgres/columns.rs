@@ -1,0 +1,245 @@
+//! PostgreSQL's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
+
+use std::time::Duration;
+
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::refusal::Refusal;
+use tokio_postgres::error::SqlState;
+
+use crate::error::Error;
+use crate::store::columns::{Impossible, Row};
+use crate::store::postgres::connect::ConnectError;
+
+/// What is wrong with the store: the server says so, or it says nothing, or what it gives can't be.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Postgres(tokio_postgres::Error),
+    /// It could not be connected to.
+    Connecting(ConnectError),
+    /// What is there is nothing that this program can use.
+    Unfit(String),
+    /// No answer came for so long.
+    Silent(Duration),
+    /// Another one was faster between a look and a write. Nothing was committed, and a second look will show it.
+    Again(&'static str),
+    /// What was created in somebody's transaction is no task.
+    CanNotBeMade(Box<Key>, String),
+    Broken(String),
+}
+
+pub(crate) type Found<T> = Result<T, Fault>;
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Fault {
+        Fault::Postgres(error)
+    }
+}
+
+/// A stored name that breaks its limits: somebody else wrote it.
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        Fault::Broken(format!("a stored value can't be: {refusal}"))
+    }
+}
+
+impl From<ConnectError> for Fault {
+    fn from(error: ConnectError) -> Fault {
+        Fault::Connecting(error)
+    }
+}
+
+impl From<Impossible> for Fault {
+    fn from(Impossible(what): Impossible) -> Fault {
+        Fault::Broken(what)
+    }
+}
+
+/// What a fault means for a transaction that was not committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Meaning {
+    /// The same once more will do.
+    Again,
+    /// The same once more on a new connection will do.
+    Reconnect,
+    /// A claim passed over what others hold, and found too few.
+    PassedOver,
+    /// Somebody else's transaction holds a lock for too long.
+    Blocked,
+    /// It can't be done.
+    Final,
+}
+
+/// A statement of ours found another number of rows than had been read, or a guard of the tables refused it.
+const BROKEN_RULES: [&str; 2] = ["TN001", "TN003"];
+/// Another one took a name, or remembered a request.
+const FASTER: &str = "TN002";
+/// Others hold what a claim is after.
+const HELD: &str = "TN004";
+
+impl Fault {
+    pub(crate) fn meaning(&self) -> Meaning {
+        match self {
+            Fault::Again(_) | Fault::CanNotBeMade(..) => Meaning::Again,
+            Fault::Silent(_) => Meaning::Reconnect,
+            Fault::Connecting(_) | Fault::Unfit(_) | Fault::Broken(_) => Meaning::Final,
+            Fault::Postgres(error) => match error.as_db_error() {
+                // Nothing came from the server, so the connection is gone.
+                None if error.is_closed() || error_is_of_transport(error) => Meaning::Reconnect,
+                None => Meaning::Final,
+                Some(said) => meaning_of(said.code()),
+            },
+        }
+    }
+
+    /// Whether a database that can't be connected to may be there in a moment.
+    pub(crate) fn may_pass(&self) -> bool {
+        let refused = match self {
+            Fault::Connecting(error) => error.code(),
+            _ => return self.meaning() == Meaning::Reconnect,
+        };
+        let passing = [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS];
+        refused.is_none_or(|code| passing.contains(code) || meaning_of(code) == Meaning::Reconnect)
+    }
+
+    /// The server's own word that it did not do it, and goes on.
+    pub(crate) fn is_a_plain_no(&self) -> bool {
+        match self {
+            Fault::Postgres(error) => error.as_db_error().is_some(),
+            Fault::Connecting(_)
+            | Fault::Unfit(_)
+            | Fault::Silent(_)
+            | Fault::Again(_)
+            | Fault::CanNotBeMade(..)
+            | Fault::Broken(_) => false,
+        }
+    }
+
+    /// What it means to a caller: nothing was committed.
+    pub(crate) fn surely_not_done(&self, shown: &str) -> Error {
+        Error::Unavailable(self.told(shown))
+    }
+
+    /// In words for a person.
+    pub(crate) fn told(&self, shown: &str) -> String {
+        match self {
+            Fault::Connecting(why) => format!("{shown}: {why}"),
+            Fault::Unfit(why) => format!("{shown}: {why}"),
+            Fault::Silent(for_long) => {
+                format!("{shown}: the database gave no answer for {} s", for_long.as_secs())
+            }
+            Fault::Again(why) => format!("{shown}: others were faster again and again: {why}; try again later"),
+            Fault::CanNotBeMade(key, why) => {
+                format!("{shown}: what was created as {}/{} is no task: {why}", key.0, key.1)
+            }
+            Fault::Broken(what) => format!("{shown}: the store is broken: {what}"),
+            Fault::Postgres(error) => match error.as_db_error() {
+                Some(said) => format!("{shown}: {} ({}, {})", advice(said.code()), said.message(), said.code().code()),
+                None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
+            },
+        }
+    }
+}
+
+/// The error with what it says of its causes: the outermost words alone often say only where it happened.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !words.contains(&said) {
+            words.push_str(&format!(": {said}"));
+        }
+        cause = inner.source();
+    }
+    words
+}
+
+fn error_is_of_transport(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+}
+
+fn meaning_of(code: &SqlState) -> Meaning {
+    let connection_is_gone = ["08", "57P"].iter().any(|class| code.code().starts_with(class));
+    if connection_is_gone
+        || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+        || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+    {
+        // A server that went away, or has become a standby; or this process slept while it held locks.
+        return Meaning::Reconnect;
+    }
+    if *code == SqlState::LOCK_NOT_AVAILABLE {
+        return Meaning::Blocked;
+    }
+    if code.code() == HELD {
+        return Meaning::PassedOver;
+    }
+    let passing = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::QUERY_CANCELED,
+    ];
+    if passing.contains(code) || code.code() == FASTER { Meaning::Again } else { Meaning::Final }
+}
+
+fn advice(code: &SqlState) -> &'static str {
+    if BROKEN_RULES.contains(&code.code()) {
+        return "the store is broken: what was to be written does not fit what is stored";
+    }
+    match code.code() {
+        "55P03" => "another transaction holds what this one needs; end it, or try again later",
+        "53100" => "the database's disk is full; reads go on, writes resume when there is room",
+        "53300" => "the database has no connection left; raise max_connections, or have fewer processes",
+        "42501" => "the role may not do this; grant it the schema's tables, or open the store once as their owner",
+        "28P01" | "28000" => "the database refuses the user or the password",
+        "3D000" => "the database does not exist; create it, or name another one",
+        "25006" => "this server only reads; name the primary, or all hosts",
+        "57P03" => "the database is starting or stopping; try again later",
+        _ => "the database could not do it",
+    }
+}
+
+impl Row for tokio_postgres::Row {
+    type Fault = Fault;
+
+    fn text(&self, at: usize) -> Found<Option<&str>> {
+        Ok(self.try_get(at)?)
+    }
+
+    fn number(&self, at: usize) -> Found<Option<i64>> {
+        Ok(self.try_get(at)?)
+    }
+
+    fn truth(&self, at: usize) -> Found<bool> {
+        Ok(self.try_get(at)?)
+    }
+
+    fn bytes(&self, at: usize) -> Found<Option<&[u8]>> {
+        Ok(self.try_get(at)?)
+    }
+}
+
+/// A task by the names that are its key in every table.
+pub(crate) type Key = (Namespace, TaskId);
+
+/// The key whose two columns begin at `at`.
+pub(crate) fn read_key(row: &tokio_postgres::Row, at: usize) -> Found<Key> {
+    Ok((Namespace::new(row.a_text(at)?)?, TaskId::new(row.a_text(at + 1)?)?))
+}
+
+/// Keys as the two arrays that statements take them in.
+pub(crate) struct Keys<'k> {
+    pub(crate) namespaces: Vec<&'k str>,
+    pub(crate) ids: Vec<&'k str>,
+}
+
+impl<'k> Keys<'k> {
+    pub(crate) fn of(keys: impl Iterator<Item = &'k Key>) -> Keys<'k> {
+        let (namespaces, ids) = keys.map(|(namespace, id)| (namespace.as_str(), id.as_str())).unzip();
+        Keys { namespaces, ids }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}

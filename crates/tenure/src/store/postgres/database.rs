@@ -1,0 +1,170 @@
+//! A database as all parts of a store share it: how to get in, the clock, who is told of new events. And what its schema
+//! must be, how it is made and migrated, and what is said when it is something else.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use crate::clock::{Clock, LastInstant};
+use crate::error::Error;
+use crate::store::Missing;
+use crate::store::columns::Row as _;
+use crate::store::postgres::columns::{Fault, Found};
+use crate::store::postgres::link::Link;
+use crate::store::postgres::settings::Settings;
+
+/// The migrations in order; the schema version is how many of them ran. A released one never changes.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/V1__ledger.sql"),
+    include_str!("../../../migrations/postgres/V2__intake.sql"),
+];
+
+/// The first version of the server that has all that is used.
+const SERVER_MIN: i64 = 140_000;
+
+/// What all parts of a store share.
+pub(crate) struct Database {
+    pub(crate) settings: Settings,
+    /// A clock that was injected; else the database's own is asked.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    /// The last instant that was given by the injected clock.
+    pub(crate) last: LastInstant,
+    /// Counts the signs that there may be new events, for those who wait for them.
+    pub(crate) grown: watch::Sender<u64>,
+    /// Whether other processes are still to be told.
+    pub(crate) untold: Notify,
+}
+
+impl Database {
+    pub(crate) fn new(settings: Settings, clock: Option<Arc<dyn Clock>>) -> Database {
+        let (grown, untold) = (watch::Sender::new(0), Notify::new());
+        Database { settings, clock, last: LastInstant::default(), grown, untold }
+    }
+
+    /// Where it is, without what is secret.
+    pub(crate) fn shown(&self) -> String {
+        self.settings.shown()
+    }
+
+    /// Wakes those who wait for events, here and in other processes.
+    pub(crate) fn tell_followers(&self) {
+        self.grown.send_modify(|signs| *signs += 1);
+        self.untold.notify_one();
+    }
+
+    /// The channel of the signs to other processes: each schema has its own.
+    pub(crate) fn channel(&self) -> &str {
+        self.settings.schema.as_str()
+    }
+
+    /// Makes the schema where it is missing, and brings it to the newest version.
+    pub(crate) async fn prepare(&self, missing: Missing) -> Result<(), Error> {
+        self.find_or_make(missing).await.map_err(|fault| fault.surely_not_done(&self.shown()))
+    }
+
+    async fn find_or_make(&self, missing: Missing) -> Found<()> {
+        let link = Link::connect(&self.settings).await?;
+        look_at_server(&link).await?;
+        let version = self.version(&link).await?;
+        if version == Some(MIGRATIONS.len()) && !is_restored_elsewhere(&link).await? {
+            return Ok(());
+        }
+        if version.is_none() && missing == Missing::Refuse {
+            return Err(Fault::Unfit("there is no store here; check the name of the schema".into()));
+        }
+        // The lock is the transaction's own, so it goes with it however that ends, also behind a pooler.
+        link.send_plain("begin isolation level read committed read write").answer().await?;
+        link.once(LOCK, &[&self.settings.schema.as_str()]).await?;
+        // Somebody else may have done it while this one waited.
+        let version = self.version(&link).await?;
+        self.migrate(&link, version).await?;
+        if is_restored_elsewhere(&link).await? {
+            link.once(RAISE_FEED, &[]).await?;
+        }
+        link.send_plain("commit").answer().await
+    }
+
+    /// How many migrations ran; none, if there is no store in the schema.
+    async fn version(&self, link: &Link) -> Found<Option<usize>> {
+        let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;
+        let found = rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false);
+        if !found {
+            return Ok(None);
+        }
+        let rows = link.once("select value from tenure.meta where key = 'schema_version'", &[]).await?;
+        let version = rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
+        let schema = &self.settings.schema;
+        match version {
+            Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
+            Some(version) => Err(Fault::Unfit(format!(
+                "the schema `{schema}` has version {version}, and this program knows up to {}; use the newer program \
+                 that wrote it",
+                MIGRATIONS.len()
+            ))),
+            None => Err(Fault::Unfit(format!(
+                "the schema `{schema}` has another program's tables; name another one with ?schema="
+            ))),
+        }
+    }
+
+    /// All or nothing: one that is killed leaves the old schema.
+    async fn migrate(&self, link: &Link, version: Option<usize>) -> Found<()> {
+        let schema = self.settings.schema.as_str();
+        if version.is_none() {
+            let rows = link.once("select exists (select from pg_namespace where nspname = $1)", &[&schema]).await?;
+            // Asked first: who may not make schemas may still use one that somebody made.
+            if !rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false) {
+                link.send_plain(&format!("create schema \"{schema}\"")).answer().await?;
+            }
+        }
+        let done = version.unwrap_or(0);
+        for migration in MIGRATIONS.get(done..).unwrap_or(&[]) {
+            link.send_plain(&self.settings.schema.in_sql(migration)).answer().await?;
+        }
+        if done < MIGRATIONS.len() {
+            link.once(NOTE_VERSION, &[&MIGRATIONS.len().to_string()]).await?;
+        }
+        Ok(())
+    }
+}
+
+const LOCK: &str = "select pg_advisory_xact_lock(hashtextextended('tenure: ' || $1, 0))";
+
+const FIND: &str = "\
+    select exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
+        where nspname = $1 and relname = 'meta' and relkind in ('r', 'p'))";
+
+const NOTE_VERSION: &str = "\
+    insert into tenure.meta (key, value) values ('schema_version', $1), ('feed_base', '0'), ('epoch_floor', '0') \
+    on conflict (key) do update set value = excluded.value where meta.key = 'schema_version'";
+
+/// Transaction ids begin anew in a cluster that a dump was restored into. What is written there must come behind what is
+/// there, so the base that is added to them is raised.
+const IS_RESTORED: &str = "\
+    select coalesce((select feed from tenure.events order by feed desc, \"order\" desc limit 1) \
+        >= (select value::bigint from tenure.meta where key = 'feed_base') \
+            + pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false)";
+
+const RAISE_FEED: &str = "\
+    update tenure.meta set value = ((select feed from tenure.events order by feed desc, \"order\" desc limit 1) + 1)::text \
+    where key = 'feed_base'";
+
+async fn is_restored_elsewhere(link: &Link) -> Found<bool> {
+    let rows = link.once(IS_RESTORED, &[]).await?;
+    rows.first().map(|row| row.truth(0)).transpose().map(|found| found.unwrap_or(false))
+}
+
+async fn look_at_server(link: &Link) -> Found<()> {
+    let about = "select current_setting('server_version_num')::bigint, current_setting('server_encoding')";
+    let rows = link.once(about, &[]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (version, encoding) = (row.a_number(0)?, row.a_text(1)?);
+    if version < SERVER_MIN {
+        let version = version / 10_000;
+        return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; 14 or later is needed")));
+    }
+    if encoding != "UTF8" {
+        return Err(Fault::Unfit(format!("the database's encoding is {encoding}; create one with UTF8")));
+    }
+    Ok(())
+}

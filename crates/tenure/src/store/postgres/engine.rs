@@ -1,0 +1,275 @@
+//! A committer's engine: executes a batch in one transaction, commits, and knows what a failure means.
+//!
+//! A failure before the commit was sent proves that nothing was done, and what passes is tried again. One in the commit
+//! proves nothing, unless the server itself said no.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tenure_core::command::{Action, Command};
+use tenure_core::lifecycle::Table;
+use tenure_core::policy::Jitter;
+use tenure_core::time::{Span, Time};
+
+use crate::clock::Instants;
+use crate::committer::{Answers, Engine};
+use crate::error::Error;
+use crate::record::read_create;
+use crate::store::columns::Policies;
+use crate::store::execute::execute;
+use crate::store::postgres::batch::Batch;
+use crate::store::postgres::columns::{Fault, Found, Key, Meaning};
+use crate::store::postgres::database::Database;
+use crate::store::postgres::link::{Link, Parameter};
+use crate::store::postgres::load::{Claims, Created, Intake, Loaded, Queues, Until, Wanted, load};
+use crate::store::postgres::sql;
+use crate::store::postgres::write::{Ended, write_back};
+
+/// How often a batch is tried whose failures pass.
+const TRIES_MAX: u32 = 10;
+/// How long a database that can't be connected to is waited for: one that restarts is away for about so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_APART: Duration = Duration::from_millis(100);
+/// How far the instants of a batch may be ahead of the database's clock: what one node created by them, another one may
+/// claim at once.
+const AHEAD_MAX: Span = Span::from_millis(3);
+const AHEAD_MAX_MICROS: i64 = 3_000;
+
+/// The writing side of a database, with a connection and a runtime of its own.
+pub(crate) struct PostgresEngine {
+    database: Arc<Database>,
+    runtime: tokio::runtime::Runtime,
+    link: Option<Link>,
+    policies: Policies,
+}
+
+/// How a try ended.
+enum Tried {
+    Answered(Vec<Answers>),
+    /// Surely not done.
+    Failed(Fault),
+    Unknown(Fault),
+}
+
+impl PostgresEngine {
+    pub(crate) fn new(database: Arc<Database>) -> Result<PostgresEngine, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Error::Unavailable(format!("can't make a runtime to commit in: {error}")))?;
+        Ok(PostgresEngine { database, runtime, link: None, policies: Policies::default() })
+    }
+
+    /// The connection, made anew if the last one is gone. A database that is not there is waited for a little.
+    fn connected(&mut self) -> Result<Link, Fault> {
+        if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
+            return Ok(link);
+        }
+        let begun = Instant::now();
+        loop {
+            match self.runtime.block_on(Link::connect(&self.database.settings)) {
+                Ok(link) => return Ok(link),
+                Err(fault) if !fault.may_pass() || begun.elapsed() > PATIENCE => return Err(fault),
+                Err(_) => std::thread::sleep(LOOK_APART),
+            }
+        }
+    }
+
+    /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone.
+    fn commit_together(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+        let mut claims = Claims::PassOver;
+        let mut tries = 0;
+        let fault = loop {
+            tries += 1;
+            let fault = match self.try_once(jobs, claims) {
+                Tried::Answered(answers) => return answers,
+                Tried::Unknown(fault) => {
+                    let told = fault.told(&self.database.shown());
+                    return all(jobs, &Error::Unknown(format!("{told}; repeat it with the same request id, or look")));
+                }
+                Tried::Failed(fault) => fault,
+            };
+            if let Fault::CanNotBeMade(key, why) = &fault {
+                self.set_aside(key, why);
+            }
+            match fault.meaning() {
+                _ if tries >= TRIES_MAX => break fault,
+                Meaning::Again | Meaning::Reconnect => std::thread::sleep(Duration::from_millis(u64::from(tries))),
+                // By turns, so that what came meanwhile is found; but not for ever.
+                Meaning::PassedOver if tries >= TRIES_MAX / 2 => claims = Claims::WaitAndSettle,
+                Meaning::PassedOver => claims = Claims::Wait,
+                Meaning::Blocked | Meaning::Final => break fault,
+            }
+        };
+        let is_of_one = !matches!(fault, Fault::Connecting(_) | Fault::Silent(_));
+        if jobs.len() > 1 && is_of_one && matches!(fault.meaning(), Meaning::Blocked | Meaning::Final) {
+            return jobs.iter().flat_map(|job| self.commit_together(std::slice::from_ref(job))).collect();
+        }
+        all(jobs, &fault.surely_not_done(&self.database.shown()))
+    }
+
+    /// Nothing that was created elsewhere should be such that it can't be made; what is, must not stop the others.
+    fn set_aside(&mut self, (namespace, id): &Key, why: &str) {
+        let Ok(mut link) = self.connected() else { return };
+        let parameters: [Parameter<'_>; 3] = [&namespace.as_str(), &id.as_str(), &why];
+        // If that fails the batch fails again, and says why.
+        let _ = self.runtime.block_on(link.ask(sql::SET_ASIDE, &parameters));
+        self.link = Some(link);
+    }
+
+    fn try_once(&mut self, jobs: &[Vec<Command>], claims: Claims) -> Tried {
+        let mut link = match self.connected() {
+            Ok(link) => link,
+            Err(fault) => return Tried::Failed(fault),
+        };
+        let database = Arc::clone(&self.database);
+        let trying = attempt(&mut link, &mut self.policies, &database, jobs, claims);
+        let tried = self.runtime.block_on(trying);
+        let keeps = match &tried {
+            Tried::Answered(_) => true,
+            Tried::Unknown(_) => false,
+            Tried::Failed(fault) => {
+                fault.meaning() != Meaning::Reconnect
+                    && self.runtime.block_on(async { link.send_plain(sql::ROLL_BACK).answer().await }).is_ok()
+            }
+        };
+        // A connection that is in doubt is not trusted with another transaction.
+        self.link = Some(link).filter(|_| keeps);
+        tried
+    }
+}
+
+impl Engine for PostgresEngine {
+    fn begin(&mut self) -> Result<(), Error> {
+        let link = self.connected().map_err(|fault| fault.surely_not_done(&self.database.shown()))?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+        self.commit_together(jobs)
+    }
+}
+
+/// The same answer to every command.
+fn all(jobs: &[Vec<Command>], error: &Error) -> Vec<Answers> {
+    jobs.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
+}
+
+/// One transaction, from its begin to its end.
+async fn attempt(
+    link: &mut Link,
+    policies: &mut Policies,
+    database: &Database,
+    jobs: &[Vec<Command>],
+    claims: Claims,
+) -> Tried {
+    let decided = match decide(link, policies, database, jobs, claims).await {
+        Ok(decided) => decided,
+        Err(fault) => return Tried::Failed(fault),
+    };
+    let Decided { answers, batch, made, now } = decided;
+    if batch.is_unchanged() && made.is_empty() {
+        return match link.send_plain(sql::ROLL_BACK).answer().await {
+            Ok(()) => Tried::Answered(answers),
+            Err(fault) => Tried::Failed(fault),
+        };
+    }
+    match write_back(link, &batch, &made, now.as_micros()).await {
+        Ended::Failed(fault) => Tried::Failed(fault),
+        Ended::Unknown(fault) => Tried::Unknown(fault),
+        Ended::Committed => {
+            if !batch.events.is_empty() {
+                database.tell_followers();
+            }
+            Tried::Answered(answers)
+        }
+    }
+}
+
+struct Decided {
+    answers: Vec<Answers>,
+    batch: Batch,
+    /// What was made of what had been created in transactions of others.
+    made: Vec<Key>,
+    now: Time,
+}
+
+async fn decide(
+    link: &mut Link,
+    policies: &mut Policies,
+    database: &Database,
+    jobs: &[Vec<Command>],
+    claims: Claims,
+) -> Found<Decided> {
+    let commands = || jobs.iter().flatten();
+    let mut wanted = Wanted::of(commands());
+    // A job without commands is a nudge to make what was created elsewhere.
+    if jobs.iter().any(Vec::is_empty) {
+        wanted.intake = Intake::Any;
+    }
+    let given = database.clock.as_ref().map(|clock| clock.read().wall.max(database.last.get()) + AHEAD_MAX);
+    let until = Until { given: given.map(Time::as_micros), ahead: AHEAD_MAX_MICROS };
+    if claims != Claims::PassOver {
+        lock_by_name(link, &mut wanted, until).await?;
+    }
+    let Loaded { mut batch, created, now: theirs } = load(link, policies, &wanted, claims, until).await?;
+    let (now, last) = match &database.clock {
+        None => (theirs, Time::MIN),
+        Some(clock) => (clock.read().wall, database.last.get()),
+    };
+    let mut instants = Instants::from(now, last);
+    let mut at = |batch: &Batch, command: &Command| {
+        let instant = instants.take().max(batch.latest(command));
+        database.last.raise(instant);
+        instant
+    };
+    // A broken rule in the core gives the transaction up, loudly.
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let made = make(&mut batch, created, &mut at)?;
+        let mut run = |command: &Command| {
+            let now = at(&batch, command);
+            execute(&mut batch, Table::rules(), command, now).map(|verdict| verdict.map_err(Error::Refused))
+        };
+        let answers = jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
+        Ok::<_, Fault>((made, answers))
+    }));
+    let (made, answers) = run.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+        Err(Fault::Broken(format!("a rule is broken, please report it: {words}")))
+    })?;
+    Ok(Decided { answers, batch, made, now })
+}
+
+/// Makes the tasks that were created in transactions of others, before anything else is decided.
+fn make(
+    batch: &mut Batch,
+    created: Vec<Created>,
+    at: &mut impl FnMut(&Batch, &Command) -> Time,
+) -> Found<Vec<Key>> {
+    let mut made = Vec::with_capacity(created.len());
+    for Created { key, actor, record } in created {
+        let impossible = |why: String| Fault::CanNotBeMade(Box::new(key.clone()), why);
+        let create = read_create(&record, &key.0).map_err(|refusal| impossible(refusal.to_string()))?;
+        let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
+        let command = Command { namespace, actor, request: None, jitter: Jitter::NONE, action };
+        batch.reserved.insert(key.clone());
+        let now = at(batch, &command);
+        execute(batch, Table::rules(), &command, now)?.map_err(|refusal| impossible(refusal.to_string()))?;
+        made.push(key);
+    }
+    Ok(made)
+}
+
+/// Looks up what is due in the queues, to lock it among the tasks that are named: that waits for whoever holds it.
+async fn lock_by_name(link: &mut Link, wanted: &mut Wanted, until: Until) -> Found<()> {
+    let queues = Queues::of(wanted);
+    let parameters: [Parameter<'_>; 5] =
+        [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead];
+    let rows = link.ask(sql::CLAIMABLE, &parameters).await?;
+    let keys = rows.iter().map(|row| crate::store::postgres::columns::read_key(row, 0));
+    let keys = keys.collect::<Found<Vec<Key>>>()?;
+    wanted.tasks.extend(keys);
+    Ok(())
+}

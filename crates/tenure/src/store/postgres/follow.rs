@@ -1,0 +1,80 @@
+//! Signs that there may be new events. They only wake: whoever is woken looks, and looks now and then without a sign, too.
+//! So a sign that is lost costs at most one such look.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::store::postgres::columns::Found;
+use crate::store::postgres::database::Database;
+use crate::store::postgres::link::{Link, Warnings, drive};
+
+/// How often a follower looks without a sign.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The first look after a sign that was followed by nothing: what was written may be behind a transaction that is still open.
+pub(crate) const LOOK_SOON: Duration = Duration::from_millis(2);
+/// Signs to other processes are that far apart: each is a transaction, and all of a cluster take turns with them.
+const SIGNS_APART: Duration = Duration::from_millis(20);
+/// How often the connection that listens is asked whether it is still there.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const CONNECT_APART: Duration = Duration::from_secs(1);
+
+/// Nothing of it has to be durable, and the commit of it must keep nobody else's from the disk.
+const SIGN: &str = "select pg_notify($1, ''), set_config('synchronous_commit', 'off', true)";
+
+/// Tells other processes, as long as the store is open.
+pub(crate) async fn tell_others(database: Arc<Database>) {
+    let mut link = None;
+    loop {
+        database.untold.notified().await;
+        // Whoever is not told looks by itself.
+        let _ = tell(&database, &mut link).await;
+        tokio::time::sleep(SIGNS_APART).await;
+    }
+}
+
+async fn tell(database: &Database, kept: &mut Option<Link>) -> Found<()> {
+    let mut link = match kept.take().filter(|link| !link.is_closed()) {
+        Some(link) => link,
+        None => Link::connect(&database.settings).await?,
+    };
+    link.prepare(&[SIGN]).await?;
+    link.send(SIGN, &[&database.channel()]).answer().await?;
+    *kept = Some(link);
+    Ok(())
+}
+
+/// Listens for the signs of other processes, on a connection of its own, and takes another one when that is lost.
+pub(crate) async fn listen(database: Arc<Database>) {
+    loop {
+        // Whatever ended it: those who wait look by themselves meanwhile.
+        let _ = listen_until_lost(&database).await;
+        tokio::time::sleep(CONNECT_APART).await;
+    }
+}
+
+async fn listen_until_lost(database: &Arc<Database>) -> Found<()> {
+    let (client, driver) = database.settings.connect().await?;
+    let theirs = Arc::clone(database);
+    let mut driving = tokio::spawn(drive(driver, Warnings::default(), move || sign(&theirs.grown)));
+    let listening = client.batch_execute(&format!("listen \"{}\"", database.channel())).await;
+    // What came between the last connection and this one gave no sign.
+    sign(&database.grown);
+    let mut alive = listening.is_ok();
+    while alive {
+        tokio::select! {
+            _ = &mut driving => alive = false,
+            () = tokio::time::sleep(PROBE_EVERY) => {
+                let probe = tokio::time::timeout(PROBE_EVERY, client.batch_execute("select 1")).await;
+                alive = matches!(probe, Ok(Ok(())));
+            }
+        }
+    }
+    driving.abort();
+    Ok(listening?)
+}
+
+fn sign(grown: &watch::Sender<u64>) {
+    grown.send_modify(|signs| *signs += 1);
+}

@@ -1,0 +1,109 @@
+//! Creation a task inside a caller's own transaction: it exists if, and only if, that transaction commits.
+//!
+//! The transaction reserves the names and leaves a record in `intake`. Whoever looks next has a committer make the task of
+//! it, by the rules as for any other; a look now and then sees to it that this does not take long.
+
+use std::sync::Weak;
+
+use tenure_core::command::{Action, Command};
+use tenure_core::id::TaskId;
+use tenure_core::refusal::{Code, Refusal};
+use tokio_postgres::GenericClient;
+use tokio_postgres::error::SqlState;
+
+use crate::error::Error;
+use crate::ledger::Ledger;
+use crate::ledger::{Call, Creation};
+use crate::record::create_json;
+use crate::store::postgres::columns::Fault;
+use crate::store::postgres::{LOOK_FOR_INTAKE_EVERY, PostgresStore};
+
+const TAKE_IN: &str = "select tenure.take_in($1, $2, $3, $4, $5, $6)";
+
+/// Looks now and then, as long as the store is open.
+pub(crate) async fn look_for_it(store: Weak<PostgresStore>) {
+    loop {
+        tokio::time::sleep(LOOK_FOR_INTAKE_EVERY).await;
+        let Some(store) = store.upgrade() else { return };
+        // A database that is away is looked into again later.
+        let _ = store.settled().await;
+    }
+}
+
+impl Ledger {
+    /// Creates a task inside the caller's own transaction: it exists if, and only if, that commits. Until then nobody but
+    /// the transaction knows of it, and others who want one of its names wait for the transaction's end.
+    ///
+    /// ```no_run
+    /// # async fn order(ledger: &tenure::Ledger, client: &mut tenure::store::postgres::tokio_postgres::Client)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let transaction = client.transaction().await?;
+    /// transaction.execute("insert into orders (id) values (42)", &[]).await?;
+    /// ledger.create_in(&transaction, ledger.create("ship-42").queue("shipping")).await?;
+    /// transaction.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The transaction must be in the database of this ledger, by a role that may use its schema. A refusal leaves it as
+    /// it was, because it is asked in a nested one. Names are what makes a repeat safe here, so there is no request id.
+    pub async fn create_in(
+        &self,
+        transaction: &impl GenericClient,
+        call: Call<Creation>,
+    ) -> Result<TaskId, Error> {
+        let Some(store) = self.store().as_postgres() else {
+            let limit = "tasks are created in a transaction only where the record is kept in PostgreSQL";
+            return Err(Refusal::invalid("store", limit).into());
+        };
+        let Command { namespace, actor, request, action, .. } = call.command()?;
+        if request.is_some() {
+            let limit = "a task that is created in a transaction is known by its id; give that";
+            return Err(Refusal::invalid("request_id", limit).into());
+        }
+        action.check()?;
+        let Action::Create(create) = action else {
+            return Err(Refusal::invalid("task", "give a task to create").into());
+        };
+        let record = create_json(&create);
+        let id = create.task.clone();
+        let saga_id = create.saga_id.as_ref().map_or(id.as_str(), |saga_id| saga_id.as_str());
+        let take_in = store.database.settings.schema.in_sql(TAKE_IN);
+        let nested = |sql: &'static str| transaction.batch_execute(sql);
+        let failed = |error: tokio_postgres::Error| store.unavailable(error);
+        nested("savepoint tenure_create").await.map_err(failed)?;
+        let taken = transaction
+            .query(
+                &take_in,
+                &[
+                    &namespace.as_str(),
+                    &id.as_str(),
+                    &saga_id,
+                    &create.queue.as_str(),
+                    &actor.as_str(),
+                    &record,
+                ],
+            )
+            .await;
+        match taken {
+            Ok(_) => {
+                nested("release savepoint tenure_create").await.map_err(failed)?;
+                Ok(id)
+            }
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                nested("rollback to savepoint tenure_create").await.map_err(failed)?;
+                Err(Refusal::new(Code::Exists, "a task or saga of that name exists").into())
+            }
+            Err(error) => {
+                // The connection may be gone; then there is nothing to go back to.
+                let _ = nested("rollback to savepoint tenure_create").await;
+                Err(store.unavailable(error))
+            }
+        }
+    }
+}
+
+impl PostgresStore {
+    fn unavailable(&self, error: tokio_postgres::Error) -> Error {
+        Fault::from(error).surely_not_done(&self.database.shown())
+    }
+}

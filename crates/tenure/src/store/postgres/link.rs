@@ -1,0 +1,150 @@
+//! One connection: its prepared statements, and sending several of them before the first answer has come.
+//!
+//! What is sent is executed in the order of sending, each statement with a look of its own at the tables.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Row, Statement};
+
+use crate::store::postgres::columns::{Fault, Found};
+use crate::store::postgres::connect::Driver;
+use crate::store::postgres::settings::Settings;
+
+/// How long an answer may take. A statement waits for locks for less; a commit may wait for a standby.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// A parameter of a statement.
+pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+/// A connection to the database.
+pub(crate) struct Link {
+    client: Client,
+    prepared: HashMap<&'static str, Statement>,
+    settings: Settings,
+    warnings: Warnings,
+}
+
+/// What the server warned of, that nobody looked at yet.
+#[derive(Clone, Default)]
+pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    fn push(&self, warning: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Moves messages between the connection and its users until it ends, and keeps the warnings among them.
+pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: impl FnMut()) {
+    while let Some(Ok(message)) = std::future::poll_fn(|cx| driver.poll_message(cx)).await {
+        match message {
+            AsyncMessage::Notice(notice) if notice.severity() == "WARNING" => {
+                warnings.push(notice.to_string());
+            }
+            AsyncMessage::Notification(_) => notified(),
+            // Notices of lesser weight; and what a later version of the protocol may bring.
+            _ => {}
+        }
+    }
+}
+
+impl Link {
+    /// Connects, on the runtime that the caller runs on.
+    pub(crate) async fn connect(settings: &Settings) -> Found<Link> {
+        let (client, driver) = settings.connect().await?;
+        let warnings = Warnings::default();
+        tokio::spawn(drive(driver, warnings.clone(), || {}));
+        Ok(Link { client, prepared: HashMap::new(), settings: settings.clone(), warnings })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Has the statements ready, so that sending them later waits for nothing.
+    pub(crate) async fn prepare(&mut self, statements: &[&'static str]) -> Found<()> {
+        for sql in statements {
+            if !self.prepared.contains_key(sql) {
+                let statement = answered(self.client.prepare(&self.settings.schema.in_sql(sql))).await?;
+                self.prepared.insert(sql, statement);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a statement that was prepared.
+    pub(crate) fn send<'a>(&'a self, sql: &'static str, parameters: &'a [Parameter<'a>]) -> Sent<'a, Vec<Row>> {
+        Sent::new(async move {
+            let statement = self.prepared.get(sql).ok_or_else(|| {
+                Fault::Broken(format!("a statement was sent before it was prepared: {sql}"))
+            })?;
+            Ok(self.client.query(statement, parameters).await?)
+        })
+    }
+
+    /// Asks something that is asked once: prepared, and not kept.
+    pub(crate) async fn once(&self, sql: &str, parameters: &[Parameter<'_>]) -> Found<Vec<Row>> {
+        answered(self.client.query(&self.settings.schema.in_sql(sql), parameters)).await
+    }
+
+    /// Prepares a statement that is often asked, and asks it.
+    pub(crate) async fn ask(&mut self, sql: &'static str, parameters: &[Parameter<'_>]) -> Found<Vec<Row>> {
+        self.prepare(&[sql]).await?;
+        self.send(sql, parameters).answer().await
+    }
+
+    /// Sends statements without parameters.
+    pub(crate) fn send_plain<'a>(&'a self, sql: &'a str) -> Sent<'a, ()> {
+        Sent::new(async move { Ok(self.client.batch_execute(sql).await?) })
+    }
+
+    /// What the server warned of since the last time.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+}
+
+/// A statement on its way. It was sent when this was made; its answer is waited for later.
+pub(crate) struct Sent<'a, T> {
+    answer: Option<Found<T>>,
+    coming: Pin<Box<dyn Future<Output = Found<T>> + Send + 'a>>,
+}
+
+impl<'a, T> Sent<'a, T> {
+    fn new(coming: impl Future<Output = Found<T>> + Send + 'a) -> Sent<'a, T> {
+        let mut coming: Pin<Box<dyn Future<Output = Found<T>> + Send + 'a>> = Box::pin(coming);
+        // The first look at such a future puts the message into the connection's queue.
+        let answer = match coming.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        };
+        Sent { answer, coming }
+    }
+
+    /// Waits for the answer.
+    pub(crate) async fn answer(self) -> Found<T> {
+        match self.answer {
+            Some(answer) => answer,
+            None => answered(self.coming).await,
+        }
+    }
+}
+
+async fn answered<T, E>(coming: impl Future<Output = Result<T, E>>) -> Found<T>
+where
+    Fault: From<E>,
+{
+    match tokio::time::timeout(ANSWER_MAX, coming).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Fault::Silent(ANSWER_MAX)),
+    }
+}

@@ -1,0 +1,117 @@
+//! A room at a glance, in SQL: by what is planned, by what waits, and by what ended badly. Each is a table or an index of
+//! its own, so it costs these and not what ever was.
+
+use tenure_core::id::{Namespace, Owner, TaskId};
+use tenure_core::task::State;
+use tenure_core::time::Time;
+
+use crate::store::columns::{Row as _, unsigned};
+use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount};
+use crate::store::postgres::columns::Found;
+use crate::store::postgres::read::{Reader, one};
+use crate::wire::Word;
+
+/// Where the tasks of a state are found, and what is said of them. `$1` is the namespace, `$2` now.
+struct Place {
+    from: String,
+    since: &'static str,
+    later: &'static str,
+    stale: &'static str,
+}
+
+impl Place {
+    fn counts(&self) -> String {
+        let Place { from, later, stale, .. } = self;
+        format!("select count(*), count(*) filter (where {later}), count(*) filter (where {stale}) from {from} and $2::bigint is not null")
+    }
+
+    fn oldest(&self) -> String {
+        let Place { from, since, .. } = self;
+        format!("select tasks.id, {since} from {from} order by {since}, tasks.no limit 1")
+    }
+}
+
+fn place(state: State) -> Place {
+    let waiting = |wait: &str, since| Place {
+        from: format!(
+            "tenure.due join tenure.tasks on tasks.namespace = due.namespace and tasks.id = due.task \
+             where due.namespace = $1 and due.wait in ({wait})"
+        ),
+        since,
+        later: "false",
+        stale: "due.wait <> 'undo' and due.expires_at <= $2",
+    };
+    let at_work = "coalesce(tasks.started_at, tasks.created_at)";
+    match state {
+        State::Planned => Place {
+            from: "tenure.tasks where namespace = $1 and claim_from is not null".to_owned(),
+            since: "claim_from",
+            later: "claim_from > $2",
+            stale: "false",
+        },
+        State::Dispatched => waiting("'reservation'", "due.since"),
+        State::Running => waiting("'lease'", at_work),
+        State::Compensating => waiting("'undo_lease', 'undo'", at_work),
+        State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
+            from: format!(
+                "tenure.tasks where namespace = $1 and ended_badly = '{}' and retried_as is null",
+                state.word()
+            ),
+            since: "finished_at",
+            later: "false",
+            stale: "false",
+        },
+    }
+}
+
+impl Reader<'_> {
+    /// One look at one moment, so that a task that moves meanwhile is counted once.
+    pub(crate) async fn overview(&mut self, namespace: &Namespace) -> Found<Overview> {
+        self.begin().await?;
+        let at = self.now().await?;
+        let mut states = Vec::with_capacity(OVERVIEW_STATES.len());
+        for state in OVERVIEW_STATES {
+            states.push(self.count(namespace, state, at).await?);
+        }
+        self.end().await?;
+        Ok(Overview { at, states })
+    }
+
+    async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
+        let place = place(state);
+        let counts = self.link.once(&place.counts(), &[&namespace.as_str(), &now.as_micros()]).await?;
+        let counts = one(&counts)?;
+        let oldest = self.link.once(&place.oldest(), &[&namespace.as_str()]).await?;
+        let oldest = match oldest.first() {
+            Some(row) => Some(Oldest { task: TaskId::new(row.a_text(0)?)?, since: row.a_time(1)? }),
+            None => None,
+        };
+        Ok(StateCount {
+            state,
+            count: unsigned(counts.a_number(0)?),
+            later: unsigned(counts.a_number(1)?),
+            stale: unsigned(counts.a_number(2)?),
+            oldest,
+        })
+    }
+
+    pub(crate) async fn holdings(&mut self, namespace: &Namespace) -> Found<Vec<Holding>> {
+        let now = self.now().await?;
+        let holdings = "select owner, count(*) filter (where wait <> 'reservation'), \
+                 count(*) filter (where wait = 'reservation'), count(*) filter (where expires_at <= $2), \
+                 min(since), min(expires_at) from tenure.due where namespace = $1 and owner is not null \
+                 group by owner order by owner";
+        let rows = self.link.ask(holdings, &[&namespace.as_str(), &now.as_micros()]).await?;
+        let read = |row: &tokio_postgres::Row| {
+            Ok(Holding {
+                owner: Owner::new(row.a_text(0)?)?,
+                leases: unsigned(row.a_number(1)?),
+                reservations: unsigned(row.a_number(2)?),
+                stale: unsigned(row.a_number(3)?),
+                since: row.a_time(4)?,
+                until: row.a_time(5)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,365 @@
+//! What is read without a transaction of one's own: tasks, lists, the history, what is due, chains to verify.
+
+use std::collections::HashMap;
+
+use tenure_core::chain::Hash;
+use tenure_core::id::{Document, Namespace, Queue, RequestId, TaskId};
+use tenure_core::task::{State, Task};
+use tenure_core::time::Time;
+use tokio_postgres::types::ToSql;
+
+use crate::store::columns::{
+    DUE_COLUMNS, Parts, Policies, Row, TASK_COLUMNS, due_columns, read_compensation, read_due, read_event,
+    read_task, task_columns,
+};
+use crate::store::execute::{Kept, REQUEST_MEMORY};
+use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
+use crate::store::postgres::database::Database;
+use crate::store::postgres::link::{Link, Parameter};
+use crate::store::postgres::sql;
+use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, page};
+use crate::wire::Word;
+
+/// A look into the database.
+pub(crate) struct Reader<'l> {
+    pub(crate) link: &'l mut Link,
+    pub(crate) database: &'l Database,
+    pub(crate) policies: Policies,
+}
+
+/// A task with all that belongs to it but its compensations.
+macro_rules! concat_task_sql {
+    ($rest:literal) => {
+        concat!(
+            "select ",
+            task_columns!(),
+            ", checkpoints.checkpoint, ",
+            due_columns!(),
+            ", tasks.owed from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
+             left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id ",
+            $rest
+        )
+    };
+}
+
+/// All that has been committed and no transaction that is still open can come before.
+const HORIZON: &str = "\
+    select (select value::bigint from tenure.meta where key = 'feed_base') \
+        + pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+
+impl<'l> Reader<'l> {
+    pub(crate) fn new(link: &'l mut Link, database: &'l Database) -> Reader<'l> {
+        Reader { link, database, policies: Policies::default() }
+    }
+
+    pub(crate) async fn now(&mut self) -> Found<Time> {
+        if let Some(clock) = &self.database.clock {
+            // A large batch gives instants ahead of the clock, and no later command gets an earlier one.
+            return Ok(clock.read().wall.max(self.database.last.get()));
+        }
+        one(&self.link.ask(sql::NOW, &[]).await?)?.a_time(0)
+    }
+
+    /// Several looks at one moment. It ends with [`Self::end`]; after a fault the connection goes, and it with it.
+    pub(crate) async fn begin(&mut self) -> Found<()> {
+        self.link.send_plain("begin isolation level repeatable read read only").answer().await
+    }
+
+    pub(crate) async fn end(&mut self) -> Found<()> {
+        self.link.send_plain(sql::COMMIT).answer().await
+    }
+
+    pub(crate) async fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
+        self.begin().await?;
+        let sql = concat_task_sql!("where tasks.namespace = $1 and tasks.id = $2");
+        let rows = self.link.ask(sql, &[&namespace.as_str(), &id.as_str()]).await?;
+        let found = self.read_whole(&rows).await?.pop();
+        self.end().await?;
+        found.map(|kept| Ok(kept?.task)).transpose()
+    }
+
+    /// The tasks of rows of [`concat_task_sql`], as far as each can be read.
+    async fn read_whole(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<Found<Kept>>> {
+        let mut with_compensations = Vec::new();
+        for row in rows {
+            if crate::store::columns::compensation_count(row)? > 0 {
+                with_compensations.extend(read_key(row, 1).ok());
+            }
+        }
+        let mut compensations = HashMap::<Key, Vec<_>>::new();
+        if !with_compensations.is_empty() {
+            let keys = Keys::of(with_compensations.iter());
+            for row in self.link.ask(sql::COMPENSATIONS, &[&keys.namespaces, &keys.ids]).await? {
+                compensations.entry(read_key(&row, 0)?).or_default().push(read_compensation(&row, 2));
+            }
+        }
+        let policies = &mut self.policies;
+        let read = |row: &tokio_postgres::Row| {
+            let compensations = compensations.remove(&read_key(row, 1)?).unwrap_or_default();
+            let parts = Parts {
+                due: read_due(row, TASK_COLUMNS + 1)?,
+                checkpoint: row.optional(TASK_COLUMNS, Document::new)?,
+                compensations: compensations.into_iter().collect::<Found<_>>()?,
+            };
+            read_task(row, policies, parts)
+        };
+        Ok(rows.iter().map(read).collect())
+    }
+
+    pub(crate) async fn tasks(&mut self, filter: &Filter, after: Option<i64>, limit: usize) -> Found<Page<Task>> {
+        let wanted = Conditions::of(filter, after, self.now().await?);
+        let limit = page(limit) as usize;
+        let sql =
+            format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), limit + 1);
+        self.begin().await?;
+        let mut rows = self.link.once(&sql, &wanted.parameters()).await?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<Kept>>>()?;
+        self.end().await?;
+        let next = kept.last().filter(|_| more).map(|last| Cursor::of('t', last.row));
+        Ok(Page { items: kept.into_iter().map(|kept| kept.task).collect(), next })
+    }
+
+    pub(crate) async fn lapsed(&mut self, after: Option<(i64, Key)>, limit: usize) -> Found<Lapsed> {
+        let now = self.now().await?.as_micros();
+        let limit = page(limit);
+        let (check_at, namespace, task) = match &after {
+            Some((check_at, (namespace, task))) => (*check_at, namespace.as_str(), task.as_str()),
+            None => (i64::MIN, "", ""),
+        };
+        let due = "select namespace, task, check_at from tenure.due where not held_back and check_at <= $1 \
+                   and expires_at + coalesce(lock_delay, 0) <= $1 and (check_at, namespace, task) > ($2, $3, $4) \
+                   order by check_at, namespace, task limit $5";
+        let rows = self.link.ask(due, &[&now, &check_at, &namespace, &task, &(limit + 1)]).await?;
+        let mut places = Vec::new();
+        for row in &rows {
+            places.push((row.a_number(2)?, read_key(row, 0)?));
+        }
+        let more = places.len() as i64 > limit;
+        places.truncate(limit as usize);
+        let next = places.last().filter(|_| more).map(|(check_at, key)| lapsed_cursor(*check_at, key));
+        let next_check = self.next_check(now).await?;
+        Ok(Lapsed { tasks: places.into_iter().map(|(_, key)| key).collect(), next, next_check })
+    }
+
+    /// When to look again: the earliest check that is ahead, or the end of a wait whose check is past already because
+    /// a heartbeat moved the end alone. Those are few.
+    async fn next_check(&mut self, now: i64) -> Found<Option<Time>> {
+        let ahead = "select least( \
+                 (select min(expires_at + coalesce(lock_delay, 0)) from tenure.due \
+                     where not held_back and check_at <= $1 and expires_at + coalesce(lock_delay, 0) > $1), \
+                 (select min(check_at) from tenure.due where not held_back and check_at > $1))";
+        one(&self.link.ask(ahead, &[&now]).await?)?.time(0)
+    }
+
+    pub(crate) async fn claimable_at(&mut self, namespace: &Namespace, queue: &Queue) -> Found<Option<Time>> {
+        // The two indexes that a claim goes by.
+        let waits = "select least( \
+                 (select min(claim_from) from tenure.tasks where namespace = $1 and queue = $2 and claim_from is not null), \
+                 (select min(expires_at) from tenure.due \
+                     where namespace = $1 and queue = $2 and wait = 'reservation'))";
+        one(&self.link.ask(waits, &[&namespace.as_str(), &queue.as_str()]).await?)?.time(0)
+    }
+
+    pub(crate) async fn remembers(&mut self, namespace: &Namespace, id: &RequestId) -> Found<bool> {
+        let oldest = (self.now().await? - REQUEST_MEMORY).as_micros();
+        let remembered =
+            "select exists (select from tenure.requests where namespace = $1 and id = $2 and at > $3)";
+        one(&self.link.ask(remembered, &[&namespace.as_str(), &id.as_str(), &oldest]).await?)?.truth(0)
+    }
+
+    async fn horizon(&mut self) -> Found<i64> {
+        one(&self.link.ask(HORIZON, &[]).await?)?.a_number(0)
+    }
+
+    pub(crate) async fn newest(&mut self) -> Found<Cursor> {
+        Ok(Cursor::between('e', self.horizon().await? - 1, i64::MAX))
+    }
+
+    pub(crate) async fn has_events(&mut self, (feed, order): (i64, i64)) -> Found<bool> {
+        let horizon = self.horizon().await?;
+        let newer = "select exists (select from tenure.events where (feed, \"order\") > ($1, $2) and feed < $3)";
+        one(&self.link.ask(newer, &[&feed, &order, &horizon]).await?)?.truth(0)
+    }
+
+    pub(crate) async fn events(
+        &mut self,
+        filter: &EventFilter,
+        after: (i64, i64),
+        limit: usize,
+    ) -> Found<Page<Recorded>> {
+        // Read first: all that lies below it has ended by then, so the next statement sees all of it.
+        let horizon = self.horizon().await?;
+        let mut wanted = Conditions::default();
+        wanted.clauses.push("(feed, \"order\") > ($1, $2)".to_owned());
+        wanted.values = vec![Box::new(after.0), Box::new(after.1)];
+        wanted.add("feed < ", horizon);
+        if let Some(namespace) = &filter.namespace {
+            wanted.add("namespace = ", namespace.to_string());
+        }
+        if let Some(task) = &filter.task {
+            wanted.add("task = ", task.to_string());
+        }
+        let limit = page(limit) as usize;
+        let sql = format!(
+            "select feed, \"order\", namespace, task, hash, number, at, actor, type, data from tenure.events where {} \
+             order by feed, \"order\" limit {limit}",
+            wanted.sql()
+        );
+        let mut items = Vec::new();
+        for row in self.link.once(&sql, &wanted.parameters()).await? {
+            let (namespace, task) = read_key(&row, 2)?;
+            items.push(Recorded {
+                cursor: Cursor::between('e', row.a_number(0)?, row.a_number(1)?),
+                event: read_event(&row, 5, &namespace, &task)?,
+                hash: row.hash(4)?,
+                data: row.a_text(9)?.to_owned(),
+            });
+        }
+        let last = items.last().filter(|_| items.len() == limit).map(|last: &Recorded| last.cursor.clone());
+        let (feed, order) = after.max((horizon - 1, i64::MAX));
+        Ok(Page { items, next: Some(last.unwrap_or_else(|| Cursor::between('e', feed, order))) })
+    }
+
+    /// Whether something was created in somebody's transaction and is not made yet.
+    pub(crate) async fn has_intake(&mut self) -> Found<bool> {
+        let waiting = "select exists (select from tenure.intake where problem is null)";
+        one(&self.link.ask(waiting, &[]).await?)?.truth(0)
+    }
+
+    /// The rows of tasks with what belongs to them, for [`super::chains`].
+    pub(crate) async fn rows_after(
+        &mut self,
+        (namespace, no): (&str, i64),
+        limit: i64,
+    ) -> Found<Vec<(Option<Task>, RawTask)>> {
+        let sql = concat_task_sql!(
+            "where (tasks.namespace, tasks.no) > ($1, $2) order by tasks.namespace, tasks.no limit $3"
+        );
+        let rows = self.link.ask(sql, &[&namespace, &no, &limit]).await?;
+        let tasks = self.read_whole(&rows).await?;
+        let mut read = Vec::with_capacity(rows.len());
+        for (row, task) in rows.iter().zip(tasks) {
+            let raw = RawTask {
+                no: row.a_number(0)?,
+                namespace: row.a_text(1)?.to_owned(),
+                id: row.a_text(2)?.to_owned(),
+                head: row.bytes(TASK_COLUMNS - 1)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(Hash),
+            };
+            // How much is owed is counted in a column of its own, for those who ask by SQL; a task does not have it.
+            let counted = row.a_number(TASK_COLUMNS + 1 + DUE_COLUMNS)?;
+            let task = task.ok().map(|kept| kept.task).filter(|task| task.owed().count() as i64 == counted);
+            read.push((task, raw));
+        }
+        Ok(read)
+    }
+}
+
+/// What of a task's row can be read whatever else is wrong with it.
+pub(crate) struct RawTask {
+    pub(crate) no: i64,
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) head: Option<Hash>,
+}
+
+pub(crate) fn one(rows: &[tokio_postgres::Row]) -> Found<&tokio_postgres::Row> {
+    rows.first().ok_or_else(|| Fault::Broken("a statement gave no row that always gives one".into()))
+}
+
+/// A place in the order of checks: names have no `/`.
+fn lapsed_cursor(check_at: i64, (namespace, task): &Key) -> Cursor {
+    Cursor(format!("d{check_at} {namespace}/{task}"))
+}
+
+pub(crate) fn lapsed_place(cursor: &Cursor) -> Result<(i64, Key), crate::error::Error> {
+    let read = || {
+        let (check_at, key) = cursor.as_str().strip_prefix('d')?.split_once(' ')?;
+        let (namespace, task) = key.split_once('/')?;
+        Some((check_at.parse().ok()?, (Namespace::new(namespace).ok()?, TaskId::new(task).ok()?)))
+    };
+    read().ok_or_else(Cursor::foreign)
+}
+
+/// A where clause and its values.
+#[derive(Default)]
+pub(crate) struct Conditions {
+    clauses: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Conditions {
+    /// The clause with a parameter behind it.
+    fn add(&mut self, clause: &str, value: impl ToSql + Sync + Send + 'static) {
+        self.values.push(Box::new(value));
+        self.clauses.push(format!("{clause}${}", self.values.len()));
+    }
+
+    pub(crate) fn sql(&self) -> String {
+        if self.clauses.is_empty() { "true".to_owned() } else { self.clauses.join(" and ") }
+    }
+
+    pub(crate) fn parameters(&self) -> Vec<Parameter<'_>> {
+        self.values.iter().map(|value| &**value as Parameter<'_>).collect()
+    }
+
+    /// The same as the store in memory says in Rust.
+    fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
+        let mut wanted = Conditions::default();
+        if let Some(after) = after {
+            wanted.add("tasks.no < ", after);
+        }
+        if let Some(namespace) = &filter.namespace {
+            wanted.add("tasks.namespace = ", namespace.to_string());
+        }
+        if !filter.states.is_empty() {
+            wanted.clauses.push(in_states(&filter.states));
+        }
+        if let Some(cause) = filter.cause {
+            wanted.add("tasks.cause = ", cause.word());
+        }
+        if let Some(queue) = &filter.queue {
+            wanted.add("tasks.queue = ", queue.to_string());
+        }
+        if let Some(owner) = &filter.owner {
+            wanted.add("due.owner = ", owner.to_string());
+        }
+        for (key, value) in &filter.labels {
+            wanted.values.push(Box::new(key.to_string()));
+            let place = wanted.values.len();
+            wanted.add(&format!("tasks.labels::json ->> ${place}::text = "), value.to_string());
+        }
+        if filter.stale {
+            // By the two indexes over what is to be checked, so that it costs what is due and not what exists.
+            wanted.values.push(Box::new(now.as_micros()));
+            let at = wanted.values.len();
+            wanted.clauses.push(format!(
+                "(tasks.namespace, tasks.id) in ( \
+                     select namespace, task from tenure.due where not held_back and check_at <= ${at} union all \
+                     select namespace, task from tenure.due where held_back and check_at <= ${at}) \
+                 and due.wait in ('lease', 'undo_lease', 'reservation') and due.expires_at <= ${at}"
+            ));
+        }
+        wanted
+    }
+}
+
+/// In the words of the index that has them, if one has.
+fn in_states(states: &[State]) -> String {
+    let words: Vec<String> = states.iter().map(|state| format!("'{}'", state.word())).collect();
+    let words = words.join(", ");
+    let ended_badly = |state: &State| state.terminal().is_some() && *state != State::Completed;
+    let in_flight = |state: &State| matches!(state, State::Dispatched | State::Running | State::Compensating);
+    if states.iter().all(ended_badly) {
+        format!("tasks.ended_badly in ({words})")
+    } else if states.iter().all(|state| *state == State::Planned) {
+        "tasks.claim_from is not null".to_owned()
+    } else if states.iter().all(in_flight) {
+        // Few tasks are in flight among all that ever were: they are found by what they wait for.
+        format!("due.wait <> 'start' and tasks.state in ({words})")
+    } else {
+        format!("tasks.state in ({words})")
+    }
+}
+
