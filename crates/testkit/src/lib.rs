@@ -1,6 +1,7 @@
 //! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
 //! the table goes through. Never in a product.
 
+pub mod server;
 pub mod situations;
 pub mod story;
 pub mod traces;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use tenure::clock::ManualClock;
 use tenure::store::Store;
 use tenure::store::memory::MemoryStore;
+use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure::store::sqlite::{SqliteOptions, SqliteStore};
 use tenure_core::time::Time;
 
@@ -37,6 +39,15 @@ pub async fn sqlite(clock: &ManualClock) -> (tempfile::TempDir, Arc<dyn Store>) 
     };
     let store = SqliteStore::open(options).await.expect("a new file opens");
     (folder, Arc::new(store))
+}
+
+/// A store in a schema of its own, on a clock that stands still.
+pub async fn postgres(server: &server::Server, clock: &ManualClock) -> Arc<dyn Store> {
+    let options = PostgresOptions {
+        clock: Some(Arc::new(clock.clone())),
+        ..PostgresOptions::new(server.url(&server.fresh_schema()))
+    };
+    PostgresStore::open(options).await.expect("a new schema opens")
 }
 
 /// Runs a test that waits on stores.

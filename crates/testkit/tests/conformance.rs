@@ -6,7 +6,8 @@ use tenure::clock::ManualClock;
 use tenure::core::lifecycle::Table;
 use tenure_testkit::story::{Story, stories};
 use tenure_testkit::world::World;
-use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
+use tenure_testkit::server::{Server, required};
+use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
 
 fn tell(failures: &[String], count: usize) {
     assert!(failures.is_empty(), "{} of {count} stories fail:\n{}", failures.len(), failures.join("\n"));
@@ -46,6 +47,21 @@ fn every_story_holds_on_sqlite() {
         for story in &stories {
             let clock = ManualClock::at(BEGINNING);
             let (_folder, store) = sqlite(&clock).await;
+            failures.extend(World::new(store, clock).play(story).await.err());
+        }
+    });
+    tell(&failures, stories.len());
+}
+
+#[test]
+fn every_story_holds_on_postgresql() {
+    let Some(server) = required(Server::shared()) else { return };
+    let stories = stories();
+    let mut failures = Vec::new();
+    block_on(async {
+        for story in &stories {
+            let clock = ManualClock::at(BEGINNING);
+            let store = postgres(server, &clock).await;
             failures.extend(World::new(store, clock).play(story).await.err());
         }
     });

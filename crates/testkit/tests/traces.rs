@@ -1,14 +1,15 @@
-//! SQLite against memory by generated traces: the same answers, the same history to the byte, the same lists.
+//! SQLite and PostgreSQL against memory by generated traces: the same answers, the same history to the byte, the same lists.
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tenure::clock::ManualClock;
 use tenure_testkit::traces::{compare, trace};
 use tenure_testkit::world::World;
-use tenure_testkit::{BEGINNING, block_on, memory, seed, sqlite};
+use tenure_testkit::server::{Server, required};
+use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
-/// 2,000, or as many as `TENURE_TRACES` says.
-fn count() -> u32 {
-    std::env::var("TENURE_TRACES").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+/// So many, or as many as `TENURE_TRACES` says.
+fn count(usual: u32) -> u32 {
+    std::env::var("TENURE_TRACES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 fn runner(cases: u32) -> TestRunner {
@@ -21,7 +22,7 @@ fn runner(cases: u32) -> TestRunner {
 
 #[test]
 fn sqlite_answers_as_memory_does_and_writes_the_same_history() {
-    let count = count();
+    let count = count(2_000);
     let told = format!("replay with TENURE_TEST_SEED={:x} TENURE_TRACES={count}", seed());
     let result = runner(count).run(&trace(), |steps| {
         block_on(async {
@@ -31,6 +32,27 @@ fn sqlite_answers_as_memory_does_and_writes_the_same_history() {
             let compared = compare(&steps, (reference.as_ref(), file.as_ref()), [&one, &other]).await;
             compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
             World::new(file, other).look_around().await.map_err(TestCaseError::fail)
+        })
+    });
+    if let Err(failure) = result {
+        panic!("{failure}\n{told}");
+    }
+    println!("{count} traces, seed {:x}", seed());
+}
+
+#[test]
+fn postgresql_answers_as_memory_does_and_writes_the_same_history() {
+    let Some(server) = required(Server::shared()) else { return };
+    let count = count(200);
+    let told = format!("replay with TENURE_TEST_SEED={:x} TENURE_TRACES={count}", seed());
+    let result = runner(count).run(&trace(), |steps| {
+        block_on(async {
+            let (one, other) = (ManualClock::at(BEGINNING), ManualClock::at(BEGINNING));
+            let reference = memory(&one);
+            let database = postgres(server, &other).await;
+            let compared = compare(&steps, (reference.as_ref(), database.as_ref()), [&one, &other]).await;
+            compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
+            World::new(database, other).look_around().await.map_err(TestCaseError::fail)
         })
     });
     if let Err(failure) = result {

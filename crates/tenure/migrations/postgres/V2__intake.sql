@@ -74,15 +74,15 @@ $$;
 
 -- A length as people write it, in microseconds; null if it is none. More than 18 digits are over every limit.
 create function tenure.micros(given text) returns numeric language sql immutable as $$
-    select part[1]::numeric * case part[2] when 'us' then 1 when 'ms' then 1000 when 's' then 1000000
-        when 'm' then 60000000 when 'h' then 3600000000 when 'd' then 86400000000 end
-    from regexp_match(given collate "C", '^0*([0-9]{1,18})(us|ms|s|m|h|d)$') as part
+    select substring(given collate "C" from '^0*([0-9]{1,18})(?:us|ms|s|m|h|d)$')::numeric
+        * case substring(given collate "C" from '[a-z]*$') when 'us' then 1 when 'ms' then 1000
+            when 's' then 1000000 when 'm' then 60000000 when 'h' then 3600000000 when 'd' then 86400000000 end
 $$;
 
 -- Why JSON can't be read back; null if it can. The type `json` lets through what a reader would lose or choke
 -- on, and `jsonb` would lose keys and digits itself. Canonical JSON is never longer than what it was made of,
 -- so the length as written is what counts: what only white space and escapes make too long is refused, too.
-create function tenure.json_problem(given json, bytes_max integer) returns text
+create function tenure.json_problem(given json, bytes_max integer, levels_max integer) returns text
 language plpgsql stable strict as $$
 declare
     written constant text := given;
@@ -121,7 +121,7 @@ begin
             select value
             from json_array_elements(case json_typeof(container.value) when 'array' then container.value end)
         ) as part
-        where container.level <= 100 and json_typeof(part.value) in ('object', 'array')
+        where container.level <= levels_max and json_typeof(part.value) in ('object', 'array')
     )
     select max(container.level), min(repeated.key) into deepest, twice
     from container left join lateral (
@@ -129,8 +129,8 @@ begin
         from json_object_keys(case json_typeof(container.value) when 'object' then container.value end) as key
         group by 1 having count(*) > 1 limit 1
     ) as repeated on true;
-    if deepest > 100 then
-        return 'up to 100 levels deep';
+    if deepest > levels_max then
+        return format('up to %s levels deep', levels_max);
     end if;
     if twice is not null then
         return format('each key once; %s stands twice in an object', to_json(left(twice, 100)));
@@ -139,17 +139,17 @@ begin
 end
 $$;
 
-create function tenure.must_be_json(field text, given json, bytes_max integer) returns void
-language plpgsql as $$
+create function tenure.must_be_json(field text, given json, bytes_max integer, levels_max integer)
+returns void language plpgsql as $$
 declare
-    problem constant text := tenure.json_problem(given, bytes_max);
+    problem constant text := tenure.json_problem(given, bytes_max, levels_max);
 begin
     perform tenure.must_be(field, problem is null, problem);
 end
 $$;
 
 -- These three take null as left out, as readers of the public JSON do. They look first for what is nearly
--- always there, which is nothing.
+-- always there, which is nothing. What is deeper than 3 levels is none of them, and no time is lost on it.
 
 create function tenure.must_be_labels(labels json) returns void language plpgsql strict as $$
 declare
@@ -159,7 +159,7 @@ begin
     if json_typeof(labels) = 'null' or labels::text = '{}' then
         return;
     end if;
-    perform tenure.must_be_json('labels', labels, 262144);
+    perform tenure.must_be_json('labels', labels, 262144, 3);
     perform tenure.must_be('labels', json_typeof(labels) = 'object',
         'an object of texts, such as {"issue": "168"}');
     select count(*) into number from json_object_keys(labels);
@@ -184,7 +184,7 @@ begin
     if json_typeof(policy) = 'null' or policy::text = '{}' then
         return;
     end if;
-    perform tenure.must_be_json('policy', policy, 262144);
+    perform tenure.must_be_json('policy', policy, 262144, 3);
     perform tenure.must_be('policy', json_typeof(policy) = 'object',
         'an object, such as {"max_attempts": 3}');
     backoff := case json_typeof(policy -> 'backoff') when 'null' then null else policy -> 'backoff' end;
@@ -211,15 +211,14 @@ begin
         ('policy.', 'start_within', 'length', 1, 315360000, 'a length of 1s to 3650d, such as 2h or 1d'),
         ('policy.', 'lock_delay', 'length', 0, 315360000, 'a length of up to 3650d, such as 500ms or 2s')
     ) as known (place, key, shape, least, most, takes) on known.place = given.place and known.key = given.key
+    -- Nothing but a text reads as a length or a word, and nothing but a number as digits without quotes.
     where known.key is null or json_typeof(given.value) <> 'null' and case known.shape
-        when 'length' then json_typeof(given.value) = 'string'
-            and tenure.micros(given.value #>> '{}') between known.least * 1000000 and known.most * 1000000
+        when 'length' then
+            tenure.micros(given.value #>> '{}') between known.least * 1000000 and known.most * 1000000
         when 'number' then
             substring(given.value::text from '^[0-9]{1,10}$')::bigint between known.least and known.most
-        when 'on_lapse' then json_typeof(given.value) = 'string'
-            and given.value #>> '{}' in ('recover', 'hold', 'quarantine')
-        when 'when_spent' then json_typeof(given.value) = 'string'
-            and given.value #>> '{}' in ('compensated', 'quarantined')
+        when 'on_lapse' then given.value #>> '{}' in ('recover', 'hold', 'quarantine')
+        when 'when_spent' then given.value #>> '{}' in ('compensated', 'quarantined')
     end is not true
     limit 1;
     perform tenure.must_be(wrong.field, wrong.field is null, wrong.takes);
@@ -234,11 +233,11 @@ begin
     if json_typeof(compensations) = 'null' or compensations::text = '[]' then
         return;
     end if;
-    perform tenure.must_be_json('compensations', compensations, 16777216);
     perform tenure.must_be('compensations', json_typeof(compensations) = 'array',
         'an array, such as [{"kind": "remove-worktree", "target": "/tmp/wt"}]');
     perform tenure.must_be('compensations', json_array_length(compensations) <= 1000,
         format('up to 1000, %s given', json_array_length(compensations)));
+    perform tenure.must_be_json('compensations', compensations, 16777216, 3);
     select one.number into wrong
     from json_array_elements(compensations) with ordinality as one (given, number)
     where json_typeof(one.given) <> 'object' order by one.number limit 1;
@@ -320,7 +319,7 @@ begin
         'a time in the years 1 to 9999');
     perform tenure.must_be('actor', actor is not null or tenure.is_name(asker),
         format('give one; the role %s has a name that can''t be one', to_json(asker)));
-    perform tenure.must_be_json('payload', payload, 262144);
+    perform tenure.must_be_json('payload', payload, 262144, 100);
     perform tenure.must_be_labels(labels);
     perform tenure.must_be_policy(policy);
     perform tenure.must_be_compensations(compensations);

@@ -16,7 +16,7 @@ use crate::store::columns::{
 use crate::store::due::Due;
 use crate::store::execute::{Look, looks, remembered_as};
 use crate::store::postgres::batch::{Batch, LeaseRow, Slot, Whole};
-use crate::store::postgres::columns::{Found, Key, Keys, read_key};
+use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
 
@@ -323,13 +323,14 @@ fn see(
     }
     for key in missing {
         let found = seen.remove(key);
-        if made.contains(key) {
-            batch.slots.insert(key.clone(), Slot::Whole(Box::default()));
-        } else if let (Some(Slot::Whole(_)), Some(_)) = (batch.slots.get(key), &found) {
-            let why = "a task was made between two looks";
-            return Err(crate::store::postgres::columns::Fault::Again(why));
-        } else if !batch.slots.contains_key(key) {
-            batch.slots.insert(key.clone(), Slot::Seen(found.map(Box::new)));
+        match batch.slots.get(key) {
+            _ if made.contains(key) => drop(batch.slots.insert(key.clone(), Slot::Whole(Box::default()))),
+            None => drop(batch.slots.insert(key.clone(), Slot::Seen(found.map(Box::new)))),
+            Some(Slot::Whole(whole)) if whole.kept.is_none() && found.is_some() => {
+                return Err(Fault::Again("a task was made between two looks"));
+            }
+            // A claim of this batch found it, too.
+            Some(Slot::Whole(_) | Slot::Lease(_) | Slot::Seen(_)) => {}
         }
     }
     Ok(())
@@ -385,7 +386,8 @@ impl PartRows {
             batch.slots.insert(key, Slot::Whole(Box::new(whole)));
         }
         for (key, due) in due {
-            if leases.contains(&key) {
+            // A reservation is no lease, and for a refusal the task is seen.
+            if leases.contains(&key) && due.lease.is_some() {
                 let row = LeaseRow { stored: due.clone(), due, checkpoint: None };
                 batch.slots.insert(key, Slot::Lease(Box::new(row)));
             }
@@ -427,9 +429,5 @@ impl<'q> Queues<'q> {
             names: wanted.queues.keys().map(|(_, queue)| queue.as_str()).collect(),
             counts: wanted.queues.values().map(|count| i64::from(*count) + spare).collect(),
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.names.is_empty()
     }
 }

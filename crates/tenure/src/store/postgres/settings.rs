@@ -18,8 +18,6 @@ use tokio_postgres::Config;
 use crate::error::Error;
 use crate::store::postgres::tls::Tls;
 
-pub(crate) use crate::store::postgres::connect::{ConnectError, Driver};
-
 use file::Source;
 use parameters::Parameters;
 use passfile::LOCALHOST;
@@ -32,11 +30,11 @@ const PORT: u16 = 5432;
 
 /// Which schema the tables are in.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Schema(String);
+pub(crate) struct Schema(String);
 
 impl Schema {
     /// A name in plain small letters that is none of PostgreSQL's own.
-    pub fn new(name: &str) -> Result<Schema, Refusal> {
+    pub(crate) fn new(name: &str) -> Result<Schema, Refusal> {
         const LENGTH_MAX: usize = 63;
         let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
         let goes_on_well = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -57,7 +55,7 @@ impl Schema {
     }
 
     /// The name.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 

@@ -1,0 +1,90 @@
+//! Sees to it that PostgreSQL's programs are there before the suites that start servers with them. It starts none:
+//! tests do that themselves, through `crates/testkit/src/bin/tenure-postgres.rs`, which also has the whole search.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::run::{self, Result, Tally};
+
+/// Names the folder of the programs, before all others; the guardian of the tests reads it, too.
+const PROGRAMS_VARIABLE: &str = "TENURE_POSTGRES_BIN";
+
+/// Where systems keep one folder for each version, whose name begins so.
+const VERSIONS: &[(&str, &str)] = &[
+    ("/usr/lib/postgresql", ""),
+    ("/usr", "pgsql-"),
+    ("/opt/homebrew/opt", "postgresql"),
+    ("/usr/local/opt", "postgresql"),
+];
+
+const INSTALL: &[&[&str]] = &[&["update"], &["install", "-y", "--no-install-recommends", "postgresql"]];
+
+/// Read by the package's own scripts, which otherwise make a server for all of the machine and start it.
+const SETTINGS_OF_PACKAGE: &str = "/etc/postgresql-common/createcluster.d/tenure-tests.conf";
+
+/// Says which PostgreSQL there is. Where there is none and this machine lets us, it is installed first.
+pub(crate) fn ensure(root: &Path) -> Result<Tally> {
+    if found().is_empty() {
+        install(root)?;
+    }
+    let found = found();
+    for initdb in &found {
+        println!("{initdb}: {}", run::output(root, initdb, &["--version"])?);
+    }
+    match found.is_empty() {
+        true => Err("PostgreSQL was installed, and its initdb is still not found".into()),
+        // Nothing of this project was looked at.
+        false => Ok(Tally::default()),
+    }
+}
+
+/// Each once, however many links and names lead to it.
+fn found() -> BTreeSet<String> {
+    let files = folders().into_iter().filter_map(|folder| folder.join("initdb").canonicalize().ok());
+    files.map(|file| file.display().to_string()).collect()
+}
+
+/// Where the programs may be.
+fn folders() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os(PROGRAMS_VARIABLE) {
+        return vec![named.into()];
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for (above, beginning) in VERSIONS {
+        // A folder that is not there has no versions.
+        let entries = std::fs::read_dir(above).into_iter().flatten().filter_map(std::io::Result::ok);
+        let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(beginning));
+        folders.extend(named.map(|entry| entry.path().join("bin")));
+    }
+    folders
+}
+
+/// By apt-get, as root. Anywhere else a person has to do it, and is told.
+fn install(root: &Path) -> Result<()> {
+    let is_apt_there = run::output(root, "apt-get", &["--version"]).is_ok();
+    let is_root = run::output(root, "id", &["-u"]).is_ok_and(|id| id == "0");
+    if std::env::var_os(PROGRAMS_VARIABLE).is_some() || !is_apt_there || !is_root {
+        let way_out =
+            format!("install its server, or name the folder of its programs in {PROGRAMS_VARIABLE}");
+        return Err(format!("PostgreSQL was not found: {way_out}").into());
+    }
+    let settings = Path::new(SETTINGS_OF_PACKAGE);
+    if let Some(folder) = settings.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(settings, "create_main_cluster = false\n")?;
+    let installed = INSTALL.iter().try_for_each(|arguments| apt_get(root, arguments));
+    // It is not for what the machine's owner installs later.
+    let removed = std::fs::remove_file(settings);
+    installed?;
+    Ok(removed?)
+}
+
+fn apt_get(root: &Path, arguments: &[&str]) -> Result<()> {
+    let said = format!("apt-get {}", arguments.join(" "));
+    println!("{said}");
+    let mut command = run::command(root, "apt-get", arguments);
+    let status = command.env("DEBIAN_FRONTEND", "noninteractive").status()?;
+    if status.success() { Ok(()) } else { Err(format!("`{said}` ended with {status}").into()) }
+}
