@@ -7,6 +7,7 @@
 
 mod lifecycle_doc;
 mod lint;
+mod postgres;
 mod run;
 mod test;
 mod tidy;

@@ -5,11 +5,7 @@
 use std::path::Path;
 
 use crate::run::{self, Result, Step, Tally, Verdict};
-use crate::{lifecycle_doc, tidy};
-
-// Its file is beside this one, as those of all steps are.
-#[path = "postgres.rs"]
-mod postgres;
+use crate::{lifecycle_doc, postgres, tidy};
 
 /// The testkit runs optimised: its suites are as long as they can be in the time there is.
 const SUITES: &[Step] = &[

@@ -1,6 +1,7 @@
 //! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
 //! the table goes through. Never in a product.
 
+pub mod rival;
 pub mod server;
 pub mod situations;
 pub mod story;
@@ -43,11 +44,14 @@ pub async fn sqlite(clock: &ManualClock) -> (tempfile::TempDir, Arc<dyn Store>) 
 
 /// A store in a schema of its own, on a clock that stands still.
 pub async fn postgres(server: &server::Server, clock: &ManualClock) -> Arc<dyn Store> {
-    let options = PostgresOptions {
-        clock: Some(Arc::new(clock.clone())),
-        ..PostgresOptions::new(server.url(&server.fresh_schema()))
-    };
-    PostgresStore::open(options).await.expect("a new schema opens")
+    postgres_in(server, &server.fresh_schema(), clock).await
+}
+
+/// A store in that schema, on a clock that stands still.
+pub async fn postgres_in(server: &server::Server, schema: &str, clock: &ManualClock) -> Arc<dyn Store> {
+    let clock = Some(Arc::new(clock.clone()) as Arc<dyn tenure::clock::Clock>);
+    let options = PostgresOptions { clock, ..PostgresOptions::new(server.url(schema)) };
+    PostgresStore::open(options).await.expect("the schema opens")
 }
 
 /// Runs a test that waits on stores.

@@ -9,22 +9,23 @@ use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tenure::Ledger;
 use tenure::core::task::State;
+use tenure_testkit::server::{Server, required};
 use tenure_testkit::{block_on, seed};
 
-/// 100, or as many as `TENURE_KILLS` says.
-fn count() -> u32 {
-    std::env::var("TENURE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+/// So many, or as many as `TENURE_KILLS` says.
+fn count(usual: u32) -> u32 {
+    std::env::var("TENURE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// So that each look at a whole file stays short.
-const KILLS_OF_ONE_FILE: u32 = 20;
+/// So that each look at a whole store stays short.
+const KILLS_OF_ONE_STORE: u32 = 20;
 
 /// What a killed process was answered: by task the newest revision, and the latest expiry.
 type Answered = HashMap<String, (u64, i64)>;
 
-fn load_until_killed(file: &str, name: &str, lives_for: Duration) -> Answered {
+fn load_until_killed(url: &str, name: &str, lives_for: Duration) -> Answered {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tenure-child"))
-        .args(["load", file, name, "8"])
+        .args(["load", url, name, "8"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("a process");
@@ -46,22 +47,18 @@ fn load_until_killed(file: &str, name: &str, lives_for: Duration) -> Answered {
     answered
 }
 
-#[test]
-fn what_was_answered_survives_kill_9_and_what_is_stored_is_whole() {
+/// Kills a process under load, again and again, and looks each time whether all that it was answered is there.
+fn kill_again_and_again(kills: u32, mut place: impl FnMut(u32) -> String) {
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&seed().to_be_bytes());
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut folder = tempfile::tempdir().expect("a folder");
     let (mut told, mut tasks) = (0, 0);
-    for kill in 0..count() {
-        if kill % KILLS_OF_ONE_FILE == 0 {
-            folder = tempfile::tempdir().expect("a folder");
-        }
-        let file = folder.path().join("tasks.db").display().to_string();
+    for kill in 0..kills {
+        let url = place(kill);
         let lives_for = Duration::from_micros(u64::from(random.next_u32() % 120_000));
-        let answered = load_until_killed(&file, &format!("k{kill}"), lives_for);
+        let answered = load_until_killed(&url, &format!("k{kill}"), lives_for);
         told += answered.len();
-        let ledger = block_on(Ledger::open(&format!("sqlite:{file}"))).expect("it opens again");
+        let ledger = block_on(Ledger::open(&url)).expect("it opens again");
         let report = block_on(ledger.verify(None)).expect("it can be read");
         assert!(report.holds(), "kill {kill}, seed {:x}: {:?}", seed(), report.findings);
         tasks = tasks.max(report.tasks);
@@ -78,5 +75,28 @@ fn what_was_answered_survives_kill_9_and_what_is_stored_is_whole() {
         }
     }
     assert!(told > 0, "nobody was answered anything before it was killed");
-    println!("{} kills, {told} tasks answered, up to {tasks} in a file", count());
+    println!("{kills} kills, {told} tasks answered, up to {tasks} in a store");
+}
+
+#[test]
+fn what_was_answered_survives_kill_9_and_what_is_stored_is_whole() {
+    let mut folder = tempfile::tempdir().expect("a folder");
+    kill_again_and_again(count(100), |kill| {
+        if kill % KILLS_OF_ONE_STORE == 0 {
+            folder = tempfile::tempdir().expect("a folder");
+        }
+        format!("sqlite:{}", folder.path().join("tasks.db").display())
+    });
+}
+
+#[test]
+fn what_was_answered_survives_kill_9_on_postgresql_too() {
+    let Some(server) = required(Server::shared()) else { return };
+    let mut schema = String::new();
+    kill_again_and_again(count(30), |kill| {
+        if kill % KILLS_OF_ONE_STORE == 0 {
+            schema = server.fresh_schema();
+        }
+        server.url(&schema)
+    });
 }

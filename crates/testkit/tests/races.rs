@@ -8,6 +8,7 @@ use tenure::core::refusal::Code;
 use tenure::store::memory::MemoryStore;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
+use tenure_testkit::server::{Server, required};
 
 const ROUNDS: u64 = 100;
 const THREADS: usize = 16;
@@ -63,10 +64,27 @@ fn of_sixteen_threads_one_wins_a_lease_on_sqlite() {
 }
 
 #[test]
+fn of_sixteen_threads_one_wins_a_lease_on_postgresql() {
+    let Some(server) = required(Server::shared()) else { return };
+    let ledger = block_on(Ledger::open(&server.url(&server.fresh_schema()))).expect("opens");
+    race_of_threads(&ledger);
+    assert!(block_on(ledger.verify(None)).expect("verified").holds());
+}
+
+#[test]
 fn of_eight_processes_one_wins_a_lease() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("tasks.db");
-    let ledger = block_on(Ledger::open(&format!("sqlite:{}", file.display()))).expect("opens");
+    race_of_processes(&format!("sqlite:{}", folder.path().join("tasks.db").display()));
+}
+
+#[test]
+fn of_eight_processes_one_wins_a_lease_on_postgresql() {
+    let Some(server) = required(Server::shared()) else { return };
+    race_of_processes(&server.url(&server.fresh_schema()));
+}
+
+fn race_of_processes(url: &str) {
+    let ledger = block_on(Ledger::open(url)).expect("opens");
     block_on(async {
         for round in 0..ROUNDS {
             ledger.create(&format!("race-{round}")).await?;
@@ -81,7 +99,7 @@ fn of_eight_processes_one_wins_a_lease() {
             Command::new(env!("CARGO_BIN_EXE_tenure-child"))
                 .args([
                     "race",
-                    &file.display().to_string(),
+                    url,
                     &format!("p{racer}"),
                     &begins,
                     &ROUNDS.to_string(),

@@ -18,12 +18,14 @@ fn main() {
             word(4).parse().expect("a count"),
         )),
         "load" => block_on(load(word(1), word(2), word(3).parse().expect("a count"))),
+        "claim" => block_on(claim(word(1), word(2), word(3), word(4).parse().expect("a count"))),
+        "open" => drop(block_on(open(word(1)))),
         other => panic!("{other}?"),
     }
 }
 
-async fn open(file: &str) -> Ledger {
-    Ledger::open(&format!("sqlite:{file}")).await.expect("the store opens")
+async fn open(url: &str) -> Ledger {
+    Ledger::open(url).await.expect("the store opens")
 }
 
 fn tell(line: &str) {
@@ -33,8 +35,8 @@ fn tell(line: &str) {
 }
 
 /// Tries for one lease a round, at the same moment as every other process.
-async fn race(file: &str, owner: &str, begins_at_millis: u64, rounds: u64) {
-    let ledger = open(file).await;
+async fn race(url: &str, owner: &str, begins_at_millis: u64, rounds: u64) {
+    let ledger = open(url).await;
     for round in 0..rounds {
         let begins = UNIX_EPOCH + Duration::from_millis(begins_at_millis + round * 20);
         let wait = begins.duration_since(SystemTime::now()).unwrap_or_default();
@@ -51,8 +53,8 @@ async fn race(file: &str, owner: &str, begins_at_millis: u64, rounds: u64) {
 }
 
 /// Works through lives, many at once, until it is killed. Every line was answered before it was told.
-async fn load(file: &str, name: &str, callers: usize) {
-    let ledger = open(file).await;
+async fn load(url: &str, name: &str, callers: usize) {
+    let ledger = open(url).await;
     let callers: Vec<_> = (0..callers)
         .map(|caller| {
             let (ledger, name) = (ledger.clone(), format!("{name}-{caller}"));
@@ -84,4 +86,19 @@ async fn live(ledger: &Ledger, id: &str, owner: &str) {
         _ => ledger.roll_back(id, &holder, "no").await.expect("rolled back"),
     };
     tell(&format!("{id} {} -", task.revision));
+}
+
+/// Claims from a queue until nothing is left in it, and tells what it was given, a line for each claim.
+async fn claim(url: &str, owner: &str, queue: &str, limit: u32) {
+    let ledger = open(url).await;
+    loop {
+        let tasks = ledger.claim(queue, owner).limit(limit).ttl(Duration::from_secs(3_600)).await;
+        let tasks = tasks.expect("claimed");
+        assert!(tasks.len() <= limit as usize, "{} tasks of {limit}", tasks.len());
+        if tasks.is_empty() {
+            tell("empty");
+            return;
+        }
+        tell(&tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>().join(" "));
+    }
 }

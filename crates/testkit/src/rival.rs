@@ -1,0 +1,86 @@
+//! A rival: somebody else's connection to the same database, which holds what the store is after. With it each race
+//! between two transactions is played in one order, and not left to luck.
+
+use std::time::{Duration, Instant};
+
+use tenure::store::postgres::tokio_postgres::{self, Client, NoTls, Row};
+
+use crate::server::Server;
+
+/// A connection with nothing of Tenure in it, and a second one that watches: inside a transaction the server's own views
+/// stand still.
+pub struct Rival {
+    client: Client,
+    watcher: Client,
+    schema: String,
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a rival connects");
+    tokio::spawn(connection);
+    client
+}
+
+/// How long something may take that will surely happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Rival {
+    /// As the role that owns the schema.
+    pub async fn of(server: &Server, schema: &str) -> Rival {
+        Rival::at(&server.url(schema).replace(&format!("?schema={schema}"), ""), schema).await
+    }
+
+    /// As somebody who may do anything.
+    pub async fn superuser(server: &Server, schema: &str) -> Rival {
+        Rival::at(&server.superuser_url(), schema).await
+    }
+
+    /// By a URL of its own.
+    pub async fn at(url: &str, schema: &str) -> Rival {
+        let (client, watcher) = (connect(url).await, connect(url).await);
+        Rival { client, watcher, schema: schema.to_owned() }
+    }
+
+    /// The client itself.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    fn in_schema(&self, sql: &str) -> String {
+        sql.replace("tenure.", &format!("{}.", self.schema))
+    }
+
+    /// Executes statements; `tenure.` stands for the schema.
+    pub async fn does(&self, sql: &str) {
+        self.client.batch_execute(&self.in_schema(sql)).await.expect(sql);
+    }
+
+    /// What the server says to statements that it must refuse.
+    pub async fn is_refused(&self, sql: &str) -> String {
+        let error = self.client.batch_execute(&self.in_schema(sql)).await.expect_err(sql);
+        error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned())
+    }
+
+    /// Rows of a query, as they are committed.
+    pub async fn sees(&self, sql: &str) -> Vec<Row> {
+        self.watcher.query(&self.in_schema(sql), &[]).await.expect(sql)
+    }
+
+    /// One number.
+    pub async fn counts(&self, sql: &str) -> i64 {
+        self.sees(sql).await.first().expect("a row").get(0)
+    }
+
+    /// Waits until a query gives that number.
+    pub async fn waits_until(&self, sql: &str, expected: i64) {
+        let begun = Instant::now();
+        loop {
+            let found = self.counts(sql).await;
+            if found == expected {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{sql} is {found} and not {expected}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
