@@ -1,6 +1,7 @@
 //! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
 //! the table goes through. Never in a product.
 
+pub mod proxy;
 pub mod rival;
 pub mod server;
 pub mod situations;

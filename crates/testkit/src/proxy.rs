@@ -1,0 +1,108 @@
+//! A network between a store and its database that fails when it is told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What is done to the next transaction that comes by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// Nothing.
+    None = 0,
+    /// The connection is cut instead of passing its begin on.
+    CutAtBegin = 1,
+    /// Its commit is passed on, and the answer is not: the connection is cut.
+    LoseAnswerToCommit = 2,
+    /// The connection is cut instead of passing its commit on.
+    CutAtCommit = 3,
+}
+
+/// A relay for connections to a server on this machine.
+pub struct Proxy {
+    port: u16,
+    trouble: Arc<AtomicU8>,
+    troubled: Arc<AtomicU32>,
+}
+
+impl Proxy {
+    /// A relay to that port.
+    pub async fn to(server_port: u16) -> Proxy {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let (trouble, troubled) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU32::new(0)));
+        let (next, count) = (Arc::clone(&trouble), Arc::clone(&troubled));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", server_port)).await.expect("the server");
+                tokio::spawn(relay(client, server, Arc::clone(&next), Arc::clone(&count)));
+            }
+        });
+        Proxy { port, trouble, troubled }
+    }
+
+    /// Where it is.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What to do to the next transaction; then nothing again.
+    pub fn next(&self, trouble: Trouble) {
+        self.trouble.store(trouble as u8, Ordering::SeqCst);
+    }
+
+    /// How often it was done.
+    pub fn troubled(&self) -> u32 {
+        self.troubled.load(Ordering::SeqCst)
+    }
+}
+
+async fn relay(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>, count: Arc<AtomicU32>) {
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let answers = tokio::spawn(copy(from_server, to_client));
+    requests(from_client, to_server, &next, &count, &answers).await;
+    answers.abort();
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    // An end that is gone ends the other one.
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+}
+
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    next: &AtomicU8,
+    count: &AtomicU32,
+    answers: &tokio::task::JoinHandle<()>,
+) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut bytes).await {
+        let has = |words: &[u8]| bytes[..length].windows(words.len()).any(|window| window == words);
+        let trouble = next.load(Ordering::SeqCst);
+        // Statements without parameters go as text, each with a zero behind it.
+        let cuts = (trouble == Trouble::CutAtBegin as u8 && has(b"begin isolation level read committed"))
+            || (trouble == Trouble::CutAtCommit as u8 && has(b"commit\0"));
+        let loses = trouble == Trouble::LoseAnswerToCommit as u8 && has(b"commit\0");
+        if cuts || loses {
+            next.store(0, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        if cuts {
+            return;
+        }
+        if loses {
+            answers.abort();
+        }
+        if to.write_all(&bytes[..length]).await.is_err() {
+            return;
+        }
+        if loses {
+            // Time for the server to do it; what it says is heard by nobody.
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            return;
+        }
+    }
+}
