@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use tenure::clock::ManualClock;
 use tenure::core::lifecycle::Table;
+use tenure_testkit::server::{Server, required};
 use tenure_testkit::story::{Story, stories};
 use tenure_testkit::world::World;
-use tenure_testkit::server::{Server, required};
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
 
 fn tell(failures: &[String], count: usize) {

@@ -64,7 +64,8 @@ fn eight_processes_empty_a_queue_and_one_that_is_killed_costs_only_its_own_lease
     };
     let schema = block_on(rival(TASKS as i64 / 3));
     processes[0].kill().expect("kill -9");
-    let told: Vec<Vec<String>> = listeners.into_iter().map(|listener| listener.join().expect("told")).collect();
+    let told: Vec<Vec<String>> =
+        listeners.into_iter().map(|listener| listener.join().expect("told")).collect();
     for process in &mut processes {
         process.wait().expect("its end");
     }
@@ -99,7 +100,9 @@ fn eight_processes_empty_a_queue_and_one_that_is_killed_costs_only_its_own_lease
         }
         // What was under way when it was killed: one claim that it did not hear of, and one that it was about to tell.
         assert!(lost <= 2 * CLAIMED_AT_ONCE, "{lost} tasks are held and nobody knows");
-        println!("{TASKS} tasks claimed by {PROCESSES} processes in {took:?}; {lost} of the killed one untold");
+        println!(
+            "{TASKS} tasks claimed by {PROCESSES} processes in {took:?}; {lost} of the killed one untold"
+        );
     });
     assert!(block_on(ledger.verify(None)).expect("verified").holds());
 }
@@ -176,7 +179,10 @@ fn ten_nodes_may_start_at_once_on_an_empty_database() {
         }
         block_on(async {
             let rival = Rival::of(server, &schema).await;
-            assert_eq!(rival.counts("select count(*) from tenure.meta where key = 'schema_version'").await, 1);
+            assert_eq!(
+                rival.counts("select count(*) from tenure.meta where key = 'schema_version'").await,
+                1
+            );
         });
     }
 }
@@ -201,14 +207,18 @@ fn heartbeats_are_hot_updates() {
         const ROUNDS: u64 = 20;
         for round in 0..ROUNDS {
             let ttl = Duration::from_secs(60 + round);
-            let beat = |(at, by)| ledger.heartbeat(&format!("task-{at:06}"), by).ttl(ttl).command().expect("a command");
+            let beat = |(at, by)| {
+                ledger.heartbeat(&format!("task-{at:06}"), by).ttl(ttl).command().expect("a command")
+            };
             for answer in ledger.transact(holders.iter().enumerate().map(beat).collect()).await {
                 answer.expect("renewed");
             }
         }
         let rival = Rival::of(&server, &schema).await;
         let of_due = |what| {
-            format!("select {what} from pg_stat_user_tables where schemaname = '{schema}' and relname = 'due'")
+            format!(
+                "select {what} from pg_stat_user_tables where schemaname = '{schema}' and relname = 'due'"
+            )
         };
         let updates = (ROUNDS * AT_ONCE as u64) as i64;
         rival.waits_until(&of_due("n_tup_upd"), updates).await;

@@ -91,11 +91,12 @@ fn a_database_that_restarts_and_connections_that_are_cut_lose_nothing_that_was_a
             });
             let rival = Rival::superuser(&server, &schema).await;
             for _ in 0..5 {
-                rival.counts(
-                    "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity \
+                rival
+                    .counts(
+                        "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity \
                      where usename = 'tester') as gone",
-                )
-                .await;
+                    )
+                    .await;
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         }
@@ -123,7 +124,8 @@ async fn behind_proxy(server: &Server, schema: &str) -> (Proxy, Ledger) {
     let port = url.rsplit_once("/tests").and_then(|(front, _)| front.rsplit_once(':'));
     let port: u16 = port.and_then(|(_, port)| port.parse().ok()).expect("a port");
     let proxy = Proxy::to(port).await;
-    let ledger = Ledger::open(&url.replace(&port.to_string(), &proxy.port().to_string())).await.expect("opens");
+    let ledger =
+        Ledger::open(&url.replace(&port.to_string(), &proxy.port().to_string())).await.expect("opens");
     (proxy, ledger)
 }
 

@@ -97,13 +97,7 @@ fn race_of_processes(url: &str) {
     let racers: Vec<_> = (0..PROCESSES)
         .map(|racer| {
             Command::new(env!("CARGO_BIN_EXE_tenure-child"))
-                .args([
-                    "race",
-                    url,
-                    &format!("p{racer}"),
-                    &begins,
-                    &ROUNDS.to_string(),
-                ])
+                .args(["race", url, &format!("p{racer}"), &begins, &ROUNDS.to_string()])
                 .stdout(Stdio::piped())
                 .spawn()
                 .expect("a process")

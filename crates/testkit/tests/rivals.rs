@@ -101,7 +101,12 @@ fn the_time_is_read_after_the_wait_and_not_before_it() {
 fn a_heartbeat_that_waited_for_a_takeover_is_fenced_off() {
     play(|server| async move {
         let scene = Scene::on(server).await;
-        scene.one.create("a").policy(Policy { on_lapse: OnLapse::Hold, ..Policy::default() }).await.expect("created");
+        scene
+            .one
+            .create("a")
+            .policy(Policy { on_lapse: OnLapse::Hold, ..Policy::default() })
+            .await
+            .expect("created");
         let task = scene.one.acquire("a", "w1").await.expect("acquired");
         let stale = task.lease().expect("a lease").holder();
         scene.clock.advance(Duration::from_secs(61));
@@ -315,7 +320,8 @@ fn the_events_of_a_task_stay_in_order_although_their_transactions_overtook_one_a
         scene.other.register_standing("c", "k", "x").await.expect("registered");
         scene.rival.does("commit").await;
         overtaken.await.expect("it ends").into_iter().for_each(|answer| drop(answer.expect("acquired")));
-        let own = scene.rival.sees("select number, feed from tenure.events where task = 'c' order by number").await;
+        let own =
+            scene.rival.sees("select number, feed from tenure.events where task = 'c' order by number").await;
         let feeds: Vec<i64> = own.iter().map(|row| row.get(1)).collect();
         assert_eq!(own.len(), 3);
         assert!(feeds.is_sorted(), "{feeds:?}");
@@ -341,7 +347,8 @@ fn a_store_that_was_restored_into_a_new_cluster_goes_on_behind_its_history() {
         reopened.create("b").await.expect("created");
         reopened.acquire("a", "w").await.expect("acquired");
         let told = reopened.events(None, 10).await.expect("the history").items;
-        let told: Vec<String> = told.iter().map(|one| format!("{}{}", one.event.task, one.event.number)).collect();
+        let told: Vec<String> =
+            told.iter().map(|one| format!("{}{}", one.event.task, one.event.number)).collect();
         assert_eq!(told, ["a1", "b1", "a2"]);
     });
 }
@@ -365,7 +372,10 @@ fn a_follower_is_woken_by_another_node_and_also_where_no_sign_comes() {
              where query = 'listen \"{}\"') as gone",
             scene.schema
         );
-        scene.rival.waits_until(&listening.replace("select pg_terminate_backend(pid)", "select pid"), 1).await;
+        scene
+            .rival
+            .waits_until(&listening.replace("select pg_terminate_backend(pid)", "select pid"), 1)
+            .await;
         assert_eq!(scene.rival.counts(&listening).await, 1);
         scene.one.create("b").await.expect("created");
         let woken = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("in time");

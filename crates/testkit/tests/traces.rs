@@ -2,9 +2,9 @@
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tenure::clock::ManualClock;
+use tenure_testkit::server::{Server, required};
 use tenure_testkit::traces::{compare, trace};
 use tenure_testkit::world::World;
-use tenure_testkit::server::{Server, required};
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
 /// So many, or as many as `TENURE_TRACES` says.

@@ -26,11 +26,7 @@ pub struct Opener {
 
 impl Default for Opener {
     fn default() -> Opener {
-        Opener {
-            clock: None,
-            chance: Arc::new(SystemChance),
-            missing: Missing::default(),
-        }
+        Opener { clock: None, chance: Arc::new(SystemChance), missing: Missing::default() }
     }
 }
 

@@ -141,7 +141,9 @@ impl PostgresStore {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let done = self.runtime()?.spawn(work).await;
-        done.unwrap_or_else(|error| Err(Error::Unavailable(format!("a look into the store ended early: {error}"))))
+        done.unwrap_or_else(|error| {
+            Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
+        })
     }
 
     /// A task's commands go to one committer of the process, and all claims of a queue to another one: so they don't wait
@@ -193,7 +195,8 @@ macro_rules! look {
             };
             let mut $reader = Reader::new(&mut link, &database);
             let mut answer = $look.await;
-            if was_kept && answer.as_ref().is_err_and(|fault| fault.meaning() == columns::Meaning::Reconnect) {
+            if was_kept && answer.as_ref().is_err_and(|fault| fault.meaning() == columns::Meaning::Reconnect)
+            {
                 // It had been lost while it was kept, which says nothing of the database.
                 link = Link::connect(&database.settings).await.map_err(fault)?;
                 let mut $reader = Reader::new(&mut link, &database);

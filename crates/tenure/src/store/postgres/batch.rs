@@ -164,7 +164,13 @@ impl Rows for Batch {
         Ok(if taken { Names::Taken } else { Names::Free })
     }
 
-    fn claimable(&mut self, namespace: &Namespace, queue: &Queue, limit: u32, now: Time) -> Found<Vec<TaskId>> {
+    fn claimable(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+        limit: u32,
+        now: Time,
+    ) -> Found<Vec<TaskId>> {
         Ok(next_in_queue(self.tasks(), (namespace, queue), limit, now))
     }
 

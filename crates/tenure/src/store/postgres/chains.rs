@@ -76,7 +76,8 @@ impl Reader<'_> {
             let raw: RawTask = raw;
             let stored_name = format!("{}/{}", raw.namespace, raw.id);
             let events = events.remove(&(raw.namespace.clone(), raw.id.clone())).unwrap_or_default();
-            let name = Namespace::new(raw.namespace).and_then(|namespace| Ok((namespace, TaskId::new(raw.id)?)));
+            let name =
+                Namespace::new(raw.namespace).and_then(|namespace| Ok((namespace, TaskId::new(raw.id)?)));
             StoredChain {
                 row: raw.no,
                 task: Option::map(task, Box::new),
@@ -97,8 +98,9 @@ impl Reader<'_> {
         }
         let mut events = self.events_of(&names).await?;
         let last = names.last().filter(|_| names.len() as i64 == limit);
-        let next = last
-            .map(|(namespace, task)| Place::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor());
+        let next = last.map(|(namespace, task)| {
+            Place::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor()
+        });
         let chain = |(namespace, task): (&str, &str)| StoredChain {
             row: 0,
             task: None,

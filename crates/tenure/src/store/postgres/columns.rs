@@ -127,13 +127,17 @@ impl Fault {
             Fault::Silent(for_long) => {
                 format!("{shown}: the database gave no answer for {} s", for_long.as_secs())
             }
-            Fault::Again(why) => format!("{shown}: others were faster again and again: {why}; try again later"),
+            Fault::Again(why) => {
+                format!("{shown}: others were faster again and again: {why}; try again later")
+            }
             Fault::CanNotBeMade(key, why) => {
                 format!("{shown}: what was created as {}/{} is no task: {why}", key.0, key.1)
             }
             Fault::Broken(what) => format!("{shown}: the store is broken: {what}"),
             Fault::Postgres(error) => match error.as_db_error() {
-                Some(said) => format!("{shown}: {} ({}, {})", advice(said.code()), said.message(), said.code().code()),
+                Some(said) => {
+                    format!("{shown}: {} ({}, {})", advice(said.code()), said.message(), said.code().code())
+                }
                 None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
             },
         }
@@ -190,7 +194,9 @@ fn advice(code: &SqlState) -> &'static str {
         "55P03" => "another transaction holds what this one needs; end it, or try again later",
         "53100" => "the database's disk is full; reads go on, writes resume when there is room",
         "53300" => "the database has no connection left; raise max_connections, or have fewer processes",
-        "42501" => "the role may not do this; grant it the schema's tables, or open the store once as their owner",
+        "42501" => {
+            "the role may not do this; grant it the schema's tables, or open the store once as their owner"
+        }
         "28P01" | "28000" => "the database refuses the user or the password",
         "3D000" => "the database does not exist; create it, or name another one",
         "25006" => "this server only reads; name the primary, or all hosts",

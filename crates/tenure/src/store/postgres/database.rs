@@ -92,7 +92,8 @@ impl Database {
             return Ok(None);
         }
         let rows = link.once("select value from tenure.meta where key = 'schema_version'", &[]).await?;
-        let version = rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
+        let version =
+            rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
         let schema = &self.settings.schema;
         match version {
             Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
@@ -111,7 +112,8 @@ impl Database {
     async fn migrate(&self, link: &Link, version: Option<usize>) -> Found<()> {
         let schema = self.settings.schema.as_str();
         if version.is_none() {
-            let rows = link.once("select exists (select from pg_namespace where nspname = $1)", &[&schema]).await?;
+            let rows =
+                link.once("select exists (select from pg_namespace where nspname = $1)", &[&schema]).await?;
             // Asked first: who may not make schemas may still use one that somebody made.
             if !rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false) {
                 link.send_plain(&format!("create schema \"{schema}\"")).answer().await?;

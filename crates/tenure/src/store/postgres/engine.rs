@@ -55,8 +55,8 @@ enum Tried {
 impl PostgresEngine {
     pub(crate) fn new(database: Arc<Database>) -> Result<PostgresEngine, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime =
-            runtime.map_err(|error| Error::Unavailable(format!("can't make a runtime to commit in: {error}")))?;
+        let runtime = runtime
+            .map_err(|error| Error::Unavailable(format!("can't make a runtime to commit in: {error}")))?;
         Ok(PostgresEngine { database, runtime, link: None, policies: Policies::default() })
     }
 
@@ -85,7 +85,10 @@ impl PostgresEngine {
                 Tried::Answered(answers) => return answers,
                 Tried::Unknown(fault) => {
                     let told = fault.told(&self.database.shown());
-                    return all(jobs, &Error::Unknown(format!("{told}; repeat it with the same request id, or look")));
+                    return all(
+                        jobs,
+                        &Error::Unknown(format!("{told}; repeat it with the same request id, or look")),
+                    );
                 }
                 Tried::Failed(fault) => fault,
             };
@@ -94,7 +97,9 @@ impl PostgresEngine {
             }
             match fault.meaning() {
                 _ if tries >= TRIES_MAX => break fault,
-                Meaning::Again | Meaning::Reconnect => std::thread::sleep(Duration::from_millis(u64::from(tries))),
+                Meaning::Again | Meaning::Reconnect => {
+                    std::thread::sleep(Duration::from_millis(u64::from(tries)))
+                }
                 // By turns, so that what came meanwhile is found; but not for ever.
                 Meaning::PassedOver if tries >= TRIES_MAX / 2 => claims = Claims::WaitAndSettle,
                 Meaning::PassedOver => claims = Claims::Wait,
@@ -231,7 +236,8 @@ async fn decide(
             let now = at(&batch, command);
             execute(&mut batch, Table::rules(), command, now).map(|verdict| verdict.map_err(Error::Refused))
         };
-        let answers = jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
+        let answers =
+            jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
         Ok::<_, Fault>((made, answers))
     }));
     let (made, answers) = run.unwrap_or_else(|panic| {

@@ -82,7 +82,11 @@ impl Link {
     }
 
     /// Sends a statement that was prepared.
-    pub(crate) fn send<'a>(&'a self, sql: &'static str, parameters: &'a [Parameter<'a>]) -> Sent<'a, Vec<Row>> {
+    pub(crate) fn send<'a>(
+        &'a self,
+        sql: &'static str,
+        parameters: &'a [Parameter<'a>],
+    ) -> Sent<'a, Vec<Row>> {
         Sent::new(async move {
             let statement = self.prepared.get(sql).ok_or_else(|| {
                 Fault::Broken(format!("a statement was sent before it was prepared: {sql}"))

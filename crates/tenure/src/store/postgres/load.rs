@@ -10,8 +10,8 @@ use tenure_core::id::{Actor, Document, Epoch, Namespace, Queue, RequestId, SagaI
 use tenure_core::time::Time;
 
 use crate::store::columns::{
-    Parts, Policies, Row as _, TASK_COLUMNS, number, read_compensation, read_due, read_event,
-    read_request, read_task, unsigned,
+    Parts, Policies, Row as _, TASK_COLUMNS, number, read_compensation, read_due, read_event, read_request,
+    read_task, unsigned,
 };
 use crate::store::due::Due;
 use crate::store::execute::{Look, looks, remembered_as};
@@ -296,7 +296,8 @@ async fn second_look(
 
 /// What was looked for and is not there: a task, the row of a lease, or the task whose name is taken.
 fn missing(wanted: &Wanted, batch: &Batch) -> BTreeSet<Key> {
-    let no_task = |key: &&Key| matches!(batch.slots.get(key), Some(Slot::Whole(whole)) if whole.kept.is_none());
+    let no_task =
+        |key: &&Key| matches!(batch.slots.get(key), Some(Slot::Whole(whole)) if whole.kept.is_none());
     let tasks = wanted.tasks.iter().filter(no_task);
     // A task that a command is about to make is missing as a rule, and its name tells whether there is more to it.
     let free: BTreeSet<&Key> =
@@ -346,7 +347,11 @@ async fn rows_of(sent: Option<Sent<'_, Vec<tokio_postgres::Row>>>) -> Found<Vec<
 fn read_created(rows: &[tokio_postgres::Row]) -> Found<Vec<Created>> {
     let read = |row| {
         let row: &tokio_postgres::Row = row;
-        Ok(Created { key: read_key(row, 0)?, actor: Actor::new(row.a_text(2)?)?, record: row.a_text(3)?.to_owned() })
+        Ok(Created {
+            key: read_key(row, 0)?,
+            actor: Actor::new(row.a_text(2)?)?,
+            record: row.a_text(3)?.to_owned(),
+        })
     };
     rows.iter().map(read).collect()
 }

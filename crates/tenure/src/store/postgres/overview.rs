@@ -22,7 +22,9 @@ struct Place {
 impl Place {
     fn counts(&self) -> String {
         let Place { from, later, stale, .. } = self;
-        format!("select count(*), count(*) filter (where {later}), count(*) filter (where {stale}) from {from} and $2::bigint is not null")
+        format!(
+            "select count(*), count(*) filter (where {later}), count(*) filter (where {stale}) from {from} and $2::bigint is not null"
+        )
     }
 
     fn oldest(&self) -> String {

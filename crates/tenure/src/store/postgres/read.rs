@@ -106,7 +106,12 @@ impl<'l> Reader<'l> {
         Ok(rows.iter().map(read).collect())
     }
 
-    pub(crate) async fn tasks(&mut self, filter: &Filter, after: Option<i64>, limit: usize) -> Found<Page<Task>> {
+    pub(crate) async fn tasks(
+        &mut self,
+        filter: &Filter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         let limit = page(limit) as usize;
         let sql =
@@ -179,7 +184,8 @@ impl<'l> Reader<'l> {
 
     pub(crate) async fn has_events(&mut self, (feed, order): (i64, i64)) -> Found<bool> {
         let horizon = self.horizon().await?;
-        let newer = "select exists (select from tenure.events where (feed, \"order\") > ($1, $2) and feed < $3)";
+        let newer =
+            "select exists (select from tenure.events where (feed, \"order\") > ($1, $2) and feed < $3)";
         one(&self.link.ask(newer, &[&feed, &order, &horizon]).await?)?.truth(0)
     }
 
@@ -250,7 +256,10 @@ impl<'l> Reader<'l> {
                 no: row.a_number(0)?,
                 namespace: row.a_text(1)?.to_owned(),
                 id: row.a_text(2)?.to_owned(),
-                head: row.bytes(TASK_COLUMNS - 1)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(Hash),
+                head: row
+                    .bytes(TASK_COLUMNS - 1)?
+                    .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+                    .map(Hash),
             };
             // How much is owed is counted in a column of its own, for those who ask by SQL; a task does not have it.
             let counted = row.a_number(TASK_COLUMNS + 1 + DUE_COLUMNS)?;
@@ -367,4 +376,3 @@ fn in_states(states: &[State]) -> String {
         format!("tasks.state in ({words})")
     }
 }
-

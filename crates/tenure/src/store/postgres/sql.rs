@@ -66,8 +66,7 @@ pub(crate) const LOCK_CLAIMABLE: &str = concat!(
 );
 
 /// What is due in queues, not locked: to be locked by name, and waited for.
-pub(crate) const CLAIMABLE: &str =
-    "select namespace, id from tenure.claimable($1::text[], $2::text[], $3::bigint[], \
+pub(crate) const CLAIMABLE: &str = "select namespace, id from tenure.claimable($1::text[], $2::text[], $3::bigint[], \
         coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5))";
 
 /// A statement of its own, after the locks: the time of one that waits for locks may be from before the wait.

@@ -118,7 +118,8 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], unt
         new.iter().copied().filter(|one| !batch.reserved.contains(one.key)).collect();
     named.sort_by_key(|one| one.key);
     let events = events(batch);
-    let requests: Vec<_> = batch.remembered.iter().filter_map(|name| Some((name, batch.requests.get(name)?))).collect();
+    let requests: Vec<_> =
+        batch.remembered.iter().filter_map(|name| Some((name, batch.requests.get(name)?))).collect();
 
     let mut writes = Vec::new();
     take_names(&named, &mut writes);
@@ -228,7 +229,10 @@ fn is_renewal(stored: &Due, due: &Due) -> bool {
 
 impl<'b> DueChanges<'b> {
     fn write(&'b self, writes: &mut Vec<Write<'b>>) {
-        Items::new(sql::DELETE_DUE, &self.gone).column(|key| key.0.as_str()).column(|key| key.1.as_str()).into(writes);
+        Items::new(sql::DELETE_DUE, &self.gone)
+            .column(|key| key.0.as_str())
+            .column(|key| key.1.as_str())
+            .into(writes);
         Items::new(sql::INSERT_DUE, &self.new)
             .column(|(key, _, _)| key.0.as_str())
             .column(|(key, _, _)| key.1.as_str())
@@ -466,7 +470,8 @@ fn insert_events<'b>(events: &'b [(&crate::codec::Sealed, i64)], writes: &mut Ve
         .into(writes);
 }
 
-type Remembered<'b> = (&'b (tenure_core::id::Namespace, tenure_core::id::RequestId), &'b crate::store::execute::Request);
+type Remembered<'b> =
+    (&'b (tenure_core::id::Namespace, tenure_core::id::RequestId), &'b crate::store::execute::Request);
 
 fn remember<'b>(requests: &'b [Remembered<'b>], now: i64, writes: &mut Vec<Write<'b>>) {
     let forgotten_at = now.saturating_sub(length(REQUEST_MEMORY));

@@ -6,19 +6,19 @@ use tenure_core::compensation::Compensation;
 use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{
-    Document, Epoch, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId,
-    Text, UndoKey,
+    Document, Epoch, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId, Text,
+    UndoKey,
 };
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use crate::codec::{Sealed, column};
+use crate::store::columns::{
+    DUE_COLUMNS, Policies, TaskColumns, due_columns, labels_column, length, micros, number, read_due,
+    read_event, read_request,
+};
 use crate::store::due::{Due, Wait};
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows};
-use crate::store::columns::{
-    DUE_COLUMNS, Policies, TaskColumns, due_columns, labels_column, length, micros, number, read_due, read_event,
-    read_request,
-};
 use crate::store::sqlite::columns::{Fault, Found, find_task};
 use crate::wire::Word;
 

@@ -1,0 +1,274 @@
+//! How PostgreSQL is got into, and what a schema must be: TLS by `sslmode`, roles that may little, versions, guards that
+//! refuse what SQL must not do, and a history that shows what was done all the same.
+
+use std::process::Command;
+
+use tenure::core::task::State;
+use tenure::store::{Filter, Missing};
+use tenure::{Error, Ledger};
+use tenure_testkit::block_on;
+use tenure_testkit::rival::Rival;
+use tenure_testkit::server::{Server, Shutdown, required};
+
+async fn refused(url: &str) -> String {
+    match Ledger::open(url).await {
+        Ok(_) => panic!("{url} opened"),
+        Err(Error::Refused(refusal)) => refusal.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_role_that_owns_nothing_needs_only_what_it_is_granted() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let role = format!("plain_{schema}");
+        let superuser = Rival::superuser(server, &schema).await;
+        superuser.does(&format!("create role {role} login")).await;
+        let url = server.url(&schema).replace("tester@", &format!("{role}@"));
+        let told = refused(&url).await;
+        assert!(told.contains("42501"), "who may not make a schema is told so: {told}");
+        let owner = Ledger::open(&server.url(&schema)).await.expect("its owner makes it");
+        let told = refused(&url).await;
+        assert!(told.contains("the role may not do this; grant it"), "{told}");
+        let rival = Rival::of(server, &schema).await;
+        // As docs/scaling.md has it.
+        rival
+            .does(&format!(
+                "grant usage on schema {schema} to {role}; \
+                 grant select, insert, update, delete on all tables in schema {schema} to {role}; \
+                 grant execute on all functions in schema {schema} to {role}"
+            ))
+            .await;
+        let ledger = Ledger::open(&url).await.expect("opens");
+        ledger.create("a").undo("rm", "x").await.expect("created");
+        let task = ledger.acquire("a", "w").await.expect("acquired");
+        let by = task.lease().expect("a lease").holder();
+        ledger.heartbeat("a", &by).checkpoint("[1]").await.expect("renewed");
+        ledger.roll_back("a", &by, "no").request_id("r").await.expect("rolled back");
+        assert!(owner.verify(None).await.expect("verified").holds());
+        let told = Rival::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
+        let told = told.is_refused("alter table tenure.events disable trigger all").await;
+        assert!(told.contains("must be owner"), "{told}");
+    });
+}
+
+#[test]
+fn a_schema_of_another_version_or_of_another_program_is_left_alone() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        drop(Ledger::open(&server.url(&schema)).await.expect("opens"));
+        let rival = Rival::of(server, &schema).await;
+        rival.does("update tenure.meta set value = '99' where key = 'schema_version'").await;
+        let told = refused(&server.url(&schema)).await;
+        assert!(told.contains("has version 99") && told.contains("newer program"), "{told}");
+        rival.does("delete from tenure.meta where key = 'schema_version'").await;
+        let told = refused(&server.url(&schema)).await;
+        assert!(told.contains("another program's tables"), "{told}");
+
+        let schema = server.fresh_schema();
+        let opener = Ledger::opener().missing(Missing::Refuse);
+        let Err(error) = opener.open(&server.url(&schema)).await else { panic!("it opened") };
+        assert!(error.to_string().contains("there is no store here"), "{error}");
+        let count = format!("select count(*) from pg_namespace where nspname = '{schema}'");
+        assert_eq!(rival.counts(&count).await, 0, "and nothing was made");
+        let told = refused(&server.url("Bad-Name")).await;
+        assert!(told.contains("can't be a schema"), "{told}");
+        let told = refused(&format!("{}&colour=blue", server.url(&schema))).await;
+        assert!(told.contains("colour"), "{told}");
+    });
+}
+
+/// What SQL must not do, to a task `a` that has ended, to its compensations and its history.
+const FORBIDDEN: &[(&str, &str)] = &[
+    (
+        "update tenure.tasks set state = 'planned', finished_at = null where id = 'a'",
+        "a terminal task does not change",
+    ),
+    ("update tenure.tasks set result = '1' where id = 'a'", "a terminal task does not change"),
+    ("update tenure.tasks set id = 'b' where id = 'a'", "the names of a task never change"),
+    ("delete from tenure.tasks", "a task is not deleted"),
+    ("truncate tenure.tasks", "a task is not deleted"),
+    ("update tenure.compensations set status = 'done'", "the compensations of a terminal task do not change"),
+    (
+        "insert into tenure.compensations (namespace, task, seq, kind, target, registered, status, tries) \
+         values ('default', 'a', 9, 'x', 'y', 'before_lease', 'owed', 0)",
+        "the compensations of a terminal task do not change",
+    ),
+    ("update tenure.compensations set task = 'b'", "a compensation is not moved"),
+    ("delete from tenure.compensations", "a compensation is not deleted"),
+    ("truncate tenure.compensations", "a compensation is not deleted"),
+    ("update tenure.checkpoints set checkpoint = '2'", "the checkpoint of a terminal task does not change"),
+    ("update tenure.checkpoints set task = 'b'", "a checkpoint is not moved"),
+    ("delete from tenure.checkpoints", "a checkpoint is not deleted"),
+    ("truncate tenure.checkpoints", "a checkpoint is not deleted"),
+    ("update tenure.events set data = '{}'", "an event neither changes nor goes"),
+    ("delete from tenure.events", "an event neither changes nor goes"),
+    ("truncate tenure.events", "an event neither changes nor goes"),
+    ("update tenure.names set id = 'b'", "a name stays taken"),
+    ("delete from tenure.names", "a name stays taken"),
+    ("truncate tenure.names", "a name stays taken"),
+];
+
+async fn with_an_end(server: &Server, schema: &str) -> Ledger {
+    let ledger = Ledger::open(&server.url(schema)).await.expect("opens");
+    ledger.create("a").undo("rm", "x").await.expect("created");
+    let task = ledger.acquire("a", "w").await.expect("acquired");
+    let by = task.lease().expect("a lease").holder();
+    ledger.heartbeat("a", &by).checkpoint("[1]").await.expect("renewed");
+    ledger.complete("a", &by).await.expect("completed");
+    ledger
+}
+
+#[test]
+fn the_database_itself_refuses_what_sql_must_not_do() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let ledger = with_an_end(server, &schema).await;
+        let rival = Rival::of(server, &schema).await;
+        for (sql, expected) in FORBIDDEN {
+            let told = rival.is_refused(sql).await;
+            assert_eq!(told, format!("tenure: {expected}"), "{sql}");
+        }
+        ledger.annotate("a", "a note").await.expect("notes are taken");
+        assert_eq!(ledger.task("a").await.expect("as it was").state(), State::Completed);
+        assert!(ledger.verify(None).await.expect("verified").holds());
+    });
+}
+
+#[test]
+fn who_takes_the_guards_away_is_found_out_by_the_history() {
+    let Some(server) = required(Server::shared()) else { return };
+    let by_what = [
+        (
+            "update tenure.events set data = replace(data, '\"w\"', '\"v\"') where number = 2",
+            "event 2 was changed",
+        ),
+        ("delete from tenure.events where number = 2", "event 2 was removed"),
+        ("update tenure.events set at = at + 1 where number = 1", "event 1 was changed"),
+        ("update tenure.events set feed = feed + 1000 where number = 1", "was moved here from another place"),
+        ("update tenure.tasks set result = '7'", "the record is not what its events tell"),
+        ("update tenure.tasks set owed = 5", "the record is not what its events tell"),
+        ("delete from tenure.tasks", "the task was removed"),
+    ];
+    block_on(async {
+        for (sql, expected) in by_what {
+            let schema = server.fresh_schema();
+            let ledger = with_an_end(server, &schema).await;
+            let anchor = ledger.anchor().await.expect("an anchor");
+            let superuser = Rival::superuser(server, &schema).await;
+            superuser.does(&format!("set session_replication_role = replica; {sql}")).await;
+            let report = ledger.verify(None).await.expect("verified");
+            let told: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+            assert!(
+                told.iter().any(|one| one.contains(expected) && one.contains("default/a")),
+                "{sql}: {told:?}"
+            );
+            superuser.does("delete from tenure.events; delete from tenure.tasks").await;
+            let report = ledger.verify(Some(&anchor)).await.expect("verified");
+            let told: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+            assert_eq!(told, ["default/a: the task was removed"], "without a trace, but for the anchor");
+        }
+    });
+}
+
+#[test]
+fn lists_and_glances_say_what_memory_says_of_many_tasks() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let ledger = Ledger::open(&server.url(&server.fresh_schema())).await.expect("opens");
+        for at in 0..25 {
+            ledger.create(&format!("t{at}")).label("nth", &at.to_string()).queue("q").await.expect("created");
+        }
+        let mut names = Vec::new();
+        let mut after = None;
+        loop {
+            let page = ledger.tasks(Filter::default(), after, 10).await.expect("a page");
+            names.extend(page.items.iter().map(|task| task.id.to_string()));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let newest_first: Vec<String> = (0..25).rev().map(|at| format!("t{at}")).collect();
+        assert_eq!(names, newest_first);
+        let labels = vec![(
+            tenure::core::id::LabelKey::new("nth").expect("a key"),
+            tenure::core::id::LabelValue::new("7").expect("a value"),
+        )];
+        let labelled = ledger.tasks(Filter { labels, ..Filter::default() }, None, 10).await.expect("a page");
+        assert_eq!(labelled.items.len(), 1);
+        let foreign = tenure::store::Cursor::from_text("nonsense");
+        assert!(ledger.tasks(Filter::default(), Some(foreign.clone()), 10).await.is_err());
+        assert!(ledger.events(Some(foreign.clone()), 10).await.is_err());
+        assert!(ledger.lapsed(Some(foreign), 10).await.is_err());
+    });
+}
+
+/// A server that has TLS, with a certificate of its own for `localhost`.
+fn with_tls() -> Option<Server> {
+    let mut server = required(Server::start(&[]))?;
+    let data = server.folder().join("data");
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .arg("-keyout")
+        .arg(data.join("server.key"))
+        .arg("-out")
+        .arg(data.join("server.crt"))
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        return required(Err(tenure_testkit::server::NotRun("no openssl to make a certificate with".into())));
+    }
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&data).expect("the folder"));
+    for file in ["server.key", "server.crt"] {
+        std::os::unix::fs::chown(data.join(file), Some(owner), None).expect("its owner");
+    }
+    std::fs::set_permissions(data.join("server.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("a key of its own");
+    block_on(async { Rival::superuser(&server, "x").await.does("alter system set ssl = on").await });
+    server.restart(Shutdown::Fast);
+    Some(server)
+}
+
+#[test]
+fn tls_is_as_sslmode_says() {
+    let Some(server) = with_tls() else { return };
+    let schema = server.fresh_schema();
+    let root = server.folder().join("root.crt");
+    std::fs::copy(server.folder().join("data/server.crt"), &root).expect("copied");
+    let url = |mode: &str, more: &str| {
+        let url = server.url(&schema).replace("127.0.0.1", "localhost");
+        format!("{url}&sslmode={mode}{more}&application_name={mode}")
+    };
+    let trusting = format!("&sslrootcert={}", root.display());
+    block_on(async {
+        let rival = Rival::superuser(&server, &schema).await;
+        let encrypted = [
+            ("disable", "", 0),
+            ("allow", "", 0),
+            ("prefer", "", 1),
+            ("require", "", 1),
+            ("verify-ca", trusting.as_str(), 1),
+            ("verify-full", trusting.as_str(), 1),
+        ];
+        for (mode, more, expected) in encrypted {
+            let ledger = Ledger::open(&url(mode, more)).await.expect(mode);
+            ledger.create(mode).await.expect("created");
+            let ssl = format!(
+                "select count(distinct ssl)::bigint * max(ssl::int)::bigint from pg_stat_ssl \
+                 join pg_stat_activity using (pid) where application_name = '{mode}'"
+            );
+            assert_eq!(rival.counts(&ssl).await, expected, "{mode}");
+        }
+        let unknown = refused(&url("verify-full", "&sslrootcert=system")).await;
+        assert!(unknown.contains("certificate"), "{unknown}");
+        let wrong_name = url("verify-full", &trusting).replace("localhost", "127.0.0.1");
+        assert!(refused(&wrong_name).await.contains("certificate"));
+        let only_the_name = url("verify-ca", &trusting).replace("localhost", "127.0.0.1");
+        Ledger::open(&only_the_name).await.expect("the name is not looked at");
+    });
+}
