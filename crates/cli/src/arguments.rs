@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Args, Clone)]
 pub(crate) struct Global {
-    /// Where the record is kept: `sqlite:PATH`, or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in
-    /// the user's data directory]
+    /// Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for nothing that lasts [else:
+    /// TENURE_STORE, or tenure.db in the user's data directory]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub(crate) store: Option<String>,
     /// The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]

@@ -12,6 +12,7 @@ use tenure::core::command::Holder;
 use tenure::core::id::{Actor, Epoch, Owner};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::ledger::shown;
 use tenure::ledger::{Call, Verb};
 use tenure::store::Missing;
 
@@ -27,7 +28,7 @@ pub(crate) struct Surroundings<'w> {
     pub(crate) variables: Variables,
     pub(crate) input: &'w mut dyn Read,
     pub(crate) reader_is_gone: &'w dyn Fn() -> bool,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) chance: Arc<dyn Chance>,
 }
 
@@ -53,6 +54,10 @@ impl<'a, 'w> Context<'a, 'w> {
     /// The store, for a look. A look at a mistyped place must not pass for one at a store without anything in it.
     pub(crate) async fn ledger_to_read(&mut self) -> Result<Ledger, Failure> {
         let store = Settings::of(&self.global, &self.around.variables)?.store;
+        if store.as_deref().is_some_and(is_database) {
+            // A schema is made by who writes: who reads may not be allowed to, and a mistyped one would stay.
+            return self.existing_ledger().await;
+        }
         let file = store.as_deref().and_then(|url| url.strip_prefix("sqlite:")).map(file_of);
         let is_missing = file.is_some_and(|file| !file.exists());
         let ledger = self.open(Missing::Make).await?;
@@ -77,14 +82,18 @@ impl<'a, 'w> Context<'a, 'w> {
             make_folder(&url)?;
         }
         let actor = login_name(&self.around.variables);
-        self.out.detail(&format!("store {url}, namespace {namespace}, as {actor}"));
+        self.out.detail(&format!("store {}, namespace {namespace}, as {actor}", shown(&url)));
         if url == "memory:" {
             self.out.note("memory: is gone when this command ends");
         }
         if self.global.token.is_some() {
-            self.out.note("this store is on this machine and asks for no token; --token is not used");
+            self.out.note("this store asks for no token; --token is not used");
         }
-        let opener = Ledger::opener().clock(Arc::clone(&self.around.clock)).missing(missing);
+        let opener = Ledger::opener().missing(missing);
+        let opener = match &self.around.clock {
+            Some(clock) => opener.clock(Arc::clone(clock)),
+            None => opener,
+        };
         let ledger = opener.chance(Arc::clone(&self.around.chance)).open(&url).await?;
         Ok(ledger.in_namespace(&namespace)?)
     }
@@ -290,10 +299,14 @@ pub(crate) fn default_store(variables: &Variables) -> Result<String, Failure> {
     let data = variables.get("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let home = || variables.get("HOME").map(Path::new).filter(|home| home.is_absolute());
     let data = data.or_else(|| Some(home()?.join(".local/share")));
-    let unnamed =
-        "where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is no folder)";
+    let unnamed = "where is the record kept? Give --store sqlite:PATH or postgres://…, or set TENURE_STORE (HOME is no folder)";
     let data = data.ok_or_else(|| Failure::Usage(unnamed.to_owned()))?;
     Ok(format!("sqlite:{}", data.join("tenure").join("tenure.db").display()))
+}
+
+/// Whether the store is in a database, and not in a file of this machine.
+fn is_database(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 /// Whether two URLs name one file, however each spells it.

@@ -315,7 +315,7 @@ mod tests {
             variables: BTreeMap::new(),
             input: &mut std::io::empty(),
             reader_is_gone: &|| false,
-            clock: Arc::new(SystemClock::default()),
+            clock: Some(Arc::new(SystemClock::default())),
             chance: Arc::new(SystemChance),
         };
         let arguments = Arguments::parse_from(["tenure", "demo"]);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 use tenure::chance::SystemChance;
-use tenure::clock::SystemClock;
 use tenure_cli::world::{self, Screen, World};
 
 fn main() -> ExitCode {
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
         output: &mut io::BufWriter::new(output.lock()),
         errors: &mut errors.lock(),
         reader_is_gone: &reader_is_gone,
-        clock: Arc::new(SystemClock::default()),
+        clock: None,
         chance: Arc::new(SystemChance),
     };
     ExitCode::from(tenure_cli::run(std::env::args_os(), world))

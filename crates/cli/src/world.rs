@@ -26,8 +26,8 @@ pub struct World<'w> {
     pub errors: &'w mut dyn Write,
     /// Whether nobody reads the output any more.
     pub reader_is_gone: &'w dyn Fn() -> bool,
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
+    /// Where the time comes from; none: from the store.
+    pub clock: Option<Arc<dyn Clock>>,
     /// Where made names come from.
     pub chance: Arc<dyn Chance>,
 }

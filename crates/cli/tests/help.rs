@@ -102,8 +102,8 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, or `memory:` for nothing that lasts [else:
-              TENURE_STORE, or tenure.db in the user's data directory]
+              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for
+              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -171,8 +171,8 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, or `memory:` for nothing that lasts [else:
-              TENURE_STORE, or tenure.db in the user's data directory]
+              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for
+              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -248,8 +248,9 @@ fn help_shows_what_there_is() {
           --saga <SAGA>  A second unique name, for the task's saga [else: its id]
 
     Global options:
-          --store <URL>       Where the record is kept: `sqlite:PATH`, or `memory:` for nothing that
-                              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+          --store <URL>       Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
+                              or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in
+                              the user's data directory]
           --namespace <NAME>  The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
       -o, --output <FORM>     Tables for people, or JSON: one document, or one a line for lists and
                               streams [default: table] [possible values: table, json]
@@ -303,8 +304,8 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, or `memory:` for nothing that lasts [else:
-              TENURE_STORE, or tenure.db in the user's data directory]
+              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for
+              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]

@@ -193,7 +193,7 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
         ),
         @"
     $ tenure task list
-    error: where is the record kept? Give --store sqlite:PATH, or set TENURE_STORE (HOME is no folder)
+    error: where is the record kept? Give --store sqlite:PATH or postgres://…, or set TENURE_STORE (HOME is no folder)
       → see `--help` of the command
     status 2
     "

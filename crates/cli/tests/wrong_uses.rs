@@ -241,7 +241,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: namespace: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
     $ tenure --store tasks.db task list
-    error: refused: invalid: store: `tasks.db` is no store; give memory:, or sqlite: and the path of a file
+    error: refused: invalid: store: `tasks.db` is no store; give memory:, sqlite: and the path of a file, or postgres:// and a database
     status 3
     $ tenure --store sqlite:x?sync=off task list
     error: refused: invalid: store: `sync=off` is no option; there is synchronous=full or normal
@@ -572,7 +572,7 @@ fn a_token_for_a_file_is_said_to_be_of_no_use() {
         ),
         @"
     $ tenure --token secret task list
-    note: this store is on this machine and asks for no token; --token is not used
+    note: this store asks for no token; --token is not used
     note: there was no store at <folder>/tenure.db; an empty one was made
     note: there is no such task
     $ tenure --store memory: task create --id t

@@ -39,7 +39,7 @@ use crate::store::overview::{Holding, Overview};
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
 
 pub use call::{Call, Verb};
-pub use opener::Opener;
+pub use opener::{Opener, shown};
 pub use verbs::*;
 
 /// The namespace where none is named.
@@ -57,7 +57,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`.
+    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`, and with the feature
+    /// `postgres` also `postgres://user@host/database?schema=tenure`, where what is left out is as libpq has it.
     pub async fn open(url: &str) -> Result<Ledger, Error> {
         Ledger::opener().open(url).await
     }

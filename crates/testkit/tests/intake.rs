@@ -1,8 +1,6 @@
 //! Tasks that are created inside callers' own transactions, by SQL and from Rust: each exists if, and only if, its
 //! transaction commits, and what is let in is always made.
 
-use std::sync::Arc;
-
 use tenure::core::command::Action;
 use tenure::core::compensation::Status;
 use tenure::core::id::Namespace;
@@ -94,9 +92,7 @@ fn sql_takes_what_the_rules_take_and_refuses_the_rest_by_its_field() {
     let schema = server.fresh_schema();
     let failures: Vec<String> = block_on(async {
         drop(Ledger::open(&server.url(&schema)).await.expect("opens"));
-        // Somebody who may also be others, for the cases about roles.
-        let mut rival = Rival::superuser(server, &schema).await;
-        rival.does("create role \"my app\" superuser").await;
+        let mut rival = Rival::of(server, &schema).await;
         let mut failures = Vec::new();
         for case in &cases {
             let played = play(&mut rival, &schema, case).await;
@@ -348,6 +344,20 @@ fn a_role_that_may_only_create_creates_and_does_nothing_else() {
         assert_eq!(task.state(), State::Planned);
         let history = ledger.history("a", None, 1).await.expect("its history").items;
         assert_eq!(history[0].event.actor.as_str(), role);
-        drop(Arc::clone(ledger.store()));
+    });
+}
+
+#[test]
+fn a_role_whose_name_is_no_actor_names_one() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let (_ledger, _, schema) = scene(server).await;
+        let superuser = Rival::superuser(server, &schema).await;
+        superuser.does(&format!("create role \"my app {schema}\" login superuser")).await;
+        let url = server.superuser_url().replace("postgres@", &format!("my%20app%20{schema}@"));
+        let app = Rival::at(&url, &schema).await;
+        let told = app.is_refused("select tenure.create_task('a')").await;
+        assert!(told.starts_with("tenure: actor: "), "{told}");
+        app.does("select tenure.create_task('a', actor => 'my-app')").await;
     });
 }

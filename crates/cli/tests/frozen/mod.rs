@@ -81,7 +81,7 @@ impl Frozen {
             output: &mut out,
             errors: &mut errors,
             reader_is_gone: &|| false,
-            clock: Arc::new(self.clock.clone()),
+            clock: Some(Arc::new(self.clock.clone())),
             chance: Arc::clone(&self.chance) as _,
         };
         let words = std::iter::once("tenure".to_owned()).chain(split(words)).map(Into::into);

@@ -31,7 +31,7 @@ impl Default for Opener {
 }
 
 impl Opener {
-    /// Where the time comes from.
+    /// Where the time comes from. Without one it is the store's own: this machine's clock, or the database's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Opener {
         self.clock = Some(clock);
         self
@@ -79,6 +79,15 @@ impl Opener {
         };
         Ok(Ledger { chance: self.chance, ..Ledger::with_store(store) })
     }
+}
+
+/// A store's URL for people: without the password that it may have.
+pub fn shown(url: &str) -> String {
+    #[cfg(feature = "postgres")]
+    if url.starts_with("postgres") {
+        return crate::store::postgres::shown(url);
+    }
+    url.to_owned()
 }
 
 /// The machine's clock, where none was given.

@@ -137,12 +137,15 @@ pub(crate) fn looks(command: &Command) -> Vec<Look<'_>> {
         return Vec::new();
     }
     let names = new_names(&command.action).map(|(id, saga_id)| Look::Names(id, saga_id));
-    let named = match &command.action {
-        Action::Claim { queue, limit, .. } => Some(Look::Queue(queue, *limit)),
-        Action::Heartbeat { task, .. } | Action::Progress { task, .. } => Some(Look::Lease(task)),
+    let named = if let Action::Claim { queue, limit, .. } = &command.action {
+        Some(Look::Queue(queue, *limit))
+    } else if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
+        Some(Look::Lease(task))
+    } else if let Action::Create(_) = &command.action {
         // Of a new task there is nothing but the names, as a rule.
-        Action::Create(_) => None,
-        action => action.task().map(Look::Task),
+        None
+    } else {
+        command.action.task().map(Look::Task)
     };
     named.into_iter().chain(names).collect()
 }

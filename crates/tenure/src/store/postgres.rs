@@ -53,6 +53,12 @@ use settings::Settings;
 /// How often it is looked whether something was created in somebody's transaction.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
 
+/// The URL for people, without what is secret; as little as can be of one that can't be read.
+pub(crate) fn shown(url: &str) -> String {
+    let settings = Settings::read(url, &|name| std::env::var(name).ok());
+    settings.map_or_else(|_| "postgres://…".to_owned(), |settings| settings.shown())
+}
+
 /// How a database is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {

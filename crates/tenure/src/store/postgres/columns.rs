@@ -93,10 +93,8 @@ impl Fault {
 
     /// Whether a database that can't be connected to may be there in a moment.
     pub(crate) fn may_pass(&self) -> bool {
-        let refused = match self {
-            Fault::Connecting(error) => error.code(),
-            _ => return self.meaning() == Meaning::Reconnect,
-        };
+        let Fault::Connecting(error) = self else { return self.meaning() == Meaning::Reconnect };
+        let refused = error.code();
         let passing = [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS];
         refused.is_none_or(|code| passing.contains(code) || meaning_of(code) == Meaning::Reconnect)
     }

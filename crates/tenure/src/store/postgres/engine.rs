@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tenure_core::command::{Action, Command};
 use tenure_core::lifecycle::Table;
@@ -65,14 +65,21 @@ impl PostgresEngine {
         if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let begun = Instant::now();
-        loop {
-            match self.runtime.block_on(Link::connect(&self.database.settings)) {
-                Ok(link) => return Ok(link),
-                Err(fault) if !fault.may_pass() || begun.elapsed() > PATIENCE => return Err(fault),
-                Err(_) => std::thread::sleep(LOOK_APART),
+        let settings = &self.database.settings;
+        self.runtime.block_on(async {
+            let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+            loop {
+                match Link::connect(settings).await {
+                    Err(fault) if fault.may_pass() && !patience.as_mut().is_elapsed() => {
+                        tokio::select! {
+                            () = &mut patience => {}
+                            () = tokio::time::sleep(LOOK_APART) => {}
+                        }
+                    }
+                    connected => return connected,
+                }
             }
-        }
+        })
     }
 
     /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone.

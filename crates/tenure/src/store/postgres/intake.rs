@@ -96,7 +96,8 @@ impl Ledger {
             Err(error) => {
                 // The connection may be gone; then there is nothing to go back to.
                 let _ = nested("rollback to savepoint tenure_create").await;
-                Err(store.unavailable(error))
+                let told = store.unavailable(error);
+                Err(Error::Unavailable(format!("{told}; roll the whole transaction back, and repeat it")))
             }
         }
     }

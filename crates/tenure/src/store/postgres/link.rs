@@ -46,13 +46,12 @@ impl Warnings {
 /// Moves messages between the connection and its users until it ends, and keeps the warnings among them.
 pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: impl FnMut()) {
     while let Some(Ok(message)) = std::future::poll_fn(|cx| driver.poll_message(cx)).await {
-        match message {
-            AsyncMessage::Notice(notice) if notice.severity() == "WARNING" => {
-                warnings.push(notice.to_string());
-            }
-            AsyncMessage::Notification(_) => notified(),
-            // Notices of lesser weight; and what a later version of the protocol may bring.
-            _ => {}
+        if let AsyncMessage::Notification(_) = message {
+            notified();
+        } else if let AsyncMessage::Notice(notice) = message
+            && notice.severity() == "WARNING"
+        {
+            warnings.push(notice.to_string());
         }
     }
 }

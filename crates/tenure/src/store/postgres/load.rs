@@ -209,14 +209,7 @@ async fn first_look(
     created.extend(read_created(&rows_of(created_for_queues).await?)?);
     let claimed = rows_of(claimable).await?.into_iter().map(|row| Ok((read_key(&row, 1)?, row)));
     let claimed = claimed.collect::<Found<Vec<_>>>()?;
-    for ((key, saga_id), row) in wanted.names.iter().zip(rows_of(taken).await?) {
-        if row.truth(0)? {
-            batch.taken_ids.insert(key.clone());
-        }
-        if row.truth(1)? {
-            batch.taken_sagas.insert((key.0.clone(), saga_id.clone()));
-        }
-    }
+    read_taken(&wanted.names, &rows_of(taken).await?, &mut batch)?;
     for row in rows_of(requests).await? {
         let name = (Namespace::new(row.a_text(0)?)?, RequestId::new(row.a_text(1)?)?);
         batch.requests.insert(name, read_request(&row, 2)?);
@@ -342,6 +335,18 @@ async fn rows_of(sent: Option<Sent<'_, Vec<tokio_postgres::Row>>>) -> Found<Vec<
         Some(sent) => sent.answer().await,
         None => Ok(Vec::new()),
     }
+}
+
+fn read_taken(names: &[(Key, SagaId)], rows: &[tokio_postgres::Row], batch: &mut Batch) -> Found<()> {
+    for ((key, saga_id), row) in names.iter().zip(rows) {
+        if row.truth(0)? {
+            batch.taken_ids.insert(key.clone());
+        }
+        if row.truth(1)? {
+            batch.taken_sagas.insert((key.0.clone(), saga_id.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn read_created(rows: &[tokio_postgres::Row]) -> Found<Vec<Created>> {
