@@ -34,6 +34,8 @@ Usage: cargo xtask <command>
   bench [ARGS]       Run the store's benchmark; ARGS are its own: --seconds, --rounds, --only.
   bench contention [ARGS]
                      How long a command waits when processes hammer one file; ARGS: --seconds, --processes, --rounds.
+  bench postgres --url URL [ARGS]
+                     The same beside PostgreSQL by hand, on a server of yours; ARGS: --seconds, --rounds, --only.
 
 Before a commit: cargo xtask test && cargo xtask lint. That is also all that .ci/run does.
 ";
@@ -69,6 +71,10 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         ["bench", "contention", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "contention", "--"], further].concat())
+        }
+        ["bench", "postgres", further @ ..] => {
+            let bench = ["bench", "-p", "tenure", "--features", "postgres", "--bench", "postgres", "--"];
+            cargo(&root, &[&bench, further].concat())
         }
         ["bench", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "store", "--"], further].concat())

@@ -159,7 +159,7 @@ impl Committer {
         match tokio::time::timeout(self.limits.wait_max, &mut answers).await {
             Ok(answers) => answers.map_err(lost),
             Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(
-                "waited {} s for another program that holds the store's lock; try again later",
+                "waited {} s for its turn; another program may hold the store's lock: try again later",
                 self.limits.wait_max.as_secs()
             ))),
             Err(_) => answers.await.map_err(lost),

@@ -4,13 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tenure::Ledger;
 use tenure::clock::ManualClock;
 use tenure::core::command::Command;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
 use tenure::store::Store;
-use tenure::{Error, Ledger};
+use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure_testkit::rival::Rival;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::{BEGINNING, block_on, postgres_in};
@@ -48,12 +49,15 @@ fn play<F: Future<Output = ()>>(scene: impl FnOnce(&'static Server) -> F) {
     block_on(scene(server));
 }
 
-async fn waits_for(scene: &Scene, count: usize) {
-    let schema = &scene.schema;
-    let waiters = format!(
+/// How many wait for locks in a schema.
+fn waiters(schema: &str) -> String {
+    format!(
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%\"{schema}\"%'"
-    );
-    scene.rival.waits_until(&waiters, count as i64).await;
+    )
+}
+
+async fn waits_for(scene: &Scene, count: i64) {
+    scene.rival.waits_until(&waiters(&scene.schema), count).await;
 }
 
 #[test]
@@ -94,6 +98,39 @@ fn the_time_is_read_after_the_wait_and_not_before_it() {
         scene.rival.does("commit").await;
         let late = beat.await.expect("it ends").expect_err("the lease lapsed while it waited");
         assert_eq!(late.code(), Some(Code::LeaseLapsed));
+    });
+}
+
+#[test]
+fn the_databases_own_time_is_read_after_the_wait_too() {
+    play(|server| async move {
+        let schema = server.fresh_schema();
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        let rival = Rival::of(server, &schema).await;
+        ledger.create("a").await.expect("created");
+        let task = ledger.acquire("a", "w").await.expect("acquired");
+        let holder = task.lease().expect("a lease").holder();
+        for table in ["due where task = 'a'", "tasks where id = 'a'"] {
+            rival.does(&format!("begin; select from tenure.{table} for update")).await;
+            let (ledger, holder) = (ledger.clone(), holder.clone());
+            let of_lease = table.starts_with("due");
+            let waiting = tokio::spawn(async move {
+                if of_lease {
+                    ledger.heartbeat("a", &holder).await.expect("renewed");
+                } else {
+                    ledger.annotate("a", "a note").await.expect("noted");
+                }
+                ledger.task("a").await.expect("the task")
+            });
+            rival.waits_until(&waiters(&schema), 1).await;
+            let now = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
+            let let_go = rival.counts(now).await;
+            rival.does("commit").await;
+            let task = waiting.await.expect("it ends");
+            let beat = task.lease().expect("a lease").heartbeat_at;
+            let at = if of_lease { beat } else { task.updated_at };
+            assert!(at.as_micros() > let_go, "{table}: {at:?} is from before {let_go}");
+        }
     });
 }
 
@@ -256,31 +293,69 @@ fn one_request_to_two_nodes_at_once_is_done_once_and_answered_twice() {
 }
 
 #[test]
-fn a_lock_that_somebody_keeps_stops_its_own_task_and_no_other() {
+fn a_request_id_that_another_node_is_using_is_waited_for() {
     play(|server| async move {
         let scene = Scene::on(server).await;
-        let ids = ["a", "b", "c"];
-        for id in ids {
-            scene.one.create(id).await.expect("created");
+        scene.one.create("a").await.expect("created");
+        // Another node's command, as far as its commit.
+        scene
+            .rival
+            .does(
+                "begin; insert into tenure.requests (namespace, id, digest, actor, at, answered) \
+                 values ('default', 'r', decode(repeat('00', 32), 'hex'), 'x', 1767225600000000, '[]')",
+            )
+            .await;
+        let one = scene.one.clone();
+        let noting =
+            tokio::spawn(async move { one.annotate("a", "a note").request_id("r").acting_as("x").await });
+        waits_for(&scene, 1).await;
+        scene.rival.does("commit").await;
+        let refused = noting.await.expect("it ends").expect_err("the id is another command's");
+        assert_eq!(refused.code(), Some(Code::RequestReused));
+        assert_eq!(
+            scene.one.history("a", None, 10).await.expect("its history").items.len(),
+            1,
+            "and nothing was done"
+        );
+    });
+}
+
+#[test]
+fn a_lock_that_somebody_keeps_stops_its_own_task_and_no_other() {
+    play(|server| async move {
+        // All of them go to one committer, so that most wait behind the one that is blocked.
+        let schema = server.fresh_schema();
+        let options = PostgresOptions { committers: 1, ..PostgresOptions::new(server.url(&schema)) };
+        let ledger = Ledger::with_store(PostgresStore::open(options).await.expect("opens"));
+        let ids: Vec<String> = (0..20).map(|at| format!("t{at:02}")).collect();
+        for id in &ids {
+            ledger.create(id).await.expect("created");
         }
-        scene.hold("'b'").await;
+        let rival = Rival::of(server, &schema).await;
+        rival.does("begin; select from tenure.tasks where id = 't10' for update").await;
         let begun = Instant::now();
-        let acquiring = ids.map(|id| {
-            let one = scene.one.clone();
-            tokio::spawn(async move { one.acquire(id, "w").await })
+        let acquiring = ids.iter().map(|id| {
+            let (ledger, id) = (ledger.clone(), id.clone());
+            tokio::spawn(async move { ledger.acquire(&id, "w").await })
         });
         let mut answers = Vec::new();
-        for one in acquiring {
+        for one in acquiring.collect::<Vec<_>>() {
             answers.push(one.await.expect("it ends"));
         }
-        assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
-        assert!(
-            matches!(&answers[1], Err(Error::Unavailable(why)) if why.contains("another transaction holds")),
-            "{answers:?}"
-        );
-        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
-        scene.rival.does("rollback").await;
-        scene.one.acquire("b", "w").await.expect("and then it goes on");
+        for (id, answer) in ids.iter().zip(&answers) {
+            if id == "t10" {
+                let blocked = answer.as_ref().expect_err("somebody keeps it").to_string();
+                assert!(
+                    blocked.contains("unavailable") && blocked.contains("another transaction holds"),
+                    "{blocked}"
+                );
+            } else {
+                assert!(answer.is_ok(), "{id}: {answer:?}");
+            }
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        rival.does("rollback").await;
+        ledger.acquire("t10", "w").await.expect("and then it goes on");
     });
 }
 
@@ -297,6 +372,8 @@ fn events_behind_a_transaction_that_is_open_are_not_shown_before_it_ends() {
         let page = scene.other.events(None, 10).await.expect("the history");
         let place = page.next.clone();
         assert_eq!(names(page), ["before"], "an event of the open transaction could still come in front");
+        let own = scene.other.history("after", None, 10).await.expect("its own history");
+        assert_eq!(own.items.len(), 1, "nothing can come in front of what one task did");
         scene.rival.does("commit").await;
         assert_eq!(names(scene.other.events(place, 10).await.expect("the rest")), ["after"]);
     });

@@ -14,9 +14,11 @@ create table tenure.names (
     namespace text collate "C" not null,
     id text collate "C" not null,
     saga_id text collate "C" not null,
-    primary key (namespace, id),
-    unique (namespace, saga_id)
+    primary key (namespace, id)
 );
+-- The condition is always true. It keeps lookups by id off this index: while a table is new the planner knows of no rows,
+-- and would as soon go through all of a namespace.
+create unique index names_by_saga on tenure.names (namespace, saga_id) where saga_id is not null;
 
 create table tenure.tasks (
     namespace text collate "C" not null,
@@ -62,10 +64,11 @@ create table tenure.tasks (
         (case when state in ('failed', 'compensated', 'quarantined') then state end) stored,
     primary key (namespace, id),
     check ((finished_at is not null) = (state in ('completed', 'failed', 'compensated', 'quarantined')))
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
--- Lists go by age within a namespace.
-create index tasks_by_age on tenure.tasks (namespace, no);
+-- Lists go by age within a namespace. The condition is always true and stands in every list: it keeps lookups by id off
+-- this index, which the planner would take while the table is new, to go through all of a namespace.
+create index tasks_by_age on tenure.tasks (namespace, no) where no > 0;
 -- Claims: the next planned ones. Terminal tasks are in no hot index.
 create index tasks_to_claim on tenure.tasks (namespace, queue, priority desc, claim_from, no)
     where claim_from is not null;
@@ -156,7 +159,7 @@ create table tenure.requests (
     primary key (namespace, id)
 );
 
-create index requests_by_age on tenure.requests (namespace, at);
+create index requests_by_age on tenure.requests (namespace, at) where at > 0;
 
 -- The next tasks of queues, in the order in which they are claimed. One priority after the other, so that tasks of a high
 -- one that are not due yet are not read one by one; where there are very many priorities they are, because a look for each
@@ -293,9 +296,10 @@ create trigger tasks_keep_their_names before update on tenure.tasks for each row
     when (new.namespace <> old.namespace or new.id <> old.id or new.saga_id <> old.saga_id or new.no <> old.no)
     execute function tenure.refuse('the names of a task never change');
 
-create trigger tasks_that_ended_stay before update on tenure.tasks for each row
-    when (old.finished_at is not null and (
-        new.state is distinct from old.state or new.cause is distinct from old.cause
+-- The condition is short, because the server reads it anew for every statement.
+create function tenure.refuse_for_an_ended_task() returns trigger language plpgsql as $$
+begin
+    if new.state is distinct from old.state or new.cause is distinct from old.cause
         or new.queue is distinct from old.queue or new.kind is distinct from old.kind
         or new.priority is distinct from old.priority or new.not_before is distinct from old.not_before
         or new.labels is distinct from old.labels or new.payload is distinct from old.payload
@@ -306,8 +310,15 @@ create trigger tasks_that_ended_stay before update on tenure.tasks for each row
         or new.cancel_at is distinct from old.cancel_at or new.cancel_by is distinct from old.cancel_by
         or new.cancel_reason is distinct from old.cancel_reason or new.result is distinct from old.result
         or new.retry_of is distinct from old.retry_of or new.created_at is distinct from old.created_at
-        or new.started_at is distinct from old.started_at or new.finished_at is distinct from old.finished_at))
-    execute function tenure.refuse('a terminal task does not change');
+        or new.started_at is distinct from old.started_at or new.finished_at is distinct from old.finished_at then
+        raise exception 'tenure: a terminal task does not change' using errcode = 'TN003';
+    end if;
+    return new;
+end
+$$;
+
+create trigger tasks_that_ended_stay before update on tenure.tasks for each row
+    when (old.finished_at is not null) execute function tenure.refuse_for_an_ended_task();
 
 create trigger tasks_stay before delete on tenure.tasks for each row
     execute function tenure.refuse('a task is not deleted');

@@ -74,7 +74,9 @@ impl Opener {
             }
             Some(_) | None => {
                 let forms = "give memory:, sqlite: and the path of a file, or postgres:// and a database";
-                return Err(Refusal::invalid("store", format_args!("`{url}` is no store; {forms}")).into());
+                return Err(
+                    Refusal::invalid("store", format_args!("`{}` is no store; {forms}", shown(url))).into()
+                );
             }
         };
         Ok(Ledger { chance: self.chance, ..Ledger::with_store(store) })
@@ -84,10 +86,13 @@ impl Opener {
 /// A store's URL for people: without the password that it may have.
 pub fn shown(url: &str) -> String {
     #[cfg(feature = "postgres")]
-    if url.starts_with("postgres") {
+    if let Some(("postgres" | "postgresql", _)) = url.split_once(':') {
         return crate::store::postgres::shown(url);
     }
-    url.to_owned()
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://…@{place}"),
+        _ => url.to_owned(),
+    }
 }
 
 /// The machine's clock, where none was given.

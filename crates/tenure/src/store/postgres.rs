@@ -53,6 +53,9 @@ use settings::Settings;
 /// How often it is looked whether something was created in somebody's transaction.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
 
+/// How often what was created is taken in before a look, a thousand at a time.
+const SETTLING_ROUNDS_MAX: usize = 1_000;
+
 /// The URL for people, without what is secret; as little as can be of one that can't be read.
 pub(crate) fn shown(url: &str) -> String {
     let settings = Settings::read(url, &|name| std::env::var(name).ok());
@@ -83,7 +86,7 @@ impl PostgresOptions {
             url: url.into(),
             clock: None,
             missing: Missing::default(),
-            committers: 4,
+            committers: 2,
             readers: 8,
             wait_max: Limits::default().wait_max,
         }
@@ -220,7 +223,15 @@ macro_rules! look {
 impl PostgresStore {
     /// Makes what was created in transactions of others first, if there is any.
     async fn settled(&self) -> Result<(), Error> {
-        if look!(self, |reader| reader.has_intake()).await? { self.take_in().await } else { Ok(()) }
+        for _ in 0..SETTLING_ROUNDS_MAX {
+            if !look!(self, |reader| reader.has_intake()).await? {
+                return Ok(());
+            }
+            self.take_in().await?;
+        }
+        Err(Error::Unavailable(
+            "more is created in transactions than can be taken in; try again later".into(),
+        ))
     }
 }
 

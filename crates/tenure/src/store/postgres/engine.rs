@@ -1,7 +1,7 @@
 //! A committer's engine: executes a batch in one transaction, commits, and knows what a failure means.
 //!
-//! A failure before the commit was sent proves that nothing was done, and what passes is tried again. One in the commit
-//! proves nothing, unless the server itself said no.
+//! A failure before the commit was sent proves that nothing was done, and what passes is tried again. One afterwards proves
+//! nothing, unless the server refused a statement before the commit: then it made of the commit a roll back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -101,6 +101,10 @@ impl PostgresEngine {
             };
             if let Fault::CanNotBeMade(key, why) = &fault {
                 self.set_aside(key, why);
+            }
+            if let Fault::Silent(_) = &fault {
+                // Each of these has taken long already.
+                tries += TRIES_MAX / 2;
             }
             match fault.meaning() {
                 _ if tries >= TRIES_MAX => break fault,
@@ -262,7 +266,7 @@ fn make(
     at: &mut impl FnMut(&Batch, &Command) -> Time,
 ) -> Found<Vec<Key>> {
     let mut made = Vec::with_capacity(created.len());
-    for Created { key, actor, record } in created {
+    for Created { key, actor, record, .. } in created {
         let impossible = |why: String| Fault::CanNotBeMade(Box::new(key.clone()), why);
         let create = read_create(&record, &key.0).map_err(|refusal| impossible(refusal.to_string()))?;
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));

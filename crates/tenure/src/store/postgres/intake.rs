@@ -1,4 +1,4 @@
-//! Creation a task inside a caller's own transaction: it exists if, and only if, that transaction commits.
+//! Creating a task inside a caller's own transaction: it exists if, and only if, that transaction commits.
 //!
 //! The transaction reserves the names and leaves a record in `intake`. Whoever looks next has a committer make the task of
 //! it, by the rules as for any other; a look now and then sees to it that this does not take long.

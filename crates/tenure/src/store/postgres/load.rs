@@ -61,6 +61,7 @@ pub(crate) struct Created {
     pub(crate) key: Key,
     pub(crate) actor: Actor,
     pub(crate) record: String,
+    asked_at: Time,
 }
 
 /// What was fetched.
@@ -175,7 +176,7 @@ async fn first_look(
         wanted.requests.iter().map(|(namespace, id)| (namespace.as_str(), id.as_str())).unzip();
     let request_keys: [Parameter<'_>; 2] = [&namespaces, &ids];
     let queues = Queues::of(wanted);
-    let strictly = claims == Claims::PassOver;
+    let strictly = claims != Claims::WaitAndSettle;
     let queue_keys: [Parameter<'_>; 6] =
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead, &strictly];
 
@@ -356,9 +357,13 @@ fn read_created(rows: &[tokio_postgres::Row]) -> Found<Vec<Created>> {
             key: read_key(row, 0)?,
             actor: Actor::new(row.a_text(2)?)?,
             record: row.a_text(3)?.to_owned(),
+            asked_at: row.a_time(4)?,
         })
     };
-    rows.iter().map(read).collect()
+    let mut created = rows.iter().map(read).collect::<Found<Vec<Created>>>()?;
+    // They are locked in the order of their keys, and made in that of their asking: it gives them their ages.
+    created.sort_by(|one, other| (one.asked_at, &one.key).cmp(&(other.asked_at, &other.key)));
+    Ok(created)
 }
 
 /// The rows of tasks and of what belongs to them.

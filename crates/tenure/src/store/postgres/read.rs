@@ -197,11 +197,14 @@ impl<'l> Reader<'l> {
     ) -> Found<Page<Recorded>> {
         // Read first: all that lies below it has ended by then, so the next statement sees all of it.
         let horizon = self.horizon().await?;
+        let is_of_one_task = filter.namespace.is_some() && filter.task.is_some();
+        // A place that the history of one task gave may be ahead of what everybody is shown yet, and something may still
+        // come in front of it.
+        let after = if is_of_one_task { after } else { after.min((horizon - 1, i64::MAX)) };
         let mut wanted = Conditions::default();
         wanted.clauses.push("(feed, \"order\") > ($1, $2)".to_owned());
         wanted.values = vec![Box::new(after.0), Box::new(after.1)];
         // The events of one task are written under its lock, one transaction after the other: none can come in front.
-        let is_of_one_task = filter.namespace.is_some() && filter.task.is_some();
         if !is_of_one_task {
             wanted.add("feed < ", horizon);
         }
@@ -246,7 +249,7 @@ impl<'l> Reader<'l> {
         limit: i64,
     ) -> Found<Vec<(Option<Task>, RawTask)>> {
         let sql = concat_task_sql!(
-            "where (tasks.namespace, tasks.no) > ($1, $2) order by tasks.namespace, tasks.no limit $3"
+            "where (tasks.namespace, tasks.no) > ($1, $2) and tasks.no > 0 order by tasks.namespace, tasks.no limit $3"
         );
         let rows = self.link.ask(sql, &[&namespace, &no, &limit]).await?;
         let tasks = self.read_whole(&rows).await?;
@@ -321,6 +324,8 @@ impl Conditions {
     /// The same as the store in memory says in Rust.
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
         let mut wanted = Conditions::default();
+        // Always true, and in the words of the index by age.
+        wanted.clauses.push("tasks.no > 0".to_owned());
         if let Some(after) = after {
             wanted.add("tasks.no < ", after);
         }

@@ -49,8 +49,8 @@ pub(crate) const CHECKPOINTS: &str = "\
 
 /// Which of the names are taken, in the order in which they were given.
 pub(crate) const NAMES: &str = "\
-    select exists (select from tenure.names where namespace = n and id = i), \
-           exists (select from tenure.names where namespace = n and saga_id = s) \
+    select (select true from tenure.names where namespace = n and id = i) is not null, \
+           (select true from tenure.names where namespace = n and saga_id = s) is not null \
     from unnest($1::text[], $2::text[], $3::text[]) with ordinality as wanted(n, i, s, at) order by at";
 
 pub(crate) const REQUESTS: &str = "\
@@ -92,22 +92,26 @@ pub(crate) const HISTORIES: &str = "\
 
 /// Tasks of these names that were created in transactions of others and are not made yet.
 pub(crate) const LOCK_INTAKE: &str = "\
-    select intake.namespace, intake.id, intake.actor, intake.record \
+    select intake.namespace, intake.id, intake.actor, intake.record, (extract(epoch from at) * 1000000)::bigint \
     from unnest($1::text[], $2::text[]) as wanted(n, i) \
     join tenure.intake on intake.namespace = n and intake.id = i and problem is null \
     order by intake.namespace, intake.id for update of intake";
 
-/// The same for all tasks of these queues.
+/// The same for the oldest tasks of these queues.
 pub(crate) const LOCK_INTAKE_OF_QUEUES: &str = "\
-    select intake.namespace, intake.id, intake.actor, intake.record \
-    from unnest($1::text[], $2::text[]) as wanted(n, q) \
-    join tenure.intake on intake.namespace = n and intake.queue = q and problem is null \
-    order by intake.namespace, intake.id limit 1000 for update of intake";
+    select namespace, id, actor, record, (extract(epoch from at) * 1000000)::bigint from tenure.intake \
+    where problem is null and (namespace, id) in ( \
+        select oldest.namespace, oldest.id from unnest($1::text[], $2::text[]) as wanted(n, q) cross join lateral ( \
+            select namespace, id from tenure.intake where namespace = n and queue = q and problem is null \
+            order by at limit 1000) as oldest) \
+    order by namespace, id for update";
 
-/// The same for some that nobody else has in hand.
+/// The same for the oldest of all.
 pub(crate) const LOCK_SOME_INTAKE: &str = "\
-    select namespace, id, actor, record from tenure.intake where problem is null \
-    order by at limit 1000 for update skip locked";
+    select namespace, id, actor, record, (extract(epoch from at) * 1000000)::bigint from tenure.intake \
+    where problem is null and (namespace, id) in ( \
+        select namespace, id from tenure.intake where problem is null order by at limit 1000) \
+    order by namespace, id for update";
 
 // ---- what is written ---------------------------------------------------------------------------------------------
 
@@ -222,7 +226,7 @@ pub(crate) const REMEMBER: &str = "\
 pub(crate) const FORGET: &str = "\
     delete from tenure.requests using ( \
         select old.namespace, old.id from unnest($1::text[]) as wanted(n) cross join lateral ( \
-            select namespace, id from tenure.requests where namespace = n and at <= $2 order by at limit $3 \
+            select namespace, id from tenure.requests where namespace = n and at > 0 and at <= $2 order by at limit $3 \
             for update skip locked) as old) as forgotten \
     where requests.namespace = forgotten.namespace and requests.id = forgotten.id";
 

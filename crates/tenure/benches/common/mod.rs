@@ -1,0 +1,283 @@
+//! What the benches of stores share: what they are asked for, how rows of figures are printed, and the ledger's
+//! side of each row, through its public API. What is measured beside it is each bench's own.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tenure::Ledger;
+use tenure_core::command::{Command, Holder};
+
+pub(crate) const CALLERS: [usize; 3] = [1, 64, 256];
+pub(crate) const LEASED: usize = 10_000;
+/// Heartbeats of one explicit batch.
+pub(crate) const BATCH: usize = 1_000;
+/// Commands of one explicit batch of lives.
+pub(crate) const LIVES: usize = 256;
+const OWNER: &str = "host/123/worker-17";
+const CLAIMS: usize = 1_000;
+
+/// What the command line asks for.
+pub(crate) struct Asked {
+    pub(crate) seconds: Duration,
+    pub(crate) rounds: usize,
+    /// Rows whose names contain this.
+    pub(crate) only: String,
+}
+
+impl Asked {
+    pub(crate) fn read() -> Asked {
+        let number =
+            |name: &str, default| word_after(name).and_then(|word| word.parse().ok()).unwrap_or(default);
+        Asked {
+            seconds: Duration::from_secs(number("--seconds", 2)),
+            rounds: number("--rounds", 3) as usize,
+            only: word_after("--only").unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn print_heading(&self) {
+        let Asked { seconds, rounds, .. } = self;
+        println!(
+            "each figure for {seconds:?}, {rounds} rounds in turns, medians; commits are synced to the disk\n"
+        );
+        println!("{:<48}{:>12}{:>12}{:>8}", "", "ledger/s", "bare/s", "ratio");
+    }
+
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        name.contains(&self.only)
+    }
+
+    /// Both in turns; the ratio of each round, and the medians.
+    pub(crate) fn row(&self, name: &str, ours: impl Fn() -> f64, bare: impl Fn() -> f64) {
+        if !self.wants(name) {
+            return;
+        }
+        let (mut our_figures, mut bare_figures, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            let (one, other) = (ours(), bare());
+            our_figures.push(one);
+            bare_figures.push(other);
+            ratios.push(one / other);
+        }
+        let median = |mut figures: Vec<f64>| {
+            figures.sort_by(f64::total_cmp);
+            figures[figures.len() / 2]
+        };
+        let (ours, bare, ratio) = (median(our_figures), median(bare_figures), median(ratios));
+        println!("{name:<48}{ours:>12.0}{bare:>12.0}{ratio:>8.2}");
+    }
+}
+
+/// The word that follows another one on the command line.
+pub(crate) fn word_after(name: &str) -> Option<String> {
+    std::env::args().skip_while(|word| word != name).nth(1)
+}
+
+/// A life: create, acquire, heartbeats, complete.
+#[derive(Clone, Copy)]
+pub(crate) struct Life {
+    pub(crate) heartbeats: usize,
+}
+
+impl Life {
+    pub(crate) const FULL: Life = Life { heartbeats: 3 };
+    /// With nothing between its three transitions.
+    #[allow(dead_code)] // A goal of one store alone.
+    pub(crate) const SHORT: Life = Life { heartbeats: 0 };
+
+    pub(crate) fn commands(self) -> usize {
+        self.heartbeats + 3
+    }
+}
+
+/// Somewhere new to keep a record, and what takes it away when it is dropped.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) keeps: Box<dyn Any>,
+}
+
+/// The ledger's side, each time in a place of its own.
+pub(crate) struct Ours<'a> {
+    pub(crate) seconds: Duration,
+    /// How many explicit batches are under way at once.
+    pub(crate) batches: usize,
+    pub(crate) place: &'a dyn Fn() -> Place,
+}
+
+impl Ours<'_> {
+    /// Runs something on a ledger in a new place, which is gone again afterwards.
+    fn on_new<T, F: Future<Output = T>>(&self, run: impl FnOnce(Ledger) -> F) -> T {
+        let Place { url, keeps } = (self.place)();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let done = runtime.expect("a runtime").block_on(async {
+            let ledger = Ledger::open(&url).await.expect("opens");
+            run(ledger).await
+        });
+        drop(keeps);
+        done
+    }
+
+    pub(crate) fn lives(&self, callers: usize, life: Life) -> f64 {
+        self.on_new(async |ledger| {
+            // Names in order of time, as the ledger makes them and as the bare engine gets them.
+            let next = Arc::new(AtomicU64::new(0));
+            let work = move |_, _| {
+                let id = format!("task-{:010}", next.fetch_add(1, Ordering::Relaxed));
+                live(ledger.clone(), id, life)
+            };
+            run_callers(callers, self.seconds, work).await
+        })
+    }
+
+    /// Lives side by side, a step of all of them in one call.
+    pub(crate) fn batched_lives(&self, life: Life) -> f64 {
+        self.on_new(async |ledger| {
+            let work = move |caller, turn| live_together(ledger.clone(), caller, turn, life);
+            run_callers(self.batches, self.seconds, work).await
+        })
+    }
+
+    pub(crate) fn heartbeats(&self, callers: usize) -> f64 {
+        self.on_new(async |ledger| {
+            let holders: Arc<[Holder]> = lease_all(&ledger).await.into();
+            let work = move |caller, turn: u64| {
+                let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
+                async move {
+                    let at = (caller + turn as usize * callers) % LEASED;
+                    let renewed = ledger.heartbeat(&name(at), &holders[at]).ttl(ttl(turn)).await;
+                    u64::from(renewed.is_ok() || renewed.is_err_and(|error| error.code().is_some()))
+                }
+            };
+            run_callers(callers, self.seconds, work).await
+        })
+    }
+
+    pub(crate) fn batched_heartbeats(&self) -> f64 {
+        self.on_new(async |ledger| {
+            let holders: Arc<[Holder]> = lease_all(&ledger).await.into();
+            let apart = LEASED / self.batches;
+            let work = move |caller, turn: u64| {
+                let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
+                async move {
+                    let beats = (0..BATCH).map(|beat| {
+                        let at = (caller * apart + turn as usize * BATCH + beat) % LEASED;
+                        ledger.heartbeat(&name(at), &holders[at]).ttl(ttl(turn)).command().expect("a command")
+                    });
+                    let answers = ledger.transact(beats.collect()).await;
+                    answers.iter().filter(|answer| answer.is_ok()).count() as u64
+                }
+            };
+            run_callers(self.batches, self.seconds, work).await
+        })
+    }
+
+    /// What a claim takes on an idle store, from the call to the answer.
+    pub(crate) fn claims(&self) {
+        let mut micros: Vec<u128> = self.on_new(async |ledger| {
+            let mut micros = Vec::new();
+            for turn in 0..CLAIMS {
+                ledger.create(&name(turn)).queue("q").await.expect("created");
+                let begun = Instant::now();
+                assert_eq!(ledger.claim("q", "w").await.expect("claimed").len(), 1);
+                micros.push(begun.elapsed().as_micros());
+            }
+            micros
+        });
+        micros.sort_unstable();
+        let (half, nearly_all) = (micros[CLAIMS / 2], micros[CLAIMS * 99 / 100]);
+        println!("\nclaim on an idle store: p50 {half} us, p99 {nearly_all} us");
+    }
+}
+
+/// Runs callers until the time is over, and counts what they did.
+async fn run_callers<F: Future<Output = u64> + Send>(
+    callers: usize,
+    seconds: Duration,
+    work: impl Fn(usize, u64) -> F + Send + Sync + 'static,
+) -> f64 {
+    let (over, count, work) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(work));
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (over, count, work) = (Arc::clone(&over), Arc::clone(&count), Arc::clone(&work));
+            tokio::spawn(async move {
+                for turn in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    count.fetch_add(work(caller, turn).await, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(seconds).await;
+    over.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.expect("a caller");
+    }
+    count.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// One life, a call for each step.
+async fn live(ledger: Ledger, id: String, life: Life) -> u64 {
+    ledger.create(&id).queue("q").payload(r#"{"n":1}"#).await.expect("created");
+    let task = ledger.acquire(&id, OWNER).await.expect("acquired");
+    let by = task.lease().expect("a lease").holder();
+    for beat in 1..=life.heartbeats {
+        ledger.heartbeat(&id, &by).ttl(ttl(beat as u64)).await.expect("renewed");
+    }
+    ledger.complete(&id, &by).result(r#"{"ok":true}"#).await.expect("completed");
+    1
+}
+
+async fn live_together(ledger: Ledger, caller: usize, turn: u64, life: Life) -> u64 {
+    let names: Vec<String> = (0..LIVES).map(|at| format!("task-{caller}-{turn:06}-{at:04}")).collect();
+    let create =
+        |id: &String| ledger.create(id).queue("q").payload(r#"{"n":1}"#).command().expect("a command");
+    ledger.transact(names.iter().map(create).collect()).await;
+    let holders: Vec<Holder> = acquire(&ledger, &names).await;
+    for beat in 1..=life.heartbeats {
+        let beat = |(id, by): (&String, &Holder)| {
+            ledger.heartbeat(id, by).ttl(ttl(beat as u64)).command().expect("a command")
+        };
+        ledger.transact(names.iter().zip(&holders).map(beat).collect()).await;
+    }
+    let complete = |(id, by): (&String, &Holder)| {
+        ledger.complete(id, by).result(r#"{"ok":true}"#).command().expect("a command")
+    };
+    let done = ledger.transact(names.iter().zip(&holders).map(complete).collect()).await;
+    done.iter().filter(|answer| answer.is_ok()).count() as u64
+}
+
+async fn acquire(ledger: &Ledger, names: &[String]) -> Vec<Holder> {
+    let acquire = |id: &String| ledger.acquire(id, OWNER).command().expect("a command");
+    let leased = ledger.transact(names.iter().map(acquire).collect()).await;
+    let holder = |answer: Result<tenure::store::Answer, tenure::Error>| {
+        let tenure::store::Answer::Task(task) = answer.expect("acquired") else { panic!("not a task") };
+        task.lease().expect("a lease").holder()
+    };
+    leased.into_iter().map(holder).collect()
+}
+
+async fn lease_all(ledger: &Ledger) -> Vec<Holder> {
+    let mut holders = Vec::new();
+    for from in (0..LEASED).step_by(500) {
+        let names: Vec<String> = (from..(from + 500).min(LEASED)).map(name).collect();
+        let create = |id: &String| ledger.create(id).command().expect("a command");
+        let create: Vec<Command> = names.iter().map(create).collect();
+        ledger.transact(create).await;
+        holders.extend(acquire(ledger, &names).await);
+    }
+    holders
+}
+
+pub(crate) fn name(at: usize) -> String {
+    format!("task-{at:08}")
+}
+
+/// Another one each time, so that every heartbeat changes what is stored.
+fn ttl(turn: u64) -> Duration {
+    Duration::from_secs(60 + turn % 80_000)
+}
