@@ -122,10 +122,12 @@ impl Committer {
     /// Has the engine look for what it does without a command, and waits until it has: a job without commands.
     #[cfg(feature = "postgres")]
     pub(crate) async fn nudge(&self) -> Result<(), Error> {
-        let Some(room) = self.room(1).await else { return Err(closed()) };
+        let full = |_| Error::Unavailable("the queue of commands is full; try again later".into());
+        let room = tokio::time::timeout(self.limits.wait_max, self.room(1)).await.map_err(full)?;
         let (reply, answers) = oneshot::channel();
-        let number = self.enqueue(Vec::new(), reply, room).ok_or_else(closed)?;
-        self.wait(number, answers).await.map(|_| ())
+        let number = self.enqueue(Vec::new(), reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
+        // Nothing is answered to no command; an answer is why it could not be done.
+        self.wait(number, answers).await?.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
     async fn room(&self, count: u32) -> Option<OwnedSemaphorePermit> {
@@ -203,7 +205,7 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize) {
         let (commands, replies) = take(shared, batch_commands_max);
         let answers = match begun {
             Ok(()) => engine.commit(&commands),
-            Err(error) => commands.iter().map(|job| vec![Err(error.clone()); job.len()]).collect(),
+            Err(error) => commands.iter().map(|job| vec![Err(error.clone()); job.len().max(1)]).collect(),
         };
         for (reply, answers) in replies.into_iter().zip(answers) {
             // A caller that went away does not hear the answer; what it asked for is done all the same.

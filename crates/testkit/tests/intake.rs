@@ -297,6 +297,71 @@ fn many_who_create_and_many_who_make_agree_on_every_task() {
 }
 
 #[test]
+fn one_that_two_looks_of_a_batch_find_is_made_once() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        // One committer, and it is held up while the others come: so they go into one batch, with a nudge among them.
+        let schema = server.fresh_schema();
+        let options = PostgresOptions { committers: 1, ..PostgresOptions::new(server.url(&schema)) };
+        let ledger = Ledger::with_store(PostgresStore::open(options).await.expect("opens"));
+        let (rival, other) = (Rival::of(server, &schema).await, Rival::of(server, &schema).await);
+        ledger.create("held").await.expect("created");
+        for round in 0..3 {
+            let (id, queue) = (format!("t{round}"), format!("q{round}"));
+            rival.does("begin; select from tenure.tasks where id = 'held' for update").await;
+            let noting = {
+                let ledger = ledger.clone();
+                tokio::spawn(async move { ledger.annotate("held", "a note").await })
+            };
+            let waits = format!(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%\"{schema}\"%'"
+            );
+            rival.waits_until(&waits, 1).await;
+            other.does(&format!("select tenure.create_task('{id}', '{queue}')")).await;
+            let claiming = (round != 1).then(|| {
+                let (ledger, queue) = (ledger.clone(), queue.clone());
+                tokio::spawn(async move { ledger.claim(&queue, "w").await })
+            });
+            let acquiring = (round != 0).then(|| {
+                let (ledger, id) = (ledger.clone(), id.clone());
+                tokio::spawn(async move { ledger.acquire(&id, "w").await })
+            });
+            // The look that comes by itself is there by then; were it not, the batch would only be easier.
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            rival.does("commit").await;
+            noting.await.expect("it ends").expect("noted");
+            let mut held = 0;
+            if let Some(claiming) = claiming {
+                held += claiming.await.expect("it ends").expect("claimed").len();
+            }
+            if let Some(acquiring) = acquiring {
+                held += usize::from(acquiring.await.expect("it ends").is_ok());
+            }
+            assert_eq!(held, 1, "round {round}: it is there, and handed out once");
+            assert_eq!(other.counts("select count(*) from tenure.intake").await, 0, "round {round}");
+        }
+    });
+}
+
+#[test]
+fn what_is_committed_and_can_not_be_made_now_is_not_said_to_be_absent() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let (ledger, rival, schema) = scene(server).await;
+        ledger.create("before").await.expect("created");
+        let other = Rival::of(server, &schema).await;
+        rival.does("begin; lock table tenure.events in exclusive mode").await;
+        other.does("select tenure.create_task('a')").await;
+        let told = ledger.task("a").await.expect_err("it can't be made now");
+        assert!(matches!(told, Error::Unavailable(_)), "{told}");
+        let tasks = ledger.tasks(tenure::store::Filter::default(), None, 10).await.expect("reads go on");
+        assert_eq!(tasks.items.len(), 1);
+        rival.does("rollback").await;
+        ledger.task("a").await.expect("and now it is made");
+    });
+}
+
+#[test]
 fn what_can_not_be_made_is_set_aside_and_in_nobodys_way() {
     let Some(server) = required(Server::shared()) else { return };
     block_on(async {

@@ -138,7 +138,7 @@ fn an_answer_that_is_lost_is_unknown_and_the_request_id_tells_it() {
         for round in 0..5 {
             let id = format!("t{round}");
             let create = || async { ledger.create(&id).request_id(&id).acting_as("x").await };
-            proxy.next(Trouble::LoseAnswerToCommit);
+            proxy.next([Trouble::LoseAnswerToCommit, Trouble::ClaimACrashAfterCommit][round % 2]);
             let unknown = create().await.expect_err("nobody heard the answer");
             assert!(matches!(&unknown, Error::Unknown(why) if why.contains("request id")), "{unknown}");
             let repeated = create().await.expect("answered as the first was");
@@ -202,8 +202,13 @@ fn a_commit_whose_wait_for_a_standby_was_ended_is_unknown() {
             let ended = waiting.await.expect("it ends").expect_err("nobody knows whether a standby has it");
             assert!(matches!(&ended, Error::Unknown(_)), "{end}: {ended}");
         }
+        // What it did is there, and no standby has it: the repeat is not answered either.
+        let repeating = tokio::spawn(create(ledger.clone(), "a"));
+        rival.waits_until(&format!("select count(*) {waits}"), 1).await;
+        assert!(!repeating.is_finished());
         rival.does("alter system reset synchronous_standby_names").await;
         rival.counts(reload).await;
+        assert_eq!(repeating.await.expect("it ends").expect("answered from memory").revision.0, 1);
         for id in ["a", "b"] {
             assert_eq!(create(ledger.clone(), id).await.expect("answered from memory").revision.0, 1);
         }

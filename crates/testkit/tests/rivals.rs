@@ -321,6 +321,53 @@ fn a_request_id_that_another_node_is_using_is_waited_for() {
 }
 
 #[test]
+fn a_request_that_stands_twice_in_one_batch_is_done_once_and_answered_twice() {
+    play(|server| async move {
+        let scene = Scene::on(server).await;
+        for id in ["a", "b"] {
+            scene.one.create(id).queue("q").await.expect("created");
+        }
+        scene.one.annotate("a", "before").request_id("r0").await.expect("noted");
+        let note = |id| scene.one.annotate("a", "a note").request_id(id).command().expect("a command");
+        let claim = || scene.one.claim("q", "w").request_id("c").command().expect("a command");
+        let again = scene.one.annotate("a", "before").request_id("r0").command().expect("a command");
+        let commands = vec![again, note("r1"), note("r1"), claim(), claim()];
+        let answers = scene.one.transact(commands.clone()).await;
+        assert_eq!((&answers[1], &answers[3]), (&answers[2], &answers[4]));
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(scene.other.transact(commands).await, answers, "and to another node");
+    });
+}
+
+#[test]
+fn a_clock_that_was_set_back_costs_nobody_a_lease() {
+    play(|server| async move {
+        let schema = server.fresh_schema();
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        ledger.create("a").await.expect("created");
+        let task = ledger.acquire("a", "w").ttl(Duration::from_secs(60)).await.expect("acquired");
+        let holder = task.lease().expect("a lease").holder();
+        let rival = Rival::of(server, &schema).await;
+        // As if the clock had been 40 s ahead until now.
+        rival
+            .does(
+                "update tenure.due set heartbeat_at = heartbeat_at + 40000000, \
+                 progressed_at = progressed_at + 40000000, expires_at = expires_at + 40000000",
+            )
+            .await;
+        let before = ledger.task("a").await.expect("the task").lease().expect("a lease").expires_at;
+        let mut expires_at = before;
+        for _ in 0..3 {
+            let renewed =
+                ledger.heartbeat("a", &holder).ttl(Duration::from_secs(60)).await.expect("it holds it");
+            assert!(renewed.expires_at > expires_at, "never back, and never nowhere");
+            expires_at = renewed.expires_at;
+        }
+        assert!(expires_at.as_micros() - before.as_micros() < 1_000, "and nothing is gained by it");
+    });
+}
+
+#[test]
 fn a_lock_that_somebody_keeps_stops_its_own_task_and_no_other() {
     play(|server| async move {
         // All of them go to one committer, so that most wait behind the one that is blocked.

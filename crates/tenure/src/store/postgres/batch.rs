@@ -11,7 +11,7 @@ use tenure_core::task::{Phase, Task};
 use tenure_core::time::Time;
 
 use crate::codec::Sealed;
-use crate::store::due::Due;
+use crate::store::due::{Due, LeaseColumns};
 use crate::store::execute::{Change, Kept, Leased, Look, Request, Rows, looks, next_in_queue};
 use crate::store::postgres::columns::{Fault, Found, Key};
 
@@ -74,7 +74,11 @@ impl Batch {
     /// Whether nothing has to be written: all was refused, or answered from memory.
     pub(crate) fn is_unchanged(&self) -> bool {
         let renewed = |slot: &Slot| match slot {
-            Slot::Whole(whole) => whole.stored_due != whole.due,
+            Slot::Whole(whole) => {
+                let checkpoint =
+                    |kept: &Option<Kept>| kept.as_ref().and_then(|kept| kept.task.checkpoint.clone());
+                whole.stored_due != whole.due || checkpoint(&whole.stored) != checkpoint(&whole.kept)
+            }
             Slot::Lease(row) => row.stored != row.due || row.checkpoint.is_some(),
             Slot::Seen(_) => false,
         };
@@ -108,13 +112,17 @@ impl Batch {
 impl Slot {
     fn latest(&self) -> Time {
         let of_task = |kept: &Kept| {
-            let beat = kept.task.lease().map_or(Time::MIN, |lease| lease.heartbeat_at);
+            let beat =
+                kept.task.lease().map_or(Time::MIN, |lease| lease.heartbeat_at.max(lease.progressed_at));
             kept.task.updated_at.max(beat)
         };
         match self {
             Slot::Whole(whole) => whole.kept.as_ref().map_or(Time::MIN, of_task),
             Slot::Seen(seen) => seen.as_deref().map_or(Time::MIN, of_task),
-            Slot::Lease(row) => row.due.lease.as_ref().map_or(Time::MIN, |lease| lease.heartbeat_at),
+            Slot::Lease(row) => {
+                let beat = |lease: &LeaseColumns| lease.heartbeat_at.max(lease.progressed_at);
+                row.due.lease.as_ref().map_or(Time::MIN, beat)
+            }
         }
     }
 }
@@ -178,7 +186,13 @@ impl Rows for Batch {
         let stored = self.histories.get(&(namespace.clone(), id.clone())).into_iter().flatten();
         let of_task = |sealed: &&Sealed| sealed.event.namespace == *namespace && sealed.event.task == *id;
         let new = self.events.iter().filter(of_task).map(|sealed| &sealed.event);
-        Ok(stored.chain(new).filter(|event| event.number <= up_to).cloned().collect())
+        let events: Vec<Event> = stored.chain(new).filter(|event| event.number <= up_to).cloned().collect();
+        let whole = (1..=up_to.0).eq(events.iter().map(|event| event.number.0));
+        if whole {
+            Ok(events)
+        } else {
+            Err(Fault::Broken(format!("the history of {namespace}/{id} is not whole")))
+        }
     }
 
     fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Found<Option<Request>> {

@@ -99,17 +99,9 @@ impl Fault {
         refused.is_none_or(|code| passing.contains(code) || meaning_of(code) == Meaning::Reconnect)
     }
 
-    /// The server's own word that it did not do it, and goes on.
-    pub(crate) fn is_a_plain_no(&self) -> bool {
-        match self {
-            Fault::Postgres(error) => error.as_db_error().is_some(),
-            Fault::Connecting(_)
-            | Fault::Unfit(_)
-            | Fault::Silent(_)
-            | Fault::Again(_)
-            | Fault::CanNotBeMade(..)
-            | Fault::Broken(_) => false,
-        }
+    /// Whether the server said it, or somebody between who speaks for it.
+    pub(crate) fn is_said_by_the_server(&self) -> bool {
+        matches!(self, Fault::Postgres(error) if error.as_db_error().is_some())
     }
 
     /// What it means to a caller: nothing was committed.
@@ -165,8 +157,11 @@ fn meaning_of(code: &SqlState) -> Meaning {
     if connection_is_gone
         || *code == SqlState::READ_ONLY_SQL_TRANSACTION
         || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+        || *code == SqlState::INVALID_SQL_STATEMENT_NAME
+        || *code == SqlState::FEATURE_NOT_SUPPORTED
     {
-        // A server that went away, or has become a standby; or this process slept while it held locks.
+        // A server that went away, or has become a standby; or this process slept while it held locks; or what was prepared
+        // is not there any more, or no longer fits the tables.
         return Meaning::Reconnect;
     }
     if *code == SqlState::LOCK_NOT_AVAILABLE {

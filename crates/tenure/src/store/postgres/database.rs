@@ -84,6 +84,21 @@ impl Database {
         link.send_plain("commit").answer().await
     }
 
+    /// A connection for a committer. What it writes must come behind what is there, also if the cluster was exchanged for
+    /// one that a dump was restored into.
+    pub(crate) async fn connect_to_write(&self) -> Found<Link> {
+        let link = Link::connect(&self.settings).await?;
+        if is_restored_elsewhere(&link).await? {
+            link.send_plain("begin isolation level read committed read write").answer().await?;
+            link.once(LOCK, &[&self.settings.schema.as_str()]).await?;
+            if is_restored_elsewhere(&link).await? {
+                link.once(RAISE_FEED, &[]).await?;
+            }
+            link.send_plain("commit").answer().await?;
+        }
+        Ok(link)
+    }
+
     /// How many migrations ran; none, if there is no store in the schema.
     async fn version(&self, link: &Link) -> Found<Option<usize>> {
         let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;

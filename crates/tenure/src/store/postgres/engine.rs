@@ -24,7 +24,7 @@ use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::load::{Claims, Created, Intake, Loaded, Queues, Until, Wanted, load};
 use crate::store::postgres::sql;
-use crate::store::postgres::write::{Ended, write_back};
+use crate::store::postgres::write::{Ended, commit_again, write_back};
 
 /// How often a batch is tried whose failures pass.
 const TRIES_MAX: u32 = 10;
@@ -65,11 +65,10 @@ impl PostgresEngine {
         if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let settings = &self.database.settings;
         self.runtime.block_on(async {
             let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
             loop {
-                match Link::connect(settings).await {
+                match self.database.connect_to_write().await {
                     Err(fault) if fault.may_pass() && !patience.as_mut().is_elapsed() => {
                         tokio::select! {
                             () = &mut patience => {}
@@ -117,8 +116,8 @@ impl PostgresEngine {
                 Meaning::Blocked | Meaning::Final => break fault,
             }
         };
-        let is_of_one = !matches!(fault, Fault::Connecting(_) | Fault::Silent(_));
-        if jobs.len() > 1 && is_of_one && matches!(fault.meaning(), Meaning::Blocked | Meaning::Final) {
+        let is_of_all = matches!(fault, Fault::Connecting(_)) || fault.meaning() == Meaning::Reconnect;
+        if jobs.len() > 1 && !is_of_all {
             return jobs.iter().flat_map(|job| self.commit_together(std::slice::from_ref(job))).collect();
         }
         all(jobs, &fault.surely_not_done(&self.database.shown()))
@@ -167,9 +166,9 @@ impl Engine for PostgresEngine {
     }
 }
 
-/// The same answer to every command.
+/// The same answer to every command, and to a nudge, which has none.
 fn all(jobs: &[Vec<Command>], error: &Error) -> Vec<Answers> {
-    jobs.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
+    jobs.iter().map(|job| vec![Err(error.clone()); job.len().max(1)]).collect()
 }
 
 /// One transaction, from its begin to its end.
@@ -184,8 +183,15 @@ async fn attempt(
         Ok(decided) => decided,
         Err(fault) => return Tried::Failed(fault),
     };
-    let Decided { answers, batch, made, now } = decided;
+    let Decided { answers, batch, made, from_memory, now } = decided;
     if batch.is_unchanged() && made.is_empty() {
+        if from_memory {
+            return match commit_again(link).await {
+                Ended::Committed => Tried::Answered(answers),
+                Ended::Failed(fault) => Tried::Failed(fault),
+                Ended::Unknown(fault) => Tried::Unknown(fault),
+            };
+        }
         return match link.send_plain(sql::ROLL_BACK).answer().await {
             Ok(()) => Tried::Answered(answers),
             Err(fault) => Tried::Failed(fault),
@@ -208,6 +214,8 @@ struct Decided {
     batch: Batch,
     /// What was made of what had been created in transactions of others.
     made: Vec<Key>,
+    /// Whether requests were found that had been answered before.
+    from_memory: bool,
     now: Time,
 }
 
@@ -230,13 +238,20 @@ async fn decide(
         lock_by_name(link, &mut wanted, until).await?;
     }
     let Loaded { mut batch, created, now: theirs } = load(link, policies, &wanted, claims, until).await?;
+    let from_memory = !batch.requests.is_empty();
     let (now, last) = match &database.clock {
         None => (theirs, Time::MIN),
         Some(clock) => (clock.read().wall, database.last.get()),
     };
     let mut instants = Instants::from(now, last);
     let mut at = |batch: &Batch, command: &Command| {
-        let instant = instants.take().max(batch.latest(command));
+        let (instant, latest) = (instants.take(), batch.latest(command));
+        if database.clock.is_none() && instant <= latest {
+            // The database's clock was set back, or another server with a slower one took over. Time goes on all the same,
+            // if slowly: a heartbeat that moved nothing would be refused, and its keeper give up.
+            return latest + Span::from_micros(1);
+        }
+        let instant = instant.max(latest);
         database.last.raise(instant);
         instant
     };
@@ -256,7 +271,7 @@ async fn decide(
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
         Err(Fault::Broken(format!("a rule is broken, please report it: {words}")))
     })?;
-    Ok(Decided { answers, batch, made, now })
+    Ok(Decided { answers, batch, made, from_memory, now })
 }
 
 /// Makes the tasks that were created in transactions of others, before anything else is decided.
@@ -269,6 +284,9 @@ fn make(
     for Created { key, actor, record, .. } in created {
         let impossible = |why: String| Fault::CanNotBeMade(Box::new(key.clone()), why);
         let create = read_create(&record, &key.0).map_err(|refusal| impossible(refusal.to_string()))?;
+        if create.task != key.1 {
+            return Err(impossible(format!("its record is of {}", create.task)));
+        }
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
         let command = Command { namespace, actor, request: None, jitter: Jitter::NONE, action };
         batch.reserved.insert(key.clone());

@@ -90,7 +90,9 @@ impl Ledger {
                 Ok(id)
             }
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                nested("rollback to savepoint tenure_create").await.map_err(failed)?;
+                nested("rollback to savepoint tenure_create; release savepoint tenure_create")
+                    .await
+                    .map_err(failed)?;
                 Err(Refusal::new(Code::Exists, "a task or saga of that name exists").into())
             }
             Err(error) => {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
@@ -49,7 +50,8 @@ pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: 
         if let AsyncMessage::Notification(_) = message {
             notified();
         } else if let AsyncMessage::Notice(notice) = message
-            && notice.severity() == "WARNING"
+            // The word that is shown is in the server's language.
+            && notice.parsed_severity() == Some(Severity::Warning)
         {
             warnings.push(notice.to_string());
         }
@@ -131,6 +133,11 @@ impl<'a, T> Sent<'a, T> {
             Poll::Pending => None,
         };
         Sent { answer, coming }
+    }
+
+    /// Whether it could not even be sent, as when it is longer than a message may be.
+    pub(crate) fn was_not_sent(&self) -> bool {
+        matches!(self.answer, Some(Err(_)))
     }
 
     /// Waits for the answer.

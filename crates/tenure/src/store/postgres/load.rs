@@ -31,6 +31,8 @@ pub(crate) struct Wanted {
     names: Vec<(Key, SagaId)>,
     queues: BTreeMap<(Namespace, Queue), u32>,
     requests: BTreeSet<(Namespace, RequestId)>,
+    /// Whether a request id stands twice: then the second command is answered from what the first one does.
+    repeats: bool,
     /// Whether what was created in transactions of others is to be made.
     pub(crate) intake: Intake,
 }
@@ -80,7 +82,8 @@ impl Wanted {
             let namespace = &command.namespace;
             let key = |id: &TaskId| (namespace.clone(), id.clone());
             if let Some(id) = remembered_as(command) {
-                wanted.requests.insert((namespace.clone(), id.clone()));
+                let is_new = wanted.requests.insert((namespace.clone(), id.clone()));
+                wanted.repeats |= !is_new;
             }
             for look in looks(command) {
                 match look {
@@ -147,7 +150,12 @@ pub(crate) async fn load(
     link.prepare(&wanted.statements()).await?;
     let mut loaded = first_look(link, policies, wanted, claims, until).await?;
     second_look(link, policies, wanted, &mut loaded).await?;
-    Ok(loaded.loaded)
+    let mut loaded = loaded.loaded;
+    // They are locked in the order of their keys, and made in that of their asking: it gives them their ages. Two looks may
+    // have found the same one, because a transaction's own locks hide nothing from it.
+    loaded.created.sort_by(|one, other| (one.asked_at, &one.key).cmp(&(other.asked_at, &other.key)));
+    loaded.created.dedup_by(|one, other| one.key == other.key);
+    Ok(loaded)
 }
 
 /// What is known after the first round trip.
@@ -188,7 +196,8 @@ async fn first_look(
     let checkpoints = when(!tasks.is_empty(), sql::CHECKPOINTS, &task_keys[..]);
     let has_queues = !wanted.queues.is_empty();
     let created_for_queues = when(has_queues, sql::LOCK_INTAKE_OF_QUEUES, &queue_keys[..2]);
-    let created = when(wanted.intake == Intake::Any, sql::LOCK_SOME_INTAKE, &[]);
+    // Not both: they lock in orders of their own. Who nudged looks again.
+    let created = when(wanted.intake == Intake::Any && !has_queues, sql::LOCK_SOME_INTAKE, &[]);
     let claimable = when(has_queues, sql::LOCK_CLAIMABLE, &queue_keys[..]);
     let taken = when(!wanted.names.is_empty(), sql::NAMES, &names_keys[..]);
     let requests = when(!wanted.requests.is_empty(), sql::REQUESTS, &request_keys[..]);
@@ -238,7 +247,11 @@ async fn second_look(
         .iter()
         .flat_map(|((namespace, _), request)| request.answered.iter().map(move |one| (namespace, one)))
         .collect();
-    if claimed.is_empty() && missing.is_empty() && answered.is_empty() {
+    let retold: Vec<Key> = match wanted.repeats {
+        true => wanted.tasks.iter().chain(claimed.iter().map(|(key, _)| key)).cloned().collect(),
+        false => Vec::new(),
+    };
+    if claimed.is_empty() && missing.is_empty() && answered.is_empty() && retold.is_empty() {
         return Ok(());
     }
     link.prepare(&[sql::LOCK_INTAKE, sql::SEE_TASKS, sql::HISTORIES]).await?;
@@ -253,6 +266,7 @@ async fn second_look(
         let revision = newest.entry((namespace, &one.task)).or_default();
         *revision = number(one.revision.0).max(*revision);
     }
+    newest.extend(retold.iter().map(|(namespace, id)| ((namespace, id), i64::MAX)));
     let namespaces: Vec<&str> = newest.keys().map(|(namespace, _)| namespace.as_str()).collect();
     let ids: Vec<&str> = newest.keys().map(|(_, id)| id.as_str()).collect();
     let revisions: Vec<i64> = newest.values().copied().collect();
@@ -360,10 +374,7 @@ fn read_created(rows: &[tokio_postgres::Row]) -> Found<Vec<Created>> {
             asked_at: row.a_time(4)?,
         })
     };
-    let mut created = rows.iter().map(read).collect::<Found<Vec<Created>>>()?;
-    // They are locked in the order of their keys, and made in that of their asking: it gives them their ages.
-    created.sort_by(|one, other| (one.asked_at, &one.key).cmp(&(other.asked_at, &other.key)));
-    Ok(created)
+    rows.iter().map(read).collect()
 }
 
 /// The rows of tasks and of what belongs to them.

@@ -219,7 +219,7 @@ pub(crate) const REMEMBER: &str = "\
     with remembered as (insert into tenure.requests as old (namespace, id, digest, actor, at, answered) \
         select * from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::text[]) \
         on conflict (namespace, id) do update set digest = excluded.digest, actor = excluded.actor, \
-            at = excluded.at, answered = excluded.answered where old.at <= $7 returning 1) \
+            at = excluded.at, answered = excluded.answered where old.at <= excluded.at - $7::bigint returning 1) \
     select tenure.none_was_faster((select count(*) from remembered), cardinality($2::text[]), 'a request was repeated')";
 
 /// Each request that comes lets up to two go that are old enough, so they are forgotten without a sweep.
@@ -238,3 +238,6 @@ pub(crate) const MADE: &str = "\
 /// What can't be made is kept, with the reason, and is in nobody's way.
 pub(crate) const SET_ASIDE: &str =
     "update tenure.intake set problem = $3 where namespace = $1 and id = $2 and problem is null";
+
+/// Gives a transaction something to commit: a word in the log that nobody reads. A number alone is committed without a wait.
+pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(true, 'tenure', '')::text";

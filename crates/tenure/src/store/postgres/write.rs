@@ -149,31 +149,59 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
         .map(|write| write.parameters.iter().map(|one| &**one as Parameter<'_>).collect())
         .collect();
     let _ = link.warnings();
+    let link = &*link;
     let sent: Vec<Sent<'_, _>> =
         writes.iter().zip(&parameters).map(|(write, parameters)| link.send(write.sql, parameters)).collect();
+    if let Some(at) = sent.iter().position(Sent::was_not_sent) {
+        // Without it the others must not be committed. Whoever has the connection rolls back.
+        let fault = sent.into_iter().nth(at).map(Sent::answer);
+        return match fault {
+            Some(fault) => {
+                Ended::Failed(fault.await.err().unwrap_or(Fault::Again("a statement was not sent")))
+            }
+            None => Ended::Failed(Fault::Again("a statement was not sent")),
+        };
+    }
+    commit(link, sent).await
+}
+
+/// Commits behind statements that were sent, and says what became of it.
+async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<tokio_postgres::Row>>>) -> Ended {
     let committed = link.send_plain(sql::COMMIT);
-    let mut failed: Option<Fault> = None;
+    let mut refused: Option<Fault> = None;
     for one in sent {
-        // The first failure is the reason; those after it only say that the transaction had failed.
-        if let Err(fault) = one.answer().await
-            && failed.is_none()
-        {
-            failed = Some(fault);
+        match one.answer().await {
+            Ok(_) => {}
+            // The first refusal is the reason; those after it only say that the transaction had failed.
+            Err(fault) if fault.is_said_by_the_server() => refused = refused.or(Some(fault)),
+            // The connection is gone or silent, and the commit is on its way.
+            Err(fault) => return Ended::Unknown(fault),
         }
     }
-    match (failed, committed.answer().await) {
-        // The server refused a statement, so it made of the commit a roll back.
-        (Some(fault), _) if fault.is_a_plain_no() => Ended::Failed(fault),
-        (Some(fault), _) => Ended::Unknown(fault),
-        (None, Err(fault)) => Ended::Unknown(fault),
+    match (refused, committed.answer().await) {
+        // The server refused a statement and lives on, so it made of the commit a roll back. Where the connection ended
+        // instead, somebody between may have said so of a commit that was done.
+        (Some(fault), Ok(())) => Ended::Failed(fault),
+        (Some(fault), Err(_)) | (None, Err(fault)) => Ended::Unknown(fault),
         (None, Ok(())) => match link.warnings().into_iter().next() {
             None => Ended::Committed,
             // Such as that somebody ended the wait for a standby: it is committed here, and maybe nowhere else.
             Some(warning) => {
-                Ended::Unknown(Fault::Broken(format!("the commit came with a warning: {warning}")))
+                Ended::Unknown(Fault::Unfit(format!("the commit came with a warning: {warning}")))
             }
         },
     }
+}
+
+/// Commits nothing that anybody reads, so that it waits for whom a commit waits for: what was answered from memory is
+/// then as durable as the first answer was to be.
+pub(crate) async fn commit_again(link: &mut Link) -> Ended {
+    if let Err(fault) = link.prepare(&[sql::SOMETHING_TO_COMMIT]).await {
+        return Ended::Failed(fault);
+    }
+    let _ = link.warnings();
+    let link = &*link;
+    commit(link, vec![link.send(sql::SOMETHING_TO_COMMIT, &[])]).await
 }
 
 fn changed(batch: &Batch) -> Vec<Changed<'_>> {
@@ -482,7 +510,7 @@ fn remember<'b>(requests: &'b [Remembered<'b>], now: i64, writes: &mut Vec<Write
         .column(|(_, request)| request.actor.as_str())
         .column(|(_, request)| request.at.as_micros())
         .column(|(_, request)| column(&request.answered))
-        .value(forgotten_at)
+        .value(length(REQUEST_MEMORY))
         .into(writes);
     Items::new(sql::FORGET, requests)
         .column(|(name, _)| name.0.as_str())
