@@ -33,7 +33,7 @@ fn a_role_that_owns_nothing_needs_only_what_it_is_granted() {
         let told = refused(&url).await;
         assert!(told.contains("the role may not do this; grant it"), "{told}");
         let rival = Rival::of(server, &schema).await;
-        // As docs/scaling.md has it.
+        // As SECURITY.md has it.
         rival
             .does(&format!(
                 "grant usage on schema {schema} to {role}; \

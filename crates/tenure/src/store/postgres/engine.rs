@@ -22,7 +22,7 @@ use crate::store::postgres::batch::Batch;
 use crate::store::postgres::columns::{Fault, Found, Key, Meaning};
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
-use crate::store::postgres::load::{Claims, Created, Intake, Loaded, Queues, Until, Wanted, load};
+use crate::store::postgres::load::{Claims, Created, Intake, Loaded, Patience, Queues, Until, Wanted, load};
 use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_again, write_back};
 
@@ -82,12 +82,12 @@ impl PostgresEngine {
     }
 
     /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone.
-    fn commit_together(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+    fn commit_together(&mut self, jobs: &[Vec<Command>], patience: Patience) -> Vec<Answers> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
         let fault = loop {
             tries += 1;
-            let fault = match self.try_once(jobs, claims) {
+            let fault = match self.try_once(jobs, claims, patience) {
                 Tried::Answered(answers) => return answers,
                 Tried::Unknown(fault) => {
                     let told = fault.told(&self.database.shown());
@@ -118,7 +118,10 @@ impl PostgresEngine {
         };
         let is_of_all = matches!(fault, Fault::Connecting(_)) || fault.meaning() == Meaning::Reconnect;
         if jobs.len() > 1 && !is_of_all {
-            return jobs.iter().flat_map(|job| self.commit_together(std::slice::from_ref(job))).collect();
+            return jobs
+                .iter()
+                .flat_map(|job| self.commit_together(std::slice::from_ref(job), Patience::Little))
+                .collect();
         }
         all(jobs, &fault.surely_not_done(&self.database.shown()))
     }
@@ -132,13 +135,13 @@ impl PostgresEngine {
         self.link = Some(link);
     }
 
-    fn try_once(&mut self, jobs: &[Vec<Command>], claims: Claims) -> Tried {
+    fn try_once(&mut self, jobs: &[Vec<Command>], claims: Claims, patience: Patience) -> Tried {
         let mut link = match self.connected() {
             Ok(link) => link,
             Err(fault) => return Tried::Failed(fault),
         };
         let database = Arc::clone(&self.database);
-        let trying = attempt(&mut link, &mut self.policies, &database, jobs, claims);
+        let trying = attempt(&mut link, &mut self.policies, &database, jobs, (claims, patience));
         let tried = self.runtime.block_on(trying);
         let keeps = match &tried {
             Tried::Answered(_) => true,
@@ -162,7 +165,7 @@ impl Engine for PostgresEngine {
     }
 
     fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
-        self.commit_together(jobs)
+        self.commit_together(jobs, Patience::Usual)
     }
 }
 
@@ -177,9 +180,9 @@ async fn attempt(
     policies: &mut Policies,
     database: &Database,
     jobs: &[Vec<Command>],
-    claims: Claims,
+    manners: (Claims, Patience),
 ) -> Tried {
-    let decided = match decide(link, policies, database, jobs, claims).await {
+    let decided = match decide(link, policies, database, jobs, manners).await {
         Ok(decided) => decided,
         Err(fault) => return Tried::Failed(fault),
     };
@@ -224,10 +227,11 @@ async fn decide(
     policies: &mut Policies,
     database: &Database,
     jobs: &[Vec<Command>],
-    claims: Claims,
+    (claims, patience): (Claims, Patience),
 ) -> Found<Decided> {
     let commands = || jobs.iter().flatten();
     let mut wanted = Wanted::of(commands());
+    wanted.patience = patience;
     // A job without commands is a nudge to make what was created elsewhere.
     if jobs.iter().any(Vec::is_empty) {
         wanted.intake = Intake::Any;

@@ -33,6 +33,8 @@ pub(crate) struct Wanted {
     requests: BTreeSet<(Namespace, RequestId)>,
     /// Whether a request id stands twice: then the second command is answered from what the first one does.
     repeats: bool,
+    /// How long locks are waited for.
+    pub(crate) patience: Patience,
     /// Whether what was created in transactions of others is to be made.
     pub(crate) intake: Intake,
 }
@@ -45,6 +47,15 @@ pub(crate) enum Intake {
     Named,
     /// Whatever there is.
     Any,
+}
+
+/// How long locks are waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Patience {
+    #[default]
+    Usual,
+    /// Others of the same batch wait behind this one, and one of them was blocked already.
+    Little,
 }
 
 /// How claims go about what others have locked.
@@ -188,7 +199,10 @@ async fn first_look(
     let queue_keys: [Parameter<'_>; 6] =
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead, &strictly];
 
-    let begun = link.send_plain(sql::BEGIN);
+    let begun = link.send_plain(match wanted.patience {
+        Patience::Usual => sql::BEGIN,
+        Patience::Little => sql::BEGIN_BRIEFLY,
+    });
     let when = |wanted: bool, sql, parameters| wanted.then(|| link.send(sql, parameters));
     let locked = when(!tasks.is_empty(), sql::LOCK_TASKS, &task_keys[..]);
     let locked_due = when(!due.is_empty(), sql::LOCK_DUE, &due_keys[..]);

@@ -8,13 +8,24 @@ use crate::store::columns::{compensation_columns, due_columns, task_columns};
 /// Begins, whatever the role's own settings are. Answered means durable, so a commit waits at least for this server's
 /// disk. A process that is stopped while it holds locks gives them back. The plans are those for few rows in large tables:
 /// by the keys. They must not wait for statistics, which come later than the rows.
-pub(crate) const BEGIN: &str = "\
-    begin isolation level read committed read write; \
-    set local statement_timeout = 0; set local lock_timeout = 2000; \
-    set local idle_in_transaction_session_timeout = 10000; \
-    set local plan_cache_mode = force_generic_plan; set local jit = off; \
-    set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; \
-    select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'";
+macro_rules! begin {
+    ($lock_timeout:literal) => {
+        concat!(
+            "begin isolation level read committed read write; \
+             set local statement_timeout = 0; set local lock_timeout = ",
+            $lock_timeout,
+            "; set local idle_in_transaction_session_timeout = 10000; \
+             set local plan_cache_mode = force_generic_plan; set local jit = off; \
+             set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; \
+             select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
+        )
+    };
+}
+
+pub(crate) const BEGIN: &str = begin!("2000");
+
+/// For a job that is tried by itself after its batch was blocked: others wait behind it.
+pub(crate) const BEGIN_BRIEFLY: &str = begin!("200");
 
 pub(crate) const ROLL_BACK: &str = "rollback";
 pub(crate) const COMMIT: &str = "commit";

@@ -91,6 +91,15 @@ struct Given {
     named: &'static str,
 }
 
+/// Variables of libpq that ask for something that is not there. To pass over them would be to connect elsewhere, or with
+/// less proof, than was asked for.
+const NOT_READ: [(&str, &str); 4] = [
+    ("PGSERVICE", "services are not read: name host and database"),
+    ("PGSSLCRL", "revocation lists are not read"),
+    ("PGSSLCRLDIR", "revocation lists are not read"),
+    ("PGREQUIREAUTH", "the way of logging in can't be demanded"),
+];
+
 impl Parameters {
     /// The URL wins over a variable, and that over the default.
     pub(crate) fn collect(
@@ -102,6 +111,12 @@ impl Parameters {
             let named = if name == COUNT_OF_TOKIO_POSTGRES { "keepalives_count" } else { name.as_str() };
             let known = KNOWN.iter().find(|known| known.name == named).ok_or_else(|| unknown(&name))?;
             given.insert(known.name, Given { value, named: known.name });
+        }
+        for (named, what) in NOT_READ {
+            if variable(named).is_some_and(|value| !value.is_empty()) {
+                let limit = format_args!("{named} is set, and {what}; unset it for this program");
+                return Err(Refusal::invalid("store", limit));
+            }
         }
         // Who names a server means that one: half of another one's address must not be mixed in.
         let names_a_server = given.contains_key("host") || given.contains_key("hostaddr");
@@ -261,6 +276,15 @@ mod tests {
         assert!(refusal.message.contains("sslrootcert, "), "{refusal}");
         assert!(refusal.message.contains("libpq-connect.html"), "{refusal}");
         assert!(!refusal.message.contains("secret"), "{refusal}");
+    }
+
+    #[test]
+    fn a_variable_that_asks_for_what_is_not_there_is_refused_and_not_passed_over() {
+        for (named, _) in NOT_READ {
+            let refusal = with("postgres://a/b", &[(named, "x")]).err().expect("not there");
+            assert!(refusal.message.contains(named), "{refusal}");
+        }
+        assert!(with("postgres://a/b", &[("PGSERVICE", "")]).is_ok());
     }
 
     #[test]
