@@ -64,7 +64,7 @@ create table tenure.tasks (
         (case when state in ('failed', 'compensated', 'quarantined') then state end) stored,
     primary key (namespace, id),
     check ((finished_at is not null) = (state in ('completed', 'failed', 'compensated', 'quarantined')))
-) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+) with (fillfactor = 60);
 
 -- Lists go by age within a namespace. The condition is always true and stands in every list: it keeps lookups by id off
 -- this index, which the planner would take while the table is new, to go through all of a namespace.
@@ -98,7 +98,7 @@ create table tenure.due (
     lock_delay bigint,
     held_back boolean not null,
     primary key (namespace, task)
-) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+) with (fillfactor = 50);
 
 -- What recovery looks for, and what only stale lists look for.
 create index due_to_check on tenure.due (check_at, namespace, task) where not held_back;
