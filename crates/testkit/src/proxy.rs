@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
 
 /// What is done to the next transaction that comes by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,16 +18,6 @@ pub enum Trouble {
     LoseAnswerToCommit = 2,
     /// The connection is cut instead of passing its commit on.
     CutAtCommit = 3,
-    /// Its commit is passed on, and instead of the answers comes a word of its own that the server crashed, as a pooler says
-    /// it to whoever waits first.
-    ClaimACrashAfterCommit = 4,
-}
-
-/// What a pooler says whose server is gone: FATAL, 08P01.
-fn crash() -> Vec<u8> {
-    let fields = b"SFATAL\0VFATAL\0C08P01\0Mserver conn crashed?\0\0";
-    let length = u32::try_from(fields.len() + 4).expect("short");
-    [&b"E"[..], &length.to_be_bytes(), fields].concat()
 }
 
 /// A relay for connections to a server on this machine.
@@ -70,78 +59,50 @@ impl Proxy {
     }
 }
 
-/// What is written to a client, by the relay or by the proxy itself.
-type ToClient = Arc<Mutex<OwnedWriteHalf>>;
-
 async fn relay(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>, count: Arc<AtomicU32>) {
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let to_client = Arc::new(Mutex::new(to_client));
-    let answers = tokio::spawn(copy(from_server, Arc::clone(&to_client)));
-    let mut requests = Requests { to_server, to_client, next, count, answers };
-    requests.pass_on(from_client).await;
-    requests.answers.abort();
+    let answers = tokio::spawn(copy(from_server, to_client));
+    requests(from_client, to_server, &next, &count, &answers).await;
+    answers.abort();
 }
 
-async fn copy(mut from: OwnedReadHalf, to: ToClient) {
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    // An end that is gone ends the other one.
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+}
+
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    next: &AtomicU8,
+    count: &AtomicU32,
+    answers: &tokio::task::JoinHandle<()>,
+) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
-        if to.lock().await.write_all(&bytes[..length]).await.is_err() {
+        let has = |words: &[u8]| bytes[..length].windows(words.len()).any(|window| window == words);
+        let trouble = next.load(Ordering::SeqCst);
+        // Statements without parameters go as text, each with a zero behind it.
+        let cuts = (trouble == Trouble::CutAtBegin as u8 && has(b"begin isolation level read committed"))
+            || (trouble == Trouble::CutAtCommit as u8 && has(b"commit\0"));
+        let loses = trouble == Trouble::LoseAnswerToCommit as u8 && has(b"commit\0");
+        if cuts || loses {
+            next.store(0, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        if cuts {
             return;
         }
-    }
-    // An end that is gone ends the other one; it may be gone already.
-    let _ = to.lock().await.shutdown().await;
-}
-
-/// One connection's way to the server.
-struct Requests {
-    to_server: OwnedWriteHalf,
-    to_client: ToClient,
-    next: Arc<AtomicU8>,
-    count: Arc<AtomicU32>,
-    answers: tokio::task::JoinHandle<()>,
-}
-
-impl Requests {
-    async fn pass_on(&mut self, mut from: OwnedReadHalf) {
-        let mut bytes = vec![0; 64 * 1024];
-        while let Ok(length @ 1..) = from.read(&mut bytes).await {
-            let trouble = self.trouble_for(&bytes[..length]);
-            if let Trouble::CutAtBegin | Trouble::CutAtCommit = trouble {
-                return;
-            }
-            let loses = trouble != Trouble::None;
-            if loses {
-                self.answers.abort();
-            }
-            if self.to_server.write_all(&bytes[..length]).await.is_err() {
-                return;
-            }
-            if loses {
-                // Time for the server to do it; what it says is heard by nobody.
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                if trouble == Trouble::ClaimACrashAfterCommit {
-                    // Whoever is gone does not hear it.
-                    let _ = self.to_client.lock().await.write_all(&crash()).await;
-                }
-                return;
-            }
+        if loses {
+            answers.abort();
         }
-    }
-
-    /// What is to be done to these bytes. Statements without parameters go as text, each with a zero behind it.
-    fn trouble_for(&self, bytes: &[u8]) -> Trouble {
-        let has = |words: &[u8]| bytes.windows(words.len()).any(|window| window == words);
-        let waits_for_commit =
-            [Trouble::LoseAnswerToCommit, Trouble::CutAtCommit, Trouble::ClaimACrashAfterCommit];
-        let ordered = self.next.load(Ordering::SeqCst);
-        let begins = ordered == Trouble::CutAtBegin as u8 && has(b"begin isolation level read committed");
-        let commits = waits_for_commit.into_iter().find(|one| ordered == *one as u8 && has(b"commit\0"));
-        let trouble = commits.or(begins.then_some(Trouble::CutAtBegin)).unwrap_or(Trouble::None);
-        if trouble != Trouble::None {
-            self.next.store(0, Ordering::SeqCst);
-            self.count.fetch_add(1, Ordering::SeqCst);
+        if to.write_all(&bytes[..length]).await.is_err() {
+            return;
         }
-        trouble
+        if loses {
+            // Time for the server to do it; what it says is heard by nobody.
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            return;
+        }
     }
 }
