@@ -4,6 +4,7 @@
 //! A caller that goes away cancels nothing; one that has waited too long takes its job back if nobody has begun it,
 //! and only then is told that nothing was done.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,6 +26,13 @@ pub(crate) trait Engine: Send + 'static {
 
     /// Executes the commands of the jobs in order, commits, and answers each.
     fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers>;
+}
+
+/// What is said of a panic in the core, which gives a transaction up: a rule contradicts itself, and nobody may go on from it.
+pub(crate) fn broken_rule(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+    format!("a rule is broken, please report it: {words}")
 }
 
 /// How much waits, and how long.

@@ -13,10 +13,10 @@ use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
 
 use crate::clock::Instants;
-use crate::committer::{Answers, Engine};
+use crate::committer::{Answers, Engine, broken_rule};
 use crate::error::Error;
 use crate::record::read_create;
-use crate::store::columns::Policies;
+use crate::store::columns::{Policies, length};
 use crate::store::execute::execute;
 use crate::store::postgres::batch::Batch;
 use crate::store::postgres::columns::{Fault, Found, Key, Meaning};
@@ -34,7 +34,6 @@ const LOOK_APART: Duration = Duration::from_millis(100);
 /// How far the instants of a batch may be ahead of the database's clock: what one node created by them, another one may
 /// claim at once.
 const AHEAD_MAX: Span = Span::from_millis(3);
-const AHEAD_MAX_MICROS: i64 = 3_000;
 
 /// The writing side of a database, with a connection and a runtime of its own.
 pub(crate) struct PostgresEngine {
@@ -237,7 +236,7 @@ async fn decide(
         wanted.intake = Intake::Any;
     }
     let given = database.clock.as_ref().map(|clock| clock.read().wall.max(database.last.get()) + AHEAD_MAX);
-    let until = Until { given: given.map(Time::as_micros), ahead: AHEAD_MAX_MICROS };
+    let until = Until { given: given.map(Time::as_micros), ahead: length(AHEAD_MAX) };
     if claims != Claims::PassOver {
         lock_by_name(link, &mut wanted, until).await?;
     }
@@ -270,11 +269,7 @@ async fn decide(
             jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
         Ok::<_, Fault>((made, answers))
     }));
-    let (made, answers) = run.unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        Err(Fault::Broken(format!("a rule is broken, please report it: {words}")))
-    })?;
+    let (made, answers) = run.unwrap_or_else(|panic| Err(Fault::Broken(broken_rule(panic.as_ref()))))?;
     Ok(Decided { answers, batch, made, from_memory, now })
 }
 

@@ -99,7 +99,7 @@ struct DueChanges<'b> {
 }
 
 /// Writes what changed and commits.
-pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], until: i64) -> Ended {
+pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now: i64) -> Ended {
     let mut changed = changed(batch);
     // By their keys, as they are locked; new ones in the order in which they were made, which gives them their ages.
     changed.sort_by_key(|one| one.key);
@@ -134,7 +134,7 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], unt
     update_tasks(&updated, &mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);
-    remember(&requests, until, &mut writes);
+    remember(&requests, now, &mut writes);
     Items::new(sql::MADE, made).column(|key| key.0.as_str()).column(|key| key.1.as_str()).into(&mut writes);
     send_and_commit(link, &writes).await
 }

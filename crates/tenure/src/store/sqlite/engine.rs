@@ -16,7 +16,7 @@ use tenure_core::time::{Span, Time};
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
-use crate::committer::{Answers, Engine};
+use crate::committer::{Answers, Engine, broken_rule};
 use crate::error::Error;
 use crate::store::columns::{Policies, unsigned};
 use crate::store::execute::execute;
@@ -93,11 +93,7 @@ impl SqliteEngine {
     fn execute_all(&mut self, connection: &Connection, jobs: &[Vec<Command>]) -> Result<Vec<Answers>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
             Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
-            Err(panic) => {
-                let words = panic.downcast_ref::<String>().map(String::as_str);
-                let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-                Err(Error::Unavailable(format!("a rule is broken, please report it: {words}")))
-            }
+            Err(panic) => Err(Error::Unavailable(broken_rule(panic.as_ref()))),
         }
     }
 
