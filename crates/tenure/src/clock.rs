@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tenure_core::time::{Span, Time};
@@ -38,21 +39,71 @@ impl Clock for SystemClock {
     fn read(&self) -> Reading {
         let wall = clock_gettime(ClockId::Realtime);
         let wall = Time::from_micros(wall.tv_sec.saturating_mul(1_000_000) + wall.tv_nsec / 1_000);
-        Reading { wall, boot: self.boot_id.clone().map(|id| (id, since_boot())) }
+        Reading { wall, boot: self.boot_id.clone().map(|id| (id, uptime())) }
     }
 }
 
-/// Goes on while the machine sleeps, unlike `std::time::Instant` on Linux.
-#[cfg(target_os = "linux")]
-fn since_boot() -> Span {
-    let up = clock_gettime(ClockId::Boottime);
+/// How long the machine has been up. Goes on while it sleeps, unlike `std::time::Instant` on Linux.
+fn uptime() -> Span {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    // What macOS has under this name goes on while it sleeps, too.
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let up = clock_gettime(clock);
     Span::from_micros(u64::try_from(up.tv_sec.saturating_mul(1_000_000) + up.tv_nsec / 1_000).unwrap_or(0))
 }
 
-/// Elsewhere there is no boot id, so this is never asked.
-#[cfg(not(target_os = "linux"))]
-fn since_boot() -> Span {
-    Span::ZERO
+/// An instant of this machine, which no other one understands: how long it has been up, sleep included. Deadlines count on
+/// it, since a lease goes on lapsing while the machine that holds it sleeps, and whatever is done to the time of day.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Moment(Span);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Moment {
+        Moment(uptime())
+    }
+
+    /// The moment that many microseconds after the machine was started, as another process of it told it.
+    pub const fn from_micros(micros: u64) -> Moment {
+        Moment(Span::from_micros(micros))
+    }
+
+    /// Microseconds since the machine was started.
+    pub const fn as_micros(self) -> u64 {
+        self.0.as_micros()
+    }
+
+    /// How long after `earlier` this is; nothing if it is not after it.
+    pub fn since(self, earlier: Moment) -> Span {
+        Span::from_micros(self.as_micros().saturating_sub(earlier.as_micros()))
+    }
+
+    /// This moment, that much earlier; not before the machine's start.
+    pub fn earlier_by(self, span: Span) -> Moment {
+        Moment(Span::from_micros(self.as_micros().saturating_sub(span.as_micros())))
+    }
+
+    /// Resolves when it has come. The runtime's timers stand still while the machine sleeps, so it looks each second: on a
+    /// machine that slept past it, it resolves within one second of waking.
+    pub async fn come(self) {
+        const LOOK_EVERY: Duration = Duration::from_secs(1);
+        loop {
+            let left = Duration::from(self.since(Moment::now()));
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LOOK_EVERY)).await;
+        }
+    }
+}
+
+impl std::ops::Add<Span> for Moment {
+    type Output = Moment;
+    fn add(self, span: Span) -> Moment {
+        Moment(Span::from_micros(self.as_micros().saturating_add(span.as_micros())))
+    }
 }
 
 /// A clock that stands still until it is moved: for tests, which never sleep in order to be right.
@@ -178,6 +229,14 @@ mod tests {
     fn a_wall_clock_that_jumps_ahead_is_believed() {
         let mark = Mark { time: Time::from_micros(1_000), boot: None };
         assert_eq!(mark.now(&at(9_000_000, "b", 1)), Time::from_micros(9_000_000));
+    }
+
+    #[tokio::test]
+    async fn a_moment_comes_when_it_is_there_and_not_before() {
+        let soon = Moment::now() + Span::from_millis(30);
+        soon.come().await;
+        assert!(Moment::now() >= soon);
+        Moment::from_micros(1).come().await;
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub enum Answer {
 /// What a holder is told when it renews its lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Renewal {
+    /// When it was renewed, or looked at, by the store's clock. What is left of it is counted from here: a holder's own
+    /// clock may show another time.
+    pub at: Time,
     /// When the lease ends now.
     pub expires_at: Time,
     /// Whether somebody asked for the task to stop.

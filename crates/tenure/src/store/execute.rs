@@ -308,7 +308,7 @@ fn renew<R: Rows>(
         return Err(rows.broken("a heartbeat ended its lease".into()));
     };
     rows.renew(&leased, &after, now)?;
-    Ok(Ok(Answer::Renewed(Renewal { expires_at, cancel_asked: after.cancel.is_some() })))
+    Ok(Ok(Answer::Renewed(Renewal { at: now, expires_at, cancel_asked: after.cancel.is_some() })))
 }
 
 /// The next tasks of a queue that are due, in the order in which they are claimed, for stores that have them in hand. The
