@@ -14,6 +14,7 @@ pub(crate) mod codec;
 mod committer;
 pub(crate) mod digest;
 mod error;
+pub mod handler;
 pub mod instant;
 pub mod json;
 pub mod ledger;

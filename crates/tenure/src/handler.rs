@@ -1,0 +1,229 @@
+//! Handlers: what recovery does for each kind of compensation.
+//!
+//! A handler is asked to undo one effect, and answers with a receipt or says why not. It may be asked twice for the same
+//! effect: whoever asked may have died before the receipt was stored. So running twice must be harmless, "already gone" is
+//! success, and [`UndoCall::key`] stays the same until the undo has its receipt. What is retried, and when a person is
+//! needed, recovery decides; nothing here touches the ledger.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tenure_core::compensation::Compensation;
+use tenure_core::id::{Kind, TEXT_BYTES_MAX};
+use tenure_core::refusal::Refusal;
+use tenure_core::task::{Lease, Task};
+
+use crate::store::BoxFuture;
+
+/// One effect to be undone, with what may be needed for it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct UndoCall {
+    /// Stays the same however often this undo is tried, and by whomever.
+    pub key: String,
+    /// The room of the task.
+    pub namespace: String,
+    /// The task whose effect it is.
+    pub task: String,
+    /// The number of the compensation within the task.
+    pub seq: u32,
+    /// What is to be done.
+    pub kind: String,
+    /// To what.
+    pub target: String,
+    /// Why it was registered.
+    pub reason: Option<String>,
+    /// The epoch of the lease under which it is undone now: the fence for whoever can check one.
+    pub epoch: u64,
+    /// How often it was tried in vain.
+    pub tries: u32,
+}
+
+impl UndoCall {
+    /// What a handler is told of a compensation that is owed, under the lease that it is undone by.
+    pub fn of(task: &Task, lease: &Lease, owed: &Compensation) -> UndoCall {
+        UndoCall {
+            key: owed.key.as_ref().map(ToString::to_string).unwrap_or_default(),
+            namespace: task.namespace.to_string(),
+            task: task.id.to_string(),
+            seq: owed.seq.0,
+            kind: owed.undo.kind.to_string(),
+            target: owed.undo.target.to_string(),
+            reason: owed.undo.reason.as_ref().map(ToString::to_string),
+            epoch: lease.epoch.0,
+            tries: owed.tries,
+        }
+    }
+}
+
+/// Why an undo did not happen, or not for sure.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UndoError {
+    /// It may work another time.
+    #[error("{0}")]
+    Again(String),
+    /// It will not work by itself: a person must look.
+    #[error("{0}")]
+    Never(String),
+}
+
+/// What an undo leaves as proof, or why there is none.
+pub type Undone = Result<String, UndoError>;
+
+/// Undoes effects of a kind.
+pub trait Handler: Send + Sync + 'static {
+    /// Whether it would undo this target at all; if not, why. Asked of everything that a task owes before the first undo
+    /// runs, since a task is undone whole or left to a person whole.
+    fn accepts(&self, target: &str) -> Result<(), String> {
+        let _ = target;
+        Ok(())
+    }
+
+    /// Undoes it. When the future is dropped, the time is up or the lease is lost: whatever it does must end with it.
+    fn undo(&self, call: UndoCall) -> BoxFuture<'static, Undone>;
+}
+
+impl<F, Running> Handler for F
+where
+    F: Fn(UndoCall) -> Running + Send + Sync + 'static,
+    Running: Future<Output = Undone> + Send + 'static,
+{
+    fn undo(&self, call: UndoCall) -> BoxFuture<'static, Undone> {
+        Box::pin(self(call))
+    }
+}
+
+/// How long an undo may take, and how often it is tried before a person is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// The longest one try may take.
+    pub timeout: Duration,
+    /// How often it is tried.
+    pub tries: u32,
+    /// The wait after the first try; each further one is twice as long.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub backoff_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            timeout: Duration::from_secs(60),
+            tries: 5,
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Patience {
+    /// The wait after that many tries in vain.
+    pub fn wait_after(&self, tries: u32) -> Duration {
+        let doublings = tries.saturating_sub(1).min(31);
+        self.backoff.saturating_mul(1 << doublings).min(self.backoff_max)
+    }
+}
+
+/// A handler, and the patience with it.
+#[derive(Clone)]
+pub struct Registered {
+    /// What undoes.
+    pub handler: Arc<dyn Handler>,
+    /// How long, how often.
+    pub patience: Patience,
+}
+
+/// The handlers of a program, by kind.
+#[derive(Clone, Default)]
+pub struct Handlers(HashMap<Kind, Registered>);
+
+impl Handlers {
+    /// None yet: every kind is one that nobody handles.
+    pub fn new() -> Handlers {
+        Handlers::default()
+    }
+
+    /// Undoes that kind with a function, with the usual patience.
+    pub fn on<F, Running>(self, kind: &str, undo: F) -> Result<Handlers, Refusal>
+    where
+        F: Fn(UndoCall) -> Running + Send + Sync + 'static,
+        Running: Future<Output = Undone> + Send + 'static,
+    {
+        self.with(kind, Patience::default(), undo)
+    }
+
+    /// Undoes that kind with a handler. A later one for the same kind takes the place of the former.
+    pub fn with(
+        mut self,
+        kind: &str,
+        patience: Patience,
+        handler: impl Handler,
+    ) -> Result<Handlers, Refusal> {
+        let kind = Kind::named("undo", kind)?;
+        if kind.is_none() {
+            return Err(Refusal::invalid("undo", "kind `none` says that there is nothing to undo"));
+        }
+        self.0.insert(kind, Registered { handler: Arc::new(handler), patience });
+        Ok(self)
+    }
+
+    /// The handler of a kind.
+    pub fn of(&self, kind: &Kind) -> Option<&Registered> {
+        self.0.get(kind)
+    }
+
+    /// The kinds that are handled, by name.
+    pub fn kinds(&self) -> Vec<&Kind> {
+        let mut kinds: Vec<&Kind> = self.0.keys().collect();
+        kinds.sort_by_key(|kind| kind.as_str());
+        kinds
+    }
+}
+
+/// The text of a receipt or an error, as long as the ledger takes it. What is left out is said.
+pub fn fitting(text: &str) -> String {
+    const ROOM_FOR_WORDS: usize = 64;
+    let text: String = text.chars().filter(|c| *c != '\0').collect();
+    if text.is_empty() {
+        return "-".to_owned();
+    }
+    if text.len() <= TEXT_BYTES_MAX {
+        return text;
+    }
+    // The end tells most: what a command said last.
+    let mut from = text.len() - (TEXT_BYTES_MAX - ROOM_FOR_WORDS);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    format!("[{from} bytes before this were left out] {}", &text[from..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_between_tries_doubles_up_to_its_longest() {
+        let patience = Patience::default();
+        let seconds = |tries| patience.wait_after(tries).as_secs();
+        assert_eq!([seconds(1), seconds(2), seconds(5), seconds(40)], [1, 2, 16, 300]);
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_end_and_says_what_is_gone() {
+        let text = "ä".repeat(5_000) + "the end";
+        let fits = fitting(&text);
+        assert!(fits.len() <= TEXT_BYTES_MAX && fits.ends_with("the end"), "{}", fits.len());
+        assert!(fits.starts_with("[5") && fits.contains("bytes before this were left out"));
+        assert_eq!(fitting("short"), "short");
+        assert_eq!(fitting("\0"), "-", "the ledger takes no empty text");
+    }
+
+    #[test]
+    fn nothing_is_registered_for_the_kind_that_says_nothing() {
+        let refused = Handlers::new().on("none", |_| async { Ok(String::new()) });
+        assert_eq!(refused.err().and_then(|refusal| refusal.field), Some("undo"));
+    }
+}
