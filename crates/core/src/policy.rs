@@ -119,9 +119,14 @@ impl Jitter {
         Jitter(drawn)
     }
 
+    /// As much of this span as was drawn: nothing up to less than all of it.
+    pub fn part_of(self, span: Span) -> Span {
+        let part = u128::from(span.as_micros()) * u128::from(self.0) / (u128::from(u16::MAX) + 1);
+        Span::from_micros(u64::try_from(part).unwrap_or(0))
+    }
+
     fn shorten(self, span: Span) -> Span {
-        let off = u128::from(span.as_micros()) * u128::from(self.0) / (2 * (u128::from(u16::MAX) + 1));
-        Span::from_micros(span.as_micros() - u64::try_from(off).unwrap_or(0))
+        Span::from_micros(span.as_micros() - self.part_of(span).as_micros() / 2)
     }
 }
 

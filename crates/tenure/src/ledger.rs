@@ -38,6 +38,7 @@ use crate::json;
 use crate::store::overview::{Holding, Overview};
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
 
+pub(crate) use call::send;
 pub use call::{Call, Verb};
 pub use opener::{Opener, shown};
 pub use verbs::*;
@@ -88,6 +89,11 @@ impl Ledger {
     /// The store itself.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Where it takes made names and jitter from.
+    pub(crate) fn chance(&self) -> &dyn Chance {
+        self.chance.as_ref()
     }
 
     /// The namespace that this ledger looks at.

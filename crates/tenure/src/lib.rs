@@ -17,7 +17,12 @@ mod error;
 pub mod handler;
 pub mod instant;
 pub mod json;
+pub mod keeper;
 pub mod ledger;
+#[cfg(feature = "points")]
+pub mod points;
+#[cfg(not(feature = "points"))]
+mod points;
 pub mod record;
 pub mod store;
 pub mod why;

@@ -12,6 +12,7 @@ mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
+pub mod watch;
 
 use std::pin::Pin;
 
@@ -256,6 +257,9 @@ pub trait Store: Send + Sync {
 
     /// Chains to verify, in an order that stays, from behind `after` on; with the events that no task has.
     fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
+
+    /// Says that somebody looks after the store now, and is told when nobody did last. Loops say so every second.
+    fn watch(&self) -> BoxFuture<'_, Result<Option<watch::Absence>, Error>>;
 
     /// The store's time.
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;

@@ -7,6 +7,7 @@ use tenure_core::id::{Queue, RequestId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 
+use crate::clock::Moment;
 use crate::error::Error;
 use crate::ledger::call::{Call, send};
 use crate::ledger::{Claiming, Ledger};
@@ -24,9 +25,14 @@ impl Call<Claiming> {
     /// first has an id made from it, `ID/2` and so on, and a repeat of the whole, also one that does not wait, goes through
     /// the same ones to the same tasks.
     pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
+        Ok(self.wait_and_mind_when(wait).await?.1)
+    }
+
+    /// The same, with the moment when the claim was sent that was granted them.
+    pub(crate) async fn wait_and_mind_when(self, wait: Duration) -> Result<(Moment, Vec<Task>), Error> {
         let ledger = self.ledger().clone();
         let command = self.command()?;
-        let Action::Claim { queue, .. } = &command.action else { return Ok(Vec::new()) };
+        let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
         // An id that leaves no room for a number is refused now, and not in the middle of the wait.
         command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
         let mut over = std::pin::pin!(tokio::time::sleep(wait));
@@ -37,15 +43,16 @@ impl Call<Claiming> {
             let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
             let is_repeat = remembers(&ledger, &command, request.as_ref()).await?;
             if nth == 1 || is_repeat || (!wait.is_zero() && is_due(&ledger, queue).await?) {
+                let sent = Moment::now();
                 let tasks: Vec<Task> = send(&ledger, Command { request, ..command.clone() }).await?;
                 if !tasks.is_empty() {
-                    return Ok(tasks);
+                    return Ok((sent, tasks));
                 }
                 nth += 1;
             }
             // What is remembered is gone through to its end, however long that was waited for then.
             if is_over && !is_repeat {
-                return Ok(Vec::new());
+                return Ok((Moment::now(), Vec::new()));
             }
             if !is_repeat {
                 // Only the rest is given up when it is over: a claim that was sent is waited for.

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::store::due::Due;
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
+use crate::store::watch::{Absence, WatchMark};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
 };
@@ -87,6 +88,7 @@ struct Memory {
     events: Vec<(i64, Sealed)>,
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
+    watch: Option<String>,
 }
 
 impl Rows for Memory {
@@ -380,6 +382,15 @@ impl Store for MemoryStore {
         Box::pin(async move {
             let after = after.map(|cursor| cursor.number('c')).transpose()?;
             Ok(self.memory().chains(after, limit))
+        })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move {
+            let mut memory = self.memory();
+            let mark = WatchMark::renewed(memory.watch.as_deref(), self.now_by(&memory));
+            memory.watch = Some(mark.written());
+            Ok(mark.absence)
         })
     }
 

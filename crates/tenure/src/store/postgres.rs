@@ -18,6 +18,7 @@ mod read;
 mod settings;
 mod sql;
 mod tls;
+mod watch;
 mod write;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -36,6 +37,7 @@ use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
+use crate::store::watch::Absence;
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
 };
@@ -348,6 +350,10 @@ impl Store for PostgresStore {
             let place = chains::Place::of(after.as_ref())?;
             look!(self, |reader| reader.chains(place.clone(), limit)).await
         })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.renew_watch()).await })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

@@ -8,6 +8,7 @@ mod overview;
 mod read;
 mod rows;
 mod turn;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,13 +19,14 @@ use tenure_core::command::Command;
 use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tokio::sync::watch;
+use tokio::sync::watch as signs;
 
 use crate::clock::{Clock, LastInstant, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
+use crate::store::watch::Absence;
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
 };
@@ -71,7 +73,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     committer: Committer,
     /// The place of the newest event that this process wrote, for those who wait for more.
-    grown: watch::Sender<i64>,
+    grown: signs::Sender<i64>,
 }
 
 impl SqliteStore {
@@ -90,7 +92,7 @@ impl SqliteStore {
         }
         let database = Database { path, synchronous: options.synchronous };
         database.prepare(options.wait_max)?;
-        let grown = watch::Sender::new(0);
+        let grown = signs::Sender::new(0);
         let last = LastInstant::default();
         let engine =
             SqliteEngine::open(database.clone(), Arc::clone(&options.clock), last.clone(), grown.clone())?;
@@ -136,6 +138,13 @@ impl Readers {
             self.pool.keep(connection);
         }
         answer
+    }
+}
+
+impl Readers {
+    fn renew_watch(&self) -> Result<Option<Absence>, Error> {
+        let Readers { database, clock, last, .. } = self;
+        watch::renew(database, clock.as_ref(), last.get())
     }
 }
 
@@ -219,6 +228,11 @@ impl Store for SqliteStore {
 
     fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(self.read(move |reader| reader.chains(after.as_ref(), limit)))
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking(move || readers.renew_watch()))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

@@ -1,0 +1,512 @@
+//! The keeper: holds a lease while work goes on, and says when it is over.
+//!
+//! It renews from a thread of its own, so that busy or blocking work can't starve it, and counts its deadline from when the
+//! last good renewal was *sent*, on a clock that goes on while the machine sleeps. An answer that does not come is not a
+//! loss: it asks again until the deadline. Past that it fences itself: whoever holds the handle is told, and no call goes
+//! out any more. It decides nothing about tasks; what it may not do, the ledger refuses by the epoch.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use tenure::Ledger;
+//!
+//! let ledger = Ledger::open("memory:").await?;
+//! ledger.create("build-42").await?;
+//! let lease = ledger.acquire("build-42", "w1").keep().await?;
+//! lease.undo_with("close-pr", "pr/12", "opened by this run").await?; // before the effect
+//! tokio::select! {
+//!     loss = lease.lost() => panic!("stop: {loss}"),
+//!     () = async { /* the work */ } => { lease.complete(Some(r#"{"pr": 12}"#)).await?; }
+//! }
+//! # Ok::<(), tenure::Error>(()) }).unwrap();
+//! ```
+
+mod renewal;
+mod thread;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::command::{Command, Holder};
+use tenure_core::id::{RequestId, TaskId};
+use tenure_core::refusal::{Code, Refusal};
+use tenure_core::task::Task;
+use tenure_core::time::{Span, Time};
+use tokio::sync::{Notify, RwLock, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::ledger::{Call, Claiming, Ledger, Taking, Verb, send};
+use crate::store::Renewal;
+
+/// How a lease is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keeping {
+    /// How long before its end a lease that could not be renewed is given up; never more than a quarter of what was left of
+    /// it when it was renewed last. None: a tenth.
+    pub margin: Option<Duration>,
+    /// How long the end of the work is tried to be recorded while the ledger can't be reached.
+    pub record_timeout: Duration,
+}
+
+impl Default for Keeping {
+    fn default() -> Keeping {
+        Keeping { margin: None, record_timeout: Duration::from_secs(300) }
+    }
+}
+
+impl Keeping {
+    fn margin_of(&self, left: Span) -> Span {
+        let most = Span::from_micros(left.as_micros() / 4);
+        self.margin.map_or(Span::from_micros(left.as_micros() / 10), |margin| Span::from(margin).min(most))
+    }
+}
+
+/// How it stands with a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It is held.
+    Held(Held),
+    /// It is not held any more, and its holder did not end it.
+    Lost(Loss),
+    /// Its holder ended it, or let go of it.
+    Ended,
+}
+
+/// A lease that is held.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// When the keeper gives it up unless a renewal is answered before.
+    pub fences_at: Moment,
+    /// When nobody may count on it any more: its end, counted from when the last good renewal was sent.
+    pub ends_at: Moment,
+    /// Its end by the store's clock.
+    pub expires_at: Time,
+    /// Whether somebody asked for the task to stop.
+    pub cancel_asked: bool,
+    /// What keeps it from being renewed, if something does. The work goes on until it is lost.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why a lease that is still held was not renewed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// The ledger could not be asked, or did not answer.
+    Unanswered(String),
+    /// The ledger would not extend it: no progress was told for too long, or its time is up.
+    NotExtended(Refusal),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Unanswered(words) => write!(f, "the lease could not be renewed: {words}"),
+            Trouble::NotExtended(refusal) => write!(f, "the lease is not extended: {refusal}"),
+        }
+    }
+}
+
+/// Why a lease is lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// The ledger said so.
+    Refused(Refusal),
+    /// No renewal was answered in time, so its holder must take it for lost.
+    Fenced,
+}
+
+impl Loss {
+    /// What a call gets that would have needed the lease.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Loss::Refused(refusal) => refusal.clone(),
+            Loss::Fenced => Refusal::new(Code::LeaseLapsed, Loss::Fenced.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Loss::Refused(refusal) => write!(f, "the lease is lost: {refusal}"),
+            Loss::Fenced => f.write_str(
+                "the lease must be taken for lost: it could not be renewed before its end, and nothing was sent since",
+            ),
+        }
+    }
+}
+
+/// A lease with its keeper. Dropped without an end it is let go: that is logged, and the lease lapses.
+#[must_use = "a lease that is dropped is not renewed any more"]
+pub struct KeptLease {
+    kept: Arc<Kept>,
+}
+
+/// What the handle and the thread that renews share.
+struct Kept {
+    ledger: Ledger,
+    granted: Task,
+    holder: Holder,
+    keeping: Keeping,
+    standing: watch::Sender<Standing>,
+    cancellation: CancellationToken,
+    renew_now: Notify,
+    /// Held for reading by each call on its way. A heartbeat that crosses the call which ends the lease is refused, and must
+    /// not pass for a loss: so a loss is declared only when no call is on its way.
+    calls: RwLock<()>,
+}
+
+impl Call<Taking> {
+    /// Takes the lease, and keeps it until it is ended, lost or dropped.
+    pub async fn keep(self) -> Result<KeptLease, Error> {
+        self.keep_with(Keeping::default()).await
+    }
+
+    /// The same, in another manner.
+    pub async fn keep_with(self, keeping: Keeping) -> Result<KeptLease, Error> {
+        thread::start()?;
+        let ledger = self.ledger().clone();
+        let command = named(&ledger, self.command()?)?;
+        let sent = Moment::now();
+        // A grant that is not known of would run out with nobody at work: so it is asked for until it is known.
+        let task = loop {
+            match send::<Task>(&ledger, command.clone()).await {
+                Err(Error::Unknown(_)) if Moment::now() < sent + Span::from(GRANT_ASKED_FOR) => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                answer => break answer?,
+            }
+        };
+        KeptLease::of(&ledger, task, sent, keeping)
+    }
+}
+
+impl Call<Claiming> {
+    /// Claims, waits for work up to that long, and keeps each lease that it was granted.
+    pub async fn keep_up_to(self, wait: Duration, keeping: Keeping) -> Result<Vec<KeptLease>, Error> {
+        thread::start()?;
+        let ledger = self.ledger().clone();
+        let (sent, tasks) = self.wait_and_mind_when(wait).await?;
+        tasks.into_iter().map(|task| KeptLease::of(&ledger, task, sent, keeping)).collect()
+    }
+}
+
+/// How long a grant is asked for of which it is unknown whether it was given.
+const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
+/// The wait between two tries of the same command.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// And the longest, when it has been tried often.
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(2);
+
+/// The command with a request id, so that it may be sent again.
+fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {
+    let request = match command.request {
+        Some(request) => request,
+        None => RequestId::new(ledger.chance().name())?,
+    };
+    Ok(Command { request: Some(request), ..command })
+}
+
+impl KeptLease {
+    /// Keeps the lease of a task that was just granted; `sent` is when that was asked for.
+    pub(crate) fn of(
+        ledger: &Ledger,
+        granted: Task,
+        sent: Moment,
+        keeping: Keeping,
+    ) -> Result<KeptLease, Error> {
+        let lease = granted.lease().cloned();
+        let nobodys = || Refusal::new(Code::NoLease, format!("nobody holds a lease on {}", granted.id));
+        let lease = lease.ok_or_else(nobodys)?;
+        let renewal = Renewal {
+            at: lease.heartbeat_at,
+            expires_at: lease.expires_at,
+            cancel_asked: granted.cancel.is_some(),
+        };
+        let held = held(sent, renewal, keeping);
+        let cancellation = CancellationToken::new();
+        if held.cancel_asked {
+            cancellation.cancel();
+        }
+        let kept = Arc::new(Kept {
+            ledger: ledger.clone(),
+            holder: lease.holder(),
+            granted,
+            keeping,
+            standing: watch::Sender::new(Standing::Held(held)),
+            cancellation,
+            renew_now: Notify::new(),
+            calls: RwLock::new(()),
+        });
+        thread::spawn(renewal::renew(Arc::clone(&kept), sent))?;
+        Ok(KeptLease { kept })
+    }
+
+    /// The task as it was when the lease was granted.
+    pub fn task(&self) -> &Task {
+        &self.kept.granted
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> &TaskId {
+        &self.kept.granted.id
+    }
+
+    /// Owner and epoch: what every call by this lease is fenced by.
+    pub fn holder(&self) -> &Holder {
+        &self.kept.holder
+    }
+
+    /// The ledger that it was taken in.
+    pub fn ledger(&self) -> &Ledger {
+        &self.kept.ledger
+    }
+
+    /// How it stands, and each change of that.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.kept.standing.subscribe()
+    }
+
+    /// Why it is lost, if it is.
+    pub fn loss(&self) -> Option<Loss> {
+        match &*self.kept.standing.borrow() {
+            Standing::Lost(loss) => Some(loss.clone()),
+            Standing::Held(_) | Standing::Ended => None,
+        }
+    }
+
+    /// Resolves when the lease is lost, and never if its holder ends it.
+    pub async fn lost(&self) -> Loss {
+        let mut standing = self.standing();
+        let lost = standing.wait_for(|standing| matches!(standing, Standing::Lost(_))).await;
+        match lost.as_deref() {
+            Ok(Standing::Lost(loss)) => loss.clone(),
+            // It outlives every receiver, so it is neither closed nor anything else.
+            Ok(Standing::Held(_) | Standing::Ended) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when somebody asked for the task to stop.
+    pub async fn cancel_asked(&self) {
+        let mut standing = self.standing();
+        let asked = |standing: &Standing| match standing {
+            Standing::Held(held) => held.cancel_asked,
+            Standing::Lost(_) | Standing::Ended => false,
+        };
+        if standing.wait_for(asked).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Fires when the work must stop: somebody asked for it, or the lease is lost. To hand down into the work.
+    pub fn cancellation(&self) -> CancellationToken {
+        self.kept.cancellation.clone()
+    }
+
+    /// Gives a command by this lease: `lease.call(ledger.settle(id, lease.holder(), 1, "done"))`. While the ledger can't be
+    /// reached it is repeated, under one request id, until it is answered or the lease is lost.
+    pub async fn call<V: Verb<Done = Task>>(&self, call: Call<V>) -> Result<Task, Error> {
+        self.persist(call, None).await
+    }
+
+    /// Gives the command that ends this lease. It goes on being tried after the lease could not be renewed any more: who
+    /// finished in time may still say so, and the epoch keeps it from saying so too late.
+    pub async fn end<V: Verb<Done = Task>>(&self, call: Call<V>) -> Result<Task, Error> {
+        self.persist(call, Some(Moment::now() + Span::from(self.kept.keeping.record_timeout))).await
+    }
+
+    async fn persist<V: Verb<Done = Task>>(
+        &self,
+        call: Call<V>,
+        until: Option<Moment>,
+    ) -> Result<Task, Error> {
+        self.refuse_if_over()?;
+        let command = named(&self.kept.ledger, call.command()?)?;
+        let mut wait = ASK_AGAIN;
+        loop {
+            let on_its_way = self.kept.calls.read().await;
+            let error = match send::<Task>(&self.kept.ledger, command.clone()).await {
+                Ok(task) => {
+                    self.notice(&task);
+                    return Ok(task);
+                }
+                Err(Error::Refused(refusal)) => {
+                    if renewal::is_loss(refusal.code) {
+                        self.kept.lose(Loss::Refused(refusal.clone()));
+                    }
+                    return Err(refusal.into());
+                }
+                Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => error,
+            };
+            drop(on_its_way);
+            match until {
+                Some(until) if Moment::now() >= until => return Err(error),
+                Some(_) => {}
+                None => self.refuse_if_over()?,
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(ASK_AGAIN_MAX);
+        }
+    }
+
+    /// The local "no": what was lost is not used any more, whatever the ledger would say.
+    fn refuse_if_over(&self) -> Result<(), Error> {
+        match &*self.kept.standing.borrow() {
+            Standing::Held(_) => Ok(()),
+            Standing::Lost(loss) => Err(loss.refusal().into()),
+            Standing::Ended => Err(Refusal::new(Code::NoLease, "its holder has ended this lease").into()),
+        }
+    }
+
+    /// What is not held under this epoch any more was ended by the call that was answered with it.
+    fn notice(&self, task: &Task) {
+        if task.lease().is_none_or(|lease| lease.epoch != self.kept.holder.epoch) {
+            self.kept.standing.send_replace(Standing::Ended);
+        }
+    }
+
+    /// Registers how to undo an effect that the work is about to have. Do it before the effect.
+    pub async fn undo_with(&self, kind: &str, target: &str, reason: &str) -> Result<Task, Error> {
+        let (id, holder) = (self.id().as_str(), self.holder());
+        self.call(self.kept.ledger.register(id, holder, kind, target).reason(reason)).await
+    }
+
+    /// Says how far the work is, in JSON. It counts against the policy's `stall_after`.
+    pub async fn progress(&self, report: &str) -> Result<(), Error> {
+        self.refuse_if_over()?;
+        let call = self.kept.ledger.progress(self.id().as_str(), self.holder()).report(report);
+        self.progressed(call.await)
+    }
+
+    /// Keeps what a successor needs to go on, in JSON. It counts as progress.
+    pub async fn checkpoint(&self, checkpoint: &str) -> Result<(), Error> {
+        self.refuse_if_over()?;
+        let call = self.kept.ledger.progress(self.id().as_str(), self.holder()).checkpoint(checkpoint);
+        self.progressed(call.await)
+    }
+
+    fn progressed(&self, answer: Result<Renewal, Error>) -> Result<(), Error> {
+        match answer {
+            Ok(renewal) => {
+                self.kept.hear_cancel(renewal);
+                // A lease that stalled may be extended from here on.
+                if matches!(&*self.kept.standing.borrow(), Standing::Held(held) if held.trouble.is_some()) {
+                    self.kept.renew_now.notify_one();
+                }
+                Ok(())
+            }
+            Err(Error::Refused(refusal)) => {
+                if renewal::is_loss(refusal.code) {
+                    self.kept.lose(Loss::Refused(refusal.clone()));
+                }
+                Err(refusal.into())
+            }
+            Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => Err(error),
+        }
+    }
+
+    /// Ends the task as done.
+    pub async fn complete(&self, result: Option<&str>) -> Result<Task, Error> {
+        let call = self.kept.ledger.complete(self.id().as_str(), self.holder());
+        self.end(match result {
+            Some(result) => call.result(result),
+            None => call,
+        })
+        .await
+    }
+
+    /// Ends the task for good, undoing nothing. Where nothing was ever registered, that is what is recorded.
+    pub async fn fail(&self, reason: &str) -> Result<Task, Error> {
+        let call = || self.kept.ledger.fail(self.id().as_str(), self.holder(), reason);
+        match self.end(call()).await {
+            Err(Error::Refused(refusal)) if refusal.code == Code::CompensationRequired => {
+                self.end(call().remains("none", "-")).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Gives the work up: what is owed is undone, and then it is tried again if attempts are left.
+    pub async fn roll_back(&self, reason: &str) -> Result<Task, Error> {
+        self.end(self.kept.ledger.roll_back(self.id().as_str(), self.holder(), reason)).await
+    }
+
+    /// Gives the lease back, so that another goes on, not earlier than after `delay`. The attempt does not count.
+    pub async fn release(&self, reason: &str, delay: Duration) -> Result<Task, Error> {
+        let call = self.kept.ledger.release(self.id().as_str(), self.holder(), reason);
+        self.end(if delay.is_zero() { call } else { call.delay(delay) }).await
+    }
+
+    /// Parks the task for a person.
+    pub async fn quarantine(&self, reason: &str) -> Result<Task, Error> {
+        self.end(self.kept.ledger.quarantine(self.id().as_str(), self.holder(), reason)).await
+    }
+}
+
+impl Drop for KeptLease {
+    fn drop(&mut self) {
+        let was_held = self.kept.standing.send_if_modified(|standing| {
+            let is_held = matches!(standing, Standing::Held(_));
+            if is_held {
+                *standing = Standing::Ended;
+            }
+            is_held
+        });
+        if was_held {
+            let (task, holder) = (self.id(), self.holder());
+            tracing::warn!(%task, owner = %holder.owner, epoch = %holder.epoch,
+                "a lease was dropped without an end; it lapses");
+        }
+    }
+}
+
+impl fmt::Debug for KeptLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let standing = self.kept.standing.borrow().clone();
+        f.debug_struct("KeptLease")
+            .field("task", self.id())
+            .field("holder", self.holder())
+            .field("standing", &standing)
+            .finish()
+    }
+}
+
+impl Kept {
+    fn lose(&self, loss: Loss) {
+        let lost = self.standing.send_if_modified(|standing| {
+            let is_held = matches!(standing, Standing::Held(_));
+            if is_held {
+                *standing = Standing::Lost(loss);
+            }
+            is_held
+        });
+        if lost {
+            self.cancellation.cancel();
+        }
+    }
+
+    fn hear_cancel(&self, renewal: Renewal) {
+        if !renewal.cancel_asked {
+            return;
+        }
+        self.standing.send_if_modified(|standing| match standing {
+            Standing::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
+            Standing::Lost(_) | Standing::Ended => false,
+        });
+        self.cancellation.cancel();
+    }
+}
+
+/// What a renewal that was sent then gives its holder.
+fn held(sent: Moment, renewal: Renewal, keeping: Keeping) -> Held {
+    let left = renewal.expires_at.since(renewal.at);
+    let ends_at = sent + left;
+    Held {
+        fences_at: ends_at.earlier_by(keeping.margin_of(left)),
+        ends_at,
+        expires_at: renewal.expires_at,
+        cancel_asked: renewal.cancel_asked,
+        trouble: None,
+    }
+}

@@ -1,0 +1,136 @@
+//! One lease's renewals, until it is ended or lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::refusal::Code;
+use tenure_core::time::Span;
+
+use super::{Held, Kept, Loss, Standing, Trouble, held};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::points;
+use crate::store::Renewal;
+
+/// The shortest wait before a renewal that failed is tried again; the longest is a twelfth of what was left of the lease.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a refused heartbeat waits for a call that may have ended the lease itself.
+const CALL_WAITED_FOR: Duration = Duration::from_secs(1);
+
+/// Renews the lease at a third of what is left of it each time.
+pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
+    let mut standing = kept.standing.subscribe();
+    let (mut sent, mut next) = (granted, granted);
+    let mut is_first = true;
+    loop {
+        let Some(now_held) = still_held(&kept) else { return };
+        if is_first {
+            next = after_good(&kept, sent, &now_held);
+            is_first = false;
+        }
+        tokio::select! {
+            _ = standing.wait_for(|standing| !matches!(standing, Standing::Held(_))) => return,
+            () = now_held.fences_at.come() => {
+                kept.lose(Loss::Fenced);
+                return;
+            }
+            () = next.come() => {}
+            () = kept.renew_now.notified() => {}
+        }
+        sent = Moment::now();
+        points::reached("keeper/before_heartbeat");
+        let answer = ask(&kept, &now_held, sent).await;
+        points::reached("keeper/after_heartbeat");
+        next = match answer {
+            Ok(renewal) => {
+                let renewed = held(sent, renewal, kept.keeping);
+                let next = after_good(&kept, sent, &renewed);
+                stand(&kept, renewed);
+                kept.hear_cancel(renewal);
+                next
+            }
+            Err(Error::Refused(refusal)) if is_loss(refusal.code) => {
+                // A call that hangs does not put it off for longer than that.
+                let no_call_on_its_way = tokio::time::timeout(CALL_WAITED_FOR, kept.calls.write()).await;
+                kept.lose(Loss::Refused(refusal));
+                drop(no_call_on_its_way);
+                return;
+            }
+            Err(Error::Refused(refusal)) => {
+                trouble(&kept, Trouble::NotExtended(refusal));
+                again(&now_held, sent)
+            }
+            Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
+                trouble(&kept, Trouble::Unanswered(error.to_string()));
+                again(&now_held, sent)
+            }
+        };
+    }
+}
+
+/// Refusals that say that the lease is not this holder's any more. The others say only that it is not extended.
+pub(super) fn is_loss(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Terminal
+            | Code::NoLease
+            | Code::StaleEpoch
+            | Code::WrongOwner
+            | Code::LeaseLapsed
+            | Code::NotFound
+            | Code::WrongState
+    )
+}
+
+fn still_held(kept: &Kept) -> Option<Held> {
+    match &*kept.standing.borrow() {
+        Standing::Held(held) => Some(held.clone()),
+        Standing::Lost(_) | Standing::Ended => None,
+    }
+}
+
+/// Asks once, and waits for the answer no longer than leaves time to ask again.
+async fn ask(kept: &Kept, held: &Held, sent: Moment) -> Result<Renewal, Error> {
+    let patience = Duration::from(Span::from_micros(held.fences_at.since(sent).as_micros() / 3));
+    let patience = patience.max(TRY_AGAIN);
+    let call = kept.ledger.heartbeat(kept.granted.id.as_str(), &kept.holder);
+    let asked = tokio::time::timeout(patience, call.into_future());
+    asked.await.unwrap_or_else(|_| Err(Error::Unknown("no answer in time".into())))
+}
+
+/// When to renew after a renewal that was answered: at a third of what it gave, and up to a tenth of that earlier, so that
+/// leases that were granted together are not renewed together for ever.
+fn after_good(kept: &Kept, sent: Moment, held: &Held) -> Moment {
+    let third = Span::from_micros(held.ends_at.since(sent).as_micros() / 3);
+    let earlier = kept.ledger.chance().jitter().part_of(Span::from_micros(third.as_micros() / 10));
+    sent + Span::from_micros(third.as_micros() - earlier.as_micros())
+}
+
+/// When to try again.
+fn again(held: &Held, sent: Moment) -> Moment {
+    let wait = Span::from_micros(held.fences_at.since(sent).as_micros() / 12);
+    Moment::now() + wait.max(Span::from(TRY_AGAIN))
+}
+
+fn stand(kept: &Kept, renewed: Held) {
+    kept.standing.send_if_modified(|standing| match standing {
+        Standing::Held(held) => {
+            // Once asked it stays asked, whichever answer told it.
+            let cancel_asked = held.cancel_asked || renewed.cancel_asked;
+            *held = Held { cancel_asked, ..renewed };
+            true
+        }
+        Standing::Lost(_) | Standing::Ended => false,
+    });
+}
+
+fn trouble(kept: &Kept, trouble: Trouble) {
+    kept.standing.send_if_modified(|standing| match standing {
+        Standing::Held(held) => {
+            held.trouble = Some(trouble);
+            true
+        }
+        Standing::Lost(_) | Standing::Ended => false,
+    });
+}

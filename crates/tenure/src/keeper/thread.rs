@@ -1,0 +1,39 @@
+//! The thread that renews: one for all leases of the process, which no work can starve.
+
+use std::sync::OnceLock;
+use std::sync::mpsc;
+
+use tokio::runtime::Handle;
+
+use crate::error::Error;
+
+static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
+
+/// Makes sure that it runs: before a lease is taken that nobody could keep.
+pub(super) fn start() -> Result<&'static Handle, Error> {
+    let started = THREAD.get_or_init(|| begin().map_err(|error| error.to_string()));
+    started.as_ref().map_err(|error| Error::Unavailable(format!("no thread to keep leases: {error}")))
+}
+
+/// Has it do something besides.
+pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
+    start()?.spawn(work);
+    Ok(())
+}
+
+fn begin() -> std::io::Result<Handle> {
+    let (tell, told) = mpsc::sync_channel(1);
+    std::thread::Builder::new().name("tenure-keeper".into()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => {
+                let _ = tell.send(Ok(runtime.handle().clone()));
+                runtime.block_on(std::future::pending::<()>());
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        }
+    })?;
+    told.recv().unwrap_or_else(|_| Err(std::io::Error::other("it ended at once")))
+}
