@@ -15,7 +15,7 @@ impl Reader<'_> {
     pub(crate) async fn renew_watch(&mut self) -> Found<Option<Absence>> {
         let now = self.now().await?;
         let rows = self.link.ask(READ, &[]).await?;
-        let stored = rows.first().map(|row| row.text(0)).transpose()?;
+        let stored = rows.first().map(|row| row.text(0)).transpose()?.flatten().map(str::to_owned);
         let mark = WatchMark::renewed(stored.as_deref(), now);
         self.link.ask(WRITE, &[&mark.written(), &stored.unwrap_or_default()]).await?;
         Ok(mark.absence)
