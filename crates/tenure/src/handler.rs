@@ -15,6 +15,7 @@ use tenure_core::id::{Kind, TEXT_BYTES_MAX};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Lease, Task};
 
+use crate::keeper::LeaseWatch;
 use crate::store::BoxFuture;
 
 /// One effect to be undone, with what may be needed for it.
@@ -80,8 +81,9 @@ pub trait Handler: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Undoes it. When the future is dropped, the time is up or the lease is lost: whatever it does must end with it.
-    fn undo(&self, call: UndoCall) -> BoxFuture<'static, Undone>;
+    /// Undoes it. When the future is dropped, the time is up or the lease is lost: whatever it does must end with it. How it
+    /// stands with the lease is for handlers whose work goes on elsewhere, in a process of its own, and has to be told.
+    fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone>;
 }
 
 impl<F, Running> Handler for F
@@ -89,7 +91,7 @@ where
     F: Fn(UndoCall) -> Running + Send + Sync + 'static,
     Running: Future<Output = Undone> + Send + 'static,
 {
-    fn undo(&self, call: UndoCall) -> BoxFuture<'static, Undone> {
+    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
         Box::pin(self(call))
     }
 }

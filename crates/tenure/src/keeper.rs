@@ -74,6 +74,9 @@ pub enum Standing {
     Ended,
 }
 
+/// How it stands with a lease, and each change of that, for those who don't hold it themselves.
+pub type LeaseWatch = watch::Receiver<Standing>;
+
 /// A lease that is held.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Held {
@@ -264,7 +267,7 @@ impl KeptLease {
     }
 
     /// How it stands, and each change of that.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
+    pub fn standing(&self) -> LeaseWatch {
         self.kept.standing.subscribe()
     }
 
@@ -279,11 +282,13 @@ impl KeptLease {
     /// Resolves when the lease is lost, and never if its holder ends it.
     pub async fn lost(&self) -> Loss {
         let mut standing = self.standing();
-        let lost = standing.wait_for(|standing| matches!(standing, Standing::Lost(_))).await;
-        match lost.as_deref() {
-            Ok(Standing::Lost(loss)) => loss.clone(),
-            // It outlives every receiver, so it is neither closed nor anything else.
-            Ok(Standing::Held(_) | Standing::Ended) | Err(_) => std::future::pending().await,
+        loop {
+            if let Some(loss) = self.loss() {
+                return loss;
+            }
+            if standing.changed().await.is_err() {
+                std::future::pending().await
+            }
         }
     }
 

@@ -19,11 +19,13 @@ pub mod instant;
 pub mod json;
 pub mod keeper;
 pub mod ledger;
+pub mod owner;
 #[cfg(feature = "points")]
 pub mod points;
 #[cfg(not(feature = "points"))]
 mod points;
 pub mod record;
+pub mod recovery;
 pub mod store;
 pub mod why;
 pub(crate) mod wire;

@@ -264,7 +264,7 @@ fn becomes(task: &Task, planned: &str, compensated: &str, quarantined: &str) -> 
 }
 
 /// The task after recovery took it at that time; none if it would be refused.
-fn reclaimed(task: &Task, at: Time) -> Option<Task> {
+pub(crate) fn reclaimed(task: &Task, at: Time) -> Option<Task> {
     let action = Action::Reclaim { task: task.id.clone(), owner: Owner::new("recovery").ok()?, ttl: None };
     decided(task, action, at)
 }

@@ -1,0 +1,114 @@
+//! What recovery sees in a task before it touches it: whether it is due, what a reclaim would come to, and which of what it
+//! owes can't be undone here.
+
+use std::time::Duration;
+
+use tenure_core::command::Parking;
+use tenure_core::compensation::Compensation;
+use tenure_core::policy::Jitter;
+use tenure_core::task::{State, Task};
+use tenure_core::time::{Span, Time};
+
+use crate::handler::Handlers;
+use crate::store::due::{Due, Wait};
+use crate::store::watch::Absence;
+use crate::why::reclaimed;
+
+/// What is to be done with a task that is said to be stale.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Look {
+    /// Nothing before that time, if ever.
+    NotBefore(Time),
+    /// It is reclaimed, and that is all: nothing has to be undone.
+    Reclaim,
+    /// It is reclaimed and undone.
+    Undo,
+    /// It is reclaimed and parked: something of what it owes can't be undone here.
+    Park,
+}
+
+/// Why a compensation can't be undone here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Unfit {
+    pub(super) kind: String,
+    pub(super) parking: Parking,
+    words: String,
+}
+
+/// When it could be reclaimed; none where it waits for nothing that recovery looks after.
+pub(super) fn due_at(task: &Task) -> Option<Time> {
+    Due::of(task).filter(|due| !due.held_back).map(|due| due.reclaimable_at())
+}
+
+/// What a reclaim at `now` would come to. The core is asked, on the task as it was read; it has the last word anyway.
+pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Look {
+    let Some(due_at) = due_at(task) else { return Look::NotBefore(Time::MAX) };
+    if due_at > now {
+        return Look::NotBefore(due_at);
+    }
+    match reclaimed(task, now) {
+        None => Look::NotBefore(now + Span::from_secs(1)),
+        Some(after) if after.state() != State::Compensating => Look::Reclaim,
+        Some(after) if unfit(&after, handlers).is_empty() => Look::Undo,
+        Some(_) => Look::Park,
+    }
+}
+
+/// Everything owed that can't be undone here: kinds without a handler, targets that it may not touch, and those that were
+/// tried as often as it has patience.
+pub(super) fn unfit(task: &Task, handlers: &Handlers) -> Vec<Unfit> {
+    task.owed().filter_map(|owed| unfit_one(owed, handlers)).collect()
+}
+
+fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
+    let kind = &owed.undo.kind;
+    let unfit = |parking, words| Some(Unfit { kind: kind.to_string(), parking, words });
+    let Some(registered) = handlers.of(kind) else {
+        return unfit(Parking::UndoUnhandled, format!("nobody handles {kind} (number {})", owed.seq));
+    };
+    if let Err(why) = registered.handler.accepts(owed.undo.target.as_str()) {
+        let words = format!("the handler of {kind} does not take the target of number {}: {why}", owed.seq);
+        return unfit(Parking::UndoUnhandled, words);
+    }
+    if owed.tries >= registered.patience.tries {
+        let error = owed.last_error.as_ref().map(|error| format!(", last: {error}")).unwrap_or_default();
+        let words = format!("{kind} (number {}) failed {} times{error}", owed.seq, owed.tries);
+        return unfit(Parking::UndoFailed, words);
+    }
+    None
+}
+
+/// How a task is parked of which that can't be undone: under the word for what weighs more, and with every such kind named.
+pub(super) fn parking(unfit: &[Unfit]) -> (Parking, String) {
+    let is_unhandled = unfit.iter().any(|one| one.parking == Parking::UndoUnhandled);
+    let parking = if is_unhandled { Parking::UndoUnhandled } else { Parking::UndoFailed };
+    let mut kinds: Vec<&str> = unfit.iter().map(|one| one.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let words: Vec<&str> = unfit.iter().map(|one| one.words.as_str()).collect();
+    (parking, format!("can't undo {}: {}", kinds.join(", "), words.join("; ")))
+}
+
+/// Until when a task is left to its holder that lapsed while nobody looked after the store; none: it is not.
+pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter: Jitter) -> Option<Time> {
+    let (absence, due) = (absence?, Due::of(task)?);
+    if due.expires_at < absence.from || due.expires_at > absence.until {
+        return None;
+    }
+    let length = match due.wait {
+        Wait::Lease | Wait::UndoLease => due.lease.as_ref()?.ttl.span(),
+        Wait::Reservation => due.expires_at.since(due.since?),
+        // Nobody could begin either.
+        Wait::Start => task.policy.lease_ttl.span(),
+        // Nobody holds it, so nobody is waited for.
+        Wait::Undo => return None,
+    };
+    // Those that lapsed together are not reclaimed together.
+    let spread = jitter.part_of(Span::from_micros(length.as_micros() / 10));
+    Some(absence.until + length + spread)
+}
+
+/// Until when a loop leaves a task to others that it can't undo.
+pub(super) fn left_to_others_until(task: &Task, handler_wait: Duration) -> Option<Time> {
+    due_at(task).map(|due_at| due_at + Span::from(handler_wait))
+}

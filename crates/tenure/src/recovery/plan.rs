@@ -1,0 +1,86 @@
+//! What recovery would do now, without doing it.
+
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::task::State;
+use tenure_core::time::Time;
+
+use super::Recovery;
+use super::looks::{due_at, unfit};
+use super::sweep::PAGE;
+use crate::error::Error;
+use crate::why::{reclaimed, why};
+
+/// A stale task, and what would become of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Planned {
+    /// The room of the task.
+    pub namespace: Namespace,
+    /// The task.
+    pub task: TaskId,
+    /// The state that it is in.
+    pub state: State,
+    /// Since when it may be reclaimed.
+    pub due_at: Time,
+    /// The state that it is in after it was reclaimed.
+    pub becomes: State,
+    /// What would be undone, in that order.
+    pub undo: Vec<PlannedUndo>,
+    /// Why nothing of it would be undone, and the task parked for a person.
+    pub parked_because: Option<String>,
+    /// All of it in a sentence.
+    pub words: String,
+}
+
+/// An undo that would run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlannedUndo {
+    /// The number of the compensation.
+    pub seq: u32,
+    /// What would be done.
+    pub kind: String,
+    /// To what.
+    pub target: String,
+    /// How often it was tried in vain.
+    pub tries: u32,
+}
+
+pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
+    let store = recovery.ledger.store();
+    let (mut plans, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.lapsed(after, PAGE).await?;
+        for (namespace, id) in page.tasks {
+            if recovery.settings.namespace.as_ref().is_some_and(|only| *only != namespace) {
+                continue;
+            }
+            let Some(task) = store.task(namespace, id).await? else { continue };
+            let now = store.now().await?;
+            let Some(due_at) = due_at(&task).filter(|due_at| *due_at <= now) else { continue };
+            let Some(then) = reclaimed(&task, now) else { continue };
+            let unfit = unfit(&then, &recovery.handlers);
+            let is_undone = then.state() == State::Compensating && unfit.is_empty();
+            let undo = then.owed().filter(|_| is_undone).map(|owed| PlannedUndo {
+                seq: owed.seq.0,
+                kind: owed.undo.kind.to_string(),
+                target: owed.undo.target.to_string(),
+                tries: owed.tries,
+            });
+            let parked = (then.state() == State::Compensating && !unfit.is_empty())
+                .then(|| super::looks::parking(&unfit).1);
+            plans.push(Planned {
+                namespace: task.namespace.clone(),
+                task: task.id.clone(),
+                state: task.state(),
+                due_at,
+                becomes: if parked.is_some() { State::Quarantined } else { then.state() },
+                undo: undo.collect(),
+                parked_because: parked,
+                words: why(&task, now).words,
+            });
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(plans);
+        }
+    }
+}

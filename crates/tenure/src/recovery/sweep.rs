@@ -1,0 +1,340 @@
+//! Sweeps: looking at what is due, reclaiming so much of it at once, and resting in between.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tenure_core::command::Command;
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::policy::Jitter;
+use tenure_core::refusal::Code;
+use tenure_core::task::Task;
+use tenure_core::time::{Span, Time};
+use tokio::task::{self, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::looks::{Look, due_at, left_to_holder_until, left_to_others_until, look};
+use super::undo::{end_of, undo};
+use super::{Manner, Outcome, Recovery, Report, Tended};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::points;
+use crate::store::Answer;
+use crate::store::watch::{Absence, RENEW_EVERY};
+
+/// How many due tasks are read at once.
+pub(super) const PAGE: usize = 500;
+/// How many reclaims share a commit: those of the living wait behind them.
+const TOGETHER: usize = 50;
+/// The rest after a sweep that did not get through; with up to as much again by chance, so that recoverers don't march in step.
+const REST: Duration = Duration::from_millis(50);
+/// The longest rest of a loop. A lease lasts a second at least, so none is overlooked that was granted since the last look.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The rest of a loop whose store could not be asked.
+const TROUBLED_REST: Duration = Duration::from_secs(1);
+/// Looks that found nothing to do may take no more than one part in so many of the time.
+const FRUITLESS_SHARE: u32 = 20;
+
+type Name = (Namespace, TaskId);
+
+/// What a run remembers between its sweeps.
+struct Sweeper<'r> {
+    recovery: &'r Recovery,
+    manner: Manner,
+    /// Tasks that are being undone.
+    busy: HashMap<Name, task::Id>,
+    undoing: JoinSet<(Name, Tended)>,
+    /// Tasks that nothing can be done about before that time.
+    later: HashMap<Name, Time>,
+    /// The store's time at the last look.
+    now: Time,
+    absence: Option<Absence>,
+    report: Report,
+}
+
+/// What a sweep came to.
+struct Swept {
+    /// Whether there is more that could be done at once.
+    is_cut_short: bool,
+    /// How many tasks were taken up.
+    taken: usize,
+    next_check: Option<Time>,
+}
+
+pub(super) async fn once(recovery: &Recovery) -> Result<Report, Error> {
+    let mut sweeper = Sweeper::new(recovery, Manner::Once);
+    let began = recovery.ledger.now().await?;
+    loop {
+        let swept = sweeper.sweep(Some(began)).await?;
+        if !swept.is_cut_short && sweeper.undoing.is_empty() {
+            if swept.taken == 0 {
+                return Ok(sweeper.report);
+            }
+            continue;
+        }
+        match sweeper.undoing.is_empty() {
+            true => rest(REST, recovery).await,
+            // It goes on as soon as there is room for another one.
+            false => sweeper.one_is_done().await,
+        }
+    }
+}
+
+pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
+    let mut sweeper = Sweeper::new(recovery, Manner::Loop(stop.clone()));
+    let mut marked: Option<Moment> = None;
+    while !stop.is_cancelled() {
+        let began = Moment::now();
+        let is_time = |marked: Moment| began.since(marked) >= Span::from(RENEW_EVERY);
+        // Before each look after a pause: whoever was stopped for a while must know it before it reclaims.
+        if marked.is_none_or(is_time) {
+            match recovery.ledger.store().watch().await {
+                Ok(absence) => {
+                    sweeper.hear_of(absence);
+                    marked = Some(began);
+                }
+                Err(error) => {
+                    sweeper.trouble(&error);
+                    sweeper.rest_until(&stop, TROUBLED_REST).await;
+                    continue;
+                }
+            }
+        }
+        let rest = match sweeper.sweep(None).await {
+            Ok(swept) if swept.is_cut_short => jittered(REST, recovery),
+            Ok(swept) => sweeper.pause(&swept, Moment::now().since(began)),
+            Err(error) => {
+                sweeper.trouble(&error);
+                TROUBLED_REST
+            }
+        };
+        sweeper.rest_until(&stop, rest).await;
+    }
+    while !sweeper.undoing.is_empty() {
+        sweeper.one_is_done().await;
+    }
+    Ok(sweeper.report)
+}
+
+async fn rest(length: Duration, recovery: &Recovery) {
+    tokio::time::sleep(jittered(length, recovery)).await;
+}
+
+fn jittered(length: Duration, recovery: &Recovery) -> Duration {
+    length + Duration::from(recovery.ledger.chance().jitter().part_of(Span::from(length)))
+}
+
+impl<'r> Sweeper<'r> {
+    fn new(recovery: &'r Recovery, manner: Manner) -> Sweeper<'r> {
+        Sweeper {
+            recovery,
+            manner,
+            busy: HashMap::new(),
+            undoing: JoinSet::new(),
+            later: HashMap::new(),
+            now: Time::MIN,
+            absence: None,
+            report: Report::default(),
+        }
+    }
+
+    fn hear_of(&mut self, absence: Option<Absence>) {
+        if let (Some(Absence { from, until }), true) = (absence, absence != self.absence) {
+            let away = until.since(from);
+            tracing::warn!(%away, "nobody looked after the store for a while: holders get their time back");
+            self.absence = absence;
+        }
+    }
+
+    fn trouble(&mut self, error: &Error) {
+        self.recovery.metrics.store_failed();
+        tracing::warn!(%error, "the store could not be looked after");
+    }
+
+    /// Looks once at everything that is due, and takes up what can be done, up to the cap. With `only_due_by` what became
+    /// due later is left.
+    async fn sweep(&mut self, only_due_by: Option<Time>) -> Result<Swept, Error> {
+        let store = self.recovery.ledger.store().as_ref();
+        self.recovery.metrics.swept();
+        self.collect();
+        let mut swept = Swept { is_cut_short: false, taken: 0, next_check: None };
+        let now = store.now().await?;
+        self.now = now;
+        self.later.retain(|_, until| *until > now);
+        let mut after = None;
+        loop {
+            let page = store.lapsed(after, PAGE).await?;
+            points::reached("recovery/after_look");
+            swept.next_check = page.next_check;
+            let mut chosen = Vec::new();
+            for name in page.tasks {
+                if swept.taken + chosen.len() >= self.recovery.settings.sweep_max {
+                    swept.is_cut_short = true;
+                    break;
+                }
+                if self.is_for_now(&name)
+                    && let Some(task) = store.task(name.0.clone(), name.1.clone()).await?
+                    && only_due_by.is_none_or(|by| due_at(&task).is_some_and(|due_at| due_at <= by))
+                {
+                    match self.choose(&task, now, &chosen) {
+                        Choice::Take => chosen.push(task),
+                        Choice::Wait => swept.is_cut_short = true,
+                        Choice::Leave(until) => {
+                            self.later.insert(name, until);
+                        }
+                    }
+                }
+            }
+            swept.taken += chosen.len();
+            for together in chosen.chunks(TOGETHER) {
+                self.reclaim(together).await?;
+            }
+            after = page.next.filter(|_| swept.taken < self.recovery.settings.sweep_max);
+            if after.is_none() {
+                return Ok(swept);
+            }
+        }
+    }
+
+    fn is_for_now(&self, name: &Name) -> bool {
+        let is_in_scope = self.recovery.settings.namespace.as_ref().is_none_or(|only| *only == name.0);
+        is_in_scope && !self.busy.contains_key(name) && !self.later.contains_key(name)
+    }
+
+    fn choose(&self, task: &Task, now: Time, chosen: &[Task]) -> Choice {
+        let settings = &self.recovery.settings;
+        let look = look(task, now, &self.recovery.handlers);
+        let left_until = match (&self.manner, &look) {
+            (_, Look::NotBefore(until)) => Some(*until),
+            (Manner::Once, Look::Reclaim | Look::Undo | Look::Park) => None,
+            (Manner::Loop(_), Look::Reclaim | Look::Undo | Look::Park) => {
+                let to_others =
+                    (look == Look::Park).then(|| left_to_others_until(task, settings.handler_wait)).flatten();
+                left_to_holder_until(task, self.absence, self.jitter()).max(to_others)
+            }
+        };
+        if let Some(until) = left_until.filter(|until| *until > now) {
+            return Choice::Leave(until);
+        }
+        // Each undo needs room of its own; one that would only wait under its lease is better left to others.
+        let needs_room = look != Look::Reclaim;
+        let undoing = self.undoing.len() + chosen.iter().filter(|task| task.owes()).count();
+        if needs_room && undoing >= settings.at_once { Choice::Wait } else { Choice::Take }
+    }
+
+    fn jitter(&self) -> Jitter {
+        self.recovery.ledger.chance().jitter()
+    }
+
+    /// Reclaims some tasks in one commit. What must be undone is undone beside the sweeps.
+    async fn reclaim(&mut self, tasks: &[Task]) -> Result<(), Error> {
+        let commands: Vec<Command> =
+            tasks.iter().map(|task| self.command(task)).collect::<Result<_, Error>>()?;
+        points::reached("recovery/before_reclaim");
+        let sent = Moment::now();
+        let answers = self.recovery.ledger.transact(commands).await;
+        for (before, answer) in tasks.iter().zip(answers) {
+            let name = (before.namespace.clone(), before.id.clone());
+            match answer {
+                Ok(Answer::Task(task)) => self.take_up(name, before, *task, sent),
+                // Another recoverer was faster, or the holder came back; if not, a later look tells.
+                Err(Error::Refused(refusal)) => self.refused(name, &refusal.code),
+                Err(error) => {
+                    self.trouble(&error);
+                    self.leave_for_now(name);
+                }
+                Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Retried(..)) => self.leave_for_now(name),
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, task: &Task) -> Result<Command, Error> {
+        let Recovery { ledger, settings, .. } = self.recovery;
+        let owner = settings.owner.as_ref().map_or("recovery", |owner| owner.as_str());
+        let ledger = ledger.in_namespace(task.namespace.as_str())?;
+        ledger.reclaim(task.id.as_str(), owner).ttl(settings.ttl).command()
+    }
+
+    fn take_up(&mut self, name: Name, before: &Task, task: Task, sent: Moment) {
+        if let Some(due_at) = due_at(before) {
+            self.recovery.metrics.reclaimed(due_at, task.updated_at);
+        }
+        if task.lease().is_none() {
+            let because = task.ending().and_then(|ending| ending.reason.as_ref()).map(ToString::to_string);
+            let outcome = end_of(&task);
+            let because = because.filter(|_| outcome == Outcome::Quarantined);
+            self.tell(Tended { namespace: name.0, task: name.1, outcome, undone: Vec::new(), because });
+            return;
+        }
+        let (recovery, manner, busy) = (self.recovery.clone(), self.manner.clone(), name.clone());
+        let undoing = self.undoing.spawn(async move { (name, undo(recovery, task, sent, manner).await) });
+        self.busy.insert(busy, undoing.id());
+    }
+
+    fn refused(&mut self, name: Name, code: &Code) {
+        tracing::debug!(task = %name.1, %code, "a stale task was not to be reclaimed");
+        self.leave_for_now(name);
+    }
+
+    /// Nothing is lost by looking again in a second, and much by looking again at once, and for ever.
+    fn leave_for_now(&mut self, name: Name) {
+        self.later.insert(name, self.now + Span::from_secs(1));
+    }
+
+    /// Takes note of the undos that are done.
+    fn collect(&mut self) {
+        while let Some(done) = self.undoing.try_join_next() {
+            self.note(done);
+        }
+    }
+
+    async fn one_is_done(&mut self) {
+        if let Some(done) = self.undoing.join_next().await {
+            self.note(done);
+        }
+    }
+
+    fn note(&mut self, done: Result<(Name, Tended), tokio::task::JoinError>) {
+        match done {
+            Ok((name, tended)) => {
+                self.busy.remove(&name);
+                self.tell(tended);
+            }
+            Err(error) => {
+                tracing::error!(%error, "recovery of a task ended early; its lease lapses");
+                self.busy.retain(|_, id| *id != error.id());
+            }
+        }
+    }
+
+    fn tell(&mut self, tended: Tended) {
+        self.report.add(&tended);
+        self.recovery.tell(&tended);
+    }
+
+    /// How long a loop rests after a sweep that left nothing it could do at once.
+    fn pause(&self, swept: &Swept, took: Span) -> Duration {
+        let next = swept.next_check.into_iter().chain(self.later.values().copied()).min();
+        let until_next = next.map_or(LOOK_EVERY, |next| Duration::from(next.since(self.now)));
+        // Many tasks that nothing can be done about must not make it look all the time.
+        let earned = if swept.taken == 0 { Duration::from(took) * FRUITLESS_SHARE } else { Duration::ZERO };
+        until_next.min(LOOK_EVERY).max(Duration::from_millis(1)).max(earned.min(TROUBLED_REST))
+    }
+
+    /// Rests, but no longer than until an undo is done: there may be room for another one.
+    async fn rest_until(&mut self, stop: &CancellationToken, length: Duration) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(length) => {}
+            Some(done) = self.undoing.join_next() => self.note(done),
+        }
+    }
+}
+
+/// What becomes of a due task in this sweep.
+enum Choice {
+    Take,
+    /// There is no room for it now.
+    Wait,
+    Leave(Time),
+}

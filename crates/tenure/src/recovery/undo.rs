@@ -1,0 +1,228 @@
+//! One task's undo, under the lease that it was reclaimed by: newest first, each with its receipt.
+
+use std::time::Duration;
+
+use tenure_core::compensation::Compensation;
+use tenure_core::refusal::Code;
+use tenure_core::task::{State, Task};
+use tokio::task::JoinSet;
+
+use super::looks::{parking, unfit};
+use super::{Manner, Outcome, Recovery, Tended, UndoneOne};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::handler::{Patience, Registered, UndoCall, UndoError, fitting};
+use crate::keeper::{Keeping, KeptLease};
+use crate::points;
+
+/// Undoes what a reclaimed task owes, as far as that is possible now.
+pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, manner: Manner) -> Tended {
+    let (namespace, id) = (task.namespace.clone(), task.id.clone());
+    let told = |outcome, because| Tended {
+        namespace: namespace.clone(),
+        task: id.clone(),
+        outcome,
+        undone: Vec::new(),
+        because,
+    };
+    let ledger = match recovery.ledger.in_namespace(namespace.as_str()) {
+        Ok(ledger) => ledger,
+        Err(error) => return told(Outcome::Failed, Some(error.to_string())),
+    };
+    let lease = match KeptLease::of(&ledger, task.clone(), reclaimed, Keeping::default()) {
+        Ok(lease) => lease,
+        Err(error) => return told(Outcome::Failed, Some(error.to_string())),
+    };
+    points::reached("recovery/after_reclaim");
+    let metrics = recovery.metrics();
+    let _is_undoing = metrics.undoing();
+    let mut undoing = Undoing { recovery: &recovery, lease: &lease, manner, undone: Vec::new() };
+    let (outcome, because) = match undoing.all(task).await {
+        Ok(end) => end,
+        // What is lost is lost; everything else is this recovery's own trouble, and the next one's to mend.
+        Err(Error::Refused(refusal)) => (Outcome::Lost, Some(refusal.to_string())),
+        Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
+            (Outcome::Failed, Some(error.to_string()))
+        }
+    };
+    Tended { undone: undoing.undone, ..told(outcome, because) }
+}
+
+type End = (Outcome, Option<String>);
+
+/// How one try went.
+enum Tried {
+    Done(String),
+    Failed(UndoError),
+    Lost,
+    Stopped,
+}
+
+struct Undoing<'r> {
+    recovery: &'r Recovery,
+    lease: &'r KeptLease,
+    manner: Manner,
+    undone: Vec<UndoneOne>,
+}
+
+impl Undoing<'_> {
+    /// Goes on until nothing is owed any more, or it can't go on.
+    async fn all(&mut self, mut task: Task) -> Result<End, Error> {
+        loop {
+            if task.state() != State::Compensating {
+                return Ok((end_of(&task), None));
+            }
+            // Of a task that can't be undone whole nothing is undone, so it is looked at whole before each step.
+            let unfit = unfit(&task, &self.recovery.handlers);
+            if !unfit.is_empty() {
+                let (parking, words) = parking(&unfit);
+                points::reached("recovery/before_park");
+                let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
+                let parked = self.lease.ledger().quarantine(id, holder, &fitting(&words)).parking(parking);
+                self.lease.end(parked).await?;
+                return Ok((Outcome::Quarantined, Some(words)));
+            }
+            let Some(owed) = task.owed().next().cloned() else {
+                return Ok((Outcome::Failed, Some("it is compensating and owes nothing".into())));
+            };
+            let Some(registered) = self.recovery.handlers.of(&owed.undo.kind).cloned() else { continue };
+            task = match self.once(&task, &owed, &registered).await {
+                Tried::Done(receipt) => self.settle(&owed, &receipt).await?,
+                Tried::Failed(error) => match self.failed(&owed, &registered.patience, error).await? {
+                    Ok(task) => task,
+                    Err(end) => return Ok(end),
+                },
+                Tried::Lost => return Ok((Outcome::Lost, self.lease.loss().map(|loss| loss.to_string()))),
+                Tried::Stopped => return self.hand_back("recovery was told to stop", Duration::ZERO).await,
+            };
+        }
+    }
+
+    /// Runs the handler once, for as long as it may.
+    async fn once(&self, task: &Task, owed: &Compensation, registered: &Registered) -> Tried {
+        let Some(lease) = task.lease() else { return Tried::Lost };
+        let call = UndoCall::of(task, lease, owed);
+        points::reached("recovery/before_undo");
+        // Spawned, so that a panic stays there; dropped with this set, it ends.
+        let mut running = JoinSet::new();
+        running.spawn(registered.handler.undo(call, self.lease.standing()));
+        let timeout = registered.patience.timeout;
+        tokio::select! {
+            biased;
+            _ = self.lease.lost() => Tried::Lost,
+            () = self.told_to_stop() => Tried::Stopped,
+            done = running.join_next() => match done {
+                Some(Ok(Ok(receipt))) => Tried::Done(receipt),
+                Some(Ok(Err(error))) => Tried::Failed(error),
+                Some(Err(error)) => Tried::Failed(UndoError::Again(format!("the handler panicked: {error}"))),
+                None => Tried::Lost,
+            },
+            () = tokio::time::sleep(timeout) => {
+                Tried::Failed(UndoError::Again(format!("it took longer than {timeout:?} and was stopped")))
+            }
+        }
+    }
+
+    /// Resolves when what runs must not go on any longer, since the loop was told to stop.
+    async fn told_to_stop(&self) {
+        match &self.manner {
+            Manner::Once => std::future::pending().await,
+            Manner::Loop(stop) => {
+                stop.cancelled().await;
+                tokio::time::sleep(self.recovery.settings.grace).await;
+            }
+        }
+    }
+
+    /// Keeps the receipt. Somebody may have settled or waived it meanwhile: then the task is as it is.
+    async fn settle(&mut self, owed: &Compensation, receipt: &str) -> Result<Task, Error> {
+        points::reached("recovery/after_undo");
+        let receipt = fitting(receipt);
+        let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
+        let settled = self.lease.call(self.lease.ledger().settle(id, holder, owed.seq.0, &receipt)).await;
+        points::reached("recovery/after_settle");
+        match settled {
+            Ok(task) => {
+                self.recovery.metrics.undid();
+                self.undone.push(UndoneOne {
+                    seq: owed.seq.0,
+                    kind: owed.undo.kind.to_string(),
+                    target: owed.undo.target.to_string(),
+                    receipt,
+                });
+                Ok(task)
+            }
+            Err(Error::Refused(refusal)) if refusal.code == Code::CompensationSettled => {
+                self.lease.ledger().task(id).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the error, and then waits, hands back, or leaves it to the next look to park the task.
+    async fn failed(
+        &mut self,
+        owed: &Compensation,
+        patience: &Patience,
+        error: UndoError,
+    ) -> Result<Result<Task, End>, Error> {
+        self.recovery.metrics.failed_to_undo();
+        points::reached("recovery/after_failed_undo");
+        let ledger = self.lease.ledger();
+        let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
+        let words = fitting(&error.to_string());
+        let tried = self.lease.call(ledger.tried(id, holder, owed.seq.0, &words)).await;
+        points::reached("recovery/after_tried");
+        let task = match tried {
+            Err(Error::Refused(refusal)) if refusal.code == Code::CompensationSettled => {
+                return Ok(Ok(ledger.task(id).await?));
+            }
+            answer => answer?,
+        };
+        if let UndoError::Never(words) = error {
+            let kind = &owed.undo.kind;
+            let words = format!("can't undo {kind}: {kind} (number {}) will not work: {words}", owed.seq);
+            let parked = ledger
+                .quarantine(id, holder, &fitting(&words))
+                .parking(tenure_core::command::Parking::UndoFailed);
+            self.lease.end(parked).await?;
+            return Ok(Err((Outcome::Quarantined, Some(words))));
+        }
+        let tries = task.compensation(owed.seq).map_or(owed.tries.saturating_add(1), |one| one.tries);
+        if tries >= patience.tries {
+            return Ok(Ok(task));
+        }
+        let wait = patience.wait_after(tries);
+        match &self.manner {
+            Manner::Loop(_) => {
+                let words = format!("{} failed: {error}", owed.undo.kind);
+                Ok(Err(self.hand_back(&words, wait).await?))
+            }
+            Manner::Once => {
+                tokio::select! {
+                    loss = self.lease.lost() => return Ok(Err((Outcome::Lost, Some(loss.to_string())))),
+                    () = tokio::time::sleep(wait) => {}
+                }
+                Ok(Ok(task))
+            }
+        }
+    }
+
+    /// Gives the lease up, so that whoever comes after that time goes on.
+    async fn hand_back(&self, words: &str, wait: Duration) -> Result<End, Error> {
+        points::reached("recovery/before_hand_back");
+        self.lease.release(&fitting(words), wait).await?;
+        Ok((Outcome::HandedBack, Some(words.to_owned())))
+    }
+}
+
+/// What became of a task that is not compensating any more.
+pub(super) fn end_of(task: &Task) -> Outcome {
+    match task.state() {
+        State::Planned => Outcome::Planned,
+        State::Compensated => Outcome::Compensated,
+        State::Quarantined => Outcome::Quarantined,
+        State::Compensating => Outcome::HandedBack,
+        State::Dispatched | State::Running | State::Completed | State::Failed => Outcome::Lost,
+    }
+}
