@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ledger::{Call, Claiming, Ledger, Taking, Verb, send};
-use crate::store::Renewal;
+use crate::store::{Answer, Renewal};
 
 /// How a lease is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,25 +172,33 @@ impl Call<Taking> {
         let ledger = self.ledger().clone();
         let command = named(&ledger, self.command()?)?;
         let sent = Moment::now();
-        // A grant that is not known of would run out with nobody at work: so it is asked for until it is known.
-        let task = loop {
-            match send::<Task>(&ledger, command.clone()).await {
-                Err(Error::Unknown(_)) if Moment::now() < sent + Span::from(GRANT_ASKED_FOR) => {
-                    tokio::time::sleep(ASK_AGAIN).await;
-                }
-                answer => break answer?,
+        let task: Task = match send(&ledger, command.clone()).await {
+            Err(Error::Unknown(_)) => {
+                let answered = ask_again(&ledger, &command, sent);
+                answered.await?.pop().ok_or_else(|| Error::Unknown("a grant without its task".into()))?
             }
+            granted => granted?,
         };
         KeptLease::of(&ledger, task, sent, keeping)
     }
 }
 
 impl Call<Claiming> {
-    /// Claims, waits for work up to that long, and keeps each lease that it was granted.
-    pub async fn keep_up_to(self, wait: Duration, keeping: Keeping) -> Result<Vec<KeptLease>, Error> {
+    /// Claims, waits for work until that resolves, and keeps each lease that it was granted. A claim on its way is waited
+    /// for, however that ends: nothing that was granted is left without a keeper, unless this future itself is dropped.
+    pub async fn keep_until(
+        self,
+        over: impl Future<Output = ()>,
+        keeping: Keeping,
+    ) -> Result<Vec<KeptLease>, Error> {
         thread::start()?;
         let ledger = self.ledger().clone();
-        let (sent, tasks) = self.wait_and_mind_when(wait).await?;
+        let command = named(&ledger, self.command()?)?;
+        let sent = Moment::now();
+        let (sent, tasks) = match Call::of(&ledger, command.clone()).wait_until(Some(over)).await {
+            Err(Error::Unknown(_)) => (sent, ask_again(&ledger, &command, sent).await?),
+            granted => granted?,
+        };
         tasks.into_iter().map(|task| KeptLease::of(&ledger, task, sent, keeping)).collect()
     }
 }
@@ -199,8 +207,22 @@ impl Call<Claiming> {
 const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
 /// The wait between two tries of the same command.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// And the longest, when it has been tried often.
+/// The longest such wait, when it has been tried often.
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Asks for a grant of which it is unknown whether it was given, until that is known: it would run out with nobody at work.
+async fn ask_again(ledger: &Ledger, command: &Command, sent: Moment) -> Result<Vec<Task>, Error> {
+    loop {
+        tokio::time::sleep(ASK_AGAIN).await;
+        match ledger.transact(vec![command.clone()]).await.pop() {
+            Some(Ok(Answer::Task(task) | Answer::Retried(task, _))) => return Ok(vec![*task]),
+            Some(Ok(Answer::Claimed(tasks))) => return Ok(tasks),
+            Some(Err(Error::Refused(refusal))) => return Err(refusal.into()),
+            Some(Err(error)) if Moment::now() >= sent + Span::from(GRANT_ASKED_FOR) => return Err(error),
+            Some(Err(_) | Ok(Answer::Renewed(_))) | None => {}
+        }
+    }
+}
 
 /// The command with a request id, so that it may be sent again.
 fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {

@@ -29,6 +29,7 @@ pub mod recovery;
 pub mod store;
 pub mod why;
 pub(crate) mod wire;
+pub mod worker;
 
 /// The examples of the README are compiled like any other.
 #[cfg(doctest)]

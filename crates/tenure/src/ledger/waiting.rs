@@ -25,24 +25,35 @@ impl Call<Claiming> {
     /// first has an id made from it, `ID/2` and so on, and a repeat of the whole, also one that does not wait, goes through
     /// the same ones to the same tasks.
     pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
-        Ok(self.wait_and_mind_when(wait).await?.1)
+        let over = (!wait.is_zero()).then(|| tokio::time::sleep(wait));
+        Ok(self.wait_until(over).await?.1)
     }
 
-    /// The same, with the moment when the claim was sent that was granted them.
-    pub(crate) async fn wait_and_mind_when(self, wait: Duration) -> Result<(Moment, Vec<Task>), Error> {
+    /// The same until something is over; none: it looks once. With the moment when the claim was sent that was granted them.
+    /// Dropping this loses what a claim on its way is granted; ending the wait does not.
+    pub(crate) async fn wait_until(
+        self,
+        over: Option<impl Future<Output = ()>>,
+    ) -> Result<(Moment, Vec<Task>), Error> {
         let ledger = self.ledger().clone();
         let command = self.command()?;
         let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
         // An id that leaves no room for a number is refused now, and not in the middle of the wait.
         command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
-        let mut over = std::pin::pin!(tokio::time::sleep(wait));
-        let (mut nth, mut is_over) = (1, wait.is_zero());
+        let waits = over.is_some();
+        let mut over = std::pin::pin!(async {
+            match over {
+                Some(over) => over.await,
+                None => std::future::pending().await,
+            }
+        });
+        let (mut nth, mut is_over) = (1, !waits);
         loop {
             // The place is taken before the look, so that what comes during it ends the rest that follows.
             let place = ledger.newest().await?;
             let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
             let is_repeat = remembers(&ledger, &command, request.as_ref()).await?;
-            if nth == 1 || is_repeat || (!wait.is_zero() && is_due(&ledger, queue).await?) {
+            if nth == 1 || is_repeat || (waits && is_due(&ledger, queue).await?) {
                 let sent = Moment::now();
                 let tasks: Vec<Task> = send(&ledger, Command { request, ..command.clone() }).await?;
                 if !tasks.is_empty() {

@@ -1,0 +1,338 @@
+//! A worker: claims the tasks of a queue, so many at once, and runs a function for each under a lease that is kept.
+//!
+//! How a task ends follows from what its function returns: `Ok` completes it, an error rolls it back unless it is of another
+//! kind ([`WorkError`]), and a panic is an error like any other. A function whose lease is lost is dropped. It starts no
+//! process; `tenure worker` does that.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use serde::{Deserialize, Serialize};
+//! use tenure::Ledger;
+//! use tenure::worker::{Job, Stop, WorkError, Worker};
+//!
+//! #[derive(Deserialize)]
+//! struct Build { repo: String }
+//! #[derive(Serialize)]
+//! struct Built { pr: u32 }
+//!
+//! async fn build(job: Job<Build>) -> Result<Built, WorkError> {
+//!     job.lease().undo_with("close-pr", &job.payload.repo, "opened by this build").await?;
+//!     Ok(Built { pr: 12 })
+//! }
+//!
+//! let ledger = Ledger::open("memory:").await?;
+//! ledger.create("build-42").queue("agents").kind("build").payload(r#"{"repo": "x"}"#).await?;
+//! let worker = Worker::new(ledger, "agents").on("build", build)?.at_once(4);
+//! let report = worker.run(Stop::WhenIdle).await?;
+//! assert_eq!(report.completed, 1);
+//! # Ok::<(), tenure::Error>(()) }).unwrap();
+//! ```
+
+mod job;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tenure_core::id::{Kind, Owner};
+use tenure_core::refusal::Refusal;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::handler::fitting;
+use crate::keeper::{Keeping, KeptLease};
+use crate::ledger::Ledger;
+use crate::points;
+use crate::store::BoxFuture;
+
+use job::{End, Manners};
+
+/// A claim waits for work this long before it begins anew.
+const CLAIM_WAIT: Duration = Duration::from_secs(30);
+/// The rest of a worker whose ledger could not be asked.
+const TROUBLED_REST: Duration = Duration::from_secs(1);
+
+/// A claimed task, for the function that works on it.
+pub struct Job<P> {
+    lease: Arc<KeptLease>,
+    /// What is needed to do it.
+    pub payload: P,
+}
+
+impl<P> Job<P> {
+    /// The lease: to register undos, report progress, and hear that the work must stop.
+    pub fn lease(&self) -> &KeptLease {
+        &self.lease
+    }
+}
+
+/// Why a task was not done, and so what becomes of it. Any error turns into [`WorkError::RollBack`] by `?`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WorkError {
+    /// What it owes is undone; then it is tried again if attempts are left.
+    RollBack(String),
+    /// It is given back, to be tried again not earlier than after the delay. What it owes is undone first, and the attempt
+    /// does not count: nothing bounds how often this happens.
+    Retry(String, Duration),
+    /// It is closed for good, and nothing is undone.
+    Fail(String),
+    /// A person must look at it.
+    Quarantine(String),
+}
+
+impl<E: std::error::Error> From<E> for WorkError {
+    fn from(error: E) -> WorkError {
+        let mut words = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            words.push_str(": ");
+            words.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        WorkError::RollBack(words)
+    }
+}
+
+/// When a worker stops.
+#[derive(Clone, Debug)]
+pub enum Stop {
+    /// As soon as nothing of the queue is due and nothing is being worked on.
+    WhenIdle,
+    /// When it is told to: it claims no more, gives what is being worked on its grace, and gives the rest back.
+    WhenTold(CancellationToken),
+}
+
+impl Stop {
+    /// When the process is told to end, by SIGTERM or SIGINT.
+    pub fn on_signals() -> std::io::Result<Stop> {
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let token = CancellationToken::new();
+        let told = token.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            told.cancel();
+        });
+        Ok(Stop::WhenTold(token))
+    }
+}
+
+/// What a worker did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// Tasks that were claimed.
+    pub claimed: u64,
+    /// Completed, or ended otherwise by their function itself.
+    pub completed: u64,
+    /// Rolled back.
+    pub rolled_back: u64,
+    /// Given back.
+    pub released: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Parked for a person.
+    pub quarantined: u64,
+    /// Lost to somebody else, or to silence.
+    pub lost: u64,
+    /// Ended, and that could not be recorded.
+    pub unrecorded: u64,
+}
+
+type Work = dyn Fn(Arc<KeptLease>) -> BoxFuture<'static, Result<Option<String>, WorkError>> + Send + Sync;
+
+/// Works through a queue.
+#[derive(Clone)]
+pub struct Worker {
+    ledger: Ledger,
+    queue: String,
+    owner: Option<Owner>,
+    ttl: Option<Duration>,
+    at_once: usize,
+    keeping: Keeping,
+    grace: Duration,
+    by_kind: HashMap<Kind, Arc<Work>>,
+    otherwise: Option<Arc<Work>>,
+}
+
+impl Worker {
+    /// A worker for that queue, with nothing to do yet.
+    pub fn new(ledger: Ledger, queue: &str) -> Worker {
+        Worker {
+            ledger,
+            queue: queue.to_owned(),
+            owner: None,
+            ttl: None,
+            at_once: 1,
+            keeping: Keeping::default(),
+            grace: Duration::from_secs(30),
+            by_kind: HashMap::new(),
+            otherwise: None,
+        }
+    }
+
+    /// Does tasks of that kind with this function.
+    pub fn on<P, R, F, Running>(mut self, kind: &str, work: F) -> Result<Worker, Refusal>
+    where
+        P: DeserializeOwned + Send + 'static,
+        R: Serialize,
+        F: Fn(Job<P>) -> Running + Send + Sync + 'static,
+        Running: Future<Output = Result<R, WorkError>> + Send + 'static,
+    {
+        self.by_kind.insert(Kind::new(kind)?, erased(work));
+        Ok(self)
+    }
+
+    /// Does tasks of every other kind with this function. Without it they are parked for a person.
+    pub fn otherwise<P, R, F, Running>(mut self, work: F) -> Worker
+    where
+        P: DeserializeOwned + Send + 'static,
+        R: Serialize,
+        F: Fn(Job<P>) -> Running + Send + Sync + 'static,
+        Running: Future<Output = Result<R, WorkError>> + Send + 'static,
+    {
+        self.otherwise = Some(erased(work));
+        self
+    }
+
+    /// Under which name it takes leases; else one is made of the machine and the process.
+    pub fn owner(mut self, owner: &str) -> Result<Worker, Refusal> {
+        self.owner = Some(Owner::new(owner)?);
+        Ok(self)
+    }
+
+    /// How long its leases last between renewals; else as each task's policy says.
+    pub fn ttl(self, ttl: Duration) -> Worker {
+        Worker { ttl: Some(ttl), ..self }
+    }
+
+    /// How many tasks it does at once.
+    pub fn at_once(self, at_once: usize) -> Worker {
+        Worker { at_once: at_once.max(1), ..self }
+    }
+
+    /// How its leases are kept.
+    pub fn keeping(self, keeping: Keeping) -> Worker {
+        Worker { keeping, ..self }
+    }
+
+    /// How long what is being worked on may go on when the worker is told to stop, or the task to be cancelled.
+    pub fn grace(self, grace: Duration) -> Worker {
+        Worker { grace, ..self }
+    }
+
+    /// Works until it is to stop.
+    pub async fn run(&self, stop: Stop) -> Result<Report, Error> {
+        let mut owner = crate::owner::of_this_process();
+        if let Some(given) = &self.owner {
+            owner = given.to_string();
+        }
+        let told = match &stop {
+            Stop::WhenIdle => CancellationToken::new(),
+            Stop::WhenTold(token) => token.clone(),
+        };
+        let (mut working, mut report) = (JoinSet::new(), Report::default());
+        while !told.is_cancelled() {
+            let free = self.at_once - working.len();
+            if free == 0 {
+                job::note(&mut report, working.join_next().await);
+                continue;
+            }
+            let claim = self.ledger.claim(&self.queue, &owner).limit(u32::try_from(free).unwrap_or(u32::MAX));
+            let claim = if let Some(ttl) = self.ttl { claim.ttl(ttl) } else { claim };
+            let leases = match claim.keep_until(self.over(&stop, &told), self.keeping).await {
+                Ok(leases) => leases,
+                Err(Error::Refused(refusal)) => return Err(refusal.into()),
+                Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
+                    tracing::warn!(%error, queue = self.queue, "nothing could be claimed");
+                    tokio::select! {
+                        () = told.cancelled() => {}
+                        () = tokio::time::sleep(TROUBLED_REST) => {}
+                    }
+                    continue;
+                }
+            };
+            points::reached("worker/after_claim");
+            let found_none = leases.is_empty();
+            for lease in leases {
+                report.claimed += 1;
+                let manners = Manners { grace: self.grace, stop: told.clone() };
+                working.spawn(job::work(lease, self.clone(), manners));
+            }
+            while let Some(done) = working.try_join_next() {
+                job::note(&mut report, Some(done));
+            }
+            if found_none && matches!(stop, Stop::WhenIdle) {
+                if working.is_empty() {
+                    break;
+                }
+                job::note(&mut report, working.join_next().await);
+            }
+        }
+        while let Some(done) = working.join_next().await {
+            job::note(&mut report, Some(done));
+        }
+        Ok(report)
+    }
+
+    /// When a claim that found nothing stops waiting.
+    async fn over(&self, stop: &Stop, told: &CancellationToken) {
+        match stop {
+            Stop::WhenIdle => {}
+            Stop::WhenTold(_) => tokio::select! {
+                () = told.cancelled() => {}
+                () = tokio::time::sleep(CLAIM_WAIT) => {}
+            },
+        }
+    }
+
+    fn work_for(&self, kind: &Kind) -> Option<&Arc<Work>> {
+        self.by_kind.get(kind).or(self.otherwise.as_ref())
+    }
+}
+
+/// The function with its types taken off: payload and result are JSON.
+fn erased<P, R, F, Running>(work: F) -> Arc<Work>
+where
+    P: DeserializeOwned + Send + 'static,
+    R: Serialize,
+    F: Fn(Job<P>) -> Running + Send + Sync + 'static,
+    Running: Future<Output = Result<R, WorkError>> + Send + 'static,
+{
+    let work = Arc::new(work);
+    Arc::new(move |lease: Arc<KeptLease>| {
+        let work = Arc::clone(&work);
+        // All of it in the future, so that a panic of the caller's code is contained with it.
+        Box::pin(async move {
+            let payload = serde_json::from_str(lease.task().payload.as_str()).map_err(|error| {
+                WorkError::Quarantine(format!("its payload is not what is expected here: {error}"))
+            })?;
+            let result = work(Job { lease, payload }).await?;
+            let result = serde_json::to_string(&result)
+                .map_err(|error| WorkError::Quarantine(format!("its result is no JSON: {error}")))?;
+            Ok(Some(result).filter(|result| result != "null"))
+        })
+    })
+}
+
+/// How a task ends by what its function returned.
+fn end_by(returned: Result<Option<String>, WorkError>) -> End {
+    match returned {
+        Ok(result) => End::Complete(result),
+        Err(WorkError::RollBack(reason)) => End::RollBack(said(&reason)),
+        Err(WorkError::Retry(reason, delay)) => End::Release(said(&reason), delay),
+        Err(WorkError::Fail(reason)) => End::Fail(said(&reason)),
+        Err(WorkError::Quarantine(reason)) => End::Quarantine(said(&reason)),
+    }
+}
+
+/// A reason that the ledger takes: it must say something.
+fn said(reason: &str) -> String {
+    let reason = if reason.trim().is_empty() { "no reason was given" } else { reason };
+    fitting(reason)
+}

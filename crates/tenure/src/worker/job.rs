@@ -1,0 +1,137 @@
+//! One claimed task: its function runs beside its lease, and what comes of it is recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Report, Worker, end_by};
+use crate::error::Error;
+use crate::keeper::{KeptLease, Standing};
+use crate::points;
+
+/// How a task ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    Complete(Option<String>),
+    RollBack(String),
+    Release(String, Duration),
+    Fail(String),
+    Quarantine(String),
+}
+
+/// What became of a claimed task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Came {
+    Completed,
+    RolledBack,
+    Released,
+    Failed,
+    Quarantined,
+    Lost,
+    Unrecorded,
+}
+
+/// How a task is treated that must stop.
+pub(super) struct Manners {
+    pub(super) grace: Duration,
+    pub(super) stop: CancellationToken,
+}
+
+/// Does the task, and records its end.
+pub(super) async fn work(lease: KeptLease, worker: Worker, manners: Manners) -> Came {
+    let lease = Arc::new(lease);
+    let Some(end) = run(&lease, &worker, &manners).await else { return Came::Lost };
+    points::reached("worker/after_work");
+    let came = record(&lease, end).await;
+    points::reached("worker/after_end");
+    came
+}
+
+/// Runs the function as long as it may; none: the lease was lost meanwhile.
+async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Option<End> {
+    if manners.stop.is_cancelled() {
+        return Some(released());
+    }
+    let kind = &lease.task().kind;
+    let Some(work) = worker.work_for(kind) else {
+        return Some(End::Quarantine(format!(
+            "no worker of the queue {} does the kind {kind}",
+            worker.queue
+        )));
+    };
+    points::reached("worker/before_work");
+    // Spawned, so that a panic stays there; dropped with this set, it ends.
+    let mut running = JoinSet::new();
+    running.spawn(work(Arc::clone(lease)));
+    tokio::select! {
+        biased;
+        done = running.join_next() => Some(match done {
+            Some(Ok(returned)) => end_by(returned),
+            Some(Err(panic)) => End::RollBack(crate::handler::fitting(&format!("the work panicked: {panic}"))),
+            None => return None,
+        }),
+        loss = lease.lost() => {
+            tracing::warn!(task = %lease.id(), %loss, "the work is dropped");
+            None
+        }
+        () = after(manners.stop.cancelled(), manners.grace) => Some(released()),
+        () = after(lease.cancel_asked(), manners.grace) => Some(End::RollBack("it was asked to stop".into())),
+    }
+}
+
+/// Resolves that long after something did.
+async fn after(first: impl Future<Output = ()>, grace: Duration) {
+    first.await;
+    tokio::time::sleep(grace).await;
+}
+
+fn released() -> End {
+    End::Release("the worker was told to stop".into(), Duration::ZERO)
+}
+
+async fn record(lease: &KeptLease, end: End) -> Came {
+    // The function may have ended it itself.
+    if *lease.standing().borrow() == Standing::Ended {
+        return Came::Completed;
+    }
+    let (came, recorded) = match &end {
+        End::Complete(result) => (Came::Completed, lease.complete(result.as_deref()).await),
+        End::RollBack(reason) => (Came::RolledBack, lease.roll_back(reason).await),
+        End::Release(reason, delay) => (Came::Released, lease.release(reason, *delay).await),
+        End::Fail(reason) => (Came::Failed, lease.fail(reason).await),
+        End::Quarantine(reason) => (Came::Quarantined, lease.quarantine(reason).await),
+    };
+    let Err(error) = recorded else { return came };
+    if lease.loss().is_some() {
+        tracing::warn!(task = %lease.id(), %error, ?end, "it ended too late to count");
+        return Came::Lost;
+    }
+    tracing::error!(task = %lease.id(), %error, ?end, "its end could not be recorded");
+    match error {
+        // What can't be completed as it is can still be undone.
+        Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {
+            match lease.roll_back(&crate::handler::fitting(&refusal.to_string())).await {
+                Ok(_) => Came::RolledBack,
+                Err(_) => Came::Unrecorded,
+            }
+        }
+        Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => Came::Unrecorded,
+    }
+}
+
+/// Counts what became of a task.
+pub(super) fn note(report: &mut Report, done: Option<Result<Came, JoinError>>) {
+    let counter = match done {
+        None => return,
+        Some(Ok(Came::Completed)) => &mut report.completed,
+        Some(Ok(Came::RolledBack)) => &mut report.rolled_back,
+        Some(Ok(Came::Released)) => &mut report.released,
+        Some(Ok(Came::Failed)) => &mut report.failed,
+        Some(Ok(Came::Quarantined)) => &mut report.quarantined,
+        Some(Ok(Came::Lost)) => &mut report.lost,
+        Some(Ok(Came::Unrecorded) | Err(_)) => &mut report.unrecorded,
+    };
+    *counter += 1;
+}
