@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::task::TaskVerb;
-use crate::{audit, demo, events, manual, owners, stale, status};
+use crate::{audit, demo, events, manual, owners, recover, run, stale, status, work};
 
 /// The durable record of who is working on what, until when, and how to undo it.
 #[derive(Parser)]
@@ -83,6 +83,9 @@ pub(crate) enum Form {
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     Demo(demo::Demo),
+    Run(Box<run::Run>),
+    Worker(Box<work::Work>),
+    Recover(recover::Recover),
     /// Create tasks, hold them, and end them
     #[command(subcommand, arg_required_else_help = true)]
     Task(Box<TaskVerb>),

@@ -89,11 +89,11 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
         verbose: false,
     };
     let variables = variables();
-    let Settings { store, namespace } = Settings::of(&global, &variables).ok()?;
-    let store = store.map_or_else(|| default_store(&variables), Ok).ok()?;
+    let settings = Settings::of(&global, &variables).ok()?;
+    let store = settings.store.clone().map_or_else(|| default_store(&variables), Ok).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
         let ledger = Ledger::opener().missing(Missing::Refuse).open(&store).await.ok()?;
-        read(ledger.in_namespace(&namespace).ok()?).await.ok()
+        read(ledger.in_namespace(settings.namespace()).ok()?).await.ok()
     })
 }

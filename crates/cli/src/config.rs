@@ -1,4 +1,7 @@
-//! The file with settings. What the command line or the environment says goes before it.
+//! A file with settings, in TOML: where the record is, and how recovery undoes each kind of compensation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -10,9 +13,36 @@ use crate::failure::Failure;
 pub(crate) struct Config {
     pub(crate) store: Option<String>,
     pub(crate) namespace: Option<String>,
-    /// What recovery does for each kind of compensation: of no concern to any command here.
-    #[serde(rename = "undo")]
-    _undo: Option<toml::Table>,
+    /// What recovery does, by kind of compensation.
+    #[serde(default)]
+    pub(crate) undo: BTreeMap<String, UndoSection>,
+    /// Where it was read from.
+    #[serde(skip)]
+    pub(crate) path: PathBuf,
+}
+
+/// `[undo.KIND]`: a command to run, or a place to post to.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UndoSection {
+    /// The command, word by word; `{target}` stands for what is to be undone.
+    pub(crate) run: Option<Vec<String>>,
+    /// A regular expression that a whole target must match.
+    pub(crate) allow: Option<String>,
+    /// Where a command is run; else where recovery was started.
+    pub(crate) folder: Option<PathBuf>,
+    /// The URL that is posted to.
+    pub(crate) post: Option<String>,
+    /// The file with the secret that a post is signed with.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// How long a try may take.
+    pub(crate) timeout: Option<String>,
+    /// How often it is tried before a person is asked.
+    pub(crate) tries: Option<u32>,
+    /// The wait after the first try; each further one is twice as long.
+    pub(crate) backoff: Option<String>,
+    /// The longest wait.
+    pub(crate) backoff_cap: Option<String>,
 }
 
 impl Config {
@@ -20,6 +50,12 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::Usage(format!("--config: can't read {path}: {error}")))?;
         let wrong = |error: toml::de::Error| format!("--config: {path}: {}", error.to_string().trim_end());
-        toml::from_str(&text).map_err(|error| Failure::Usage(wrong(error)))
+        let config: Config = toml::from_str(&text).map_err(|error| Failure::Usage(wrong(error)))?;
+        Ok(Config { path: PathBuf::from(path), ..config })
+    }
+
+    /// A path that the file names: one that is not absolute begins at the file's own folder.
+    pub(crate) fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 }

@@ -72,12 +72,23 @@ impl<'a, 'w> Context<'a, 'w> {
         self.open(Missing::Refuse).await
     }
 
+    /// Which store, which room, and what the file with settings says.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        Settings::of(&self.global, &self.around.variables)
+    }
+
+    /// The URL of the store.
+    pub(crate) fn store_of(&self, settings: &Settings) -> Result<String, Failure> {
+        match &settings.store {
+            Some(store) => Ok(store.clone()),
+            None => default_store(&self.around.variables),
+        }
+    }
+
     async fn open(&mut self, missing: Missing) -> Result<Ledger, Failure> {
-        let Settings { store, namespace } = Settings::of(&self.global, &self.around.variables)?;
-        let (url, is_default) = match store {
-            Some(store) => (store, false),
-            None => (default_store(&self.around.variables)?, true),
-        };
+        let settings = self.settings()?;
+        let (namespace, is_default) = (settings.namespace().to_owned(), settings.store.is_none());
+        let url = self.store_of(&settings)?;
         if is_default && missing == Missing::Make {
             make_folder(&url)?;
         }
@@ -209,7 +220,7 @@ impl<'a, 'w> Context<'a, 'w> {
     fn is_about_the_environment(&self, task: &str) -> Result<bool, Failure> {
         let namespace = |said| {
             let global = Global { namespace: said, ..self.global.clone() };
-            Settings::of(&global, &self.around.variables).map(|settings| settings.namespace)
+            Settings::of(&global, &self.around.variables).map(|settings| settings.namespace().to_owned())
         };
         let is_here = namespace(self.global.namespace.clone())? == namespace(None)?;
         let is_its_store = match (&self.global.store, self.variable("TENURE_STORE")) {
@@ -246,7 +257,9 @@ impl<'a, 'w> Context<'a, 'w> {
 pub(crate) struct Settings {
     /// None: the one that is everybody's own.
     pub(crate) store: Option<String>,
-    pub(crate) namespace: String,
+    /// None: the default one, or all of them for what looks after a whole store.
+    pub(crate) said_namespace: Option<String>,
+    pub(crate) config: Config,
 }
 
 impl Settings {
@@ -256,11 +269,16 @@ impl Settings {
             None => Config::default(),
         };
         let namespace = global.namespace.clone().or_else(|| variable(variables, "TENURE_NAMESPACE"));
-        let namespace = namespace.or(config.namespace);
+        let store = global.store.clone().or_else(|| variable(variables, "TENURE_STORE"));
         Ok(Settings {
-            store: global.store.clone().or_else(|| variable(variables, "TENURE_STORE")).or(config.store),
-            namespace: namespace.unwrap_or_else(|| tenure::ledger::DEFAULT_NAMESPACE.to_owned()),
+            store: store.or_else(|| config.store.clone()),
+            said_namespace: namespace.or_else(|| config.namespace.clone()),
+            config,
         })
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.said_namespace.as_deref().unwrap_or(tenure::ledger::DEFAULT_NAMESPACE)
     }
 }
 

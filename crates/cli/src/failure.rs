@@ -20,8 +20,12 @@ pub(crate) enum Failure {
     Ledger(Error),
     /// The answer could not be written.
     Output(io::Error),
+    /// A lease was not to be had.
+    NotAcquired(Refusal),
     /// All was said already.
     Told,
+    /// All was said already, and the status is another's.
+    Status(u8),
     /// Somebody asked the command to stop, with a signal of that number.
     Interrupted(u8),
 }
@@ -49,12 +53,9 @@ impl Failure {
                 &format!("the answer can't be written: {error}"),
                 Some("what the command had to do was done before; look with `tenure task show` or `tenure events`"),
             ),
-            Failure::Ledger(error) => {
-                out.error(&harmless_line(&told(error)), advice(error));
-                // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
-                let _ = out.json_only(&ErrorRecord::of(error)).and_then(|()| out.flush());
-            }
-            Failure::Told | Failure::Interrupted(_) => {}
+            Failure::Ledger(error) => show_ledgers(error, out),
+            Failure::NotAcquired(refusal) => show_ledgers(&Error::Refused(refusal.clone()), out),
+            Failure::Told | Failure::Status(_) | Failure::Interrupted(_) => {}
         }
         self.status()
     }
@@ -69,10 +70,21 @@ impl Failure {
             Failure::Ledger(Error::Refused(_)) => 3,
             Failure::Ledger(Error::Unavailable(_)) => 5,
             Failure::Ledger(Error::Unknown(_)) => 6,
+            Failure::NotAcquired(_) => NOT_ACQUIRED,
+            Failure::Status(status) => *status,
             // As a shell has it: 128 and the signal's number.
             Failure::Interrupted(signal) => 128 + signal,
         }
     }
+}
+
+/// As `tenure run` ends when the lease was not to be had: "try again later", among the statuses of sysexits.h.
+const NOT_ACQUIRED: u8 = 75;
+
+fn show_ledgers(error: &Error, out: &mut Output<'_>) {
+    out.error(&harmless_line(&told(error)), advice(error));
+    // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
+    let _ = out.json_only(&ErrorRecord::of(error)).and_then(|()| out.flush());
 }
 
 /// The error in words, with the times to the second.

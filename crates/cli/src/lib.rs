@@ -8,18 +8,25 @@ mod audit;
 pub mod complete;
 mod config;
 mod context;
+mod creation;
 mod demo;
 mod events;
 mod failure;
+mod handlers;
 mod input;
 mod manual;
 mod output;
 mod owners;
+mod recover;
+mod run;
+mod signals;
 mod stale;
 mod status;
+mod supervise;
 mod tables;
 mod task;
 mod values;
+mod work;
 pub mod world;
 
 use std::ffi::OsString;
@@ -72,6 +79,9 @@ fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output
         let mut context = Context::new(arguments.global, around, out);
         match arguments.verb {
             Verb::Demo(verb) => verb.run(&mut context).await,
+            Verb::Run(verb) => verb.run(&mut context).await,
+            Verb::Worker(verb) => verb.run(&mut context).await,
+            Verb::Recover(verb) => verb.run(&mut context).await,
             Verb::Task(verb) => verb.run(&mut context).await,
             Verb::Status(verb) => verb.run(&mut context).await,
             Verb::Stale(verb) => verb.run(&mut context).await,

@@ -10,6 +10,7 @@ use tenure::chance::SystemChance;
 use tenure_cli::world::{self, Screen, World};
 
 fn main() -> ExitCode {
+    tenure::process::serve_if_asked();
     tenure_cli::complete::answer_shell();
     let (output, errors) = (io::stdout(), io::stderr());
     let variables = world::variables();

@@ -169,6 +169,13 @@ impl<'w> Output<'w> {
         }
     }
 
+    /// A document beside the output, which has a place of its own there.
+    pub(crate) fn beside(&mut self, record: &impl Serialize) {
+        if !self.quiet {
+            let _ = writeln!(self.errors, "{}", record::json(record));
+        }
+    }
+
     /// Something that only `--verbose` says.
     pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {

@@ -5,6 +5,11 @@
 //! success, and [`UndoCall::key`] stays the same until the undo has its receipt. What is retried, and when a person is
 //! needed, recovery decides; nothing here touches the ledger.
 
+pub mod command;
+pub mod template;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

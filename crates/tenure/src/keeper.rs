@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ledger::{Call, Claiming, Ledger, Taking, Verb, send};
+use crate::process::Limit;
 use crate::store::{Answer, Renewal};
 
 /// How a lease is kept.
@@ -90,6 +91,13 @@ pub struct Held {
     pub cancel_asked: bool,
     /// What keeps it from being renewed, if something does. The work goes on until it is lost.
     pub trouble: Option<Trouble>,
+}
+
+impl Held {
+    /// Until when a process that works under it may run.
+    pub fn limit(&self) -> Limit {
+        Limit { ask: self.fences_at, kill: self.ends_at }
+    }
 }
 
 /// Why a lease that is still held was not renewed.

@@ -24,6 +24,7 @@ pub mod owner;
 pub mod points;
 #[cfg(not(feature = "points"))]
 mod points;
+pub mod process;
 pub mod record;
 pub mod recovery;
 pub mod store;

@@ -7,6 +7,7 @@ mod answers;
 mod create;
 mod input;
 mod others;
+mod recovery;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -29,6 +30,7 @@ pub use input::read_put;
 pub use others::{
     AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,
 };
+pub use recovery::{PlannedRecord, RecoveryRecord, TendedRecord};
 
 type Of<'a, T> = Wired<&'a T>;
 

@@ -102,6 +102,8 @@ impl<E: std::error::Error> From<E> for WorkError {
 pub enum Stop {
     /// As soon as nothing of the queue is due and nothing is being worked on.
     WhenIdle,
+    /// Either of both.
+    WhenIdleOrTold(CancellationToken),
     /// When it is told to: it claims no more, gives what is being worked on its grace, and gives the rest back.
     WhenTold(CancellationToken),
 }
@@ -144,7 +146,24 @@ pub struct Report {
     pub unrecorded: u64,
 }
 
-type Work = dyn Fn(Arc<KeptLease>) -> BoxFuture<'static, Result<Option<String>, WorkError>> + Send + Sync;
+type Returned = Result<Option<String>, WorkError>;
+type Work = dyn Fn(Arc<KeptLease>, CancellationToken) -> BoxFuture<'static, Returned> + Send + Sync;
+
+/// What does a task, and who ends it when it must stop.
+#[derive(Clone)]
+struct Doer {
+    work: Arc<Work>,
+    ended_by: EndedBy,
+}
+
+/// Who ends work that must stop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum EndedBy {
+    /// The worker: it drops it.
+    Worker,
+    /// The work itself: it hears that, and comes back.
+    Itself,
+}
 
 /// Works through a queue.
 #[derive(Clone)]
@@ -156,8 +175,8 @@ pub struct Worker {
     at_once: usize,
     keeping: Keeping,
     grace: Duration,
-    by_kind: HashMap<Kind, Arc<Work>>,
-    otherwise: Option<Arc<Work>>,
+    by_kind: HashMap<Kind, Doer>,
+    otherwise: Option<Doer>,
 }
 
 impl Worker {
@@ -200,6 +219,18 @@ impl Worker {
         self
     }
 
+    /// Does tasks of every other kind with work that must not be dropped, since it has something to end first: processes. It
+    /// watches its lease and the sign to stop itself, and comes back when what it started is gone.
+    pub fn attended<F, Running>(mut self, work: F) -> Worker
+    where
+        F: Fn(Arc<KeptLease>, CancellationToken) -> Running + Send + Sync + 'static,
+        Running: Future<Output = Result<Option<String>, WorkError>> + Send + 'static,
+    {
+        let work: Arc<Work> = Arc::new(move |lease, stop| Box::pin(work(lease, stop)));
+        self.otherwise = Some(Doer { work, ended_by: EndedBy::Itself });
+        self
+    }
+
     /// Under which name it takes leases; else one is made of the machine and the process.
     pub fn owner(mut self, owner: &str) -> Result<Worker, Refusal> {
         self.owner = Some(Owner::new(owner)?);
@@ -234,7 +265,7 @@ impl Worker {
         }
         let told = match &stop {
             Stop::WhenIdle => CancellationToken::new(),
-            Stop::WhenTold(token) => token.clone(),
+            Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),
         };
         let (mut working, mut report) = (JoinSet::new(), Report::default());
         while !told.is_cancelled() {
@@ -267,7 +298,7 @@ impl Worker {
             while let Some(done) = working.try_join_next() {
                 job::note(&mut report, Some(done));
             }
-            if found_none && matches!(stop, Stop::WhenIdle) {
+            if found_none && !matches!(stop, Stop::WhenTold(_)) {
                 if working.is_empty() {
                     break;
                 }
@@ -283,7 +314,7 @@ impl Worker {
     /// When a claim that found nothing stops waiting.
     async fn over(&self, stop: &Stop, told: &CancellationToken) {
         match stop {
-            Stop::WhenIdle => {}
+            Stop::WhenIdle | Stop::WhenIdleOrTold(_) => {}
             Stop::WhenTold(_) => tokio::select! {
                 () = told.cancelled() => {}
                 () = tokio::time::sleep(CLAIM_WAIT) => {}
@@ -291,13 +322,13 @@ impl Worker {
         }
     }
 
-    fn work_for(&self, kind: &Kind) -> Option<&Arc<Work>> {
+    fn doer_of(&self, kind: &Kind) -> Option<&Doer> {
         self.by_kind.get(kind).or(self.otherwise.as_ref())
     }
 }
 
 /// The function with its types taken off: payload and result are JSON.
-fn erased<P, R, F, Running>(work: F) -> Arc<Work>
+fn erased<P, R, F, Running>(work: F) -> Doer
 where
     P: DeserializeOwned + Send + 'static,
     R: Serialize,
@@ -305,7 +336,7 @@ where
     Running: Future<Output = Result<R, WorkError>> + Send + 'static,
 {
     let work = Arc::new(work);
-    Arc::new(move |lease: Arc<KeptLease>| {
+    let erased: Arc<Work> = Arc::new(move |lease: Arc<KeptLease>, _| {
         let work = Arc::clone(&work);
         // All of it in the future, so that a panic of the caller's code is contained with it.
         Box::pin(async move {
@@ -317,7 +348,8 @@ where
                 .map_err(|error| WorkError::Quarantine(format!("its result is no JSON: {error}")))?;
             Ok(Some(result).filter(|result| result != "null"))
         })
-    })
+    });
+    Doer { work: erased, ended_by: EndedBy::Worker }
 }
 
 /// How a task ends by what its function returned.

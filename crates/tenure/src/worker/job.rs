@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Report, Worker, end_by};
+use super::{EndedBy, Report, Returned, Worker, end_by};
 use crate::error::Error;
+use crate::handler::fitting;
 use crate::keeper::{KeptLease, Standing};
 use crate::points;
 
@@ -55,7 +56,7 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Opti
         return Some(released());
     }
     let kind = &lease.task().kind;
-    let Some(work) = worker.work_for(kind) else {
+    let Some(doer) = worker.doer_of(kind) else {
         return Some(End::Quarantine(format!(
             "no worker of the queue {} does the kind {kind}",
             worker.queue
@@ -64,14 +65,17 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Opti
     points::reached("worker/before_work");
     // Spawned, so that a panic stays there; dropped with this set, it ends.
     let mut running = JoinSet::new();
-    running.spawn(work(Arc::clone(lease)));
+    running.spawn((doer.work)(Arc::clone(lease), manners.stop.clone()));
+    let ended = |done: Option<Result<Returned, JoinError>>| match done? {
+        Ok(returned) => Some(end_by(returned)),
+        Err(panic) => Some(End::RollBack(fitting(&format!("the work panicked: {panic}")))),
+    };
+    if doer.ended_by == EndedBy::Itself {
+        return ended(running.join_next().await).filter(|_| lease.loss().is_none());
+    }
     tokio::select! {
         biased;
-        done = running.join_next() => Some(match done {
-            Some(Ok(returned)) => end_by(returned),
-            Some(Err(panic)) => End::RollBack(crate::handler::fitting(&format!("the work panicked: {panic}"))),
-            None => return None,
-        }),
+        done = running.join_next() => ended(done),
         loss = lease.lost() => {
             tracing::warn!(task = %lease.id(), %loss, "the work is dropped");
             None
@@ -112,7 +116,7 @@ async fn record(lease: &KeptLease, end: End) -> Came {
     match error {
         // What can't be completed as it is can still be undone.
         Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {
-            match lease.roll_back(&crate::handler::fitting(&refusal.to_string())).await {
+            match lease.roll_back(&fitting(&refusal.to_string())).await {
                 Ok(_) => Came::RolledBack,
                 Err(_) => Came::Unrecorded,
             }

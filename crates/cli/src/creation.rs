@@ -1,0 +1,170 @@
+//! What a task is created with: the options that `tenure task create` and `tenure run` share.
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use tenure::Ledger;
+use tenure::core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
+use tenure::core::refusal::Refusal;
+use tenure::instant;
+use tenure::ledger::{Call, Creation};
+
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::{Undos, one_of, pair, span};
+
+/// Everything but the name.
+#[derive(Args)]
+pub(crate) struct CreationOptions {
+    /// Where workers claim it from [else: default]
+    #[arg(long, add = ArgValueCompleter::new(complete::queues))]
+    queue: Option<String>,
+    /// What sort of task it is [else: task]
+    #[arg(long, add = ArgValueCompleter::new(complete::kinds))]
+    kind: Option<String>,
+    /// Something to find it by. May be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// What is needed to do it: JSON, @FILE or @-
+    #[arg(long, value_name = "JSON")]
+    payload: Option<String>,
+    /// Which of a queue's due tasks go first: the higher ones
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// Not to be acquired or claimed earlier: a time with an offset, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    #[command(flatten)]
+    pub(crate) undos: Undos,
+    #[command(flatten)]
+    policy: PolicyOptions,
+    /// A second unique name, for the task's saga [else: its id]
+    #[arg(long, value_name = "SAGA", help_heading = "Advanced")]
+    saga: Option<String>,
+}
+
+/// What is decided beforehand.
+#[derive(Args)]
+#[command(next_help_heading = "Policy")]
+struct PolicyOptions {
+    /// How long a lease lasts unless it is renewed, 1s to 7d [else: 60s]
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    /// How often it is tried by itself [else: 1]
+    #[arg(long, value_name = "COUNT")]
+    max_attempts: Option<u32>,
+    /// What a lapse of its lease means [else: recover]
+    #[arg(long, value_name = "WORD", value_parser = one_of(&OnLapse::ALL, OnLapse::as_str))]
+    on_lapse: Option<OnLapse>,
+    /// Where it ends when its attempts are spent [else: compensated]
+    #[arg(long, value_name = "WORD", value_parser = one_of(&WhenSpent::ALL, WhenSpent::as_str))]
+    when_spent: Option<WhenSpent>,
+    /// No heartbeat extends a lease beyond this long after the last progress [else: off]
+    #[arg(long, value_name = "DURATION")]
+    stall_after: Option<String>,
+    /// No heartbeat extends a lease beyond this long after the attempt began [else: off]
+    #[arg(long, value_name = "DURATION")]
+    time_limit: Option<String>,
+    /// The first attempt must begin this long after the task is created and due [else: off]
+    #[arg(long, value_name = "DURATION")]
+    start_within: Option<String>,
+    /// Takeover and recovery of a lapsed lease wait this long, for effects that can't be fenced [else: off]
+    #[arg(long, value_name = "DURATION")]
+    lock_delay: Option<String>,
+    /// The wait after the first attempt [else: 1s]
+    #[arg(long, value_name = "DURATION")]
+    backoff_base: Option<String>,
+    /// How much longer each further wait is [else: 2]
+    #[arg(long, value_name = "FACTOR")]
+    backoff_factor: Option<u32>,
+    /// The longest wait [else: 5m]
+    #[arg(long, value_name = "DURATION")]
+    backoff_cap: Option<String>,
+}
+
+impl PolicyOptions {
+    fn policy(&self) -> Result<Policy, Refusal> {
+        let default = Policy::default();
+        let ttl = span("ttl", self.ttl.as_deref())?.map(Ttl::new).transpose()?;
+        Ok(Policy {
+            lease_ttl: ttl.unwrap_or(default.lease_ttl),
+            max_attempts: self.max_attempts.unwrap_or(default.max_attempts),
+            backoff: Backoff {
+                base: span("backoff_base", self.backoff_base.as_deref())?.unwrap_or(default.backoff.base),
+                factor: self.backoff_factor.unwrap_or(default.backoff.factor),
+                cap: span("backoff_cap", self.backoff_cap.as_deref())?.unwrap_or(default.backoff.cap),
+            },
+            when_spent: self.when_spent.unwrap_or_default(),
+            on_lapse: self.on_lapse.unwrap_or_default(),
+            stall_after: span("stall_after", self.stall_after.as_deref())?,
+            time_limit: span("time_limit", self.time_limit.as_deref())?,
+            start_within: span("start_within", self.start_within.as_deref())?,
+            lock_delay: span("lock_delay", self.lock_delay.as_deref())?,
+        })
+    }
+}
+
+/// What was read of the options, before there is a ledger: what is wrong with them is told first.
+pub(crate) struct Read {
+    policy: Policy,
+    not_before: Option<tenure::core::time::Time>,
+    payload: Option<String>,
+}
+
+impl CreationOptions {
+    /// The length of a lease, if it was said.
+    pub(crate) fn ttl(&self) -> Result<Option<tenure::core::time::Span>, Refusal> {
+        span("ttl", self.policy.ttl.as_deref())
+    }
+
+    pub(crate) fn read(&self, context: &mut Context<'_, '_>) -> Result<Read, Failure> {
+        let policy = self.policy.policy()?;
+        let not_before = self.not_before.as_deref().map(|text| instant::parse("not_before", text));
+        let not_before = not_before.transpose()?;
+        let payload = context.optional_text("--payload", self.payload.clone())?;
+        Ok(Read { policy, not_before, payload })
+    }
+
+    /// The call that creates it; without an id one is made.
+    pub(crate) fn call(
+        &self,
+        context: &mut Context<'_, '_>,
+        ledger: &Ledger,
+        id: Option<&str>,
+        read: Read,
+    ) -> Result<Call<Creation>, Failure> {
+        let mut call = match id {
+            Some(id) => ledger.create(id),
+            None => ledger.create_unnamed(),
+        };
+        call = call.policy(read.policy).priority(self.priority.unwrap_or_default());
+        if let Some(queue) = &self.queue {
+            call = call.queue(queue);
+        }
+        if let Some(kind) = &self.kind {
+            call = call.kind(kind);
+        }
+        if let Some(saga) = &self.saga {
+            call = call.saga_id(saga);
+        }
+        if let Some(payload) = &read.payload {
+            call = call.payload(payload);
+        }
+        if let Some(not_before) = read.not_before {
+            call = call.not_before(not_before);
+        }
+        for (nth, (key, value)) in self.labels.iter().enumerate() {
+            if self.labels[..nth].iter().any(|(before, _)| before == key) {
+                return Err(Refusal::invalid("labels", format_args!("the key {key} is given twice")).into());
+            }
+            call = call.label(key, value);
+        }
+        for undo in &self.undos.0 {
+            call = call.undo(&undo.kind, &undo.target);
+            if let Some(reason) = context.optional_text("--undo-reason", undo.reason.clone())? {
+                call = call.undo_reason(&reason);
+            }
+        }
+        Ok(call)
+    }
+}

@@ -1,0 +1,211 @@
+//! `tenure recover`.
+
+use std::time::Duration;
+
+use clap::Args;
+use tenure::core::id::Namespace;
+use tenure::core::task::State;
+use tenure::handler::Handlers;
+use tenure::instant::print_seconds;
+use tenure::record::{PlannedRecord, RecoveryRecord, TendedRecord};
+use tenure::recovery::{Outcome, Planned, Recovery, Report, Settings, Tended};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::Form;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::handlers;
+use crate::output::{Output, plain};
+use crate::signals::Signals;
+use crate::values::span;
+
+/// Look after stale tasks, and undo what they left
+///
+/// Use it where no server does: once, from a timer or by hand, or with --watch as a service. It takes over every task
+/// whose lease has lapsed, undoes what it owes by the `[undo.KIND]` sections of the file that --config names, newest
+/// first, and lets it be tried again, closes it, or parks it for a person. It looks after all namespaces unless one is said.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure recover --plan\n  tenure --config tenure.toml recover --watch")]
+pub(crate) struct Recover {
+    /// Only show what would be done
+    #[arg(long, conflicts_with = "watch")]
+    plan: bool,
+    /// Go on, and look after what becomes due, until it is interrupted
+    #[arg(long)]
+    watch: bool,
+    /// How many tasks are undone at once
+    #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+    /// How many tasks one sweep takes over at most
+    #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Advanced")]
+    sweep_max: u32,
+    /// With --watch: how long a task is left to others that nobody here can undo, before it is parked for a person
+    #[arg(long, value_name = "DURATION", default_value = "10m", help_heading = "Advanced")]
+    handler_wait: String,
+    /// With --watch: how long an undo may go on when it is interrupted
+    #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Advanced")]
+    grace: String,
+}
+
+impl Recover {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let said = context.settings()?;
+        let handlers = handlers::of(context, &said.config)?;
+        let settings = self.settings(said.said_namespace.as_deref())?;
+        let ledger = if self.plan { context.ledger_to_read().await? } else { context.ledger().await? };
+        let recovery = Recovery::new(ledger).settings(settings).handlers(handlers.clone());
+        if self.plan {
+            return show_plan(context, &recovery.plan().await?);
+        }
+        if self.watch {
+            watches(context, &handlers);
+        }
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let recovery = recovery.on_tended(move |tended| {
+            // Nobody hears it any more only where the output has failed, which is told then.
+            let _ = tell.send(tended.clone());
+        });
+        let stop = CancellationToken::new();
+        let report = {
+            let mut signals = Signals::that_end()?;
+            let mut running = std::pin::pin!(async {
+                match self.watch {
+                    true => recovery.watch(stop.clone()).await,
+                    false => recovery.once().await,
+                }
+            });
+            let mut by_signal = None;
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(tended) = told.recv() => show(context, &tended)?,
+                    signal = signals.next(), if by_signal.is_none() => {
+                        by_signal = Some(signal);
+                        match self.watch {
+                            true => stop.cancel(),
+                            // What is being undone goes on under the next recoverer, when this one's leases have lapsed.
+                            false => return Err(Failure::Interrupted(signal)),
+                        }
+                    }
+                    report = &mut running => break report?,
+                }
+            }
+        };
+        while let Ok(tended) = told.try_recv() {
+            show(context, &tended)?;
+        }
+        self.sum_up(context, &report)
+    }
+
+    fn settings(&self, namespace: Option<&str>) -> Result<Settings, Failure> {
+        let length = |name: &'static str, text: &str| -> Result<Duration, Failure> {
+            Ok(span(name, Some(text))?.map(Duration::from).unwrap_or_default())
+        };
+        Ok(Settings {
+            at_once: usize::from(self.concurrency),
+            sweep_max: self.sweep_max as usize,
+            handler_wait: length("handler_wait", &self.handler_wait)?,
+            grace: length("grace", &self.grace)?,
+            namespace: namespace.map(Namespace::new).transpose()?,
+            ..Settings::default()
+        })
+    }
+
+    /// What it came to: for people in a line, for programs on standard error, where a stream of tasks has its own place.
+    fn sum_up(&self, context: &mut Context<'_, '_>, report: &Report) -> Result<(), Failure> {
+        if context.out.form() == Form::Table {
+            context.out.note(&summary(report));
+        } else {
+            context.out.beside(&RecoveryRecord::of(report));
+        }
+        match report.of(Outcome::Failed) {
+            0 => Ok(()),
+            _ => Err(Failure::Told),
+        }
+    }
+}
+
+fn watches(context: &mut Context<'_, '_>, handlers: &Handlers) {
+    let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();
+    let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
+    context.out.note(&format!("looks after stale tasks, and can undo {kinds}; Ctrl-C ends it"));
+}
+
+fn summary(report: &Report) -> String {
+    if report.tended == 0 {
+        return "nothing was stale".to_owned();
+    }
+    let outcomes = Outcome::ALL.iter().filter(|one| report.of(**one) > 0);
+    let outcomes: Vec<String> =
+        outcomes.map(|one| format!("{} {}", report.of(*one), one.as_str().replace('_', " "))).collect();
+    let tasks = if report.tended == 1 { "1 task".to_owned() } else { format!("{} tasks", report.tended) };
+    format!("{tasks} looked after: {}; {} undone", outcomes.join(", "), report.undone)
+}
+
+/// A task that was looked after, as soon as it is.
+fn show(context: &mut Context<'_, '_>, tended: &Tended) -> Result<(), Failure> {
+    if context.out.form() == Form::Json {
+        context.out.json(&TendedRecord::of(tended))?;
+    } else if context.out.is_quiet() {
+        context.out.line(tended.task.as_str())?;
+    } else {
+        let undone: Vec<String> =
+            tended.undone.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
+        let undone = if undone.is_empty() { String::new() } else { format!("undid {}; ", undone.join(", ")) };
+        let because = tended.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+        let became = match tended.outcome {
+            Outcome::Planned => "planned again",
+            Outcome::Compensated => "closed as compensated",
+            Outcome::Quarantined => "parked for a person",
+            Outcome::HandedBack => "handed back",
+            Outcome::Lost => "left, since somebody else has it now",
+            Outcome::Failed => "left, since the store could not be asked",
+        };
+        context.out.sentence(&format!("{}: {undone}{became}{because}", tended.task))?;
+    }
+    context.out.flush()
+}
+
+fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), Failure> {
+    match context.out.form() {
+        Form::Json => plans.iter().try_for_each(|planned| context.out.json(&PlannedRecord::of(planned))),
+        Form::Table if context.out.is_quiet() => {
+            plans.iter().try_for_each(|planned| context.out.line(planned.task.as_str()))
+        }
+        Form::Table if plans.is_empty() => {
+            context.out.note("nothing is stale");
+            Ok(())
+        }
+        Form::Table => {
+            let mut table = context.out.table(&["TASK", "STATE", "DUE SINCE", "WOULD"]);
+            for planned in plans {
+                Output::row(
+                    &mut table,
+                    [
+                        plain(&planned.task),
+                        plain(planned.state.as_str()),
+                        plain(print_seconds(planned.due_at)),
+                        plain(would(planned)),
+                    ],
+                );
+            }
+            context.out.show(&table)
+        }
+    }
+}
+
+fn would(planned: &Planned) -> String {
+    if let Some(because) = &planned.parked_because {
+        return format!("be parked for a person: {because}");
+    }
+    if planned.undo.is_empty() {
+        return match planned.becomes {
+            State::Planned => "be planned again".to_owned(),
+            State::Compensated => "be closed as compensated".to_owned(),
+            other => format!("be {}", other.as_str()),
+        };
+    }
+    let undo: Vec<String> = planned.undo.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
+    format!("have undone: {}", undo.join(", then "))
+}

@@ -1,0 +1,317 @@
+//! `tenure run`.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::Args;
+use tenure::core::refusal::{Code, Refusal};
+use tenure::core::task::{State, Task};
+use tenure::core::time::Span;
+use tenure::keeper::KeptLease;
+use tenure::process::{Launch, Output, Terminal};
+use tenure::{Error, Ledger};
+use tokio::sync::{mpsc, watch};
+
+use crate::context::Context;
+use crate::creation::CreationOptions;
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::supervise::{self, Ending, Ends, Finished, GraceOptions, ProgressOptions, Sign, Supervised, Why};
+use crate::values::{ByOperator, span};
+
+/// Another look at a task that can't be acquired yet comes at least this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Run any command under a lease
+///
+/// Use it to make a command crash-safe without changing it. It creates the task if there is none, takes the lease, renews
+/// it while the command runs, stops the command with everything that it started if the lease is lost, and records how it
+/// ended. Its input, output and status are the command's; 75: the lease was not to be had; 79: it was lost, and the command
+/// stopped; 126 and 127 as a shell has them; 5: it ended, and that could not be recorded.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  tenure run --task build-42 --undo remove-worktree=/tmp/wt-42 -- ./build.sh /tmp/wt-42"
+)]
+pub(crate) struct Run {
+    /// The task; it is created if there is none [else: one is made and its id told]
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
+    /// Under which name the lease is taken [else: the machine and the process]
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+    /// Wait this long for a task that somebody else has, or that is not due [else: not at all]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
+    #[command(flatten)]
+    ends: Ends,
+    #[command(flatten)]
+    grace: GraceOptions,
+    #[command(flatten)]
+    progress: ProgressOptions,
+    /// Keep the end of what the command writes to its standard error for the record; it then writes to a pipe
+    #[arg(long)]
+    keep_errors: bool,
+    #[command(flatten)]
+    creation: CreationOptions,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let url = supervise::store_for_others(context)?;
+        let read = self.creation.read(context)?;
+        let wait = span("wait", self.wait.as_deref())?.unwrap_or(Span::ZERO);
+        let keeping = self.grace.keeping()?;
+        // From here on a signal is heard, so that what is begun is also ended.
+        let mut signals = Signals::that_are_passed_on()?;
+        let ledger = context.ledger().await?;
+        let created = self.find_or_create(context, &ledger, read).await?;
+        context.out.is_about(&created);
+        let taking = self.take(&ledger, &created, wait, keeping);
+        let lease = tokio::select! {
+            taken = taking => taken?,
+            signal = signals.next() => return Err(Failure::Interrupted(signal)),
+        };
+        self.register_what_is_missing(context, &lease).await?;
+        let launch = supervise::environment(self.launch()?, &url, ledger.namespace().as_str(), &lease);
+        let launch = launch.env("TRACEPARENT", supervise::trace_parent(&context.around.variables));
+        let (launch, progress) = self.progress.open(launch)?;
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (sign, signs) = watch::channel(Sign::None);
+        let supervised = Supervised { lease: &lease, grace: self.grace.grace()?, progress, notes, signs };
+        let finished = {
+            let mut running = std::pin::pin!(supervised.run(launch));
+            let mut count = 0;
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(words) = noted.recv() => context.out.note(&words),
+                    signal = signals.next() => {
+                        count += 1;
+                        sign.send_replace(Sign::Signal(signal, count));
+                    }
+                    finished = &mut running => break finished,
+                }
+            }
+        };
+        while let Ok(words) = noted.try_recv() {
+            context.out.note(&words);
+        }
+        self.record(context, &lease, finished).await
+    }
+
+    /// The task by its name, made if it is not there.
+    async fn find_or_create(
+        &self,
+        context: &mut Context<'_, '_>,
+        ledger: &Ledger,
+        read: crate::creation::Read,
+    ) -> Result<String, Failure> {
+        if let Some(id) = &self.task {
+            match ledger.task(id).await {
+                Ok(_) => return Ok(id.clone()),
+                Err(Error::Refused(refusal)) if refusal.code == Code::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let call = self.creation.call(context, ledger, self.task.as_deref(), read)?;
+        match (context.by_operator(call, &ByOperator::default()).await, &self.task) {
+            (Ok(task), Some(_)) => Ok(task.id.to_string()),
+            (Ok(task), None) => {
+                context.out.note(&format!("task {}", task.id));
+                Ok(task.id.to_string())
+            }
+            // Somebody else created it meanwhile; then it is theirs, or a lease tells.
+            (Err(Error::Refused(refusal)), Some(id)) if refusal.code == Code::Exists => {
+                match ledger.task(id).await {
+                    Ok(_) => Ok(id.clone()),
+                    // It is its saga id that is taken.
+                    Err(_) => Err(refusal.into()),
+                }
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Takes the lease, waiting for it if it was said so.
+    async fn take(
+        &self,
+        ledger: &Ledger,
+        id: &str,
+        wait: Span,
+        keeping: tenure::keeper::Keeping,
+    ) -> Result<KeptLease, Failure> {
+        let until = tenure::clock::Moment::now() + wait;
+        let owner = self.owner.clone().unwrap_or_else(tenure::owner::of_this_process);
+        loop {
+            // The place is taken before the look, so that nothing can happen between the two unseen.
+            let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
+            let refusal = match self.take_now(ledger, id, &owner, keeping).await {
+                Ok(lease) => return Ok(lease),
+                Err(Error::Refused(refusal)) => refusal,
+                Err(error) => return Err(error.into()),
+            };
+            let left = Duration::from(until.since(tenure::clock::Moment::now()));
+            if left.is_zero() || !may_pass(&refusal) {
+                return Err(Failure::NotAcquired(refusal));
+            }
+            tokio::select! {
+                _ = changes.next() => {}
+                () = tokio::time::sleep(LOOK_EVERY.min(left)) => {}
+            }
+        }
+    }
+
+    async fn take_now(
+        &self,
+        ledger: &Ledger,
+        id: &str,
+        owner: &str,
+        keeping: tenure::keeper::Keeping,
+    ) -> Result<KeptLease, Error> {
+        let task = ledger.task(id).await?;
+        refuse_what_owes(&task, false)?;
+        let mut call = ledger.acquire(id, owner);
+        if let Some(ttl) = self.creation.ttl()? {
+            call = call.ttl(ttl);
+        }
+        let lease = call.keep_with(keeping).await?;
+        if let Err(refusal) = refuse_what_owes(lease.task(), true) {
+            // It came to owe between the look and the grant.
+            lease
+                .release("it owes from before, and `tenure run` does not answer for that", Duration::ZERO)
+                .await?;
+            return Err(refusal.into());
+        }
+        Ok(lease)
+    }
+
+    /// What the command line says must be undone is owed before the command begins, whoever created the task.
+    async fn register_what_is_missing(
+        &self,
+        context: &mut Context<'_, '_>,
+        lease: &KeptLease,
+    ) -> Result<(), Failure> {
+        for undo in &self.creation.undos.0 {
+            let is_there = lease.task().compensations.iter().any(|one| {
+                one.is_owed()
+                    && one.undo.kind.as_str() == undo.kind
+                    && one.undo.target.as_str() == undo.target
+            });
+            if is_there || undo.kind == "none" {
+                continue;
+            }
+            let reason = context.optional_text("--undo-reason", undo.reason.clone())?;
+            let (id, holder) = (lease.id().as_str(), lease.holder());
+            let call = lease.ledger().register(id, holder, &undo.kind, &undo.target);
+            let registered = lease.call(match &reason {
+                Some(reason) => call.reason(reason),
+                None => call,
+            });
+            if let Err(error) = registered.await {
+                // Nothing was begun, so nothing is lost by giving it back.
+                let _ = lease.release("its undo could not be registered", Duration::ZERO).await;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&self) -> Result<Launch, Failure> {
+        let missing = || Failure::Usage("which command? Give it after --".to_owned());
+        let (program, arguments) = self.command.split_first().ok_or_else(missing)?;
+        let errors = if self.keep_errors { Output::Piped } else { Output::Inherit };
+        // Where it is in front of a terminal the command takes its place there.
+        let terminal = if std::io::stdin().is_terminal() { Terminal::HandOver } else { Terminal::Leave };
+        Ok(Launch::new(program).args(arguments).errors(errors).terminal(terminal))
+    }
+
+    /// Records how it ended, and ends the same way.
+    async fn record(
+        &self,
+        context: &mut Context<'_, '_>,
+        lease: &KeptLease,
+        finished: Finished,
+    ) -> Result<(), Failure> {
+        let status = match (&finished.why, &finished.end) {
+            (Why::NotStarted(error), _) => {
+                context.out.error(&error.to_string(), None);
+                supervise::status_of_start(error)
+            }
+            (_, Some(end)) => supervise::status_of(end),
+            (_, None) => 1,
+        };
+        let Some(ending) = self.ends.of(&finished) else { return Err(Failure::Status(LEASE_LOST)) };
+        match ending.record(lease).await {
+            Ok(_) => Err(Failure::Status(status)),
+            // The command ended its task itself, by the lease in its environment.
+            Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await => {
+                Err(Failure::Status(status))
+            }
+            Err(error) => Err(not_recorded(context, lease, &ending, &error)),
+        }
+    }
+}
+
+/// As `tenure run` ends when the lease was lost.
+pub(crate) const LEASE_LOST: u8 = 79;
+
+fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, ending: &Ending, error: &Error) -> Failure {
+    let by_hand = ending.by_hand(lease);
+    match error {
+        Error::Refused(refusal) if lease.loss().is_some() => {
+            context
+                .out
+                .error(&format!("it ended too late to count: {refusal}"), Some("see `tenure task why ID`"));
+            Failure::Status(LEASE_LOST)
+        }
+        Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => {
+            context
+                .out
+                .error(&format!("the command has ended, and that is not recorded: {error}"), Some(&by_hand));
+            Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 5 })
+        }
+    }
+}
+
+/// Whether what stands in the way of an acquire may go away by itself.
+fn may_pass(refusal: &Refusal) -> bool {
+    match refusal.code {
+        Code::Leased | Code::Reserved | Code::NotDue | Code::CompensationOwed => true,
+        // It is being undone, or waits for that.
+        Code::WrongState => refusal.state == Some(State::Compensating),
+        Code::Invalid
+        | Code::NotFound
+        | Code::Exists
+        | Code::RequestReused
+        | Code::Terminal
+        | Code::NoLease
+        | Code::StaleEpoch
+        | Code::WrongOwner
+        | Code::LeaseLapsed
+        | Code::NotExtending
+        | Code::Stalled
+        | Code::OutOfTime
+        | Code::CompensationRequired
+        | Code::CompensationSettled
+        | Code::StaleWrite
+        | Code::Forbidden => false,
+    }
+}
+
+/// A task that owes from before is taken over by somebody who answers for that, or recovered; not by this.
+fn refuse_what_owes(task: &Task, is_held: bool) -> Result<(), Refusal> {
+    let owes = match is_held {
+        true => task.owes_from_before(task.epoch),
+        false => task.owes() && matches!(task.state(), State::Planned | State::Dispatched | State::Running),
+    };
+    if !owes {
+        return Ok(());
+    }
+    let words =
+        format!("{} owes what an earlier lease left to undo; it must be undone or waived first", task.id);
+    Err(Refusal { state: Some(task.state()), ..Refusal::new(Code::CompensationOwed, words) })
+}

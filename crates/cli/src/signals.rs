@@ -1,0 +1,45 @@
+//! Signals that a command that goes on listens to.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::failure::Failure;
+
+/// Some signals, each with its number.
+pub(crate) struct Signals {
+    heard: Vec<(u8, Signal)>,
+}
+
+impl Signals {
+    /// Those that ask a command to end: SIGHUP, SIGINT, SIGQUIT, SIGTERM.
+    pub(crate) fn that_end() -> Result<Signals, Failure> {
+        Signals::of(&[1, 2, 3, 15])
+    }
+
+    /// Those that are passed on to a command that is run: the ones that end, SIGUSR1 and SIGUSR2.
+    pub(crate) fn that_are_passed_on() -> Result<Signals, Failure> {
+        Signals::of(&[1, 2, 3, 10, 12, 15])
+    }
+
+    fn of(numbers: &[u8]) -> Result<Signals, Failure> {
+        let listen = |number: &u8| {
+            let heard = signal(SignalKind::from_raw(i32::from(*number)));
+            let heard =
+                heard.map_err(|error| Failure::Failed(format!("can't listen to signals: {error}")))?;
+            Ok((*number, heard))
+        };
+        Ok(Signals { heard: numbers.iter().map(listen).collect::<Result<_, Failure>>()? })
+    }
+
+    /// The number of the next one. Cancelling the wait loses none.
+    pub(crate) async fn next(&mut self) -> u8 {
+        std::future::poll_fn(|context| {
+            for (number, signal) in &mut self.heard {
+                if let std::task::Poll::Ready(Some(())) = signal.poll_recv(context) {
+                    return std::task::Poll::Ready(*number);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}

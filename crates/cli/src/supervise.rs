@@ -1,0 +1,345 @@
+//! A command under a lease: it may run as long as the lease is held, and what becomes of it is recorded.
+
+mod ends;
+mod progress;
+
+use std::time::Duration;
+
+use clap::Args;
+use tenure::clock::Moment;
+use tenure::core::id::Actor;
+use tenure::keeper::{Held, KeptLease, Loss, Standing};
+use tenure::process::{Emptied, End, Launch, Running, StartError, Tail};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+
+use crate::context::{Context, variable};
+use crate::failure::Failure;
+use crate::values::span;
+use crate::world::Variables;
+
+pub(crate) use ends::{Ending, Ends, status_of, status_of_start};
+pub(crate) use progress::ProgressOptions;
+
+/// How much of what a command writes to its standard error is kept for the record.
+const TAIL_BYTES_MAX: usize = 2_000;
+/// How long the record is asked who ended a task.
+const ASKED_FOR: Duration = Duration::from_secs(5);
+
+/// How a command is ended that must end.
+#[derive(Args, Clone)]
+pub(crate) struct GraceOptions {
+    /// How long everything of the command may take to end after SIGTERM, before it is killed; never longer than its lease
+    /// lasts
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    grace: String,
+    /// How long the end of the command is tried to be recorded while the store can't be reached
+    #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = "Advanced")]
+    record_timeout: String,
+}
+
+impl GraceOptions {
+    pub(crate) fn grace(&self) -> Result<Duration, Failure> {
+        Ok(span("grace", Some(&self.grace))?.map(Duration::from).unwrap_or_default())
+    }
+
+    /// How the lease is kept: it is given up early enough for the command to end in time.
+    pub(crate) fn keeping(&self) -> Result<tenure::keeper::Keeping, Failure> {
+        let record_timeout = span("record_timeout", Some(&self.record_timeout))?.map(Duration::from);
+        Ok(tenure::keeper::Keeping {
+            // A lease that is asked back at once still needs a moment for the kill.
+            margin: Some(self.grace()?.max(Duration::from_millis(250))),
+            record_timeout: record_timeout.unwrap_or_default(),
+        })
+    }
+}
+
+/// What somebody wants of a command that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Sign {
+    /// Nothing yet.
+    #[default]
+    None,
+    /// It gets this signal. The count makes each a change.
+    Signal(u8, u64),
+    /// It must end: its worker does.
+    Stop,
+}
+
+/// Why a command ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// By itself, or by a signal that was passed on.
+    ItsOwn,
+    /// Somebody asked for the task to stop.
+    Cancelled,
+    /// Whoever ran it was told to end.
+    ToldToStop,
+    /// The lease was lost.
+    Lost(Loss),
+    /// It never began.
+    NotStarted(StartError),
+}
+
+/// A command that is over, with everything that it started.
+pub(crate) struct Finished {
+    pub(crate) why: Why,
+    /// None where it never began.
+    pub(crate) end: Option<End>,
+    /// The end of what it wrote to its standard error, if that was kept.
+    pub(crate) tail: String,
+}
+
+/// A command to be supervised.
+pub(crate) struct Supervised<'l> {
+    pub(crate) lease: &'l KeptLease,
+    pub(crate) grace: Duration,
+    pub(crate) progress: Option<pipe::Receiver>,
+    pub(crate) notes: UnboundedSender<String>,
+    pub(crate) signs: watch::Receiver<Sign>,
+}
+
+impl Supervised<'_> {
+    /// Starts it, watches over it, and comes back when nothing of it is left.
+    pub(crate) async fn run(mut self, launch: Launch) -> Finished {
+        let mut standing = self.lease.standing();
+        let held = match &*standing.borrow_and_update() {
+            Standing::Held(held) => held.clone(),
+            Standing::Lost(_) | Standing::Ended => return self.never(),
+        };
+        let started = launch.may_run_until(held.limit()).orphan_grace(self.grace).start().await;
+        let mut running = match started {
+            Ok(running) => running,
+            Err(error) => return Finished { why: Why::NotStarted(error), end: None, tail: String::new() },
+        };
+        let output = hand_on(running.take_output(), Stream::Output);
+        let errors = hand_on(running.take_errors(), Stream::Errors);
+        let reporting = progress::report(self.lease, self.progress.take(), self.notes.clone());
+        let mut watching = Watching { why: Why::ItsOwn, ends_at: held.ends_at, told: None };
+        let (end, emptied) = {
+            let supervising = async {
+                let end = loop {
+                    tokio::select! {
+                        biased;
+                        Ok(()) = standing.changed() => {
+                            let now = standing.borrow_and_update().clone();
+                            watching.stands(&self, &running, now).await;
+                        }
+                        Ok(()) = self.signs.changed() => {
+                            let sign = *self.signs.borrow_and_update();
+                            watching.heed(&self, &running, sign);
+                        }
+                        end = running.ended() => break end,
+                    }
+                };
+                (end, running.finish(self.grace).await)
+            };
+            let mut reporting = std::pin::pin!(reporting);
+            let mut supervising = std::pin::pin!(supervising);
+            loop {
+                tokio::select! {
+                    ended = &mut supervising => break ended,
+                    never = &mut reporting => match never {},
+                }
+            }
+        };
+        self.tell_of(emptied);
+        output.read().await;
+        Finished { why: watching.why, end: Some(end), tail: errors.read().await }
+    }
+
+    fn never(&self) -> Finished {
+        let loss = self.lease.loss().unwrap_or(Loss::Fenced);
+        Finished { why: Why::Lost(loss), end: None, tail: String::new() }
+    }
+
+    fn note(&self, words: impl Into<String>) {
+        // Who can't be told is not kept from the work.
+        let _ = self.notes.send(words.into());
+    }
+
+    fn tell_of(&self, emptied: Emptied) {
+        if emptied.left_behind > 0 {
+            let processes = if emptied.left_behind == 1 { "process" } else { "processes" };
+            self.note(format!(
+                "{} {processes} that the command left behind had to be ended",
+                emptied.left_behind
+            ));
+        }
+    }
+}
+
+/// Whether the lease is over because the command ended its task itself, by the lease that it has in its environment.
+pub(crate) async fn ended_by_its_command(lease: &KeptLease) -> bool {
+    let actor = tokio::time::timeout(ASKED_FOR, last_actor(lease)).await.ok().flatten();
+    actor.is_some_and(|actor| actor == Actor::from(&lease.holder().owner))
+}
+
+/// Who changed the task last, if nobody got another lease on it.
+async fn last_actor(lease: &KeptLease) -> Option<Actor> {
+    const PAGE: usize = 500;
+    let (ledger, id) = (lease.ledger(), lease.id().as_str());
+    if ledger.task(id).await.ok()?.epoch != lease.holder().epoch {
+        return None;
+    }
+    let (mut after, mut last) = (None, None);
+    loop {
+        let page = ledger.history(id, after, PAGE).await.ok()?;
+        let is_whole = page.items.len() < PAGE;
+        last = page.items.into_iter().next_back().map(|recorded| recorded.event.actor).or(last);
+        if is_whole {
+            return last;
+        }
+        after = page.next;
+    }
+}
+
+/// The store's URL as a command in another folder needs it; one that only this process sees is of no use to it.
+pub(crate) fn store_for_others(context: &Context<'_, '_>) -> Result<String, Failure> {
+    let settings = context.settings()?;
+    let url = context.store_of(&settings)?;
+    let Some(rest) = url.strip_prefix("sqlite:") else {
+        let words = "memory: is seen by this process alone; a command under a lease needs a store that lasts";
+        return if url == "memory:" { Err(Failure::Usage(words.into())) } else { Ok(url) };
+    };
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let path = std::path::absolute(path.strip_prefix("//").unwrap_or(path))
+        .map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    Ok(format!("sqlite:{}{query}", path.display()))
+}
+
+/// What a command finds in its environment: enough for `tenure task undo add` and the like to act by its lease.
+pub(crate) fn environment(launch: Launch, store: &str, namespace: &str, lease: &KeptLease) -> Launch {
+    let holder = lease.holder();
+    launch
+        .env("TENURE_STORE", store)
+        .env("TENURE_NAMESPACE", namespace)
+        .env("TENURE_TASK", lease.id().as_str())
+        .env("TENURE_OWNER", holder.owner.as_str())
+        .env("TENURE_EPOCH", holder.epoch.to_string())
+}
+
+/// Where this work belongs in a trace: as it was said to this process, or a new one.
+pub(crate) fn trace_parent(variables: &Variables) -> String {
+    variable(variables, "TRACEPARENT").unwrap_or_else(tenure::chance::trace_parent)
+}
+
+/// What is known of a command that runs.
+struct Watching {
+    why: Why,
+    /// When nobody may count on the lease any more, as it was last renewed.
+    ends_at: Moment,
+    /// The trouble that was told last: each is told once.
+    told: Option<String>,
+}
+
+impl Watching {
+    /// It stands differently with the lease.
+    async fn stands(&mut self, command: &Supervised<'_>, running: &Running, standing: Standing) {
+        match standing {
+            Standing::Held(held) => self.still_held(command, running, &held),
+            Standing::Ended => {}
+            Standing::Lost(Loss::Refused(_)) if ended_by_its_command(command.lease).await => {
+                command.note("the command has ended its task itself");
+            }
+            Standing::Lost(loss) => {
+                command.note(format!("{loss}; the command is stopped"));
+                // Within what the lease would still have given it; past that nobody may count on it any more.
+                let left = Duration::from(self.ends_at.since(Moment::now()));
+                if left.is_zero() {
+                    running.kill()
+                } else {
+                    running.stop(command.grace.min(left))
+                }
+                self.why = Why::Lost(loss);
+            }
+        }
+    }
+
+    fn still_held(&mut self, command: &Supervised<'_>, running: &Running, held: &Held) {
+        running.may_run_until(held.limit());
+        self.ends_at = held.ends_at;
+        let trouble = held.trouble.as_ref().map(ToString::to_string);
+        if let Some(trouble) = trouble.filter(|trouble| self.told.as_ref() != Some(trouble)) {
+            command.note(trouble.clone());
+            self.told = Some(trouble);
+        }
+        if held.cancel_asked && self.why == Why::ItsOwn {
+            command.note("somebody asked for the task to stop; the command is stopped");
+            self.why = Why::Cancelled;
+            running.stop(command.grace);
+        }
+    }
+
+    fn heed(&mut self, command: &Supervised<'_>, running: &Running, sign: Sign) {
+        match sign {
+            Sign::None => {}
+            Sign::Signal(number, _) => running.signal(i32::from(number)),
+            Sign::Stop => {
+                if self.why == Why::ItsOwn {
+                    self.why = Why::ToldToStop;
+                }
+                running.stop(command.grace);
+            }
+        }
+    }
+}
+
+/// Where a line of a command goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Output,
+    Errors,
+}
+
+/// Hands on what a command writes, and keeps the end of it.
+struct Copying(Option<tokio::task::JoinHandle<Tail>>);
+
+fn hand_on(from: Option<pipe::Receiver>, to: Stream) -> Copying {
+    Copying(from.map(|from| {
+        tokio::spawn(async move {
+            match to {
+                Stream::Output => copy(from, tokio::io::stdout()).await,
+                Stream::Errors => copy(from, tokio::io::stderr()).await,
+            }
+        })
+    }))
+}
+
+impl Copying {
+    /// The end of it, once all of it was handed on. Nobody is left who could write, so that is soon.
+    async fn read(self) -> String {
+        let Some(copying) = self.0 else { return String::new() };
+        match tokio::time::timeout(Duration::from_secs(5), copying).await {
+            Ok(Ok(tail)) => tail.text(),
+            Ok(Err(_)) | Err(_) => String::new(),
+        }
+    }
+}
+
+/// Hands on whole lines, since several commands may write to one place. A line that is very long goes in parts.
+async fn copy(mut from: pipe::Receiver, mut to: impl AsyncWrite + Unpin) -> Tail {
+    const LINE_BYTES_MAX: usize = 64 * 1024;
+    let (mut tail, mut line, mut some) = (Tail::of(TAIL_BYTES_MAX), Vec::new(), [0; 8 * 1024]);
+    while let Ok(count @ 1..) = from.read(&mut some).await {
+        let some = some.get(..count).unwrap_or_default();
+        tail.push(some);
+        line.extend_from_slice(some);
+        let end = line.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        if let Some(end) = end.or((line.len() > LINE_BYTES_MAX).then_some(line.len())) {
+            let whole: Vec<u8> = line.drain(..end).collect();
+            write(&mut to, &whole).await;
+        }
+    }
+    write(&mut to, &line).await;
+    tail
+}
+
+/// Where nobody reads any more, the command goes on all the same: its end is what counts.
+async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
+    let _ = to.write_all(bytes).await;
+    let _ = to.flush().await;
+}

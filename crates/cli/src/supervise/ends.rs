@@ -1,0 +1,218 @@
+//! How a command's end becomes its task's: by its status, as the options say.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tenure::core::task::Task;
+use tenure::handler::fitting;
+use tenure::keeper::KeptLease;
+use tenure::process::{End, StartError};
+use tenure::worker::WorkError;
+
+use super::{Finished, Why};
+
+/// What becomes of a task whose command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Word {
+    /// It is done.
+    Complete,
+    /// What it owes is undone; then it is tried again if attempts are left.
+    Rollback,
+    /// It is closed for good, and nothing is undone.
+    Fail,
+    /// It is given back, and the attempt does not count.
+    Release,
+    /// It is parked for a person.
+    Quarantine,
+}
+
+impl Word {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Word::Complete => "complete",
+            Word::Rollback => "rollback",
+            Word::Fail => "fail",
+            Word::Release => "release",
+            Word::Quarantine => "quarantine",
+        }
+    }
+}
+
+/// Which status means what.
+#[derive(Args, Clone)]
+pub(crate) struct Ends {
+    /// What becomes of the task if the command ends badly
+    #[arg(long, value_name = "WORD", default_value = "rollback", value_parser = clap::builder::PossibleValuesParser::new(["rollback", "fail", "release"]))]
+    on_failure: String,
+    /// What a status means, such as 75=release or 100-109=fail; 128 and its number for a signal. May be repeated
+    #[arg(long, value_name = "STATUS=WORD", value_parser = rule)]
+    on_status: Vec<Rule>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Rule {
+    from: u8,
+    to: u8,
+    word: Word,
+}
+
+fn rule(text: &str) -> Result<Rule, String> {
+    let form = "give it as STATUS=WORD or FROM-TO=WORD, with complete, rollback, fail, release or quarantine";
+    let (statuses, word) = text.split_once('=').ok_or(form)?;
+    let (from, to) = statuses.split_once('-').unwrap_or((statuses, statuses));
+    let number = |text: &str| text.parse::<u8>().map_err(|_| format!("`{text}` is no status, 0 to 255"));
+    let (from, to) = (number(from)?, number(to)?);
+    if from > to {
+        return Err(format!("{from}-{to} has no status in it"));
+    }
+    let word = Word::from_str(word, false).map_err(|_| form)?;
+    Ok(Rule { from, to, word })
+}
+
+/// How a task ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Ending {
+    pub(crate) word: Word,
+    pub(crate) reason: String,
+}
+
+impl Ends {
+    /// What becomes of the task. None: it is lost, and nothing may be said of it.
+    pub(crate) fn of(&self, finished: &Finished) -> Option<Ending> {
+        let (status, words) = match (&finished.why, &finished.end) {
+            (Why::Lost(_), _) => return None,
+            (Why::Cancelled, _) => {
+                let reason = with_tail("the command was stopped, as somebody asked for it", finished);
+                return Some(Ending { word: Word::Rollback, reason });
+            }
+            (Why::ToldToStop, _) => {
+                return Some(Ending { word: Word::Release, reason: "the worker was told to stop".into() });
+            }
+            (Why::NotStarted(error), _) => {
+                (status_of_start(error), format!("the command did not start: {error}"))
+            }
+            (Why::ItsOwn, Some(end)) => (status_of(end), words_of(end)),
+            (Why::ItsOwn, None) => return None,
+        };
+        let rule = self.on_status.iter().rev().find(|rule| (rule.from..=rule.to).contains(&status));
+        let word = match rule {
+            Some(rule) => rule.word,
+            None if status == 0 => Word::Complete,
+            None => Word::from_str(&self.on_failure, false).unwrap_or(Word::Rollback),
+        };
+        Some(Ending { word, reason: with_tail(&words, finished) })
+    }
+}
+
+/// What happened, and the end of what the command said about it.
+fn with_tail(words: &str, finished: &Finished) -> String {
+    if finished.tail.is_empty() {
+        return words.to_owned();
+    }
+    fitting(&format!("{words}; it said last: {}", finished.tail))
+}
+
+/// As a shell has it.
+pub(crate) fn status_of(end: &End) -> u8 {
+    match end {
+        End::Exited(status) => u8::try_from(*status).unwrap_or(u8::MAX),
+        End::Signalled(signal) => u8::try_from(128 + *signal).unwrap_or(u8::MAX),
+        End::Lost(_) => 1,
+    }
+}
+
+/// As a shell has it: 127 for what is not there, 126 for what can't be executed.
+pub(crate) fn status_of_start(error: &StartError) -> u8 {
+    match error {
+        StartError::NotFound(_) => 127,
+        StartError::NotExecutable(..) => 126,
+        StartError::Failed(..) => 1,
+    }
+}
+
+fn words_of(end: &End) -> String {
+    match end {
+        End::Exited(status) => format!("the command ended with status {status}"),
+        End::Signalled(signal) => format!("the command was ended by signal {signal}"),
+        End::Lost(why) => format!("nobody knows how the command ended: {why}"),
+    }
+}
+
+impl Ending {
+    /// Records it.
+    pub(crate) async fn record(&self, lease: &KeptLease) -> Result<Task, tenure::Error> {
+        match self.word {
+            Word::Complete => lease.complete(None).await,
+            Word::Rollback => lease.roll_back(&self.reason).await,
+            Word::Fail => lease.fail(&self.reason).await,
+            Word::Release => lease.release(&self.reason, Duration::ZERO).await,
+            Word::Quarantine => lease.quarantine(&self.reason).await,
+        }
+    }
+
+    /// For a worker, which records it itself.
+    pub(crate) fn returned(self) -> Result<Option<String>, WorkError> {
+        match self.word {
+            Word::Complete => Ok(None),
+            Word::Rollback => Err(WorkError::RollBack(self.reason)),
+            Word::Fail => Err(WorkError::Fail(self.reason)),
+            Word::Release => Err(WorkError::Retry(self.reason, Duration::ZERO)),
+            Word::Quarantine => Err(WorkError::Quarantine(self.reason)),
+        }
+    }
+
+    /// The command that records it by hand.
+    pub(crate) fn by_hand(&self, lease: &KeptLease) -> String {
+        let (id, holder) = (lease.id(), lease.holder());
+        let verb = self.word.as_str();
+        let mut words = format!("tenure task {verb} {id} --owner {} --epoch {}", holder.owner, holder.epoch);
+        if self.word != Word::Complete {
+            words.push_str(&format!(" --reason '{}'", self.reason.replace('\'', "'\\''")));
+        }
+        if self.word == Word::Fail {
+            words.push_str(" --undo none=-");
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(on_failure: &str, rules: &[&str]) -> Ends {
+        let on_status = rules.iter().map(|text| rule(text).expect("a rule")).collect();
+        Ends { on_failure: on_failure.to_owned(), on_status }
+    }
+
+    fn ended(end: End) -> Finished {
+        Finished { why: Why::ItsOwn, end: Some(end), tail: String::new() }
+    }
+
+    #[test]
+    fn a_status_becomes_what_the_options_say_and_the_last_rule_counts() {
+        let ends = ends("fail", &["3-9=release", "5=complete", "143=quarantine", "0=rollback"]);
+        let word = |end| ends.of(&ended(end)).map(|ending| ending.word);
+        assert_eq!(word(End::Exited(1)), Some(Word::Fail));
+        assert_eq!(word(End::Exited(4)), Some(Word::Release));
+        assert_eq!(word(End::Exited(5)), Some(Word::Complete));
+        assert_eq!(word(End::Signalled(15)), Some(Word::Quarantine));
+        assert_eq!(word(End::Exited(0)), Some(Word::Rollback));
+    }
+
+    #[test]
+    fn what_is_lost_is_not_spoken_of_and_what_was_cancelled_is_undone() {
+        let ends = ends("fail", &[]);
+        let finished = |why| Finished { why, end: Some(End::Exited(0)), tail: String::new() };
+        assert_eq!(ends.of(&finished(Why::Lost(tenure::keeper::Loss::Fenced))), None);
+        assert_eq!(ends.of(&finished(Why::Cancelled)).map(|ending| ending.word), Some(Word::Rollback));
+        assert_eq!(ends.of(&finished(Why::ToldToStop)).map(|ending| ending.word), Some(Word::Release));
+    }
+
+    #[test]
+    fn a_rule_that_makes_no_sense_is_told() {
+        for wrong in ["3", "x=fail", "300=fail", "9-3=fail", "3=explode", "=fail", "1-2-3=fail"] {
+            assert!(rule(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `tenure worker`.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use tenure::keeper::KeptLease;
+use tenure::process::{Input, Launch, Output};
+use tenure::worker::{Report, Stop, WorkError, Worker};
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::supervise::{self, Ends, GraceOptions, ProgressOptions, Sign, Supervised};
+use crate::values::{Length, span};
+
+/// Claim tasks from a queue, and run a command for each
+///
+/// Use it to work through a queue with a program of any language. Each command runs under a lease of its own, as with
+/// `tenure run`, and finds its task's payload on its standard input. On SIGTERM or Ctrl-C it claims no more, lets what runs
+/// go on for --drain, and gives back the rest; a second time it stops what runs at once.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure worker --queue agents -c 4 -- ./build.sh")]
+pub(crate) struct Work {
+    /// Where tasks are claimed from
+    #[arg(long, default_value = "default", add = ArgValueCompleter::new(complete::queues))]
+    queue: String,
+    /// How many commands run at once
+    #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+    /// Under which name leases are taken [else: the machine and the process]
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
+    #[command(flatten)]
+    length: Length,
+    /// How long what runs may go on when the worker is told to stop
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    drain: String,
+    /// End when nothing of the queue is due any more
+    #[arg(long)]
+    until_idle: bool,
+    #[command(flatten)]
+    ends: Ends,
+    #[command(flatten)]
+    grace: GraceOptions,
+    #[command(flatten)]
+    progress: ProgressOptions,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// What each command needs.
+#[derive(Clone)]
+struct Each {
+    command: Vec<OsString>,
+    store: String,
+    namespace: String,
+    trace_parent: Option<String>,
+    ends: Ends,
+    grace: Duration,
+    drain: Duration,
+    progress: ProgressOptions,
+    notes: UnboundedSender<String>,
+    at_once: CancellationToken,
+}
+
+impl Work {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+        let store = supervise::store_for_others(context)?;
+        let mut signals = Signals::that_end()?;
+        let ledger = context.ledger().await?;
+        let each = Each {
+            command: self.command,
+            store,
+            namespace: ledger.namespace().to_string(),
+            trace_parent: context.variable("TRACEPARENT"),
+            ends: self.ends,
+            grace: self.grace.grace()?,
+            drain: span("drain", Some(&self.drain))?.map(Duration::from).unwrap_or_default(),
+            progress: self.progress,
+            notes,
+            at_once: at_once.clone(),
+        };
+        let mut worker = Worker::new(ledger, &self.queue)
+            .at_once(usize::from(self.concurrency))
+            .keeping(self.grace.keeping()?)
+            .attended(move |lease, stop| {
+                let each = each.clone();
+                async move { each.work(&lease, stop).await }
+            });
+        if let Some(owner) = &self.owner {
+            worker = worker.owner(owner)?;
+        }
+        if let Some(ttl) = self.length.span()? {
+            worker = worker.ttl(Duration::from(ttl));
+        }
+        let stops =
+            if self.until_idle { Stop::WhenIdleOrTold(stop.clone()) } else { Stop::WhenTold(stop.clone()) };
+        let mut working = std::pin::pin!(worker.run(stops));
+        let report = loop {
+            tokio::select! {
+                biased;
+                Some(words) = noted.recv() => context.out.note(&words),
+                _ = signals.next() => {
+                    if stop.is_cancelled() {
+                        at_once.cancel();
+                    } else {
+                        context.out.note("claims no more, and ends when what runs has ended; once more stops it");
+                    }
+                    stop.cancel();
+                }
+                report = &mut working => break report?,
+            }
+        };
+        while let Ok(words) = noted.try_recv() {
+            context.out.note(&words);
+        }
+        context.out.note(&summary(&report));
+        Ok(())
+    }
+}
+
+impl Each {
+    async fn work(
+        &self,
+        lease: &Arc<KeptLease>,
+        stop: CancellationToken,
+    ) -> Result<Option<String>, WorkError> {
+        let (sign, signs) = watch::channel(Sign::None);
+        let (launch, progress) = match self.launch(lease) {
+            Ok(ready) => ready,
+            Err(error) => return Err(WorkError::RollBack(format!("the command did not start: {error:?}"))),
+        };
+        let supervised = Supervised { lease, grace: self.grace, progress, notes: self.notes.clone(), signs };
+        let mut running = std::pin::pin!(supervised.run(launch));
+        let finished = tokio::select! {
+            finished = &mut running => finished,
+            () = self.must_stop(&stop) => {
+                sign.send_replace(Sign::Stop);
+                running.await
+            }
+        };
+        let id = lease.id();
+        match self.ends.of(&finished) {
+            Some(ending) => {
+                let _ = self.notes.send(format!("{id}: {}: {}", ending.word.as_str(), ending.reason));
+                ending.returned()
+            }
+            // What is lost is not spoken of; the worker sees that, too.
+            None => Err(WorkError::RollBack("its lease was lost".into())),
+        }
+    }
+
+    /// Resolves when what runs must end because the worker does.
+    async fn must_stop(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(self.drain) => {}
+            () = self.at_once.cancelled() => {}
+        }
+    }
+
+    fn launch(
+        &self,
+        lease: &KeptLease,
+    ) -> Result<(Launch, Option<tokio::net::unix::pipe::Receiver>), Failure> {
+        let (program, arguments) =
+            self.command.split_first().ok_or_else(|| Failure::Usage("which command?".into()))?;
+        let payload = lease.task().payload.as_str();
+        let launch = Launch::new(program)
+            .args(arguments)
+            .input(Input::Bytes(format!("{payload}\n").into_bytes()))
+            .output(Output::Piped)
+            .errors(Output::Piped)
+            .env("TRACEPARENT", self.trace_parent.clone().unwrap_or_else(tenure::chance::trace_parent));
+        self.progress.open(supervise::environment(launch, &self.store, &self.namespace, lease))
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let counts = [
+        ("completed", report.completed),
+        ("rolled back", report.rolled_back),
+        ("given back", report.released),
+        ("failed", report.failed),
+        ("parked for a person", report.quarantined),
+        ("lost", report.lost),
+        ("not recorded", report.unrecorded),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    match counts.is_empty() {
+        true => "no task was claimed".to_owned(),
+        false => format!("of {} claimed: {}", report.claimed, counts.join(", ")),
+    }
+}

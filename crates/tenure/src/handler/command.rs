@@ -1,0 +1,135 @@
+//! Undo by a command: its words with the target in their place, everything about the undo as JSON on its standard input,
+//! and what it printed as the receipt. There is no shell in it.
+//!
+//! The command does not outlive the lease that it undoes by, nor the recovery that started it: a warden sees to that
+//! ([`crate::process`]). Status 0 is success; anything else is tried again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+
+use super::template::Template;
+use super::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting};
+use crate::keeper::Standing;
+use crate::process::{End, Input, Launch, Output, Tail};
+use crate::store::BoxFuture;
+
+/// How much of what a command prints is kept, of each of its two outputs.
+const OUTPUT_BYTES_MAX: usize = 1_500;
+/// How long what a command left behind may take to end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Undoes by running a command.
+#[derive(Clone, Debug)]
+pub struct CommandHandler {
+    template: Template,
+    folder: Option<PathBuf>,
+}
+
+impl CommandHandler {
+    /// Runs that command, for the targets that it accepts.
+    pub fn new(template: Template) -> CommandHandler {
+        CommandHandler { template, folder: None }
+    }
+
+    /// In that folder; else where the program is.
+    pub fn folder(self, folder: impl Into<PathBuf>) -> CommandHandler {
+        CommandHandler { folder: Some(folder.into()), ..self }
+    }
+
+    fn launch(&self, call: &UndoCall, lease: &LeaseWatch) -> Result<Launch, UndoError> {
+        // Whoever configured it may have changed it since the target was looked at.
+        self.template.accepts(&call.target).map_err(UndoError::Never)?;
+        let words = self.template.words(call);
+        let Some((program, arguments)) = words.split_first() else {
+            return Err(UndoError::Never("the command has no words".into()));
+        };
+        let asked = serde_json::to_string(call).map_err(|error| UndoError::Never(error.to_string()))?;
+        let mut launch = Launch::new(program)
+            .args(arguments)
+            .input(Input::Bytes(format!("{asked}\n").into_bytes()))
+            .output(Output::Piped)
+            .errors(Output::Piped)
+            // A recovery that is gone has lost the right to undo, and nobody waits for a goodbye.
+            .orphan_grace(Duration::ZERO);
+        // It does not act by a lease that whoever started this recovery may have had.
+        for name in ["TENURE_TASK", "TENURE_OWNER", "TENURE_EPOCH"] {
+            launch = launch.without(name);
+        }
+        if let Some(folder) = &self.folder {
+            launch = launch.folder(folder);
+        }
+        match &*lease.borrow() {
+            Standing::Held(held) => Ok(launch.may_run_until(held.limit())),
+            Standing::Lost(_) | Standing::Ended => Err(UndoError::Again("the lease is over".into())),
+        }
+    }
+}
+
+impl Handler for CommandHandler {
+    fn accepts(&self, target: &str) -> Result<(), String> {
+        self.template.accepts(target)
+    }
+
+    fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone> {
+        let launch = self.launch(&call, &lease);
+        Box::pin(async move { run(launch?, lease).await })
+    }
+}
+
+async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
+    let mut running = launch.start().await.map_err(|error| UndoError::Again(error.to_string()))?;
+    let (mut output, mut errors) = (Tail::of(OUTPUT_BYTES_MAX), Tail::of(OUTPUT_BYTES_MAX));
+    let (printed, complained) = (running.take_output(), running.take_errors());
+    let end = {
+        let reading = async {
+            tokio::join!(read(&mut output, printed), read(&mut errors, complained));
+        };
+        let mut reading = std::pin::pin!(reading);
+        let mut is_read = false;
+        let end = loop {
+            tokio::select! {
+                biased;
+                // The limit moves with each renewal; a lease that is over is recovery's to notice, which drops this.
+                Ok(()) = lease.changed() => if let Standing::Held(held) = &*lease.borrow_and_update() {
+                    running.may_run_until(held.limit());
+                },
+                end = running.ended() => break end,
+                () = &mut reading, if !is_read => is_read = true,
+            }
+        };
+        running.finish(GRACE).await;
+        if !is_read {
+            // Nobody is left who could write, so the end is there.
+            let _ = tokio::time::timeout(GRACE, reading).await;
+        }
+        end
+    };
+    let said = said(&output, &errors);
+    match end {
+        End::Exited(0) => Ok(fitting(&format!("exited with 0{said}"))),
+        End::Exited(status) => Err(UndoError::Again(fitting(&format!("exited with {status}{said}")))),
+        End::Signalled(signal) => {
+            Err(UndoError::Again(fitting(&format!("was ended by signal {signal}{said}"))))
+        }
+        End::Lost(why) => Err(UndoError::Again(fitting(&format!("nobody knows how it ended: {why}{said}")))),
+    }
+}
+
+async fn read(tail: &mut Tail, from: Option<pipe::Receiver>) {
+    if let Some(from) = from {
+        tail.read(from).await;
+    }
+}
+
+fn said(output: &Tail, errors: &Tail) -> String {
+    let mut said = String::new();
+    for (name, tail) in [("output", output), ("errors", errors)] {
+        let text = tail.text();
+        if !text.is_empty() {
+            said.push_str(&format!("\n{name}: {text}"));
+        }
+    }
+    said
+}

@@ -1,0 +1,445 @@
+//! The words of a command that undoes, with places for what is to be undone, and the targets that it may be given.
+//!
+//! Whoever may register compensations must not choose what is executed. So the program is fixed, a target must match
+//! `allow` as a whole, it is always one argument, and one that could be read as an option is refused. Nothing is put
+//! through a shell, and where a template names one, its script has no placeholders. This module runs nothing; and it
+//! can't know of every program that takes an argument for a program text or a list of them, as `ssh`, `eval` or
+//! `python -c` do: there `allow` is all that stands between.
+//!
+//! `{target}`, `{task}`, `{key}`, `{kind}`, `{namespace}`, `{seq}` and `{epoch}` are replaced, each once: a target that has
+//! such a word in it stays as it is. Another `{word}` of lowercase letters and `_` is an error, since it is most likely one
+//! of these mistyped. Every other brace stands for itself, so that `{ print $1 }` and `{a,b}` need no escape.
+
+use regex::{Regex, RegexBuilder};
+
+use crate::handler::UndoCall;
+
+/// The largest program that a pattern may be compiled to. It bounds what a target costs, too: a match takes at most so
+/// many steps for each character.
+const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// How deep a pattern may be nested.
+const PATTERN_DEPTH_MAX: u32 = 64;
+/// How much of a target is shown where it is refused.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// A command with placeholders, and the pattern of the targets that it may be run for.
+#[derive(Clone, Debug)]
+pub struct Template {
+    words: Vec<Word>,
+    pattern: String,
+    /// The pattern between anchors of its own.
+    allow: Regex,
+}
+
+impl Template {
+    /// Reads the words of a command, and the pattern that the whole of a target must match, whether it has anchors or not.
+    pub fn new(argv: Vec<String>, allow: &str) -> Result<Template, String> {
+        let words = argv.iter().map(|text| Word::new(text)).collect::<Result<Vec<_>, _>>()?;
+        let Some((program, _)) = words.split_first() else {
+            return Err("the command has no words; the first one is the program".into());
+        };
+        match program.literal() {
+            None => {
+                return Err(
+                    "the first word is the program, and has no placeholders: whoever registers an undo \
+                            must not choose what is executed"
+                        .into(),
+                );
+            }
+            Some("") => return Err("the first word is the program, and must not be empty".into()),
+            Some(_) => {}
+        }
+        refuse_names_as_options(&words)?;
+        refuse_scripts_with_placeholders(&words)?;
+        Ok(Template { words, pattern: allow.to_owned(), allow: whole(allow)? })
+    }
+
+    /// Whether the command may be run for this target; if not, why.
+    pub fn accepts(&self, target: &str) -> Result<(), String> {
+        if !self.allow.is_match(target) {
+            return Err(format!(
+                "the target {} is not allowed: `{}` does not match the whole of it",
+                shown(target),
+                self.pattern
+            ));
+        }
+        if target.starts_with('-')
+            && before_double_dash(&self.words).any(|word| word.begins_with(Place::Target))
+        {
+            return Err(format!(
+                "the target {} could be read as an option: put `--` before `{{target}}` if the program knows it",
+                shown(target)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The program and its arguments for this call. As many as the template has, whatever the target.
+    pub fn words(&self, call: &UndoCall) -> Vec<String> {
+        self.words.iter().map(|word| word.filled(call)).collect()
+    }
+}
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Target,
+    Task,
+    Key,
+    Kind,
+    Namespace,
+    Seq,
+    Epoch,
+}
+
+impl Place {
+    const ALL: [(&'static str, Place); 7] = [
+        ("target", Place::Target),
+        ("task", Place::Task),
+        ("key", Place::Key),
+        ("kind", Place::Kind),
+        ("namespace", Place::Namespace),
+        ("seq", Place::Seq),
+        ("epoch", Place::Epoch),
+    ];
+
+    fn named(name: &str) -> Result<Place, String> {
+        let found = Place::ALL.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, place)| place).ok_or_else(|| {
+            let known: Vec<String> = Place::ALL.iter().map(|(known, _)| format!("{{{known}}}")).collect();
+            format!(
+                "nothing is known as `{{{name}}}`: there are {}. Braces that are meant as such need something in \
+                 them that is no lowercase letter, such as a blank",
+                known.join(", ")
+            )
+        })
+    }
+
+    fn push_to(self, text: &mut String, call: &UndoCall) {
+        match self {
+            Place::Target => text.push_str(&call.target),
+            Place::Task => text.push_str(&call.task),
+            Place::Key => text.push_str(&call.key),
+            Place::Kind => text.push_str(&call.kind),
+            Place::Namespace => text.push_str(&call.namespace),
+            Place::Seq => text.push_str(&call.seq.to_string()),
+            Place::Epoch => text.push_str(&call.epoch.to_string()),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Piece {
+    Literal(String),
+    Place(Place),
+}
+
+/// One word of the command. No two literals stand side by side in it.
+#[derive(Clone, Debug)]
+struct Word(Vec<Piece>);
+
+impl Word {
+    fn new(text: &str) -> Result<Word, String> {
+        if text.contains('\0') {
+            return Err(format!("the word {} has a NUL in it, which no argument can have", shown(text)));
+        }
+        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find('{') {
+            let (before, from_brace) = rest.split_at(at);
+            literal.push_str(before);
+            match name_in_braces(from_brace) {
+                Some(name) => {
+                    if !literal.is_empty() {
+                        pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                    }
+                    pieces.push(Piece::Place(Place::named(name)?));
+                    rest = &from_brace[name.len() + "{}".len()..];
+                }
+                None => {
+                    literal.push('{');
+                    rest = &from_brace["{".len()..];
+                }
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal));
+        }
+        Ok(Word(pieces))
+    }
+
+    /// The word itself, if it is the same for every call.
+    fn literal(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [] => Some(""),
+            [Piece::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    fn begins_with(&self, place: Place) -> bool {
+        self.0.first() == Some(&Piece::Place(place))
+    }
+
+    /// Whether that is the beginning of the word for every call.
+    fn begins_with_text(&self, start: &str) -> bool {
+        matches!(self.0.first(), Some(Piece::Literal(text)) if text.starts_with(start))
+    }
+
+    fn filled(&self, call: &UndoCall) -> String {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Place(place) => place.push_to(&mut text, call),
+            }
+        }
+        text
+    }
+}
+
+/// The name between the brace that the text begins with and the next one, if only a placeholder could look like it.
+fn name_in_braces(text: &str) -> Option<&str> {
+    let (name, _) = text.strip_prefix('{')?.split_once('}')?;
+    let fits = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    fits.then_some(name)
+}
+
+/// The words that a program may take for options: those after its own name, up to `--`.
+fn before_double_dash(words: &[Word]) -> impl Iterator<Item = &Word> {
+    words.iter().skip(1).take_while(|word| word.literal() != Some("--"))
+}
+
+/// Names of tasks and namespaces may begin with `-` too, and whoever creates a task chooses them. Since a task is undone
+/// whole or not at all, it must not come out in the midst of it; so a template must be right for every name. The kind is
+/// chosen by whoever wrote the template, and the numbers have no sign.
+fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
+    let named = [Place::Task, Place::Namespace, Place::Key];
+    for (name, place) in Place::ALL.iter().filter(|(_, place)| named.contains(place)) {
+        if before_double_dash(words).any(|word| word.begins_with(*place)) {
+            return Err(format!(
+                "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or a text \
+                 such as `--{name}=`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A shell reads its script as a program, and with a placeholder in it whoever registers an undo would write that program.
+fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
+    const SHELLS: [&str; 8] = ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "zsh"];
+    let is_shell = |word: &Word| {
+        word.literal().and_then(|text| text.rsplit('/').next()).is_some_and(|name| SHELLS.contains(&name))
+    };
+    let takes_script = |word: &Word| {
+        let options = word.literal().and_then(|text| text.strip_prefix('-'));
+        options.is_some_and(|options| !options.starts_with('-') && options.contains('c'))
+    };
+    let script = words
+        .iter()
+        .skip_while(|word| !is_shell(word))
+        .skip_while(|word| !takes_script(word))
+        .find(|word| !word.begins_with_text("-"));
+    if script.is_some_and(|script| script.literal().is_none()) {
+        return Err(
+            "a shell would run what stands in place of the placeholder: leave it out of the script, and \
+                    give it as an argument, as in `sh -c 'rm -- \"$1\"' sh {target}`"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// A pattern that matches only the whole of a text. `^` and `$` of the author's own do no harm within, and `(?m)` ends with
+/// the group.
+fn whole(pattern: &str) -> Result<Regex, String> {
+    if pattern.is_empty() {
+        return Err("`allow` is empty, and would allow no target but the empty one".into());
+    }
+    let compiled = |pattern: &str| {
+        let mut builder = RegexBuilder::new(pattern);
+        builder.size_limit(PATTERN_BYTES_MAX).nest_limit(PATTERN_DEPTH_MAX).build()
+    };
+    // By itself first: `a)|(?:b` is a pattern only between our own parentheses, and would be anchored at neither end.
+    compiled(pattern).map_err(|error| format!("`allow` can't be read: {error}"))?;
+    // No group is closed by a comment that `(?x)` allows at the end of a pattern.
+    compiled(&format!(r"\A(?:{pattern})\z"))
+        .map_err(|error| format!("`allow` can't be anchored, and must not end with a comment: {error}"))
+}
+
+/// A text for people, with what can't be seen made visible.
+fn shown(text: &str) -> String {
+    let mut chars = text.chars();
+    let beginning: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
+    let rest = if chars.next().is_some() { "…" } else { "" };
+    format!("{beginning:?}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(argv: &[&str], allow: &str) -> Result<Template, String> {
+        Template::new(argv.iter().map(|word| (*word).to_owned()).collect(), allow)
+    }
+
+    fn allowing(allow: &str) -> Template {
+        template(&["rm", "--", "{target}"], allow).expect(allow)
+    }
+
+    fn call(target: &str) -> UndoCall {
+        UndoCall {
+            key: "shop/build-42/3/7".into(),
+            namespace: "shop".into(),
+            task: "build-42".into(),
+            seq: 3,
+            kind: "remove-worktree".into(),
+            target: target.into(),
+            reason: None,
+            epoch: 8,
+            tries: 0,
+        }
+    }
+
+    fn words(argv: &[&str], target: &str) -> Vec<String> {
+        template(argv, "(?s).*").expect("a template").words(&call(target))
+    }
+
+    fn refused(argv: &[&str]) -> String {
+        template(argv, ".*").expect_err("a refusal")
+    }
+
+    #[test]
+    fn every_placeholder_is_replaced_wherever_it_stands() {
+        let argv =
+            ["undo", "--of={namespace}/{task}", "{target}x{target}", "{kind}", "{seq}.{epoch}", "k={key}"];
+        let expected = ["undo", "--of=shop/build-42", "axa", "remove-worktree", "3.8", "k=shop/build-42/3/7"];
+        assert_eq!(words(&argv, "a"), expected);
+    }
+
+    #[test]
+    fn a_target_is_one_argument_and_is_not_read_again() {
+        for target in ["a b  c", "$(reboot)", "`id`; rm -rf /", "{task}", "'\"\\", "*", "a\nb", ""] {
+            assert_eq!(words(&["rm", "--", "{target}"], target), ["rm", "--", target]);
+        }
+    }
+
+    #[test]
+    fn braces_that_name_nothing_are_braces() {
+        let argv =
+            ["awk", "{ print $1 }", "{a,b}", "{}", "{{target}}", "${target}", "{", "}{", "{Target}", "{1}"];
+        let expected = ["awk", "{ print $1 }", "{a,b}", "{}", "{t}", "$t", "{", "}{", "{Target}", "{1}"];
+        assert_eq!(words(&argv, "t"), expected);
+    }
+
+    #[test]
+    fn a_word_that_looks_like_a_placeholder_must_be_one() {
+        for word in ["{tagret}", "a{task_id}", "{{print}}"] {
+            let said = refused(&["x", word]);
+            assert!(said.contains("{target}, {task}, {key}, {kind}, {namespace}, {seq}, {epoch}"), "{said}");
+        }
+        assert!(refused(&["x", "a{task_id}b"]).contains("`{task_id}`"));
+    }
+
+    #[test]
+    fn the_program_is_never_chosen_by_a_target() {
+        assert!(refused(&[]).contains("no words"));
+        assert!(refused(&["", "x"]).contains("empty"));
+        for program in ["{target}", "/opt/{kind}/undo", "undo-{target}"] {
+            assert!(refused(&[program]).contains("must not choose what is executed"), "{program}");
+        }
+        assert!(refused(&["x", "a\0b"]).contains("NUL"));
+    }
+
+    #[test]
+    fn a_pattern_must_match_the_whole_target_anchored_or_not() {
+        for pattern in ["[a-z]+", "^[a-z]+$", "^[a-z]+", "[a-z]+$", "(?m)^[a-z]+$", r"\A[a-z]+\z"] {
+            let template = allowing(pattern);
+            assert_eq!(template.accepts("abc"), Ok(()), "{pattern}");
+            for target in ["abc\n", "\nabc", "abc\nabc", "abc/..", "../abc", "abc ", "", "ABC"] {
+                assert!(template.accepts(target).is_err(), "`{pattern}` must not match {target:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_alternative_is_anchored_at_both_ends() {
+        for pattern in ["a|b|ab", "^a|b|ab$", "(?m)^a$|^b$|^ab$"] {
+            let template = allowing(pattern);
+            for target in ["a", "b", "ab"] {
+                assert_eq!(template.accepts(target), Ok(()), "{pattern}");
+            }
+            for target in ["ax", "xb", "abx", "a\nb", "b\n"] {
+                assert!(template.accepts(target).is_err(), "`{pattern}` must not match {target:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_closes_our_group_is_no_pattern() {
+        let said = template(&["rm", "{target}"], "a)|(?:b").expect_err("unbalanced");
+        assert!(said.starts_with("`allow` can't be read: "), "{said}");
+        let said = template(&["rm", "{target}"], "(?x)a|b # or").expect_err("a comment");
+        assert!(said.contains("must not end with a comment"), "{said}");
+        assert!(template(&["rm", "{target}"], "(?x) a # first\n | b # or\n").is_ok());
+    }
+
+    #[test]
+    fn a_pattern_has_limits() {
+        for pattern in ["", "(", r"(\w{1000}){1000}", &format!("{}a{}", "(".repeat(100), ")".repeat(100))] {
+            assert!(template(&["rm", "{target}"], pattern).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_refused_target_is_shown_with_what_can_not_be_seen() {
+        let said = allowing("^/srv/[a-z]+$").accepts("/srv/x\n\u{202e}\u{1b}[2J").expect_err("a refusal");
+        let expected = r#"the target "/srv/x\n\u{202e}\u{1b}[2J" is not allowed: `^/srv/[a-z]+$` does not match the whole of it"#;
+        assert_eq!(said, expected);
+        let said = allowing("a").accepts(&"ä".repeat(2_000)).expect_err("a refusal");
+        assert!(said.contains("ä\"… is not allowed") && said.len() < 600, "{said}");
+    }
+
+    #[test]
+    fn a_target_is_never_read_as_an_option() {
+        let accepts = |argv: &[&str]| template(argv, ".*").expect("a template").accepts("-rf");
+        let said = accepts(&["rm", "{target}"]).expect_err("an option");
+        assert!(said.contains("could be read as an option"), "{said}");
+        assert!(accepts(&["rm", "{target}.old"]).is_err());
+        assert!(accepts(&["rm", "{target}", "--"]).is_err(), "too late");
+        assert!(accepts(&["rm", "--x", "{target}"]).is_err());
+        assert!(accepts(&["rm", "--", "-v", "{target}"]).is_ok());
+        assert!(accepts(&["rm", "./{target}"]).is_ok());
+        assert!(accepts(&["rm", "--target={target}"]).is_ok());
+        assert!(accepts(&["true"]).is_ok());
+        assert_eq!(template(&["rm", "{target}"], ".*").expect("a template").accepts("a-b"), Ok(()));
+    }
+
+    #[test]
+    fn nor_is_a_name_that_whoever_creates_a_task_chooses() {
+        for name in ["{task}", "{namespace}", "{key}"] {
+            let said = refused(&["x", name]);
+            assert!(said.contains("could be read as an option"), "{said}");
+            for argv in [&["x", "--", name][..], &["x", &format!("--of={name}")]] {
+                assert!(template(argv, ".*").is_ok(), "{argv:?}");
+            }
+        }
+        assert!(template(&["x", "{kind}", "{seq}", "{epoch}"], ".*").is_ok());
+    }
+
+    #[test]
+    fn a_shell_s_script_has_no_placeholders() {
+        for argv in [
+            &["sh", "-c", "rm {target}"][..],
+            &["env", "-i", "/bin/bash", "-lc", "rm {target}"],
+            &["sh", "-c", "-e", "{target}"],
+            &["dash", "-ec", "{target}"],
+        ] {
+            assert!(refused(argv).contains("as in `sh -c 'rm -- \"$1\"' sh {target}`"), "{argv:?}");
+        }
+        for argv in [&["sh", "-c", "rm -- \"$1\"", "sh", "{target}"][..], &["sh", "/opt/undo", "{target}"]] {
+            assert!(template(argv, ".*").is_ok(), "{argv:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Undoes by a signed HTTP POST, after the Standard Webhooks specification 1.0.0.
+//!
+//! The body is `{"type":"undo.requested","timestamp":"…Z","data":{…}}`, where the data is the [`UndoCall`]. `webhook-id` is
+//! the undo's key and stays the same however often it is asked; `webhook-timestamp` and the body's are those of the try. An
+//! endpoint verifies the signature over the bytes that came, keeps the ids that it is done with, and answers those again at
+//! once.
+//!
+//! | answer | what it means here |
+//! |---|---|
+//! | 2xx, body whole or longer than is read | undone; the receipt is the status and the body's beginning |
+//! | 2xx, body broken off | tried again: half a receipt proves nothing |
+//! | 410 | it will not be undone here: a person must look, at once |
+//! | 3xx | not followed, as it would take the signature elsewhere; tried again |
+//! | all others, no answer | tried again, as often as the handler's patience says |
+//!
+//! That 400 or 404 are tried again is on purpose. An endpoint that is being deployed, or a URL with a mistake that
+//! somebody is about to mend, answers so for a while. To ask once more is harmless and takes seconds; to quarantine a task
+//! for it takes a person. An endpoint that knows better says 410. One that answers 202 before it has undone anything gets a
+//! receipt for a promise: it should answer when it is done.
+//!
+//! The request goes where the URL says and nowhere else: proxies that the environment names are not used. Certificates are
+//! verified by the system's authorities; `SSL_CERT_FILE` names others. `http://` is for endpoints on the same machine, or
+//! behind something that encrypts: the signature keeps a request from being changed, not from being read. There is no limit
+//! of time but for connecting, since whoever asks has one: dropping the future ends the request. `Retry-After` is not
+//! heeded. Nothing here verifies signatures.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Serialize;
+use tenure_core::time::Time;
+
+use crate::clock::{Clock, SystemClock};
+use crate::handler::webhook::secret::{Keys, Secret};
+use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting};
+use crate::instant;
+use crate::store::BoxFuture;
+
+mod secret;
+#[cfg(test)]
+mod tests;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const USER_AGENT: &str = concat!("tenure/", env!("CARGO_PKG_VERSION"));
+/// An endpoint that is not there is told from one that is slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of an answer's body is read.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How much of it is kept. It leaves room for the words around it in what the ledger takes.
+const BODY_BYTES_KEPT: usize = 3 * 1024;
+/// How much of the address that an answer leads to is told.
+const LOCATION_BYTES_KEPT: usize = 256;
+
+/// Undoes by asking an endpoint to.
+#[derive(Clone)]
+pub struct Webhook {
+    client: Client,
+    url: Url,
+    secret: Secret,
+    /// The wall's time counts: endpoints compare with it, and refuse what is minutes away.
+    clock: Arc<dyn Clock>,
+}
+
+impl Webhook {
+    /// Asks at that URL, with requests that are signed with the secret: `whsec_` and 24 to 64 bytes in base64. Several
+    /// secrets, with white space between them, give a signature each, so that an endpoint can change from one to the other.
+    ///
+    /// A URL with a name or password in it is refused. It stands in settings and messages, and the signature proves more.
+    pub fn new(url: &str, secret_text: &str) -> Result<Webhook, String> {
+        Webhook::with(url, Secret::Given(Keys::in_text(secret_text)?))
+    }
+
+    /// The same with secrets that are read from a file, now and for each request: whoever changes the file need not start
+    /// anything anew. When it can't be read later on, the undo is tried again.
+    pub fn from_secret_file(url: &str, path: impl Into<PathBuf>) -> Result<Webhook, String> {
+        let path = path.into();
+        Keys::in_file(&path)?;
+        Webhook::with(url, Secret::File(path.into()))
+    }
+
+    /// What whoever starts it should hear of: that everybody on this machine may read the file with the secret. It is no
+    /// error, since the secrets that Docker and Kubernetes mount are such files, in a container of their own.
+    pub fn warning(&self) -> Option<String> {
+        self.secret.warning()
+    }
+
+    fn with(url: &str, secret: Secret) -> Result<Webhook, String> {
+        let url = endpoint(url)?;
+        Ok(Webhook { client: client(&url)?, url, secret, clock: Arc::new(SystemClock::default()) })
+    }
+
+    async fn ask(self, call: UndoCall) -> Undone {
+        let keys = self.secret.keys().await.map_err(again)?;
+        let now = self.clock.read().wall;
+        let body = body(&call, now).map_err(never)?;
+        let headers = headers(&keys, &call.key, now, &body).map_err(never)?;
+        let request = self.client.post(self.url.clone()).headers(headers).body(body);
+        let server = self.url.origin().ascii_serialization();
+        let mut response =
+            request.send().await.map_err(|error| again(format!("{server}: {}", causes(error))))?;
+        let body = Body::of(&mut response).await;
+        judged(&server, &response, &body)
+    }
+}
+
+impl Handler for Webhook {
+    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
+        Box::pin(self.clone().ask(call))
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A query may have a secret in it, as our own secret is one.
+        let mut url = self.url.clone();
+        url.set_query(None);
+        f.debug_struct("Webhook").field("url", &url.as_str()).finish_non_exhaustive()
+    }
+}
+
+fn again(why: impl AsRef<str>) -> UndoError {
+    UndoError::Again(fitting(why.as_ref()))
+}
+
+fn never(why: impl AsRef<str>) -> UndoError {
+    UndoError::Never(fitting(why.as_ref()))
+}
+
+/// The URL, if a request can be sent to it just as it stands.
+fn endpoint(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("the webhook's URL can't be read: {error}"))?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err(format!(
+            "the webhook's URL must begin with https:// or http://, and not with {}:",
+            url.scheme()
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the webhook's URL has a name or a password before its `@`: leave them out, requests \
+                    are proven by their signatures"
+            .into());
+    }
+    if url.fragment().is_some() {
+        return Err("the webhook's URL has a `#`, and what follows one is never sent".into());
+    }
+    Ok(url)
+}
+
+/// One client for all the webhooks of a program: to read a system's authorities takes longer than most requests. A system
+/// without any is good enough for `http://`.
+fn client(url: &Url) -> Result<Client, String> {
+    static ENCRYPTED: OnceLock<Client> = OnceLock::new();
+    static PLAIN: OnceLock<Client> = OnceLock::new();
+    let is_encrypted = url.scheme() == "https";
+    let shared = if is_encrypted { &ENCRYPTED } else { &PLAIN };
+    if let Some(client) = shared.get() {
+        return Ok(client.clone());
+    }
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // Undos are rare. A connection that was kept is one that the other side may be closing, and one of a runtime
+        // that may be gone.
+        .pool_max_idle_per_host(0);
+    let builder = if is_encrypted { builder.https_only(true) } else { builder.tls_certs_only([]) };
+    let made = builder.build().map_err(|error| format!("webhooks can't be sent: {}", causes(error)))?;
+    Ok(shared.get_or_init(|| made).clone())
+}
+
+/// The bytes that are signed and sent.
+fn body(call: &UndoCall, now: Time) -> Result<Vec<u8>, String> {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        r#type: &'static str,
+        timestamp: String,
+        data: &'a UndoCall,
+    }
+    let request = Request { r#type: "undo.requested", timestamp: instant::print(now), data: call };
+    serde_json::to_vec(&request).map_err(|error| format!("the request can't be written: {error}"))
+}
+
+fn headers(keys: &Keys, id: &str, now: Time, body: &[u8]) -> Result<HeaderMap, String> {
+    if id.is_empty() {
+        return Err("the undo has no key, so no endpoint could know it again".into());
+    }
+    let seconds = now.as_micros().div_euclid(1_000_000);
+    let signatures = keys.signatures(id, seconds, body);
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| format!("{text:?} fits in no header"));
+    let mut signature = value(&signatures)?;
+    signature.set_sensitive(true);
+    Ok(HeaderMap::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (ID, value(id)?),
+        (TIMESTAMP, HeaderValue::from(seconds)),
+        (SIGNATURE, signature),
+    ]))
+}
+
+/// What came of an answer's body.
+struct Body {
+    /// Its beginning.
+    text: String,
+    end: End,
+}
+
+enum End {
+    Whole,
+    LeftOut,
+    BrokenOff(String),
+}
+
+impl Body {
+    async fn of(response: &mut Response) -> Body {
+        let mut bytes = Vec::new();
+        let end = loop {
+            match response.chunk().await {
+                Ok(None) => break End::Whole,
+                Err(error) => break End::BrokenOff(causes(error)),
+                Ok(Some(chunk)) => {
+                    let room = BODY_BYTES_MAX - bytes.len();
+                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                    if chunk.len() >= room {
+                        break End::LeftOut;
+                    }
+                }
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim();
+        match &text[..text.floor_char_boundary(BODY_BYTES_KEPT)] {
+            kept if kept == text => Body { text: kept.to_owned(), end },
+            kept => Body { text: format!("{kept} [the rest was left out]"), end },
+        }
+    }
+}
+
+/// What an answer means for the undo.
+fn judged(server: &str, response: &Response, body: &Body) -> Undone {
+    let status = response.status();
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}")).unwrap_or_default();
+    let colon = if body.text.is_empty() { "" } else { ": " };
+    let answer = format!("{server} answered {}{reason}", status.as_u16());
+    let whole_answer = format!("{answer}{colon}{}", body.text);
+    if status.is_redirection() {
+        return Err(again(format!(
+            "{answer}{}, and redirects are not followed: the URL must be changed",
+            leads_to(response)
+        )));
+    }
+    if status == StatusCode::GONE {
+        return Err(never(whole_answer));
+    }
+    if !status.is_success() {
+        return Err(again(whole_answer));
+    }
+    match &body.end {
+        End::BrokenOff(why) => Err(again(format!(
+            "{answer}, but its body broke off, so it proves nothing ({why}){colon}{}",
+            body.text
+        ))),
+        End::Whole | End::LeftOut => Ok(fitting(&whole_answer)),
+    }
+}
+
+fn leads_to(response: &Response) -> String {
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    location.map_or_else(String::new, |location| {
+        let kept = &location[..location.floor_char_boundary(LOCATION_BYTES_KEPT)];
+        format!(", which leads to {kept}")
+    })
+}
+
+/// What went wrong, down to the first cause. The URL is left out: its query may have a secret in it.
+fn causes(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    told
+}

@@ -1,0 +1,218 @@
+//! The secrets of a webhook, and what is signed with them.
+//!
+//! They are as Standard Webhooks writes them: `whsec_` and base64. What is wrong with one is said without a piece of it.
+//! Keys that sign without being shared (`whsk_`) are not known here.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+const PREFIX: &str = "whsec_";
+const KEY_BYTES_MIN: usize = 24;
+const KEY_BYTES_MAX: usize = 64;
+/// To change from one secret to another takes two. Each costs a signature in every request.
+const KEYS_MAX: usize = 8;
+const FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// The padding is there or not, as the specification's own libraries read it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Where the keys come from.
+#[derive(Clone)]
+pub(crate) enum Secret {
+    Given(Keys),
+    /// To be read for each request.
+    File(Arc<Path>),
+}
+
+impl Secret {
+    pub(crate) async fn keys(&self) -> Result<Keys, String> {
+        match self {
+            Secret::Given(keys) => Ok(keys.clone()),
+            Secret::File(path) => {
+                let path = Arc::clone(path);
+                let read = tokio::task::spawn_blocking(move || Keys::in_file(&path)).await;
+                read.map_err(|error| format!("the file with the secret was not read: {error}"))?
+            }
+        }
+    }
+
+    /// That more may read the file than should.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let Secret::File(path) = self else { return None };
+        let mode = fs::metadata(path).ok()?.mode();
+        (mode & 0o004 != 0).then(|| {
+            format!(
+                "everybody on this machine may read {} (its mode is {:o}), and who does can sign requests; \
+                 take their right with `chmod o-r`",
+                path.display(),
+                mode & 0o777
+            )
+        })
+    }
+}
+
+/// Keys that sign. There is at least one.
+#[derive(Clone)]
+pub(crate) struct Keys(Vec<Hmac<Sha256>>);
+
+impl Keys {
+    pub(crate) fn in_text(text: &str) -> Result<Keys, String> {
+        let secrets: Vec<&str> = text.split_whitespace().collect();
+        let count = secrets.len();
+        if count == 0 {
+            return Err("there is no webhook secret".into());
+        }
+        if count > KEYS_MAX {
+            return Err(format!("there are {count} webhook secrets, and {KEYS_MAX} is the limit"));
+        }
+        let numbered = |(at, secret): (usize, &str)| {
+            key(secret).map_err(|error| match count {
+                1 => format!("the webhook secret {error}"),
+                _ => format!("webhook secret {} of {count} {error}", at + 1),
+            })
+        };
+        secrets.into_iter().enumerate().map(numbered).collect::<Result<_, _>>().map(Keys)
+    }
+
+    pub(crate) fn in_file(path: &Path) -> Result<Keys, String> {
+        let text = text(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Keys::in_text(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// A signature with each key, as they stand in `webhook-signature`.
+    ///
+    /// Between id and time and body stand full stops, and the specification warns of ids that have some: what is signed
+    /// could be read as an earlier id, another time, and a longer body. The ids of undos may have them, in the names of
+    /// their tasks. They end with `/seq/epoch`, so that the longer body would begin within a name or a number, with a slash
+    /// or another full stop before the body's own brace, and be no JSON.
+    pub(crate) fn signatures(&self, id: &str, seconds: i64, body: &[u8]) -> String {
+        let signed = self.0.iter().map(|key| {
+            let mut mac = key.clone();
+            mac.update(format!("{id}.{seconds}.").as_bytes());
+            mac.update(body);
+            format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()))
+        });
+        signed.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn key(secret: &str) -> Result<Hmac<Sha256>, String> {
+    let encoded = secret.strip_prefix(PREFIX).ok_or_else(|| format!("does not begin with `{PREFIX}`"))?;
+    // The error of the decoder has a letter of the secret in it.
+    let key = BASE64.decode(encoded).map_err(|_| format!("is not base64 after `{PREFIX}`"))?;
+    if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Err(format!("has {} bytes, and must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}", key.len()));
+    }
+    Hmac::new_from_slice(&key).map_err(|error| error.to_string())
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    // To open a pipe is to wait for whoever writes to it, and it can be read once only.
+    if !metadata.is_file() {
+        return Err("the webhook secret must be in a plain file".into());
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it is longer than {FILE_BYTES_MAX} bytes, so it holds no webhook secrets"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::handler::webhook::tests::{LONG_SECRET, SHORT_SECRET};
+
+    fn signed(secrets: &str, body: &str) -> String {
+        Keys::in_text(secrets).expect("secrets").signatures(
+            "shop/build-42/1/3",
+            1_793_000_000,
+            body.as_bytes(),
+        )
+    }
+
+    /// By PyPI's `standardwebhooks` 1.1.0: `Webhook(secret).sign("shop/build-42/1/3", datetime.fromtimestamp(1793000000,
+    /// tz=timezone.utc), body)`.
+    #[test]
+    fn what_is_signed_is_what_the_specification_s_own_library_signs() {
+        const BODY: &str = r#"{"type":"undo.requested"}"#;
+        const BY_SHORT: &str = "v1,0xg7kmhsKjpBjaCHDaKfGH+l1ntzxGt6gQo+W1C9cOI=";
+        const BY_LONG: &str = "v1,NO3TGN4nT3LQZRP6RU0zs/dDLaea9O4V4iuv/+Ary3E=";
+        assert_eq!(signed(SHORT_SECRET, BODY), BY_SHORT);
+        assert_eq!(signed(LONG_SECRET, BODY), BY_LONG);
+        assert_eq!(signed(LONG_SECRET.trim_end_matches('='), BODY), BY_LONG, "padded or not");
+        let both = format!("\r\n{SHORT_SECRET}\r\n\t{LONG_SECRET} \n");
+        assert_eq!(signed(&both, BODY), format!("{BY_SHORT} {BY_LONG}"));
+    }
+
+    #[test]
+    fn a_full_stop_in_an_id_makes_no_other_request_of_a_signed_one() {
+        let signed = r#"shop/x.1793000000.1/1/3.1793000001.{"type":"undo.requested"}"#;
+        let bodies = signed.match_indices('.').map(|(at, _)| &signed[at + 1..]);
+        let read = bodies.filter(|body| serde_json::from_str::<serde_json::Value>(body).is_ok());
+        assert_eq!(read.collect::<Vec<_>>(), [r#"{"type":"undo.requested"}"#]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_secret_is_said_without_it() {
+        let of_bytes = |bytes: usize| format!("{PREFIX}{}", BASE64.encode(vec![7; bytes]));
+        assert!(Keys::in_text(&of_bytes(24)).is_ok() && Keys::in_text(&of_bytes(64)).is_ok());
+        let said = |text: &str| Keys::in_text(text).err().unwrap_or_default();
+        assert_eq!(said(" \n"), "there is no webhook secret");
+        assert_eq!(said("AAECAwQFBgcICQoL"), "the webhook secret does not begin with `whsec_`");
+        assert_eq!(said("whsec_AAEC-_BgcI"), "the webhook secret is not base64 after `whsec_`");
+        assert_eq!(said(&of_bytes(23)), "the webhook secret has 23 bytes, and must have 24 to 64");
+        assert_eq!(
+            said(&format!("{SHORT_SECRET} {}", of_bytes(65))),
+            "webhook secret 2 of 2 has 65 bytes, and must have 24 to 64"
+        );
+        assert!(said(&format!("{SHORT_SECRET} ").repeat(9)).contains("8 is the limit"));
+    }
+
+    #[test]
+    fn a_file_with_a_secret_is_plain_and_short_and_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        let said = |path: &Path| Keys::in_file(path).err().unwrap_or_default();
+        assert!(said(&path).contains("secret: No such file"), "{}", said(&path));
+        assert!(said(folder.path()).contains("must be in a plain file"));
+        for (content, expected) in [
+            ("".to_owned(), "there is no webhook secret"),
+            ("hunter2".to_owned(), "does not begin with `whsec_`"),
+            ("x".repeat(20_000), "longer than 16384 bytes"),
+        ] {
+            fs::write(&path, content).expect("a file");
+            assert!(said(&path).contains(expected) && !said(&path).contains("hunter2"), "{}", said(&path));
+        }
+        fs::write(&path, [0xff, 0xfe]).expect("a file");
+        assert!(said(&path).contains("valid UTF-8"), "{}", said(&path));
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_read_is_warned_of() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let warning = |mode| {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("its permissions");
+            Secret::File(file.path().into()).warning()
+        };
+        assert_eq!((warning(0o600), warning(0o640)), (None, None));
+        assert!(warning(0o644).is_some_and(|said| said.contains("(its mode is 644)")));
+    }
+}

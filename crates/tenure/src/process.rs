@@ -1,0 +1,103 @@
+//! Runs a command so that nothing of it outlives its right to run.
+//!
+//! Neither the command nor what it started, daemons included, goes on when its limit has come, when the program that
+//! started it was killed or stopped, or when it is told to end. Which lease the limit comes from is not known here.
+//!
+//! Between the program and its command is a *warden*: the program's own binary, started once more, so the first line of
+//! its `main` must be [`serve_if_asked`]. The warden alone enforces the limit, whatever has become of the program; the
+//! system kills the command when the warden ends.
+//!
+//! ```no_run
+//! use tenure::process::{End, Launch};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     tenure::process::serve_if_asked();
+//!     tokio::runtime::Runtime::new()?.block_on(async {
+//!         let mut running = Launch::new("make").args(["-j2", "all"]).start().await?;
+//!         assert_eq!(running.ended().await, End::Exited(0));
+//!         running.finish(std::time::Duration::from_secs(5)).await;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! What is not covered:
+//! - A command that gains privileges when it is executed (a set-user-id binary, one with capabilities) loses the tie to
+//!   the warden's life. The warden ends it as any other, as far as it may; only the death of the warden itself doesn't.
+//! - If the warden is killed, only the command itself, its group and its cgroup are ended. Where there is no cgroup, what
+//!   left the group lives on; likewise everything but the command if the program is killed at the same time.
+//! - What the command has others do: a service manager, `cron`, a container engine.
+//! - On macOS only the command's group is ended, and nothing if the warden is killed.
+
+mod alarm;
+mod cgroup;
+mod family;
+mod launch;
+mod outbox;
+mod protocol;
+mod running;
+mod stage;
+mod tail;
+mod terminal;
+mod warden;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use launch::{Containment, Input, Launch, Output, StartError, Terminal};
+pub use running::{Emptied, End, Remains, Running};
+pub use tail::Tail;
+
+use crate::clock::Moment;
+
+/// The only argument of a warden, and the first of a stage.
+const WARDEN_WORD: &str = "__tenure_warden";
+const STAGE_WORD: &str = "__tenure_stage";
+
+/// Whether this program does what [`serve_if_asked`] is for.
+static SERVES: AtomicBool = AtomicBool::new(false);
+
+/// Serves as a warden and ends this process, if that is what it was started for. Otherwise it returns at once.
+///
+/// It must be the first line of `main`: a warden has no business with what the program does before.
+pub fn serve_if_asked() {
+    SERVES.store(true, Ordering::Relaxed);
+    let mut words = std::env::args_os().skip(1);
+    match (words.next(), words.next(), words.next()) {
+        (Some(word), None, None) if word == WARDEN_WORD => warden::serve(),
+        (Some(word), Some(warden), None) if word == STAGE_WORD => {
+            stage::serve(&warden.to_string_lossy());
+        }
+        (_, _, _) => return,
+    }
+    // After a command that couldn't be started, or when nothing is left. Who waits for it has been told.
+    std::process::exit(0);
+}
+
+/// The binary of this process, also when another one has been put in its place since.
+fn own_binary() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
+}
+
+/// Until when a command may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// From then on everything of it is asked to end, with SIGTERM.
+    pub ask: Moment,
+    /// From then on everything of it is killed. If it has passed when the machine or the warden wakes up, nothing is
+    /// asked before.
+    pub kill: Moment,
+}
+
+/// Why a command was ended, if it did not end by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Its limit had come.
+    Limit,
+    /// [`Running::stop`] or [`Running::finish`] was called.
+    Stopped,
+    /// [`Running::kill`] was called.
+    Killed,
+    /// Its program was gone, or had dropped it.
+    Orphaned,
+}

@@ -1,0 +1,57 @@
+//! Waiting for descriptors until a moment that also comes while the machine sleeps.
+
+use rustix::event::PollFd;
+#[cfg(target_os = "linux")]
+use rustix::event::PollFlags;
+use rustix::event::{Timespec, poll};
+
+use crate::clock::Moment;
+
+/// A timer on the clock of [`Moment`]: a limit that passed in a machine's sleep is noticed when it wakes.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    #[cfg(target_os = "linux")]
+    timer: std::os::fd::OwnedFd,
+}
+
+impl Alarm {
+    #[cfg(target_os = "linux")]
+    pub(super) fn new() -> std::io::Result<Alarm> {
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        Ok(Alarm { timer: timerfd_create(TimerfdClockId::Boottime, flags)? })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn new() -> std::io::Result<Alarm> {
+        Ok(Alarm {})
+    }
+
+    /// Waits until one of the descriptors is ready or the moment has come, or for ever if there is none.
+    #[cfg(target_os = "linux")]
+    pub(super) fn wait<'a>(&'a self, mut descriptors: Vec<PollFd<'a>>, until: Option<Moment>) {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, timerfd_settime};
+        // Nothing at all would take the timer back.
+        let at = until.map_or(0, |moment| moment.as_micros().max(1));
+        let every = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let setting = Itimerspec { it_interval: every, it_value: timespec(at) };
+        let set = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting);
+        descriptors.push(PollFd::new(&self.timer, PollFlags::IN));
+        // Without the timer it looks often instead. A signal that comes between is no fault either.
+        let often = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let _ = poll(&mut descriptors, set.err().map(|_| &often));
+    }
+
+    /// Waits until one of the descriptors is ready or the moment has come, or for ever if there is none.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn wait<'a>(&'a self, mut descriptors: Vec<PollFd<'a>>, until: Option<Moment>) {
+        let left = until.map(|moment| timespec(moment.since(Moment::now()).as_micros()));
+        let _ = poll(&mut descriptors, left.as_ref());
+    }
+}
+
+fn timespec(micros: u64) -> Timespec {
+    // A moment too far for the system is as good as none.
+    let tv_sec = i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX);
+    Timespec { tv_sec, tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0) }
+}

@@ -1,0 +1,56 @@
+//! The terminal of a program, lent to its command: which group of processes gets the keys.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io;
+use rustix::process::Pid;
+use rustix::termios::{tcgetpgrp, tcsetpgrp};
+
+/// A terminal, and whose it is. The one who uses this has blocked the signal for changing a terminal from behind.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    device: OwnedFd,
+    program: Pid,
+    lent: Lent,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lent {
+    No,
+    Yes,
+}
+
+impl Terminal {
+    /// Of the program with that group.
+    pub(super) fn of(device: impl AsFd, program: Pid) -> io::Result<Terminal> {
+        let device = rustix::io::fcntl_dupfd_cloexec(device, 3)?;
+        Ok(Terminal { device, program, lent: Lent::No })
+    }
+
+    /// Gives it to that group, if the program has it: after `bg` it hasn't.
+    pub(super) fn lend(&mut self, group: Pid) {
+        let has_it = tcgetpgrp(&self.device).is_ok_and(|foreground| foreground == self.program);
+        if has_it && tcsetpgrp(&self.device, group).is_ok() {
+            self.lent = Lent::Yes;
+        }
+    }
+
+    /// Gives it back to the program, whichever of the command's groups has it by now; not if somebody else took it.
+    pub(super) fn take_back(&mut self) {
+        if self.lent == Lent::Yes {
+            // Without a program or a terminal any more there is nobody to give it to.
+            let _ = tcsetpgrp(&self.device, self.program);
+            self.lent = Lent::No;
+        }
+    }
+
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent == Lent::Yes
+    }
+}
+
+/// The program's own group, if it has the terminal that is its standard input.
+pub(super) fn own_group_in_front(input: impl AsFd) -> Option<Pid> {
+    let own = rustix::process::getpgrp();
+    tcgetpgrp(input).ok().filter(|foreground| *foreground == own)
+}
