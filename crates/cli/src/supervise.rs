@@ -145,7 +145,9 @@ impl Supervised<'_> {
                 }
             }
         };
-        self.tell_of(emptied);
+        if watching.why == Why::ItsOwn {
+            self.tell_of(emptied);
+        }
         output.read().await;
         Finished { why: watching.why, end: Some(end), tail: errors.read().await }
     }

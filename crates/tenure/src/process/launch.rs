@@ -247,7 +247,11 @@ impl Launch {
             let group = own_group_in_front(rustix::stdio::stdin());
             self.order.terminal_of = group.map(|group| group.as_raw_nonzero().get());
         }
-        self.order.send(&here, &descriptors).map_err(words)?;
+        match self.order.send(&here, &descriptors) {
+            // What serves as no warden ends without reading; that is told by whoever listens to it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            sent => sent.map_err(words)?,
+        }
         let feed = bytes.map(|pipe| (pipe, std::mem::take(&mut self.input)));
         let feed = feed.and_then(|(pipe, input)| match input {
             Input::Bytes(bytes) => Some((pipe, bytes)),

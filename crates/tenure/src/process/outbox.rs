@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::Limit;
 use super::protocol::Word;
@@ -21,6 +21,7 @@ pub(super) struct Outbox {
     waiting: Mutex<Waiting>,
     /// Somebody should write when there is room.
     held_up: Notify,
+    newest: watch::Sender<Option<Limit>>,
 }
 
 #[derive(Default, Debug)]
@@ -32,16 +33,25 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// Onto that line, which doesn't block.
-    pub(super) fn new(line: UnixStream) -> Outbox {
-        Outbox { line, waiting: Mutex::default(), held_up: Notify::new() }
+    /// Onto that line, which doesn't block. The limit is the one that the warden knows.
+    pub(super) fn new(line: UnixStream, limit: Option<Limit>) -> Outbox {
+        let newest = watch::Sender::new(limit);
+        Outbox { line, waiting: Mutex::default(), held_up: Notify::new(), newest }
+    }
+
+    /// The limit that was said last.
+    pub(super) fn newest_limit(&self) -> watch::Receiver<Option<Limit>> {
+        self.newest.subscribe()
     }
 
     /// Says the word, or keeps it until there is room.
     pub(super) fn say(&self, word: Word) {
         let mut waiting = self.waiting();
         match word {
-            Word::Until(limit) => waiting.limit = Some(limit),
+            Word::Until(limit) => {
+                waiting.limit = Some(limit);
+                self.newest.send_replace(Some(limit));
+            }
             Word::Signal(_) | Word::Stop(_) | Word::Kill | Word::Resume => {
                 if waiting.words.len() == WORDS_MAX {
                     waiting.words.pop_front();
@@ -104,7 +114,7 @@ mod tests {
     fn a_warden_that_reads_late_hears_the_newest_limit_and_whole_lines() {
         let (here, mut there) = UnixStream::pair().expect("a pair");
         here.set_nonblocking(true).expect("set");
-        let outbox = Outbox::new(here);
+        let outbox = Outbox::new(here, None);
         let limit = |at| Limit { ask: Moment::from_micros(at), kill: Moment::from_micros(at) };
         for at in 0..20_000 {
             outbox.say(Word::Until(limit(at)));

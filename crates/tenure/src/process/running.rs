@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tenure_core::time::Span;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -56,6 +57,8 @@ pub enum Remains {
 struct News {
     started: Option<(i32, Option<PathBuf>)>,
     not_started: Option<(Step, i32)>,
+    /// Why everything is being ended, whether or not the command itself has ended before.
+    ending: Option<Cause>,
     cause: Option<Cause>,
     end: Option<End>,
     lingering: u32,
@@ -94,7 +97,7 @@ impl Running {
     /// Listens to the warden from now on.
     pub(super) fn attend(begun: Begun) -> std::io::Result<Running> {
         begun.line.set_nonblocking(true)?;
-        let outbox = Arc::new(Outbox::new(begun.line.try_clone()?));
+        let outbox = Arc::new(Outbox::new(begun.line.try_clone()?, begun.limit));
         // From here on an error drops the line, and so ends the command.
         let line = UnixStream::from_std(begun.line)?;
         let resumed = begun.has_terminal.then(|| signal(SignalKind::from_raw(Signal::CONT.as_raw())));
@@ -213,7 +216,10 @@ struct Attendant {
 impl Attendant {
     async fn run(mut self, mut resumed: Option<tokio::signal::unix::Signal>) {
         let mut lines = Lines::default();
+        let mut limit = self.outbox.newest_limit();
+        let mut pushed = 0;
         loop {
+            let is_ending = self.tell.borrow().ending.is_some();
             let continued = async {
                 match &mut resumed {
                     Some(signal) => signal.recv().await,
@@ -232,6 +238,10 @@ impl Attendant {
                     self.outbox.flush();
                 }
                 _ = continued => self.outbox.say(Word::Resume),
+                () = is_overdue(&mut limit, pushed), if !is_ending => {
+                    pushed += 1;
+                    self.push(pushed);
+                }
             }
         }
         let status = self.warden.wait().await;
@@ -246,6 +256,18 @@ impl Attendant {
                 news.end.get_or_insert(End::Lost(why));
                 news.emptied = Some(Emptied { left_behind: 0, killed: 0, remains });
             });
+        }
+    }
+
+    /// Has a warden that did not keep the limit go on, in case somebody stopped it, and then does without it.
+    fn push(&mut self, pushed: u32) {
+        // One that has not been waited for still has its number.
+        let id = self.warden.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        match (pushed, id) {
+            (1, Some(id)) => drop(kill_process(id, Signal::CONT)),
+            // The system kills the command then, and the rest is killed from here.
+            (_, Some(_)) => drop(self.warden.start_kill()),
+            (_, None) => {}
         }
     }
 
@@ -273,13 +295,35 @@ impl News {
         match report {
             Report::Started(id, cgroup) => self.started = Some((id, cgroup)),
             Report::NotStarted(step, number) => self.not_started = Some((step, number)),
-            Report::Ending(cause) => self.cause = Some(cause),
+            Report::Ending(cause) => {
+                self.ending = Some(cause);
+                self.cause = self.end.is_none().then_some(cause);
+            }
             Report::Exited(status) => self.end = Some(End::Exited(status)),
             Report::Signalled(number) => self.end = Some(End::Signalled(number)),
             Report::Lingering(count) => self.lingering = count,
             Report::Empty(left_behind, killed) => {
                 self.emptied = Some(Emptied { left_behind, killed, remains: Remains::Nothing });
             }
+        }
+    }
+}
+
+/// Resolves when the warden should long have ended the command; each time it was pushed it is given as long again.
+async fn is_overdue(newest: &mut watch::Receiver<Option<Limit>>, pushed: u32) {
+    const PATIENCE: Span = Span::from_secs(2);
+    loop {
+        let limit = *newest.borrow_and_update();
+        let Some(limit) = limit else {
+            if newest.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            continue;
+        };
+        let overdue = (0..=pushed).fold(limit.kill, |moment, _| moment + PATIENCE);
+        tokio::select! {
+            () = overdue.come() => return,
+            Ok(()) = newest.changed() => {}
         }
     }
 }

@@ -115,11 +115,12 @@ enum Children {
 impl Warden {
     fn start(line: &UnixStream, order: Order, descriptors: Vec<OwnedFd>) -> Result<Warden, Failure> {
         let around = |error: io::Error| Failure::new(Step::Warden, &error);
-        let bell = ignore_everything_but_children().map_err(around)?;
+        let bell = hear_children().map_err(around)?;
         adopt_descendants().map_err(around)?;
         let program = watch_parent(order.program_id).map_err(around)?;
         let alarm = Alarm::new().map_err(around)?;
         let (leader, stage) = spawn_stage().map_err(around)?;
+        block_all_but_children().map_err(around)?;
         let cgroup = match order.containment {
             Containment::CgroupIfPossible => Cgroup::create(),
             Containment::GroupOnly => None,
@@ -293,19 +294,14 @@ impl Warden {
         self.flush();
         let Some(line) = &mut self.line else { return };
         let mut bytes = [0; 4096];
-        let mut is_gone = false;
-        loop {
+        let mut is_gone = loop {
             match line.read(&mut bytes) {
-                Ok(0) => is_gone = true,
-                Ok(count) => {
-                    self.heard.push(&bytes[..count]);
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => is_gone = error.kind() != io::ErrorKind::WouldBlock,
+                Ok(0) => break true,
+                Ok(count) => self.heard.push(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
             }
-            break;
-        }
+        };
         while let Some(line) = self.heard.next() {
             match Word::read(&line) {
                 Some(word) => self.obey(word),
@@ -426,9 +422,9 @@ impl Warden {
         self.phase = Phase::Killing { since, next, wait: (wait * 2).min(LOOK_AGAIN_MAX) };
     }
 
-    /// The first reason counts, and only while there is a command that it ends.
+    /// The first reason counts.
     fn note(&mut self, cause: Cause) {
-        if self.cause.is_none() && !matches!(self.stage, Stage::Ended) {
+        if self.cause.is_none() {
             self.cause = Some(cause);
             self.report(&Report::Ending(cause));
         }
@@ -488,17 +484,21 @@ fn span(duration: Duration) -> Span {
     Span::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Blocks what a terminal or a service manager sends to everybody: this process ends when its work is done. Blocked
-/// signals are let through again in what it starts, and those that were ignored stay ignored there, which handlers
-/// would not give. Returns what is readable when a child has ended, also if its starter ignored that.
-fn ignore_everything_but_children() -> io::Result<UnixStream> {
+/// What is readable when a child has ended, also if whoever started the program ignores that.
+fn hear_children() -> io::Result<UnixStream> {
     let (bell, ringer) = UnixStream::pair()?;
     bell.set_nonblocking(true)?;
     signal_hook::low_level::pipe::register(Signal::CHILD.as_raw(), OwnedFd::from(ringer))?;
+    Ok(bell)
+}
+
+/// Blocks what a terminal or a service manager sends to everybody: this process ends when its work is done. A handler
+/// would not do, since the command would no longer ignore what its program ignores. Called when the stage has been
+/// started, which inherits what is blocked.
+fn block_all_but_children() -> io::Result<()> {
     let mut blocked = SigSet::all();
     blocked.remove(Named::SIGCHLD);
-    blocked.thread_block()?;
-    Ok(bell)
+    Ok(blocked.thread_set_mask()?)
 }
 
 #[cfg(target_os = "linux")]
