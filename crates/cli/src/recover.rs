@@ -26,7 +26,7 @@ use crate::values::span;
 /// whose lease has lapsed, undoes what it owes by the `[undo.KIND]` sections of the file that --config names, newest
 /// first, and lets it be tried again, closes it, or parks it for a person. It looks after all namespaces unless one is said.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tenure recover --plan\n  tenure --config tenure.toml recover --watch")]
+#[command(after_help = "Example:\n  tenure recover --plan\n  tenure recover --watch --config tenure.toml")]
 pub(crate) struct Recover {
     /// Only show what would be done
     #[arg(long, conflicts_with = "watch")]

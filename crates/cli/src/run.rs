@@ -248,7 +248,7 @@ impl Run {
         match ending.record(lease).await {
             Ok(_) => Err(Failure::Status(status)),
             // The command ended its task itself, by the lease in its environment.
-            Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await => {
+            Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await.is_some() => {
                 Err(Failure::Status(status))
             }
             Err(error) => Err(not_recorded(context, lease, &ending, &error)),

@@ -3,14 +3,18 @@
 mod ends;
 mod progress;
 
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use clap::Args;
 use tenure::clock::Moment;
 use tenure::core::id::Actor;
+use tenure::core::task::{State, Task};
+use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, Loss, Standing};
-use tenure::process::{Emptied, End, Launch, Running, StartError, Tail};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tenure::process::{Emptied, End, Launch, Limit, Running, StartError, Tail};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -114,8 +118,8 @@ impl Supervised<'_> {
             Ok(running) => running,
             Err(error) => return Finished { why: Why::NotStarted(error), end: None, tail: String::new() },
         };
-        let output = hand_on(running.take_output(), Stream::Output);
-        let errors = hand_on(running.take_errors(), Stream::Errors);
+        let output = hand_on(running.take_output(), io::stdout());
+        let errors = hand_on(running.take_errors(), io::stderr());
         let reporting = progress::report(self.lease, self.progress.take(), self.notes.clone());
         let mut watching = Watching { why: Why::ItsOwn, ends_at: held.ends_at, told: None };
         let (end, emptied) = {
@@ -173,26 +177,26 @@ impl Supervised<'_> {
     }
 }
 
-/// Whether the lease is over because the command ended its task itself, by the lease that it has in its environment.
-pub(crate) async fn ended_by_its_command(lease: &KeptLease) -> bool {
-    let actor = tokio::time::timeout(ASKED_FOR, last_actor(lease)).await.ok().flatten();
-    actor.is_some_and(|actor| actor == Actor::from(&lease.holder().owner))
+/// The state of the task, if the lease is over because the command ended it itself, by the lease that it has in its
+/// environment.
+pub(crate) async fn ended_by_its_command(lease: &KeptLease) -> Option<State> {
+    let (task, actor) = tokio::time::timeout(ASKED_FOR, last_actor(lease)).await.ok().flatten()?;
+    let is_its_own = task.epoch == lease.holder().epoch && actor == Actor::from(&lease.holder().owner);
+    is_its_own.then_some(task.state())
 }
 
-/// Who changed the task last, if nobody got another lease on it.
-async fn last_actor(lease: &KeptLease) -> Option<Actor> {
+/// The task, and who changed it last.
+async fn last_actor(lease: &KeptLease) -> Option<(Task, Actor)> {
     const PAGE: usize = 500;
     let (ledger, id) = (lease.ledger(), lease.id().as_str());
-    if ledger.task(id).await.ok()?.epoch != lease.holder().epoch {
-        return None;
-    }
+    let task = ledger.task(id).await.ok()?;
     let (mut after, mut last) = (None, None);
     loop {
         let page = ledger.history(id, after, PAGE).await.ok()?;
         let is_whole = page.items.len() < PAGE;
         last = page.items.into_iter().next_back().map(|recorded| recorded.event.actor).or(last);
         if is_whole {
-            return last;
+            return Some((task, last?));
         }
         after = page.next;
     }
@@ -244,21 +248,29 @@ impl Watching {
         match standing {
             Standing::Held(held) => self.still_held(command, running, &held),
             Standing::Ended => {}
-            Standing::Lost(Loss::Refused(_)) if ended_by_its_command(command.lease).await => {
-                command.note("the command has ended its task itself");
-            }
-            Standing::Lost(loss) => {
-                command.note(format!("{loss}; the command is stopped"));
-                // Within what the lease would still have given it; past that nobody may count on it any more.
-                let left = Duration::from(self.ends_at.since(Moment::now()));
-                if left.is_zero() {
-                    running.kill()
-                } else {
-                    running.stop(command.grace.min(left))
-                }
-                self.why = Why::Lost(loss);
-            }
+            Standing::Lost(loss) => self.lost(command, running, loss).await,
         }
+    }
+
+    async fn lost(&mut self, command: &Supervised<'_>, running: &Running, loss: Loss) {
+        if let (Loss::Refused(_), Some(state)) = (&loss, ended_by_its_command(command.lease).await) {
+            command.note("the command has ended its task itself");
+            if state.terminal().is_some() {
+                // Nobody else can have it any more, so what the command still does is its own affair.
+                let far = Moment::now() + Span::from_days(36_500);
+                running.may_run_until(Limit { ask: far, kill: far });
+            }
+            return;
+        }
+        command.note(format!("{loss}; the command is stopped"));
+        // Within what the lease would still have given it; past that nobody may count on it any more.
+        let left = Duration::from(self.ends_at.since(Moment::now()));
+        if left.is_zero() {
+            running.kill();
+        } else {
+            running.stop(command.grace.min(left));
+        }
+        self.why = Why::Lost(loss);
     }
 
     fn still_held(&mut self, command: &Supervised<'_>, running: &Running, held: &Held) {
@@ -290,25 +302,16 @@ impl Watching {
     }
 }
 
-/// Where a line of a command goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stream {
-    Output,
-    Errors,
-}
-
 /// Hands on what a command writes, and keeps the end of it.
 struct Copying(Option<tokio::task::JoinHandle<Tail>>);
 
-fn hand_on(from: Option<pipe::Receiver>, to: Stream) -> Copying {
-    Copying(from.map(|from| {
-        tokio::spawn(async move {
-            match to {
-                Stream::Output => copy(from, tokio::io::stdout()).await,
-                Stream::Errors => copy(from, tokio::io::stderr()).await,
-            }
-        })
-    }))
+/// Beside what this process writes itself, whose output is locked as long as it runs.
+fn hand_on(from: Option<pipe::Receiver>, to: impl AsFd) -> Copying {
+    let both = from.and_then(|from| {
+        let from = from.into_blocking_fd().ok()?;
+        Some((File::from(from), File::from(to.as_fd().try_clone_to_owned().ok()?)))
+    });
+    Copying(both.map(|(from, to)| tokio::task::spawn_blocking(move || copy(from, to))))
 }
 
 impl Copying {
@@ -322,26 +325,21 @@ impl Copying {
     }
 }
 
-/// Hands on whole lines, since several commands may write to one place. A line that is very long goes in parts.
-async fn copy(mut from: pipe::Receiver, mut to: impl AsyncWrite + Unpin) -> Tail {
+/// Hands on whole lines, since several commands may write to one place. A line that is very long goes in parts. Where nobody
+/// reads any more, the command goes on all the same: its end is what counts.
+fn copy(mut from: File, mut to: File) -> Tail {
     const LINE_BYTES_MAX: usize = 64 * 1024;
     let (mut tail, mut line, mut some) = (Tail::of(TAIL_BYTES_MAX), Vec::new(), [0; 8 * 1024]);
-    while let Ok(count @ 1..) = from.read(&mut some).await {
+    while let Ok(count @ 1..) = from.read(&mut some) {
         let some = some.get(..count).unwrap_or_default();
         tail.push(some);
         line.extend_from_slice(some);
         let end = line.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
         if let Some(end) = end.or((line.len() > LINE_BYTES_MAX).then_some(line.len())) {
             let whole: Vec<u8> = line.drain(..end).collect();
-            write(&mut to, &whole).await;
+            let _ = to.write_all(&whole);
         }
     }
-    write(&mut to, &line).await;
+    let _ = to.write_all(&line);
     tail
-}
-
-/// Where nobody reads any more, the command goes on all the same: its end is what counts.
-async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
-    let _ = to.write_all(bytes).await;
-    let _ = to.flush().await;
 }

@@ -83,6 +83,9 @@ fn help_shows_what_there_is() {
 
     Commands:
       demo         Watch a worker die and another take over
+      run          Run any command under a lease
+      worker       Claim tasks from a queue, and run a command for each
+      recover      Look after stale tasks, and undo what they left
       task         Create tasks, hold them, and end them
       status       Show what is in flight, stale or quarantined, and how old the oldest is
       stale        List tasks whose lease or reservation has lapsed
@@ -221,8 +224,6 @@ fn help_shows_what_there_is() {
           --undo <KIND=TARGET>  How to undo a side effect; all after the first `=` is the target. May be
                                 repeated
           --undo-reason <TEXT>  Why the undo before it is registered; also @FILE or @-
-          --as <WHO>            Who gives the command; it is recorded [else: the login name, or the
-                                owner of the lease]
       -h, --help                Print help (see more with '--help')
 
     Policy:
@@ -243,6 +244,8 @@ fn help_shows_what_there_is() {
           --backoff-base <DURATION>  The wait after the first attempt [else: 1s]
           --backoff-factor <FACTOR>  How much longer each further wait is [else: 2]
           --backoff-cap <DURATION>   The longest wait [else: 5m]
+          --as <WHO>                 Who gives the command; it is recorded [else: the login name, or the
+                                     owner of the lease]
 
     Advanced:
           --saga <SAGA>  A second unique name, for the task's saga [else: its id]
