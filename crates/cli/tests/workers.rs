@@ -1,0 +1,168 @@
+//! `tenure worker`: commands for the tasks of a queue, and its end in order.
+
+mod place;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use place::{Ended, Place, ended, until};
+use rustix::process::{Pid, Signal, kill_process};
+
+impl Place {
+    fn working(&self, options: &str, script: &str) -> Command {
+        let mut worker = self.command(&format!("worker {options} --"));
+        worker.args(["sh", "-c", script]).current_dir(self.folder.path());
+        worker.env("TENURE", env!("CARGO_BIN_EXE_tenure")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        worker
+    }
+
+    fn states(&self) -> Vec<String> {
+        let tasks = self.done("task list -o json");
+        let mut states: Vec<String> = tasks
+            .lines()
+            .map(|line| {
+                let task = place::json(line);
+                format!(
+                    "{} {}",
+                    task["id"].as_str().expect("an id"),
+                    task["state"].as_str().expect("a state")
+                )
+            })
+            .collect();
+        states.sort();
+        states
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.folder.path().join(name).exists()
+    }
+
+    fn write(&self, name: &str) {
+        fs::write(self.folder.path().join(name), "").expect("written");
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(child.id()).expect("a number")).expect("a process");
+    kill_process(id, signal).expect("it is there");
+}
+
+#[test]
+fn each_task_of_the_queue_has_its_command_with_its_payload_to_read_and_ends_by_its_status() {
+    let place = Place::new();
+    for (id, status) in [("a", 0), ("b", 3), ("c", 0)] {
+        place.done(&format!("task create --id {id} --queue q --payload {{\"status\":{status}}}"));
+    }
+    place.done("task create --id other --queue elsewhere");
+    let script = r#"read payload; echo "$TENURE_TASK got $payload"; echo complaint >&2
+        exit $(echo "$payload" | tr -dc 0-9)"#;
+    let worker = place.working("--queue q -c 2 --until-idle", script).output().expect("ran");
+    let Ended { status, out, errors } = ended(worker);
+    assert_eq!(status, 0, "{errors}");
+    let mut lines: Vec<&str> = out.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [r#"a got {"status":0}"#, r#"b got {"status":3}"#, r#"c got {"status":0}"#]);
+    assert_eq!(place.states(), ["a completed", "b compensated", "c completed", "other planned"]);
+    let reason = place.task("b")["terminal_reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("status 3") && reason.contains("complaint"), "{reason}");
+    assert!(errors.contains("of 3 claimed: 2 completed, 1 rolled back"), "{errors}");
+}
+
+#[test]
+fn it_does_no_more_at_once_than_it_was_told() {
+    let place = Place::new();
+    for nth in 0..6 {
+        place.done(&format!("task create --id t{nth}"));
+    }
+    let script =
+        r#"mkdir "at-$TENURE_TASK"; set -- at-*; echo $# >> together; sleep 0.2; rmdir "at-$TENURE_TASK""#;
+    let worker = place.working("-c 2 --until-idle", script).output().expect("ran");
+    assert_eq!(ended(worker).status, 0);
+    let together = fs::read_to_string(place.folder.path().join("together")).expect("a list");
+    let most = together.lines().map(|line| line.parse::<u32>().expect("a number")).max();
+    assert_eq!((together.lines().count(), most), (6, Some(2)), "all of them, two at once");
+}
+
+#[test]
+fn it_waits_for_work_and_takes_it_as_it_comes() {
+    let place = Place::new();
+    let worker = place.working("--queue q", r#"touch "did-$TENURE_TASK""#).spawn().expect("runs");
+    for id in ["a", "b"] {
+        place.done(&format!("task create --id {id} --queue q"));
+        until("its end", || place.has(&format!("did-{id}")) && place.task(id)["state"] == "completed");
+    }
+    signal(&worker, Signal::TERM);
+    let Ended { status, errors, .. } = ended(worker.wait_with_output().expect("ends"));
+    assert_eq!(status, 0, "{errors}");
+}
+
+#[test]
+fn told_to_stop_it_claims_no_more_lets_what_runs_end_and_gives_back_the_rest() {
+    let place = Place::new();
+    for id in ["quick", "slow"] {
+        place.done(&format!("task create --id {id} --max-attempts 3"));
+    }
+    // The quick one ends when it may; the slow one never does.
+    let script = r#"touch "began-$TENURE_TASK"
+        if [ "$TENURE_TASK" = quick ]; then until [ -e go ]; do sleep 0.05; done; exit 0; fi
+        while :; do sleep 0.05; done"#;
+    let worker = place.working("-c 2 --drain 2s --grace 1s", script).spawn().expect("runs");
+    until("both run", || place.has("began-quick") && place.has("began-slow"));
+    signal(&worker, Signal::TERM);
+    place.done("task create --id late");
+    place.write("go");
+    let Ended { status, errors, .. } = ended(worker.wait_with_output().expect("ends"));
+    assert_eq!(status, 0, "{errors}");
+    assert_eq!(place.states(), ["late planned", "quick completed", "slow planned"], "{errors}");
+    assert_eq!(place.task("slow")["attempts"], 0, "what is given back does not count");
+}
+
+#[test]
+fn told_twice_it_stops_what_runs_at_once() {
+    let place = Place::new();
+    place.done("task create --id a --max-attempts 3");
+    let script = "touch began; while :; do sleep 0.05; done";
+    let mut worker = place.working("--drain 1h --grace 1s", script).spawn().expect("runs");
+    until("it runs", || place.has("began"));
+    // Two that come together are one, so they come until it has ended.
+    until("its end", || {
+        let has_ended = worker.try_wait().expect("a look").is_some();
+        if !has_ended {
+            signal(&worker, Signal::INT);
+        }
+        has_ended
+    });
+    let Ended { status, errors, .. } = ended(worker.wait_with_output().expect("ends"));
+    assert_eq!((status, place.states()), (0, vec!["a planned".to_owned()]), "{errors}");
+}
+
+#[test]
+fn a_worker_that_is_killed_leaves_what_recovery_undoes_and_another_does_again() {
+    let place = Place::new();
+    place.done("task create --id a --queue q --ttl 1s --max-attempts 2");
+    let folder = place.folder.path().display().to_string();
+    let script = r#""$TENURE" task undo add --kind rmdir --target "$PWD/made" --reason before || exit 9
+        mkdir made || exit 8
+        [ "$TENURE_EPOCH" = 1 ] && while :; do echo >> ticks; sleep 0.02; done
+        exit 0"#;
+    let mut first = place.working("--queue q --owner first", script).spawn().expect("runs");
+    until("it works", || place.has("ticks"));
+    first.kill().expect("killed");
+    first.wait().expect("ended");
+    until("the lapse", || place.task("a")["stale"] == true);
+    let settings =
+        format!("[undo.rmdir]\nrun = [\"rmdir\", \"--\", \"{{target}}\"]\nallow = \"{folder}/[a-z]+\"\n");
+    fs::write(place.folder.path().join("tenure.toml"), settings).expect("written");
+    let config = place.folder.path().join("tenure.toml").display().to_string();
+    let told = place.done(&format!("recover --config {config}"));
+    assert!(told.contains("undid rmdir") && told.contains("planned again"), "{told}");
+    assert!(!place.has("made"), "what it made is gone");
+    until("the backoff's end", || {
+        let second = place.working("--queue q --owner second --until-idle", script).output().expect("ran");
+        assert_eq!(ended(second).status, 0);
+        place.task("a")["state"] == "completed"
+    });
+    assert!(place.has("made"));
+    let task = place.task("a");
+    assert_eq!((task["attempts"].as_u64(), task["epoch"].as_u64()), (Some(2), Some(3)));
+}
