@@ -1,0 +1,101 @@
+//! A worker or a recoverer that can be told to die at a named point, as by `kill -9`: for tests that do so at each of them.
+//!
+//! `tenure-mortal work|mend URL LOG [POINT NTH]`. The log has a line for each thing that was begun or ended, written whole
+//! by one call, so that its order is the order in which things happened.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tenure::Ledger;
+use tenure::handler::command::CommandHandler;
+use tenure::handler::template::Template;
+use tenure::handler::{Handlers, Patience, UndoCall, UndoError};
+use tenure::recovery::{Recovery, Settings};
+use tenure::worker::{Job, Stop, WorkError, Worker};
+use tokio_util::sync::CancellationToken;
+
+/// A command that tells the log when it begins and when it ends, as the functions here do.
+const COMMAND: &str =
+    r#"echo "begin ${1#key=} ${2#epoch=}" >> "$3"; sleep 0.03; echo "end ${1#key=} ${2#epoch=}" >> "$3""#;
+
+fn main() {
+    tenure::process::serve_if_asked();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let word = |at: usize| words.get(at).map(String::as_str).expect("a word");
+    if let (Some(point), Some(nth)) = (words.get(3), words.get(4)) {
+        tenure::points::die_at(point, nth.parse().expect("a number"));
+    }
+    let log = Arc::new(OpenOptions::new().create(true).append(true).open(word(2)).expect("a log"));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let ledger = Ledger::open(word(1)).await.expect("the store opens");
+        match word(0) {
+            "work" => work(ledger, log).await,
+            "mend" => mend(ledger, log, word(2)).await,
+            other => panic!("{other}?"),
+        }
+    });
+}
+
+fn tell(mut log: &File, line: &str) {
+    log.write_all(format!("{line}\n").as_bytes()).expect("written");
+}
+
+/// Does the tasks of the queue until it is killed. What is registered before an effect is told, and the effect after it.
+async fn work(ledger: Ledger, log: Arc<File>) {
+    let worker = Worker::new(ledger, "default").at_once(3).ttl(Duration::from_secs(1)).otherwise(
+        move |job: Job<Value>| {
+            let log = Arc::clone(&log);
+            async move {
+                let lease = job.lease();
+                let (id, epoch) = (lease.id().clone(), lease.holder().epoch);
+                for kind in ["remove", "command", "remove"] {
+                    lease.undo_with(kind, "x", "before the effect").await?;
+                    tell(&log, &format!("effect {id} {epoch} {kind}"));
+                }
+                if job.payload["unknown"] == true {
+                    lease.undo_with("unknown", "x", "that nobody can undo").await?;
+                }
+                // Longer than a third of the lease, so that it is renewed.
+                tokio::time::sleep(Duration::from_millis(450)).await;
+                match job.payload["fails"].as_bool() {
+                    Some(true) => Err(WorkError::RollBack("it failed".into())),
+                    Some(false) | None => Ok(()),
+                }
+            }
+        },
+    );
+    worker.run(Stop::WhenTold(CancellationToken::new())).await.expect("it works");
+}
+
+/// Looks after the store until it is killed.
+async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
+    let patience = Patience { backoff: Duration::from_millis(50), ..Patience::default() };
+    let words = ["sh", "-c", COMMAND, "sh", "key={key}", "epoch={epoch}", path].map(str::to_owned);
+    let command = CommandHandler::new(Template::new(words.to_vec(), "x").expect("a template"));
+    let remove = move |call: UndoCall| {
+        let log = Arc::clone(&log);
+        async move {
+            tell(&log, &format!("begin {} {}", call.key, call.epoch));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // The first try of every other task's newest undo fails.
+            if call.seq == 4 && call.tries == 0 && call.task.ends_with(['1', '3', '5']) {
+                return Err(UndoError::Again("not yet".into()));
+            }
+            tell(&log, &format!("end {} {}", call.key, call.epoch));
+            Ok("gone".to_owned())
+        }
+    };
+    let handlers = Handlers::new().with("remove", patience, remove).expect("a kind");
+    let handlers = handlers.with("command", patience, command).expect("a kind");
+    let settings = Settings {
+        ttl: Duration::from_secs(1),
+        handler_wait: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let recovery = Recovery::new(ledger).handlers(handlers).settings(settings);
+    recovery.watch(CancellationToken::new()).await.expect("it looks after the store");
+}
