@@ -34,6 +34,8 @@ Usage: cargo xtask <command>
   bench [ARGS]       Run the store's benchmark; ARGS are its own: --seconds, --rounds, --only.
   bench contention [ARGS]
                      How long a command waits when processes hammer one file; ARGS: --seconds, --processes, --rounds.
+  bench recovery [ARGS]
+                     What a storm of lapses costs the living, and how late recovery is; ARGS: --lapsing, --seconds.
   bench postgres --url URL [ARGS]
                      The same beside PostgreSQL by hand, on a server of yours; ARGS: --seconds, --rounds, --only.
 
@@ -71,6 +73,9 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         ["bench", "contention", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "contention", "--"], further].concat())
+        }
+        ["bench", "recovery", further @ ..] => {
+            cargo(&root, &[&["bench", "-p", "tenure", "--bench", "recovery", "--"], further].concat())
         }
         ["bench", "postgres", further @ ..] => {
             let bench = ["bench", "-p", "tenure", "--features", "postgres", "--bench", "postgres", "--"];
