@@ -20,6 +20,7 @@
 //! # Ok::<(), tenure::Error>(()) }).unwrap();
 //! ```
 
+mod grant;
 mod renewal;
 mod thread;
 
@@ -27,8 +28,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::command::{Command, Holder};
-use tenure_core::id::{RequestId, TaskId};
+use tenure_core::command::Holder;
+use tenure_core::id::TaskId;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
@@ -37,9 +38,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::ledger::{Call, Claiming, Ledger, Taking, Verb, send};
+use crate::ledger::{Call, Ledger, Verb, send};
 use crate::process::Limit;
-use crate::store::{Answer, Renewal};
+use crate::store::Renewal;
+
+use grant::{ASK_AGAIN, ASK_AGAIN_MAX, SoFar};
+pub(crate) use grant::{Counted, named, send_until_known};
 
 /// How a lease is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -168,95 +172,22 @@ struct Kept {
     calls: RwLock<()>,
 }
 
-impl Call<Taking> {
-    /// Takes the lease, and keeps it until it is ended, lost or dropped.
-    pub async fn keep(self) -> Result<KeptLease, Error> {
-        self.keep_with(Keeping::default()).await
-    }
-
-    /// The same, in another manner.
-    pub async fn keep_with(self, keeping: Keeping) -> Result<KeptLease, Error> {
-        thread::start()?;
-        let ledger = self.ledger().clone();
-        let command = named(&ledger, self.command()?)?;
-        let sent = Moment::now();
-        let task: Task = match send(&ledger, command.clone()).await {
-            Err(Error::Unknown(_)) => {
-                let answered = ask_again(&ledger, &command, sent);
-                answered.await?.pop().ok_or_else(|| Error::Unknown("a grant without its task".into()))?
-            }
-            granted => granted?,
-        };
-        KeptLease::of(&ledger, task, sent, keeping)
-    }
-}
-
-impl Call<Claiming> {
-    /// Claims, waits for work until that resolves, and keeps each lease that it was granted. A claim on its way is waited
-    /// for, however that ends: nothing that was granted is left without a keeper, unless this future itself is dropped.
-    pub async fn keep_until(
-        self,
-        over: impl Future<Output = ()>,
-        keeping: Keeping,
-    ) -> Result<Vec<KeptLease>, Error> {
-        thread::start()?;
-        let ledger = self.ledger().clone();
-        let command = named(&ledger, self.command()?)?;
-        let sent = Moment::now();
-        let (sent, tasks) = match Call::of(&ledger, command.clone()).wait_until(Some(over)).await {
-            Err(Error::Unknown(_)) => (sent, ask_again(&ledger, &command, sent).await?),
-            granted => granted?,
-        };
-        tasks.into_iter().map(|task| KeptLease::of(&ledger, task, sent, keeping)).collect()
-    }
-}
-
-/// How long a grant is asked for of which it is unknown whether it was given.
-const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
-/// The wait between two tries of the same command.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// The longest such wait, when it has been tried often.
-const ASK_AGAIN_MAX: Duration = Duration::from_secs(2);
-
-/// Asks for a grant of which it is unknown whether it was given, until that is known: it would run out with nobody at work.
-async fn ask_again(ledger: &Ledger, command: &Command, sent: Moment) -> Result<Vec<Task>, Error> {
-    loop {
-        tokio::time::sleep(ASK_AGAIN).await;
-        match ledger.transact(vec![command.clone()]).await.pop() {
-            Some(Ok(Answer::Task(task) | Answer::Retried(task, _))) => return Ok(vec![*task]),
-            Some(Ok(Answer::Claimed(tasks))) => return Ok(tasks),
-            Some(Err(Error::Refused(refusal))) => return Err(refusal.into()),
-            Some(Err(error)) if Moment::now() >= sent + Span::from(GRANT_ASKED_FOR) => return Err(error),
-            Some(Err(_) | Ok(Answer::Renewed(_))) | None => {}
-        }
-    }
-}
-
-/// The command with a request id, so that it may be sent again.
-fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {
-    let request = match command.request {
-        Some(request) => request,
-        None => RequestId::new(ledger.chance().name())?,
-    };
-    Ok(Command { request: Some(request), ..command })
-}
-
 impl KeptLease {
-    /// Keeps the lease of a task that was just granted; `sent` is when that was asked for.
+    /// Keeps the lease of a task that was granted.
     pub(crate) fn of(
         ledger: &Ledger,
         granted: Task,
-        sent: Moment,
+        counted: Counted,
         keeping: Keeping,
     ) -> Result<KeptLease, Error> {
         let lease = granted.lease().cloned();
         let nobodys = || Refusal::new(Code::NoLease, format!("nobody holds a lease on {}", granted.id));
         let lease = lease.ok_or_else(nobodys)?;
-        let renewal = Renewal {
-            at: lease.heartbeat_at,
-            expires_at: lease.expires_at,
-            cancel_asked: granted.cancel.is_some(),
+        let (sent, at) = match counted {
+            Counted::From(sent) => (sent, lease.heartbeat_at),
+            Counted::At(sent, at) => (sent, at),
         };
+        let renewal = Renewal { at, expires_at: lease.expires_at, cancel_asked: granted.cancel.is_some() };
         let held = held(sent, renewal, keeping);
         let cancellation = CancellationToken::new();
         if held.cancel_asked {
@@ -358,30 +289,45 @@ impl KeptLease {
     ) -> Result<Task, Error> {
         self.refuse_if_over()?;
         let command = named(&self.kept.ledger, call.command()?)?;
-        let mut wait = ASK_AGAIN;
+        // Until it is known how it went: also between two tries a renewal may be refused because one of them was done.
+        let _on_its_way = self.kept.calls.read().await;
+        self.refuse_if_over()?;
+        let (mut wait, mut so_far) = (ASK_AGAIN, SoFar::Undone);
         loop {
-            let on_its_way = self.kept.calls.read().await;
-            let error = match send::<Task>(&self.kept.ledger, command.clone()).await {
+            let answer = tokio::select! {
+                answer = send::<Task>(&self.kept.ledger, command.clone()) => answer,
+                () = self.is_over(until) => Err(Error::Unknown("no answer in time".into())),
+            };
+            let error = match answer {
                 Ok(task) => {
                     self.notice(&task);
                     return Ok(task);
                 }
                 Err(Error::Refused(refusal)) => {
-                    if renewal::is_loss(refusal.code) {
+                    if renewal::is_loss_for_any_call(refusal.code) {
                         self.kept.lose(Loss::Refused(refusal.clone()));
                     }
                     return Err(refusal.into());
                 }
-                Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => error,
+                Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => so_far.with(error),
             };
-            drop(on_its_way);
             match until {
                 Some(until) if Moment::now() >= until => return Err(error),
                 Some(_) => {}
-                None => self.refuse_if_over()?,
+                None => self.refuse_if_over().map_err(|refusal| so_far.or(refusal, error))?,
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(ASK_AGAIN_MAX);
+        }
+    }
+
+    /// Resolves when no answer is waited for any more: at that time, or with the loss of the lease.
+    async fn is_over(&self, until: Option<Moment>) {
+        match until {
+            Some(until) => until.come().await,
+            None => {
+                self.lost().await;
+            }
         }
     }
 
@@ -432,7 +378,7 @@ impl KeptLease {
                 Ok(())
             }
             Err(Error::Refused(refusal)) => {
-                if renewal::is_loss(refusal.code) {
+                if renewal::is_loss_for_any_call(refusal.code) {
                     self.kept.lose(Loss::Refused(refusal.clone()));
                 }
                 Err(refusal.into())
@@ -509,27 +455,28 @@ impl fmt::Debug for KeptLease {
 
 impl Kept {
     fn lose(&self, loss: Loss) {
-        let lost = self.standing.send_if_modified(|standing| {
+        self.standing.send_if_modified(|standing| {
             let is_held = matches!(standing, Standing::Held(_));
             if is_held {
                 *standing = Standing::Lost(loss);
+                // In here, so that whoever hears of the one finds the other.
+                self.cancellation.cancel();
             }
             is_held
         });
-        if lost {
-            self.cancellation.cancel();
-        }
     }
 
     fn hear_cancel(&self, renewal: Renewal) {
         if !renewal.cancel_asked {
             return;
         }
-        self.standing.send_if_modified(|standing| match standing {
-            Standing::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
-            Standing::Lost(_) | Standing::Ended => false,
+        self.standing.send_if_modified(|standing| {
+            self.cancellation.cancel();
+            match standing {
+                Standing::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
+                Standing::Lost(_) | Standing::Ended => false,
+            }
         });
-        self.cancellation.cancel();
     }
 }
 

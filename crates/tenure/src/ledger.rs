@@ -38,10 +38,11 @@ use crate::json;
 use crate::store::overview::{Holding, Overview};
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
 
-pub(crate) use call::send;
 pub use call::{Call, Verb};
+pub(crate) use call::{FromAnswer, send};
 pub use opener::{Opener, shown};
 pub use verbs::*;
+pub(crate) use waiting::{Asking, claim_until};
 
 /// The namespace where none is named.
 pub const DEFAULT_NAMESPACE: &str = "default";

@@ -1,12 +1,15 @@
 //! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
 //! the table goes through. Never in a product.
 
+pub mod fickle;
+pub mod keeping;
 pub mod proxy;
 pub mod rival;
 pub mod server;
 pub mod situations;
 pub mod story;
 pub mod traces;
+pub mod undoing;
 pub mod world;
 
 use std::sync::Arc;

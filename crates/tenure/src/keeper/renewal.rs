@@ -15,8 +15,8 @@ use crate::store::Renewal;
 /// The shortest wait before a renewal that failed is tried again; the longest is a twelfth of what was left of the lease.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long a refused heartbeat waits for a call that may have ended the lease itself.
-const CALL_WAITED_FOR: Duration = Duration::from_secs(1);
+/// How long a refused heartbeat waits for a call that may have ended the lease itself; never past the deadline.
+const CALL_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// Renews the lease at a third of what is left of it each time.
 pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
@@ -30,6 +30,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             is_first = false;
         }
         tokio::select! {
+            biased;
             _ = standing.wait_for(|standing| !matches!(standing, Standing::Held(_))) => return,
             () = now_held.fences_at.come() => {
                 kept.lose(Loss::Fenced);
@@ -39,6 +40,10 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             () = kept.renew_now.notified() => {}
         }
         sent = Moment::now();
+        if sent >= now_held.fences_at {
+            // After a sleep of the machine this may be heard of before the deadline is.
+            continue;
+        }
         points::reached("keeper/before_heartbeat");
         let answer = ask(&kept, &now_held, sent).await;
         points::reached("keeper/after_heartbeat");
@@ -46,13 +51,15 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             Ok(renewal) => {
                 let renewed = held(sent, renewal, kept.keeping);
                 let next = after_good(&kept, sent, &renewed);
-                stand(&kept, renewed);
                 kept.hear_cancel(renewal);
+                stand(&kept, renewed);
                 next
             }
             Err(Error::Refused(refusal)) if is_loss(refusal.code) => {
                 // A call that hangs does not put it off for longer than that.
-                let no_call_on_its_way = tokio::time::timeout(CALL_WAITED_FOR, kept.calls.write()).await;
+                let left = Duration::from(now_held.fences_at.since(Moment::now()));
+                let no_call = tokio::time::timeout(left.min(CALL_WAITED_FOR), kept.calls.write());
+                let no_call_on_its_way = no_call.await;
                 kept.lose(Loss::Refused(refusal));
                 drop(no_call_on_its_way);
                 return;
@@ -69,18 +76,16 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
     }
 }
 
-/// Refusals that say that the lease is not this holder's any more. The others say only that it is not extended.
-pub(super) fn is_loss(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Terminal
-            | Code::NoLease
-            | Code::StaleEpoch
-            | Code::WrongOwner
-            | Code::LeaseLapsed
-            | Code::NotFound
-            | Code::WrongState
-    )
+/// Refusals of a heartbeat that say that the lease is not this holder's any more. The others say only that it is not
+/// extended.
+fn is_loss(code: Code) -> bool {
+    is_loss_for_any_call(code) || matches!(code, Code::NotFound | Code::WrongState)
+}
+
+/// Those that say so of whichever command. To others than a heartbeat, `not_found` may mean a compensation, and
+/// `wrong_state` that this is not the time for them.
+pub(super) fn is_loss_for_any_call(code: Code) -> bool {
+    matches!(code, Code::Terminal | Code::NoLease | Code::StaleEpoch | Code::WrongOwner | Code::LeaseLapsed)
 }
 
 fn still_held(kept: &Kept) -> Option<Held> {

@@ -66,13 +66,6 @@ impl<V: Verb> Call<V> {
         Call { ledger: ledger.clone(), action, actor, request: Ok(None), verb: PhantomData }
     }
 
-    /// A call of a command that was made before.
-    pub(crate) fn of(ledger: &Ledger, command: Command) -> Call<V> {
-        let Command { namespace, actor, request, action, .. } = command;
-        let ledger = Ledger { namespace, ..ledger.clone() };
-        Call { ledger, action: Ok(action), actor: Ok(Some(actor)), request: Ok(request), verb: PhantomData }
-    }
-
     /// Names this command, so that a repeat within 7 days is answered as the first was, and not done again. Refusals are
     /// not remembered: a repeat of a refused command may be done. A heartbeat and a progress need no name, and ignore it.
     pub fn request_id(mut self, id: &str) -> Self {

@@ -9,6 +9,7 @@ use tenure_core::task::Task;
 
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::keeper::{named, send_until_known};
 use crate::ledger::call::{Call, send};
 use crate::ledger::{Claiming, Ledger};
 use crate::store::Cursor;
@@ -25,52 +26,66 @@ impl Call<Claiming> {
     /// first has an id made from it, `ID/2` and so on, and a repeat of the whole, also one that does not wait, goes through
     /// the same ones to the same tasks.
     pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
+        let (ledger, command) = (self.ledger().clone(), self.command()?);
         let over = (!wait.is_zero()).then(|| tokio::time::sleep(wait));
-        Ok(self.wait_until(over).await?.1)
+        Ok(claim_until(&ledger, command, over, Asking::Once).await?.1)
     }
+}
 
-    /// The same until something is over; none: it looks once. With the moment when the claim was sent that was granted them.
-    /// Dropping this loses what a claim on its way is granted; ending the wait does not.
-    pub(crate) async fn wait_until(
-        self,
-        over: Option<impl Future<Output = ()>>,
-    ) -> Result<(Moment, Vec<Task>), Error> {
-        let ledger = self.ledger().clone();
-        let command = self.command()?;
-        let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
-        // An id that leaves no room for a number is refused now, and not in the middle of the wait.
-        command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
-        let waits = over.is_some();
-        let mut over = std::pin::pin!(async {
-            match over {
-                Some(over) => over.await,
-                None => std::future::pending().await,
+/// What is done about a claim of which it is unknown what it was granted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asking {
+    /// That is told.
+    Once,
+    /// It is sent again, under its request id, until it is known. A claim without one gets one.
+    UntilKnown,
+}
+
+/// Claims and waits until something is over; none: it looks once. With the moment when the claim was sent that was granted
+/// something. Dropping this loses what a claim on its way is granted; ending the wait does not.
+pub(crate) async fn claim_until(
+    ledger: &Ledger,
+    command: Command,
+    over: Option<impl Future<Output = ()>>,
+    asking: Asking,
+) -> Result<(Moment, Vec<Task>), Error> {
+    let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
+    // An id that leaves no room for a number is refused now, and not in the middle of the wait.
+    command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
+    let waits = over.is_some();
+    let mut over = std::pin::pin!(async {
+        match over {
+            Some(over) => over.await,
+            None => std::future::pending().await,
+        }
+    });
+    let (mut nth, mut is_over) = (1, !waits);
+    loop {
+        // The place is taken before the look, so that what comes during it ends the rest that follows.
+        let place = ledger.newest().await?;
+        let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
+        let is_repeat = remembers(ledger, &command, request.as_ref()).await?;
+        if nth == 1 || is_repeat || (waits && is_due(ledger, queue).await?) {
+            let sent = Moment::now();
+            let claim = Command { request, ..command.clone() };
+            let tasks: Vec<Task> = match asking {
+                Asking::Once => send(ledger, claim).await?,
+                Asking::UntilKnown => send_until_known(ledger, named(ledger, claim)?).await?,
+            };
+            if !tasks.is_empty() {
+                return Ok((sent, tasks));
             }
-        });
-        let (mut nth, mut is_over) = (1, !waits);
-        loop {
-            // The place is taken before the look, so that what comes during it ends the rest that follows.
-            let place = ledger.newest().await?;
-            let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
-            let is_repeat = remembers(&ledger, &command, request.as_ref()).await?;
-            if nth == 1 || is_repeat || (waits && is_due(&ledger, queue).await?) {
-                let sent = Moment::now();
-                let tasks: Vec<Task> = send(&ledger, Command { request, ..command.clone() }).await?;
-                if !tasks.is_empty() {
-                    return Ok((sent, tasks));
-                }
-                nth += 1;
-            }
-            // What is remembered is gone through to its end, however long that was waited for then.
-            if is_over && !is_repeat {
-                return Ok((Moment::now(), Vec::new()));
-            }
-            if !is_repeat {
-                // Only the rest is given up when it is over: a claim that was sent is waited for.
-                tokio::select! {
-                    () = &mut over => is_over = true,
-                    () = rest(&ledger, place) => {}
-                }
+            nth += 1;
+        }
+        // What is remembered is gone through to its end, however long that was waited for then.
+        if is_over && !is_repeat {
+            return Ok((Moment::now(), Vec::new()));
+        }
+        if !is_repeat {
+            // Only the rest is given up when it is over: a claim that was sent is waited for.
+            tokio::select! {
+                () = &mut over => is_over = true,
+                () = rest(ledger, place) => {}
             }
         }
     }

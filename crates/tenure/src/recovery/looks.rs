@@ -1,6 +1,7 @@
 //! What recovery sees in a task before it touches it: whether it is due, what a reclaim would come to, and which of what it
 //! owes can't be undone here.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use tenure_core::command::Parking;
@@ -23,8 +24,8 @@ pub(super) enum Look {
     Reclaim,
     /// It is reclaimed and undone.
     Undo,
-    /// It is reclaimed and parked: something of what it owes can't be undone here.
-    Park,
+    /// It is reclaimed and parked under that word: something of what it owes can't be undone here.
+    Park(Parking),
 }
 
 /// Why a compensation can't be undone here.
@@ -49,8 +50,10 @@ pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Look {
     match reclaimed(task, now) {
         None => Look::NotBefore(now + Span::from_secs(1)),
         Some(after) if after.state() != State::Compensating => Look::Reclaim,
-        Some(after) if unfit(&after, handlers).is_empty() => Look::Undo,
-        Some(_) => Look::Park,
+        Some(after) => match unfit(&after, handlers) {
+            unfit if unfit.is_empty() => Look::Undo,
+            unfit => Look::Park(parking(&unfit).0),
+        },
     }
 }
 
@@ -66,7 +69,10 @@ fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
     let Some(registered) = handlers.of(kind) else {
         return unfit(Parking::UndoUnhandled, format!("nobody handles {kind} (number {})", owed.seq));
     };
-    if let Err(why) = registered.handler.accepts(owed.undo.target.as_str()) {
+    // A handler that panics here must not end the sweep for all other tasks.
+    let accepts = || registered.handler.accepts(owed.undo.target.as_str());
+    let accepts = std::panic::catch_unwind(AssertUnwindSafe(accepts));
+    if let Err(why) = accepts.unwrap_or_else(|_| Err("it panicked when it was asked".into())) {
         let words = format!("the handler of {kind} does not take the target of number {}: {why}", owed.seq);
         return unfit(Parking::UndoUnhandled, words);
     }
@@ -101,7 +107,7 @@ pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter
         // Nobody could begin either.
         Wait::Start => task.policy.lease_ttl.span(),
         // Nobody holds it, so nobody is waited for.
-        Wait::Undo => return None,
+        Wait::Undo => Span::from_secs(60),
     };
     // Those that lapsed together are not reclaimed together.
     let spread = jitter.part_of(Span::from_micros(length.as_micros() / 10));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tenure_core::command::Command;
+use tenure_core::command::{Command, Parking};
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Code;
@@ -33,6 +33,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const TROUBLED_REST: Duration = Duration::from_secs(1);
 /// Looks that found nothing to do may take no more than one part in so many of the time.
 const FRUITLESS_SHARE: u32 = 20;
+/// But they are not put off for longer than leaves time to reclaim within a second of the lapse.
+const FRUITLESS_REST_MAX: Duration = Duration::from_millis(500);
+
+/// How many tasks in a row may be unreadable before the store itself is taken for away.
+const MISREAD_MAX: usize = 3;
+/// How long a task is left without another look at it.
+const LEFT_UNSEEN_MAX: Span = Span::from_secs(5);
 
 type Name = (Namespace, TaskId);
 
@@ -99,9 +106,9 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
                 }
             }
         }
+        let looked = Moment::now();
         let rest = match sweeper.sweep(None).await {
-            Ok(swept) if swept.is_cut_short => jittered(REST, recovery),
-            Ok(swept) => sweeper.pause(&swept, Moment::now().since(began)),
+            Ok(swept) => sweeper.pause(&swept, Moment::now().since(looked)),
             Err(error) => {
                 sweeper.trouble(&error);
                 TROUBLED_REST
@@ -160,35 +167,48 @@ impl<'r> Sweeper<'r> {
         let now = store.now().await?;
         self.now = now;
         self.later.retain(|_, until| *until > now);
-        let mut after = None;
+        let sweep_max = self.recovery.settings.sweep_max.max(1);
+        let (mut after, mut misread) = (None, 0);
         loop {
             let page = store.lapsed(after, PAGE).await?;
             points::reached("recovery/after_look");
             swept.next_check = page.next_check;
             let mut chosen = Vec::new();
             for name in page.tasks {
-                if swept.taken + chosen.len() >= self.recovery.settings.sweep_max {
+                if swept.taken + chosen.len() >= sweep_max {
                     swept.is_cut_short = true;
                     break;
                 }
-                if self.is_for_now(&name)
-                    && let Some(task) = store.task(name.0.clone(), name.1.clone()).await?
-                    && only_due_by.is_none_or(|by| due_at(&task).is_some_and(|due_at| due_at <= by))
-                {
-                    match self.choose(&task, now, &chosen) {
-                        Choice::Take => chosen.push(task),
-                        Choice::Wait => swept.is_cut_short = true,
-                        Choice::Leave(until) => {
-                            self.later.insert(name, until);
-                        }
+                if !self.is_for_now(&name) {
+                    continue;
+                }
+                let task = match store.task(name.0.clone(), name.1.clone()).await {
+                    Ok(task) => task,
+                    // One that can't be read is no reason to leave the others.
+                    Err(error) if misread < MISREAD_MAX => {
+                        misread += 1;
+                        self.failed(name, &error);
+                        continue;
                     }
+                    Err(error) => return Err(error),
+                };
+                misread = 0;
+                let is_wanted = |task: &Task| {
+                    only_due_by.is_none_or(|by| due_at(task).is_some_and(|due_at| due_at <= by))
+                };
+                let Some(task) = task.filter(is_wanted) else { continue };
+                match self.choose(&task, now, &chosen) {
+                    Choice::Take => chosen.push(task),
+                    Choice::Wait => swept.is_cut_short = true,
+                    Choice::Leave(until) => self.leave(name, until),
                 }
             }
             swept.taken += chosen.len();
             for together in chosen.chunks(TOGETHER) {
                 self.reclaim(together).await?;
             }
-            after = page.next.filter(|_| swept.taken < self.recovery.settings.sweep_max);
+            swept.is_cut_short |= page.next.is_some() && swept.taken >= sweep_max;
+            after = page.next.filter(|_| swept.taken < sweep_max);
             if after.is_none() {
                 return Ok(swept);
             }
@@ -205,10 +225,12 @@ impl<'r> Sweeper<'r> {
         let look = look(task, now, &self.recovery.handlers);
         let left_until = match (&self.manner, &look) {
             (_, Look::NotBefore(until)) => Some(*until),
-            (Manner::Once, Look::Reclaim | Look::Undo | Look::Park) => None,
-            (Manner::Loop(_), Look::Reclaim | Look::Undo | Look::Park) => {
-                let to_others =
-                    (look == Look::Park).then(|| left_to_others_until(task, settings.handler_wait)).flatten();
+            (Manner::Once, Look::Reclaim | Look::Undo | Look::Park(_)) => None,
+            (Manner::Loop(_), Look::Reclaim | Look::Undo | Look::Park(_)) => {
+                // Others may have the handler; that its tries are spent is so for all.
+                let to_others = (look == Look::Park(Parking::UndoUnhandled))
+                    .then(|| left_to_others_until(task, settings.handler_wait))
+                    .flatten();
                 left_to_holder_until(task, self.absence, self.jitter()).max(to_others)
             }
         };
@@ -218,7 +240,7 @@ impl<'r> Sweeper<'r> {
         // Each undo needs room of its own; one that would only wait under its lease is better left to others.
         let needs_room = look != Look::Reclaim;
         let undoing = self.undoing.len() + chosen.iter().filter(|task| task.owes()).count();
-        if needs_room && undoing >= settings.at_once { Choice::Wait } else { Choice::Take }
+        if needs_room && undoing >= settings.at_once.max(1) { Choice::Wait } else { Choice::Take }
     }
 
     fn jitter(&self) -> Jitter {
@@ -238,10 +260,7 @@ impl<'r> Sweeper<'r> {
                 Ok(Answer::Task(task)) => self.take_up(name, before, *task, sent),
                 // Another recoverer was faster, or the holder came back; if not, a later look tells.
                 Err(Error::Refused(refusal)) => self.refused(name, &refusal.code),
-                Err(error) => {
-                    self.trouble(&error);
-                    self.leave_for_now(name);
-                }
+                Err(error) => self.failed(name, &error),
                 Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Retried(..)) => self.leave_for_now(name),
             }
         }
@@ -276,9 +295,27 @@ impl<'r> Sweeper<'r> {
         self.leave_for_now(name);
     }
 
+    /// A loop comes back to what the store would not do. A one-shot does not, so that it is told.
+    fn failed(&mut self, name: Name, error: &Error) {
+        self.trouble(error);
+        match self.manner {
+            Manner::Once => {
+                self.later.insert(name.clone(), Time::MAX);
+                self.tell(untended(name, error.to_string()));
+            }
+            Manner::Loop(_) => self.leave_for_now(name),
+        }
+    }
+
     /// Nothing is lost by looking again in a second, and much by looking again at once, and for ever.
     fn leave_for_now(&mut self, name: Name) {
-        self.later.insert(name, self.now + Span::from_secs(1));
+        self.leave(name, self.now + Span::from_secs(1));
+    }
+
+    /// Only the name is remembered. Whoever has the task meanwhile may change all that was seen of it, so it is not left for
+    /// long without a look.
+    fn leave(&mut self, name: Name, until: Time) {
+        self.later.insert(name, until.min(self.now + LEFT_UNSEEN_MAX));
     }
 
     /// Takes note of the undos that are done.
@@ -302,7 +339,11 @@ impl<'r> Sweeper<'r> {
             }
             Err(error) => {
                 tracing::error!(%error, "recovery of a task ended early; its lease lapses");
-                self.busy.retain(|_, id| *id != error.id());
+                let name = self.busy.iter().find(|(_, id)| **id == error.id()).map(|(name, _)| name.clone());
+                if let Some(name) = name {
+                    self.busy.remove(&name);
+                    self.tell(untended(name, error.to_string()));
+                }
             }
         }
     }
@@ -312,13 +353,17 @@ impl<'r> Sweeper<'r> {
         self.recovery.tell(&tended);
     }
 
-    /// How long a loop rests after a sweep that left nothing it could do at once.
+    /// How long a loop rests after a sweep.
     fn pause(&self, swept: &Swept, took: Span) -> Duration {
         let next = swept.next_check.into_iter().chain(self.later.values().copied()).min();
         let until_next = next.map_or(LOOK_EVERY, |next| Duration::from(next.since(self.now)));
+        let wanted = match swept.is_cut_short {
+            true => jittered(REST, self.recovery),
+            false => until_next.min(LOOK_EVERY).max(Duration::from_millis(1)),
+        };
         // Many tasks that nothing can be done about must not make it look all the time.
         let earned = if swept.taken == 0 { Duration::from(took) * FRUITLESS_SHARE } else { Duration::ZERO };
-        until_next.min(LOOK_EVERY).max(Duration::from_millis(1)).max(earned.min(TROUBLED_REST))
+        wanted.max(earned.min(FRUITLESS_REST_MAX))
     }
 
     /// Rests, but no longer than until an undo is done: there may be room for another one.
@@ -329,6 +374,11 @@ impl<'r> Sweeper<'r> {
             Some(done) = self.undoing.join_next() => self.note(done),
         }
     }
+}
+
+/// A task that was due, and could not be looked after.
+fn untended((namespace, task): Name, because: String) -> Tended {
+    Tended { namespace, task, outcome: Outcome::Failed, undone: Vec::new(), because: Some(because) }
 }
 
 /// What becomes of a due task in this sweep.

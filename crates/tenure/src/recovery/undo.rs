@@ -1,5 +1,6 @@
 //! One task's undo, under the lease that it was reclaimed by: newest first, each with its receipt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::compensation::Compensation;
@@ -12,7 +13,7 @@ use super::{Manner, Outcome, Recovery, Tended, UndoneOne};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::handler::{Patience, Registered, UndoCall, UndoError, fitting};
-use crate::keeper::{Keeping, KeptLease};
+use crate::keeper::{Counted, Keeping, KeptLease};
 use crate::points;
 
 /// Undoes what a reclaimed task owes, as far as that is possible now.
@@ -29,7 +30,9 @@ pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, mann
         Ok(ledger) => ledger,
         Err(error) => return told(Outcome::Failed, Some(error.to_string())),
     };
-    let lease = match KeptLease::of(&ledger, task.clone(), reclaimed, Keeping::default()) {
+    // After its lease is over somebody else goes on, so nothing is gained by reporting for longer.
+    let keeping = Keeping { record_timeout: recovery.settings.ttl, ..Keeping::default() };
+    let lease = match KeptLease::of(&ledger, task.clone(), Counted::From(reclaimed), keeping) {
         Ok(lease) => lease,
         Err(error) => return told(Outcome::Failed, Some(error.to_string())),
     };
@@ -47,6 +50,12 @@ pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, mann
     };
     Tended { undone: undoing.undone, ..told(outcome, because) }
 }
+
+/// Why a task is handed back in the middle.
+const STOPPED: &str = "recovery was told to stop";
+
+/// How long a stopped undo is waited for. One that blocks its thread can't be stopped at all.
+const STOPPING_MAX: Duration = Duration::from_secs(5);
 
 type End = (Outcome, Option<String>);
 
@@ -85,6 +94,9 @@ impl Undoing<'_> {
             let Some(owed) = task.owed().next().cloned() else {
                 return Ok((Outcome::Failed, Some("it is compensating and owes nothing".into())));
             };
+            if self.is_told_to_stop() {
+                return self.hand_back(STOPPED, Duration::ZERO).await;
+            }
             let Some(registered) = self.recovery.handlers.of(&owed.undo.kind).cloned() else { continue };
             task = match self.once(&task, &owed, &registered).await {
                 Tried::Done(receipt) => self.settle(&owed, &receipt).await?,
@@ -93,7 +105,7 @@ impl Undoing<'_> {
                     Err(end) => return Ok(end),
                 },
                 Tried::Lost => return Ok((Outcome::Lost, self.lease.loss().map(|loss| loss.to_string()))),
-                Tried::Stopped => return self.hand_back("recovery was told to stop", Duration::ZERO).await,
+                Tried::Stopped => return self.hand_back(STOPPED, Duration::ZERO).await,
             };
         }
     }
@@ -105,9 +117,10 @@ impl Undoing<'_> {
         points::reached("recovery/before_undo");
         // Spawned, so that a panic stays there; dropped with this set, it ends.
         let mut running = JoinSet::new();
-        running.spawn(registered.handler.undo(call, self.lease.standing()));
+        let (handler, standing) = (Arc::clone(&registered.handler), self.lease.standing());
+        running.spawn(async move { handler.undo(call, standing).await });
         let timeout = registered.patience.timeout;
-        tokio::select! {
+        let tried = tokio::select! {
             biased;
             _ = self.lease.lost() => Tried::Lost,
             () = self.told_to_stop() => Tried::Stopped,
@@ -120,6 +133,16 @@ impl Undoing<'_> {
             () = tokio::time::sleep(timeout) => {
                 Tried::Failed(UndoError::Again(format!("it took longer than {timeout:?} and was stopped")))
             }
+        };
+        // What was stopped ends at its next rest. Until it has, nobody is to begin with the same.
+        let _ = tokio::time::timeout(STOPPING_MAX, running.shutdown()).await;
+        tried
+    }
+
+    fn is_told_to_stop(&self) -> bool {
+        match &self.manner {
+            Manner::Once => false,
+            Manner::Loop(stop) => stop.is_cancelled(),
         }
     }
 

@@ -1,0 +1,128 @@
+//! Grants that are kept: they are asked for until they are known, and counted from when they were asked for.
+
+use std::time::Duration;
+
+use tenure_core::command::Command;
+use tenure_core::id::RequestId;
+use tenure_core::task::Task;
+use tenure_core::time::{Span, Time};
+
+use super::{Keeping, KeptLease, thread};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::ledger::{Asking, Call, Claiming, FromAnswer, Ledger, Taking, claim_until, send};
+
+/// How long a grant is asked for of which it is unknown whether it was given.
+const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
+/// The wait between two tries of the same command.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// And the longest, when it has been tried often.
+pub(super) const ASK_AGAIN_MAX: Duration = Duration::from_secs(2);
+
+impl Call<Taking> {
+    /// Takes the lease, and keeps it until it is ended, lost or dropped.
+    pub async fn keep(self) -> Result<KeptLease, Error> {
+        self.keep_with(Keeping::default()).await
+    }
+
+    /// The same, in another manner.
+    pub async fn keep_with(self, keeping: Keeping) -> Result<KeptLease, Error> {
+        thread::start()?;
+        let (ledger, command) = (self.ledger().clone(), self.command()?);
+        let is_named = command.request.is_some();
+        let command = named(&ledger, command)?;
+        let sent = Moment::now();
+        let task = send_until_known::<Task>(&ledger, command).await?;
+        let counted = if is_named { Counted::now(&ledger).await? } else { Counted::From(sent) };
+        KeptLease::of(&ledger, task, counted, keeping)
+    }
+}
+
+impl Call<Claiming> {
+    /// Claims, waits for work until that resolves, and keeps each lease that it was granted. A claim on its way is waited
+    /// for, however that ends: nothing that was granted is left without a keeper, unless this future itself is dropped.
+    pub async fn keep_until(
+        self,
+        over: impl Future<Output = ()>,
+        keeping: Keeping,
+    ) -> Result<Vec<KeptLease>, Error> {
+        thread::start()?;
+        let (ledger, command) = (self.ledger().clone(), self.command()?);
+        let is_named = command.request.is_some();
+        let (sent, tasks) = claim_until(&ledger, command, Some(over), Asking::UntilKnown).await?;
+        let counted = if is_named { Counted::now(&ledger).await? } else { Counted::From(sent) };
+        tasks.into_iter().map(|task| KeptLease::of(&ledger, task, counted, keeping)).collect()
+    }
+}
+
+/// From when on a grant's length is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Counted {
+    /// From when it was asked for.
+    From(Moment),
+    /// From a look at the store's clock. A caller that named its request may be answered with a grant of long ago.
+    At(Moment, Time),
+}
+
+impl Counted {
+    async fn now(ledger: &Ledger) -> Result<Counted, Error> {
+        let asked = Moment::now();
+        Ok(Counted::At(asked, ledger.now().await?))
+    }
+}
+
+/// Asks for a grant. One that is not known of would run out with nobody at work: so it is asked for until it is known.
+pub(crate) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Command) -> Result<D, Error> {
+    let until = Moment::now() + Span::from(GRANT_ASKED_FOR);
+    let mut so_far = SoFar::Undone;
+    loop {
+        let error = match send::<D>(ledger, command.clone()).await {
+            Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => so_far.with(error),
+            answer => return answer,
+        };
+        if matches!(error, Error::Unavailable(_)) || Moment::now() >= until {
+            return Err(error);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// What is known of a command that was tried, and not answered yet.
+#[derive(Clone, Copy)]
+pub(super) enum SoFar {
+    /// No try was done.
+    Undone,
+    /// One may have been. No later "unavailable" changes that.
+    Unsure,
+}
+
+impl SoFar {
+    /// What is to be said after one more error.
+    pub(super) fn with(&mut self, error: Error) -> Error {
+        match (*self, error) {
+            (SoFar::Undone, error @ Error::Unavailable(_)) => error,
+            (SoFar::Unsure, Error::Unavailable(words)) => Error::Unknown(words),
+            (_, error) => {
+                *self = SoFar::Unsure;
+                error
+            }
+        }
+    }
+
+    /// The refusal, unless it would say that nothing was done, and nobody knows.
+    pub(super) fn or(self, refusal: Error, error: Error) -> Error {
+        match self {
+            SoFar::Undone => refusal,
+            SoFar::Unsure => error,
+        }
+    }
+}
+
+/// The command with a request id, so that it may be sent again.
+pub(crate) fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {
+    let request = match command.request {
+        Some(request) => request,
+        None => RequestId::new(ledger.chance().name())?,
+    };
+    Ok(Command { request: Some(request), ..command })
+}

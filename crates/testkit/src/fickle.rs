@@ -1,0 +1,316 @@
+//! A store that can be told to misbehave: outages, lost answers, slow ones, refusals that nobody would expect. What it is
+//! not told to do wrong, the store behind it does right.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tenure::Error;
+use tenure::core::command::{Command, Verb};
+use tenure::core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure::core::refusal::{Code, Refusal};
+use tenure::core::task::Task;
+use tenure::core::time::Time;
+use tenure::store::overview::{Holding, Overview};
+use tenure::store::watch::Absence;
+use tenure::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+};
+
+/// What becomes of a command.
+#[derive(Clone)]
+pub enum Mood {
+    /// It is never done, and never answered.
+    Swallows,
+    /// It is done, and never answered.
+    DoesAndIsSilent,
+    /// It is not done, and that is said.
+    Unavailable,
+    /// It is done, and that is not said.
+    DoesAndIsUnsure,
+    /// It is not done, and nobody knows.
+    Unsure,
+    /// It is refused with that code.
+    Refuses(Code),
+    /// It is done at once, and answered that much later.
+    AnswersAfter(Duration),
+    /// It is done, and answered with something else.
+    Tells(Arc<dyn Fn(Answer) -> Answer + Send + Sync>),
+}
+
+struct Rule {
+    applies: Box<dyn Fn(&Command) -> bool + Send>,
+    mood: Mood,
+    /// How often it applies yet.
+    left: usize,
+}
+
+#[derive(Default)]
+struct Told {
+    rules: Vec<Rule>,
+    unreadable: BTreeSet<TaskId>,
+    also_lapsed: Vec<(Namespace, TaskId)>,
+    look_takes: Duration,
+    /// Every command that arrived, done or not.
+    arrived: Vec<Command>,
+    looks: usize,
+}
+
+/// A store in front of another one, with moods.
+pub struct FickleStore {
+    inner: Arc<dyn Store>,
+    told: Mutex<Told>,
+    is_down: AtomicBool,
+}
+
+impl FickleStore {
+    /// In front of that store, and faithful until it is told otherwise.
+    pub fn over(inner: Arc<dyn Store>) -> Arc<FickleStore> {
+        Arc::new(FickleStore { inner, told: Mutex::default(), is_down: AtomicBool::new(false) })
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on every command of that kind meets that mood.
+    pub fn meets(&self, verb: Verb, mood: Mood) {
+        self.meets_times(usize::MAX, verb, mood);
+    }
+
+    /// The next so many commands of that kind meet that mood.
+    pub fn meets_times(&self, times: usize, verb: Verb, mood: Mood) {
+        self.meets_where(times, move |command| command.action.verb() == verb, mood);
+    }
+
+    /// The next so many commands of which that is true meet that mood. In a batch it is met by all, but a refusal, which
+    /// only those meet.
+    pub fn meets_where(&self, times: usize, applies: impl Fn(&Command) -> bool + Send + 'static, mood: Mood) {
+        self.told().rules.push(Rule { applies: Box::new(applies), mood, left: times });
+    }
+
+    /// It is faithful again.
+    pub fn calms_down(&self) {
+        let mut told = self.told();
+        told.rules.clear();
+        told.unreadable.clear();
+        told.also_lapsed.clear();
+        told.look_takes = Duration::ZERO;
+        self.is_down.store(false, Ordering::SeqCst);
+    }
+
+    /// Nothing can be reached any more, nor read.
+    pub fn goes_down(&self) {
+        self.is_down.store(true, Ordering::SeqCst);
+    }
+
+    /// That task can't be read.
+    pub fn can_not_read(&self, id: &str) {
+        self.told().unreadable.insert(TaskId::new(id).expect("an id"));
+    }
+
+    /// The next looks at what is due name that one besides: a hint that is wrong by the time it is followed.
+    pub fn nominates(&self, task: &Task) {
+        self.told().also_lapsed.push((task.namespace.clone(), task.id.clone()));
+    }
+
+    /// Nobody is named any more who is not due.
+    pub fn nominates_nobody_else(&self) {
+        self.told().also_lapsed.clear();
+    }
+
+    /// A look at what is due takes that long.
+    pub fn looks_slowly(&self, takes: Duration) {
+        self.told().look_takes = takes;
+    }
+
+    /// The commands that arrived, done or not.
+    pub fn arrived(&self) -> Vec<Command> {
+        self.told().arrived.clone()
+    }
+
+    /// How many commands of that kind arrived.
+    pub fn count(&self, verb: Verb) -> usize {
+        self.told().arrived.iter().filter(|command| command.action.verb() == verb).count()
+    }
+
+    /// How many commands arrived.
+    pub fn count_all(&self) -> usize {
+        self.told().arrived.len()
+    }
+
+    /// How often it was asked what is due.
+    pub fn count_looks(&self) -> usize {
+        self.told().looks
+    }
+
+    /// Notes the commands, and finds the mood that they meet and those that meet it.
+    fn mood(&self, commands: &[Command]) -> Option<(Mood, Vec<bool>)> {
+        let mut told = self.told();
+        told.arrived.extend(commands.iter().cloned());
+        let meets = |rule: &Rule| commands.iter().map(|command| (rule.applies)(command)).collect();
+        told.rules.iter_mut().filter(|rule| rule.left > 0).find_map(|rule| {
+            let met: Vec<bool> = meets(rule);
+            met.contains(&true).then(|| {
+                rule.left -= 1;
+                (rule.mood.clone(), met)
+            })
+        })
+    }
+
+    fn up(&self) -> Result<(), Error> {
+        match self.is_down.load(Ordering::SeqCst) {
+            true => Err(Error::Unavailable("the store is down".into())),
+            false => Ok(()),
+        }
+    }
+
+    async fn transact_with(
+        &self,
+        commands: Vec<Command>,
+        mood: Mood,
+        met: Vec<bool>,
+    ) -> Vec<Result<Answer, Error>> {
+        let count = commands.len();
+        let all = |error: Error| vec![Err(error); count];
+        match mood {
+            Mood::Swallows => std::future::pending().await,
+            Mood::DoesAndIsSilent => {
+                self.inner.transact(commands).await;
+                std::future::pending().await
+            }
+            Mood::Unavailable => all(Error::Unavailable("the store is in a mood".into())),
+            Mood::DoesAndIsUnsure => {
+                self.inner.transact(commands).await;
+                all(Error::Unknown("the store is in a mood".into()))
+            }
+            Mood::Unsure => all(Error::Unknown("the store is in a mood".into())),
+            Mood::Refuses(code) => {
+                let passed = commands.into_iter().zip(&met).filter(|(_, met)| !**met);
+                let mut answers =
+                    self.inner.transact(passed.map(|(command, _)| command).collect()).await.into_iter();
+                let refused = || Err(Refusal::new(code, "the store is in a mood").into());
+                met.iter()
+                    .map(|met| if *met { refused() } else { answers.next().expect("an answer") })
+                    .collect()
+            }
+            Mood::AnswersAfter(length) => {
+                let answers = self.inner.transact(commands).await;
+                tokio::time::sleep(length).await;
+                answers
+            }
+            Mood::Tells(other) => self
+                .inner
+                .transact(commands)
+                .await
+                .into_iter()
+                .map(|answer| answer.map(|it| other(it)))
+                .collect(),
+        }
+    }
+}
+
+impl Store for FickleStore {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        // A command arrives when it is sent, and not when its answer is first waited for.
+        let mood = self.mood(&commands);
+        Box::pin(async move {
+            if let Err(error) = self.up() {
+                return vec![Err(error); commands.len()];
+            }
+            match mood {
+                Some((mood, met)) => self.transact_with(commands, mood, met).await,
+                None => self.inner.transact(commands).await,
+            }
+        })
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            if self.told().unreadable.contains(&id) {
+                return Err(Error::Unavailable(format!("{id} can't be read")));
+            }
+            self.inner.task(namespace, id).await
+        })
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.tasks(filter, after, limit).await
+        })
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            let takes = {
+                let mut told = self.told();
+                told.looks += 1;
+                told.look_takes
+            };
+            tokio::time::sleep(takes).await;
+            let mut lapsed = self.inner.lapsed(after, limit).await?;
+            lapsed.tasks.extend(self.told().also_lapsed.iter().cloned());
+            Ok(lapsed)
+        })
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        self.inner.overview(namespace)
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        self.inner.holdings(namespace)
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        self.inner.claimable_at(namespace, queue)
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        self.inner.remembers(namespace, id)
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        self.inner.events(filter, after, limit)
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        self.inner.newest()
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.more_events(after)
+    }
+
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        self.inner.chains(after, limit)
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.watch().await
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.now().await
+        })
+    }
+}

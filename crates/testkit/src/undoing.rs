@@ -1,0 +1,296 @@
+//! What stories of recovery share: handlers that write down what they are asked, and a loop beside the story.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure::clock::ManualClock;
+use tenure::core::policy::Policy;
+use tenure::core::task::Task;
+use tenure::handler::{Handler, Handlers, Patience, UndoCall, UndoError, Undone};
+use tenure::keeper::LeaseWatch;
+use tenure::recovery::{Recovery, Report};
+use tenure::store::BoxFuture;
+use tenure::{Error, Ledger};
+use tokio_util::sync::CancellationToken;
+
+use crate::fickle::FickleStore;
+use crate::{BEGINNING, block_on, memory, sqlite};
+
+/// What must happen at some time, happens in this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a handler does when it is asked, one after the other; the last one goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Does {
+    /// It undoes.
+    Works,
+    /// It fails, and may work another time.
+    Fails,
+    /// It will never work.
+    GivesUp,
+    /// It panics while it undoes.
+    Panics,
+    /// It panics before it has begun.
+    PanicsAtOnce,
+    /// It never comes back.
+    Hangs,
+    /// It takes that many milliseconds, and then works.
+    Takes(u64),
+}
+
+struct Inner {
+    does: Mutex<VecDeque<Does>>,
+    calls: Mutex<Vec<UndoCall>>,
+    running: AtomicUsize,
+    running_max: AtomicUsize,
+    ended: AtomicUsize,
+    drop_takes: Duration,
+    refuses: Option<&'static str>,
+}
+
+/// A handler that writes down what it is asked. Clones are the same one.
+#[derive(Clone)]
+pub struct Diary(Arc<Inner>);
+
+/// Counts itself as running as long as it is there.
+struct Running(Arc<Inner>);
+
+impl Running {
+    fn of(inner: &Arc<Inner>) -> Running {
+        let now = inner.running.fetch_add(1, Ordering::SeqCst) + 1;
+        inner.running_max.fetch_max(now, Ordering::SeqCst);
+        Running(Arc::clone(inner))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // What an undo needs to end, when it is stopped.
+        std::thread::sleep(self.0.drop_takes);
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Diary {
+    /// A handler that does one after the other, and the last one ever after.
+    pub fn that(does: &[Does]) -> Diary {
+        Diary::made(does, Duration::ZERO, None)
+    }
+
+    /// The same, and it takes that long to stop.
+    pub fn that_stops_slowly(does: &[Does], drop_takes: Duration) -> Diary {
+        Diary::made(does, drop_takes, None)
+    }
+
+    /// The same, and it does not take targets that begin so.
+    pub fn that_refuses(does: &[Does], target: &'static str) -> Diary {
+        Diary::made(does, Duration::ZERO, Some(target))
+    }
+
+    fn made(does: &[Does], drop_takes: Duration, refuses: Option<&'static str>) -> Diary {
+        Diary(Arc::new(Inner {
+            does: Mutex::new(does.iter().copied().collect()),
+            calls: Mutex::default(),
+            running: AtomicUsize::new(0),
+            running_max: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            drop_takes,
+            refuses,
+        }))
+    }
+
+    /// What it was asked, in that order.
+    pub fn calls(&self) -> Vec<UndoCall> {
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The targets that it was asked to undo, in that order.
+    pub fn targets(&self) -> Vec<String> {
+        self.calls().into_iter().map(|call| call.target).collect()
+    }
+
+    /// How many of it run now.
+    pub fn running(&self) -> usize {
+        self.0.running.load(Ordering::SeqCst)
+    }
+
+    /// How many of it ran at once at most.
+    pub fn running_max(&self) -> usize {
+        self.0.running_max.load(Ordering::SeqCst)
+    }
+
+    /// Handlers of which this is the one of the kind, with little patience: three tries, some milliseconds apart.
+    pub fn on(&self, kind: &str) -> Handlers {
+        self.and(Handlers::new(), kind)
+    }
+
+    /// The same, beside others.
+    pub fn and(&self, handlers: Handlers, kind: &str) -> Handlers {
+        handlers.with(kind, SHORT_PATIENCE, self.clone()).expect("a kind")
+    }
+}
+
+/// Three tries, some milliseconds apart.
+pub const SHORT_PATIENCE: Patience = Patience {
+    timeout: Duration::from_secs(20),
+    tries: 3,
+    backoff: Duration::from_millis(20),
+    backoff_max: Duration::from_millis(50),
+};
+
+impl Handler for Diary {
+    fn accepts(&self, target: &str) -> Result<(), String> {
+        match self.0.refuses.is_some_and(|start| target.starts_with(start)) {
+            true => Err("it does not touch that".into()),
+            false => Ok(()),
+        }
+    }
+
+    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
+        let does = {
+            let mut does = self.0.does.lock().unwrap_or_else(PoisonError::into_inner);
+            if does.len() > 1 { does.pop_front() } else { does.front().copied() }
+        };
+        let target = call.target.clone();
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        assert!(does != Some(Does::PanicsAtOnce), "it was told to panic at once");
+        let running = Running::of(&self.0);
+        Box::pin(async move {
+            let _running = running;
+            match does.unwrap_or(Does::Works) {
+                Does::Works | Does::PanicsAtOnce => Ok(format!("{target} is gone")),
+                Does::Fails => Err(UndoError::Again("it did not work".into())),
+                Does::GivesUp => Err(UndoError::Never("it is too late".into())),
+                Does::Panics => panic!("it was told to panic"),
+                Does::Hangs => std::future::pending().await,
+                Does::Takes(millis) => {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    Ok(format!("{target} is gone"))
+                }
+            }
+        })
+    }
+}
+
+/// A loop that goes on beside the story.
+pub struct Loop {
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<Result<Report, Error>>,
+}
+
+impl Loop {
+    /// Starts it.
+    pub fn of(recovery: &Recovery) -> Loop {
+        let (recovery, stop) = (recovery.clone(), CancellationToken::new());
+        let theirs = stop.clone();
+        Loop { stop, running: tokio::spawn(async move { recovery.watch(theirs).await }) }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stops(self) -> Report {
+        self.stop.cancel();
+        let ended = soon("the loop's end", self.running).await;
+        ended.expect("it did not panic").expect("it did not fail")
+    }
+
+    /// Kills it, as a crash does: nothing is handed back.
+    pub async fn dies(self) {
+        self.running.abort();
+        let _ = self.running.await;
+    }
+
+    /// Whether it goes on.
+    pub fn goes_on(&self) -> bool {
+        !self.running.is_finished()
+    }
+}
+
+/// Something that must come.
+pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(PATIENCE, coming).await;
+    in_time.unwrap_or_else(|_| panic!("{what} did not come to be"))
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
+    soon(what, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Waits until a task is so.
+pub async fn until_task(ledger: &Ledger, id: &str, is_so: impl Fn(&Task) -> bool) -> Task {
+    soon(id, async {
+        loop {
+            let task = ledger.task(id).await.expect("a look at a task");
+            if is_so(&task) {
+                return task;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+/// A store with moods on a clock that stands still.
+pub struct World {
+    /// What stories are played with.
+    pub ledger: Ledger,
+    /// The time.
+    pub clock: ManualClock,
+    /// The store behind the ledger.
+    pub store: Arc<FickleStore>,
+}
+
+/// Plays a story on every store.
+pub fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(World) -> F) {
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let store = FickleStore::over(memory(&clock));
+        story(World { ledger: Ledger::with_store(store.clone()), clock, store }).await.expect("in memory");
+        let clock = ManualClock::at(BEGINNING);
+        let (_folder, store) = sqlite(&clock).await;
+        let store = FickleStore::over(store);
+        story(World { ledger: Ledger::with_store(store.clone()), clock, store }).await.expect("on SQLite");
+    });
+}
+
+impl World {
+    /// A task whose holder has begun, and registered what it is about to do.
+    pub async fn held(&self, id: &str, policy: Policy, undos: &[(&str, &str)]) -> Result<Task, Error> {
+        self.ledger.create(id).policy(policy).await?;
+        self.taken(id, undos).await
+    }
+
+    /// The same, where there is a task already.
+    pub async fn taken(&self, id: &str, undos: &[(&str, &str)]) -> Result<Task, Error> {
+        let by = self.ledger.acquire(id, "w1").await?.lease().expect("a lease").holder();
+        for (kind, target) in undos {
+            self.ledger.register(id, &by, kind, target).await?;
+        }
+        self.ledger.task(id).await
+    }
+
+    /// The same, and its holder died.
+    pub async fn lapsed(&self, id: &str, undos: &[(&str, &str)]) -> Result<Task, Error> {
+        let task = self.held(id, Policy::default(), undos).await?;
+        self.clock.advance(Duration::from_secs(60));
+        Ok(task)
+    }
+
+    /// Recovery with those handlers.
+    pub fn recovery(&self, handlers: Handlers) -> Recovery {
+        Recovery::new(self.ledger.clone()).handlers(handlers)
+    }
+
+    /// How much has happened.
+    pub async fn count_events(&self) -> Result<usize, Error> {
+        Ok(self.ledger.events(None, 10_000).await?.items.len())
+    }
+}

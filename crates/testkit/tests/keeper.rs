@@ -1,0 +1,329 @@
+//! What a kept lease promises: it is renewed whatever the work does, nothing but its end or a plain word takes it away, and
+//! whoever lost it does nothing more with it.
+//!
+//! Leases are real ones of a few seconds, since what is shown is a thread that counts time. Nothing here waits for time to
+//! pass in order to be right: it waits for what must come, with room for a slow machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure::clock::Moment;
+use tenure::core::command::Verb;
+use tenure::core::id::{Actor, Reason};
+use tenure::core::policy::Policy;
+use tenure::core::refusal::Code;
+use tenure::core::task::{Cancel, State, Task};
+use tenure::core::time::Span;
+use tenure::keeper::{Keeping, Loss, Standing, Trouble};
+use tenure::store::Answer;
+use tenure::{Error, Ledger};
+use tenure_testkit::fickle::Mood;
+use tenure_testkit::keeping::{KEPT, SHORT, code, held, in_memory, kept, on_every_store};
+use tenure_testkit::undoing::{soon, until};
+
+// ---- renewing ------------------------------------------------------------------------------------------------
+
+#[test]
+fn a_kept_lease_outlives_its_length_while_the_work_blocks_the_whole_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let ledger = Ledger::open("memory:").await.expect("opens");
+        let lease = kept(&ledger, "t", KEPT).await.expect("kept");
+        std::thread::sleep(KEPT * 2);
+        assert_eq!(lease.loss(), None);
+        let done = lease.complete(Some("1")).await.expect("its holder still is one");
+        assert_eq!((done.state(), done.epoch.0), (State::Completed, 1));
+    });
+}
+
+#[test]
+fn a_lease_is_renewed_about_three_times_in_its_length_and_no_more() {
+    on_every_store(|ledger, store| async move {
+        let began = Moment::now();
+        let lease = kept(&ledger, "t", KEPT).await?;
+        until("seven renewals", || store.count(Verb::Heartbeat) >= 7).await;
+        let lengths = Moment::now().since(began).as_micros() as f64 / KEPT.as_micros() as f64;
+        // A third, or up to a tenth of that earlier: seven of them take 2.1 to 2.34 lengths, and longer on a slow machine.
+        assert!((2.0..4.0).contains(&lengths), "seven renewals took {lengths} lengths");
+        assert_eq!(lease.loss(), None);
+        lease.complete(None).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn many_leases_at_once_are_all_renewed() {
+    on_every_store(|ledger, store| async move {
+        for at in 0..100 {
+            ledger.create(&format!("t{at}")).await?;
+        }
+        let claim = ledger.claim("default", "w1").limit(100).ttl(KEPT * 2);
+        let leases = claim.keep_until(std::future::ready(()), Keeping::default()).await?;
+        assert_eq!(leases.len(), 100);
+        let first = held(&leases[0]).expires_at;
+        until("each is renewed twice", || store.count(Verb::Heartbeat) >= 200).await;
+        for lease in &leases {
+            assert!(held(lease).expires_at > first, "{} was not renewed", lease.id());
+            assert_eq!(lease.complete(None).await?.state(), State::Completed);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lease_that_is_dropped_is_renewed_no_more_and_lapses() {
+    in_memory(|ledger, store| async move {
+        let lease = kept(&ledger, "t", SHORT).await?;
+        let watch = lease.standing();
+        until("a renewal", || store.count(Verb::Heartbeat) > 0).await;
+        drop(lease);
+        assert_eq!(*watch.borrow(), Standing::Ended);
+        soon("its lapse", async {
+            while ledger.stale(None, 1).await?.items.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
+        assert_eq!(ledger.task("t").await?.state(), State::Running, "nobody ended it");
+        Ok(())
+    });
+}
+
+// ---- silence -------------------------------------------------------------------------------------------------
+
+#[test]
+fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_another_in() {
+    for mood in [Mood::Swallows, Mood::Unavailable, Mood::Unsure] {
+        in_memory(|ledger, store| async move {
+            ledger.create("t").await?;
+            store.meets(Verb::Heartbeat, mood);
+            let ttl = SHORT * 4;
+            let keeping = Keeping { margin: Some(SHORT), ..Keeping::default() };
+            let lease = ledger.acquire("t", "w1").ttl(ttl).keep_with(keeping).await?;
+            let granted = held(&lease);
+            assert_eq!(granted.ends_at.since(granted.fences_at), Span::from(SHORT));
+            let token = lease.cancellation();
+            until("trouble is told", || {
+                assert!(!token.is_cancelled(), "silence is no loss");
+                matches!(held(&lease).trouble, Some(Trouble::Unanswered(_)))
+            })
+            .await;
+            assert_eq!(soon("the loss", lease.lost()).await, Loss::Fenced);
+            let (at, by_store) = (Moment::now(), ledger.now().await?);
+            assert!(at >= granted.fences_at, "not before its time");
+            assert!(by_store < granted.expires_at, "and before the store lets another in");
+            assert!(token.is_cancelled(), "the work is told");
+            let arrived = store.count_all();
+            assert_eq!(code(lease.complete(None).await), Code::LeaseLapsed);
+            assert_eq!(code(lease.undo_with("undo", "x", "why").await), Code::LeaseLapsed);
+            assert_eq!(code(lease.progress("1").await), Code::LeaseLapsed);
+            assert_eq!(code(lease.checkpoint("1").await), Code::LeaseLapsed);
+            store.calms_down();
+            let lapse = granted.ends_at + Span::from(SHORT);
+            lapse.come().await;
+            assert_eq!(store.count_all(), arrived, "nothing reached the store any more");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_lease_that_nobody_says_otherwise_of_is_given_up_a_tenth_before_its_end() {
+    in_memory(|ledger, _| async move {
+        let lease = kept(&ledger, "t", KEPT * 10).await?;
+        let it = held(&lease);
+        assert_eq!(it.ends_at.since(it.fences_at), Span::from(KEPT));
+        let long = Keeping { margin: Some(KEPT * 100), ..Keeping::default() };
+        ledger.create("u").await?;
+        let lease = ledger.acquire("u", "w1").ttl(KEPT * 4).keep_with(long).await?;
+        let it = held(&lease);
+        assert_eq!(it.ends_at.since(it.fences_at), Span::from(KEPT), "never more than a quarter");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_outage_shorter_than_what_is_left_loses_nobody() {
+    for mood in [Mood::Swallows, Mood::Unavailable, Mood::DoesAndIsSilent] {
+        in_memory(|ledger, store| async move {
+            let lease = kept(&ledger, "t", KEPT * 2).await?;
+            let before = held(&lease).expires_at;
+            store.meets(Verb::Heartbeat, mood);
+            // Until nearly half of it is gone: what is left is enough for a slow machine, too.
+            until("it is tried again", || store.count(Verb::Heartbeat) >= 3).await;
+            store.calms_down();
+            until("it is renewed", || held(&lease).expires_at > before).await;
+            assert_eq!((lease.loss(), held(&lease).trouble), (None, None), "and the trouble is over");
+            lease.complete(None).await?;
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn the_deadline_counts_from_when_a_renewal_was_sent_and_not_from_its_answer() {
+    in_memory(|ledger, store| async move {
+        let lease = kept(&ledger, "t", KEPT * 2).await?;
+        let late = Duration::from_millis(700);
+        store.meets_times(1, Verb::Heartbeat, Mood::AnswersAfter(late));
+        let granted = held(&lease);
+        until("the renewal is sent", || store.count(Verb::Heartbeat) == 1).await;
+        until("the renewal is answered", || held(&lease).expires_at > granted.expires_at).await;
+        let renewed = held(&lease);
+        // Both clocks are this machine's, so the end by one must be the end by the other; a deadline that counted from the
+        // answer would be 700 ms after it.
+        let (moment, time) = (Moment::now(), ledger.now().await?);
+        let left = renewed.expires_at.since(time);
+        let ends_at = moment + left;
+        assert!(renewed.ends_at < ends_at + Span::from_millis(300), "it counts on time it does not have");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_deadline_of_a_grant_counts_from_when_it_was_asked_for() {
+    in_memory(|ledger, store| async move {
+        ledger.create("t").await?;
+        store.meets_times(1, Verb::Acquire, Mood::AnswersAfter(Duration::from_millis(700)));
+        let asked = Moment::now();
+        let lease = ledger.acquire("t", "w1").ttl(KEPT).keep().await?;
+        let granted = held(&lease);
+        assert!(granted.ends_at < asked + Span::from(KEPT) + Span::from_millis(400));
+        Ok(())
+    });
+}
+
+// ---- plain words ---------------------------------------------------------------------------------------------
+
+const LOSSES: [Code; 7] = [
+    Code::Terminal,
+    Code::NoLease,
+    Code::StaleEpoch,
+    Code::WrongOwner,
+    Code::LeaseLapsed,
+    Code::NotFound,
+    Code::WrongState,
+];
+
+#[test]
+fn every_word_that_says_so_is_a_loss_at_once() {
+    in_memory(|ledger, store| async move {
+        for (at, loss) in LOSSES.into_iter().enumerate() {
+            let id = format!("t{at}");
+            let lease = kept(&ledger, &id, KEPT * 2).await?;
+            store.meets(Verb::Heartbeat, Mood::Refuses(loss));
+            let fences_at = held(&lease).fences_at;
+            match soon("the loss", lease.lost()).await {
+                Loss::Refused(refusal) => assert_eq!(refusal.code, loss),
+                Loss::Fenced => panic!("{loss} was not heard"),
+            }
+            assert!(Moment::now() < fences_at, "{loss} is not waited out");
+            assert!(lease.cancellation().is_cancelled());
+            let arrived = store.count_all();
+            assert_eq!(code(lease.complete(None).await), loss, "the same word to whoever asks later");
+            assert_eq!(store.count_all(), arrived, "and nobody else is asked");
+            store.calms_down();
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
+    for word in [Code::Stalled, Code::OutOfTime, Code::NotExtending] {
+        in_memory(|ledger, store| async move {
+            let lease = kept(&ledger, "t", SHORT * 2).await?;
+            store.meets(Verb::Heartbeat, Mood::Refuses(word));
+            let granted = held(&lease);
+            until("the work is told", || {
+                matches!(held(&lease).trouble, Some(Trouble::NotExtended(refusal)) if refusal.code == word)
+            })
+            .await;
+            assert!(!lease.cancellation().is_cancelled());
+            lease.undo_with("undo", "x", "it goes on").await?;
+            assert_eq!(soon("the end", lease.lost()).await, Loss::Fenced);
+            assert!(Moment::now() >= granted.fences_at);
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
+    on_every_store(|ledger, store| async move {
+        let policy = Policy { stall_after: Some(Span::from(KEPT * 2)), ..Policy::default() };
+        ledger.create("t").policy(policy).await?;
+        let lease = ledger.acquire("t", "w1").keep().await?;
+        let granted = held(&lease);
+        let is_stalled = |code| code == Code::Stalled;
+        until("it stalls", || match held(&lease).trouble {
+            Some(Trouble::NotExtended(refusal)) => is_stalled(refusal.code),
+            Some(Trouble::Unanswered(_)) | None => false,
+        })
+        .await;
+        let asked = store.count(Verb::Heartbeat);
+        lease.progress(r#"{"percent": 50}"#).await?;
+        until("it is renewed", || held(&lease).expires_at > granted.expires_at).await;
+        assert_eq!(held(&lease).trouble, None);
+        assert!(store.count(Verb::Heartbeat) <= asked + 2, "it was asked at once and not by chance");
+        lease.checkpoint(r#"{"page": 7}"#).await?;
+        let task = ledger.task("t").await?;
+        assert_eq!(task.checkpoint.map(|it| it.to_string()).as_deref(), Some(r#"{"page":7}"#));
+        lease.complete(None).await?;
+        Ok(())
+    });
+}
+
+// ---- cancel --------------------------------------------------------------------------------------------------
+
+#[test]
+fn cancel_is_heard_with_a_renewal_and_the_lease_is_still_held() {
+    on_every_store(|ledger, _| async move {
+        let lease = kept(&ledger, "t", KEPT).await?;
+        let token = lease.cancellation();
+        assert!(!token.is_cancelled());
+        ledger.cancel("t", "not needed").await?;
+        soon("the token", token.cancelled()).await;
+        soon("the word", lease.cancel_asked()).await;
+        assert!(held(&lease).cancel_asked && lease.loss().is_none());
+        lease.undo_with("undo", "x", "it cleans up behind itself").await?;
+        assert_eq!(lease.roll_back("cancelled").await?.state(), State::Compensating);
+        Ok(())
+    });
+}
+
+#[test]
+fn cancel_is_heard_with_the_answer_to_a_progress() {
+    in_memory(|ledger, store| async move {
+        let lease = kept(&ledger, "t", KEPT * 20).await?;
+        ledger.cancel("t", "not needed").await?;
+        lease.progress("1").await?;
+        assert!(lease.cancellation().is_cancelled() && held(&lease).cancel_asked);
+        soon("the word", lease.cancel_asked()).await;
+        assert_eq!(store.count(Verb::Heartbeat), 0, "long before the next renewal");
+        Ok(())
+    });
+}
+
+#[test]
+fn cancel_that_was_asked_before_the_grant_is_known_with_it() {
+    in_memory(|ledger, store| async move {
+        ledger.create("t").await?;
+        let cancelled = |answer| match answer {
+            Answer::Task(task) => {
+                let (by, reason) = (Actor::new("op").expect("a name"), Reason::new("why").expect("words"));
+                Answer::Task(Box::new(Task {
+                    cancel: Some(Cancel { at: task.updated_at, by, reason }),
+                    ..*task
+                }))
+            }
+            other => other,
+        };
+        store.meets(Verb::Acquire, Mood::Tells(Arc::new(cancelled)));
+        let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep().await?;
+        assert!(lease.cancellation().is_cancelled() && held(&lease).cancel_asked);
+        soon("the word", lease.cancel_asked()).await;
+        Ok(())
+    });
+}
