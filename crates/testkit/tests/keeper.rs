@@ -275,6 +275,23 @@ fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
     });
 }
 
+#[test]
+fn a_progress_after_a_stall_does_not_wait_for_the_next_try() {
+    in_memory(|ledger, store| async move {
+        let lease = kept(&ledger, "t", KEPT * 8).await?;
+        let granted = held(&lease);
+        store.meets_times(1, Verb::Heartbeat, Mood::Refuses(Code::Stalled));
+        until("it stalls", || held(&lease).trouble.is_some()).await;
+        // The next try by itself is a twelfth of what is left away, more than a second.
+        let told = Moment::now();
+        lease.progress("1").await?;
+        until("it is renewed", || held(&lease).expires_at > granted.expires_at).await;
+        let took = Moment::now().since(told);
+        assert!(took < Span::from_millis(900), "it took {took}");
+        Ok(())
+    });
+}
+
 // ---- cancel --------------------------------------------------------------------------------------------------
 
 #[test]

@@ -107,7 +107,7 @@ pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter
         // Nobody could begin either.
         Wait::Start => task.policy.lease_ttl.span(),
         // Nobody holds it, so nobody is waited for.
-        Wait::Undo => Span::from_secs(60),
+        Wait::Undo => return None,
     };
     // Those that lapsed together are not reclaimed together.
     let spread = jitter.part_of(Span::from_micros(length.as_micros() / 10));

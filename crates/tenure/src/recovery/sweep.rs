@@ -1,6 +1,6 @@
 //! Sweeps: looking at what is due, reclaiming so much of it at once, and resting in between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::command::{Command, Parking};
@@ -50,6 +50,8 @@ struct Sweeper<'r> {
     /// Tasks that are being undone.
     busy: HashMap<Name, task::Id>,
     undoing: JoinSet<(Name, Tended)>,
+    /// Tasks that must be undone, and for which there was no room yet, in the order in which they were due.
+    line: Line,
     /// Tasks that nothing can be done about before that time.
     later: HashMap<Name, Time>,
     /// The store's time at the last look.
@@ -72,16 +74,14 @@ pub(super) async fn once(recovery: &Recovery) -> Result<Report, Error> {
     let began = recovery.ledger.now().await?;
     loop {
         let swept = sweeper.sweep(Some(began)).await?;
-        if !swept.is_cut_short && sweeper.undoing.is_empty() {
-            if swept.taken == 0 {
-                return Ok(sweeper.report);
-            }
-            continue;
+        while !sweeper.undoing.is_empty() {
+            sweeper.one_is_done().await;
+            sweeper.admit().await?;
         }
-        match sweeper.undoing.is_empty() {
-            true => rest(REST, recovery).await,
-            // It goes on as soon as there is room for another one.
-            false => sweeper.one_is_done().await,
+        if swept.is_cut_short {
+            rest(REST, recovery).await;
+        } else if swept.taken == 0 && sweeper.line.is_empty() {
+            return Ok(sweeper.report);
         }
     }
 }
@@ -137,6 +137,7 @@ impl<'r> Sweeper<'r> {
             manner,
             busy: HashMap::new(),
             undoing: JoinSet::new(),
+            line: Line::default(),
             later: HashMap::new(),
             now: Time::MIN,
             absence: None,
@@ -199,7 +200,7 @@ impl<'r> Sweeper<'r> {
                 let Some(task) = task.filter(is_wanted) else { continue };
                 match self.choose(&task, now, &chosen) {
                     Choice::Take => chosen.push(task),
-                    Choice::Wait => swept.is_cut_short = true,
+                    Choice::Wait => self.line.join(name),
                     Choice::Leave(until) => self.leave(name, until),
                 }
             }
@@ -217,7 +218,30 @@ impl<'r> Sweeper<'r> {
 
     fn is_for_now(&self, name: &Name) -> bool {
         let is_in_scope = self.recovery.settings.namespace.as_ref().is_none_or(|only| *only == name.0);
-        is_in_scope && !self.busy.contains_key(name) && !self.later.contains_key(name)
+        is_in_scope && !self.busy.contains_key(name) && !self.later.contains_key(name) && !self.line.has(name)
+    }
+
+    /// Takes up those who wait for room, as far as there is some.
+    async fn admit(&mut self) -> Result<(), Error> {
+        let store = self.recovery.ledger.store().as_ref();
+        let at_once = self.recovery.settings.at_once.max(1);
+        while self.undoing.len() < at_once && !self.line.is_empty() {
+            let mut chosen = Vec::new();
+            while chosen.len() < TOGETHER
+                && self.undoing.len() + chosen.len() < at_once
+                && let Some(name) = self.line.next()
+            {
+                // Whoever waited long may have been looked after by another one.
+                let Some(task) = store.task(name.0.clone(), name.1.clone()).await? else { continue };
+                match self.choose(&task, self.now, &chosen) {
+                    Choice::Take => chosen.push(task),
+                    Choice::Wait => self.line.join(name),
+                    Choice::Leave(until) => self.leave(name, until),
+                }
+            }
+            self.reclaim(&chosen).await?;
+        }
+        Ok(())
     }
 
     fn choose(&self, task: &Task, now: Time, chosen: &[Task]) -> Choice {
@@ -325,10 +349,12 @@ impl<'r> Sweeper<'r> {
         }
     }
 
+    /// Waits for an undo to be done, and takes note of all that are.
     async fn one_is_done(&mut self) {
         if let Some(done) = self.undoing.join_next().await {
             self.note(done);
         }
+        self.collect();
     }
 
     fn note(&mut self, done: Result<(Name, Tended), tokio::task::JoinError>) {
@@ -366,13 +392,50 @@ impl<'r> Sweeper<'r> {
         wanted.max(earned.min(FRUITLESS_REST_MAX))
     }
 
-    /// Rests, but no longer than until an undo is done: there may be room for another one.
+    /// Rests. Whenever an undo is done meanwhile, the next in line has its room.
     async fn rest_until(&mut self, stop: &CancellationToken, length: Duration) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(length) => {}
-            Some(done) = self.undoing.join_next() => self.note(done),
+        let mut over = std::pin::pin!(tokio::time::sleep(length));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = &mut over => return,
+                Some(done) = self.undoing.join_next() => self.note(done),
+            }
+            self.collect();
+            if let Err(error) = self.admit().await {
+                // The next look finds again whom this forgot.
+                self.trouble(&error);
+            }
         }
+    }
+}
+
+/// Who waits for room, first come first served.
+#[derive(Default)]
+struct Line {
+    names: VecDeque<Name>,
+    among: HashSet<Name>,
+}
+
+impl Line {
+    fn join(&mut self, name: Name) {
+        if self.among.insert(name.clone()) {
+            self.names.push_back(name);
+        }
+    }
+
+    fn next(&mut self) -> Option<Name> {
+        let name = self.names.pop_front()?;
+        self.among.remove(&name);
+        Some(name)
+    }
+
+    fn has(&self, name: &Name) -> bool {
+        self.among.contains(name)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 }
 
