@@ -5,6 +5,7 @@
 // Printing is what a command does; the warning is meant for libraries.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod git_script;
 mod lifecycle_doc;
 mod lint;
 mod postgres;

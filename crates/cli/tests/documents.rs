@@ -37,9 +37,18 @@ fn printed(lines: &[&str]) -> Vec<String> {
     printed
 }
 
+/// The documents with such blocks that no other test runs, each in a world of its own.
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("README.md", include_str!("../../../README.md")),
+    ("docs/operating.md", include_str!("../../../docs/operating.md")),
+];
+
 #[test]
-fn the_readme_shows_what_is_printed() {
-    let lines = console_lines(include_str!("../../../README.md"));
-    assert!(lines.len() > 10, "there are blocks: {lines:?}");
-    assert_eq!(lines, printed(&lines));
+fn documents_show_what_is_printed() {
+    for (name, text) in DOCUMENTS {
+        let lines = console_lines(text);
+        assert!(lines.len() > 10, "there are blocks in {name}: {lines:?}");
+        let printed = printed(&lines);
+        assert_eq!(lines, printed, "{name} shows what is printed:\n{}", printed.join("\n"));
+    }
 }

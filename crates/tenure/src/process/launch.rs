@@ -201,12 +201,12 @@ impl Launch {
         let begun = tokio::task::spawn_blocking(move || self.begin()).await;
         let begun = begun.map_err(|error| failed(error.to_string()))?.map_err(&failed)?;
         let running = Running::attend(begun).map_err(|error| failed(error.to_string()))?;
-        let (running, step, number) = match running.started().await {
+        let (mut running, step, number) = match running.started().await {
             Ok(running) => return Ok(running),
             Err(refused) => refused,
         };
-        // It has been reaped when this returns, like a command that was started.
-        drop(running);
+        // Nothing of what was tried is left when this returns, either.
+        running.finish(Duration::ZERO).await;
         let error = io::Error::from_raw_os_error(number);
         Err(match (step, error.kind()) {
             (Some(Step::Command), io::ErrorKind::NotFound) => StartError::NotFound(name),

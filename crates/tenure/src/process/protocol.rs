@@ -138,14 +138,12 @@ impl Order {
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
         let received = recvmsg(socket, &mut [IoSliceMut::new(&mut head)], &mut rights, FLAGS)?;
-        let descriptors: Vec<OwnedFd> = rights
-            .drain()
-            .filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let mut descriptors: Vec<OwnedFd> = Vec::new();
+        for message in rights.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                descriptors.extend(received);
+            }
+        }
         if received.bytes != HEAD_BYTES || head[0] != VERSION {
             return Err(malformed("a head of another version"));
         }

@@ -215,9 +215,7 @@ impl Warden {
             self.suspend();
             return;
         }
-        if let Some(terminal) = &mut self.terminal {
-            terminal.take_back();
-        }
+        self.take_terminal_back();
         let was_started = self.hear_stage();
         self.stage = Stage::Ended;
         if was_started {
@@ -245,6 +243,7 @@ impl Warden {
         }
         if let Some(failure) = heard.next().and_then(|line| Report::read(&line)) {
             self.stage = Stage::Ended;
+            self.take_terminal_back();
             self.report(&failure);
             return false;
         }
@@ -252,6 +251,13 @@ impl Warden {
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.folder().to_owned());
         self.report(&Report::Started(self.leader.as_raw_nonzero().get(), cgroup));
         true
+    }
+
+    /// Before the program is told of an end: it may read from the terminal at once.
+    fn take_terminal_back(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.take_back();
+        }
     }
 
     /// A command that was stopped at the terminal stops its program, too, so that the shell sees a stopped job.

@@ -3,11 +3,15 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tenure::clock::Moment;
 use tenure::core::refusal::Code;
+use tenure::core::time::Span;
+use tenure::process::{Containment, Input, Launch, Limit, Terminal};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 
 fn main() {
+    tenure::process::serve_if_asked();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let word = |at: usize| words.get(at).map(String::as_str).expect("a word");
     match word(0) {
@@ -19,6 +23,9 @@ fn main() {
         )),
         "load" => block_on(load(word(1), word(2), word(3).parse().expect("a count"))),
         "claim" => block_on(claim(word(1), word(2), word(3), word(4).parse().expect("a count"))),
+        "hold" => block_on(hold(word(1), &words[2..])),
+        "terminal" => block_on(terminal(&words[1..])),
+        "tick" => tick(word(1)),
         "open" => drop(block_on(open(word(1)))),
         other => panic!("{other}?"),
     }
@@ -101,4 +108,53 @@ async fn claim(url: &str, owner: &str, queue: &str, limit: u32) {
         }
         tell(&tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>().join(" "));
     }
+}
+
+/// Runs a command, and tells its process and its end. Each line that it reads says in how many milliseconds the command
+/// is to be asked to end.
+async fn hold(containment: &str, command: &[String]) {
+    let containment = match containment {
+        "group" => Containment::GroupOnly,
+        _ => Containment::CgroupIfPossible,
+    };
+    let launch = Launch::new(&command[0]).args(&command[1..]).containment(containment).input(Input::Nothing);
+    let mut running = launch.orphan_grace(Duration::from_millis(300)).start().await.expect("it starts");
+    tell(&format!("started {}", running.pid()));
+    let (send, mut limits) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let millis = std::io::stdin().lines().map_while(|line| line.ok()?.parse::<u64>().ok());
+        for millis in millis {
+            // Nobody takes it when the command has ended.
+            let _: Result<(), _> = send.send(millis);
+        }
+    });
+    let end = loop {
+        tokio::select! {
+            end = running.ended() => break end,
+            Some(millis) = limits.recv() => {
+                let ask = Moment::now() + Span::from_millis(millis);
+                running.may_run_until(Limit { ask, kill: ask + Span::from_millis(500) });
+                tell("limited");
+            }
+        }
+    };
+    tell(&format!("ended {end:?}"));
+    tell(&format!("finished {:?}", running.finish(Duration::from_millis(300)).await));
+}
+
+/// Adds to a file, again and again. It starts nothing, so that it is stopped as soon as it is told.
+fn tick(path: &str) {
+    loop {
+        let file = std::fs::File::options().append(true).create(true).open(path);
+        file.and_then(|mut file| file.write_all(b"\n")).expect("a tick");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs a command in its own place at the terminal.
+async fn terminal(command: &[String]) {
+    let launch = Launch::new(&command[0]).args(&command[1..]).terminal(Terminal::HandOver);
+    let mut running = launch.start().await.expect("it starts");
+    tell(&format!("program saw {:?}", running.ended().await));
+    running.finish(Duration::from_secs(1)).await;
 }

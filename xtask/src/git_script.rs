@@ -1,0 +1,49 @@
+//! Sees to it that `git-new-workdir` is there, which the worked example runs. It comes with git, among the documentation,
+//! and images that leave that out don't have it. Nothing is installed: the package is unpacked beside what Cargo builds,
+//! where `crates/cli/tests/worked_example.rs` looks for it, too.
+
+use std::path::{Path, PathBuf};
+
+use crate::run::{self, Result, Tally};
+
+/// Where Debian's package has it.
+const SCRIPT: &str = "usr/share/doc/git/contrib/workdir/git-new-workdir";
+/// In the folder that Cargo gives to tests.
+const UNPACKED: &str = "git-package";
+
+/// Says where it is. Where it is not, Debian's package is fetched first.
+pub(crate) fn ensure(root: &Path) -> Result<Tally> {
+    let installed = Path::new("/").join(SCRIPT);
+    let unpacked = folder_of_tests(root).join(UNPACKED).join(SCRIPT);
+    if !installed.is_file() && !unpacked.is_file() {
+        unpack(root, &folder_of_tests(root))?;
+    }
+    let found = [installed, unpacked].into_iter().find(|place| place.is_file());
+    let found = found.ok_or("git's package was unpacked, and has no git-new-workdir")?;
+    println!("{}", found.display());
+    // Nothing of this project was looked at.
+    Ok(Tally::default())
+}
+
+/// As Cargo calls it to tests, in `CARGO_TARGET_TMPDIR`.
+fn folder_of_tests(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root.join(target).join("tmp")
+}
+
+fn unpack(root: &Path, folder: &Path) -> Result<()> {
+    if run::output(root, "apt-get", &["--version"]).is_err() {
+        return Err(format!("there is no /{SCRIPT}, and no apt-get to fetch git's package with").into());
+    }
+    std::fs::create_dir_all(folder)?;
+    // Where the lists are missing, that is mended by whoever may.
+    if run::output(folder, "apt-get", &["download", "git"]).is_err() {
+        run::output(root, "apt-get", &["update"])?;
+        run::output(folder, "apt-get", &["download", "git"])?;
+    }
+    let is_package = |name: &str| name.starts_with("git_") && name.ends_with(".deb");
+    let names = std::fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let package = names.into_iter().find(|name| is_package(name)).ok_or("apt-get fetched no package")?;
+    run::output(folder, "dpkg-deb", &["-x", &package, UNPACKED])?;
+    Ok(())
+}
