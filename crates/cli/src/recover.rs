@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use tenure::core::id::Namespace;
+use tenure::clock::Moment;
+use tenure::core::id::{Namespace, TaskId};
 use tenure::core::task::State;
+use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
+use tenure::process::{Survivor, survivors};
 use tenure::record::{PlannedRecord, RecoveryRecord, TendedRecord};
 use tenure::recovery::{Outcome, Planned, Recovery, Report, Settings, Tended};
 use tokio::sync::mpsc;
@@ -66,7 +69,7 @@ impl Recover {
             // Nobody hears it any more only where the output has failed, which is told then.
             let _ = tell.send(tended.clone());
         });
-        let stop = CancellationToken::new();
+        let (stop, mut survivors) = (CancellationToken::new(), Survivors::default());
         let report = {
             let mut signals = Signals::that_end()?;
             let mut running = std::pin::pin!(async {
@@ -79,7 +82,7 @@ impl Recover {
             loop {
                 tokio::select! {
                     biased;
-                    Some(tended) = told.recv() => show(context, &tended)?,
+                    Some(tended) = told.recv() => show(context, &mut survivors, &tended)?,
                     signal = signals.next(), if by_signal.is_none() => {
                         by_signal = Some(signal);
                         match self.watch {
@@ -93,7 +96,7 @@ impl Recover {
             }
         };
         while let Ok(tended) = told.try_recv() {
-            show(context, &tended)?;
+            show(context, &mut survivors, &tended)?;
         }
         self.sum_up(context, &report)
     }
@@ -143,8 +146,41 @@ fn summary(report: &Report) -> String {
     format!("{tasks} looked after: {}; {} undone", outcomes.join(", "), report.undone)
 }
 
+/// Processes of this machine that work under a lease, looked for now and then.
+#[derive(Default)]
+struct Survivors {
+    seen: Vec<Survivor>,
+    looked: Option<Moment>,
+}
+
+impl Survivors {
+    /// Tells of those that still work for a task under a lease that is over. Their warden was killed with whoever started
+    /// them, and there was no cgroup to end them by.
+    fn name(&mut self, context: &mut Context<'_, '_>, tended: &Tended) {
+        if matches!(tended.outcome, Outcome::Lost | Outcome::Failed) {
+            return;
+        }
+        let now = Moment::now();
+        if self.looked.is_none_or(|looked| now.since(looked) >= Span::from_secs(1)) {
+            (self.seen, self.looked) = (survivors(), Some(now));
+        }
+        let is_its = |one: &&Survivor| {
+            one.task == tended.task.as_str()
+                && one.namespace == tended.namespace.as_str()
+                && one.epoch <= tended.epoch.0
+        };
+        for one in self.seen.iter().filter(is_its) {
+            context.out.note(&format!(
+                "process {} ({}) of this machine still works for {} under epoch {}, which is over; end it",
+                one.pid, one.name, one.task, one.epoch
+            ));
+        }
+    }
+}
+
 /// A task that was looked after, as soon as it is.
-fn show(context: &mut Context<'_, '_>, tended: &Tended) -> Result<(), Failure> {
+fn show(context: &mut Context<'_, '_>, survivors: &mut Survivors, tended: &Tended) -> Result<(), Failure> {
+    survivors.name(context, tended);
     if context.out.form() == Form::Json {
         context.out.json(&TendedRecord::of(tended))?;
     } else if context.out.is_quiet() {
@@ -162,9 +198,18 @@ fn show(context: &mut Context<'_, '_>, tended: &Tended) -> Result<(), Failure> {
             Outcome::Lost => "left, since somebody else has it now",
             Outcome::Failed => "left, since the store could not be asked",
         };
-        context.out.sentence(&format!("{}: {undone}{became}{because}", tended.task))?;
+        let name = name(&tended.namespace, &tended.task);
+        context.out.sentence(&format!("{name}: {undone}{became}{because}"))?;
     }
     context.out.flush()
+}
+
+/// A task by its name, with its room in front where that is not the usual one: recovery looks after all of them.
+fn name(namespace: &Namespace, task: &TaskId) -> String {
+    match namespace.as_str() {
+        tenure::ledger::DEFAULT_NAMESPACE => task.to_string(),
+        room => format!("{room}/{task}"),
+    }
 }
 
 fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), Failure> {
@@ -183,7 +228,7 @@ fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), Fai
                 Output::row(
                     &mut table,
                     [
-                        plain(&planned.task),
+                        plain(name(&planned.namespace, &planned.task)),
                         plain(planned.state.as_str()),
                         plain(print_seconds(planned.due_at)),
                         plain(would(planned)),
@@ -203,7 +248,12 @@ fn would(planned: &Planned) -> String {
         return match planned.becomes {
             State::Planned => "be planned again".to_owned(),
             State::Compensated => "be closed as compensated".to_owned(),
-            other => format!("be {}", other.as_str()),
+            State::Quarantined => "be parked for a person".to_owned(),
+            other @ (State::Dispatched
+            | State::Running
+            | State::Compensating
+            | State::Completed
+            | State::Failed) => format!("be {}", other.as_str()),
         };
     }
     let undo: Vec<String> = planned.undo.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();

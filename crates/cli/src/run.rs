@@ -172,19 +172,22 @@ impl Run {
         owner: &str,
         keeping: tenure::keeper::Keeping,
     ) -> Result<KeptLease, Error> {
-        let task = ledger.task(id).await?;
-        refuse_what_owes(&task, false)?;
+        let (task, now) = (ledger.task(id).await?, ledger.now().await?);
+        // Who holds it is said by the acquire; whoever has let it lapse owes what this does not answer for.
+        if task.owes() && (task.is_stale(now) || task.state() == State::Planned) {
+            return Err(owes(&task).into());
+        }
         let mut call = ledger.acquire(id, owner);
         if let Some(ttl) = self.creation.ttl()? {
             call = call.ttl(ttl);
         }
         let lease = call.keep_with(keeping).await?;
-        if let Err(refusal) = refuse_what_owes(lease.task(), true) {
+        if lease.task().owes_from_before(lease.task().epoch) {
             // It came to owe between the look and the grant.
             lease
                 .release("it owes from before, and `tenure run` does not answer for that", Duration::ZERO)
                 .await?;
-            return Err(refusal.into());
+            return Err(owes(lease.task()).into());
         }
         Ok(lease)
     }
@@ -224,9 +227,7 @@ impl Run {
         let missing = || Failure::Usage("which command? Give it after --".to_owned());
         let (program, arguments) = self.command.split_first().ok_or_else(missing)?;
         let errors = if self.keep_errors { Output::Piped } else { Output::Inherit };
-        // Where it is in front of a terminal the command takes its place there.
-        let terminal = if std::io::stdin().is_terminal() { Terminal::HandOver } else { Terminal::Leave };
-        Ok(Launch::new(program).args(arguments).errors(errors).terminal(terminal))
+        Ok(Launch::new(program).args(arguments).errors(errors).terminal(terminal()))
     }
 
     /// Records how it ended, and ends the same way.
@@ -303,15 +304,17 @@ fn may_pass(refusal: &Refusal) -> bool {
 }
 
 /// A task that owes from before is taken over by somebody who answers for that, or recovered; not by this.
-fn refuse_what_owes(task: &Task, is_held: bool) -> Result<(), Refusal> {
-    let owes = match is_held {
-        true => task.owes_from_before(task.epoch),
-        false => task.owes() && matches!(task.state(), State::Planned | State::Dispatched | State::Running),
-    };
-    if !owes {
-        return Ok(());
-    }
+fn owes(task: &Task) -> Refusal {
     let words =
         format!("{} owes what an earlier lease left to undo; it must be undone or waived first", task.id);
-    Err(Refusal { state: Some(task.state()), ..Refusal::new(Code::CompensationOwed, words) })
+    Refusal { state: Some(task.state()), ..Refusal::new(Code::CompensationOwed, words) }
+}
+
+/// Where the command goes at a terminal: in the place of this process, if that is alone there. Beside others of a pipeline it
+/// stays behind, since they would lose the terminal with this one.
+fn terminal() -> Terminal {
+    match std::io::stdin().is_terminal() && tenure::process::is_alone_in_its_group() {
+        true => Terminal::HandOver,
+        false => Terminal::Leave,
+    }
 }

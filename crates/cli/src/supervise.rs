@@ -14,7 +14,7 @@ use tenure::core::id::Actor;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, Loss, Standing};
-use tenure::process::{Emptied, End, Launch, Limit, Running, StartError, Tail};
+use tenure::process::{Cause, Emptied, End, Launch, Limit, Running, StartError, Tail};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -140,15 +140,16 @@ impl Supervised<'_> {
                 };
                 (end, running.finish(self.grace).await)
             };
-            let mut reporting = std::pin::pin!(reporting);
-            let mut supervising = std::pin::pin!(supervising);
-            loop {
-                tokio::select! {
-                    ended = &mut supervising => break ended,
-                    never = &mut reporting => match never {},
-                }
+            tokio::select! {
+                ended = supervising => ended,
+                never = reporting => match never {},
             }
         };
+        // The limit that the warden keeps and the one that the keeper does are the same moment: either may be first.
+        if watching.why == Why::ItsOwn && running.cause() == Some(Cause::Limit) {
+            self.note("the lease could not be renewed before its end; the command was stopped");
+            watching.why = Why::Lost(self.lease.loss().unwrap_or(Loss::Fenced));
+        }
         if watching.why == Why::ItsOwn {
             self.tell_of(emptied);
         }

@@ -1,5 +1,7 @@
 //! `tenure recover`: what is stale is looked after, by commands that the file with settings allows.
 
+#![allow(clippy::expect_used)] // What surprises a test stops it.
+
 mod place;
 
 use std::fs;
@@ -193,6 +195,23 @@ fn it_looks_after_every_room_unless_one_is_said() {
     assert_eq!(place.recovers("", "--namespace two").len(), 1);
     let told = place.recovers("", "");
     assert_eq!((told.len(), told[0]["namespace"].as_str()), (1, Some("one")));
+}
+
+#[test]
+fn a_process_that_still_works_under_a_lease_that_is_over_is_named() {
+    let place = Place::new();
+    place.done("task create --id a --ttl 1s");
+    place.done("task acquire a --owner w1");
+    let lease =
+        [("TENURE_TASK", "a"), ("TENURE_NAMESPACE", "default"), ("TENURE_STORE", "s"), ("TENURE_EPOCH", "1")];
+    let mut zombie = std::process::Command::new("sleep").arg("60").envs(lease).spawn().expect("a process");
+    until("the lapse", || place.task("a")["stale"] == true);
+    let Ended { status, errors, .. } = place.run("recover");
+    zombie.kill().expect("killed");
+    zombie.wait().expect("ended");
+    assert_eq!(status, 0, "{errors}");
+    let named = format!("process {} (sleep) of this machine still works for a under epoch 1", zombie.id());
+    assert!(errors.contains(&named), "{errors}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `tenure run` as a person uses it: real commands in real processes, with what becomes of them and of their tasks.
 
+#![allow(clippy::expect_used)] // What surprises a test stops it.
+
 mod place;
 
 use std::fs;
@@ -360,6 +362,42 @@ fn a_run_that_is_killed_takes_everything_with_it() {
     run.kill().expect("killed");
     run.wait().expect("ended");
     until("everybody's end", || !family.iter().any(|id| is_alive(*id)));
+}
+
+#[test]
+fn a_run_that_is_killed_together_with_its_warden_leaves_nobody_that_is_not_found() {
+    let place = Place::new();
+    let mut run = place.running("--task a --ttl 1s", &["sh", "-c", FAMILY]).spawn().expect("runs");
+    until("it works", || place.count("ticks") > 3);
+    let family = descendants(run.id());
+    let [warden, command] = [family[0], family[1]];
+    kill_process(pid(warden), Signal::KILL).expect("killed");
+    run.kill().expect("killed");
+    run.wait().expect("ended");
+    until("the command's end", || !is_alive(command));
+    let left: Vec<u32> = family[2..].iter().copied().filter(|id| is_alive(*id)).collect();
+    let cgroup = |id: &u32| fs::read_to_string(format!("/proc/{id}/cgroup")).unwrap_or_default();
+    if left.iter().all(|id| cgroup(id).contains("/tenure-")) {
+        assert_eq!(place.runs("--task b", &["true"]).status, 0);
+    } else {
+        until("the lapse", || place.task("a")["stale"] == true);
+        let Ended { errors, .. } = place.run("recover");
+        let is_named = |id: &u32| errors.contains(&format!("process {id} ")) && errors.contains("epoch 1");
+        assert!(left.iter().any(is_named), "{left:?}: {errors}");
+        for id in &left {
+            let _ = kill_process(pid(*id), Signal::KILL);
+        }
+    }
+    until("everybody's end", || !left.iter().any(|id| is_alive(*id)));
+}
+
+#[test]
+fn one_that_is_held_by_a_worker_who_lives_is_said_to_be_leased_although_it_owes() {
+    let place = Place::new();
+    place.done("task create --id a --undo k=t");
+    place.done("task acquire a --owner w0");
+    let refused = place.runs("--task a -o json", &["true"]);
+    assert_eq!((refused.status, json(&refused.out)["refusal"]["code"].as_str()), (75, Some("leased")));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `tenure worker`: commands for the tasks of a queue, and its end in order.
 
+#![allow(clippy::expect_used)] // What surprises a test stops it.
+
 mod place;
 
 use std::fs;

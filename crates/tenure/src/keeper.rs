@@ -145,9 +145,9 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Loss::Refused(refusal) => write!(f, "the lease is lost: {refusal}"),
-            Loss::Fenced => f.write_str(
-                "the lease must be taken for lost: it could not be renewed before its end, and nothing was sent since",
-            ),
+            Loss::Fenced => {
+                f.write_str("the lease must be taken for lost: it was not renewed before its end")
+            }
         }
     }
 }

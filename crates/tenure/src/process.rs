@@ -37,6 +37,7 @@ mod outbox;
 mod protocol;
 mod running;
 mod stage;
+mod survivors;
 mod tail;
 mod terminal;
 mod warden;
@@ -46,6 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use launch::{Containment, Input, Launch, Output, StartError, Terminal};
 pub use running::{Emptied, End, Remains, Running};
+pub use survivors::{Survivor, survivors};
 pub use tail::Tail;
 
 use crate::clock::Moment;
@@ -72,6 +74,12 @@ pub fn serve_if_asked() {
     }
     // After a command that couldn't be started, or when nothing is left. Who waits for it has been told.
     std::process::exit(0);
+}
+
+/// Whether nobody else is in the group of this process, so that nobody else loses the terminal with it.
+pub fn is_alone_in_its_group() -> bool {
+    let living = |kin: &family::Kin| kin.life == family::Life::Living;
+    family::members(rustix::process::getpgrp()).iter().filter(|kin| living(kin)).count() <= 1
 }
 
 /// The binary of this process, also when another one has been put in its place since.

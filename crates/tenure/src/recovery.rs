@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::id::{Namespace, Owner, TaskId};
+use tenure_core::id::{Epoch, Namespace, Owner, TaskId};
 use tenure_core::refusal::Refusal;
 use tokio_util::sync::CancellationToken;
 
@@ -136,6 +136,8 @@ pub struct Tended {
     pub namespace: Namespace,
     /// The task.
     pub task: TaskId,
+    /// The epoch that it had when it was found: leases up to this one are over.
+    pub epoch: Epoch,
     /// What became of it.
     pub outcome: Outcome,
     /// What was undone, in that order.
@@ -168,6 +170,8 @@ impl Report {
     }
 }
 
+type Tell = dyn Fn(&Tended) + Send + Sync;
+
 /// Looks after the stale tasks of a store.
 #[derive(Clone)]
 pub struct Recovery {
@@ -175,7 +179,7 @@ pub struct Recovery {
     handlers: Handlers,
     settings: Settings,
     metrics: Arc<Metrics>,
-    on_tended: Option<Arc<dyn Fn(&Tended) + Send + Sync>>,
+    on_tended: Option<Arc<Tell>>,
 }
 
 /// How long recovery goes on.

@@ -95,13 +95,23 @@ fn remove_tree(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
-/// Those of wardens that were killed. One that still has processes stays.
+/// Those of wardens that were killed, with what is left in them: whoever started it has lost the right to run it. One with
+/// processes of another namespace stays, since its warden's number means another process here.
 fn remove_stale(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let warden = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
         let Some((warden, _)) = warden else { continue };
-        if !Path::new("/proc").join(warden).exists() {
+        if Path::new("/proc").join(warden).exists() {
+            continue;
+        }
+        let left = fs::read_to_string(entry.path().join("cgroup.procs")).unwrap_or_default();
+        let is_of_here = left.lines().all(|process| process != "0");
+        if !left.is_empty() && is_of_here {
+            let stale = Cgroup::known(entry.path());
+            stale.kill();
+            stale.remove();
+        } else {
             let _ = fs::remove_dir(entry.path());
         }
     }

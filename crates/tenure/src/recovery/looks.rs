@@ -78,7 +78,8 @@ fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
     }
     if owed.tries >= registered.patience.tries {
         let error = owed.last_error.as_ref().map(|error| format!(", last: {error}")).unwrap_or_default();
-        let words = format!("{kind} (number {}) failed {} times{error}", owed.seq, owed.tries);
+        let times = if owed.tries == 1 { "once".to_owned() } else { format!("{} times", owed.tries) };
+        let words = format!("{kind} (number {}) failed {times}{error}", owed.seq);
         return unfit(Parking::UndoFailed, words);
     }
     None

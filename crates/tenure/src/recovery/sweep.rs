@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tenure_core::command::{Command, Parking};
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::id::{Epoch, Namespace, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Code;
 use tenure_core::task::Task;
@@ -306,7 +306,8 @@ impl<'r> Sweeper<'r> {
             let because = task.ending().and_then(|ending| ending.reason.as_ref()).map(ToString::to_string);
             let outcome = end_of(&task);
             let because = because.filter(|_| outcome == Outcome::Quarantined);
-            self.tell(Tended { namespace: name.0, task: name.1, outcome, undone: Vec::new(), because });
+            let (namespace, task, epoch) = (name.0, name.1, before.epoch);
+            self.tell(Tended { namespace, task, epoch, outcome, undone: Vec::new(), because });
             return;
         }
         let (recovery, manner, busy) = (self.recovery.clone(), self.manner.clone(), name.clone());
@@ -441,7 +442,8 @@ impl Line {
 
 /// A task that was due, and could not be looked after.
 fn untended((namespace, task): Name, because: String) -> Tended {
-    Tended { namespace, task, outcome: Outcome::Failed, undone: Vec::new(), because: Some(because) }
+    let (epoch, outcome) = (Epoch::ZERO, Outcome::Failed);
+    Tended { namespace, task, epoch, outcome, undone: Vec::new(), because: Some(because) }
 }
 
 /// What becomes of a due task in this sweep.

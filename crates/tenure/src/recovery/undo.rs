@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::compensation::Compensation;
+use tenure_core::id::Epoch;
 use tenure_core::refusal::Code;
 use tenure_core::task::{State, Task};
 use tokio::task::JoinSet;
@@ -19,9 +20,12 @@ use crate::points;
 /// Undoes what a reclaimed task owes, as far as that is possible now.
 pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, manner: Manner) -> Tended {
     let (namespace, id) = (task.namespace.clone(), task.id.clone());
+    // Recovery's own is one higher at least.
+    let epoch = Epoch(task.epoch.0.saturating_sub(1));
     let told = |outcome, because| Tended {
         namespace: namespace.clone(),
         task: id.clone(),
+        epoch,
         outcome,
         undone: Vec::new(),
         because,
