@@ -535,3 +535,22 @@ fn a_loop_with_nothing_to_do_does_not_look_all_the_time() {
         Ok(())
     });
 }
+
+#[test]
+fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
+    in_real_time(async |ledger, _| {
+        for nth in 0..600 {
+            let id = format!("t{nth}");
+            let task = held(&ledger, &id, &[("k", "x")]).await?;
+            ledger.roll_back(&id, &task.lease().expect("a lease").holder(), "it failed").await?;
+        }
+        // Of different lengths, so that they end at any moment, also while the loop looks.
+        let diary = Diary::that(&[Does::Works, Does::Takes(1), Does::Works, Does::Takes(3)]);
+        let settings = Settings { at_once: 1, ..Settings::default() };
+        let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(diary.on("k")).settings(settings));
+        until("all of them", || diary.calls().len() == 600).await;
+        until_task(&ledger, "t599", has_ended).await;
+        assert_eq!(looking.stops().await.undone, 600);
+        Ok(())
+    });
+}

@@ -74,6 +74,7 @@ pub(super) async fn once(recovery: &Recovery) -> Result<Report, Error> {
     let began = recovery.ledger.now().await?;
     loop {
         let swept = sweeper.sweep(Some(began)).await?;
+        sweeper.admit().await?;
         while !sweeper.undoing.is_empty() {
             sweeper.one_is_done().await;
             sweeper.admit().await?;
@@ -397,16 +398,17 @@ impl<'r> Sweeper<'r> {
     async fn rest_until(&mut self, stop: &CancellationToken, length: Duration) {
         let mut over = std::pin::pin!(tokio::time::sleep(length));
         loop {
+            // Also before the first wait: the look may have taken note of all that were done, and then nobody wakes this.
+            if let Err(error) = self.admit().await {
+                // The next look finds again whom this forgot.
+                self.trouble(&error);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = &mut over => return,
                 Some(done) = self.undoing.join_next() => self.note(done),
             }
             self.collect();
-            if let Err(error) = self.admit().await {
-                // The next look finds again whom this forgot.
-                self.trouble(&error);
-            }
         }
     }
 }
