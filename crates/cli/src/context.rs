@@ -224,7 +224,7 @@ impl<'a, 'w> Context<'a, 'w> {
         };
         let is_here = namespace(self.global.namespace.clone())? == namespace(None)?;
         let is_its_store = match (&self.global.store, self.variable("TENURE_STORE")) {
-            (Some(said), Some(its)) => *said == its || is_one_file(said, &its),
+            (Some(said), Some(its)) => is_one_store(said, &its),
             (_, _) => true,
         };
         Ok(is_here && is_its_store && self.variable("TENURE_TASK").is_none_or(|its| its == task))
@@ -325,6 +325,11 @@ pub(crate) fn default_store(variables: &Variables) -> Result<String, Failure> {
 /// Whether the store is in a database, and not in a file of this machine.
 fn is_database(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// Whether two URLs name one store, as far as can be told.
+pub(crate) fn is_one_store(one: &str, other: &str) -> bool {
+    one == other || is_one_file(one, other)
 }
 
 /// Whether two URLs name one file, however each spells it.

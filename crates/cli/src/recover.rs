@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Form;
-use crate::context::Context;
+use crate::context::{Context, is_one_store};
 use crate::failure::Failure;
 use crate::handlers;
 use crate::output::{Output, plain};
@@ -54,6 +54,7 @@ pub(crate) struct Recover {
 impl Recover {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let said = context.settings()?;
+        let store = context.store_of(&said)?;
         let handlers = handlers::of(context, &said.config)?;
         let settings = self.settings(said.said_namespace.as_deref())?;
         let ledger = if self.plan { context.ledger_to_read().await? } else { context.ledger().await? };
@@ -69,7 +70,7 @@ impl Recover {
             // Nobody hears it any more only where the output has failed, which is told then.
             let _ = tell.send(tended.clone());
         });
-        let (stop, mut survivors) = (CancellationToken::new(), Survivors::default());
+        let (stop, mut survivors) = (CancellationToken::new(), Survivors { store, ..Survivors::default() });
         let report = {
             let mut signals = Signals::that_end()?;
             let mut running = std::pin::pin!(async {
@@ -149,6 +150,7 @@ fn summary(report: &Report) -> String {
 /// Processes of this machine that work under a lease, looked for now and then.
 #[derive(Default)]
 struct Survivors {
+    store: String,
     seen: Vec<Survivor>,
     looked: Option<Moment>,
 }
@@ -168,6 +170,7 @@ impl Survivors {
             one.task == tended.task.as_str()
                 && one.namespace == tended.namespace.as_str()
                 && one.epoch <= tended.epoch.0
+                && is_one_store(&one.store, &self.store)
         };
         for one in self.seen.iter().filter(is_its) {
             context.out.note(&format!(

@@ -5,10 +5,12 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
+use tenure::clock::Moment;
+use tenure::core::id::Owner;
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
-use tenure::keeper::KeptLease;
+use tenure::keeper::{Keeping, KeptLease};
 use tenure::process::{Launch, Output, Terminal};
 use tenure::{Error, Ledger};
 use tokio::sync::{mpsc, watch};
@@ -63,6 +65,7 @@ impl Run {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let url = supervise::store_for_others(context)?;
         let read = self.creation.read(context)?;
+        let owner = Owner::new(self.owner.clone().unwrap_or_else(tenure::owner::of_this_process))?;
         let wait = span("wait", self.wait.as_deref())?.unwrap_or(Span::ZERO);
         let keeping = self.grace.keeping()?;
         // From here on a signal is heard, so that what is begun is also ended.
@@ -70,15 +73,12 @@ impl Run {
         let ledger = context.ledger().await?;
         let created = self.find_or_create(context, &ledger, read).await?;
         context.out.is_about(&created);
-        let taking = self.take(&ledger, &created, wait, keeping);
-        let lease = tokio::select! {
-            taken = taking => taken?,
-            signal = signals.next() => return Err(Failure::Interrupted(signal)),
-        };
-        self.register_what_is_missing(context, &lease).await?;
-        let launch = supervise::environment(self.launch()?, &url, ledger.namespace().as_str(), &lease);
+        let reasons = self.undo_reasons(context)?;
+        let (launch, progress) = self.progress.open(self.launch()?)?;
+        let lease = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await?;
+        self.register_what_is_missing(&lease, &reasons).await?;
+        let launch = supervise::environment(launch, &url, ledger.namespace().as_str(), &lease);
         let launch = launch.env("TRACEPARENT", supervise::trace_parent(&context.around.variables));
-        let (launch, progress) = self.progress.open(launch)?;
         let (notes, mut noted) = mpsc::unbounded_channel();
         let (sign, signs) = watch::channel(Sign::None);
         let supervised = Supervised { lease: &lease, grace: self.grace.grace()?, progress, notes, signs };
@@ -136,31 +136,33 @@ impl Run {
         }
     }
 
-    /// Takes the lease, waiting for it if it was said so.
+    /// Takes the lease, waiting for it if it was said so. Only the wait is broken off by a signal: a grant on its way is waited
+    /// for, since nobody would keep it.
     async fn take(
         &self,
         ledger: &Ledger,
-        id: &str,
+        (id, owner): (&str, &Owner),
         wait: Span,
-        keeping: tenure::keeper::Keeping,
+        keeping: Keeping,
+        signals: &mut Signals,
     ) -> Result<KeptLease, Failure> {
-        let until = tenure::clock::Moment::now() + wait;
-        let owner = self.owner.clone().unwrap_or_else(tenure::owner::of_this_process);
+        let until = Moment::now() + wait;
         loop {
             // The place is taken before the look, so that nothing can happen between the two unseen.
             let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
-            let refusal = match self.take_now(ledger, id, &owner, keeping).await {
+            let refusal = match self.take_now(ledger, id, owner.as_str(), keeping).await {
                 Ok(lease) => return Ok(lease),
                 Err(Error::Refused(refusal)) => refusal,
                 Err(error) => return Err(error.into()),
             };
-            let left = Duration::from(until.since(tenure::clock::Moment::now()));
+            let left = Duration::from(until.since(Moment::now()));
             if left.is_zero() || !may_pass(&refusal) {
                 return Err(Failure::NotAcquired(refusal));
             }
             tokio::select! {
                 _ = changes.next() => {}
                 () = tokio::time::sleep(LOOK_EVERY.min(left)) => {}
+                signal = signals.next() => return Err(Failure::Interrupted(signal)),
             }
         }
     }
@@ -170,7 +172,7 @@ impl Run {
         ledger: &Ledger,
         id: &str,
         owner: &str,
-        keeping: tenure::keeper::Keeping,
+        keeping: Keeping,
     ) -> Result<KeptLease, Error> {
         let (task, now) = (ledger.task(id).await?, ledger.now().await?);
         // Who holds it is said by the acquire; whoever has let it lapse owes what this does not answer for.
@@ -192,13 +194,19 @@ impl Run {
         Ok(lease)
     }
 
+    /// The reasons of what must be undone, read while nothing is held yet.
+    fn undo_reasons(&self, context: &mut Context<'_, '_>) -> Result<Vec<Option<String>>, Failure> {
+        let undos = self.creation.undos.0.iter();
+        undos.map(|undo| context.optional_text("--undo-reason", undo.reason.clone())).collect()
+    }
+
     /// What the command line says must be undone is owed before the command begins, whoever created the task.
     async fn register_what_is_missing(
         &self,
-        context: &mut Context<'_, '_>,
         lease: &KeptLease,
+        reasons: &[Option<String>],
     ) -> Result<(), Failure> {
-        for undo in &self.creation.undos.0 {
+        for (undo, reason) in self.creation.undos.0.iter().zip(reasons) {
             let is_there = lease.task().compensations.iter().any(|one| {
                 one.is_owed()
                     && one.undo.kind.as_str() == undo.kind
@@ -207,10 +215,9 @@ impl Run {
             if is_there || undo.kind == "none" {
                 continue;
             }
-            let reason = context.optional_text("--undo-reason", undo.reason.clone())?;
             let (id, holder) = (lease.id().as_str(), lease.holder());
             let call = lease.ledger().register(id, holder, &undo.kind, &undo.target);
-            let registered = lease.call(match &reason {
+            let registered = lease.call(match reason {
                 Some(reason) => call.reason(reason),
                 None => call,
             });

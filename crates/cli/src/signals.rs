@@ -17,7 +17,9 @@ impl Signals {
 
     /// Those that are passed on to a command that is run: the ones that end, SIGUSR1 and SIGUSR2.
     pub(crate) fn that_are_passed_on() -> Result<Signals, Failure> {
-        Signals::of(&[1, 2, 3, 10, 12, 15])
+        let users = [SignalKind::user_defined1(), SignalKind::user_defined2()];
+        let users = users.map(|kind| u8::try_from(kind.as_raw_value()).unwrap_or_default());
+        Signals::of(&[&[1, 2, 3, 15], users.as_slice()].concat())
     }
 
     fn of(numbers: &[u8]) -> Result<Signals, Failure> {

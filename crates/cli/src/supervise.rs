@@ -11,13 +11,14 @@ use std::time::Duration;
 use clap::Args;
 use tenure::clock::Moment;
 use tenure::core::id::Actor;
+use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, Loss, Standing};
-use tenure::process::{Cause, Emptied, End, Launch, Limit, Running, StartError, Tail};
+use tenure::process::{Cause, Emptied, End, Launch, Limit, Remains, Running, StartError, Tail};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::context::{Context, variable};
 use crate::failure::Failure;
@@ -150,6 +151,10 @@ impl Supervised<'_> {
             self.note("the lease could not be renewed before its end; the command was stopped");
             watching.why = Why::Lost(self.lease.loss().unwrap_or(Loss::Fenced));
         }
+        // It had ended before anybody made it: what it did counts.
+        if matches!(watching.why, Why::Cancelled | Why::ToldToStop) && running.cause().is_none() {
+            watching.why = Why::ItsOwn;
+        }
         if watching.why == Why::ItsOwn {
             self.tell_of(emptied);
         }
@@ -168,6 +173,9 @@ impl Supervised<'_> {
     }
 
     fn tell_of(&self, emptied: Emptied) {
+        if emptied.remains == Remains::Unknown {
+            self.note("nobody knows whether something of the command goes on: its warden is gone");
+        }
         if emptied.left_behind > 0 {
             let processes = if emptied.left_behind == 1 { "process" } else { "processes" };
             self.note(format!(
@@ -182,7 +190,9 @@ impl Supervised<'_> {
 /// environment.
 pub(crate) async fn ended_by_its_command(lease: &KeptLease) -> Option<State> {
     let (task, actor) = tokio::time::timeout(ASKED_FOR, last_actor(lease)).await.ok().flatten()?;
-    let is_its_own = task.epoch == lease.holder().epoch && actor == Actor::from(&lease.holder().owner);
+    let holder = lease.holder();
+    let is_held = task.lease().is_some_and(|lease| lease.epoch == holder.epoch);
+    let is_its_own = task.epoch == holder.epoch && !is_held && actor == Actor::from(&holder.owner);
     is_its_own.then_some(task.state())
 }
 
@@ -254,7 +264,14 @@ impl Watching {
     }
 
     async fn lost(&mut self, command: &Supervised<'_>, running: &Running, loss: Loss) {
-        if let (Loss::Refused(_), Some(state)) = (&loss, ended_by_its_command(command.lease).await) {
+        let may_be_its_own = |refusal: &Refusal| {
+            // Another holder, or a lease that lapsed, is nothing that the command did.
+            !matches!(refusal.code, Code::StaleEpoch | Code::WrongOwner | Code::LeaseLapsed)
+        };
+        if let Loss::Refused(refusal) = &loss
+            && may_be_its_own(refusal)
+            && let Some(state) = ended_by_its_command(command.lease).await
+        {
             command.note("the command has ended its task itself");
             if state.terminal().is_some() {
                 // Nobody else can have it any more, so what the command still does is its own affair.
@@ -304,15 +321,20 @@ impl Watching {
 }
 
 /// Hands on what a command writes, and keeps the end of it.
-struct Copying(Option<tokio::task::JoinHandle<Tail>>);
+struct Copying(Option<oneshot::Receiver<Tail>>);
 
-/// Beside what this process writes itself, whose output is locked as long as it runs.
+/// Beside what this process writes itself, whose output is locked as long as it runs; and on a thread of its own, since those
+/// that the stores look through are few.
 fn hand_on(from: Option<pipe::Receiver>, to: impl AsFd) -> Copying {
-    let both = from.and_then(|from| {
-        let from = from.into_blocking_fd().ok()?;
-        Some((File::from(from), File::from(to.as_fd().try_clone_to_owned().ok()?)))
+    let (tell, told) = oneshot::channel();
+    let begun = from.and_then(|from| {
+        let from = File::from(from.into_blocking_fd().ok()?);
+        let to = File::from(to.as_fd().try_clone_to_owned().ok()?);
+        // Whoever gave up waiting for it is told nothing.
+        let copying = move || drop(tell.send(copy(from, to)));
+        std::thread::Builder::new().name("tenure-copy".into()).spawn(copying).ok()
     });
-    Copying(both.map(|(from, to)| tokio::task::spawn_blocking(move || copy(from, to))))
+    Copying(begun.map(|_| told))
 }
 
 impl Copying {

@@ -202,8 +202,13 @@ fn a_process_that_still_works_under_a_lease_that_is_over_is_named() {
     let place = Place::new();
     place.done("task create --id a --ttl 1s");
     place.done("task acquire a --owner w1");
-    let lease =
-        [("TENURE_TASK", "a"), ("TENURE_NAMESPACE", "default"), ("TENURE_STORE", "s"), ("TENURE_EPOCH", "1")];
+    let store = format!("sqlite:{}", place.file().display());
+    let lease = [
+        ("TENURE_TASK", "a"),
+        ("TENURE_NAMESPACE", "default"),
+        ("TENURE_STORE", store.as_str()),
+        ("TENURE_EPOCH", "1"),
+    ];
     let mut zombie = std::process::Command::new("sleep").arg("60").envs(lease).spawn().expect("a process");
     until("the lapse", || place.task("a")["stale"] == true);
     let Ended { status, errors, .. } = place.run("recover");

@@ -20,7 +20,7 @@ use tenure_core::id::{Kind, TEXT_BYTES_MAX};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Lease, Task};
 
-use crate::keeper::LeaseWatch;
+use crate::keeper::{LeaseWatch, Standing};
 use crate::store::BoxFuture;
 
 /// One effect to be undone, with what may be needed for it.
@@ -86,8 +86,9 @@ pub trait Handler: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Undoes it. When the future is dropped, the time is up or the lease is lost: whatever it does must end with it. How it
-    /// stands with the lease is for handlers whose work goes on elsewhere, in a process of its own, and has to be told.
+    /// Undoes it, for as long as the lease is held. When it is not any more, the time is up, or the lease is lost: then this
+    /// must end whatever it does, and come back when nothing of it goes on ([`while_held`] does that for what can be dropped).
+    /// Until it has come back nobody else begins; what does not come back in time leaves its lease to lapse.
     fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone>;
 }
 
@@ -96,8 +97,19 @@ where
     F: Fn(UndoCall) -> Running + Send + Sync + 'static,
     Running: Future<Output = Undone> + Send + 'static,
 {
-    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
-        Box::pin(self(call))
+    fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone> {
+        Box::pin(while_held(lease, self(call)))
+    }
+}
+
+/// Does it for as long as the lease is held, and drops it then.
+pub async fn while_held(mut lease: LeaseWatch, undo: impl Future<Output = Undone>) -> Undone {
+    tokio::select! {
+        biased;
+        undone = undo => undone,
+        _ = lease.wait_for(|standing| !matches!(standing, Standing::Held(_))) => {
+            Err(UndoError::Again("it was stopped".into()))
+        }
     }
 }
 

@@ -289,6 +289,12 @@ impl KeptLease {
     ) -> Result<Task, Error> {
         self.refuse_if_over()?;
         let command = named(&self.kept.ledger, call.command()?)?;
+        let is_its_own =
+            command.action.task() == Some(self.id()) && command.namespace == self.kept.granted.namespace;
+        if !is_its_own {
+            let limit = format!("a call by this lease is about {}; give others to the ledger", self.id());
+            return Err(Refusal::invalid("task", limit).into());
+        }
         // Until it is known how it went: also between two tries a renewal may be refused because one of them was done.
         let _on_its_way = self.kept.calls.read().await;
         self.refuse_if_over()?;

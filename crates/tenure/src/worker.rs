@@ -267,7 +267,7 @@ impl Worker {
             Stop::WhenIdle => CancellationToken::new(),
             Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),
         };
-        let (mut working, mut report) = (JoinSet::new(), Report::default());
+        let (mut working, mut report, mut refused) = (JoinSet::new(), Report::default(), None);
         while !told.is_cancelled() {
             let free = self.at_once - working.len();
             if free == 0 {
@@ -278,7 +278,11 @@ impl Worker {
             let claim = if let Some(ttl) = self.ttl { claim.ttl(ttl) } else { claim };
             let leases = match claim.keep_until(self.over(&stop, &told), self.keeping).await {
                 Ok(leases) => leases,
-                Err(Error::Refused(refusal)) => return Err(refusal.into()),
+                // What runs is waited for all the same.
+                Err(error @ Error::Refused(_)) => {
+                    refused = Some(error);
+                    break;
+                }
                 Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
                     tracing::warn!(%error, queue = self.queue, "nothing could be claimed");
                     tokio::select! {
@@ -308,7 +312,7 @@ impl Worker {
         while let Some(done) = working.join_next().await {
             job::note(&mut report, Some(done));
         }
-        Ok(report)
+        refused.map_or(Ok(report), Err)
     }
 
     /// When a claim that found nothing stops waiting.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tenure::clock::ManualClock;
 use tenure::core::policy::Policy;
 use tenure::core::task::Task;
-use tenure::handler::{Handler, Handlers, Patience, UndoCall, UndoError, Undone};
+use tenure::handler::{Handler, Handlers, Patience, UndoCall, UndoError, Undone, while_held};
 use tenure::keeper::LeaseWatch;
 use tenure::recovery::{Recovery, Report};
 use tenure::store::BoxFuture;
@@ -149,7 +149,7 @@ impl Handler for Diary {
         }
     }
 
-    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
+    fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone> {
         let does = {
             let mut does = self.0.does.lock().unwrap_or_else(PoisonError::into_inner);
             if does.len() > 1 { does.pop_front() } else { does.front().copied() }
@@ -158,7 +158,7 @@ impl Handler for Diary {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         assert!(does != Some(Does::PanicsAtOnce), "it was told to panic at once");
         let running = Running::of(&self.0);
-        Box::pin(async move {
+        Box::pin(while_held(lease, async move {
             let _running = running;
             match does.unwrap_or(Does::Works) {
                 Does::Works | Does::PanicsAtOnce => Ok(format!("{target} is gone")),
@@ -171,7 +171,7 @@ impl Handler for Diary {
                     Ok(format!("{target} is gone"))
                 }
             }
-        })
+        }))
     }
 }
 

@@ -166,6 +166,10 @@ impl Ending {
         let (id, holder) = (lease.id(), lease.holder());
         let verb = self.word.as_str();
         let mut words = format!("tenure task {verb} {id} --owner {} --epoch {}", holder.owner, holder.epoch);
+        let namespace = lease.ledger().namespace().as_str();
+        if namespace != tenure::ledger::DEFAULT_NAMESPACE {
+            words.push_str(&format!(" --namespace {namespace}"));
+        }
         if self.word != Word::Complete {
             words.push_str(&format!(" --reason '{}'", self.reason.replace('\'', "'\\''")));
         }

@@ -7,13 +7,13 @@ use clap::Args;
 use tenure::Error;
 use tenure::keeper::KeptLease;
 use tenure::process::Launch;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::failure::Failure;
 
-/// Longer lines are cut off by whoever looks at them anyway: the ledger takes no more than this.
+/// Longer lines are left out, and that is told: the ledger takes no more than this.
 const LINE_BYTES_MAX: usize = 1_024;
 
 /// Whether a command reports progress.
@@ -35,39 +35,74 @@ impl ProgressOptions {
     }
 }
 
-/// Reports each line, for as long as somebody asks for it. Of lines that come faster than they can be reported the last
-/// one counts.
+/// Reports lines, for as long as somebody asks for it. Of lines that come faster than they can be reported the last one
+/// counts, so that the command is never held up by a pipe that is full.
 pub(super) async fn report(
     lease: &KeptLease,
     from: Option<pipe::Receiver>,
     notes: UnboundedSender<String>,
 ) -> Infallible {
-    if let Some(from) = from {
-        let mut lines = BufReader::new(from).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            if line.trim().is_empty() {
-                continue;
+    let Some(mut from) = from else { return std::future::pending().await };
+    let (mut lines, mut some) = (Lines::default(), [0; 4 * 1024]);
+    let mut told = None;
+    loop {
+        let Some(line) = lines.latest.take() else {
+            match from.read(&mut some).await {
+                Ok(count @ 1..) => lines.push(some.get(..count).unwrap_or_default()),
+                Ok(0) | Err(_) => return std::future::pending().await,
             }
-            let told = match as_json(&line) {
-                Ok(progress) => lease.progress(&progress).await,
-                Err(words) => {
-                    let _ = notes.send(words);
-                    continue;
-                }
-            };
-            match told {
-                Ok(()) => {}
-                // Lines go on to be read, so that the command is not held up by a pipe that is full.
-                Err(Error::Refused(refusal)) => {
-                    let _ = notes.send(format!("progress was not taken: {refusal}"));
-                }
-                Err(Error::Unavailable(words) | Error::Unknown(words)) => {
-                    let _ = notes.send(format!("progress could not be told: {words}"));
-                }
+            continue;
+        };
+        let trouble = match as_json(&line) {
+            Ok(progress) => {
+                let mut telling = std::pin::pin!(lease.progress(&progress));
+                let answer = loop {
+                    tokio::select! {
+                        biased;
+                        answer = &mut telling => break answer,
+                        Ok(count @ 1..) = from.read(&mut some) => {
+                            lines.push(some.get(..count).unwrap_or_default());
+                        }
+                    }
+                };
+                answer.err().map(|error| match error {
+                    Error::Refused(refusal) => format!("progress was not taken: {refusal}"),
+                    Error::Unavailable(words) | Error::Unknown(words) => {
+                        format!("progress could not be told: {words}")
+                    }
+                })
+            }
+            Err(words) => Some(words),
+        };
+        // The same trouble is told once.
+        if let Some(words) = trouble.clone().filter(|_| trouble != told) {
+            let _ = notes.send(words);
+        }
+        told = trouble;
+    }
+}
+
+/// Bytes as lines, of which only the latest is kept.
+#[derive(Default)]
+struct Lines {
+    begun: Vec<u8>,
+    latest: Option<String>,
+}
+
+impl Lines {
+    /// How much of a line without an end is kept: enough to see that it is too long.
+    const BEGUN_MAX: usize = 4 * LINE_BYTES_MAX;
+
+    fn push(&mut self, some: &[u8]) {
+        for part in some.split_inclusive(|byte| *byte == b'\n') {
+            let room = Self::BEGUN_MAX.saturating_sub(self.begun.len());
+            self.begun.extend(part.iter().take(room));
+            if part.ends_with(b"\n") {
+                let line = String::from_utf8_lossy(&std::mem::take(&mut self.begun)).trim().to_owned();
+                self.latest = Some(line).filter(|line| !line.is_empty()).or(self.latest.take());
             }
         }
     }
-    std::future::pending().await
 }
 
 /// JSON as it is; text as `{"message": …}`.
@@ -87,7 +122,20 @@ fn as_json(line: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::as_json;
+    use super::{Lines, as_json};
+
+    #[test]
+    fn of_many_lines_the_latest_counts_and_bytes_that_are_no_text_harm_nobody() {
+        let mut lines = Lines::default();
+        lines.push(b"one\ntwo\nthr");
+        assert_eq!(lines.latest.take().as_deref(), Some("two"));
+        lines.push(b"ee \xff\n\n");
+        assert_eq!(lines.latest.take().as_deref(), Some("three \u{fffd}"));
+        lines.push(&[b'x'; 100_000]);
+        assert!(lines.latest.is_none() && lines.begun.len() == Lines::BEGUN_MAX);
+        lines.push(b"\nafter\n");
+        assert_eq!(lines.latest.as_deref(), Some("after"));
+    }
 
     #[test]
     fn json_is_taken_as_it_is_and_text_is_made_json() {

@@ -57,6 +57,7 @@ impl CommandHandler {
         for name in ["TENURE_TASK", "TENURE_OWNER", "TENURE_EPOCH"] {
             launch = launch.without(name);
         }
+        launch = launch.env("TENURE_NAMESPACE", &call.namespace);
         if let Some(folder) = &self.folder {
             launch = launch.folder(folder);
         }
@@ -91,9 +92,10 @@ async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
         let end = loop {
             tokio::select! {
                 biased;
-                // The limit moves with each renewal; a lease that is over is recovery's to notice, which drops this.
-                Ok(()) = lease.changed() => if let Standing::Held(held) = &*lease.borrow_and_update() {
-                    running.may_run_until(held.limit());
+                // The limit moves with each renewal. When the undo may not go on, nothing of it is to be left before this is.
+                Ok(()) = lease.changed() => match &*lease.borrow_and_update() {
+                    Standing::Held(held) => running.may_run_until(held.limit()),
+                    Standing::Lost(_) | Standing::Ended => running.kill(),
                 },
                 end = running.ended() => break end,
                 () = &mut reading, if !is_read => is_read = true,

@@ -38,7 +38,7 @@ use tenure_core::time::Time;
 
 use crate::clock::{Clock, SystemClock};
 use crate::handler::webhook::secret::{Keys, Secret};
-use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting};
+use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting, while_held};
 use crate::instant;
 use crate::store::BoxFuture;
 
@@ -112,8 +112,8 @@ impl Webhook {
 }
 
 impl Handler for Webhook {
-    fn undo(&self, call: UndoCall, _: LeaseWatch) -> BoxFuture<'static, Undone> {
-        Box::pin(self.clone().ask(call))
+    fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone> {
+        Box::pin(while_held(lease, self.clone().ask(call)))
     }
 }
 

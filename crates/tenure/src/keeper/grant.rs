@@ -31,9 +31,9 @@ impl Call<Taking> {
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let is_named = command.request.is_some();
         let command = named(&ledger, command)?;
-        let sent = Moment::now();
+        // Before it is sent: after a grant nothing may fail.
+        let counted = if is_named { Counted::now(&ledger).await? } else { Counted::From(Moment::now()) };
         let task = send_until_known::<Task>(&ledger, command).await?;
-        let counted = if is_named { Counted::now(&ledger).await? } else { Counted::From(sent) };
         KeptLease::of(&ledger, task, counted, keeping)
     }
 }
@@ -49,8 +49,9 @@ impl Call<Claiming> {
         thread::start()?;
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let is_named = command.request.is_some();
+        let named_at = if is_named { Some(Counted::now(&ledger).await?) } else { None };
         let (sent, tasks) = claim_until(&ledger, command, Some(over), Asking::UntilKnown).await?;
-        let counted = if is_named { Counted::now(&ledger).await? } else { Counted::From(sent) };
+        let counted = named_at.unwrap_or(Counted::From(sent));
         tasks.into_iter().map(|task| KeptLease::of(&ledger, task, counted, keeping)).collect()
     }
 }

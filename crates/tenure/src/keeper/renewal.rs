@@ -15,11 +15,15 @@ use crate::store::Renewal;
 /// The shortest wait before a renewal that failed is tried again; the longest is a twelfth of what was left of the lease.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
+/// The longest wait for an answer before a heartbeat is sent again.
+const ANSWER_WAITED_FOR: Duration = Duration::from_secs(10);
 /// How long a refused heartbeat waits for a call that may have ended the lease itself; never past the deadline.
 const CALL_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// Renews the lease at a third of what is left of it each time.
 pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
+    // Whatever ends this, a lease that nobody renews must not pass for one that is held.
+    let _fence = Fence(Arc::clone(&kept));
     let mut standing = kept.standing.subscribe();
     let (mut sent, mut next) = (granted, granted);
     let mut is_first = true;
@@ -45,7 +49,15 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             continue;
         }
         points::reached("keeper/before_heartbeat");
-        let answer = ask(&kept, &now_held, sent).await;
+        // The deadline comes also while an answer does not: on a machine that slept, long before any timer.
+        let answer = tokio::select! {
+            biased;
+            () = now_held.fences_at.come() => {
+                kept.lose(Loss::Fenced);
+                return;
+            }
+            answer = ask(&kept, &now_held, sent) => answer,
+        };
         points::reached("keeper/after_heartbeat");
         next = match answer {
             Ok(renewal) => {
@@ -57,9 +69,11 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             }
             Err(Error::Refused(refusal)) if is_loss(refusal.code) => {
                 // A call that hangs does not put it off for longer than that.
-                let left = Duration::from(now_held.fences_at.since(Moment::now()));
-                let no_call = tokio::time::timeout(left.min(CALL_WAITED_FOR), kept.calls.write());
-                let no_call_on_its_way = no_call.await;
+                let no_call_on_its_way = tokio::select! {
+                    none = kept.calls.write() => Some(none),
+                    () = tokio::time::sleep(CALL_WAITED_FOR) => None,
+                    () = now_held.fences_at.come() => None,
+                };
                 kept.lose(Loss::Refused(refusal));
                 drop(no_call_on_its_way);
                 return;
@@ -73,6 +87,15 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
                 again(&now_held, sent)
             }
         };
+    }
+}
+
+/// Gives the lease up when its renewals end; one that was ended or lost in order is not.
+struct Fence(Arc<Kept>);
+
+impl Drop for Fence {
+    fn drop(&mut self) {
+        self.0.lose(Loss::Fenced);
     }
 }
 
@@ -98,7 +121,7 @@ fn still_held(kept: &Kept) -> Option<Held> {
 /// Asks once, and waits for the answer no longer than leaves time to ask again.
 async fn ask(kept: &Kept, held: &Held, sent: Moment) -> Result<Renewal, Error> {
     let patience = Duration::from(Span::from_micros(held.fences_at.since(sent).as_micros() / 3));
-    let patience = patience.max(TRY_AGAIN);
+    let patience = patience.clamp(TRY_AGAIN, ANSWER_WAITED_FOR);
     let call = kept.ledger.heartbeat(kept.granted.id.as_str(), &kept.holder);
     let asked = tokio::time::timeout(patience, call.into_future());
     asked.await.unwrap_or_else(|_| Err(Error::Unknown("no answer in time".into())))

@@ -18,8 +18,8 @@ use super::{Manner, Outcome, Recovery, Report, Tended};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::points;
-use crate::store::Answer;
 use crate::store::watch::{Absence, RENEW_EVERY};
+use crate::store::{Answer, Cursor};
 
 /// How many due tasks are read at once.
 pub(super) const PAGE: usize = 500;
@@ -36,6 +36,10 @@ const FRUITLESS_SHARE: u32 = 20;
 /// But they are not put off for longer than leaves time to reclaim within a second of the lapse.
 const FRUITLESS_REST_MAX: Duration = Duration::from_millis(500);
 
+/// How long one look goes on before it is cut short.
+const LOOK_MAX: Duration = Duration::from_millis(500);
+/// How many may stand in line; further ones are found by a later look.
+const LINE_MAX: usize = 100_000;
 /// How many tasks in a row may be unreadable before the store itself is taken for away.
 const MISREAD_MAX: usize = 3;
 /// How long a task is left without another look at it.
@@ -54,6 +58,8 @@ struct Sweeper<'r> {
     line: Line,
     /// Tasks that nothing can be done about before that time.
     later: HashMap<Name, Time>,
+    /// Where the next look goes on, if the last one did not get through.
+    goes_on_at: Option<Cursor>,
     /// The store's time at the last look.
     now: Time,
     absence: Option<Absence>,
@@ -73,6 +79,7 @@ pub(super) async fn once(recovery: &Recovery) -> Result<Report, Error> {
     let mut sweeper = Sweeper::new(recovery, Manner::Once);
     let began = recovery.ledger.now().await?;
     loop {
+        let is_whole = sweeper.goes_on_at.is_none();
         let swept = sweeper.sweep(Some(began)).await?;
         sweeper.admit().await?;
         while !sweeper.undoing.is_empty() {
@@ -81,7 +88,7 @@ pub(super) async fn once(recovery: &Recovery) -> Result<Report, Error> {
         }
         if swept.is_cut_short {
             rest(REST, recovery).await;
-        } else if swept.taken == 0 && sweeper.line.is_empty() {
+        } else if is_whole && swept.taken == 0 && sweeper.line.is_empty() {
             return Ok(sweeper.report);
         }
     }
@@ -95,7 +102,11 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
         let is_time = |marked: Moment| began.since(marked) >= Span::from(RENEW_EVERY);
         // Before each look after a pause: whoever was stopped for a while must know it before it reclaims.
         if marked.is_none_or(is_time) {
-            match recovery.ledger.store().watch().await {
+            let marking = tokio::select! {
+                marking = recovery.ledger.store().watch() => marking,
+                () = stop.cancelled() => break,
+            };
+            match marking {
                 Ok(absence) => {
                     sweeper.hear_of(absence);
                     marked = Some(began);
@@ -140,6 +151,7 @@ impl<'r> Sweeper<'r> {
             undoing: JoinSet::new(),
             line: Line::default(),
             later: HashMap::new(),
+            goes_on_at: None,
             now: Time::MIN,
             absence: None,
             report: Report::default(),
@@ -170,7 +182,9 @@ impl<'r> Sweeper<'r> {
         self.now = now;
         self.later.retain(|_, until| *until > now);
         let sweep_max = self.recovery.settings.sweep_max.max(1);
-        let (mut after, mut misread) = (None, 0);
+        let (began, mut misread) = (Moment::now(), 0);
+        // A look that took too long went on to here.
+        let mut after = self.goes_on_at.take();
         loop {
             let page = store.lapsed(after, PAGE).await?;
             points::reached("recovery/after_look");
@@ -184,6 +198,10 @@ impl<'r> Sweeper<'r> {
                 if !self.is_for_now(&name) {
                     continue;
                 }
+                if self.line.len() >= LINE_MAX {
+                    swept.is_cut_short = true;
+                    break;
+                }
                 let task = match store.task(name.0.clone(), name.1.clone()).await {
                     Ok(task) => task,
                     // One that can't be read is no reason to leave the others.
@@ -192,7 +210,11 @@ impl<'r> Sweeper<'r> {
                         self.failed(name, &error);
                         continue;
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        // Those that could be read are not left for it.
+                        self.reclaim_all(&chosen).await?;
+                        return Err(error);
+                    }
                 };
                 misread = 0;
                 let is_wanted = |task: &Task| {
@@ -206,15 +228,27 @@ impl<'r> Sweeper<'r> {
                 }
             }
             swept.taken += chosen.len();
-            for together in chosen.chunks(TOGETHER) {
-                self.reclaim(together).await?;
-            }
+            self.reclaim_all(&chosen).await?;
+            self.collect();
+            self.admit().await?;
             swept.is_cut_short |= page.next.is_some() && swept.taken >= sweep_max;
             after = page.next.filter(|_| swept.taken < sweep_max);
+            if after.is_some() && Moment::now().since(began) >= Span::from(LOOK_MAX) {
+                // Whoever stops this, and the mark that says that somebody is here, must not wait for all of it.
+                swept.is_cut_short = true;
+                self.goes_on_at = after.take();
+            }
             if after.is_none() {
                 return Ok(swept);
             }
         }
+    }
+
+    async fn reclaim_all(&mut self, chosen: &[Task]) -> Result<(), Error> {
+        for together in chosen.chunks(TOGETHER) {
+            self.reclaim(together).await?;
+        }
+        Ok(())
     }
 
     fn is_for_now(&self, name: &Name) -> bool {
@@ -233,7 +267,14 @@ impl<'r> Sweeper<'r> {
                 && let Some(name) = self.line.next()
             {
                 // Whoever waited long may have been looked after by another one.
-                let Some(task) = store.task(name.0.clone(), name.1.clone()).await? else { continue };
+                let task = match store.task(name.0.clone(), name.1.clone()).await {
+                    Ok(Some(task)) => task,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        self.failed(name, &error);
+                        continue;
+                    }
+                };
                 match self.choose(&task, self.now, &chosen) {
                     Choice::Take => chosen.push(task),
                     Choice::Wait => self.line.join(name),
@@ -278,7 +319,15 @@ impl<'r> Sweeper<'r> {
             tasks.iter().map(|task| self.command(task)).collect::<Result<_, Error>>()?;
         points::reached("recovery/before_reclaim");
         let sent = Moment::now();
-        let answers = self.recovery.ledger.transact(commands).await;
+        let mut answers = self.recovery.ledger.transact(commands.clone()).await;
+        let has_blocked_all = |answer: &Result<Answer, Error>| matches!(answer, Err(Error::Unavailable(_)));
+        if answers.len() > 1 && answers.iter().all(has_blocked_all) {
+            // One that somebody holds back, or that breaks a rule, takes all that share its commit with it: each by itself.
+            answers.clear();
+            for command in commands {
+                answers.extend(self.recovery.ledger.transact(vec![command]).await);
+            }
+        }
         for (before, answer) in tasks.iter().zip(answers) {
             let name = (before.namespace.clone(), before.id.clone());
             match answer {
@@ -435,6 +484,10 @@ impl Line {
 
     fn has(&self, name: &Name) -> bool {
         self.among.contains(name)
+    }
+
+    fn len(&self) -> usize {
+        self.names.len()
     }
 
     fn is_empty(&self) -> bool {

@@ -7,6 +7,7 @@ use tenure_core::compensation::Compensation;
 use tenure_core::id::Epoch;
 use tenure_core::refusal::Code;
 use tenure_core::task::{State, Task};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::looks::{parking, unfit};
@@ -14,7 +15,7 @@ use super::{Manner, Outcome, Recovery, Tended, UndoneOne};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::handler::{Patience, Registered, UndoCall, UndoError, fitting};
-use crate::keeper::{Counted, Keeping, KeptLease};
+use crate::keeper::{Counted, Keeping, KeptLease, Standing};
 use crate::points;
 
 /// Undoes what a reclaimed task owes, as far as that is possible now.
@@ -69,6 +70,8 @@ enum Tried {
     Failed(UndoError),
     Lost,
     Stopped,
+    /// It was told to end for this reason, and does not.
+    Stuck(Box<Tried>),
 }
 
 struct Undoing<'r> {
@@ -110,6 +113,7 @@ impl Undoing<'_> {
                 },
                 Tried::Lost => return Ok((Outcome::Lost, self.lease.loss().map(|loss| loss.to_string()))),
                 Tried::Stopped => return self.hand_back(STOPPED, Duration::ZERO).await,
+                Tried::Stuck(tried) => return Ok(self.stuck(&owed, *tried).await),
             };
         }
     }
@@ -119,28 +123,59 @@ impl Undoing<'_> {
         let Some(lease) = task.lease() else { return Tried::Lost };
         let call = UndoCall::of(task, lease, owed);
         points::reached("recovery/before_undo");
+        // What the handler sees of the lease; it is over for it also when its time is.
+        let mut standing = self.lease.standing();
+        let (allow, allowed) = watch::channel(standing.borrow_and_update().clone());
         // Spawned, so that a panic stays there; dropped with this set, it ends.
         let mut running = JoinSet::new();
-        let (handler, standing) = (Arc::clone(&registered.handler), self.lease.standing());
-        running.spawn(async move { handler.undo(call, standing).await });
+        let handler = Arc::clone(&registered.handler);
+        running.spawn(async move { handler.undo(call, allowed).await });
         let timeout = registered.patience.timeout;
-        let tried = tokio::select! {
-            biased;
-            _ = self.lease.lost() => Tried::Lost,
-            () = self.told_to_stop() => Tried::Stopped,
-            done = running.join_next() => match done {
-                Some(Ok(Ok(receipt))) => Tried::Done(receipt),
-                Some(Ok(Err(error))) => Tried::Failed(error),
-                Some(Err(error)) => Tried::Failed(UndoError::Again(format!("the handler panicked: {error}"))),
-                None => Tried::Lost,
-            },
-            () = tokio::time::sleep(timeout) => {
-                Tried::Failed(UndoError::Again(format!("it took longer than {timeout:?} and was stopped")))
+        let mut time_is_up = std::pin::pin!(tokio::time::sleep(timeout));
+        let mut told_to_stop = std::pin::pin!(self.told_to_stop());
+        let tried = loop {
+            tokio::select! {
+                biased;
+                done = running.join_next() => return match done {
+                    Some(Ok(Ok(receipt))) => Tried::Done(receipt),
+                    Some(Ok(Err(error))) => Tried::Failed(error),
+                    Some(Err(error)) => Tried::Failed(UndoError::Again(format!("the handler panicked: {error}"))),
+                    None => Tried::Lost,
+                },
+                Ok(()) = standing.changed() => {
+                    let now = standing.borrow_and_update().clone();
+                    let is_held = matches!(now, Standing::Held(_));
+                    allow.send_replace(now);
+                    if !is_held {
+                        break Tried::Lost;
+                    }
+                }
+                () = &mut told_to_stop => break Tried::Stopped,
+                () = &mut time_is_up => {
+                    let words = format!("it took longer than {timeout:?} and was stopped");
+                    break Tried::Failed(UndoError::Again(words));
+                }
             }
         };
-        // What was stopped ends at its next rest. Until it has, nobody is to begin with the same.
-        let _ = tokio::time::timeout(STOPPING_MAX, running.shutdown()).await;
-        tried
+        allow.send_replace(Standing::Ended);
+        // Until it has ended, nobody is to begin with the same.
+        match tokio::time::timeout(STOPPING_MAX, running.join_next()).await {
+            Ok(_) => tried,
+            Err(_) => Tried::Stuck(Box::new(tried)),
+        }
+    }
+
+    /// Leaves a task whose undo goes on although it may not. A try is counted all the same; but the lease is neither given
+    /// back nor renewed any more, so that the next recoverer does not begin before it has lapsed.
+    async fn stuck(&self, owed: &Compensation, tried: Tried) -> End {
+        if let Tried::Failed(error) = tried {
+            self.recovery.metrics.failed_to_undo();
+            let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
+            let words = fitting(&error.to_string());
+            // Where that can't be told, the next recoverer tries once more than it would.
+            let _ = self.lease.call(self.lease.ledger().tried(id, holder, owed.seq.0, &words)).await;
+        }
+        (Outcome::Failed, Some("its undo does not stop; the lease is left to lapse".into()))
     }
 
     fn is_told_to_stop(&self) -> bool {

@@ -12,6 +12,9 @@ use crate::handler::fitting;
 use crate::keeper::{KeptLease, Standing};
 use crate::points;
 
+/// How long work that was dropped is waited for.
+const STOPPING_MAX: Duration = Duration::from_secs(5);
+
 /// How a task ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum End {
@@ -73,15 +76,23 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Opti
     if doer.ended_by == EndedBy::Itself {
         return ended(running.join_next().await).filter(|_| lease.loss().is_none());
     }
-    tokio::select! {
+    let end = tokio::select! {
         biased;
-        done = running.join_next() => ended(done),
+        done = running.join_next() => return ended(done),
         loss = lease.lost() => {
             tracing::warn!(task = %lease.id(), %loss, "the work is dropped");
             None
         }
         () = after(manners.stop.cancelled(), manners.grace) => Some(released()),
         () = after(lease.cancel_asked(), manners.grace) => Some(End::RollBack("it was asked to stop".into())),
+    };
+    // What was dropped ends at its next rest. Until it has, nobody else is to begin: so nothing is said of it before.
+    match tokio::time::timeout(STOPPING_MAX, running.shutdown()).await {
+        Ok(()) => end,
+        Err(_) => {
+            tracing::error!(task = %lease.id(), "the work does not stop; its lease is left to lapse");
+            None
+        }
     }
 }
 
@@ -109,10 +120,10 @@ async fn record(lease: &KeptLease, end: End) -> Came {
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
-        tracing::warn!(task = %lease.id(), %error, ?end, "it ended too late to count");
+        tracing::warn!(task = %lease.id(), %error, "it ended too late to count");
         return Came::Lost;
     }
-    tracing::error!(task = %lease.id(), %error, ?end, "its end could not be recorded");
+    tracing::error!(task = %lease.id(), %error, "its end could not be recorded");
     match error {
         // What can't be completed as it is can still be undone.
         Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {

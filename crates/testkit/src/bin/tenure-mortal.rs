@@ -53,8 +53,9 @@ async fn work(ledger: Ledger, log: Arc<File>) {
                 let lease = job.lease();
                 let (id, epoch) = (lease.id().clone(), lease.holder().epoch);
                 for kind in ["remove", "command", "remove"] {
-                    lease.undo_with(kind, "x", "before the effect").await?;
-                    tell(&log, &format!("effect {id} {epoch} {kind}"));
+                    let task = lease.undo_with(kind, "x", "before the effect").await?;
+                    let seq = task.compensations.last().expect("it was registered").seq;
+                    tell(&log, &format!("effect default/{id}/{seq}/{epoch} {epoch}"));
                 }
                 if job.payload["unknown"] == true {
                     lease.undo_with("unknown", "x", "that nobody can undo").await?;

@@ -149,7 +149,7 @@ fn webhook(server: &Server, secrets: &str) -> (Webhook, ManualClock) {
 }
 
 async fn asked(webhook: &Webhook, call: UndoCall) -> Undone {
-    tokio::time::timeout(FAR_TOO_LONG, webhook.undo(call, no_lease())).await.expect("in time")
+    tokio::time::timeout(FAR_TOO_LONG, webhook.undo(call, a_lease())).await.expect("in time")
 }
 
 /// What one undo comes to, with the address of the server left out.
@@ -171,9 +171,17 @@ async fn tried_again(reply: Reply) -> String {
 }
 
 /// The signatures were made of this body with PyPI's `standardwebhooks` 1.1.0, as those in `secret.rs`.
-/// A post does not look at the lease: it is over when its future is.
-fn no_lease() -> LeaseWatch {
-    tokio::sync::watch::channel(crate::keeper::Standing::Ended).1
+/// A lease that is held for as long as the tests take.
+fn a_lease() -> LeaseWatch {
+    use crate::clock::Moment;
+    use crate::keeper::{Held, Standing};
+    let far = Moment::now() + Span::from_days(1);
+    let expires_at = tenure_core::time::Time::MAX;
+    let held = Held { fences_at: far, ends_at: far, expires_at, cancel_asked: false, trouble: None };
+    let (tell, lease) = tokio::sync::watch::channel(Standing::Held(held));
+    // It stays as it is without anybody to tell.
+    std::mem::forget(tell);
+    lease
 }
 
 #[tokio::test]
@@ -322,7 +330,7 @@ async fn to_drop_an_undo_ends_its_request() {
     for promise in promises {
         let mut server = Server::that_answers(vec![Reply::ThenWaits(promise)]);
         let (webhook, _) = webhook(&server, SHORT_SECRET);
-        let undo = webhook.undo(call(), no_lease());
+        let undo = webhook.undo(call(), a_lease());
         tokio::select! {
             undone = undo => panic!("it must still be waiting: {undone:?}"),
             request = server.asked() => assert_eq!(request.header("webhook-id"), call().key),

@@ -1,5 +1,7 @@
 //! The watch mark in the file. It takes the same turn as the committer, on a connection of its own.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, TransactionBehavior};
 use tenure_core::time::Time;
 
@@ -11,13 +13,18 @@ use crate::store::sqlite::read::Reader;
 use crate::store::sqlite::turn::Turn;
 use crate::store::watch::{Absence, WatchMark};
 
+/// Longer than any commit takes, and short enough for a loop that is to end.
+const TURN_WAITED_FOR: Duration = Duration::from_secs(5);
+
 /// Renews the mark by that clock, and says when nobody was there last.
 pub(crate) fn renew(database: &Database, clock: &dyn Clock, last: Time) -> Result<Option<Absence>, Error> {
     let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
     // A mark that a power loss takes back makes an absence look longer, which is harmless: it is not worth a flush.
     let unflushed = Database { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;
-    turn.take().map_err(|error| database.lock_failed(&error))?;
+    if !turn.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
+        return Err(Error::Unavailable("another process has kept the turn to write for too long".into()));
+    }
     // The turn is given back when the lock files are closed.
     let mut renewed = || -> Found<Option<Absence>> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
