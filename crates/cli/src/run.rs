@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::creation::CreationOptions;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::supervise::{self, Ending, Ends, Finished, GraceOptions, ProgressOptions, Sign, Supervised, Why};
+use crate::supervise::{self, Ends, Finished, GraceOptions, ProgressOptions, Sign, Supervised, Why};
 use crate::values::{ByOperator, span};
 
 /// Another look at a task that can't be acquired yet comes at least this often.
@@ -100,7 +100,7 @@ impl Run {
         while let Ok(words) = noted.try_recv() {
             context.out.note(&words);
         }
-        self.record(context, &lease, finished).await
+        self.record(context, (&lease, &url), finished, &mut signals).await
     }
 
     /// The task by its name, made if it is not there.
@@ -237,12 +237,13 @@ impl Run {
         Ok(Launch::new(program).args(arguments).errors(errors).terminal(terminal()))
     }
 
-    /// Records how it ended, and ends the same way.
+    /// Records how it ended, and ends the same way. A signal meanwhile gives the recording up, and says how it is done by hand.
     async fn record(
         &self,
         context: &mut Context<'_, '_>,
-        lease: &KeptLease,
+        (lease, store): (&KeptLease, &str),
         finished: Finished,
+        signals: &mut Signals,
     ) -> Result<(), Failure> {
         let status = match (&finished.why, &finished.end) {
             (Why::NotStarted(error), _) => {
@@ -252,23 +253,38 @@ impl Run {
             (_, Some(end)) => supervise::status_of(end),
             (_, None) => 1,
         };
-        let Some(ending) = self.ends.of(&finished) else { return Err(Failure::Status(LEASE_LOST)) };
-        match ending.record(lease).await {
-            Ok(_) => Err(Failure::Status(status)),
-            // The command ended its task itself, by the lease in its environment.
-            Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await.is_some() => {
-                Err(Failure::Status(status))
+        let ended = match self.ends.of(&finished) {
+            None if finished.why == Why::EndedItsTask => Failure::Status(status),
+            None => Failure::Status(LEASE_LOST),
+            Some(ending) => {
+                let recorded = tokio::select! {
+                    recorded = ending.record(lease) => recorded,
+                    _ = signals.next() => Err(Error::Unavailable("it was given up for a signal".into())),
+                };
+                match recorded {
+                    Ok(_) => Failure::Status(status),
+                    // The command ended its task itself, by the lease in its environment.
+                    Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await.is_some() => {
+                        Failure::Status(status)
+                    }
+                    Err(error) => not_recorded(context, lease, &ending.by_hand(lease, store), &error),
+                }
             }
-            Err(error) => Err(not_recorded(context, lease, &ending, &error)),
+        };
+        for copy in finished.copies {
+            tokio::select! {
+                () = copy.finish() => {}
+                _ = signals.next() => break,
+            }
         }
+        Err(ended)
     }
 }
 
 /// As `tenure run` ends when the lease was lost.
 pub(crate) const LEASE_LOST: u8 = 79;
 
-fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, ending: &Ending, error: &Error) -> Failure {
-    let by_hand = ending.by_hand(lease);
+fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str, error: &Error) -> Failure {
     match error {
         Error::Refused(refusal) if lease.loss().is_some() => {
             context
@@ -279,7 +295,7 @@ fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, ending: &Endin
         Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => {
             context
                 .out
-                .error(&format!("the command has ended, and that is not recorded: {error}"), Some(&by_hand));
+                .error(&format!("the command has ended, and that is not recorded: {error}"), Some(by_hand));
             Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 5 })
         }
     }

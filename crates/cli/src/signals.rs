@@ -22,14 +22,17 @@ impl Signals {
         Signals::of(&[&[1, 2, 3, 15], users.as_slice()].concat())
     }
 
+    /// What this process ignores, as under nohup, stays ignored, here and in the commands that it runs.
     fn of(numbers: &[u8]) -> Result<Signals, Failure> {
+        let ignored = ignored();
+        let numbers = numbers.iter().filter(|number| ignored & (1 << (**number - 1)) == 0);
         let listen = |number: &u8| {
             let heard = signal(SignalKind::from_raw(i32::from(*number)));
             let heard =
                 heard.map_err(|error| Failure::Failed(format!("can't listen to signals: {error}")))?;
             Ok((*number, heard))
         };
-        Ok(Signals { heard: numbers.iter().map(listen).collect::<Result<_, Failure>>()? })
+        Ok(Signals { heard: numbers.map(listen).collect::<Result<_, Failure>>()? })
     }
 
     /// The number of the next one. Cancelling the wait loses none.
@@ -44,4 +47,11 @@ impl Signals {
         })
         .await
     }
+}
+
+/// The signals that this process was started to ignore, a bit each; none where that can't be seen.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

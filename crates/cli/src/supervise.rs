@@ -6,26 +6,29 @@ mod progress;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Args;
 use tenure::clock::Moment;
+use tenure::core::event::What;
 use tenure::core::id::Actor;
 use tenure::core::refusal::{Code, Refusal};
-use tenure::core::task::{State, Task};
+use tenure::core::task::State;
 use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, Loss, Standing};
 use tenure::process::{Cause, Emptied, End, Launch, Limit, Remains, Running, StartError, Tail};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::watch;
 
 use crate::context::{Context, variable};
 use crate::failure::Failure;
 use crate::values::span;
 use crate::world::Variables;
 
-pub(crate) use ends::{Ending, Ends, status_of, status_of_start};
+pub(crate) use ends::{Ends, status_of, status_of_start};
 pub(crate) use progress::ProgressOptions;
 
 /// How much of what a command writes to its standard error is kept for the record.
@@ -82,6 +85,8 @@ pub(crate) enum Why {
     Cancelled,
     /// Whoever ran it was told to end.
     ToldToStop,
+    /// The command ended its task itself, by the lease that it had.
+    EndedItsTask,
     /// The lease was lost.
     Lost(Loss),
     /// It never began.
@@ -95,6 +100,8 @@ pub(crate) struct Finished {
     pub(crate) end: Option<End>,
     /// The end of what it wrote to its standard error, if that was kept.
     pub(crate) tail: String,
+    /// What it wrote, on its way to whoever reads it.
+    pub(crate) copies: Vec<Copying>,
 }
 
 /// A command to be supervised.
@@ -117,10 +124,17 @@ impl Supervised<'_> {
         let started = launch.may_run_until(held.limit()).orphan_grace(self.grace).start().await;
         let mut running = match started {
             Ok(running) => running,
-            Err(error) => return Finished { why: Why::NotStarted(error), end: None, tail: String::new() },
+            Err(error) => {
+                return Finished {
+                    why: Why::NotStarted(error),
+                    end: None,
+                    tail: String::new(),
+                    copies: Vec::new(),
+                };
+            }
         };
-        let output = hand_on(running.take_output(), io::stdout());
-        let errors = hand_on(running.take_errors(), io::stderr());
+        let mut output = hand_on(running.take_output(), io::stdout());
+        let mut errors = hand_on(running.take_errors(), io::stderr());
         let reporting = progress::report(self.lease, self.progress.take(), self.notes.clone());
         let mut watching = Watching { why: Why::ItsOwn, ends_at: held.ends_at, told: None };
         let (end, emptied) = {
@@ -158,13 +172,14 @@ impl Supervised<'_> {
         if watching.why == Why::ItsOwn {
             self.tell_of(emptied);
         }
-        output.read().await;
-        Finished { why: watching.why, end: Some(end), tail: errors.read().await }
+        output.settle().await;
+        let tail = errors.settle().await;
+        Finished { why: watching.why, end: Some(end), tail, copies: vec![output, errors] }
     }
 
     fn never(&self) -> Finished {
         let loss = self.lease.loss().unwrap_or(Loss::Fenced);
-        Finished { why: Why::Lost(loss), end: None, tail: String::new() }
+        Finished { why: Why::Lost(loss), end: None, tail: String::new(), copies: Vec::new() }
     }
 
     fn note(&self, words: impl Into<String>) {
@@ -189,25 +204,26 @@ impl Supervised<'_> {
 /// The state of the task, if the lease is over because the command ended it itself, by the lease that it has in its
 /// environment.
 pub(crate) async fn ended_by_its_command(lease: &KeptLease) -> Option<State> {
-    let (task, actor) = tokio::time::timeout(ASKED_FOR, last_actor(lease)).await.ok().flatten()?;
-    let holder = lease.holder();
-    let is_held = task.lease().is_some_and(|lease| lease.epoch == holder.epoch);
-    let is_its_own = task.epoch == holder.epoch && !is_held && actor == Actor::from(&holder.owner);
-    is_its_own.then_some(task.state())
+    tokio::time::timeout(ASKED_FOR, own_end(lease)).await.ok().flatten()
 }
 
-/// The task, and who changed it last.
-async fn last_actor(lease: &KeptLease) -> Option<(Task, Actor)> {
+async fn own_end(lease: &KeptLease) -> Option<State> {
     const PAGE: usize = 500;
-    let (ledger, id) = (lease.ledger(), lease.id().as_str());
+    let (ledger, id, holder) = (lease.ledger(), lease.id().as_str(), lease.holder());
     let task = ledger.task(id).await.ok()?;
+    if task.epoch != holder.epoch || task.lease().is_some_and(|lease| lease.epoch == holder.epoch) {
+        return None;
+    }
     let (mut after, mut last) = (None, None);
     loop {
         let page = ledger.history(id, after, PAGE).await.ok()?;
         let is_whole = page.items.len() < PAGE;
-        last = page.items.into_iter().next_back().map(|recorded| recorded.event.actor).or(last);
+        // Notes and the like may follow whatever ended the lease.
+        let is_after = |what: &What| matches!(what, What::Annotated { .. } | What::Retried { .. });
+        let ends = page.items.into_iter().filter(|recorded| !is_after(&recorded.event.what));
+        last = ends.last().map(|recorded| recorded.event.actor).or(last);
         if is_whole {
-            return Some((task, last?));
+            return (last? == Actor::from(&holder.owner)).then_some(task.state());
         }
         after = page.next;
     }
@@ -272,11 +288,16 @@ impl Watching {
             && may_be_its_own(refusal)
             && let Some(state) = ended_by_its_command(command.lease).await
         {
-            command.note("the command has ended its task itself");
+            self.why = Why::EndedItsTask;
             if state.terminal().is_some() {
                 // Nobody else can have it any more, so what the command still does is its own affair.
+                command.note("the command has ended its task itself");
                 let far = Moment::now() + Span::from_days(36_500);
                 running.may_run_until(Limit { ask: far, kill: far });
+            } else {
+                // Others may begin with it, or undo it.
+                command.note("the command has given its task away itself; it is stopped");
+                running.stop(command.grace.min(Duration::from(self.ends_at.since(Moment::now()))));
             }
             return;
         }
@@ -320,42 +341,67 @@ impl Watching {
     }
 }
 
-/// Hands on what a command writes, and keeps the end of it.
-struct Copying(Option<oneshot::Receiver<Tail>>);
+/// What a command writes, handed on, with the end of it kept.
+pub(crate) struct Copying {
+    tail: Arc<Mutex<Tail>>,
+    /// None: nothing is copied, or all of it was.
+    over: Option<oneshot::Receiver<()>>,
+}
 
 /// Beside what this process writes itself, whose output is locked as long as it runs; and on a thread of its own, since those
 /// that the stores look through are few.
 fn hand_on(from: Option<pipe::Receiver>, to: impl AsFd) -> Copying {
     let (tell, told) = oneshot::channel();
+    let tail = Arc::new(Mutex::new(Tail::of(TAIL_BYTES_MAX)));
     let begun = from.and_then(|from| {
         let from = File::from(from.into_blocking_fd().ok()?);
         let to = File::from(to.as_fd().try_clone_to_owned().ok()?);
-        // Whoever gave up waiting for it is told nothing.
-        let copying = move || drop(tell.send(copy(from, to)));
+        let kept = Arc::clone(&tail);
+        let copying = move || {
+            copy(from, to, &kept);
+            let _ = tell.send(());
+        };
         std::thread::Builder::new().name("tenure-copy".into()).spawn(copying).ok()
     });
-    Copying(begun.map(|_| told))
+    Copying { tail, over: begun.map(|_| told) }
 }
 
 impl Copying {
-    /// The end of it, once all of it was handed on. Nobody is left who could write, so that is soon.
-    async fn read(self) -> String {
-        let Some(copying) = self.0 else { return String::new() };
-        match tokio::time::timeout(Duration::from_secs(5), copying).await {
-            Ok(Ok(tail)) => tail.text(),
-            Ok(Err(_)) | Err(_) => String::new(),
+    /// The end of it, when all of it was read. That is soon, since nobody is left who could write; but whoever reads it here
+    /// may be slow, and must not keep the task's end from being recorded.
+    async fn settle(&mut self) -> String {
+        const READ_WITHIN: Duration = Duration::from_secs(1);
+        if let Some(over) = &mut self.over
+            && tokio::time::timeout(READ_WITHIN, over).await.is_ok()
+        {
+            self.over = None;
+        }
+        self.tail.lock().map(|tail| tail.text()).unwrap_or_default()
+    }
+
+    /// Whether some of it is still to be handed on.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.over.as_mut().is_some_and(|over| matches!(over.try_recv(), Err(TryRecvError::Empty)))
+    }
+
+    /// Resolves when all of it was handed on.
+    pub(crate) async fn finish(self) {
+        if let Some(over) = self.over {
+            let _ = over.await;
         }
     }
 }
 
 /// Hands on whole lines, since several commands may write to one place. A line that is very long goes in parts. Where nobody
 /// reads any more, the command goes on all the same: its end is what counts.
-fn copy(mut from: File, mut to: File) -> Tail {
+fn copy(mut from: File, mut to: File, tail: &Mutex<Tail>) {
     const LINE_BYTES_MAX: usize = 64 * 1024;
-    let (mut tail, mut line, mut some) = (Tail::of(TAIL_BYTES_MAX), Vec::new(), [0; 8 * 1024]);
+    let (mut line, mut some) = (Vec::new(), [0; 8 * 1024]);
     while let Ok(count @ 1..) = from.read(&mut some) {
         let some = some.get(..count).unwrap_or_default();
-        tail.push(some);
+        if let Ok(mut tail) = tail.lock() {
+            tail.push(some);
+        }
         line.extend_from_slice(some);
         let end = line.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
         if let Some(end) = end.or((line.len() > LINE_BYTES_MAX).then_some(line.len())) {
@@ -364,5 +410,4 @@ fn copy(mut from: File, mut to: File) -> Tail {
         }
     }
     let _ = to.write_all(&line);
-    tail
 }

@@ -1,7 +1,7 @@
 //! `tenure worker`.
 
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +17,7 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::supervise::{self, Ends, GraceOptions, ProgressOptions, Sign, Supervised};
+use crate::supervise::{self, Copying, Ends, GraceOptions, ProgressOptions, Sign, Supervised, Why};
 use crate::values::{Length, span};
 
 /// Claim tasks from a queue, and run a command for each
@@ -69,6 +69,8 @@ struct Each {
     progress: ProgressOptions,
     notes: UnboundedSender<String>,
     at_once: CancellationToken,
+    /// What commands wrote that have ended, on its way to whoever reads it.
+    copies: Arc<Mutex<Vec<Copying>>>,
 }
 
 impl Work {
@@ -76,6 +78,7 @@ impl Work {
         let (notes, mut noted) = mpsc::unbounded_channel();
         let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
         let store = supervise::store_for_others(context)?;
+        let copies = Arc::new(Mutex::new(Vec::new()));
         let mut signals = Signals::that_end()?;
         let ledger = context.ledger().await?;
         let each = Each {
@@ -89,6 +92,7 @@ impl Work {
             progress: self.progress,
             notes,
             at_once: at_once.clone(),
+            copies: Arc::clone(&copies),
         };
         let mut worker = Worker::new(ledger, &self.queue)
             .at_once(usize::from(self.concurrency))
@@ -125,6 +129,13 @@ impl Work {
             context.out.note(&words);
         }
         context.out.note(&summary(&report));
+        let copies = copies.lock().map(|mut copies| std::mem::take(&mut *copies)).unwrap_or_default();
+        for copy in copies {
+            tokio::select! {
+                () = copy.finish() => {}
+                _ = signals.next() => break,
+            }
+        }
         Ok(())
     }
 }
@@ -138,7 +149,7 @@ impl Each {
         let (sign, signs) = watch::channel(Sign::None);
         let (launch, progress) = match self.launch(lease) {
             Ok(ready) => ready,
-            Err(error) => return Err(WorkError::RollBack(format!("the command did not start: {error:?}"))),
+            Err(_) => return Err(WorkError::RollBack("the command could not be started here".into())),
         };
         let supervised = Supervised { lease, grace: self.grace, progress, notes: self.notes.clone(), signs };
         let mut running = std::pin::pin!(supervised.run(launch));
@@ -150,7 +161,15 @@ impl Each {
             }
         };
         let id = lease.id();
-        match self.ends.of(&finished) {
+        let ending = self.ends.of(&finished);
+        let has_ended_itself =
+            finished.why == Why::EndedItsTask || supervise::ended_by_its_command(lease).await.is_some();
+        if let Ok(mut copies) = self.copies.lock() {
+            copies.extend(finished.copies);
+            copies.retain_mut(Copying::goes_on);
+        }
+        match ending {
+            _ if has_ended_itself => Err(WorkError::Ended),
             Some(ending) => {
                 let _ = self.notes.send(format!("{id}: {}: {}", ending.word.as_str(), ending.reason));
                 ending.returned()

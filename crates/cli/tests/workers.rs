@@ -71,6 +71,16 @@ fn each_task_of_the_queue_has_its_command_with_its_payload_to_read_and_ends_by_i
 }
 
 #[test]
+fn a_command_may_end_its_task_itself_whatever_its_status() {
+    let place = Place::new();
+    place.done("task create --id a");
+    let script = r#""$TENURE" task complete --result 7; exit 3"#;
+    let Ended { status, errors, .. } = ended(place.working("--until-idle", script).output().expect("ran"));
+    assert_eq!((status, place.states()), (0, vec!["a completed".to_owned()]), "{errors}");
+    assert!(errors.contains("1 completed") && !errors.contains("rollback"), "{errors}");
+}
+
+#[test]
 fn it_does_no_more_at_once_than_it_was_told() {
     let place = Place::new();
     for nth in 0..6 {

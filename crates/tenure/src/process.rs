@@ -76,10 +76,17 @@ pub fn serve_if_asked() {
     std::process::exit(0);
 }
 
-/// Whether nobody else is in the group of this process, so that nobody else loses the terminal with it.
+/// Whether nobody but those who wait for it is in the group of this process, so that nobody loses the terminal with it. Others
+/// are there in a pipeline.
 pub fn is_alone_in_its_group() -> bool {
-    let living = |kin: &family::Kin| kin.life == family::Life::Living;
-    family::members(rustix::process::getpgrp()).iter().filter(|kin| living(kin)).count() <= 1
+    let members = family::members(rustix::process::getpgrp());
+    let mut waiting = vec![rustix::process::getpid().as_raw_nonzero().get()];
+    while let Some(parent) =
+        members.iter().find(|kin| kin.number() == waiting[waiting.len() - 1]).map(|kin| kin.parent)
+    {
+        waiting.push(parent);
+    }
+    members.iter().all(|kin| waiting.contains(&kin.number()))
 }
 
 /// The binary of this process, also when another one has been put in its place since.

@@ -82,6 +82,8 @@ pub enum WorkError {
     Fail(String),
     /// A person must look at it.
     Quarantine(String),
+    /// The work has ended the task itself, by the lease: nothing more is recorded.
+    Ended,
 }
 
 impl<E: std::error::Error> From<E> for WorkError {
@@ -364,6 +366,7 @@ fn end_by(returned: Result<Option<String>, WorkError>) -> End {
         Err(WorkError::Retry(reason, delay)) => End::Release(said(&reason), delay),
         Err(WorkError::Fail(reason)) => End::Fail(said(&reason)),
         Err(WorkError::Quarantine(reason)) => End::Quarantine(said(&reason)),
+        Err(WorkError::Ended) => End::ByItself,
     }
 }
 

@@ -80,7 +80,7 @@ impl Ends {
     /// What becomes of the task. None: it is lost, and nothing may be said of it.
     pub(crate) fn of(&self, finished: &Finished) -> Option<Ending> {
         let (status, words) = match (&finished.why, &finished.end) {
-            (Why::Lost(_), _) => return None,
+            (Why::Lost(_) | Why::EndedItsTask, _) => return None,
             (Why::Cancelled, _) => {
                 let reason = with_tail("the command was stopped, as somebody asked for it", finished);
                 return Some(Ending { word: Word::Rollback, reason });
@@ -162,10 +162,11 @@ impl Ending {
     }
 
     /// The command that records it by hand.
-    pub(crate) fn by_hand(&self, lease: &KeptLease) -> String {
+    pub(crate) fn by_hand(&self, lease: &KeptLease, store: &str) -> String {
         let (id, holder) = (lease.id(), lease.holder());
         let verb = self.word.as_str();
         let mut words = format!("tenure task {verb} {id} --owner {} --epoch {}", holder.owner, holder.epoch);
+        words.push_str(&format!(" --store {}", tenure::ledger::shown(store)));
         let namespace = lease.ledger().namespace().as_str();
         if namespace != tenure::ledger::DEFAULT_NAMESPACE {
             words.push_str(&format!(" --namespace {namespace}"));
@@ -190,7 +191,7 @@ mod tests {
     }
 
     fn ended(end: End) -> Finished {
-        Finished { why: Why::ItsOwn, end: Some(end), tail: String::new() }
+        Finished { why: Why::ItsOwn, end: Some(end), tail: String::new(), copies: Vec::new() }
     }
 
     #[test]
@@ -207,7 +208,8 @@ mod tests {
     #[test]
     fn what_is_lost_is_not_spoken_of_and_what_was_cancelled_is_undone() {
         let ends = ends("fail", &[]);
-        let finished = |why| Finished { why, end: Some(End::Exited(0)), tail: String::new() };
+        let finished =
+            |why| Finished { why, end: Some(End::Exited(0)), tail: String::new(), copies: Vec::new() };
         assert_eq!(ends.of(&finished(Why::Lost(tenure::keeper::Loss::Fenced))), None);
         assert_eq!(ends.of(&finished(Why::Cancelled)).map(|ending| ending.word), Some(Word::Rollback));
         assert_eq!(ends.of(&finished(Why::ToldToStop)).map(|ending| ending.word), Some(Word::Release));

@@ -228,7 +228,8 @@ fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
 
 /// A shell reads its script as a program, and with a placeholder in it whoever registers an undo would write that program.
 fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
-    const SHELLS: [&str; 8] = ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "zsh"];
+    const SHELLS: [&str; 12] =
+        ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "rbash", "tcsh", "yash", "zsh"];
     let is_shell = |word: &Word| {
         word.literal().and_then(|text| text.rsplit('/').next()).is_some_and(|name| SHELLS.contains(&name))
     };
@@ -236,11 +237,14 @@ fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
         let options = word.literal().and_then(|text| text.strip_prefix('-'));
         options.is_some_and(|options| !options.starts_with('-') && options.contains('c'))
     };
-    let script = words
-        .iter()
-        .skip_while(|word| !is_shell(word))
-        .skip_while(|word| !takes_script(word))
-        .find(|word| !word.begins_with_text("-"));
+    let takes_a_word = |word: &Word| matches!(word.literal(), Some("-o" | "-O" | "+o" | "+O"));
+    let is_option = |word: &Word| word.begins_with_text("-") || word.begins_with_text("+");
+    let mut behind_shell =
+        words.iter().skip_while(|word| !is_shell(word)).skip_while(|word| !takes_script(word));
+    let mut script = behind_shell.next();
+    while let Some(word) = script.filter(|word| is_option(word)) {
+        script = if takes_a_word(word) { behind_shell.nth(1) } else { behind_shell.next() };
+    }
     if script.is_some_and(|script| script.literal().is_none()) {
         return Err(
             "a shell would run what stands in place of the placeholder: leave it out of the script, and \
@@ -308,6 +312,21 @@ mod tests {
 
     fn refused(argv: &[&str]) -> String {
         template(argv, ".*").expect_err("a refusal")
+    }
+
+    #[test]
+    fn options_of_a_shell_hide_no_placeholder_in_its_script() {
+        for words in [
+            &["bash", "-c", "-o", "pipefail", "echo {target}"][..],
+            &["bash", "-c", "+e", "rm {target}"],
+            &["tcsh", "-c", "rm {target}"],
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert!(Template::new(words.clone(), "x").is_err(), "{words:?}");
+        }
+        let as_argument =
+            ["bash", "-c", "-o", "pipefail", "rm -- \"$1\"", "sh", "{target}"].map(str::to_owned);
+        assert!(Template::new(as_argument.to_vec(), "x").is_ok());
     }
 
     #[test]

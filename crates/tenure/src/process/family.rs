@@ -19,7 +19,7 @@ pub(super) struct Kin {
     pub(super) id: Pid,
     /// When it began, which tells it from a later one of the same number.
     born: u64,
-    parent: i32,
+    pub(super) parent: i32,
     pub(super) group: i32,
     pub(super) life: Life,
 }
@@ -33,6 +33,10 @@ pub(super) enum Life {
 }
 
 impl Kin {
+    pub(super) fn number(&self) -> i32 {
+        self.id.as_raw_nonzero().get()
+    }
+
     /// What tells it from every other process of this machine.
     pub(super) fn identity(&self) -> (i32, u64) {
         (self.id.as_raw_nonzero().get(), self.born)

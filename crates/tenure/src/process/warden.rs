@@ -291,6 +291,10 @@ impl Warden {
             members.for_each(|kin| kin.signal(signal));
         } else {
             let _ = kill_process_group(self.leader, signal);
+            // What is stopped hears of its end only when it goes on.
+            if matches!(signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM) {
+                let _ = kill_process_group(self.leader, Signal::CONT);
+            }
         }
     }
 

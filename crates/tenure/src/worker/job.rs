@@ -23,6 +23,8 @@ pub(super) enum End {
     Release(String, Duration),
     Fail(String),
     Quarantine(String),
+    /// It has ended already, by its work.
+    ByItself,
 }
 
 /// What became of a claimed task.
@@ -74,7 +76,8 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Opti
         Err(panic) => Some(End::RollBack(fitting(&format!("the work panicked: {panic}")))),
     };
     if doer.ended_by == EndedBy::Itself {
-        return ended(running.join_next().await).filter(|_| lease.loss().is_none());
+        return ended(running.join_next().await)
+            .filter(|end| lease.loss().is_none() || *end == End::ByItself);
     }
     let end = tokio::select! {
         biased;
@@ -108,7 +111,7 @@ fn released() -> End {
 
 async fn record(lease: &KeptLease, end: End) -> Came {
     // The function may have ended it itself.
-    if *lease.standing().borrow() == Standing::Ended {
+    if end == End::ByItself || *lease.standing().borrow() == Standing::Ended {
         return Came::Completed;
     }
     let (came, recorded) = match &end {
@@ -117,6 +120,7 @@ async fn record(lease: &KeptLease, end: End) -> Came {
         End::Release(reason, delay) => (Came::Released, lease.release(reason, *delay).await),
         End::Fail(reason) => (Came::Failed, lease.fail(reason).await),
         End::Quarantine(reason) => (Came::Quarantined, lease.quarantine(reason).await),
+        End::ByItself => return Came::Completed,
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
