@@ -62,6 +62,11 @@ impl<'w> Output<'w> {
         self.form
     }
 
+    /// How many columns fit, where the output is a terminal.
+    pub(crate) fn width(&self) -> Option<u16> {
+        self.width
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
@@ -132,6 +137,9 @@ impl<'w> Output<'w> {
             (Screen::Coloured, Colour::Bad) => cell.fg(Color::DarkRed),
             (Screen::Coloured, Colour::Faint) => cell.add_attribute(Attribute::Dim),
             (Screen::Coloured, Colour::Strong) => cell.add_attribute(Attribute::Bold),
+            (Screen::Coloured, Colour::First) => cell.fg(Color::DarkCyan),
+            (Screen::Coloured, Colour::Second) => cell.fg(Color::DarkMagenta),
+            (Screen::Coloured, Colour::Third) => cell.fg(Color::DarkYellow),
         })
     }
 
@@ -260,6 +268,12 @@ pub(crate) enum Colour {
     Bad,
     Faint,
     Strong,
+    /// One of several that are told apart.
+    First,
+    /// Another one.
+    Second,
+    /// And another.
+    Third,
 }
 
 fn paint(screen: Screen, text: &str, colour: Colour) -> String {
@@ -269,6 +283,9 @@ fn paint(screen: Screen, text: &str, colour: Colour) -> String {
         Colour::Bad => "31",
         Colour::Faint => "2",
         Colour::Strong => "1",
+        Colour::First => "36",
+        Colour::Second => "35",
+        Colour::Third => "33",
     };
     match screen {
         Screen::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),

@@ -82,7 +82,7 @@ fn help_shows_what_there_is() {
     Usage: tenure [OPTIONS] <COMMAND>
 
     Commands:
-      demo         Watch a worker die and another take over
+      demo         Watch a worker die, its work undone, and done again by another
       run          Run any command under a lease
       worker       Claim tasks from a queue, and run a command for each
       recover      Look after stale tasks, and undo what they left

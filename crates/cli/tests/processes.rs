@@ -5,9 +5,8 @@
 mod place;
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use place::{Place, ended, json, until};
@@ -170,63 +169,6 @@ fn a_command_that_is_killed_has_happened_whole_or_not_at_all() {
         }
     }
     assert!(place.done("audit verify").starts_with("holds"));
-}
-
-#[test]
-fn the_demonstration_shows_what_it_says_and_leaves_nothing_behind() {
-    let place = Place::new();
-    let temporary = place.folder.path().join("tmp");
-    std::fs::create_dir(&temporary).expect("made");
-    let for_programs = place.command("-o json demo").stdout(Stdio::piped()).spawn().expect("a process");
-    let played = ended(place.command("demo").env("TMPDIR", &temporary).output().expect("ran"));
-    let told = json(&ended(for_programs.wait_with_output().expect("its end")).out);
-    assert_eq!(told["demo"]["passed"], true);
-    let steps: Vec<&str> =
-        told["demo"]["steps"].as_array().expect("steps").iter().filter_map(|one| one.as_str()).collect();
-    assert!(steps.iter().all(|step| played.out.contains(&format!("✓ {step}"))), "{steps:?}");
-    assert_eq!(played.status, 0, "{}{}", played.out, played.errors);
-    let shown = [
-        "w1 ended: signal: 9",
-        "✓ its lease lapsed",
-        "✓ w2 took over at epoch 2",
-        "refused: stale_epoch",
-        "✓ the late one was refused, and changed nothing",
-        "✓ the history holds",
-    ];
-    for words in shown {
-        assert!(played.out.contains(words), "{words}: {}", played.out);
-    }
-    assert_eq!(std::fs::read_dir(&temporary).expect("read").count(), 0, "nothing is left behind");
-    assert!(!place.file().exists(), "the reader's own store is not touched");
-}
-
-#[test]
-fn an_interrupted_demonstration_stops_its_worker_and_cleans_up() {
-    let place = Place::new();
-    let temporary = place.folder.path().join("tmp");
-    std::fs::create_dir(&temporary).expect("made");
-    let mut command = place.command("demo");
-    let mut process =
-        command.env("TMPDIR", &temporary).stdout(Stdio::piped()).process_group(0).spawn().expect("a process");
-    let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-    assert!(lines.any(|line| line.expect("text").contains("w1: ")), "the worker is at work");
-    assert!(processes_with(&temporary).len() > 1, "and is seen: the demonstration itself, and its worker");
-    let interrupted = Command::new("kill").args(["-INT", &process.id().to_string()]).status().expect("sent");
-    assert!(interrupted.success());
-    assert_eq!(process.wait().expect("its end").code(), Some(130));
-    assert_eq!(std::fs::read_dir(&temporary).expect("read").count(), 0, "nothing is left behind");
-    until("the worker's end", || processes_with(&temporary).is_empty());
-}
-
-/// The processes whose environment names that folder: the worker has it in the URL of its store.
-fn processes_with(folder: &Path) -> Vec<PathBuf> {
-    let folder = folder.display().to_string();
-    let all = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok).map(|entry| entry.path());
-    all.filter(|process| {
-        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
-        String::from_utf8_lossy(&environment).contains(&folder)
-    })
-    .collect()
 }
 
 #[test]

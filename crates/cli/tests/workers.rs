@@ -5,6 +5,7 @@
 mod place;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use place::{Ended, Place, ended, until};
@@ -177,4 +178,22 @@ fn a_worker_that_is_killed_leaves_what_recovery_undoes_and_another_does_again() 
     assert!(place.has("made"));
     let task = place.task("a");
     assert_eq!((task["attempts"].as_u64(), task["epoch"].as_u64()), (Some(2), Some(3)));
+}
+
+#[test]
+fn what_its_commands_print_is_handed_on_while_they_run() {
+    let place = Place::new();
+    place.done("task create --id t");
+    // It ends by itself, too, so that a failure of this is one and no wait for ever.
+    let script =
+        "echo out; echo error >&2; for _ in $(seq 300); do [ -e go-on ] && break; sleep 0.1; done; echo end";
+    let mut worker = place.working("--until-idle", script).spawn().expect("a process");
+    let mut lines = BufReader::new(worker.stdout.take().expect("its output")).lines();
+    let mut errors = BufReader::new(worker.stderr.take().expect("its errors")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), "out");
+    assert_eq!(errors.next().expect("a line").expect("text"), "error");
+    assert!(worker.try_wait().expect("looked").is_none(), "it still runs");
+    place.write("go-on");
+    assert_eq!(lines.next().expect("a line").expect("text"), "end");
+    assert!(worker.wait().expect("its end").success());
 }

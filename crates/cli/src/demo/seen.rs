@@ -1,0 +1,111 @@
+//! What the record has shown so far, and the questions that the demonstration asks of it.
+
+use std::collections::BTreeSet;
+
+use tenure::core::event::{Event, What};
+use tenure::core::id::Epoch;
+use tenure::core::task::{Task, Terminal};
+
+/// The history as it was followed, and what is being worked on.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) events: Vec<Event>,
+    pub(super) work: Vec<Work>,
+}
+
+/// How far somebody is with a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Work {
+    pub(super) task: String,
+    pub(super) owner: String,
+    pub(super) epoch: Epoch,
+    pub(super) step: u64,
+    pub(super) of: u64,
+}
+
+impl Work {
+    /// What the task's record says of it; none where nobody holds it, or its holder has not reported.
+    pub(super) fn of(task: &Task) -> Option<Work> {
+        let lease = task.lease()?;
+        let progress: serde_json::Value = serde_json::from_str(lease.progress.as_ref()?.as_str()).ok()?;
+        Some(Work {
+            task: task.id.to_string(),
+            owner: lease.owner.to_string(),
+            epoch: lease.epoch,
+            step: progress["step"].as_u64()?,
+            of: progress["of"].as_u64()?,
+        })
+    }
+
+    /// Well begun, and with something left to do.
+    pub(super) fn is_in_the_middle(&self) -> bool {
+        self.step * 2 >= self.of && self.step < self.of
+    }
+
+    /// As `build.sh` writes it into its worktree.
+    pub(super) fn signature(&self) -> String {
+        format!("{} under epoch {}", self.owner, self.epoch)
+    }
+}
+
+impl Seen {
+    /// Whether that worker took a task.
+    pub(super) fn has_begun(&self, owner: &str) -> bool {
+        let is_its = |event: &Event| matches!(&event.what, What::Acquired(by) if by.owner.as_str() == owner);
+        self.events.iter().any(is_its)
+    }
+
+    /// What that worker is in the middle of.
+    pub(super) fn in_the_middle(&self, owner: &str) -> Option<Work> {
+        self.work.iter().find(|work| work.owner == owner && work.is_in_the_middle()).cloned()
+    }
+
+    /// Under which epoch recovery took over, because that lease had lapsed.
+    pub(super) fn reclaimed(&self, lost: &Work) -> Option<Epoch> {
+        self.of(&lost.task).find_map(|event| {
+            let What::Reclaimed(grant) = &event.what else { return None };
+            let lapsed = grant.lapsed.as_ref()?;
+            let is_it = lapsed.owner.as_str() == lost.owner && lapsed.epoch == lost.epoch;
+            is_it.then_some(grant.epoch)
+        })
+    }
+
+    /// The receipt for what that worker left.
+    pub(super) fn receipt(&self, lost: &Work) -> Option<String> {
+        self.of(&lost.task).find_map(|event| {
+            let What::Settled { epoch, receipt, .. } = &event.what else { return None };
+            (*epoch > lost.epoch).then(|| receipt.to_string())
+        })
+    }
+
+    /// Whether it was planned again after that.
+    pub(super) fn is_planned_again(&self, lost: &Work) -> bool {
+        self.of(&lost.task).any(|event| {
+            matches!(&event.what, What::Replanned { lease: Some(undo), .. } if undo.epoch > lost.epoch)
+        })
+    }
+
+    /// Who took it after that, and under which epoch.
+    pub(super) fn successor(&self, lost: &Work) -> Option<(String, Epoch)> {
+        self.of(&lost.task).find_map(|event| {
+            let What::Acquired(grant) = &event.what else { return None };
+            (grant.epoch > lost.epoch).then(|| (grant.owner.to_string(), grant.epoch))
+        })
+    }
+
+    /// How many tasks are completed.
+    pub(super) fn completed(&self) -> usize {
+        let is_it =
+            |event: &&Event| matches!(&event.what, What::Ended(end) if end.state == Terminal::Completed);
+        self.events.iter().filter(is_it).map(|event| &event.task).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Whether that worker was heard again, from that event on.
+    pub(super) fn was_heard_again(&self, owner: &str, from: usize) -> bool {
+        self.events.iter().skip(from).any(|event| event.actor.as_str() == owner)
+    }
+
+    fn of<'s>(&'s self, task: &'s str) -> impl Iterator<Item = &'s Event> {
+        self.events.iter().filter(move |event| event.task.as_str() == task)
+    }
+}

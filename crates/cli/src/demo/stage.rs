@@ -1,0 +1,360 @@
+//! Where the demonstration takes place: a folder that goes away, a record in it, and the processes that are at work there.
+//!
+//! Each long process is run under a warden of its own, so that nothing of it outlives the demonstration, however that ends.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, test_kill_process};
+use tenure::core::task::State;
+use tenure::core::time::Time;
+use tenure::process::{End, Input, Launch, Output, Running, Tail};
+use tenure::store::{Filter, Recorded};
+use tenure::{Error, Ledger};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::seen::{Seen, Work};
+use super::teller::Teller;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// How long it is waited for what must come next: longer than it takes on a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked how far the work is. Heartbeats and progress leave no event.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS_MAX: u128 = PATIENCE.as_millis() / LOOK_EVERY.as_millis();
+/// How much of what a process says is kept, for when it fails.
+const SAID_BYTES_MAX: usize = 2_000;
+/// How long it is listened to who has ended.
+const LISTENED_FOR: Duration = Duration::from_secs(1);
+/// How often the folder is tried to be removed while somebody who was killed may still make a file in it.
+const REMOVALS_MAX: u32 = 200;
+
+const FILES: [(&str, &str); 3] = [
+    ("build.sh", include_str!("build.sh")),
+    ("undo.sh", include_str!("undo.sh")),
+    ("tenure.toml", include_str!("tenure.toml")),
+];
+
+/// The folder, the record, and who is at work.
+pub(super) struct Stage<'s, 'a, 'w> {
+    pub(super) tell: Teller<'s, 'a, 'w>,
+    pub(super) tenure: PathBuf,
+    pub(super) ledger: Ledger,
+    pub(super) seen: Seen,
+    /// What was shown and is so.
+    pub(super) steps: Vec<String>,
+    folder: tempfile::TempDir,
+    events: mpsc::UnboundedReceiver<Result<Recorded, Error>>,
+    following: JoinHandle<()>,
+    /// Who is expected to be there, and who was told to end.
+    at_work: Vec<AtWork>,
+    told_to_end: Vec<AtWork>,
+    /// Whose work was told to be half done.
+    half_done: Vec<(String, u64)>,
+}
+
+/// A process that goes on.
+struct AtWork {
+    name: &'static str,
+    running: Running,
+    said: Arc<Mutex<Tail>>,
+    /// Reads what it says; none when all of that was waited for.
+    listening: Option<JoinHandle<()>>,
+}
+
+impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
+    pub(super) async fn set(context: &'s mut Context<'a, 'w>) -> Result<Stage<'s, 'a, 'w>, Failure> {
+        let folder = tempfile::Builder::new().prefix("tenure-demo-").tempdir().map_err(failed)?;
+        for (name, text) in FILES {
+            std::fs::write(folder.path().join(name), text).map_err(failed)?;
+        }
+        std::fs::create_dir(folder.path().join("worktrees")).map_err(failed)?;
+        let ledger = Ledger::open(&store(folder.path())).await?;
+        let tenure = std::env::current_exe().map_err(failed)?;
+        let (following, events) = follow(&ledger);
+        Ok(Stage {
+            tell: Teller::new(context),
+            tenure,
+            ledger,
+            seen: Seen::default(),
+            steps: Vec::new(),
+            folder,
+            events,
+            following,
+            at_work: Vec::new(),
+            told_to_end: Vec::new(),
+            half_done: Vec::new(),
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a command, shows it and what it prints, and wants it to end with that status. What it printed.
+    pub(super) async fn command(&mut self, words: &str, status: i32) -> Result<String, Failure> {
+        self.tell.command(&format!("tenure {words}"))?;
+        let printed = self.in_silence(words, status).await?;
+        printed.lines().try_for_each(|line| self.tell.printed(line))?;
+        Ok(printed)
+    }
+
+    /// The same, not shown.
+    pub(super) async fn in_silence(&self, words: &str, status: i32) -> Result<String, Failure> {
+        let mut command = Command::new(&self.tenure);
+        self.hidden().for_each(|name| {
+            command.env_remove(name);
+        });
+        command.args(words.split(' ')).current_dir(self.folder()).stdin(Stdio::null()).kill_on_drop(true);
+        command.env("TENURE_STORE", store(self.folder()));
+        let ran = tokio::time::timeout(PATIENCE, command.output()).await;
+        let ran = ran.map_err(|_| in_vain(&format!("the end of `tenure {words}`")))?.map_err(failed)?;
+        let printed: String = [&ran.stdout, &ran.stderr].map(|text| String::from_utf8_lossy(text)).concat();
+        match ran.status.code() {
+            Some(code) if code == status => Ok(printed),
+            _ => {
+                let words = format!("`tenure {words}` ended with {}, not with {status}", ran.status);
+                Err(Failure::Failed(if printed.is_empty() { words } else { format!("{words}: {printed}") }))
+            }
+        }
+    }
+
+    /// Starts a command that goes on.
+    pub(super) async fn begin(&mut self, name: &'static str, words: &str) -> Result<(), Failure> {
+        self.tell.command(&format!("tenure {words}"))?;
+        let mut launch = Launch::new(&self.tenure).args(words.split(' ')).folder(self.folder());
+        for hidden in self.hidden() {
+            launch = launch.without(hidden);
+        }
+        launch = launch.env("TENURE_STORE", store(self.folder())).env("TENURE", &self.tenure);
+        launch = launch.input(Input::Nothing).output(Output::Nothing).errors(Output::Piped);
+        let started = launch.orphan_grace(Duration::ZERO).start().await;
+        let mut running = started.map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        let said = Arc::new(Mutex::new(Tail::of(SAID_BYTES_MAX)));
+        let errors = running.take_errors();
+        let listening = errors.map(|errors| tokio::spawn(keep(errors, Arc::clone(&said))));
+        self.at_work.push(AtWork { name, running, said, listening });
+        Ok(())
+    }
+
+    /// What the reader has set for a record of their own: it is none of this one's.
+    fn hidden(&self) -> impl Iterator<Item = &String> {
+        self.tell.context.around.variables.keys().filter(|name| name.starts_with("TENURE_"))
+    }
+
+    /// Goes on telling what happens until it is so. As long as something happens it is only slow; and it is looks that are
+    /// counted, so that whoever was stopped for a while does not take that for the others' silence.
+    pub(super) async fn until<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&Seen) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let mut looks = 0;
+        loop {
+            if let Some(found) = look(&self.seen) {
+                return Ok(found);
+            }
+            if looks >= LOOKS_MAX {
+                return Err(self.with_last_words(in_vain(what)));
+            }
+            tokio::select! {
+                biased;
+                recorded = self.events.recv() => {
+                    self.take(recorded)?;
+                    looks = 0;
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    self.look_around().await?;
+                    looks += 1;
+                }
+            }
+        }
+    }
+
+    /// Tells what has come and was not told yet.
+    pub(super) fn catch_up(&mut self) -> Result<(), Failure> {
+        while let Ok(recorded) = self.events.try_recv() {
+            self.take(Some(recorded))?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, recorded: Option<Result<Recorded, Error>>) -> Result<(), Failure> {
+        let ended = || Failure::Failed("the record could not be followed to its end".to_owned());
+        let event = recorded.ok_or_else(ended)??.event;
+        self.tell.event(&event)?;
+        self.seen.events.push(event);
+        Ok(())
+    }
+
+    /// How far the work is, whether everybody is there who should be, and whether anybody watches.
+    async fn look_around(&mut self) -> Result<(), Failure> {
+        if (self.tell.context.around.reader_is_gone)() {
+            return Err(Failure::Told);
+        }
+        let now = self.ledger.now().await?;
+        let running = Filter { states: vec![State::Running], ..Filter::default() };
+        let tasks = self.ledger.tasks(running, None, 100).await?.items;
+        self.seen.work = tasks.iter().filter_map(Work::of).collect();
+        self.tell_of_work(now)?;
+        let mut gone = None;
+        for one in &mut self.at_work {
+            // Asked, not waited for.
+            if let Ok(end) = tokio::time::timeout(Duration::ZERO, one.running.ended()).await {
+                one.hear_out().await;
+                gone.get_or_insert(format!("{} was to go on, and {}", one.name, in_words(&end)));
+            }
+        }
+        gone.map_or(Ok(()), |words| Err(self.with_last_words(Failure::Failed(words))))
+    }
+
+    fn tell_of_work(&mut self, now: Time) -> Result<(), Failure> {
+        for work in self.seen.work.iter().filter(|work| work.is_in_the_middle()) {
+            let known = (work.task.clone(), work.epoch.0);
+            if !self.half_done.contains(&known) {
+                let words = format!("step {} of {}", work.step, work.of);
+                self.tell.happened(now, &work.owner, &work.task, &words)?;
+                self.half_done.push(known);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of its process.
+    pub(super) fn process_of(&self, name: &str) -> Option<u32> {
+        self.at_work.iter().find(|one| one.name == name).map(|one| one.running.pid())
+    }
+
+    /// Sends it a signal, and waits for its end. What is left of it goes on until the demonstration is over.
+    pub(super) async fn end(&mut self, name: &str, signal: i32) -> Result<(End, String), Failure> {
+        let Some(nth) = self.at_work.iter().position(|one| one.name == name) else {
+            return Err(Failure::Failed(format!("{name} is not at work")));
+        };
+        let ending = self.at_work.remove(nth);
+        self.told_to_end.push(ending);
+        let Some(one) = self.told_to_end.last_mut() else { return Err(in_vain(name)) };
+        one.running.signal(signal);
+        match tokio::time::timeout(PATIENCE, one.running.ended()).await {
+            Ok(end) => {
+                one.hear_out().await;
+                Ok((end, one.last_words()))
+            }
+            Err(_) => Err(self.with_last_words(in_vain(&format!("the end of {name}")))),
+        }
+    }
+
+    /// Waits until the process that makes that worktree is gone.
+    pub(super) async fn until_nobody_makes(&mut self, task: &str) -> Result<(), Failure> {
+        let process = self.written(task, "process").and_then(|id| Pid::from_raw(id.parse().ok()?));
+        let Some(process) = process else {
+            return Err(Failure::Failed(format!("nothing says which process works on {task}")));
+        };
+        let what = format!("the end of the command that works on {task}");
+        let is_gone = || test_kill_process(process) == Err(rustix::io::Errno::SRCH);
+        self.until(&what, |_| is_gone().then_some(())).await
+    }
+
+    /// What a build wrote into its worktree.
+    pub(super) fn written(&self, task: &str, file: &str) -> Option<String> {
+        let path = self.folder().join("worktrees").join(task).join(file);
+        std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    }
+
+    fn with_last_words(&self, failure: Failure) -> Failure {
+        let Failure::Failed(mut words) = failure else { return failure };
+        for one in self.at_work.iter().chain(&self.told_to_end) {
+            let said = one.last_words();
+            if !said.is_empty() {
+                words.push_str(&format!("; {} said last: {said}", one.name));
+            }
+        }
+        Failure::Failed(words)
+    }
+
+    /// Ends everybody, and removes the folder. What was shown.
+    pub(super) async fn close(mut self) -> Vec<String> {
+        self.following.abort();
+        self.at_work.append(&mut self.told_to_end);
+        self.at_work.iter().for_each(|one| one.running.kill());
+        for one in &mut self.at_work {
+            // One that the system holds is not waited for.
+            let _ = tokio::time::timeout(PATIENCE, one.running.finish(Duration::ZERO)).await;
+        }
+        for _ in 0..REMOVALS_MAX {
+            match std::fs::remove_dir_all(self.folder()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {}
+                Ok(()) | Err(_) => break,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::mem::take(&mut self.steps)
+    }
+}
+
+impl AtWork {
+    /// Waits for what it said, once it has ended. A descendant that it left behind may have its errors open; that is not
+    /// waited for.
+    async fn hear_out(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            let _ = tokio::time::timeout(LISTENED_FOR, listening).await;
+        }
+    }
+
+    fn last_words(&self) -> String {
+        self.said.lock().map(|said| said.text()).unwrap_or_default()
+    }
+}
+
+/// Something that the demonstration needs of the machine, and that is not there.
+pub(super) fn failed(error: std::io::Error) -> Failure {
+    Failure::Failed(format!("the demonstration can't go on: {error}"))
+}
+
+fn in_vain(what: &str) -> Failure {
+    Failure::Failed(format!("{what} did not come within {} seconds", PATIENCE.as_secs()))
+}
+
+pub(super) fn in_words(end: &End) -> String {
+    match end {
+        End::Exited(status) => format!("ended with status {status}"),
+        End::Signalled(signal) => format!("ended by signal {signal}"),
+        End::Lost(why) => format!("is gone: {why}"),
+    }
+}
+
+fn store(folder: &Path) -> String {
+    format!("sqlite:{}", folder.join("tenure.db").display())
+}
+
+/// Reads the history as it grows, from its beginning.
+fn follow(ledger: &Ledger) -> (JoinHandle<()>, mpsc::UnboundedReceiver<Result<Recorded, Error>>) {
+    let (sender, events) = mpsc::unbounded_channel();
+    let mut changes = ledger.follow(None);
+    let following = tokio::spawn(async move {
+        loop {
+            let recorded = changes.next().await;
+            let is_last = recorded.is_err();
+            if sender.send(recorded).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    (following, events)
+}
+
+/// Keeps the end of what a process says.
+async fn keep(mut from: pipe::Receiver, said: Arc<Mutex<Tail>>) {
+    let mut some = [0; 1024];
+    while let Ok(count @ 1..) = from.read(&mut some).await {
+        if let Ok(mut said) = said.lock() {
+            said.push(&some[..count]);
+        }
+    }
+}

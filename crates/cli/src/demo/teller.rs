@@ -1,0 +1,193 @@
+//! How the demonstration is told: headings, commands with what they print, and a line for each event as it comes.
+//!
+//! Lines are broken where a terminal ends; where there is none they are left whole.
+
+use tenure::core::event::{Event, What};
+use tenure::core::time::Time;
+
+use crate::arguments::Form;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Colour, harmless_line};
+
+/// Wider lines are hard to read, however wide the terminal is.
+const COLUMNS_MAX: usize = 100;
+/// Sentences are broken where there is no terminal, too.
+const SENTENCE_COLUMNS_MAX: usize = 76;
+/// Where the words of an event begin, behind its time, who, and which task.
+const EVENT_INDENT: usize = 28;
+
+/// Tells whoever watches, at once.
+pub(super) struct Teller<'s, 'a, 'w> {
+    pub(super) context: &'s mut Context<'a, 'w>,
+    /// The time of the first event: the others are told as so long after it.
+    began: Option<Time>,
+}
+
+impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
+    pub(super) fn new(context: &'s mut Context<'a, 'w>) -> Teller<'s, 'a, 'w> {
+        Teller { context, began: None }
+    }
+
+    pub(super) fn heading(&mut self, words: &str) -> Result<(), Failure> {
+        self.say("", 0, "", None)?;
+        self.say("", 0, words, Some(Colour::Strong))
+    }
+
+    /// What to look at, in a sentence.
+    pub(super) fn explain(&mut self, words: &str) -> Result<(), Failure> {
+        let columns =
+            self.columns().map_or(SENTENCE_COLUMNS_MAX, |columns| columns.min(SENTENCE_COLUMNS_MAX));
+        broken(words, Some(columns.saturating_sub(2)))
+            .iter()
+            .try_for_each(|line| self.say("  ", 2, line, None))
+    }
+
+    /// A command as somebody could type it.
+    pub(super) fn command(&mut self, words: &str) -> Result<(), Failure> {
+        let sign = self.context.out.painted("$ ", Colour::Busy);
+        self.say(&sign, 4, words, Some(Colour::Busy))
+    }
+
+    /// A line that a command printed.
+    pub(super) fn printed(&mut self, words: &str) -> Result<(), Failure> {
+        self.say("    ", 4, words, Some(Colour::Faint))
+    }
+
+    /// Something that was looked up, and is so.
+    pub(super) fn is_so(&mut self, words: &str) -> Result<(), Failure> {
+        let sign = self.context.out.painted("  ✓ ", Colour::Good);
+        self.say(&sign, 4, words, Some(Colour::Good))
+    }
+
+    /// Something that came into the record. That the tasks came to be is told together.
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), Failure> {
+        self.began.get_or_insert(event.at);
+        match words_of(&event.what) {
+            Some(words) => self.happened(event.at, event.actor.as_str(), event.task.as_str(), &words),
+            None => Ok(()),
+        }
+    }
+
+    /// Something that happened, and to what.
+    pub(super) fn happened(&mut self, at: Time, who: &str, task: &str, words: &str) -> Result<(), Failure> {
+        let after = at.since(*self.began.get_or_insert(at)).as_micros() / 100_000;
+        let who = if who.starts_with("recovery/") { "recovery" } else { who };
+        let time = format!("{:>3}.{}s", after / 10, after % 10);
+        let out = &self.context.out;
+        let (time, who) =
+            (out.painted(&time, Colour::Faint), out.painted(&format!("{who:<8}"), colour_of(who)));
+        self.say(&format!("{time}  {who}  {task:<8}  "), EVENT_INDENT, words, None)
+    }
+
+    fn columns(&self) -> Option<usize> {
+        self.context.out.width().map(|width| usize::from(width).min(COLUMNS_MAX))
+    }
+
+    /// Says something behind what stands before it already. The first line has that, the others are indented.
+    fn say(
+        &mut self,
+        before: &str,
+        indent: usize,
+        words: &str,
+        colour: Option<Colour>,
+    ) -> Result<(), Failure> {
+        let columns = self.columns().map(|columns| columns.saturating_sub(indent));
+        let out = &mut self.context.out;
+        if out.form() == Form::Json || out.is_quiet() {
+            return Ok(());
+        }
+        let indented = " ".repeat(indent);
+        for (nth, line) in broken(&harmless_line(words), columns).iter().enumerate() {
+            let before = if nth == 0 { before } else { &indented };
+            let line = colour.map_or(line.clone(), |colour| out.painted(line, colour));
+            out.line(&format!("{before}{line}"))?;
+        }
+        out.flush()
+    }
+}
+
+/// Who is who, where there are colours.
+fn colour_of(who: &str) -> Colour {
+    match who {
+        "w1" => Colour::First,
+        "w2" => Colour::Second,
+        "w3" => Colour::Third,
+        _ => Colour::Good,
+    }
+}
+
+/// An event in words, if it is told by itself.
+fn words_of(what: &What) -> Option<String> {
+    Some(match what {
+        What::Created(_) => return None,
+        What::Registered { .. } => "registers its undo".to_owned(),
+        What::Acquired(grant) => format!("has the lease, epoch {}", grant.epoch),
+        What::Reclaimed(grant) => match &grant.lapsed {
+            Some(lapsed) => format!("{}'s lease lapsed: takes over, epoch {}", lapsed.owner, grant.epoch),
+            None => format!("takes over, epoch {}", grant.epoch),
+        },
+        What::Settled { receipt, .. } => format!("undone; receipt: {}", said_last(receipt.as_str())),
+        What::Tried { error, .. } => format!("not undone yet: {}", said_last(error.as_str())),
+        What::Replanned { .. } => "planned again".to_owned(),
+        What::RolledBack { reason, .. } => format!("gives up: {reason}"),
+        What::Released { reason, .. } => format!("given back: {reason}"),
+        What::Changed(_)
+        | What::Dispatched { .. }
+        | What::Renewed { .. }
+        | What::Progressed { .. }
+        | What::Lapsed { .. }
+        | What::Adopted { .. }
+        | What::Waived(_)
+        | What::CancelAsked { .. }
+        | What::Ended(_)
+        | What::Annotated { .. }
+        | What::Retried { .. } => what.kind().replace('_', " "),
+    })
+}
+
+/// A command's receipt has its status, and then what it printed.
+fn said_last(receipt: &str) -> &str {
+    let last = receipt.lines().next_back().unwrap_or(receipt);
+    last.strip_prefix("output: ").unwrap_or(last)
+}
+
+/// The text in lines of so many columns at most, broken at blanks. A word that is longer stays whole, to be copied.
+fn broken(text: &str, columns: Option<usize>) -> Vec<String> {
+    let Some(columns) = columns else { return vec![text.to_owned()] };
+    let (mut lines, mut line, mut length) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        let more = word.chars().count();
+        if length > 0 && length + 1 + more > columns {
+            lines.push(std::mem::take(&mut line));
+            length = 0;
+        }
+        if length > 0 {
+            line.push(' ');
+            length += 1;
+        }
+        line.push_str(word);
+        length += more;
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_at_blanks_and_words_are_not() {
+        assert_eq!(broken("one two three", None), ["one two three"]);
+        assert_eq!(broken("one two three", Some(7)), ["one two", "three"]);
+        assert_eq!(broken("one twothreefour", Some(7)), ["one", "twothreefour"]);
+        assert_eq!(broken("", Some(7)), [""]);
+    }
+
+    #[test]
+    fn of_a_receipt_what_the_command_printed_last_is_told() {
+        assert_eq!(said_last("exited with 0\noutput: removed a"), "removed a");
+        assert_eq!(said_last("exited with 0"), "exited with 0");
+    }
+}
