@@ -1,4 +1,4 @@
-//! An undo: a worker says beforehand how to undo each effect, dies, and somebody undoes what it did, newest first.
+//! An undo: a worker says beforehand how to undo each effect, dies, and recovery undoes what it did, newest first.
 //!
 //! `cargo run -p tenure --example undo`
 #![allow(clippy::print_stdout)] // An example shows what happens.
@@ -9,6 +9,8 @@ use std::time::Duration;
 use tenure::clock::ManualClock;
 use tenure::core::policy::Policy;
 use tenure::core::time::Time;
+use tenure::handler::{Handlers, UndoCall};
+use tenure::recovery::Recovery;
 use tenure::store::memory::MemoryStore;
 use tenure::{Error, Ledger};
 
@@ -27,17 +29,14 @@ async fn main() -> Result<(), Error> {
 
     println!("w1 dies");
     clock.advance(Duration::from_secs(60));
-    for (_, id) in ledger.lapsed(None, 100).await?.tasks {
-        let task = ledger.reclaim(id.as_str(), "recovery").await?;
-        let recovery =
-            task.lease().unwrap_or_else(|| unreachable!("something is owed, so it is leased")).holder();
-        for owed in task.owed() {
-            // Here a handler would act. The key is the same however often it is tried, so that it can tell.
-            let key = owed.key.as_ref().map_or("", |key| key.as_str());
-            println!("undoing {} {} under key {key}", owed.undo.kind, owed.undo.target);
-            ledger.settle(id.as_str(), &recovery, owed.seq.0, "done").await?;
-        }
-    }
+    // A handler may be asked twice for the same effect. The key stays the same, so that it can tell.
+    let undo = |call: UndoCall| async move {
+        println!("undoing {} {} under key {}", call.kind, call.target, call.key);
+        Ok("done".to_owned())
+    };
+    let handlers = Handlers::new().on("close-pr", undo)?.on("remove-worktree", undo)?;
+    let report = Recovery::new(ledger.clone()).handlers(handlers).once().await?;
+    println!("recovery looked after {} task, and has {} receipts", report.tended, report.undone);
 
     let task = ledger.task("build-42").await?;
     println!("{} is {} again after {} attempt", task.id, task.state().as_str(), task.attempts);

@@ -37,5 +37,14 @@ fn an_undo() {
     let shown = shown_by("undo");
     let newest_first = shown.find("undoing close-pr 12") < shown.find("undoing remove-worktree /tmp/wt-42");
     assert!(newest_first && shown.contains("is planned again after 1 attempt"), "{shown}");
+    assert!(shown.contains("recovery looked after 1 task, and has 2 receipts"), "{shown}");
     assert!(shown.contains("the history verifies"), "{shown}");
+}
+
+#[test]
+fn a_worker() {
+    let shown = shown_by("worker");
+    assert!(shown.contains("w1 built here under epoch 1"), "{shown}");
+    assert!(shown.contains("of 2 tasks 1 completed and 1 failed"), "{shown}");
+    assert!(shown.contains("build-42 is completed") && shown.contains("build-43 is failed"), "{shown}");
 }

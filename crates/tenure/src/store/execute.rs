@@ -120,6 +120,7 @@ pub(crate) trait Rows {
 type Verdict = Result<Answer, Refusal>;
 
 /// What [`execute`] asks the rows for, so that a store can fetch it for many commands at once.
+#[cfg(feature = "postgres")]
 pub(crate) enum Look<'c> {
     /// The row of a lease; the whole task only where there is none.
     Lease(&'c TaskId),
@@ -132,6 +133,7 @@ pub(crate) enum Look<'c> {
 }
 
 /// What a command looks at; nothing, if it is malformed.
+#[cfg(feature = "postgres")]
 pub(crate) fn looks(command: &Command) -> Vec<Look<'_>> {
     if command.action.check().is_err() {
         return Vec::new();
