@@ -219,7 +219,12 @@ impl Attendant {
         let mut limit = self.outbox.newest_limit();
         let mut pushed = 0;
         loop {
-            let is_ending = self.tell.borrow().ending.is_some();
+            // Also while it is ending the command: somebody may stop it in the middle. Not while it waits for processes that
+            // it has killed and the system holds: without it nobody would know of them.
+            let must_end_it = {
+                let news = self.tell.borrow();
+                news.emptied.is_none() && news.lingering == 0
+            };
             let continued = async {
                 match &mut resumed {
                     Some(signal) => signal.recv().await,
@@ -238,7 +243,7 @@ impl Attendant {
                     self.outbox.flush();
                 }
                 _ = continued => self.outbox.say(Word::Resume),
-                () = is_overdue(&mut limit, pushed), if !is_ending => {
+                () = is_overdue(&mut limit, pushed), if must_end_it => {
                     pushed += 1;
                     self.push(pushed);
                 }
