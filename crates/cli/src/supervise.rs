@@ -153,6 +153,10 @@ impl Supervised<'_> {
                         end = running.ended() => break end,
                     }
                 };
+                if running.cause().is_none() {
+                    // What is left of it is ended now, and that may take a while: its own end was in time.
+                    self.lease.work_is_over();
+                }
                 (end, running.finish(self.grace).await)
             };
             tokio::select! {

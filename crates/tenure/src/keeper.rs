@@ -26,6 +26,7 @@ mod thread;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tenure_core::command::Holder;
@@ -167,6 +168,8 @@ struct Kept {
     standing: watch::Sender<Standing>,
     cancellation: CancellationToken,
     renew_now: Notify,
+    /// Whether the work was over while the lease was held.
+    finished_in_time: AtomicBool,
     /// Held for reading by each call on its way. A heartbeat that crosses the call which ends the lease is refused, and must
     /// not pass for a loss: so a loss is declared only when no call is on its way.
     calls: RwLock<()>,
@@ -201,6 +204,7 @@ impl KeptLease {
             standing: watch::Sender::new(Standing::Held(held)),
             cancellation,
             renew_now: Notify::new(),
+            finished_in_time: AtomicBool::new(false),
             calls: RwLock::new(()),
         });
         thread::spawn(renewal::renew(Arc::clone(&kept), sent))?;
@@ -282,12 +286,20 @@ impl KeptLease {
         self.persist(call, Some(Moment::now() + Span::from(self.kept.keeping.record_timeout))).await
     }
 
+    /// Says that the work is over, while the lease is held. Its end may then be recorded also if the lease can't be renewed any
+    /// more before that is done: who finished in time may still say so.
+    pub fn work_is_over(&self) {
+        if matches!(&*self.kept.standing.borrow(), Standing::Held(_)) {
+            self.kept.finished_in_time.store(true, Ordering::Relaxed);
+        }
+    }
+
     async fn persist<V: Verb<Done = Task>>(
         &self,
         call: Call<V>,
         until: Option<Moment>,
     ) -> Result<Task, Error> {
-        self.refuse_if_over()?;
+        self.refuse_if_over_for(until)?;
         let command = named(&self.kept.ledger, call.command()?)?;
         let is_its_own =
             command.action.task() == Some(self.id()) && command.namespace == self.kept.granted.namespace;
@@ -297,7 +309,7 @@ impl KeptLease {
         }
         // Until it is known how it went: also between two tries a renewal may be refused because one of them was done.
         let _on_its_way = self.kept.calls.read().await;
-        self.refuse_if_over()?;
+        self.refuse_if_over_for(until)?;
         let (mut wait, mut so_far) = (ASK_AGAIN, SoFar::Undone);
         loop {
             let answer = tokio::select! {
@@ -335,6 +347,13 @@ impl KeptLease {
                 self.lost().await;
             }
         }
+    }
+
+    /// An end of work that was over in time is let through: the epoch keeps it from coming too late.
+    fn refuse_if_over_for(&self, until: Option<Moment>) -> Result<(), Error> {
+        let was_in_time = until.is_some() && self.kept.finished_in_time.load(Ordering::Relaxed);
+        let is_fenced = self.loss() == Some(Loss::Fenced);
+        if was_in_time && is_fenced { Ok(()) } else { self.refuse_if_over() }
     }
 
     /// The local "no": what was lost is not used any more, whatever the ledger would say.

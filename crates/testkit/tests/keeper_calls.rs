@@ -305,3 +305,22 @@ fn a_refused_or_unavailable_grant_is_told_at_once() {
         Ok(())
     });
 }
+
+#[test]
+fn work_that_was_over_in_time_may_be_recorded_after_the_lease_could_not_be_renewed() {
+    in_memory(async |ledger, store| {
+        let (late, in_time) = (kept(&ledger, "late", SHORT).await?, kept(&ledger, "in-time", SHORT).await?);
+        store.meets(Verb::Heartbeat, Mood::Swallows);
+        in_time.work_is_over();
+        assert_eq!((late.lost().await, in_time.lost().await), (Loss::Fenced, Loss::Fenced));
+        late.work_is_over();
+        assert_eq!(code(late.complete(None).await), Code::LeaseLapsed, "that is said too late");
+        assert_eq!(
+            code(in_time.undo_with("k", "x", "y").await),
+            Code::LeaseLapsed,
+            "only its end is let through"
+        );
+        assert_eq!(in_time.complete(None).await?.state(), State::Completed);
+        Ok(())
+    });
+}
