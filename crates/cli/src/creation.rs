@@ -109,6 +109,8 @@ pub(crate) struct Read {
     policy: Policy,
     not_before: Option<tenure::core::time::Time>,
     payload: Option<String>,
+    /// Why each undo is registered, in their order.
+    pub(crate) undo_reasons: Vec<Option<String>>,
 }
 
 impl CreationOptions {
@@ -122,13 +124,15 @@ impl CreationOptions {
         let not_before = self.not_before.as_deref().map(|text| instant::parse("not_before", text));
         let not_before = not_before.transpose()?;
         let payload = context.optional_text("--payload", self.payload.clone())?;
-        Ok(Read { policy, not_before, payload })
+        let reasons = self.undos.0.iter().map(|undo| undo.reason.clone());
+        let undo_reasons = reasons.map(|reason| context.optional_text("--undo-reason", reason));
+        let undo_reasons = undo_reasons.collect::<Result<_, Failure>>()?;
+        Ok(Read { policy, not_before, payload, undo_reasons })
     }
 
     /// The call that creates it; without an id one is made.
     pub(crate) fn call(
         &self,
-        context: &mut Context<'_, '_>,
         ledger: &Ledger,
         id: Option<&str>,
         read: Read,
@@ -159,10 +163,10 @@ impl CreationOptions {
             }
             call = call.label(key, value);
         }
-        for undo in &self.undos.0 {
+        for (undo, reason) in self.undos.0.iter().zip(&read.undo_reasons) {
             call = call.undo(&undo.kind, &undo.target);
-            if let Some(reason) = context.optional_text("--undo-reason", undo.reason.clone())? {
-                call = call.undo_reason(&reason);
+            if let Some(reason) = reason {
+                call = call.undo_reason(reason);
             }
         }
         Ok(call)

@@ -71,9 +71,9 @@ impl Run {
         // From here on a signal is heard, so that what is begun is also ended.
         let mut signals = Signals::that_are_passed_on()?;
         let ledger = context.ledger().await?;
+        let reasons = read.undo_reasons.clone();
         let created = self.find_or_create(context, &ledger, read).await?;
         context.out.is_about(&created);
-        let reasons = self.undo_reasons(context)?;
         let (launch, progress) = self.progress.open(self.launch()?)?;
         let lease = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await?;
         self.register_what_is_missing(&lease, &reasons).await?;
@@ -117,7 +117,7 @@ impl Run {
                 Err(error) => return Err(error.into()),
             }
         }
-        let call = self.creation.call(context, ledger, self.task.as_deref(), read)?;
+        let call = self.creation.call(ledger, self.task.as_deref(), read)?;
         match (context.by_operator(call, &ByOperator::default()).await, &self.task) {
             (Ok(task), Some(_)) => Ok(task.id.to_string()),
             (Ok(task), None) => {
@@ -192,12 +192,6 @@ impl Run {
             return Err(owes(lease.task()).into());
         }
         Ok(lease)
-    }
-
-    /// The reasons of what must be undone, read while nothing is held yet.
-    fn undo_reasons(&self, context: &mut Context<'_, '_>) -> Result<Vec<Option<String>>, Failure> {
-        let undos = self.creation.undos.0.iter();
-        undos.map(|undo| context.optional_text("--undo-reason", undo.reason.clone())).collect()
     }
 
     /// What the command line says must be undone is owed before the command begins, whoever created the task.

@@ -33,7 +33,7 @@ impl Create {
             context.out.is_about(id);
         }
         let ledger = context.ledger().await?;
-        let call = self.creation.call(context, &ledger, self.id.as_deref(), read)?;
+        let call = self.creation.call(&ledger, self.id.as_deref(), read)?;
         let call = context.by_operator(call, &self.by);
         answer_call(context, &ledger, call, Needed::Id).await
     }
