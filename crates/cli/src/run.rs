@@ -327,11 +327,12 @@ fn owes(task: &Task) -> Refusal {
     Refusal { state: Some(task.state()), ..Refusal::new(Code::CompensationOwed, words) }
 }
 
-/// Where the command goes at a terminal: in the place of this process, if that is alone there. Beside others of a pipeline it
-/// stays behind, since they would lose the terminal with this one.
+/// Where the command goes at a terminal: in the place of this process. Beside others of a pipeline only when it asks for that,
+/// since they would lose the terminal with this one.
 fn terminal() -> Terminal {
-    match std::io::stdin().is_terminal() && tenure::process::is_alone_in_its_group() {
-        true => Terminal::HandOver,
-        false => Terminal::Leave,
+    match (std::io::stdin().is_terminal(), tenure::process::is_alone_in_its_group()) {
+        (false, _) => Terminal::Leave,
+        (true, true) => Terminal::HandOver,
+        (true, false) => Terminal::OnDemand,
     }
 }

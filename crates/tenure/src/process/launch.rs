@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::protocol::{DESCRIPTORS_MAX, Order, Step};
 use super::running::{Begun, Running};
-use super::terminal::own_group_in_front;
+use super::terminal::own_group_at;
 use super::{Limit, SERVES, WARDEN_WORD, own_binary};
 use crate::clock::Moment;
 
@@ -49,6 +49,9 @@ pub enum Terminal {
     /// If the program is in front of the terminal that it reads from, the command is put in its place until it ends. Ctrl-C
     /// goes to the command; Ctrl-Z stops both, and when the program goes on, so does the command.
     HandOver,
+    /// It stays with the program until the command asks for it, by reading from it: for a program that shares it with others
+    /// of a pipeline.
+    OnDemand,
 }
 
 /// What holds the processes of a command together.
@@ -243,9 +246,11 @@ impl Launch {
         }
         descriptors.extend(self.given.iter().map(AsFd::as_fd));
         self.order.program_id = rustix::process::getpid().as_raw_nonzero().get();
-        if self.terminal == Terminal::HandOver && self.input == Input::Inherit {
-            let group = own_group_in_front(rustix::stdio::stdin());
+        if self.terminal != Terminal::Leave && self.input == Input::Inherit {
+            // Also behind the terminal: a shell may bring the program to its front later.
+            let group = own_group_at(rustix::stdio::stdin());
             self.order.terminal_of = group.map(|group| group.as_raw_nonzero().get());
+            self.order.lends_on_demand = self.terminal == Terminal::OnDemand;
         }
         match self.order.send(&here, &descriptors) {
             // What serves as no warden ends without reading; that is told by whoever listens to it.

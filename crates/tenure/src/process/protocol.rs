@@ -45,6 +45,8 @@ pub(super) struct Order {
     pub(super) program_id: i32,
     /// The group of the program, if the terminal is to be handed over.
     pub(super) terminal_of: Option<i32>,
+    /// Whether the terminal is lent only when the command asks for it.
+    pub(super) lends_on_demand: bool,
     pub(super) orphan_grace: Duration,
     pub(super) limit: Option<Limit>,
     pub(super) containment: Containment,
@@ -69,6 +71,9 @@ impl Order {
         fields.extend(self.limit.map(|limit| {
             (b'U', format!("{} {}", limit.ask.as_micros(), limit.kill.as_micros()).into_bytes())
         }));
+        if self.lends_on_demand {
+            fields.push((b'D', Vec::new()));
+        }
         if self.containment == Containment::GroupOnly {
             fields.push((b'C', Vec::new()));
         }
@@ -106,6 +111,7 @@ impl Order {
                 b'N' => order.numbers.push(text()?.parse().ok()?),
                 b'I' => order.program_id = text()?.parse().ok()?,
                 b'T' => order.terminal_of = Some(text()?.parse().ok()?),
+                b'D' => order.lends_on_demand = true,
                 b'G' => order.orphan_grace = Duration::from_millis(text()?.parse().ok()?),
                 b'U' => order.limit = Some(limit(&mut text()?.split(' '))?),
                 b'C' => order.containment = Containment::GroupOnly,
@@ -342,6 +348,7 @@ mod tests {
             numbers: vec![5],
             program_id: 17,
             terminal_of: Some(12),
+            lends_on_demand: true,
             orphan_grace: Duration::from_millis(250),
             limit: Some(Limit { ask: Moment::from_micros(5), kill: Moment::from_micros(7) }),
             containment: Containment::GroupOnly,

@@ -49,8 +49,7 @@ impl Terminal {
     }
 }
 
-/// The program's own group, if it has the terminal that is its standard input.
-pub(super) fn own_group_in_front(input: impl AsFd) -> Option<Pid> {
-    let own = rustix::process::getpgrp();
-    tcgetpgrp(input).ok().filter(|foreground| *foreground == own)
+/// The program's own group, if its standard input is a terminal of its own.
+pub(super) fn own_group_at(input: impl AsFd) -> Option<Pid> {
+    tcgetpgrp(input).ok().map(|_| rustix::process::getpgrp())
 }

@@ -212,7 +212,7 @@ impl Warden {
 
     fn leader_is(&mut self, status: WaitStatus) {
         if status.stopped() {
-            self.suspend();
+            self.suspend(status.stopping_signal());
             return;
         }
         self.take_terminal_back();
@@ -260,13 +260,26 @@ impl Warden {
         }
     }
 
-    /// A command that was stopped at the terminal stops its program, too, so that the shell sees a stopped job.
-    fn suspend(&mut self) {
+    /// A command that was stopped at the terminal stops its program, too, so that the shell sees a stopped job. One that asked
+    /// for the terminal gets it, if the program has it.
+    fn suspend(&mut self, signal: Option<i32>) {
         let Some(terminal) = &mut self.terminal else { return };
-        if !terminal.is_lent() || !matches!(self.phase, Phase::Letting) {
+        if !matches!(self.phase, Phase::Letting) {
             return;
         }
-        terminal.take_back();
+        if terminal.is_lent() {
+            terminal.take_back();
+        } else {
+            let asks = [Signal::TTIN, Signal::TTOU].map(|signal| Some(signal.as_raw()));
+            if !asks.contains(&signal) {
+                return;
+            }
+            terminal.lend(self.leader);
+            if terminal.is_lent() {
+                self.signal_group(Signal::CONT);
+                return;
+            }
+        }
         // Not somebody else who got its number.
         if let Some(program) = getppid().filter(|parent| parent.as_raw_nonzero().get() == self.program_id) {
             let _ = kill_process(program, Signal::STOP);
@@ -557,6 +570,8 @@ fn spawn_stage() -> io::Result<(Pid, UnixStream)> {
 fn terminal(order: &Order, descriptors: &[OwnedFd], leader: Pid) -> Option<Terminal> {
     let program = Pid::from_raw(order.terminal_of?)?;
     let mut terminal = Terminal::of(descriptors.first()?, program).ok()?;
-    terminal.lend(leader);
+    if !order.lends_on_demand {
+        terminal.lend(leader);
+    }
     Some(terminal)
 }

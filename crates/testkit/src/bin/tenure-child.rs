@@ -24,7 +24,8 @@ fn main() {
         "load" => block_on(load(word(1), word(2), word(3).parse().expect("a count"))),
         "claim" => block_on(claim(word(1), word(2), word(3), word(4).parse().expect("a count"))),
         "hold" => block_on(hold(word(1), &words[2..])),
-        "terminal" => block_on(terminal(&words[1..])),
+        "terminal" => block_on(terminal(Terminal::HandOver, &words[1..])),
+        "terminal-on-demand" => block_on(terminal(Terminal::OnDemand, &words[1..])),
         "tick" => tick(word(1)),
         "open" => drop(block_on(open(word(1)))),
         other => panic!("{other}?"),
@@ -152,8 +153,8 @@ fn tick(path: &str) {
 }
 
 /// Runs a command in its own place at the terminal.
-async fn terminal(command: &[String]) {
-    let launch = Launch::new(&command[0]).args(&command[1..]).terminal(Terminal::HandOver);
+async fn terminal(how: Terminal, command: &[String]) {
+    let launch = Launch::new(&command[0]).args(&command[1..]).terminal(how);
     let mut running = launch.start().await.expect("it starts");
     tell(&format!("program saw {:?}", running.ended().await));
     running.finish(Duration::from_secs(1)).await;

@@ -160,6 +160,38 @@ fn a_job_in_the_background_leaves_the_terminal_to_the_shell() {
 }
 
 #[test]
+fn a_job_in_the_background_that_asks_for_the_terminal_is_stopped_until_fg_gives_it() {
+    if !can_be_played() {
+        return;
+    }
+    let mut shell = Shell::start();
+    shell.press("$CHILD terminal sed -u s/^/heard:/ &\n");
+    // Until it has asked for the terminal it is running.
+    shell.press("until jobs | grep -q Stopped; do sleep 0.05; done; echo it-sto''pped\n");
+    shell.expect("it-stopped");
+    shell.press("fg\n");
+    shell.press("one\n");
+    shell.expect("heard:one");
+    shell.press("\x04");
+    shell.expect("program saw Exited(0)");
+}
+
+#[test]
+fn beside_others_of_a_pipeline_a_command_has_the_terminal_only_when_it_asks_for_it() {
+    if !can_be_played() {
+        return;
+    }
+    let mut shell = Shell::start();
+    // The second of them reads the terminal while the first one runs, and later the first one does.
+    shell.press("$CHILD terminal-on-demand sh -c 'sleep 1; read line; echo he''ard:$line' | { read key </dev/tty; echo pre''ssed:$key; cat; }\n");
+    shell.press("one\n");
+    shell.expect("pressed:one");
+    shell.press("two\n");
+    shell.expect("heard:two");
+    shell.expect("shell> ");
+}
+
+#[test]
 fn a_program_that_is_killed_gives_the_terminal_back() {
     if !can_be_played() {
         return;
