@@ -261,10 +261,7 @@ impl Worker {
 
     /// Works until it is to stop.
     pub async fn run(&self, stop: Stop) -> Result<Report, Error> {
-        let mut owner = crate::owner::of_this_process();
-        if let Some(given) = &self.owner {
-            owner = given.to_string();
-        }
+        let owner = self.owner.as_ref().map_or_else(crate::owner::of_this_process, ToString::to_string);
         let told = match &stop {
             Stop::WhenIdle => CancellationToken::new(),
             Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),

@@ -199,6 +199,36 @@ fn a_function_whose_lease_is_lost_is_dropped_and_nothing_is_recorded() {
 }
 
 #[test]
+fn work_that_ended_in_time_is_recorded_although_its_lease_ran_out_before_it_came_back() {
+    in_memory(async |ledger, store| {
+        ledger.create("a").await?;
+        store.meets(Verb::Heartbeat, Mood::Swallows);
+        let worker = Worker::new(ledger.clone(), "default").ttl(SHORT).attended(async |lease, _| {
+            lease.work_is_over();
+            // As for what it started and had to end.
+            lease.lost().await;
+            Ok(None)
+        });
+        assert_eq!(worker.run(Stop::WhenIdle).await?.completed, 1);
+        assert_eq!(ended(&ledger, "a").await?.0, State::Completed);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_service_stops_its_worker_when_it_is_told_to_end() {
+    in_memory(async |ledger, _| {
+        let stop = Stop::on_signals().expect("it listens");
+        let worker = Worker::new(ledger.clone(), "default").otherwise(async |_: Job<Value>| Ok(()));
+        let running = tokio::spawn(async move { worker.run(stop).await });
+        let this = rustix::process::getpid();
+        rustix::process::kill_process(this, rustix::process::Signal::TERM).expect("sent");
+        assert_eq!(running.await.expect("it ends")?.claimed, 0);
+        Ok(())
+    });
+}
+
+#[test]
 fn who_is_asked_to_stop_gets_a_grace_and_is_rolled_back() {
     in_memory(async |ledger, _| {
         ledger.create("a").await?;

@@ -12,7 +12,7 @@ use tenure::worker::WorkError;
 use super::{Finished, Why};
 
 /// What becomes of a task whose command ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
     /// It is done.
     Complete,
@@ -27,6 +27,11 @@ pub(crate) enum Word {
 }
 
 impl Word {
+    const ALL: [Word; 5] =
+        [Word::Complete, Word::Rollback, Word::Fail, Word::Release, Word::Quarantine];
+    /// What a command that ended badly may come to, the default first.
+    const BAD: [Word; 3] = [Word::Rollback, Word::Fail, Word::Release];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Word::Complete => "complete",
@@ -42,8 +47,8 @@ impl Word {
 #[derive(Args, Clone)]
 pub(crate) struct Ends {
     /// What becomes of the task if the command ends badly
-    #[arg(long, value_name = "WORD", default_value = "rollback", value_parser = clap::builder::PossibleValuesParser::new(["rollback", "fail", "release"]))]
-    on_failure: String,
+    #[arg(long, value_name = "WORD", default_value = "rollback", value_parser = one_of(&Word::BAD, Word::as_str))]
+    on_failure: Word,
     /// What a status means, such as 75=release or 100-109=fail; 128 and its number for a signal. May be repeated
     #[arg(long, value_name = "STATUS=WORD", value_parser = rule)]
     on_status: Vec<Rule>,

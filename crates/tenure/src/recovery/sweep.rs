@@ -281,7 +281,7 @@ impl<'r> Sweeper<'r> {
                     Choice::Leave(until) => self.leave(name, until),
                 }
             }
-            self.reclaim(&chosen).await?;
+            self.reclaim_all(&chosen).await?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_core::command::Parking;
 use tenure_core::compensation::Compensation;
 use tenure_core::id::Epoch;
 use tenure_core::refusal::Code;
@@ -92,11 +93,7 @@ impl Undoing<'_> {
             let unfit = unfit(&task, &self.recovery.handlers);
             if !unfit.is_empty() {
                 let (parking, words) = parking(&unfit);
-                points::reached("recovery/before_park");
-                let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
-                let parked = self.lease.ledger().quarantine(id, holder, &fitting(&words)).parking(parking);
-                self.lease.end(parked).await?;
-                return Ok((Outcome::Quarantined, Some(words)));
+                return self.park(parking, words).await;
             }
             let Some(owed) = task.owed().next().cloned() else {
                 return Ok((Outcome::Failed, Some("it is compensating and owes nothing".into())));
@@ -244,11 +241,7 @@ impl Undoing<'_> {
         if let UndoError::Never(words) = error {
             let kind = &owed.undo.kind;
             let words = format!("can't undo {kind}: {kind} (number {}) will not work: {words}", owed.seq);
-            let parked = ledger
-                .quarantine(id, holder, &fitting(&words))
-                .parking(tenure_core::command::Parking::UndoFailed);
-            self.lease.end(parked).await?;
-            return Ok(Err((Outcome::Quarantined, Some(words))));
+            return Ok(Err(self.park(Parking::UndoFailed, words).await?));
         }
         let tries = task.compensation(owed.seq).map_or(owed.tries.saturating_add(1), |one| one.tries);
         if tries >= patience.tries {
@@ -268,6 +261,15 @@ impl Undoing<'_> {
                 Ok(Ok(task))
             }
         }
+    }
+
+    /// Leaves the task to a person.
+    async fn park(&self, parking: Parking, words: String) -> Result<End, Error> {
+        points::reached("recovery/before_park");
+        let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
+        let parked = self.lease.ledger().quarantine(id, holder, &fitting(&words)).parking(parking);
+        self.lease.end(parked).await?;
+        Ok((Outcome::Quarantined, Some(words)))
     }
 
     /// Gives the lease up, so that whoever comes after that time goes on.

@@ -76,8 +76,8 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Opti
         Err(panic) => Some(End::RollBack(fitting(&format!("the work panicked: {panic}")))),
     };
     if doer.ended_by == EndedBy::Itself {
-        return ended(running.join_next().await)
-            .filter(|end| lease.loss().is_none() || *end == End::ByItself);
+        // Whether it was in time the lease knows: what was not is refused by it when it is to be recorded.
+        return ended(running.join_next().await);
     }
     let end = tokio::select! {
         biased;
