@@ -62,7 +62,7 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) token: Option<String>,
-    /// A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]
+    /// A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = "Global options")]
     pub(crate) config: Option<String>,
     /// Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes

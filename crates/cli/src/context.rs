@@ -85,6 +85,21 @@ impl<'a, 'w> Context<'a, 'w> {
         }
     }
 
+    /// The URL of the store as a command in another folder needs it; one that only this process sees is of no use to it.
+    pub(crate) fn store_for_others(&self) -> Result<String, Failure> {
+        let url = self.store_of(&self.settings()?)?;
+        let Some(rest) = url.strip_prefix("sqlite:") else {
+            let words =
+                "memory: is seen by this process alone; a command under a lease needs a store that lasts";
+            return if url == "memory:" { Err(Failure::Usage(words.into())) } else { Ok(url) };
+        };
+        let file = file_of(rest);
+        let path = std::path::absolute(file)
+            .map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+        let query = rest.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+        Ok(format!("sqlite:{}{query}", path.display()))
+    }
+
     async fn open(&mut self, missing: Missing) -> Result<Ledger, Failure> {
         let settings = self.settings()?;
         let (namespace, is_default) = (settings.namespace().to_owned(), settings.store.is_none());

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::creation::CreationOptions;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::supervise::{self, Ends, Finished, GraceOptions, ProgressOptions, Sign, Supervised, Why};
+use crate::supervise::{self, Finished, Sign, Supervised, SupervisionOptions, Why};
 use crate::values::{ByOperator, span};
 
 /// Another look at a task that can't be acquired yet comes at least this often.
@@ -39,18 +39,11 @@ pub(crate) struct Run {
     /// The task; it is created if there is none [else: one is made and its id told]
     #[arg(long, value_name = "ID")]
     task: Option<String>,
-    /// Under which name the lease is taken [else: the machine and the process]
-    #[arg(long, value_name = "OWNER")]
-    owner: Option<String>,
     /// Wait this long for a task that somebody else has, or that is not due [else: not at all]
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
     #[command(flatten)]
-    ends: Ends,
-    #[command(flatten)]
-    grace: GraceOptions,
-    #[command(flatten)]
-    progress: ProgressOptions,
+    supervision: SupervisionOptions,
     /// Keep the end of what the command writes to its standard error for the record; it then writes to a pipe
     #[arg(long)]
     keep_errors: bool,
@@ -63,25 +56,28 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        let url = supervise::store_for_others(context)?;
+        let url = context.store_for_others()?;
         let read = self.creation.read(context)?;
-        let owner = Owner::new(self.owner.clone().unwrap_or_else(tenure::owner::of_this_process))?;
+        let owner =
+            Owner::new(self.supervision.owner.clone().unwrap_or_else(tenure::owner::of_this_process))?;
         let wait = span("wait", self.wait.as_deref())?.unwrap_or(Span::ZERO);
-        let keeping = self.grace.keeping()?;
+        let keeping = self.supervision.grace.keeping()?;
         // From here on a signal is heard, so that what is begun is also ended.
         let mut signals = Signals::that_are_passed_on()?;
         let ledger = context.ledger().await?;
+        let failed = |error: std::io::Error| Failure::Failed(format!("--progress-fd: {error}"));
         let reasons = read.undo_reasons.clone();
         let created = self.find_or_create(context, &ledger, read).await?;
         context.out.is_about(&created);
-        let (launch, progress) = self.progress.open(self.launch()?)?;
+        let (launch, progress) = self.supervision.progress.open(self.launch()?).map_err(failed)?;
         let lease = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await?;
         self.register_what_is_missing(&lease, &reasons).await?;
         let launch = supervise::environment(launch, &url, ledger.namespace().as_str(), &lease);
         let launch = launch.env("TRACEPARENT", supervise::trace_parent(&context.around.variables));
         let (notes, mut noted) = mpsc::unbounded_channel();
         let (sign, signs) = watch::channel(Sign::None);
-        let supervised = Supervised { lease: &lease, grace: self.grace.grace()?, progress, notes, signs };
+        let supervised =
+            Supervised { lease: &lease, grace: self.supervision.grace.grace()?, progress, notes, signs };
         let finished = {
             let mut running = std::pin::pin!(supervised.run(launch));
             let mut count = 0;
@@ -247,7 +243,7 @@ impl Run {
             (_, Some(end)) => supervise::status_of(end),
             (_, None) => 1,
         };
-        let ended = match self.ends.of(&finished) {
+        let ended = match self.supervision.ends.of(&finished) {
             None if finished.why == Why::EndedItsTask => Failure::Status(status),
             None => Failure::Status(LEASE_LOST),
             Some(ending) => {

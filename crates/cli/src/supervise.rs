@@ -23,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 
-use crate::context::{Context, variable};
+use crate::context::variable;
 use crate::failure::Failure;
 use crate::values::span;
 use crate::world::Variables;
@@ -35,6 +35,20 @@ pub(crate) use progress::ProgressOptions;
 const TAIL_BYTES_MAX: usize = 2_000;
 /// How long the record is asked who ended a task.
 const ASKED_FOR: Duration = Duration::from_secs(5);
+
+/// What `tenure run` and `tenure worker` take alike.
+#[derive(Args, Clone)]
+pub(crate) struct SupervisionOptions {
+    /// Under which name leases are taken [else: the machine and the process]
+    #[arg(long, value_name = "OWNER")]
+    pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) ends: Ends,
+    #[command(flatten)]
+    pub(crate) grace: GraceOptions,
+    #[command(flatten)]
+    pub(crate) progress: ProgressOptions,
+}
 
 /// How a command is ended that must end.
 #[derive(Args, Clone)]
@@ -231,21 +245,6 @@ async fn own_end(lease: &KeptLease) -> Option<State> {
         }
         after = page.next;
     }
-}
-
-/// The store's URL as a command in another folder needs it; one that only this process sees is of no use to it.
-pub(crate) fn store_for_others(context: &Context<'_, '_>) -> Result<String, Failure> {
-    let settings = context.settings()?;
-    let url = context.store_of(&settings)?;
-    let Some(rest) = url.strip_prefix("sqlite:") else {
-        let words = "memory: is seen by this process alone; a command under a lease needs a store that lasts";
-        return if url == "memory:" { Err(Failure::Usage(words.into())) } else { Ok(url) };
-    };
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-    let path = std::path::absolute(path.strip_prefix("//").unwrap_or(path))
-        .map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    Ok(format!("sqlite:{}{query}", path.display()))
 }
 
 /// What a command finds in its environment: enough for `tenure task undo add` and the like to act by its lease.

@@ -9,6 +9,7 @@ use clap_complete::ArgValueCompleter;
 use tenure::keeper::KeptLease;
 use tenure::process::{Input, Launch, Output};
 use tenure::worker::{Report, Stop, WorkError, Worker};
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::supervise::{self, Copying, Ends, GraceOptions, ProgressOptions, Sign, Supervised, Why};
+use crate::supervise::{self, Copying, Ends, ProgressOptions, Sign, Supervised, SupervisionOptions, Why};
 use crate::values::{Length, span};
 
 /// Claim tasks from a queue, and run a command for each
@@ -34,9 +35,6 @@ pub(crate) struct Work {
     /// How many commands run at once
     #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Under which name leases are taken [else: the machine and the process]
-    #[arg(long, value_name = "OWNER")]
-    owner: Option<String>,
     #[command(flatten)]
     length: Length,
     /// How long what runs may go on when the worker is told to stop
@@ -46,11 +44,7 @@ pub(crate) struct Work {
     #[arg(long)]
     until_idle: bool,
     #[command(flatten)]
-    ends: Ends,
-    #[command(flatten)]
-    grace: GraceOptions,
-    #[command(flatten)]
-    progress: ProgressOptions,
+    supervision: SupervisionOptions,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -59,7 +53,8 @@ pub(crate) struct Work {
 /// What each command needs.
 #[derive(Clone)]
 struct Each {
-    command: Vec<OsString>,
+    program: OsString,
+    arguments: Vec<OsString>,
     store: String,
     namespace: String,
     trace_parent: Option<String>,
@@ -77,31 +72,35 @@ impl Work {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let (notes, mut noted) = mpsc::unbounded_channel();
         let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
-        let store = supervise::store_for_others(context)?;
+        let mut command = self.command.into_iter();
+        let program =
+            command.next().ok_or_else(|| Failure::Usage("which command? Give it after --".into()))?;
+        let store = context.store_for_others()?;
         let copies = Arc::new(Mutex::new(Vec::new()));
         let mut signals = Signals::that_end()?;
         let ledger = context.ledger().await?;
         let each = Each {
-            command: self.command,
+            program,
+            arguments: command.collect(),
             store,
             namespace: ledger.namespace().to_string(),
             trace_parent: context.variable("TRACEPARENT"),
-            ends: self.ends,
-            grace: self.grace.grace()?,
+            ends: self.supervision.ends,
+            grace: self.supervision.grace.grace()?,
             drain: span("drain", Some(&self.drain))?.map(Duration::from).unwrap_or_default(),
-            progress: self.progress,
+            progress: self.supervision.progress,
             notes,
             at_once: at_once.clone(),
             copies: Arc::clone(&copies),
         };
         let mut worker = Worker::new(ledger, &self.queue)
             .at_once(usize::from(self.concurrency))
-            .keeping(self.grace.keeping()?)
+            .keeping(self.supervision.grace.keeping()?)
             .attended(move |lease, stop| {
                 let each = each.clone();
                 async move { each.work(&lease, stop).await }
             });
-        if let Some(owner) = &self.owner {
+        if let Some(owner) = &self.supervision.owner {
             worker = worker.owner(owner)?;
         }
         if let Some(ttl) = self.length.span()? {
@@ -149,7 +148,9 @@ impl Each {
         let (sign, signs) = watch::channel(Sign::None);
         let (launch, progress) = match self.launch(lease) {
             Ok(ready) => ready,
-            Err(_) => return Err(WorkError::RollBack("the command could not be started here".into())),
+            Err(error) => {
+                return Err(WorkError::RollBack(format!("the command could not be started: {error}")));
+            }
         };
         let supervised = Supervised { lease, grace: self.grace, progress, notes: self.notes.clone(), signs };
         let mut running = std::pin::pin!(supervised.run(launch));
@@ -188,15 +189,10 @@ impl Each {
         }
     }
 
-    fn launch(
-        &self,
-        lease: &KeptLease,
-    ) -> Result<(Launch, Option<tokio::net::unix::pipe::Receiver>), Failure> {
-        let (program, arguments) =
-            self.command.split_first().ok_or_else(|| Failure::Usage("which command?".into()))?;
+    fn launch(&self, lease: &KeptLease) -> std::io::Result<(Launch, Option<pipe::Receiver>)> {
         let payload = lease.task().payload.as_str();
-        let launch = Launch::new(program)
-            .args(arguments)
+        let launch = Launch::new(&self.program)
+            .args(&self.arguments)
             .input(Input::Bytes(format!("{payload}\n").into_bytes()))
             .output(Output::Piped)
             .errors(Output::Piped)

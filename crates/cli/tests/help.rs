@@ -125,7 +125,7 @@ fn help_shows_what_there_is() {
               A token, for a store behind a server; a file asks for none
 
           --config <FILE>
-              A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]
+              A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
 
       -q, --quiet
               Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes
@@ -194,7 +194,7 @@ fn help_shows_what_there_is() {
               A token, for a store behind a server; a file asks for none
 
           --config <FILE>
-              A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]
+              A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
 
       -q, --quiet
               Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes
@@ -327,7 +327,7 @@ fn help_shows_what_there_is() {
               A token, for a store behind a server; a file asks for none
 
           --config <FILE>
-              A file with settings in TOML: `store`, `namespace` [else: TENURE_CONFIG]
+              A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
 
       -q, --quiet
               Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tenure::core::task::Task;
 use tenure::handler::fitting;
 use tenure::keeper::KeptLease;
@@ -10,6 +10,7 @@ use tenure::process::{End, StartError};
 use tenure::worker::WorkError;
 
 use super::{Finished, Why};
+use crate::values::one_of;
 
 /// What becomes of a task whose command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,8 +28,7 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    const ALL: [Word; 5] =
-        [Word::Complete, Word::Rollback, Word::Fail, Word::Release, Word::Quarantine];
+    const ALL: [Word; 5] = [Word::Complete, Word::Rollback, Word::Fail, Word::Release, Word::Quarantine];
     /// What a command that ended badly may come to, the default first.
     const BAD: [Word; 3] = [Word::Rollback, Word::Fail, Word::Release];
 
@@ -70,7 +70,7 @@ fn rule(text: &str) -> Result<Rule, String> {
     if from > to {
         return Err(format!("{from}-{to} has no status in it"));
     }
-    let word = Word::from_str(word, false).map_err(|_| form)?;
+    let word = Word::ALL.into_iter().find(|one| one.as_str() == word).ok_or(form)?;
     Ok(Rule { from, to, word })
 }
 
@@ -103,7 +103,7 @@ impl Ends {
         let word = match rule {
             Some(rule) => rule.word,
             None if status == 0 => Word::Complete,
-            None => Word::from_str(&self.on_failure, false).unwrap_or(Word::Rollback),
+            None => self.on_failure,
         };
         Some(Ending { word, reason: with_tail(&words, finished) })
     }
@@ -190,9 +190,9 @@ impl Ending {
 mod tests {
     use super::*;
 
-    fn ends(on_failure: &str, rules: &[&str]) -> Ends {
+    fn ends(on_failure: Word, rules: &[&str]) -> Ends {
         let on_status = rules.iter().map(|text| rule(text).expect("a rule")).collect();
-        Ends { on_failure: on_failure.to_owned(), on_status }
+        Ends { on_failure, on_status }
     }
 
     fn ended(end: End) -> Finished {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_status_becomes_what_the_options_say_and_the_last_rule_counts() {
-        let ends = ends("fail", &["3-9=release", "5=complete", "143=quarantine", "0=rollback"]);
+        let ends = ends(Word::Fail, &["3-9=release", "5=complete", "143=quarantine", "0=rollback"]);
         let word = |end| ends.of(&ended(end)).map(|ending| ending.word);
         assert_eq!(word(End::Exited(1)), Some(Word::Fail));
         assert_eq!(word(End::Exited(4)), Some(Word::Release));
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_not_spoken_of_and_what_was_cancelled_is_undone() {
-        let ends = ends("fail", &[]);
+        let ends = ends(Word::Fail, &[]);
         let finished =
             |why| Finished { why, end: Some(End::Exited(0)), tail: String::new(), copies: Vec::new() };
         assert_eq!(ends.of(&finished(Why::Lost(tenure::keeper::Loss::Fenced))), None);

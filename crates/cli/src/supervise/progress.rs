@@ -11,8 +11,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::failure::Failure;
-
 /// Longer lines are left out, and that is told: the ledger takes no more than this.
 const LINE_BYTES_MAX: usize = 1_024;
 
@@ -26,11 +24,10 @@ pub(crate) struct ProgressOptions {
 
 impl ProgressOptions {
     /// The launch with that file open in it, and where what is written there is read.
-    pub(crate) fn open(&self, launch: Launch) -> Result<(Launch, Option<pipe::Receiver>), Failure> {
+    pub(crate) fn open(&self, launch: Launch) -> std::io::Result<(Launch, Option<pipe::Receiver>)> {
         let Some(number) = self.progress_fd else { return Ok((launch, None)) };
-        let failed = |error: std::io::Error| Failure::Failed(format!("--progress-fd: {error}"));
-        let (sender, receiver) = pipe::pipe().map_err(failed)?;
-        let sender: OwnedFd = sender.into_blocking_fd().map_err(failed)?;
+        let (sender, receiver) = pipe::pipe()?;
+        let sender: OwnedFd = sender.into_blocking_fd()?;
         Ok((launch.descriptor(number, sender), Some(receiver)))
     }
 }
