@@ -103,6 +103,34 @@ fn whoever_is_killed_wherever_what_was_done_is_undone_and_nothing_is_stuck() {
     assert!(missed.is_empty(), "nobody died at {missed:?}");
 }
 
+#[test]
+fn every_point_is_written_once_played_and_documented() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut written = Vec::new();
+    points_in(&project.join("crates/tenure/src"), &mut written);
+    written.sort();
+    let mut played: Vec<String> = OF_WORKERS.into_iter().chain(OF_RECOVERERS).map(str::to_owned).collect();
+    played.sort();
+    assert_eq!(written, played, "what the code has, and what is died at");
+    let documents = std::fs::read_to_string(project.join("docs/testing.md")).expect("the document");
+    let missing: Vec<_> = played.iter().filter(|point| !documents.contains(&format!("`{point}`"))).collect();
+    assert!(missing.is_empty(), "docs/testing.md does not name {missing:?}");
+}
+
+/// The names of all points that are reached in the code below a folder.
+fn points_in(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            points_in(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let code = std::fs::read_to_string(&path).expect("text");
+            let names = code.split("points::reached(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
 struct Round {
     url: String,
     log: PathBuf,
