@@ -27,8 +27,21 @@ pub struct Command {
     pub request: Option<RequestId>,
     /// How much is taken off a backoff, drawn by the shell.
     pub jitter: Jitter,
+    /// Which leases its proof counts for.
+    pub reach: Reach,
     /// What is asked for.
     pub action: Action,
+}
+
+/// Which leases a command may act on. Owner and epoch are no secrets, so whoever lets strangers send commands limits those
+/// who are not operators to what was granted to them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Reach {
+    /// Any whose owner and epoch it knows.
+    #[default]
+    Any,
+    /// Only those that were granted to the actor of the command.
+    OwnLeases,
 }
 
 /// Proof of a lease: owner and epoch. Both are checked by every command that carries it.

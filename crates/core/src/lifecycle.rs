@@ -177,6 +177,8 @@ const BY_LEASE_OR_REGISTER: &[Verb] = &[
 ];
 /// Commands of a holder that ask for more than the epoch: the lease must be active.
 const WHILE_ACTIVE: &[Verb] = &[Heartbeat, Progress, Register];
+/// The others, which a lapsed holder may still give until somebody took over.
+const AFTER_LAPSE_TOO: &[Verb] = &[Release, Adopt, Settle, Try, Complete, Fail, RollBack, Quarantine];
 #[rustfmt::skip]
 const ABOUT_A_TASK_THAT_IS: &[Verb] = &[
     Dispatch, Acquire, Claim, Heartbeat, Progress, Release, Register, Adopt, Settle, Try, Waive, Complete, Fail, RollBack,
@@ -259,7 +261,9 @@ static ROWS: &[Row] = &[
     row("fence/undo_unheld", COMPENSATING, BY_LEASE_OR_REGISTER, when!(nobody_holds), Refuse(Code::NoLease), "nobody holds a lease: the undo waits for recovery"),
     row("fence/stale_epoch", HELD, BY_LEASE_OR_REGISTER, when!(epoch_is_not_the_leases), Refuse(Code::StaleEpoch), "the epoch is not the lease's: another one was granted"),
     row("fence/wrong_owner", HELD, BY_LEASE_OR_REGISTER, when!(owner_is_not_the_leases), Refuse(Code::WrongOwner), "the lease is another owner's"),
-    row("fence/lapsed", HELD, WHILE_ACTIVE, when!(holds_lapsed), Refuse(Code::LeaseLapsed), "the lease has lapsed; until somebody takes over the task may still be ended, released, adopted or settled"),
+    row("fence/lapsed", HELD, WHILE_ACTIVE, when!(proves_lapsed), Refuse(Code::LeaseLapsed), "the lease has lapsed; until somebody takes over the task may still be ended, released, adopted or settled"),
+    row("fence/another_names", HELD, AFTER_LAPSE_TOO, when!(proves_another_names), Refuse(Code::Forbidden), "the lease was granted under another name than the one that acts"),
+    row("fence/another_names_active", HELD, WHILE_ACTIVE, when!(proves_another_names_active), Refuse(Code::Forbidden), "the lease was granted under another name than the one that acts"),
 
     // ---- heartbeat, progress --------------------------------------------------------------------------------------
     row("heartbeat", RUNNING, &[Heartbeat], when!(holds_and_extends), Do(outcome::heartbeat, RUNNING), "the holder is alive"),

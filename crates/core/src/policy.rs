@@ -119,6 +119,11 @@ impl Jitter {
         Jitter(drawn)
     }
 
+    /// The random number that it was made from.
+    pub const fn drawn(self) -> u16 {
+        self.0
+    }
+
     /// As much of this span as was drawn: nothing up to less than all of it.
     pub fn part_of(self, span: Span) -> Span {
         let part = u128::from(span.as_micros()) * u128::from(self.0) / (u128::from(u16::MAX) + 1);

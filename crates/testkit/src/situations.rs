@@ -3,7 +3,7 @@
 //!
 //! The tasks are built by hand, also some that no history leads to: the table must answer those too.
 
-use tenure::core::command::{Action, Command, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure::core::command::{Action, Command, Create, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
 use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
 use tenure::core::decide::{Names, Stored};
 use tenure::core::event::Waiver;
@@ -256,14 +256,21 @@ fn commands(task: Option<&Task>) -> Vec<Command> {
     actions.extend(by_lease());
     actions.extend(by_anybody());
     actions.extend(puts(task));
-    let order = |action| Command {
+    let order = |action, actor, reach| Command {
         namespace: Namespace::new("default").expect("a name"),
-        actor: Actor::new("w").expect("a name"),
+        actor: Actor::new(actor).expect("a name"),
         request: None,
         jitter: Jitter::NONE,
+        reach,
         action,
     };
-    actions.into_iter().map(order).collect()
+    // Leases are granted to `w`: an actor of that name reaches them however far it may.
+    let reaches = [("w", Reach::Any), ("w", Reach::OwnLeases), ("v", Reach::Any), ("v", Reach::OwnLeases)];
+    let far = |action: Action| match action.holder() {
+        Some(_) => reaches.map(|(actor, reach)| order(action.clone(), actor, reach)).to_vec(),
+        None => vec![order(action, "w", Reach::Any)],
+    };
+    actions.into_iter().flat_map(far).collect()
 }
 
 fn proofs() -> Vec<Holder> {

@@ -102,7 +102,8 @@ impl<'a> Words<'a> {
         self.plain.get(at).copied().unwrap_or_else(|| panic!("word {at} is missing in {:?}", self.plain))
     }
 
-    fn has_plain(&self, word: &str) -> bool {
+    /// Whether that plain word is there.
+    pub fn has_plain(&self, word: &str) -> bool {
         self.plain.contains(&word)
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use tenure::Error;
 use tenure::clock::ManualClock;
-use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
 use tenure::core::compensation::Undo;
 use tenure::core::event::Waiver;
 use tenure::core::id::{
@@ -299,6 +299,7 @@ impl TraceStep {
             actor: Actor::from(&actor),
             request: request.map(|id| RequestId::new(id).expect("a name")),
             jitter: Jitter::from_random(u16::from(self.dice[3]) << 8),
+            reach: if self.dice[3] % 4 == 0 { Reach::OwnLeases } else { Reach::Any },
             action,
         })
     }

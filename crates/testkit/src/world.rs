@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::apply::fold;
-use tenure::core::command::{Action, Command};
+use tenure::core::command::{Action, Command, Reach};
 use tenure::core::decide::{Case, Names, Stored, decide};
 use tenure::core::id::{Actor, Epoch, Namespace, RequestId, SagaId, Seq, TaskId};
 use tenure::core::lifecycle::{Place, Table};
@@ -92,7 +92,7 @@ impl World {
         let answer = match action {
             Ok(action) => {
                 let retry = words.plain(0) == "retry";
-                let command = self.order(action, words.get("as").filter(|_| !retry), words.get("request"));
+                let command = self.order(action, words.get("as").filter(|_| !retry), Some(words));
                 self.ask(command).await?
             }
             Err(refusal) => Err(Error::Refused(refusal)),
@@ -109,7 +109,7 @@ impl World {
         Ok(())
     }
 
-    fn order(&self, action: Action, actor: Option<&str>, request: Option<&str>) -> Command {
+    fn order(&self, action: Action, actor: Option<&str>, words: Option<&Words<'_>>) -> Command {
         let owner = action.holder().map(|by| by.owner.to_string()).or(match &action {
             Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } => {
                 Some(owner.to_string())
@@ -120,8 +120,15 @@ impl World {
         Command {
             namespace: namespace(),
             actor: Actor::new(actor).expect("an actor"),
-            request: request.map(|id| RequestId::new(id).expect("a request id")),
+            request: words
+                .and_then(|words| words.get("request"))
+                .map(|id| RequestId::new(id).expect("a request id")),
             jitter: Jitter::NONE,
+            reach: if words.is_some_and(|words| words.has_plain("own")) {
+                Reach::OwnLeases
+            } else {
+                Reach::Any
+            },
             action,
         }
     }

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stateright::{Checker, Model, Property};
-use tenure::core::command::{Action, Command, Holder, Naming, UndoBy};
+use tenure::core::command::{Action, Command, Holder, Naming, Reach, UndoBy};
 use tenure::core::compensation::{Status, Undo};
 use tenure::core::decide::{Names, Stored, decide_by};
 use tenure::core::event::{Waiver, What};
@@ -98,6 +98,7 @@ fn command(actor: &str, action: Action) -> Command {
         actor: Actor::new(actor).expect("a name"),
         request: None,
         jitter: Jitter::NONE,
+        reach: Reach::Any,
         action,
     }
 }

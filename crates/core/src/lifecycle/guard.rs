@@ -5,7 +5,7 @@
 
 mod put;
 
-use crate::command::{Action, Parking};
+use crate::command::{Action, Parking, Reach};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
 use crate::event::Waiver;
@@ -47,16 +47,37 @@ pub(crate) fn owner_is_not_the_leases(case: &Case) -> bool {
     }
 }
 
-/// Owner and epoch are the lease's, whether it has lapsed or not: the epoch decides, not the clock.
+/// Owner and epoch are the lease's, whether it has lapsed or not: the epoch decides, not the clock. And it may act on it.
 pub(crate) fn holds(case: &Case) -> bool {
+    proves(case) && reaches(case)
+}
+
+/// Its proof is right, and the lease was granted under another name than the one that it may act for.
+pub(crate) fn proves_another_names(case: &Case) -> bool {
+    proves(case) && !reaches(case)
+}
+
+/// The same for what only an active lease may do: one that has lapsed is refused for that.
+pub(crate) fn proves_another_names_active(case: &Case) -> bool {
+    proves_another_names(case) && !lease_has_lapsed(case)
+}
+
+fn proves(case: &Case) -> bool {
     match (lease(case), case.command.action.holder()) {
         (Some(lease), Some(by)) => by.epoch == lease.epoch && by.owner == lease.owner,
         (_, _) => false,
     }
 }
 
-pub(crate) fn holds_lapsed(case: &Case) -> bool {
-    holds(case) && lease_has_lapsed(case)
+fn reaches(case: &Case) -> bool {
+    match case.command.reach {
+        Reach::Any => true,
+        Reach::OwnLeases => lease(case).is_some_and(|lease| lease.granted_to == case.command.actor),
+    }
+}
+
+pub(crate) fn proves_lapsed(case: &Case) -> bool {
+    proves(case) && lease_has_lapsed(case)
 }
 
 pub(crate) fn holds_active(case: &Case) -> bool {

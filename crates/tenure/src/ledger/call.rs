@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use tenure_core::command::{Action, Command};
+use tenure_core::command::{Action, Command, Reach};
 use tenure_core::id::{Actor, RequestId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
@@ -89,7 +89,7 @@ impl<V: Verb> Call<V> {
         };
         let namespace = self.ledger.namespace.clone();
         let jitter = self.ledger.chance.jitter();
-        Ok(Command { namespace, actor, request: self.request?, jitter, action })
+        Ok(Command { namespace, actor, request: self.request?, jitter, reach: Reach::Any, action })
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::command::{Action, Command};
+use tenure_core::command::{Action, Command, Reach};
 use tenure_core::lifecycle::Table;
 use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
@@ -287,7 +287,8 @@ fn make(
             return Err(impossible(format!("its record is of {}", create.task)));
         }
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
-        let command = Command { namespace, actor, request: None, jitter: Jitter::NONE, action };
+        let command =
+            Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: Reach::Any, action };
         batch.reserved.insert(key.clone());
         let now = at(batch, &command);
         execute(batch, Table::rules(), &command, now)?.map_err(|refusal| impossible(refusal.to_string()))?;
