@@ -6,15 +6,17 @@
 mod answers;
 mod create;
 mod input;
+mod lists;
 mod others;
+pub mod read;
 mod recovery;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use tenure_core::compensation::{Compensation, Registered, Status};
 use tenure_core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
-    UndoKey,
+    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text, UndoKey,
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::refusal::{HeldBy, Refusal};
@@ -27,9 +29,14 @@ use crate::wire::{Held, Wired};
 pub use answers::{AnchorAnswer, RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, WhyAnswer};
 pub use create::{create_json, read_create};
 pub use input::read_put;
+pub use lists::{
+    AnswerRecord, AnswersRecord, ChainsRecord, ClaimableRecord, EventsRecord, LapsedRecord, NamespacesRecord,
+    NewestRecord, NowRecord, OwnersRecord, RememberedRecord, StatsRecord, TasksRecord, WatchRecord,
+};
 pub use others::{
     AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,
 };
+pub use read::{read_error, read_recorded, read_refusal, read_renewal, read_task};
 pub use recovery::{PlannedRecord, RecoveryRecord, TendedRecord};
 
 type Of<'a, T> = Wired<&'a T>;
@@ -95,6 +102,8 @@ pub struct TaskRecord<'a> {
     updated_at: Of<'a, Time>,
     started_at: Of<'a, Option<Time>>,
     finished_at: Option<Of<'a, Time>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    given_null: Vec<&'static str>,
 }
 
 impl<'a> TaskRecord<'a> {
@@ -133,8 +142,18 @@ impl<'a> TaskRecord<'a> {
             updated_at: Wired(&task.updated_at),
             started_at: Wired(&task.started_at),
             finished_at: ending.map(|ending| Wired(&ending.finished_at)),
+            given_null: given_null(task),
         }
     }
+}
+
+/// Which of the fields that are `null` where there is nothing were given that value. Who reads a task could not tell
+/// otherwise, and what was given is what was given.
+fn given_null(task: &Task) -> Vec<&'static str> {
+    let result = task.ending().and_then(|ending| ending.result.as_ref()).map(Document::as_str);
+    let progress = task.lease().and_then(|lease| lease.progress.as_ref()).map(Progress::as_str);
+    let given = [("result", result), ("progress", progress)];
+    given.into_iter().filter(|(_, value)| *value == Some("null")).map(|(name, _)| name).collect()
 }
 
 /// What a creator decided beforehand: four fields always, the others where they are not as by default.
@@ -188,6 +207,8 @@ struct BackoffRecord<'a> {
 struct LeaseRecord<'a> {
     owner: Of<'a, Owner>,
     epoch: Of<'a, Epoch>,
+    granted_to: Of<'a, Actor>,
+    ttl: Of<'a, Ttl>,
     acquired_at: Of<'a, Time>,
     heartbeat_at: Of<'a, Time>,
     progressed_at: Of<'a, Time>,
@@ -200,6 +221,8 @@ impl<'a> LeaseRecord<'a> {
         LeaseRecord {
             owner: Wired(&lease.owner),
             epoch: Wired(&lease.epoch),
+            granted_to: Wired(&lease.granted_to),
+            ttl: Wired(&lease.ttl),
             acquired_at: Wired(&lease.acquired_at),
             heartbeat_at: Wired(&lease.heartbeat_at),
             progressed_at: Wired(&lease.progressed_at),
@@ -299,6 +322,7 @@ impl<'a> CancelRecord<'a> {
 #[derive(Serialize)]
 pub struct EventRecord<'a> {
     cursor: &'a str,
+    namespace: Of<'a, Namespace>,
     task: Of<'a, TaskId>,
     number: Of<'a, Revision>,
     at: Of<'a, Time>,
@@ -316,6 +340,7 @@ impl<'a> EventRecord<'a> {
         let event = &recorded.event;
         EventRecord {
             cursor: recorded.cursor.as_str(),
+            namespace: Wired(&event.namespace),
             task: Wired(&event.task),
             number: Wired(&event.number),
             at: Wired(&event.at),

@@ -11,6 +11,7 @@ pub mod story;
 pub mod traces;
 pub mod undoing;
 pub mod world;
+pub mod written;
 
 use std::sync::Arc;
 

@@ -299,7 +299,7 @@ impl TraceStep {
             actor: Actor::from(&actor),
             request: request.map(|id| RequestId::new(id).expect("a name")),
             jitter: Jitter::from_random(u16::from(self.dice[3]) << 8),
-            reach: if self.dice[3] % 4 == 0 { Reach::OwnLeases } else { Reach::Any },
+            reach: if self.dice[3].is_multiple_of(4) { Reach::OwnLeases } else { Reach::Any },
             action,
         })
     }

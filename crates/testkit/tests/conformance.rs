@@ -7,6 +7,7 @@ use tenure::core::lifecycle::Table;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::story::{Story, stories};
 use tenure_testkit::world::World;
+use tenure_testkit::written::WrittenStore;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
 
 fn tell(failures: &[String], count: usize) {
@@ -47,6 +48,20 @@ fn every_story_holds_on_sqlite() {
         for story in &stories {
             let clock = ManualClock::at(BEGINNING);
             let (_folder, store) = sqlite(&clock).await;
+            failures.extend(World::new(store, clock).play(story).await.err());
+        }
+    });
+    tell(&failures, stories.len());
+}
+
+#[test]
+fn every_story_holds_through_the_public_json() {
+    let stories = stories();
+    let mut failures = Vec::new();
+    block_on(async {
+        for story in &stories {
+            let clock = ManualClock::at(BEGINNING);
+            let store = WrittenStore::over(memory(&clock));
             failures.extend(World::new(store, clock).play(story).await.err());
         }
     });

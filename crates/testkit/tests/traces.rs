@@ -1,10 +1,11 @@
-//! SQLite and PostgreSQL against memory by generated traces: the same answers, the same history to the byte, the same lists.
+//! SQLite, PostgreSQL and a store behind its JSON against memory by generated traces: the same answers, the same history to the byte, the same lists.
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tenure::clock::ManualClock;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::traces::{compare, trace};
 use tenure_testkit::world::World;
+use tenure_testkit::written::WrittenStore;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
 /// So many, or as many as `TENURE_TRACES` says.
@@ -32,6 +33,25 @@ fn sqlite_answers_as_memory_does_and_writes_the_same_history() {
             let compared = compare(&steps, (reference.as_ref(), file.as_ref()), [&one, &other]).await;
             compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
             World::new(file, other).look_around().await.map_err(TestCaseError::fail)
+        })
+    });
+    if let Err(failure) = result {
+        panic!("{failure}\n{told}");
+    }
+    println!("{count} traces, seed {:x}", seed());
+}
+
+#[test]
+fn what_goes_through_the_public_json_is_what_it_was() {
+    let count = count(2_000);
+    let told = format!("replay with TENURE_TEST_SEED={:x} TENURE_TRACES={count}", seed());
+    let result = runner(count).run(&trace(), |steps| {
+        block_on(async {
+            let (one, other) = (ManualClock::at(BEGINNING), ManualClock::at(BEGINNING));
+            let (reference, written) = (memory(&one), WrittenStore::over(memory(&other)));
+            let compared = compare(&steps, (reference.as_ref(), written.as_ref()), [&one, &other]).await;
+            compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
+            World::new(written, other).look_around().await.map_err(TestCaseError::fail)
         })
     });
     if let Err(failure) = result {

@@ -46,7 +46,7 @@ struct Printed<'a> {
     task: &'a RawValue,
 }
 
-fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+pub(super) fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let path = error.path().to_string();
     match path.as_str() {
         "." | "?" => error.inner().to_string(),
@@ -77,6 +77,7 @@ struct TaskInput {
     epoch: Option<u64>,
     created_at: Option<String>,
     finished_at: Option<String>,
+    given_null: Option<Vec<String>>,
     // What follows from the rest, or from commands of its own.
     #[serde(rename = "cause", default)]
     _cause: IgnoredAny,
@@ -186,6 +187,10 @@ impl TaskInput {
         put.terminal_reason =
             self.terminal_reason.map(|words| Reason::named("terminal_reason", words)).transpose()?;
         put.result = document("result", self.result)?;
+        // The `null` of a printed task says that there is no result, unless it says that this is the result.
+        if put.result.is_none() && self.given_null.iter().flatten().any(|name| name == "result") {
+            put.result = Some(Document::null());
+        }
         let compensations = self.compensations.unwrap_or_default();
         put.compensations =
             compensations.into_iter().map(CompensationInput::into_undo).collect::<Result<_, _>>()?;

@@ -16,6 +16,7 @@ use crate::wire::{Held, Wired};
 /// What a heartbeat or a progress is told.
 #[derive(Serialize)]
 pub struct RenewalRecord {
+    at: Held<Time>,
     expires_at: Held<Time>,
     cancel: bool,
 }
@@ -23,7 +24,11 @@ pub struct RenewalRecord {
 impl RenewalRecord {
     /// The renewal.
     pub fn of(renewal: Renewal) -> RenewalRecord {
-        RenewalRecord { expires_at: Held(renewal.expires_at), cancel: renewal.cancel_asked }
+        RenewalRecord {
+            at: Held(renewal.at),
+            expires_at: Held(renewal.expires_at),
+            cancel: renewal.cancel_asked,
+        }
     }
 }
 

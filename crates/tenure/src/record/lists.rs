@@ -1,0 +1,336 @@
+//! What is answered to those who look from afar: lists with where they go on, and what a store says of itself.
+
+use serde::Serialize;
+use tenure_core::chain::Hash;
+use tenure_core::id::{Namespace, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+
+use super::{ErrorRecord, EventRecord, HoldingRecord, Of, OverviewRecord, RenewalRecord, TaskRecord, text};
+use crate::error::Error;
+use crate::store::overview::{Holding, Overview};
+use crate::store::watch::Absence;
+use crate::store::{Answer, Cursor, Lapsed, Page, Recorded, StoredChain, StoredEvent};
+use crate::wire::{Held, Wired};
+
+/// What a command came to: what was answered, or why it was not done.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum AnswerRecord<'a> {
+    /// The task afterwards.
+    Task {
+        /// The task.
+        task: Box<TaskRecord<'a>>,
+    },
+    /// What a claim was granted.
+    Claimed {
+        /// The tasks, in the order in which they were next.
+        tasks: Vec<TaskRecord<'a>>,
+    },
+    /// What a heartbeat or a progress is told.
+    Renewed {
+        /// The renewal.
+        renewal: RenewalRecord,
+    },
+    /// What a retry came to.
+    Retried {
+        /// The new task.
+        task: Box<TaskRecord<'a>>,
+        /// The old one.
+        retried: Box<TaskRecord<'a>>,
+    },
+    /// It was not done, or nobody knows.
+    Not(ErrorRecord<'a>),
+}
+
+impl<'a> AnswerRecord<'a> {
+    /// The answer, with its tasks as they are at `now`.
+    pub fn of(answer: &'a Result<Answer, Error>, now: Time) -> AnswerRecord<'a> {
+        let record = |task: &'a Task| Box::new(TaskRecord::of(task, now));
+        match answer {
+            Ok(Answer::Task(task)) => AnswerRecord::Task { task: record(task) },
+            Ok(Answer::Claimed(tasks)) => AnswerRecord::Claimed { tasks: records(tasks, now) },
+            Ok(Answer::Renewed(renewal)) => AnswerRecord::Renewed { renewal: RenewalRecord::of(*renewal) },
+            Ok(Answer::Retried(new, old)) => {
+                AnswerRecord::Retried { task: record(new), retried: record(old) }
+            }
+            Err(error) => AnswerRecord::Not(ErrorRecord::of(error)),
+        }
+    }
+}
+
+/// What each of many commands came to, in their order.
+#[derive(Serialize)]
+pub struct AnswersRecord<'a> {
+    answers: Vec<AnswerRecord<'a>>,
+}
+
+impl<'a> AnswersRecord<'a> {
+    /// The answers, with their tasks as they are at `now`.
+    pub fn of(answers: &'a [Result<Answer, Error>], now: Time) -> AnswersRecord<'a> {
+        AnswersRecord { answers: answers.iter().map(|answer| AnswerRecord::of(answer, now)).collect() }
+    }
+}
+
+fn records(tasks: &[Task], now: Time) -> Vec<TaskRecord<'_>> {
+    tasks.iter().map(|task| TaskRecord::of(task, now)).collect()
+}
+
+/// Some tasks, and where their list goes on.
+#[derive(Serialize)]
+pub struct TasksRecord<'a> {
+    tasks: Vec<TaskRecord<'a>>,
+    next: Option<&'a str>,
+}
+
+impl<'a> TasksRecord<'a> {
+    /// The page, with its tasks as they are at `now`.
+    pub fn of(page: &'a Page<Task>, now: Time) -> TasksRecord<'a> {
+        TasksRecord { tasks: records(&page.items, now), next: place(&page.next) }
+    }
+}
+
+fn place(next: &Option<Cursor>) -> Option<&str> {
+    next.as_ref().map(Cursor::as_str)
+}
+
+/// Some events, and where the history goes on.
+#[derive(Serialize)]
+pub struct EventsRecord<'a> {
+    events: Vec<EventRecord<'a>>,
+    next: Option<&'a str>,
+}
+
+impl<'a> EventsRecord<'a> {
+    /// The page.
+    pub fn of(page: &'a Page<Recorded>) -> EventsRecord<'a> {
+        EventsRecord { events: page.items.iter().map(EventRecord::of).collect(), next: place(&page.next) }
+    }
+}
+
+/// A room at a glance.
+#[derive(Serialize)]
+pub struct StatsRecord<'a> {
+    stats: OverviewRecord<'a>,
+}
+
+impl<'a> StatsRecord<'a> {
+    /// The overview.
+    pub fn of(overview: &'a Overview) -> StatsRecord<'a> {
+        StatsRecord { stats: OverviewRecord::of(overview) }
+    }
+}
+
+/// Who holds what in a room.
+#[derive(Serialize)]
+pub struct OwnersRecord<'a> {
+    owners: Vec<HoldingRecord<'a>>,
+}
+
+impl<'a> OwnersRecord<'a> {
+    /// The holdings.
+    pub fn of(holdings: &'a [Holding]) -> OwnersRecord<'a> {
+        OwnersRecord { owners: holdings.iter().map(HoldingRecord::of).collect() }
+    }
+}
+
+/// Rooms.
+#[derive(Serialize)]
+pub struct NamespacesRecord<'a> {
+    namespaces: Vec<Of<'a, Namespace>>,
+}
+
+impl<'a> NamespacesRecord<'a> {
+    /// Their names.
+    pub fn of(namespaces: &'a [Namespace]) -> NamespacesRecord<'a> {
+        NamespacesRecord { namespaces: namespaces.iter().map(Wired).collect() }
+    }
+}
+
+/// A store's time.
+#[derive(Serialize)]
+pub struct NowRecord {
+    now: Held<Time>,
+}
+
+impl NowRecord {
+    /// The time.
+    pub fn of(now: Time) -> NowRecord {
+        NowRecord { now: Held(now) }
+    }
+}
+
+/// Where a history is.
+#[derive(Serialize)]
+pub struct NewestRecord<'a> {
+    cursor: &'a str,
+}
+
+impl<'a> NewestRecord<'a> {
+    /// The place.
+    pub fn of(newest: &'a Cursor) -> NewestRecord<'a> {
+        NewestRecord { cursor: newest.as_str() }
+    }
+}
+
+/// From when on a claim may find something.
+#[derive(Serialize)]
+pub struct ClaimableRecord {
+    at: Held<Option<Time>>,
+}
+
+impl ClaimableRecord {
+    /// The instant; none: nothing waits.
+    pub fn of(at: Option<Time>) -> ClaimableRecord {
+        ClaimableRecord { at: Held(at) }
+    }
+}
+
+/// Whether a request id is remembered.
+#[derive(Serialize)]
+pub struct RememberedRecord {
+    remembered: bool,
+}
+
+impl RememberedRecord {
+    /// Whether it is.
+    pub fn of(remembered: bool) -> RememberedRecord {
+        RememberedRecord { remembered }
+    }
+}
+
+/// What recovery is told to look at.
+#[derive(Serialize)]
+pub struct LapsedRecord<'a> {
+    tasks: Vec<NominatedRecord<'a>>,
+    next: Option<&'a str>,
+    next_check: Of<'a, Option<Time>>,
+}
+
+#[derive(Serialize)]
+struct NominatedRecord<'a> {
+    namespace: Of<'a, Namespace>,
+    id: Of<'a, TaskId>,
+}
+
+impl<'a> LapsedRecord<'a> {
+    /// The page.
+    pub fn of(lapsed: &'a Lapsed) -> LapsedRecord<'a> {
+        let one = |(namespace, id): &'a (Namespace, TaskId)| NominatedRecord {
+            namespace: Wired(namespace),
+            id: Wired(id),
+        };
+        LapsedRecord {
+            tasks: lapsed.tasks.iter().map(one).collect(),
+            next: place(&lapsed.next),
+            next_check: Wired(&lapsed.next_check),
+        }
+    }
+}
+
+/// When nobody looked after a store last.
+#[derive(Serialize)]
+pub struct WatchRecord {
+    absence: Option<AbsenceRecord>,
+}
+
+#[derive(Serialize)]
+struct AbsenceRecord {
+    from: Held<Time>,
+    until: Held<Time>,
+}
+
+impl WatchRecord {
+    /// The absence, if there was one.
+    pub fn of(absence: Option<Absence>) -> WatchRecord {
+        let record = |Absence { from, until }| AbsenceRecord { from: Held(from), until: Held(until) };
+        WatchRecord { absence: absence.map(record) }
+    }
+}
+
+/// Chains as they are stored, to be verified by whoever asked.
+#[derive(Serialize)]
+pub struct ChainsRecord<'a> {
+    chains: Vec<ChainRecord<'a>>,
+    next: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ChainRecord<'a> {
+    row: i64,
+    task: Option<TaskRecord<'a>>,
+    namespace: Option<Of<'a, Namespace>>,
+    id: Option<Of<'a, TaskId>>,
+    stored_name: Option<&'a str>,
+    #[serde(serialize_with = "text_or_null")]
+    head: Option<Hash>,
+    events: Vec<StoredEventRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct StoredEventRecord<'a> {
+    order: i64,
+    number: i64,
+    at: i64,
+    actor: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    data: &'a str,
+    #[serde(serialize_with = "text")]
+    hash: Hex<'a>,
+}
+
+impl<'a> ChainsRecord<'a> {
+    /// The page, with its tasks as they are at `now`.
+    pub fn of(page: &'a Page<StoredChain>, now: Time) -> ChainsRecord<'a> {
+        let chain = |chain: &'a StoredChain| ChainRecord {
+            row: chain.row,
+            task: chain.task.as_deref().filter(|task| is_whole(task)).map(|task| TaskRecord::of(task, now)),
+            namespace: chain.name.as_ref().map(|(namespace, _)| Wired(namespace)),
+            id: chain.name.as_ref().map(|(_, id)| Wired(id)),
+            stored_name: chain.stored_name.as_deref(),
+            head: chain.head,
+            events: chain.events.iter().map(StoredEventRecord::of).collect(),
+        };
+        ChainsRecord { chains: page.items.iter().map(chain).collect(), next: place(&page.next) }
+    }
+}
+
+impl<'a> StoredEventRecord<'a> {
+    fn of(event: &'a StoredEvent) -> StoredEventRecord<'a> {
+        StoredEventRecord {
+            order: event.order,
+            number: event.number,
+            at: event.at,
+            actor: &event.actor,
+            kind: &event.kind,
+            data: &event.data,
+            hash: Hex(&event.hash),
+        }
+    }
+}
+
+/// Whether a task's documents are JSON still. One that is not would be written as a text, and read as one that was given:
+/// who verifies a chain is better told that the task can't be read.
+fn is_whole(task: &Task) -> bool {
+    let ending = task.ending().and_then(|ending| ending.result.as_ref());
+    let documents = [Some(&task.payload), task.checkpoint.as_ref(), ending];
+    let progress = task.lease().and_then(|lease| lease.progress.as_ref()).map(AsRef::as_ref);
+    let mut texts = documents.into_iter().flatten().map(AsRef::as_ref).chain(progress);
+    texts.all(|text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn text_or_null<S: serde::Serializer>(value: &Option<Hash>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(hash) => serializer.collect_str(hash),
+        None => serializer.serialize_none(),
+    }
+}
