@@ -482,7 +482,7 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     error: unavailable, nothing was done: <folder>/foreign.db is another program's database; name another file
     status 5
     $ tenure --store sqlite:<folder>/newer.db task list
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 1; use the newer program that wrote it
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 2; use the newer program that wrote it
     status 5
     $ tenure --store sqlite:<folder> task list
     error: unavailable, nothing was done: <folder> is a folder; name a file in it
@@ -499,8 +499,8 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, and this program knows up to 1; use the newer program that wrote it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 1; use the newer program that wrote it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, and this program knows up to 2; use the newer program that wrote it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 2; use the newer program that wrote it
     status 5
     "#);
 }

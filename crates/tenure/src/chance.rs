@@ -2,15 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tenure_core::chain::Hash;
 use tenure_core::policy::Jitter;
 
-/// What a ledger draws. It decides nothing: a name is only a name, and jitter only spreads what waits.
+use crate::error::Error;
+
+/// What a ledger draws. It decides nothing: a name is only a name, jitter only spreads what waits, and a secret proves
+/// only that somebody was given it.
 pub trait Chance: Send + Sync {
     /// A name that nobody else makes.
     fn name(&self) -> String;
 
     /// How much is taken off a backoff.
     fn jitter(&self) -> Jitter;
+
+    /// What makes a secret that nobody can guess.
+    fn secret_bits(&self) -> Result<[u8; 32], Error>;
 }
 
 /// A place in a trace that nobody else has, as W3C's Trace Context writes it, sampled.
@@ -33,9 +40,19 @@ impl Chance for SystemChance {
         let bytes = uuid::Uuid::new_v4().into_bytes();
         Jitter::from_random(u16::from_be_bytes([bytes[14], bytes[15]]))
     }
+
+    /// All of them random: of a UUID's bits some are fixed.
+    fn secret_bits(&self) -> Result<[u8; 32], Error> {
+        let mut bits = [0; 32];
+        match getrandom::fill(&mut bits) {
+            Ok(()) => Ok(bits),
+            Err(error) => Err(Error::Unavailable(format!("this machine gives no random bits: {error}"))),
+        }
+    }
 }
 
-/// Draws the same again for the same seed: for tests and demonstrations whose output is compared.
+/// Draws the same again for the same seed: for tests and demonstrations whose output is compared. Whoever knows the seed
+/// knows the secrets, so it is for no store that others can reach.
 #[derive(Debug)]
 pub struct SeededChance {
     seed: u64,
@@ -58,6 +75,10 @@ impl Chance for SeededChance {
     /// The whole backoff, so that times in compared output follow from what was asked for.
     fn jitter(&self) -> Jitter {
         Jitter::NONE
+    }
+
+    fn secret_bits(&self) -> Result<[u8; 32], Error> {
+        Ok(Hash::of(self.name().as_bytes()).0)
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod call;
 mod opener;
+mod tokens;
 mod verbs;
 mod waiting;
 
@@ -41,6 +42,7 @@ use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, 
 pub use call::{Call, Verb};
 pub(crate) use call::{FromAnswer, send};
 pub use opener::{Opener, shown};
+pub use tokens::CreateToken;
 pub use verbs::*;
 pub(crate) use waiting::{Asking, claim_until};
 

@@ -7,6 +7,7 @@
 //!
 //! Hold a [`Ledger`]. The rules are those of [`tenure_core`], whose types are re-exported here as [`core`].
 
+pub mod access;
 pub mod audit;
 pub mod chance;
 pub mod clock;

@@ -10,6 +10,7 @@ mod lists;
 mod others;
 pub mod read;
 mod recovery;
+mod tokens;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -38,6 +39,7 @@ pub use others::{
 };
 pub use read::{read_error, read_recorded, read_refusal, read_renewal, read_task};
 pub use recovery::{PlannedRecord, RecoveryRecord, TendedRecord};
+pub use tokens::{NewTokenRecord, TokenRecord, TokensRecord, read_token, read_tokens};
 
 type Of<'a, T> = Wired<&'a T>;
 

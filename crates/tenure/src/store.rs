@@ -12,6 +12,7 @@ mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod sqlite;
+pub(crate) mod tokens;
 pub mod watch;
 
 use std::pin::Pin;
@@ -19,10 +20,11 @@ use std::pin::Pin;
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
 use tenure_core::event::Event;
-use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId};
+use tenure_core::id::{Actor, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId};
 use tenure_core::task::{Cause, State, Task};
 use tenure_core::time::Time;
 
+use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 
@@ -260,6 +262,20 @@ pub trait Store: Send + Sync {
 
     /// Says that somebody looks after the store now, and is told when nobody did last. Loops say so every second.
     fn watch(&self) -> BoxFuture<'_, Result<Option<watch::Absence>, Error>>;
+
+    /// Every namespace that has a task, by their names. It costs the namespaces, and not the tasks.
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>>;
+
+    /// All tokens; none if nothing changed since that version, which costs one small look.
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>>;
+
+    /// Adds a token under the hash of its secret, as of the store's time. Refused `exists` while a token of that name is
+    /// live. The same again, with the same hash, is answered as the first was.
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>>;
+
+    /// Revokes the token of that name; one that was revoked already is answered as it is. Refused `not_found` where there
+    /// never was one.
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>>;
 
     /// The store's time.
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;

@@ -18,6 +18,7 @@ use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
 use tenure_core::task::{Cause, Labels, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
 
+use crate::access::{Role, Rooms};
 use crate::instant;
 use crate::store::due::Wait;
 
@@ -181,6 +182,9 @@ words_on_wire! {
         Wait::Lease => "lease", Wait::UndoLease => "undo_lease", Wait::Reservation => "reservation",
         Wait::Undo => "undo", Wait::Start => "start",
     }
+    Role {
+        Role::Reader => "reader", Role::Worker => "worker", Role::Operator => "operator", Role::Admin => "admin",
+    }
     Terminal {
         Terminal::Completed => "completed", Terminal::Failed => "failed",
         Terminal::Compensated => "compensated", Terminal::Quarantined => "quarantined",
@@ -227,6 +231,15 @@ impl Wire for Ttl {
     }
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ttl::new(Span::take(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl Wire for Rooms {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.words())
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Rooms::of_words(Vec::<String>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure::Error;
+use tenure::access::{NewToken, Token, TokenHash, Tokens};
 use tenure::core::command::{Command, Verb};
-use tenure::core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
@@ -304,6 +305,31 @@ impl Store for FickleStore {
         Box::pin(async move {
             self.up()?;
             self.inner.watch().await
+        })
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        self.inner.namespaces()
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.tokens(known).await
+        })
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.add_token(hash, new).await
+        })
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.revoke_token(name, by).await
         })
     }
 

@@ -2,25 +2,27 @@
 //!
 //! It scans where the others have indexes, because it must be obviously right before it is fast.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure_core::command::Command;
 use tenure_core::decide::Names;
 use tenure_core::event::Event;
-use tenure_core::id::{Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
+use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::lifecycle::Table;
 use tenure_core::task::{Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
+use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, Instants, SystemClock};
 use crate::codec::Sealed;
 use crate::error::Error;
 use crate::store::due::Due;
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
+use crate::store::tokens::{Known, Wish};
 use crate::store::watch::{Absence, WatchMark};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
@@ -62,6 +64,14 @@ impl MemoryStore {
         self.clock.read().wall.max(memory.last.unwrap_or(Time::MIN))
     }
 
+    fn change_tokens(&self, wish: Wish) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(async move {
+            let mut memory = self.memory();
+            let now = self.now_by(&memory);
+            memory.change_tokens(wish, now)
+        })
+    }
+
     fn transact_now(&self, commands: &[Command]) -> Vec<Result<Answer, Error>> {
         let mut memory = self.memory();
         let last = memory.last.unwrap_or(Time::MIN);
@@ -89,6 +99,7 @@ struct Memory {
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
     watch: Option<String>,
+    tokens: Tokens,
 }
 
 impl Rows for Memory {
@@ -179,6 +190,29 @@ impl Rows for Memory {
 }
 
 impl Memory {
+    fn change_tokens(&mut self, wish: Wish, now: Time) -> Result<Token, Error> {
+        let all = &mut self.tokens;
+        let namesake = all.tokens.iter().rposition(|(_, token)| token.name == *wish.name());
+        let known = Known {
+            namesake: namesake.map(|at| all.tokens[at].1.clone()),
+            same_hash: all
+                .tokens
+                .iter()
+                .find(|(hash, _)| Some(*hash) == wish.hash())
+                .map(|(_, token)| token.clone()),
+        };
+        let decided = wish.decide(known, now)?;
+        all.version = decided.version(all.version, now);
+        if let (Some((at, by)), Some(namesake)) = (decided.revoke, namesake) {
+            let (_, namesake) = &mut all.tokens[namesake];
+            (namesake.revoked_at, namesake.revoked_by) = (Some(at), by);
+        }
+        if let Some(hash) = decided.add {
+            all.tokens.push((hash, decided.token.clone()));
+        }
+        Ok(decided.token)
+    }
+
     fn in_room<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Kept> {
         self.tasks.values().filter(move |kept| kept.task.namespace == *namespace)
     }
@@ -392,6 +426,30 @@ impl Store for MemoryStore {
             memory.watch = Some(mark.written());
             Ok(mark.absence)
         })
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            let namespaces: BTreeSet<&Namespace> =
+                memory.tasks.keys().map(|(namespace, _)| namespace).collect();
+            Ok(namespaces.into_iter().cloned().collect())
+        })
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            Ok(Some(memory.tokens.clone()).filter(|tokens| known != Some(tokens.version)))
+        })
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(Wish::Add(hash, new))
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(Wish::Revoke { name, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

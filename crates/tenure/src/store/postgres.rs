@@ -18,6 +18,7 @@ mod read;
 mod settings;
 mod sql;
 mod tls;
+mod tokens;
 mod watch;
 mod write;
 
@@ -26,17 +27,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::command::{Action, Command};
-use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
+use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::Clock;
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
+use crate::store::tokens::Wish;
 use crate::store::watch::Absence;
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
@@ -229,6 +232,14 @@ impl PostgresStore {
         let _ = self.settled().await;
     }
 
+    async fn change_tokens(&self, wish: Wish) -> Result<Token, Error> {
+        let database = Arc::clone(&self.database);
+        let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
+        changing
+            .await
+            .unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
+    }
+
     /// Makes what was created in transactions of others first, if there is any.
     async fn settled(&self) -> Result<(), Error> {
         for _ in 0..SETTLING_ROUNDS_MAX {
@@ -354,6 +365,25 @@ impl Store for PostgresStore {
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move { look!(self, |reader| reader.renew_watch()).await })
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(async move {
+            self.settled_if_possible().await;
+            look!(self, |reader| reader.namespaces()).await
+        })
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.tokens(known)).await })
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(self.change_tokens(Wish::Add(hash, new)))
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(self.change_tokens(Wish::Revoke { name, by }))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

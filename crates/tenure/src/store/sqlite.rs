@@ -7,6 +7,7 @@ mod open;
 mod overview;
 mod read;
 mod rows;
+mod tokens;
 mod turn;
 mod watch;
 
@@ -16,16 +17,18 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tenure_core::command::Command;
-use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tokio::sync::watch as signs;
 
+use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, LastInstant, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
+use crate::store::tokens::Wish;
 use crate::store::watch::Absence;
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
@@ -146,6 +149,18 @@ impl Readers {
         let Readers { database, clock, last, .. } = self;
         watch::renew(database, clock.as_ref(), last.get())
     }
+
+    fn change_tokens(&self, wish: Wish) -> Result<Token, Error> {
+        let Readers { database, clock, last, .. } = self;
+        tokens::change(database, clock.as_ref(), last.get(), wish)
+    }
+}
+
+impl SqliteStore {
+    fn change_tokens(&self, wish: Wish) -> BoxFuture<'_, Result<Token, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking_write(move || readers.change_tokens(wish)))
+    }
 }
 
 /// SQLite blocks, so it runs where blocking is allowed.
@@ -156,6 +171,14 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| {
         Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
     })
+}
+
+/// The same for a write: one that ended early may have been done.
+async fn blocking_write<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
 }
 
 impl Store for SqliteStore {
@@ -233,6 +256,22 @@ impl Store for SqliteStore {
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         let readers = Arc::clone(&self.readers);
         Box::pin(blocking(move || readers.renew_watch()))
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(self.read(|reader| reader.namespaces()))
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(self.read(move |reader| reader.tokens(known)))
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(Wish::Add(hash, new))
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(Wish::Revoke { name, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

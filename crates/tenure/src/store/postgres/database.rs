@@ -14,9 +14,10 @@ use crate::store::postgres::link::Link;
 use crate::store::postgres::settings::Settings;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/postgres/V1__ledger.sql"),
     include_str!("../../../migrations/postgres/V2__intake.sql"),
+    include_str!("../../../migrations/postgres/V3__tokens.sql"),
 ];
 
 /// The first version of the server that has all that is used.

@@ -47,6 +47,15 @@ const HORIZON: &str = "\
     select (select value::bigint from tenure.meta where key = 'feed_base') \
         + pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
 
+/// Every namespace that has a task: from one to the next by an index, so that it costs the namespaces and not the tasks.
+const NAMESPACES: &str = "\
+    with recursive rooms (name) as ( \
+        (select namespace from tenure.tasks order by namespace limit 1) \
+        union all \
+        select (select namespace from tenure.tasks where namespace > rooms.name order by namespace limit 1) \
+        from rooms where rooms.name is not null) \
+    select name from rooms where name is not null";
+
 impl<'l> Reader<'l> {
     pub(crate) fn new(link: &'l mut Link, database: &'l Database) -> Reader<'l> {
         Reader { link, database, policies: Policies::default() }
@@ -104,6 +113,11 @@ impl<'l> Reader<'l> {
             read_task(row, policies, parts)
         };
         Ok(rows.iter().map(read).collect())
+    }
+
+    pub(crate) async fn namespaces(&mut self) -> Found<Vec<Namespace>> {
+        let rows = self.link.ask(NAMESPACES, &[]).await?;
+        rows.iter().map(|row| Ok(Namespace::new(row.a_text(0)?)?)).collect()
     }
 
     pub(crate) async fn tasks(

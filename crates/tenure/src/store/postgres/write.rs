@@ -204,6 +204,12 @@ pub(crate) async fn commit_again(link: &mut Link) -> Ended {
     commit(link, vec![link.send(sql::SOMETHING_TO_COMMIT, &[])]).await
 }
 
+/// Commits what was written by statements that have all been answered.
+pub(crate) async fn commit_answered(link: &Link) -> Ended {
+    let _ = link.warnings();
+    commit(link, Vec::new()).await
+}
+
 fn changed(batch: &Batch) -> Vec<Changed<'_>> {
     let changed = |(key, slot)| {
         let (key, slot): (&Key, &Slot) = (key, slot);

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
 use tenure_core::id::Epoch;
@@ -113,14 +113,10 @@ impl SqliteEngine {
             Err(error) => error,
         };
         self.roll_back(&connection);
-        let said = self.database.fault(&failed);
-        let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
-        let error = if failed.sqlite_error_code().is_some_and(|code| surely_not.contains(&code)) {
+        let error = self.database.commit_fault(&failed);
+        if let Error::Unavailable(_) = error {
             self.connection = Some(connection);
-            said
-        } else {
-            Error::Unknown(said.to_string())
-        };
+        }
         answers.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
     }
 

@@ -14,7 +14,10 @@ use crate::store::sqlite::turn::Turn;
 const APPLICATION_ID: i32 = 0x5445_4e55;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/V1__ledger.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/V1__ledger.sql"),
+    include_str!("../../../migrations/sqlite/V2__tokens.sql"),
+];
 
 /// How long another program may hold SQLite's own lock. Tenure's writers are in line before they ask for it.
 const BUSY_MAX: Duration = Duration::from_secs(10);
@@ -201,6 +204,17 @@ impl Database {
             let free = if rustix::process::getuid().is_root() { disk.f_bfree } else { disk.f_bavail };
             free.saturating_mul(disk.f_frsize) < ROOM_MIN
         })
+    }
+
+    /// What it means that a commit failed: it proves nothing, except where the disk was full, or somebody had a lock. Then
+    /// the commit's own frame was not written.
+    pub(crate) fn commit_fault(&self, error: &rusqlite::Error) -> Error {
+        let said = self.fault(error);
+        let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+        match error.sqlite_error_code() {
+            Some(code) if surely_not.contains(&code) => said,
+            Some(_) | None => Error::Unknown(said.to_string()),
+        }
     }
 
     /// What SQLite says, as a person can act on it. None of it was committed.

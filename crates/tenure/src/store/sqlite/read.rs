@@ -17,6 +17,14 @@ use crate::store::sqlite::open::Database;
 use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent, page};
 use crate::wire::Word;
 
+/// Every namespace that has a task: from one to the next by an index, so that it costs the namespaces and not the tasks.
+const NAMESPACES: &str = "\
+    with recursive rooms (name) as ( \
+        select min(namespace) from tasks \
+        union all \
+        select (select min(namespace) from tasks where namespace > rooms.name) from rooms where rooms.name is not null) \
+    select name from rooms where name is not null";
+
 /// A look at the file.
 pub(crate) struct Reader<'c> {
     connection: &'c Connection,
@@ -65,6 +73,20 @@ impl<'c> Reader<'c> {
         let now = mark.and_then(|text| read_mark(&text)).map_or(reading.wall, |mark| mark.now(&reading));
         // A large batch gives instants ahead of the clock, and no later command gets an earlier one.
         Ok(now.max(self.last).max(newest_event(self.connection)?.1))
+    }
+
+    pub(crate) fn namespaces(&mut self) -> Result<Vec<Namespace>, Error> {
+        self.find_namespaces().map_err(|fault| self.error(fault))
+    }
+
+    fn find_namespaces(&self) -> Found<Vec<Namespace>> {
+        let mut namespaces = self.connection.prepare_cached(NAMESPACES)?;
+        let mut rows = namespaces.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(Namespace::new(row.get::<_, String>(0)?)?);
+        }
+        Ok(found)
     }
 
     pub(crate) fn tasks(

@@ -31,23 +31,42 @@ impl Turn {
         taken
     }
 
-    /// Waits for the turn no longer than that; false: somebody else still had it.
+    /// Waits for the turn no longer than that, out of the line; false: somebody else still had it.
     pub(crate) fn take_within(&self, wait_max: Duration) -> io::Result<bool> {
-        const LOOK_EVERY: Duration = Duration::from_millis(5);
-        for _ in 0..=wait_max.as_millis() / LOOK_EVERY.as_millis() {
-            match self.turn.try_lock() {
-                Ok(()) => return Ok(true),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_EVERY),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-        }
-        Ok(false)
+        Ok(lock_within(&self.turn, looks(wait_max))?.is_some())
+    }
+
+    /// The same in line with the others, so that those who are busy can't keep it from whoever is at the head.
+    pub(crate) fn take_in_line_within(&self, wait_max: Duration) -> io::Result<bool> {
+        let Some(left) = lock_within(&self.line, looks(wait_max))? else { return Ok(false) };
+        let taken = lock_within(&self.turn, left)?;
+        self.line.unlock()?;
+        Ok(taken.is_some())
     }
 
     /// Gives the turn to the next in line.
     pub(crate) fn give(&self) -> io::Result<()> {
         self.turn.unlock()
     }
+}
+
+/// How long somebody who waits for a time rests between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+fn looks(wait_max: Duration) -> u128 {
+    wait_max.as_millis() / LOOK_EVERY.as_millis()
+}
+
+/// Looks once, and again so often; how many looks were left when it was locked.
+fn lock_within(file: &File, looks: u128) -> io::Result<Option<u128>> {
+    for left in (0..=looks).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(left)),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_EVERY),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 fn with_suffix(database: &Path, suffix: &str) -> PathBuf {

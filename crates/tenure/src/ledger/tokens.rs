@@ -1,0 +1,87 @@
+//! Tokens of the store, and its namespaces: what goes beyond the one namespace that a ledger looks at.
+
+use std::time::Duration;
+
+use tenure_core::id::{Actor, Namespace};
+use tenure_core::refusal::Refusal;
+
+use crate::access::{Lifetime, NewToken, Role, Rooms, Secret, Token};
+use crate::error::Error;
+use crate::ledger::{ANONYMOUS, Ledger};
+use crate::store::BoxFuture;
+
+impl Ledger {
+    /// Makes a token of that name, bound to this ledger's namespace unless others are named, and live until it is revoked
+    /// unless a lifetime is given. What it is answered with has the secret, which is kept nowhere: it can't be shown again.
+    pub fn create_token(&self, name: &str, role: Role) -> CreateToken {
+        let new = Actor::named("name", name).map(|name| NewToken {
+            name,
+            role,
+            rooms: Rooms::These([self.namespace.clone()].into()),
+            lifetime: None,
+            created_by: self.anybody(),
+        });
+        CreateToken { ledger: self.clone(), new }
+    }
+
+    /// All tokens of the store in the order in which they were made, those that are not live any more too.
+    pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
+        let all = self.store.tokens(None).await?.unwrap_or_default();
+        Ok(all.tokens.into_iter().map(|(_, token)| token).collect())
+    }
+
+    /// Revokes the token of that name, from now on. One that was revoked already is answered as it is.
+    pub async fn revoke_token(&self, name: &str) -> Result<Token, Error> {
+        self.store.revoke_token(Actor::named("name", name)?, self.anybody()).await
+    }
+
+    /// Every namespace of the store that has a task.
+    pub async fn namespaces(&self) -> Result<Vec<Namespace>, Error> {
+        self.store.namespaces().await
+    }
+
+    /// Who acts where nobody holds a lease.
+    fn anybody(&self) -> Actor {
+        let anonymous =
+            || Actor::new(ANONYMOUS).unwrap_or_else(|_| unreachable!("who is not named has a name"));
+        self.actor.clone().unwrap_or_else(anonymous)
+    }
+}
+
+/// A token that is made when it is awaited. What is wrong with its words is told then, too.
+#[must_use = "a token is made only when it is awaited"]
+pub struct CreateToken {
+    ledger: Ledger,
+    new: Result<NewToken, Refusal>,
+}
+
+impl CreateToken {
+    /// Bound to these namespaces and no other.
+    pub fn in_namespaces<N: AsRef<str>>(self, names: impl IntoIterator<Item = N>) -> CreateToken {
+        let rooms = Rooms::of_words(names);
+        self.change(|new| Ok(NewToken { rooms: rooms?, ..new }))
+    }
+
+    /// Live for that long.
+    pub fn lifetime(self, lifetime: Duration) -> CreateToken {
+        self.change(|new| Ok(NewToken { lifetime: Some(Lifetime::new(lifetime.into())?), ..new }))
+    }
+
+    fn change(self, change: impl FnOnce(NewToken) -> Result<NewToken, Refusal>) -> CreateToken {
+        CreateToken { new: self.new.and_then(change), ..self }
+    }
+}
+
+impl IntoFuture for CreateToken {
+    type Output = Result<(Secret, Token), Error>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let new = self.new?;
+            let secret = Secret::draw(self.ledger.chance())?;
+            let token = self.ledger.store.add_token(secret.hash(), new).await?;
+            Ok((secret, token))
+        })
+    }
+}

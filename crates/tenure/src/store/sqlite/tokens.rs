@@ -1,0 +1,123 @@
+//! Tokens in the file. They are changed seldom, on a connection of their own that takes the same turn as the committer.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tenure_core::time::Time;
+
+use crate::access::{Token, TokenHash, Tokens};
+use crate::clock::Clock;
+use crate::codec::column;
+use crate::error::Error;
+use crate::store::sqlite::columns::{Fault, Found};
+use crate::store::sqlite::open::{Database, Synchronous};
+use crate::store::sqlite::read::Reader;
+use crate::store::sqlite::turn::Turn;
+use crate::store::tokens::{Decided, Known, VERSION_KEY, Wish, read_token, token_columns};
+
+/// Longer than a line of busy writers is.
+const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
+
+/// Adds or revokes a token, by that clock. Whatever is answered is on the disk, also where other writes need not be:
+/// a token that was revoked must not come back after a power loss.
+pub(crate) fn change(database: &Database, clock: &dyn Clock, last: Time, wish: Wish) -> Result<Token, Error> {
+    let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+    let flushed = Database { synchronous: Synchronous::Full, ..database.clone() };
+    let mut connection = flushed.connect()?;
+    if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
+        return Err(Error::Unavailable("other processes have kept the turn to write for too long".into()));
+    }
+    // The turn is given back when the lock files are closed.
+    let fault = |error: rusqlite::Error| database.fault(&error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+    let decide = || -> Found<_> {
+        let now = Reader::new(&transaction, database, clock, last).find_now()?;
+        Ok((wish.clone().decide(known(&transaction, &wish)?, now), now))
+    };
+    let (decided, now) = decide().map_err(|fault| fault.of(database))?;
+    let decided = decided?;
+    write(&transaction, &decided, now).map_err(|fault| fault.of(database))?;
+    transaction.commit().map_err(|error| database.commit_fault(&error))?;
+    Ok(decided.token)
+}
+
+fn known(connection: &Connection, wish: &Wish) -> Found<Known> {
+    let by_name =
+        concat!("select ", token_columns!(), " from tokens where name = ? order by no desc limit 1");
+    let by_hash = concat!("select ", token_columns!(), " from tokens where hash = ?");
+    let namesake = connection.query_row_and_then(by_name, [wish.name().as_str()], |row| read_token(row));
+    let same_hash = match wish.hash() {
+        Some(hash) => some(connection.query_row_and_then(by_hash, [hash.0.0], |row| read_token(row)))?,
+        None => None,
+    };
+    Ok(Known { namesake: some(namesake)?, same_hash })
+}
+
+fn some(found: Found<(TokenHash, Token)>) -> Found<Option<Token>> {
+    match found {
+        Ok((_, token)) => Ok(Some(token)),
+        Err(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
+    let token = &decided.token;
+    if let Some((at, by)) = &decided.revoke {
+        let revoke = "update tokens set revoked_at = ?, revoked_by = ? where name = ? and revoked_at is null";
+        let by = by.as_ref().map(|by| by.as_str());
+        one(connection.execute(revoke, params![at.as_micros(), by, token.name.as_str()])?)?;
+    }
+    if let Some(hash) = decided.add {
+        let add =
+            concat!("insert into tokens (", token_columns!(), ") values (?, ?, ?, ?, ?, ?, ?, null, null)");
+        let values = params![
+            hash.0.0,
+            token.name.as_str(),
+            token.role.as_str(),
+            column(&token.rooms),
+            token.created_at.as_micros(),
+            token.created_by.as_str(),
+            token.expires_at.map(Time::as_micros),
+        ];
+        one(connection.execute(add, values)?)?;
+    }
+    // Written also where it stays the same: then a repeat is answered when the first one is on the disk, whatever became
+    // of that.
+    let version = decided.version(version(connection)?, now).to_string();
+    one(connection.execute("update meta set value = ? where key = ?", params![version, VERSION_KEY])?)
+}
+
+fn one(count: usize) -> Found<()> {
+    match count {
+        1 => Ok(()),
+        count => Err(Fault::Broken(format!("a write of one token changed {count} rows"))),
+    }
+}
+
+fn version(connection: &Connection) -> Found<u64> {
+    let version = connection.prepare_cached("select value from meta where key = ?")?;
+    let text: Option<String> = { version }.query_row([VERSION_KEY], |row| row.get(0)).optional()?;
+    let version = text.as_deref().and_then(|text| text.parse().ok());
+    version.ok_or_else(|| Fault::Broken(format!("meta has no version of the tokens: {text:?}")))
+}
+
+impl Reader<'_> {
+    /// All tokens, unless nothing changed since that version.
+    pub(crate) fn tokens(&mut self, known: Option<u64>) -> Result<Option<Tokens>, Error> {
+        self.find_tokens(known).map_err(|fault| self.error(fault))
+    }
+
+    fn find_tokens(&self, known: Option<u64>) -> Found<Option<Tokens>> {
+        if known == Some(version(self.connection())?) {
+            return Ok(None);
+        }
+        // One look at one moment, so that the version is that of the tokens.
+        let moment = self.connection().unchecked_transaction()?;
+        let version = version(&moment)?;
+        let all = concat!("select ", token_columns!(), " from tokens order by no");
+        let mut statement = moment.prepare_cached(all)?;
+        let tokens = statement.query_and_then([], |row| read_token(row))?.collect::<Found<Vec<_>>>()?;
+        Ok(Some(Tokens { version, tokens }))
+    }
+}

@@ -1,0 +1,158 @@
+//! What adding and revoking a token come to, and its columns: once, for every store.
+//!
+//! A store locks its tokens, looks up what is stored, has it decided here, and writes what follows in one transaction.
+
+use tenure_core::id::Actor;
+use tenure_core::refusal::{Code, Refusal};
+use tenure_core::time::Time;
+
+use crate::access::{NewToken, Token, TokenHash};
+use crate::codec::read_column;
+use crate::store::columns::{Row, impossible};
+
+/// The columns that [`read_token`] reads, in its order.
+macro_rules! token_columns {
+    () => {
+        "hash, name, role, namespaces, created_at, created_by, expires_at, revoked_at, revoked_by"
+    };
+}
+pub(crate) use token_columns;
+
+/// The key of `meta` under which the version of all tokens stands.
+pub(crate) const VERSION_KEY: &str = "tokens";
+
+pub(crate) fn read_token<R: Row>(row: &R) -> Result<(TokenHash, Token), R::Fault> {
+    let namespaces = row.a_text(3)?;
+    let token = Token {
+        name: Actor::named("name", row.a_text(1)?)?,
+        role: row.word("role", 2)?,
+        rooms: read_column(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
+        created_at: row.a_time(4)?,
+        created_by: Actor::named("created_by", row.a_text(5)?)?,
+        expires_at: row.time(6)?,
+        revoked_at: row.time(7)?,
+        revoked_by: row.optional(8, |text| Actor::named("revoked_by", text))?,
+    };
+    Ok((TokenHash(row.hash(0)?), token))
+}
+
+/// What somebody wants of the tokens.
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
+    Add(TokenHash, NewToken),
+    Revoke { name: Actor, by: Actor },
+}
+
+/// What there is already of the token that a wish is about.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// The newest of that name. Older ones of it are revoked.
+    pub(crate) namesake: Option<Token>,
+    /// The one with that hash.
+    pub(crate) same_hash: Option<Token>,
+}
+
+/// What a wish comes to.
+pub(crate) struct Decided {
+    /// What is answered: the token afterwards.
+    pub(crate) token: Token,
+    /// When the namesake is revoked, and by whom, if it is.
+    pub(crate) revoke: Option<(Time, Option<Actor>)>,
+    /// The hash under which the token is added, if it is.
+    pub(crate) add: Option<TokenHash>,
+}
+
+impl Decided {
+    /// A repeat, answered as it was the first time.
+    fn already(token: Token) -> Decided {
+        Decided { token, revoke: None, add: None }
+    }
+
+    /// The version after it. It is never one that somebody knows: a store that was restored from a backup and changed
+    /// again comes to another one than it had before, because that was at another time.
+    pub(crate) fn version(&self, before: u64, now: Time) -> u64 {
+        match (&self.revoke, &self.add) {
+            (None, None) => before,
+            (Some(_), _) | (_, Some(_)) => {
+                before.saturating_add(1).max(u64::try_from(now.as_micros()).unwrap_or(0))
+            }
+        }
+    }
+}
+
+impl Wish {
+    /// The name of the token that it is about.
+    pub(crate) fn name(&self) -> &Actor {
+        match self {
+            Wish::Add(_, new) => &new.name,
+            Wish::Revoke { name, .. } => name,
+        }
+    }
+
+    /// The hash of the token that is to be added.
+    pub(crate) fn hash(&self) -> Option<TokenHash> {
+        match self {
+            Wish::Add(hash, _) => Some(*hash),
+            Wish::Revoke { .. } => None,
+        }
+    }
+
+    pub(crate) fn decide(self, known: Known, now: Time) -> Result<Decided, Refusal> {
+        match self {
+            Wish::Add(hash, new) => add(hash, new, known, now),
+            Wish::Revoke { name, by } => revoke(&name, by, known.namesake, now),
+        }
+    }
+}
+
+fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decided, Refusal> {
+    new.rooms.within_limits()?;
+    let exists = |words: String| Err(Refusal::new(Code::Exists, words));
+    match known.same_hash {
+        // Somebody asks again who was not answered.
+        Some(token) if is_made_of(&token, &new) => return Ok(Decided::already(token)),
+        Some(_) => return exists("a token with this secret exists; make a new secret".to_owned()),
+        None => {}
+    }
+    let revoke = match known.namesake {
+        Some(namesake) if namesake.is_live(now) => {
+            let name = &namesake.name;
+            return exists(format!("there is a token {name}; revoke it first, or take another name"));
+        }
+        // One that has expired gives its name up at that instant.
+        Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),
+        Some(_) | None => None,
+    };
+    let token = Token {
+        name: new.name,
+        role: new.role,
+        rooms: new.rooms,
+        created_at: now,
+        created_by: new.created_by,
+        expires_at: new.lifetime.map(|lifetime| now + lifetime.span()),
+        revoked_at: None,
+        revoked_by: None,
+    };
+    Ok(Decided { token, revoke, add: Some(hash) })
+}
+
+fn is_made_of(token: &Token, new: &NewToken) -> bool {
+    let lifetime = token.expires_at.map(|at| at.since(token.created_at));
+    token.name == new.name
+        && token.role == new.role
+        && token.rooms == new.rooms
+        && token.created_by == new.created_by
+        && lifetime == new.lifetime.map(|lifetime| lifetime.span())
+}
+
+fn revoke(name: &Actor, by: Actor, namesake: Option<Token>, now: Time) -> Result<Decided, Refusal> {
+    match namesake {
+        None => Err(Refusal::new(Code::NotFound, format!("there is no token {name}"))),
+        Some(token) if token.revoked_at.is_some() => Ok(Decided::already(token)),
+        Some(token) => {
+            let revoke = Some((now, Some(by.clone())));
+            let token = Token { revoked_at: Some(now), revoked_by: Some(by), ..token };
+            Ok(Decided { token, revoke, add: None })
+        }
+    }
+}
