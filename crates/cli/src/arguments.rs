@@ -3,6 +3,7 @@
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::task::TaskVerb;
+use crate::token::TokenVerb;
 use crate::{audit, demo, events, manual, owners, recover, run, stale, status, work};
 
 /// The durable record of who is working on what, until when, and how to undo it.
@@ -39,7 +40,7 @@ pub(crate) struct Global {
     pub(crate) store: Option<String>,
     /// The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
-    pub(crate) namespace: Option<String>,
+    pub(crate) namespace: Vec<String>,
     /// Tables for people, or JSON: one document, or one a line for lists and streams
     #[arg(
         short,
@@ -73,6 +74,17 @@ pub(crate) struct Global {
     pub(crate) verbose: bool,
 }
 
+impl Arguments {
+    /// What clap can't know of an option of all commands: only a token may be bound to several namespaces.
+    pub(crate) fn checked(self) -> Result<Arguments, clap::Error> {
+        if self.global.namespace.len() > 1 && !matches!(self.verb, Verb::Token(TokenVerb::Create(_))) {
+            let words = "the argument '--namespace <NAME>' cannot be used multiple times";
+            return Err(command().error(clap::error::ErrorKind::ArgumentConflict, words));
+        }
+        Ok(self)
+    }
+}
+
 /// How answers are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Form {
@@ -96,6 +108,9 @@ pub(crate) enum Verb {
     /// Verify the history, and remember what it is
     #[command(subcommand, arg_required_else_help = true)]
     Audit(audit::AuditVerb),
+    /// Make and revoke tokens, which servers ask for
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(TokenVerb),
     Completions(manual::Completions),
     Man(manual::Man),
 }

@@ -1,4 +1,4 @@
-//! What a shell is told when somebody asks it to complete a word: ids, queues, kinds and owners that are stored.
+//! What a shell is told when somebody asks it to complete a word: ids, queues, kinds, owners and names of tokens that are stored.
 //!
 //! It only looks, at no more than the newest tasks, and says nothing where there is no store.
 
@@ -55,6 +55,15 @@ pub(crate) fn owners(word: &OsStr) -> Vec<CompletionCandidate> {
     beginning(word, owners.unwrap_or_default())
 }
 
+/// Those that can be revoked.
+pub(crate) fn token_names(word: &OsStr) -> Vec<CompletionCandidate> {
+    let names = look(async |ledger| {
+        let tokens = ledger.tokens().await?.into_iter();
+        Ok(tokens.filter(|token| token.revoked_at.is_none()).map(|token| token.name.to_string()).collect())
+    });
+    beginning(word, names.unwrap_or_default())
+}
+
 fn of_newest(word: &OsStr, words: impl Fn(&Task) -> Vec<String>) -> Vec<CompletionCandidate> {
     beginning(word, newest().iter().flat_map(words).collect())
 }
@@ -80,7 +89,7 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
     };
     let global = Global {
         store: option("--store"),
-        namespace: option("--namespace"),
+        namespace: option("--namespace").into_iter().collect(),
         output: Form::Table,
         request_id: None,
         token: None,

@@ -77,6 +77,20 @@ impl<'a, 'w> Context<'a, 'w> {
         Settings::of(&self.global, &self.around.variables)
     }
 
+    /// The namespaces that were said for something that may have several; else the one that every command has. What was
+    /// said is then not the one that the ledger looks at: it need not be one.
+    pub(crate) fn namespaces_said(&mut self, said: Vec<String>) -> Result<Vec<String>, Failure> {
+        self.global.namespace.clear();
+        match said.is_empty() {
+            true => Ok(vec![self.settings()?.namespace().to_owned()]),
+            false => Ok(said),
+        }
+    }
+
+    pub(crate) fn has_request_id(&self) -> bool {
+        self.global.request_id.is_some()
+    }
+
     /// The URL of the store.
     pub(crate) fn store_of(&self, settings: &Settings) -> Result<String, Failure> {
         match &settings.store {
@@ -234,10 +248,10 @@ impl<'a, 'w> Context<'a, 'w> {
     /// Whether the command is about the task, store and room of the environment: one of the same name elsewhere is another.
     fn is_about_the_environment(&self, task: &str) -> Result<bool, Failure> {
         let namespace = |said| {
-            let global = Global { namespace: said, ..self.global.clone() };
+            let global = Global { namespace: Vec::from_iter(said), ..self.global.clone() };
             Settings::of(&global, &self.around.variables).map(|settings| settings.namespace().to_owned())
         };
-        let is_here = namespace(self.global.namespace.clone())? == namespace(None)?;
+        let is_here = namespace(self.global.namespace.first().cloned())? == namespace(None)?;
         let is_its_store = match (&self.global.store, self.variable("TENURE_STORE")) {
             (Some(said), Some(its)) => is_one_store(said, &its),
             (_, _) => true,
@@ -245,10 +259,14 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok(is_here && is_its_store && self.variable("TENURE_TASK").is_none_or(|its| its == task))
     }
 
+    /// Who acts where nobody holds a lease: as it was said, or the login name.
+    pub(crate) fn person(&self, who: &ByOperator) -> String {
+        who.who.clone().unwrap_or_else(|| login_name(&self.around.variables))
+    }
+
     /// A call by a person: as whom it was said, or by the login name.
     pub(crate) fn by_operator<V: Verb>(&self, call: Call<V>, who: &ByOperator) -> Call<V> {
-        let login = || login_name(&self.around.variables);
-        self.named(call.acting_as(&who.who.clone().unwrap_or_else(login)))
+        self.named(call.acting_as(&self.person(who)))
     }
 
     /// A call by whoever holds the lease, who acts under the owner's name unless another is given.
@@ -283,7 +301,8 @@ impl Settings {
             Some(path) => Config::read(&path)?,
             None => Config::default(),
         };
-        let namespace = global.namespace.clone().or_else(|| variable(variables, "TENURE_NAMESPACE"));
+        let namespace = global.namespace.first().cloned();
+        let namespace = namespace.or_else(|| variable(variables, "TENURE_NAMESPACE"));
         let store = global.store.clone().or_else(|| variable(variables, "TENURE_STORE"));
         Ok(Settings {
             store: store.or_else(|| config.store.clone()),

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The ledger's answer.
     Ledger(Error),
+    /// The ledger's answer about a token.
+    OfToken(Error),
     /// The answer could not be written.
     Output(io::Error),
     /// A lease was not to be had.
@@ -53,8 +55,12 @@ impl Failure {
                 &format!("the answer can't be written: {error}"),
                 Some("what the command had to do was done before; look with `tenure task show` or `tenure events`"),
             ),
-            Failure::Ledger(error) => show_ledgers(error, out),
-            Failure::NotAcquired(refusal) => show_ledgers(&Error::Refused(refusal.clone()), out),
+            Failure::Ledger(error) => show_ledgers(error, advice(error), out),
+            Failure::OfToken(error) => show_ledgers(error, advice_on_token(error), out),
+            Failure::NotAcquired(refusal) => {
+                let error = Error::Refused(refusal.clone());
+                show_ledgers(&error, advice(&error), out);
+            }
             Failure::Told | Failure::Status(_) | Failure::Interrupted(_) => {}
         }
         self.status()
@@ -65,11 +71,7 @@ impl Failure {
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Failure::Failed(_) | Failure::Output(_) | Failure::Told => 1,
             Failure::Usage(_) => 2,
-            Failure::Ledger(Error::Refused(refusal)) if refusal.code == Code::NotFound => 4,
-            Failure::Ledger(Error::Refused(refusal)) if refusal.code == Code::Forbidden => 1,
-            Failure::Ledger(Error::Refused(_)) => 3,
-            Failure::Ledger(Error::Unavailable(_)) => 5,
-            Failure::Ledger(Error::Unknown(_)) => 6,
+            Failure::Ledger(error) | Failure::OfToken(error) => status_of(error),
             Failure::NotAcquired(_) => NOT_ACQUIRED,
             Failure::Status(status) => *status,
             // As a shell has it: 128 and the signal's number.
@@ -78,11 +80,21 @@ impl Failure {
     }
 }
 
+fn status_of(error: &Error) -> u8 {
+    match error {
+        Error::Refused(refusal) if refusal.code == Code::NotFound => 4,
+        Error::Refused(refusal) if refusal.code == Code::Forbidden => 1,
+        Error::Refused(_) => 3,
+        Error::Unavailable(_) => 5,
+        Error::Unknown(_) => 6,
+    }
+}
+
 /// As `tenure run` ends when the lease was not to be had: "try again later", among the statuses of sysexits.h.
 const NOT_ACQUIRED: u8 = 75;
 
-fn show_ledgers(error: &Error, out: &mut Output<'_>) {
-    out.error(&harmless_line(&told(error)), advice(error));
+fn show_ledgers(error: &Error, advice: Option<&str>, out: &mut Output<'_>) {
+    out.error(&harmless_line(&told(error)), advice);
     // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
     let _ = out.json_only(&ErrorRecord::of(error)).and_then(|()| out.flush());
 }
@@ -102,6 +114,20 @@ fn told(error: &Error) -> String {
         words.push_str(&format!("; not before {}", instant::print_seconds(retry_at)));
     }
     words
+}
+
+/// The way out, where it is about a token and not about a task.
+fn advice_on_token(error: &Error) -> Option<&'static str> {
+    match (error, error.code()) {
+        (_, Some(Code::Exists)) => {
+            Some("see `tenure token list`; `tenure token revoke NAME` makes a name free")
+        }
+        (_, Some(Code::NotFound)) => Some("see `tenure token list`, and check --store"),
+        (Error::Unknown(_), _) => {
+            Some("see `tenure token list`; a token that is there and that nobody was shown is to be revoked")
+        }
+        (Error::Refused(_) | Error::Unavailable(_), _) => advice(error),
+    }
 }
 
 /// The way out.

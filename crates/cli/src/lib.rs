@@ -25,6 +25,7 @@ mod status;
 mod supervise;
 mod tables;
 mod task;
+mod token;
 mod values;
 mod work;
 pub mod world;
@@ -57,7 +58,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
     } = world;
     let mut out = Output::new(output, errors, (screen, width), error_screen);
     let matches = command().try_get_matches_from(words);
-    let arguments = match matches.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches)) {
+    let arguments = matches.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
+    let arguments = match arguments.and_then(Arguments::checked) {
         Ok(arguments) => arguments,
         Err(error) => return out.show_usage(&error),
     };
@@ -88,6 +90,7 @@ fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output
             Verb::Owners(verb) => verb.run(&mut context).await,
             Verb::Events(verb) => verb.run(&mut context).await,
             Verb::Audit(verb) => verb.run(&mut context).await,
+            Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Completions(verb) => verb.run(&mut context),
             Verb::Man(verb) => verb.run(&mut context),
         }

@@ -12,7 +12,7 @@ use crate::complete::VARIABLE;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Write what makes a shell complete commands, ids, queues, kinds and owners
+/// Write what makes a shell complete commands and the names that are stored
 ///
 /// Use it once for your shell. What is completed is asked of `tenure` itself, so that it knows your tasks.
 #[derive(Args)]

@@ -73,6 +73,7 @@ fn help_shows_what_there_is() {
             task --help
             task create -h
             help task undo settle
+            token create -h
             "#
         ),
         @"
@@ -92,7 +93,8 @@ fn help_shows_what_there_is() {
       owners       List who holds what
       events       Show the history, oldest first
       audit        Verify the history, and remember what it is
-      completions  Write what makes a shell complete commands, ids, queues, kinds and owners
+      token        Make and revoke tokens, which servers ask for
+      completions  Write what makes a shell complete commands and the names that are stored
       man          Write manual pages
       help         Print this message or the help of the given subcommand(s)
 
@@ -338,6 +340,37 @@ fn help_shows_what_there_is() {
     Example:
       tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'
       tenure task undo settle build-42 1 --as alice --waive --reason 'gone already'
+    $ tenure token create -h
+    Make a token, and show it this once
+
+    Usage: tenure token create [OPTIONS] --name <NAME> --role <ROLE>
+
+    Options:
+          --name <NAME>         Who acts with it; no live token has that name yet
+          --role <ROLE>         What it is for: looking; tasks and leases of its own; all about tasks;
+                                tokens too [possible values: reader, worker, operator, admin]
+          --expires <DURATION>  How long it is live, 1s to 3650d [else: until it is revoked]
+          --namespace <NAME>    A room that it is bound to, or '*' for all of them. May be repeated
+                                [else: TENURE_NAMESPACE, or `default`]
+          --as <WHO>            Who gives the command; it is recorded [else: the login name, or the
+                                owner of the lease]
+      -h, --help                Print help (see more with '--help')
+
+    Global options:
+          --store <URL>      Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
+                             or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in
+                             the user's data directory]
+      -o, --output <FORM>    Tables for people, or JSON: one document, or one a line for lists and
+                             streams [default: table] [possible values: table, json]
+          --request-id <ID>  Names the command, so that a repeat within 7 days is answered as the first
+                             was and not done again
+      -q, --quiet            Only what a script needs: ids of lists and new tasks, the epoch of an
+                             acquire; no notes
+      -v, --verbose          Also say which store and namespace are used, and as whom
+
+    Example:
+      tenure token create --name ci --role worker --expires 90d
+      tenure token create --name alice --role admin --namespace '*'
     "
     );
 }

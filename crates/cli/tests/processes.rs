@@ -242,4 +242,9 @@ fn a_shell_is_told_the_ids_that_are_stored() {
     assert_eq!(complete(&["tenure", "task", "show", "bu"], 3).trim(), "build-42");
     assert!(complete(&["tenure", "task", "claim", "--queue", ""], 4).contains("agents"));
     assert!(complete(&["tenure", "task", "list", "--state", "r"], 4).contains("running"));
+    assert!(complete(&["tenure", "token", "create", "--role", "o"], 4).contains("operator"));
+    place.done("token create --name build-bot --role worker");
+    place.done("token create --name build-old --role worker");
+    place.done("token revoke build-old");
+    assert_eq!(complete(&["tenure", "token", "revoke", "bu"], 3).trim(), "build-bot");
 }

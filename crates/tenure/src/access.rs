@@ -89,10 +89,8 @@ impl Rooms {
     /// Reads how they are written: their names, or `*` alone.
     pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<Rooms, Refusal> {
         let words: Vec<W> = words.into_iter().collect();
-        if let [word] = words.as_slice()
-            && word.as_ref() == Rooms::ALL
-        {
-            return Ok(Rooms::All);
+        if words.iter().any(|word| word.as_ref() == Rooms::ALL) {
+            return if words.len() == 1 { Ok(Rooms::All) } else { Err(Rooms::out_of_limits()) };
         }
         let these = words.iter().map(|word| Namespace::named("namespaces", word.as_ref()));
         let rooms = Rooms::These(these.collect::<Result<_, Refusal>>()?);
@@ -115,8 +113,12 @@ impl Rooms {
         };
         match count {
             1..=Rooms::NAMED_MAX => Ok(()),
-            _ => Err(Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all of them")),
+            _ => Err(Rooms::out_of_limits()),
         }
+    }
+
+    fn out_of_limits() -> Refusal {
+        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all of them")
     }
 }
 

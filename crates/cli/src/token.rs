@@ -1,0 +1,196 @@
+//! `tenure token …`: who may use servers on a store, and for what.
+
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
+use tenure::access::{Role, Rooms, Token};
+use tenure::core::time::Time;
+use tenure::instant::print_seconds;
+use tenure::record::{NewTokenRecord, TokenRecord};
+
+use crate::arguments::Form;
+use crate::complete;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Colour, Output, plain};
+use crate::values::{ByOperator, one_of, span};
+
+#[derive(Subcommand)]
+pub(crate) enum TokenVerb {
+    Create(Create),
+    List(List),
+    Revoke(Revoke),
+}
+
+impl TokenVerb {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        match self {
+            TokenVerb::Create(verb) => verb.run(context).await,
+            TokenVerb::List(verb) => verb.run(context).await,
+            TokenVerb::Revoke(verb) => verb.run(context).await,
+        }
+    }
+}
+
+/// Make a token, and show it this once
+///
+/// Use it before a server is reached by others: once a store has had a token, its servers ask every request for one. What
+/// is done with the token is recorded under its name. As JSON it is the token with its record.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure token create --name ci --role worker --expires 90d\n  \
+        tenure token create --name alice --role admin --namespace '*'")]
+pub(crate) struct Create {
+    /// Who acts with it; no live token has that name yet
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// What it is for: looking; tasks and leases of its own; all about tasks; tokens too
+    #[arg(long, value_name = "ROLE", value_parser = one_of(&Role::ALL, Role::as_str))]
+    role: Role,
+    /// How long it is live, 1s to 3650d [else: until it is revoked]
+    #[arg(long, value_name = "DURATION")]
+    expires: Option<String>,
+    /// A room that it is bound to, or '*' for all of them. May be repeated [else: TENURE_NAMESPACE, or `default`]
+    #[arg(long, value_name = "NAME")]
+    namespace: Vec<String>,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Create {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        if context.has_request_id() {
+            let words = "a token is shown once, so that a repeat can't answer it: leave --request-id out";
+            return Err(Failure::Usage(words.to_owned()));
+        }
+        let namespaces = context.namespaces_said(self.namespace)?;
+        let lifetime = span("expires", self.expires.as_deref())?;
+        let ledger = context.ledger().await?.acting_as(&context.person(&self.by))?;
+        context.out.detail(&format!("the token is bound to {}", namespaces.join(", ")));
+        let before = ledger.tokens().await?;
+        let call = ledger.create_token(&self.name, self.role).in_namespaces(namespaces);
+        let call = match lifetime {
+            Some(lifetime) => call.lifetime(lifetime.into()),
+            None => call,
+        };
+        let (secret, token) = call.await.map_err(Failure::OfToken)?;
+        match context.out.form() {
+            Form::Json => context.out.json(&NewTokenRecord::of(&secret, &token))?,
+            Form::Table if context.out.is_quiet() => context.out.line(secret.reveal())?,
+            Form::Table => {
+                context.out.line(&made(&token))?;
+                context.out.line(secret.reveal())?;
+                context.out.line(&format!(
+                    "It is shown this once and kept nowhere. Whoever has it acts as {}: give it as TENURE_TOKEN, or \
+                     in a file that TENURE_TOKEN_FILE names.",
+                    token.name
+                ))?;
+            }
+        }
+        if before.is_empty() {
+            is_the_first(context.out, token.role);
+        }
+        Ok(())
+    }
+}
+
+fn made(token: &Token) -> String {
+    let until = token.expires_at.map_or_else(|| "it is revoked".to_owned(), print_seconds);
+    format!("token of {}, {} in {}, until {until}", token.name, token.role, rooms(&token.rooms))
+}
+
+fn rooms(rooms: &Rooms) -> String {
+    match rooms {
+        Rooms::All => "all namespaces".to_owned(),
+        Rooms::These(_) => rooms.words().join(", "),
+    }
+}
+
+fn is_the_first(out: &mut Output<'_>, role: Role) {
+    out.note("this is the store's first token: from now on its servers ask every request for one");
+    if role != Role::Admin {
+        out.note(
+            "no token of the role admin exists: servers can't make tokens, this command with the store's own URL can",
+        );
+    }
+}
+
+/// List the tokens of a store, those that are not live any more too
+///
+/// Use it to see who may do what, and since when somebody no longer may. No secret is shown: none is kept. As JSON it is a
+/// token a line.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure token list")]
+pub(crate) struct List {}
+
+impl List {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let ledger = context.ledger_to_read().await?;
+        let (tokens, now) = (ledger.tokens().await?, ledger.now().await?);
+        if context.out.form() == Form::Json {
+            return tokens.iter().try_for_each(|token| context.out.json(&TokenRecord::of(token)));
+        }
+        if context.out.is_quiet() {
+            return tokens.iter().try_for_each(|token| context.out.line(token.name.as_str()));
+        }
+        if tokens.is_empty() {
+            context.out.note("there never was a token: servers on this store ask for none");
+            return Ok(());
+        }
+        let headings = ["NAME", "ROLE", "NAMESPACES", "CREATED BY", "EXPIRES", "STATE"];
+        let mut table = context.out.table(&headings);
+        for token in &tokens {
+            let (state, colour) = state(token, now);
+            Output::row(
+                &mut table,
+                [
+                    plain(&token.name),
+                    plain(token.role),
+                    plain(token.rooms.words().join(" ")),
+                    plain(&token.created_by),
+                    plain(token.expires_at.map_or_else(|| "never".to_owned(), print_seconds)),
+                    context.out.cell(&state, colour),
+                ],
+            );
+        }
+        context.out.show(&table)
+    }
+}
+
+/// In words, whether it counts.
+fn state(token: &Token, now: Time) -> (String, Colour) {
+    match (token.revoked_at, &token.revoked_by) {
+        (Some(at), Some(by)) => (format!("revoked {} by {by}", print_seconds(at)), Colour::Faint),
+        // Its name was given to another one afterwards.
+        (Some(_), None) => ("expired".to_owned(), Colour::Faint),
+        (None, _) if token.is_live(now) => ("live".to_owned(), Colour::Good),
+        (None, _) => ("expired".to_owned(), Colour::Bad),
+    }
+}
+
+/// Revoke a token: from the next request on it does not count any more
+///
+/// Use it when a token may have got into other hands, or is not needed. It stays in the list, and its name is free again.
+/// A second revoke answers the first.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure token revoke ci --as alice")]
+pub(crate) struct Revoke {
+    /// The name of the token
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::token_names))]
+    name: String,
+    #[command(flatten)]
+    by: ByOperator,
+}
+
+impl Revoke {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let ledger = context.ledger().await?.acting_as(&context.person(&self.by))?;
+        let token = ledger.revoke_token(&self.name).await.map_err(Failure::OfToken)?;
+        match context.out.form() {
+            Form::Json => context.out.json(&TokenRecord::of(&token)),
+            Form::Table if context.out.is_quiet() => Ok(()),
+            Form::Table => {
+                let now = context.moment(&ledger, None).await;
+                context.out.line(&format!("{}: {}", token.name, state(&token, now).0))
+            }
+        }
+    }
+}
