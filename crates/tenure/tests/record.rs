@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use tenure::access::Role;
 use tenure::audit::{Finding, Report, Tampering};
 use tenure::chance::SeededChance;
 use tenure::clock::ManualClock;
@@ -19,6 +20,9 @@ use tenure::record::{
     AnchorAnswer, CompensationRecord, ErrorRecord, EventRecord, HoldingRecord, OverviewRecord, RefusalRecord,
     RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, TaskRecord, WhyAnswer, json, read_error, read_put,
     read_recorded, read_task,
+    AnchorAnswer, CompensationRecord, ErrorRecord, EventRecord, HoldingRecord, NewTokenRecord,
+    OverviewRecord, RefusalRecord, RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, TaskRecord,
+    TokenRecord, TokensRecord, WhyAnswer, json, read_put, read_token, read_tokens,
 };
 use tenure::why::why;
 use tenure::{Error, Ledger, instant};
@@ -319,5 +323,47 @@ async fn what_is_printed_of_a_failure_reads_back_as_that_failure() -> Result<(),
     }
     let foreign = r#"{"refusal":{"code":"moody","message":"no"}}"#;
     assert_eq!(read_error(foreign), Err("`moody` is the code of no refusal known here".to_owned()));
+    Ok(())
+}
+#[tokio::test]
+async fn tokens_and_how_they_read_back() -> Result<(), Error> {
+    let (ledger, _) = at_noon().await;
+    let (secret, token) = ledger.create_token("ci", Role::Worker).in_namespaces(["b", "a"]).await?;
+    let (_, wide) = ledger
+        .create_token("root", Role::Admin)
+        .in_namespaces(["*"])
+        .lifetime(Duration::from_secs(60))
+        .await?;
+    let revoked = ledger.revoke_token("root").await?;
+    let all = ledger.store().tokens(None).await?.expect("there are some");
+    assert_snapshot!(
+        [
+            json(&NewTokenRecord::of(&secret, &token)),
+            json(&TokenRecord::of(&wide)),
+            json(&TokenRecord::of(&revoked)),
+            json(&TokensRecord::of(&all)),
+        ]
+        .join("\n"),
+        @r#"
+    {"token":"tenure_365dfa6e74a63cb923a3194e9fb1c3017cffdc7c3d8d2572229da9c1136949b7","name":"ci","role":"worker","namespaces":["a","b"],"created_at":"2026-01-31T12:00:00.000000Z","created_by":"alice","expires_at":null,"revoked_at":null,"revoked_by":null}
+    {"name":"root","role":"admin","namespaces":["*"],"created_at":"2026-01-31T12:00:00.000000Z","created_by":"alice","expires_at":"2026-01-31T12:01:00.000000Z","revoked_at":null,"revoked_by":null}
+    {"name":"root","role":"admin","namespaces":["*"],"created_at":"2026-01-31T12:00:00.000000Z","created_by":"alice","expires_at":"2026-01-31T12:01:00.000000Z","revoked_at":"2026-01-31T12:00:00.000000Z","revoked_by":"alice"}
+    {"version":1769860800000002,"tokens":[{"hash":"094e21d43b4ec9abaab7fef120310d165cab96e5ba3c2e77ad77f626dc35ff37","name":"ci","role":"worker","namespaces":["a","b"],"created_at":"2026-01-31T12:00:00.000000Z","created_by":"alice","expires_at":null,"revoked_at":null,"revoked_by":null},{"hash":"d54becc40169fe4bd4154a981a104a4046387b2e60374becf2eadee7c91d3478","name":"root","role":"admin","namespaces":["*"],"created_at":"2026-01-31T12:00:00.000000Z","created_by":"alice","expires_at":"2026-01-31T12:01:00.000000Z","revoked_at":"2026-01-31T12:00:00.000000Z","revoked_by":"alice"}]}
+    "#
+    );
+    for token in [&token, &wide, &revoked] {
+        assert_eq!(read_token(&json(&TokenRecord::of(token))).as_ref(), Ok(token));
+    }
+    let text = json(&TokensRecord::of(&all));
+    assert_eq!(read_tokens(&text), Ok(all));
+    for (good, bad, told) in [
+        ("\"worker\"", "\"root\"", "unknown word `root`"),
+        ("[\"a\",\"b\"]", "[]", "namespaces: 1 to 100 names"),
+        ("\"created_by\":\"alice\",", "", "missing field `created_by`"),
+        ("\"hash\":\"", "\"hash\":\"x", "no hash"),
+    ] {
+        let error = read_tokens(&text.replacen(good, bad, 1)).expect_err(bad);
+        assert!(error.contains(told), "{bad}: {error}");
+    }
     Ok(())
 }

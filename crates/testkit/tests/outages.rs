@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tenure::access::Role;
 use tenure::core::refusal::Code;
 use tenure::core::task::Task;
 use tenure::{Error, Ledger};
@@ -175,6 +176,36 @@ fn a_commit_that_may_have_been_sent_is_never_repeated_by_itself() {
         let absent = ledger.task("a").await.expect_err("this time it was not done");
         assert_eq!(absent.code(), Some(Code::NotFound));
         ledger.create("a").await.expect("and the next one finds everything in order");
+    });
+}
+
+#[test]
+fn a_revoke_is_not_answered_before_the_standby_has_it_and_neither_is_its_repeat() {
+    let Some(server) = required(Server::start(&[])) else { return };
+    let schema = server.fresh_schema();
+    block_on(async {
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        ledger.create_token("ci", Role::Worker).await.expect("created");
+        let rival = Rival::superuser(&server, &schema).await;
+        let reload = "select count(*) from (select pg_reload_conf()) as reloaded";
+        rival.does("alter system set synchronous_standby_names = 'nobody'").await;
+        rival.counts(reload).await;
+        let revoke = || {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.revoke_token("ci").await })
+        };
+        let waits = "from pg_stat_activity where wait_event = 'SyncRep'";
+        let revoking = revoke();
+        rival.waits_until(&format!("select count(*) {waits}"), 1).await;
+        rival.counts(&format!("select count(*) from (select pg_cancel_backend(pid) {waits}) as ended")).await;
+        let ended = revoking.await.expect("it ends").expect_err("nobody knows whether a standby has it");
+        assert!(matches!(&ended, Error::Unknown(_)), "{ended}");
+        let repeating = revoke();
+        rival.waits_until(&format!("select count(*) {waits}"), 1).await;
+        assert!(!repeating.is_finished(), "the token is revoked here, and maybe nowhere else");
+        rival.does("alter system reset synchronous_standby_names").await;
+        rival.counts(reload).await;
+        assert!(repeating.await.expect("it ends").expect("answered").revoked_at.is_some());
     });
 }
 

@@ -11,8 +11,9 @@ use tenure::core::time::Span;
 use tenure::record::{TokenRecord, TokensRecord, json, read_token, read_tokens};
 use tenure::store::Store;
 use tenure::{Error, Ledger};
+use tenure_testkit::rival::Rival;
 use tenure_testkit::server::{Server, required};
-use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
+use tenure_testkit::{BEGINNING, block_on, memory, postgres, postgres_in, sqlite};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -220,5 +221,182 @@ fn every_namespace_with_a_task_is_named_once_and_in_order() {
         let names: Vec<String> = place.ledger.namespaces().await?.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["B", "a", "a-b", "b", "default"], "{}", place.name);
         Ok(())
+    });
+}
+
+#[test]
+fn of_many_who_make_a_token_of_one_name_at_once_one_does() {
+    on_every_store(|place| async move {
+        let makers: Vec<_> = (0..8)
+            .map(|at| {
+                let store = Arc::clone(&place.store);
+                tokio::spawn(async move { store.add_token(hash(&at.to_string()), for_ci(None)).await })
+            })
+            .collect();
+        let mut refused = 0;
+        for maker in makers {
+            let made = maker.await.expect("ended");
+            refused += usize::from(code(made) == Some(Code::Exists));
+        }
+        assert_eq!((refused, place.all().await.tokens.len()), (7, 1), "{}", place.name);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_change_that_waited_for_another_one_comes_behind_it() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let (schema, clock) = (server.fresh_schema(), ManualClock::at(BEGINNING));
+        let store = postgres_in(server, &schema, &clock).await;
+        let rival = Rival::of(server, &schema).await;
+        let ahead = BEGINNING.as_micros() + 1_000;
+        rival.does(&format!("begin; update tenure.meta set value = '{ahead}' where key = 'tokens'")).await;
+        let waiting = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.add_token(hash("1"), for_ci(None)).await })
+        };
+        let waiters = format!(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%\"{schema}\"%'"
+        );
+        rival.waits_until(&waiters, 1).await;
+        rival.does("commit").await;
+        waiting.await.expect("ended").expect("added");
+        let tokens = store.tokens(None).await.expect("read").expect("nobody knew a version");
+        assert!(tokens.version > ahead.unsigned_abs(), "{} is not behind {ahead}", tokens.version);
+    });
+}
+
+#[test]
+fn what_one_process_revokes_another_one_sees_at_its_next_look() {
+    async fn is_seen(one: Arc<dyn Store>, other: Arc<dyn Store>) {
+        one.add_token(hash("1"), for_ci(None)).await.expect("added");
+        let seen = other.tokens(None).await.expect("read").expect("nobody knew a version");
+        assert!(seen.tokens[0].1.is_live(BEGINNING));
+        one.revoke_token(actor("ci"), actor("bob")).await.expect("revoked");
+        let told = other.tokens(Some(seen.version)).await.expect("read").expect("it changed");
+        assert!(!told.tokens[0].1.is_live(BEGINNING));
+    }
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let (folder, one) = sqlite(&clock).await;
+        let url = format!("sqlite:{}", folder.path().join("tasks.db").display());
+        let other = Ledger::opener().clock(Arc::new(clock.clone())).open(&url).await.expect("opens");
+        is_seen(one, Arc::clone(other.store())).await;
+        let Some(server) = required(Server::shared()) else { return };
+        let schema = server.fresh_schema();
+        is_seen(postgres_in(server, &schema, &clock).await, postgres_in(server, &schema, &clock).await).await;
+    });
+}
+
+#[test]
+fn a_store_of_before_there_were_tokens_is_brought_to_have_some() {
+    block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tasks.db");
+        let file = rusqlite::Connection::open(&path).expect("opens");
+        file.execute_batch(include_str!("../../tenure/migrations/sqlite/V1__ledger.sql")).expect("version 1");
+        file.execute_batch("pragma application_id = 1413828181; pragma user_version = 1").expect("marked");
+        drop(file);
+        let has_tokens = |url: String| async move {
+            let ledger = Ledger::open(&url).await.expect("opens");
+            assert_eq!(ledger.tokens().await.expect("read"), []);
+            ledger.create_token("ci", Role::Worker).await.expect("created");
+            ledger.create("t").await.expect("and tasks as before");
+            assert!(ledger.verify(None).await.expect("verified").holds());
+        };
+        has_tokens(format!("sqlite:{}", path.display())).await;
+        let Some(server) = required(Server::shared()) else { return };
+        let schema = server.fresh_schema();
+        let rival = Rival::of(server, &schema).await;
+        rival.does(&format!("create schema {schema}")).await;
+        rival.does(include_str!("../../tenure/migrations/postgres/V1__ledger.sql")).await;
+        rival.does(include_str!("../../tenure/migrations/postgres/V2__intake.sql")).await;
+        let marks = "insert into tenure.meta (key, value) values ('schema_version', '2'), ('feed_base', '0'), \
+             ('epoch_floor', '0')";
+        rival.does(marks).await;
+        has_tokens(server.url(&schema)).await;
+    });
+}
+
+/// What SQL must not do to a token that is revoked, `old`, and one that is live, `ci`.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("update tenure.tokens set revoked_at = null where name = 'old'", "a token that was revoked stays so"),
+    (
+        "update tenure.tokens set role = 'admin' where name = 'ci'",
+        "a token does not change; revoke it and make another",
+    ),
+    (
+        "update tenure.tokens set expires_at = null where name = 'ci'",
+        "a token does not change; revoke it and make another",
+    ),
+    ("delete from tenure.tokens where name = 'old'", "a token is not deleted; revoke it"),
+];
+
+#[test]
+fn the_database_itself_lets_nobody_bring_a_token_back_or_give_it_more() {
+    async fn with_tokens(ledger: &Ledger) -> Vec<Token> {
+        ledger.create_token("old", Role::Worker).await.expect("created");
+        ledger.revoke_token("old").await.expect("revoked");
+        ledger.create_token("ci", Role::Reader).lifetime(DAY).await.expect("created");
+        ledger.tokens().await.expect("read")
+    }
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let (folder, store) = sqlite(&clock).await;
+        let ledger = Ledger::with_store(store);
+        let before = with_tokens(&ledger).await;
+        let file = rusqlite::Connection::open(folder.path().join("tasks.db")).expect("opens");
+        let replace = "insert or replace into tokens select no, hash, name, 'admin', namespaces, created_at, \
+             created_by, null, null, null from tokens where name = 'ci'";
+        for (sql, expected) in FORBIDDEN.iter().chain(&[(replace, "a token is not replaced")]) {
+            let told = file.execute(&sql.replace("tenure.", ""), []).expect_err(sql).to_string();
+            assert!(told.contains(&format!("tenure: {expected}")), "{sql}: {told}");
+        }
+        assert_eq!(ledger.tokens().await.expect("read"), before);
+        let Some(server) = required(Server::shared()) else { return };
+        let schema = server.fresh_schema();
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        let before = with_tokens(&ledger).await;
+        let rival = Rival::of(server, &schema).await;
+        let truncate = ("truncate tenure.tokens", "a token is not deleted; revoke it");
+        for (sql, expected) in FORBIDDEN.iter().chain(&[truncate]) {
+            assert_eq!(rival.is_refused(sql).await, format!("tenure: {expected}"), "{sql}");
+        }
+        assert_eq!(ledger.tokens().await.expect("read"), before);
+    });
+}
+
+#[test]
+fn a_role_that_may_not_write_tokens_reads_them_and_works() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let role = format!("workers_{schema}");
+        Rival::superuser(server, &schema).await.does(&format!("create role {role} login")).await;
+        let owner = Ledger::open(&server.url(&schema)).await.expect("opens");
+        // As SECURITY.md has it.
+        Rival::of(server, &schema)
+            .await
+            .does(&format!(
+                "grant usage on schema {schema} to {role}; \
+                 grant select, insert, update, delete on all tables in schema {schema} to {role}; \
+                 grant execute on all functions in schema {schema} to {role}; \
+                 revoke insert, update, delete on tenure.tokens from {role}"
+            ))
+            .await;
+        owner.create_token("ci", Role::Worker).await.expect("the owner may");
+        let url = server.url(&schema).replace("tester@", &format!("{role}@"));
+        let ledger = Ledger::open(&url).await.expect("opens");
+        ledger.create("t").await.expect("created");
+        ledger.acquire("t", "w").await.expect("acquired");
+        assert_eq!(ledger.tokens().await.expect("read").len(), 1);
+        for told in [
+            ledger.create_token("root", Role::Admin).await.map(drop).expect_err("refused").to_string(),
+            ledger.revoke_token("ci").await.map(drop).expect_err("refused").to_string(),
+        ] {
+            assert!(told.contains("the role may not do this"), "{told}");
+        }
+        assert_eq!(owner.tokens().await.expect("read").len(), 1);
     });
 }

@@ -407,21 +407,28 @@ mod tests {
 
     /// How SQLite goes about a list, in its own words.
     fn plan(filter: &Filter) -> String {
+        let wanted = Conditions::of(filter, None, Time::MIN);
+        let list = format!(concat_task_sql!("where {} order by tasks.no desc limit 51"), wanted.sql());
+        plan_of(&list, &wanted.values)
+    }
+
+    fn plan_of(sql: &str, values: &[Value]) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
         let database = Database { path, synchronous: Synchronous::Full };
         database.prepare(std::time::Duration::ZERO).expect("made");
         let connection = database.connect().expect("opens");
-        let wanted = Conditions::of(filter, None, Time::MIN);
-        let sql = format!(
-            concat!("explain query plan ", concat_task_sql!("where {} order by tasks.no desc limit 51")),
-            wanted.sql()
-        );
-        let mut statement = connection.prepare(&sql).expect("SQL");
-        let steps = statement
-            .query_map(params_from_iter(&wanted.values), |row| row.get::<_, String>(3))
-            .expect("a plan");
+        let mut statement = connection.prepare(&format!("explain query plan {sql}")).expect("SQL");
+        let steps =
+            statement.query_map(params_from_iter(values), |row| row.get::<_, String>(3)).expect("a plan");
         steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn finding_namespaces_does_not_mean_reading_every_task() {
+        let plan = plan_of(NAMESPACES, &[]);
+        let looks = plan.matches("SEARCH tasks USING COVERING INDEX").count();
+        assert!(looks == 2 && !plan.contains("SCAN tasks"), "{plan}");
     }
 
     fn in_a_namespace() -> Filter {

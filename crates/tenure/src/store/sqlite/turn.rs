@@ -74,3 +74,19 @@ fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
     path.push(suffix);
     PathBuf::from(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_in_line_in_vain_leaves_the_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let turn = || Turn::beside(&folder.path().join("t.db")).expect("lock files");
+        let (busy, patient, next) = (turn(), turn(), turn());
+        busy.take().expect("free");
+        assert!(!patient.take_in_line_within(2 * LOOK_EVERY).expect("looked"), "somebody has it");
+        busy.give().expect("given");
+        assert!(next.take_in_line_within(Duration::ZERO).expect("looked"), "nobody stands in line");
+    }
+}
