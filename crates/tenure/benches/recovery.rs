@@ -255,7 +255,7 @@ async fn lateness(count: u64) {
     }
     let snapshot = recovery.recovery.metrics().snapshot();
     recovery.end().await;
-    let mean = snapshot.lateness_sum_us as f64 / count as f64 / 1e3;
+    let mean = snapshot.lateness.sum() as f64 / count as f64 / 1e3;
     let most = snapshot.lateness_max_us as f64 / 1e3;
     println!("\nfrom lapse to reclaim, idle, {count} leases: mean {mean:.1} ms, longest {most:.1} ms");
 }

@@ -10,6 +10,7 @@
 pub mod access;
 pub mod audit;
 pub mod chance;
+pub mod classes;
 pub mod clock;
 pub(crate) mod codec;
 mod committer;

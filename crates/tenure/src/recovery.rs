@@ -39,7 +39,7 @@ use crate::error::Error;
 use crate::handler::Handlers;
 use crate::ledger::Ledger;
 
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{Metrics, Snapshot, UndoCounts};
 pub use plan::{Planned, PlannedUndo};
 
 /// How recovery goes about it.
@@ -201,6 +201,7 @@ impl Recovery {
 
     /// What it can undo.
     pub fn handlers(self, handlers: Handlers) -> Recovery {
+        self.metrics.expect(&handlers);
         Recovery { handlers, ..self }
     }
 

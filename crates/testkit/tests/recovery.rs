@@ -56,9 +56,12 @@ fn what_is_owed_is_undone_newest_first_and_each_has_its_receipt() {
         assert_eq!((call.epoch, call.task.as_str(), call.seq, call.tries), (2, "t", 3, 0));
         assert_eq!((report.tended, report.undone, report.of(Outcome::Compensated)), (1, 3, 1));
         let counts = recovery.metrics().snapshot();
-        assert_eq!((counts.undone, counts.undo_failures, counts.undoing, counts.store_errors), (3, 0, 0, 0));
+        assert_eq!(
+            (counts.undone(), counts.failed_undos(), counts.undoing, counts.store_errors),
+            (3, 0, 0, 0)
+        );
         assert_eq!(count(&recovery, Outcome::Compensated), 1);
-        assert_eq!(counts.lateness.iter().map(|(_, count)| count).sum::<u64>(), 1);
+        assert_eq!(counts.lateness.count(), 1);
         assert!(counts.lateness_max_us < 1_000_000, "it was due this moment");
         Ok(())
     });
@@ -100,7 +103,7 @@ fn a_failing_undo_is_tried_again_by_the_same_one_shot_and_under_the_same_key() {
         assert!(calls.iter().all(|call| call.key == calls[0].key && call.epoch == 2));
         let task = world.ledger.task("t").await?;
         assert_eq!((task.compensations[0].tries, task.state()), (2, State::Compensated));
-        assert_eq!(recovery.metrics().snapshot().undo_failures, 2);
+        assert_eq!(recovery.metrics().snapshot().undos["k"].failed, 2);
         Ok(())
     });
 }

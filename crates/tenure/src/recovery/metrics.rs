@@ -1,58 +1,95 @@
 //! What recovery counts.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tenure_core::id::Kind;
 use tenure_core::time::{Span, Time};
 
 use super::{Outcome, Tended};
+use crate::classes::{ClassCounters, Classes};
+use crate::handler::Handlers;
 
-/// The upper ends of the classes of lateness, in milliseconds.
-const LATENESS_MS: [u64; 9] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 30_000, 300_000];
+/// The upper ends of the classes of lateness, in microseconds.
+const LATENESS_US: [u64; 9] =
+    [50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 30_000_000, 300_000_000];
+
+/// The name under which those kinds are counted that no handler was registered for. There may be any number of them.
+const OTHER_KINDS: &str = "other";
 
 /// Counters that only rise, and one that says what goes on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     sweeps: AtomicU64,
     outcomes: [AtomicU64; Outcome::ALL.len()],
-    undone: AtomicU64,
-    undo_failures: AtomicU64,
+    /// By the kinds of handlers alone, so that there are no more than these.
+    undos: Mutex<BTreeMap<String, UndoCounts>>,
     store_errors: AtomicU64,
     undoing: AtomicU64,
-    lateness: [AtomicU64; LATENESS_MS.len() + 1],
-    lateness_sum_us: AtomicU64,
+    lateness: ClassCounters,
     lateness_max_us: AtomicU64,
 }
 
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            sweeps: AtomicU64::default(),
+            outcomes: Default::default(),
+            undos: Mutex::default(),
+            store_errors: AtomicU64::default(),
+            undoing: AtomicU64::default(),
+            lateness: ClassCounters::with(&LATENESS_US),
+            lateness_max_us: AtomicU64::default(),
+        }
+    }
+}
+
+/// What came of the undos of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct UndoCounts {
+    /// Those with a receipt.
+    pub undone: u64,
+    /// Tries that failed.
+    pub failed: u64,
+}
+
 /// The counts at one moment.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Snapshot {
     /// Looks at what is due.
     pub sweeps: u64,
     /// Tasks looked after, by what became of them.
     pub outcomes: Vec<(&'static str, u64)>,
-    /// Undos with a receipt.
-    pub undone: u64,
-    /// Tries to undo that failed.
-    pub undo_failures: u64,
+    /// What came of undos, by kind. Each kind that there is a handler for is there from the beginning.
+    pub undos: BTreeMap<String, UndoCounts>,
     /// Answers of the store that were errors.
     pub store_errors: u64,
     /// Tasks that are being undone now.
     pub undoing: u64,
-    /// How long after they were due tasks were reclaimed: `(up to that many milliseconds, how many)`, none for the last class,
-    /// which has no end.
-    pub lateness: Vec<(Option<u64>, u64)>,
-    /// All lateness together, in microseconds.
-    pub lateness_sum_us: u64,
+    /// How long after they were due tasks were reclaimed, in microseconds.
+    pub lateness: Classes,
     /// The most, in microseconds.
     pub lateness_max_us: u64,
+}
+
+impl Snapshot {
+    /// Undos with a receipt, of whatever kind.
+    pub fn undone(&self) -> u64 {
+        self.undos.values().map(|counts| counts.undone).sum()
+    }
+
+    /// Tries to undo that failed, of whatever kind.
+    pub fn failed_undos(&self) -> u64 {
+        self.undos.values().map(|counts| counts.failed).sum()
+    }
 }
 
 impl Metrics {
     /// The counts now.
     pub fn snapshot(&self) -> Snapshot {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let ends = LATENESS_MS.iter().copied().map(Some).chain([None]);
         Snapshot {
             sweeps: get(&self.sweeps),
             outcomes: Outcome::ALL
@@ -60,13 +97,33 @@ impl Metrics {
                 .map(|one| one.as_str())
                 .zip(self.outcomes.iter().map(get))
                 .collect(),
-            undone: get(&self.undone),
-            undo_failures: get(&self.undo_failures),
+            undos: self.undos().clone(),
             store_errors: get(&self.store_errors),
             undoing: get(&self.undoing),
-            lateness: ends.zip(self.lateness.iter().map(get)).collect(),
-            lateness_sum_us: get(&self.lateness_sum_us),
+            lateness: self.lateness.now(),
             lateness_max_us: get(&self.lateness_max_us),
+        }
+    }
+
+    /// No code panics while it holds the lock, so what is poisoned is still whole.
+    fn undos(&self) -> MutexGuard<'_, BTreeMap<String, UndoCounts>> {
+        self.undos.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts these kinds by their names. A count that only appears with the first failure has not risen for who looks at
+    /// how it rises.
+    pub(super) fn expect(&self, handlers: &Handlers) {
+        let mut undos = self.undos();
+        for kind in handlers.kinds() {
+            undos.entry(kind.to_string()).or_default();
+        }
+    }
+
+    fn count_undo(&self, kind: &Kind, count: impl FnOnce(&mut UndoCounts)) {
+        let mut undos = self.undos();
+        match undos.get_mut(kind.as_str()) {
+            Some(counts) => count(counts),
+            None => count(undos.entry(OTHER_KINDS.to_owned()).or_default()),
         }
     }
 
@@ -81,12 +138,12 @@ impl Metrics {
         rise(&self.sweeps);
     }
 
-    pub(super) fn undid(&self) {
-        rise(&self.undone);
+    pub(super) fn undid(&self, kind: &Kind) {
+        self.count_undo(kind, |counts| counts.undone += 1);
     }
 
-    pub(super) fn failed_to_undo(&self) {
-        rise(&self.undo_failures);
+    pub(super) fn failed_to_undo(&self, kind: &Kind) {
+        self.count_undo(kind, |counts| counts.failed += 1);
     }
 
     pub(super) fn store_failed(&self) {
@@ -101,12 +158,7 @@ impl Metrics {
 
     pub(super) fn reclaimed(&self, due_at: Time, at: Time) {
         let late: Span = at.since(due_at);
-        let millis = late.as_micros() / 1_000;
-        let class = LATENESS_MS.iter().position(|end| millis <= *end).unwrap_or(LATENESS_MS.len());
-        if let Some(counter) = self.lateness.get(class) {
-            rise(counter);
-        }
-        self.lateness_sum_us.fetch_add(late.as_micros(), Ordering::Relaxed);
+        self.lateness.add(late.as_micros());
         self.lateness_max_us.fetch_max(late.as_micros(), Ordering::Relaxed);
     }
 }
@@ -135,9 +187,25 @@ mod tests {
         for millis in [0, 50, 51, 900, 1_000_000] {
             metrics.reclaimed(due, due + Span::from_millis(millis));
         }
-        let counts: Vec<u64> = metrics.snapshot().lateness.iter().map(|(_, count)| *count).collect();
-        assert_eq!(counts, [2, 1, 0, 0, 1, 0, 0, 0, 0, 1]);
-        assert_eq!(metrics.snapshot().lateness_max_us, 1_000_000_000);
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.lateness.counts(), [2, 1, 0, 0, 1, 0, 0, 0, 0, 1]);
+        assert_eq!(snapshot.lateness_max_us, 1_000_000_000);
+    }
+
+    #[test]
+    fn undos_are_counted_by_the_kinds_of_handlers_and_all_others_under_one_name() {
+        let metrics = Metrics::default();
+        let handlers = Handlers::new().on("close-pr", |_| async { Ok(String::new()) }).expect("a kind");
+        metrics.expect(&handlers);
+        assert_eq!(metrics.snapshot().undos["close-pr"], UndoCounts::default(), "from the beginning");
+        let kind = |name| Kind::named("undo", name).expect("a kind");
+        metrics.undid(&kind("close-pr"));
+        for name in ["made-up", "made-up-too"] {
+            metrics.failed_to_undo(&kind(name));
+        }
+        let snapshot = metrics.snapshot();
+        assert_eq!((snapshot.undone(), snapshot.failed_undos()), (1, 2));
+        assert_eq!(snapshot.undos.keys().collect::<Vec<_>>(), ["close-pr", OTHER_KINDS]);
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Undoing<'_> {
     /// back nor renewed any more, so that the next recoverer does not begin before it has lapsed.
     async fn stuck(&self, owed: &Compensation, tried: Tried) -> End {
         if let Tried::Failed(error) = tried {
-            self.recovery.metrics.failed_to_undo();
+            self.recovery.metrics.failed_to_undo(&owed.undo.kind);
             let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
             let words = fitting(&error.to_string());
             // Where that can't be told, the next recoverer tries once more than it would.
@@ -202,7 +202,7 @@ impl Undoing<'_> {
         points::reached("recovery/after_settle");
         match settled {
             Ok(task) => {
-                self.recovery.metrics.undid();
+                self.recovery.metrics.undid(&owed.undo.kind);
                 self.undone.push(UndoneOne {
                     seq: owed.seq.0,
                     kind: owed.undo.kind.to_string(),
@@ -225,7 +225,7 @@ impl Undoing<'_> {
         patience: &Patience,
         error: UndoError,
     ) -> Result<Result<Task, End>, Error> {
-        self.recovery.metrics.failed_to_undo();
+        self.recovery.metrics.failed_to_undo(&owed.undo.kind);
         points::reached("recovery/after_failed_undo");
         let ledger = self.lease.ledger();
         let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
