@@ -13,8 +13,10 @@ use std::time::Duration;
 use tenure_core::command::Command;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::Answer;
+use crate::store::vitals::Counters;
 
 /// The answers to a job's commands, in their order.
 pub(crate) type Answers = Vec<Result<Answer, Error>>;
@@ -95,12 +97,17 @@ impl Committer {
     /// How long a closing store waits for another process.
     const PATIENCE_MILLIS: u32 = 2_000;
 
-    /// Starts the thread.
-    pub(crate) fn start(name: &str, engine: impl Engine, limits: Limits) -> std::io::Result<Committer> {
+    /// Starts the thread. What it commits is counted there.
+    pub(crate) fn start(
+        name: &str,
+        engine: impl Engine,
+        limits: Limits,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Committer> {
         let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
         let room = Arc::new(Semaphore::new(limits.queue_commands_max));
         let theirs = Arc::clone(&shared);
-        let run = move || run(&theirs, engine, limits.batch_commands_max);
+        let run = move || run(&theirs, engine, limits.batch_commands_max, &counters);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
         Ok(Committer { shared, room, limits, thread: Some(thread) })
     }
@@ -136,6 +143,11 @@ impl Committer {
         let number = self.enqueue(Vec::new(), reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
         // Nothing is answered to no command; an answer is why it could not be done.
         self.wait(number, answers).await?.into_iter().try_for_each(|answer| answer.map(|_| ()))
+    }
+
+    /// How many commands wait in the queue.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.limits.queue_commands_max.saturating_sub(self.room.available_permits()) as u64
     }
 
     async fn room(&self, count: u32) -> Option<OwnedSemaphorePermit> {
@@ -206,13 +218,18 @@ fn closed() -> Error {
     Error::Unavailable("the store is closed".into())
 }
 
-fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize) {
+fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, counters: &Counters) {
     let _closing = Closing(shared);
     while wait_for_work(shared) {
+        let began = Moment::now();
         let begun = engine.begin();
         let (commands, replies) = take(shared, batch_commands_max);
         let answers = match begun {
-            Ok(()) => engine.commit(&commands),
+            Ok(()) => {
+                let answers = engine.commit(&commands);
+                counters.committed(commands.iter().map(Vec::len).sum(), Moment::now().since(began));
+                answers
+            }
             Err(error) => commands.iter().map(|job| vec![Err(error.clone()); job.len().max(1)]).collect(),
         };
         for (reply, answers) in replies.into_iter().zip(answers) {

@@ -13,6 +13,7 @@ mod pool;
 pub mod postgres;
 pub mod sqlite;
 pub(crate) mod tokens;
+pub mod vitals;
 pub mod watch;
 
 use std::pin::Pin;
@@ -27,6 +28,7 @@ use tenure_core::time::Time;
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
+use crate::store::vitals::Vitals;
 
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -279,6 +281,11 @@ pub trait Store: Send + Sync {
 
     /// The store's time.
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
+
+    /// How the store is, for those who watch it. One that says nothing of it has nothing to say.
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        Box::pin(async { Ok(Vitals::default()) })
+    }
 
     /// The store itself, where it is one on PostgreSQL: what only that can do is asked of it.
     #[cfg(feature = "postgres")]

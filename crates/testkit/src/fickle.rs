@@ -14,6 +14,7 @@ use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::overview::{Holding, Overview};
+use tenure::store::vitals::Vitals;
 use tenure::store::watch::Absence;
 use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
@@ -337,6 +338,13 @@ impl Store for FickleStore {
         Box::pin(async move {
             self.up()?;
             self.inner.now().await
+        })
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        Box::pin(async move {
+            self.up()?;
+            self.inner.vitals().await
         })
     }
 }

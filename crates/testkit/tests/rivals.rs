@@ -10,6 +10,7 @@ use tenure::core::command::Command;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
+use tenure::core::time::Span;
 use tenure::store::Store;
 use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure_testkit::rival::Rival;
@@ -427,6 +428,23 @@ fn events_behind_a_transaction_that_is_open_are_not_shown_before_it_ends() {
         assert_eq!(own.items.len(), 1, "nothing can come in front of what one task did");
         scene.rival.does("commit").await;
         assert_eq!(names(scene.other.events(place, 10).await.expect("the rest")), ["after"]);
+    });
+}
+
+#[test]
+fn how_far_followers_are_held_back_is_told_by_what_they_can_not_be_shown_yet() {
+    play(|server| async move {
+        let scene = Scene::on(server).await;
+        let told = async || scene.other.store().vitals().await.expect("it is there").feed_lag;
+        assert_eq!(told().await, Some(Span::ZERO));
+        scene.rival.does("begin; select pg_current_xact_id()").await;
+        scene.clock.advance(Duration::from_secs(60));
+        assert_eq!(told().await, Some(Span::ZERO), "nothing has happened that they could miss");
+        scene.one.create("after").await.expect("created");
+        scene.clock.advance(Duration::from_secs(90));
+        assert_eq!(told().await, Some(Span::from_secs(90)));
+        scene.rival.does("commit").await;
+        assert_eq!(told().await, Some(Span::ZERO));
     });
 }
 

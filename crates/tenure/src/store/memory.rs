@@ -17,12 +17,14 @@ use tokio::sync::watch;
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, Instants, SystemClock};
+use crate::clock::{Clock, Instants, Moment, SystemClock};
 use crate::codec::Sealed;
 use crate::error::Error;
 use crate::store::due::Due;
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::store::tokens::{Known, Wish};
+use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::{Absence, WatchMark};
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
@@ -35,6 +37,7 @@ pub struct MemoryStore {
     table: &'static Table,
     /// The number of events, for those who wait for more.
     grown: watch::Sender<usize>,
+    counters: Counters,
 }
 
 impl Default for MemoryStore {
@@ -52,7 +55,13 @@ impl MemoryStore {
     /// An empty store with other rules: how tests show that each guard matters.
     #[doc(hidden)]
     pub fn with_rules(clock: Arc<dyn Clock>, table: &'static Table) -> MemoryStore {
-        MemoryStore { state: Mutex::default(), clock, table, grown: watch::Sender::new(0) }
+        MemoryStore {
+            state: Mutex::default(),
+            clock,
+            table,
+            grown: watch::Sender::new(0),
+            counters: Counters::default(),
+        }
     }
 
     /// A panic in a decision leaves the maps as they were: nothing is written before the decision.
@@ -73,6 +82,7 @@ impl MemoryStore {
     }
 
     fn transact_now(&self, commands: &[Command]) -> Vec<Result<Answer, Error>> {
+        let began = Moment::now();
         let mut memory = self.memory();
         let last = memory.last.unwrap_or(Time::MIN);
         let mut instants = Instants::from(self.clock.read().wall, last);
@@ -85,6 +95,7 @@ impl MemoryStore {
         }
         let count = memory.events.len();
         drop(memory);
+        self.counters.committed(commands.len(), Moment::now().since(began));
         self.grown.send_if_modified(|grown| std::mem::replace(grown, count) != count);
         answers
     }
@@ -454,6 +465,10 @@ impl Store for MemoryStore {
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(async move { Ok(self.now_by(&self.memory())) })
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        Box::pin(async move { Ok(self.counters.vitals(0)) })
     }
 }
 

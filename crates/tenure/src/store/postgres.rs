@@ -40,6 +40,7 @@ use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
 use crate::store::tokens::Wish;
+use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::Absence;
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
@@ -102,6 +103,7 @@ impl PostgresOptions {
 pub struct PostgresStore {
     database: Arc<Database>,
     committers: Vec<Committer>,
+    counters: Arc<Counters>,
     readers: Arc<Pool<Link>>,
     listening: OnceCell<()>,
     /// Connections are driven here, whichever runtime a caller comes from: his may end, or rest, while others wait.
@@ -123,6 +125,7 @@ impl PostgresStore {
         let store = PostgresStore {
             readers: Arc::new(Pool::of(options.readers.max(1))),
             committers: Vec::new(),
+            counters: Arc::default(),
             listening: OnceCell::new(),
             database,
             runtime: Some(runtime),
@@ -137,7 +140,9 @@ impl PostgresStore {
         let limits = Limits { wait_max, ..Limits::default() };
         for _ in 0..committers.max(1) {
             let engine = PostgresEngine::new(Arc::clone(&self.database))?;
-            self.committers.push(Committer::start("tenure-commit", engine, limits).map_err(failed)?);
+            let counters = Arc::clone(&self.counters);
+            let started = Committer::start("tenure-commit", engine, limits, counters);
+            self.committers.push(started.map_err(failed)?);
         }
         self.runtime()?.spawn(follow::tell_others(Arc::clone(&self.database)));
         let store = Arc::new(self);
@@ -388,6 +393,14 @@ impl Store for PostgresStore {
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(async move { look!(self, |reader| reader.now()).await })
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        Box::pin(async move {
+            let feed_lag = look!(self, |reader| reader.feed_lag()).await?;
+            let waiting = self.committers.iter().map(Committer::waiting).sum();
+            Ok(Vitals { feed_lag: Some(feed_lag), ..self.counters.vitals(waiting) })
+        })
     }
 
     fn as_postgres(&self) -> Option<&PostgresStore> {

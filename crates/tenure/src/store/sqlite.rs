@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
 use crate::store::tokens::Wish;
+use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::Absence;
 use crate::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
@@ -75,6 +76,7 @@ impl SqliteOptions {
 pub struct SqliteStore {
     readers: Arc<Readers>,
     committer: Committer,
+    counters: Arc<Counters>,
     /// The place of the newest event that this process wrote, for those who wait for more.
     grown: signs::Sender<i64>,
 }
@@ -100,10 +102,11 @@ impl SqliteStore {
         let engine =
             SqliteEngine::open(database.clone(), Arc::clone(&options.clock), last.clone(), grown.clone())?;
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
-        let committer = Committer::start("tenure-commit", engine, limits)
+        let counters = Arc::<Counters>::default();
+        let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
         let readers = Readers { database, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
-        Ok(SqliteStore { readers: Arc::new(readers), committer, grown })
+        Ok(SqliteStore { readers: Arc::new(readers), committer, counters, grown })
     }
 
     async fn read<T: Send + 'static>(
@@ -276,5 +279,13 @@ impl Store for SqliteStore {
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(self.read(|reader| reader.now()))
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        Box::pin(async move {
+            let readers = Arc::clone(&self.readers);
+            let wal_bytes = blocking(move || Ok(readers.database.wal_bytes())).await?;
+            Ok(Vitals { wal_bytes, ..self.counters.vitals(self.committer.waiting()) })
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tenure_core::chain::Hash;
 use tenure_core::id::{Document, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::{State, Task};
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 use tokio_postgres::types::ToSql;
 
 use crate::store::columns::{
@@ -248,6 +248,18 @@ impl<'l> Reader<'l> {
         let last = last.map_err(|_| Fault::Broken("a cursor that was just made can't be read".into()))?;
         let next = if items.len() == limit { last } else { last.max((horizon - 1, i64::MAX)) };
         Ok(Page { items, next: Some(Cursor::between('e', next.0, next.1)) })
+    }
+
+    /// How old the oldest event is that was committed and can't be shown yet. Whose transaction holds it back a role may not
+    /// be allowed to see, so its age is not asked; and where nothing is held back, nobody is behind.
+    pub(crate) async fn feed_lag(&mut self) -> Found<Span> {
+        let sql = format!(
+            "select at from tenure.events where feed >= ({HORIZON}) order by feed, \"order\" limit 1"
+        );
+        let rows = self.link.once(&sql, &[]).await?;
+        let Some(oldest) = rows.first() else { return Ok(Span::ZERO) };
+        let oldest = oldest.a_time(0)?;
+        Ok(self.now().await?.since(oldest))
     }
 
     /// Whether something was created in somebody's transaction and is not made yet.

@@ -83,6 +83,19 @@ impl Database {
         migrated
     }
 
+    /// The size of the write-ahead log beside the file. It is used again from its beginning after a checkpoint, so it grows
+    /// where nobody's looks end, and never shrinks. None: it can't be looked at.
+    pub(crate) fn wal_bytes(&self) -> Option<u64> {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        match std::fs::metadata(path) {
+            Ok(file) => Some(file.len()),
+            // Nothing was written yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(0),
+            Err(_) => None,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
     }
