@@ -32,16 +32,6 @@ impl Classes {
     pub fn sum(&self) -> u64 {
         self.sum
     }
-
-    /// Each end with the number of those that are at or below it, and at last none with the number of all.
-    pub fn up_to(&self) -> impl Iterator<Item = (Option<u64>, u64)> + '_ {
-        let ends = self.ends.iter().copied().map(Some).chain([None]);
-        let counts = self.counts.iter().scan(0, |below, count| {
-            *below += count;
-            Some(*below)
-        });
-        ends.zip(counts)
-    }
 }
 
 /// Counts by class while it goes on. Threads never wait for one another here: it is counted on the way of every commit.
@@ -92,7 +82,5 @@ mod tests {
         let classes = counters.now();
         assert_eq!(classes.counts(), [2, 2, 2, 2]);
         assert_eq!((classes.count(), classes.sum()), (8, 5_225));
-        let up_to: Vec<_> = classes.up_to().collect();
-        assert_eq!(up_to, [(Some(1), 2), (Some(10), 4), (Some(100), 6), (None, 8)]);
     }
 }
