@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use tenure_core::id::{Epoch, Namespace, Owner, TaskId};
 use tenure_core::refusal::Refusal;
+use tenure_core::time::Span;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
@@ -235,6 +236,18 @@ impl Recovery {
     /// What [`Recovery::once`] would do now, without doing it.
     pub async fn plan(&self) -> Result<Vec<Planned>, Error> {
         plan::plan(self).await
+    }
+
+    /// How long the first of those tasks has waited that are due, in whatever namespace; nothing where none is. It stays small
+    /// while somebody looks after them, but for what is left to others on purpose for a while.
+    pub async fn overdue(&self) -> Result<Span, Error> {
+        let store = self.ledger.store();
+        let Some((namespace, id)) = store.lapsed(None, 1).await?.tasks.into_iter().next() else {
+            return Ok(Span::ZERO);
+        };
+        let due_at = store.task(namespace, id).await?.as_ref().and_then(looks::due_at);
+        let now = store.now().await?;
+        Ok(due_at.map_or(Span::ZERO, |due_at| now.since(due_at)))
     }
 
     /// With the name that it takes leases under.

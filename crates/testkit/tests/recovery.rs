@@ -68,6 +68,22 @@ fn what_is_owed_is_undone_newest_first_and_each_has_its_receipt() {
 }
 
 #[test]
+fn how_long_the_first_that_is_due_has_waited_is_told_until_somebody_looks_after_it() {
+    on_every_store(|world| async move {
+        let recovery = world.recovery(Diary::that(&[Does::Works]).on("k"));
+        assert_eq!(recovery.overdue().await?, Span::ZERO, "there is nothing");
+        world.held("t", Policy::default(), &[("k", "a")]).await?;
+        assert_eq!(recovery.overdue().await?, Span::ZERO, "its lease has not lapsed");
+        world.clock.advance(MINUTE);
+        world.clock.advance(Duration::from_secs(7));
+        assert_eq!(recovery.overdue().await?, Span::from_secs(7));
+        recovery.once().await?;
+        assert_eq!(recovery.overdue().await?, Span::ZERO);
+        Ok(())
+    });
+}
+
+#[test]
 fn what_stands_is_undone_for_each_attempt_that_died_and_each_time_under_another_key() {
     on_every_store(|world| async move {
         let backoff = Backoff { base: Span::ZERO, ..Backoff::default() };
