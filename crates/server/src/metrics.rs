@@ -1,0 +1,259 @@
+//! What is counted, in the form that Prometheus reads. No label has a value that callers choose: a namespace, a queue or a
+//! task would make as many series as there are names.
+
+mod scrape;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use tenure::core::command::Verb;
+use tenure::core::refusal::Code;
+use tenure::core::time::Span;
+use tenure::recovery::Recovery;
+use tenure::store::Answer;
+use tenure::{Error, Ledger};
+
+use crate::routes::Route;
+use crate::served::Served;
+
+use scrape::{Latest, Scrape};
+
+/// The names of everything that is counted, as they are scraped. Alerts, dashboard and documents are checked against them.
+pub const NAMES: [&str; 27] = [
+    "tenure_build_info",
+    "tenure_http_requests_total",
+    "tenure_http_request_seconds",
+    "tenure_http_problems_total",
+    "tenure_http_connections",
+    "tenure_http_streams",
+    "tenure_commands_total",
+    "tenure_refusals_total",
+    "tenure_store_up",
+    "tenure_scrape_seconds",
+    "tenure_tasks",
+    "tenure_tasks_later",
+    "tenure_tasks_stale",
+    "tenure_oldest_age_seconds",
+    "tenure_commit_commands",
+    "tenure_commit_seconds",
+    "tenure_queue_commands",
+    "tenure_wal_bytes",
+    "tenure_feed_lag_seconds",
+    "tenure_recovery_sweeps_total",
+    "tenure_recovery_tasks_total",
+    "tenure_recovery_undoing",
+    "tenure_recovery_store_errors_total",
+    "tenure_recovery_lateness_seconds",
+    "tenure_recovery_lateness_max_seconds",
+    "tenure_recovery_overdue_seconds",
+    "tenure_undos_total",
+];
+
+/// What all names begin with.
+const PREFIX: &str = "tenure";
+
+/// The upper ends of the classes of how long a request takes: from a look into a file to a claim that waits for a minute.
+const REQUEST_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
+
+/// What a command can be answered with.
+const OUTCOMES: [&str; 4] = ["done", "refused", "unavailable", "unknown"];
+
+/// What is counted. Clones count together.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Counted>);
+
+struct Counted {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    problems: Family<CodeLabel, Counter>,
+    connections: Gauge,
+    streams: Gauge,
+    commands: Family<CommandLabels, Counter>,
+    refusals: Family<CodeLabel, Counter>,
+    latest: Latest,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CommandLabels {
+    verb: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+impl Metrics {
+    /// Nothing is counted yet.
+    pub(crate) fn new() -> Metrics {
+        let request_seconds: fn() -> Histogram = || Histogram::new(REQUEST_SECONDS);
+        let mut counted = Counted {
+            registry: Registry::with_prefix(PREFIX),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(request_seconds),
+            problems: Family::default(),
+            connections: Gauge::default(),
+            streams: Gauge::default(),
+            commands: Family::default(),
+            refusals: Family::default(),
+            latest: Latest::default(),
+        };
+        counted.register();
+        counted.begin();
+        Metrics(Arc::new(counted))
+    }
+
+    /// A request was answered with a problem.
+    pub(crate) fn problem(&self, code: &'static str) {
+        self.0.problems.get_or_create(&CodeLabel { code }).inc();
+    }
+
+    /// A request was answered; of a stream, its head.
+    pub(crate) fn answered(&self, route: &'static Route, status: StatusCode, took: Span) {
+        let (method, route) = (route.method.as_str(), route.path);
+        let labels = RequestLabels { method, route, status: status.as_u16() };
+        self.0.requests.get_or_create(&labels).inc();
+        let took = scrape::seconds(took.as_micros());
+        self.0.request_seconds.get_or_create(&RouteLabels { method, route }).observe(took);
+    }
+
+    /// Counts a connection until what it gives is dropped.
+    pub(crate) fn connection(&self) -> Open {
+        Open::of(&self.0.connections)
+    }
+
+    /// Counts a stream of events until what it gives is dropped.
+    pub(crate) fn stream(&self) -> Open {
+        Open::of(&self.0.streams)
+    }
+
+    /// A command was answered, whoever gave it: a request, or recovery.
+    pub(crate) fn command(&self, verb: Verb, answer: &Result<Answer, Error>) {
+        if let Err(Error::Refused(refusal)) = answer {
+            self.0.refusals.get_or_create(&CodeLabel { code: refusal.code.as_str() }).inc();
+        }
+        let labels = CommandLabels { verb: verb.as_str(), outcome: outcome(answer) };
+        self.0.commands.get_or_create(&labels).inc();
+    }
+
+    /// Everything that is counted, and how store and recovery are now, as OpenMetrics.
+    pub(crate) async fn text(&self, served: &Served) -> String {
+        self.text_of(&served.ledger, &served.recovery).await
+    }
+
+    async fn text_of(&self, ledger: &Ledger, recovery: &Recovery) -> String {
+        let looked = self.0.latest.look(ledger, recovery).await;
+        let scrape = Scrape { looked, recovery: recovery.metrics().snapshot() };
+        let mut scraped = Registry::with_prefix(PREFIX);
+        scraped.register_collector(Box::new(scrape));
+        let mut text = String::new();
+        if self.write(&mut text, &scraped).is_err() {
+            tracing::error!("what is counted can't be written; it ends early");
+        }
+        text
+    }
+
+    fn write(&self, text: &mut String, scraped: &Registry) -> fmt::Result {
+        encode_registry(text, &self.0.registry)?;
+        encode_registry(text, scraped)?;
+        encode_eof(text)
+    }
+}
+
+fn outcome(answer: &Result<Answer, Error>) -> &'static str {
+    let [done, refused, unavailable, unknown] = OUTCOMES;
+    match answer {
+        Ok(_) => done,
+        Err(Error::Refused(_)) => refused,
+        Err(Error::Unavailable(_)) => unavailable,
+        Err(Error::Unknown(_)) => unknown,
+    }
+}
+
+impl Counted {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which version this is", version);
+        registry.register(
+            "http_requests",
+            "Requests that were answered, by route and status",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "http_request",
+            "How long requests took; those that wait for something take as long as they wait",
+            Unit::Seconds,
+            self.request_seconds.clone(),
+        );
+        registry.register(
+            "http_problems",
+            "Requests that were answered with a problem, by its code",
+            self.problems.clone(),
+        );
+        registry.register("http_connections", "Connections that are open", self.connections.clone());
+        registry.register("http_streams", "Streams of events that are open", self.streams.clone());
+        registry.register(
+            "commands",
+            "Commands of requests and of recovery, by verb and by what they were answered with",
+            self.commands.clone(),
+        );
+        registry.register("refusals", "Commands that were refused, by code", self.refusals.clone());
+    }
+
+    /// Begins what can be counted at nothing: a count that appears with its first event has not risen, for whoever looks at
+    /// how it rises.
+    fn begin(&self) {
+        for verb in Verb::ALL.map(Verb::as_str) {
+            for outcome in OUTCOMES {
+                drop(self.commands.get_or_create(&CommandLabels { verb, outcome }));
+            }
+        }
+        for code in Code::ALL {
+            drop(self.refusals.get_or_create(&CodeLabel { code: code.as_str() }));
+        }
+    }
+}
+
+/// Something that is open, and counted while it is.
+pub(crate) struct Open(Gauge);
+
+impl Open {
+    fn of(gauge: &Gauge) -> Open {
+        gauge.inc();
+        Open(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! What is scraped has the names that are promised, and nothing that nobody knows.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tenure::core::refusal::Refusal;
+use tenure::core::task::State;
+use tenure::handler::Handlers;
+use tenure::store::vitals::Vitals;
+
+use super::scrape::{InState, Looked};
+use super::*;
+use crate::routes::routes;
+
+/// The names of samples, by the types that are said of them; histograms without the ends of their names.
+fn names(text: &str) -> BTreeSet<String> {
+    let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let name = |(name, kind): (&str, &str)| match kind {
+        "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
+        _ => name.to_owned(),
+    };
+    typed.map(name).collect()
+}
+
+fn lines<'t>(text: &'t str, of: &str) -> Vec<&'t str> {
+    text.lines().filter(|line| line.starts_with(of)).collect()
+}
+
+async fn ledger() -> Ledger {
+    Ledger::open("memory:").await.expect("opens")
+}
+
+fn recovery(ledger: &Ledger) -> Recovery {
+    let handlers = Handlers::new().on("close-pr", |_| async { Ok("closed".to_owned()) });
+    Recovery::new(ledger.clone()).handlers(handlers.expect("a kind"))
+}
+
+/// With everything in it that can be.
+fn whole(ledger: &Ledger) -> Scrape {
+    let oldest = Some(Span::from_secs(90));
+    let planned = InState { state: State::Planned.as_str(), count: 3, later: 1, stale: 0, oldest };
+    let vitals = Vitals { wal_bytes: Some(4_096), feed_lag: Some(Span::from_millis(5)), ..Vitals::default() };
+    let looked = Looked {
+        is_up: true,
+        took: Span::from_millis(2),
+        states: Some(vec![planned]),
+        vitals: Some(vitals),
+        overdue: Some(Span::ZERO),
+    };
+    Scrape { looked: Arc::new(looked), recovery: recovery(ledger).metrics().snapshot() }
+}
+
+fn written(metrics: &Metrics, scrape: Scrape) -> String {
+    let mut scraped = Registry::with_prefix(PREFIX);
+    scraped.register_collector(Box::new(scrape));
+    let mut text = String::new();
+    metrics.write(&mut text, &scraped).expect("it is written");
+    text
+}
+
+#[tokio::test]
+async fn every_name_that_is_promised_is_scraped_and_no_other() {
+    let metrics = Metrics::new();
+    metrics.answered(&routes()[0], StatusCode::OK, Span::from_millis(3));
+    metrics.problem("not_found");
+    metrics.command(Verb::Heartbeat, &Err(Refusal::new(Code::StaleEpoch, "it is over").into()));
+    let text = written(&metrics, whole(&ledger().await));
+    let promised: BTreeSet<String> = NAMES.iter().map(ToString::to_string).collect();
+    assert_eq!(names(&text), promised, "{text}");
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn what_is_open_is_counted_until_it_is_dropped() {
+    let (metrics, ledger) = (Metrics::new(), ledger().await);
+    let (one, _other) = (metrics.connection(), metrics.connection());
+    drop(one);
+    let text = written(&metrics, whole(&ledger));
+    assert_eq!(lines(&text, "tenure_http_connections "), ["tenure_http_connections 1"]);
+    assert_eq!(lines(&text, "tenure_http_streams "), ["tenure_http_streams 0"]);
+}
+
+#[tokio::test]
+async fn commands_are_counted_by_verb_and_outcome_and_what_never_happened_is_there_as_nothing() {
+    let (metrics, ledger) = (Metrics::new(), ledger().await);
+    metrics.command(Verb::Heartbeat, &Err(Refusal::new(Code::StaleEpoch, "it is over").into()));
+    metrics.command(Verb::Heartbeat, &Err(Error::Unknown("nobody knows".into())));
+    let text = written(&metrics, whole(&ledger));
+    for (line, count) in [
+        ("tenure_commands_total{verb=\"heartbeat\",outcome=\"refused\"}", 1),
+        ("tenure_commands_total{verb=\"heartbeat\",outcome=\"unknown\"}", 1),
+        ("tenure_commands_total{verb=\"claim\",outcome=\"unavailable\"}", 0),
+        ("tenure_refusals_total{code=\"stale_epoch\"}", 1),
+        ("tenure_undos_total{kind=\"close-pr\",outcome=\"failed\"}", 0),
+    ] {
+        assert_eq!(lines(&text, line), [format!("{line} {count}")]);
+    }
+}
+
+#[tokio::test]
+async fn of_a_store_that_is_away_nothing_is_told_but_that() {
+    let metrics = Metrics::new();
+    let away = Scrape {
+        looked: Arc::new(Looked::default()),
+        recovery: recovery(&ledger().await).metrics().snapshot(),
+    };
+    let text = written(&metrics, away);
+    assert_eq!(lines(&text, "tenure_store_up "), ["tenure_store_up 0"]);
+    for unknown in
+        ["tenure_tasks", "tenure_oldest", "tenure_commit", "tenure_queue", "tenure_recovery_overdue"]
+    {
+        assert_eq!(lines(&text, unknown), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn tasks_are_added_up_over_all_namespaces_and_the_oldest_of_all_counts() {
+    let ledger = ledger().await;
+    let elsewhere = ledger.in_namespace("elsewhere").expect("a name");
+    ledger.create("a").await.expect("created");
+    elsewhere.create("a").await.expect("created");
+    elsewhere.create("b").not_before(tenure::core::time::Time::MAX).await.expect("created");
+    let text = Metrics::new().text_of(&ledger, &recovery(&ledger)).await;
+    assert_eq!(lines(&text, "tenure_tasks{state=\"planned\"}"), ["tenure_tasks{state=\"planned\"} 3"]);
+    assert_eq!(
+        lines(&text, "tenure_tasks_later{state=\"planned\"}"),
+        ["tenure_tasks_later{state=\"planned\"} 1"]
+    );
+    assert_eq!(lines(&text, "tenure_tasks{state=\"running\"}"), ["tenure_tasks{state=\"running\"} 0"]);
+    assert_eq!(
+        lines(&text, "tenure_oldest_age_seconds{").len(),
+        1,
+        "of a state without a task there is no age"
+    );
+    assert_eq!(lines(&text, "tenure_store_up "), ["tenure_store_up 1"]);
+    assert_eq!(lines(&text, "tenure_commit_commands_count"), ["tenure_commit_commands_count 3"]);
+}
+
+#[tokio::test]
+async fn a_store_is_asked_once_for_all_who_ask_in_the_same_second() {
+    let ledger = ledger().await;
+    let (metrics, recovery) = (Metrics::new(), recovery(&ledger));
+    let planned = |text: &str| lines(text, "tenure_tasks{state=\"planned\"}").concat();
+    let first = metrics.text_of(&ledger, &recovery).await;
+    ledger.create("a").await.expect("created");
+    let second = metrics.text_of(&ledger, &recovery).await;
+    assert_eq!(planned(&first), planned(&second), "what was seen a moment ago is good enough");
+    let fresh = async {
+        while planned(&metrics.text_of(&ledger, &recovery).await) == planned(&first) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), fresh).await.expect("and then it is asked again");
+}
