@@ -22,6 +22,7 @@ use tenure::recovery::Recovery;
 use tenure::store::Answer;
 use tenure::{Error, Ledger};
 
+use crate::problem::OTHER_CODES;
 use crate::routes::Route;
 use crate::served::Served;
 
@@ -235,6 +236,9 @@ impl Counted {
         }
         for code in Code::ALL {
             drop(self.refusals.get_or_create(&CodeLabel { code: code.as_str() }));
+        }
+        for (code, _, _) in OTHER_CODES {
+            drop(self.problems.get_or_create(&CodeLabel { code }));
         }
     }
 }
