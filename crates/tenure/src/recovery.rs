@@ -202,7 +202,7 @@ impl Recovery {
 
     /// What it can undo.
     pub fn handlers(self, handlers: Handlers) -> Recovery {
-        self.metrics.expect(&handlers);
+        self.metrics.begin(&handlers);
         Recovery { handlers, ..self }
     }
 

@@ -110,9 +110,9 @@ impl Metrics {
         self.undos.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts these kinds by their names. A count that only appears with the first failure has not risen for who looks at
-    /// how it rises.
-    pub(super) fn expect(&self, handlers: &Handlers) {
+    /// Begins to count these kinds by their names. A count that only appears with the first failure has not risen, for
+    /// whoever looks at how it rises.
+    pub(super) fn begin(&self, handlers: &Handlers) {
         let mut undos = self.undos();
         for kind in handlers.kinds() {
             undos.entry(kind.to_string()).or_default();
@@ -196,7 +196,7 @@ mod tests {
     fn undos_are_counted_by_the_kinds_of_handlers_and_all_others_under_one_name() {
         let metrics = Metrics::default();
         let handlers = Handlers::new().on("close-pr", |_| async { Ok(String::new()) }).expect("a kind");
-        metrics.expect(&handlers);
+        metrics.begin(&handlers);
         assert_eq!(metrics.snapshot().undos["close-pr"], UndoCounts::default(), "from the beginning");
         let kind = |name| Kind::named("undo", name).expect("a kind");
         metrics.undid(&kind("close-pr"));
