@@ -4,6 +4,7 @@
 //! neither changes by accident with the other. What is written here is made of what it is given and kept by nobody.
 
 mod answers;
+pub mod command;
 mod create;
 mod input;
 mod lists;
@@ -27,18 +28,22 @@ use tenure_core::time::{Span, Time};
 use crate::store::Recorded;
 use crate::wire::{Held, Wired};
 
-pub use answers::{AnchorAnswer, RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, WhyAnswer};
+pub use answers::{
+    AnchorAnswer, GrantedAnswer, RenewalAnswer, ReportAnswer, RetriedAnswer, StatusAnswer, TaskAnswer,
+    WhyAnswer,
+};
 pub use create::{create_json, read_create};
-pub use input::read_put;
+pub use input::{BackoffInput, PolicyInput, cause_of, read_body, read_put, state_of};
 pub use lists::{
-    AnswerRecord, AnswersRecord, ChainsRecord, ClaimableRecord, EventsRecord, LapsedRecord, NamespacesRecord,
-    NewestRecord, NowRecord, OwnersRecord, RememberedRecord, StatsRecord, TasksRecord, WatchRecord,
+    AnswerRecord, AnswersRecord, ChainsPage, ClaimableRecord, EventsPage, HeartbeatAnswersRecord,
+    LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer,
+    TasksPage, WatchedRecord,
 };
 pub use others::{
     AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,
 };
 pub use read::{read_error, read_recorded, read_refusal, read_renewal, read_task};
-pub use recovery::{PlannedRecord, RecoveryRecord, TendedRecord};
+pub use recovery::{PlannedRecord, PlansRecord, RecoveryRecord, SweptRecord, TendedRecord};
 pub use tokens::{NewTokenRecord, TokenRecord, TokensRecord, read_token, read_tokens};
 
 type Of<'a, T> = Wired<&'a T>;

@@ -17,12 +17,10 @@ use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::record::{
-    AnchorAnswer, CompensationRecord, ErrorRecord, EventRecord, HoldingRecord, OverviewRecord, RefusalRecord,
-    RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, TaskRecord, WhyAnswer, json, read_error, read_put,
-    read_recorded, read_task,
     AnchorAnswer, CompensationRecord, ErrorRecord, EventRecord, HoldingRecord, NewTokenRecord,
     OverviewRecord, RefusalRecord, RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, TaskRecord,
-    TokenRecord, TokensRecord, WhyAnswer, json, read_put, read_token, read_tokens,
+    TokenRecord, TokensRecord, WhyAnswer, json, read_error, read_put, read_recorded, read_task, read_token,
+    read_tokens,
 };
 use tenure::why::why;
 use tenure::{Error, Ledger, instant};
@@ -325,6 +323,7 @@ async fn what_is_printed_of_a_failure_reads_back_as_that_failure() -> Result<(),
     assert_eq!(read_error(foreign), Err("`moody` is the code of no refusal known here".to_owned()));
     Ok(())
 }
+
 #[tokio::test]
 async fn tokens_and_how_they_read_back() -> Result<(), Error> {
     let (ledger, _) = at_noon().await;

@@ -1,20 +1,25 @@
-//! A store behind its public JSON: what it answers is written and read back, as between programs. Who compares it with
+//! A store behind its public JSON: what it is told and what it answers is written and read back, as between programs. Who compares it with
 //! another store sees whether anything is lost on the way.
 
 use std::sync::Arc;
 
 use tenure::Error;
+use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::chance::SeededChance;
 use tenure::core::command::Command;
-use tenure::core::id::{Namespace, Queue, RequestId, TaskId};
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::record::command::{By, command_json, read_command};
 use tenure::record::read::{
-    AnswersShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NewestShape, NowShape, OwnersShape,
-    RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape, read_shape,
+    AnswersShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape,
+    NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape,
+    read_shape,
 };
 use tenure::record::{
-    AnswersRecord, ChainsRecord, ClaimableRecord, EventsRecord, LapsedRecord, NewestRecord, NowRecord,
-    OwnersRecord, RememberedRecord, StatsRecord, TaskAnswer, TasksRecord, WatchRecord, json,
+    AnswersRecord, ChainsPage, ClaimableRecord, EventsPage, LapsedRecord, NamespacesRecord, NewestRecord,
+    NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer, TaskAnswer, TasksPage, TokensRecord,
+    WatchedRecord, json, read_tokens,
 };
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::watch::Absence;
@@ -22,7 +27,7 @@ use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
 };
 
-/// A store whose answers went through JSON.
+/// A store whose commands and answers went through JSON.
 pub struct WrittenStore {
     inner: Arc<dyn Store>,
 }
@@ -39,9 +44,24 @@ fn read<S: Shape>(text: &str) -> S::Value {
     read_shape::<S>(text).unwrap_or_else(|what| panic!("{what}: {text}"))
 }
 
+/// The command as it is read after it was written, which must be the same.
+fn through_json(command: Command) -> Command {
+    let by = By {
+        namespace: &command.namespace,
+        actor: None,
+        reach: command.reach,
+        chance: &SeededChance::new(1),
+    };
+    let text = command_json(&command);
+    let read = read_command(&text, &by).unwrap_or_else(|refusal| panic!("{refusal}: {text}"));
+    assert_eq!(read, command, "{text}");
+    read
+}
+
 impl Store for WrittenStore {
     fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
         Box::pin(async move {
+            let commands: Vec<Command> = commands.into_iter().map(through_json).collect();
             let answers = self.inner.transact(commands).await;
             let now = self.inner.now().await.expect("the time");
             read::<AnswersShape>(&json(&AnswersRecord::of(&answers, now)))
@@ -63,7 +83,7 @@ impl Store for WrittenStore {
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
             let page = self.inner.tasks(filter, after, limit).await?;
-            Ok(read::<TasksShape>(&json(&TasksRecord::of(&page, self.inner.now().await?))))
+            Ok(read::<TasksShape>(&json(&TasksPage::of(&page, self.inner.now().await?))))
         })
     }
 
@@ -75,13 +95,13 @@ impl Store for WrittenStore {
 
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
         Box::pin(async move {
-            Ok(read::<StatsShape>(&json(&StatsRecord::of(&self.inner.overview(namespace).await?))))
+            Ok(read::<StatsShape>(&json(&StatsAnswer::of(&self.inner.overview(namespace).await?))))
         })
     }
 
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
         Box::pin(async move {
-            Ok(read::<OwnersShape>(&json(&OwnersRecord::of(&self.inner.holdings(namespace).await?))))
+            Ok(read::<OwnersShape>(&json(&OwnersAnswer::of(&self.inner.holdings(namespace).await?))))
         })
     }
 
@@ -106,7 +126,7 @@ impl Store for WrittenStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
-            Ok(read::<EventsShape>(&json(&EventsRecord::of(&self.inner.events(filter, after, limit).await?))))
+            Ok(read::<EventsShape>(&json(&EventsPage::of(&self.inner.events(filter, after, limit).await?))))
         })
     }
 
@@ -123,17 +143,39 @@ impl Store for WrittenStore {
     fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
             let (page, now) = (self.inner.chains(after, limit).await?, self.inner.now().await?);
-            let read = read::<ChainsShape>(&json(&ChainsRecord::of(&page, now)));
+            let read = read::<ChainsShape>(&json(&ChainsPage::of(&page, now)));
             assert_eq!(read, page, "chains are what they were");
             Ok(read)
         })
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
-        Box::pin(async move { Ok(read::<WatchShape>(&json(&WatchRecord::of(self.inner.watch().await?)))) })
+        Box::pin(async move { Ok(read::<WatchShape>(&json(&WatchedRecord::of(self.inner.watch().await?)))) })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(async move { Ok(read::<NowShape>(&json(&NowRecord::of(self.inner.now().await?)))) })
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(async move {
+            Ok(read::<NamespacesShape>(&json(&NamespacesRecord::of(&self.inner.namespaces().await?))))
+        })
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(async move {
+            let tokens = self.inner.tokens(known).await?;
+            let written = |tokens: Tokens| read_tokens(&json(&TokensRecord::of(&tokens)));
+            Ok(tokens.map(|tokens| written(tokens).unwrap_or_else(|what| panic!("{what}"))))
+        })
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.inner.add_token(hash, new)
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.inner.revoke_token(name, by)
     }
 }

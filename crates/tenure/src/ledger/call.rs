@@ -82,8 +82,7 @@ impl<V: Verb> Call<V> {
     /// The command itself, for those who send many together with [`Ledger::transact`].
     pub fn command(self) -> Result<Command, Error> {
         let action = self.action?;
-        let holder = action.holder().map(|holder| &holder.owner).or(taker(&action)).map(Actor::from);
-        let actor = match self.actor?.or(holder) {
+        let actor = match self.actor?.or_else(|| acting(&action)) {
             Some(actor) => actor,
             None => Actor::new(ANONYMOUS)?,
         };
@@ -104,6 +103,11 @@ impl<V: Verb> Call<V> {
         }
         self
     }
+}
+
+/// Who acts where nobody is named: the owner of the lease that it is about.
+pub(crate) fn acting(action: &Action) -> Option<Actor> {
+    action.holder().map(|holder| &holder.owner).or(taker(action)).map(Actor::from)
 }
 
 /// Who takes a lease acts under the owner's name. A reservation is made by somebody else.

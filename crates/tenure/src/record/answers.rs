@@ -25,6 +25,33 @@ impl<'a> TaskAnswer<'a> {
     }
 }
 
+/// What a retry came to: the new task, and the old one, which names it.
+#[derive(Serialize)]
+pub struct RetriedAnswer<'a> {
+    task: TaskRecord<'a>,
+    retried: TaskRecord<'a>,
+}
+
+impl<'a> RetriedAnswer<'a> {
+    /// Both tasks as they are at `now`.
+    pub fn of(new: &'a Task, old: &'a Task, now: Time) -> RetriedAnswer<'a> {
+        RetriedAnswer { task: TaskRecord::of(new, now), retried: TaskRecord::of(old, now) }
+    }
+}
+
+/// What a claim was granted.
+#[derive(Serialize)]
+pub struct GrantedAnswer<'a> {
+    tasks: Vec<TaskRecord<'a>>,
+}
+
+impl<'a> GrantedAnswer<'a> {
+    /// The tasks as they are at `now`, in the order in which they were next.
+    pub fn of(tasks: &'a [Task], now: Time) -> GrantedAnswer<'a> {
+        GrantedAnswer { tasks: tasks.iter().map(|task| TaskRecord::of(task, now)).collect() }
+    }
+}
+
 /// What a heartbeat or a progress is told, and the task as it was right after.
 #[derive(Serialize)]
 pub struct RenewalAnswer<'a> {

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tenure_core::command::{Create, Put, PutUndo};
 use tenure_core::compensation::Undo;
@@ -15,7 +15,7 @@ use tenure_core::id::{
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::refusal::Refusal;
-use tenure_core::task::{Labels, State};
+use tenure_core::task::{Cause, Labels, State};
 use tenure_core::time::{Span, Time};
 
 use crate::instant;
@@ -32,10 +32,35 @@ pub fn read_put(text: &str, namespace: &Namespace) -> Result<Put, Refusal> {
 /// Reads one value and nothing after it. What is wrong is told with the place where it stands.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| Refusal::invalid("record", explained(&error)))?;
+    let value = read_from("record", &mut reader)?;
     reader.end().map_err(|error| Refusal::invalid("record", format_args!("must be one task: {error}")))?;
     Ok(value)
+}
+
+/// Reads what a request brings: one value and nothing after it. What is wrong is told with the place where it stands.
+pub fn read_body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = read_from("body", &mut reader)?;
+    reader.end().map_err(|error| Refusal::invalid("body", format_args!("must be one value: {error}")))?;
+    Ok(value)
+}
+
+/// The state of that word.
+pub fn state_of(word: &str) -> Result<State, Refusal> {
+    self::word("state", word)
+}
+
+/// The cause of that word.
+pub fn cause_of(word: &str) -> Result<Cause, Refusal> {
+    self::word("cause", word)
+}
+
+/// The same of what is read already as far as to its members.
+pub(super) fn read_from<'a, T: Deserialize<'a>>(
+    field: &'static str,
+    reader: impl Deserializer<'a, Error = serde_json::Error>,
+) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(reader).map_err(|error| Refusal::invalid(field, explained(&error)))
 }
 
 /// A task as commands print it.
@@ -57,7 +82,7 @@ pub(super) fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -
 /// A task as somebody wrote it: texts that are still to be checked, each by its own name.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a task, as an object")]
-struct TaskInput {
+pub(super) struct TaskInput {
     id: String,
     namespace: Option<String>,
     revision: Option<u64>,
@@ -117,25 +142,41 @@ pub(super) struct Given {
     pub(super) policy: Option<PolicyInput>,
 }
 
+/// What a task's creator decides beforehand. What is left out is as by default.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PolicyInput {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyInput {
+    /// A lease's length where the one who takes it gives none: 1 s to 7 days, else `60s`.
     lease_ttl: Option<String>,
+    /// How often it is tried by itself; else once.
     max_attempts: Option<u32>,
+    /// What happens when its lease lapses: `recover`, which it is where it is left out, `hold` or `quarantine`.
     on_lapse: Option<String>,
+    /// Where it ends when its attempts are spent: `compensated`, where it is left out, or `quarantined`.
     when_spent: Option<String>,
+    /// The wait between attempts.
     backoff: Option<BackoffInput>,
+    /// How long a lease may be renewed without progress.
     stall_after: Option<String>,
+    /// How long an attempt may take.
     time_limit: Option<String>,
+    /// How long it may wait for its first attempt.
     start_within: Option<String>,
+    /// How long after its lapse a lease may be taken over.
     lock_delay: Option<String>,
 }
 
+/// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct BackoffInput {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BackoffInput {
+    /// The wait after the first attempt; else `1s`.
     base: Option<String>,
+    /// How much longer each further wait is; else twice.
     factor: Option<u32>,
+    /// The longest wait; else `5m`.
     cap: Option<String>,
 }
 
@@ -166,7 +207,7 @@ struct CompensationInput {
 }
 
 impl TaskInput {
-    fn into_put(self, namespace: &Namespace) -> Result<Put, Refusal> {
+    pub(super) fn into_put(self, namespace: &Namespace) -> Result<Put, Refusal> {
         is_of(namespace, self.namespace)?;
         let mut put = new_record(&self.id)?;
         let given = Given {
@@ -277,7 +318,7 @@ fn labels(texts: BTreeMap<String, String>) -> Result<Labels, Refusal> {
     texts.into_iter().map(|(key, value)| Ok((LabelKey::new(key)?, LabelValue::new(value)?))).collect()
 }
 
-fn document(field: &'static str, raw: Option<Box<RawValue>>) -> Result<Option<Document>, Refusal> {
+pub(super) fn document(field: &'static str, raw: Option<Box<RawValue>>) -> Result<Option<Document>, Refusal> {
     raw.map(|raw| json::document(field, raw.get())).transpose()
 }
 

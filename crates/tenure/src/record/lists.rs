@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use tenure_core::chain::Hash;
-use tenure_core::id::{Namespace, TaskId};
+use tenure_core::command::Command;
+use tenure_core::id::{Epoch, Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
@@ -72,21 +73,68 @@ impl<'a> AnswersRecord<'a> {
     }
 }
 
+/// What each of many heartbeats is told, in their order, with the lease that it is about.
+#[derive(Serialize)]
+pub struct HeartbeatAnswersRecord<'a> {
+    answers: Vec<HeartbeatAnswerRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct HeartbeatAnswerRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Held<TaskId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<Held<Epoch>>,
+    #[serde(flatten)]
+    told: ToldRecord<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ToldRecord<'a> {
+    Renewed(RenewalRecord),
+    Not(ErrorRecord<'a>),
+    Nothing {},
+}
+
+impl<'a> HeartbeatAnswersRecord<'a> {
+    /// The lease that a heartbeat is about; none: it is another command.
+    pub fn name(command: &Command) -> Option<(TaskId, Epoch)> {
+        Some((command.action.task()?.clone(), command.action.holder()?.epoch))
+    }
+
+    /// The answers, each with its lease, where it could be read.
+    pub fn of(
+        answers: impl Iterator<Item = (Option<(TaskId, Epoch)>, &'a Result<Answer, Error>)>,
+    ) -> HeartbeatAnswersRecord<'a> {
+        let one = |(lease, answer): (Option<(TaskId, Epoch)>, &'a Result<Answer, Error>)| {
+            let (id, epoch) = lease.map(|(id, epoch)| (Held(id), Held(epoch))).unzip();
+            let told = match answer {
+                Ok(Answer::Renewed(renewal)) => ToldRecord::Renewed(RenewalRecord::of(*renewal)),
+                Ok(Answer::Task(_) | Answer::Claimed(_) | Answer::Retried(..)) => ToldRecord::Nothing {},
+                Err(error) => ToldRecord::Not(ErrorRecord::of(error)),
+            };
+            HeartbeatAnswerRecord { id, epoch, told }
+        };
+        HeartbeatAnswersRecord { answers: answers.map(one).collect() }
+    }
+}
+
 fn records(tasks: &[Task], now: Time) -> Vec<TaskRecord<'_>> {
     tasks.iter().map(|task| TaskRecord::of(task, now)).collect()
 }
 
 /// Some tasks, and where their list goes on.
 #[derive(Serialize)]
-pub struct TasksRecord<'a> {
+pub struct TasksPage<'a> {
     tasks: Vec<TaskRecord<'a>>,
     next: Option<&'a str>,
 }
 
-impl<'a> TasksRecord<'a> {
+impl<'a> TasksPage<'a> {
     /// The page, with its tasks as they are at `now`.
-    pub fn of(page: &'a Page<Task>, now: Time) -> TasksRecord<'a> {
-        TasksRecord { tasks: records(&page.items, now), next: place(&page.next) }
+    pub fn of(page: &'a Page<Task>, now: Time) -> TasksPage<'a> {
+        TasksPage { tasks: records(&page.items, now), next: place(&page.next) }
     }
 }
 
@@ -96,41 +144,41 @@ fn place(next: &Option<Cursor>) -> Option<&str> {
 
 /// Some events, and where the history goes on.
 #[derive(Serialize)]
-pub struct EventsRecord<'a> {
+pub struct EventsPage<'a> {
     events: Vec<EventRecord<'a>>,
     next: Option<&'a str>,
 }
 
-impl<'a> EventsRecord<'a> {
+impl<'a> EventsPage<'a> {
     /// The page.
-    pub fn of(page: &'a Page<Recorded>) -> EventsRecord<'a> {
-        EventsRecord { events: page.items.iter().map(EventRecord::of).collect(), next: place(&page.next) }
+    pub fn of(page: &'a Page<Recorded>) -> EventsPage<'a> {
+        EventsPage { events: page.items.iter().map(EventRecord::of).collect(), next: place(&page.next) }
     }
 }
 
 /// A room at a glance.
 #[derive(Serialize)]
-pub struct StatsRecord<'a> {
+pub struct StatsAnswer<'a> {
     stats: OverviewRecord<'a>,
 }
 
-impl<'a> StatsRecord<'a> {
+impl<'a> StatsAnswer<'a> {
     /// The overview.
-    pub fn of(overview: &'a Overview) -> StatsRecord<'a> {
-        StatsRecord { stats: OverviewRecord::of(overview) }
+    pub fn of(overview: &'a Overview) -> StatsAnswer<'a> {
+        StatsAnswer { stats: OverviewRecord::of(overview) }
     }
 }
 
 /// Who holds what in a room.
 #[derive(Serialize)]
-pub struct OwnersRecord<'a> {
+pub struct OwnersAnswer<'a> {
     owners: Vec<HoldingRecord<'a>>,
 }
 
-impl<'a> OwnersRecord<'a> {
+impl<'a> OwnersAnswer<'a> {
     /// The holdings.
-    pub fn of(holdings: &'a [Holding]) -> OwnersRecord<'a> {
-        OwnersRecord { owners: holdings.iter().map(HoldingRecord::of).collect() }
+    pub fn of(holdings: &'a [Holding]) -> OwnersAnswer<'a> {
+        OwnersAnswer { owners: holdings.iter().map(HoldingRecord::of).collect() }
     }
 }
 
@@ -230,7 +278,7 @@ impl<'a> LapsedRecord<'a> {
 
 /// When nobody looked after a store last.
 #[derive(Serialize)]
-pub struct WatchRecord {
+pub struct WatchedRecord {
     absence: Option<AbsenceRecord>,
 }
 
@@ -240,17 +288,17 @@ struct AbsenceRecord {
     until: Held<Time>,
 }
 
-impl WatchRecord {
+impl WatchedRecord {
     /// The absence, if there was one.
-    pub fn of(absence: Option<Absence>) -> WatchRecord {
+    pub fn of(absence: Option<Absence>) -> WatchedRecord {
         let record = |Absence { from, until }| AbsenceRecord { from: Held(from), until: Held(until) };
-        WatchRecord { absence: absence.map(record) }
+        WatchedRecord { absence: absence.map(record) }
     }
 }
 
 /// Chains as they are stored, to be verified by whoever asked.
 #[derive(Serialize)]
-pub struct ChainsRecord<'a> {
+pub struct ChainsPage<'a> {
     chains: Vec<ChainRecord<'a>>,
     next: Option<&'a str>,
 }
@@ -280,9 +328,9 @@ struct StoredEventRecord<'a> {
     hash: Hex<'a>,
 }
 
-impl<'a> ChainsRecord<'a> {
+impl<'a> ChainsPage<'a> {
     /// The page, with its tasks as they are at `now`.
-    pub fn of(page: &'a Page<StoredChain>, now: Time) -> ChainsRecord<'a> {
+    pub fn of(page: &'a Page<StoredChain>, now: Time) -> ChainsPage<'a> {
         let chain = |chain: &'a StoredChain| ChainRecord {
             row: chain.row,
             task: chain.task.as_deref().filter(|task| is_whole(task)).map(|task| TaskRecord::of(task, now)),
@@ -292,7 +340,7 @@ impl<'a> ChainsRecord<'a> {
             head: chain.head,
             events: chain.events.iter().map(StoredEventRecord::of).collect(),
         };
-        ChainsRecord { chains: page.items.iter().map(chain).collect(), next: place(&page.next) }
+        ChainsPage { chains: page.items.iter().map(chain).collect(), next: place(&page.next) }
     }
 }
 

@@ -105,3 +105,33 @@ impl RecoveryRecord {
         RecoveryRecord { tended: report.tended, undone: report.undone, outcomes: outcomes.collect() }
     }
 }
+
+/// What a sweep came to, and the tasks that were looked after.
+#[derive(Serialize)]
+pub struct SweptRecord<'a> {
+    report: RecoveryRecord,
+    tended: Vec<TendedRecord<'a>>,
+}
+
+impl<'a> SweptRecord<'a> {
+    /// The report, and each task.
+    pub fn of(report: &Report, tended: &'a [Tended]) -> SweptRecord<'a> {
+        SweptRecord {
+            report: RecoveryRecord::of(report),
+            tended: tended.iter().map(TendedRecord::of).collect(),
+        }
+    }
+}
+
+/// What a sweep would do.
+#[derive(Serialize)]
+pub struct PlansRecord<'a> {
+    planned: Vec<PlannedRecord<'a>>,
+}
+
+impl<'a> PlansRecord<'a> {
+    /// Each task, and what would become of it.
+    pub fn of(planned: &'a [Planned]) -> PlansRecord<'a> {
+        PlansRecord { planned: planned.iter().map(PlannedRecord::of).collect() }
+    }
+}

@@ -1,0 +1,317 @@
+//! Commands as JSON: the bodies of an HTTP interface, and whole commands in lists of them.
+//!
+//! A command in a list is the body of its route with `verb`, the `task` that it is about where there is one, `seq` where a
+//! compensation is meant, and `request_id`. What is written here is read back as the same command. Who reads says whose
+//! command it is: the namespace, and in which reach, are never taken from what was sent.
+
+mod actions;
+mod bodies;
+mod written;
+
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use tenure_core::command::{Action, Command, Naming, Reach};
+use tenure_core::id::{Actor, Namespace, RequestId, Seq, TaskId};
+use tenure_core::policy::Jitter;
+use tenure_core::refusal::Refusal;
+
+use super::input::read_from;
+use crate::chance::Chance;
+use crate::ledger::acting;
+use actions::{Body, Manner};
+
+pub use bodies::{
+    AdoptBody, CancelBody, ClaimBody, CompensateBody, CompleteBody, CreateBody, FailBody, HeartbeatBody,
+    NoteBody, ProgressBody, QuarantineBody, RegisterBody, ReleaseBody, RetryBody, RollBackBody, SettleBody,
+    TakeBody, UndoBody, WaiveBody, WaiverBody,
+};
+pub use written::{CommandRecord, command_json};
+
+/// What a command is called in JSON. By lease and by operator it is the same word: owner and epoch tell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)] // One for each word; what it does says the core's command.
+pub enum Verb {
+    Create,
+    Put,
+    Dispatch,
+    Acquire,
+    Reclaim,
+    Claim,
+    Heartbeat,
+    Progress,
+    Release,
+    Register,
+    Adopt,
+    Settle,
+    Waive,
+    Complete,
+    Fail,
+    RollBack,
+    Quarantine,
+    Compensate,
+    Cancel,
+    Notes,
+    Retry,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Verb; 21] = [
+        Verb::Create,
+        Verb::Put,
+        Verb::Dispatch,
+        Verb::Acquire,
+        Verb::Reclaim,
+        Verb::Claim,
+        Verb::Heartbeat,
+        Verb::Progress,
+        Verb::Release,
+        Verb::Register,
+        Verb::Adopt,
+        Verb::Settle,
+        Verb::Waive,
+        Verb::Complete,
+        Verb::Fail,
+        Verb::RollBack,
+        Verb::Quarantine,
+        Verb::Compensate,
+        Verb::Cancel,
+        Verb::Notes,
+        Verb::Retry,
+    ];
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verb::Create => "create",
+            Verb::Put => "put",
+            Verb::Dispatch => "dispatch",
+            Verb::Acquire => "acquire",
+            Verb::Reclaim => "reclaim",
+            Verb::Claim => "claim",
+            Verb::Heartbeat => "heartbeat",
+            Verb::Progress => "progress",
+            Verb::Release => "release",
+            Verb::Register => "register",
+            Verb::Adopt => "adopt",
+            Verb::Settle => "settle",
+            Verb::Waive => "waive",
+            Verb::Complete => "complete",
+            Verb::Fail => "fail",
+            Verb::RollBack => "rollback",
+            Verb::Quarantine => "quarantine",
+            Verb::Compensate => "compensate",
+            Verb::Cancel => "cancel",
+            Verb::Notes => "notes",
+            Verb::Retry => "retry",
+        }
+    }
+
+    /// The verb of that word.
+    pub fn of(word: &str) -> Option<Verb> {
+        Verb::ALL.into_iter().find(|verb| verb.as_str() == word)
+    }
+}
+
+/// Whose commands are read, and what is drawn for them.
+#[derive(Clone)]
+pub struct By<'a> {
+    /// The room that they are about.
+    pub namespace: &'a Namespace,
+    /// Who gives them, whatever they say; none: who they say, else the owner, else `anonymous`.
+    pub actor: Option<Actor>,
+    /// Which leases their proof counts for.
+    pub reach: Reach,
+    /// Where jitter and ids come from that they don't bring.
+    pub chance: &'a dyn Chance,
+}
+
+/// What a command is about that its body does not say.
+#[derive(Clone, Default, Debug)]
+pub struct Target {
+    /// The task.
+    pub task: Option<TaskId>,
+    /// The compensation.
+    pub seq: Option<Seq>,
+    /// The command's own name.
+    pub request: Option<RequestId>,
+}
+
+/// Reads the body of a verb's route.
+pub fn read_body(verb: Verb, target: Target, text: &str, by: &By<'_>) -> Result<Command, Refusal> {
+    let members = Members::of(text)?;
+    command(verb, target, members, by)
+}
+
+/// Reads one command of a list.
+pub fn read_command(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
+    let mut members = Members::of(text)?;
+    let word: Option<String> = members.take("verb", "a text")?;
+    let verb = word.as_deref().and_then(Verb::of).ok_or_else(|| {
+        let words = Verb::ALL.map(Verb::as_str).join(", ");
+        Refusal::invalid("verb", format_args!("one of {words}"))
+    })?;
+    if verb == Verb::Claim && members.has("wait") {
+        return Err(Refusal::invalid("wait", "a claim among other commands does not wait"));
+    }
+    let target = Target {
+        // The members of a put are those of a record, which may be wrapped in a `task`.
+        task: if verb == Verb::Put { None } else { named(&mut members, "task")? },
+        seq: members.take("seq", "a whole number from 1")?.map(Seq),
+        request: request(&mut members)?,
+    };
+    command(verb, target, members, by)
+}
+
+/// Reads one heartbeat of many: the body of a heartbeat, and the `id` of its task.
+pub fn read_heartbeat(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
+    let mut members = Members::of(text)?;
+    let task = named(&mut members, "id")?;
+    command(Verb::Heartbeat, Target { task, ..Target::default() }, members, by)
+}
+
+fn named(members: &mut Members<'_>, field: &'static str) -> Result<Option<TaskId>, Refusal> {
+    let name: Option<String> = members.take(field, "a text")?;
+    name.map(|name| TaskId::named(field, name)).transpose()
+}
+
+fn request(members: &mut Members<'_>) -> Result<Option<RequestId>, Refusal> {
+    let id: Option<String> = members.take("request_id", "a text")?;
+    id.map(RequestId::new).transpose()
+}
+
+fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Result<Command, Refusal> {
+    if let (Some(_), Verb::Create | Verb::Put | Verb::Claim) = (&target.task, verb) {
+        return Err(Refusal::invalid(
+            "task",
+            format_args!("a {} is not about a task by name", verb.as_str()),
+        ));
+    }
+    if target.seq.is_some() != matches!(verb, Verb::Settle | Verb::Waive) {
+        return Err(Refusal::invalid(
+            "seq",
+            match target.seq {
+                Some(_) => "only a settle and a waive are about a compensation",
+                None => "say which compensation",
+            },
+        ));
+    }
+    let request = target.request.clone();
+    let (manner, action) = match verb {
+        Verb::Create => action::<CreateBody>(verb, target, members, by),
+        Verb::Put => put(members, by),
+        Verb::Dispatch | Verb::Acquire | Verb::Reclaim => action::<TakeBody>(verb, target, members, by),
+        Verb::Claim => action::<ClaimBody>(verb, target, members, by),
+        Verb::Heartbeat => action::<HeartbeatBody>(verb, target, members, by),
+        Verb::Progress => action::<ProgressBody>(verb, target, members, by),
+        Verb::Release => action::<ReleaseBody>(verb, target, members, by),
+        Verb::Register => action::<RegisterBody>(verb, target, members, by),
+        Verb::Adopt => action::<AdoptBody>(verb, target, members, by),
+        Verb::Settle => action::<SettleBody>(verb, target, members, by),
+        Verb::Waive => action::<WaiveBody>(verb, target, members, by),
+        Verb::Complete => action::<CompleteBody>(verb, target, members, by),
+        Verb::Fail => action::<FailBody>(verb, target, members, by),
+        Verb::RollBack => action::<RollBackBody>(verb, target, members, by),
+        Verb::Quarantine => action::<QuarantineBody>(verb, target, members, by),
+        Verb::Compensate => action::<CompensateBody>(verb, target, members, by),
+        Verb::Cancel => action::<CancelBody>(verb, target, members, by),
+        Verb::Notes => action::<NoteBody>(verb, target, members, by),
+        Verb::Retry => action::<RetryBody>(verb, target, members, by),
+    }?;
+    let said = manner.actor.map(|name| Actor::named("as", name)).transpose()?;
+    let actor = match by.actor.clone().or(said).or_else(|| acting(&action)) {
+        Some(actor) => actor,
+        None => Actor::new(crate::ledger::ANONYMOUS)?,
+    };
+    let jitter = manner.jitter.map(Jitter::from_random).unwrap_or_else(|| by.chance.jitter());
+    Ok(Command { namespace: by.namespace.clone(), actor, request, jitter, reach: by.reach, action })
+}
+
+fn action<B: Body + DeserializeOwned>(
+    verb: Verb,
+    target: Target,
+    members: Members<'_>,
+    by: &By<'_>,
+) -> Result<(Manner, Action), Refusal> {
+    let mut body: B = members.into_body()?;
+    let manner = body.manner();
+    Ok((manner, body.action(verb, target, by)?))
+}
+
+/// A whole record, bare or wrapped as it is printed, with who writes it beside.
+fn put(mut members: Members<'_>, by: &By<'_>) -> Result<(Manner, Action), Refusal> {
+    let manner = Manner {
+        actor: members.take("as", "a text")?,
+        jitter: members.take("jitter", "a whole number from 0 to 65535")?,
+    };
+    let made: Option<bool> = members.take("made", "true or false")?;
+    if let [(name, wrapped)] = members.0.as_slice()
+        && name == "task"
+    {
+        members = Members::of(wrapped.get())?;
+    }
+    let record: super::input::TaskInput = members.into_body()?;
+    let mut put = record.into_put(by.namespace)?;
+    if made == Some(true) {
+        put.record.naming = Naming::Made;
+    }
+    Ok((manner, Action::Put(Box::new(put))))
+}
+
+/// The members of an object, as they stand.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    fn of(text: &'a str) -> Result<Members<'a>, Refusal> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let members = read_from("body", &mut reader)?;
+        reader.end().map_err(|error| {
+            Refusal::invalid("body", format_args!("must be one object and nothing else: {error}"))
+        })?;
+        Ok(members)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(member, _)| member == name)
+    }
+
+    /// Takes one out; `null` is none. One that stands twice is left to be found: nobody could tell which was meant.
+    fn take<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        form: &'static str,
+    ) -> Result<Option<T>, Refusal> {
+        let Some(at) = self.0.iter().position(|(member, _)| member == name) else { return Ok(None) };
+        let (_, value) = self.0.remove(at);
+        if self.has(name) {
+            return Err(Refusal::invalid(name, "it stands twice"));
+        }
+        serde_json::from_str(value.get()).map_err(|_| Refusal::invalid(name, form))
+    }
+
+    fn into_body<B: DeserializeOwned>(self) -> Result<B, Refusal> {
+        let members = self.0.into_iter();
+        read_from("body", MapDeserializer::<_, serde_json::Error>::new(members))
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
+}

@@ -1,0 +1,265 @@
+//! What each verb's body has: texts that are still to be checked, each by its own name.
+//!
+//! What is left out, or `null`, was not said; but where JSON is asked for, `null` is a value like others.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::actions::Manner;
+use crate::record::input::PolicyInput;
+use crate::record::read::present;
+
+/// Declares bodies, each with what all of them have.
+macro_rules! bodies {
+    ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => { $(
+        $(#[$meta])*
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, expecting = "an object")]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub struct $name {
+            $($(#[$field_meta])* pub(super) $field: $type,)*
+            /// Who gives it, where that is not the owner. With a token it is the token's name, whatever is said here.
+            #[serde(rename = "as")]
+            pub(super) actor: Option<String>,
+            /// How much is taken off a backoff: 0 to 65535, nothing to half of it. It is drawn where it is left out.
+            pub(super) jitter: Option<u16>,
+        }
+
+        impl $name {
+            pub(super) fn take_manner(&mut self) -> Manner {
+                Manner { actor: self.actor.take(), jitter: self.jitter }
+            }
+        }
+    )* };
+}
+
+bodies! {
+    /// Creates a task.
+    CreateBody {
+        /// Its name; one is made where none is given.
+        id: Option<String>,
+        /// Whether the id was made and not chosen: then a repeat of the request may bring another one.
+        made: Option<bool>,
+        /// A second unique name, of its saga; else its own.
+        saga_id: Option<String>,
+        /// Where workers claim it from; else `default`.
+        queue: Option<String>,
+        /// What sort of task it is; else `task`.
+        kind: Option<String>,
+        /// What people find it by: up to 32.
+        labels: Option<BTreeMap<String, String>>,
+        /// What is needed to do it: up to 256 KiB.
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
+        payload: Option<Box<RawValue>>,
+        /// Which of a queue's due tasks go first: the higher ones.
+        priority: Option<i32>,
+        /// Not to be acquired or claimed earlier: RFC 3339 with an offset.
+        not_before: Option<String>,
+        /// What is decided beforehand.
+        policy: Option<PolicyInput>,
+        /// What each attempt will owe.
+        compensations: Option<Vec<UndoBody>>,
+    }
+    /// Takes a lease by the task's name, or recovers it, or reserves it.
+    TakeBody {
+        /// For whom.
+        owner: String,
+        /// How long, such as `60s`; else as the task's policy says.
+        ttl: Option<String>,
+    }
+    /// Takes leases on the next due tasks of a queue.
+    ClaimBody {
+        /// The queue.
+        queue: String,
+        /// For whom.
+        owner: String,
+        /// How long, such as `60s`; else as each task's policy says.
+        ttl: Option<String>,
+        /// How many at most: 1 to 1000, else 1.
+        limit: Option<u32>,
+        /// How long to wait for work, such as `30s`; up to 60s. Not in a list of commands.
+        #[serde(rename = "wait")]
+        _wait: Option<String>,
+    }
+    /// Renews a lease.
+    HeartbeatBody {
+        /// Who holds it.
+        owner: String,
+        /// Its fencing token.
+        epoch: u64,
+        /// How long it lasts from now on; else as long as when it was granted.
+        ttl: Option<String>,
+        /// How far the work is: up to 1 KiB. Null is a value.
+        #[serde(default, deserialize_with = "present")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
+        progress: Option<Box<RawValue>>,
+        /// What a successor needs to go on: up to 256 KiB. Null is a value.
+        #[serde(default, deserialize_with = "present")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
+        checkpoint: Option<Box<RawValue>>,
+    }
+    /// Reports progress without renewing: one of both, or both.
+    ProgressBody {
+        /// Who holds the lease.
+        owner: String,
+        /// Its fencing token.
+        epoch: u64,
+        /// How far the work is: up to 1 KiB. Null is a value.
+        #[serde(default, deserialize_with = "present")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
+        progress: Option<Box<RawValue>>,
+        /// What a successor needs to go on: up to 256 KiB. Null is a value.
+        #[serde(default, deserialize_with = "present")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
+        checkpoint: Option<Box<RawValue>>,
+    }
+    /// Gives a lease back.
+    ReleaseBody {
+        /// Who holds it.
+        owner: String,
+        /// Its fencing token.
+        epoch: u64,
+        /// Why.
+        reason: String,
+        /// How long it is not to be taken again, such as `5m`.
+        delay: Option<String>,
+    }
+    /// Registers how to undo a side effect: by lease before the effect, or without one before the first lease.
+    RegisterBody {
+        /// Who holds the lease.
+        owner: Option<String>,
+        /// Its fencing token.
+        epoch: Option<u64>,
+        /// Which handler undoes it.
+        kind: String,
+        /// What is undone: a path, a number, a name.
+        target: String,
+        /// Why it is registered.
+        reason: Option<String>,
+    }
+    /// Makes what an older lease owes this one's.
+    AdoptBody {
+        /// Who holds the lease.
+        owner: String,
+        /// Its fencing token.
+        epoch: u64,
+    }
+    /// Reports that an undo ran, or was tried in vain: exactly one of receipt and error.
+    SettleBody {
+        /// Who holds the lease.
+        owner: String,
+        /// Its fencing token.
+        epoch: u64,
+        /// What it left as proof.
+        receipt: Option<String>,
+        /// Why it failed.
+        error: Option<String>,
+    }
+    /// Says that something need not be undone.
+    WaiveBody {
+        /// Why.
+        reason: String,
+    }
+    /// Ends a task as done: by lease, or by operator with a reason.
+    CompleteBody {
+        /// Who holds the lease.
+        owner: Option<String>,
+        /// Its fencing token.
+        epoch: Option<u64>,
+        /// Why, by operator.
+        reason: Option<String>,
+        /// What the work gave: up to 256 KiB. Null is a value.
+        #[serde(default, deserialize_with = "present")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
+        result: Option<Box<RawValue>>,
+    }
+    /// Ends a task for good, undoing nothing: by lease or by operator.
+    FailBody {
+        /// Who holds the lease.
+        owner: Option<String>,
+        /// Its fencing token.
+        epoch: Option<u64>,
+        /// Why.
+        reason: String,
+        /// What remains to undo; kind `none` says that nothing does.
+        compensation: Option<UndoBody>,
+    }
+    /// Gives the work up and has it undone.
+    RollBackBody {
+        /// Who holds the lease.
+        owner: String,
+        /// Its fencing token.
+        epoch: u64,
+        /// Why.
+        reason: String,
+        /// Whether the holder undoes it itself, under the lease that it has.
+        keep: Option<bool>,
+    }
+    /// Parks a task for a person: by lease or by operator.
+    QuarantineBody {
+        /// Who holds the lease.
+        owner: Option<String>,
+        /// Its fencing token.
+        epoch: Option<u64>,
+        /// Why.
+        reason: String,
+        /// By lease, the cause: `by_holder`, which it is where it is left out, `undo_unhandled` or `undo_failed`.
+        cause: Option<String>,
+    }
+    /// Closes a task as undone, by operator.
+    CompensateBody {
+        /// Why.
+        reason: String,
+        /// What is owed and need not be undone.
+        waive: Option<Vec<WaiverBody>>,
+    }
+    /// Asks for a task to stop.
+    CancelBody {
+        /// Why.
+        reason: String,
+    }
+    /// Leaves a note, or better words for the end, or both.
+    NoteBody {
+        /// The note.
+        note: Option<String>,
+        /// The new words for the end.
+        terminal_reason: Option<String>,
+    }
+    /// Makes a new task of one that ended badly.
+    RetryBody {
+        /// The new task's name; one is made where none is given.
+        id: Option<String>,
+        /// Whether the id was made and not chosen: then a repeat of the request may bring another one.
+        made: Option<bool>,
+        /// Why.
+        reason: String,
+        /// What is owed and need not be undone.
+        waive: Option<Vec<WaiverBody>>,
+    }
+}
+
+/// How to undo one side effect.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a compensation, as an object of kind, target and reason")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UndoBody {
+    /// Which handler undoes it; `none` says that there is nothing to undo.
+    pub(in crate::record) kind: String,
+    /// What is undone: a path, a number, a name.
+    pub(in crate::record) target: String,
+    /// Why it is registered.
+    pub(in crate::record) reason: Option<String>,
+}
+
+/// That something need not be undone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object of seq and reason")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WaiverBody {
+    /// Which compensation.
+    pub(super) seq: u32,
+    /// Why.
+    pub(super) reason: String,
+}
