@@ -86,6 +86,15 @@ impl Rooms {
         }
     }
 
+    /// Whether all of those are among them.
+    pub fn covers(&self, others: &Rooms) -> bool {
+        match (self, others) {
+            (Rooms::All, Rooms::All | Rooms::These(_)) => true,
+            (Rooms::These(_), Rooms::All) => false,
+            (Rooms::These(these), Rooms::These(others)) => others.is_subset(these),
+        }
+    }
+
     /// Reads how they are written: their names, or `*` alone.
     pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<Rooms, Refusal> {
         let words: Vec<W> = words.into_iter().collect();

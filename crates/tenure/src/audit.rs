@@ -178,14 +178,19 @@ fn root(lines: &[AnchorLine]) -> Hash {
     merkle.root()
 }
 
-pub(crate) async fn anchor(store: &dyn Store) -> Result<Anchor, Error> {
+/// Whether a chain is of that room; without one all are. What has no name is of none.
+fn is_in(chain: &StoredChain, room: Option<&Namespace>) -> bool {
+    room.is_none_or(|room| chain.name.as_ref().is_some_and(|(namespace, _)| namespace == room))
+}
+
+pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Result<Anchor, Error> {
     // The cursor is read first: what comes later only adds to the chains that are anchored.
     let cursor = store.newest().await?.as_str().to_owned();
     let mut lines = Vec::new();
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        let named = chains.items.iter().filter(|chain| chain.stored_name.is_some());
+        let named = chains.items.iter().filter(|chain| chain.stored_name.is_some() && is_in(chain, room));
         for chain in named {
             let line = (|| {
                 let (namespace, task) = chain.name.clone()?;
@@ -204,14 +209,18 @@ pub(crate) async fn anchor(store: &dyn Store) -> Result<Anchor, Error> {
     Ok(Anchor { cursor, root: root(&lines), lines })
 }
 
-pub(crate) async fn verify(store: &dyn Store, anchor: Option<&Anchor>) -> Result<Report, Error> {
+pub(crate) async fn verify(
+    store: &dyn Store,
+    anchor: Option<&Anchor>,
+    room: Option<&Namespace>,
+) -> Result<Report, Error> {
     let mut report = Report::default();
     let mut anchored = anchored_by_name(anchor, &mut report);
     let mut leftovers = Leftovers::default();
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        for chain in &chains.items {
+        for chain in chains.items.iter().filter(|chain| is_in(chain, room)) {
             report.tasks += u64::from(chain.stored_name.is_some());
             report.events += chain.events.len() as u64;
             let line = chain.name.as_ref().and_then(|name| anchored.remove(name));

@@ -20,12 +20,6 @@ pub trait Chance: Send + Sync {
     fn secret_bits(&self) -> Result<[u8; 32], Error>;
 }
 
-/// A place in a trace that nobody else has, as W3C's Trace Context writes it, sampled.
-pub fn trace_parent() -> String {
-    let (trace, span) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u64_pair().1);
-    format!("00-{trace:032x}-{span:016x}-01")
-}
-
 /// The machine's randomness. Names are UUIDs of version 7, so that they sort by when they were made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemChance;
@@ -92,14 +86,6 @@ mod tests {
         let (one, other) = (SeededChance::new(7), SeededChance::new(7));
         assert_eq!(names(&one), names(&other));
         assert_ne!(one.name(), one.name());
-    }
-
-    #[test]
-    fn a_place_in_a_trace_has_the_form_that_others_read() {
-        let place = trace_parent();
-        let parts: Vec<usize> = place.split('-').map(str::len).collect();
-        assert_eq!(parts, [2, 32, 16, 2], "{place}");
-        assert_ne!(place, trace_parent());
     }
 
     #[test]

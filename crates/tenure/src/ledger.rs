@@ -40,7 +40,7 @@ use crate::store::overview::{Holding, Overview};
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
 
 pub use call::{Call, Verb};
-pub(crate) use call::{FromAnswer, send};
+pub(crate) use call::{FromAnswer, acting, send};
 pub use opener::{Opener, shown};
 pub use tokens::CreateToken;
 pub use verbs::*;
@@ -94,8 +94,13 @@ impl Ledger {
         &self.store
     }
 
+    /// The same on another store: how whoever looks at what goes by puts itself in between.
+    pub fn on_store(&self, store: Arc<dyn Store>) -> Ledger {
+        Ledger { store, ..self.clone() }
+    }
+
     /// Where it takes made names and jitter from.
-    pub(crate) fn chance(&self) -> &dyn Chance {
+    pub fn chance(&self) -> &dyn Chance {
         self.chance.as_ref()
     }
 
@@ -199,12 +204,22 @@ impl Ledger {
 
     /// Looks at every chain of the store, in all namespaces, and at an anchor if one is given.
     pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
-        crate::audit::verify(self.store.as_ref(), anchor).await
+        crate::audit::verify(self.store.as_ref(), anchor, None).await
+    }
+
+    /// The same in this namespace alone.
+    pub async fn verify_namespace(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
+        crate::audit::verify(self.store.as_ref(), anchor, Some(&self.namespace)).await
     }
 
     /// What to remember of the store, so that a later [`Ledger::verify`] finds what was cut off or taken away.
     pub async fn anchor(&self) -> Result<Anchor, Error> {
-        crate::audit::anchor(self.store.as_ref()).await
+        crate::audit::anchor(self.store.as_ref(), None).await
+    }
+
+    /// The same of this namespace alone.
+    pub async fn anchor_of_namespace(&self) -> Result<Anchor, Error> {
+        crate::audit::anchor(self.store.as_ref(), Some(&self.namespace)).await
     }
 }
 

@@ -30,6 +30,7 @@ pub mod process;
 pub mod record;
 pub mod recovery;
 pub mod store;
+pub mod trace;
 pub mod why;
 pub(crate) mod wire;
 pub mod worker;

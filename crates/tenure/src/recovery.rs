@@ -211,6 +211,11 @@ impl Recovery {
         Recovery { settings, ..self }
     }
 
+    /// How it goes about it now.
+    pub fn current(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Has somebody told of each task that was looked after, as soon as that is done.
     pub fn on_tended(self, tell: impl Fn(&Tended) + Send + Sync + 'static) -> Recovery {
         Recovery { on_tended: Some(Arc::new(tell)), ..self }

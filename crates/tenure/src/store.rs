@@ -11,6 +11,8 @@ pub mod overview;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sqlite;
 pub(crate) mod tokens;
 pub mod vitals;
@@ -241,6 +243,17 @@ pub trait Store: Send + Sync {
     /// From when on a claim of the queue may find something: now or earlier, if something is due; none, if nothing waits
     /// there. A hint: another one may claim it first.
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>>;
+
+    /// Waits until a claim of the queue may find something, or a good while; none where the store leaves that to whoever
+    /// waits, who looks at [`Store::claimable_at`] then, as soon as something happens.
+    fn until_claimable(
+        &self,
+        namespace: Namespace,
+        queue: Queue,
+    ) -> Option<BoxFuture<'_, Result<(), Error>>> {
+        let _ = (namespace, queue);
+        None
+    }
 
     /// Whether a command of that request id is remembered.
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>>;

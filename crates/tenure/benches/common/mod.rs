@@ -192,7 +192,7 @@ impl Ours<'_> {
 }
 
 /// Runs callers until the time is over, and counts what they did.
-async fn run_callers<F: Future<Output = u64> + Send>(
+pub(crate) async fn run_callers<F: Future<Output = u64> + Send>(
     callers: usize,
     seconds: Duration,
     work: impl Fn(usize, u64) -> F + Send + Sync + 'static,
@@ -221,7 +221,7 @@ async fn run_callers<F: Future<Output = u64> + Send>(
 }
 
 /// One life, a call for each step.
-async fn live(ledger: Ledger, id: String, life: Life) -> u64 {
+pub(crate) async fn live(ledger: Ledger, id: String, life: Life) -> u64 {
     ledger.create(&id).queue("q").payload(r#"{"n":1}"#).await.expect("created");
     let task = ledger.acquire(&id, OWNER).await.expect("acquired");
     let by = task.lease().expect("a lease").holder();

@@ -11,6 +11,8 @@ use crate::ledger::Ledger;
 use crate::store::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 use crate::store::postgres::{PostgresOptions, PostgresStore};
+#[cfg(feature = "remote")]
+use crate::store::remote::{RemoteOptions, RemoteStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use crate::store::{Missing, Store};
 
@@ -22,11 +24,16 @@ pub struct Opener {
     clock: Option<Arc<dyn Clock>>,
     chance: Arc<dyn Chance>,
     missing: Missing,
+    token: Option<Presented>,
 }
+
+/// What proves to servers who asks. It is in no words about it.
+#[derive(Clone)]
+struct Presented(String);
 
 impl Default for Opener {
     fn default() -> Opener {
-        Opener { clock: None, chance: Arc::new(SystemChance), missing: Missing::default() }
+        Opener { clock: None, chance: Arc::new(SystemChance), missing: Missing::default(), token: None }
     }
 }
 
@@ -46,6 +53,12 @@ impl Opener {
     /// What to do where the store is missing.
     pub fn missing(mut self, missing: Missing) -> Opener {
         self.missing = missing;
+        self
+    }
+
+    /// What proves to servers who asks; other stores ask nobody.
+    pub fn token(mut self, token: &str) -> Opener {
+        self.token = Some(Presented(token.to_owned()));
         self
     }
 
@@ -72,8 +85,19 @@ impl Opener {
                 let limit = "this program was built without PostgreSQL; build it with the feature `postgres`";
                 return Err(Refusal::invalid("store", limit).into());
             }
+            #[cfg(feature = "remote")]
+            Some(("http" | "https", _)) => {
+                let token = self.token.map(|Presented(token)| token);
+                let chance = Arc::clone(&self.chance);
+                Arc::new(RemoteStore::open(RemoteOptions { url: url.to_owned(), token, chance })?)
+            }
+            #[cfg(not(feature = "remote"))]
+            Some(("http" | "https", _)) => {
+                let limit = "this program was built without servers; build it with the feature `remote`";
+                return Err(Refusal::invalid("store", limit).into());
+            }
             Some(_) | None => {
-                let forms = "give memory:, sqlite: and the path of a file, or postgres:// and a database";
+                let forms = "give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server";
                 return Err(
                     Refusal::invalid("store", format_args!("`{}` is no store; {forms}", shown(url))).into()
                 );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
 
-use crate::access::{Lifetime, NewToken, Role, Rooms, Secret, Token};
+use crate::access::{Lifetime, NewToken, Role, Rooms, Secret, Token, TokenHash};
 use crate::error::Error;
 use crate::ledger::{ANONYMOUS, Ledger};
 use crate::store::BoxFuture;
@@ -65,6 +65,11 @@ impl CreateToken {
     /// Live for that long.
     pub fn lifetime(self, lifetime: Duration) -> CreateToken {
         self.change(|new| Ok(NewToken { lifetime: Some(Lifetime::new(lifetime.into())?), ..new }))
+    }
+
+    /// Makes it for a secret that was drawn elsewhere, and of which only this is told.
+    pub async fn with_hash(self, hash: TokenHash) -> Result<Token, Error> {
+        self.ledger.store.add_token(hash, self.new?).await
     }
 
     fn change(self, change: impl FnOnce(NewToken) -> Result<NewToken, Refusal>) -> CreateToken {

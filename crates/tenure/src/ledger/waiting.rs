@@ -6,6 +6,7 @@ use tenure_core::command::{Action, Command};
 use tenure_core::id::{Queue, RequestId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
+use tenure_core::time::Time;
 
 use crate::clock::Moment;
 use crate::error::Error;
@@ -29,6 +30,32 @@ impl Call<Claiming> {
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let over = (!wait.is_zero()).then(|| tokio::time::sleep(wait));
         Ok(claim_until(&ledger, command, over, Asking::Once).await?.1)
+    }
+}
+
+impl Ledger {
+    /// Has a claim decided, and where it finds nothing waits for work until that resolves; as [`Call::wait_up_to`] does.
+    pub async fn claim_until(
+        &self,
+        claim: Command,
+        over: impl Future<Output = ()>,
+    ) -> Result<Vec<Task>, Error> {
+        Ok(claim_until(self, claim, Some(over), Asking::Once).await?.1)
+    }
+
+    /// Waits until a claim of the queue may find something, and says since when.
+    pub async fn until_claimable(&self, queue: &Queue) -> Result<Time, Error> {
+        loop {
+            // The place is taken before the look, so that what comes during it ends the rest that follows.
+            let place = self.newest().await?;
+            let at = self.store.claimable_at(self.namespace.clone(), queue.clone()).await?;
+            if let Some(at) = at
+                && at <= self.now().await?
+            {
+                return Ok(at);
+            }
+            rest(self, queue, place).await;
+        }
     }
 }
 
@@ -85,7 +112,7 @@ pub(crate) async fn claim_until(
             // Only the rest is given up when it is over: a claim that was sent is waited for.
             tokio::select! {
                 () = &mut over => is_over = true,
-                () = rest(ledger, place) => {}
+                () = rest(ledger, queue, place) => {}
             }
         }
     }
@@ -111,8 +138,15 @@ async fn is_due(ledger: &Ledger, queue: &Queue) -> Result<bool, Error> {
 }
 
 /// Until something happened in the store, or it is time to look in any case: time makes tasks due without a sign.
-async fn rest(ledger: &Ledger, place: Cursor) {
+async fn rest(ledger: &Ledger, queue: &Queue, place: Cursor) {
     tokio::time::sleep(LOOK_APART).await;
+    if let Some(due) = ledger.store.until_claimable(ledger.namespace.clone(), queue.clone()) {
+        // A look that fails tells it itself, and must not come at once.
+        if due.await.is_err() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        return;
+    }
     let sign = ledger.store.more_events(Some(place));
     // A look that fails tells it itself.
     let _ = tokio::time::timeout(LOOK_EVERY, sign).await;

@@ -16,7 +16,6 @@ use tenure_core::time::Time;
 use tokio::sync::watch;
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
-use crate::clock::{Clock, Instants, SystemClock};
 use crate::clock::{Clock, Instants, Moment, SystemClock};
 use crate::codec::Sealed;
 use crate::error::Error;

@@ -1,0 +1,338 @@
+//! The store behind servers: everything that a store does, asked for over HTTP.
+//!
+//! Commands that wait go together in one request, as they go in one commit on the other side. Each has a request id, so that
+//! it can be sent again when nobody knows whether it was done; a heartbeat needs none. A server that can't be reached is
+//! passed over for the next one. Nothing is decided here, and nothing is kept.
+
+mod batch;
+mod limits;
+mod places;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::command::Command;
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::refusal::Code;
+use tenure_core::task::Task;
+use tenure_core::time::{Span, Time};
+
+use crate::access::{NewToken, Token, TokenHash, Tokens};
+use crate::chance::Chance;
+use crate::error::Error;
+use crate::record::read::{
+    ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape, NowShape,
+    OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape, read_shape,
+};
+use crate::record::{json, read_token, read_tokens};
+use crate::store::overview::{Holding, Overview};
+use crate::store::watch::Absence;
+use crate::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+};
+
+use batch::Sender;
+use limits::Limits;
+use places::Places;
+use wire::{Asking, Fault, Query, Twice, Wire};
+
+/// What a page over the network has at most.
+const PAGE_MAX: usize = 1_000;
+/// And of chains, which have whole histories in them.
+const CHAINS_MAX: usize = 100;
+/// How long a server waits for something to happen before it answers that nothing did.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// How servers are reached.
+#[derive(Clone)]
+pub struct RemoteOptions {
+    /// `http://a:7117,b:7117`, or `https://…?ca=FILE`.
+    pub url: String,
+    /// What proves who asks; none where the servers ask for none.
+    pub token: Option<String>,
+    /// Where request ids come from.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// A store behind servers.
+pub struct RemoteStore {
+    wire: Arc<Wire>,
+    sender: Sender,
+}
+
+impl RemoteStore {
+    /// Makes ready to ask; nothing is asked yet.
+    pub fn open(options: RemoteOptions) -> Result<RemoteStore, Error> {
+        RemoteStore::with(options, Limits::default())
+    }
+
+    fn with(options: RemoteOptions, limits: Limits) -> Result<RemoteStore, Error> {
+        let RemoteOptions { url, token, chance } = options;
+        let wire = Wire::start(Places::read(&url)?, token.as_deref(), Arc::clone(&chance), limits)?;
+        let sender = Sender::start(Arc::clone(&wire), chance);
+        Ok(RemoteStore { wire, sender })
+    }
+
+    async fn get<S: Shape>(&self, path: String, query: Query<'_>) -> Result<S::Value, Error> {
+        self.look::<S>(format!("{path}{query}"), Asking::Now).await.map_err(told)
+    }
+
+    async fn look<S: Shape>(&self, path: String, asking: Asking) -> Result<S::Value, Fault> {
+        let text = self.wire.get(path, asking).await?;
+        read_shape::<S>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
+    }
+
+    /// As many items as were asked for, over as many pages as that takes. A page that is too large to be read at once is
+    /// asked for in smaller ones.
+    async fn pages<S: Shape<Value = Page<T>>, T>(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        (name, after): (&'static str, Option<Cursor>),
+        (limit, mut page_max): (usize, usize),
+    ) -> Result<Page<T>, Error> {
+        let (limit, mut items, mut next) = (limit.max(1), Vec::new(), after);
+        loop {
+            let asked = (limit - items.len()).min(page_max);
+            let page = query.clone().with("limit", Some(asked)).with(name, next.as_ref().map(Cursor::as_str));
+            let page: Page<T> = match self.look::<S>(format!("{path}{page}"), Asking::Now).await {
+                Ok(page) => page,
+                Err(Fault::TooLarge(_)) if asked > 1 => {
+                    page_max = asked / 2;
+                    continue;
+                }
+                Err(fault) => return Err(told(fault)),
+            };
+            // What a caller may not see is left out of its pages: only the end of the list is the end.
+            let is_short = page.items.len() < asked;
+            let has_moved = page.next.is_some() && page.next != next;
+            items.extend(page.items);
+            next = page.next;
+            if items.len() >= limit || !has_moved || (is_short && name == "after") {
+                return Ok(Page { items, next });
+            }
+        }
+    }
+}
+
+/// What is told of a fault that is not tried again.
+fn told(fault: Fault) -> Error {
+    match fault {
+        Fault::Final(error) => error,
+        Fault::Undone(words) | Fault::TooLarge(words) => Error::Unavailable(words),
+        Fault::Unsure(words) => Error::Unknown(words),
+    }
+}
+
+/// What a command that is no command on a task was answered with.
+fn read(answer: Result<String, Fault>) -> Result<String, Error> {
+    answer.map_err(told)
+}
+
+/// It was done, but what it was answered with can't be read.
+fn unreadable(what: String) -> Error {
+    Error::Unknown(format!("done, and answered with what can't be read: {what}"))
+}
+
+/// The path of something in a namespace.
+fn in_room(namespace: &Namespace, rest: &str) -> String {
+    format!("/v1/{namespace}/{rest}")
+}
+
+fn list_path(namespace: Option<&Namespace>, rest: &str) -> String {
+    namespace.map_or_else(|| format!("/v1/{rest}"), |namespace| in_room(namespace, rest))
+}
+
+impl Store for RemoteStore {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        Box::pin(self.sender.transact(commands))
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(async move {
+            let path = in_room(&namespace, &format!("tasks/{id}"));
+            match self.get::<TaskAnswerShape>(path, Query::none()).await {
+                Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
+                answer => answer.map(Some),
+            }
+        })
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(async move {
+            let mut query = Query::none()
+                .with("cause", filter.cause.map(|cause| cause.as_str()))
+                .with("queue", filter.queue.as_ref())
+                .with("owner", filter.owner.as_ref())
+                .with("stale", filter.stale.then_some("true"));
+            for state in &filter.states {
+                query = query.with("state", Some(state.as_str()));
+            }
+            for (key, value) in &filter.labels {
+                query = query.with("label", Some(format!("{key}={value}")));
+            }
+            let path = list_path(filter.namespace.as_ref(), "tasks");
+            self.pages::<TasksShape, Task>(&path, &query, ("cursor", after), (limit, PAGE_MAX)).await
+        })
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(async move {
+            let query = Query::none()
+                .with("limit", Some(limit.clamp(1, PAGE_MAX)))
+                .with("cursor", after.as_ref().map(Cursor::as_str));
+            let mut lapsed: Lapsed = self.get::<LapsedShape>("/v1/lapsed".to_owned(), query).await?;
+            while lapsed.tasks.len() < limit
+                && let Some(after) = lapsed.next.take()
+            {
+                let left = (limit - lapsed.tasks.len()).clamp(1, PAGE_MAX);
+                let query = Query::none().with("limit", Some(left)).with("cursor", Some(after.as_str()));
+                let more: Lapsed = self.get::<LapsedShape>("/v1/lapsed".to_owned(), query).await?;
+                lapsed.tasks.extend(more.tasks);
+                lapsed.next = more.next;
+                lapsed.next_check = more.next_check;
+            }
+            Ok(lapsed)
+        })
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        Box::pin(async move { self.get::<StatsShape>(in_room(&namespace, "stats"), Query::none()).await })
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        Box::pin(async move { self.get::<OwnersShape>(in_room(&namespace, "owners"), Query::none()).await })
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        Box::pin(async move {
+            let query = Query::none().with("queue", Some(&queue));
+            self.get::<ClaimableShape>(in_room(&namespace, "claimable"), query).await
+        })
+    }
+
+    /// One request that the server answers late costs less than looking again and again from afar.
+    fn until_claimable(
+        &self,
+        namespace: Namespace,
+        queue: Queue,
+    ) -> Option<BoxFuture<'_, Result<(), Error>>> {
+        Some(Box::pin(async move {
+            let query = Query::none().with("queue", Some(&queue)).with("wait", Some(Span::from(WAIT)));
+            let path = in_room(&namespace, &format!("claimable{query}"));
+            let due = self.look::<ClaimableShape>(path, Asking::UntilSomethingHappens).await;
+            due.map(|_| ()).map_err(told)
+        }))
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move {
+            let query = Query::none().with("id", Some(&id));
+            self.get::<RememberedShape>(in_room(&namespace, "requests"), query).await
+        })
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        Box::pin(async move {
+            let (path, query) = match (&filter.namespace, &filter.task) {
+                (Some(namespace), Some(task)) => {
+                    (in_room(namespace, &format!("tasks/{task}/events")), Query::none())
+                }
+                (namespace, task) => {
+                    (list_path(namespace.as_ref(), "events"), Query::none().with("task", task.as_ref()))
+                }
+            };
+            self.pages::<EventsShape, Recorded>(&path, &query, ("after", after), (limit, PAGE_MAX)).await
+        })
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(async move { self.get::<NewestShape>("/v1/newest".to_owned(), Query::none()).await })
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            loop {
+                let query = Query::none()
+                    .with("limit", Some(1))
+                    .with("wait", Some(Span::from(WAIT)))
+                    .with("after", after.as_ref().map(Cursor::as_str));
+                let asking = Asking::UntilSomethingHappens;
+                let page =
+                    self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?;
+                // What the caller may not see has moved the place; whoever looks sees that nothing is there.
+                if !page.items.is_empty() || page.next != after {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(async move {
+            let query = Query::none();
+            let sizes = (limit, CHAINS_MAX);
+            self.pages::<ChainsShape, StoredChain>("/v1/chains", &query, ("cursor", after), sizes).await
+        })
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move {
+            let answer = self.wire.post("/v1/watch".to_owned(), "{}".to_owned(), Twice::Harmless).await;
+            read_shape::<WatchShape>(&read(answer)?).map_err(unreadable)
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(async move { self.get::<NowShape>("/v1/now".to_owned(), Query::none()).await })
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(async move { self.get::<NamespacesShape>("/v1/namespaces".to_owned(), Query::none()).await })
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(async move {
+            let text = self.wire.get("/v1/tokens".to_owned(), Asking::Now).await;
+            let tokens = read_tokens(&read(text)?).map_err(wire::foreign)?;
+            Ok(Some(tokens).filter(|tokens| known != Some(tokens.version)))
+        })
+    }
+
+    /// The secret was drawn here and stays here: only its hash is sent.
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(async move {
+            let body = serde_json::json!({
+                "name": new.name.as_str(),
+                "role": new.role.as_str(),
+                "namespaces": new.rooms.words(),
+                "expires": new.lifetime.map(|lifetime| lifetime.span().to_string()),
+                "as": new.created_by.as_str(),
+                "hash": hash.to_string(),
+            });
+            let text = self.wire.post("/v1/tokens".to_owned(), json(&body), Twice::Matters).await;
+            read_token(&read(text)?).map_err(unreadable)
+        })
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(async move {
+            let body = json(&serde_json::json!({ "name": name.as_str(), "as": by.as_str() }));
+            let text = self.wire.delete("/v1/tokens".to_owned(), body).await;
+            read_token(&read(text)?).map_err(unreadable)
+        })
+    }
+}

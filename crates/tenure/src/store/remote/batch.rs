@@ -1,0 +1,330 @@
+//! Commands on their way: those that wait go together, and each is sent until its answer is known or too long.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use reqwest::Method;
+use tenure_core::command::{Action, Command};
+use tenure_core::id::{Namespace, RequestId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::limits::Patience;
+use super::wire::{Asking, Fault, Wire};
+use crate::chance::Chance;
+use crate::error::{Error, SoFar};
+use crate::record::command::command_json;
+use crate::record::read::{AnswersShape, read_shape};
+use crate::store::Answer;
+
+/// Commands that may wait here or be under way, and their bytes; further callers wait themselves.
+const QUEUE_COMMANDS_MAX: usize = 8_192;
+const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What goes in one request, unless one command alone is more.
+const BATCH_COMMANDS_MAX: usize = 1_024;
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Requests that are under way while others gather. One would leave the network idle while the server works.
+const UNDER_WAY: usize = 3;
+/// With those that are slow there are never more than these.
+const UNDER_WAY_MAX: usize = 64;
+
+type Answers = Vec<Result<Answer, Error>>;
+
+/// A command as it is sent.
+struct Text {
+    text: String,
+    /// Whether it can be sent again and is answered as the first time.
+    is_named: bool,
+}
+
+/// Some commands of one caller in one namespace, which stay together and in their order.
+struct Job {
+    namespace: Namespace,
+    texts: Vec<Text>,
+    bytes: usize,
+    reply: oneshot::Sender<Answers>,
+    /// Its room in the queue, given back when it is answered.
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+}
+
+/// What a caller's commands are cut into: those of one namespace, as many as one request takes.
+#[derive(Default)]
+struct Part {
+    namespace: Option<Namespace>,
+    texts: Vec<Text>,
+    /// Where the answers belong.
+    places: Vec<usize>,
+    bytes: usize,
+}
+
+impl Part {
+    fn takes(&self, namespace: &Namespace, text: &Text) -> bool {
+        let fits = self.texts.len() < BATCH_COMMANDS_MAX && self.bytes + text.text.len() <= BATCH_BYTES_MAX;
+        self.texts.is_empty() || (fits && self.namespace.as_ref() == Some(namespace))
+    }
+
+    fn push(&mut self, place: usize, namespace: Namespace, text: Text) {
+        self.namespace = Some(namespace);
+        self.bytes += text.text.len();
+        self.texts.push(text);
+        self.places.push(place);
+    }
+}
+
+/// The callers' side.
+pub(super) struct Sender {
+    jobs: mpsc::UnboundedSender<Job>,
+    wire: Arc<Wire>,
+    commands: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    chance: Arc<dyn Chance>,
+}
+
+impl Sender {
+    pub(super) fn start(wire: Arc<Wire>, chance: Arc<dyn Chance>) -> Sender {
+        let (jobs, waiting) = mpsc::unbounded_channel();
+        // What sends must not keep the line open by itself: it holds it only while it has something to send.
+        wire.handle.spawn(send_all(Arc::downgrade(&wire), waiting));
+        let room = |count| Arc::new(Semaphore::new(count));
+        Sender { jobs, wire, commands: room(QUEUE_COMMANDS_MAX), bytes: room(QUEUE_BYTES_MAX), chance }
+    }
+
+    /// Sends the commands in their order, those of one namespace together. What comes behind one whose fate is not known, or
+    /// that could not be sent, is not sent any more: it may have been meant for what that one leaves.
+    pub(super) async fn transact(&self, commands: Vec<Command>) -> Answers {
+        let mut answers: Vec<Option<Result<Answer, Error>>> = vec![None; commands.len()];
+        let mut part = Part::default();
+        let mut stopped = false;
+        for (place, command) in commands.into_iter().enumerate() {
+            let (namespace, text) = match self.text(command) {
+                Ok(sent) => sent,
+                Err(error) => {
+                    answers[place] = Some(Err(error));
+                    continue;
+                }
+            };
+            if !part.takes(&namespace, &text) {
+                stopped = !self.submit(std::mem::take(&mut part), &mut answers).await;
+            }
+            if stopped {
+                break;
+            }
+            part.push(place, namespace, text);
+        }
+        if !stopped && !part.texts.is_empty() {
+            self.submit(part, &mut answers).await;
+        }
+        let behind = || Err(Error::Unavailable("not sent, since one before it was not answered".into()));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(behind)).collect()
+    }
+
+    /// The command as it is sent: with a name, so that it can be sent again. A heartbeat needs none. The one malformed command
+    /// that can't be written down is refused here; the others are the server's to refuse, as they are another store's.
+    fn text(&self, command: Command) -> Result<(Namespace, Text), Error> {
+        if matches!(&command.action, Action::Put(put) if !put.record.compensations.is_empty()) {
+            command.action.check()?;
+        }
+        let is_named = !matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
+        let request = match command.request {
+            None if is_named => Some(RequestId::new(self.chance.name())?),
+            request => request,
+        };
+        let command = Command { request, ..command };
+        let text = command_json(&command);
+        Ok((command.namespace, Text { text, is_named }))
+    }
+
+    /// Has a part sent, and puts its answers where they belong. False if some were not done and not refused either.
+    async fn submit(&self, part: Part, answers: &mut [Option<Result<Answer, Error>>]) -> bool {
+        let (places, told) = (part.places.clone(), self.answered(part).await);
+        let is_settled = |one: &Result<Answer, Error>| !matches!(one, Err(error) if error.code().is_none());
+        let all_settled = told.iter().all(is_settled);
+        for (place, told) in places.into_iter().zip(told) {
+            answers[place] = Some(told);
+        }
+        all_settled
+    }
+
+    async fn answered(&self, Part { namespace, texts, bytes, .. }: Part) -> Answers {
+        let count = texts.len();
+        let all = |error: Error| -> Answers { vec![Err(error); count] };
+        let Some(namespace) = namespace else { return Vec::new() };
+        let room = async {
+            let permits = |count: usize, max: usize| u32::try_from(count.min(max)).unwrap_or(u32::MAX);
+            let commands = Arc::clone(&self.commands).acquire_many_owned(permits(count, QUEUE_COMMANDS_MAX));
+            let commands = commands.await.ok()?;
+            let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits(bytes, QUEUE_BYTES_MAX));
+            Some((commands, bytes.await.ok()?))
+        };
+        let Ok(Some(room)) = tokio::time::timeout(self.wire.limits.room, room).await else {
+            return all(Error::Unavailable("too many commands wait to be sent; try again later".into()));
+        };
+        let (reply, answers) = oneshot::channel();
+        if self.jobs.send(Job { namespace, texts, bytes, reply, _room: room }).is_err() {
+            return all(Error::Unavailable("the store is closed".into()));
+        }
+        answers.await.unwrap_or_else(|_| all(Error::Unknown("the store was closed meanwhile".into())))
+    }
+}
+
+/// Takes what waits, as soon as there is a way for it.
+async fn send_all(line: Weak<Wire>, mut waiting: mpsc::UnboundedReceiver<Job>) {
+    let ways = Arc::new(Semaphore::new(UNDER_WAY));
+    let all_ways = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+    let mut ahead: VecDeque<Job> = VecDeque::new();
+    loop {
+        if ahead.is_empty() {
+            let Some(job) = waiting.recv().await else { return };
+            ahead.push_back(job);
+        }
+        let (Ok(way), Ok(last_way)) =
+            (Arc::clone(&ways).acquire_owned().await, Arc::clone(&all_ways).acquire_owned().await)
+        else {
+            return;
+        };
+        while let Ok(job) = waiting.try_recv() {
+            ahead.push_back(job);
+        }
+        let batch = take(&mut ahead);
+        let Some(wire) = line.upgrade() else { return };
+        tokio::spawn(async move {
+            let mut sending = std::pin::pin!(send(&wire, batch));
+            let is_done = tokio::time::timeout(wire.limits.slow, &mut sending).await.is_ok();
+            drop(way);
+            if !is_done {
+                sending.await;
+            }
+            drop(last_way);
+        });
+    }
+}
+
+/// The jobs of the first one's namespace, up to what one request takes; the others keep their order.
+fn take(ahead: &mut VecDeque<Job>) -> Vec<Job> {
+    let (mut batch, mut left) = (Vec::<Job>::new(), VecDeque::new());
+    let (mut commands, mut bytes) = (0, 0);
+    while let Some(job) = ahead.pop_front() {
+        let fits = batch.first().is_none_or(|first| {
+            first.namespace == job.namespace
+                && commands + job.texts.len() <= BATCH_COMMANDS_MAX
+                && bytes + job.bytes <= BATCH_BYTES_MAX
+        });
+        if fits {
+            commands += job.texts.len();
+            bytes += job.bytes;
+            batch.push(job);
+        } else {
+            left.push_back(job);
+        }
+    }
+    *ahead = left;
+    batch
+}
+
+/// Sends a batch until each of its commands is answered, or too long, and tells the callers.
+async fn send(wire: &Wire, batch: Vec<Job>) {
+    let Some(namespace) = batch.first().map(|job| job.namespace.clone()) else { return };
+    let texts: Vec<&Text> = batch.iter().flat_map(|job| &job.texts).collect();
+    let mut answers = ask(wire, &namespace, &texts).await.into_iter();
+    for job in batch {
+        let of_job: Answers = answers.by_ref().take(job.texts.len()).collect();
+        // A caller that went away does not hear it; what it asked for is done all the same.
+        let _ = job.reply.send(of_job);
+    }
+}
+
+/// One answer for each command, whatever happens.
+async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
+    let mut asked = Asked { texts, answers: vec![None; texts.len()], so_far: SoFar::Undone };
+    let (mut refused, mut unsure) = (Patience::of(wire.limits.refused), Patience::of(wire.limits.unsure));
+    let path = format!("/v1/{namespace}/commands");
+    let mut at_once = usize::MAX;
+    loop {
+        let open = asked.open(at_once);
+        if open.is_empty() {
+            return asked.answers.into_iter().map(|answer| answer.unwrap_or_else(nothing)).collect();
+        }
+        let error = match wire.once(&Method::POST, &path, Some(&asked.body(&open)), Asking::Now).await {
+            Ok(text) => match read_shape::<AnswersShape>(&text) {
+                Ok(told) if told.len() == open.len() => match asked.keep(open, told) {
+                    Some(unknown) => Error::Unknown(unknown),
+                    None => continue,
+                },
+                // It was done, or some of it; nobody can tell from that.
+                Ok(_) | Err(_) => Error::Unknown(format!("{} answers with what is no answer", wire.named())),
+            },
+            Err(Fault::TooLarge(words)) => {
+                asked.so_far.with(Error::Unknown(words.clone()));
+                match open.as_slice() {
+                    [alone] => asked.answers[*alone] = Some(Err(Error::Unknown(words))),
+                    many => at_once = many.len() / 2,
+                }
+                continue;
+            }
+            Err(Fault::Final(error)) => {
+                asked.fill(asked.so_far.at_last(error));
+                continue;
+            }
+            Err(Fault::Undone(words)) => Error::Unavailable(words),
+            Err(Fault::Unsure(words)) => Error::Unknown(words),
+        };
+        let error = asked.so_far.with(error);
+        let patience = match asked.so_far {
+            SoFar::Undone => &mut refused,
+            SoFar::Unsure => &mut unsure,
+        };
+        if !wire.rests(patience).await {
+            asked.fill(error);
+        }
+    }
+}
+
+fn nothing() -> Result<Answer, Error> {
+    Err(Error::Unknown("there is no answer".into()))
+}
+
+/// What is known of a batch.
+struct Asked<'a> {
+    texts: &'a [&'a Text],
+    answers: Vec<Option<Result<Answer, Error>>>,
+    /// Of those that have no answer yet.
+    so_far: SoFar,
+}
+
+impl Asked<'_> {
+    /// Those without an answer, so many at most.
+    fn open(&self, at_once: usize) -> Vec<usize> {
+        let open = (0..self.texts.len()).filter(|at| self.answers[*at].is_none());
+        open.take(at_once.max(1)).collect()
+    }
+
+    fn body(&self, open: &[usize]) -> String {
+        let commands: Vec<&str> = open.iter().map(|at| self.texts[*at].text.as_str()).collect();
+        format!("{{\"commands\":[{}]}}", commands.join(","))
+    }
+
+    /// Keeps what is known now. Of the others it is told why not.
+    fn keep(&mut self, open: Vec<usize>, told: Answers) -> Option<String> {
+        let mut why_not = None;
+        for (at, told) in open.into_iter().zip(told) {
+            match (self.so_far, told) {
+                // "Not done" says the server of this try; one before it may have been.
+                (SoFar::Unsure, Err(Error::Unavailable(words))) | (_, Err(Error::Unknown(words))) => {
+                    why_not = Some(words);
+                }
+                // What has no name is decided anew each time; so a heartbeat that was done may find nothing left to extend.
+                (SoFar::Unsure, Err(Error::Refused(refusal))) if !self.texts[at].is_named => {
+                    let words = format!("it may have been done before it was refused: {refusal}");
+                    self.answers[at] = Some(Err(Error::Unknown(words)));
+                }
+                (_, told) => self.answers[at] = Some(told),
+            }
+        }
+        why_not
+    }
+
+    fn fill(&mut self, error: Error) {
+        for answer in self.answers.iter_mut().filter(|answer| answer.is_none()) {
+            *answer = Some(Err(error.clone()));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Where servers are: one URL that names one or several of them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tenure_core::refusal::Refusal;
+
+/// Servers of one store, and which of them answered last.
+#[derive(Debug)]
+pub(super) struct Places {
+    urls: Vec<String>,
+    current: AtomicUsize,
+    /// A file with authorities that vouch for the servers, besides those of the system.
+    pub(super) authorities: Option<PathBuf>,
+    /// Whether what is sent is encrypted.
+    pub(super) is_encrypted: bool,
+}
+
+impl Places {
+    /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE`.
+    pub(super) fn read(url: &str) -> Result<Places, Refusal> {
+        let invalid = |limit: String| Refusal::invalid("store", limit);
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("give http://HOST:PORT".into()))?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_end_matches('/');
+        if hosts.contains('@') {
+            let words = "a server takes no user and password; give --token, or TENURE_TOKEN";
+            return Err(invalid(words.into()));
+        }
+        let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
+        if hosts.iter().any(|host| host.is_empty()) {
+            return Err(invalid(format!("`{url}` names no server, or one without a name")));
+        }
+        let mut authorities = None;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("ca", file)) if !file.is_empty() && scheme == "https" => {
+                    authorities = Some(file.into())
+                }
+                _ => return Err(invalid(format!("`{pair}` is no option; there is ca=FILE for https"))),
+            }
+        }
+        let base = |host: &str| match prefix {
+            "" => format!("{scheme}://{host}"),
+            prefix => format!("{scheme}://{host}/{prefix}"),
+        };
+        let urls: Vec<String> = hosts.into_iter().map(base).collect();
+        if let Some(odd) = urls.iter().find(|url| reqwest::Url::parse(url).is_err()) {
+            return Err(invalid(format!("`{odd}` is no URL of a server")));
+        }
+        Ok(Places { urls, current: AtomicUsize::new(0), authorities, is_encrypted: scheme == "https" })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.urls.len()
+    }
+
+    /// The one that answered last, with its number.
+    pub(super) fn current(&self) -> (usize, &str) {
+        let at = self.current.load(Ordering::Relaxed) % self.urls.len();
+        (at, &self.urls[at])
+    }
+
+    /// Goes on to the next one, unless somebody has gone on already.
+    pub(super) fn pass_over(&self, at: usize) {
+        let next = (at + 1) % self.urls.len();
+        // Whoever lost the race finds the place that the other one went on to.
+        let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// All of them, for a message.
+    pub(super) fn named(&self) -> String {
+        self.urls.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_url_names_several_servers() {
+        let places = Places::read("http://a:7117, b:7117/behind/").expect("two");
+        assert_eq!(places.urls, ["http://a:7117/behind", "http://b:7117/behind"]);
+        assert_eq!(places.current(), (0, "http://a:7117/behind"));
+        places.pass_over(0);
+        places.pass_over(0);
+        assert_eq!(places.current().0, 1, "two who fail at once go on once");
+        places.pass_over(1);
+        assert_eq!(places.current().0, 0);
+        let with_authority = Places::read("https://a?ca=/etc/ca.pem").expect("one");
+        assert_eq!(with_authority.authorities, Some("/etc/ca.pem".into()));
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for url in ["http://", "http://a,,b", "http://u:p@a", "http://a?ca=x", "https://a?x=y", "http://a b"]
+        {
+            assert_eq!(Places::read(url).expect_err(url).field, Some("store"), "{url}");
+        }
+    }
+}

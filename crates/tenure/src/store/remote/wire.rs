@@ -1,0 +1,384 @@
+//! Requests and their answers: which server is asked, and what it means when none answers.
+//!
+//! All of it happens on a thread of its own: a caller's runtime may be busy, or gone, while its leases are to be renewed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Certificate, Client, Method, StatusCode};
+use serde::Deserialize;
+use tenure_core::refusal::{Code, Refusal};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::limits::{Limits, Patience};
+use super::places::Places;
+use crate::chance::Chance;
+use crate::error::{Error, SoFar};
+use crate::record::read_refusal;
+
+/// How long data may stay unacknowledged before a connection counts as dead.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Connections that are kept for later, and how long: not as long as servers keep them, so that few are met that are just
+/// being closed.
+const IDLE_MAX: usize = 16;
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// How long an answer is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asking {
+    /// It is there as soon as it is known.
+    Now,
+    /// It comes when something happens, or after a while.
+    UntilSomethingHappens,
+}
+
+/// What it means to ask twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Twice {
+    /// The same as once.
+    Harmless,
+    /// Another thing.
+    Matters,
+}
+
+/// Why there is no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// Nothing was sent, or the server says that it did nothing: another one may be asked.
+    Undone(String),
+    /// It was sent, and nobody knows what became of it.
+    Unsure(String),
+    /// It was done, and answered with more than is read at once.
+    TooLarge(String),
+    /// It is answered, and not with what was asked for.
+    Final(Error),
+}
+
+/// The line to the servers.
+pub(super) struct Wire {
+    places: Places,
+    client: Client,
+    /// What proves who asks. It is marked as what must not be shown.
+    proof: Option<HeaderValue>,
+    pub(super) limits: Limits,
+    chance: Arc<dyn Chance>,
+    pub(super) handle: Handle,
+    closing: CancellationToken,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Wire {
+    pub(super) fn start(
+        places: Places,
+        token: Option<&str>,
+        chance: Arc<dyn Chance>,
+        limits: Limits,
+    ) -> Result<Arc<Wire>, Error> {
+        let proof = token.map(proof).transpose()?;
+        let client = client(&places, limits)?;
+        let failed = |error: std::io::Error| {
+            Error::Unavailable(format!("can't start the line to the servers: {error}"))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (handle, closing) = (runtime.handle().clone(), CancellationToken::new());
+        let until = closing.clone();
+        let thread = std::thread::Builder::new().name("tenure-remote".into());
+        let run = move || {
+            runtime.block_on(until.cancelled());
+            // A name that is being looked up may take its time; whoever closes the store does not wait for that.
+            runtime.shutdown_background();
+        };
+        let thread = Some(thread.spawn(run).map_err(failed)?);
+        Ok(Arc::new(Wire { places, client, proof, limits, chance, handle, closing, thread }))
+    }
+
+    pub(super) async fn get(self: &Arc<Wire>, path: String, asking: Asking) -> Result<String, Fault> {
+        self.ask(Method::GET, path, None, (asking, Twice::Harmless)).await
+    }
+
+    pub(super) async fn post(
+        self: &Arc<Wire>,
+        path: String,
+        body: String,
+        twice: Twice,
+    ) -> Result<String, Fault> {
+        self.ask(Method::POST, path, Some(body), (Asking::Now, twice)).await
+    }
+
+    pub(super) async fn delete(self: &Arc<Wire>, path: String, body: String) -> Result<String, Fault> {
+        self.ask(Method::DELETE, path, Some(body), (Asking::Now, Twice::Harmless)).await
+    }
+
+    /// Asks until somebody answers, or too long. Where asking twice matters, a request of which nobody knows is the last one.
+    /// A look ends with whoever waits for it: else those who look again and again would leave many behind that wait.
+    async fn ask(
+        self: &Arc<Wire>,
+        method: Method,
+        path: String,
+        body: Option<String>,
+        (asking, twice): (Asking, Twice),
+    ) -> Result<String, Fault> {
+        let wire = Arc::clone(self);
+        let is_look = method == Method::GET;
+        let asked = self.handle.spawn(async move {
+            let (mut patience, mut so_far) = (Patience::of(wire.limits.refused), SoFar::Undone);
+            loop {
+                let error = match wire.once(&method, &path, body.as_deref(), asking).await {
+                    Err(Fault::Undone(words)) => so_far.with(Error::Unavailable(words)),
+                    Err(Fault::Unsure(words)) if is_look => Error::Unavailable(words),
+                    Err(Fault::Unsure(words)) => so_far.with(Error::Unknown(words)),
+                    Err(Fault::TooLarge(words)) if !is_look => {
+                        return Err(Fault::Final(Error::Unknown(words)));
+                    }
+                    Err(Fault::Final(error)) => return Err(Fault::Final(so_far.at_last(error))),
+                    answer => return answer,
+                };
+                let is_last = matches!((so_far, twice), (SoFar::Unsure, Twice::Matters));
+                if is_last || !wire.rests(&mut patience).await {
+                    return Err(Fault::Final(error));
+                }
+            }
+        });
+        let _ends_with_its_caller = is_look.then(|| Ended(asked.abort_handle()));
+        let closed = || Error::Unknown("the store was closed meanwhile".into());
+        asked.await.unwrap_or_else(|_| Err(Fault::Final(closed())))
+    }
+
+    /// Rests before something is tried again, up to half of that shorter; false when there is no time left.
+    pub(super) async fn rests(&self, patience: &mut Patience) -> bool {
+        let jitter = self.chance.jitter();
+        let spread = |half: Duration| Duration::from_micros(jitter.part_of(half.into()).as_micros());
+        patience.rest(self.places.count(), spread).await
+    }
+
+    /// Asks the server that answered last; where it does not, the next one is that.
+    pub(super) async fn once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&str>,
+        asking: Asking,
+    ) -> Result<String, Fault> {
+        let (at, place) = self.places.current();
+        let answered = self.request(place, method, path, body, asking).await;
+        if matches!(answered, Err(Fault::Undone(_) | Fault::Unsure(_))) {
+            self.places.pass_over(at);
+        }
+        answered
+    }
+
+    async fn request(
+        &self,
+        place: &str,
+        method: &Method,
+        path: &str,
+        body: Option<&str>,
+        asking: Asking,
+    ) -> Result<String, Fault> {
+        let wait = match asking {
+            Asking::Now => self.limits.answer,
+            Asking::UntilSomethingHappens => self.limits.happening,
+        };
+        let mut request = self.client.request(method.clone(), format!("{place}{path}")).timeout(wait);
+        if let Some(proof) = &self.proof {
+            request = request.header(AUTHORIZATION, proof.clone());
+        }
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
+        }
+        let sent = request.send().await;
+        let mut response = sent.map_err(|error| fault(place, &error))?;
+        let (status, is_problem) = (response.status(), is_problem(&response));
+        let mut bytes = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| unsure(place, &error))? {
+            if bytes.len() + part.len() > self.limits.answer_bytes_max {
+                return Err(Fault::TooLarge(format!("{place} answers with more than is read at once")));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        let text = String::from_utf8(bytes);
+        if status.is_success() {
+            // It was done, whatever it is that was answered.
+            text.map_err(|_| Fault::Unsure(format!("{place} answers with something that is no text")))
+        } else {
+            Err(not_done(place, status, is_problem, &text.unwrap_or_default()))
+        }
+    }
+
+    /// The servers, for a message.
+    pub(super) fn named(&self) -> String {
+        self.places.named()
+    }
+}
+
+/// Ends a look when it is dropped.
+struct Ended(AbortHandle);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.closing.cancel();
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // It ends as soon as what it is doing lets it; a panic in it was told already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The token as it is sent.
+fn proof(token: &str) -> Result<HeaderValue, Refusal> {
+    let limit = "it has characters that no token has; give it without quotes and line ends";
+    let mut proof =
+        HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Refusal::invalid("token", limit))?;
+    proof.set_sensitive(true);
+    Ok(proof)
+}
+
+fn client(places: &Places, limits: Limits) -> Result<Client, Error> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("tenure/", env!("CARGO_PKG_VERSION")))
+        // Who answers is who was named: neither somebody that a server names, nor one that the environment does.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(limits.connect)
+        .pool_max_idle_per_host(IDLE_MAX)
+        .pool_idle_timeout(IDLE_FOR)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(15));
+    #[cfg(target_os = "linux")]
+    {
+        builder = builder.tcp_user_timeout(SILENCE_MAX);
+    }
+    builder = if places.is_encrypted {
+        builder.https_only(true)
+    } else {
+        // To read a system's authorities takes longer than most requests, and there may be none.
+        builder.tls_certs_only([])
+    };
+    if let Some(file) = &places.authorities {
+        let wrong = |words: String| {
+            Error::from(Refusal::invalid("store", format_args!("ca={}: {words}", file.display())))
+        };
+        let bytes = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+        let authorities = Certificate::from_pem_bundle(&bytes).map_err(|error| wrong(error.to_string()))?;
+        if authorities.is_empty() {
+            return Err(wrong("there is no certificate in it".into()));
+        }
+        builder = builder.tls_certs_merge(authorities);
+    }
+    builder
+        .build()
+        .map_err(|error| Error::Unavailable(format!("servers can't be reached: {}", causes(&error))))
+}
+
+/// What a request that was not answered means: whether it can have got there.
+fn fault(place: &str, error: &reqwest::Error) -> Fault {
+    if error.is_builder() {
+        return Fault::Final(Error::Unavailable(format!("{place} can't be asked: {}", causes(error))));
+    }
+    if error.is_connect() {
+        return Fault::Undone(format!("{place} can't be reached: {}", causes(error)));
+    }
+    unsure(place, error)
+}
+
+fn unsure(place: &str, error: &reqwest::Error) -> Fault {
+    Fault::Unsure(format!("{place} did not answer: {}", causes(error)))
+}
+
+/// An error and what is behind it, without the URL, which says nothing new.
+fn causes(error: &reqwest::Error) -> String {
+    let mut words = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        words.push(error.to_string());
+        cause = error.source();
+    }
+    if words.is_empty() { error.to_string() } else { words.join(": ") }
+}
+
+fn is_problem(response: &reqwest::Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/problem+json"))
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    detail: String,
+}
+
+/// What an answer that is not "done" means.
+fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fault {
+    let problem = if is_problem { serde_json::from_str::<Problem>(text).ok() } else { None };
+    let Some(Problem { code, detail }) = problem else {
+        // Somebody in between, or a server at fault. Also where it says 503 nobody knows what it has passed on: there are
+        // those who say so of a server that went away while it was at work.
+        let words = format!("{place} answers {status}");
+        return match status {
+            StatusCode::TOO_MANY_REQUESTS => Fault::Undone(words),
+            status if status.is_server_error() => Fault::Unsure(words),
+            _ => Fault::Final(foreign(words)),
+        };
+    };
+    match code.as_str() {
+        "unavailable" | "too_many_requests" => Fault::Undone(detail),
+        "unknown" | "broken" | "too_slow" => Fault::Unsure(detail),
+        "unauthenticated" | "misdirected" => Fault::Final(Refusal::new(Code::Forbidden, detail).into()),
+        "too_large" => Fault::Final(Refusal::invalid("body", detail).into()),
+        _ => match read_refusal(text) {
+            Ok(refusal) => Fault::Final(refusal.into()),
+            Err(_) => Fault::Final(Error::Unavailable(format!("{place}: {code}: {detail}"))),
+        },
+    }
+}
+
+/// What answers is none of ours, or speaks another version.
+pub(super) fn foreign(what: String) -> Error {
+    Error::Unavailable(format!("what answers is no server of Tenure, or of another version: {what}"))
+}
+
+/// The parameters of a query.
+#[derive(Clone, Default)]
+pub(super) struct Query<'a>(Vec<(&'a str, String)>);
+
+impl<'a> Query<'a> {
+    pub(super) fn none() -> Query<'a> {
+        Query::default()
+    }
+
+    /// With that parameter, if it has a value.
+    pub(super) fn with(mut self, name: &'a str, value: Option<impl fmt::Display>) -> Query<'a> {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+}
+
+impl fmt::Display for Query<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "?" } else { "&" })?;
+            write!(f, "{name}=")?;
+            for byte in value.bytes() {
+                match byte {
+                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                        write!(f, "{}", byte as char)?
+                    }
+                    other => write!(f, "%{other:02X}")?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
