@@ -2,7 +2,7 @@
 //! and images that leave that out don't have it. Nothing is installed: the package is unpacked beside what Cargo builds,
 //! where `crates/cli/tests/worked_example.rs` looks for it, too.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::run::{self, Result, Tally};
 
@@ -14,21 +14,15 @@ const UNPACKED: &str = "git-package";
 /// Says where it is. Where it is not, Debian's package is fetched first.
 pub(crate) fn ensure(root: &Path) -> Result<Tally> {
     let installed = Path::new("/").join(SCRIPT);
-    let unpacked = folder_of_tests(root).join(UNPACKED).join(SCRIPT);
+    let unpacked = run::folder_of_tests(root).join(UNPACKED).join(SCRIPT);
     if !installed.is_file() && !unpacked.is_file() {
-        unpack(root, &folder_of_tests(root))?;
+        unpack(root, &run::folder_of_tests(root))?;
     }
     let found = [installed, unpacked].into_iter().find(|place| place.is_file());
     let found = found.ok_or("git's package was unpacked, and has no git-new-workdir")?;
     println!("{}", found.display());
     // Nothing of this project was looked at.
     Ok(Tally::default())
-}
-
-/// As Cargo calls it to tests, in `CARGO_TARGET_TMPDIR`.
-fn folder_of_tests(root: &Path) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    root.join(target).join("tmp")
 }
 
 fn unpack(root: &Path, folder: &Path) -> Result<()> {

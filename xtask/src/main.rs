@@ -10,6 +10,7 @@ mod lifecycle_doc;
 mod lint;
 mod postgres;
 mod run;
+mod schemathesis;
 mod test;
 mod tidy;
 
@@ -29,14 +30,16 @@ Usage: cargo xtask <command>
   lint               Format, clippy, rustdoc, licenses and sources of dependencies, tidy, generated docs.
                      All steps run, also after one has failed. Installs cargo-deny if it is missing.
   tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
-  docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs.
-  docs --check       Say whether that file differs from the table, and where.
+  docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs, and docs/openapi.json
+                     from the table of routes.
+  docs --check       Say whether the first differs from its table, and where; a test says it of the second.
   guards             List each guard of the table, and what turns red when it is deleted.
   bench [ARGS]       Run the store's benchmark; ARGS are its own: --seconds, --rounds, --only.
   bench contention [ARGS]
                      How long a command waits when processes hammer one file; ARGS: --seconds, --processes, --rounds.
   bench recovery [ARGS]
                      What a storm of lapses costs the living, and how late recovery is; ARGS: --lapsing, --seconds.
+  bench http [ARGS]  What HTTP costs beside the library on a file; ARGS: --seconds, --rounds, --only.
   bench postgres --url URL [ARGS]
                      The same beside PostgreSQL by hand, on a server of yours; ARGS: --seconds, --rounds, --only.
 
@@ -66,7 +69,15 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["test", options @ ..] => test::run(&root, options),
         ["lint"] => lint::run(&root),
         ["tidy"] => run::alone(&root, tidy::run),
-        ["docs"] => lifecycle_doc::write(&root),
+        ["docs"] => {
+            let openapi = ["test", "--quiet", "-p", "tenure-server", "--test", "openapi"];
+            let mut written = run::command(&root, "cargo", &openapi);
+            let written = written.env("TENURE_WRITE_OPENAPI", "1").status()?;
+            if !written.success() {
+                return Err("docs/openapi.json could not be written".into());
+            }
+            lifecycle_doc::write(&root)
+        }
         ["docs", "--check"] => run::alone(&root, lifecycle_doc::check),
         ["guards"] => {
             let list = ["test", "-p", "tenure-testkit", "--release", "--test", "guards", "--", "--nocapture"];
@@ -77,6 +88,9 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         ["bench", "recovery", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "recovery", "--"], further].concat())
+        }
+        ["bench", "http", further @ ..] => {
+            cargo(&root, &[&["bench", "-p", "tenure-server", "--bench", "http", "--"], further].concat())
         }
         ["bench", "postgres", further @ ..] => {
             let bench = ["bench", "-p", "tenure", "--features", "postgres", "--bench", "postgres", "--"];

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::AddAssign;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,12 @@ pub(crate) fn command(root: &Path, program: &str, arguments: &[&str]) -> Command
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root);
     command
+}
+
+/// Where tests find what was fetched for them; Cargo calls it to them in `CARGO_TARGET_TMPDIR`.
+pub(crate) fn folder_of_tests(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root.join(target).join("tmp")
 }
 
 /// What a program prints, without the end of its last line.

@@ -5,12 +5,13 @@
 use std::path::Path;
 
 use crate::run::{self, Result, Step, Tally, Verdict};
-use crate::{git_script, lifecycle_doc, postgres, tidy};
+use crate::{git_script, lifecycle_doc, postgres, schemathesis, tidy};
 
 /// The testkit runs optimised: its suites are as long as they can be in the time there is.
 const SUITES: &[Step] = &[
     Step::here("PostgreSQL", postgres::ensure),
     Step::here("git's script", git_script::ensure),
+    Step::here("Schemathesis", schemathesis::ensure),
     Step::program(
         "workspace",
         "cargo",

@@ -4,7 +4,9 @@
 pub mod fickle;
 pub mod keeping;
 pub mod proxy;
+pub mod relay;
 pub mod rival;
+pub mod served;
 pub mod server;
 pub mod situations;
 pub mod story;

@@ -77,6 +77,96 @@ pub async fn compare(
     compare_what_is_stored(first, second).await
 }
 
+/// The same steps by whoever may act on any lease: how far a command reaches is no part of what is sent, because a server
+/// decides it by who sends.
+pub fn within_any_reach(steps: Vec<TraceStep>) -> Vec<TraceStep> {
+    let reaching = |step: TraceStep| TraceStep {
+        dice: [&step.dice[..3], &[step.dice[3] | 1], &step.dice[4..]]
+            .concat()
+            .try_into()
+            .expect("as many dice"),
+        ..step
+    };
+    steps.into_iter().map(reaching).collect()
+}
+
+/// A store behind a network that loses what it carries, with the one that it is compared with.
+pub struct Lossy<'s> {
+    /// What would be answered without the network.
+    pub reference: &'s dyn Store,
+    /// The store, as it is reached through the network.
+    pub far: &'s dyn Store,
+    /// The same store, where it is.
+    pub near: &'s dyn Store,
+}
+
+/// Gives the steps to both. A command that is sent again is decided at a later instant, so instants are compared to the
+/// millisecond; and of a heartbeat that was sent again, which has no name to know it by, a refusal tells nothing of the first.
+pub async fn compare_lossy(
+    steps: &[TraceStep],
+    stores: Lossy<'_>,
+    clocks: [&ManualClock; 2],
+) -> Result<(), String> {
+    for (at, step) in steps.iter().enumerate() {
+        // A millisecond between two steps, in which a command may be sent again and again.
+        let length = Span::from_micros(step.length().as_micros() + 1_000);
+        clocks.iter().for_each(|clock| clock.advance(length));
+        let stored = stores.near.task(namespace(), step.id()).await.map_err(|error| error.to_string())?;
+        let Some(command) = step.command(stored.as_ref(), clocks[0]) else { continue };
+        let commands = vec![command.clone()];
+        let one = stores.reference.transact(commands.clone()).await.pop();
+        let other = stores.far.transact(commands).await.pop();
+        let (one, other) = one.zip(other).ok_or_else(|| format!("step {at}: no answer"))?;
+        let has_no_name = matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
+        let before = "it may have been done before it was refused";
+        let nobody_knows =
+            has_no_name && matches!(&other, Err(Error::Unknown(words)) if words.starts_with(before));
+        let (told, heard) = (roughly(&told(&one)), roughly(&told(&other)));
+        if !nobody_knows && told != heard {
+            return Err(format!("step {at}: {command:?}\nis answered {told}\nand           {heard}"));
+        }
+    }
+    let history = |store| async move {
+        let store: &dyn Store = store;
+        let page =
+            store.events(EventFilter::default(), None, ALL).await.map_err(|error| error.to_string())?;
+        let told = page.items.iter().map(|one| {
+            format!(
+                "{} {} {} {} {}",
+                one.event.task,
+                one.event.number,
+                one.event.actor,
+                one.event.what.kind(),
+                roughly(&one.data)
+            )
+        });
+        Ok::<_, String>(told.collect::<Vec<_>>())
+    };
+    same("history", &history(stores.reference).await?, &history(stores.near).await?)
+}
+
+/// An answer as surfaces write it.
+fn told(answer: &Result<Answer, Error>) -> String {
+    tenure::record::json(&tenure::record::AnswerRecord::of(answer, tenure::core::time::Time::MIN))
+}
+
+/// Instants to the millisecond: what is behind it is how often a command had to be sent.
+fn roughly(text: &str) -> String {
+    let (mut rough, mut rest) = (String::new(), text);
+    // `2026-01-01T00:00:00.123456Z`: the three digits in front of a `Z` that stands behind six of them.
+    while let Some(at) = rest.find("Z\"") {
+        let (before, after) = rest.split_at(at);
+        let is_instant = before.len() > 7
+            && before.as_bytes()[before.len() - 7] == b'.'
+            && before[before.len() - 6..].bytes().all(|byte| byte.is_ascii_digit());
+        rough.push_str(if is_instant { &before[..before.len() - 3] } else { before });
+        rough.push('Z');
+        rest = &after[1..];
+    }
+    rough.push_str(rest);
+    rough
+}
+
 /// What each request id was answered first. A trace is shorter than their memory.
 #[derive(Default)]
 struct Requests(HashMap<RequestId, (Action, Actor, Answer)>);

@@ -1,0 +1,239 @@
+//! Who asks, and what they may.
+//!
+//! While no token was ever made, a server that only this machine reaches needs none; then a page of another site must not
+//! pass for its user, so a foreign `Host` or `Origin` is turned away. Once one was made, every route but the probes needs
+//! one, also after the last was revoked. What a route needs stands in the table of routes, what a command needs below.
+
+use std::collections::BTreeSet;
+
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::request::Parts;
+use tenure::access::{Role, Rooms, TokenHash, Tokens};
+use tenure::core::command::{Action, Reach};
+use tenure::core::id::{Actor, Namespace};
+use tenure::core::refusal::{Code, Refusal};
+use tenure::core::time::Time;
+
+use crate::book::find;
+use crate::options::{Exposure, Options};
+use crate::problem::Problem;
+
+/// What a route needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Nothing: a probe must be answered to whoever restarts the server.
+    Probe,
+    /// A token of at least that role, in any namespace; it is shown what its namespaces have.
+    Store(Role),
+    /// A token of at least that role that is bound to all namespaces: what it sees is of all of them.
+    WholeStore(Role),
+    /// A token of at least that role that is bound to the namespace of the path.
+    Namespace(Role),
+}
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Caller {
+    /// The token's name; none where none is needed.
+    pub(crate) name: Option<Actor>,
+    pub(crate) role: Role,
+    pub(crate) rooms: Rooms,
+}
+
+impl Caller {
+    /// Somebody of this machine, while no token exists.
+    fn of_this_machine() -> Caller {
+        Caller { name: None, role: Role::Admin, rooms: Rooms::All }
+    }
+
+    /// Whoever asks for a probe.
+    pub(crate) fn nobody() -> Caller {
+        Caller { name: None, role: Role::Reader, rooms: Rooms::These(BTreeSet::new()) }
+    }
+
+    /// Which leases its commands may act on.
+    pub(crate) fn reach(&self) -> Reach {
+        match self.role {
+            Role::Reader | Role::Worker => Reach::OwnLeases,
+            Role::Operator | Role::Admin => Reach::Any,
+        }
+    }
+
+    /// Whether the caller may use such a route, in that namespace if the path names one.
+    pub(crate) fn enter(&self, access: Access, namespace: Option<&Namespace>) -> Result<(), Problem> {
+        let needed = match access {
+            Access::Probe => return Ok(()),
+            Access::Store(role) => role,
+            Access::WholeStore(role) => {
+                if self.rooms != Rooms::All {
+                    return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
+                }
+                role
+            }
+            Access::Namespace(role) => {
+                // To whoever is not bound to it, it is as if there were none.
+                if !namespace.is_some_and(|namespace| self.rooms.contains(namespace)) {
+                    return Err(Problem::not_found("there is no such namespace for this token"));
+                }
+                role
+            }
+        };
+        Ok(self.has(needed)?)
+    }
+
+    /// Whether the caller may give that command.
+    pub(crate) fn may(&self, action: &Action) -> Result<(), Refusal> {
+        self.has(needed(action))
+    }
+
+    fn has(&self, needed: Role) -> Result<(), Refusal> {
+        if self.role.includes(needed) {
+            return Ok(());
+        }
+        let (needed, own) = (needed.as_str(), self.role.as_str());
+        Err(Refusal::new(
+            Code::Forbidden,
+            format!("this needs a token of the role {needed}, and this one is {own}"),
+        ))
+    }
+}
+
+/// Finds out who asks.
+pub(crate) fn identify(
+    head: &Parts,
+    tokens: &Tokens,
+    now: Time,
+    options: &Options,
+) -> Result<Caller, Problem> {
+    if tokens.tokens.is_empty() && options.exposure == Exposure::Loopback {
+        check_host(head, &options.hosts)?;
+        return Ok(Caller::of_this_machine());
+    }
+    let presented = head.headers.get(AUTHORIZATION).ok_or_else(|| {
+        Problem::unauthenticated("give a token: `Authorization: Bearer …`; `tenure token create` makes one")
+    })?;
+    let presented = presented.to_str().ok().and_then(|text| text.split_once(' '));
+    let bearer = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, secret) =
+        bearer.ok_or_else(|| Problem::unauthenticated("the header must be `Authorization: Bearer …`"))?;
+    let token = find(tokens, &TokenHash::of_presented(secret.trim()));
+    // What is wrong with it is nobody's business who does not have it.
+    let token = token.filter(|token| token.is_live(now)).ok_or_else(|| {
+        Problem::unauthenticated("this token is none, has expired, or was revoked; ask for another one")
+    })?;
+    Ok(Caller { name: Some(token.name.clone()), role: token.role, rooms: token.rooms.clone() })
+}
+
+/// Turns away who was sent here under a foreign name, or by a page of another site: a browser carries both.
+fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
+    let is_ours = |authority: &str| {
+        let name = without_port(authority);
+        is_loopback(name) || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+    };
+    let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let foreign = |words: &str, name: &str| {
+        Problem::misdirected(format!(
+            "{words} `{name}` is not this machine; while no token exists only it is served: see `--host`, or make a token"
+        ))
+    };
+    // HTTP/2 has it in its target. A request without any is no browser's.
+    let in_target = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    if let Some(host) = head.headers.get(HOST).map(text).or(in_target)
+        && !is_ours(&host)
+    {
+        return Err(foreign("the host", &host));
+    }
+    match head.headers.get(ORIGIN).map(text) {
+        None => Ok(()),
+        Some(origin) => match origin.split_once("://") {
+            Some(("http" | "https", authority)) if is_ours(authority) => Ok(()),
+            Some(_) | None => Err(foreign("the origin", &origin)),
+        },
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        return bracketed.split_once(']').map_or(authority, |(address, _)| address);
+    }
+    authority.rsplit_once(':').map_or(authority, |(name, _)| name)
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The role that a command needs: workers make tasks and use their own leases, operators do everything on tasks.
+pub(crate) fn needed(action: &Action) -> Role {
+    match action {
+        Action::Create(_)
+        | Action::Acquire { .. }
+        | Action::Claim { .. }
+        | Action::Heartbeat { .. }
+        | Action::Progress { .. }
+        | Action::Release { .. }
+        | Action::Register { by: Some(_), .. }
+        | Action::Adopt { .. }
+        | Action::Settle { .. }
+        | Action::Try { .. }
+        | Action::Complete { .. }
+        | Action::Fail { .. }
+        | Action::RollBack { .. }
+        | Action::Quarantine { .. } => Role::Worker,
+        Action::Put(_)
+        | Action::Dispatch { .. }
+        | Action::Register { by: None, .. }
+        | Action::Waive { .. }
+        | Action::MarkCompleted { .. }
+        | Action::MarkFailed { .. }
+        | Action::MarkCompensated { .. }
+        | Action::MarkQuarantined { .. }
+        | Action::Cancel { .. }
+        | Action::Reclaim { .. }
+        | Action::Annotate { .. }
+        | Action::Retry { .. } => Role::Operator,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn with(pairs: &[(axum::http::HeaderName, &str)]) -> Parts {
+        let (mut head, ()) = axum::http::Request::new(()).into_parts();
+        let value = |text: &str| HeaderValue::from_str(text).expect("a header");
+        head.headers = pairs.iter().map(|(name, text)| (name.clone(), value(text))).collect();
+        head
+    }
+
+    #[test]
+    fn this_machine_has_several_names_and_no_others() {
+        let hosts = ["tenure.example".to_owned()];
+        for host in [
+            "127.0.0.1:7117",
+            "localhost",
+            "LOCALHOST:80",
+            "[::1]:7117",
+            "a.localhost",
+            "tenure.example:7117",
+        ] {
+            assert!(check_host(&with(&[(HOST, host)]), &hosts).is_ok(), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil.example", ""] {
+            assert!(check_host(&with(&[(HOST, host)]), &hosts).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_does_not_pass_for_its_user() {
+        let asked = |origin| check_host(&with(&[(HOST, "localhost:7117"), (ORIGIN, origin)]), &[]);
+        assert!(asked("http://localhost:7117").is_ok());
+        for origin in ["https://evil.example", "null", "file://", "http://localhost.evil.example"] {
+            assert!(asked(origin).is_err(), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Reading what a request brings: its body, within bounds of size and time, and its query.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use tenure::core::refusal::Refusal;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::problem::Problem;
+use crate::shares::Share;
+
+/// A body that is there, with the room that it takes among all of them for as long as it is kept.
+pub(crate) struct Text {
+    pub(crate) text: String,
+    _room: Vec<OwnedSemaphorePermit>,
+}
+
+impl Text {
+    /// What a request without a body brings.
+    pub(crate) fn none() -> Text {
+        Text { text: String::new(), _room: Vec::new() }
+    }
+}
+
+/// Reads a body that must be JSON, or nothing. It is given room as it comes: one that is only announced takes none.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    share: &Share,
+    (bytes_max, wait_max): (usize, Duration),
+) -> Result<Text, Problem> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max as u64) {
+        return Err(Problem::too_large(bytes_max));
+    }
+    let gathered = timeout(wait_max, gather(body, share, bytes_max)).await;
+    let (bytes, room) = gathered.map_err(|_| Problem::too_slow())??;
+    let is_json = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_json);
+    if !bytes.is_empty() && !is_json {
+        return Err(Problem::unsupported_media_type());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Refusal::invalid("body", "it must be UTF-8"))?;
+    Ok(Text { text: if text.trim().is_empty() { "{}".to_owned() } else { text }, _room: room })
+}
+
+type Gathered = (Vec<u8>, Vec<OwnedSemaphorePermit>);
+
+async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<Gathered, Problem> {
+    let (mut bytes, mut room) = (Vec::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let cut = |_| Problem::from(Refusal::invalid("body", "it ended before it was complete"));
+        let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            return Err(Problem::too_large(bytes_max));
+        }
+        room.extend(share.room_for(data.len()).await?);
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, room))
+}
+
+fn is_json(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+        || (kind.to_ascii_lowercase().starts_with("application/")
+            && kind.to_ascii_lowercase().ends_with("+json"))
+}
+
+/// A body as that. What does not fit is told with the place where it stands.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
+    Ok(tenure::record::read_body(text)?)
+}
+
+/// The parameters of a query: each once, but for those that may be repeated, and none that nobody asks for.
+pub(crate) struct Query {
+    values: BTreeMap<String, Vec<String>>,
+}
+
+impl Query {
+    /// Reads the query; `known` are the names that the route takes.
+    pub(crate) fn read(text: Option<&str>, known: &[&str]) -> Result<Query, Problem> {
+        let mut values = BTreeMap::<String, Vec<String>>::new();
+        for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decoded(name)?;
+            if !known.contains(&name.as_str()) {
+                let limit = format!("`{name}` is no parameter of this route; there is {}", listed(known));
+                return Err(Refusal::invalid("query", limit).into());
+            }
+            // `state=` says nothing of states: whoever fills in a form leaves fields empty.
+            if !pair.ends_with('=') {
+                values.entry(name).or_default().push(decoded(value)?);
+            }
+        }
+        Ok(Query { values })
+    }
+
+    /// The value of a parameter that may be given once.
+    pub(crate) fn one(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+        match self.all(name) {
+            [] => Ok(None),
+            [value] => Ok(Some(value)),
+            _ => Err(Refusal::invalid(name, "give it once").into()),
+        }
+    }
+
+    /// Every value of a parameter that may be repeated.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
+        self.values.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether something is so; without a word it is not.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(_) => Err(Refusal::invalid(name, "true or false").into()),
+        }
+    }
+}
+
+fn listed(known: &[&str]) -> String {
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}
+
+/// A part of a query or path as text: `%2F` is a slash, and in a query `+` is a space.
+fn decoded(text: &str) -> Result<String, Problem> {
+    let refused =
+        || Problem::from(Refusal::invalid("query", "it must be UTF-8, with `%` and two hexadecimal digits"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
+                let (high, low) = (digit(rest.next()), digit(rest.next()));
+                let value = high.zip(low).map(|(high, low)| high * 16 + low).ok_or_else(refused)?;
+                u8::try_from(value).map_err(|_| refused())?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| refused())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_to_the_letter() {
+        let query =
+            Query::read(Some("label=a%3Db&label=c+d&plan=true"), &["label", "plan"]).expect("a query");
+        assert_eq!(query.all("label"), ["a=b", "c d"]);
+        assert!(query.flag("plan").expect("a word"));
+        assert!(query.one("label").is_err(), "it is there twice");
+        let empty = Query::read(Some("label=&plan="), &["label", "plan"]).expect("a query");
+        assert!(empty.all("label").is_empty() && !empty.flag("plan").expect("a word"), "it says nothing");
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_refused_by_name() {
+        for text in ["stat=running", "state=%zz", "state=%f", "state=%ff"] {
+            assert!(Query::read(Some(text), &["state"]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_goes_by_several_names() {
+        for kind in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
+            assert!(is_json(kind), "{kind}");
+        }
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "", "text/json+html"] {
+            assert!(!is_json(kind), "{kind}");
+        }
+    }
+}

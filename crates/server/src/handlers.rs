@@ -1,0 +1,104 @@
+//! What each route does, a module for each subject. A handler turns what was asked into calls of the ledger and its answer
+//! into JSON; it decides nothing about tasks.
+
+pub(crate) mod claims;
+pub(crate) mod commands;
+pub(crate) mod events;
+pub(crate) mod lists;
+pub(crate) mod looks;
+pub(crate) mod pages;
+pub(crate) mod probes;
+pub(crate) mod recovery;
+pub(crate) mod tasks;
+pub(crate) mod tokens;
+pub(crate) mod verbs;
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::header::HeaderName;
+use tenure::Ledger;
+use tenure::core::id::{Namespace, RequestId, TaskId};
+use tenure::core::refusal::Refusal;
+use tenure::core::task::Task;
+use tenure::core::time::Time;
+use tenure::instant;
+use tenure::store::Cursor;
+
+use crate::body::Query;
+use crate::problem::Problem;
+use crate::routes::Asked;
+
+/// The longest that a request waits for something to happen.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How much a page has at most, and where nobody says.
+const PAGE_MAX: usize = 1_000;
+const PAGE_USUAL: usize = 100;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+impl Asked {
+    /// The namespace of the path.
+    fn namespace(&self) -> Result<&Namespace, Problem> {
+        self.path
+            .namespace
+            .as_ref()
+            .ok_or_else(|| Problem::broken("a route without a namespace was asked for one"))
+    }
+
+    /// The ledger, seen from the namespace of the path.
+    fn ledger(&self) -> Result<Ledger, Problem> {
+        self.served.ledger_of(self.namespace()?)
+    }
+
+    /// The task that the path names.
+    fn id(&self) -> Result<TaskId, Problem> {
+        let id = self.path.id.as_deref();
+        let id = id.ok_or_else(|| Problem::broken("a route without a task was asked for one"))?;
+        Ok(TaskId::new(id)?)
+    }
+}
+
+/// The request id that a header gives.
+fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    // The header's draft has it as a quoted text; most clients send it bare.
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    Ok(Some(RequestId::new(bare)?))
+}
+
+/// How many a page is to have.
+fn limit(query: &Query) -> Result<usize, Problem> {
+    let refused = || Problem::from(Refusal::invalid("limit", format_args!("a number from 1 to {PAGE_MAX}")));
+    let Some(text) = query.one("limit")? else { return Ok(PAGE_USUAL) };
+    let limit: usize = text.parse().map_err(|_| refused())?;
+    if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(refused()) }
+}
+
+/// A place in a list, as it was given out.
+fn cursor(query: &Query, name: &'static str) -> Result<Option<Cursor>, Problem> {
+    Ok(query.one(name)?.map(Cursor::from_text))
+}
+
+/// How long to wait.
+fn wait(text: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let wait = Duration::from(instant::parse_span("wait", text)?);
+    if wait > WAIT_MAX {
+        return Err(Refusal::invalid("wait", "up to 60s; ask again when it is over").into());
+    }
+    Ok(Some(wait))
+}
+
+/// The time at which an answered task is looked at, for whether it is stale. What has no lease can't be, nor a lease that was
+/// granted just now.
+///
+/// The command was done, so a clock that can't be read must not make a failure of it.
+async fn time_for(ledger: &Ledger, task: &Task) -> Time {
+    let is_fresh = task.lease().is_none_or(|lease| lease.acquired_at == task.updated_at);
+    if is_fresh && task.reservation().is_none() {
+        return task.updated_at;
+    }
+    ledger.now().await.unwrap_or(task.updated_at)
+}

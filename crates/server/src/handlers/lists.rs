@@ -1,0 +1,54 @@
+//! Lists of tasks: filtered, newest first, a page at a time.
+
+use axum::http::StatusCode;
+use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
+use tenure::core::refusal::Refusal;
+use tenure::record::{TasksPage, cause_of, state_of};
+use tenure::store::Filter;
+
+use super::{cursor, limit};
+use crate::body::Query;
+use crate::problem::Problem;
+use crate::routes::{Answered, Asked, json};
+
+/// `GET …/tasks`.
+pub(crate) async fn tasks(asked: Asked) -> Answered {
+    let namespace = Some(asked.namespace()?.clone());
+    list(&asked, Filter { namespace, ..filter(&asked.query)? }).await
+}
+
+/// `GET …/stale`.
+pub(crate) async fn stale(asked: Asked) -> Answered {
+    let namespace = Some(asked.namespace()?.clone());
+    list(&asked, Filter { namespace, stale: true, ..Filter::default() }).await
+}
+
+/// `GET /v1/tasks`: of the namespaces that the caller may see.
+pub(crate) async fn tasks_of_all(asked: Asked) -> Answered {
+    list(&asked, filter(&asked.query)?).await
+}
+
+async fn list(asked: &Asked, filter: Filter) -> Answered {
+    let store = asked.served.ledger.store();
+    let mut page = store.tasks(filter, cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
+    page.items.retain(|task| asked.caller.rooms.contains(&task.namespace));
+    let now = store.now().await?;
+    Ok(json(StatusCode::OK, &TasksPage::of(&page, now)))
+}
+
+fn filter(query: &Query) -> Result<Filter, Problem> {
+    let labels = query.all("label").iter().map(|label| {
+        let (key, value) =
+            label.split_once('=').ok_or_else(|| Refusal::invalid("label", "give it as key=value"))?;
+        Ok((LabelKey::new(key)?, LabelValue::new(value)?))
+    });
+    Ok(Filter {
+        namespace: None,
+        states: query.all("state").iter().map(|word| state_of(word)).collect::<Result<_, _>>()?,
+        cause: query.one("cause")?.map(cause_of).transpose()?,
+        queue: query.one("queue")?.map(Queue::new).transpose()?,
+        owner: query.one("owner")?.map(Owner::new).transpose()?,
+        labels: labels.collect::<Result<_, Refusal>>()?,
+        stale: query.flag("stale")?,
+    })
+}

@@ -1,0 +1,78 @@
+//! Looks at a namespace and at the store that are no lists of tasks.
+
+use axum::http::StatusCode;
+use tenure::core::id::RequestId;
+use tenure::core::refusal::Refusal;
+use tenure::record::{
+    AnchorAnswer, ChainsPage, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer,
+    RememberedRecord, ReportAnswer, StatsAnswer,
+};
+
+use super::{cursor, limit};
+use crate::routes::{Answered, Asked, json};
+
+/// `GET …/stats`.
+pub(crate) async fn stats(asked: Asked) -> Answered {
+    let overview = asked.ledger()?.overview().await?;
+    Ok(json(StatusCode::OK, &StatsAnswer::of(&overview)))
+}
+
+/// `GET …/owners`.
+pub(crate) async fn owners(asked: Asked) -> Answered {
+    let holdings = asked.ledger()?.holdings().await?;
+    Ok(json(StatusCode::OK, &OwnersAnswer::of(&holdings)))
+}
+
+/// `GET …/requests`.
+pub(crate) async fn request(asked: Asked) -> Answered {
+    let id = asked.query.one("id")?.ok_or_else(|| Refusal::invalid("id", "say which request id"))?;
+    let store = asked.served.ledger.store();
+    let is_remembered = store.remembers(asked.namespace()?.clone(), RequestId::new(id)?).await?;
+    Ok(json(StatusCode::OK, &RememberedRecord::of(is_remembered)))
+}
+
+/// `GET …/anchor`.
+pub(crate) async fn anchor(asked: Asked) -> Answered {
+    let anchor = asked.ledger()?.anchor_of_namespace().await?;
+    Ok(json(StatusCode::OK, &AnchorAnswer::of(&anchor)))
+}
+
+/// `GET …/verify`.
+pub(crate) async fn verify(asked: Asked) -> Answered {
+    let report = asked.ledger()?.verify_namespace(None).await?;
+    Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
+}
+
+/// `GET /v1/namespaces`.
+pub(crate) async fn namespaces(asked: Asked) -> Answered {
+    let mut namespaces = asked.served.ledger.store().namespaces().await?;
+    namespaces.retain(|namespace| asked.caller.rooms.contains(namespace));
+    Ok(json(StatusCode::OK, &NamespacesRecord::of(&namespaces)))
+}
+
+/// `GET /v1/now`.
+pub(crate) async fn now(asked: Asked) -> Answered {
+    Ok(json(StatusCode::OK, &NowRecord::of(asked.served.ledger.now().await?)))
+}
+
+/// `GET /v1/newest`.
+pub(crate) async fn newest(asked: Asked) -> Answered {
+    let newest = asked.served.ledger.newest().await?;
+    Ok(json(StatusCode::OK, &NewestRecord::of(&newest)))
+}
+
+/// `GET /v1/lapsed`: in the namespaces that the caller may see.
+pub(crate) async fn lapsed(asked: Asked) -> Answered {
+    let mut lapsed =
+        asked.served.ledger.lapsed(cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
+    lapsed.tasks.retain(|(namespace, _)| asked.caller.rooms.contains(namespace));
+    Ok(json(StatusCode::OK, &LapsedRecord::of(&lapsed)))
+}
+
+/// `GET /v1/chains`.
+pub(crate) async fn chains(asked: Asked) -> Answered {
+    let store = asked.served.ledger.store();
+    let chains = store.chains(cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
+    let now = store.now().await?;
+    Ok(json(StatusCode::OK, &ChainsPage::of(&chains, now)))
+}

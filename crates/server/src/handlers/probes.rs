@@ -1,0 +1,61 @@
+//! What those ask who start, stop and watch servers.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::routes::{Answered, Asked, json};
+
+/// How long the store may take to say that it is there.
+const STORE_WAITED_FOR: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    store: &'static str,
+    stopping: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+}
+
+/// `GET /livez`: this process answers. It does not ask the store: a database that is away is no reason to be restarted.
+pub(crate) async fn live(_asked: Asked) -> Answered {
+    Ok(json(StatusCode::OK, &Live { live: true }))
+}
+
+/// `GET /readyz`: it can serve.
+pub(crate) async fn ready(asked: Asked) -> Answered {
+    let stopping = asked.served.stopping.is_cancelled();
+    let store = tokio::time::timeout(STORE_WAITED_FOR, asked.served.ledger.now()).await;
+    let trouble = match store {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("the store has not answered for {} s", STORE_WAITED_FOR.as_secs())),
+    };
+    let ready = trouble.is_none() && !stopping;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let store = if trouble.is_none() { "answers" } else { "away" };
+    // Whoever may ask needs no token, so the reason is for the log: it may name hosts.
+    if let Some(trouble) = trouble {
+        tracing::warn!(trouble, "not ready");
+    }
+    let because = stopping.then(|| "the server stops".to_owned());
+    Ok(json(status, &Ready { ready, store, stopping, because }))
+}
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(asked: Asked) -> Answered {
+    let text = asked.served.metrics.text(&asked.served).await;
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    Ok(response)
+}

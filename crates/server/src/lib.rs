@@ -1,0 +1,95 @@
+//! The server of Tenure: HTTP API, recovery and metrics in one process, over any store.
+//!
+//! It keeps nothing: any number of servers may run on one database, and one that is killed leaves only leases that lapse.
+//! What there is stands in the table of [`routes`]; who may what, in [`access`]. It decides nothing about tasks: a request
+//! becomes commands, the ledger has them decided, and the answer is the public JSON.
+
+pub mod access;
+mod body;
+mod book;
+mod handlers;
+mod listen;
+mod metrics;
+mod observed;
+mod openapi;
+pub mod options;
+mod problem;
+pub mod routes;
+mod served;
+mod shapes;
+mod shares;
+mod traced;
+
+use std::io;
+use std::sync::Arc;
+
+use tenure::Ledger;
+use tenure::recovery::Recovery;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use metrics::NAMES as METRIC_NAMES;
+pub use options::{Exposure, Limits, Options};
+
+use book::Book;
+use metrics::Metrics;
+use observed::Observed;
+use served::Served;
+use shares::Shares;
+
+/// A server that is ready to listen.
+pub struct Server {
+    served: Arc<Served>,
+}
+
+impl Server {
+    /// A server on that ledger's store. What is stale is looked after on demand by the recovery that is made here, so that
+    /// what it does is counted, too; a loop of it is the caller's.
+    pub fn new(ledger: Ledger, recovery: impl FnOnce(Ledger) -> Recovery, options: Options) -> Server {
+        let (metrics, stopping) = (Metrics::new(), CancellationToken::new());
+        let observed = Observed { store: Arc::clone(ledger.store()), metrics: metrics.clone() };
+        let ledger = ledger.on_store(Arc::new(observed));
+        let (shares, book) = (Shares::new(&options.limits), Book::of(Arc::clone(ledger.store())));
+        let recovery = recovery(ledger.clone());
+        let served = Served { ledger, recovery, options, metrics, shares, book, stopping };
+        Server { served: Arc::new(served) }
+    }
+
+    /// Serves who comes to the listener, until `stop`. Then what waits is answered, streams end, and what has begun may go on
+    /// for the grace of the options. Several listeners may be run at once.
+    pub async fn run(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let served = &self.served;
+        let router = routes::router(Arc::clone(served));
+        let (metrics, options) = (served.metrics.clone(), &served.options);
+        let until_stop = async {
+            stop.cancelled().await;
+            served.stopping.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = listen::run(listener, tls, (router, metrics, &options.limits), (stop.clone(), options.grace)) => ended,
+            () = until_stop => Ok(()),
+        }
+    }
+
+    /// What looks after stale tasks, to be run in a loop.
+    pub fn recovery(&self) -> Recovery {
+        self.served.recovery.clone()
+    }
+
+    /// Comes back when the store has answered, whatever it said: for whoever watches whether this process still turns.
+    pub async fn answers(&self) {
+        // A store that is away has answered, too.
+        let _ = self.served.ledger.now().await;
+    }
+}
+
+/// The description of the API as JSON, made from the table of routes.
+pub fn openapi() -> String {
+    openapi::document()
+}

@@ -1,0 +1,128 @@
+//! Connections: accepted up to so many, kept while they are used, and ended in order when the server stops.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::metrics::Metrics;
+use crate::options::Limits;
+
+/// How long a handshake may take.
+const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
+/// The rest after a connection could not be accepted: as a rule there are no descriptors left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// What is read of a head before it is refused: the longest path is some hundred bytes, and a query not much more.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// Accepts and serves until it is told to stop; then what has begun gets the grace to end.
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    (router, metrics, limits): (Router, Metrics, &Limits),
+    (stop, grace): (CancellationToken, Duration),
+) -> io::Result<()> {
+    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let (tls, server) = (tls.map(TlsAcceptor::from), server(limits));
+    let graceful = GracefulShutdown::new();
+    loop {
+        // Who does not fit in waits in the system's line, and not in memory of ours.
+        let taken = tokio::select! {
+            taken = Arc::clone(&room).acquire_owned() => taken.map_err(io::Error::other)?,
+            () = stop.cancelled() => break,
+        };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection can't be accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                    continue;
+                }
+            },
+            () = stop.cancelled() => break,
+        };
+        let (router, server, tls) = (router.clone(), server.clone(), tls.clone());
+        let (watcher, counted) = (graceful.watcher(), metrics.connection());
+        tokio::spawn(async move {
+            let _held = (taken, counted);
+            // Answers are small, and whoever waits for one must not wait for more to go with it.
+            let _ = stream.set_nodelay(true);
+            match tls {
+                None => serve(server, stream, router, watcher).await,
+                Some(tls) => {
+                    if let Some(stream) = handshake(&tls, stream).await {
+                        serve(server, stream, router, watcher).await;
+                    }
+                }
+            }
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => Ok(()),
+        () = tokio::time::sleep(grace) => {
+            tracing::warn!("requests were still going on when the grace was over, and are cut");
+            Ok(())
+        }
+    }
+}
+
+fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_wait_max)
+        .max_buf_size(HEAD_BYTES_MAX.max(64 * 1024));
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.head_wait_max);
+    server
+}
+
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let shaken = tokio::time::timeout(HANDSHAKE_WAITED_FOR, tls.accept(stream)).await;
+    match shaken {
+        Ok(Ok(stream)) => Some(stream),
+        // Scanners, and clients that don't know the authority: nothing to wake anybody for.
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a handshake failed");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    server: auto::Builder<TokioExecutor>,
+    stream: S,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let service = service_fn(move |request: Request<Incoming>| router.clone().call(request));
+    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        // Peers go away in many ways, and each request has told its own end.
+        tracing::debug!(error, "a connection ended early");
+    }
+}

@@ -1,0 +1,123 @@
+//! A store that counts what it is asked, and how it answered.
+
+use std::sync::Arc;
+
+use tenure::Error;
+use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::core::command::{Command, Verb};
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure::core::task::Task;
+use tenure::core::time::Time;
+use tenure::store::overview::{Holding, Overview};
+use tenure::store::vitals::Vitals;
+use tenure::store::watch::Absence;
+use tenure::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+};
+
+use crate::metrics::Metrics;
+
+/// The store, with everything that goes by counted. What recovery does goes by here, too.
+pub(crate) struct Observed {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Store for Observed {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        let verbs: Vec<Verb> = commands.iter().map(|command| command.action.verb()).collect();
+        Box::pin(async move {
+            let answers = self.store.transact(commands).await;
+            for (verb, answer) in verbs.into_iter().zip(&answers) {
+                self.metrics.command(verb, answer);
+            }
+            answers
+        })
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        self.store.task(namespace, id)
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        self.store.tasks(filter, after, limit)
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        self.store.lapsed(after, limit)
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        self.store.overview(namespace)
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        self.store.holdings(namespace)
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        self.store.claimable_at(namespace, queue)
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        self.store.remembers(namespace, id)
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        self.store.events(filter, after, limit)
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        self.store.newest()
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        self.store.more_events(after)
+    }
+
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        self.store.chains(after, limit)
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        self.store.watch()
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        self.store.now()
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        self.store.namespaces()
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        self.store.tokens(known)
+    }
+
+    fn add_token(&self, hash: TokenHash, token: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.store.add_token(hash, token)
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.store.revoke_token(name, by)
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        self.store.vitals()
+    }
+
+    fn as_postgres(&self) -> Option<&tenure::store::postgres::PostgresStore> {
+        self.store.as_postgres()
+    }
+}

@@ -1,0 +1,307 @@
+//! The description of the API after OpenAPI 3.1, made from the table of routes.
+
+use std::collections::BTreeMap;
+
+use tenure::core::refusal::Code;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::access::Access;
+use crate::problem::{OTHER_CODES, status_of};
+use crate::routes::{Method, Route, routes};
+
+type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// What a route takes and gives.
+#[derive(Clone, Copy)]
+pub(crate) struct Described {
+    takes: Shape,
+    gives: Shape,
+    status: u16,
+}
+
+/// A schema by its name.
+#[derive(Clone, Copy)]
+struct Shape {
+    name: fn() -> std::borrow::Cow<'static, str>,
+    schema: fn() -> RefOr<Schema>,
+    others: fn(&mut Schemas),
+}
+
+impl Shape {
+    fn of<T: ToSchema>() -> Shape {
+        Shape { name: T::name, schema: T::schema, others: T::schemas }
+    }
+
+    fn reference(self) -> Ref {
+        Ref::from_schema_name((self.name)())
+    }
+}
+
+/// The schema of no body.
+pub(crate) struct NoBody;
+
+impl PartialSchema for NoBody {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().into()
+    }
+}
+
+impl ToSchema for NoBody {}
+
+/// A route that takes a `T` and gives a `G`.
+pub(crate) fn described<T: ToSchema, G: ToSchema>(status: u16) -> Described {
+    Described { takes: Shape::of::<T>(), gives: Shape::of::<G>(), status }
+}
+
+/// The document, as it is kept and served.
+pub(crate) fn document() -> String {
+    let text = api().to_pretty_json();
+    text.unwrap_or_else(|error| panic!("a description of texts and numbers can be written: {error}"))
+}
+
+/// The description.
+pub(crate) fn api() -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let mut schemas = BTreeMap::<String, RefOr<Schema>>::new();
+    for route in routes() {
+        let mut by_method = utoipa::openapi::path::PathItemBuilder::new();
+        by_method = by_method.operation(method(route.method), operation(route));
+        paths = paths.path(route.path, by_method.build());
+        for shape in [route.described.takes, route.described.gives] {
+            schemas.insert((shape.name)().into_owned(), (shape.schema)());
+            let mut others = Schemas::new();
+            (shape.others)(&mut others);
+            schemas.extend(others);
+        }
+    }
+    schemas.remove(NoBody::name().as_ref());
+    schemas.insert("Problem".to_owned(), problem());
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "A token of `tenure token create`. While none was ever made, a server that only its machine reaches needs none.",
+    ));
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme("token", SecurityScheme::Http(bearer.build()))
+        .build();
+    let info = InfoBuilder::new()
+        .title("Tenure")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .build();
+    OpenApiBuilder::new().info(info).paths(paths.build()).components(Some(components)).build()
+}
+
+const DESCRIPTION: &str = "The durable record of who is working on what, until when, and how to undo it. \
+    With `owner` and `epoch` in its body a verb is by lease, without them by an operator. `Idempotency-Key` names a command, \
+    so that a repeat within 7 days is answered as the first was. What is not done is told as a problem after RFC 9457; \
+    503 says that it was surely not done, 504 that nobody knows: repeat it with the same key.";
+
+fn method(method: Method) -> HttpMethod {
+    match method {
+        Method::Get => HttpMethod::Get,
+        Method::Post => HttpMethod::Post,
+        Method::Put => HttpMethod::Put,
+        Method::Delete => HttpMethod::Delete,
+    }
+}
+
+fn operation(route: &Route) -> utoipa::openapi::path::Operation {
+    let described = &route.described;
+    let mut operation = OperationBuilder::new()
+        .summary(Some(route.summary))
+        .description(Some(needs(route.access)))
+        .operation_id(Some(id(route)));
+    if let Some(tag) = tag(route) {
+        operation = operation.tag(tag);
+    }
+    for part in ["ns", "id", "seq"] {
+        if route.path.contains(&format!("{{{part}}}")) {
+            let of_path = ParameterBuilder::new().name(part).parameter_in(ParameterIn::Path);
+            let schema = if part == "seq" { number(1) } else { name() };
+            operation = operation.parameter(of_path.required(Required::True).schema(Some(schema)));
+        }
+    }
+    for (name, words) in route.query {
+        let in_query = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query);
+        let in_query = in_query.required(Required::False).description(Some(*words));
+        operation = operation.parameter(in_query.schema(Some(query(name))));
+    }
+    if (described.takes.name)() != NoBody::name() {
+        let content = ContentBuilder::new().schema(Some(described.takes.reference())).build();
+        let body =
+            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        operation = operation.request_body(Some(body.build()));
+        let key = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
+        let key =
+            key.description(Some("Names the command, so that a repeat is answered and not done again."));
+        if names_its_command(route) {
+            operation = operation.parameter(key.required(Required::False).schema(Some(text())));
+        }
+    }
+    let mut done = ResponseBuilder::new().description("Done");
+    for kind in route.kinds() {
+        // A stream is lines of text, each event with its id, type and data.
+        let schema = if *kind == "text/event-stream" { text() } else { described.gives.reference().into() };
+        done = done.content(*kind, ContentBuilder::new().schema(Some(schema)).build());
+    }
+    operation = operation.response(described.status.to_string(), done.build());
+    if described.status == 200 && route.method == Method::Put {
+        let made = ContentBuilder::new().schema(Some(described.gives.reference())).build();
+        let made = ResponseBuilder::new().description("Made").content("application/json", made).build();
+        operation = operation.response("201", made);
+    }
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let problem = ResponseBuilder::new().description("Not done; `code` says why");
+    operation = operation.response("default", problem.content("application/problem+json", content).build());
+    if route.access != Access::Probe {
+        operation = operation.security(SecurityRequirement::new("token", Vec::<String>::new()));
+    }
+    operation.build()
+}
+
+/// What a route needs, in words.
+pub(crate) fn needs(access: Access) -> String {
+    match access {
+        Access::Probe => "Needs no token.".to_owned(),
+        Access::Store(role) => format!("Needs a token of the role {} or above.", role.as_str()),
+        Access::WholeStore(role) => {
+            format!("Needs a token of the role {} or above that is bound to all namespaces.", role.as_str())
+        }
+        Access::Namespace(role) => format!(
+            "Needs a token of the role {} or above that is bound to the namespace; without `owner` and `epoch` a verb needs an operator's.",
+            role.as_str()
+        ),
+    }
+}
+
+/// A request of many commands has no name of its own, nor has one that is no command.
+fn names_its_command(route: &Route) -> bool {
+    route.path.starts_with("/v1/{ns}/") && !route.path.ends_with("s")
+        || route.path.ends_with("/tasks")
+        || route.path.ends_with("/claims")
+        || route.path.ends_with("/notes")
+        || route.path.ends_with("/compensations")
+}
+
+fn id(route: &Route) -> String {
+    let words = route.path.split('/').filter(|part| !part.is_empty() && *part != "v1");
+    let words: Vec<String> =
+        words.map(|part| part.replace(['{', '}', '.'], "_").trim_matches('_').to_owned()).collect();
+    let words = if words.is_empty() { vec!["front".to_owned()] } else { words };
+    format!("{}_{}", route.method.as_str().to_ascii_lowercase(), words.join("_"))
+}
+
+fn tag(route: &Route) -> Option<&'static str> {
+    let subjects = [
+        ("/v1/tokens", "tokens"),
+        ("/compensations", "compensations"),
+        ("/tasks", "tasks"),
+        ("/v1/{ns}/", "namespace"),
+        ("/v1/", "store"),
+    ];
+    subjects.iter().find(|(part, _)| route.path.contains(part)).map(|(_, tag)| *tag)
+}
+
+fn text() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).into()
+}
+
+fn name() -> RefOr<Schema> {
+    let named = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+    named.min_length(Some(1)).max_length(Some(200)).pattern(Some("^[A-Za-z0-9._:@+-]+$")).into()
+}
+
+fn number(least: i32) -> RefOr<Schema> {
+    let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+    number.minimum(Some(f64::from(least))).into()
+}
+
+fn query(name: &str) -> RefOr<Schema> {
+    match name {
+        "limit" => {
+            let limit = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+            limit.minimum(Some(1.0)).maximum(Some(1_000.0)).into()
+        }
+        "stale" | "plan" => ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into(),
+        "state" => {
+            let states = tenure::core::task::State::ALL.map(|state| state.as_str());
+            let one =
+                ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(states));
+            ArrayBuilder::new().items(one).into()
+        }
+        "label" => ArrayBuilder::new().items(text()).into(),
+        _ => text(),
+    }
+}
+
+/// A problem: everything that one may have.
+fn problem() -> RefOr<Schema> {
+    let codes: Vec<&'static str> = Code::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .chain(OTHER_CODES.iter().map(|(code, _, _)| *code))
+        .collect();
+    let code = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(codes));
+    let mut held =
+        ObjectBuilder::new().description(Some("Who holds the task, since when, until when, at which epoch."));
+    for field in ["owner", "since", "until"] {
+        held = held.property(field, text());
+    }
+    ObjectBuilder::new()
+        .property("type", text())
+        .property("title", text())
+        .property("status", number(400))
+        .property("detail", text())
+        .property("code", code)
+        .property("field", text())
+        .property("state", text())
+        .property("held_by", held.property("epoch", number(1)))
+        .property("retry_at", text())
+        .required("type")
+        .required("title")
+        .required("status")
+        .required("detail")
+        .required("code")
+        .into()
+}
+
+/// Every code of a problem, with its status and what it says.
+pub(crate) fn codes() -> Vec<(&'static str, u16, &'static str)> {
+    let refusals = Code::ALL.iter().map(|code| (code.as_str(), status_of(*code).as_u16(), said(*code)));
+    refusals.chain(OTHER_CODES.iter().map(|(code, status, words)| (*code, status.as_u16(), *words))).collect()
+}
+
+fn said(code: Code) -> &'static str {
+    match code {
+        Code::Invalid => "A field is malformed or over its limit; `field` names it.",
+        Code::NotFound => {
+            "There is no such task, compensation, token or route, or none that this token may see."
+        }
+        Code::Exists => "The task, its saga, or the token exists already.",
+        Code::RequestReused => "The request id was used for another command, or by another actor.",
+        Code::Terminal => "The task has ended, and nothing changes it any more.",
+        Code::Leased => "Somebody holds the lease; `held_by` says who.",
+        Code::Reserved => "It is reserved for another owner.",
+        Code::NotDue => "It may not be taken yet; `retry_at` says when.",
+        Code::NoLease => "There is no lease, or only a reservation.",
+        Code::StaleEpoch => "The epoch is not the lease's: somebody else has taken over.",
+        Code::WrongOwner => "The owner is not the lease's.",
+        Code::LeaseLapsed => "The lease has lapsed.",
+        Code::NotExtending => "The heartbeat would not move the expiry ahead.",
+        Code::Stalled => "There was no progress for as long as the policy allows.",
+        Code::OutOfTime => "The attempt has run for as long as the policy allows.",
+        Code::CompensationRequired => "A failed task needs a compensation record.",
+        Code::CompensationOwed => "Something is owed that must be undone, adopted or waived before.",
+        Code::CompensationSettled => "The compensation is not owed any more.",
+        Code::WrongState => "The state of the task does not allow it.",
+        Code::StaleWrite => "The record was changed since it was read.",
+        Code::Forbidden => "The caller may not do this.",
+    }
+}

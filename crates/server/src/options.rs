@@ -1,0 +1,83 @@
+//! How a server goes about it: its limits and its manners. Where it listens is said when it runs.
+
+use std::time::Duration;
+
+use tenure::core::id::Namespace;
+
+/// What a server is told beforehand.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names under which it may be asked for while nobody needs a token, besides those of this machine.
+    pub hosts: Vec<String>,
+    /// Whether whoever can reach it is somebody of this machine: what a token must prove elsewhere.
+    pub exposure: Exposure,
+    /// How much it takes.
+    pub limits: Limits,
+    /// How long requests that have begun may go on when it stops.
+    pub grace: Duration,
+    /// The store's URL as people may see it, for its page.
+    pub store: String,
+    /// The namespace that its page names in examples.
+    pub namespace: Option<Namespace>,
+}
+
+/// Who can reach a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exposure {
+    /// Only programs of this machine: while no token exists none is needed.
+    Loopback,
+    /// Others, too: a token is needed, whether one exists or not.
+    Network,
+}
+
+/// What is bounded. Everything that a caller can have more of is.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// The bytes of one body.
+    pub body_bytes_max: usize,
+    /// The bytes of all bodies that are being read or worked on.
+    pub bodies_bytes_max: usize,
+    /// How long a body may take to come.
+    pub body_wait_max: Duration,
+    /// How long the head of a request may take to come, and how long a connection may be idle before it.
+    pub head_wait_max: Duration,
+    /// Claims and looks that wait for something, at once.
+    pub waiting_max: usize,
+    /// Streams of events at once.
+    pub streams_max: usize,
+    /// The part of bodies, waits and streams that one caller may have: one in so many.
+    pub share_of_one_caller: usize,
+    /// Requests a second of one caller. None: as many as there come.
+    pub requests_per_second: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 12_000,
+            body_bytes_max: 16 * 1024 * 1024,
+            bodies_bytes_max: 128 * 1024 * 1024,
+            body_wait_max: Duration::from_secs(30),
+            head_wait_max: Duration::from_secs(75),
+            waiting_max: 8_192,
+            streams_max: 1_024,
+            share_of_one_caller: 2,
+            requests_per_second: Some(20_000),
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            hosts: Vec::new(),
+            exposure: Exposure::Loopback,
+            limits: Limits::default(),
+            grace: Duration::from_secs(20),
+            store: "memory:".to_owned(),
+            namespace: None,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What is answered instead of what was asked for: problems after RFC 9457, with the refusal's code.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+use tenure::Error;
+use tenure::core::refusal::{Code, Refusal};
+use tenure::record::RefusalRecord;
+
+/// Why a request has no answer, and what its sender may do about it.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    refusal: Option<Box<Refusal>>,
+    /// After how many seconds it may be worth another try.
+    retry_after: Option<u32>,
+}
+
+/// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
+pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 10] = [
+    ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed, and none that is valid was given."),
+    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
+    ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
+    ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a request may be."),
+    ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not said to be JSON."),
+    (
+        "misdirected",
+        StatusCode::MISDIRECTED_REQUEST,
+        "The request is for another host, or comes from another site.",
+    ),
+    ("too_many_requests", StatusCode::TOO_MANY_REQUESTS, "There are more requests than one caller may make."),
+    ("broken", StatusCode::INTERNAL_SERVER_ERROR, "The server is at fault. Please report it."),
+    ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "It was surely not done, and may be tried again."),
+    (
+        "unknown",
+        StatusCode::GATEWAY_TIMEOUT,
+        "Nobody knows whether it was done. Repeat it with the same Idempotency-Key.",
+    ),
+];
+
+impl Problem {
+    fn other(code: &'static str, detail: impl Into<String>) -> Problem {
+        let known = OTHER_CODES.iter().find(|(name, _, _)| *name == code);
+        let status = known.map_or(StatusCode::INTERNAL_SERVER_ERROR, |(_, status, _)| *status);
+        Problem { status, code, detail: detail.into(), refusal: None, retry_after: None }
+    }
+
+    /// Nobody knows who asks.
+    pub(crate) fn unauthenticated(detail: impl Into<String>) -> Problem {
+        Problem::other("unauthenticated", detail)
+    }
+
+    /// The route does not take this method.
+    pub(crate) fn method_not_allowed() -> Problem {
+        Problem::other("method_not_allowed", "this route takes other methods; see /openapi.json")
+    }
+
+    /// The body is not complete, and nobody waits for it any longer.
+    pub(crate) fn too_slow() -> Problem {
+        Problem::other(
+            "too_slow",
+            "the body did not come in time; send it again, faster or in smaller requests",
+        )
+    }
+
+    /// The body is over the limit.
+    pub(crate) fn too_large(limit: usize) -> Problem {
+        let detail = format!("the body is over the limit of {limit} bytes; send several smaller requests");
+        Problem::other("too_large", detail)
+    }
+
+    /// The body is in another form than JSON.
+    pub(crate) fn unsupported_media_type() -> Problem {
+        let detail = "send the body as JSON, with `Content-Type: application/json`";
+        Problem::other("unsupported_media_type", detail)
+    }
+
+    /// A page of another site, or somebody who was sent here under another name.
+    pub(crate) fn misdirected(detail: impl Into<String>) -> Problem {
+        Problem::other("misdirected", detail)
+    }
+
+    /// A caller that asks for more than its share.
+    pub(crate) fn too_many_requests(detail: impl Into<String>) -> Problem {
+        Problem { retry_after: Some(1), ..Problem::other("too_many_requests", detail) }
+    }
+
+    /// The server can't do it now.
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Problem {
+        Problem { retry_after: Some(1), ..Problem::other("unavailable", detail) }
+    }
+
+    /// A fault of the server.
+    pub(crate) fn broken(detail: impl Into<String>) -> Problem {
+        Problem::other("broken", detail)
+    }
+
+    /// Something that is not there, or that the caller must not see.
+    pub(crate) fn not_found(detail: impl Into<Box<str>>) -> Problem {
+        Problem::from(Refusal::new(Code::NotFound, detail))
+    }
+
+    /// Something that the caller may see and not do.
+    pub(crate) fn forbidden(detail: impl Into<Box<str>>) -> Problem {
+        Problem::from(Refusal::new(Code::Forbidden, detail))
+    }
+
+    /// The code, for what is counted.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The answer on the wire.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let text = serde_json::to_string(&ProblemRecord::of(&self)).unwrap_or_else(|_| "{}".to_owned());
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+            // What is left of the body is not read: the next request would begin somewhere in it.
+            headers.insert(HeaderName::from_static("connection"), HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The status that a refusal is answered with.
+pub(crate) fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::StaleWrite => StatusCode::PRECONDITION_FAILED,
+        Code::Exists
+        | Code::RequestReused
+        | Code::Terminal
+        | Code::Leased
+        | Code::Reserved
+        | Code::NotDue
+        | Code::NoLease
+        | Code::StaleEpoch
+        | Code::WrongOwner
+        | Code::LeaseLapsed
+        | Code::NotExtending
+        | Code::Stalled
+        | Code::OutOfTime
+        | Code::CompensationRequired
+        | Code::CompensationOwed
+        | Code::CompensationSettled
+        | Code::WrongState => StatusCode::CONFLICT,
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        let (status, code) = (status_of(refusal.code), refusal.code.as_str());
+        let detail = refusal.message.to_string();
+        Problem { status, code, detail, refusal: Some(Box::new(refusal)), retry_after: None }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        match error {
+            Error::Refused(refusal) => Problem::from(refusal),
+            Error::Unavailable(words) => Problem::unavailable(words),
+            Error::Unknown(words) => Problem::other("unknown", words),
+        }
+    }
+}
+
+/// A problem as JSON.
+#[derive(Serialize)]
+struct ProblemRecord<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(flatten)]
+    refusal: Option<RefusalRecord<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
+impl<'a> ProblemRecord<'a> {
+    fn of(problem: &'a Problem) -> ProblemRecord<'a> {
+        let refusal = problem.refusal.as_deref().map(RefusalRecord::of);
+        ProblemRecord {
+            kind: format!("/docs#{}", problem.code),
+            title: problem.status.canonical_reason().unwrap_or("Problem"),
+            status: problem.status.as_u16(),
+            detail: &problem.detail,
+            // A refusal brings its own.
+            code: refusal.is_none().then_some(problem.code),
+            refusal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_status_and_no_code_has_two_meanings() {
+        for code in Code::ALL {
+            assert!(status_of(code).is_client_error(), "{code}");
+            assert!(OTHER_CODES.iter().all(|(name, _, _)| *name != code.as_str()), "{code} is a refusal");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_everything_that_its_caller_needs() {
+        let problem = Problem::from(Refusal::invalid("ttl", "1 s to 7 days"));
+        let told = serde_json::to_value(ProblemRecord::of(&problem)).expect("JSON");
+        assert_eq!(told["code"], "invalid");
+        assert_eq!(told["field"], "ttl");
+        assert_eq!(told["status"], 422);
+        assert_eq!(told["type"], "/docs#invalid");
+        assert_eq!(told["detail"], "ttl: 1 s to 7 days");
+    }
+}

@@ -1,0 +1,151 @@
+//! The way of a request: who asks, whether they may, what they bring; then the handler, and what is counted.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request};
+use axum::http::Response;
+use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
+use tenure::Ledger;
+use tenure::clock::Moment;
+use tenure::core::id::Namespace;
+use tenure::core::refusal::Refusal;
+use tenure::core::time::Time;
+use tenure::recovery::Recovery;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::access::{Access, Caller, identify};
+use crate::body::{self, Query, Text};
+use crate::book::Book;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::problem::Problem;
+use crate::routes::{Answered, Asked, Method, Path, Route};
+use crate::shares::Shares;
+use crate::traced;
+
+/// What all requests have at hand.
+pub(crate) struct Served {
+    pub(crate) ledger: Ledger,
+    pub(crate) recovery: Recovery,
+    pub(crate) options: Options,
+    pub(crate) metrics: Metrics,
+    pub(crate) shares: Shares,
+    pub(crate) book: Book,
+    /// Set when the server is to stop: what waits is answered, streams end.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Served {
+    /// The ledger, seen from that namespace.
+    pub(crate) fn ledger_of(&self, namespace: &Namespace) -> Result<Ledger, Problem> {
+        Ok(self.ledger.in_namespace(namespace.as_str())?)
+    }
+
+    /// Whether whoever asked then may still ask.
+    pub(crate) async fn is_still(&self, caller: &Caller, head: &Parts) -> bool {
+        self.caller(head).await.is_ok_and(|now| now == *caller)
+    }
+
+    /// Who asks, by what the store has now.
+    pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
+        let tokens = self.book.tokens().await?;
+        // Only whether a token has expired is asked of the clock.
+        let now = if tokens.tokens.is_empty() { None } else { Some(self.ledger.now().await?) };
+        identify(head, &tokens, now.unwrap_or(Time::MIN), &self.options)
+    }
+}
+
+/// Answers one request of a route.
+pub(crate) async fn answer(
+    route: &'static Route,
+    served: Arc<Served>,
+    parts: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+) -> Response<Body> {
+    let began = Moment::now();
+    // A panic is one request's, whatever it was; the others go on.
+    let (head, body) = request.into_parts();
+    let path = path(parts);
+    // Once it has begun, a span can't be put elsewhere.
+    let span = traced::span(route, &head, path.as_ref().ok());
+    let work = work(route, Arc::clone(&served), path, (head, body));
+    let worked = caught(work).instrument(span.clone()).await;
+    let mut response = worked.unwrap_or_else(|problem| {
+        served.metrics.problem(problem.code());
+        problem.into_response()
+    });
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let (status, took) = (response.status(), Moment::now().since(began));
+    served.metrics.answered(route, status, took);
+    let (method, status, took_us) = (route.method.as_str(), status.as_u16(), took.as_micros());
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
+    tracing::debug!(method, route = route.path, status, took_us, "answered");
+    response
+}
+
+async fn work(
+    route: &'static Route,
+    served: Arc<Served>,
+    path: Result<Path, Problem>,
+    (head, body): (Parts, Body),
+) -> Answered {
+    let caller = match route.access {
+        Access::Probe => Caller::nobody(),
+        Access::Store(_) | Access::WholeStore(_) | Access::Namespace(_) => served.caller(&head).await?,
+    };
+    // What is wrong with the path is told only to those who may ask.
+    let path = path?;
+    let namespace = path.namespace.clone();
+    caller.enter(route.access, namespace.as_ref())?;
+    let share = served.shares.of(caller.name.as_ref());
+    if route.access != Access::Probe {
+        share.count()?;
+    }
+    let known: Vec<&str> = route.query.iter().map(|(name, _)| *name).collect();
+    let query = Query::read(head.uri.query(), &known)?;
+    let limits = &served.options.limits;
+    let bounds = (limits.body_bytes_max, limits.body_wait_max);
+    let body = match route.method {
+        Method::Get => Text::none(),
+        Method::Post | Method::Put | Method::Delete => {
+            body::read(&head.headers, body, &share, bounds).await?
+        }
+    };
+    (route.handler)(Asked { served, caller, share, path, query, head, body }).await
+}
+
+fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {
+    let parts = parts.map_err(|_| Refusal::invalid("path", "it must be UTF-8"))?;
+    let mut path = Path::default();
+    for (name, value) in &parts {
+        match name {
+            "ns" => path.namespace = Some(Namespace::new(value)?),
+            "id" => path.id = Some(value.to_owned()),
+            _ => path.seq = Some(value.to_owned()),
+        }
+    }
+    Ok(path)
+}
+
+/// The answer; a panic on the way to it is a fault of the server, and told as that.
+async fn caught(work: impl Future<Output = Answered>) -> Answered {
+    let mut work = pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(polled) => polled,
+        Err(_) => Poll::Ready(Err(Problem::broken("a fault of the server; it is in its log"))),
+    })
+    .await
+}

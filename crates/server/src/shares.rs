@@ -1,0 +1,153 @@
+//! What callers share: room for bodies, waits and streams. Each has a part of it, so that none can take all.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::DefaultClock;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tenure::core::id::Actor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::options::Limits;
+use crate::problem::Problem;
+
+/// How long a body waits for room before its sender is told to come again.
+const ROOM_WAITED_FOR: Duration = Duration::from_secs(2);
+
+type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
+
+/// Everything that is shared. There are as many callers as there are tokens, so their parts are kept.
+pub(crate) struct Shares {
+    all: Arc<Rooms>,
+    limits: Limits,
+    of: Mutex<HashMap<Option<Actor>, Arc<Share>>>,
+}
+
+/// The part of one caller.
+pub(crate) struct Share {
+    own: Arc<Rooms>,
+    all: Arc<Rooms>,
+    rate: Option<Rate>,
+}
+
+struct Rooms {
+    bodies: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl Rooms {
+    fn of(limits: &Limits, parts: usize) -> Arc<Rooms> {
+        let room =
+            |count: usize| Arc::new(Semaphore::new((count / parts.max(1)).clamp(1, Semaphore::MAX_PERMITS)));
+        Arc::new(Rooms {
+            bodies: room(limits.bodies_bytes_max),
+            waits: room(limits.waiting_max),
+            streams: room(limits.streams_max),
+        })
+    }
+}
+
+/// Room that is taken until this is dropped, of the caller's part and of the whole.
+pub(crate) type Taken = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+impl Shares {
+    pub(crate) fn new(limits: &Limits) -> Shares {
+        Shares { all: Rooms::of(limits, 1), limits: limits.clone(), of: Mutex::default() }
+    }
+
+    /// The part of that caller.
+    pub(crate) fn of(&self, name: Option<&Actor>) -> Arc<Share> {
+        let mut shares = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || {
+            let per_second = self.limits.requests_per_second.and_then(NonZeroU32::new);
+            Arc::new(Share {
+                // Where nobody has a name there is only one caller.
+                own: Rooms::of(
+                    &self.limits,
+                    if name.is_some() { self.limits.share_of_one_caller } else { 1 },
+                ),
+                all: Arc::clone(&self.all),
+                rate: per_second.map(|count| RateLimiter::direct(Quota::per_second(count))),
+            })
+        };
+        Arc::clone(shares.entry(name.cloned()).or_insert_with(made))
+    }
+}
+
+impl Share {
+    /// One more request.
+    pub(crate) fn count(&self) -> Result<(), Problem> {
+        match &self.rate {
+            Some(rate) if rate.check().is_err() => Err(Problem::too_many_requests(
+                "more requests a second than this server takes of one caller; send many commands in one request",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Room for so many bytes of a body. It is waited for only a moment: bodies that wait for each other's room, each with a
+    /// part of it, would wait for ever.
+    pub(crate) async fn room_for(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let none = || Problem::unavailable("too many bodies are being read; try again");
+        let room = async {
+            let own = Arc::clone(&self.own.bodies).acquire_many_owned(count).await.ok()?;
+            let all = Arc::clone(&self.all.bodies).acquire_many_owned(count).await.ok()?;
+            Some([own, all])
+        };
+        timeout(ROOM_WAITED_FOR, room).await.ok().flatten().ok_or_else(none)
+    }
+
+    /// Room to wait for something.
+    pub(crate) fn wait(&self) -> Result<Taken, Problem> {
+        taken(&self.own.waits, &self.all.waits, "requests that wait")
+    }
+
+    /// Room for a stream.
+    pub(crate) fn stream(&self) -> Result<Taken, Problem> {
+        taken(&self.own.streams, &self.all.streams, "streams")
+    }
+}
+
+fn taken(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken, Problem> {
+    let own = Arc::clone(own).try_acquire_owned();
+    let own = own.map_err(|_| Problem::too_many_requests(format!("this caller has too many {what}")))?;
+    let all = Arc::clone(all).try_acquire_owned();
+    let all =
+        all.map_err(|_| Problem::unavailable(format!("there are too many {what}; try another server")))?;
+    Ok((own, all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Actor {
+        Actor::new(name).expect("a name")
+    }
+
+    #[test]
+    fn one_caller_leaves_room_for_others() {
+        let shares = Shares::new(&Limits { streams_max: 4, share_of_one_caller: 2, ..Limits::default() });
+        let (one, other) = (shares.of(Some(&named("one"))), shares.of(Some(&named("other"))));
+        let held: Vec<_> = std::iter::from_fn(|| one.stream().ok()).take(10).collect();
+        assert_eq!(held.len(), 2);
+        assert_eq!(one.stream().expect_err("its part is taken").code(), "too_many_requests");
+        assert!(other.stream().is_ok());
+        drop(held);
+        assert!(one.stream().is_ok(), "what is given back can be taken again");
+    }
+
+    #[test]
+    fn requests_over_the_rate_are_told_to_come_again() {
+        let shares = Shares::new(&Limits { requests_per_second: Some(3), ..Limits::default() });
+        let share = shares.of(None);
+        let taken = (0..10).filter(|_| share.count().is_ok()).count();
+        assert_eq!(taken, 3);
+    }
+}

@@ -1,0 +1,163 @@
+//! What is bounded: bodies, connections, rates, and what hostile requests cost those who live.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tenure::clock::ManualClock;
+use tenure::handler::Handlers;
+use tenure_server::{Limits, Options};
+use tenure_testkit::served::{Served, reply};
+use tenure_testkit::{BEGINNING, block_on, memory};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn served(limits: Limits) -> Served {
+    let options = Options { limits, ..Options::default() };
+    Served::with(memory(&ManualClock::at(BEGINNING)), options, Handlers::new())
+}
+
+/// Everything that comes back on a connection until it is closed, or until that long.
+async fn answer_to(served: &Served, request: &[u8], wait: Duration) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+    stream.write_all(request).await.expect("it is sent");
+    let mut bytes = Vec::new();
+    // What came by then is the answer; the connection may stay open.
+    let _ = tokio::time::timeout(wait, stream.read_to_end(&mut bytes)).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let served = served(Limits { body_bytes_max: 4_096, ..Limits::default() });
+    block_on(async {
+        let announced = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 104857600\r\n\r\n{";
+        let answer = answer_to(&served, announced, Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("too_large"), "{answer}");
+        // One that does not say how long it is ends at the limit.
+        let mut chunked = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        for _ in 0..6 {
+            chunked.extend_from_slice(b"400\r\n");
+            chunked.extend_from_slice(&[b' '; 1024]);
+            chunked.extend_from_slice(b"\r\n");
+        }
+        let answer = answer_to(&served, &chunked, Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        served.client().get("/v1/now").await.done(200);
+    });
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let served = served(Limits { body_wait_max: Duration::from_millis(200), ..Limits::default() });
+    block_on(async {
+        let slow = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"id\":";
+        let answer = answer_to(&served, slow, Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    });
+}
+
+#[test]
+fn a_head_that_does_not_come_closes_the_connection() {
+    let served = served(Limits { head_wait_max: Duration::from_millis(200), ..Limits::default() });
+    block_on(async {
+        let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+        stream.write_all(b"GET /v1/now HTTP/1.1\r\nhost: loc").await.expect("it is sent");
+        let mut bytes = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes)).await;
+        assert!(closed.is_ok(), "it is closed");
+    });
+}
+
+#[test]
+fn many_slow_bodies_leave_room_for_those_who_are_fast() {
+    let limits = Limits {
+        bodies_bytes_max: 64 * 1_024,
+        body_bytes_max: 32 * 1_024,
+        body_wait_max: Duration::from_secs(3),
+        ..Limits::default()
+    };
+    let served = served(limits);
+    block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..64 {
+            let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+            let head = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 30000\r\n\r\n";
+            stream.write_all(head).await.expect("it is sent");
+            stream.write_all(&[b' '; 900]).await.expect("it is sent");
+            held.push(stream);
+        }
+        let client = served.client();
+        for number in 0..20 {
+            client.post("/v1/default/tasks", json!({"id": format!("t{number}")})).await.done(201);
+        }
+    });
+}
+
+#[test]
+fn one_caller_does_not_take_the_turn_of_all() {
+    let served = served(Limits { requests_per_second: Some(5), ..Limits::default() });
+    let client = served.client();
+    block_on(async {
+        let mut refused = 0;
+        for _ in 0..20 {
+            let reply = client.get("/v1/now").await;
+            if reply.status == 429 {
+                reply.is_problem(429, "too_many_requests");
+                assert_eq!(reply.header("retry-after"), "1");
+                refused += 1;
+            }
+        }
+        assert!(refused >= 10, "{refused}");
+        client.get("/livez").await.done(200);
+    });
+}
+
+#[test]
+fn connections_over_the_limit_wait_and_are_served_when_others_go() {
+    let served = served(Limits { connections_max: 2, ..Limits::default() });
+    block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            held.push(TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection"));
+        }
+        let request = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        // The two are in only once they were accepted, which a third one shows by not being.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(answer_to(&served, request, Duration::from_millis(300)).await, "");
+        held.clear();
+        let answer = answer_to(&served, request, Duration::from_secs(5)).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    });
+}
+
+#[test]
+fn odd_requests_get_an_answer_and_no_panic() {
+    let served = served(Limits::default());
+    block_on(async {
+        for request in [
+            "GET /v1/default/tasks/%ff HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            "GET /v1/%00/tasks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            "GET //v1//default/tasks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            "GET /v1/default/tasks/../../tokens HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+                .to_owned(),
+            format!("GET /{} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", "a".repeat(20_000)),
+            format!(
+                "GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\nconnection: close\r\n\r\n",
+                "a".repeat(200_000)
+            ),
+            "BREW /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(),
+        ] {
+            let answer = answer_to(&served, request.as_bytes(), Duration::from_secs(5)).await;
+            let status: Option<u16> = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+            assert!(status.is_none_or(|status| (400..500).contains(&status)), "{answer}");
+        }
+        let deep = format!("{{\"id\":\"x\",\"payload\":{}1{}}}", "[".repeat(20_000), "]".repeat(20_000));
+        let client = served.client();
+        let request =
+            client.request("POST /v1/default/tasks").header("content-type", "application/json").body(deep);
+        assert!((400..500).contains(&reply(request).await.status));
+        client.get("/v1/now").await.done(200);
+    });
+}

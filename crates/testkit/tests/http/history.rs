@@ -1,0 +1,202 @@
+//! The history over HTTP: pages that wait, and streams that go on where they were.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tenure::clock::ManualClock;
+use tenure_testkit::served::{Client, Served};
+use tenure_testkit::{BEGINNING, block_on, memory};
+
+fn served() -> Served {
+    Served::on(memory(&ManualClock::at(BEGINNING)))
+}
+
+async fn create(client: &Client, id: &str) {
+    client.post("/v1/default/tasks", json!({"id": id})).await.done(201);
+}
+
+/// A stream that is read event by event.
+struct Stream {
+    response: reqwest::Response,
+    text: String,
+}
+
+/// An event as it came: its id, its type, its data.
+type Told = (String, String, Value);
+
+impl Stream {
+    async fn open(client: &Client, path: &str, last: Option<&str>) -> Stream {
+        let request = client.request(&format!("GET {path}")).header("accept", "text/event-stream");
+        let request = match last {
+            Some(last) => request.header("last-event-id", last.to_owned()),
+            None => request,
+        };
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Stream { response, text: String::new() }
+    }
+
+    /// The next event; none when the stream has ended.
+    async fn next(&mut self) -> Option<Told> {
+        loop {
+            if let Some(at) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..at + 2).collect();
+                let line =
+                    |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                if let (Some(id), Some(kind), Some(data)) = (line("id: "), line("event: "), line("data: ")) {
+                    assert!(block.find("id: ") < block.find("data: "), "the id comes before the data");
+                    return Some((id, kind, serde_json::from_str(&data).expect("JSON")));
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(20), self.response.chunk());
+            let chunk = chunk.await.expect("something within 20 s").ok()??;
+            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+}
+
+#[test]
+fn a_page_of_the_history_goes_on_where_it_ended() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        for id in ["a", "b", "c"] {
+            create(&client, id).await;
+        }
+        client.post("/v1/shop/tasks", json!({"id": "x"})).await.done(201);
+        let first = client.get("/v1/default/events?limit=2").await.done(200);
+        let next = first["next"].as_str().expect("it goes on");
+        let second = client.get(&format!("/v1/default/events?after={next}")).await.done(200);
+        let tasks: Vec<&Value> =
+            second["events"].as_array().expect("events").iter().map(|event| &event["task"]).collect();
+        assert_eq!(tasks, ["c"]);
+        let event = &second["events"][0];
+        for field in ["cursor", "task", "number", "at", "type", "actor", "data", "hash"] {
+            assert!(!event[field].is_null(), "{field}: {event}");
+        }
+        client.get("/v1/default/events?after=nowhere").await.is_problem(422, "invalid");
+        client.get("/v1/default/tasks/nobody/events").await.is_problem(404, "not_found");
+    });
+}
+
+#[test]
+fn a_page_that_waits_comes_with_what_it_waited_for() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        let newest = client.get("/v1/newest").await.done(200);
+        let after = newest["cursor"].as_str().expect("a cursor").to_owned();
+        let waiting = {
+            let client = client.clone();
+            tokio::spawn(
+                async move { client.get(&format!("/v1/default/events?after={after}&wait=30s")).await },
+            )
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        create(&client, "a").await;
+        let page = waiting.await.expect("it ends").done(200);
+        assert_eq!(page["events"][0]["task"], "a");
+        client.get("/v1/default/events?wait=2h").await.is_problem(422, "invalid");
+    });
+}
+
+#[test]
+fn a_stream_begins_now_and_tells_each_event_once_and_in_order() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        create(&client, "before").await;
+        let mut stream = Stream::open(&client, "/v1/default/events", None).await;
+        for number in 0..300 {
+            create(&client, &format!("t{number}")).await;
+        }
+        client.post("/v1/shop/tasks", json!({"id": "elsewhere"})).await.done(201);
+        create(&client, "last").await;
+        for number in 0..300 {
+            let (id, kind, data) = stream.next().await.expect("an event");
+            assert_eq!((kind.as_str(), &data["task"]), ("created", &json!(format!("t{number}"))));
+            assert_eq!(data["cursor"], id.as_str());
+        }
+        let (_, _, data) = stream.next().await.expect("an event");
+        assert_eq!(data["task"], "last", "those of other namespaces are not in it");
+    });
+}
+
+#[test]
+fn whoever_lost_the_stream_goes_on_behind_what_was_seen_last() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        for number in 0..10 {
+            create(&client, &format!("t{number}")).await;
+        }
+        let beginning = Stream::open(&client, "/v1/default/events?after=e0", None).await;
+        let (mut stream, mut seen) = (beginning, Vec::new());
+        while seen.len() < 10 {
+            let (id, _, data) = stream.next().await.expect("an event");
+            seen.push(data["task"].as_str().expect("a task").to_owned());
+            stream = Stream::open(&client, "/v1/default/events?after=e0", Some(&id)).await;
+        }
+        let all: Vec<String> = (0..10).map(|number| format!("t{number}")).collect();
+        assert_eq!(seen, all);
+    });
+}
+
+#[test]
+fn a_stream_of_one_task_has_only_its_events() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        for id in ["a", "b"] {
+            create(&client, id).await;
+        }
+        let mut stream = Stream::open(&client, "/v1/default/tasks/b/events", None).await;
+        for id in ["a", "b"] {
+            client.post(&format!("/v1/default/tasks/{id}/acquire"), json!({"owner": "w"})).await.done(200);
+        }
+        let (_, kind, data) = stream.next().await.expect("an event");
+        assert_eq!((kind.as_str(), &data["task"]), ("acquired", &json!("b")));
+    });
+}
+
+#[test]
+fn a_server_that_stops_ends_its_streams_and_answers_what_waits() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        let mut stream = Stream::open(&client, "/v1/default/events", None).await;
+        let waiting = {
+            let client = client.clone();
+            tokio::spawn(async move {
+                client.post("/v1/default/claims", json!({"queue": "q", "owner": "w", "wait": "60s"})).await
+            })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        served.stop();
+        assert!(stream.next().await.is_none(), "it ends");
+        assert_eq!(waiting.await.expect("it ends").done(200), json!({"tasks": []}));
+    });
+}
+
+#[test]
+fn a_revoked_token_ends_its_streams() {
+    let served = served();
+    let anybody = served.client();
+    block_on(async {
+        let make = async |client: &Client, name: &str, role: &str| {
+            let made = client
+                .post("/v1/tokens", json!({"name": name, "role": role, "namespaces": ["*"]}))
+                .await
+                .done(201);
+            anybody.with_token(made["token"].as_str().expect("a secret"))
+        };
+        let root = make(&anybody, "root", "admin").await;
+        let reader = make(&root, "reader", "reader").await;
+        let mut stream = Stream::open(&reader, "/v1/default/events", None).await;
+        root.send("DELETE /v1/tokens?name=reader", json!({})).await.done(200);
+        create(&root, "after").await;
+        assert!(stream.next().await.is_none(), "what came after the revocation is not told");
+    });
+}

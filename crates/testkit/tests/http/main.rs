@@ -1,0 +1,7 @@
+//! The server, as those see it who speak plain HTTP to it.
+
+mod access;
+mod bounds;
+mod history;
+mod tasks;
+mod waits;

@@ -1,0 +1,71 @@
+//! Claims that wait for work.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tenure::clock::ManualClock;
+use tenure::core::time::Span;
+use tenure_testkit::served::Served;
+use tenure_testkit::{BEGINNING, block_on, memory};
+
+#[test]
+fn a_claim_takes_what_is_due_and_waits_for_what_comes() {
+    let clock = ManualClock::at(BEGINNING);
+    let served = Served::on(memory(&clock));
+    let client = served.client();
+    block_on(async {
+        for id in ["a", "b", "c"] {
+            client.post("/v1/default/tasks", json!({"id": id, "queue": "q"})).await.done(201);
+        }
+        let claim = json!({"queue": "q", "owner": "w", "ttl": "60s", "limit": 2, "wait": "30s"});
+        let granted = client.post("/v1/default/claims", claim.clone()).await.done(200);
+        let ids: Vec<_> =
+            granted["tasks"].as_array().expect("tasks").iter().map(|task| task["id"].clone()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        assert_eq!(granted["tasks"][0]["lease"]["owner"], "w");
+        assert_eq!(
+            client.post("/v1/default/claims", claim.clone()).await.done(200)["tasks"]
+                .as_array()
+                .map(Vec::len),
+            Some(1)
+        );
+        let waiting = {
+            let client = client.clone();
+            tokio::spawn(async move { client.post("/v1/default/claims", claim).await })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.post("/v1/default/tasks", json!({"id": "d", "queue": "q"})).await.done(201);
+        assert_eq!(waiting.await.expect("it ends").done(200)["tasks"][0]["id"], "d");
+        let none =
+            client.post("/v1/default/claims", json!({"queue": "q", "owner": "w", "wait": "50ms"})).await;
+        assert_eq!(none.done(200), json!({"tasks": []}));
+        client
+            .post("/v1/default/claims", json!({"queue": "q", "owner": "w", "wait": "1h"}))
+            .await
+            .is_problem(422, "invalid");
+        client.post("/v1/default/claims", json!({"queue": "q"})).await.is_problem(422, "invalid");
+    });
+}
+
+#[test]
+fn a_look_tells_when_a_claim_may_find_something() {
+    let clock = ManualClock::at(BEGINNING);
+    let served = Served::on(memory(&clock));
+    let client = served.client();
+    block_on(async {
+        assert_eq!(client.get("/v1/default/claimable?queue=q").await.done(200), json!({"at": null}));
+        let later = json!({"id": "a", "queue": "q", "not_before": "2026-01-01T00:01:00Z"});
+        client.post("/v1/default/tasks", later).await.done(201);
+        assert_eq!(
+            client.get("/v1/default/claimable?queue=q").await.done(200),
+            json!({"at": "2026-01-01T00:01:00.000000Z"})
+        );
+        let waiting = {
+            let client = client.clone();
+            tokio::spawn(async move { client.get("/v1/default/claimable?queue=q&wait=30s").await })
+        };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        clock.advance(Span::from_secs(61));
+        assert!(waiting.await.expect("it ends").done(200)["at"].is_string());
+    });
+}
