@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
-use crate::{audit, demo, events, manual, owners, recover, run, stale, status, work};
+use crate::{audit, demo, events, manual, owners, recover, run, serve, stale, status, work};
 
 /// The durable record of who is working on what, until when, and how to undo it.
 #[derive(Parser)]
@@ -34,8 +34,8 @@ pub(crate) struct Arguments {
 /// What every command takes.
 #[derive(Args, Clone)]
 pub(crate) struct Global {
-    /// Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for nothing that lasts [else:
-    /// TENURE_STORE, or tenure.db in the user's data directory]
+    /// Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `http://HOST:PORT` for a server or several,
+    /// `a:7117,b:7117`, or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub(crate) store: Option<String>,
     /// The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -54,7 +54,7 @@ pub(crate) struct Global {
     /// Names the command, so that a repeat within 7 days is answered as the first was and not done again
     #[arg(long, global = true, value_name = "ID", help_heading = "Global options")]
     pub(crate) request_id: Option<String>,
-    /// A token, for a store behind a server; a file asks for none
+    /// A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the file that TENURE_TOKEN_FILE names]
     #[arg(
         long,
         global = true,
@@ -95,6 +95,7 @@ pub(crate) enum Form {
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     Demo(demo::Demo),
+    Serve(Box<serve::Serve>),
     Run(Box<run::Run>),
     Worker(Box<work::Work>),
     Recover(recover::Recover),

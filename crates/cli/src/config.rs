@@ -16,6 +16,8 @@ pub(crate) struct Config {
     /// What recovery does, by kind of compensation.
     #[serde(default)]
     pub(crate) undo: BTreeMap<String, UndoSection>,
+    /// How a server goes about it.
+    pub(crate) serve: Option<ServeSection>,
     /// Where it was read from.
     #[serde(skip)]
     pub(crate) path: PathBuf,
@@ -43,6 +45,27 @@ pub(crate) struct UndoSection {
     pub(crate) backoff: Option<String>,
     /// The longest wait.
     pub(crate) backoff_cap: Option<String>,
+}
+
+/// `[serve]`: what `tenure serve` takes as options, under the same names.
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServeSection {
+    pub(crate) listen: Option<String>,
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) tls_elsewhere: Option<bool>,
+    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) grace: Option<String>,
+    pub(crate) recovery: Option<bool>,
+    pub(crate) undo_concurrency: Option<u64>,
+    pub(crate) handler_wait: Option<String>,
+    pub(crate) connections_max: Option<u64>,
+    pub(crate) body_max: Option<u64>,
+    pub(crate) rate: Option<u64>,
+    pub(crate) log: Option<String>,
+    pub(crate) log_format: Option<String>,
+    pub(crate) otlp: Option<String>,
 }
 
 impl Config {

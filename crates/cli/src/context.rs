@@ -20,6 +20,7 @@ use crate::arguments::Global;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::supervise::Place;
 use crate::values::{ByLease, ByOperator};
 use crate::world::Variables;
 
@@ -126,16 +127,37 @@ impl<'a, 'w> Context<'a, 'w> {
         if url == "memory:" {
             self.out.note("memory: is gone when this command ends");
         }
-        if self.global.token.is_some() {
+        let is_served = is_served(&url);
+        if self.global.token.is_some() && !is_served {
             self.out.note("this store asks for no token; --token is not used");
         }
-        let opener = Ledger::opener().missing(missing);
+        let mut opener = Ledger::opener().missing(missing);
+        if is_served && let Some(token) = self.token()? {
+            opener = opener.token(&token);
+        }
         let opener = match &self.around.clock {
             Some(clock) => opener.clock(Arc::clone(clock)),
             None => opener,
         };
         let ledger = opener.chance(Arc::clone(&self.around.chance)).open(&url).await?;
         Ok(ledger.in_namespace(&namespace)?)
+    }
+
+    /// What proves to a server who asks: as it is said, else as the environment has it, or a file that it names.
+    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+        if let Some(token) = self.global.token.clone().or_else(|| self.variable("TENURE_TOKEN")) {
+            return Ok(Some(token));
+        }
+        let Some(file) = self.variable("TENURE_TOKEN_FILE") else { return Ok(None) };
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::Usage(format!("TENURE_TOKEN_FILE: can't read {file}: {error}")))?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    /// Where a command under a lease finds its task.
+    pub(crate) fn place(&self, store: &str, ledger: &Ledger) -> Place {
+        let (store, namespace) = (store.to_owned(), ledger.namespace().to_string());
+        Place { store, namespace, token: self.global.token.clone() }
     }
 
     /// The store's time, for showing what a command left. That was done, so a look at the clock that fails must not make
@@ -314,6 +336,11 @@ impl Settings {
     pub(crate) fn namespace(&self) -> &str {
         self.said_namespace.as_deref().unwrap_or(tenure::ledger::DEFAULT_NAMESPACE)
     }
+}
+
+/// Whether the store is behind servers.
+pub(crate) fn is_served(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
 }
 
 fn half_a_lease(what: &str, missing: &str) -> Failure {

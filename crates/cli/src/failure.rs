@@ -66,6 +66,17 @@ impl Failure {
         self.status()
     }
 
+    /// What it says to a person, for those who gather several.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Failure::Usage(words) | Failure::Failed(words) => words.clone(),
+            Failure::Ledger(error) | Failure::OfToken(error) => error.to_string(),
+            Failure::Output(error) => error.to_string(),
+            Failure::NotAcquired(refusal) => refusal.to_string(),
+            Failure::Told | Failure::Status(_) | Failure::Interrupted(_) => String::new(),
+        }
+    }
+
     fn status(&self) -> u8 {
         match self {
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -149,7 +160,9 @@ fn advice(error: &Error) -> Option<&'static str> {
             // The others are said in full: the field and its limit.
             Some(_) | None => None,
         },
-        Code::Forbidden => None,
+        Code::Forbidden => Some(
+            "give a token that may, with --token or TENURE_TOKEN; see `tenure token list` on the store itself",
+        ),
         // The state is that of a task which is there: it is a compensation that is not.
         Code::NotFound if refusal.state.is_some() => {
             Some("see the numbers that there are: `tenure task undo list ID`")

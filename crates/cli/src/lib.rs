@@ -14,11 +14,13 @@ mod events;
 mod failure;
 mod handlers;
 mod input;
+mod logs;
 mod manual;
 mod output;
 mod owners;
 mod recover;
 mod run;
+mod serve;
 mod signals;
 mod stale;
 mod status;
@@ -75,12 +77,19 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
 }
 
 fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output<'w>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // A server has many requests at work at once; everything else is one thing after the other.
+    let mut runtime = if let Verb::Serve(_) = &arguments.verb {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("can't start: {error}")))?;
     let ended = runtime.block_on(async {
         let mut context = Context::new(arguments.global, around, out);
         match arguments.verb {
             Verb::Demo(verb) => verb.run(&mut context).await,
+            Verb::Serve(verb) => verb.run(&mut context).await,
             Verb::Run(verb) => verb.run(&mut context).await,
             Verb::Worker(verb) => verb.run(&mut context).await,
             Verb::Recover(verb) => verb.run(&mut context).await,

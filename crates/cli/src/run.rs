@@ -70,10 +70,12 @@ impl Run {
         let created = self.find_or_create(context, &ledger, read).await?;
         context.out.is_about(&created);
         let (launch, progress) = self.supervision.progress.open(self.launch()?).map_err(failed)?;
+        let place = context.place(&url, &ledger);
         let lease = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await?;
         self.register_what_is_missing(&lease, &reasons).await?;
-        let launch = supervise::environment(launch, &url, ledger.namespace().as_str(), &lease);
-        let launch = launch.env("TRACEPARENT", supervise::trace_parent(&context.around.variables));
+        let launch = supervise::environment(launch, &place, &lease);
+        let launch =
+            launch.env("TRACEPARENT", supervise::trace_parent(context.variable("TRACEPARENT"), lease.task()));
         let (notes, mut noted) = mpsc::unbounded_channel();
         let (sign, signs) = watch::channel(Sign::None);
         let supervised =

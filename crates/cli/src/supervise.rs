@@ -12,9 +12,9 @@ use std::time::Duration;
 use clap::Args;
 use tenure::clock::Moment;
 use tenure::core::event::What;
-use tenure::core::id::Actor;
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::State;
+use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, Loss, Standing};
 use tenure::process::{Cause, Emptied, End, Launch, Limit, Remains, Running, StartError, Tail};
@@ -23,10 +23,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 
-use crate::context::variable;
 use crate::failure::Failure;
 use crate::values::span;
-use crate::world::Variables;
 
 pub(crate) use ends::{Ends, status_of, status_of_start};
 pub(crate) use progress::ProgressOptions;
@@ -241,15 +239,32 @@ async fn own_end(lease: &KeptLease) -> Option<State> {
         let ends = page.items.into_iter().filter(|recorded| !is_after(&recorded.event.what));
         last = ends.last().map(|recorded| recorded.event.actor).or(last);
         if is_whole {
-            return (last? == Actor::from(&holder.owner)).then_some(task.state());
+            // Whoever acts by the lease acts under the name that it was granted to: the owner's, or a token's.
+            let own = &lease.task().lease()?.granted_to;
+            return (last? == *own).then_some(task.state());
         }
         after = page.next;
     }
 }
 
+/// Where a command finds its task.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) store: String,
+    pub(crate) namespace: String,
+    /// What proves to a server who asks, where that was said by an option.
+    pub(crate) token: Option<String>,
+}
+
 /// What a command finds in its environment: enough for `tenure task undo add` and the like to act by its lease.
-pub(crate) fn environment(launch: Launch, store: &str, namespace: &str, lease: &KeptLease) -> Launch {
+pub(crate) fn environment(launch: Launch, at: &Place, lease: &KeptLease) -> Launch {
     let holder = lease.holder();
+    let Place { store, namespace, token } = at;
+    let launch = match token {
+        // What was said to this command is not in its environment yet.
+        Some(token) => launch.env("TENURE_TOKEN", token),
+        None => launch,
+    };
     launch
         .env("TENURE_STORE", store)
         .env("TENURE_NAMESPACE", namespace)
@@ -258,9 +273,9 @@ pub(crate) fn environment(launch: Launch, store: &str, namespace: &str, lease: &
         .env("TENURE_EPOCH", holder.epoch.to_string())
 }
 
-/// Where this work belongs in a trace: as it was said to this process, or a new one.
-pub(crate) fn trace_parent(variables: &Variables) -> String {
-    variable(variables, "TRACEPARENT").unwrap_or_else(tenure::chance::trace_parent)
+/// Where this work belongs in a trace: as it was said to this process, else in the trace of its task.
+pub(crate) fn trace_parent(said: Option<String>, task: &Task) -> String {
+    said.unwrap_or_else(|| tenure::trace::parent_in(&task.namespace, &task.id))
 }
 
 /// What is known of a command that runs.

@@ -55,8 +55,7 @@ pub(crate) struct Work {
 struct Each {
     program: OsString,
     arguments: Vec<OsString>,
-    store: String,
-    namespace: String,
+    place: supervise::Place,
     trace_parent: Option<String>,
     ends: Ends,
     grace: Duration,
@@ -82,8 +81,7 @@ impl Work {
         let each = Each {
             program,
             arguments: command.collect(),
-            store,
-            namespace: ledger.namespace().to_string(),
+            place: context.place(&store, &ledger),
             trace_parent: context.variable("TRACEPARENT"),
             ends: self.supervision.ends,
             grace: self.supervision.grace.grace()?,
@@ -196,8 +194,8 @@ impl Each {
             .input(Input::Bytes(format!("{payload}\n").into_bytes()))
             .output(Output::Piped)
             .errors(Output::Piped)
-            .env("TRACEPARENT", self.trace_parent.clone().unwrap_or_else(tenure::chance::trace_parent));
-        self.progress.open(supervise::environment(launch, &self.store, &self.namespace, lease))
+            .env("TRACEPARENT", supervise::trace_parent(self.trace_parent.clone(), lease.task()));
+        self.progress.open(supervise::environment(launch, &self.place, lease))
     }
 }
 

@@ -84,6 +84,7 @@ fn help_shows_what_there_is() {
 
     Commands:
       demo         Watch a worker die, its work undone, and done again by another
+      serve        Serve the record to other machines, and look after what is stale
       run          Run any command under a lease
       worker       Claim tasks from a queue, and run a command for each
       recover      Look after stale tasks, and undo what they left
@@ -107,8 +108,9 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for
-              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
+              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:` for nothing that
+              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -124,7 +126,8 @@ fn help_shows_what_there_is() {
               done again
 
           --token <TOKEN>
-              A token, for a store behind a server; a file asks for none
+              A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the
+              file that TENURE_TOKEN_FILE names]
 
           --config <FILE>
               A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
@@ -176,8 +179,9 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for
-              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
+              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:` for nothing that
+              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -193,7 +197,8 @@ fn help_shows_what_there_is() {
               done again
 
           --token <TOKEN>
-              A token, for a store behind a server; a file asks for none
+              A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the
+              file that TENURE_TOKEN_FILE names]
 
           --config <FILE>
               A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
@@ -254,8 +259,9 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>       Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-                              or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in
-                              the user's data directory]
+                              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:`
+                              for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's
+                              data directory]
           --namespace <NAME>  The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
       -o, --output <FORM>     Tables for people, or JSON: one document, or one a line for lists and
                               streams [default: table] [possible values: table, json]
@@ -309,8 +315,9 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `memory:` for
-              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
+              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:` for nothing that
+              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -326,7 +333,8 @@ fn help_shows_what_there_is() {
               done again
 
           --token <TOKEN>
-              A token, for a store behind a server; a file asks for none
+              A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the
+              file that TENURE_TOKEN_FILE names]
 
           --config <FILE>
               A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
@@ -358,8 +366,9 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>      Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-                             or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in
-                             the user's data directory]
+                             `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:`
+                             for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data
+                             directory]
       -o, --output <FORM>    Tables for people, or JSON: one document, or one a line for lists and
                              streams [default: table] [possible values: table, json]
           --request-id <ID>  Names the command, so that a repeat within 7 days is answered as the first

@@ -154,7 +154,7 @@ fn a_file_with_settings_goes_behind_the_command_line_and_the_environment() {
       |
     1 | stoer = "x"
       | ^^^^^
-    unknown field `stoer`, expected one of `store`, `namespace`, `undo`
+    unknown field `stoer`, expected one of `store`, `namespace`, `undo`, `serve`
       → see `--help` of the command
     status 2
     "#);

@@ -241,7 +241,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: namespace: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
     $ tenure --store tasks.db task list
-    error: refused: invalid: store: `tasks.db` is no store; give memory:, sqlite: and the path of a file, or postgres:// and a database
+    error: refused: invalid: store: `tasks.db` is no store; give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server
     status 3
     $ tenure --store sqlite:x?sync=off task list
     error: refused: invalid: store: `sync=off` is no option; there is synchronous=full or normal
@@ -268,7 +268,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     {"id":"x","stat":"planned"}
     $ tenure task put
-    error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `cause`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
+    error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `given_null`, `cause`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
       → see how one looks: `tenure task show ID -o json`
     status 3
     {"id":"x","policy":{"max_attempts":"two"}}

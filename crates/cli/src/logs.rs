@@ -1,0 +1,119 @@
+//! What a long-running command says of itself: on standard error, as text for people or a JSON object a line, and to whoever
+//! collects traces.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::failure::Failure;
+
+/// What is logged, in which form, and where traces go.
+pub(crate) struct Logs {
+    level: String,
+    form: Form,
+    /// Where traces are collected; empty: nowhere.
+    otlp: String,
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// Sends what is left of traces when it is dropped.
+pub(crate) struct Listening {
+    #[cfg(feature = "otlp")]
+    traces: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
+}
+
+impl Logs {
+    pub(crate) fn new(level: &str, form: &str, otlp: &str) -> Result<Logs, Failure> {
+        let form = match form {
+            "text" => Form::Text,
+            "json" => Form::Json,
+            other => return Err(Failure::Usage(format!("log_format: `{other}` is neither text nor json"))),
+        };
+        let is_url = otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://");
+        if !is_url {
+            return Err(Failure::Usage(format!("otlp: `{otlp}` is no URL such as http://collector:4318")));
+        }
+        if cfg!(not(feature = "otlp")) && !otlp.is_empty() {
+            let words = "otlp: this program was built without traces; build it with the feature `otlp`";
+            return Err(Failure::Usage(words.into()));
+        }
+        let logs = Logs { level: level.to_owned(), form, otlp: otlp.to_owned() };
+        logs.filter()?;
+        Ok(logs)
+    }
+
+    fn filter(&self) -> Result<EnvFilter, Failure> {
+        let wrong =
+            |error| Failure::Usage(format!("log: `{}`: {error}; give a level such as info", self.level));
+        EnvFilter::try_new(&self.level).map_err(wrong)
+    }
+
+    /// From now on this process says what it does, for as long as what is given back is kept.
+    pub(crate) fn listen(&self) -> Result<Listening, Failure> {
+        let filter = self.filter()?;
+        // The binary holds the lock of standard error for the command, and requests are answered by other threads.
+        let place = std::io::stderr().as_fd().try_clone_to_owned();
+        let place =
+            place.map_err(|error| Failure::Failed(format!("standard error can't be written to: {error}")))?;
+        let place = Arc::new(File::from(place));
+        let lines = match self.form {
+            Form::Text => fmt::layer().with_ansi(false).with_writer(place).boxed(),
+            Form::Json => fmt::layer().json().flatten_event(true).with_writer(place).boxed(),
+        };
+        let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+        #[cfg(feature = "otlp")]
+        let (registry, listening) = {
+            let traces = self.traces()?;
+            let layer = traces.as_ref().map(|traces| {
+                use opentelemetry::trace::TracerProvider;
+                let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer("tenure"));
+                // What the sending itself does would be sent for ever.
+                layer.with_filter(EnvFilter::new("off,tenure=info,tenure_server=info,tenure_cli=info"))
+            });
+            (registry.with(layer), Listening { traces })
+        };
+        #[cfg(not(feature = "otlp"))]
+        let listening = Listening {};
+        // In a test somebody else may listen already, and hears the same.
+        let _ = registry.try_init();
+        Ok(listening)
+    }
+
+    #[cfg(feature = "otlp")]
+    fn traces(&self) -> Result<Option<opentelemetry_sdk::trace::SdkTracerProvider>, Failure> {
+        use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+        use opentelemetry_sdk::Resource;
+        use opentelemetry_sdk::trace::SdkTracerProvider;
+
+        if self.otlp.is_empty() {
+            return Ok(None);
+        }
+        // As the variable of that name has it: the place of the collector, under which each kind has a path.
+        let endpoint = format!("{}/v1/traces", self.otlp.trim_end_matches('/'));
+        let wrong = |error| Failure::Usage(format!("otlp: `{}`: {error}", self.otlp));
+        let exporter =
+            SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(endpoint);
+        let exporter = exporter.build().map_err(wrong)?;
+        let resource = Resource::builder().with_service_name("tenure").build();
+        Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(traces) = &self.traces {
+            // A collector that is away is no reason to hang, nor to fail at the end of everything else.
+            let _ = traces.shutdown_with_timeout(std::time::Duration::from_secs(3));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! `tenure serve`.
+
+mod listening;
+mod service_manager;
+mod settings;
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+use tenure::Ledger;
+use tenure::access::Token;
+use tenure::handler::Handlers;
+use tenure::ledger::shown;
+use tenure::recovery::{Recovery, Settings as Manner};
+use tenure_server::{Exposure, Limits, Options, Server};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::Form;
+use crate::context::{Context, is_served};
+use crate::failure::Failure;
+use crate::handlers;
+use crate::output::{Output, plain};
+use crate::signals::Signals;
+use listening::Listening;
+use service_manager::ServiceManager;
+use settings::{Said, Settings};
+
+/// Serve the record to other machines, and look after what is stale
+///
+/// Use it where workers run on more than one machine, or in other languages: API, recovery and metrics in one process. Any
+/// number of servers may run on one PostgreSQL. While no token was ever made, a server on a loopback address needs none;
+/// elsewhere it does not start without tokens and TLS. Ctrl-C or SIGTERM ends it in order.
+#[derive(Args)]
+#[command(after_help = "Example:\n  tenure serve\n  tenure serve --check\n  \
+    tenure serve --store postgres://db/tenure --listen 0.0.0.0:7117 --tls-elsewhere")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    said: Said,
+    /// Show the settings, each with where it comes from, check them, and end
+    #[arg(long)]
+    check: bool,
+}
+
+impl Serve {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        let common = context.settings()?;
+        let store = context.store_of(&common)?;
+        if is_served(&store) {
+            let words =
+                "a server serves a file or a database, and not what another server does; give --store";
+            return Err(Failure::Usage(words.into()));
+        }
+        let settings = Settings::of(&self.said, &common, &context.around.variables)?;
+        let handlers = handlers::of(context, &common.config)?;
+        if self.check {
+            return check(context, &settings, &store, &handlers).await;
+        }
+        let _listening = settings.logs.listen()?;
+        let ledger = context.ledger().await?;
+        let listening = Listening::on(&settings).await?;
+        let tokens = ledger.tokens().await?;
+        may_listen(&settings, listening.exposure, &tokens)?;
+        let tls = settings.tls.config()?;
+        let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
+        let server = Arc::new(Server::new(ledger, recovery(&settings, &handlers), options));
+        let stop = CancellationToken::new();
+        let looking_after = settings.recovery.then(|| {
+            let (recovery, stop) = (server.recovery(), stop.clone());
+            tokio::spawn(async move { recovery.watch(stop).await })
+        });
+        tell(context, &listening, &settings, (&store, &tokens))?;
+        let manager = ServiceManager::of_this_process();
+        manager.ready(&format!("serves {}", listening.url));
+        let watched = tokio::spawn(manager.clone().watch(Arc::clone(&server)));
+        let mut signals = Signals::that_end()?;
+        let mut serving = std::pin::pin!(server.run(listening.listener, tls, stop.clone()));
+        let ended = tokio::select! {
+            ended = &mut serving => ended,
+            _ = signals.next() => {
+                manager.stopping();
+                context.out.note("stops: what has begun may end; a second signal cuts it");
+                stop.cancel();
+                tokio::select! {
+                    ended = &mut serving => ended,
+                    _ = signals.next() => Ok(()),
+                }
+            }
+        };
+        watched.abort();
+        if let Some(looking_after) = looking_after {
+            // It hands back what it was undoing; how that went is in its log.
+            let _ = tokio::time::timeout(settings.grace, looking_after).await;
+        }
+        ended.map_err(|error| Failure::Failed(format!("can't go on listening: {error}")))
+    }
+}
+
+/// Elsewhere than on this machine nobody is served without a token, and no token travels without TLS.
+fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Result<(), Failure> {
+    if exposure == Exposure::Loopback {
+        return Ok(());
+    }
+    if !settings.tls.is_on() && !settings.tls_elsewhere {
+        return Err(Failure::Usage(format!(
+            "{} can be reached from other machines, and tokens must not travel in the clear: give --tls-cert and --tls-key, \
+             or --tls-elsewhere where a proxy in front ends TLS",
+            settings.listen
+        )));
+    }
+    if tokens.iter().all(|token| token.revoked_at.is_some()) {
+        return Err(Failure::Usage(format!(
+            "{} can be reached from other machines, and no token exists: make one first, \
+             `tenure token create --name admin --role admin --namespace '*'`, on this store",
+            settings.listen
+        )));
+    }
+    Ok(())
+}
+
+fn options(
+    settings: &Settings,
+    listening: &Listening,
+    store: String,
+    namespace: tenure::core::id::Namespace,
+) -> Options {
+    Options {
+        hosts: settings.hosts.clone(),
+        exposure: listening.exposure,
+        limits: Limits {
+            connections_max: settings.connections_max,
+            body_bytes_max: settings.body_max,
+            requests_per_second: (settings.rate > 0).then_some(settings.rate),
+            ..Limits::default()
+        },
+        grace: settings.grace,
+        store,
+        namespace: Some(namespace),
+    }
+}
+
+/// Recovery as the settings have it.
+fn recovery(settings: &Settings, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
+    let manner = Manner {
+        at_once: settings.undo_concurrency,
+        handler_wait: settings.handler_wait,
+        grace: settings.grace.min(Manner::default().grace),
+        ..Manner::default()
+    };
+    let handlers = handlers.clone();
+    move |ledger| Recovery::new(ledger).settings(manner).handlers(handlers)
+}
+
+#[derive(Serialize)]
+struct ServingAnswer<'a> {
+    serving: Serving<'a>,
+}
+
+#[derive(Serialize)]
+struct Serving<'a> {
+    url: &'a str,
+    store: String,
+    recovery: bool,
+}
+
+/// Where it is, and what to do next.
+fn tell(
+    context: &mut Context<'_, '_>,
+    listening: &Listening,
+    settings: &Settings,
+    (store, tokens): (&str, &[Token]),
+) -> Result<(), Failure> {
+    let out = &mut context.out;
+    if out.form() == Form::Json {
+        let serving = Serving { url: &listening.url, store: shown(store), recovery: settings.recovery };
+        out.json(&ServingAnswer { serving })?;
+        return out.flush();
+    }
+    let url = &listening.url;
+    if out.is_quiet() {
+        out.line(url)?;
+        return out.flush();
+    }
+    out.line(&format!("Tenure serves {url}; the record is in {}", shown(store)))?;
+    let needs = match tokens {
+        [] => "No token was made, so this machine needs none. Next, in another shell:".to_owned(),
+        _ => {
+            "Every request needs a token: `tenure token create` makes one. Next, in another shell:".to_owned()
+        }
+    };
+    let token = if tokens.is_empty() { "" } else { "  export TENURE_TOKEN=…\n" };
+    out.line(&format!(
+        "{needs}\n{token}  export TENURE_STORE={url}\n  tenure task create --id build-42\n  tenure run --task build-42 -- echo done\n  tenure task show build-42\nThe API is described at {url}/docs. Ctrl-C ends it."
+    ))?;
+    out.flush()
+}
+
+#[derive(Serialize)]
+struct CheckAnswer<'a> {
+    configuration: Vec<Setting<'a>>,
+    undo: Vec<&'a str>,
+    ok: bool,
+    trouble: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Setting<'a> {
+    name: &'a str,
+    value: &'a str,
+    from: &'static str,
+}
+
+/// Shows everything that a server would go by, and what would keep it from starting.
+async fn check(
+    context: &mut Context<'_, '_>,
+    settings: &Settings,
+    store: &str,
+    handlers: &Handlers,
+) -> Result<(), Failure> {
+    let mut trouble = Vec::new();
+    let words = |failure: Failure| failure.words();
+    let tokens = match context.existing_ledger().await {
+        Ok(ledger) => ledger.tokens().await.map_err(|error| error.to_string()),
+        Err(failure) => Err(words(failure)),
+    };
+    if let Err(failure) = settings.tls.config() {
+        trouble.push(words(failure));
+    }
+    let tokens = match tokens {
+        Ok(tokens) => tokens,
+        // A file that is missing is made when the server starts.
+        Err(_) if store.starts_with("sqlite:") || store == "memory:" => Vec::new(),
+        Err(error) => {
+            trouble.push(error);
+            Vec::new()
+        }
+    };
+    if let Err(failure) = may_listen(settings, settings.exposure(), &tokens) {
+        trouble.push(words(failure));
+    }
+    let shown_store = shown(store);
+    let mut all = vec![("store", shown_store.as_str(), settings.store_from)];
+    all.extend(settings.told.iter().map(|(name, value, from)| (*name, value.as_str(), *from)));
+    let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();
+    if context.out.form() == Form::Json {
+        let configuration =
+            all.iter().map(|(name, value, from)| Setting { name, value, from: from.as_str() }).collect();
+        context.out.json(&CheckAnswer {
+            configuration,
+            undo: kinds,
+            ok: trouble.is_empty(),
+            trouble: trouble.clone(),
+        })?;
+    } else {
+        let mut table = context.out.table(&["SETTING", "VALUE", "FROM"]);
+        for (name, value, from) in &all {
+            Output::row(&mut table, [plain(*name), plain(*value), plain(from.as_str())]);
+        }
+        let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
+        Output::row(&mut table, [plain("undo"), plain(kinds), plain("file")]);
+        context.out.show(&table)?;
+    }
+    if trouble.is_empty() {
+        context.out.note("it would start");
+        return Ok(());
+    }
+    context.out.flush()?;
+    Err(Failure::Failed(format!("it would not start: {}", trouble.join("; "))))
+}

@@ -1,0 +1,55 @@
+//! Where a server listens: at an address, or on a socket that the service manager opened before.
+
+use std::net::SocketAddr;
+
+use tenure_server::Exposure;
+use tokio::net::TcpListener;
+
+use super::settings::Settings;
+use crate::failure::Failure;
+
+/// A listener, and who can reach it.
+pub(super) struct Listening {
+    pub(super) listener: TcpListener,
+    pub(super) exposure: Exposure,
+    pub(super) url: String,
+}
+
+impl Listening {
+    pub(super) async fn on(settings: &Settings) -> Result<Listening, Failure> {
+        let listener = match handed_over()? {
+            Some(listener) => listener,
+            None => TcpListener::bind(&settings.listen).await.map_err(|error| {
+                let listen = &settings.listen;
+                Failure::Failed(format!(
+                    "can't listen on {listen}: {error}; give another --listen ADDRESS:PORT"
+                ))
+            })?,
+        };
+        let address = listener.local_addr();
+        let address =
+            address.map_err(|error| Failure::Failed(format!("the socket has no address: {error}")))?;
+        let scheme = if settings.tls.is_on() { "https" } else { "http" };
+        Ok(Listening { listener, exposure: exposure_of(&[address]), url: format!("{scheme}://{address}") })
+    }
+}
+
+/// Who can reach these addresses. One that is not known yet may be any.
+pub(super) fn exposure_of(addresses: &[SocketAddr]) -> Exposure {
+    let is_own = !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback());
+    if is_own { Exposure::Loopback } else { Exposure::Network }
+}
+
+/// The socket that the service manager listens on for this process, if it does.
+fn handed_over() -> Result<Option<TcpListener>, Failure> {
+    let wrong = |error: std::io::Error| {
+        Failure::Failed(format!("the socket that was handed over is none that can be listened on: {error}"))
+    };
+    let mut sockets = listenfd::ListenFd::from_env();
+    if sockets.len() > 1 {
+        return Err(Failure::Usage("more than one socket was handed over; one is served".into()));
+    }
+    let Some(socket) = sockets.take_tcp_listener(0).map_err(wrong)? else { return Ok(None) };
+    socket.set_nonblocking(true).map_err(wrong)?;
+    TcpListener::from_std(socket).map(Some).map_err(wrong)
+}

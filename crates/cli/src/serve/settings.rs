@@ -1,0 +1,292 @@
+//! What a server goes by: each setting from the command line, else its variable, else the file, else as by default.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tenure_server::Exposure;
+
+use super::listening::exposure_of;
+use crate::config::ServeSection;
+use crate::context::{self, variable};
+use crate::failure::Failure;
+use crate::logs::Logs;
+use crate::values::span;
+use crate::world::Variables;
+
+/// The options of the command line.
+#[derive(Args)]
+pub(super) struct Said {
+    /// Where to listen [else: TENURE_LISTEN, the file, or 127.0.0.1:7117]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The certificate of the server and those that vouch for it, in PEM [else: TENURE_TLS_CERT]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM [else: TENURE_TLS_KEY]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// A proxy in front ends TLS: serve in the clear also to other machines [else: TENURE_TLS_ELSEWHERE]
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls_elsewhere: bool,
+    /// A further name of this machine, while no token exists; may be repeated [else: TENURE_HOSTS, with commas]
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// How long requests and undos that have begun may go on at a stop [else: TENURE_GRACE, or 20s]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<String>,
+    /// Leave stale tasks to others [else: TENURE_RECOVERY=false]
+    #[arg(long)]
+    no_recovery: bool,
+    /// How many tasks are undone at once [else: TENURE_UNDO_CONCURRENCY, or 32]
+    #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
+    undo_concurrency: Option<String>,
+    /// How long a task is left to others that nobody here can undo, before it is parked for a person [else:
+    /// TENURE_HANDLER_WAIT, or 10m]
+    #[arg(long, value_name = "DURATION", help_heading = "Advanced")]
+    handler_wait: Option<String>,
+    /// Connections at once; further ones wait [else: TENURE_CONNECTIONS_MAX, or 12000]
+    #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
+    connections_max: Option<String>,
+    /// The bytes of one body [else: TENURE_BODY_MAX, or 16777216]
+    #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
+    body_max: Option<String>,
+    /// Requests a second of one caller; 0: no limit [else: TENURE_RATE, or 20000]
+    #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
+    rate: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, or as of which part, `info,tenure_server=debug` [else: TENURE_LOG, or
+    /// info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// Logs as text, or as a JSON object a line [else: TENURE_LOG_FORMAT, or text]
+    #[arg(long, value_name = "FORM")]
+    log_format: Option<String>,
+    /// Where traces are collected by OpenTelemetry over HTTP, such as http://localhost:4318 [else:
+    /// OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere]
+    #[arg(long, value_name = "URL", help_heading = "Advanced")]
+    otlp: Option<String>,
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum From {
+    Option,
+    Variable,
+    File,
+    Default,
+}
+
+impl From {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            From::Option => "option",
+            From::Variable => "variable",
+            From::File => "file",
+            From::Default => "default",
+        }
+    }
+}
+
+/// What a server goes by.
+pub(super) struct Settings {
+    pub(super) listen: String,
+    pub(super) tls: Tls,
+    pub(super) tls_elsewhere: bool,
+    pub(super) hosts: Vec<String>,
+    pub(super) grace: Duration,
+    pub(super) recovery: bool,
+    pub(super) undo_concurrency: usize,
+    pub(super) handler_wait: Duration,
+    pub(super) connections_max: usize,
+    pub(super) body_max: usize,
+    pub(super) rate: u32,
+    pub(super) logs: Logs,
+    pub(super) store_from: From,
+    /// All of them by name, as they are shown.
+    pub(super) told: Vec<(&'static str, String, From)>,
+}
+
+/// One setting after the other, each looked for where it may be said.
+struct Finder<'a> {
+    variables: &'a Variables,
+    told: Vec<(&'static str, String, From)>,
+}
+
+impl Finder<'_> {
+    /// The text of a setting, where it is first said.
+    fn text(
+        &mut self,
+        name: &'static str,
+        said: Option<String>,
+        file: Option<String>,
+        default: &str,
+    ) -> String {
+        // Collectors have one name for it in every program.
+        let key = match name {
+            "otlp" => "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+            _ => format!("TENURE_{}", name.to_ascii_uppercase()),
+        };
+        let found = said.map(|text| (text, From::Option));
+        let found = found.or_else(|| variable(self.variables, &key).map(|text| (text, From::Variable)));
+        let found = found.or_else(|| file.map(|text| (text, From::File)));
+        let (text, from) = found.unwrap_or_else(|| (default.to_owned(), From::Default));
+        self.told.push((name, text.clone(), from));
+        text
+    }
+
+    fn number(
+        &mut self,
+        name: &'static str,
+        said: Option<String>,
+        file: Option<u64>,
+        (least, usual): (u64, u64),
+    ) -> Result<u64, Failure> {
+        let text = self.text(name, said, file.map(|number| number.to_string()), &usual.to_string());
+        let number: Option<u64> =
+            text.parse().ok().filter(|number| (least..=u64::from(u32::MAX)).contains(number));
+        number.ok_or_else(|| Failure::Usage(format!("{name}: `{text}` is no whole number from {least}")))
+    }
+
+    fn length(
+        &mut self,
+        name: &'static str,
+        said: Option<String>,
+        file: Option<String>,
+        usual: &str,
+    ) -> Result<Duration, Failure> {
+        let text = self.text(name, said, file, usual);
+        let length = span(name, Some(&text))?;
+        Ok(length.map(Duration::from).unwrap_or_default())
+    }
+
+    fn word(
+        &mut self,
+        name: &'static str,
+        said: Option<bool>,
+        file: Option<bool>,
+        usual: &str,
+    ) -> Result<bool, Failure> {
+        let text = |word: bool| word.to_string();
+        match self.text(name, said.map(text), file.map(text), usual).as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(Failure::Usage(format!("{name}: `{other}` is neither true nor false"))),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn of(
+        said: &Said,
+        common: &context::Settings,
+        variables: &Variables,
+    ) -> Result<Settings, Failure> {
+        let file = common.config.serve.clone().unwrap_or_default();
+        let mut find = Finder { variables, told: Vec::new() };
+        let listen = find.text("listen", said.listen.clone(), file.listen.clone(), "127.0.0.1:7117");
+        let tls = tls(&mut find, said, &file, common);
+        let elsewhere = said.tls_elsewhere.then_some(true);
+        let tls_elsewhere = find.word("tls_elsewhere", elsewhere, file.tls_elsewhere, "false")?;
+        let hosts = (!said.host.is_empty()).then(|| said.host.join(","));
+        let hosts = find.text("hosts", hosts, file.hosts.map(|hosts| hosts.join(",")), "");
+        let hosts =
+            hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        let grace = find.length("grace", said.grace.clone(), file.grace, "20s")?;
+        let recovery = find.word("recovery", said.no_recovery.then_some(false), file.recovery, "true")?;
+        let undo = said.undo_concurrency.clone();
+        let undo_concurrency = find.number("undo_concurrency", undo, file.undo_concurrency, (1, 32))?;
+        let handler_wait =
+            find.length("handler_wait", said.handler_wait.clone(), file.handler_wait, "10m")?;
+        let connections = said.connections_max.clone();
+        let connections_max =
+            find.number("connections_max", connections, file.connections_max, (1, 12_000))?;
+        let body_max =
+            find.number("body_max", said.body_max.clone(), file.body_max, (1_024, 16 * 1_024 * 1_024))?;
+        let rate = find.number("rate", said.rate.clone(), file.rate, (0, 20_000))?;
+        let level = find.text("log", said.log.clone(), file.log, "info");
+        let form = find.text("log_format", said.log_format.clone(), file.log_format, "text");
+        let otlp = find.text("otlp", said.otlp.clone(), file.otlp, "");
+        Ok(Settings {
+            listen,
+            tls,
+            tls_elsewhere,
+            hosts,
+            grace,
+            recovery,
+            undo_concurrency: usize::try_from(undo_concurrency).unwrap_or(usize::MAX),
+            handler_wait,
+            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            body_max: usize::try_from(body_max).unwrap_or(usize::MAX),
+            rate: u32::try_from(rate).unwrap_or(u32::MAX),
+            logs: Logs::new(&level, &form, &otlp)?,
+            store_from: store_from(common, variables),
+            told: find.told,
+        })
+    }
+
+    /// Who could reach it where it is told to listen.
+    pub(super) fn exposure(&self) -> Exposure {
+        let addresses = self.listen.to_socket_addrs().map(|found| found.collect::<Vec<SocketAddr>>());
+        exposure_of(&addresses.unwrap_or_default())
+    }
+}
+
+fn store_from(common: &context::Settings, variables: &Variables) -> From {
+    match &common.store {
+        None => From::Default,
+        Some(store) if variable(variables, "TENURE_STORE").as_ref() == Some(store) => From::Variable,
+        Some(store) if common.config.store.as_ref() == Some(store) => From::File,
+        Some(_) => From::Option,
+    }
+}
+
+fn tls(find: &mut Finder<'_>, said: &Said, file: &ServeSection, common: &context::Settings) -> Tls {
+    let text = |path: &Path| path.display().to_string();
+    let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| text(&common.config.beside(path)));
+    let certificate = find.text("tls_cert", said.tls_cert.as_deref().map(text), beside(&file.tls_cert), "");
+    let key = find.text("tls_key", said.tls_key.as_deref().map(text), beside(&file.tls_key), "");
+    Tls { certificate, key }
+}
+
+/// What the server shows as who it is.
+pub(super) struct Tls {
+    certificate: String,
+    key: String,
+}
+
+impl Tls {
+    pub(super) fn is_on(&self) -> bool {
+        !self.certificate.is_empty() || !self.key.is_empty()
+    }
+
+    /// The settings of TLS; none, where there is none.
+    pub(super) fn config(&self) -> Result<Option<Arc<rustls::ServerConfig>>, Failure> {
+        if !self.is_on() {
+            return Ok(None);
+        }
+        if self.certificate.is_empty() || self.key.is_empty() {
+            return Err(Failure::Usage("TLS needs both --tls-cert and --tls-key".into()));
+        }
+        let wrong =
+            |path: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("TLS: {path}: {error}"));
+        let chain =
+            CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let chain = chain.map_err(|error| wrong(&self.certificate, &error))?;
+        if chain.is_empty() {
+            return Err(wrong(&self.certificate, &"there is no certificate in it"));
+        }
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, &error))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| wrong(&self.certificate, &error))?.with_no_client_auth();
+        let mut config =
+            config.with_single_cert(chain, key).map_err(|error| wrong(&self.certificate, &error))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Some(Arc::new(config)))
+    }
+}
