@@ -57,3 +57,46 @@ impl From<Refusal> for Error {
         Error::Refused(refusal)
     }
 }
+
+/// What is known of a command that was tried, and not answered yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SoFar {
+    /// No try was done.
+    Undone,
+    /// One may have been. No later "unavailable" changes that.
+    Unsure,
+}
+
+impl SoFar {
+    /// What is to be said after one more error.
+    pub(crate) fn with(&mut self, error: Error) -> Error {
+        match (*self, error) {
+            (SoFar::Undone, error @ Error::Unavailable(_)) => error,
+            (SoFar::Unsure, Error::Unavailable(words)) => Error::Unknown(words),
+            (_, error) => {
+                *self = SoFar::Unsure;
+                error
+            }
+        }
+    }
+
+    /// The refusal, unless it would say that nothing was done, and nobody knows.
+    pub(crate) fn or(self, refusal: Error, error: Error) -> Error {
+        match self {
+            SoFar::Undone => refusal,
+            SoFar::Unsure => error,
+        }
+    }
+
+    /// What is said at last of an error that does not know of the tries before.
+    #[cfg(feature = "remote")]
+    pub(crate) fn at_last(self, error: Error) -> Error {
+        match (self, error) {
+            (SoFar::Unsure, Error::Refused(refusal)) => {
+                Error::Unknown(format!("it may have been done before it was refused: {refusal}"))
+            }
+            (SoFar::Unsure, Error::Unavailable(words)) => Error::Unknown(words),
+            (_, error) => error,
+        }
+    }
+}

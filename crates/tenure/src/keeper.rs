@@ -38,12 +38,12 @@ use tokio::sync::{Notify, RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Moment;
-use crate::error::Error;
+use crate::error::{Error, SoFar};
 use crate::ledger::{Call, Ledger, Verb, send};
 use crate::process::Limit;
 use crate::store::Renewal;
 
-use grant::{ASK_AGAIN, ASK_AGAIN_MAX, SoFar};
+use grant::{ASK_AGAIN, ASK_AGAIN_MAX};
 pub(crate) use grant::{Counted, named, send_until_known};
 
 /// How a lease is kept.

@@ -9,7 +9,7 @@ use tenure_core::time::{Span, Time};
 
 use super::{Keeping, KeptLease, thread};
 use crate::clock::Moment;
-use crate::error::Error;
+use crate::error::{Error, SoFar};
 use crate::ledger::{Asking, Call, Claiming, FromAnswer, Ledger, Taking, claim_until, send};
 
 /// How long a grant is asked for of which it is unknown whether it was given.
@@ -85,37 +85,6 @@ pub(crate) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
             return Err(error);
         }
         tokio::time::sleep(ASK_AGAIN).await;
-    }
-}
-
-/// What is known of a command that was tried, and not answered yet.
-#[derive(Clone, Copy)]
-pub(super) enum SoFar {
-    /// No try was done.
-    Undone,
-    /// One may have been. No later "unavailable" changes that.
-    Unsure,
-}
-
-impl SoFar {
-    /// What is to be said after one more error.
-    pub(super) fn with(&mut self, error: Error) -> Error {
-        match (*self, error) {
-            (SoFar::Undone, error @ Error::Unavailable(_)) => error,
-            (SoFar::Unsure, Error::Unavailable(words)) => Error::Unknown(words),
-            (_, error) => {
-                *self = SoFar::Unsure;
-                error
-            }
-        }
-    }
-
-    /// The refusal, unless it would say that nothing was done, and nobody knows.
-    pub(super) fn or(self, refusal: Error, error: Error) -> Error {
-        match self {
-            SoFar::Undone => refusal,
-            SoFar::Unsure => error,
-        }
     }
 }
 
