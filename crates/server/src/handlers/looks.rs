@@ -33,12 +33,14 @@ pub(crate) async fn request(asked: Asked) -> Answered {
 
 /// `GET …/anchor`.
 pub(crate) async fn anchor(asked: Asked) -> Answered {
+    let _room = asked.share.wait()?;
     let anchor = asked.ledger()?.anchor_of_namespace().await?;
     Ok(json(StatusCode::OK, &AnchorAnswer::of(&anchor)))
 }
 
 /// `GET …/verify`.
 pub(crate) async fn verify(asked: Asked) -> Answered {
+    let _room = asked.share.wait()?;
     let report = asked.ledger()?.verify_namespace(None).await?;
     Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
 }
