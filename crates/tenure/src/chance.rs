@@ -1,5 +1,6 @@
 //! Where made names and jitter come from: the only place that draws anything by chance.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tenure_core::chain::Hash;
@@ -30,9 +31,9 @@ impl Chance for SystemChance {
     }
 
     fn jitter(&self) -> Jitter {
-        // The random bits of a UUID are the ones at hand.
-        let bytes = uuid::Uuid::new_v4().into_bytes();
-        Jitter::from_random(u16::from_be_bytes([bytes[14], bytes[15]]))
+        // Every command draws one, so the system is not asked each time; nobody has to be unable to guess it.
+        let [high, low, ..] = RandomState::new().hash_one(()).to_be_bytes();
+        Jitter::from_random(u16::from_be_bytes([high, low]))
     }
 
     /// All of them random: of a UUID's bits some are fixed.

@@ -441,6 +441,31 @@ fn a_heartbeat_moves_the_check_only_when_its_time_has_come() {
     .expect("renewed");
 }
 
+#[test]
+fn requests_of_long_ago_make_room_for_those_that_come() {
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let (folder, store) = sqlite(&clock).await;
+        let ledger = Ledger::with_store(store);
+        let kept = || {
+            let file = rusqlite::Connection::open(folder.path().join("tasks.db")).expect("opens");
+            file.query_row("select count(*) from requests", [], |row| row.get(0)).expect("a number")
+        };
+        for nth in 0..5 {
+            ledger.create(&format!("old-{nth}")).request_id(&format!("old-{nth}")).await?;
+        }
+        clock.advance(Duration::from_secs(7 * 86_400));
+        // Each that comes lets two go, so however many there were, some day they are gone.
+        for (nth, expected) in [4, 3, 3, 4].into_iter().enumerate() {
+            ledger.create(&format!("new-{nth}")).request_id(&format!("new-{nth}")).await?;
+            let kept: i64 = kept();
+            assert_eq!(kept, expected, "after {} new ones", nth + 1);
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("created");
+}
+
 /// A machine whose wall clock and uptime are told.
 #[derive(Clone)]
 struct Machine {

@@ -16,7 +16,7 @@ use tenure_core::id::{Actor, Namespace, RequestId, Seq, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Refusal;
 
-use super::input::read_from;
+use super::input::{explained, read_whole};
 use crate::chance::Chance;
 use crate::ledger::acting;
 use actions::{Body, Manner};
@@ -264,12 +264,7 @@ struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     fn of(text: &'a str) -> Result<Members<'a>, Refusal> {
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let members = read_from("body", &mut reader)?;
-        reader.end().map_err(|error| {
-            Refusal::invalid("body", format_args!("must be one object and nothing else: {error}"))
-        })?;
-        Ok(members)
+        read_whole(text, "body", "one object and nothing else")
     }
 
     fn has(&self, name: &str) -> bool {
@@ -291,8 +286,14 @@ impl<'a> Members<'a> {
     }
 
     fn into_body<B: DeserializeOwned>(self) -> Result<B, Refusal> {
-        let members = self.0.into_iter();
-        read_from("body", MapDeserializer::<_, serde_json::Error>::new(members))
+        let members = || {
+            let members = self.0.iter().map(|(name, value)| (name.as_str(), *value));
+            MapDeserializer::<_, serde_json::Error>::new(members)
+        };
+        B::deserialize(members()).or_else(|_| {
+            let located = serde_path_to_error::deserialize(members());
+            located.map_err(|error| Refusal::invalid("body", explained(&error)))
+        })
     }
 }
 

@@ -13,14 +13,14 @@ use tenure_core::refusal::Refusal;
 use tenure_core::task::Labels;
 use tenure_core::time::Time;
 
-use super::input::{Given, PolicyInput, is_of, read, undo};
+use super::input::{Given, PolicyInput, is_of, read_whole, undo};
 use super::{Of, PolicyRecord, Written};
 use crate::ledger::create;
 use crate::wire::Wired;
 
 /// Reads a task to create in `namespace`. Limits that are not those of a single field are checked with the command.
 pub fn read_create(text: &str, namespace: &Namespace) -> Result<Create, Refusal> {
-    let task: CreateInput = read(text)?;
+    let task: CreateInput = read_whole(text, "record", "one task")?;
     is_of(namespace, task.namespace)?;
     let mut record = create(TaskId::new(task.id)?, Naming::Given)?;
     let given = Given {

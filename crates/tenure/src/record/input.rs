@@ -26,22 +26,32 @@ use crate::wire::{Word, words};
 /// Reads the whole record of one task in `namespace`, bare or as a command printed it: `{"task":{…}}`.
 pub fn read_put(text: &str, namespace: &Namespace) -> Result<Put, Refusal> {
     let bare = serde_json::from_str::<Printed>(text).map_or(text, |printed| printed.task.get());
-    read::<TaskInput>(bare)?.into_put(namespace)
+    read_whole::<TaskInput>(bare, "record", "one task")?.into_put(namespace)
+}
+
+/// Reads what a request brings: one value and nothing after it.
+pub fn read_body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+    read_whole(text, "body", "one value")
 }
 
 /// Reads one value and nothing after it. What is wrong is told with the place where it stands.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = read_from("record", &mut reader)?;
-    reader.end().map_err(|error| Refusal::invalid("record", format_args!("must be one task: {error}")))?;
-    Ok(value)
+pub(super) fn read_whole<'a, T: Deserialize<'a>>(
+    text: &'a str,
+    field: &'static str,
+    what: &str,
+) -> Result<T, Refusal> {
+    located(text, what).map_err(|why| Refusal::invalid(field, why))
 }
 
-/// Reads what a request brings: one value and nothing after it. What is wrong is told with the place where it stands.
-pub fn read_body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
+/// The same, where what is read was given by nobody who could be told of a field.
+pub(super) fn located<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, String> {
+    // To keep the place in mind costs more than to read: it is done only once something is known to be wrong.
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = read_from("body", &mut reader)?;
-    reader.end().map_err(|error| Refusal::invalid("body", format_args!("must be one value: {error}")))?;
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explained(&error))?;
+    reader.end().map_err(|error| format!("must be {what}: {error}"))?;
     Ok(value)
 }
 
@@ -53,14 +63,6 @@ pub fn state_of(word: &str) -> Result<State, Refusal> {
 /// The cause of that word.
 pub fn cause_of(word: &str) -> Result<Cause, Refusal> {
     self::word("cause", word)
-}
-
-/// The same of what is read already as far as to its members.
-pub(super) fn read_from<'a, T: Deserialize<'a>>(
-    field: &'static str,
-    reader: impl Deserializer<'a, Error = serde_json::Error>,
-) -> Result<T, Refusal> {
-    serde_path_to_error::deserialize(reader).map_err(|error| Refusal::invalid(field, explained(&error)))
 }
 
 /// A task as commands print it.

@@ -39,10 +39,7 @@ pub trait Shape: for<'de> Deserialize<'de> {
 
 /// Reads one record, with nothing behind it. What is wrong is told with the place where it stands.
 pub fn read_shape<S: Shape>(text: &str) -> Result<S::Value, String> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let shape: S =
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| super::input::explained(&error))?;
-    reader.end().map_err(|error| error.to_string())?;
+    let shape: S = super::input::located(text, "one record")?;
     shape.value()
 }
 

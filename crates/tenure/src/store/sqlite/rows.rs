@@ -273,6 +273,23 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
+    /// Lets go of up to two requests that are as old as that. Each that comes does so, so they are forgotten without a sweep.
+    fn forget(&self, until: Time) -> Found<()> {
+        // To look first costs a step in an index; to delete what a select finds costs a table of its own each time.
+        let mut old = self
+            .connection
+            .prepare_cached("select namespace, id from requests where at <= ? order by at limit 2")?;
+        let mut rows = old.query(params![until.as_micros()])?;
+        let mut forgotten: Vec<(String, String)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            forgotten.push((row.get(0)?, row.get(1)?));
+        }
+        for (namespace, id) in forgotten {
+            self.change_one("delete from requests where namespace = ? and id = ?", params![namespace, id])?;
+        }
+        Ok(())
+    }
+
     /// The highest priority below `below` that a planned task of the queue has.
     fn highest(&self, namespace: &Namespace, queue: &Queue, below: Option<i64>) -> Found<Option<i64>> {
         let mut highest = self.connection.prepare_cached(
@@ -443,14 +460,7 @@ impl Rows for SqliteRows<'_> {
                 column(&request.answered)
             ],
         )?;
-        // Each that comes lets up to two go that are old enough, so they are forgotten without a sweep.
-        let forgotten_at = request.at - REQUEST_MEMORY;
-        self.execute(
-            "delete from requests where (namespace, id) in \
-             (select namespace, id from requests where at <= ? order by at limit 2)",
-            params![forgotten_at.as_micros()],
-        )?;
-        Ok(())
+        self.forget(request.at - REQUEST_MEMORY)
     }
 
     fn write(&mut self, change: Change<'_>) -> Found<()> {
