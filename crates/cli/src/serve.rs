@@ -3,6 +3,7 @@
 mod listening;
 mod service_manager;
 mod settings;
+mod tls;
 
 use std::sync::Arc;
 
@@ -188,9 +189,15 @@ fn tell(
             "Every request needs a token: `tenure token create` makes one. Next, in another shell:".to_owned()
         }
     };
+    // Which name stands in the certificate, and who vouches for it, the one who started it knows.
+    let tls = if settings.tls.is_on() {
+        "  # with a name that the certificate has; with `?ca=FILE` if the system does not know who vouches for it\n"
+    } else {
+        ""
+    };
     let token = if tokens.is_empty() { "" } else { "  export TENURE_TOKEN=…\n" };
     out.line(&format!(
-        "{needs}\n{token}  export TENURE_STORE={url}\n  tenure task create --id build-42\n  tenure run --task build-42 -- echo done\n  tenure task show build-42\nThe API is described at {url}/docs. Ctrl-C ends it."
+        "{needs}\n{token}{tls}  export TENURE_STORE={url}\n  tenure task create --id build-42\n  tenure run --task build-42 -- echo done\n  tenure task show build-42\nThe API is described at {url}/docs. Ctrl-C ends it."
     ))?;
     out.flush()
 }

@@ -1,5 +1,7 @@
 //! Connections: accepted up to so many, kept while they are used, and ended in order when the server stops.
 
+mod opening;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +23,14 @@ use tower::Service;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 
+use opening::Opening;
+
 /// How long a handshake may take.
 const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
 /// The rest after a connection could not be accepted: as a rule there are no descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// What is read of a head before it is refused: the longest path is some hundred bytes, and a query not much more.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Accepts and serves until it is told to stop; then what has begun gets the grace to end.
 pub(crate) async fn run(
@@ -57,15 +61,16 @@ pub(crate) async fn run(
         };
         let (router, server, tls) = (router.clone(), server.clone(), tls.clone());
         let (watcher, counted) = (graceful.watcher(), metrics.connection());
+        let wait_max = limits.head_wait_max;
         tokio::spawn(async move {
             let _held = (taken, counted);
             // Answers are small, and whoever waits for one must not wait for more to go with it.
             let _ = stream.set_nodelay(true);
             match tls {
-                None => serve(server, stream, router, watcher).await,
+                None => serve(server, Opening::of(stream, wait_max), router, watcher).await,
                 Some(tls) => {
                     if let Some(stream) = handshake(&tls, stream).await {
-                        serve(server, stream, router, watcher).await;
+                        serve(server, Opening::of(stream, wait_max), router, watcher).await;
                     }
                 }
             }
@@ -87,7 +92,7 @@ fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_wait_max)
-        .max_buf_size(HEAD_BYTES_MAX.max(64 * 1024));
+        .max_buf_size(HEAD_BYTES_MAX);
     server
         .http2()
         .timer(TokioTimer::new())

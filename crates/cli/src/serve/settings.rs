@@ -2,15 +2,13 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tenure_server::Exposure;
 
 use super::listening::exposure_of;
+use super::tls::Tls;
 use crate::config::ServeSection;
 use crate::context::{self, variable};
 use crate::failure::Failure;
@@ -249,44 +247,5 @@ fn tls(find: &mut Finder<'_>, said: &Said, file: &ServeSection, common: &context
     let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| text(&common.config.beside(path)));
     let certificate = find.text("tls_cert", said.tls_cert.as_deref().map(text), beside(&file.tls_cert), "");
     let key = find.text("tls_key", said.tls_key.as_deref().map(text), beside(&file.tls_key), "");
-    Tls { certificate, key }
-}
-
-/// What the server shows as who it is.
-pub(super) struct Tls {
-    certificate: String,
-    key: String,
-}
-
-impl Tls {
-    pub(super) fn is_on(&self) -> bool {
-        !self.certificate.is_empty() || !self.key.is_empty()
-    }
-
-    /// The settings of TLS; none, where there is none.
-    pub(super) fn config(&self) -> Result<Option<Arc<rustls::ServerConfig>>, Failure> {
-        if !self.is_on() {
-            return Ok(None);
-        }
-        if self.certificate.is_empty() || self.key.is_empty() {
-            return Err(Failure::Usage("TLS needs both --tls-cert and --tls-key".into()));
-        }
-        let wrong =
-            |path: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("TLS: {path}: {error}"));
-        let chain =
-            CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let chain = chain.map_err(|error| wrong(&self.certificate, &error))?;
-        if chain.is_empty() {
-            return Err(wrong(&self.certificate, &"there is no certificate in it"));
-        }
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, &error))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config =
-            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|error| wrong(&self.certificate, &error))?.with_no_client_auth();
-        let mut config =
-            config.with_single_cert(chain, key).map_err(|error| wrong(&self.certificate, &error))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Some(Arc::new(config)))
-    }
+    Tls::in_files(certificate, key)
 }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tenure_core::command::{Create, Put, PutUndo};
 use tenure_core::compensation::Undo;

@@ -60,12 +60,21 @@ fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
 #[test]
 fn a_head_that_does_not_come_closes_the_connection() {
     let served = served(Limits { head_wait_max: Duration::from_millis(200), ..Limits::default() });
+    let beginnings = [
+        "",
+        "G",
+        "GET /v1/now HTTP/1.1\r\nhost: loc",
+        "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "PRI * HT",
+    ];
     block_on(async {
-        let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
-        stream.write_all(b"GET /v1/now HTTP/1.1\r\nhost: loc").await.expect("it is sent");
-        let mut bytes = Vec::new();
-        let closed = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes)).await;
-        assert!(closed.is_ok(), "it is closed");
+        for beginning in beginnings {
+            let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+            stream.write_all(beginning.as_bytes()).await.expect("it is sent");
+            let mut bytes = Vec::new();
+            let closed = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes)).await;
+            assert!(closed.is_ok(), "it is closed after {beginning:?}");
+        }
     });
 }
 

@@ -3,5 +3,6 @@
 mod access;
 mod bounds;
 mod history;
+mod http2;
 mod tasks;
 mod waits;

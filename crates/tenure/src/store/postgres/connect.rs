@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Connection, Socket};
 
 use crate::error::Error;
+use crate::store::certificates::advice;
 use crate::store::postgres::settings::passfile::{Login, PasswordFile};
 use crate::store::postgres::settings::{Password, Place, Settings};
 use crate::store::postgres::tls::connector::{Connector, Stream};
@@ -225,7 +226,7 @@ impl Failures {
         let mut why = told(error);
         if let Some(code) = error.code() {
             self.code = Some(code.clone());
-        } else if let Some(advice) = tls::advice(error) {
+        } else if let Some(advice) = advice(error, tls::ROOTS) {
             why.push_str(&format!("; {advice}"));
         } else if config.get_password().is_none() && is_password_missed(error) {
             why = "the server asks for a password; set PGPASSWORD, or give it a line in the password file"

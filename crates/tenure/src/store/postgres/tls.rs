@@ -6,7 +6,6 @@
 //! is an error in every mode that may need it, where libpq may go on without TLS.
 
 pub(crate) mod connector;
-mod verifier;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,13 +17,14 @@ use tenure_core::refusal::Refusal;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
 
+use crate::store::certificates::{Anchors, Proof, certificates};
 use crate::store::postgres::settings::file::Source;
 use crate::store::postgres::settings::parameters::Parameters;
 
-pub(crate) use verifier::advice;
-
 use connector::{Connector, Handshake, Identity};
-use verifier::{Anchors, Proof, certificates};
+
+/// The parameter that names authorities.
+pub(crate) const ROOTS: &str = "sslrootcert";
 
 /// What TLS is used for and with which files. They are read anew for each connection, so that a renewed
 /// certificate needs no restart.
@@ -196,7 +196,7 @@ impl Attempt {
 impl Roots {
     fn read(&self) -> Result<Option<Anchors>, String> {
         match self {
-            Roots::System => Anchors::of_the_system().map(Some),
+            Roots::System => Anchors::of_the_system(ROOTS).map(Some),
             Roots::File(source) => source.found()?.map(Anchors::in_file).transpose(),
         }
     }

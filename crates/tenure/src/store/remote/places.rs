@@ -10,7 +10,7 @@ use tenure_core::refusal::Refusal;
 pub(super) struct Places {
     urls: Vec<String>,
     current: AtomicUsize,
-    /// A file with authorities that vouch for the servers, besides those of the system.
+    /// A file with authorities that vouch for the servers, instead of those of the system.
     pub(super) authorities: Option<PathBuf>,
     /// Whether what is sent is encrypted.
     pub(super) is_encrypted: bool,

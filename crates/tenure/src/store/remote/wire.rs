@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Certificate, Client, Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use tenure_core::refusal::{Code, Refusal};
 use tokio::runtime::Handle;
@@ -19,7 +19,10 @@ use super::places::Places;
 use crate::chance::Chance;
 use crate::error::{Error, SoFar};
 use crate::record::read_refusal;
+use crate::store::certificates::{self, Anchors, Proof, advice};
 
+/// The option of a URL that names authorities.
+const CA: &str = "ca";
 /// How long data may stay unacknowledged before a connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Connections that are kept for later, and how long: not as long as servers keep them, so that few are met that are just
@@ -261,25 +264,26 @@ fn client(places: &Places, limits: Limits) -> Result<Client, Error> {
         builder = builder.tcp_user_timeout(SILENCE_MAX);
     }
     builder = if places.is_encrypted {
-        builder.https_only(true)
+        builder.https_only(true).tls_backend_preconfigured(encryption(places)?)
     } else {
         // To read a system's authorities takes longer than most requests, and there may be none.
         builder.tls_certs_only([])
     };
-    if let Some(file) = &places.authorities {
-        let wrong = |words: String| {
-            Error::from(Refusal::invalid("store", format_args!("ca={}: {words}", file.display())))
-        };
-        let bytes = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-        let authorities = Certificate::from_pem_bundle(&bytes).map_err(|error| wrong(error.to_string()))?;
-        if authorities.is_empty() {
-            return Err(wrong("there is no certificate in it".into()));
-        }
-        builder = builder.tls_certs_merge(authorities);
-    }
     builder
         .build()
         .map_err(|error| Error::Unavailable(format!("servers can't be reached: {}", causes(&error))))
+}
+
+/// The certificates that are believed. They are read once: the store is opened anew where others are to be.
+fn encryption(places: &Places) -> Result<rustls::ClientConfig, Error> {
+    let anchors = match &places.authorities {
+        Some(file) => Anchors::in_file(file),
+        None => Anchors::of_the_system(CA),
+    };
+    let wrong = |words: String| Error::from(Refusal::invalid("store", words));
+    let anchors = anchors.map_err(|words| wrong(format!("{CA}: {words}")))?;
+    let client = certificates::client(Proof::ChainAndName(anchors)).map_err(Error::Unavailable)?;
+    Ok(client.with_no_client_auth())
 }
 
 /// What a request that was not answered means: whether it can have got there.
@@ -305,6 +309,7 @@ fn causes(error: &reqwest::Error) -> String {
         words.push(error.to_string());
         cause = error.source();
     }
+    words.extend(advice(error, CA));
     if words.is_empty() { error.to_string() } else { words.join(": ") }
 }
 

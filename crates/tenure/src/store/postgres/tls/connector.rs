@@ -6,15 +6,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_postgres::Socket;
 use tokio_postgres::config::SslNegotiation;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::store::postgres::tls::verifier::{Proof, Verifier, advice_of_rustls};
+use crate::store::certificates::{Proof, advice_of_rustls, client};
+use crate::store::postgres::tls::ROOTS;
 
 /// Who this side is.
 pub(crate) struct Identity {
@@ -40,17 +39,12 @@ impl Connector {
         identity: Option<Identity>,
         negotiation: SslNegotiation,
     ) -> Result<Connector, String> {
-        let provider = aws_lc_rs::default_provider();
-        let verifier = Verifier { proof, algorithms: provider.signature_verification_algorithms };
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS can't be set up: {error}"))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+        let builder = client(proof)?;
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(Identity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(|error| {
-                let advice = advice_of_rustls(&error).map(|advice| format!("; {advice}")).unwrap_or_default();
+                let advice =
+                    advice_of_rustls(&error, ROOTS).map(|advice| format!("; {advice}")).unwrap_or_default();
                 format!("`sslcert` and `sslkey` can't be used together: {error}{advice}")
             })?,
         };

@@ -3,14 +3,17 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::client::{WantsClientCert, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 /// What the server's certificate must prove.
 #[derive(Debug)]
@@ -43,16 +46,15 @@ impl Anchors {
         Ok(Anchors { authorities, listed })
     }
 
-    /// Some of a system's may be unreadable, or too old for rustls. It is enough that some are not.
-    pub(crate) fn of_the_system() -> Result<Anchors, String> {
+    /// Some of a system's may be unreadable, or too old for rustls. It is enough that some are not. Where none is, `setting`
+    /// is how a file of them is named.
+    pub(crate) fn of_the_system(setting: &str) -> Result<Anchors, String> {
         let found = rustls_native_certs::load_native_certs();
         let mut authorities = RootCertStore::empty();
         authorities.add_parsable_certificates(found.certs);
         if authorities.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!(
-                "the system lists no authorities{why}; name a file of them as `sslrootcert`"
-            ));
+            return Err(format!("the system lists no authorities{why}; name a file of them as `{setting}`"));
         }
         Ok(Anchors { authorities, listed: Vec::new() })
     }
@@ -68,11 +70,22 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
+/// What the configuration of a client begins with that wants such a proof.
+pub(crate) fn client(proof: Proof) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
+    let provider = aws_lc_rs::default_provider();
+    let verifier = Verifier { proof, algorithms: provider.signature_verification_algorithms };
+    Ok(ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS can't be set up: {error}"))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier)))
+}
+
 /// Judges a server's certificate.
 #[derive(Debug)]
-pub(crate) struct Verifier {
-    pub(crate) proof: Proof,
-    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+struct Verifier {
+    proof: Proof,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Verifier {
@@ -155,47 +168,49 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// What to do about a failed handshake, where rustls's words don't say it.
-pub(crate) fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+/// What to do about a failed handshake, where rustls's words don't say it; `setting` is how authorities are named.
+pub(crate) fn advice(error: &(dyn Error + 'static), setting: &str) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(error) = inner {
-            return advice_of_rustls(error);
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return advice_of_rustls(error, setting);
         }
-        cause = error.source();
+        // An error of I/O does not give the one that it carries as its source, but that one's.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        };
     }
     None
 }
 
 /// As [`advice`], of rustls's own error.
-pub(crate) fn advice_of_rustls(error: &rustls::Error) -> Option<&'static str> {
+pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<String> {
     let rustls::Error::InvalidCertificate(error) = error else { return None };
     if let CertificateError::Other(error) = error {
         return match error.to_string().as_str() {
-            "UnsupportedCertVersion" => Some("the certificate is of X.509 version 1; make one of version 3"),
-            "CaUsedAsEndEntity" => Some(
-                "the server's certificate is an authority's; list it in `sslrootcert`, or make another one",
-            ),
+            "UnsupportedCertVersion" => {
+                Some("the certificate is of X.509 version 1; make one of version 3".to_owned())
+            }
+            "CaUsedAsEndEntity" => Some(format!(
+                "the server's certificate is an authority's; list it in `{setting}`, or make another one"
+            )),
             _ => None,
         };
     }
     if *error == CertificateError::UnknownIssuer {
-        return Some("none of the authorities in `sslrootcert` stands for the server's certificate");
+        return Some(format!("none of the authorities in `{setting}` stands for the server's certificate"));
     }
     let is_name =
         matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
-    is_name
-        .then_some("the name must be among the certificate's subjectAltNames; its common name does not count")
+    is_name.then(|| {
+        "the name must be among the certificate's subjectAltNames; its common name does not count".to_owned()
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
-
-    use rustls::crypto::aws_lc_rs;
 
     use super::*;
 
@@ -340,11 +355,11 @@ liWgCYJPD7ZAtOM+usZLV3WEjLR4D1A413cW
             [(SERVER, "other.example", "subjectAltNames"), (OWN, "db.example", "list it in `sslrootcert`")]
         {
             let error = judge(full(), shown, name, SECONDS_OF_2030).expect_err("an objection");
-            let error = io::Error::new(io::ErrorKind::InvalidData, error);
-            let advice = advice(&error).expect("an advice");
+            let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+            let advice = advice(&error, "sslrootcert").expect("an advice");
             assert!(advice.contains(way_out), "{advice}");
         }
         let wrapped = io::Error::other(Arc::new(io::Error::other("something else")));
-        assert_eq!(advice(&wrapped), None);
+        assert_eq!(advice(&wrapped, "sslrootcert"), None);
     }
 }

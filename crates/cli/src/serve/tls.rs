@@ -1,0 +1,123 @@
+//! Who the server shows that it is: a certificate and its key, read again once their files are others.
+
+use std::fs::metadata;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::failure::Failure;
+
+/// The files of a certificate, behind which come those that vouch for it, and of its key. Empty, where there is no TLS.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    certificate: String,
+    key: String,
+}
+
+impl Tls {
+    pub(super) fn in_files(certificate: String, key: String) -> Tls {
+        Tls { certificate, key }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        !self.certificate.is_empty() || !self.key.is_empty()
+    }
+
+    /// The settings of TLS; none, where there is none.
+    pub(super) fn config(&self) -> Result<Option<Arc<ServerConfig>>, Failure> {
+        if !self.is_on() {
+            return Ok(None);
+        }
+        if self.certificate.is_empty() || self.key.is_empty() {
+            return Err(Failure::Usage("TLS needs both --tls-cert and --tls-key".into()));
+        }
+        let wrong = |words: String| Failure::Usage(format!("TLS: {words}"));
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let shown = Shown::read(self.clone(), Arc::clone(&provider)).map_err(wrong)?;
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| wrong(error.to_string()))?.with_no_client_auth();
+        let mut config = config.with_cert_resolver(Arc::new(shown));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Some(Arc::new(config)))
+    }
+
+    /// The certificate with its key, if they belong together.
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+        let Tls { certificate, key } = self;
+        let chain =
+            CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let chain = chain.map_err(|error| format!("{certificate}: {error}"))?;
+        if chain.is_empty() {
+            return Err(format!("{certificate}: there is no certificate in it"));
+        }
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
+        CertifiedKey::from_der(chain, secret, provider)
+            .map_err(|error| format!("{certificate} and {key}: {error}"))
+    }
+
+    fn versions(&self) -> [Option<Version>; 2] {
+        [&self.certificate, &self.key].map(|file| {
+            let about = metadata(file).ok()?;
+            Some((about.dev(), about.ino(), about.mtime(), about.mtime_nsec()))
+        })
+    }
+}
+
+/// By what a file is told from the one that lay there before.
+type Version = (u64, u64, i64, i64);
+
+/// What is shown to those who connect.
+#[derive(Debug)]
+struct Shown {
+    files: Tls,
+    provider: Arc<CryptoProvider>,
+    newest: Mutex<Newest>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    certified: Arc<CertifiedKey>,
+    /// What was looked at last, whether it could be used or not.
+    seen: [Option<Version>; 2],
+}
+
+impl Shown {
+    fn read(files: Tls, provider: Arc<CryptoProvider>) -> Result<Shown, String> {
+        let seen = files.versions();
+        let certified = Arc::new(files.read(&provider)?);
+        Ok(Shown { files, provider, newest: Mutex::new(Newest { certified, seen }) })
+    }
+
+    /// The certificate as the files have it now. While they have none that can be used, as between the writing of the one and
+    /// of the other, it is the earlier one.
+    fn current(&self) -> Arc<CertifiedKey> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let versions = self.files.versions();
+        if newest.seen != versions {
+            newest.seen = versions;
+            match self.files.read(&self.provider) {
+                Ok(certified) => {
+                    newest.certified = Arc::new(certified);
+                    tracing::info!(
+                        file = self.files.certificate,
+                        "a renewed certificate is shown from now on"
+                    );
+                }
+                Err(error) => tracing::warn!(error, "the certificate's files are others and can't be used"),
+            }
+        }
+        Arc::clone(&newest.certified)
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
