@@ -8,13 +8,12 @@ use std::collections::BTreeSet;
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
-use tenure::access::{Role, Rooms, TokenHash, Tokens};
+use tenure::access::{Role, Rooms, TokenHash};
 use tenure::core::command::{Action, Reach};
 use tenure::core::id::{Actor, Namespace};
 use tenure::core::refusal::{Code, Refusal};
-use tenure::core::time::Time;
 
-use crate::book::find;
+use crate::book::Page;
 use crate::options::{Exposure, Options};
 use crate::problem::Problem;
 
@@ -25,6 +24,9 @@ pub enum Access {
     Probe,
     /// A token of at least that role, in any namespace; it is shown what its namespaces have.
     Store(Role),
+    /// The same for who watches servers: while the store is away, by the tokens that it had last. Else nobody could be told
+    /// that it is away.
+    Watch(Role),
     /// A token of at least that role that is bound to all namespaces: what it sees is of all of them.
     WholeStore(Role),
     /// A token of at least that role that is bound to the namespace of the path.
@@ -63,7 +65,7 @@ impl Caller {
     pub(crate) fn enter(&self, access: Access, namespace: Option<&Namespace>) -> Result<(), Problem> {
         let needed = match access {
             Access::Probe => return Ok(()),
-            Access::Store(role) => role,
+            Access::Store(role) | Access::Watch(role) => role,
             Access::WholeStore(role) => {
                 if self.rooms != Rooms::All {
                     return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
@@ -99,13 +101,8 @@ impl Caller {
 }
 
 /// Finds out who asks.
-pub(crate) fn identify(
-    head: &Parts,
-    tokens: &Tokens,
-    now: Time,
-    options: &Options,
-) -> Result<Caller, Problem> {
-    if tokens.tokens.is_empty() && options.exposure == Exposure::Loopback {
+pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<Caller, Problem> {
+    if page.tokens.tokens.is_empty() && options.exposure == Exposure::Loopback {
         check_host(head, &options.hosts)?;
         return Ok(Caller::of_this_machine());
     }
@@ -116,9 +113,9 @@ pub(crate) fn identify(
     let bearer = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, secret) =
         bearer.ok_or_else(|| Problem::unauthenticated("the header must be `Authorization: Bearer …`"))?;
-    let token = find(tokens, &TokenHash::of_presented(secret.trim()));
+    let token = page.find(&TokenHash::of_presented(secret.trim()));
     // What is wrong with it is nobody's business who does not have it.
-    let token = token.filter(|token| token.is_live(now)).ok_or_else(|| {
+    let token = token.filter(|token| token.is_live(page.at)).ok_or_else(|| {
         Problem::unauthenticated("this token is none, has expired, or was revoked; ask for another one")
     })?;
     Ok(Caller { name: Some(token.name.clone()), role: token.role, rooms: token.rooms.clone() })

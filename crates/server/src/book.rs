@@ -4,53 +4,71 @@
 //! into the store that began after it came. Requests that come together share one look, and a look that finds nothing
 //! changed reads one number.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tenure::Error;
 use tenure::access::{Token, TokenHash, Tokens};
+use tenure::core::time::Time;
 use tenure::store::Store;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as Turn;
 
 /// The tokens of a store.
 pub(crate) struct Book {
     store: Arc<dyn Store>,
     /// How many looks have begun.
     begun: AtomicU64,
-    /// What the newest finished look saw. Whoever looks holds it.
-    seen: Mutex<Seen>,
+    /// The number of the newest finished look. Whoever looks holds it.
+    finished: Turn<u64>,
+    /// What that one saw.
+    last: Mutex<Option<Page>>,
 }
 
-#[derive(Default)]
-struct Seen {
-    /// The number of the look.
-    look: u64,
-    tokens: Arc<Tokens>,
+/// What a look has seen.
+#[derive(Clone)]
+pub(crate) struct Page {
+    pub(crate) tokens: Arc<Tokens>,
+    /// When it was. Where there are no tokens none can have expired, and the clock is not asked.
+    pub(crate) at: Time,
+}
+
+impl Page {
+    /// The token of that hash; also one that is over, which the caller must look at.
+    pub(crate) fn find(&self, hash: &TokenHash) -> Option<&Token> {
+        self.tokens.tokens.iter().find(|(known, _)| known == hash).map(|(_, token)| token)
+    }
 }
 
 impl Book {
     pub(crate) fn of(store: Arc<dyn Store>) -> Book {
-        Book { store, begun: AtomicU64::new(0), seen: Mutex::default() }
+        Book { store, begun: AtomicU64::new(0), finished: Turn::new(0), last: Mutex::new(None) }
     }
 
-    /// The tokens by a look that began after this was called.
-    pub(crate) async fn tokens(&self) -> Result<Arc<Tokens>, Error> {
+    /// What a look sees that began after this was called.
+    pub(crate) async fn look(&self) -> Result<Page, Error> {
         let before = self.begun.load(Ordering::SeqCst);
-        let mut seen = self.seen.lock().await;
-        if seen.look > before {
-            return Ok(Arc::clone(&seen.tokens));
+        let mut finished = self.finished.lock().await;
+        let last = self.last();
+        if let Some(page) = &last
+            && *finished > before
+        {
+            return Ok(page.clone());
         }
         let look = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let known = (look > 1).then_some(seen.tokens.version);
-        if let Some(changed) = self.store.tokens(known).await? {
-            seen.tokens = Arc::new(changed);
-        }
-        seen.look = look;
-        Ok(Arc::clone(&seen.tokens))
+        let known = last.as_ref().map(|page| page.tokens.version);
+        let tokens = match (self.store.tokens(known).await?, last) {
+            (Some(changed), _) => Arc::new(changed),
+            (None, last) => last.map(|page| page.tokens).unwrap_or_default(),
+        };
+        let at = if tokens.tokens.is_empty() { Time::MIN } else { self.store.now().await? };
+        let page = Page { tokens, at };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        *finished = look;
+        Ok(page)
     }
-}
 
-/// The token of that hash; also one that is over, which the caller must look at.
-pub(crate) fn find<'t>(tokens: &'t Tokens, hash: &TokenHash) -> Option<&'t Token> {
-    tokens.tokens.iter().find(|(known, _)| known == hash).map(|(_, token)| token)
+    /// What the newest look saw that saw anything.
+    pub(crate) fn last(&self) -> Option<Page> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }

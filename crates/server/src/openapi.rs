@@ -170,7 +170,9 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
 pub(crate) fn needs(access: Access) -> String {
     match access {
         Access::Probe => "Needs no token.".to_owned(),
-        Access::Store(role) => format!("Needs a token of the role {} or above.", role.as_str()),
+        Access::Store(role) | Access::Watch(role) => {
+            format!("Needs a token of the role {} or above.", role.as_str())
+        }
         Access::WholeStore(role) => {
             format!("Needs a token of the role {} or above that is bound to all namespaces.", role.as_str())
         }

@@ -128,7 +128,7 @@ macro_rules! route {
     (@takes) => { NoBody };
 }
 
-use Access::{Namespace as Room, Probe, Store, WholeStore};
+use Access::{Namespace as Room, Probe, Store, Watch, WholeStore};
 use Role::{Admin, Operator, Reader, Worker};
 
 use crate::shapes as shape;
@@ -162,7 +162,7 @@ fn table() -> Vec<Route> {
     vec![
         route!(Get "/livez", Probe, "Whether the process answers", probes::live, gives 200 shape::Live),
         route!(Get "/readyz", Probe, "Whether it can serve: the store answers, and it does not stop", probes::ready, gives 200 shape::Ready),
-        route!(Get "/metrics", Store(Reader), "What is counted, for Prometheus", probes::metrics, gives 200 shape::Plain),
+        route!(Get "/metrics", Watch(Reader), "What is counted, for Prometheus", probes::metrics, gives 200 shape::Plain),
         route!(Get "/openapi.json", Store(Reader), "This description", pages::openapi, gives 200 shape::Anything),
         route!(Get "/docs", Store(Reader), "This description, as a page", pages::docs, gives 200 shape::Plain),
         route!(Get "/", Store(Reader), "A page for people", pages::front, gives 200 shape::Plain),

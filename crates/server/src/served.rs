@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -16,8 +17,8 @@ use tenure::Ledger;
 use tenure::clock::Moment;
 use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
-use tenure::core::time::Time;
 use tenure::recovery::Recovery;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -30,6 +31,9 @@ use crate::problem::Problem;
 use crate::routes::{Answered, Asked, Method, Path, Route};
 use crate::shares::Shares;
 use crate::traced;
+
+/// How long the store may take to answer those who watch whether it does.
+pub(crate) const STORE_WAITED_FOR: Duration = Duration::from_secs(2);
 
 /// What all requests have at hand.
 pub(crate) struct Served {
@@ -56,10 +60,19 @@ impl Served {
 
     /// Who asks, by what the store has now.
     pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
-        let tokens = self.book.tokens().await?;
-        // Only whether a token has expired is asked of the clock.
-        let now = if tokens.tokens.is_empty() { None } else { Some(self.ledger.now().await?) };
-        identify(head, &tokens, now.unwrap_or(Time::MIN), &self.options)
+        identify(head, &self.book.look().await?, &self.options)
+    }
+
+    /// The same for who watches: while the store does not answer, by what it had last.
+    async fn watcher(&self, head: &Parts) -> Result<Caller, Problem> {
+        let looked = timeout(STORE_WAITED_FOR, self.book.look()).await;
+        let page = match looked {
+            Ok(Ok(page)) => page,
+            Ok(Err(_)) | Err(_) => self.book.last().ok_or_else(|| {
+                Problem::unavailable("the store does not answer, and never has since this server began")
+            })?,
+        };
+        identify(head, &page, &self.options)
     }
 }
 
@@ -104,6 +117,7 @@ async fn work(
 ) -> Answered {
     let caller = match route.access {
         Access::Probe => Caller::nobody(),
+        Access::Watch(_) => served.watcher(&head).await?,
         Access::Store(_) | Access::WholeStore(_) | Access::Namespace(_) => served.caller(&head).await?,
     };
     // What is wrong with the path is told only to those who may ask.

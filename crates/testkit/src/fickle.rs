@@ -64,12 +64,18 @@ pub struct FickleStore {
     inner: Arc<dyn Store>,
     told: Mutex<Told>,
     is_down: AtomicBool,
+    is_silent: AtomicBool,
 }
 
 impl FickleStore {
     /// In front of that store, and faithful until it is told otherwise.
     pub fn over(inner: Arc<dyn Store>) -> Arc<FickleStore> {
-        Arc::new(FickleStore { inner, told: Mutex::default(), is_down: AtomicBool::new(false) })
+        Arc::new(FickleStore {
+            inner,
+            told: Mutex::default(),
+            is_down: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
+        })
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -100,11 +106,17 @@ impl FickleStore {
         told.also_lapsed.clear();
         told.look_takes = Duration::ZERO;
         self.is_down.store(false, Ordering::SeqCst);
+        self.is_silent.store(false, Ordering::SeqCst);
     }
 
     /// Nothing can be reached any more, nor read.
     pub fn goes_down(&self) {
         self.is_down.store(true, Ordering::SeqCst);
+    }
+
+    /// What is asked from now on is never answered.
+    pub fn falls_silent(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
     }
 
     /// That task can't be read.
@@ -161,7 +173,10 @@ impl FickleStore {
         })
     }
 
-    fn up(&self) -> Result<(), Error> {
+    async fn up(&self) -> Result<(), Error> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         match self.is_down.load(Ordering::SeqCst) {
             true => Err(Error::Unavailable("the store is down".into())),
             false => Ok(()),
@@ -218,7 +233,7 @@ impl Store for FickleStore {
         // A command arrives when it is sent, and not when its answer is first waited for.
         let mood = self.mood(&commands);
         Box::pin(async move {
-            if let Err(error) = self.up() {
+            if let Err(error) = self.up().await {
                 return vec![Err(error); commands.len()];
             }
             match mood {
@@ -230,7 +245,7 @@ impl Store for FickleStore {
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             if self.told().unreadable.contains(&id) {
                 return Err(Error::Unavailable(format!("{id} can't be read")));
             }
@@ -245,14 +260,14 @@ impl Store for FickleStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.tasks(filter, after, limit).await
         })
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             let takes = {
                 let mut told = self.told();
                 told.looks += 1;
@@ -304,7 +319,7 @@ impl Store for FickleStore {
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.watch().await
         })
     }
@@ -315,35 +330,35 @@ impl Store for FickleStore {
 
     fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.tokens(known).await
         })
     }
 
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.add_token(hash, new).await
         })
     }
 
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.revoke_token(name, by).await
         })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.now().await
         })
     }
 
     fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
         Box::pin(async move {
-            self.up()?;
+            self.up().await?;
             self.inner.vitals().await
         })
     }

@@ -1,16 +1,12 @@
 //! What those ask who start, stop and watch servers.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::routes::{Answered, Asked, json};
-
-/// How long the store may take to say that it is there.
-const STORE_WAITED_FOR: Duration = Duration::from_secs(2);
+use crate::served::STORE_WAITED_FOR;
 
 #[derive(Serialize)]
 struct Live {
@@ -34,7 +30,8 @@ pub(crate) async fn live(_asked: Asked) -> Answered {
 /// `GET /readyz`: it can serve.
 pub(crate) async fn ready(asked: Asked) -> Answered {
     let stopping = asked.served.stopping.is_cancelled();
-    let store = tokio::time::timeout(STORE_WAITED_FOR, asked.served.ledger.now()).await;
+    // What every request begins with.
+    let store = tokio::time::timeout(STORE_WAITED_FOR, asked.served.book.look()).await;
     let trouble = match store {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(error.to_string()),

@@ -17,7 +17,7 @@ fn rooms(names: &[&str]) -> Rooms {
     Rooms::These(names.iter().map(|name| Namespace::new(*name).expect("a name")).collect())
 }
 
-async fn token(
+pub(crate) async fn token(
     store: &std::sync::Arc<dyn Store>,
     name: &str,
     role: Role,
@@ -50,7 +50,9 @@ async fn ask(client: &Client, route: &Route, namespace: &str) -> Reply {
 fn needed(route: &Route) -> Option<Role> {
     match route.access {
         Access::Probe => None,
-        Access::Store(role) | Access::WholeStore(role) | Access::Namespace(role) => Some(role),
+        Access::Store(role) | Access::Watch(role) | Access::WholeStore(role) | Access::Namespace(role) => {
+            Some(role)
+        }
     }
 }
 

@@ -4,5 +4,6 @@ mod access;
 mod bounds;
 mod history;
 mod http2;
+mod probes;
 mod tasks;
 mod waits;

@@ -1,0 +1,93 @@
+//! What those hear who watch a server whose store is away, or says nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tenure::access::{Role, Rooms};
+use tenure::clock::ManualClock;
+use tenure_testkit::fickle::FickleStore;
+use tenure_testkit::served::{Client, Served};
+use tenure_testkit::{BEGINNING, block_on, memory};
+
+use crate::access::token;
+
+/// A server on a store that can be away, and somebody who may watch it.
+async fn watched() -> (Arc<FickleStore>, Served, Client) {
+    let store = FickleStore::over(memory(&ManualClock::at(BEGINNING)));
+    let served = Served::on(store.clone());
+    let secret = token(&(store.clone() as Arc<_>), "dash", Role::Reader, Rooms::All, None).await;
+    let client = served.client().with_token(&secret);
+    (store, served, client)
+}
+
+/// What is measured, once what was measured a moment ago is not told again.
+async fn metrics(client: &Client) -> String {
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let reply = client.get("/metrics").await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    reply.text
+}
+
+async fn hears_that_it_is_away(served: &Served, client: &Client) {
+    let ready = served.client().get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.body["ready"], &ready.body["store"]),
+        (503, &false.into(), &"away".into())
+    );
+    served.client().get("/livez").await.done(200);
+    let text = metrics(client).await;
+    assert!(text.contains("\ntenure_store_up 0\n"), "{text}");
+    assert!(!text.contains("\ntenure_tasks{"), "no number stands there for what is not known: {text}");
+    let stranger = served.client().with_token("tenure_0000").get("/metrics").await;
+    stranger.is_problem(401, "unauthenticated");
+}
+
+async fn hears_that_it_is_there(served: &Served, client: &Client) {
+    served.client().get("/readyz").await.done(200);
+    let text = metrics(client).await;
+    assert!(text.contains("\ntenure_store_up 1\n") && text.contains("\ntenure_tasks{"), "{text}");
+}
+
+#[test]
+fn who_watches_hears_that_the_store_is_away_and_that_it_is_back() {
+    block_on(async {
+        let (store, served, client) = watched().await;
+        hears_that_it_is_there(&served, &client).await;
+        store.goes_down();
+        client.get("/v1/now").await.is_problem(503, "unavailable");
+        hears_that_it_is_away(&served, &client).await;
+        store.calms_down();
+        hears_that_it_is_there(&served, &client).await;
+    });
+}
+
+#[test]
+fn who_watches_does_not_wait_for_a_store_that_says_nothing() {
+    block_on(async {
+        let (store, served, client) = watched().await;
+        hears_that_it_is_there(&served, &client).await;
+        store.falls_silent();
+        // Somebody else waits for it, and is in nobody's way.
+        let waiting = {
+            let client = client.clone();
+            tokio::spawn(async move { client.get("/v1/now").await })
+        };
+        let began = Instant::now();
+        hears_that_it_is_away(&served, &client).await;
+        assert!(began.elapsed() < Duration::from_secs(15), "it is told in time: {:?}", began.elapsed());
+        assert!(!waiting.is_finished(), "the store has answered nothing");
+        waiting.abort();
+        store.calms_down();
+        hears_that_it_is_there(&served, &client).await;
+    });
+}
+
+#[test]
+fn while_no_token_was_ever_seen_an_away_store_lets_nobody_watch() {
+    block_on(async {
+        let store = FickleStore::over(memory(&ManualClock::at(BEGINNING)));
+        store.goes_down();
+        let served = Served::on(store);
+        served.client().get("/metrics").await.is_problem(503, "unavailable");
+    });
+}
