@@ -14,6 +14,30 @@ const STEPS: &[Step] = &[
         &[],
     ),
     Step::program(
+        "clippy of the library alone",
+        "cargo",
+        &["clippy", "-p", "tenure", "--", "-D", "warnings"],
+        &[],
+    ),
+    Step::program(
+        "clippy with PostgreSQL",
+        "cargo",
+        &["clippy", "-p", "tenure", "--features", "postgres", "--", "-D", "warnings"],
+        &[],
+    ),
+    Step::program(
+        "clippy with servers",
+        "cargo",
+        &["clippy", "-p", "tenure", "--features", "remote", "--", "-D", "warnings"],
+        &[],
+    ),
+    Step::program(
+        "clippy without traces",
+        "cargo",
+        &["clippy", "-p", "tenure-cli", "--no-default-features", "--", "-D", "warnings"],
+        &[],
+    ),
+    Step::program(
         "rustdoc",
         "cargo",
         &["doc", "--workspace", "--no-deps"],

@@ -16,6 +16,7 @@ pub(crate) struct Logs {
     level: String,
     form: Form,
     /// Where traces are collected; empty: nowhere.
+    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "it is empty there"))]
     otlp: String,
 }
 

@@ -54,8 +54,8 @@ impl Served {
     }
 
     /// Whether whoever asked then may still ask.
-    pub(crate) async fn is_still(&self, caller: &Caller, head: &Parts) -> bool {
-        self.caller(head).await.is_ok_and(|now| now == *caller)
+    pub(crate) async fn is_still_known(&self, head: &Parts) -> bool {
+        self.caller(head).await.is_ok()
     }
 
     /// Who asks, by what the store has now.

@@ -171,7 +171,7 @@ impl Source {
 
     /// A token that was revoked ends its streams, too.
     async fn may_read(&self) -> Option<()> {
-        self.served.is_still(&self.caller, &self.head).await.then_some(())
+        self.served.is_still_known(&self.head).await.then_some(())
     }
 
     async fn say(&self, words: String) -> Option<()> {

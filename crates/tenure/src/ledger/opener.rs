@@ -29,6 +29,7 @@ pub struct Opener {
 
 /// What proves to servers who asks. It is in no words about it.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only servers ask for it"))]
 struct Presented(String);
 
 impl Default for Opener {

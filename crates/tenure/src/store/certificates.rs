@@ -18,8 +18,10 @@ use rustls::{
 /// What the server's certificate must prove.
 #[derive(Debug)]
 pub(crate) enum Proof {
+    #[cfg(feature = "postgres")]
     Nothing,
     /// That one of the authorities stands for it.
+    #[cfg(feature = "postgres")]
     Chain(Anchors),
     /// And that it is about the server that was asked for.
     ChainAndName(Anchors),
@@ -133,7 +135,9 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match &self.proof {
+            #[cfg(feature = "postgres")]
             Proof::Nothing => {}
+            #[cfg(feature = "postgres")]
             Proof::Chain(anchors) => self.verify(end_entity, intermediates, None, anchors, now)?,
             Proof::ChainAndName(anchors) => {
                 self.verify(end_entity, intermediates, Some(server_name), anchors, now)?;
@@ -208,7 +212,7 @@ pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<S
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres"))]
 mod tests {
     use std::time::Duration;
 

@@ -79,6 +79,23 @@ fn a_head_that_does_not_come_closes_the_connection() {
 }
 
 #[test]
+fn bodies_that_are_being_read_take_no_more_room_than_there_is() {
+    let limits = Limits { bodies_bytes_max: 4_096, body_bytes_max: 4_096, ..Limits::default() };
+    let served = served(limits);
+    block_on(async {
+        let mut slow = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+        let head = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 3500\r\n\r\n";
+        slow.write_all(head).await.expect("it is sent");
+        slow.write_all(&[b' '; 3_000]).await.expect("it is sent");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let task = json!({"id": "a", "payload": "x".repeat(2_000)});
+        served.client().post("/v1/default/tasks", task.clone()).await.is_problem(503, "unavailable");
+        drop(slow);
+        served.client().post("/v1/default/tasks", task).await.done(201);
+    });
+}
+
+#[test]
 fn many_slow_bodies_leave_room_for_those_who_are_fast() {
     let limits = Limits {
         bodies_bytes_max: 64 * 1_024,
