@@ -14,6 +14,7 @@ mod observed;
 mod openapi;
 pub mod options;
 mod problem;
+mod reference;
 pub mod routes;
 mod served;
 mod shapes;

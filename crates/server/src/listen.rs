@@ -6,8 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
+use axum::{Extension, Router};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -31,6 +31,10 @@ const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// What is read of a head before it is refused: the longest path is some hundred bytes, and a query not much more.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A request's extension: it came by TLS that ends here.
+#[derive(Clone, Copy)]
+pub(crate) struct Encrypted;
 
 /// Accepts and serves until it is told to stop; then what has begun gets the grace to end.
 pub(crate) async fn run(
@@ -70,6 +74,7 @@ pub(crate) async fn run(
                 None => serve(server, Opening::of(stream, wait_max), router, watcher).await,
                 Some(tls) => {
                     if let Some(stream) = handshake(&tls, stream).await {
+                        let router = router.layer(Extension(Encrypted));
                         serve(server, Opening::of(stream, wait_max), router, watcher).await;
                     }
                 }

@@ -116,7 +116,7 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     let described = &route.described;
     let mut operation = OperationBuilder::new()
         .summary(Some(route.summary))
-        .description(Some(needs(route.access)))
+        .description(Some(needs(route)))
         .operation_id(Some(id(route)));
     if let Some(tag) = tag(route) {
         operation = operation.tag(tag);
@@ -167,8 +167,8 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
 }
 
 /// What a route needs, in words.
-pub(crate) fn needs(access: Access) -> String {
-    match access {
+fn needs(route: &Route) -> String {
+    match route.access {
         Access::Probe => "Needs no token.".to_owned(),
         Access::Store(role) | Access::Watch(role) => {
             format!("Needs a token of the role {} or above.", role.as_str())
@@ -176,10 +176,27 @@ pub(crate) fn needs(access: Access) -> String {
         Access::WholeStore(role) => {
             format!("Needs a token of the role {} or above that is bound to all namespaces.", role.as_str())
         }
-        Access::Namespace(role) => format!(
-            "Needs a token of the role {} or above that is bound to the namespace; without `owner` and `epoch` a verb needs an operator's.",
-            role.as_str()
-        ),
+        Access::Namespace(role) => {
+            let operator = if is_also_an_operators(route) {
+                "; without `owner` and `epoch` it needs an operator's"
+            } else {
+                ""
+            };
+            format!(
+                "Needs a token of the role {} or above that is bound to the namespace{operator}.",
+                role.as_str()
+            )
+        }
+    }
+}
+
+/// Whether its body is by lease, but need not be.
+fn is_also_an_operators(route: &Route) -> bool {
+    match (route.described.takes.schema)() {
+        RefOr::T(Schema::Object(body)) => {
+            body.properties.contains_key("epoch") && !body.required.iter().any(|name| name == "epoch")
+        }
+        RefOr::T(_) | RefOr::Ref(_) => false,
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 mod history;
 mod http2;
+mod pages;
 mod probes;
 mod tasks;
 mod waits;

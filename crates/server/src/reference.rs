@@ -1,0 +1,175 @@
+//! The description of the API for people: the same document, as HTML.
+
+use serde_json::Value;
+
+use crate::openapi::{api, codes};
+
+/// Where schemas stand in the document.
+const SCHEMAS: &str = "#/components/schemas/";
+
+/// Routes, shapes and problems, each with an anchor of its name.
+pub(crate) fn html() -> String {
+    let document = serde_json::to_value(api())
+        .unwrap_or_else(|error| panic!("a description of texts and numbers can be written: {error}"));
+    let mut html = format!(
+        "<p>{}</p><p>As OpenAPI 3.1: <a href=\"/openapi.json\">/openapi.json</a>.</p><h2>Routes</h2><table>",
+        words(text(&document["info"], "description"))
+    );
+    for (path, methods) in members(&document["paths"]) {
+        for (method, operation) in members(methods) {
+            html.push_str(&route(path, method, operation));
+        }
+    }
+    html.push_str("</table><h2 id=\"shapes\">Shapes</h2>");
+    for (name, schema) in members(&document["components"]["schemas"]) {
+        html.push_str(&shape(name, schema));
+    }
+    html.push_str(
+        "<h2>Problems</h2><p>What is not done is told after RFC 9457, with one of these codes.</p><table>",
+    );
+    for (code, status, meaning) in codes() {
+        let meaning = words(meaning);
+        html.push_str(&format!(
+            "<tr id=\"{code}\"><td><code>{code}</code> {status}</td><td>{meaning}</td></tr>"
+        ));
+    }
+    html.push_str("</table>");
+    html
+}
+
+/// A text of the page, of which what stands in backquotes is code.
+pub(crate) fn words(text: &str) -> String {
+    let parts = text.split('`').map(escaped).enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{part}</code>") } else { part }).collect()
+}
+
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn route(path: &str, method: &str, operation: &Value) -> String {
+    let method = method.to_uppercase();
+    let mut html = format!(
+        "<tr id=\"{}\"><td><code>{method} {}</code></td><td>{}. {}",
+        escaped(text(operation, "operationId")),
+        escaped(path),
+        words(text(operation, "summary")),
+        words(text(operation, "description"))
+    );
+    let parameters = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for parameter in parameters.iter().filter(|parameter| parameter["in"] != "path") {
+        let (name, about) = (text(parameter, "name"), text(parameter, "description"));
+        html.push_str(&format!("<br><code>{}</code>: {}", escaped(name), words(about)));
+    }
+    let of_content = |content: &Value| {
+        let kinds = members(content).map(|(kind, content)| match kind {
+            "application/json" => kind_of(&content["schema"]),
+            other => format!("<code>{}</code>", escaped(other)),
+        });
+        kinds.collect::<Vec<_>>().join(" or ")
+    };
+    if let Some(content) = operation["requestBody"].get("content") {
+        html.push_str(&format!("<br>Takes {}.", of_content(content)));
+    }
+    for (status, response) in members(&operation["responses"]).filter(|(status, _)| *status != "default") {
+        html.push_str(&format!("<br>Gives {status}, {}.", of_content(&response["content"])));
+    }
+    html.push_str("</td></tr>");
+    html
+}
+
+fn shape(name: &str, schema: &Value) -> String {
+    let name = escaped(name);
+    let mut html = format!("<h3 id=\"{name}\">{name}</h3><p>{}</p>", words(text(schema, "description")));
+    let Some(fields) = schema.get("properties") else {
+        html.push_str(&format!("<p>{}</p>", kind_of(schema)));
+        return html;
+    };
+    html.push_str("<table>");
+    let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for (field, of) in members(fields) {
+        let about = of.get("description").or_else(|| of["oneOf"].get(0)?.get("description"));
+        let about = about.and_then(Value::as_str).unwrap_or_default();
+        let must = if required.iter().any(|name| name == field) { "" } else { ", may be left out" };
+        html.push_str(&format!(
+            "<tr><td><code>{}</code></td><td>{}{must}<br>{}</td></tr>",
+            escaped(field),
+            kind_of(of),
+            words(about)
+        ));
+    }
+    html.push_str("</table>");
+    html
+}
+
+/// What a value may be, in words.
+fn kind_of(schema: &Value) -> String {
+    if let Some(name) = text(schema, "$ref").strip_prefix(SCHEMAS) {
+        return format!("<a href=\"#{0}\">{0}</a>", escaped(name));
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        return choices.iter().map(kind_of).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(choices) = schema["enum"].as_array() {
+        let choices = choices.iter().filter_map(Value::as_str);
+        return choices.map(|word| format!("<code>{}</code>", escaped(word))).collect::<Vec<_>>().join(", ");
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return "any value".to_owned(),
+    };
+    let named = kinds.into_iter().map(|kind| match (kind, text(schema, "format")) {
+        ("array", _) => format!("array of {}", kind_of(&schema["items"])),
+        ("object", _) if schema["additionalProperties"].is_object() => {
+            format!("object of {}", kind_of(&schema["additionalProperties"]))
+        }
+        ("string", "date-time") => "time".to_owned(),
+        (kind, _) => escaped(kind),
+    });
+    named.collect::<Vec<_>>().join(" or ")
+}
+
+fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_of_the_page_has_its_place() {
+        let html = html();
+        let links = html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next());
+        let links: Vec<&str> = links.collect();
+        assert!(links.len() > 100, "routes and shapes name shapes: {}", links.len());
+        for link in links {
+            assert!(html.contains(&format!("id=\"{link}\"")), "#{link}");
+        }
+    }
+
+    #[test]
+    fn every_route_code_and_field_is_on_the_page() {
+        let html = html();
+        for route in crate::routes::routes() {
+            let line = format!("<code>{} {}</code>", route.method.as_str(), route.path);
+            assert!(html.contains(&line), "{line}");
+        }
+        for field in ["given_null", "lock_delay", "may be left out", "array of <a href=\"#Compensation\">"] {
+            assert!(html.contains(field), "{field}");
+        }
+        for (code, _, _) in codes() {
+            assert!(html.contains(&format!("<tr id=\"{code}\">")), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_between_backquotes_is_code_and_nothing_is_markup() {
+        assert_eq!(words("give `a<b` & \"c\""), "give <code>a&lt;b</code> &amp; &quot;c&quot;");
+    }
+}
