@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::openapi::{api, codes};
+use crate::routes::routes;
 
 /// Where schemas stand in the document.
 const SCHEMAS: &str = "#/components/schemas/";
@@ -15,10 +16,10 @@ pub(crate) fn html() -> String {
         "<p>{}</p><p>As OpenAPI 3.1: <a href=\"/openapi.json\">/openapi.json</a>.</p><h2>Routes</h2><table>",
         words(text(&document["info"], "description"))
     );
-    for (path, methods) in members(&document["paths"]) {
-        for (method, operation) in members(methods) {
-            html.push_str(&route(path, method, operation));
-        }
+    for one in routes() {
+        let method = one.method.as_str();
+        let operation = &document["paths"][one.path][method.to_lowercase()];
+        html.push_str(&route(one.path, method, operation));
     }
     html.push_str("</table><h2 id=\"shapes\">Shapes</h2>");
     for (name, schema) in members(&document["components"]["schemas"]) {
@@ -48,7 +49,6 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 fn route(path: &str, method: &str, operation: &Value) -> String {
-    let method = method.to_uppercase();
     let mut html = format!(
         "<tr id=\"{}\"><td><code>{method} {}</code></td><td>{}. {}",
         escaped(text(operation, "operationId")),
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_route_code_and_field_is_on_the_page() {
         let html = html();
-        for route in crate::routes::routes() {
+        for route in routes() {
             let line = format!("<code>{} {}</code>", route.method.as_str(), route.path);
             assert!(html.contains(&line), "{line}");
         }
