@@ -58,7 +58,7 @@ impl Far {
         self.serving.process.kill().expect("it is there");
         self.serving.process.wait().expect("it ends");
         let (_, address) = self.serving.url.split_once("://").expect("a URL");
-        self.serving = serve(&self.place, &address.to_owned());
+        self.serving = serve(&self.place, address);
     }
 }
 
@@ -144,7 +144,7 @@ fn a_run_goes_on_while_the_server_is_away() {
     fs::write(far.path("go"), "").expect("written");
     std::thread::sleep(std::time::Duration::from_secs(1));
     let (_, address) = far.serving.url.split_once("://").expect("a URL");
-    far.serving = serve(&far.place, &address.to_owned());
+    far.serving = serve(&far.place, address);
     let Ended { status, errors, .. } = ended(run.wait_with_output().expect("it ends"));
     assert_eq!((status, far.state("build-1").as_str()), (0, "completed"), "{errors}");
 }

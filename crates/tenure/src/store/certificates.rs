@@ -212,7 +212,8 @@ pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<S
     })
 }
 
-#[cfg(all(test, feature = "postgres"))]
+#[cfg(feature = "postgres")]
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
