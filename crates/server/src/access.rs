@@ -34,7 +34,7 @@ pub enum Access {
 }
 
 /// Who asks.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The token's name; none where none is needed.
     pub(crate) name: Option<Actor>,

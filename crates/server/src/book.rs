@@ -2,7 +2,7 @@
 //!
 //! A token that was revoked must fail on the next request, wherever it was revoked. So each request is checked by a look
 //! into the store that began after it came. Requests that come together share one look, and a look that finds nothing
-//! changed reads one number.
+//! changed reads one number. Only who watches the server is known by the last look, while the store does not answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

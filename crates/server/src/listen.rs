@@ -30,7 +30,9 @@ const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
 /// The rest after a connection could not be accepted: as a rule there are no descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// What is read of a head before it is refused: the longest path is some hundred bytes, and a query not much more.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEAD_BYTES_MAX: u32 = 32 * 1024;
+/// The same of HTTP/1.1, where what is read of a body goes through it, too.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// A request's extension: it came by TLS that ends here.
 #[derive(Clone, Copy)]
@@ -44,6 +46,7 @@ pub(crate) async fn run(
     (stop, grace): (CancellationToken, Duration),
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(limits.connections_max));
+    let router = if tls.is_some() { router.layer(Extension(Encrypted)) } else { router };
     let (tls, server) = (tls.map(TlsAcceptor::from), server(limits));
     let graceful = GracefulShutdown::new();
     loop {
@@ -74,7 +77,6 @@ pub(crate) async fn run(
                 None => serve(server, Opening::of(stream, wait_max), router, watcher).await,
                 Some(tls) => {
                     if let Some(stream) = handshake(&tls, stream).await {
-                        let router = router.layer(Extension(Encrypted));
                         serve(server, Opening::of(stream, wait_max), router, watcher).await;
                     }
                 }
@@ -97,12 +99,12 @@ fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_wait_max)
-        .max_buf_size(HEAD_BYTES_MAX);
+        .max_buf_size(BUFFER_BYTES_MAX);
     server
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(256)
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_header_list_size(HEAD_BYTES_MAX)
         .keep_alive_interval(limits.head_wait_max);
     server
 }

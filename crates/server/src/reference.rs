@@ -39,11 +39,12 @@ pub(crate) fn html() -> String {
 }
 
 /// A text of the page, of which what stands in backquotes is code.
-pub(crate) fn words(text: &str) -> String {
+fn words(text: &str) -> String {
     let parts = text.split('`').map(escaped).enumerate();
     parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{part}</code>") } else { part }).collect()
 }
 
+/// A text as it stands in a page, and is no markup.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -87,3 +87,29 @@ fn page(title: &str, body: &str) -> Response<Body> {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn asked(target: &str, host: Option<&str>) -> Parts {
+        let request = Request::builder().uri(target);
+        let request = match host {
+            Some(host) => request.header(HOST, host),
+            None => request,
+        };
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn the_server_is_called_as_it_was_asked() {
+        assert_eq!(here(&asked("/", Some("tenure.example:7117"))), "tenure.example:7117");
+        assert_eq!(here(&asked("http://h2.example/", None)), "h2.example", "HTTP/2 has it in its target");
+        assert_eq!(here(&asked("/", None)), "localhost");
+        let mut encrypted = asked("/", Some("tenure.example"));
+        encrypted.extensions.insert(Encrypted);
+        assert_eq!(here(&encrypted), "https://tenure.example");
+    }
+}
