@@ -90,6 +90,14 @@ mod tests {
     }
 
     #[test]
+    fn jitter_of_the_machine_is_not_always_the_same() {
+        let hour = tenure_core::time::Span::from_secs(3_600);
+        let drawn: std::collections::BTreeSet<_> =
+            (0..100).map(|_| SystemChance.jitter().part_of(hour)).collect();
+        assert!(drawn.len() > 50, "of a hundred: {}", drawn.len());
+    }
+
+    #[test]
     fn names_made_by_the_machine_sort_by_when_they_were_made() {
         let mut names: Vec<String> = (0..100).map(|_| SystemChance.name()).collect();
         let made = names.clone();

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tenure_core::refusal::Refusal;
 
+/// The option that names authorities.
+pub(super) const CA: &str = "ca";
+
 /// Servers of one store, and which of them answered last.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -35,10 +38,8 @@ impl Places {
         let mut authorities = None;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some(("ca", file)) if !file.is_empty() && scheme == "https" => {
-                    authorities = Some(file.into())
-                }
-                _ => return Err(invalid(format!("`{pair}` is no option; there is ca=FILE for https"))),
+                Some((CA, file)) if !file.is_empty() && scheme == "https" => authorities = Some(file.into()),
+                _ => return Err(invalid(format!("`{pair}` is no option; there is {CA}=FILE for https"))),
             }
         }
         let base = |host: &str| match prefix {

@@ -15,14 +15,12 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{Limits, Patience};
-use super::places::Places;
+use super::places::{CA, Places};
 use crate::chance::Chance;
 use crate::error::{Error, SoFar};
 use crate::record::read_refusal;
 use crate::store::certificates::{self, Anchors, Proof, advice};
 
-/// The option of a URL that names authorities.
-const CA: &str = "ca";
 /// How long data may stay unacknowledged before a connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Connections that are kept for later, and how long: not as long as servers keep them, so that few are met that are just
