@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use place::{Ended, Place, ended, json, until};
 use serving::Serving;
 
-/// A server on the place's file, with a token for each of those names, and what they have to say to it.
+/// A server on the place's file, and commands on another machine: whatever they know of the file the server tells them.
 struct Far {
     place: Place,
     serving: Serving,
@@ -45,18 +45,13 @@ impl Far {
         ended(command.args(["sh", "-c", script]).output().expect("ran"))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.place.folder.path().join(name)
-    }
-
-    fn state(&self, id: &str) -> String {
-        self.place.task(id)["state"].as_str().expect("a state").to_owned()
-    }
-
-    /// Kills the server, and starts another one at the same place.
-    fn restart(&mut self) {
+    /// Kills the server; one that begins again is at the same address.
+    fn server_dies(&mut self) {
         self.serving.process.kill().expect("it is there");
         self.serving.process.wait().expect("it ends");
+    }
+
+    fn server_is_back(&mut self) {
         let (_, address) = self.serving.url.split_once("://").expect("a URL");
         self.serving = serve(&self.place, address);
     }
@@ -85,7 +80,7 @@ fn a_run_far_from_the_record_is_the_same_as_near_it() {
     assert!(events.lines().all(|line| json(line)["actor"] == "builder"), "who did it is the token: {events}");
 
     let Ended { status, errors, .. } = far.runs(&token, "run --task build-2", "exit 7");
-    assert_eq!((status, far.state("build-2").as_str()), (7, "compensated"), "{errors}");
+    assert_eq!((status, far.place.state("build-2").as_str()), (7, "compensated"), "{errors}");
 }
 
 #[test]
@@ -95,7 +90,7 @@ fn who_may_not_is_told_so_and_nothing_is_run() {
     let refused = |token: &str, words: &str, code: &str| {
         let Ended { status, errors, .. } = far.runs(token, words, "touch ran");
         assert!(status != 0 && errors.contains(code), "`{words}`: {status}: {errors}");
-        assert!(!far.path("ran").exists(), "`{words}` ran it");
+        assert!(!far.place.path("ran").exists(), "`{words}` ran it");
     };
     refused(&reader, "run --task build-1", "forbidden");
     refused("tenure_0000", "run --task build-1", "forbidden");
@@ -118,16 +113,17 @@ fn a_worker_far_from_the_record_works_through_a_queue_while_the_server_is_killed
     let mut worker = far.command(&token, "worker --queue q --concurrency 2 --until-idle --");
     worker.args(["sh", "-c", "sleep 0.5; echo \"$TENURE_TASK\" >> done"]);
     let worker = worker.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let done = far.path("done");
+    let done = far.place.path("done");
     until("the first one is done", || done.exists());
-    far.restart();
+    far.server_dies();
+    far.server_is_back();
     let Ended { status, errors, .. } = ended(worker.wait_with_output().expect("it ends"));
     assert_eq!(status, 0, "{errors}");
     let mut ran: Vec<String> =
         fs::read_to_string(&done).expect("what ran").lines().map(str::to_owned).collect();
     ran.sort();
     assert_eq!(ran, ids, "each once: {errors}");
-    assert!(ids.iter().all(|id| far.state(id) == "completed"), "{errors}");
+    assert!(ids.iter().all(|id| far.place.state(id) == "completed"), "{errors}");
 }
 
 #[test]
@@ -137,25 +133,23 @@ fn a_run_goes_on_while_the_server_is_away() {
     let mut run = far.command(&token, "run --task build-1 --ttl 30s --");
     run.args(["sh", "-c", "touch began; while ! test -e go; do sleep 0.05; done"]);
     let run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let began = far.path("began");
+    let began = far.place.path("began");
     until("it runs", || began.exists());
-    far.serving.process.kill().expect("it is there");
-    far.serving.process.wait().expect("it ends");
-    fs::write(far.path("go"), "").expect("written");
+    far.server_dies();
+    fs::write(far.place.path("go"), "").expect("written");
     std::thread::sleep(std::time::Duration::from_secs(1));
-    let (_, address) = far.serving.url.split_once("://").expect("a URL");
-    far.serving = serve(&far.place, address);
+    far.server_is_back();
     let Ended { status, errors, .. } = ended(run.wait_with_output().expect("it ends"));
-    assert_eq!((status, far.state("build-1").as_str()), (0, "completed"), "{errors}");
+    assert_eq!((status, far.place.state("build-1").as_str()), (0, "completed"), "{errors}");
 }
 
 #[test]
 fn recovery_far_from_the_record_undoes_what_a_worker_left() {
     let far = Far::new();
     let operator = far.token("oncall", "operator");
-    fs::write(far.path("left"), "").expect("written");
+    fs::write(far.place.path("left"), "").expect("written");
     let settings = "[undo.rm]\nrun = [\"rm\", \"-f\", \"{target}\"]\nallow = \"^left$\"\n";
-    fs::write(far.path("tenure.toml"), settings).expect("written");
+    fs::write(far.place.path("tenure.toml"), settings).expect("written");
     far.place.done("task create --id build-1 --undo rm=left");
     far.place.done("task acquire build-1 --owner gone --ttl 1s");
     let plan = "recover --plan --namespace default --config tenure.toml -o json";
@@ -167,7 +161,7 @@ fn recovery_far_from_the_record_undoes_what_a_worker_left() {
     let recover = "recover --namespace default --config tenure.toml";
     let Ended { status, out, errors } = ended(far.command(&operator, recover).output().expect("ran"));
     assert_eq!(status, 0, "{out}{errors}");
-    assert!(!far.path("left").exists(), "it was undone: {out}{errors}");
+    assert!(!far.place.path("left").exists(), "it was undone: {out}{errors}");
     let task = far.place.task("build-1");
     assert_eq!(task["compensations"][0]["status"], "done", "{task}");
 }
@@ -175,7 +169,7 @@ fn recovery_far_from_the_record_undoes_what_a_worker_left() {
 // ---- TLS -------------------------------------------------------------------------------------------------------
 
 /// A certificate for `localhost`, or a key or an authority, as files of these tests have it: `own` is what
-/// `openssl req -x509` makes, `issued` is one that `authority` vouches for. They end in 2126.
+/// `openssl req -x509` makes, `issued` is one that `authority` vouches for. They end in 2126, and nobody else trusts them.
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serving/tls").join(name)
 }

@@ -24,16 +24,8 @@ impl Place {
         ended(self.running(options, command).output().expect("ran"))
     }
 
-    fn state(&self, id: &str) -> String {
-        self.task(id)["state"].as_str().expect("a state").to_owned()
-    }
-
     fn exists(&self, id: &str) -> bool {
         self.run(&format!("task show {id}")).status == 0
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
     }
 
     fn count(&self, name: &str) -> usize {

@@ -65,6 +65,14 @@ impl Place {
         json(&self.done(&format!("task show {id} -o json")))["task"].clone()
     }
 
+    pub(crate) fn state(&self, id: &str) -> String {
+        self.task(id)["state"].as_str().expect("a state").to_owned()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Everything that is stored, as text.
     pub(crate) fn dump(&self) -> String {
         let connection = rusqlite::Connection::open(self.file()).expect("opens");
