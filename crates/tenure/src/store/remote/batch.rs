@@ -23,7 +23,7 @@ const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const BATCH_COMMANDS_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Requests that are under way while others gather. One would leave the network idle while the server works.
-const UNDER_WAY: usize = 2;
+pub(super) const UNDER_WAY: usize = 2;
 /// With those that are slow there are never more than these.
 const UNDER_WAY_MAX: usize = 64;
 
