@@ -400,7 +400,7 @@ fn is_one_file(one: &str, other: &str) -> bool {
 }
 
 /// The file of a URL, without what opens it in another way.
-fn file_of(rest: &str) -> &Path {
+pub(crate) fn file_of(rest: &str) -> &Path {
     let path = rest.split_once('?').map_or(rest, |(path, _)| path);
     Path::new(path.strip_prefix("//").unwrap_or(path))
 }

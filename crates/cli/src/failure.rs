@@ -77,7 +77,8 @@ impl Failure {
         }
     }
 
-    fn status(&self) -> u8 {
+    /// What the process ends with.
+    pub(crate) fn status(&self) -> u8 {
         match self {
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Failure::Failed(_) | Failure::Output(_) | Failure::Told => 1,

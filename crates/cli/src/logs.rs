@@ -26,6 +26,24 @@ enum Form {
     Json,
 }
 
+/// How much is said, from nothing to everything.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether somebody can be asked there: a scheme, a host, and a port that is one.
+fn is_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
+        return false;
+    };
+    let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        Some(_) | None => (place, None),
+    };
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    !host.is_empty() && is_port && !text.contains(char::is_whitespace)
+}
+
 /// Sends what is left of traces when it is dropped.
 pub(crate) struct Listening {
     #[cfg(feature = "otlp")]
@@ -39,8 +57,7 @@ impl Logs {
             "json" => Form::Json,
             other => return Err(Failure::Usage(format!("log_format: `{other}` is neither text nor json"))),
         };
-        let is_url = otlp.is_empty() || otlp.starts_with("http://") || otlp.starts_with("https://");
-        if !is_url {
+        if !otlp.is_empty() && !is_url(otlp) {
             return Err(Failure::Usage(format!("otlp: `{otlp}` is no URL such as http://collector:4318")));
         }
         if cfg!(not(feature = "otlp")) && !otlp.is_empty() {
@@ -53,9 +70,20 @@ impl Logs {
     }
 
     fn filter(&self) -> Result<EnvFilter, Failure> {
-        let wrong =
-            |error| Failure::Usage(format!("log: `{}`: {error}; give a level such as info", self.level));
-        EnvFilter::try_new(&self.level).map_err(wrong)
+        let wrong = |why: &str| {
+            let levels = LEVELS.join(", ");
+            Failure::Usage(format!(
+                "log: `{}`: {why}; give {levels}, or as of which part, `info,tenure_server=debug`",
+                self.level
+            ))
+        };
+        // A word alone that is no level would be taken for a part, and all others would be silent.
+        let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
+        let mut words = self.level.split(',').map(str::trim);
+        if let Some(word) = words.find(|word| !word.contains('=') && !is_level(word)) {
+            return Err(wrong(&format!("`{word}` is no level")));
+        }
+        EnvFilter::try_new(&self.level).map_err(|error| wrong(&error.to_string()))
     }
 
     /// From now on this process says what it does, for as long as what is given back is kept.

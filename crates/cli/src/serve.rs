@@ -1,27 +1,30 @@
 //! `tenure serve`.
 
+mod check;
 mod listening;
 mod service_manager;
 mod settings;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use tenure::Ledger;
 use tenure::access::Token;
+use tenure::core::id::Namespace;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
-use tenure::recovery::{Recovery, Settings as Manner};
+use tenure::recovery::{Recovery, Report, Settings as Manner};
+use tenure::{Error, Ledger};
 use tenure_server::{Exposure, Limits, Options, Server};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Form;
 use crate::context::{Context, is_served};
 use crate::failure::Failure;
 use crate::handlers;
-use crate::output::{Output, plain};
 use crate::signals::Signals;
 use listening::Listening;
 use service_manager::ServiceManager;
@@ -53,11 +56,13 @@ impl Serve {
             return Err(Failure::Usage(words.into()));
         }
         let settings = Settings::of(&self.said, &common, &context.around.variables)?;
+        Namespace::new(common.namespace())?;
         let handlers = handlers::of(context, &common.config)?;
         if self.check {
-            return check(context, &settings, &store, &handlers).await;
+            return check::run(context, &settings, &store, &handlers).await;
         }
         let _listening = settings.logs.listen()?;
+        check::is_writable(&store)?;
         let ledger = context.ledger().await?;
         let listening = Listening::on(&settings).await?;
         let tokens = ledger.tokens().await?;
@@ -82,18 +87,33 @@ impl Serve {
                 manager.stopping();
                 context.out.note("stops: what has begun may end; a second signal cuts it");
                 stop.cancel();
+                let in_order = async {
+                    let ended = serving.await;
+                    hand_back(looking_after, settings.grace).await;
+                    ended
+                };
                 tokio::select! {
-                    ended = &mut serving => ended,
-                    _ = signals.next() => Ok(()),
+                    ended = in_order => ended,
+                    _ = signals.next() => {
+                        context.out.note("was told a second time, and cuts what goes on");
+                        Ok(())
+                    }
                 }
             }
         };
         watched.abort();
-        if let Some(looking_after) = looking_after {
-            // It hands back what it was undoing; how that went is in its log.
-            let _ = tokio::time::timeout(settings.grace, looking_after).await;
-        }
         ended.map_err(|error| Failure::Failed(format!("can't go on listening: {error}")))
+    }
+}
+
+/// What recovery has to hand back after the grace: undos that are stopped then, and the leases on their tasks.
+const HANDED_BACK_WITHIN: Duration = Duration::from_secs(15);
+
+/// Waits for recovery, which was told to stop when the requests were.
+async fn hand_back(looking_after: Option<JoinHandle<Result<Report, Error>>>, grace: Duration) {
+    let Some(looking_after) = looking_after else { return };
+    if tokio::time::timeout(grace + HANDED_BACK_WITHIN, looking_after).await.is_err() {
+        tracing::warn!("recovery still hands back what it was undoing, and is cut; the leases lapse");
     }
 }
 
@@ -119,12 +139,7 @@ fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Resu
     Ok(())
 }
 
-fn options(
-    settings: &Settings,
-    listening: &Listening,
-    store: String,
-    namespace: tenure::core::id::Namespace,
-) -> Options {
+fn options(settings: &Settings, listening: &Listening, store: String, namespace: Namespace) -> Options {
     Options {
         hosts: settings.hosts.clone(),
         exposure: listening.exposure,
@@ -145,7 +160,7 @@ fn recovery(settings: &Settings, handlers: &Handlers) -> impl FnOnce(Ledger) -> 
     let manner = Manner {
         at_once: settings.undo_concurrency,
         handler_wait: settings.handler_wait,
-        grace: settings.grace.min(Manner::default().grace),
+        grace: settings.grace,
         ..Manner::default()
     };
     let handlers = handlers.clone();
@@ -200,77 +215,4 @@ fn tell(
         "{needs}\n{token}{tls}  export TENURE_STORE={url}\n  tenure task create --id build-42\n  tenure run --task build-42 -- echo done\n  tenure task show build-42\nThe API is described at {url}/docs. Ctrl-C ends it."
     ))?;
     out.flush()
-}
-
-#[derive(Serialize)]
-struct CheckAnswer<'a> {
-    configuration: Vec<Setting<'a>>,
-    undo: Vec<&'a str>,
-    ok: bool,
-    trouble: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Setting<'a> {
-    name: &'a str,
-    value: &'a str,
-    from: &'static str,
-}
-
-/// Shows everything that a server would go by, and what would keep it from starting.
-async fn check(
-    context: &mut Context<'_, '_>,
-    settings: &Settings,
-    store: &str,
-    handlers: &Handlers,
-) -> Result<(), Failure> {
-    let mut trouble = Vec::new();
-    let words = |failure: Failure| failure.words();
-    let tokens = match context.existing_ledger().await {
-        Ok(ledger) => ledger.tokens().await.map_err(|error| error.to_string()),
-        Err(failure) => Err(words(failure)),
-    };
-    if let Err(failure) = settings.tls.config() {
-        trouble.push(words(failure));
-    }
-    let tokens = match tokens {
-        Ok(tokens) => tokens,
-        // A file that is missing is made when the server starts.
-        Err(_) if store.starts_with("sqlite:") || store == "memory:" => Vec::new(),
-        Err(error) => {
-            trouble.push(error);
-            Vec::new()
-        }
-    };
-    if let Err(failure) = may_listen(settings, settings.exposure(), &tokens) {
-        trouble.push(words(failure));
-    }
-    let shown_store = shown(store);
-    let mut all = vec![("store", shown_store.as_str(), settings.store_from)];
-    all.extend(settings.told.iter().map(|(name, value, from)| (*name, value.as_str(), *from)));
-    let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();
-    if context.out.form() == Form::Json {
-        let configuration =
-            all.iter().map(|(name, value, from)| Setting { name, value, from: from.as_str() }).collect();
-        context.out.json(&CheckAnswer {
-            configuration,
-            undo: kinds,
-            ok: trouble.is_empty(),
-            trouble: trouble.clone(),
-        })?;
-    } else {
-        let mut table = context.out.table(&["SETTING", "VALUE", "FROM"]);
-        for (name, value, from) in &all {
-            Output::row(&mut table, [plain(*name), plain(*value), plain(from.as_str())]);
-        }
-        let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
-        Output::row(&mut table, [plain("undo"), plain(kinds), plain("file")]);
-        context.out.show(&table)?;
-    }
-    if trouble.is_empty() {
-        context.out.note("it would start");
-        return Ok(());
-    }
-    context.out.flush()?;
-    Err(Failure::Failed(format!("it would not start: {}", trouble.join("; "))))
 }

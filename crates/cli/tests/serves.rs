@@ -137,7 +137,41 @@ fn what_it_goes_by_is_shown_whole_with_where_it_comes_from() {
     let text = format!("{told}{}", String::from_utf8_lossy(&ran.stderr));
     assert!(!text.contains("secret"), "{text}");
     // A database that is away keeps a server from starting, and that is said.
-    assert_eq!((ran.status.code(), &told["ok"]), (Some(1), &Value::Bool(false)));
+    assert_eq!((ran.status.code(), &told["ok"]), (Some(5), &Value::Bool(false)));
+}
+
+#[test]
+fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path();
+    std::fs::create_dir(place.join("folder")).expect("a folder");
+    std::fs::write(place.join("text"), "no database, but a text that is long enough to be looked at\n")
+        .expect("written");
+    let check = |words: &[&str]| {
+        let ran = tenure(place, &[&["serve", "--listen", "127.0.0.1:0"], words, &["--check"]].concat());
+        (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    for (store, named) in [
+        ("sqlite:folder", "folder"),
+        ("sqlite:text", "text"),
+        ("sqlite:missing/tasks.db", "there is no folder"),
+    ] {
+        let (status, told) = check(&["--store", store]);
+        assert!(told.contains("it would not start") && told.contains(named), "{store}: {told}");
+        let started = tenure(place, &["serve", "--listen", "127.0.0.1:0", "--store", store]);
+        assert_eq!(status, started.status.code(), "{store}: {told} {started:?}");
+    }
+    let (status, told) = check(&["--store", "sqlite:new.db"]);
+    assert_eq!((status, told.as_str()), (Some(0), "note: it would start\n"));
+    assert!(!place.join("new.db").exists(), "a check leaves nothing behind");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ran = tenure(place, &["serve", "--check", "--listen", &address]);
+    let told = String::from_utf8_lossy(&ran.stderr);
+    // A new configuration is checked while the server runs that is to be started anew.
+    assert!(ran.status.success() && told.contains("somebody listens there now"), "{told}");
+    let quiet = tenure(place, &["-q", "serve", "--check", "--listen", "127.0.0.1:0"]);
+    assert_eq!((quiet.stdout.len(), quiet.stderr.len(), quiet.status.code()), (0, 0, Some(0)), "{quiet:?}");
 }
 
 #[test]
@@ -149,11 +183,28 @@ fn wrong_settings_are_named() {
         (&["--connections-max", "0"], "connections_max"),
         (&["--log-format", "xml"], "log_format"),
         (&["--log", "a=b=c"], "log"),
+        (&["--log", "loud"], "`loud` is no level"),
+        (&["--log", "info,tenure_server"], "`tenure_server` is no level"),
         (&["--listen", "nowhere"], "nowhere"),
+        (&["--listen", "127.0.0.1:70000"], "listen: `127.0.0.1:70000`"),
+        (&["--listen", "::1:7117"], "[::1]:7117"),
+        (&["--host", "*"], "hosts: `*`"),
+        (&["--host", "a.example:80"], "hosts: `a.example:80`"),
+        (&["--host", "a.example/tenure"], "hosts: `a.example/tenure`"),
+        (&["--grace", "100d"], "grace: it may be up to 1h"),
+        (
+            &["--body-max", "99999999999"],
+            "body_max: `99999999999` is no whole number from 1024 to 1073741824",
+        ),
+        (&["--otlp", "http://"], "otlp: `http://`"),
+        (&["--otlp", "http://collector:port"], "otlp: `http://collector:port`"),
+        (&["--namespace", "a b"], "namespace"),
     ] {
         let ran = tenure(folder.path(), &[&["serve"], words].concat());
         let told = String::from_utf8_lossy(&ran.stderr);
         assert!(!ran.status.success() && told.contains(named), "{words:?}: {told}");
+        let checked = tenure(folder.path(), &[&["serve", "--check"], words].concat());
+        assert_eq!(checked.status, ran.status, "a check ends as the start would: {words:?}");
     }
 }
 
@@ -232,6 +283,70 @@ fn it_looks_after_stale_tasks_itself_unless_it_is_told_not_to() {
         let shown = tenure(folder.path(), &["task", "show", "t", "-o", "json"]);
         String::from_utf8_lossy(&shown.stdout).contains("\"state\":\"compensated\"")
     });
+}
+
+/// A folder in which a task waits for an undo that takes that many seconds, and the words of a server that looks after it.
+fn with_a_slow_undo(seconds: f32, grace: &str) -> (tempfile::TempDir, Vec<String>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().display();
+    let config = format!(
+        "[serve]\ngrace = \"{grace}\"\n[undo.slow]\nrun = [\"sh\", \"-c\", \"touch {place}/began; sleep {seconds}; touch {place}/ended\", \"sh\", \"{{target}}\"]\nallow = \"x\"\n"
+    );
+    let file = folder.path().join("tenure.toml");
+    std::fs::write(&file, config).expect("written");
+    for words in [
+        &["task", "create", "--id", "t", "--undo", "slow=x"][..],
+        &["task", "acquire", "t", "--owner", "w1", "--ttl", "1s"],
+    ] {
+        let ran = tenure(folder.path(), words);
+        assert!(ran.status.success(), "{ran:?}");
+    }
+    let words = vec!["--config".to_owned(), file.display().to_string()];
+    (folder, words)
+}
+
+fn task(folder: &Path, id: &str) -> Value {
+    let shown = tenure(folder, &["task", "show", id, "-o", "json"]);
+    let told: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    told["task"].clone()
+}
+
+#[test]
+fn at_a_stop_an_undo_may_go_on_for_the_whole_grace() {
+    let (folder, words) = with_a_slow_undo(11.5, "30s");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut serving = Serving::start(folder.path(), &words);
+    until("the undo has begun", || folder.path().join("began").exists());
+    assert_eq!(serving.stop(), Some(0));
+    assert!(folder.path().join("ended").exists(), "it was not cut");
+    assert_eq!(task(folder.path(), "t")["state"], "compensated");
+}
+
+#[test]
+fn an_undo_that_outlasts_the_grace_is_stopped_and_its_task_handed_back() {
+    let (folder, words) = with_a_slow_undo(60.0, "1s");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut serving = Serving::start(folder.path(), &words);
+    until("the undo has begun", || folder.path().join("began").exists());
+    let began = Instant::now();
+    assert_eq!(serving.stop(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(12), "it ended after {:?}", began.elapsed());
+    let left = task(folder.path(), "t");
+    assert_eq!((&left["state"], &left["lease"]), (&Value::from("compensating"), &Value::Null), "{left}");
+}
+
+#[test]
+fn a_second_signal_cuts_an_undo_that_goes_on() {
+    let (folder, words) = with_a_slow_undo(60.0, "1h");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut serving = Serving::start(folder.path(), &words);
+    until("the undo has begun", || folder.path().join("began").exists());
+    serving.signal("TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(serving.process.try_wait().expect("its status").is_none(), "the undo may go on");
+    let began = Instant::now();
+    assert_eq!(serving.stop(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "it ended after {:?}", began.elapsed());
 }
 
 #[test]

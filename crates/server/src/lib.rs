@@ -20,6 +20,7 @@ mod served;
 mod shapes;
 mod shares;
 mod traced;
+mod writes;
 
 use std::io;
 use std::sync::Arc;

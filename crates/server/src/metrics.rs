@@ -25,6 +25,7 @@ use tenure::{Error, Ledger};
 use crate::problem::OTHER_CODES;
 use crate::routes::Route;
 use crate::served::Served;
+use crate::writes::Writes;
 
 use scrape::{Latest, Scrape};
 
@@ -82,6 +83,7 @@ struct Counted {
     commands: Family<CommandLabels, Counter>,
     refusals: Family<CodeLabel, Counter>,
     latest: Latest,
+    writes: Writes,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -122,6 +124,7 @@ impl Metrics {
             commands: Family::default(),
             refusals: Family::default(),
             latest: Latest::default(),
+            writes: Writes::default(),
         };
         counted.register();
         counted.begin();
@@ -161,6 +164,11 @@ impl Metrics {
         self.0.commands.get_or_create(&labels).inc();
     }
 
+    /// Whether what is written gets through.
+    pub(crate) fn writes(&self) -> &Writes {
+        &self.0.writes
+    }
+
     /// Everything that is counted, and how store and recovery are now, as OpenMetrics.
     pub(crate) async fn text(&self, served: &Served) -> String {
         self.text_of(&served.ledger, &served.recovery).await
@@ -168,7 +176,8 @@ impl Metrics {
 
     async fn text_of(&self, ledger: &Ledger, recovery: &Recovery) -> String {
         let looked = self.0.latest.look(ledger, recovery).await;
-        let scrape = Scrape { looked, recovery: recovery.metrics().snapshot() };
+        let takes_writes = !self.0.writes.are_refused();
+        let scrape = Scrape { looked, takes_writes, recovery: recovery.metrics().snapshot() };
         let mut scraped = Registry::with_prefix(PREFIX);
         scraped.register_collector(Box::new(scrape));
         let mut text = String::new();

@@ -30,6 +30,10 @@ impl Store for Observed {
             let answers = self.store.transact(commands).await;
             for (verb, answer) in verbs.into_iter().zip(&answers) {
                 self.metrics.command(verb, answer);
+                let is_written = !matches!(answer, Ok(Answer::Claimed(tasks)) if tasks.is_empty());
+                if is_written {
+                    self.metrics.writes().heard(answer);
+                }
             }
             answers
         })
@@ -90,7 +94,11 @@ impl Store for Observed {
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
-        self.store.watch()
+        Box::pin(async move {
+            let answer = self.store.watch().await;
+            self.metrics.writes().heard(&answer);
+            answer
+        })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

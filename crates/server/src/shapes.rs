@@ -36,7 +36,7 @@ shapes! {
     Ready {
         /// It can.
         ready: bool,
-        /// `answers` or `away`.
+        /// `answers`, `reads_only` while nothing can be written, or `away`.
         store: String,
         /// Whether it is about to end.
         stopping: bool,

@@ -1,5 +1,6 @@
 //! Where a server listens: at an address, or on a socket that the service manager opened before.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use tenure_server::Exposure;
@@ -15,15 +16,37 @@ pub(super) struct Listening {
     pub(super) url: String,
 }
 
+/// Why nobody can listen there.
+pub(super) enum NotListening {
+    /// Somebody does already.
+    Taken(Failure),
+    Other(Failure),
+}
+
+impl From<NotListening> for Failure {
+    fn from(why: NotListening) -> Failure {
+        match why {
+            NotListening::Taken(failure) | NotListening::Other(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for NotListening {
+    fn from(failure: Failure) -> NotListening {
+        NotListening::Other(failure)
+    }
+}
+
 impl Listening {
-    pub(super) async fn on(settings: &Settings) -> Result<Listening, Failure> {
+    pub(super) async fn on(settings: &Settings) -> Result<Listening, NotListening> {
         let listener = match handed_over()? {
             Some(listener) => listener,
             None => TcpListener::bind(&settings.listen).await.map_err(|error| {
                 let listen = &settings.listen;
-                Failure::Failed(format!(
-                    "can't listen on {listen}: {error}; give another --listen ADDRESS:PORT"
-                ))
+                let words = format!("can't listen on {listen}: {error}; give another --listen ADDRESS:PORT");
+                let is_taken = error.kind() == ErrorKind::AddrInUse;
+                let why = if is_taken { NotListening::Taken } else { NotListening::Other };
+                why(Failure::Failed(words))
             })?,
         };
         let address = listener.local_addr();

@@ -1,6 +1,7 @@
 //! What a server goes by: each setting from the command line, else its variable, else the file, else as by default.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +69,10 @@ pub(super) struct Said {
     #[arg(long, value_name = "URL", help_heading = "Advanced")]
     otlp: Option<String>,
 }
+
+/// How long a server may let what has begun go on at a stop.
+const GRACE_MAX: Duration = Duration::from_secs(60 * 60);
+const MIB: u64 = 1_024 * 1_024;
 
 /// Where a setting comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,12 +146,15 @@ impl Finder<'_> {
         name: &'static str,
         said: Option<String>,
         file: Option<u64>,
-        (least, usual): (u64, u64),
+        usual: u64,
+        bounds: RangeInclusive<u64>,
     ) -> Result<u64, Failure> {
         let text = self.text(name, said, file.map(|number| number.to_string()), &usual.to_string());
-        let number: Option<u64> =
-            text.parse().ok().filter(|number| (least..=u64::from(u32::MAX)).contains(number));
-        number.ok_or_else(|| Failure::Usage(format!("{name}: `{text}` is no whole number from {least}")))
+        let number: Option<u64> = text.parse().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = bounds.into_inner();
+            Failure::Usage(format!("{name}: `{text}` is no whole number from {least} to {most}"))
+        })
     }
 
     fn length(
@@ -186,25 +194,29 @@ impl Settings {
         let file = common.config.serve.clone().unwrap_or_default();
         let mut find = Finder { variables, told: Vec::new() };
         let listen = find.text("listen", said.listen.clone(), file.listen.clone(), "127.0.0.1:7117");
+        is_place(&listen)?;
         let tls = tls(&mut find, said, &file, common);
         let elsewhere = said.tls_elsewhere.then_some(true);
         let tls_elsewhere = find.word("tls_elsewhere", elsewhere, file.tls_elsewhere, "false")?;
         let hosts = (!said.host.is_empty()).then(|| said.host.join(","));
         let hosts = find.text("hosts", hosts, file.hosts.map(|hosts| hosts.join(",")), "");
-        let hosts =
-            hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
+        let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+        let hosts = hosts.map(host_name).collect::<Result<Vec<String>, Failure>>()?;
         let grace = find.length("grace", said.grace.clone(), file.grace, "20s")?;
+        if grace > GRACE_MAX {
+            return Err(Failure::Usage("grace: it may be up to 1h; a second signal cuts it earlier".into()));
+        }
         let recovery = find.word("recovery", said.no_recovery.then_some(false), file.recovery, "true")?;
         let undo = said.undo_concurrency.clone();
-        let undo_concurrency = find.number("undo_concurrency", undo, file.undo_concurrency, (1, 32))?;
+        let undo_concurrency = find.number("undo_concurrency", undo, file.undo_concurrency, 32, 1..=1_000)?;
         let handler_wait =
             find.length("handler_wait", said.handler_wait.clone(), file.handler_wait, "10m")?;
         let connections = said.connections_max.clone();
         let connections_max =
-            find.number("connections_max", connections, file.connections_max, (1, 12_000))?;
-        let body_max =
-            find.number("body_max", said.body_max.clone(), file.body_max, (1_024, 16 * 1_024 * 1_024))?;
-        let rate = find.number("rate", said.rate.clone(), file.rate, (0, 20_000))?;
+            find.number("connections_max", connections, file.connections_max, 12_000, 1..=1_000_000)?;
+        let body_max = said.body_max.clone();
+        let body_max = find.number("body_max", body_max, file.body_max, 16 * MIB, 1_024..=1_024 * MIB)?;
+        let rate = find.number("rate", said.rate.clone(), file.rate, 20_000, 0..=1_000_000_000)?;
         let level = find.text("log", said.log.clone(), file.log, "info");
         let form = find.text("log_format", said.log_format.clone(), file.log_format, "text");
         let otlp = find.text("otlp", said.otlp.clone(), file.otlp, "");
@@ -231,6 +243,31 @@ impl Settings {
         let addresses = self.listen.to_socket_addrs().map(|found| found.collect::<Vec<SocketAddr>>());
         exposure_of(&addresses.unwrap_or_default())
     }
+}
+
+/// Whether something can be listened on there at all: a port that is none would be told as a name that is not known.
+fn is_place(listen: &str) -> Result<(), Failure> {
+    let place =
+        listen.rsplit_once(':').filter(|(address, port)| !address.is_empty() && port.parse::<u16>().is_ok());
+    match place {
+        Some((address, _)) if !address.contains(':') || address.starts_with('[') => Ok(()),
+        Some(_) | None => Err(Failure::Usage(format!(
+            "listen: `{listen}` is no address with a port; give it as 127.0.0.1:7117 or [::1]:7117"
+        ))),
+    }
+}
+
+/// A name that requests may be for. What comes with one in a URL does not come with one in a request.
+fn host_name(host: &str) -> Result<String, Failure> {
+    let bare = host.trim_matches(['[', ']']);
+    let is_address = bare.parse::<IpAddr>().is_ok();
+    let is_name =
+        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    if is_address || is_name {
+        return Ok(bare.to_owned());
+    }
+    let words = "is no name of a machine; give it alone, without scheme, port, path or `*`";
+    Err(Failure::Usage(format!("hosts: `{host}` {words}")))
 }
 
 fn store_from(common: &context::Settings, variables: &Variables) -> From {

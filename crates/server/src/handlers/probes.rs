@@ -37,9 +37,14 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("the store has not answered for {} s", STORE_WAITED_FOR.as_secs())),
     };
-    let ready = trouble.is_none() && !stopping;
+    let takes_writes = !asked.served.metrics.writes().are_refused();
+    let ready = trouble.is_none() && takes_writes && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let store = if trouble.is_none() { "answers" } else { "away" };
+    let store = match (&trouble, takes_writes) {
+        (Some(_), _) => "away",
+        (None, false) => "reads_only",
+        (None, true) => "answers",
+    };
     // Whoever may ask needs no token, so the reason is for the log: it may name hosts.
     if let Some(trouble) = trouble {
         tracing::warn!(trouble, "not ready");

@@ -121,6 +121,7 @@ async fn states(store: &dyn Store) -> Result<Vec<InState>, Error> {
 #[derive(Debug)]
 pub(super) struct Scrape {
     pub(super) looked: Arc<Looked>,
+    pub(super) takes_writes: bool,
     pub(super) recovery: Snapshot,
 }
 
@@ -138,10 +139,10 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn store(&self, page: &mut Page<'_>) -> fmt::Result {
-        let is_up = u64::from(self.looked.is_up);
+        let is_up = u64::from(self.looked.is_up && self.takes_writes);
         page.gauge(
             "store_up",
-            "Whether the store answers: 1 or 0. What it did not tell is not there",
+            "Whether the store answers and takes what is written: 1 or 0. What it did not tell is not there",
             is_up,
         )?;
         page.span("scrape", "How long the store took for this scrape", self.looked.took)

@@ -48,7 +48,7 @@ fn whole(ledger: &Ledger) -> Scrape {
         vitals: Some(vitals),
         overdue: Some(Span::ZERO),
     };
-    Scrape { looked: Arc::new(looked), recovery: recovery(ledger).metrics().snapshot() }
+    Scrape { looked: Arc::new(looked), takes_writes: true, recovery: recovery(ledger).metrics().snapshot() }
 }
 
 fn written(metrics: &Metrics, scrape: Scrape) -> String {
@@ -103,6 +103,7 @@ async fn of_a_store_that_is_away_nothing_is_told_but_that() {
     let metrics = Metrics::new();
     let away = Scrape {
         looked: Arc::new(Looked::default()),
+        takes_writes: true,
         recovery: recovery(&ledger().await).metrics().snapshot(),
     };
     let text = written(&metrics, away);

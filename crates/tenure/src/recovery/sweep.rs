@@ -63,6 +63,8 @@ struct Sweeper<'r> {
     /// The store's time at the last look.
     now: Time,
     absence: Option<Absence>,
+    /// What the store said last, if it could not be looked after.
+    troubled_by: Option<String>,
     report: Report,
 }
 
@@ -120,7 +122,10 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
         }
         let looked = Moment::now();
         let rest = match sweeper.sweep(None).await {
-            Ok(swept) => sweeper.pause(&swept, Moment::now().since(looked)),
+            Ok(swept) => {
+                sweeper.is_fine();
+                sweeper.pause(&swept, Moment::now().since(looked))
+            }
             Err(error) => {
                 sweeper.trouble(&error);
                 TROUBLED_REST
@@ -154,6 +159,7 @@ impl<'r> Sweeper<'r> {
             goes_on_at: None,
             now: Time::MIN,
             absence: None,
+            troubled_by: None,
             report: Report::default(),
         }
     }
@@ -168,7 +174,18 @@ impl<'r> Sweeper<'r> {
 
     fn trouble(&mut self, error: &Error) {
         self.recovery.metrics.store_failed();
-        tracing::warn!(%error, "the store could not be looked after");
+        // It is asked again each second, and one line is enough for as long as it says the same.
+        let words = error.to_string();
+        if self.troubled_by.as_ref() != Some(&words) {
+            tracing::warn!(error = words, "the store could not be looked after");
+            self.troubled_by = Some(words);
+        }
+    }
+
+    fn is_fine(&mut self) {
+        if self.troubled_by.take().is_some() {
+            tracing::info!("the store is looked after again");
+        }
     }
 
     /// Looks once at everything that is due, and takes up what can be done, up to the cap. With `only_due_by` what became

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tenure::access::{Role, Rooms};
 use tenure::clock::ManualClock;
-use tenure_testkit::fickle::FickleStore;
+use tenure::core::command::Verb;
+use tenure_testkit::fickle::{FickleStore, Mood};
 use tenure_testkit::served::{Client, Served};
 use tenure_testkit::{BEGINNING, block_on, memory};
 
@@ -89,5 +91,31 @@ fn while_no_token_was_ever_seen_an_away_store_lets_nobody_watch() {
         store.goes_down();
         let served = Served::on(store);
         served.client().get("/metrics").await.is_problem(503, "unavailable");
+    });
+}
+
+#[test]
+fn who_watches_hears_that_nothing_can_be_written() {
+    block_on(async {
+        let (store, served, client) = watched().await;
+        let writer = token(&(store.clone() as Arc<_>), "w", Role::Worker, Rooms::All, None).await;
+        let writer = served.client().with_token(&writer);
+        let create = async |id: &str| writer.post("/v1/default/tasks", json!({ "id": id })).await;
+        store.meets_times(usize::MAX, Verb::Create, Mood::Unavailable);
+        create("a").await.is_problem(503, "unavailable");
+        // One that fails may come of a moment in which there was too much to do.
+        served.client().get("/readyz").await.done(200);
+        tokio::time::sleep(Duration::from_millis(2_100)).await;
+        create("a").await.is_problem(503, "unavailable");
+        let ready = served.client().get("/readyz").await;
+        assert_eq!((ready.status, &ready.body["store"]), (503, &"reads_only".into()));
+        let text = metrics(&client).await;
+        assert!(text.contains("\ntenure_store_up 0\n"), "{text}");
+        // A claim that finds nothing writes nothing, and tells nothing.
+        writer.post("/v1/default/claims", json!({ "queue": "default", "owner": "w" })).await.done(200);
+        assert_eq!(served.client().get("/readyz").await.status, 503);
+        store.calms_down();
+        create("a").await.done(201);
+        hears_that_it_is_there(&served, &client).await;
     });
 }

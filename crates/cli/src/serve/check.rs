@@ -1,0 +1,169 @@
+//! `tenure serve --check`: everything that a server would go by, and what would keep it from starting. It goes the way of the
+//! start, and leaves nothing behind.
+
+use std::path::Path;
+
+use serde::Serialize;
+use tenure::Error;
+use tenure::access::Token;
+use tenure::handler::Handlers;
+use tenure::ledger::shown;
+
+use super::listening::{Listening, NotListening};
+use super::may_listen;
+use super::settings::Settings;
+use crate::arguments::Form;
+use crate::context::{self, Context};
+use crate::failure::Failure;
+use crate::output::{Output, plain};
+
+#[derive(Serialize)]
+struct CheckAnswer<'a> {
+    configuration: Vec<Setting<'a>>,
+    undo: Vec<&'a str>,
+    ok: bool,
+    trouble: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Setting<'a> {
+    name: &'a str,
+    value: &'a str,
+    from: &'static str,
+}
+
+/// Shows the settings and says whether a server would start with them; the status is the one that the start would end with.
+pub(super) async fn run(
+    context: &mut Context<'_, '_>,
+    settings: &Settings,
+    store: &str,
+    handlers: &Handlers,
+) -> Result<(), Failure> {
+    let found = look(context, settings, store).await;
+    let trouble: Vec<String> = found.trouble.iter().map(Failure::words).collect();
+    show(context, settings, (store, handlers), &trouble)?;
+    for note in &found.notes {
+        context.out.note(note);
+    }
+    let Some(first) = found.trouble.first() else {
+        context.out.note("it would start");
+        return Ok(());
+    };
+    context.out.flush()?;
+    context.out.error(&format!("it would not start: {}", trouble.join("; ")), None);
+    Err(Failure::Status(first.status()))
+}
+
+/// What a look found that a start would meet.
+#[derive(Default)]
+struct Found {
+    trouble: Vec<Failure>,
+    notes: Vec<String>,
+}
+
+async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -> Found {
+    let mut found = Found::default();
+    let mut tokens = None;
+    match existing(context, store).await {
+        Ok(there) => tokens = Some(there),
+        Err(failure) => found.trouble.push(failure),
+    }
+    let exposure = match Listening::on(settings).await {
+        Ok(listening) => Some(listening.exposure),
+        // Whoever checks before a restart has the server of before there.
+        Err(NotListening::Taken(failure)) => {
+            found.notes.push(format!("somebody listens there now: {}", failure.words()));
+            Some(settings.exposure())
+        }
+        Err(NotListening::Other(failure)) => {
+            found.trouble.push(failure);
+            None
+        }
+    };
+    if let (Some(exposure), Some(tokens)) = (exposure, &tokens)
+        && let Err(failure) = may_listen(settings, exposure, tokens)
+    {
+        found.trouble.push(failure);
+    }
+    if let Err(failure) = settings.tls.config() {
+        found.trouble.push(failure);
+    }
+    found
+}
+
+/// The tokens of the store as it is; one that the start would make has none.
+async fn existing(context: &mut Context<'_, '_>, store: &str) -> Result<Vec<Token>, Failure> {
+    let file = store.strip_prefix("sqlite:").map(context::file_of);
+    if store == "memory:" {
+        return Ok(Vec::new());
+    }
+    if let Some(file) = file.filter(|file| !file.exists()) {
+        let is_made_with_its_folder = context.settings()?.store.is_none();
+        return can_be_made(file, is_made_with_its_folder).map(|()| Vec::new());
+    }
+    is_writable(store)?;
+    let ledger = context.existing_ledger().await?;
+    Ok(ledger.tokens().await?)
+}
+
+/// Whether a file could be made there.
+fn can_be_made(file: &Path, with_its_folder: bool) -> Result<(), Failure> {
+    let file =
+        std::path::absolute(file).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+    let mut folders = file.ancestors().skip(1);
+    let folder = if with_its_folder { folders.find(|folder| folder.exists()) } else { folders.next() };
+    let Some(folder) = folder else {
+        return Err(unavailable(format!("{} is no place for a file", file.display())));
+    };
+    if !folder.is_dir() {
+        let (folder, file) = (folder.display(), file.display());
+        return Err(unavailable(format!("there is no folder {folder}, in which {file} would be made")));
+    }
+    may_be_written(folder)
+}
+
+/// Whether a server could write to its file, if it has one and that is there. SQLite opens one that it can't, for looks.
+pub(super) fn is_writable(store: &str) -> Result<(), Failure> {
+    match store.strip_prefix("sqlite:").map(context::file_of).filter(|file| file.exists()) {
+        Some(file) => may_be_written(file),
+        None => Ok(()),
+    }
+}
+
+fn may_be_written(place: &Path) -> Result<(), Failure> {
+    rustix::fs::access(place, rustix::fs::Access::WRITE_OK)
+        .map_err(|error| unavailable(format!("{} can't be written: {error}", place.display())))
+}
+
+/// As the store says it that can't be opened.
+fn unavailable(words: String) -> Failure {
+    Error::Unavailable(words).into()
+}
+
+fn show(
+    context: &mut Context<'_, '_>,
+    settings: &Settings,
+    (store, handlers): (&str, &Handlers),
+    trouble: &[String],
+) -> Result<(), Failure> {
+    let shown_store = shown(store);
+    let mut all = vec![("store", shown_store.as_str(), settings.store_from)];
+    all.extend(settings.told.iter().map(|(name, value, from)| (*name, value.as_str(), *from)));
+    let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();
+    if context.out.form() == Form::Json {
+        let configuration =
+            all.iter().map(|(name, value, from)| Setting { name, value, from: from.as_str() }).collect();
+        let ok = trouble.is_empty();
+        return context.out.json(&CheckAnswer { configuration, undo: kinds, ok, trouble: trouble.to_vec() });
+    }
+    if context.out.is_quiet() {
+        return Ok(());
+    }
+    let mut table = context.out.table(&["SETTING", "VALUE", "FROM"]);
+    for (name, value, from) in &all {
+        Output::row(&mut table, [plain(*name), plain(*value), plain(from.as_str())]);
+    }
+    let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
+    Output::row(&mut table, [plain("undo"), plain(kinds), plain("file")]);
+    context.out.show(&table)
+}
