@@ -6,7 +6,6 @@ mod service_manager;
 mod settings;
 mod tls;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -69,7 +68,7 @@ impl Serve {
         may_listen(&settings, listening.exposure, &tokens)?;
         let tls = settings.tls.config()?;
         let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
-        let server = Arc::new(Server::new(ledger, recovery(&settings, &handlers), options));
+        let server = Server::new(ledger, recovery(&settings, &handlers), options);
         let stop = CancellationToken::new();
         let looking_after = settings.recovery.then(|| {
             let (recovery, stop) = (server.recovery(), stop.clone());
@@ -78,7 +77,7 @@ impl Serve {
         tell(context, &listening, &settings, (&store, &tokens))?;
         let manager = ServiceManager::of_this_process();
         manager.ready(&format!("serves {}", listening.url));
-        let watched = tokio::spawn(manager.clone().watch(Arc::clone(&server)));
+        let watched = tokio::spawn(manager.clone().watch());
         let mut signals = Signals::that_end()?;
         let mut serving = std::pin::pin!(server.run(listening.listener, tls, stop.clone()));
         let ended = tokio::select! {

@@ -24,11 +24,11 @@ pub enum Access {
     Probe,
     /// A token of at least that role, in any namespace; it is shown what its namespaces have.
     Store(Role),
+    /// A token of at least that role that is bound to all namespaces: what it sees is of all of them.
+    WholeStore(Role),
     /// The same for who watches servers: while the store is away, by the tokens that it had last. Else nobody could be told
     /// that it is away.
     Watch(Role),
-    /// A token of at least that role that is bound to all namespaces: what it sees is of all of them.
-    WholeStore(Role),
     /// A token of at least that role that is bound to the namespace of the path.
     Namespace(Role),
 }
@@ -65,8 +65,8 @@ impl Caller {
     pub(crate) fn enter(&self, access: Access, namespace: Option<&Namespace>) -> Result<(), Problem> {
         let needed = match access {
             Access::Probe => return Ok(()),
-            Access::Store(role) | Access::Watch(role) => role,
-            Access::WholeStore(role) => {
+            Access::Store(role) => role,
+            Access::Watch(role) | Access::WholeStore(role) => {
                 if self.rooms != Rooms::All {
                     return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
                 }
@@ -106,10 +106,12 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
         check_host(head, &options.hosts)?;
         return Ok(Caller::of_this_machine());
     }
-    let presented = head.headers.get(AUTHORIZATION).ok_or_else(|| {
-        Problem::unauthenticated("give a token: `Authorization: Bearer …`; `tenure token create` makes one")
-    })?;
-    let presented = presented.to_str().ok().and_then(|text| text.split_once(' '));
+    let mut presented = head.headers.get_all(AUTHORIZATION).iter();
+    let (Some(only), None) = (presented.next(), presented.next()) else {
+        let words = "give one token: `Authorization: Bearer …`; `tenure token create` makes one";
+        return Err(Problem::unauthenticated(words));
+    };
+    let presented = only.to_str().ok().and_then(|text| text.split_once(' '));
     let bearer = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, secret) =
         bearer.ok_or_else(|| Problem::unauthenticated("the header must be `Authorization: Bearer …`"))?;
@@ -133,11 +135,10 @@ fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
             "{words} `{name}` is not this machine; while no token exists only it is served: see `--host`, or make a token"
         ))
     };
-    // HTTP/2 has it in its target. A request without any is no browser's.
+    // HTTP/2 has it in its target, as a request to a proxy does. A request without any is no browser's.
     let in_target = head.uri.authority().map(|authority| authority.as_str().to_owned());
-    if let Some(host) = head.headers.get(HOST).map(text).or(in_target)
-        && !is_ours(&host)
-    {
+    let mut hosts_said = head.headers.get_all(HOST).iter().map(text).chain(in_target);
+    if let Some(host) = hosts_said.find(|host| !is_ours(host)) {
         return Err(foreign("the host", &host));
     }
     match head.headers.get(ORIGIN).map(text) {

@@ -9,22 +9,21 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use tenure::core::refusal::Refusal;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::problem::Problem;
-use crate::shares::Share;
+use crate::shares::{Room, Share};
 
 /// A body that is there, with the room that it takes among all of them for as long as it is kept.
 pub(crate) struct Text {
     pub(crate) text: String,
-    _room: Vec<OwnedSemaphorePermit>,
+    _room: Room,
 }
 
 impl Text {
     /// What a request without a body brings.
     pub(crate) fn none() -> Text {
-        Text { text: String::new(), _room: Vec::new() }
+        Text { text: String::new(), _room: Room::default() }
     }
 }
 
@@ -49,17 +48,15 @@ pub(crate) async fn read(
     Ok(Text { text: if text.trim().is_empty() { "{}".to_owned() } else { text }, _room: room })
 }
 
-type Gathered = (Vec<u8>, Vec<OwnedSemaphorePermit>);
-
-async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<Gathered, Problem> {
-    let (mut bytes, mut room) = (Vec::new(), Vec::new());
+async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<(Vec<u8>, Room), Problem> {
+    let (mut bytes, mut room) = (Vec::new(), Room::default());
     while let Some(frame) = body.frame().await {
         let cut = |_| Problem::from(Refusal::invalid("body", "it ended before it was complete"));
         let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
             return Err(Problem::too_large(bytes_max));
         }
-        room.extend(share.room_for(data.len()).await?);
+        room.add(share.room_for(data.len()).await?);
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, room))
@@ -94,7 +91,7 @@ impl Query {
                 return Err(Refusal::invalid("query", limit).into());
             }
             // `state=` says nothing of states: whoever fills in a form leaves fields empty.
-            if !pair.ends_with('=') {
+            if !value.is_empty() || !pair.contains('=') {
                 values.entry(name).or_default().push(decoded(value)?);
             }
         }

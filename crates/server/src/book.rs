@@ -18,9 +18,9 @@ pub(crate) struct Book {
     store: Arc<dyn Store>,
     /// How many looks have begun.
     begun: AtomicU64,
-    /// The number of the newest finished look. Whoever looks holds it.
-    finished: Turn<u64>,
-    /// What that one saw.
+    /// The newest finished look, by its number, and what it came to. Whoever looks holds it.
+    finished: Turn<(u64, Result<(), Error>)>,
+    /// What the newest look saw that saw anything.
     last: Mutex<Option<Page>>,
 }
 
@@ -41,7 +41,7 @@ impl Page {
 
 impl Book {
     pub(crate) fn of(store: Arc<dyn Store>) -> Book {
-        Book { store, begun: AtomicU64::new(0), finished: Turn::new(0), last: Mutex::new(None) }
+        Book { store, begun: AtomicU64::new(0), finished: Turn::new((0, Ok(()))), last: Mutex::new(None) }
     }
 
     /// What a look sees that began after this was called.
@@ -49,22 +49,31 @@ impl Book {
         let before = self.begun.load(Ordering::SeqCst);
         let mut finished = self.finished.lock().await;
         let last = self.last();
-        if let Some(page) = &last
-            && *finished > before
-        {
-            return Ok(page.clone());
+        if finished.0 > before {
+            // One that failed counts as well: a store that takes long to say that it is away must not be asked once for each
+            // of those who wait.
+            finished.1.clone()?;
+            if let Some(page) = last {
+                return Ok(page);
+            }
         }
-        let look = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let seen = self.see(last).await;
+        *finished = (number, seen.as_ref().map(|_| ()).map_err(Error::clone));
+        if let Ok(page) = &seen {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        }
+        seen
+    }
+
+    async fn see(&self, last: Option<Page>) -> Result<Page, Error> {
         let known = last.as_ref().map(|page| page.tokens.version);
         let tokens = match (self.store.tokens(known).await?, last) {
             (Some(changed), _) => Arc::new(changed),
             (None, last) => last.map(|page| page.tokens).unwrap_or_default(),
         };
         let at = if tokens.tokens.is_empty() { Time::MIN } else { self.store.now().await? };
-        let page = Page { tokens, at };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
-        *finished = look;
-        Ok(page)
+        Ok(Page { tokens, at })
     }
 
     /// What the newest look saw that saw anything.

@@ -15,10 +15,8 @@ pub(crate) mod verbs;
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::HeaderName;
 use tenure::Ledger;
-use tenure::core::id::{Namespace, RequestId, TaskId};
+use tenure::core::id::{Namespace, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
@@ -31,11 +29,11 @@ use crate::routes::Asked;
 
 /// The longest that a request waits for something to happen.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked at whether whoever waits, or reads a stream, still may.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 /// How much a page has at most, and where nobody says.
 const PAGE_MAX: usize = 1_000;
 const PAGE_USUAL: usize = 100;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl Asked {
     /// The namespace of the path.
@@ -57,15 +55,6 @@ impl Asked {
         let id = id.ok_or_else(|| Problem::broken("a route without a task was asked for one"))?;
         Ok(TaskId::new(id)?)
     }
-}
-
-/// The request id that a header gives.
-fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    // The header's draft has it as a quoted text; most clients send it bare.
-    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    Ok(Some(RequestId::new(bare)?))
 }
 
 /// How many a page is to have.

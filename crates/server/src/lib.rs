@@ -8,6 +8,7 @@ pub mod access;
 mod body;
 mod book;
 mod handlers;
+mod headers;
 mod listen;
 mod metrics;
 mod observed;
@@ -82,12 +83,6 @@ impl Server {
     /// What looks after stale tasks, to be run in a loop.
     pub fn recovery(&self) -> Recovery {
         self.served.recovery.clone()
-    }
-
-    /// Comes back when the store has answered, whatever it said: for whoever watches whether this process still turns.
-    pub async fn answers(&self) {
-        // A store that is away has answered, too.
-        let _ = self.served.ledger.now().await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Connections: accepted up to so many, kept while they are used, and ended in order when the server stops.
 
-mod opening;
+mod bounded;
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tower::Service;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 
-use opening::Opening;
+use bounded::Bounded;
 
 /// How long a handshake may take.
 const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
@@ -68,16 +68,16 @@ pub(crate) async fn run(
         };
         let (router, server, tls) = (router.clone(), server.clone(), tls.clone());
         let (watcher, counted) = (graceful.watcher(), metrics.connection());
-        let wait_max = limits.head_wait_max;
+        let limits = limits.clone();
         tokio::spawn(async move {
             let _held = (taken, counted);
             // Answers are small, and whoever waits for one must not wait for more to go with it.
             let _ = stream.set_nodelay(true);
             match tls {
-                None => serve(server, Opening::of(stream, wait_max), router, watcher).await,
+                None => serve(server, Bounded::by(&limits, stream), router, watcher).await,
                 Some(tls) => {
                     if let Some(stream) = handshake(&tls, stream).await {
-                        serve(server, Opening::of(stream, wait_max), router, watcher).await;
+                        serve(server, Bounded::by(&limits, stream), router, watcher).await;
                     }
                 }
             }

@@ -138,12 +138,11 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
         let body =
             RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
-        let key = ParameterBuilder::new().name("Idempotency-Key").parameter_in(ParameterIn::Header);
-        let key =
-            key.description(Some("Names the command, so that a repeat is answered and not done again."));
-        if names_its_command(route) {
-            operation = operation.parameter(key.required(Required::False).schema(Some(text())));
-        }
+    }
+    for (name, words) in headers(route) {
+        let header = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+        let header = header.required(Required::False).description(Some(words));
+        operation = operation.parameter(header.schema(Some(text())));
     }
     let mut done = ResponseBuilder::new().description("Done");
     for kind in route.kinds() {
@@ -157,6 +156,10 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
         let made = ResponseBuilder::new().description("Made").content("application/json", made).build();
         operation = operation.response("201", made);
     }
+    if route.is_tagged() {
+        let same = ResponseBuilder::new().description("It is as it was when it had that `ETag`");
+        operation = operation.response("304", same.build());
+    }
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let problem = ResponseBuilder::new().description("Not done; `code` says why");
     operation = operation.response("default", problem.content("application/problem+json", content).build());
@@ -166,14 +169,35 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     operation.build()
 }
 
+/// The headers that a route goes by, each with a word on what it says.
+fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
+    let mut headers = Vec::new();
+    if route.names_its_command() {
+        let words = "Names the command, so that a repeat is answered and not done again.";
+        headers.push(("Idempotency-Key", words));
+    }
+    if route.method == Method::Put {
+        let words = "The `ETag` that the task was read with: if it is another by now, 412 `stale_write`.";
+        headers.push(("If-Match", words));
+    }
+    if route.is_tagged() {
+        headers.push(("If-None-Match", "An `ETag`: if the task still has it, 304 without a body."));
+    }
+    if route.kinds().contains(&"text/event-stream") {
+        headers.push((
+            "Last-Event-ID",
+            "Of a stream: the id of the last event that was seen, instead of `after`.",
+        ));
+    }
+    headers
+}
+
 /// What a route needs, in words.
 fn needs(route: &Route) -> String {
     match route.access {
         Access::Probe => "Needs no token.".to_owned(),
-        Access::Store(role) | Access::Watch(role) => {
-            format!("Needs a token of the role {} or above.", role.as_str())
-        }
-        Access::WholeStore(role) => {
+        Access::Store(role) => format!("Needs a token of the role {} or above.", role.as_str()),
+        Access::WholeStore(role) | Access::Watch(role) => {
             format!("Needs a token of the role {} or above that is bound to all namespaces.", role.as_str())
         }
         Access::Namespace(role) => {
@@ -198,15 +222,6 @@ fn is_also_an_operators(route: &Route) -> bool {
         }
         RefOr::T(_) | RefOr::Ref(_) => false,
     }
-}
-
-/// A request of many commands has no name of its own, nor has one that is no command.
-fn names_its_command(route: &Route) -> bool {
-    route.path.starts_with("/v1/{ns}/") && !route.path.ends_with("s")
-        || route.path.ends_with("/tasks")
-        || route.path.ends_with("/claims")
-        || route.path.ends_with("/notes")
-        || route.path.ends_with("/compensations")
 }
 
 fn id(route: &Route) -> String {

@@ -37,17 +37,21 @@ pub struct Limits {
     pub connections_max: usize,
     /// The bytes of one body.
     pub body_bytes_max: usize,
-    /// The bytes of all bodies that are being read or worked on.
+    /// The bytes of all bodies that are being read or worked on. One of each caller has room in any case.
     pub bodies_bytes_max: usize,
     /// How long a body may take to come.
     pub body_wait_max: Duration,
     /// How long the head of a request may take to come, and how long a connection may be idle before it.
     pub head_wait_max: Duration,
+    /// How long a peer may take nothing of what is written to it.
+    pub write_wait_max: Duration,
     /// Claims and looks that wait for something, at once.
     pub waiting_max: usize,
     /// Streams of events at once.
     pub streams_max: usize,
-    /// The part of bodies, waits and streams that one caller may have: one in so many.
+    /// Sweeps of recovery on demand, at once: each undoes as many tasks at once as the loop does.
+    pub sweeps_max: usize,
+    /// The part of bodies, waits, streams and sweeps that one caller may have: one in so many.
     pub share_of_one_caller: usize,
     /// Requests a second of one caller. None: as many as there come.
     pub requests_per_second: Option<u32>,
@@ -61,8 +65,10 @@ impl Default for Limits {
             bodies_bytes_max: 128 * 1024 * 1024,
             body_wait_max: Duration::from_secs(30),
             head_wait_max: Duration::from_secs(75),
+            write_wait_max: Duration::from_secs(60),
             waiting_max: 8_192,
             streams_max: 1_024,
+            sweeps_max: 4,
             share_of_one_caller: 2,
             requests_per_second: Some(20_000),
         }

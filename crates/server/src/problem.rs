@@ -1,7 +1,10 @@
 //! What is answered instead of what was asked for: problems after RFC 9457, with the refusal's code.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 use tenure::Error;
@@ -25,7 +28,11 @@ pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 10] = [
     ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
     ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
     ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a request may be."),
-    ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not said to be JSON."),
+    (
+        "unsupported_media_type",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "The body is not said to be JSON, or is packed.",
+    ),
     (
         "misdirected",
         StatusCode::MISDIRECTED_REQUEST,
@@ -78,6 +85,12 @@ impl Problem {
         Problem::other("unsupported_media_type", detail)
     }
 
+    /// The body is packed in a way that nobody here unpacks.
+    pub(crate) fn unsupported_encoding() -> Problem {
+        let detail = "send the body as it is, without `Content-Encoding`";
+        Problem::other("unsupported_media_type", detail)
+    }
+
     /// A page of another site, or somebody who was sent here under another name.
     pub(crate) fn misdirected(detail: impl Into<String>) -> Problem {
         Problem::other("misdirected", detail)
@@ -108,6 +121,11 @@ impl Problem {
         Problem::from(Refusal::new(Code::Forbidden, detail))
     }
 
+    /// Whether it is about who asks, and not about what was asked.
+    pub(crate) fn is_of_the_caller(&self) -> bool {
+        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::MISDIRECTED_REQUEST)
+    }
+
     /// The code, for what is counted.
     pub(crate) fn code(&self) -> &'static str {
         self.code
@@ -120,6 +138,9 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // Also where no route answers, and nobody else adds them.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -109,6 +109,18 @@ impl Route {
             _ => &["application/json"],
         }
     }
+
+    /// Whether an `Idempotency-Key` names what it asks for. A request of many commands has no name of its own, nor has one
+    /// that is no command.
+    pub(crate) fn names_its_command(&self) -> bool {
+        const OTHERS: [&str; 3] = ["/v1/{ns}/commands", "/v1/{ns}/heartbeats", "/v1/{ns}/recovery"];
+        self.method != Method::Get && self.path.starts_with("/v1/{ns}/") && !OTHERS.contains(&self.path)
+    }
+
+    /// Whether whoever has what it shows already may ask whether it still holds.
+    pub(crate) fn is_tagged(&self) -> bool {
+        self.method == Method::Get && self.path == "/v1/{ns}/tasks/{id}"
+    }
 }
 
 /// A row; the handler is an async function of [`Asked`].
@@ -204,7 +216,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/stats", Room(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
         route!(Get "/v1/{ns}/anchor", Room(Reader), "What to remember of the history", looks::anchor, gives 200 shape::Anchor),
         route!(Get "/v1/{ns}/verify", Room(Reader), "Whether the history holds", looks::verify, gives 200 shape::Report),
-        route!(Post "/v1/{ns}/recovery", Room(Operator), "Look after what is stale now", recovery::sweep, query &[("plan", "`true`: only show what would be done.")], takes shape::Nothing, gives 200 shape::Recovered),
+        route!(Post "/v1/{ns}/recovery", Room(Operator), "Look after what is stale now", recovery::sweep, query &[("plan", "`true`: only show what would be done.")], gives 200 shape::Recovered),
 
         route!(Get "/v1/namespaces", Store(Reader), "The namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
         route!(Get "/v1/now", Store(Reader), "The store's time, which decides everything", looks::now, gives 200 shape::Now),
@@ -213,7 +225,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/events", Store(Reader), "The history of every namespace, as a page or a stream", events::of_all, query HISTORY_OF_ALL, gives 200 shape::Events),
         route!(Get "/v1/lapsed", Store(Operator), "What recovery should look at next", looks::lapsed, query PAGE, gives 200 shape::Lapsed),
         route!(Get "/v1/chains", WholeStore(Operator), "The history as it is stored, to be verified by whoever does not trust this server", looks::chains, query PAGE, gives 200 shape::Chains),
-        route!(Post "/v1/watch", Store(Operator), "Say that somebody looks after the store", recovery::watch, takes shape::Nothing, gives 200 shape::Watched),
+        route!(Post "/v1/watch", Store(Operator), "Say that somebody looks after the store", recovery::watch, gives 200 shape::Watched),
 
         route!(Get "/v1/tokens", Store(Admin), "List tokens; never their secrets", tokens::list, gives 200 shape::TokenList),
         route!(Post "/v1/tokens", Store(Admin), "Make a token; its secret is in the answer and nowhere else", tokens::create, takes shape::TokenBody, gives 201 shape::NewToken),

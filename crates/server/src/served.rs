@@ -25,6 +25,7 @@ use tracing::Instrument;
 use crate::access::{Access, Caller, identify};
 use crate::body::{self, Query, Text};
 use crate::book::Book;
+use crate::headers;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
@@ -34,6 +35,10 @@ use crate::traced;
 
 /// How long the store may take to answer those who watch whether it does.
 pub(crate) const STORE_WAITED_FOR: Duration = Duration::from_secs(2);
+
+/// How long it may take to say who may ask. Whoever sends many commands waits 15 s for an answer, and should hear by then
+/// that nothing was done.
+const STORE_LOOKED_AT_FOR: Duration = Duration::from_secs(12);
 
 /// What all requests have at hand.
 pub(crate) struct Served {
@@ -60,7 +65,9 @@ impl Served {
 
     /// Who asks, by what the store has now.
     pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
-        identify(head, &self.book.look().await?, &self.options)
+        let looked = timeout(STORE_LOOKED_AT_FOR, self.book.look()).await;
+        let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
+        identify(head, &page?, &self.options)
     }
 
     /// The same for who watches: while the store does not answer, by what it had last.
@@ -128,6 +135,7 @@ async fn work(
     if route.access != Access::Probe {
         share.count()?;
     }
+    headers::are_heard(route, &head.headers)?;
     let known: Vec<&str> = route.query.iter().map(|(name, _)| *name).collect();
     let query = Query::read(head.uri.query(), &known)?;
     let limits = &served.options.limits;

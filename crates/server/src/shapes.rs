@@ -202,12 +202,6 @@ shapes! {
         /// In the order in which they were made.
         tokens: Vec<OneToken>,
     }
-    /// Nothing but who acts.
-    Nothing {
-        /// Who acts, while no token exists.
-        #[schema(rename = "as")]
-        by: Option<String>,
-    }
 }
 
 /// A command among many: the body of its route, with what the path says there.

@@ -38,22 +38,41 @@ struct Rooms {
     bodies: Arc<Semaphore>,
     waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    sweeps: Arc<Semaphore>,
 }
 
 impl Rooms {
     fn of(limits: &Limits, parts: usize) -> Arc<Rooms> {
-        let room =
-            |count: usize| Arc::new(Semaphore::new((count / parts.max(1)).clamp(1, Semaphore::MAX_PERMITS)));
+        let part = |count: usize| (count / parts.max(1)).max(1);
+        let room = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Arc::new(Rooms {
-            bodies: room(limits.bodies_bytes_max),
-            waits: room(limits.waiting_max),
-            streams: room(limits.streams_max),
+            // However large a body may be, there is room for one.
+            bodies: room(part(limits.bodies_bytes_max).max(limits.body_bytes_max)),
+            waits: room(part(limits.waiting_max)),
+            streams: room(part(limits.streams_max)),
+            sweeps: room(part(limits.sweeps_max)),
         })
     }
 }
 
 /// Room that is taken until this is dropped, of the caller's part and of the whole.
 pub(crate) type Taken = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// Room that grows. However many pieces it came in, it is kept as one: a body may come byte by byte.
+#[derive(Default)]
+pub(crate) struct Room(Option<Taken>);
+
+impl Room {
+    pub(crate) fn add(&mut self, (own, all): Taken) {
+        match &mut self.0 {
+            Some((of_own, of_all)) => {
+                of_own.merge(own);
+                of_all.merge(all);
+            }
+            None => self.0 = Some((own, all)),
+        }
+    }
+}
 
 impl Shares {
     pub(crate) fn new(limits: &Limits) -> Shares {
@@ -92,13 +111,13 @@ impl Share {
 
     /// Room for so many bytes of a body. It is waited for only a moment: bodies that wait for each other's room, each with a
     /// part of it, would wait for ever.
-    pub(crate) async fn room_for(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+    pub(crate) async fn room_for(&self, bytes: usize) -> Result<Taken, Problem> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         let none = || Problem::unavailable("too many bodies are being read; try again");
         let room = async {
             let own = Arc::clone(&self.own.bodies).acquire_many_owned(count).await.ok()?;
             let all = Arc::clone(&self.all.bodies).acquire_many_owned(count).await.ok()?;
-            Some([own, all])
+            Some((own, all))
         };
         timeout(ROOM_WAITED_FOR, room).await.ok().flatten().ok_or_else(none)
     }
@@ -106,6 +125,11 @@ impl Share {
     /// Room to wait for something.
     pub(crate) fn wait(&self) -> Result<Taken, Problem> {
         taken(&self.own.waits, &self.all.waits, "requests that wait")
+    }
+
+    /// Room to look after what is stale.
+    pub(crate) fn sweep(&self) -> Result<Taken, Problem> {
+        taken(&self.own.sweeps, &self.all.sweeps, "sweeps")
     }
 
     /// Room for a stream.

@@ -186,11 +186,20 @@ pub struct Recovery {
 /// How long recovery goes on.
 #[derive(Clone, Debug)]
 pub(crate) enum Manner {
-    /// Until everything that was due when it began is looked after. It waits through the pauses between tries itself, and
-    /// leaves nothing to others.
-    Once,
+    /// Until everything that was due when it began is looked after, or it is told to stop. It waits through the pauses
+    /// between tries itself, and leaves nothing to others.
+    Once(CancellationToken),
     /// Until it is told to stop.
     Loop(CancellationToken),
+}
+
+impl Manner {
+    /// What tells it to stop.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        match self {
+            Manner::Once(stop) | Manner::Loop(stop) => stop,
+        }
+    }
 }
 
 impl Recovery {
@@ -229,7 +238,12 @@ impl Recovery {
     /// Looks after everything that is due now, and comes back when that is done. A kind that nobody handles parks its task
     /// for a person at once.
     pub async fn once(&self) -> Result<Report, Error> {
-        sweep::once(&self.named()?).await
+        self.once_until(CancellationToken::new()).await
+    }
+
+    /// The same, until it is told to stop; what is being undone then gets the grace of the settings and is handed back.
+    pub async fn once_until(&self, stop: CancellationToken) -> Result<Report, Error> {
+        sweep::once(&self.named()?, stop).await
     }
 
     /// Looks after what becomes due, until it is told to stop; what is being undone then gets the grace of the settings and

@@ -10,7 +10,7 @@ use tenure::record::command::Verb;
 use tenure::record::{ClaimableRecord, GrantedAnswer};
 use tenure::store::Answer;
 
-use super::{verbs, wait};
+use super::{LOOKED_AT_EVERY, verbs, wait};
 use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -36,8 +36,11 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
         },
         Some(wait) => {
             let _room = asked.share.wait()?;
-            let over = over(&asked, wait);
-            ledger.claim_until(command, over).await?
+            let claiming = ledger.claim_until(command, over(&asked, wait));
+            tokio::select! {
+                claimed = claiming => claimed?,
+                problem = no_longer_known(&asked) => return Err(problem),
+            }
         }
     };
     let now = granted_at(&tasks);
@@ -70,6 +73,19 @@ fn over(asked: &Asked, wait: Duration) -> impl Future<Output = ()> + Send + 'sta
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stopping.cancelled() => {}
+        }
+    }
+}
+
+/// What is wrong with the caller's token, once something is: whoever waits must not be granted what they may not ask for any
+/// more.
+async fn no_longer_known(asked: &Asked) -> Problem {
+    loop {
+        tokio::time::sleep(LOOKED_AT_EVERY).await;
+        match asked.served.caller(&asked.head).await {
+            Err(problem) if problem.is_of_the_caller() => return problem,
+            // A store that is away says nothing about anybody.
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -11,7 +11,6 @@ use tenure::record::command::{By, read_command, read_heartbeat};
 use tenure::record::{AnswersRecord, HeartbeatAnswersRecord};
 use tenure::store::Answer;
 
-use super::request_id;
 use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -59,10 +58,6 @@ pub(crate) async fn heartbeats(asked: Asked) -> Answered {
 fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>, Problem> {
     if count > COMMANDS_MAX {
         return Err(Refusal::invalid(field, format_args!("up to {COMMANDS_MAX} in one request")).into());
-    }
-    if request_id(&asked.head.headers)?.is_some() {
-        let limit = "a request of many commands has no name of its own; give each its request_id";
-        return Err(Refusal::invalid("Idempotency-Key", limit).into());
     }
     let (caller, served) = (&asked.caller, &asked.served);
     Ok(By {

@@ -4,33 +4,38 @@
 //! that whoever lost the connection goes on where it was.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use tenure::clock::Moment;
 use tenure::core::refusal::Refusal;
 use tenure::record::{EventRecord, EventsPage};
-use tenure::store::{Cursor, EventFilter, Recorded};
+use tenure::store::{Cursor, EventFilter, Page, Recorded};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{cursor, limit, wait};
+use super::{LOOKED_AT_EVERY, cursor, limit, wait};
 use crate::access::Caller;
+use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 use crate::served::Served;
 use crate::shares::Taken;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// How often a stream that has nothing to say says that it is there, and whether its reader still may read is looked at.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// How often a stream that has nothing to say says that it is there, when its reader is looked at, too.
+const SIGN_OF_LIFE: Duration = LOOKED_AT_EVERY;
 /// Events that are read from the store at once for a stream.
 const PAGE: usize = 256;
+/// The least time between two looks of one reader, however much happens that is not for it.
+const LOOK_APART: Duration = Duration::from_millis(20);
 
 /// `GET …/events` of a namespace.
 pub(crate) async fn of_namespace(asked: Asked) -> Answered {
@@ -52,8 +57,14 @@ pub(crate) async fn of_all(asked: Asked) -> Answered {
 }
 
 async fn answer(asked: Asked, filter: EventFilter) -> Answered {
-    let accepted = asked.head.headers.get(ACCEPT).and_then(|kinds| kinds.to_str().ok()).unwrap_or_default();
-    if accepted.split(',').any(|kind| kind.trim().starts_with("text/event-stream")) {
+    if wants_stream(&asked.head.headers) {
+        for name in ["limit", "wait"] {
+            if asked.query.one(name)?.is_some() {
+                return Err(
+                    Refusal::invalid(name, "a stream has none: it goes on until its reader ends it").into()
+                );
+            }
+        }
         stream(asked, filter).await
     } else {
         page(&asked, filter).await
@@ -61,19 +72,59 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
 }
 
 async fn page(asked: &Asked, filter: EventFilter) -> Answered {
-    let store = asked.served.ledger.store();
     let (after, limit) = (cursor(&asked.query, "after")?, limit(&asked.query)?);
-    if let Some(wait) = wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
-        let _room = asked.share.wait()?;
+    let page = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
+        None => seen(asked, &filter, after, limit).await?,
+        Some(wait) => {
+            let _room = asked.share.wait()?;
+            waited_for(asked, &filter, (after, limit), wait).await?
+        }
+    };
+    Ok(json(StatusCode::OK, &EventsPage::of(&page)))
+}
+
+/// What the caller may see of what is there.
+async fn seen(
+    asked: &Asked,
+    filter: &EventFilter,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<Page<Recorded>, Problem> {
+    let mut page = asked.served.ledger.store().events(filter.clone(), after, limit).await?;
+    page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
+    Ok(page)
+}
+
+/// The same, waited for: much happens in a store that the caller did not ask for, or must not see.
+async fn waited_for(
+    asked: &Asked,
+    filter: &EventFilter,
+    (mut after, limit): (Option<Cursor>, usize),
+    wait: Duration,
+) -> Result<Page<Recorded>, Problem> {
+    let mut over = pin!(tokio::time::sleep(wait));
+    let mut has_waited = false;
+    loop {
+        let page = seen(asked, filter, after.clone(), limit).await?;
+        if has_waited {
+            // A token that was revoked meanwhile is told nothing any more.
+            asked.served.caller(&asked.head).await?;
+        }
+        if !page.items.is_empty() || over.is_elapsed() || asked.served.stopping.is_cancelled() {
+            return Ok(page);
+        }
+        after = page.next.or(after);
+        has_waited = true;
         tokio::select! {
-            more = store.more_events(after.clone()) => more?,
-            () = tokio::time::sleep(wait) => {}
+            more = asked.served.ledger.store().more_events(after.clone()) => more?,
+            () = over.as_mut() => {}
+            () = asked.served.stopping.cancelled() => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_APART) => {}
             () = asked.served.stopping.cancelled() => {}
         }
     }
-    let mut page = store.events(filter, after, limit).await?;
-    page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
-    Ok(json(StatusCode::OK, &EventsPage::of(&page)))
 }
 
 /// Where a stream begins: behind what its reader saw last, or behind what it names, or now.
@@ -88,10 +139,10 @@ async fn beginning(asked: &Asked) -> Result<Cursor, Problem> {
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
-    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
-    let text = value.to_str().ok().filter(|text| !text.is_empty());
-    let text = text.ok_or_else(|| Refusal::invalid("Last-Event-ID", "the id of an event of this stream"))?;
-    Ok(Some(Cursor::from_text(text)))
+    match headers::one(headers, &LAST_EVENT_ID, "Last-Event-ID")? {
+        Some("") => Err(Refusal::invalid("Last-Event-ID", "the id of an event of this stream").into()),
+        said => Ok(said.map(Cursor::from_text)),
+    }
 }
 
 async fn stream(asked: Asked, filter: EventFilter) -> Answered {
@@ -108,6 +159,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
         filter,
         after,
         lines,
+        said: Moment::now(),
         _room: room,
     };
     tokio::spawn(source.run());
@@ -120,7 +172,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     Ok(response)
 }
 
-/// What feeds a stream. A reader that is slow is waited for, so that no more than a page is kept for it.
+/// What feeds a stream. No more than a page is kept for a reader that is slow.
 struct Source {
     served: Arc<Served>,
     caller: Caller,
@@ -128,6 +180,8 @@ struct Source {
     filter: EventFilter,
     after: Cursor,
     lines: mpsc::Sender<Bytes>,
+    /// When something was said last.
+    said: Moment,
     stopping: CancellationToken,
     _room: Taken,
 }
@@ -138,26 +192,27 @@ impl Source {
         if self.say("retry: 1000\n\n".to_owned()).await.is_none() {
             return;
         }
-        let stopping = self.stopping.clone();
+        let (stopping, lines) = (self.stopping.clone(), self.lines.clone());
         tokio::select! {
             _ = self.feed() => {}
+            () = lines.closed() => {}
             () = stopping.cancelled() => {}
         }
     }
 
-    /// Ends when the reader is gone, may not read any more, or the store can't be read: then it comes again.
+    /// Ends when the reader may not read any more, does not read, or the store can't be read: then it comes again.
     async fn feed(&mut self) -> Option<Infallible> {
+        let store = Arc::clone(self.served.ledger.store());
         loop {
-            let store = Arc::clone(self.served.ledger.store());
-            let more = tokio::time::timeout(SIGN_OF_LIFE, store.more_events(Some(self.after.clone()))).await;
-            match more {
-                Ok(more) => more.ok()?,
-                Err(_) => {
-                    self.may_read().await?;
-                    self.say(": still here\n\n".to_owned()).await?;
-                    continue;
-                }
-            }
+            let silent_for = Moment::now().since(self.said);
+            let left = SIGN_OF_LIFE.saturating_sub(silent_for.into());
+            let more = timeout(left, store.more_events(Some(self.after.clone()))).await;
+            let Ok(more) = more else {
+                self.may_read().await?;
+                self.say(": still here\n\n".to_owned()).await?;
+                continue;
+            };
+            more.ok()?;
             let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
             self.may_read().await?;
             for recorded in &page.items {
@@ -166,6 +221,7 @@ impl Source {
                 }
             }
             self.after = page.items.last().map(|last| last.cursor.clone()).or(page.next)?;
+            tokio::time::sleep(LOOK_APART).await;
         }
     }
 
@@ -174,8 +230,18 @@ impl Source {
         self.served.is_still_known(&self.head).await.then_some(())
     }
 
-    async fn say(&self, words: String) -> Option<()> {
-        self.lines.send(Bytes::from(words)).await.ok()
+    /// A reader that is slow is waited for; one that may not read any more, or takes nothing, is not waited for for ever.
+    async fn say(&mut self, words: String) -> Option<()> {
+        let words = Bytes::from(words);
+        let room = loop {
+            match timeout(SIGN_OF_LIFE, self.lines.reserve()).await {
+                Ok(room) => break room.ok()?,
+                Err(_) => self.may_read().await?,
+            }
+        };
+        room.send(words);
+        self.said = Moment::now();
+        Some(())
     }
 }
 

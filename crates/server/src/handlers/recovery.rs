@@ -3,40 +3,52 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
+use serde::Deserialize;
 use tenure::record::{PlansRecord, SweptRecord, WatchedRecord};
 use tenure::recovery::{Settings, Tended};
 
+use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
+/// A body in which nothing is said: whoever says something would think that it was heard.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// `POST …/recovery`: looks after what is stale in the namespace now, with the handlers of this server, as the one-shot
-/// command does; `?plan=true` only shows. Whoever goes away leaves what was begun to the leases that it is done under.
+/// command does, and whether it does so by itself or not; `?plan=true` only shows. If its caller goes away, or the server
+/// stops, what was begun is handed back; a server that stops answers what was done until then.
 pub(crate) async fn sweep(asked: Asked) -> Answered {
+    let Nothing {} = parse(&asked.body.text)?;
     let recovery = &asked.served.recovery;
-    let settings = Settings { namespace: Some(asked.namespace()?.clone()), ..recovery.current().clone() };
+    let usual = recovery.current().clone();
+    // At a stop its answer must still get out while the others have their grace.
+    let grace = usual.grace / 2;
+    let settings = Settings { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
     let recovery = recovery.clone().settings(settings);
+    let _room = asked.share.sweep()?;
     if asked.query.flag("plan")? {
         let plans = recovery.plan().await?;
         return Ok(json(StatusCode::OK, &PlansRecord::of(&plans)));
     }
-    let _room = asked.share.wait()?;
     let tended: Arc<Mutex<Vec<Tended>>> = Arc::default();
     let told = Arc::clone(&tended);
     let recovery = recovery.on_tended(move |one| {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(one.clone());
     });
-    let report = tokio::select! {
-        report = recovery.once() => report?,
-        () = asked.served.stopping.cancelled() => {
-            return Err(Problem::unavailable("the server stops; what was begun goes on under the next recoverer"));
-        }
-    };
+    let stop = asked.served.stopping.child_token();
+    // Its own task: one whose caller goes away ends in order, too.
+    let _caller_is_there = stop.clone().drop_guard();
+    let swept = tokio::spawn(async move { recovery.once_until(stop).await }).await;
+    let report = swept.map_err(|_| Problem::broken("recovery ended early; it is in the server's log"))??;
     let tended = std::mem::take(&mut *tended.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(json(StatusCode::OK, &SweptRecord::of(&report, &tended)))
 }
 
 /// `POST /v1/watch`.
 pub(crate) async fn watch(asked: Asked) -> Answered {
+    let Nothing {} = parse(&asked.body.text)?;
     let absence = asked.served.ledger.store().watch().await?;
     Ok(json(StatusCode::OK, &WatchedRecord::of(absence)))
 }

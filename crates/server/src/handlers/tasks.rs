@@ -13,6 +13,7 @@ use tenure::record::{TaskAnswer, WhyAnswer};
 use tenure::why::why;
 
 use super::{time_for, verbs};
+use crate::headers::one;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
@@ -46,15 +47,7 @@ pub(crate) async fn show(asked: Asked) -> Answered {
 /// `PUT …/tasks/{id}`.
 pub(crate) async fn put(asked: Asked) -> Answered {
     let mut command = verbs::command(&asked, Verb::Put, &asked.body.text)?;
-    let id = asked.id()?;
     let Action::Put(put) = &mut command.action else { return Err(Problem::broken("a put is no put")) };
-    if put.record.task != id {
-        return Err(Refusal::invalid(
-            "id",
-            format_args!("the path says `{id}`; name the same, or leave it out"),
-        )
-        .into());
-    }
     if let Some(revision) = if_match(&asked.head.headers)? {
         if put.revision.is_some_and(|said| said != revision) {
             return Err(Refusal::invalid("revision", "If-Match says another one; give one of them").into());
@@ -92,11 +85,10 @@ fn tag(headers: &mut HeaderMap, task: &Task) {
 
 /// The revision that a put is for. It is one, because a put is decided against what its sender read.
 fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let revision = value.to_str().ok().and_then(revision_of);
+    let Some(tag) = one(headers, &IF_MATCH, "If-Match")? else { return Ok(None) };
     let refused =
         || Refusal::invalid("If-Match", "give the one ETag that the task was read with, such as W/\"3\"");
-    Ok(Some(revision.ok_or_else(refused)?))
+    Ok(Some(revision_of(tag).ok_or_else(refused)?))
 }
 
 fn revision_of(tag: &str) -> Option<Revision> {

@@ -72,8 +72,9 @@ pub(crate) async fn revoke(asked: Asked) -> Answered {
     let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "say which token"))?;
     let unknown = || Refusal::new(Code::NotFound, format!("there is no token {name}"));
     let tokens = asked.served.ledger.tokens().await?;
-    let mut of_name = tokens.iter().filter(|token| token.name.as_str() == name);
-    if !of_name.any(|token| asked.caller.rooms.covers(&token.rooms)) {
+    // A name that is free again may be somebody else's by now: it is the newest of that name that is revoked.
+    let newest = tokens.iter().rfind(|token| token.name.as_str() == name);
+    if !newest.is_some_and(|token| asked.caller.rooms.covers(&token.rooms)) {
         return Err(unknown().into());
     }
     let ledger = asked.served.ledger.acting_as(&by(&asked, naming.by))?;

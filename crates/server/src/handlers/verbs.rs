@@ -9,7 +9,8 @@ use tenure::record::command::{By, Target, Verb, read_body};
 use tenure::record::{AnswerRecord, RenewalAnswer};
 use tenure::store::Answer;
 
-use super::{request_id, tasks, time_for};
+use super::{tasks, time_for};
+use crate::headers::request_id;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
@@ -22,9 +23,7 @@ pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, 
         reach: caller.reach(),
         chance: served.ledger.chance(),
     };
-    // A record names its task itself.
-    let named = asked.path.id.as_ref().filter(|_| verb != Verb::Put);
-    let task = named.map(|_| asked.id()).transpose()?;
+    let task = asked.path.id.as_ref().map(|_| asked.id()).transpose()?;
     let seq = asked.path.seq.as_deref().map(|text| {
         let number = text.parse().map_err(|_| Refusal::invalid("seq", "a whole number from 1"));
         number.map(Seq)

@@ -182,7 +182,7 @@ fn request(members: &mut Members<'_>) -> Result<Option<RequestId>, Refusal> {
 }
 
 fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Result<Command, Refusal> {
-    if let (Some(_), Verb::Create | Verb::Put | Verb::Claim) = (&target.task, verb) {
+    if let (Some(_), Verb::Create | Verb::Claim) = (&target.task, verb) {
         return Err(Refusal::invalid(
             "task",
             format_args!("a {} is not about a task by name", verb.as_str()),
@@ -200,7 +200,7 @@ fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Res
     let request = target.request.clone();
     let (manner, action) = match verb {
         Verb::Create => action::<CreateBody>(verb, target, members, by),
-        Verb::Put => put(members, by),
+        Verb::Put => put(target.task, members, by),
         Verb::Dispatch | Verb::Acquire | Verb::Reclaim => action::<TakeBody>(verb, target, members, by),
         Verb::Claim => action::<ClaimBody>(verb, target, members, by),
         Verb::Heartbeat => action::<HeartbeatBody>(verb, target, members, by),
@@ -239,8 +239,8 @@ fn action<B: Body + DeserializeOwned>(
     Ok((manner, body.action(verb, target, by)?))
 }
 
-/// A whole record, bare or wrapped as it is printed, with who writes it beside.
-fn put(mut members: Members<'_>, by: &By<'_>) -> Result<(Manner, Action), Refusal> {
+/// A whole record, bare or wrapped as it is printed, with who writes it beside. It need not say the name that its target has.
+fn put(named: Option<TaskId>, mut members: Members<'_>, by: &By<'_>) -> Result<(Manner, Action), Refusal> {
     let manner = Manner {
         actor: members.take("as", "a text")?,
         jitter: members.take("jitter", "a whole number from 0 to 65535")?,
@@ -252,7 +252,7 @@ fn put(mut members: Members<'_>, by: &By<'_>) -> Result<(Manner, Action), Refusa
         members = Members::of(wrapped.get())?;
     }
     let record: super::input::TaskInput = members.into_body()?;
-    let mut put = record.into_put(by.namespace)?;
+    let mut put = record.into_put(by.namespace, named)?;
     if made == Some(true) {
         put.record.naming = Naming::Made;
     }

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use tenure_core::command::{Create, Put, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{
-    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Queue, Reason, Revision, SagaId, Seq, Text,
+    Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text,
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::refusal::Refusal;
@@ -26,7 +27,7 @@ use crate::wire::{Word, words};
 /// Reads the whole record of one task in `namespace`, bare or as a command printed it: `{"task":{…}}`.
 pub fn read_put(text: &str, namespace: &Namespace) -> Result<Put, Refusal> {
     let bare = serde_json::from_str::<Printed>(text).map_or(text, |printed| printed.task.get());
-    read_whole::<TaskInput>(bare, "record", "one task")?.into_put(namespace)
+    read_whole::<TaskInput>(bare, "record", "one task")?.into_put(namespace, None)
 }
 
 /// Reads what a request brings: one value and nothing after it.
@@ -85,7 +86,7 @@ pub(super) fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a task, as an object")]
 pub(super) struct TaskInput {
-    id: String,
+    id: Option<String>,
     namespace: Option<String>,
     revision: Option<u64>,
     saga_id: Option<String>,
@@ -209,9 +210,19 @@ struct CompensationInput {
 }
 
 impl TaskInput {
-    pub(super) fn into_put(self, namespace: &Namespace) -> Result<Put, Refusal> {
+    /// The record; where it is known already which one is written, it may leave that out, and must not say another.
+    pub(super) fn into_put(self, namespace: &Namespace, named: Option<TaskId>) -> Result<Put, Refusal> {
         is_of(namespace, self.namespace)?;
-        let mut put = new_record(&self.id)?;
+        let id = match (self.id, named) {
+            (Some(said), Some(named)) if said != named.as_str() => {
+                let limit = format!("the task is `{named}`; say the same, or leave it out");
+                return Err(Refusal::invalid("id", limit));
+            }
+            (Some(said), _) => said,
+            (None, Some(named)) => named.as_str().to_owned(),
+            (None, None) => return Err(Refusal::invalid("id", "say which task is written")),
+        };
+        let mut put = new_record(&id)?;
         let given = Given {
             saga_id: self.saga_id,
             queue: self.queue,

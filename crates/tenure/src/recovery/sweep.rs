@@ -77,23 +77,29 @@ struct Swept {
     next_check: Option<Time>,
 }
 
-pub(super) async fn once(recovery: &Recovery) -> Result<Report, Error> {
-    let mut sweeper = Sweeper::new(recovery, Manner::Once);
+pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
+    let mut sweeper = Sweeper::new(recovery, Manner::Once(stop.clone()));
     let began = recovery.ledger.now().await?;
-    loop {
+    while !stop.is_cancelled() {
         let is_whole = sweeper.goes_on_at.is_none();
         let swept = sweeper.sweep(Some(began)).await?;
         sweeper.admit().await?;
         while !sweeper.undoing.is_empty() {
             sweeper.one_is_done().await;
-            sweeper.admit().await?;
+            if !stop.is_cancelled() {
+                sweeper.admit().await?;
+            }
         }
         if swept.is_cut_short {
-            rest(REST, recovery).await;
+            tokio::select! {
+                () = rest(REST, recovery) => {}
+                () = stop.cancelled() => {}
+            }
         } else if is_whole && swept.taken == 0 && sweeper.line.is_empty() {
-            return Ok(sweeper.report);
+            break;
         }
     }
+    Ok(sweeper.report)
 }
 
 pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
@@ -308,7 +314,7 @@ impl<'r> Sweeper<'r> {
         let look = look(task, now, &self.recovery.handlers);
         let left_until = match (&self.manner, &look) {
             (_, Look::NotBefore(until)) => Some(*until),
-            (Manner::Once, Look::Reclaim | Look::Undo | Look::Park(_)) => None,
+            (Manner::Once(_), Look::Reclaim | Look::Undo | Look::Park(_)) => None,
             (Manner::Loop(_), Look::Reclaim | Look::Undo | Look::Park(_)) => {
                 // Others may have the handler; that its tries are spent is so for all.
                 let to_others = (look == Look::Park(Parking::UndoUnhandled))
@@ -391,7 +397,7 @@ impl<'r> Sweeper<'r> {
     fn failed(&mut self, name: Name, error: &Error) {
         self.trouble(error);
         match self.manner {
-            Manner::Once => {
+            Manner::Once(_) => {
                 self.later.insert(name.clone(), Time::MAX);
                 self.tell(untended(name, error.to_string()));
             }

@@ -176,21 +176,13 @@ impl Undoing<'_> {
     }
 
     fn is_told_to_stop(&self) -> bool {
-        match &self.manner {
-            Manner::Once => false,
-            Manner::Loop(stop) => stop.is_cancelled(),
-        }
+        self.manner.stop().is_cancelled()
     }
 
-    /// Resolves when what runs must not go on any longer, since the loop was told to stop.
+    /// Resolves when what runs must not go on any longer, since recovery was told to stop.
     async fn told_to_stop(&self) {
-        match &self.manner {
-            Manner::Once => std::future::pending().await,
-            Manner::Loop(stop) => {
-                stop.cancelled().await;
-                tokio::time::sleep(self.recovery.settings.grace).await;
-            }
-        }
+        self.manner.stop().cancelled().await;
+        tokio::time::sleep(self.recovery.settings.grace).await;
     }
 
     /// Keeps the receipt. Somebody may have settled or waived it meanwhile: then the task is as it is.
@@ -253,10 +245,15 @@ impl Undoing<'_> {
                 let words = format!("{} failed: {error}", owed.undo.kind);
                 Ok(Err(self.hand_back(&words, wait).await?))
             }
-            Manner::Once => {
+            Manner::Once(stop) => {
+                // Who is told to stop hands back at once; the next try is another one's.
                 tokio::select! {
                     loss = self.lease.lost() => return Ok(Err((Outcome::Lost, Some(loss.to_string())))),
                     () = tokio::time::sleep(wait) => {}
+                    () = stop.cancelled() => {
+                        let words = format!("{} failed: {error}", owed.undo.kind);
+                        return Ok(Err(self.hand_back(&words, wait).await?));
+                    }
                 }
                 Ok(Ok(task))
             }

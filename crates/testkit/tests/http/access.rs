@@ -266,3 +266,68 @@ fn no_answer_of_a_problem_repeats_a_token() {
         }
     });
 }
+
+#[test]
+fn a_name_that_is_free_again_is_not_revoked_by_whoever_had_it_before() {
+    let served = Served::on(memory(&ManualClock::at(BEGINNING)));
+    block_on(async {
+        let make = async |client: &Client, name: &str, role: &str, room: &str| {
+            let made =
+                client.post("/v1/tokens", json!({"name": name, "role": role, "namespaces": [room]})).await;
+            let made = made.done(201);
+            served.client().with_token(made["token"].as_str().expect("a secret"))
+        };
+        let root = make(&served.client(), "root", "admin", "*").await;
+        let admin = make(&root, "admin-of-a", "admin", "a").await;
+        make(&admin, "ci", "worker", "a").await;
+        admin.send("DELETE /v1/tokens?name=ci", json!({})).await.done(200);
+        let theirs = make(&root, "ci", "worker", "b").await;
+        let tried = admin.send("DELETE /v1/tokens?name=ci", json!({})).await;
+        tried.is_problem(404, "not_found");
+        assert!(!tried.text.contains("\"b\""), "nor is it told whose it is: {}", tried.text);
+        theirs.get("/v1/b/tasks").await.done(200);
+    });
+}
+
+#[test]
+fn what_is_counted_is_of_all_namespaces_and_for_whoever_may_see_all() {
+    let store = memory(&ManualClock::at(BEGINNING));
+    let served = Served::on(store.clone());
+    block_on(async {
+        let bound = token(&store, "bound", Role::Admin, rooms(&["a"]), None).await;
+        let whole = token(&store, "whole", Role::Reader, Rooms::All, None).await;
+        served.client().with_token(&bound).get("/metrics").await.is_problem(403, "forbidden");
+        assert_eq!(served.client().with_token(&whole).get("/metrics").await.status, 200);
+    });
+}
+
+#[test]
+fn a_claim_that_waits_is_granted_nothing_once_its_token_is_revoked() {
+    let store = memory(&ManualClock::at(BEGINNING));
+    let served = Served::on(store.clone());
+    block_on(async {
+        let secret = token(&store, "w", Role::Worker, Rooms::All, None).await;
+        let client = served.client().with_token(&secret);
+        let waiting = tokio::spawn(async move {
+            client.post("/v1/default/claims", json!({"queue": "q", "owner": "w", "wait": "60s"})).await
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let ledger = Ledger::with_store(store.clone()).acting_as("alice").expect("a name");
+        ledger.revoke_token("w").await.expect("revoked");
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        ledger.create("t").queue("q").await.expect("created");
+        waiting.await.expect("it ends").is_problem(401, "unauthenticated");
+        assert_eq!(ledger.task("t").await.expect("there").epoch.0, 0, "nobody has it");
+    });
+}
+
+#[test]
+fn of_two_tokens_none_counts() {
+    let store = memory(&ManualClock::at(BEGINNING));
+    let served = Served::on(store.clone());
+    block_on(async {
+        let secret = token(&store, "one", Role::Reader, Rooms::All, None).await;
+        let twice = served.client().with_token(&secret).request("GET /v1/now");
+        reply(twice.bearer_auth("tenure_other")).await.is_problem(401, "unauthenticated");
+    });
+}

@@ -187,3 +187,65 @@ fn odd_requests_get_an_answer_and_no_panic() {
         client.get("/v1/now").await.done(200);
     });
 }
+
+#[test]
+fn whoever_takes_nothing_of_its_answers_is_not_kept_for_ever() {
+    let served = served(Limits {
+        connections_max: 1,
+        write_wait_max: Duration::from_millis(500),
+        ..Limits::default()
+    });
+    block_on(async {
+        let mut greedy = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+        let request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let asking = async { while greedy.write_all(request).await.is_ok() {} };
+        // It asks for ever more and reads nothing, until nothing more goes in; then it is cut.
+        tokio::time::timeout(Duration::from_secs(20), asking).await.expect("it is cut");
+        let answer = answer_to(
+            &served,
+            b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+            Duration::from_secs(10),
+        )
+        .await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    });
+}
+
+#[test]
+fn a_body_that_comes_byte_by_byte_is_read_like_any_other() {
+    let served = served(Limits::default());
+    block_on(async {
+        let body = format!("{{\"id\":\"slow\",\"payload\":\"{}\"}}", "x".repeat(20_000));
+        let mut request = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        for byte in body.bytes() {
+            request.extend_from_slice(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']);
+        }
+        request.extend_from_slice(b"0\r\n\r\n");
+        let answer = answer_to(&served, &request, Duration::from_secs(10)).await;
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    });
+}
+
+#[test]
+fn a_body_within_the_limit_has_room_however_large_the_limit_is() {
+    let limits = Limits { bodies_bytes_max: 4_096, body_bytes_max: 100_000, ..Limits::default() };
+    let served = served(limits);
+    block_on(async {
+        let task = json!({"id": "large", "payload": "x".repeat(90_000)});
+        served.client().post("/v1/default/tasks", task).await.done(201);
+    });
+}
+
+#[test]
+fn a_body_that_is_packed_is_refused_and_not_taken_for_text() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        let request = client.request("POST /v1/default/tasks").header("content-type", "application/json");
+        let packed = request.header("content-encoding", "gzip").body("{\"id\":\"t\"}");
+        reply(packed).await.is_problem(415, "unsupported_media_type");
+        let request = client.request("POST /v1/default/tasks").header("content-type", "application/json");
+        let plain = request.header("content-encoding", "identity").body("{\"id\":\"t\"}");
+        reply(plain).await.done(201);
+    });
+}

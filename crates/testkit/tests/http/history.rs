@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tenure::clock::ManualClock;
-use tenure_testkit::served::{Client, Served};
+use tenure_testkit::served::{Client, Served, reply};
 use tenure_testkit::{BEGINNING, block_on, memory};
 
 fn served() -> Served {
@@ -198,5 +198,81 @@ fn a_revoked_token_ends_its_streams() {
         root.send("DELETE /v1/tokens?name=reader", json!({})).await.done(200);
         create(&root, "after").await;
         assert!(stream.next().await.is_none(), "what came after the revocation is not told");
+    });
+}
+
+#[test]
+fn a_page_that_waits_does_not_come_for_what_was_not_asked_for() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        create(&client, "quiet").await;
+        let newest = client.get("/v1/newest").await.done(200);
+        let after = newest["cursor"].as_str().expect("a cursor").to_owned();
+        let waiting = {
+            let client = client.clone();
+            let path = format!("/v1/default/tasks/quiet/events?after={after}&wait=30s");
+            tokio::spawn(async move { client.get(&path).await })
+        };
+        for number in 0..20 {
+            create(&client, &format!("t{number}")).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!waiting.is_finished(), "nothing happened to that task");
+        client.post("/v1/default/tasks/quiet/acquire", json!({"owner": "w"})).await.done(200);
+        let page = waiting.await.expect("it ends").done(200);
+        assert_eq!(page["events"][0]["type"], "acquired", "{page}");
+    });
+}
+
+#[test]
+fn a_stream_to_which_nothing_happens_says_that_it_is_there_however_busy_the_others_are() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        create(&client, "quiet").await;
+        let stream = Stream::open(&client, "/v1/default/tasks/quiet/events", None).await;
+        let busy = {
+            let client = client.clone();
+            tokio::spawn(async move {
+                for number in 0.. {
+                    create(&client, &format!("t{number}")).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            })
+        };
+        let mut response = stream.response;
+        let mut text = String::new();
+        while !text.contains(": still here") {
+            let chunk = tokio::time::timeout(Duration::from_secs(15), response.chunk()).await;
+            let chunk = chunk.expect("a sign of life").expect("it is read").expect("it goes on");
+            text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+        // Its reader goes, and it is not kept for nobody.
+        drop(response);
+        let began = std::time::Instant::now();
+        loop {
+            let counted = client.get("/metrics").await.text;
+            if counted.contains("\ntenure_http_streams 0\n") {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(15), "the stream goes on: {counted}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert!(!busy.is_finished(), "others went on all the time");
+        busy.abort();
+    });
+}
+
+#[test]
+fn a_stream_takes_nothing_that_it_would_not_go_by() {
+    let served = served();
+    let client = served.client();
+    block_on(async {
+        for query in ["limit=1", "wait=5s"] {
+            let request = client.request(&format!("GET /v1/default/events?{query}"));
+            let refused = reply(request.header("accept", "text/event-stream")).await;
+            refused.is_problem(422, "invalid");
+        }
     });
 }

@@ -1,6 +1,6 @@
 //! Tasks over HTTP: the same verbs, shapes and refusals as everywhere.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tenure::clock::ManualClock;
 use tenure_testkit::served::{Served, reply};
 use tenure_testkit::{BEGINNING, block_on, memory};
@@ -174,6 +174,7 @@ fn a_put_is_for_the_revision_that_was_read() {
         put(Some("W/\"1\""), json!({"id": "t", "queue": "c"})).await.is_problem(412, "stale_write");
         put(Some("*"), json!({"id": "t", "queue": "c"})).await.is_problem(422, "invalid");
         put(None, json!({"id": "u", "queue": "c"})).await.is_problem(422, "invalid");
+        put(Some("W/\"2\""), json!({"queue": "b"})).await.done(200);
         put(Some("W/\"1\""), json!({"id": "t", "revision": 2})).await.is_problem(422, "invalid");
         put(None, changed).await.done(200);
         let unchanged = client.request(&format!("GET {TASKS}/t")).header("if-none-match", "W/\"2\"");
@@ -333,5 +334,66 @@ fn what_waits_for_a_person_is_told_and_why() {
         assert_eq!(report["report"]["tasks"], 1);
         let anchor = client.get("/v1/default/anchor").await.done(200);
         assert_eq!(anchor["anchor"]["lines"][0]["id"], "a");
+    });
+}
+
+#[test]
+fn a_condition_or_a_name_that_would_be_passed_over_is_refused() {
+    let (_clock, served) = served();
+    let client = served.client();
+    block_on(async {
+        client.post(TASKS, json!({"id": "t"})).await.done(201);
+        let with = |line: &str, name: &'static str, value: &'static str| {
+            let request = client.request(line).header("content-type", "application/json").body("{}");
+            reply(request.header(name, value))
+        };
+        let cancel = format!("POST {TASKS}/t/cancel");
+        let refused = with(&cancel, "if-match", "W/\"1\"").await;
+        assert_eq!(refused.body["field"], "If-Match", "{}", refused.text);
+        for route in ["POST /v1/tokens", "POST /v1/default/heartbeats", "POST /v1/default/recovery"] {
+            let refused = with(route, "idempotency-key", "k").await;
+            assert_eq!(refused.body["field"], "Idempotency-Key", "{}", refused.text);
+        }
+        let shown = client.get(&format!("{TASKS}/t")).await.done(200);
+        assert_eq!(shown["task"]["cancel"], Value::Null, "nothing was done: {shown}");
+    });
+}
+
+#[test]
+fn a_label_that_is_empty_is_looked_for_and_not_passed_over() {
+    let (_clock, served) = served();
+    let client = served.client();
+    block_on(async {
+        client.post(TASKS, json!({"id": "with", "labels": {"team": "a"}})).await.done(201);
+        client.post(TASKS, json!({"id": "without", "labels": {"team": ""}})).await.done(201);
+        let listed = client.get(&format!("{TASKS}?label=team=")).await.done(200);
+        let ids: Vec<&Value> =
+            listed["tasks"].as_array().expect("tasks").iter().map(|task| &task["id"]).collect();
+        assert_eq!(ids, ["without"]);
+    });
+}
+
+#[test]
+fn recovery_takes_no_words_that_it_would_not_hear() {
+    let (_clock, served) = served();
+    let client = served.client();
+    block_on(async {
+        client.post("/v1/default/recovery", json!({"plan": true})).await.is_problem(422, "invalid");
+        client.post("/v1/watch", json!({"for": "ever"})).await.is_problem(422, "invalid");
+        client.post("/v1/default/recovery?plan=true", json!({})).await.done(200);
+        client.post("/v1/default/recovery", json!({})).await.done(200);
+    });
+}
+
+#[test]
+fn every_answer_says_that_it_is_to_be_kept_nowhere() {
+    let (_clock, served) = served();
+    let client = served.client();
+    block_on(async {
+        for line in ["GET /v1/now", "GET /nowhere", "POST /v1/now", "GET /v1/default/tasks/nobody"] {
+            let answer = reply(client.request(line)).await;
+            assert_eq!(answer.header("cache-control"), "no-store", "{line}");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{line}");
+        }
     });
 }
