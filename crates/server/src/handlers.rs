@@ -1,6 +1,7 @@
 //! What each route does, a module for each subject. A handler turns what was asked into calls of the ledger and its answer
 //! into JSON; it decides nothing about tasks.
 
+mod budget;
 pub(crate) mod claims;
 pub(crate) mod commands;
 pub(crate) mod events;

@@ -126,7 +126,8 @@ impl Store for WrittenStore {
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
-            Ok(read::<EventsShape>(&json(&EventsPage::of(&self.inner.events(filter, after, limit).await?))))
+            let page = self.inner.events(filter, after, limit).await?;
+            Ok(read::<EventsShape>(&json(&EventsPage::of(&page))).page)
         })
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOKED_AT_EVERY, cursor, limit, wait};
+use super::{LOOKED_AT_EVERY, budget, cursor, limit, wait};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::problem::Problem;
@@ -73,15 +73,18 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
 
 async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     let (after, limit) = (cursor(&asked.query, "after")?, limit(&asked.query)?);
-    let page = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
+    let (page, is_cut) = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
             let _room = asked.share.wait()?;
             waited_for(asked, &filter, (after, limit), wait).await?
         }
     };
-    Ok(json(StatusCode::OK, &EventsPage::of(&page)))
+    Ok(json(StatusCode::OK, &EventsPage::of(&page).with_more(is_cut)))
 }
+
+/// Events, and whether they are fewer than were asked for since they are large.
+type Seen = (Page<Recorded>, bool);
 
 /// What the caller may see of what is there.
 async fn seen(
@@ -89,10 +92,13 @@ async fn seen(
     filter: &EventFilter,
     after: Option<Cursor>,
     limit: usize,
-) -> Result<Page<Recorded>, Problem> {
-    let mut page = asked.served.ledger.store().events(filter.clone(), after, limit).await?;
+) -> Result<Seen, Problem> {
+    let store = asked.served.ledger.store();
+    let read = |after, limit| store.events(filter.clone(), after, limit);
+    let (mut page, is_cut) =
+        budget::within((after, limit), read, |recorded: &Recorded| recorded.data.len()).await?;
     page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
-    Ok(page)
+    Ok((page, is_cut))
 }
 
 /// The same, waited for: much happens in a store that the caller did not ask for, or must not see.
@@ -101,17 +107,17 @@ async fn waited_for(
     filter: &EventFilter,
     (mut after, limit): (Option<Cursor>, usize),
     wait: Duration,
-) -> Result<Page<Recorded>, Problem> {
+) -> Result<Seen, Problem> {
     let mut over = pin!(tokio::time::sleep(wait));
     let mut has_waited = false;
     loop {
-        let page = seen(asked, filter, after.clone(), limit).await?;
+        let (page, is_cut) = seen(asked, filter, after.clone(), limit).await?;
         if has_waited {
             // A token that was revoked meanwhile is told nothing any more.
             asked.served.caller(&asked.head).await?;
         }
         if !page.items.is_empty() || over.is_elapsed() || asked.served.stopping.is_cancelled() {
-            return Ok(page);
+            return Ok((page, is_cut));
         }
         after = page.next.or(after);
         has_waited = true;
@@ -213,7 +219,10 @@ impl Source {
                 continue;
             };
             more.ok()?;
-            let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
+            let read = |after, limit| store.events(self.filter.clone(), after, limit);
+            let size = |recorded: &Recorded| recorded.data.len();
+            let place = (Some(self.after.clone()), PAGE);
+            let (page, _) = budget::within(place, read, size).await.ok()?;
             self.may_read().await?;
             for recorded in &page.items {
                 if self.caller.rooms.contains(&recorded.event.namespace) {

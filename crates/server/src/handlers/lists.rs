@@ -3,10 +3,12 @@
 use axum::http::StatusCode;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
-use tenure::record::{TasksPage, cause_of, state_of};
+use tenure::core::task::Task;
+use tenure::core::time::Time;
+use tenure::record::{TaskAnswer, TasksPage, cause_of, state_of};
 use tenure::store::Filter;
 
-use super::{cursor, limit};
+use super::{budget, cursor, limit};
 use crate::body::Query;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -30,7 +32,10 @@ pub(crate) async fn tasks_of_all(asked: Asked) -> Answered {
 
 async fn list(asked: &Asked, filter: Filter) -> Answered {
     let store = asked.served.ledger.store();
-    let mut page = store.tasks(filter, cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
+    let place = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
+    let read = |after, limit| store.tasks(filter.clone(), after, limit);
+    let size = |task: &Task| tenure::record::json(&TaskAnswer::of(task, Time::MIN)).len();
+    let (mut page, _) = budget::within(place, read, size).await?;
     page.items.retain(|task| asked.caller.rooms.contains(&task.namespace));
     let now = store.now().await?;
     Ok(json(StatusCode::OK, &TasksPage::of(&page, now)))

@@ -8,7 +8,9 @@ use tenure::record::{
     RememberedRecord, ReportAnswer, StatsAnswer,
 };
 
-use super::{cursor, limit};
+use super::{budget, cursor, limit};
+use tenure::store::StoredChain;
+
 use crate::routes::{Answered, Asked, json};
 
 /// `GET …/stats`.
@@ -74,7 +76,9 @@ pub(crate) async fn lapsed(asked: Asked) -> Answered {
 /// `GET /v1/chains`.
 pub(crate) async fn chains(asked: Asked) -> Answered {
     let store = asked.served.ledger.store();
-    let chains = store.chains(cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
+    let place = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
+    let size = |chain: &StoredChain| chain.events.iter().map(|event| event.data.len()).sum();
+    let (chains, _) = budget::within(place, |after, limit| store.chains(after, limit), size).await?;
     let now = store.now().await?;
     Ok(json(StatusCode::OK, &ChainsPage::of(&chains, now)))
 }

@@ -147,12 +147,20 @@ fn place(next: &Option<Cursor>) -> Option<&str> {
 pub struct EventsPage<'a> {
     events: Vec<EventRecord<'a>>,
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 impl<'a> EventsPage<'a> {
     /// The page.
     pub fn of(page: &'a Page<Recorded>) -> EventsPage<'a> {
-        EventsPage { events: page.items.iter().map(EventRecord::of).collect(), next: place(&page.next) }
+        let events = page.items.iter().map(EventRecord::of).collect();
+        EventsPage { events, next: place(&page.next), more: false }
+    }
+
+    /// The same, of which is said that more is there already, if it ends before as many as were asked for.
+    pub fn with_more(self, more: bool) -> EventsPage<'a> {
+        EventsPage { more, ..self }
     }
 }
 

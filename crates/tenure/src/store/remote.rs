@@ -24,7 +24,7 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::chance::Chance;
 use crate::error::Error;
 use crate::record::read::{
-    ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape, NowShape,
+    ChainsShape, ClaimableShape, EventsShape, LapsedShape, Listed, NamespacesShape, NewestShape, NowShape,
     OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape, read_shape,
 };
 use crate::record::{json, read_token, read_tokens};
@@ -87,7 +87,7 @@ impl RemoteStore {
 
     /// As many items as were asked for, over as many pages as that takes. A page that is too large to be read at once is
     /// asked for in smaller ones.
-    async fn pages<S: Shape<Value = Page<T>>, T>(
+    async fn pages<S: Shape<Value: Into<Listed<T>>>, T>(
         &self,
         path: &str,
         query: &Query<'_>,
@@ -98,8 +98,8 @@ impl RemoteStore {
         loop {
             let asked = (limit - items.len()).min(page_max);
             let page = query.clone().with("limit", Some(asked)).with(name, next.as_ref().map(Cursor::as_str));
-            let page: Page<T> = match self.look::<S>(format!("{path}{page}"), Asking::Now).await {
-                Ok(page) => page,
+            let Listed { page, is_cut } = match self.look::<S>(format!("{path}{page}"), Asking::Now).await {
+                Ok(listed) => listed.into(),
                 Err(Fault::TooLarge(_)) if asked > 1 => {
                     page_max = asked / 2;
                     continue;
@@ -107,7 +107,7 @@ impl RemoteStore {
                 Err(fault) => return Err(told(fault)),
             };
             // What a caller may not see is left out of its pages: only the end of the list is the end.
-            let is_short = page.items.len() < asked;
+            let is_short = page.items.len() < asked && !is_cut;
             let has_moved = page.next.is_some() && page.next != next;
             items.extend(page.items);
             next = page.next;
@@ -121,7 +121,7 @@ impl RemoteStore {
 /// What is told of a fault that is not tried again.
 fn told(fault: Fault) -> Error {
     match fault {
-        Fault::Final(error) => error,
+        Fault::Final(error) | Fault::NotTaken(error) => error,
         Fault::Undone(words) | Fault::TooLarge(words) => Error::Unavailable(words),
         Fault::Unsure(words) => Error::Unknown(words),
     }
@@ -255,7 +255,16 @@ impl Store for RemoteStore {
                     (list_path(namespace.as_ref(), "events"), Query::none().with("task", task.as_ref()))
                 }
             };
-            self.pages::<EventsShape, Recorded>(&path, &query, ("after", after), (limit, PAGE_MAX)).await
+            let sizes = (limit, PAGE_MAX);
+            let page =
+                self.pages::<EventsShape, Recorded>(&path, &query, ("after", after.clone()), sizes).await;
+            match page {
+                // A server has no history of a task that is not there; other stores have an empty one.
+                Err(Error::Refused(refusal)) if refusal.code == Code::NotFound && filter.task.is_some() => {
+                    Ok(Page { items: Vec::new(), next: after })
+                }
+                page => page,
+            }
         })
     }
 
@@ -272,7 +281,7 @@ impl Store for RemoteStore {
                     .with("after", after.as_ref().map(Cursor::as_str));
                 let asking = Asking::UntilSomethingHappens;
                 let page =
-                    self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?;
+                    self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?.page;
                 // What the caller may not see has moved the place; whoever looks sees that nothing is there.
                 if !page.items.is_empty() || page.next != after {
                     return Ok(());

@@ -249,3 +249,72 @@ fn a_body_that_is_packed_is_refused_and_not_taken_for_text() {
         reply(plain).await.done(201);
     });
 }
+
+#[test]
+fn lists_of_large_tasks_end_early_and_go_on_where_they_ended() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        let payload = "x".repeat(200_000);
+        for number in 0..100 {
+            let task = json!({"id": format!("t{number:03}"), "payload": payload});
+            client.post("/v1/default/tasks", task).await.done(201);
+        }
+        for (path, name, place) in [
+            ("/v1/default/tasks?limit=1000", "tasks", "cursor"),
+            ("/v1/default/events?limit=1000", "events", "after"),
+        ] {
+            let first = client.get(path).await;
+            assert!(first.text.len() < 16 * 1024 * 1024, "{path}: {} bytes", first.text.len());
+            let first = first.done(200);
+            let count = |page: &serde_json::Value| page[name].as_array().expect("a list").len();
+            let next = first["next"].as_str().expect("it goes on");
+            let rest = client.get(&format!("{path}&{place}={next}")).await.done(200);
+            assert!(count(&first) < 100 && count(&first) + count(&rest) == 100, "{path}: {}", count(&first));
+            assert_eq!(
+                (&first["more"], &rest["more"]),
+                match name {
+                    "events" => (&json!(true), &serde_json::Value::Null),
+                    _ => (&serde_json::Value::Null, &serde_json::Value::Null),
+                }
+            );
+        }
+        // Whoever speaks to it as to a store hears of no pages.
+        let ledger = tenure::Ledger::open(&served.url).await.expect("a ledger");
+        let tasks = ledger.tasks(tenure::store::Filter::default(), None, 1_000).await.expect("a list");
+        assert_eq!(tasks.items.len(), 100);
+        let events = ledger.store().events(tenure::store::EventFilter::default(), None, 1_000).await;
+        assert_eq!(events.expect("a history").items.len(), 100);
+    });
+}
+
+#[test]
+fn a_request_of_more_commands_than_it_may_have_is_refused_whole() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        let many = format!("{{\"commands\":[{}]}}", vec!["0"; 200_000].join(","));
+        let request = client.request("POST /v1/default/commands").header("content-type", "application/json");
+        let refused = reply(request.body(many)).await;
+        refused.is_problem(422, "invalid");
+        assert_eq!(refused.body["field"], "commands");
+    });
+}
+
+#[test]
+fn answers_to_many_commands_are_bounded_and_what_was_not_done_is_told() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        client.post("/v1/default/tasks", json!({"id": "t", "payload": "x".repeat(100_000)})).await.done(201);
+        let note = json!({"verb": "notes", "task": "t", "note": "seen"});
+        let many = json!({"commands": vec![note; 3_000]});
+        let reply = client.post("/v1/default/commands", many).await;
+        assert!(reply.text.len() < 160 * 1024 * 1024, "{} bytes", reply.text.len());
+        let told = reply.done(200);
+        let answers = told["answers"].as_array().expect("answers");
+        let done = answers.iter().take_while(|answer| answer["task"].is_object()).count();
+        assert_eq!((answers.len(), done), (3_000, 1_024), "those decided together are done");
+        assert!(answers[done..].iter().all(|answer| answer["unavailable"].is_object()), "the others are not");
+    });
+}

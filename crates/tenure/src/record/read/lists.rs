@@ -58,13 +58,30 @@ pub struct EventsShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
+    /// `true` where the page ends before as many as were asked for although more is there: these were large.
+    more: Option<bool>,
+}
+
+/// A page as a server gives it.
+pub struct Listed<T> {
+    /// The page.
+    pub page: Page<T>,
+    /// Whether more is there, although these are fewer than were asked for.
+    pub is_cut: bool,
+}
+
+impl<T> From<Page<T>> for Listed<T> {
+    fn from(page: Page<T>) -> Listed<T> {
+        Listed { page, is_cut: false }
+    }
 }
 
 impl Shape for EventsShape {
-    type Value = Page<Recorded>;
+    type Value = Listed<Recorded>;
 
-    fn value(self) -> Result<Page<Recorded>, String> {
-        Ok(Page { items: values(self.events)?, next: self.next.map(Cursor) })
+    fn value(self) -> Result<Listed<Recorded>, String> {
+        let page = Page { items: values(self.events)?, next: self.next.map(Cursor) };
+        Ok(Listed { page, is_cut: self.more.unwrap_or_default() })
     }
 }
 

@@ -21,7 +21,8 @@ const QUEUE_COMMANDS_MAX: usize = 8_192;
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What goes in one request, unless one command alone is more.
 const BATCH_COMMANDS_MAX: usize = 1_024;
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Many a proxy takes 1 MiB at most.
+const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Requests that are under way while others gather. One would leave the network idle while the server works.
 pub(super) const UNDER_WAY: usize = 2;
 /// With those that are slow there are never more than these.
@@ -256,6 +257,13 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                 asked.so_far.with(Error::Unknown(words.clone()));
                 match open.as_slice() {
                     [alone] => asked.answers[*alone] = Some(Err(Error::Unknown(words))),
+                    many => at_once = many.len() / 2,
+                }
+                continue;
+            }
+            Err(Fault::NotTaken(error)) => {
+                match open.as_slice() {
+                    [alone] => asked.answers[*alone] = Some(Err(asked.so_far.at_last(error))),
                     many => at_once = many.len() / 2,
                 }
                 continue;

@@ -257,7 +257,6 @@ async fn what_a_server_says_of_the_whole_request_holds_of_each_command() {
         (401, "unauthenticated", Code::Forbidden),
         (403, "forbidden", Code::Forbidden),
         (404, "not_found", Code::NotFound),
-        (413, "too_large", Code::Invalid),
         (422, "invalid", Code::Invalid),
     ] {
         let fake = Fake::always(Reply::problem(status, code));
@@ -323,6 +322,34 @@ async fn an_answer_that_is_too_large_is_asked_for_in_parts() {
     let fake = Fake::always(Reply::json(large));
     let store = store_with(limits, &[fake.place()]);
     assert!(is_unknown(&one(&store, claim("a")).await), "it was done");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_for_somebody_goes_in_parts_and_only_what_is_too_large_alone_is_not_done()
+{
+    for refusal in [Reply::problem(413, "too_large"), Reply::page(413)] {
+        let fake = Fake::new(move |_, request| {
+            let is_large = request.commands().len() > 2 || request.names().iter().any(|name| name == "q3");
+            if is_large { refusal.clone() } else { Reply::done(request) }
+        });
+        let store = at(&fake);
+        let answers = store.transact(names(8).iter().map(|name| claim(name)).collect()).await;
+        for (nth, answer) in answers.iter().enumerate() {
+            assert_eq!(is_done(answer), nth != 3, "{nth}: {answer:?}");
+        }
+        assert!(matches!(answers[3], Err(Error::Refused(_) | Error::Unavailable(_))), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_is_not_there_has_an_empty_history_as_in_every_store() {
+    let fake = Fake::always(Reply::problem(404, "not_found"));
+    let store = at(&fake);
+    let task = Some(TaskId::new("t").expect("a name"));
+    let filter = EventFilter { namespace: Some(room()), task };
+    let page = store.events(filter, None, 10).await.expect("a page");
+    assert!(page.items.is_empty() && page.next.is_none(), "{page:?}");
+    assert!(store.events(EventFilter::default(), None, 10).await.is_err(), "nothing else is overlooked");
 }
 
 #[tokio::test]

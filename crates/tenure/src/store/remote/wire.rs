@@ -55,6 +55,8 @@ pub(super) enum Fault {
     Unsure(String),
     /// It was done, and answered with more than is read at once.
     TooLarge(String),
+    /// Nothing was done, since what was sent is more than somebody takes; less may be.
+    NotTaken(Error),
     /// It is answered, and not with what was asked for.
     Final(Error),
 }
@@ -135,7 +137,9 @@ impl Wire {
                     Err(Fault::TooLarge(words)) if !is_look => {
                         return Err(Fault::Final(Error::Unknown(words)));
                     }
-                    Err(Fault::Final(error)) => return Err(Fault::Final(so_far.at_last(error))),
+                    Err(Fault::Final(error) | Fault::NotTaken(error)) => {
+                        return Err(Fault::Final(so_far.at_last(error)));
+                    }
                     answer => return answer,
                 };
                 let is_last = matches!((so_far, twice), (SoFar::Unsure, Twice::Matters));
@@ -331,6 +335,10 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
         let words = format!("{place} answers {status}");
         return match status {
             StatusCode::TOO_MANY_REQUESTS => Fault::Undone(words),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let words = format!("{words}: somebody in between takes less than the server does");
+                Fault::NotTaken(Error::Unavailable(words))
+            }
             status if status.is_server_error() => Fault::Unsure(words),
             _ => Fault::Final(foreign(words)),
         };
@@ -339,7 +347,7 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
         "unavailable" | "too_many_requests" => Fault::Undone(detail),
         "unknown" | "broken" | "too_slow" => Fault::Unsure(detail),
         "unauthenticated" | "misdirected" => Fault::Final(Refusal::new(Code::Forbidden, detail).into()),
-        "too_large" => Fault::Final(Refusal::invalid("body", detail).into()),
+        "too_large" => Fault::NotTaken(Refusal::invalid("body", detail).into()),
         _ => match read_refusal(text) {
             Ok(refusal) => Fault::Final(refusal.into()),
             Err(_) => Fault::Final(Error::Unavailable(format!("{place}: {code}: {detail}"))),
