@@ -116,6 +116,13 @@ impl Cursor {
         Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", "give one that this list gave"))
     }
 
+    /// A place that the history has not come to, as a follower has it whose store was replaced by an older copy: what comes
+    /// would be taken for what was seen.
+    pub(crate) fn ahead() -> Error {
+        let limit = "it is ahead of the history; was the store restored? Begin anew, from the beginning or from the newest";
+        Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", limit))
+    }
+
     /// The number behind the letter; a cursor of another list is refused.
     pub(crate) fn number(&self, letter: char) -> Result<i64, Error> {
         let number = self.0.strip_prefix(letter).and_then(|number| number.parse().ok());

@@ -282,7 +282,7 @@ impl Memory {
             self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
         rows.sort_by_key(|kept| kept.row);
         let items: Vec<StoredChain> = rows.into_iter().take(limit).map(|kept| self.chain(kept)).collect();
-        let next = items.last().map(|last| Cursor::of('c', last.row));
+        let next = items.last().filter(|_| items.len() >= limit).map(|last| Cursor::of('c', last.row));
         Page { items, next }
     }
 
@@ -403,7 +403,13 @@ impl Store for MemoryStore {
         after: Option<Cursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
-        Box::pin(async move { Ok(self.memory().read_events(&filter, place(after)?, limit.max(1))) })
+        Box::pin(async move {
+            let (after, memory) = (place(after)?, self.memory());
+            if after > memory.events.len() {
+                return Err(Cursor::ahead());
+            }
+            Ok(memory.read_events(&filter, after, limit.max(1)))
+        })
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
@@ -415,6 +421,9 @@ impl Store for MemoryStore {
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let after = place(after)?;
+            if after > self.memory().events.len() {
+                return Err(Cursor::ahead());
+            }
             let mut grown = self.grown.subscribe();
             // The sender lives as long as the store, so waiting ends only with more events.
             let waited = grown.wait_for(|count| *count > after).await;

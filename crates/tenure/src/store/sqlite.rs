@@ -11,6 +11,7 @@ mod tokens;
 mod turn;
 mod watch;
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,8 +78,10 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     committer: Committer,
     counters: Arc<Counters>,
-    /// The place of the newest event that this process wrote, for those who wait for more.
+    /// The place of the newest event that this process wrote or saw, for those who wait for more.
     grown: signs::Sender<i64>,
+    /// Who of them looks whether another process wrote.
+    turn_to_look: tokio::sync::Mutex<()>,
 }
 
 impl SqliteStore {
@@ -106,7 +109,20 @@ impl SqliteStore {
         let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
         let readers = Readers { database, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
-        Ok(SqliteStore { readers: Arc::new(readers), committer, counters, grown })
+        Ok(SqliteStore {
+            readers: Arc::new(readers),
+            committer,
+            counters,
+            grown,
+            turn_to_look: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The place of the newest event, told to all who wait.
+    async fn look_for_all(&self) -> Result<i64, Error> {
+        let newest = self.read(|reader| reader.newest_place()).await?;
+        tell(&self.grown, newest);
+        Ok(newest)
     }
 
     async fn read<T: Send + 'static>(
@@ -184,6 +200,15 @@ async fn blocking_write<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
 }
 
+/// Tells those who wait where the history is, if they don't know.
+fn tell(grown: &signs::Sender<i64>, newest: i64) {
+    grown.send_if_modified(|known| {
+        let is_news = newest > *known;
+        *known = newest.max(*known);
+        is_news
+    });
+}
+
 impl Store for SqliteStore {
     fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
         Box::pin(self.committer.submit(commands))
@@ -239,15 +264,25 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
             let mut grown = self.grown.subscribe();
+            match self.look_for_all().await?.cmp(&after) {
+                Ordering::Greater => return Ok(()),
+                Ordering::Less => return Err(Cursor::ahead()),
+                Ordering::Equal => {}
+            }
             loop {
-                if *grown.borrow_and_update() > after
-                    || self.read(move |reader| reader.has_events(after)).await?
-                {
+                if *grown.borrow_and_update() > after {
                     return Ok(());
                 }
-                // Another process's writes give no sign, so a look now and then is the truth and the sign a short cut.
+                // Another process's writes give no sign, so the file is looked at now and then: by one of those who wait.
                 // The sender lives as long as the store, so it does not close while this waits.
-                let _ = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
+                tokio::select! {
+                    _ = grown.changed() => {}
+                    _whose_turn = self.turn_to_look.lock() => {
+                        if tokio::time::timeout(LOOK_EVERY, grown.changed()).await.is_err() {
+                            self.look_for_all().await?;
+                        }
+                    }
+                }
             }
         })
     }

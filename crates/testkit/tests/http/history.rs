@@ -276,3 +276,35 @@ fn a_stream_takes_nothing_that_it_would_not_go_by() {
         }
     });
 }
+
+#[test]
+fn whoever_follows_a_store_that_was_put_back_is_told_and_not_left_waiting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, copy) = (folder.path().join("tasks.db"), folder.path().join("copy.db"));
+    let url = format!("sqlite:{}", file.display());
+    block_on(async {
+        let ledger = tenure::Ledger::open(&url).await.expect("a ledger");
+        ledger.create("a").await.expect("created");
+        drop(ledger);
+        std::fs::copy(&file, &copy).expect("a copy");
+        let ledger = tenure::Ledger::open(&url).await.expect("a ledger");
+        ledger.create("b").await.expect("created");
+        let seen = ledger.newest().await.expect("a place");
+        drop(ledger);
+        std::fs::rename(&copy, &file).expect("put back");
+        let ledger = tenure::Ledger::open(&url).await.expect("a ledger");
+        let served = Served::on(std::sync::Arc::clone(ledger.store()));
+        let client = served.client();
+        let path = format!("/v1/default/events?after={}", seen.as_str());
+        for path in [path.clone(), format!("{path}&wait=30s")] {
+            let told = client.get(&path).await;
+            told.is_problem(422, "invalid");
+            assert!(told.text.contains("ahead of the history"), "{}", told.text);
+        }
+        let stream = client.request("GET /v1/default/events").header("accept", "text/event-stream");
+        reply(stream.header("last-event-id", seen.as_str())).await.is_problem(422, "invalid");
+        let mut follower = ledger.follow(Some(seen));
+        let told = tokio::time::timeout(Duration::from_secs(10), follower.next()).await;
+        assert!(told.expect("it does not wait").is_err(), "nor a follower in the library");
+    });
+}

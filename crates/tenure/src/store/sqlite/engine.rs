@@ -125,7 +125,7 @@ impl SqliteEngine {
             return;
         }
         if let Ok((newest, _)) = newest_event(connection) {
-            self.grown.send_replace(newest);
+            super::tell(&self.grown, newest);
         }
     }
 

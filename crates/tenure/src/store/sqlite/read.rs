@@ -196,6 +196,9 @@ impl<'c> Reader<'c> {
         limit: usize,
     ) -> Result<Page<Recorded>, Error> {
         let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
+        if after > self.newest_place()? {
+            return Err(Cursor::ahead());
+        }
         self.find_events(filter, after, limit).map_err(|fault| self.error(fault))
     }
 
@@ -243,13 +246,9 @@ impl<'c> Reader<'c> {
         Ok(Cursor::of('e', newest.0))
     }
 
-    pub(crate) fn has_events(&mut self, after: i64) -> Result<bool, Error> {
-        let newer = "select exists (select 1 from events where \"order\" > ?)";
-        let found = self
-            .connection
-            .prepare_cached(newer)
-            .and_then(|mut newer| newer.query_row([after], |row| row.get(0)));
-        found.map_err(|error| self.database.fault(&error))
+    /// The place of the newest event.
+    pub(crate) fn newest_place(&mut self) -> Result<i64, Error> {
+        Ok(newest_event(self.connection).map_err(|fault| self.error(fault))?.0)
     }
 
     pub(crate) fn chains(
@@ -259,7 +258,7 @@ impl<'c> Reader<'c> {
     ) -> Result<Page<StoredChain>, Error> {
         let after = after.map_or(Ok(i64::MIN), |cursor| cursor.number('c'))?;
         let items = self.find_chains(after, limit).map_err(|fault| self.error(fault))?;
-        let next = items.last().map(|last| Cursor::of('c', last.row));
+        let next = items.last().filter(|_| items.len() >= limit).map(|last| Cursor::of('c', last.row));
         Ok(Page { items, next })
     }
 
@@ -267,9 +266,13 @@ impl<'c> Reader<'c> {
     fn find_chains(&mut self, after: i64, limit: usize) -> Found<Vec<StoredChain>> {
         // One look at one moment: between two statements another process could add what the first did not see.
         let moment = self.connection.unchecked_transaction()?;
+        // Of the events only those are looked through that stand between the first and the last of these tasks.
         let mut rows = moment.prepare_cached(
-            "select no from tasks where no > ?1 \
-             union select task from events where task > ?1 and task not in (select no from tasks) order by 1 limit ?2",
+            "with page as (select no from tasks where no > ?1 order by no limit ?2), \
+             last as (select iif(count(*) < ?2, 9223372036854775807, max(no)) as no from page) \
+             select no from page \
+             union select task from events where task > ?1 and task <= (select no from last) \
+             and not exists (select 1 from tasks where tasks.no = events.task) order by 1 limit ?2",
         )?;
         let rows = rows.query_map(params![after, page(limit)], |row| row.get(0))?;
         let rows = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
