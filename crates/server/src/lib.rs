@@ -9,6 +9,7 @@ mod body;
 mod book;
 mod handlers;
 mod headers;
+mod lines;
 mod listen;
 mod metrics;
 mod observed;
@@ -35,6 +36,7 @@ pub use metrics::NAMES as METRIC_NAMES;
 pub use options::{Exposure, Limits, Options};
 
 use book::Book;
+use lines::Lines;
 use metrics::Metrics;
 use observed::Observed;
 use served::Served;
@@ -54,7 +56,8 @@ impl Server {
         let ledger = ledger.on_store(Arc::new(observed));
         let (shares, book) = (Shares::new(&options.limits), Book::of(Arc::clone(ledger.store())));
         let recovery = recovery(ledger.clone());
-        let served = Served { ledger, recovery, options, metrics, shares, book, stopping };
+        let lines = Lines::default();
+        let served = Served { ledger, recovery, options, metrics, shares, lines, book, stopping };
         Server { served: Arc::new(served) }
     }
 

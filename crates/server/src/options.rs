@@ -51,7 +51,9 @@ pub struct Limits {
     pub streams_max: usize,
     /// Sweeps of recovery on demand, at once: each undoes as many tasks at once as the loop does.
     pub sweeps_max: usize,
-    /// The part of bodies, waits, streams and sweeps that one caller may have: one in so many.
+    /// Looks that may go through much of the store, at once: fewer than the store has connections to read.
+    pub scans_max: usize,
+    /// The part of bodies, waits, streams, sweeps and scans that one caller may have: one in so many.
     pub share_of_one_caller: usize,
     /// Requests a second of one caller. None: as many as there come.
     pub requests_per_second: Option<u32>,
@@ -69,6 +71,7 @@ impl Default for Limits {
             waiting_max: 8_192,
             streams_max: 1_024,
             sweeps_max: 4,
+            scans_max: 6,
             share_of_one_caller: 2,
             requests_per_second: Some(20_000),
         }

@@ -26,6 +26,7 @@ use crate::access::{Access, Caller, identify};
 use crate::body::{self, Query, Text};
 use crate::book::Book;
 use crate::headers;
+use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
@@ -47,6 +48,7 @@ pub(crate) struct Served {
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
     pub(crate) shares: Shares,
+    pub(crate) lines: Lines,
     pub(crate) book: Book,
     /// Set when the server is to stop: what waits is answered, streams end.
     pub(crate) stopping: CancellationToken,

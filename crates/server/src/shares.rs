@@ -18,6 +18,9 @@ use crate::problem::Problem;
 /// How long a body waits for room before its sender is told to come again.
 const ROOM_WAITED_FOR: Duration = Duration::from_secs(2);
 
+/// How long a look through much of the store waits for others to end.
+const SCAN_WAITED_FOR: Duration = Duration::from_secs(10);
+
 type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
 
 /// Everything that is shared. There are as many callers as there are tokens, so their parts are kept.
@@ -39,6 +42,7 @@ struct Rooms {
     waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     sweeps: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
 }
 
 impl Rooms {
@@ -51,6 +55,7 @@ impl Rooms {
             waits: room(part(limits.waiting_max)),
             streams: room(part(limits.streams_max)),
             sweeps: room(part(limits.sweeps_max)),
+            scans: room(part(limits.scans_max)),
         })
     }
 }
@@ -125,6 +130,18 @@ impl Share {
     /// Room to wait for something.
     pub(crate) fn wait(&self) -> Result<Taken, Problem> {
         taken(&self.own.waits, &self.all.waits, "requests that wait")
+    }
+
+    /// Room for a look that may go through much of the store. It is waited for, in the order of asking: as long as some are
+    /// left for them, the looks that each request begins with don't wait for those.
+    pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
+        let room = async {
+            let own = Arc::clone(&self.own.scans).acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.all.scans).acquire_owned().await.ok()?;
+            Some((own, all))
+        };
+        let busy = || Problem::unavailable("too many lists and histories are being read; try again");
+        timeout(SCAN_WAITED_FOR, room).await.ok().flatten().ok_or_else(busy)
     }
 
     /// Room to look after what is stale.

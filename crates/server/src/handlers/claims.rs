@@ -1,9 +1,11 @@
 //! Claims, which may wait for work, and the look that tells when one may find some.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tenure::core::command::{Action, Command};
 use tenure::core::id::Queue;
 use tenure::core::task::Task;
 use tenure::record::command::Verb;
@@ -26,25 +28,53 @@ struct Waiting {
 pub(crate) async fn claim(asked: Asked) -> Answered {
     let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait.as_deref())?;
     let command = verbs::command(&asked, Verb::Claim, &asked.body.text)?;
-    let ledger = asked.ledger()?;
     let tasks = match waiting.filter(|wait| !wait.is_zero()) {
-        None => match verbs::decide(&asked, command).await? {
-            Answer::Claimed(tasks) => tasks,
-            Answer::Task(_) | Answer::Renewed(_) | Answer::Retried(..) => {
-                return Err(Problem::broken("the store answered another command"));
-            }
-        },
+        None => claim_once(&asked, command).await?,
         Some(wait) => {
             let _room = asked.share.wait()?;
-            let claiming = ledger.claim_until(command, over(&asked, wait));
             tokio::select! {
-                claimed = claiming => claimed?,
+                claimed = claim_within(&asked, command, wait) => claimed?,
                 problem = no_longer_known(&asked) => return Err(problem),
             }
         }
     };
     let now = granted_at(&tasks);
     Ok(json(StatusCode::OK, &GrantedAnswer::of(&tasks, now)))
+}
+
+async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Problem> {
+    match verbs::decide(asked, command).await? {
+        Answer::Claimed(tasks) => Ok(tasks),
+        Answer::Task(_) | Answer::Renewed(_) | Answer::Retried(..) => {
+            Err(Problem::broken("the store answered another command"))
+        }
+    }
+}
+
+/// Where enough others look already, whoever finds nothing at once stands in line, and claims again once it is its turn. What
+/// the first claim was answered is remembered under its request id, so that the second one goes on behind it.
+async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result<Vec<Task>, Problem> {
+    let Action::Claim { queue, .. } = &command.action else {
+        return Err(Problem::broken("a claim is none"));
+    };
+    let (namespace, lines) = (asked.namespace()?, &asked.served.lines);
+    let mut over = pin!(over(asked, wait));
+    let place = match lines.at_once(namespace, queue) {
+        Some(place) => place,
+        None => {
+            let tasks = claim_once(asked, command.clone()).await?;
+            if !tasks.is_empty() {
+                return Ok(tasks);
+            }
+            tokio::select! {
+                place = lines.wait(namespace, queue) => place,
+                () = over.as_mut() => return Ok(tasks),
+            }
+        }
+    };
+    let claimed = asked.ledger()?.claim_until(command, over).await;
+    drop(place);
+    Ok(claimed?)
 }
 
 /// `GET …/claimable`.
@@ -56,8 +86,10 @@ pub(crate) async fn claimable(asked: Asked) -> Answered {
         store.claimable_at(namespace.clone(), queue).await?
     } else {
         let _room = asked.share.wait()?;
-        let ledger = asked.ledger()?;
-        let until_due = ledger.until_claimable(&queue);
+        let until_due = async {
+            let _place = asked.served.lines.wait(namespace, &queue).await;
+            asked.ledger()?.until_claimable(&queue).await.map_err(Problem::from)
+        };
         tokio::select! {
             due = until_due => Some(due?),
             () = over(&asked, waiting) => store.claimable_at(namespace.clone(), queue.clone()).await?,

@@ -28,7 +28,7 @@ use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 use crate::served::Served;
-use crate::shares::Taken;
+use crate::shares::{Share, Taken};
 
 /// How often a stream that has nothing to say says that it is there, when its reader is looked at, too.
 const SIGN_OF_LIFE: Duration = LOOKED_AT_EVERY;
@@ -93,6 +93,7 @@ async fn seen(
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<Seen, Problem> {
+    let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
     let read = |after, limit| store.events(filter.clone(), after, limit);
     let (mut page, is_cut) =
@@ -161,6 +162,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
         stopping: asked.served.stopping.clone(),
         served: asked.served,
         caller: asked.caller,
+        share: asked.share,
         head: asked.head,
         filter,
         after,
@@ -182,6 +184,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
 struct Source {
     served: Arc<Served>,
     caller: Caller,
+    share: Arc<Share>,
     head: Parts,
     filter: EventFilter,
     after: Cursor,
@@ -222,7 +225,10 @@ impl Source {
             let read = |after, limit| store.events(self.filter.clone(), after, limit);
             let size = |recorded: &Recorded| recorded.data.len();
             let place = (Some(self.after.clone()), PAGE);
-            let (page, _) = budget::within(place, read, size).await.ok()?;
+            let (page, _) = {
+                let _room = self.share.scan().await.ok()?;
+                budget::within(place, read, size).await.ok()?
+            };
             self.may_read().await?;
             for recorded in &page.items {
                 if self.caller.rooms.contains(&recorded.event.namespace) {

@@ -31,6 +31,7 @@ pub(crate) async fn tasks_of_all(asked: Asked) -> Answered {
 }
 
 async fn list(asked: &Asked, filter: Filter) -> Answered {
+    let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
     let place = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
     let read = |after, limit| store.tasks(filter.clone(), after, limit);

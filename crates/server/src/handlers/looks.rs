@@ -15,12 +15,14 @@ use crate::routes::{Answered, Asked, json};
 
 /// `GET …/stats`.
 pub(crate) async fn stats(asked: Asked) -> Answered {
+    let _room = asked.share.scan().await?;
     let overview = asked.ledger()?.overview().await?;
     Ok(json(StatusCode::OK, &StatsAnswer::of(&overview)))
 }
 
 /// `GET …/owners`.
 pub(crate) async fn owners(asked: Asked) -> Answered {
+    let _room = asked.share.scan().await?;
     let holdings = asked.ledger()?.holdings().await?;
     Ok(json(StatusCode::OK, &OwnersAnswer::of(&holdings)))
 }
@@ -35,14 +37,14 @@ pub(crate) async fn request(asked: Asked) -> Answered {
 
 /// `GET …/anchor`.
 pub(crate) async fn anchor(asked: Asked) -> Answered {
-    let _room = asked.share.wait()?;
+    let _room = asked.share.scan().await?;
     let anchor = asked.ledger()?.anchor_of_namespace().await?;
     Ok(json(StatusCode::OK, &AnchorAnswer::of(&anchor)))
 }
 
 /// `GET …/verify`.
 pub(crate) async fn verify(asked: Asked) -> Answered {
-    let _room = asked.share.wait()?;
+    let _room = asked.share.scan().await?;
     let report = asked.ledger()?.verify_namespace(None).await?;
     Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
 }
@@ -67,6 +69,7 @@ pub(crate) async fn newest(asked: Asked) -> Answered {
 
 /// `GET /v1/lapsed`: in the namespaces that the caller may see.
 pub(crate) async fn lapsed(asked: Asked) -> Answered {
+    let _room = asked.share.scan().await?;
     let mut lapsed =
         asked.served.ledger.lapsed(cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
     lapsed.tasks.retain(|(namespace, _)| asked.caller.rooms.contains(namespace));
@@ -75,6 +78,7 @@ pub(crate) async fn lapsed(asked: Asked) -> Answered {
 
 /// `GET /v1/chains`.
 pub(crate) async fn chains(asked: Asked) -> Answered {
+    let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
     let place = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
     let size = |chain: &StoredChain| chain.events.iter().map(|event| event.data.len()).sum();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tenure::clock::ManualClock;
 use tenure::core::time::Span;
-use tenure_testkit::served::Served;
+use tenure_testkit::served::{Served, reply};
 use tenure_testkit::{BEGINNING, block_on, memory};
 
 #[test]
@@ -67,5 +67,42 @@ fn a_look_tells_when_a_claim_may_find_something() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         clock.advance(Span::from_secs(61));
         assert!(waiting.await.expect("it ends").done(200)["at"].is_string());
+    });
+}
+
+#[test]
+fn of_many_who_wait_for_one_queue_each_task_finds_one_and_the_others_wait_on() {
+    let served = Served::on(memory(&ManualClock::at(BEGINNING)));
+    let client = served.client();
+    block_on(async {
+        let waiting: Vec<_> = (0..100)
+            .map(|nth| {
+                let client = client.clone();
+                let claim = json!({"queue": "q", "owner": format!("w{nth}"), "wait": "5s"});
+                tokio::spawn(async move {
+                    let request = client
+                        .request("POST /v1/default/claims")
+                        .header("idempotency-key", format!("k{nth}"));
+                    let request = request.header("content-type", "application/json").body(claim.to_string());
+                    reply(request).await.done(200)
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for number in 0..40 {
+            client
+                .post("/v1/default/tasks", json!({"id": format!("t{number}"), "queue": "q"}))
+                .await
+                .done(201);
+        }
+        let mut granted = Vec::new();
+        for one in waiting {
+            let answer = one.await.expect("it ends");
+            granted
+                .extend(answer["tasks"].as_array().expect("tasks").iter().map(|task| task["id"].to_string()));
+        }
+        granted.sort();
+        granted.dedup();
+        assert_eq!(granted.len(), 40, "each was granted to one, and to no two");
     });
 }

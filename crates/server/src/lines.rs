@@ -1,0 +1,90 @@
+//! Those who wait for work, in a line for each queue. Only the first few of a line look whether something is due: however many
+//! wait, a queue costs the store no more looks, and what comes goes to those who have waited longest.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tenure::core::id::{Namespace, Queue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many of a line look at once: so many that tasks which come together are taken together.
+const LOOKING_MAX: usize = 16;
+
+/// Every line in which somebody stands.
+#[derive(Default)]
+pub(crate) struct Lines(Mutex<HashMap<(Namespace, Queue), Weak<Semaphore>>>);
+
+/// The place of one who looks, until this is dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lines {
+    /// A turn at once, if there is one.
+    pub(crate) fn at_once(&self, namespace: &Namespace, queue: &Queue) -> Option<Place> {
+        self.of(namespace, queue).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
+    }
+
+    /// Waits for its turn. It is nobody's any more when this is dropped.
+    pub(crate) async fn wait(&self, namespace: &Namespace, queue: &Queue) -> Place {
+        let line = self.of(namespace, queue);
+        match line.acquire_owned().await {
+            Ok(permit) => Place { _permit: permit },
+            // Nobody closes a line.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn of(&self, namespace: &Namespace, queue: &Queue) -> Arc<Semaphore> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (namespace.clone(), queue.clone());
+        if let Some(line) = lines.get(&name).and_then(Weak::upgrade) {
+            return line;
+        }
+        // Callers choose the names of queues, so lines in which nobody stands are not kept.
+        lines.retain(|_, line| line.strong_count() > 0);
+        let line = Arc::new(Semaphore::new(LOOKING_MAX));
+        lines.insert(name, Arc::downgrade(&line));
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn of(queue: &str) -> (Namespace, Queue) {
+        (Namespace::new("default").expect("a name"), Queue::new(queue).expect("a name"))
+    }
+
+    #[tokio::test]
+    async fn so_many_of_a_queue_look_and_the_next_one_follows_who_leaves() {
+        let lines = Lines::default();
+        let (room, queue) = of("q");
+        let mut looking = Vec::new();
+        for _ in 0..LOOKING_MAX {
+            looking.push(lines.wait(&room, &queue).await);
+        }
+        assert!(lines.at_once(&room, &queue).is_none(), "the turns are taken");
+        let mut next = std::pin::pin!(lines.wait(&room, &queue));
+        assert!(timeout(Duration::from_millis(20), &mut next).await.is_err(), "it waits for its turn");
+        let (room, other) = of("other");
+        let _elsewhere = lines.wait(&room, &other).await;
+        looking.pop();
+        let _place = timeout(Duration::from_secs(5), next).await.expect("it is its turn");
+    }
+
+    #[tokio::test]
+    async fn of_lines_in_which_nobody_stands_none_is_kept() {
+        let lines = Lines::default();
+        for number in 0..100 {
+            let (room, queue) = of(&format!("q{number}"));
+            drop(lines.wait(&room, &queue).await);
+        }
+        assert_eq!(lines.0.lock().expect("nobody panicked").len(), 1);
+    }
+}
