@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
-use tenure::Ledger;
 use tenure::instant::print_seconds;
+use tenure::ledger::Follower;
 use tenure::record::EventRecord;
 use tenure::store::{Cursor, Recorded};
+use tenure::{Error, Ledger};
 
 use crate::arguments::Form;
 use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outage::Outage;
 
 /// How many events are read at once.
 const PAGE: usize = 500;
@@ -95,23 +97,38 @@ impl Events {
             Some(task) => ledger.follow_task(task, after)?,
             None => ledger.follow(after),
         };
-        for _ in 0..left {
-            // The same look goes on while the reader is looked after: one that is long is not begun again and again.
-            let mut next = std::pin::pin!(changes.next());
-            let recorded = loop {
-                tokio::select! {
-                    recorded = &mut next => break recorded?,
-                    () = tokio::time::sleep(LOOK_EVERY) => {
-                        if (context.around.reader_is_gone)() {
-                            return Ok(());
-                        }
-                    }
+        // A store that is not there from the start is more likely a mistyped one.
+        ledger.newest().await?;
+        let (mut outage, mut left) = (Outage::default(), left);
+        while left > 0 {
+            let Some(next) = next(context, &mut changes).await else { return Ok(()) };
+            match next {
+                Ok(recorded) => {
+                    outage.is_over();
+                    show(context, &recorded)?;
+                    context.out.flush()?;
+                    left -= 1;
                 }
-            };
-            show(context, &recorded)?;
-            context.out.flush()?;
+                Err(error) => outage.rest(error, context.out).await?,
+            }
         }
         Ok(())
+    }
+}
+
+/// What happens next; nothing, once nobody reads it any more.
+async fn next(context: &Context<'_, '_>, changes: &mut Follower) -> Option<Result<Recorded, Error>> {
+    // The same look goes on while the reader is looked after: one that is long is not begun again and again.
+    let mut next = std::pin::pin!(changes.next());
+    loop {
+        tokio::select! {
+            recorded = &mut next => return Some(recorded),
+            () = tokio::time::sleep(LOOK_EVERY) => {
+                if (context.around.reader_is_gone)() {
+                    return None;
+                }
+            }
+        }
     }
 }
 

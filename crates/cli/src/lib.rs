@@ -16,6 +16,7 @@ mod handlers;
 mod input;
 mod logs;
 mod manual;
+mod outage;
 mod output;
 mod owners;
 mod recover;

@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Use it to make a command crash-safe without changing it. It creates the task if there is none, takes the lease, renews
 /// it while the command runs, stops the command with everything that it started if the lease is lost, and records how it
 /// ended. Its input, output and status are the command's; 75: the lease was not to be had; 79: it was lost, and the command
-/// stopped; 126 and 127 as a shell has them; 5: it ended, and that could not be recorded.
+/// stopped; 126 and 127 as a shell has them; 6: it ended, and that could not be recorded; 5: it was never begun.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure run --task build-42 --undo remove-worktree=/tmp/wt-42 -- ./build.sh /tmp/wt-42"
@@ -288,7 +288,8 @@ fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str,
             context
                 .out
                 .error(&format!("the command has ended, and that is not recorded: {error}"), Some(by_hand));
-            Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 5 })
+            // Not 5, by which nothing was done: the command was.
+            Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 6 })
         }
     }
 }

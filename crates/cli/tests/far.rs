@@ -258,3 +258,38 @@ fn a_certificate_that_was_renewed_is_shown_without_a_restart() {
     assert_eq!(renewed.status, 0, "{}", renewed.errors);
     assert_eq!(encrypted.looked_at("localhost", Some("own.pem")).status, 5, "the earlier one is gone");
 }
+
+#[test]
+fn whoever_follows_or_waits_goes_on_once_the_server_is_back() {
+    let mut far = Far::new();
+    let token = far.token("builder", "worker");
+    let file = far.place.path("seen");
+    let to_file =
+        || Stdio::from(fs::OpenOptions::new().append(true).create(true).open(&file).expect("a file"));
+    far.place.done("task create --id before");
+    let following =
+        far.command(&token, "events --follow -o json").stdout(to_file()).stderr(Stdio::piped()).spawn();
+    let mut following = following.expect("it runs");
+    let seen =
+        |id: &str| fs::read_to_string(&file).is_ok_and(|text| text.contains(&format!("\"task\":\"{id}\"")));
+    until("it follows", || seen("before"));
+    let waiting = far.command(&token, "task wait before --timeout 60s").stderr(Stdio::piped()).spawn();
+    let waiting = waiting.expect("it runs");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    far.server_dies();
+    far.place.done("task create --id meanwhile");
+    far.place.done("task cancel before --as alice --reason enough");
+    // Longer than a single request is tried again.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert!(following.try_wait().expect("its status").is_none(), "it goes on asking");
+    far.server_is_back();
+    until("what happened meanwhile is seen", || seen("meanwhile"));
+    let told = ended(waiting.wait_with_output().expect("it ends"));
+    assert!(told.errors.contains("goes on once the store is back"), "{}", told.errors);
+    assert_eq!(told.status, 0, "{}", told.errors);
+    following.kill().expect("it runs");
+    following.wait().expect("it ends");
+    let mistyped =
+        far.command(&token, "--store http://127.0.0.1:1 events --follow").output().expect("it ends");
+    assert_eq!(ended(mistyped).status, 5, "who was never there is not waited for");
+}

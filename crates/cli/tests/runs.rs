@@ -462,7 +462,7 @@ fn an_end_that_can_not_be_recorded_is_tried_and_then_told_with_the_command_that_
     let away = hold_the_turn(&place.file());
     fs::write(place.path("go"), "").expect("written");
     let Ended { status, errors, .. } = ended(run.wait_with_output().expect("ends"));
-    assert_eq!(status, 5, "{errors}");
+    assert_eq!(status, 6, "{errors}");
     drop(away);
     let by_hand =
         errors.lines().find_map(|line| line.trim().strip_prefix("→ tenure ")).expect("a command").to_owned();

@@ -10,6 +10,8 @@ use tenure::core::time::Span;
 use super::{Needed, answer};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::outage::Outage;
+use crate::output::Output;
 use crate::values::{TaskArgument, one_of, span};
 
 /// Wait until a task ends
@@ -34,7 +36,7 @@ impl Wait {
         let id = context.task_id(self.task.id.clone())?;
         let timeout = span("timeout", self.timeout.as_deref())?;
         let ledger = context.ledger_to_read().await?;
-        let waiting = until(&ledger, &id, &self.wanted);
+        let waiting = until(context.out, &ledger, &id, &self.wanted);
         let task = match timeout {
             None => waiting.await?,
             Some(timeout) => {
@@ -66,14 +68,32 @@ impl Wait {
 }
 
 /// The task once it is in a wanted state, or has ended.
-async fn until(ledger: &Ledger, id: &str, wanted: &[State]) -> Result<Task, Failure> {
+async fn until(out: &mut Output<'_>, ledger: &Ledger, id: &str, wanted: &[State]) -> Result<Task, Failure> {
     // The place is taken before the look, so that nothing can happen between the two unseen.
     let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
-    loop {
-        let task = ledger.task(id).await?;
-        if wanted.contains(&task.state()) || task.state().terminal().is_some() {
-            return Ok(task);
+    let mut task = ledger.task(id).await?;
+    let mut outage = Outage::default();
+    while !wanted.contains(&task.state()) && task.state().terminal().is_none() {
+        let changed = async {
+            changes.next().await?;
+            ledger.task(id).await
+        };
+        match changed.await {
+            Ok(changed) => {
+                outage.is_over();
+                task = changed;
+            }
+            Err(error) => {
+                outage.rest(error, out).await?;
+                // What was heard before the store went away was maybe not looked at.
+                task = loop {
+                    match ledger.task(id).await {
+                        Ok(now) => break now,
+                        Err(error) => outage.rest(error, out).await?,
+                    }
+                };
+            }
         }
-        changes.next().await?;
     }
+    Ok(task)
 }

@@ -1,0 +1,34 @@
+//! Whoever waits for something to happen waits through an outage, too: a server that is restarted comes back. It is said once.
+
+use std::time::Duration;
+
+use tenure::Error;
+
+use crate::output::Output;
+
+/// The rest before a store that is away is asked again.
+const REST: Duration = Duration::from_secs(1);
+
+/// Whether the store is away just now, as far as it was told.
+#[derive(Default)]
+pub(crate) struct Outage {
+    is_told: bool,
+}
+
+impl Outage {
+    /// Rests after an error that passes; what does not pass is given back.
+    pub(crate) async fn rest(&mut self, error: Error, out: &mut Output<'_>) -> Result<(), Error> {
+        let Error::Unavailable(words) = &error else { return Err(error) };
+        if !self.is_told {
+            out.note(&format!("goes on once the store is back: {words}"));
+            self.is_told = true;
+        }
+        tokio::time::sleep(REST).await;
+        Ok(())
+    }
+
+    /// It has answered.
+    pub(crate) fn is_over(&mut self) {
+        self.is_told = false;
+    }
+}
