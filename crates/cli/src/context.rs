@@ -122,17 +122,21 @@ impl<'a, 'w> Context<'a, 'w> {
         if is_default && missing == Missing::Make {
             make_folder(&url)?;
         }
-        let actor = login_name(&self.around.variables);
+        let token = if is_served(&url) { self.token()? } else { None };
+        let actor = match &token {
+            // Who that is only the server knows.
+            Some(_) => "whoever the token names".to_owned(),
+            None => login_name(&self.around.variables),
+        };
         self.out.detail(&format!("store {}, namespace {namespace}, as {actor}", shown(&url)));
         if url == "memory:" {
             self.out.note("memory: is gone when this command ends");
         }
-        let is_served = is_served(&url);
-        if self.global.token.is_some() && !is_served {
+        if self.global.token.is_some() && !is_served(&url) {
             self.out.note("this store asks for no token; --token is not used");
         }
         let mut opener = Ledger::opener().missing(missing);
-        if is_served && let Some(token) = self.token()? {
+        if let Some(token) = token {
             opener = opener.token(&token);
         }
         let opener = match &self.around.clock {

@@ -135,8 +135,8 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     }
     if (described.takes.name)() != NoBody::name() {
         let content = ContentBuilder::new().schema(Some(described.takes.reference())).build();
-        let body =
-            RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True));
+        let needed = if takes_nothing_too(route) { Required::False } else { Required::True };
+        let body = RequestBodyBuilder::new().content("application/json", content).required(Some(needed));
         operation = operation.request_body(Some(body.build()));
     }
     for (name, words) in headers(route) {
@@ -211,6 +211,14 @@ fn needs(route: &Route) -> String {
                 role.as_str()
             )
         }
+    }
+}
+
+/// Whether all that its body may say may be left out, and the body with it.
+fn takes_nothing_too(route: &Route) -> bool {
+    match (route.described.takes.schema)() {
+        RefOr::T(Schema::Object(body)) => body.required.is_empty(),
+        RefOr::T(_) | RefOr::Ref(_) => false,
     }
 }
 
@@ -315,9 +323,7 @@ pub(crate) fn codes() -> Vec<(&'static str, u16, &'static str)> {
 fn said(code: Code) -> &'static str {
     match code {
         Code::Invalid => "A field is malformed or over its limit; `field` names it.",
-        Code::NotFound => {
-            "There is no such task, compensation, token or route, or none that this token may see."
-        }
+        Code::NotFound => "There is no such task, compensation or token, or none that this token may see.",
         Code::Exists => "The task, its saga, or the token exists already.",
         Code::RequestReused => "The request id was used for another command, or by another actor.",
         Code::Terminal => "The task has ended, and nothing changes it any more.",

@@ -23,8 +23,13 @@ pub(crate) struct Problem {
 }
 
 /// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
-pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 10] = [
+pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 11] = [
     ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed, and none that is valid was given."),
+    (
+        "no_route",
+        StatusCode::NOT_FOUND,
+        "The server has no such route: the path is mistyped, or is another server's.",
+    ),
     ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
     ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
     ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a request may be."),
@@ -58,6 +63,11 @@ impl Problem {
     /// Nobody knows who asks.
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Problem {
         Problem::other("unauthenticated", detail)
+    }
+
+    /// The path leads nowhere. A task that is not there is something else.
+    pub(crate) fn no_route() -> Problem {
+        Problem::other("no_route", "there is no such route; see /openapi.json")
     }
 
     /// The route does not take this method.

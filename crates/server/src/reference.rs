@@ -13,7 +13,7 @@ pub(crate) fn html() -> String {
     let document = serde_json::to_value(api())
         .unwrap_or_else(|error| panic!("a description of texts and numbers can be written: {error}"));
     let mut html = format!(
-        "<p>{}</p><p>As OpenAPI 3.1: <a href=\"/openapi.json\">/openapi.json</a>.</p><h2>Routes</h2><table>",
+        "<p>{}</p><p>As OpenAPI 3.1: <a href=\"openapi.json\">openapi.json</a>.</p><h2>Routes</h2><table>",
         words(text(&document["info"], "description"))
     );
     for one in routes() {

@@ -257,9 +257,7 @@ pub(crate) fn router(served: Arc<Served>) -> Router {
         router = router.route(path, methods);
     }
     router
-        .fallback(|| async {
-            Problem::not_found("there is no such route; see /openapi.json").into_response()
-        })
+        .fallback(|| async { Problem::no_route().into_response() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed().into_response() })
         .with_state(served)
 }

@@ -2,6 +2,7 @@
 //! as on a full disk, answers every look, so that no look tells.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tenure::Error;
 use tenure::clock::Moment;
@@ -43,8 +44,8 @@ impl Writes {
 
     fn go_through(&self) {
         if let Some(Failing { since, count, .. }) = self.failing().take() {
-            let length = Moment::now().since(since);
-            tracing::info!(count, %length, "the store takes what is written again");
+            let length = Duration::from(Moment::now().since(since));
+            tracing::info!(count, ?length, "the store takes what is written again");
         }
     }
 

@@ -11,7 +11,7 @@ use tenure::ledger::shown;
 
 use super::listening::{Listening, NotListening};
 use super::may_listen;
-use super::settings::Settings;
+use super::settings::{From, Settings};
 use crate::arguments::Form;
 use crate::context::{self, Context};
 use crate::failure::Failure;
@@ -163,7 +163,8 @@ fn show(
     for (name, value, from) in &all {
         Output::row(&mut table, [plain(*name), plain(*value), plain(from.as_str())]);
     }
-    let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
-    Output::row(&mut table, [plain("undo"), plain(kinds), plain("file")]);
+    let (kinds, from) =
+        if kinds.is_empty() { ("nothing".to_owned(), From::Default) } else { (kinds.join(", "), From::File) };
+    Output::row(&mut table, [plain("undo"), plain(kinds), plain(from.as_str())]);
     context.out.show(&table)
 }

@@ -53,7 +53,12 @@ impl Listening {
         let address =
             address.map_err(|error| Failure::Failed(format!("the socket has no address: {error}")))?;
         let scheme = if settings.tls.is_on() { "https" } else { "http" };
-        Ok(Listening { listener, exposure: exposure_of(&[address]), url: format!("{scheme}://{address}") })
+        // Nobody can be reached at "every address"; by the machine's name others can, as a rule.
+        let place = match address.ip().is_unspecified() {
+            true => format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), address.port()),
+            false => address.to_string(),
+        };
+        Ok(Listening { listener, exposure: exposure_of(&[address]), url: format!("{scheme}://{place}") })
     }
 }
 

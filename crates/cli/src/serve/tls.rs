@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -56,9 +56,14 @@ impl Tls {
         if chain.is_empty() {
             return Err(format!("{certificate}: there is no certificate in it"));
         }
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {error}"))?;
-        CertifiedKey::from_der(chain, secret, provider)
-            .map_err(|error| format!("{certificate} and {key}: {error}"))
+        let secret =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {}", no_key(&error)))?;
+        CertifiedKey::from_der(chain, secret, provider).map_err(|error| {
+            if matches!(error, rustls::Error::InconsistentKeys(_)) {
+                return format!("{key} is not the key of the first certificate in {certificate}");
+            }
+            format!("{certificate} and {key}: {error}")
+        })
     }
 
     fn versions(&self) -> [Option<Version>; 2] {
@@ -67,6 +72,16 @@ impl Tls {
             Some((about.dev(), about.ino(), about.mtime(), about.mtime_nsec()))
         })
     }
+}
+
+/// Why there is no key to be had, and the way out.
+fn no_key(error: &pem::Error) -> String {
+    if matches!(error, pem::Error::NoItemsFound) {
+        let words =
+            "there is no key in it that is not encrypted; `openssl pkey -in KEY -out PLAIN` decrypts one";
+        return words.to_owned();
+    }
+    error.to_string()
 }
 
 /// By what a file is told from the one that lay there before.

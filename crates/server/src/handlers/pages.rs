@@ -45,11 +45,11 @@ pub(crate) async fn front(asked: Asked) -> Answered {
          <p>This server keeps its record in <code>{store}</code>. {who}</p>\
          <pre><code>curl {here}/v1/{room}/tasks{proof} -H 'Content-Type: application/json' -d '{{\"id\":\"build-42\"}}'\n\
          curl {here}/v1/{room}/tasks/build-42/why{proof}</code></pre>\
-         <ul><li><a href=\"/docs\">The API</a>, also as <a href=\"/openapi.json\">OpenAPI 3.1</a></li>\
-         <li><a href=\"/v1/{room}/stats\">What is in flight in {room}</a>, \
-         <a href=\"/v1/{room}/tasks\">its newest tasks</a>, <a href=\"/v1/{room}/stale\">what is stale</a>, \
-         <a href=\"/v1/{room}/owners\">who holds what</a></li>\
-         <li><a href=\"/metrics\">What is counted</a>, <a href=\"/readyz\">whether it can serve</a></li></ul>\
+         <ul><li><a href=\"docs\">The API</a>, also as <a href=\"openapi.json\">OpenAPI 3.1</a></li>\
+         <li><a href=\"v1/{room}/stats\">What is in flight in {room}</a>, \
+         <a href=\"v1/{room}/tasks\">its newest tasks</a>, <a href=\"v1/{room}/stale\">what is stale</a>, \
+         <a href=\"v1/{room}/owners\">who holds what</a></li>\
+         <li><a href=\"metrics\">What is counted</a>, <a href=\"readyz\">whether it can serve</a></li></ul>\
          <p>Version {version}</p>",
         here = escaped(&here(&asked.head)),
         proof = if asked.caller.name.is_some() { " -H \"Authorization: Bearer $TENURE_TOKEN\"" } else { "" },

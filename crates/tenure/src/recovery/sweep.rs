@@ -172,8 +172,8 @@ impl<'r> Sweeper<'r> {
 
     fn hear_of(&mut self, absence: Option<Absence>) {
         if let (Some(Absence { from, until }), true) = (absence, absence != self.absence) {
-            let away = until.since(from);
-            tracing::warn!(%away, "nobody looked after the store for a while: holders get their time back");
+            let away = Duration::from(until.since(from));
+            tracing::warn!(?away, "nobody looked after the store for a while: holders get their time back");
             self.absence = absence;
         }
     }

@@ -190,6 +190,9 @@ pub(crate) fn advice(error: &(dyn Error + 'static), setting: &str) -> Option<Str
 
 /// As [`advice`], of rustls's own error.
 pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<String> {
+    if let rustls::Error::InvalidMessage(_) = error {
+        return Some("what answers there does not speak TLS".to_owned());
+    }
     let rustls::Error::InvalidCertificate(error) = error else { return None };
     if let CertificateError::Other(error) = error {
         return match error.to_string().as_str() {

@@ -35,6 +35,10 @@ impl Places {
         if hosts.iter().any(|host| host.is_empty()) {
             return Err(invalid(format!("`{url}` names no server, or one without a name")));
         }
+        if let Some(host) = hosts.iter().find(|host| host.contains("://")) {
+            let words = format!("`{host}`: give the scheme once, in front: {scheme}://a:7117,b:7117");
+            return Err(invalid(words));
+        }
         let mut authorities = None;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -97,8 +101,15 @@ mod tests {
 
     #[test]
     fn what_is_no_place_is_refused() {
-        for url in ["http://", "http://a,,b", "http://u:p@a", "http://a?ca=x", "https://a?x=y", "http://a b"]
-        {
+        for url in [
+            "http://",
+            "http://a,,b",
+            "http://u:p@a",
+            "http://a?ca=x",
+            "https://a?x=y",
+            "http://a b",
+            "http://a,https://b",
+        ] {
             assert_eq!(Places::read(url).expect_err(url).field, Some("store"), "{url}");
         }
     }

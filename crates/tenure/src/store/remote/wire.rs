@@ -312,6 +312,10 @@ fn causes(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     words.extend(advice(error, CA));
+    // The beginning of an alert of TLS, read as an answer.
+    if words.iter().any(|words| words.contains("invalid HTTP version")) {
+        words.push("what answers there speaks no HTTP; if it speaks TLS, give https://".to_owned());
+    }
     if words.is_empty() { error.to_string() } else { words.join(": ") }
 }
 
