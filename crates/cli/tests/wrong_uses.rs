@@ -273,7 +273,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     {"id":"x","policy":{"max_attempts":"two"}}
     $ tenure task put
-    error: refused: invalid: record: policy.max_attempts: invalid type: string "two", expected u32 at line 1 column 40
+    error: refused: invalid: record: policy.max_attempts: invalid type: string "two", expected a whole number from 0 to 4294967295 at line 1 column 40
       → see how one looks: `tenure task show ID -o json`
     status 3
     {"id":"x","created_at":"2026-01-01T00:00:00"}

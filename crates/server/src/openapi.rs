@@ -323,7 +323,9 @@ pub(crate) fn codes() -> Vec<(&'static str, u16, &'static str)> {
 fn said(code: Code) -> &'static str {
     match code {
         Code::Invalid => "A field is malformed or over its limit; `field` names it.",
-        Code::NotFound => "There is no such task, compensation or token, or none that this token may see.",
+        Code::NotFound => {
+            "There is no such task, compensation, token or route, or none that this token may see."
+        }
         Code::Exists => "The task, its saga, or the token exists already.",
         Code::RequestReused => "The request id was used for another command, or by another actor.",
         Code::Terminal => "The task has ended, and nothing changes it any more.",

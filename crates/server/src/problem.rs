@@ -23,13 +23,8 @@ pub(crate) struct Problem {
 }
 
 /// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
-pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 11] = [
+pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 10] = [
     ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed, and none that is valid was given."),
-    (
-        "no_route",
-        StatusCode::NOT_FOUND,
-        "The server has no such route: the path is mistyped, or is another server's.",
-    ),
     ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
     ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
     ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a request may be."),
@@ -65,9 +60,11 @@ impl Problem {
         Problem::other("unauthenticated", detail)
     }
 
-    /// The path leads nowhere. A task that is not there is something else.
+    /// The path leads nowhere. It is no refusal: whoever asks for a task by it must not take it for the task's absence.
     pub(crate) fn no_route() -> Problem {
-        Problem::other("no_route", "there is no such route; see /openapi.json")
+        let detail = "there is no such route; see /openapi.json".to_owned();
+        let (status, code) = (StatusCode::NOT_FOUND, Code::NotFound.as_str());
+        Problem { status, code, detail, refusal: None, retry_after: None }
     }
 
     /// The route does not take this method.

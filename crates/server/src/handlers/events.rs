@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use tenure::Error;
 use tenure::clock::Moment;
 use tenure::core::refusal::Refusal;
 use tenure::record::{EventRecord, EventsPage};
@@ -96,8 +97,8 @@ async fn seen(
     let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
     let read = |after, limit| store.events(filter.clone(), after, limit);
-    let (mut page, is_cut) =
-        budget::within((after, limit), read, |recorded: &Recorded| recorded.data.len()).await?;
+    let read = budget::within((after, limit), read, |recorded: &Recorded| recorded.data.len()).await;
+    let (mut page, is_cut) = read.map_err(|error| of_place(error, "after"))?;
     page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
     Ok((page, is_cut))
 }
@@ -134,14 +135,25 @@ async fn waited_for(
     }
 }
 
+/// What is wrong with a place in the history, by the name under which it was given.
+fn of_place(error: Error, name: &'static str) -> Problem {
+    match error {
+        Error::Refused(refusal) if refusal.field == Some("cursor") => {
+            let limit = refusal.message.trim_start_matches("cursor: ");
+            Refusal::invalid(name, limit).into()
+        }
+        Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => error.into(),
+    }
+}
+
 /// Where a stream begins: behind what its reader saw last, or behind what it names, or now.
-async fn beginning(asked: &Asked) -> Result<Cursor, Problem> {
+async fn beginning(asked: &Asked) -> Result<(&'static str, Cursor), Problem> {
     if let Some(id) = last_event_id(&asked.head.headers)? {
-        return Ok(id);
+        return Ok(("Last-Event-ID", id));
     }
     match cursor(&asked.query, "after")? {
-        Some(after) => Ok(after),
-        None => Ok(asked.served.ledger.newest().await?),
+        Some(after) => Ok(("after", after)),
+        None => Ok(("after", asked.served.ledger.newest().await?)),
     }
 }
 
@@ -154,9 +166,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
 
 async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     let room = asked.share.stream()?;
-    let after = beginning(&asked).await?;
+    let (name, after) = beginning(&asked).await?;
     // A place that no history gave is refused before the stream begins: afterwards nobody could be told.
-    asked.served.ledger.store().events(filter.clone(), Some(after.clone()), 1).await?;
+    let looked = asked.served.ledger.store().events(filter.clone(), Some(after.clone()), 1).await;
+    looked.map_err(|error| of_place(error, name))?;
     let (lines, reader) = mpsc::channel(16);
     let source = Source {
         stopping: asked.served.stopping.clone(),

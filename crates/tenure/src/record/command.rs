@@ -16,7 +16,7 @@ use tenure_core::id::{Actor, Namespace, RequestId, Seq, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Refusal;
 
-use super::input::{explained, read_whole};
+use super::input::{of_member, read_whole};
 use crate::chance::Chance;
 use crate::ledger::acting;
 use actions::{Body, Manner};
@@ -168,6 +168,9 @@ pub fn read_command(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
 pub fn read_heartbeat(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
     let mut members = Members::of(text)?;
     let task = named(&mut members, "id")?;
+    if task.is_none() {
+        return Err(Refusal::invalid("id", "say of which task"));
+    }
     command(Verb::Heartbeat, Target { task, ..Target::default() }, members, by)
 }
 
@@ -234,7 +237,7 @@ fn action<B: Body + DeserializeOwned>(
     members: Members<'_>,
     by: &By<'_>,
 ) -> Result<(Manner, Action), Refusal> {
-    let mut body: B = members.into_body()?;
+    let mut body: B = members.into_body(B::FIELDS)?;
     let manner = body.manner();
     Ok((manner, body.action(verb, target, by)?))
 }
@@ -251,7 +254,7 @@ fn put(named: Option<TaskId>, mut members: Members<'_>, by: &By<'_>) -> Result<(
     {
         members = Members::of(wrapped.get())?;
     }
-    let record: super::input::TaskInput = members.into_body()?;
+    let record: super::input::TaskInput = members.into_body(&[])?;
     let mut put = record.into_put(by.namespace, named)?;
     if made == Some(true) {
         put.record.naming = Naming::Made;
@@ -285,14 +288,15 @@ impl<'a> Members<'a> {
         serde_json::from_str(value.get()).map_err(|_| Refusal::invalid(name, form))
     }
 
-    fn into_body<B: DeserializeOwned>(self) -> Result<B, Refusal> {
+    /// As that body. What is wrong is told of the one of `fields` that it is about, or of the body.
+    fn into_body<B: DeserializeOwned>(self, fields: &[&'static str]) -> Result<B, Refusal> {
         let members = || {
             let members = self.0.iter().map(|(name, value)| (name.as_str(), *value));
             MapDeserializer::<_, serde_json::Error>::new(members)
         };
         B::deserialize(members()).or_else(|_| {
             let located = serde_path_to_error::deserialize(members());
-            located.map_err(|error| Refusal::invalid("body", explained(&error)))
+            located.map_err(|error| of_member(&error, fields))
         })
     }
 }

@@ -74,11 +74,48 @@ struct Printed<'a> {
     task: &'a RawValue,
 }
 
-pub(super) fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let path = error.path().to_string();
+/// What is wrong, with the place where it stands.
+fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let (path, words) = (error.path().to_string(), in_words(&error.inner().to_string()));
     match path.as_str() {
-        "." | "?" => error.inner().to_string(),
-        path => format!("{path}: {}", error.inner()),
+        "." | "?" => words,
+        path => format!("{path}: {words}"),
+    }
+}
+
+/// What is wrong with a member of an object, told of that one of `fields`. Each member was read by itself, so that the line and
+/// column that are counted there say nothing of where it stands.
+pub(super) fn of_member(
+    error: &serde_path_to_error::Error<serde_json::Error>,
+    fields: &[&'static str],
+) -> Refusal {
+    let field = |name: &str| fields.iter().copied().find(|field| *field == name);
+    let (path, words) = (error.path().to_string(), error.inner().to_string());
+    let words = in_words(words.split(" at line ").next().unwrap_or_default());
+    let missing = words.strip_prefix("missing field `").and_then(|rest| field(rest.trim_end_matches('`')));
+    if let (".", Some(missing)) = (path.as_str(), missing) {
+        return Refusal::invalid(missing, "it must be given");
+    }
+    let end = path.find(['.', '[']).unwrap_or(path.len());
+    let (first, rest) = path.split_at(end);
+    match (field(first), rest.trim_start_matches('.')) {
+        (Some(field), "") => Refusal::invalid(field, words),
+        (Some(field), rest) => Refusal::invalid(field, format_args!("{rest}: {words}")),
+        (None, _) => Refusal::invalid("body", words),
+    }
+}
+
+/// What numbers are wanted, as people say it.
+fn in_words(told: &str) -> String {
+    let numbers = [
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected i32", "expected a whole number from -2147483648 to 2147483647"),
+    ];
+    match numbers.iter().find(|(name, _)| told.contains(name)) {
+        Some((name, words)) => told.replace(name, words),
+        None => told.to_owned(),
     }
 }
 

@@ -103,10 +103,12 @@ fn what_is_wrong_with_a_body_is_named() {
         for (path, body, field) in [
             (TASKS, json!({"id": "a b"}), "id"),
             (TASKS, json!({"id": "a", "quue": "x"}), "body"),
-            (TASKS, json!({"id": "a", "labels": {"k": 1}}), "body"),
+            (TASKS, json!({"id": "a", "labels": {"k": 1}}), "labels"),
+            (TASKS, json!({"id": "a", "priority": 9_999_999_999_u64}), "priority"),
+            (TASKS, json!({"id": "a", "policy": {"max_attempts": "x"}}), "policy"),
             (TASKS, json!({"id": "a", "policy": {"lease_ttl": "8d"}}), "policy.lease_ttl"),
             (TASKS, json!(["id"]), "body"),
-            (&acquire, json!({}), "body"),
+            (&acquire, json!({}), "owner"),
             (&acquire, json!({"owner": "w1", "ttl": "soon"}), "ttl"),
             (&acquire, json!({"owner": "w1", "ttl": "1ms"}), "ttl"),
         ] {

@@ -23,6 +23,9 @@ pub(super) struct Manner {
 
 /// The body of a verb.
 pub(super) trait Body: Sized {
+    /// What it may say.
+    const FIELDS: &'static [&'static str];
+
     fn manner(&mut self) -> Manner;
 
     /// What it asks for. `verb` matters only to those that several verbs share.
@@ -32,6 +35,8 @@ pub(super) trait Body: Sized {
 macro_rules! body {
     ($name:ident, |$body:ident, $verb:pat_param, $target:pat_param, $by:pat_param| $action:expr) => {
         impl Body for $name {
+            const FIELDS: &'static [&'static str] = $name::FIELDS;
+
             fn manner(&mut self) -> Manner {
                 self.take_manner()
             }

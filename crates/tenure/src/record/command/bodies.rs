@@ -28,6 +28,9 @@ macro_rules! bodies {
         }
 
         impl $name {
+            /// What it may say, but for `wait`, by the names that are written.
+            pub(super) const FIELDS: &'static [&'static str] = &[$(stringify!($field),)* "as", "jitter"];
+
             pub(super) fn take_manner(&mut self) -> Manner {
                 Manner { actor: self.actor.take(), jitter: self.jitter }
             }

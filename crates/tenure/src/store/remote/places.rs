@@ -25,6 +25,9 @@ impl Places {
         let invalid = |limit: String| Refusal::invalid("store", limit);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("give http://HOST:PORT".into()))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if rest.contains("://") {
+            return Err(invalid(format!("give the scheme once, in front: {scheme}://a:7117,b:7117")));
+        }
         let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         if hosts.contains('@') {
@@ -34,10 +37,6 @@ impl Places {
         let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
         if hosts.iter().any(|host| host.is_empty()) {
             return Err(invalid(format!("`{url}` names no server, or one without a name")));
-        }
-        if let Some(host) = hosts.iter().find(|host| host.contains("://")) {
-            let words = format!("`{host}`: give the scheme once, in front: {scheme}://a:7117,b:7117");
-            return Err(invalid(words));
         }
         let mut authorities = None;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
