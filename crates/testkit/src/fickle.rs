@@ -54,6 +54,7 @@ struct Told {
     unreadable: BTreeSet<TaskId>,
     also_lapsed: Vec<(Namespace, TaskId)>,
     look_takes: Duration,
+    failing_takes: Duration,
     /// Every command that arrived, done or not.
     arrived: Vec<Command>,
     looks: usize,
@@ -112,6 +113,11 @@ impl FickleStore {
     /// Nothing can be reached any more, nor read.
     pub fn goes_down(&self) {
         self.is_down.store(true, Ordering::SeqCst);
+    }
+
+    /// While it is down it takes that long to say so.
+    pub fn fails_slowly(&self, takes: Duration) {
+        self.told().failing_takes = takes;
     }
 
     /// What is asked from now on is never answered.
@@ -178,7 +184,11 @@ impl FickleStore {
             std::future::pending::<()>().await;
         }
         match self.is_down.load(Ordering::SeqCst) {
-            true => Err(Error::Unavailable("the store is down".into())),
+            true => {
+                let takes = self.told().failing_takes;
+                tokio::time::sleep(takes).await;
+                Err(Error::Unavailable("the store is down".into()))
+            }
             false => Ok(()),
         }
     }

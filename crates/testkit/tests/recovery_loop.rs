@@ -17,6 +17,7 @@ use tenure::{Error, Ledger};
 use tenure_testkit::fickle::{FickleStore, Mood};
 use tenure_testkit::undoing::{Diary, Does, Loop, SHORT_PATIENCE, World, on_every_store, until, until_task};
 use tenure_testkit::{BEGINNING, block_on};
+use tokio_util::sync::CancellationToken;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -551,6 +552,38 @@ fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
         until("all of them", || diary.calls().len() == 600).await;
         until_task(&ledger, "t599", has_ended).await;
         assert_eq!(looking.stops().await.undone, 600);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_waits_to_try_again() {
+    on_every_store(|world| async move {
+        for does in [Does::Hangs, Does::Fails] {
+            let id = format!("{does:?}").to_lowercase();
+            world.lapsed(&id, &[("k", "a")]).await?;
+            let diary = Diary::that(&[does]);
+            let patience = Patience { backoff: MINUTE, backoff_max: MINUTE, ..SHORT_PATIENCE };
+            let settings = Settings { grace: Duration::from_millis(200), ..Settings::default() };
+            let recovery =
+                world.recovery(Handlers::new().with("k", patience, diary.clone())?).settings(settings);
+            let stop = CancellationToken::new();
+            let running = tokio::spawn({
+                let stop = stop.clone();
+                async move { recovery.once_until(stop).await }
+            });
+            until("it was begun", || !diary.calls().is_empty()).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(!running.is_finished(), "{id}");
+            stop.cancel();
+            let report = running.await.expect("it ends")?;
+            // Also the one that was handed back before.
+            assert!(report.of(Outcome::HandedBack) >= 1, "{id}: {report:?}");
+            let task = world.ledger.task(&id).await?;
+            assert_eq!((task.state(), task.lease()), (State::Compensating, None), "{id}");
+            assert_eq!(diary.running(), 0, "{id}");
+            world.clock.advance(MINUTE * 2);
+        }
         Ok(())
     });
 }

@@ -119,3 +119,33 @@ fn who_watches_hears_that_nothing_can_be_written() {
         hears_that_it_is_there(&served, &client).await;
     });
 }
+
+#[test]
+fn many_who_ask_a_store_that_takes_long_to_fail_hear_of_it_together() {
+    block_on(async {
+        let (store, served, client) = watched().await;
+        hears_that_it_is_there(&served, &client).await;
+        store.fails_slowly(Duration::from_secs(1));
+        store.goes_down();
+        let began = Instant::now();
+        let asked = |client: Client| tokio::spawn(async move { client.get("/v1/now").await });
+        let asking: Vec<_> = (0..20).map(|_| asked(client.clone())).collect();
+        for one in asking {
+            one.await.expect("it ends").is_problem(503, "unavailable");
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "not one after the other: {:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_store_that_does_not_say_who_may_ask() {
+    block_on(async {
+        let (store, served, client) = watched().await;
+        hears_that_it_is_there(&served, &client).await;
+        store.falls_silent();
+        let began = Instant::now();
+        client.get("/v1/now").await.is_problem(503, "unavailable");
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        store.calms_down();
+    });
+}

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use tenure::clock::ManualClock;
+use tenure::handler::Handlers;
+use tenure_server::Options;
 use tenure_testkit::served::{Served, reply};
+use tenure_testkit::undoing::{Diary, Does, SHORT_PATIENCE, until};
 use tenure_testkit::{BEGINNING, block_on, memory};
 
 fn served() -> (ManualClock, Served) {
@@ -397,5 +400,36 @@ fn every_answer_says_that_it_is_to_be_kept_nowhere() {
             assert_eq!(answer.header("cache-control"), "no-store", "{line}");
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{line}");
         }
+    });
+}
+
+#[test]
+fn a_sweep_whose_caller_goes_away_hands_back_what_it_was_undoing() {
+    let clock = ManualClock::at(BEGINNING);
+    let diary = Diary::that(&[Does::Hangs]);
+    let handlers = Handlers::new().with("k", SHORT_PATIENCE, diary.clone()).expect("a handler");
+    let served = Served::with(memory(&clock), Options::default(), handlers);
+    let client = served.client();
+    block_on(async {
+        let owed = json!({"id": "t", "compensations": [{"kind": "k", "target": "a"}]});
+        client.post(TASKS, owed).await.done(201);
+        client.post(&format!("{TASKS}/t/acquire"), json!({"owner": "w", "ttl": "1s"})).await.done(200);
+        clock.advance(std::time::Duration::from_secs(2));
+        let sweeping = {
+            let client = client.clone();
+            tokio::spawn(async move { client.post("/v1/default/recovery", json!({})).await })
+        };
+        until("it is being undone", || diary.running() == 1).await;
+        sweeping.abort();
+        let back = async || {
+            let shown = client.get(&format!("{TASKS}/t")).await.done(200);
+            (shown["task"]["state"].clone(), shown["task"]["lease"].clone())
+        };
+        let began = std::time::Instant::now();
+        while back().await != (json!("compensating"), Value::Null) {
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", back().await);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(diary.running(), 0);
     });
 }
