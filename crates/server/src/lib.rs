@@ -5,6 +5,7 @@
 //! becomes commands, the ledger has them decided, and the answer is the public JSON.
 
 pub mod access;
+mod answers;
 mod body;
 mod book;
 mod handlers;

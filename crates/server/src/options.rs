@@ -39,6 +39,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// The bytes of all bodies that are being read or worked on. One of each caller has room in any case.
     pub bodies_bytes_max: usize,
+    /// The bytes of all large answers that their readers have not taken yet.
+    pub answers_bytes_max: usize,
     /// How long a body may take to come.
     pub body_wait_max: Duration,
     /// How long the head of a request may take to come, and how long a connection may be idle before it.
@@ -53,7 +55,7 @@ pub struct Limits {
     pub sweeps_max: usize,
     /// Looks that may go through much of the store, at once: fewer than the store has connections to read.
     pub scans_max: usize,
-    /// The part of bodies, waits, streams, sweeps and scans that one caller may have: one in so many.
+    /// The part of bodies, answers, waits, streams, sweeps and scans that one caller may have: one in so many.
     pub share_of_one_caller: usize,
     /// Requests a second of one caller. None: as many as there come.
     pub requests_per_second: Option<u32>,
@@ -65,6 +67,7 @@ impl Default for Limits {
             connections_max: 12_000,
             body_bytes_max: 16 * 1024 * 1024,
             bodies_bytes_max: 128 * 1024 * 1024,
+            answers_bytes_max: 256 * 1024 * 1024,
             body_wait_max: Duration::from_secs(30),
             head_wait_max: Duration::from_secs(75),
             write_wait_max: Duration::from_secs(60),

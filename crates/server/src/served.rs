@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::access::{Access, Caller, identify};
+use crate::answers;
 use crate::body::{self, Query, Text};
 use crate::book::Book;
 use crate::headers;
@@ -148,7 +149,9 @@ async fn work(
             body::read(&head.headers, body, &share, bounds).await?
         }
     };
-    (route.handler)(Asked { served, caller, share, path, query, head, body }).await
+    let asked = Asked { served, caller, share: Arc::clone(&share), path, query, head, body };
+    let response = (route.handler)(asked).await?;
+    answers::with_room(response, route.method, &share).await
 }
 
 fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {

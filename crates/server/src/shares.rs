@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::options::Limits;
 use crate::problem::Problem;
 
-/// How long a body waits for room before its sender is told to come again.
+/// How long a body or a large answer waits for room before its sender is told to come again.
 const ROOM_WAITED_FOR: Duration = Duration::from_secs(2);
 
 /// How long a look through much of the store waits for others to end.
@@ -39,6 +39,8 @@ pub(crate) struct Share {
 
 struct Rooms {
     bodies: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+    answers_max: usize,
     waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     sweeps: Arc<Semaphore>,
@@ -52,6 +54,8 @@ impl Rooms {
         Arc::new(Rooms {
             // However large a body may be, there is room for one.
             bodies: room(part(limits.bodies_bytes_max).max(limits.body_bytes_max)),
+            answers: room(part(limits.answers_bytes_max)),
+            answers_max: part(limits.answers_bytes_max).min(Semaphore::MAX_PERMITS),
             waits: room(part(limits.waiting_max)),
             streams: room(part(limits.streams_max)),
             sweeps: room(part(limits.sweeps_max)),
@@ -124,6 +128,21 @@ impl Share {
             let all = Arc::clone(&self.all.bodies).acquire_many_owned(count).await.ok()?;
             Some((own, all))
         };
+        timeout(ROOM_WAITED_FOR, room).await.ok().flatten().ok_or_else(none)
+    }
+
+    /// Room for a large answer, until its reader has taken it. One that is larger than all room takes all of it.
+    pub(crate) async fn room_to_answer(&self, bytes: u64) -> Result<Taken, Problem> {
+        let count = |part: usize| u32::try_from(bytes.min(part as u64)).unwrap_or(u32::MAX);
+        let room = async {
+            let own =
+                Arc::clone(&self.own.answers).acquire_many_owned(count(self.own.answers_max)).await.ok()?;
+            let all =
+                Arc::clone(&self.all.answers).acquire_many_owned(count(self.all.answers_max)).await.ok()?;
+            Some((own, all))
+        };
+        let none =
+            || Problem::unavailable("large answers wait for their readers; read them, or ask for less");
         timeout(ROOM_WAITED_FOR, room).await.ok().flatten().ok_or_else(none)
     }
 

@@ -318,3 +318,29 @@ fn answers_to_many_commands_are_bounded_and_what_was_not_done_is_told() {
         assert!(answers[done..].iter().all(|answer| answer["unavailable"].is_object()), "the others are not");
     });
 }
+
+#[test]
+fn large_answers_that_nobody_reads_take_no_more_room_than_there_is() {
+    let served = served(Limits { answers_bytes_max: 16 * 1024 * 1024, ..Limits::default() });
+    let client = served.client();
+    block_on(async {
+        for number in 0..30 {
+            let task = json!({"id": format!("t{number}"), "payload": "x".repeat(250_000)});
+            client.post("/v1/default/tasks", task).await.done(201);
+        }
+        let mut unread = Vec::new();
+        let request = b"GET /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        // The system keeps some of each answer, and the server the rest: two fit.
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
+            stream.write_all(request).await.expect("it is sent");
+            unread.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let refused = client.get("/v1/default/tasks").await;
+        refused.is_problem(503, "unavailable");
+        client.get("/v1/default/tasks/t1/why").await.done(200);
+        drop(unread);
+        client.get("/v1/default/tasks").await.done(200);
+    });
+}
