@@ -109,7 +109,12 @@ impl Events {
                     context.out.flush()?;
                     left -= 1;
                 }
-                Err(error) => outage.rest(error, context.out).await?,
+                Err(error) => {
+                    outage.rest(error, context.out).await?;
+                    if (context.around.reader_is_gone)() {
+                        return Ok(());
+                    }
+                }
             }
         }
         Ok(())

@@ -78,8 +78,13 @@ impl Logs {
             ))
         };
         // A word alone that is no level would be taken for a part, and all others would be silent.
-        let is_level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
-        let mut words = self.level.split(',').map(str::trim);
+        let is_level = |word: &str| {
+            LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
+                || matches!(word.as_bytes(), [b'0'..=b'5'])
+        };
+        // Spans in brackets have commas and signs of their own.
+        let has_spans = self.level.contains('[');
+        let mut words = self.level.split(',').map(str::trim).filter(|word| !word.is_empty() && !has_spans);
         if let Some(word) = words.find(|word| !word.contains('=') && !is_level(word)) {
             return Err(wrong(&format!("`{word}` is no level")));
         }

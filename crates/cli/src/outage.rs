@@ -9,19 +9,19 @@ use crate::output::Output;
 /// The rest before a store that is away is asked again.
 const REST: Duration = Duration::from_secs(1);
 
-/// Whether the store is away just now, as far as it was told.
+/// What was told of the store that is away just now.
 #[derive(Default)]
 pub(crate) struct Outage {
-    is_told: bool,
+    told: Option<String>,
 }
 
 impl Outage {
     /// Rests after an error that passes; what does not pass is given back.
     pub(crate) async fn rest(&mut self, error: Error, out: &mut Output<'_>) -> Result<(), Error> {
         let Error::Unavailable(words) = &error else { return Err(error) };
-        if !self.is_told {
+        if self.told.as_ref() != Some(words) {
             out.note(&format!("goes on once the store is back: {words}"));
-            self.is_told = true;
+            self.told = Some(words.clone());
         }
         tokio::time::sleep(REST).await;
         Ok(())
@@ -29,6 +29,6 @@ impl Outage {
 
     /// It has answered.
     pub(crate) fn is_over(&mut self) {
-        self.is_told = false;
+        self.told = None;
     }
 }

@@ -88,7 +88,7 @@ impl Serve {
                 stop.cancel();
                 let in_order = async {
                     let ended = serving.await;
-                    hand_back(looking_after, settings.grace).await;
+                    hand_back(&server, looking_after, settings.grace).await;
                     ended
                 };
                 tokio::select! {
@@ -109,9 +109,19 @@ impl Serve {
 const HANDED_BACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// Waits for recovery, which was told to stop when the requests were.
-async fn hand_back(looking_after: Option<JoinHandle<Result<Report, Error>>>, grace: Duration) {
-    let Some(looking_after) = looking_after else { return };
-    if tokio::time::timeout(grace + HANDED_BACK_WITHIN, looking_after).await.is_err() {
+async fn hand_back(
+    server: &Server,
+    looking_after: Option<JoinHandle<Result<Report, Error>>>,
+    grace: Duration,
+) {
+    let all = async {
+        if let Some(looking_after) = looking_after {
+            // How it went is in its log.
+            let _ = looking_after.await;
+        }
+        server.swept().await;
+    };
+    if tokio::time::timeout(grace + HANDED_BACK_WITHIN, all).await.is_err() {
         tracing::warn!("recovery still hands back what it was undoing, and is cut; the leases lapse");
     }
 }

@@ -164,6 +164,18 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
     let (status, told) = check(&["--store", "sqlite:new.db"]);
     assert_eq!((status, told.as_str()), (Some(0), "note: it would start\n"));
     assert!(!place.join("new.db").exists(), "a check leaves nothing behind");
+    assert!(tenure(place, &["--store", "sqlite:old.db", "task", "create"]).status.success());
+    let version = |set: Option<i32>| {
+        let file = rusqlite::Connection::open(place.join("old.db")).expect("a file");
+        if let Some(version) = set {
+            file.pragma_update(None, "user_version", version).expect("set");
+        }
+        file.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).expect("a number")
+    };
+    version(Some(1));
+    let (status, told) = check(&["--store", "sqlite:old.db"]);
+    assert!(status == Some(0) && told.contains("earlier version"), "{told}");
+    assert_eq!(version(None), 1, "nor does it change what is there");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let ran = tenure(place, &["serve", "--check", "--listen", &address]);

@@ -1,12 +1,15 @@
-//! Large answers that are on their way: each takes room until its reader has taken it, or is gone.
+//! Large answers that are on their way: each takes room until its reader has taken it, is gone, or takes nothing for too long.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::Response;
 use hyper::body::{Body as _, Frame, SizeHint};
+use tenure::clock::Moment;
 
 use crate::problem::Problem;
 use crate::routes::Method;
@@ -22,53 +25,125 @@ pub(crate) async fn with_room(
     response: Response<Body>,
     method: Method,
     share: &Share,
+    wait_max: Duration,
 ) -> Result<Response<Body>, Problem> {
     let bytes = response.body().size_hint().exact().unwrap_or_default();
     if bytes < SMALL_BYTES {
         return Ok(response);
     }
-    match (share.room_to_answer(bytes).await, method) {
-        (Ok(room), _) => held(response, room).await,
-        (Err(problem), Method::Get) => Err(problem),
-        (Err(_), Method::Post | Method::Put | Method::Delete) => Ok(response),
-    }
-}
-
-async fn held(response: Response<Body>, room: Taken) -> Result<Response<Body>, Problem> {
+    let room = match (share.room_to_answer(bytes).await, method) {
+        (Ok(room), _) => Some(room),
+        (Err(problem), Method::Get) => return Err(problem),
+        (Err(_), Method::Post | Method::Put | Method::Delete) => None,
+    };
     let (head, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, usize::MAX).await;
     let rest = whole.map_err(|_| Problem::broken("an answer was lost before it was sent"))?;
-    Ok(Response::from_parts(head, Body::new(Held { rest, _room: room })))
+    Ok(Response::from_parts(head, Body::new(Held::of(rest, room, wait_max))))
 }
 
-/// What is left of an answer, and its room. It is given in pieces: what was taken out at once would wait elsewhere, and nobody
-/// would know of it.
-struct Held {
+/// An answer and its room. It is given in pieces: what was taken out at once would wait elsewhere, and nobody would know of it.
+struct Held(Arc<Mutex<Left>>);
+
+/// What is left of it.
+struct Left {
     rest: Bytes,
-    _room: Taken,
+    /// Whether somebody waited too long for its reader, and gave up what was left.
+    is_given_up: bool,
+    taken_at: Moment,
+    _room: Option<Taken>,
+}
+
+impl Held {
+    fn of(rest: Bytes, room: Option<Taken>, wait_max: Duration) -> Held {
+        let left = Left { rest, is_given_up: false, taken_at: Moment::now(), _room: room };
+        let held = Held(Arc::new(Mutex::new(left)));
+        // Who takes nothing does not ask for more either, so that this must be looked at from elsewhere.
+        tokio::spawn(give_up_late(Arc::downgrade(&held.0), wait_max));
+        held
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        locked(&self.0)
+    }
+}
+
+fn locked(left: &Mutex<Left>) -> MutexGuard<'_, Left> {
+    left.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the rest and its room up, once nothing of it was taken for that long.
+async fn give_up_late(left: Weak<Mutex<Left>>, wait_max: Duration) {
+    let mut wait = wait_max;
+    loop {
+        tokio::time::sleep(wait).await;
+        let Some(left) = left.upgrade() else { return };
+        let mut left = locked(&left);
+        let unmoved = Duration::from(Moment::now().since(left.taken_at));
+        if unmoved >= wait_max {
+            (left.rest, left._room, left.is_given_up) = (Bytes::new(), None, true);
+            return;
+        }
+        wait = wait_max - unmoved;
+    }
 }
 
 impl hyper::body::Body for Held {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let mut left = self.left();
+        if left.is_given_up {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "nothing of the answer was taken");
+            return Poll::Ready(Some(Err(error)));
+        }
+        if left.rest.is_empty() {
             return Poll::Ready(None);
         }
-        let length = self.rest.len().min(PIECE_BYTES);
-        let piece = self.rest.split_to(length);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        left.taken_at = Moment::now();
+        let length = left.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(left.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        let left = self.left();
+        left.rest.is_empty() && !left.is_given_up
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.left().rest.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tenure::core::id::Actor;
+
+    use super::*;
+    use crate::options::Limits;
+    use crate::shares::Shares;
+
+    #[tokio::test]
+    async fn what_nobody_takes_is_given_up_and_its_room_is_free_again() {
+        let limits = Limits { answers_bytes_max: 200_000, share_of_one_caller: 1, ..Limits::default() };
+        let share = Shares::new(&limits).of(Some(&Actor::new("one").expect("a name")));
+        let large = || Response::new(Body::from("x".repeat(150_000)));
+        let wait_max = Duration::from_millis(300);
+        let first = with_room(large(), Method::Get, &share, wait_max).await.expect("there is room");
+        let mut body = first.into_body();
+        assert!(body.frame().await.is_some_and(|frame| frame.is_ok()), "a piece is taken");
+        let second = with_room(large(), Method::Get, &share, wait_max).await;
+        let second = second.expect("it was given up in time");
+        assert!(
+            body.frame().await.is_some_and(|frame| frame.is_err()),
+            "the reader does not take it for whole"
+        );
+        let whole = second.into_body().collect().await.expect("it is taken").to_bytes();
+        assert_eq!(whole.len(), 150_000);
     }
 }

@@ -81,6 +81,19 @@ fn wait(text: Option<&str>) -> Result<Option<Duration>, Problem> {
     Ok(Some(wait))
 }
 
+/// What is wrong with the caller's token, once something is: whoever waits must not be granted or told what they may not ask
+/// for any more.
+async fn no_longer_known(asked: &Asked) -> Problem {
+    loop {
+        tokio::time::sleep(LOOKED_AT_EVERY).await;
+        match asked.served.caller(&asked.head).await {
+            Err(problem) if problem.is_of_the_caller() => return problem,
+            // A store that is away says nothing about anybody.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
 /// The time at which an answered task is looked at, for whether it is stale. What has no lease can't be, nor a lease that was
 /// granted just now.
 ///

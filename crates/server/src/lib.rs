@@ -32,6 +32,7 @@ use tenure::Ledger;
 use tenure::recovery::Recovery;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use metrics::NAMES as METRIC_NAMES;
 pub use options::{Exposure, Limits, Options};
@@ -58,7 +59,8 @@ impl Server {
         let (shares, book) = (Shares::new(&options.limits), Book::of(Arc::clone(ledger.store())));
         let recovery = recovery(ledger.clone());
         let lines = Lines::default();
-        let served = Served { ledger, recovery, options, metrics, shares, lines, book, stopping };
+        let sweeping = TaskTracker::new();
+        let served = Served { ledger, recovery, options, metrics, shares, lines, book, sweeping, stopping };
         Server { served: Arc::new(served) }
     }
 
@@ -82,6 +84,13 @@ impl Server {
             ended = listen::run(listener, tls, (router, metrics, &options.limits), (stop.clone(), options.grace)) => ended,
             () = until_stop => Ok(()),
         }
+    }
+
+    /// Comes back once every sweep on demand has ended, after the server was told to stop: what they were undoing is handed
+    /// back then.
+    pub async fn swept(&self) {
+        self.served.sweeping.close();
+        self.served.sweeping.wait().await;
     }
 
     /// What looks after stale tasks, to be run in a loop.

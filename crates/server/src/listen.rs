@@ -23,7 +23,7 @@ use tower::Service;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 
-use bounded::Bounded;
+use bounded::{Opening, Taking};
 
 /// How long a handshake may take.
 const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
@@ -68,16 +68,17 @@ pub(crate) async fn run(
         };
         let (router, server, tls) = (router.clone(), server.clone(), tls.clone());
         let (watcher, counted) = (graceful.watcher(), metrics.connection());
-        let limits = limits.clone();
+        let (head_wait_max, write_wait_max) = (limits.head_wait_max, limits.write_wait_max);
         tokio::spawn(async move {
             let _held = (taken, counted);
             // Answers are small, and whoever waits for one must not wait for more to go with it.
             let _ = stream.set_nodelay(true);
+            let stream = Taking::of(stream, write_wait_max);
             match tls {
-                None => serve(server, Bounded::by(&limits, stream), router, watcher).await,
+                None => serve(server, Opening::of(stream, head_wait_max), router, watcher).await,
                 Some(tls) => {
                     if let Some(stream) = handshake(&tls, stream).await {
-                        serve(server, Bounded::by(&limits, stream), router, watcher).await;
+                        serve(server, Opening::of(stream, head_wait_max), router, watcher).await;
                     }
                 }
             }
@@ -111,8 +112,8 @@ fn server(limits: &Limits) -> auto::Builder<TokioExecutor> {
 
 async fn handshake(
     tls: &TlsAcceptor,
-    stream: TcpStream,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    stream: Taking<TcpStream>,
+) -> Option<tokio_rustls::server::TlsStream<Taking<TcpStream>>> {
     let shaken = tokio::time::timeout(HANDSHAKE_WAITED_FOR, tls.accept(stream)).await;
     match shaken {
         Ok(Ok(stream)) => Some(stream),

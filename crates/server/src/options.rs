@@ -55,7 +55,9 @@ pub struct Limits {
     pub sweeps_max: usize,
     /// Looks that may go through much of the store, at once: fewer than the store has connections to read.
     pub scans_max: usize,
-    /// The part of bodies, answers, waits, streams, sweeps and scans that one caller may have: one in so many.
+    /// Looks through the whole store, at once.
+    pub audits_max: usize,
+    /// The part of bodies, answers, waits, streams, sweeps, scans and audits that one caller may have: one in so many.
     pub share_of_one_caller: usize,
     /// Requests a second of one caller. None: as many as there come.
     pub requests_per_second: Option<u32>,
@@ -74,7 +76,8 @@ impl Default for Limits {
             waiting_max: 8_192,
             streams_max: 1_024,
             sweeps_max: 4,
-            scans_max: 6,
+            scans_max: 5,
+            audits_max: 2,
             share_of_one_caller: 2,
             requests_per_second: Some(20_000),
         }

@@ -20,6 +20,7 @@ use tenure::core::refusal::Refusal;
 use tenure::recovery::Recovery;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::access::{Access, Caller, identify};
@@ -51,6 +52,8 @@ pub(crate) struct Served {
     pub(crate) shares: Shares,
     pub(crate) lines: Lines,
     pub(crate) book: Book,
+    /// Sweeps on demand that go on, whether their callers are there or not.
+    pub(crate) sweeping: TaskTracker,
     /// Set when the server is to stop: what waits is answered, streams end.
     pub(crate) stopping: CancellationToken,
 }
@@ -149,9 +152,10 @@ async fn work(
             body::read(&head.headers, body, &share, bounds).await?
         }
     };
+    let wait_max = limits.write_wait_max;
     let asked = Asked { served, caller, share: Arc::clone(&share), path, query, head, body };
     let response = (route.handler)(asked).await?;
-    answers::with_room(response, route.method, &share).await
+    answers::with_room(response, route.method, &share, wait_max).await
 }
 
 fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {

@@ -45,6 +45,7 @@ struct Rooms {
     streams: Arc<Semaphore>,
     sweeps: Arc<Semaphore>,
     scans: Arc<Semaphore>,
+    audits: Arc<Semaphore>,
 }
 
 impl Rooms {
@@ -60,6 +61,7 @@ impl Rooms {
             streams: room(part(limits.streams_max)),
             sweeps: room(part(limits.sweeps_max)),
             scans: room(part(limits.scans_max)),
+            audits: room(part(limits.audits_max)),
         })
     }
 }
@@ -154,13 +156,12 @@ impl Share {
     /// Room for a look that may go through much of the store. It is waited for, in the order of asking: as long as some are
     /// left for them, the looks that each request begins with don't wait for those.
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
-        let room = async {
-            let own = Arc::clone(&self.own.scans).acquire_owned().await.ok()?;
-            let all = Arc::clone(&self.all.scans).acquire_owned().await.ok()?;
-            Some((own, all))
-        };
-        let busy = || Problem::unavailable("too many lists and histories are being read; try again");
-        timeout(SCAN_WAITED_FOR, room).await.ok().flatten().ok_or_else(busy)
+        in_turn(&self.own.scans, &self.all.scans, "lists and histories are being read").await
+    }
+
+    /// Room to go through the whole store, which takes as long as that is large.
+    pub(crate) async fn audit(&self) -> Result<Taken, Problem> {
+        in_turn(&self.own.audits, &self.all.audits, "audits go on").await
     }
 
     /// Room to look after what is stale.
@@ -172,6 +173,17 @@ impl Share {
     pub(crate) fn stream(&self) -> Result<Taken, Problem> {
         taken(&self.own.streams, &self.all.streams, "streams")
     }
+}
+
+/// Room that is waited for, in the order of asking.
+async fn in_turn(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken, Problem> {
+    let room = async {
+        let own = Arc::clone(own).acquire_owned().await.ok()?;
+        let all = Arc::clone(all).acquire_owned().await.ok()?;
+        Some((own, all))
+    };
+    let busy = || Problem::unavailable(format!("too many {what}; try again"));
+    timeout(SCAN_WAITED_FOR, room).await.ok().flatten().ok_or_else(busy)
 }
 
 fn taken(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken, Problem> {

@@ -22,6 +22,7 @@ struct Failing {
     since: Moment,
     last: Moment,
     count: u64,
+    is_told: bool,
 }
 
 impl Writes {
@@ -43,26 +44,26 @@ impl Writes {
     }
 
     fn go_through(&self) {
-        if let Some(Failing { since, count, .. }) = self.failing().take() {
+        if let Some(Failing { since, count, is_told: true, .. }) = self.failing().take() {
             let length = Duration::from(Moment::now().since(since));
             tracing::info!(count, ?length, "the store takes what is written again");
         }
     }
 
-    /// Says it when it begins, and not for each that follows.
+    /// Says it once it counts, and not for each that follows.
     fn fail(&self, words: &str) {
         let now = Moment::now();
         let mut failing = self.failing();
-        match failing.as_mut() {
-            Some(failing) => {
-                failing.last = now;
-                failing.count = failing.count.saturating_add(1);
-            }
-            None => {
-                *failing = Some(Failing { since: now, last: now, count: 1 });
-                tracing::warn!(error = words, "the store does not take what is written");
-            }
+        // Of one that failed long ago nobody knows whether it would still fail.
+        let known = failing.take().filter(|known| now.since(known.last) < FORGOTTEN_AFTER);
+        let Failing { since, count, is_told, .. } =
+            known.unwrap_or(Failing { since: now, last: now, count: 0, is_told: false });
+        let counts = now.since(since) >= COUNTS_AFTER;
+        if counts && !is_told {
+            tracing::warn!(error = words, "the store does not take what is written");
         }
+        let count = count.saturating_add(1);
+        *failing = Some(Failing { since, last: now, count, is_told: is_told || counts });
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {

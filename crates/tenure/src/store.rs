@@ -218,6 +218,17 @@ pub enum Missing {
     Refuse,
 }
 
+/// What there is at a place where a store is named.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// Nothing yet: it is made when it is opened.
+    Missing,
+    /// A store of an earlier version: it is brought to this one's when it is opened, and programs of before can't open it then.
+    Older,
+    /// A store as this version has it.
+    Current,
+}
+
 /// How many rows a page may have: at least one, and one less than SQL can count.
 pub(crate) fn page(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).clamp(1, i64::MAX - 1)

@@ -219,13 +219,13 @@ fn what_is_wrong_is_refused_by_the_name_that_it_has_in_json() {
         (r#"{"verb":"acquire","owner":"w1"}"#, "task"),
         (r#"{"verb":"acquire","task":"a b","owner":"w1"}"#, "task"),
         (r#"{"verb":"acquire","task":"t","task":"u","owner":"w1"}"#, "task"),
-        (r#"{"verb":"acquire","task":"t"}"#, "body"),
+        (r#"{"verb":"acquire","task":"t"}"#, "owner"),
         (r#"{"verb":"acquire","task":"t","owner":"w1","owner":"w2"}"#, "body"),
         (r#"{"verb":"acquire","task":"t","owner":"w1","seq":1}"#, "seq"),
         (r#"{"verb":"acquire","task":"t","owner":"w 1"}"#, "owner"),
         (r#"{"verb":"acquire","task":"t","owner":"w1","ttl":"1ms"}"#, "ttl"),
         (r#"{"verb":"acquire","task":"t","owner":"w1","as":"a b"}"#, "as"),
-        (r#"{"verb":"acquire","task":"t","owner":"w1","jitter":65536}"#, "body"),
+        (r#"{"verb":"acquire","task":"t","owner":"w1","jitter":65536}"#, "jitter"),
         (r#"{"verb":"acquire","task":"t","owner":"w1","namespace":"shop"}"#, "body"),
         (r#"{"verb":"acquire","task":"t","owner":"w1","request_id":"a b"}"#, "request_id"),
         (r#"{"verb":"create","task":"t"}"#, "task"),
@@ -234,16 +234,16 @@ fn what_is_wrong_is_refused_by_the_name_that_it_has_in_json() {
         (r#"{"verb":"put","id":"t","quue":"a"}"#, "body"),
         (r#"{"verb":"put","id":"t","namespace":"other"}"#, "namespace"),
         (r#"{"verb":"claim","queue":"q","owner":"w1","wait":"1s"}"#, "wait"),
-        (r#"{"verb":"claim","queue":"q","owner":"w1","limit":-1}"#, "body"),
-        (r#"{"verb":"heartbeat","task":"t","owner":"w1"}"#, "body"),
-        (r#"{"verb":"heartbeat","task":"t","epoch":1}"#, "body"),
+        (r#"{"verb":"claim","queue":"q","owner":"w1","limit":-1}"#, "limit"),
+        (r#"{"verb":"heartbeat","task":"t","owner":"w1"}"#, "epoch"),
+        (r#"{"verb":"heartbeat","task":"t","epoch":1}"#, "owner"),
         (r#"{"verb":"release","task":"t","owner":"w1","epoch":1,"reason":"x","delay":"soon"}"#, "delay"),
         (r#"{"verb":"complete","task":"t","owner":"w1"}"#, "epoch"),
         (r#"{"verb":"complete","task":"t","epoch":1}"#, "owner"),
         (r#"{"verb":"complete","task":"t"}"#, "reason"),
         (r#"{"verb":"complete","task":"t","owner":"w1","epoch":1,"reason":"x"}"#, "reason"),
         (r#"{"verb":"fail","task":"t","reason":" "}"#, "reason"),
-        (r#"{"verb":"fail","task":"t","reason":"x","compensation":{"kind":"a","target":1}}"#, "body"),
+        (r#"{"verb":"fail","task":"t","reason":"x","compensation":{"kind":"a","target":1}}"#, "compensation"),
         (r#"{"verb":"quarantine","task":"t","reason":"x","cause":"undo_failed"}"#, "cause"),
         (r#"{"verb":"quarantine","task":"t","owner":"w","epoch":1,"reason":"x","cause":"lapsed"}"#, "cause"),
         (r#"{"verb":"settle","task":"t","owner":"w","epoch":1,"receipt":"x"}"#, "seq"),
@@ -263,7 +263,7 @@ fn what_is_wrong_is_refused_by_the_name_that_it_has_in_json() {
 #[test]
 fn where_it_is_wrong_is_told() {
     let text = r#"{"verb":"retry","task":"t","reason":"x","waive":[{"seq":1,"reason":"a","why":"b"}]}"#;
-    let message = "body: waive[0].why: unknown field `why`, expected `seq` or `reason`";
+    let message = "waive: [0].why: unknown field `why`, expected `seq` or `reason`";
     let refusal = read(text).expect_err(text);
     assert!(refusal.message.starts_with(message), "{}", refusal.message);
 }

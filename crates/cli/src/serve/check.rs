@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use serde::Serialize;
-use tenure::Error;
 use tenure::access::Token;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
+use tenure::store::Condition;
+use tenure::{Error, Ledger};
 
 use super::listening::{Listening, NotListening};
 use super::may_listen;
@@ -64,8 +65,8 @@ struct Found {
 async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -> Found {
     let mut found = Found::default();
     let mut tokens = None;
-    match existing(context, store).await {
-        Ok(there) => tokens = Some(there),
+    match existing(context, store, &mut found.notes).await {
+        Ok(there) => tokens = there,
         Err(failure) => found.trouble.push(failure),
     }
     let exposure = match Listening::on(settings).await {
@@ -91,19 +92,29 @@ async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -
     found
 }
 
-/// The tokens of the store as it is; one that the start would make has none.
-async fn existing(context: &mut Context<'_, '_>, store: &str) -> Result<Vec<Token>, Failure> {
-    let file = store.strip_prefix("sqlite:").map(context::file_of);
-    if store == "memory:" {
-        return Ok(Vec::new());
-    }
-    if let Some(file) = file.filter(|file| !file.exists()) {
-        let is_made_with_its_folder = context.settings()?.store.is_none();
-        return can_be_made(file, is_made_with_its_folder).map(|()| Vec::new());
-    }
+/// The tokens of the store as it is; one that the start would make has none. Those of one that it would change first are not
+/// known.
+async fn existing(
+    context: &mut Context<'_, '_>,
+    store: &str,
+    notes: &mut Vec<String>,
+) -> Result<Option<Vec<Token>>, Failure> {
     is_writable(store)?;
-    let ledger = context.existing_ledger().await?;
-    Ok(ledger.tokens().await?)
+    if let Some(file) = store.strip_prefix("sqlite:").map(context::file_of).filter(|file| !file.exists()) {
+        let is_made_with_its_folder = context.settings()?.store.is_none();
+        can_be_made(file, is_made_with_its_folder)?;
+        return Ok(Some(Vec::new()));
+    }
+    match Ledger::opener().condition(store).await? {
+        Condition::Missing => Ok(Some(Vec::new())),
+        Condition::Older => {
+            let words = "the store is of an earlier version; the start would bring it to this one's, and an earlier program \
+                         could not open it then";
+            notes.push(words.to_owned());
+            Ok(None)
+        }
+        Condition::Current => Ok(Some(context.existing_ledger().await?.tokens().await?)),
+    }
 }
 
 /// Whether a file could be made there.

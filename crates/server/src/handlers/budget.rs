@@ -5,9 +5,9 @@ use tenure::store::{BoxFuture, Cursor, Page};
 
 /// The bytes of what a page has, but for its last item.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How many items are read before their size is known, and how many times as many as before afterwards.
-const FIRST: usize = 64;
-const GROWS_BY: usize = 8;
+/// How many items are read at once, and before anything is known of their size.
+const STEP_MAX: usize = 128;
+const FIRST: usize = 32;
 
 /// Up to `limit` items from behind `after` on, fewer where they are large; and whether they are fewer for that.
 pub(super) async fn within<'s, T>(
@@ -15,12 +15,15 @@ pub(super) async fn within<'s, T>(
     read: impl Fn(Option<Cursor>, usize) -> BoxFuture<'s, Result<Page<T>, Error>>,
     size: impl Fn(&T) -> usize,
 ) -> Result<(Page<T>, bool), Error> {
-    let (mut items, mut next, mut bytes) = (Vec::new(), after, 0_usize);
+    let (mut items, mut next, mut bytes, mut largest) = (Vec::new(), after, 0_usize, 1);
     let mut step = FIRST.min(limit);
     loop {
         let page = read(next, step).await?;
         let is_whole = page.items.len() < step || page.next.is_none();
-        bytes += page.items.iter().map(&size).sum::<usize>();
+        for size in page.items.iter().map(&size) {
+            bytes += size;
+            largest = largest.max(size);
+        }
         items.extend(page.items);
         next = page.next;
         if is_whole || items.len() >= limit {
@@ -29,9 +32,9 @@ pub(super) async fn within<'s, T>(
         if bytes >= PAGE_BYTES_MAX {
             return Ok((Page { items, next }, true));
         }
-        // As many as fit, if they are like those before them.
-        let fit = (PAGE_BYTES_MAX - bytes) / (bytes / items.len()).max(1);
-        step = fit.clamp(1, step * GROWS_BY).min(limit - items.len());
+        // As many as fit, if all are like the largest before them.
+        let fit = (PAGE_BYTES_MAX - bytes) / largest;
+        step = fit.clamp(1, STEP_MAX).min(limit - items.len());
     }
 }
 
@@ -57,7 +60,7 @@ mod tests {
     async fn small_items_come_as_many_as_were_asked_for_in_a_few_steps() {
         let (page, is_cut, asked) = listed(5_000, 1_000, 1_000).await;
         assert_eq!((page.items.len(), is_cut), (1_000, false));
-        assert!(asked.len() <= 5, "{asked:?}");
+        assert!(asked.len() <= 9, "{asked:?}");
         let (page, is_cut, _) = listed(30, 1_000, 1_000).await;
         assert_eq!((page.items.len(), is_cut, page.next), (30, false, None));
     }
@@ -67,6 +70,21 @@ mod tests {
         let (page, is_cut, _) = listed(5_000, 256 * 1024, 1_000).await;
         assert!(is_cut && page.items.len() <= FIRST, "{}", page.items.len());
         assert_eq!(page.next.map(|next| next.as_str().to_owned()), Some(page.items.len().to_string()));
+    }
+
+    #[tokio::test]
+    async fn one_large_item_among_small_ones_makes_the_steps_small() {
+        let asked = std::sync::Mutex::new(Vec::new());
+        let read = |after: Option<Cursor>, step: usize| -> BoxFuture<'static, _> {
+            asked.lock().expect("nobody panicked").push(step);
+            let from: usize = after.map_or(0, |after| after.as_str().parse().expect("a number"));
+            let next = Some(Cursor::from_text((from + step).to_string()));
+            Box::pin(std::future::ready(Ok(Page { items: (from..from + step).collect(), next })))
+        };
+        let size = |item: &usize| if *item == 20 { 2 * 1024 * 1024 } else { 100 };
+        let (page, is_cut) = within((None, 40), read, size).await.expect("a page");
+        assert_eq!((page.items.len(), is_cut), (40, false));
+        assert!(asked.lock().expect("nobody panicked").iter().skip(1).all(|step| *step <= 3), "{asked:?}");
     }
 
     #[tokio::test]

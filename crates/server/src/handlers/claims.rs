@@ -12,7 +12,7 @@ use tenure::record::command::Verb;
 use tenure::record::{ClaimableRecord, GrantedAnswer};
 use tenure::store::Answer;
 
-use super::{LOOKED_AT_EVERY, verbs, wait};
+use super::{no_longer_known, verbs, wait};
 use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -51,8 +51,9 @@ async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Proble
     }
 }
 
-/// Where enough others look already, whoever finds nothing at once stands in line, and claims again once it is its turn. What
-/// the first claim was answered is remembered under its request id, so that the second one goes on behind it.
+/// Where enough others look already, whoever finds nothing at once stands in line, and claims again once it is its turn. What a
+/// claim was answered is remembered under its request id, so that a later one goes on behind it; a repeat is answered at once
+/// with what the first was granted, however long that was waited for.
 async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result<Vec<Task>, Problem> {
     let Action::Claim { queue, .. } = &command.action else {
         return Err(Problem::broken("a claim is none"));
@@ -62,7 +63,8 @@ async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result
     let place = match lines.at_once(namespace, queue) {
         Some(place) => place,
         None => {
-            let tasks = claim_once(asked, command.clone()).await?;
+            let at_once = std::future::ready(());
+            let tasks = asked.ledger()?.claim_until(command.clone(), at_once).await?;
             if !tasks.is_empty() {
                 return Ok(tasks);
             }
@@ -92,6 +94,7 @@ pub(crate) async fn claimable(asked: Asked) -> Answered {
         };
         tokio::select! {
             due = until_due => Some(due?),
+            problem = no_longer_known(&asked) => return Err(problem),
             () = over(&asked, waiting) => store.claimable_at(namespace.clone(), queue.clone()).await?,
         }
     };
@@ -105,19 +108,6 @@ fn over(asked: &Asked, wait: Duration) -> impl Future<Output = ()> + Send + 'sta
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stopping.cancelled() => {}
-        }
-    }
-}
-
-/// What is wrong with the caller's token, once something is: whoever waits must not be granted what they may not ask for any
-/// more.
-async fn no_longer_known(asked: &Asked) -> Problem {
-    loop {
-        tokio::time::sleep(LOOKED_AT_EVERY).await;
-        match asked.served.caller(&asked.head).await {
-            Err(problem) if problem.is_of_the_caller() => return problem,
-            // A store that is away says nothing about anybody.
-            Ok(_) | Err(_) => {}
         }
     }
 }

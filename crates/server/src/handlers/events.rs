@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOKED_AT_EVERY, budget, cursor, limit, wait};
+use super::{LOOKED_AT_EVERY, PAGE_MAX, budget, cursor, limit, no_longer_known, wait};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::problem::Problem;
@@ -74,18 +74,27 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
 
 async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     let (after, limit) = (cursor(&asked.query, "after")?, limit(&asked.query)?);
-    let (page, is_cut) = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
+    let Seen { page, is_cut, .. } = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
             let _room = asked.share.wait()?;
-            waited_for(asked, &filter, (after, limit), wait).await?
+            tokio::select! {
+                waited = waited_for(asked, &filter, (after, limit), wait) => waited?,
+                problem = no_longer_known(asked) => return Err(problem),
+            }
         }
     };
     Ok(json(StatusCode::OK, &EventsPage::of(&page).with_more(is_cut)))
 }
 
-/// Events, and whether they are fewer than were asked for since they are large.
-type Seen = (Page<Recorded>, bool);
+/// What the caller may see of some of the history.
+struct Seen {
+    page: Page<Recorded>,
+    /// Whether they are fewer than were asked for since they are large.
+    is_cut: bool,
+    /// Whether more is there already.
+    has_more: bool,
+}
 
 /// What the caller may see of what is there.
 async fn seen(
@@ -99,37 +108,40 @@ async fn seen(
     let read = |after, limit| store.events(filter.clone(), after, limit);
     let read = budget::within((after, limit), read, |recorded: &Recorded| recorded.data.len()).await;
     let (mut page, is_cut) = read.map_err(|error| of_place(error, "after"))?;
+    let has_more = is_cut || page.items.len() >= limit;
     page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
-    Ok((page, is_cut))
+    Ok(Seen { page, is_cut, has_more })
 }
 
-/// The same, waited for: much happens in a store that the caller did not ask for, or must not see.
+/// The same, waited for: much happens in a store that the caller did not ask for, or must not see. That is passed over in large
+/// steps, however few were asked for.
 async fn waited_for(
     asked: &Asked,
     filter: &EventFilter,
     (mut after, limit): (Option<Cursor>, usize),
     wait: Duration,
 ) -> Result<Seen, Problem> {
-    let mut over = pin!(tokio::time::sleep(wait));
-    let mut has_waited = false;
+    let (mut over, mut step) = (pin!(tokio::time::sleep(wait)), limit);
     loop {
-        let (page, is_cut) = seen(asked, filter, after.clone(), limit).await?;
-        if has_waited {
-            // A token that was revoked meanwhile is told nothing any more.
-            asked.served.caller(&asked.head).await?;
+        let Seen { mut page, mut is_cut, has_more } = seen(asked, filter, after.clone(), step).await?;
+        let is_over = over.is_elapsed() || asked.served.stopping.is_cancelled();
+        if !page.items.is_empty() || is_over {
+            if page.items.len() > limit {
+                page.items.truncate(limit);
+                page.next = page.items.last().map(|last| last.cursor.clone());
+                is_cut = false;
+            }
+            return Ok(Seen { page, is_cut, has_more });
         }
-        if !page.items.is_empty() || over.is_elapsed() || asked.served.stopping.is_cancelled() {
-            return Ok((page, is_cut));
+        (after, step) = (page.next.or(after), PAGE_MAX);
+        if has_more {
+            continue;
         }
-        after = page.next.or(after);
-        has_waited = true;
+        // However much happens that is not for this one, it does not look for each of it.
+        tokio::time::sleep(LOOK_APART).await;
         tokio::select! {
             more = asked.served.ledger.store().more_events(after.clone()) => more?,
             () = over.as_mut() => {}
-            () = asked.served.stopping.cancelled() => {}
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_APART) => {}
             () = asked.served.stopping.cancelled() => {}
         }
     }

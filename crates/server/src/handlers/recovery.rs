@@ -27,7 +27,7 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let grace = usual.grace / 2;
     let settings = Settings { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
     let recovery = recovery.clone().settings(settings);
-    let _room = asked.share.sweep()?;
+    let room = asked.share.sweep()?;
     if asked.query.flag("plan")? {
         let plans = recovery.plan().await?;
         return Ok(json(StatusCode::OK, &PlansRecord::of(&plans)));
@@ -40,7 +40,12 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let stop = asked.served.stopping.child_token();
     // Its own task: one whose caller goes away ends in order, too.
     let _caller_is_there = stop.clone().drop_guard();
-    let swept = tokio::spawn(async move { recovery.once_until(stop).await }).await;
+    let sweeping = asked.served.sweeping.spawn(async move {
+        let report = recovery.once_until(stop).await;
+        drop(room);
+        report
+    });
+    let swept = sweeping.await;
     let report = swept.map_err(|_| Problem::broken("recovery ended early; it is in the server's log"))??;
     let tended = std::mem::take(&mut *tended.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(json(StatusCode::OK, &SweptRecord::of(&report, &tended)))

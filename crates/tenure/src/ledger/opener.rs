@@ -14,7 +14,7 @@ use crate::store::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "remote")]
 use crate::store::remote::{RemoteOptions, RemoteStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
-use crate::store::{Missing, Store};
+use crate::store::{Condition, Missing, Store};
 
 /// How a store is opened, beyond its URL.
 #[derive(Clone)]
@@ -61,6 +61,17 @@ impl Opener {
     pub fn token(mut self, token: &str) -> Opener {
         self.token = Some(Presented(token.to_owned()));
         self
+    }
+
+    /// What is at that place, without a change to it. Of what is behind a server only that knows.
+    pub async fn condition(self, url: &str) -> Result<Condition, Error> {
+        match url.split_once(':') {
+            Some(("sqlite", rest)) => SqliteStore::condition(sqlite_options(rest)?).await,
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => PostgresStore::condition(PostgresOptions::new(url)).await,
+            // Whatever else there is, is made or refused as it is opened.
+            Some(_) | None => self.open(url).await.map(|_| Condition::Missing),
+        }
     }
 
     /// Opens it.

@@ -83,7 +83,9 @@ pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result
     while !stop.is_cancelled() {
         let is_whole = sweeper.goes_on_at.is_none();
         let swept = sweeper.sweep(Some(began)).await?;
-        sweeper.admit().await?;
+        if !stop.is_cancelled() {
+            sweeper.admit().await?;
+        }
         while !sweeper.undoing.is_empty() {
             sweeper.one_is_done().await;
             if !stop.is_cancelled() {

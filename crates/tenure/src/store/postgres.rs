@@ -43,7 +43,8 @@ use crate::store::tokens::Wish;
 use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::Absence;
 use crate::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store,
+    StoredChain,
 };
 
 /// The client library that transactions of callers must be of, see [`crate::Ledger::create_in`].
@@ -111,8 +112,15 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Opens the database, making or migrating its schema first.
-    pub async fn open(options: PostgresOptions) -> Result<Arc<PostgresStore>, Error> {
+    /// What is there, without a change to it.
+    pub async fn condition(options: PostgresOptions) -> Result<Condition, Error> {
+        let store = PostgresStore::closed(&options)?;
+        let looking = Arc::clone(&store.database);
+        store.on_runtime(async move { looking.condition().await }).await
+    }
+
+    /// The store before anything was asked of its database.
+    fn closed(options: &PostgresOptions) -> Result<PostgresStore, Error> {
         let settings = Settings::read(&options.url, &|name| std::env::var(name).ok())?;
         let failed = |error| Error::Unavailable(format!("can't start a thread: {error}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -121,15 +129,19 @@ impl PostgresStore {
             .enable_all()
             .build()
             .map_err(failed)?;
-        let database = Arc::new(Database::new(settings, options.clock));
-        let store = PostgresStore {
+        Ok(PostgresStore {
             readers: Arc::new(Pool::of(options.readers.max(1))),
             committers: Vec::new(),
             counters: Arc::default(),
             listening: OnceCell::new(),
-            database,
+            database: Arc::new(Database::new(settings, options.clock.clone())),
             runtime: Some(runtime),
-        };
+        })
+    }
+
+    /// Opens the database, making or migrating its schema first.
+    pub async fn open(options: PostgresOptions) -> Result<Arc<PostgresStore>, Error> {
+        let store = PostgresStore::closed(&options)?;
         let preparing = Arc::clone(&store.database);
         store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
         store.start(options.committers, options.wait_max)

@@ -255,16 +255,26 @@ impl Store for RemoteStore {
                     (list_path(namespace.as_ref(), "events"), Query::none().with("task", task.as_ref()))
                 }
             };
-            let sizes = (limit, PAGE_MAX);
-            let page =
-                self.pages::<EventsShape, Recorded>(&path, &query, ("after", after.clone()), sizes).await;
-            match page {
-                // A server has no history of a task that is not there; other stores have an empty one.
-                Err(Error::Refused(refusal)) if refusal.code == Code::NotFound && filter.task.is_some() => {
-                    Ok(Page { items: Vec::new(), next: after })
-                }
-                page => page,
+            let read = || {
+                self.pages::<EventsShape, Recorded>(
+                    &path,
+                    &query,
+                    ("after", after.clone()),
+                    (limit, PAGE_MAX),
+                )
+            };
+            let is_there = |page: &Result<_, Error>| {
+                page.as_ref().err().and_then(Error::code) != Some(Code::NotFound) || filter.task.is_none()
+            };
+            let page = read().await;
+            if is_there(&page) {
+                return page;
             }
+            // A server has no history of a task that is not there; other stores have an empty one, up to where the history is.
+            // The place is taken before another look, so that a task which is made meanwhile is not passed over.
+            let newest = self.newest().await?;
+            let page = read().await;
+            if is_there(&page) { page } else { Ok(Page { items: Vec::new(), next: Some(newest) }) }
         })
     }
 

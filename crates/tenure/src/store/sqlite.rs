@@ -13,18 +13,18 @@ mod watch;
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tenure_core::command::Command;
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 use tokio::sync::watch as signs;
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
-use crate::clock::{Clock, LastInstant, SystemClock};
+use crate::clock::{Clock, LastInstant, Moment, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
 use crate::store::overview::{Holding, Overview};
@@ -33,7 +33,8 @@ use crate::store::tokens::Wish;
 use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::Absence;
 use crate::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store,
+    StoredChain,
 };
 
 pub use open::Synchronous;
@@ -80,14 +81,20 @@ pub struct SqliteStore {
     counters: Arc<Counters>,
     /// The place of the newest event that this process wrote or saw, for those who wait for more.
     grown: signs::Sender<i64>,
-    /// Who of them looks whether another process wrote.
-    turn_to_look: tokio::sync::Mutex<()>,
+    /// When one of them looked last whether another process wrote.
+    looked_at: Mutex<Option<Moment>>,
 }
 
 impl SqliteStore {
     /// Opens the file, making or migrating it first.
     pub async fn open(options: SqliteOptions) -> Result<SqliteStore, Error> {
         blocking(move || SqliteStore::open_now(options)).await
+    }
+
+    /// What is there, without a change to it.
+    pub async fn condition(options: SqliteOptions) -> Result<Condition, Error> {
+        let SqliteOptions { path, synchronous, .. } = options;
+        blocking(move || Database { path: open::plain_path(&path)?, synchronous }.condition()).await
     }
 
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
@@ -114,8 +121,19 @@ impl SqliteStore {
             committer,
             counters,
             grown,
-            turn_to_look: tokio::sync::Mutex::default(),
+            looked_at: Mutex::default(),
         })
+    }
+
+    /// Whether nobody has looked for a while. Whoever is told so is to look.
+    fn is_time_to_look(&self) -> bool {
+        let (mut looked_at, now) =
+            (self.looked_at.lock().unwrap_or_else(PoisonError::into_inner), Moment::now());
+        let is_time = looked_at.is_none_or(|looked_at| now.since(looked_at) >= Span::from(LOOK_EVERY));
+        if is_time {
+            *looked_at = Some(now);
+        }
+        is_time
     }
 
     /// The place of the newest event, told to all who wait.
@@ -275,13 +293,9 @@ impl Store for SqliteStore {
                 }
                 // Another process's writes give no sign, so the file is looked at now and then: by one of those who wait.
                 // The sender lives as long as the store, so it does not close while this waits.
-                tokio::select! {
-                    _ = grown.changed() => {}
-                    _whose_turn = self.turn_to_look.lock() => {
-                        if tokio::time::timeout(LOOK_EVERY, grown.changed()).await.is_err() {
-                            self.look_for_all().await?;
-                        }
-                    }
+                let waited = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
+                if waited.is_err() && self.is_time_to_look() {
+                    self.look_for_all().await?;
                 }
             }
         })

@@ -308,3 +308,32 @@ fn whoever_follows_a_store_that_was_put_back_is_told_and_not_left_waiting() {
         assert!(told.expect("it does not wait").is_err(), "nor a follower in the library");
     });
 }
+
+#[test]
+fn whoever_is_bound_to_a_namespace_waits_for_its_events_behind_many_of_others() {
+    let served = served();
+    let anybody = served.client();
+    block_on(async {
+        let make = async |client: &Client, name: &str, role: &str, room: &str| {
+            let made =
+                client.post("/v1/tokens", json!({"name": name, "role": role, "namespaces": [room]})).await;
+            anybody.with_token(made.done(201)["token"].as_str().expect("a secret"))
+        };
+        let root = make(&anybody, "root", "admin", "*").await;
+        let bound = make(&root, "bound", "reader", "a").await;
+        let newest = root.get("/v1/newest").await.done(200);
+        let after = newest["cursor"].as_str().expect("a cursor").to_owned();
+        let many: Vec<Value> =
+            (0..3_000).map(|nth| json!({"verb": "create", "id": format!("t{nth}")})).collect();
+        root.post("/v1/b/commands", json!({"commands": many})).await.done(200);
+        let waiting =
+            tokio::spawn(
+                async move { bound.get(&format!("/v1/events?limit=1&wait=30s&after={after}")).await },
+            );
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        root.post("/v1/a/tasks", json!({"id": "own"})).await.done(201);
+        let page =
+            tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("in time").expect("it ends");
+        assert_eq!(page.done(200)["events"][0]["task"], "own");
+    });
+}

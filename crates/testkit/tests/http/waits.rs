@@ -106,3 +106,27 @@ fn of_many_who_wait_for_one_queue_each_task_finds_one_and_the_others_wait_on() {
         assert_eq!(granted.len(), 40, "each was granted to one, and to no two");
     });
 }
+
+#[test]
+fn a_repeat_is_answered_with_its_grant_however_many_wait_already() {
+    let served = Served::on(memory(&ManualClock::at(BEGINNING)));
+    let client = served.client();
+    block_on(async {
+        let claim = |key: &str, owner: &str, wait: &str| {
+            let request = client.request("POST /v1/default/claims").header("idempotency-key", key.to_owned());
+            let body = json!({"queue": "q", "owner": owner, "wait": wait}).to_string();
+            tokio::spawn(reply(request.header("content-type", "application/json").body(body)))
+        };
+        let first = claim("k", "w", "30s");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        client.post("/v1/default/tasks", json!({"id": "t", "queue": "q"})).await.done(201);
+        let granted = first.await.expect("it ends").done(200);
+        assert_eq!(granted["tasks"][0]["id"], "t");
+        let others: Vec<_> = (0..20).map(|nth| claim(&format!("o{nth}"), "other", "20s")).collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let again = tokio::time::timeout(Duration::from_secs(5), claim("k", "w", "30s")).await;
+        let again = again.expect("it does not stand in line").expect("it ends").done(200);
+        assert_eq!(again["tasks"][0]["id"], "t", "{again}");
+        others.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}

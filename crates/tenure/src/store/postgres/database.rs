@@ -7,11 +7,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, LastInstant};
 use crate::error::Error;
-use crate::store::Missing;
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::{Fault, Found};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::settings::Settings;
+use crate::store::{Condition, Missing};
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
 const MIGRATIONS: [&str; 3] = [
@@ -61,6 +61,21 @@ impl Database {
     /// Makes the schema where it is missing, and brings it to the newest version.
     pub(crate) async fn prepare(&self, missing: Missing) -> Result<(), Error> {
         self.find_or_make(missing).await.map_err(|fault| fault.surely_not_done(&self.shown()))
+    }
+
+    /// What is there, without a change to it.
+    pub(crate) async fn condition(&self) -> Result<Condition, Error> {
+        self.find().await.map_err(|fault| fault.surely_not_done(&self.shown()))
+    }
+
+    async fn find(&self) -> Found<Condition> {
+        let link = Link::connect(&self.settings).await?;
+        look_at_server(&link).await?;
+        Ok(match self.version(&link).await? {
+            None => Condition::Missing,
+            Some(version) if version < MIGRATIONS.len() => Condition::Older,
+            Some(_) => Condition::Current,
+        })
     }
 
     async fn find_or_make(&self, missing: Missing) -> Found<()> {

@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::error::Error;
+use crate::store::Condition;
 use crate::store::sqlite::turn::Turn;
 
 /// "TENU": tells Tenure's files from other programs' databases.
@@ -62,12 +63,9 @@ pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
 impl Database {
     /// Makes the file where it is missing, and brings it to the newest schema. Only that waits for other processes.
     pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
-        if self.path.exists() && !self.is_empty() {
-            // Nothing is set, and nothing made beside it, before it is known whose file it is.
-            let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()))?)?;
-            if version == MIGRATIONS.len() {
-                return Ok(());
-            }
+        // Nothing is set, and nothing made beside it, before it is known whose file it is.
+        if self.condition()? == Condition::Current {
+            return Ok(());
         }
         let turn = Turn::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
         let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(&error))?;
@@ -81,6 +79,19 @@ impl Database {
         let migrated = self.migrate();
         turn.give().map_err(|error| self.lock_failed(&error))?;
         migrated
+    }
+
+    /// What is there, without a change to it.
+    pub(crate) fn condition(&self) -> Result<Condition, Error> {
+        if !self.path.exists() || self.is_empty() {
+            return Ok(Condition::Missing);
+        }
+        let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()))?)?;
+        Ok(match version {
+            0 => Condition::Missing,
+            version if version < MIGRATIONS.len() => Condition::Older,
+            _ => Condition::Current,
+        })
     }
 
     /// The size of the write-ahead log beside the file. It is used again from its beginning after a checkpoint, so it grows
