@@ -5,59 +5,60 @@ use std::path::Path;
 use crate::run::{self, Result, Step, Tally, Verdict};
 use crate::{lifecycle_doc, tidy};
 
-const STEPS: &[Step] = &[
-    Step::program("format", "cargo", &["fmt", "--all", "--check"], &[]),
-    Step::program(
-        "clippy",
-        "cargo",
-        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        &[],
-    ),
-    Step::program(
-        "clippy of the library alone",
-        "cargo",
-        &["clippy", "-p", "tenure", "--", "-D", "warnings"],
-        &[],
-    ),
-    Step::program(
-        "clippy with PostgreSQL",
-        "cargo",
-        &["clippy", "-p", "tenure", "--features", "postgres", "--", "-D", "warnings"],
-        &[],
-    ),
-    Step::program(
-        "clippy with servers",
-        "cargo",
-        &["clippy", "-p", "tenure", "--features", "remote", "--", "-D", "warnings"],
-        &[],
-    ),
-    Step::program(
-        "clippy without traces",
-        "cargo",
-        &["clippy", "-p", "tenure-cli", "--no-default-features", "--", "-D", "warnings"],
-        &[],
-    ),
-    Step::program(
-        "rustdoc",
-        "cargo",
-        &["doc", "--workspace", "--no-deps"],
-        &[("RUSTDOCFLAGS", "-D warnings")],
-    ),
-    Step::here("dependencies", dependencies),
-    Step::here("tidy", tidy::run),
-    Step::here("generated docs", lifecycle_doc::check),
-];
+fn steps() -> Vec<Step> {
+    vec![
+        Step::program("format", "cargo", &["fmt", "--all", "--check"], &[]),
+        Step::program(
+            "clippy",
+            "cargo",
+            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            &[],
+        ),
+        Step::program(
+            "clippy of the library alone",
+            "cargo",
+            &["clippy", "-p", "tenure", "--", "-D", "warnings"],
+            &[],
+        ),
+        Step::program(
+            "clippy with PostgreSQL",
+            "cargo",
+            &["clippy", "-p", "tenure", "--features", "postgres", "--", "-D", "warnings"],
+            &[],
+        ),
+        Step::program(
+            "clippy with servers",
+            "cargo",
+            &["clippy", "-p", "tenure", "--features", "remote", "--", "-D", "warnings"],
+            &[],
+        ),
+        Step::program(
+            "clippy without traces",
+            "cargo",
+            &["clippy", "-p", "tenure-cli", "--no-default-features", "--", "-D", "warnings"],
+            &[],
+        ),
+        Step::program(
+            "rustdoc",
+            "cargo",
+            &["doc", "--workspace", "--no-deps"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        ),
+        Step::here("dependencies", dependencies),
+        Step::here("tidy", tidy::run),
+        Step::here("generated docs", lifecycle_doc::check),
+    ]
+}
 
 /// A version that is known to read `deny.toml` as it is meant.
-const INSTALL_DENY: &[&str] =
-    &["install", "cargo-deny", "--version", "0.20.2", "--locked", "--no-default-features"];
+const DENY: &[&str] = &["cargo-deny", "--version", "0.20.2", "--locked", "--no-default-features"];
 
 /// Advisories are left out: they change without a commit, so a commit that was good would fail later.
 const CHECK_DEPENDENCIES: &[&str] = &["deny", "--all-features", "check", "licenses", "bans", "sources"];
 
 /// Runs every step, also after one has failed.
 pub(crate) fn run(root: &Path) -> Result<Verdict> {
-    let reports = run::all(root, STEPS, &[]);
+    let reports = run::all(root, &steps(), &[]);
     run::print_summary(&reports);
     let bad = reports.iter().filter(|report| report.tally.failed > 0).count();
     match bad {
@@ -70,16 +71,9 @@ pub(crate) fn run(root: &Path) -> Result<Verdict> {
 /// Licenses and sources of what is depended on, by cargo-deny, which is installed if it is not there.
 fn dependencies(root: &Path) -> Result<Tally> {
     if run::output(root, "cargo", &["deny", "--version"]).is_err() {
-        println!("cargo {}", INSTALL_DENY.join(" "));
-        let status = run::command(root, "cargo", INSTALL_DENY).status()?;
-        if !status.success() {
-            return Err(format!("cargo-deny is not there and can't be installed: {status}").into());
-        }
+        run::install(root, DENY)?;
     }
     println!("cargo {}", CHECK_DEPENDENCIES.join(" "));
     let status = run::command(root, "cargo", CHECK_DEPENDENCIES).status()?;
-    Ok(match status.success() {
-        true => Tally { passed: 1, ..Tally::default() },
-        false => Tally { failed: 1, ..Tally::default() },
-    })
+    Ok(if status.success() { Tally::of(1, 0) } else { Tally::of(0, 1) })
 }

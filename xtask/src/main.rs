@@ -6,27 +6,39 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod git_script;
+mod junit;
 mod lifecycle_doc;
 mod lint;
+mod nextest;
+mod parts;
 mod postgres;
 mod run;
 mod schemathesis;
 mod test;
 mod tidy;
+mod timings;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use run::{Result, Verdict};
 
+/// `PARTNAMES` stands for the names of the parts.
 const HELP: &str = "\
 The project's own commands.
 
 Usage: cargo xtask <command>
 
-  test [--seed HEX]  Run every suite, and say at the end what passed, failed and was skipped.
+  test [--seed HEX]  Run every test, and say at the end what passed, failed and was skipped.
                      Random tests derive from one seed, by default from the commit; it is printed,
-                     and with --seed the same run can be had again.
+                     and with --seed the same run can be repeated. Installs what is missing: cargo-nextest,
+                     and as root PostgreSQL.
+  test --quick       The tests that end soon: under two minutes after the build.
+  test PART...       The tests of some parts: PARTNAMES.
+  test --timings     Also write how long builds and tests took into docs/testing.md.
+  torture [SUITE...] [--for 30m] [--seed HEX]
+                     Run suites of random choices again and again with new seeds, in larger sizes. Ends in one table.
   lint               Format, clippy, rustdoc, licenses and sources of dependencies, tidy, generated docs.
                      All steps run, also after one has failed. Installs cargo-deny if it is missing.
   tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
@@ -62,15 +74,18 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[&str]) -> Result<Verdict> {
     let root = root()?;
     match arguments {
-        [] | ["help" | "--help" | "-h", ..] | ["test" | "lint" | "tidy" | "docs", "--help" | "-h"] => {
-            print!("{HELP}");
+        []
+        | ["help" | "--help" | "-h", ..]
+        | ["test" | "torture" | "lint" | "tidy" | "docs", "--help" | "-h"] => {
+            print!("{}", help());
             Ok(Verdict::Passed)
         }
         ["test", options @ ..] => test::run(&root, options),
+        ["torture", options @ ..] => torture::run(&root, options),
         ["lint"] => lint::run(&root),
         ["tidy"] => run::alone(&root, tidy::run),
         ["docs"] => {
-            let openapi = ["test", "--quiet", "-p", "tenure-server", "--test", "openapi"];
+            let openapi = ["test", "--quiet", "-p", "tenure-server", "--test", "it", "openapi::"];
             let mut written = run::command(&root, "cargo", &openapi);
             let written = written.env("TENURE_WRITE_OPENAPI", "1").status()?;
             if !written.success() {
@@ -80,8 +95,8 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         ["docs", "--check"] => run::alone(&root, lifecycle_doc::check),
         ["guards"] => {
-            let list = ["test", "-p", "tenure-testkit", "--release", "--test", "guards", "--", "--nocapture"];
-            cargo(&root, &list)
+            let tests = ["test", "--workspace", "--test", "it", "guards::", "--", "--nocapture"];
+            cargo(&root, &tests)
         }
         ["bench", "contention", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "contention", "--"], further].concat())
@@ -101,12 +116,18 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         [unknown, ..] => {
             let given = arguments.join(" ");
+            let help = help();
             Err(format!(
-                "`cargo xtask {given}`: no such command, or `{unknown}` does not take that\n\n{HELP}"
+                "`cargo xtask {given}`: no such command, or `{unknown}` does not take that\n\n{help}"
             )
             .into())
         }
     }
+}
+
+fn help() -> String {
+    let names: Vec<&str> = parts::PARTS.iter().map(|part| part.name).collect();
+    HELP.replace("PARTNAMES", &names.join(", "))
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<Verdict> {

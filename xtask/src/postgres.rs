@@ -1,8 +1,11 @@
-//! Sees to it that PostgreSQL's programs are there before the suites that start servers with them. It starts none:
-//! tests do that themselves, through `crates/testkit/src/bin/tenure-postgres.rs`, which also has the whole search.
+//! PostgreSQL for the tests: its programs are installed where they are missing, and as many servers are started as tests run
+//! at once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server belongs
+//! to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also has the whole search for the programs.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use crate::run::{self, Result, Tally};
 
@@ -21,6 +24,65 @@ const INSTALL: &[&[&str]] = &[&["update"], &["install", "-y", "--no-install-reco
 
 /// Read by the package's own scripts, which otherwise make a server for all of the machine and start it.
 const SETTINGS_OF_PACKAGE: &str = "/etc/postgresql-common/createcluster.d/tenure-tests.conf";
+
+/// Tells tests where the shared servers are: for each a line with its port, a space, its folder.
+/// `crates/testkit/src/server.rs` reads it.
+const SHARED_VARIABLE: &str = "TENURE_TEST_POSTGRES";
+
+/// Servers for tests that only need a schema, with their guardians. They go when this is dropped, or this process dies.
+pub(crate) struct SharedServers(Vec<Guardian>);
+
+struct Guardian {
+    process: Child,
+    /// Port and folder; none where this machine has no server: tests then say so, each for itself.
+    place: Option<String>,
+}
+
+impl SharedServers {
+    /// Starts so many, with the guardian that was built with the tests.
+    pub(crate) fn start(root: &Path, count: usize) -> Result<SharedServers> {
+        let program = run::target_folder(root).join("debug/tenure-postgres");
+        let start = || Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let started: std::io::Result<Vec<Child>> = (0..count).map(|_| start()).collect();
+        let started = started.map_err(|why| format!("{}: {why}", program.display()))?;
+        // They make themselves ready side by side.
+        let guardians: Result<Vec<Guardian>> = started.into_iter().map(Guardian::of).collect();
+        Ok(SharedServers(guardians?))
+    }
+
+    /// What tells tests of them. None unless there is one for each test that may run at once.
+    pub(crate) fn variable(&self) -> Option<(&'static str, String)> {
+        let places: Option<Vec<&str>> = self.0.iter().map(|guardian| guardian.place.as_deref()).collect();
+        Some((SHARED_VARIABLE, places?.join("\n")))
+    }
+}
+
+impl Guardian {
+    /// Waits until its server is ready, or is told that there is none to be had.
+    fn of(mut process: Child) -> Result<Guardian> {
+        let mut first = String::new();
+        if let Some(answers) = process.stdout.take() {
+            BufReader::new(answers).read_line(&mut first)?;
+        }
+        match first.trim_end().split_once(' ') {
+            Some(("ready", place)) => Ok(Guardian { process, place: Some(place.to_owned()) }),
+            Some(("absent", _)) => Ok(Guardian { process, place: None }),
+            Some(_) | None => Err(format!("no PostgreSQL server for the tests: {}", first.trim_end()).into()),
+        }
+    }
+}
+
+impl Drop for SharedServers {
+    fn drop(&mut self) {
+        // The end of its input is what ends a guardian; then it takes the server and its folder away. All are told first.
+        for guardian in &mut self.0 {
+            drop(guardian.process.stdin.take());
+        }
+        for guardian in &mut self.0 {
+            let _ = guardian.process.wait();
+        }
+    }
+}
 
 /// Says which PostgreSQL there is. Where there is none and this machine lets us, it is installed first.
 pub(crate) fn ensure(root: &Path) -> Result<Tally> {

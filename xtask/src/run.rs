@@ -1,6 +1,6 @@
 //! Running steps: programs, and checks in this process. Each is named, timed and counted; none stops the others.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -31,12 +31,15 @@ pub(crate) enum Work {
     /// Runs a program with these arguments and these variables added to its environment.
     Program(&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]),
     /// Calls a function that prints what it finds. Its error says why it could not look.
-    Here(fn(&Path) -> Result<Tally>),
+    Here(Check),
 }
+
+/// A check in this process, by the root of the repository.
+pub(crate) type Check = Box<dyn Fn(&Path) -> Result<Tally>>;
 
 impl Step {
     /// A step that runs a program.
-    pub(crate) const fn program(
+    pub(crate) fn program(
         name: &'static str,
         program: &'static str,
         arguments: &'static [&'static str],
@@ -46,8 +49,8 @@ impl Step {
     }
 
     /// A step in this process.
-    pub(crate) const fn here(name: &'static str, check: fn(&Path) -> Result<Tally>) -> Step {
-        Step { name, work: Work::Here(check) }
+    pub(crate) fn here(name: &'static str, check: impl Fn(&Path) -> Result<Tally> + 'static) -> Step {
+        Step { name, work: Work::Here(Box::new(check)) }
     }
 }
 
@@ -57,6 +60,13 @@ pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
+}
+
+impl Tally {
+    /// Of a number of passed and failed ones.
+    pub(crate) fn of(passed: u64, failed: u64) -> Tally {
+        Tally { passed, failed, skipped: 0 }
+    }
 }
 
 impl AddAssign for Tally {
@@ -113,17 +123,45 @@ pub(crate) fn alone(root: &Path, check: fn(&Path) -> Result<Tally>) -> Result<Ve
     Ok(if tally.failed == 0 { Verdict::Passed } else { Verdict::Failed })
 }
 
-/// A program, to be run in the root.
+/// A program, to be run in the root, in the environment that it would have without this one between.
 pub(crate) fn command(root: &Path, program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root);
+    // Cargo tells what it runs of its package. Scripts that build C look at that, and Cargo would take them for outdated.
+    for (name, _) in std::env::vars_os() {
+        let is_of_this_package =
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|its| name.to_string_lossy().starts_with(its));
+        if is_of_this_package {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Where Cargo puts what it builds.
+pub(crate) fn target_folder(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root.join(target)
 }
 
 /// Where tests find what was fetched for them; Cargo calls it to them in `CARGO_TARGET_TMPDIR`.
 pub(crate) fn folder_of_tests(root: &Path) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    root.join(target).join("tmp")
+    target_folder(root).join("tmp")
+}
+
+/// Installs a program of Cargo's that is not there. It is built without optimisations: it is run for seconds, and what
+/// building it takes is part of every first run.
+pub(crate) fn install(root: &Path, what: &[&str]) -> Result<()> {
+    let arguments = [&["install", "--debug"], what].concat();
+    println!("cargo {}", arguments.join(" "));
+    let mut command = command(root, "cargo", &arguments);
+    // Not what a caller set for the builds of this project, nor beside them.
+    command.env_remove("CARGO_TARGET_DIR").env("CARGO_PROFILE_DEV_DEBUG", "0");
+    let status = command.status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{} is not there and can't be installed: {status}", what[0]).into()),
+    }
 }
 
 /// What a program prints, without the end of its last line.
@@ -178,8 +216,9 @@ fn one(root: &Path, step: &Step, environment: &[(&str, &str)], watched: Watched)
             println!("\n==> {}: {said}", step.name);
             let mut command = command(root, program, arguments);
             command.envs(own.iter().copied()).envs(environment.iter().copied());
-            match stream(&mut command, &mut std::io::stdout()) {
-                Ok((status, tally)) => judged(&said, status, tally),
+            let mut tally = Tally::default();
+            match stream(&mut command, Side::Output, |line| tally += results_in(line)) {
+                Ok(status) => judged(&said, status, tally),
                 Err(why) => not_run(format!("`{program}`: {why}"), watched),
             }
         }
@@ -204,20 +243,37 @@ fn said(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Stri
     words.join(" ")
 }
 
-/// Runs a program, passes its output on as it comes and counts the test results in it.
-fn stream(command: &mut Command, onto: &mut impl Write) -> std::io::Result<(ExitStatus, Tally)> {
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let mut tally = Tally::default();
-    if let Some(stdout) = child.stdout.take() {
-        let mut stdout = BufReader::new(stdout);
+/// Which of a program's two streams is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Output,
+    Errors,
+}
+
+/// Runs a program, passes one of its streams on to standard output as it comes, and tells each line of it.
+pub(crate) fn stream(
+    command: &mut Command,
+    side: Side,
+    mut heard: impl FnMut(&str),
+) -> std::io::Result<ExitStatus> {
+    let mut child = match side {
+        Side::Output => command.stdout(Stdio::piped()).spawn()?,
+        Side::Errors => command.stderr(Stdio::piped()).spawn()?,
+    };
+    let stream: Option<Box<dyn Read>> = match side {
+        Side::Output => child.stdout.take().map(|stream| Box::new(stream) as _),
+        Side::Errors => child.stderr.take().map(|stream| Box::new(stream) as _),
+    };
+    if let Some(stream) = stream {
+        let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
-        while stdout.read_until(b'\n', &mut line)? > 0 {
-            onto.write_all(&line)?;
-            tally += results_in(&String::from_utf8_lossy(&line));
+        while stream.read_until(b'\n', &mut line)? > 0 {
+            std::io::stdout().write_all(&line)?;
+            heard(&String::from_utf8_lossy(&line));
             line.clear();
         }
     }
-    Ok((child.wait()?, tally))
+    child.wait()
 }
 
 /// What a line `test result: ok. N passed; M failed; K ignored; …` says; nothing for any other line.
@@ -278,12 +334,23 @@ mod tests {
     fn a_program_that_dies_without_a_failed_test_is_a_failure() {
         let mut dies = Command::new("sh");
         dies.args(["-c", "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 101"]);
-        let mut passed_on = Vec::new();
-        let (status, tally) = stream(&mut dies, &mut passed_on).expect("sh");
-        assert!(passed_on.ends_with(b"0 ignored\n"));
+        let mut tally = Tally::default();
+        let status = stream(&mut dies, Side::Output, |line| tally += results_in(line)).expect("sh");
         let (tally, ending) = judged("sh", status, tally);
         assert_eq!(tally, Tally { passed: 2, failed: 1, skipped: 0 });
         assert!(matches!(ending, Ending::Failed(_)));
+    }
+
+    #[test]
+    fn either_stream_of_a_program_is_told_line_by_line() {
+        for (side, script) in [(Side::Output, "echo a; echo b"), (Side::Errors, "echo a >&2; echo b >&2")] {
+            let mut lines = Vec::new();
+            let mut told = Command::new("sh");
+            let status =
+                stream(told.args(["-c", script]), side, |line| lines.push(line.to_owned())).expect("sh");
+            assert!(status.success());
+            assert_eq!(lines, ["a\n", "b\n"], "{side:?}");
+        }
     }
 
     #[test]
@@ -294,8 +361,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_not_run() {
-        const ABSENT: Step = Step::program("absent", "no-such-program-anywhere", &[], &[]);
-        let report = one(Path::new("."), &ABSENT, &[], Watched::ByAPerson);
+        let absent = Step::program("absent", "no-such-program-anywhere", &[], &[]);
+        let report = one(Path::new("."), &absent, &[], Watched::ByAPerson);
         assert!(matches!(report.ending, Ending::NotRun(_)));
         assert_eq!(report.tally, Tally { passed: 0, failed: 0, skipped: 1 });
     }

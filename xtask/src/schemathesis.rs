@@ -1,5 +1,5 @@
 //! Sees to it that Schemathesis is there, which asks the server what its own description says one may ask. It is a Python
-//! program: it gets an environment of its own beside what Cargo builds, where `crates/cli/tests/api.rs` looks for it.
+//! program: it gets an environment of its own beside what Cargo builds, where `crates/cli/tests/it/api.rs` looks for it.
 
 use std::path::Path;
 

@@ -1,42 +1,60 @@
-//! `cargo xtask test`: every suite, one after the other, and what they add up to.
-//!
-//! To add a suite, add a line to [`SUITES`].
+//! `cargo xtask test`: the tests of all crates, examples in docs, house rules and generated documents, with one summary.
 
 use std::path::Path;
 
+use crate::nextest::{self, Selection};
+use crate::parts::{self, Part};
 use crate::run::{self, Result, Step, Tally, Verdict};
-use crate::{git_script, lifecycle_doc, postgres, schemathesis, tidy};
-
-/// The testkit runs optimised: its suites are as long as they can be in the time there is.
-const SUITES: &[Step] = &[
-    Step::here("PostgreSQL", postgres::ensure),
-    Step::here("git's script", git_script::ensure),
-    Step::here("Schemathesis", schemathesis::ensure),
-    Step::program(
-        "workspace",
-        "cargo",
-        &["test", "--workspace", "--exclude", "tenure-testkit", "--no-fail-fast"],
-        &[],
-    ),
-    Step::program("testkit", "cargo", &["test", "-p", "tenure-testkit", "--release", "--no-fail-fast"], &[]),
-    Step::here("tidy", tidy::run),
-    Step::here("generated docs", lifecycle_doc::check),
-];
+use crate::{git_script, lifecycle_doc, postgres, schemathesis, tidy, timings};
 
 /// What tests derive their random choices from.
-const SEED_VARIABLE: &str = "TENURE_TEST_SEED";
+pub(crate) const SEED_VARIABLE: &str = "TENURE_TEST_SEED";
 const SEED_DIGITS_MAX: usize = 16;
 
-/// Runs every suite. The last line it prints is `N passed, N failed, N skipped`.
+/// What is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Options<'a> {
+    seed: Option<String>,
+    extent: Extent<'a>,
+    report: Report,
+}
+
+/// How much is run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+enum Extent<'a> {
+    /// Everything: what counts before a commit.
+    #[default]
+    Whole,
+    /// The inner loop: the tests of all parts that end soon.
+    Quick,
+    /// What touches these parts.
+    Parts(Vec<&'a str>),
+}
+
+/// What is told at the end beside the summary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Report {
+    #[default]
+    Summary,
+    Timings,
+}
+
+/// Runs them. The last line it prints is `N passed, N failed, N skipped`.
 pub(crate) fn run(root: &Path, options: &[&str]) -> Result<Verdict> {
-    let seed = match seed_in(options)? {
+    let options = parse(options)?;
+    let seed = match options.seed {
         Some(given) => given,
         None => seed_of_commit(root)?,
     };
     println!("seed {seed}; again with: cargo xtask test --seed {seed}");
-    let reports = run::all(root, SUITES, &[(SEED_VARIABLE, &seed)]);
 
+    let selection = selection(&options.extent, &seed)?;
+    let reports =
+        run::all(root, &steps(&options.extent, options.report, &selection), &[(SEED_VARIABLE, &seed)]);
     run::print_summary(&reports);
+    if options.report == Report::Timings {
+        timings::write(root, &reports, &nextest::cases(root, selection.profile)?)?;
+    }
     let mut sum = Tally::default();
     for report in &reports {
         sum += report.tally;
@@ -49,25 +67,95 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<Verdict> {
     Ok(if failed == 0 { Verdict::Passed } else { Verdict::Failed })
 }
 
-fn seed_in(options: &[&str]) -> Result<Option<String>> {
-    let given = match options {
-        [] => return Ok(None),
-        ["--seed", given] => given,
-        [option] => option.strip_prefix("--seed=").ok_or_else(|| usage(options))?,
-        _ => return Err(usage(options).into()),
-    };
-    let is_seed =
-        (1..=SEED_DIGITS_MAX).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_seed { Ok(Some(given.to_ascii_lowercase())) } else { Err(usage(options).into()) }
+/// What the tests need is there before they are built, and they are built before the first of them runs.
+pub(crate) fn preparations() -> Vec<Step> {
+    vec![
+        Step::here("PostgreSQL", postgres::ensure),
+        Step::here("git's script", git_script::ensure),
+        Step::here("Schemathesis", schemathesis::ensure),
+        Step::here("nextest", nextest::ensure),
+    ]
 }
 
-fn usage(options: &[&str]) -> String {
-    let given = options.join(" ");
-    format!("`{given}`: give nothing, or --seed and 1 to {SEED_DIGITS_MAX} hexadecimal digits")
+fn steps(extent: &Extent, report: Report, selection: &Selection) -> Vec<Step> {
+    let mut steps = preparations();
+    steps.push(match report {
+        Report::Summary => Step::here("build", |root| nextest::build(root, &[])),
+        Report::Timings => Step::here("build", |root| nextest::build(root, &["--timings"])),
+    });
+    let selection = selection.clone();
+    steps.push(Step::here("tests", move |root| nextest::tests(root, &selection)));
+    if *extent == Extent::Whole {
+        let examples = &["test", "--workspace", "--doc", "--no-fail-fast"];
+        steps.push(Step::program("examples in docs", "cargo", examples, &[]));
+    }
+    if !matches!(extent, Extent::Parts(_)) {
+        steps.push(Step::here("tidy", tidy::run));
+        steps.push(Step::here("generated docs", lifecycle_doc::check));
+    }
+    steps
+}
+
+fn selection(extent: &Extent, seed: &str) -> Result<Selection> {
+    let (profile, filter) = match extent {
+        Extent::Whole => ("default", None),
+        Extent::Quick => ("quick", None),
+        Extent::Parts(names) => ("default", Some(filter_of(names)?)),
+    };
+    Ok(Selection { profile, filter, variables: vec![(SEED_VARIABLE, seed.to_owned())] })
+}
+
+/// The tests of several parts, as nextest names them.
+pub(crate) fn filter_of(names: &[&str]) -> Result<String> {
+    let unknown = |name: &str| format!("`{name}` is no part; these are:\n{}", parts::described());
+    let filter = |name: &&str| Part::named(name).map(Part::filter).ok_or_else(|| unknown(name));
+    let filters: std::result::Result<Vec<String>, String> = names.iter().map(filter).collect();
+    Ok(filters?.join(" | "))
+}
+
+fn parse<'a>(words: &[&'a str]) -> Result<Options<'a>> {
+    let mut options = Options::default();
+    let mut parts = Vec::new();
+    let mut words = words.iter().copied();
+    while let Some(word) = words.next() {
+        match word {
+            "--quick" => options.extent = Extent::Quick,
+            "--timings" => options.report = Report::Timings,
+            "--seed" => options.seed = Some(seed_in(words.next().unwrap_or_default())?),
+            word => match word.strip_prefix("--seed=") {
+                Some(given) => options.seed = Some(seed_in(given)?),
+                None if word.starts_with('-') => return Err(usage(word).into()),
+                None => parts.push(word),
+            },
+        }
+    }
+    match (&options.extent, parts.is_empty()) {
+        (_, true) => {}
+        (Extent::Quick, false) => return Err("give --quick or parts, not both".into()),
+        (Extent::Whole | Extent::Parts(_), false) => options.extent = Extent::Parts(parts),
+    }
+    Ok(options)
+}
+
+/// A seed as it was printed.
+pub(crate) fn seed_in(given: &str) -> Result<String> {
+    let is_seed =
+        (1..=SEED_DIGITS_MAX).contains(&given.len()) && given.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match is_seed {
+        true => Ok(given.to_ascii_lowercase()),
+        false => Err(format!("--seed `{given}`: give 1 to {SEED_DIGITS_MAX} hexadecimal digits").into()),
+    }
+}
+
+fn usage(word: &str) -> String {
+    format!(
+        "`{word}`: cargo xtask test takes --seed and 1 to {SEED_DIGITS_MAX} hexadecimal digits, --timings, and --quick or parts:\n{}",
+        parts::described()
+    )
 }
 
 /// Each commit is tested with choices of its own, and a commit that is tested again with the same ones.
-fn seed_of_commit(root: &Path) -> Result<String> {
+pub(crate) fn seed_of_commit(root: &Path) -> Result<String> {
     let commit = run::output(root, "git", &["rev-parse", "HEAD"]);
     let commit =
         commit.map_err(|why| format!("no commit to derive the seed from; give one with --seed ({why})"))?;
@@ -80,9 +168,10 @@ mod tests {
 
     #[test]
     fn a_seed_is_taken_as_it_was_printed() {
-        assert_eq!(seed_in(&["--seed", "8c99e15aB0"]).expect("a seed"), Some("8c99e15ab0".into()));
-        assert_eq!(seed_in(&["--seed=1"]).expect("a seed"), Some("1".into()));
-        assert_eq!(seed_in(&[]).expect("no seed"), None);
+        let seed = |words: &[&str]| parse(words).expect("options").seed;
+        assert_eq!(seed(&["--seed", "8c99e15aB0"]), Some("8c99e15ab0".into()));
+        assert_eq!(seed(&["--seed=1"]), Some("1".into()));
+        assert_eq!(seed(&[]), None);
     }
 
     #[test]
@@ -90,8 +179,25 @@ mod tests {
         let wrong: &[&[&str]] =
             &[&["--seed"], &["--seed", ""], &["--seed", "0x1"], &["--sead=1"], &["--seed=11112222333344445"]];
         for options in wrong {
-            let why = seed_in(options).expect_err("no seed").to_string();
+            let why = parse(options).expect_err("no seed").to_string();
             assert!(why.contains("hexadecimal"), "{why}");
         }
+    }
+
+    #[test]
+    fn parts_and_quick_are_two_ways_to_run_less() {
+        let extent = |words: &[&'static str]| parse(words).map(|options| options.extent);
+        assert_eq!(extent(&[]).expect("options"), Extent::Whole);
+        assert_eq!(extent(&["--quick"]).expect("options"), Extent::Quick);
+        assert_eq!(extent(&["core", "cli"]).expect("options"), Extent::Parts(vec!["core", "cli"]));
+        assert!(extent(&["--quick", "core"]).is_err());
+    }
+
+    #[test]
+    fn a_part_that_is_unknown_is_refused_with_those_that_are() {
+        let why = filter_of(&["core", "kernel"]).expect_err("no such part").to_string();
+        assert!(why.contains("`kernel`") && why.contains("keeper"), "{why}");
+        let both = filter_of(&["core", "xtask"]).expect("parts");
+        assert!(both.contains("package(tenure-core)") && both.ends_with("| package(xtask)"), "{both}");
     }
 }

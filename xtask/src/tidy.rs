@@ -5,6 +5,7 @@
 
 mod code;
 mod scan;
+mod tests_run;
 mod text;
 
 use std::collections::BTreeSet;
@@ -63,6 +64,8 @@ const RULES: &[Rule] = &[
     Rule { name: "clocks are read in clock.rs", check: code::clocks },
     Rule { name: "the core matches without wildcards", check: code::wildcard_arms },
     Rule { name: "nothing is unwrapped", check: code::unwraps },
+    Rule { name: "tests are part of their program", check: tests_run::unlisted_tests },
+    Rule { name: "tests don't sleep", check: tests_run::sleeping_tests },
     Rule { name: "what is left to do has a condition", check: text::unowned_tasks },
     Rule { name: "words and paths of a workplace stay out", check: text::workplace_words },
     Rule { name: "links lead somewhere", check: text::dead_links },

@@ -136,6 +136,8 @@ impl Logs {
         let wrong = |error| Failure::Usage(format!("otlp: `{}`: {error}", self.otlp));
         let exporter =
             SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(endpoint);
+        // The exporter's client asks for what the process goes by; one that is there already is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let exporter = exporter.build().map_err(wrong)?;
         let resource = Resource::builder().with_service_name("tenure").build();
         Ok(Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))

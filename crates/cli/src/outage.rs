@@ -1,4 +1,5 @@
-//! Whoever waits for something to happen waits through an outage, too: a server that is restarted comes back. It is said once.
+//! Whoever waits for something to happen waits through an outage, too: a server that is restarted comes back.
+//! What stands in the way is said once.
 
 use std::time::Duration;
 

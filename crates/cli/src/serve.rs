@@ -86,13 +86,11 @@ impl Serve {
                 manager.stopping();
                 context.out.note("stops: what has begun may end; a second signal cuts it");
                 stop.cancel();
-                let in_order = async {
-                    let ended = serving.await;
-                    hand_back(&server, looking_after, settings.grace).await;
-                    ended
-                };
+                // Side by side: requests and undos have the same grace, which begins now.
+                let in_order =
+                    async { tokio::join!(serving, hand_back(&server, looking_after, settings.grace)) };
                 tokio::select! {
-                    ended = in_order => ended,
+                    (ended, ()) = in_order => ended,
                     _ = signals.next() => {
                         context.out.note("was told a second time, and cuts what goes on");
                         Ok(())
@@ -108,7 +106,7 @@ impl Serve {
 /// What recovery has to hand back after the grace: undos that are stopped then, and the leases on their tasks.
 const HANDED_BACK_WITHIN: Duration = Duration::from_secs(15);
 
-/// Waits for recovery, which was told to stop when the requests were.
+/// Waits for recovery, which was told to stop when the requests were: for the grace, and for what it hands back then.
 async fn hand_back(
     server: &Server,
     looking_after: Option<JoinHandle<Result<Report, Error>>>,

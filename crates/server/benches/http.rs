@@ -121,6 +121,8 @@ fn on_server<T, F: Future<Output = T>>(run: impl FnOnce(Client) -> F) -> T {
     let Place { url, keeps } = server();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let done = runtime.expect("a runtime").block_on(async {
+        // No TLS is spoken here, but the client asks the process who could.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client");
         run(Client { http, url }).await
     });

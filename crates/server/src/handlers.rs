@@ -30,8 +30,6 @@ use crate::routes::Asked;
 
 /// The longest that a request waits for something to happen.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked at whether whoever waits, or reads a stream, still may.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 /// How much a page has at most, and where nobody says.
 const PAGE_MAX: usize = 1_000;
 const PAGE_USUAL: usize = 100;
@@ -85,7 +83,7 @@ fn wait(text: Option<&str>) -> Result<Option<Duration>, Problem> {
 /// for any more.
 async fn no_longer_known(asked: &Asked) -> Problem {
     loop {
-        tokio::time::sleep(LOOKED_AT_EVERY).await;
+        tokio::time::sleep(asked.served.options.limits.token_check_every).await;
         match asked.served.caller(&asked.head).await {
             Err(problem) if problem.is_of_the_caller() => return problem,
             // A store that is away says nothing about anybody.

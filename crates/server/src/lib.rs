@@ -53,7 +53,7 @@ impl Server {
     /// A server on that ledger's store. What is stale is looked after on demand by the recovery that is made here, so that
     /// what it does is counted, too; a loop of it is the caller's.
     pub fn new(ledger: Ledger, recovery: impl FnOnce(Ledger) -> Recovery, options: Options) -> Server {
-        let (metrics, stopping) = (Metrics::new(), CancellationToken::new());
+        let (metrics, stopping) = (Metrics::new(&options.limits), CancellationToken::new());
         let observed = Observed { store: Arc::clone(ledger.store()), metrics: metrics.clone() };
         let ledger = ledger.on_store(Arc::new(observed));
         let (shares, book) = (Shares::new(&options.limits), Book::of(Arc::clone(ledger.store())));

@@ -22,6 +22,7 @@ use tenure::recovery::Recovery;
 use tenure::store::Answer;
 use tenure::{Error, Ledger};
 
+use crate::options::Limits;
 use crate::problem::OTHER_CODES;
 use crate::routes::Route;
 use crate::served::Served;
@@ -112,7 +113,7 @@ struct CodeLabel {
 
 impl Metrics {
     /// Nothing is counted yet.
-    pub(crate) fn new() -> Metrics {
+    pub(crate) fn new(limits: &Limits) -> Metrics {
         let request_seconds: fn() -> Histogram = || Histogram::new(REQUEST_SECONDS);
         let mut counted = Counted {
             registry: Registry::with_prefix(PREFIX),
@@ -123,8 +124,8 @@ impl Metrics {
             streams: Gauge::default(),
             commands: Family::default(),
             refusals: Family::default(),
-            latest: Latest::default(),
-            writes: Writes::default(),
+            latest: Latest::of(limits),
+            writes: Writes::new(limits.writes_refused_after),
         };
         counted.register();
         counted.begin();

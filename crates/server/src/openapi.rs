@@ -7,7 +7,9 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ArrayBuilder, ComponentsBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, ComponentsBuilder, Object, ObjectBuilder, Schema, SchemaType, Type,
+};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required};
 use utoipa::{PartialSchema, ToSchema};
@@ -214,22 +216,25 @@ fn needs(route: &Route) -> String {
     }
 }
 
+/// What its body may say and must, where that is an object.
+fn body_of(route: &Route) -> Option<Object> {
+    match (route.described.takes.schema)() {
+        RefOr::T(Schema::Object(body)) => Some(body),
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    }
+}
+
 /// Whether all that its body may say may be left out, and the body with it.
 fn takes_nothing_too(route: &Route) -> bool {
-    match (route.described.takes.schema)() {
-        RefOr::T(Schema::Object(body)) => body.required.is_empty(),
-        RefOr::T(_) | RefOr::Ref(_) => false,
-    }
+    body_of(route).is_some_and(|body| body.required.is_empty())
 }
 
 /// Whether its body is by lease, but need not be.
 fn is_also_an_operators(route: &Route) -> bool {
-    match (route.described.takes.schema)() {
-        RefOr::T(Schema::Object(body)) => {
-            body.properties.contains_key("epoch") && !body.required.iter().any(|name| name == "epoch")
-        }
-        RefOr::T(_) | RefOr::Ref(_) => false,
-    }
+    let is_optional = |body: Object| {
+        body.properties.contains_key("epoch") && !body.required.iter().any(|name| name == "epoch")
+    };
+    body_of(route).is_some_and(is_optional)
 }
 
 fn id(route: &Route) -> String {

@@ -47,6 +47,19 @@ pub struct Limits {
     pub head_wait_max: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_wait_max: Duration,
+    /// How long a body or a large answer waits for room.
+    pub room_wait_max: Duration,
+    /// How long the store may take to say who may ask.
+    pub store_wait_max: Duration,
+    /// How long the store may take to answer those who watch whether it does.
+    pub watch_wait_max: Duration,
+    /// How old what was measured in the store may be for another scrape.
+    pub measured_age_max: Duration,
+    /// How long nothing that is written must have got into the store before that is told to those who watch.
+    pub writes_refused_after: Duration,
+    /// How long a request that waits, or a stream, goes on before its token is looked at again. A stream that has nothing to
+    /// say says as often that it is there.
+    pub token_check_every: Duration,
     /// Claims and looks that wait for something, at once.
     pub waiting_max: usize,
     /// Streams of events at once.
@@ -73,6 +86,14 @@ impl Default for Limits {
             body_wait_max: Duration::from_secs(30),
             head_wait_max: Duration::from_secs(75),
             write_wait_max: Duration::from_secs(60),
+            room_wait_max: Duration::from_secs(2),
+            // Whoever sends many commands waits 15 s for an answer, and should hear by then that nothing was done.
+            store_wait_max: Duration::from_secs(12),
+            watch_wait_max: Duration::from_secs(2),
+            measured_age_max: Duration::from_secs(1),
+            // A queue that is full for a moment is no store that takes nothing.
+            writes_refused_after: Duration::from_secs(2),
+            token_check_every: Duration::from_secs(5),
             waiting_max: 8_192,
             streams_max: 1_024,
             sweeps_max: 4,

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -36,13 +35,6 @@ use crate::routes::{Answered, Asked, Method, Path, Route};
 use crate::shares::Shares;
 use crate::traced;
 
-/// How long the store may take to answer those who watch whether it does.
-pub(crate) const STORE_WAITED_FOR: Duration = Duration::from_secs(2);
-
-/// How long it may take to say who may ask. Whoever sends many commands waits 15 s for an answer, and should hear by then
-/// that nothing was done.
-const STORE_LOOKED_AT_FOR: Duration = Duration::from_secs(12);
-
 /// What all requests have at hand.
 pub(crate) struct Served {
     pub(crate) ledger: Ledger,
@@ -71,14 +63,14 @@ impl Served {
 
     /// Who asks, by what the store has now.
     pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
-        let looked = timeout(STORE_LOOKED_AT_FOR, self.book.look()).await;
+        let looked = timeout(self.options.limits.store_wait_max, self.book.look()).await;
         let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
         identify(head, &page?, &self.options)
     }
 
     /// The same for who watches: while the store does not answer, by what it had last.
     async fn watcher(&self, head: &Parts) -> Result<Caller, Problem> {
-        let looked = timeout(STORE_WAITED_FOR, self.book.look()).await;
+        let looked = timeout(self.options.limits.watch_wait_max, self.book.look()).await;
         let page = match looked {
             Ok(Ok(page)) => page,
             Ok(Err(_)) | Err(_) => self.book.last().ok_or_else(|| {

@@ -15,9 +15,6 @@ use tokio::time::timeout;
 use crate::options::Limits;
 use crate::problem::Problem;
 
-/// How long a body or a large answer waits for room before its sender is told to come again.
-const ROOM_WAITED_FOR: Duration = Duration::from_secs(2);
-
 /// How long a look through much of the store waits for others to end.
 const SCAN_WAITED_FOR: Duration = Duration::from_secs(10);
 
@@ -35,6 +32,8 @@ pub(crate) struct Share {
     own: Arc<Rooms>,
     all: Arc<Rooms>,
     rate: Option<Rate>,
+    /// How long a body or a large answer waits for room before its sender is told to come again.
+    room_wait_max: Duration,
 }
 
 struct Rooms {
@@ -103,6 +102,7 @@ impl Shares {
                 ),
                 all: Arc::clone(&self.all),
                 rate: per_second.map(|count| RateLimiter::direct(Quota::per_second(count))),
+                room_wait_max: self.limits.room_wait_max,
             })
         };
         Arc::clone(shares.entry(name.cloned()).or_insert_with(made))
@@ -124,28 +124,17 @@ impl Share {
     /// part of it, would wait for ever.
     pub(crate) async fn room_for(&self, bytes: usize) -> Result<Taken, Problem> {
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let none = || Problem::unavailable("too many bodies are being read; try again");
-        let room = async {
-            let own = Arc::clone(&self.own.bodies).acquire_many_owned(count).await.ok()?;
-            let all = Arc::clone(&self.all.bodies).acquire_many_owned(count).await.ok()?;
-            Some((own, all))
-        };
-        timeout(ROOM_WAITED_FOR, room).await.ok().flatten().ok_or_else(none)
+        let room = in_turn((&self.own.bodies, count), (&self.all.bodies, count), self.room_wait_max).await;
+        room.ok_or_else(|| Problem::unavailable("too many bodies are being read; try again"))
     }
 
     /// Room for a large answer, until its reader has taken it. One that is larger than all room takes all of it.
     pub(crate) async fn room_to_answer(&self, bytes: u64) -> Result<Taken, Problem> {
-        let count = |part: usize| u32::try_from(bytes.min(part as u64)).unwrap_or(u32::MAX);
-        let room = async {
-            let own =
-                Arc::clone(&self.own.answers).acquire_many_owned(count(self.own.answers_max)).await.ok()?;
-            let all =
-                Arc::clone(&self.all.answers).acquire_many_owned(count(self.all.answers_max)).await.ok()?;
-            Some((own, all))
-        };
-        let none =
-            || Problem::unavailable("large answers wait for their readers; read them, or ask for less");
-        timeout(ROOM_WAITED_FOR, room).await.ok().flatten().ok_or_else(none)
+        let of = |rooms: &Rooms| u32::try_from(bytes.min(rooms.answers_max as u64)).unwrap_or(u32::MAX);
+        let (own, all) = ((&self.own.answers, of(&self.own)), (&self.all.answers, of(&self.all)));
+        in_turn(own, all, self.room_wait_max).await.ok_or_else(|| {
+            Problem::unavailable("large answers wait for their readers; read them, or ask for less")
+        })
     }
 
     /// Room to wait for something.
@@ -156,12 +145,14 @@ impl Share {
     /// Room for a look that may go through much of the store. It is waited for, in the order of asking: as long as some are
     /// left for them, the looks that each request begins with don't wait for those.
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
-        in_turn(&self.own.scans, &self.all.scans, "lists and histories are being read").await
+        let room = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
+        room.ok_or_else(|| Problem::unavailable("too many lists and histories are being read; try again"))
     }
 
     /// Room to go through the whole store, which takes as long as that is large.
     pub(crate) async fn audit(&self) -> Result<Taken, Problem> {
-        in_turn(&self.own.audits, &self.all.audits, "audits go on").await
+        let room = in_turn((&self.own.audits, 1), (&self.all.audits, 1), SCAN_WAITED_FOR).await;
+        room.ok_or_else(|| Problem::unavailable("too many audits go on; try again"))
     }
 
     /// Room to look after what is stale.
@@ -175,17 +166,21 @@ impl Share {
     }
 }
 
-/// Room that is waited for, in the order of asking.
-async fn in_turn(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken, Problem> {
+/// So much room of the caller's part and then of the whole, waited for in the order of asking; none, if that takes too long.
+async fn in_turn(
+    (own, of_own): (&Arc<Semaphore>, u32),
+    (all, of_all): (&Arc<Semaphore>, u32),
+    wait_max: Duration,
+) -> Option<Taken> {
     let room = async {
-        let own = Arc::clone(own).acquire_owned().await.ok()?;
-        let all = Arc::clone(all).acquire_owned().await.ok()?;
+        let own = Arc::clone(own).acquire_many_owned(of_own).await.ok()?;
+        let all = Arc::clone(all).acquire_many_owned(of_all).await.ok()?;
         Some((own, all))
     };
-    let busy = || Problem::unavailable(format!("too many {what}; try again"));
-    timeout(SCAN_WAITED_FOR, room).await.ok().flatten().ok_or_else(busy)
+    timeout(wait_max, room).await.ok().flatten()
 }
 
+/// Room that is there, or is not.
 fn taken(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken, Problem> {
     let own = Arc::clone(own).try_acquire_owned();
     let own = own.map_err(|_| Problem::too_many_requests(format!("this caller has too many {what}")))?;

@@ -8,14 +8,15 @@ use tenure::Error;
 use tenure::clock::Moment;
 use tenure::core::time::Span;
 
-/// For how long nothing must have got through before it counts: a queue that is full for a moment is no such store.
-const COUNTS_AFTER: Span = Span::from_secs(2);
 /// How old the last failure may be. Where nobody writes nobody knows, and somebody has to try.
 const FORGOTTEN_AFTER: Span = Span::from_secs(15);
 
 /// What is known of it.
-#[derive(Default)]
-pub(crate) struct Writes(Mutex<Option<Failing>>);
+pub(crate) struct Writes {
+    failing: Mutex<Option<Failing>>,
+    /// For how long nothing must have got through before it counts.
+    counts_after: Span,
+}
 
 /// Writes that fail, and none that got through since the first of them.
 struct Failing {
@@ -26,6 +27,11 @@ struct Failing {
 }
 
 impl Writes {
+    /// Nothing has failed yet.
+    pub(crate) fn new(counts_after: Duration) -> Writes {
+        Writes { failing: Mutex::new(None), counts_after: counts_after.into() }
+    }
+
     /// A write was answered. What is refused was decided, which says nothing of what can be written.
     pub(crate) fn heard<T>(&self, answer: &Result<T, Error>) {
         match answer {
@@ -39,7 +45,8 @@ impl Writes {
     pub(crate) fn are_refused(&self) -> bool {
         let now = Moment::now();
         self.failing().as_ref().is_some_and(|failing| {
-            failing.last.since(failing.since) >= COUNTS_AFTER && now.since(failing.last) < FORGOTTEN_AFTER
+            failing.last.since(failing.since) >= self.counts_after
+                && now.since(failing.last) < FORGOTTEN_AFTER
         })
     }
 
@@ -58,7 +65,7 @@ impl Writes {
         let known = failing.take().filter(|known| now.since(known.last) < FORGOTTEN_AFTER);
         let Failing { since, count, is_told, .. } =
             known.unwrap_or(Failing { since: now, last: now, count: 0, is_told: false });
-        let counts = now.since(since) >= COUNTS_AFTER;
+        let counts = now.since(since) >= self.counts_after;
         if counts && !is_told {
             tracing::warn!(error = words, "the store does not take what is written");
         }
@@ -67,6 +74,6 @@ impl Writes {
     }
 
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

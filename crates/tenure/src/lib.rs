@@ -9,6 +9,10 @@
 
 pub mod access;
 pub mod audit;
+#[cfg(any(feature = "postgres", feature = "remote", feature = "webhooks"))]
+#[cfg_attr(not(any(feature = "postgres", feature = "remote")), allow(dead_code))]
+// Webhooks need a part of it.
+mod certificates;
 pub mod chance;
 pub mod classes;
 pub mod clock;

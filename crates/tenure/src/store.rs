@@ -3,8 +3,6 @@
 //! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
 //! answers after the commit. What one command does in there is written once, in `store/execute.rs`, for every store.
 
-#[cfg(any(feature = "postgres", feature = "remote"))]
-mod certificates;
 pub(crate) mod columns;
 pub(crate) mod due;
 pub(crate) mod execute;

@@ -19,6 +19,7 @@ use tenure::store::watch::Absence;
 use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
 };
+use tokio::sync::Notify;
 
 /// What becomes of a command.
 #[derive(Clone)]
@@ -35,8 +36,8 @@ pub enum Mood {
     Unsure,
     /// It is refused with that code.
     Refuses(Code),
-    /// It is done at once, and answered that much later.
-    AnswersAfter(Duration),
+    /// It is done at once, and answered when it is told to.
+    AnswersWhenTold(Arc<Notify>),
     /// It is done, and answered with something else.
     Tells(Arc<dyn Fn(Answer) -> Answer + Send + Sync>),
 }
@@ -155,6 +156,12 @@ impl FickleStore {
         self.told().arrived.iter().filter(|command| command.action.verb() == verb).count()
     }
 
+    /// How many commands about that task arrived.
+    pub fn count_of(&self, id: &str) -> usize {
+        let is_of = |command: &&Command| command.action.task().is_some_and(|task| task.as_str() == id);
+        self.told().arrived.iter().filter(is_of).count()
+    }
+
     /// How many commands arrived.
     pub fn count_all(&self) -> usize {
         self.told().arrived.len()
@@ -186,6 +193,7 @@ impl FickleStore {
         match self.is_down.load(Ordering::SeqCst) {
             true => {
                 let takes = self.told().failing_takes;
+                // played: a store that fails slowly.
                 tokio::time::sleep(takes).await;
                 Err(Error::Unavailable("the store is down".into()))
             }
@@ -222,9 +230,9 @@ impl FickleStore {
                     .map(|met| if *met { refused() } else { answers.next().expect("an answer") })
                     .collect()
             }
-            Mood::AnswersAfter(length) => {
+            Mood::AnswersWhenTold(told) => {
                 let answers = self.inner.transact(commands).await;
-                tokio::time::sleep(length).await;
+                told.notified().await;
                 answers
             }
             Mood::Tells(other) => self
@@ -283,6 +291,7 @@ impl Store for FickleStore {
                 told.looks += 1;
                 told.look_takes
             };
+            // played: a look that takes its time.
             tokio::time::sleep(takes).await;
             let mut lapsed = self.inner.lapsed(after, limit).await?;
             lapsed.tasks.extend(self.told().also_lapsed.iter().cloned());

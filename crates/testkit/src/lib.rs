@@ -12,6 +12,7 @@ pub mod situations;
 pub mod story;
 pub mod traces;
 pub mod undoing;
+pub mod waiting;
 pub mod world;
 pub mod written;
 

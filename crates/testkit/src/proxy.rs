@@ -1,11 +1,12 @@
 //! A network between a store and its database that fails when it is told to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 /// What is done to the next transaction that comes by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,26 +62,45 @@ impl Proxy {
 
 async fn relay(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>, count: Arc<AtomicU32>) {
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let answers = tokio::spawn(copy(from_server, to_client));
-    requests(from_client, to_server, &next, &count, &answers).await;
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let mut answers = tokio::spawn(copy(from_server, to_client, Arc::clone(&is_deaf)));
+    requests(from_client, to_server, (&next, &count), (&is_deaf, &mut answers)).await;
     answers.abort();
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+/// How the server ends its answers outside of a transaction: it is ready for what comes next.
+const IDLE: &[u8] = b"Z\0\0\0\x05I";
+
+fn has(bytes: &[u8], words: &[u8]) -> bool {
+    bytes.windows(words.len()).any(|window| window == words)
+}
+
+/// Passes on what the server answers. From when on the client is to hear nothing more, it ends once the server has ended the
+/// transaction.
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_deaf: Arc<AtomicBool>) {
+    let (mut bytes, mut unheard) = (vec![0; 64 * 1024], Vec::new());
     // An end that is gone ends the other one.
-    let _ = tokio::io::copy(&mut from, &mut to).await;
+    while let Ok(length @ 1..) = from.read(&mut bytes).await {
+        if is_deaf.load(Ordering::SeqCst) {
+            unheard.extend_from_slice(&bytes[..length]);
+            if has(&unheard, IDLE) {
+                return;
+            }
+        } else if to.write_all(&bytes[..length]).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    next: &AtomicU8,
-    count: &AtomicU32,
-    answers: &tokio::task::JoinHandle<()>,
+    (next, count): (&AtomicU8, &AtomicU32),
+    (is_deaf, answers): (&AtomicBool, &mut JoinHandle<()>),
 ) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
-        let has = |words: &[u8]| bytes[..length].windows(words.len()).any(|window| window == words);
+        let has = |words: &[u8]| has(&bytes[..length], words);
         let trouble = next.load(Ordering::SeqCst);
         // Statements without parameters go as text, each with a zero behind it.
         let cuts = (trouble == Trouble::CutAtBegin as u8 && has(b"begin isolation level read committed"))
@@ -94,14 +114,14 @@ async fn requests(
             return;
         }
         if loses {
-            answers.abort();
+            is_deaf.store(true, Ordering::SeqCst);
         }
         if to.write_all(&bytes[..length]).await.is_err() {
             return;
         }
         if loses {
-            // Time for the server to do it; what it says is heard by nobody.
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            // The server does it; what it says is heard by nobody.
+            let _ = answers.await;
             return;
         }
     }

@@ -2,8 +2,7 @@
 //! repeats. It knows nothing of what it carries but when a request begins.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -105,41 +104,48 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server)).await else { return };
     let ((mut from_client, to_client), (from_server, mut to_server)) =
         (client.into_split(), server.into_split());
-    let mut answers = tokio::spawn(copy(from_server, to_client));
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let mut answers = tokio::spawn(copy(from_server, to_client, Arc::clone(&is_deaf)));
     let mut bytes = vec![0; 64 * 1024];
-    let mut kept = None;
-    while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
+    let mut loss = Loss::None;
+    loop {
+        let read = tokio::select! {
+            // The server has done it; what it says is heard by nobody.
+            _ = &mut answers, if loss == Loss::Reply => return,
+            read = from_client.read(&mut bytes) => read,
+        };
+        let Ok(length @ 1..) = read else { break };
         let is_request = [&b"GET "[..], b"POST ", b"PUT ", b"DELETE "]
             .iter()
             .any(|verb| bytes[..length].starts_with(verb));
-        let loss = if is_request { shared.loss() } else { Loss::None };
-        match loss {
-            Loss::None => {}
-            Loss::Request => break,
-            Loss::Reply | Loss::Silence => answers.abort(),
+        // One that is lost is the last one of its connection; what follows are its other parts.
+        if is_request && loss == Loss::None {
+            loss = shared.loss();
+            match loss {
+                Loss::None => {}
+                Loss::Request => break,
+                Loss::Reply => is_deaf.store(true, Ordering::SeqCst),
+                Loss::Silence => answers.abort(),
+            }
         }
         if to_server.write_all(&bytes[..length]).await.is_err() {
             break;
         }
-        if loss == Loss::Reply {
-            // Time for the server to do it; what it says is heard by nobody.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            break;
-        }
-        if loss == Loss::Silence {
-            kept = Some(());
-        }
     }
-    if kept.is_none() && !answers.is_finished() {
-        // What was answered before the client closed is still carried.
-        let _ = tokio::time::timeout(Duration::from_secs(1), &mut answers).await;
+    if loss == Loss::None && to_server.shutdown().await.is_ok() {
+        // What was answered before the client closed is still carried, until the server closes as well.
+        let _ = (&mut answers).await;
     }
     answers.abort();
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+/// Passes on what the server answers. From when on the client is to hear nothing more, it ends at the next answer.
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_deaf: Arc<AtomicBool>) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
+        if is_deaf.load(Ordering::SeqCst) {
+            return;
+        }
         if to.write_all(&bytes[..length]).await.is_err() {
             return;
         }

@@ -1,11 +1,10 @@
 //! A rival: somebody else's connection to the same database, which holds what the store is after. With it each race
 //! between two transactions is played in one order, and not left to luck.
 
-use std::time::{Duration, Instant};
-
 use tenure::store::postgres::tokio_postgres::{self, Client, NoTls, Row};
 
 use crate::server::Server;
+use crate::waiting::until_asked;
 
 /// A connection with nothing of Tenure in it, and a second one that watches: inside a transaction the server's own views
 /// stand still.
@@ -20,9 +19,6 @@ async fn connect(url: &str) -> Client {
     tokio::spawn(connection);
     client
 }
-
-/// How long something may take that will surely happen.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Rival {
     /// As the role that owns the schema.
@@ -73,14 +69,6 @@ impl Rival {
 
     /// Waits until a query gives that number.
     pub async fn waits_until(&self, sql: &str, expected: i64) {
-        let begun = Instant::now();
-        loop {
-            let found = self.counts(sql).await;
-            if found == expected {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{sql} is {found} and not {expected}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_asked(&format!("that {sql} is {expected}"), async || self.counts(sql).await == expected).await;
     }
 }

@@ -1,17 +1,36 @@
-//! A server of a test's own, in this process and on a runtime of its own, and a client that speaks plain HTTP to it.
+//! A server of a test's own, in this process and on a runtime of its own, a client that speaks plain HTTP to it, and a store
+//! that tells what the server asks of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-use tenure::Ledger;
+use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::core::command::{Command, Verb};
+use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure::core::task::Task;
+use tenure::core::time::Time;
 use tenure::handler::Handlers;
 use tenure::recovery::Recovery;
-use tenure::store::Store;
+use tenure::store::overview::{Holding, Overview};
+use tenure::store::vitals::Vitals;
+use tenure::store::watch::Absence;
+use tenure::store::{
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+};
+use tenure::{Error, Ledger};
 use tenure_server::{Options, Server};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::waiting::until_asked;
+
+/// In this everything comes that a server does at once, also where the machine is slow and busy. It is less than the 60 s that
+/// a request may wait, and so what comes in this did not come because such a wait was over.
+const IN_TIME: Duration = Duration::from_secs(40);
 
 /// A server, until it is dropped.
 pub struct Served {
@@ -21,6 +40,13 @@ pub struct Served {
     pub port: u16,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
+}
+
+/// A client to be. Tests speak no TLS, but the client asks the process who could.
+pub fn http() -> reqwest::ClientBuilder {
+    // One that is there already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
 }
 
 impl Served {
@@ -55,7 +81,7 @@ impl Served {
 
     /// Somebody who speaks to it.
     pub fn client(&self) -> Client {
-        Client { http: reqwest::Client::new(), url: self.url.clone(), token: None }
+        Client { http: http().build().expect("a client"), url: self.url.clone(), token: None }
     }
 }
 
@@ -160,4 +186,146 @@ pub async fn reply(request: reqwest::RequestBuilder) -> Reply {
     let text = response.text().await.expect("a body");
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Reply { status, headers, body, text }
+}
+
+/// What a server does at once.
+pub async fn in_time<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(IN_TIME, coming).await;
+    came.unwrap_or_else(|_| panic!("{what} did not come in time"))
+}
+
+/// Asks again and again until the answer is so, and gives that.
+pub async fn until_reply(what: &str, ask: impl AsyncFn() -> Reply, is_so: impl Fn(&Reply) -> bool) -> Reply {
+    let mut last = None;
+    until_asked(what, async || {
+        let reply = ask().await;
+        let is_last = is_so(&reply);
+        last = Some(reply);
+        is_last
+    })
+    .await;
+    last.expect("it was asked for")
+}
+
+/// A store that counts what is asked of it, so that a test can tell how far a request has come.
+pub struct CountedStore {
+    inner: Arc<dyn Store>,
+    claims: AtomicUsize,
+    waits: AtomicUsize,
+    token_looks: AtomicUsize,
+}
+
+impl CountedStore {
+    /// In front of that store.
+    pub fn over(inner: Arc<dyn Store>) -> Arc<CountedStore> {
+        let none = || AtomicUsize::new(0);
+        Arc::new(CountedStore { inner, claims: none(), waits: none(), token_looks: none() })
+    }
+
+    /// How many claims have come to it.
+    pub fn claims(&self) -> usize {
+        self.claims.load(Ordering::SeqCst)
+    }
+
+    /// How often somebody has looked in vain, and begun to wait for more to happen: a claim, a page or a stream.
+    pub fn waits(&self) -> usize {
+        self.waits.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked for its tokens.
+    pub fn token_looks(&self) -> usize {
+        self.token_looks.load(Ordering::SeqCst)
+    }
+}
+
+impl Store for CountedStore {
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        let claims = commands.iter().filter(|command| command.action.verb() == Verb::Claim).count();
+        self.claims.fetch_add(claims, Ordering::SeqCst);
+        self.inner.transact(commands)
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        self.inner.task(namespace, id)
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        self.inner.tasks(filter, after, limit)
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        self.inner.lapsed(after, limit)
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        self.inner.overview(namespace)
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        self.inner.holdings(namespace)
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        self.inner.claimable_at(namespace, queue)
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        self.inner.remembers(namespace, id)
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        self.inner.events(filter, after, limit)
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        self.inner.newest()
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        self.waits.fetch_add(1, Ordering::SeqCst);
+        self.inner.more_events(after)
+    }
+
+    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        self.inner.chains(after, limit)
+    }
+
+    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        self.inner.watch()
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        self.inner.namespaces()
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        self.token_looks.fetch_add(1, Ordering::SeqCst);
+        self.inner.tokens(known)
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.inner.add_token(hash, new)
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.inner.revoke_token(name, by)
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        self.inner.now()
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+        self.inner.vitals()
+    }
 }

@@ -1,13 +1,23 @@
-//! PostgreSQL servers for tests. A test starts one itself, or shares the one of its process, and none survives it.
+//! PostgreSQL servers for tests. A test starts one itself, or shares one with others, and none survives them.
+//!
+//! A shared server is one that a test has for itself while it runs, and that others have before and after it: what a reader
+//! sees of events depends on every transaction in the cluster. `cargo xtask test` starts as many as tests run at once, and
+//! names them in `TENURE_TEST_POSTGRES`. Without that variable each process of tests has a shared server of its own.
 //!
 //! A server belongs to a guardian, the program `tenure-postgres`, and the guardian to this process: see there for how
 //! it cleans up after whatever end. A server's own log is in the file `log` of its folder for as long as there is one.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where shared servers are: for each a line with its port, a space, its folder.
+const SHARED_VARIABLE: &str = "TENURE_TEST_POSTGRES";
+/// Which of the places for tests that run at once this one has, counted from 0. Set by cargo-nextest.
+const SLOT_VARIABLE: &str = "NEXTEST_TEST_GLOBAL_SLOT";
 
 /// Why no server can be had on this machine: PostgreSQL or its guardian is not there, or there is nobody to run it as.
 /// A server that is there and does not start is a failure, and panics.
@@ -25,13 +35,20 @@ pub enum Shutdown {
 
 /// A running server that nobody else uses, with a database `tests` that belongs to the role `tester`.
 ///
-/// What stops it needs it for itself: whoever shares the server of the process can't. To work with a server while it
+/// A test that stops a server needs one for itself: the shared one can't be stopped. To work with a server while it
 /// is stopped elsewhere, take its URL along.
 #[derive(Debug)]
 pub struct Server {
     port: u16,
     folder: PathBuf,
-    guardian: Child,
+    /// None for one that another process started.
+    guardian: Option<Guardian>,
+}
+
+/// The program beside a server, and the way to it.
+#[derive(Debug)]
+struct Guardian {
+    process: Child,
     /// None only while it is dropped.
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -50,9 +67,7 @@ impl Server {
         let mut answers = BufReader::new(guardian.stdout.take().expect("its output"));
         let first = line(&mut answers);
         if let Some(("ready", place)) = first.split_once(' ') {
-            let (port, folder) = place.split_once(' ').expect("a port and a folder");
-            let port = port.parse().expect("a port");
-            return Ok(Server { port, folder: folder.into(), guardian, orders, answers });
+            return Ok(Server::at(place, Some(Guardian { process: guardian, orders, answers })));
         }
         guardian.wait().expect("its end");
         match first.split_once(' ') {
@@ -61,10 +76,21 @@ impl Server {
         }
     }
 
-    /// The server of this process, made when it is first asked for.
+    /// The server that is shared with other tests: the one of this test's slot, else one of this process, made when it is
+    /// first asked for.
     pub fn shared() -> Result<&'static Server, NotRun> {
         static SHARED: OnceLock<Result<Server, NotRun>> = OnceLock::new();
-        SHARED.get_or_init(|| Server::start(&[])).as_ref().map_err(Clone::clone)
+        let shared = || match place_of_slot() {
+            Some(place) => Ok(Server::at(&place, None)),
+            None => Server::start(&[]),
+        };
+        SHARED.get_or_init(shared).as_ref().map_err(Clone::clone)
+    }
+
+    /// A port, a space and a folder, as its guardian says them.
+    fn at(place: &str, guardian: Option<Guardian>) -> Server {
+        let (port, folder) = place.split_once(' ').expect("a port and a folder");
+        Server { port: port.parse().expect("a port"), folder: folder.into(), guardian }
     }
 
     /// Where Tenure finds that schema, as a role that is no superuser.
@@ -79,9 +105,8 @@ impl Server {
 
     /// A name for a schema that no test uses, neither of this process nor of another. The schema is not made.
     pub fn fresh_schema(&self) -> String {
-        static USED: AtomicU64 = AtomicU64::new(0);
-        let number = USED.fetch_add(1, Ordering::Relaxed) + 1;
-        format!("t{number}_{}", std::process::id())
+        // Numbers of processes come again while a shared server lives.
+        format!("t_{:016x}", RandomState::new().hash_one(std::process::id()))
     }
 
     /// Where it keeps everything; gone when the server is.
@@ -111,18 +136,19 @@ impl Server {
 
     /// The guardian bounds each of its own waits, and one that died ends its output: so this one ends as well.
     fn order(&mut self, order: &str) {
-        let orders = self.orders.as_mut().expect("it is dropped last");
+        let guardian = self.guardian.as_mut().expect("a server of this test's own");
+        let orders = guardian.orders.as_mut().expect("it is dropped last");
         writeln!(orders, "{order}").and_then(|()| orders.flush()).expect("its guardian listens");
-        let answer = line(&mut self.answers);
+        let answer = line(&mut guardian.answers);
         assert!(answer == "done", "{order}: {answer}");
     }
 }
 
-impl Drop for Server {
+impl Drop for Guardian {
     fn drop(&mut self) {
         drop(self.orders.take());
         // A test that ends in a panic has said more than this would.
-        let _ = self.guardian.wait();
+        let _ = self.process.wait();
     }
 }
 
@@ -162,6 +188,12 @@ fn line(answers: &mut BufReader<ChildStdout>) -> String {
     let mut line = String::new();
     answers.read_line(&mut line).expect("text");
     line.trim_end().to_owned()
+}
+
+/// None where no servers were started for several processes.
+fn place_of_slot() -> Option<String> {
+    let (places, slot) = (std::env::var(SHARED_VARIABLE).ok()?, std::env::var(SLOT_VARIABLE).ok()?);
+    places.lines().nth(slot.parse().expect("a number")).map(str::to_owned)
 }
 
 /// Cargo builds it beside the folder of the tests, with every test or bench of this package.

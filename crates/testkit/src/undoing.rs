@@ -13,13 +13,14 @@ use tenure::keeper::LeaseWatch;
 use tenure::recovery::{Recovery, Report};
 use tenure::store::BoxFuture;
 use tenure::{Error, Ledger};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::fickle::FickleStore;
+use crate::waiting::until_asked;
 use crate::{BEGINNING, block_on, memory, sqlite};
 
-/// What must happen at some time, happens in this.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub use crate::waiting::{soon, until};
 
 /// What a handler does when it is asked, one after the other; the last one goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +39,14 @@ pub enum Does {
     Hangs,
     /// It takes that many milliseconds, and then works.
     Takes(u64),
+    /// It waits until it is let go on, takes that many milliseconds, and then works.
+    TakesWhenTold(u64),
+    /// It waits until it is let go on, and then fails; it may work another time.
+    FailsWhenTold,
 }
+
+/// What an undo does while it ends.
+type Ending = dyn Fn() + Send + Sync;
 
 struct Inner {
     does: Mutex<VecDeque<Does>>,
@@ -46,7 +54,9 @@ struct Inner {
     running: AtomicUsize,
     running_max: AtomicUsize,
     ended: AtomicUsize,
-    drop_takes: Duration,
+    /// How many of those that wait for it may go on.
+    told: Semaphore,
+    ending: Option<Box<Ending>>,
     refuses: Option<&'static str>,
 }
 
@@ -55,49 +65,89 @@ struct Inner {
 pub struct Diary(Arc<Inner>);
 
 /// Counts itself as running as long as it is there.
-struct Running(Arc<Inner>);
+struct Running {
+    inner: Arc<Inner>,
+    /// It came to its end by itself, and was not stopped.
+    is_over: bool,
+}
 
 impl Running {
     fn of(inner: &Arc<Inner>) -> Running {
         let now = inner.running.fetch_add(1, Ordering::SeqCst) + 1;
         inner.running_max.fetch_max(now, Ordering::SeqCst);
-        Running(Arc::clone(inner))
+        Running { inner: Arc::clone(inner), is_over: false }
     }
+
+    async fn does(&self, does: Does, target: &str) -> Undone {
+        let gone = Ok(format!("{target} is gone"));
+        match does {
+            Does::Works | Does::PanicsAtOnce => gone,
+            Does::Fails => Err(UndoError::Again("it did not work".into())),
+            Does::GivesUp => Err(UndoError::Never("it is too late".into())),
+            Does::Panics => panic!("it was told to panic"),
+            Does::Hangs => std::future::pending().await,
+            Does::Takes(millis) => {
+                takes(millis).await;
+                gone
+            }
+            Does::TakesWhenTold(millis) => {
+                self.is_let_go().await;
+                takes(millis).await;
+                gone
+            }
+            Does::FailsWhenTold => {
+                self.is_let_go().await;
+                Err(UndoError::Again("it did not work".into()))
+            }
+        }
+    }
+
+    async fn is_let_go(&self) {
+        self.inner.told.acquire().await.expect("it is never closed").forget();
+    }
+}
+
+async fn takes(millis: u64) {
+    // played: an undo takes time.
+    tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // What an undo needs to end, when it is stopped.
-        std::thread::sleep(self.0.drop_takes);
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-        self.0.ended.fetch_add(1, Ordering::SeqCst);
+        // What an undo needs to end, when it is stopped. It blocks, and nobody else of the runtime may have to wait for it.
+        if let Some(ending) = self.inner.ending.as_ref().filter(|_| !self.is_over) {
+            tokio::task::block_in_place(ending);
+        }
+        self.inner.running.fetch_sub(1, Ordering::SeqCst);
+        self.inner.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 impl Diary {
     /// A handler that does one after the other, and the last one ever after.
     pub fn that(does: &[Does]) -> Diary {
-        Diary::made(does, Duration::ZERO, None)
+        Diary::made(does, None, None)
     }
 
-    /// The same, and it takes that long to stop.
-    pub fn that_stops_slowly(does: &[Does], drop_takes: Duration) -> Diary {
-        Diary::made(does, drop_takes, None)
+    /// The same, and one that is stopped has not ended before that comes back.
+    pub fn that_ends_with(does: &[Does], ending: impl Fn() + Send + Sync + 'static) -> Diary {
+        Diary::made(does, Some(Box::new(ending)), None)
     }
 
     /// The same, and it does not take targets that begin so.
     pub fn that_refuses(does: &[Does], target: &'static str) -> Diary {
-        Diary::made(does, Duration::ZERO, Some(target))
+        Diary::made(does, None, Some(target))
     }
 
-    fn made(does: &[Does], drop_takes: Duration, refuses: Option<&'static str>) -> Diary {
+    fn made(does: &[Does], ending: Option<Box<Ending>>, refuses: Option<&'static str>) -> Diary {
         Diary(Arc::new(Inner {
             does: Mutex::new(does.iter().copied().collect()),
             calls: Mutex::default(),
             running: AtomicUsize::new(0),
             running_max: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
-            drop_takes,
+            told: Semaphore::new(0),
+            ending,
             refuses,
         }))
     }
@@ -115,6 +165,11 @@ impl Diary {
     /// How many of it run now.
     pub fn running(&self) -> usize {
         self.0.running.load(Ordering::SeqCst)
+    }
+
+    /// Lets so many go on of those that wait for it, now or later.
+    pub fn lets_go(&self, count: usize) {
+        self.0.told.add_permits(count);
     }
 
     /// How many of it ran at once at most.
@@ -159,18 +214,11 @@ impl Handler for Diary {
         assert!(does != Some(Does::PanicsAtOnce), "it was told to panic at once");
         let running = Running::of(&self.0);
         Box::pin(while_held(lease, async move {
-            let _running = running;
-            match does.unwrap_or(Does::Works) {
-                Does::Works | Does::PanicsAtOnce => Ok(format!("{target} is gone")),
-                Does::Fails => Err(UndoError::Again("it did not work".into())),
-                Does::GivesUp => Err(UndoError::Never("it is too late".into())),
-                Does::Panics => panic!("it was told to panic"),
-                Does::Hangs => std::future::pending().await,
-                Does::Takes(millis) => {
-                    tokio::time::sleep(Duration::from_millis(millis)).await;
-                    Ok(format!("{target} is gone"))
-                }
-            }
+            // Moved in here as a whole, so that it ends with this.
+            let mut running = running;
+            let done = running.does(does.unwrap_or(Does::Works), &target).await;
+            running.is_over = true;
+            done
         }))
     }
 }
@@ -208,34 +256,17 @@ impl Loop {
     }
 }
 
-/// Something that must come.
-pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
-    let in_time = tokio::time::timeout(PATIENCE, coming).await;
-    in_time.unwrap_or_else(|_| panic!("{what} did not come to be"))
-}
-
-/// Waits until something is so.
-pub async fn until(what: &str, is_so: impl Fn() -> bool) {
-    soon(what, async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
-
 /// Waits until a task is so.
 pub async fn until_task(ledger: &Ledger, id: &str, is_so: impl Fn(&Task) -> bool) -> Task {
-    soon(id, async {
-        loop {
-            let task = ledger.task(id).await.expect("a look at a task");
-            if is_so(&task) {
-                return task;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    let mut seen = None;
+    until_asked(id, async || {
+        let task = ledger.task(id).await.expect("a look at a task");
+        let is_seen = is_so(&task);
+        seen = Some(task);
+        is_seen
     })
-    .await
+    .await;
+    seen.expect("it was seen")
 }
 
 /// A store with moods on a clock that stands still.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -38,7 +38,7 @@ impl Tls {
             return Err(Failure::Usage("TLS needs both --tls-cert and --tls-key".into()));
         }
         let wrong = |words: String| Failure::Usage(format!("TLS: {words}"));
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(ring::default_provider());
         let shown = Shown::read(self.clone(), Arc::clone(&provider)).map_err(wrong)?;
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| wrong(error.to_string()))?.with_no_client_auth();

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{LOOKED_AT_EVERY, PAGE_MAX, budget, cursor, limit, no_longer_known, wait};
+use super::{PAGE_MAX, budget, cursor, limit, no_longer_known, wait};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::problem::Problem;
@@ -31,8 +31,6 @@ use crate::routes::{Answered, Asked, json};
 use crate::served::Served;
 use crate::shares::{Share, Taken};
 
-/// How often a stream that has nothing to say says that it is there, when its reader is looked at, too.
-const SIGN_OF_LIFE: Duration = LOOKED_AT_EVERY;
 /// Events that are read from the store at once for a stream.
 const PAGE: usize = 256;
 /// The least time between two looks of one reader, however much happens that is not for it.
@@ -239,7 +237,7 @@ impl Source {
         let store = Arc::clone(self.served.ledger.store());
         loop {
             let silent_for = Moment::now().since(self.said);
-            let left = SIGN_OF_LIFE.saturating_sub(silent_for.into());
+            let left = self.silent_max().saturating_sub(silent_for.into());
             let more = timeout(left, store.more_events(Some(self.after.clone()))).await;
             let Ok(more) = more else {
                 self.may_read().await?;
@@ -265,6 +263,11 @@ impl Source {
         }
     }
 
+    /// How long it is silent before it says that it is there, when its reader is looked at, too.
+    fn silent_max(&self) -> Duration {
+        self.served.options.limits.token_check_every
+    }
+
     /// A token that was revoked ends its streams, too.
     async fn may_read(&self) -> Option<()> {
         self.served.is_still_known(&self.head).await.then_some(())
@@ -274,7 +277,7 @@ impl Source {
     async fn say(&mut self, words: String) -> Option<()> {
         let words = Bytes::from(words);
         let room = loop {
-            match timeout(SIGN_OF_LIFE, self.lines.reserve()).await {
+            match timeout(self.silent_max(), self.lines.reserve()).await {
                 Ok(room) => break room.ok()?,
                 Err(_) => self.may_read().await?,
             }

@@ -6,7 +6,6 @@ use axum::http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::routes::{Answered, Asked, json};
-use crate::served::STORE_WAITED_FOR;
 
 #[derive(Serialize)]
 struct Live {
@@ -31,11 +30,12 @@ pub(crate) async fn live(_asked: Asked) -> Answered {
 pub(crate) async fn ready(asked: Asked) -> Answered {
     let stopping = asked.served.stopping.is_cancelled();
     // What every request begins with.
-    let store = tokio::time::timeout(STORE_WAITED_FOR, asked.served.book.look()).await;
+    let wait_max = asked.served.options.limits.watch_wait_max;
+    let store = tokio::time::timeout(wait_max, asked.served.book.look()).await;
     let trouble = match store {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some(format!("the store has not answered for {} s", STORE_WAITED_FOR.as_secs())),
+        Err(_) => Some(format!("the store has not answered for {} s", wait_max.as_secs_f64())),
     };
     let takes_writes = !asked.served.metrics.writes().are_refused();
     let ready = trouble.is_none() && takes_writes && !stopping;

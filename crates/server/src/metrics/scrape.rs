@@ -1,5 +1,5 @@
-//! How the store and recovery are at the moment of a scrape. The store is asked once a second at most, however many ask for
-//! it, and not for long: whoever watches must not be what it has to work for.
+//! How the store and recovery are at the moment of a scrape. However many ask for it, the store is asked once in each
+//! `measured_age_max` of the limits, and not for long: whoever watches must not be what it has to work for.
 
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -21,25 +21,33 @@ use tenure::{Error, Ledger};
 use tokio::sync::Mutex;
 use tokio::time::Sleep;
 
-/// How old what was seen may be for another scrape.
-const FRESH: Span = Span::from_secs(1);
-/// How long the store may take for all that it is asked.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::options::Limits;
 
 /// What was seen last.
-#[derive(Default)]
-pub(super) struct Latest(Mutex<Option<(Moment, Arc<Looked>)>>);
+pub(super) struct Latest {
+    seen: Mutex<Option<(Moment, Arc<Looked>)>>,
+    /// How old that may be for another scrape.
+    age_max: Span,
+    /// How long the store may take for all that it is asked.
+    wait_max: Duration,
+}
 
 impl Latest {
+    /// Nothing was seen yet.
+    pub(super) fn of(limits: &Limits) -> Latest {
+        let age_max = limits.measured_age_max.into();
+        Latest { seen: Mutex::new(None), age_max, wait_max: limits.watch_wait_max }
+    }
+
     /// What there is to be seen, or what was a moment ago. Who comes while another one looks waits for the same.
     pub(super) async fn look(&self, ledger: &Ledger, recovery: &Recovery) -> Arc<Looked> {
-        let mut latest = self.0.lock().await;
+        let mut latest = self.seen.lock().await;
         if let Some((at, looked)) = latest.as_ref()
-            && Moment::now().since(*at) < FRESH
+            && Moment::now().since(*at) < self.age_max
         {
             return Arc::clone(looked);
         }
-        let looked = Arc::new(Looked::now(ledger.store().as_ref(), recovery).await);
+        let looked = Arc::new(Looked::now(ledger.store().as_ref(), recovery, self.wait_max).await);
         *latest = Some((Moment::now(), Arc::clone(&looked)));
         looked
     }
@@ -67,9 +75,9 @@ pub(super) struct InState {
 }
 
 impl Looked {
-    async fn now(store: &dyn Store, recovery: &Recovery) -> Looked {
+    async fn now(store: &dyn Store, recovery: &Recovery, wait_max: Duration) -> Looked {
         let began = Moment::now();
-        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        let mut patience = pin!(tokio::time::sleep(wait_max));
         let is_up = within(&mut patience, "the time", store.now()).await.is_some();
         let mut looked = Looked { is_up, ..Looked::default() };
         if is_up {

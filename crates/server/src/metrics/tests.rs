@@ -51,6 +51,10 @@ fn whole(ledger: &Ledger) -> Scrape {
     Scrape { looked: Arc::new(looked), takes_writes: true, recovery: recovery(ledger).metrics().snapshot() }
 }
 
+fn metrics() -> Metrics {
+    Metrics::new(&Limits::default())
+}
+
 fn written(metrics: &Metrics, scrape: Scrape) -> String {
     let mut scraped = Registry::with_prefix(PREFIX);
     scraped.register_collector(Box::new(scrape));
@@ -61,7 +65,7 @@ fn written(metrics: &Metrics, scrape: Scrape) -> String {
 
 #[tokio::test]
 async fn every_name_that_is_promised_is_scraped_and_no_other() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     metrics.answered(&routes()[0], StatusCode::OK, Span::from_millis(3));
     metrics.problem("not_found");
     metrics.command(Verb::Heartbeat, &Err(Refusal::new(Code::StaleEpoch, "it is over").into()));
@@ -73,7 +77,7 @@ async fn every_name_that_is_promised_is_scraped_and_no_other() {
 
 #[tokio::test]
 async fn what_is_open_is_counted_until_it_is_dropped() {
-    let (metrics, ledger) = (Metrics::new(), ledger().await);
+    let (metrics, ledger) = (metrics(), ledger().await);
     let (one, _other) = (metrics.connection(), metrics.connection());
     drop(one);
     let text = written(&metrics, whole(&ledger));
@@ -83,7 +87,7 @@ async fn what_is_open_is_counted_until_it_is_dropped() {
 
 #[tokio::test]
 async fn commands_are_counted_by_verb_and_outcome_and_what_never_happened_is_there_as_nothing() {
-    let (metrics, ledger) = (Metrics::new(), ledger().await);
+    let (metrics, ledger) = (metrics(), ledger().await);
     metrics.command(Verb::Heartbeat, &Err(Refusal::new(Code::StaleEpoch, "it is over").into()));
     metrics.command(Verb::Heartbeat, &Err(Error::Unknown("nobody knows".into())));
     let text = written(&metrics, whole(&ledger));
@@ -100,7 +104,7 @@ async fn commands_are_counted_by_verb_and_outcome_and_what_never_happened_is_the
 
 #[tokio::test]
 async fn of_a_store_that_is_away_nothing_is_told_but_that() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let away = Scrape {
         looked: Arc::new(Looked::default()),
         takes_writes: true,
@@ -122,7 +126,7 @@ async fn tasks_are_added_up_over_all_namespaces_and_the_oldest_of_all_counts() {
     ledger.create("a").await.expect("created");
     elsewhere.create("a").await.expect("created");
     elsewhere.create("b").not_before(tenure::core::time::Time::MAX).await.expect("created");
-    let text = Metrics::new().text_of(&ledger, &recovery(&ledger)).await;
+    let text = metrics().text_of(&ledger, &recovery(&ledger)).await;
     assert_eq!(lines(&text, "tenure_tasks{state=\"planned\"}"), ["tenure_tasks{state=\"planned\"} 3"]);
     assert_eq!(
         lines(&text, "tenure_tasks_later{state=\"planned\"}"),
@@ -141,16 +145,15 @@ async fn tasks_are_added_up_over_all_namespaces_and_the_oldest_of_all_counts() {
 #[tokio::test]
 async fn a_store_is_asked_once_for_all_who_ask_in_the_same_second() {
     let ledger = ledger().await;
-    let (metrics, recovery) = (Metrics::new(), recovery(&ledger));
-    let planned = |text: &str| lines(text, "tenure_tasks{state=\"planned\"}").concat();
-    let first = metrics.text_of(&ledger, &recovery).await;
-    ledger.create("a").await.expect("created");
-    let second = metrics.text_of(&ledger, &recovery).await;
-    assert_eq!(planned(&first), planned(&second), "what was seen a moment ago is good enough");
-    let fresh = async {
-        while planned(&metrics.text_of(&ledger, &recovery).await) == planned(&first) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    let recovery = recovery(&ledger);
+    let measured = |measured_age_max| Metrics::new(&Limits { measured_age_max, ..Limits::default() });
+    // By the one everybody asks in the same moment, by the other nobody does.
+    let (same, later) = (measured(Duration::from_secs(3_600)), measured(Duration::ZERO));
+    let planned = async |metrics: &Metrics| {
+        lines(&metrics.text_of(&ledger, &recovery).await, "tenure_tasks{state=\"planned\"}").concat()
     };
-    tokio::time::timeout(Duration::from_secs(10), fresh).await.expect("and then it is asked again");
+    let (first, first_later) = (planned(&same).await, planned(&later).await);
+    ledger.create("a").await.expect("created");
+    assert_eq!(planned(&same).await, first, "what was seen a moment ago is good enough");
+    assert_ne!(planned(&later).await, first_later, "and then it is asked again");
 }

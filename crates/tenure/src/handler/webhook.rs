@@ -36,6 +36,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use tenure_core::time::Time;
 
+use crate::certificates::{self, Anchors, Proof};
 use crate::clock::{Clock, SystemClock};
 use crate::handler::webhook::secret::{Keys, Secret};
 use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting, while_held};
@@ -172,7 +173,9 @@ fn client(url: &Url) -> Result<Client, String> {
         // Undos are rare. A connection that was kept is one that the other side may be closing, and one of a runtime
         // that may be gone.
         .pool_max_idle_per_host(0);
-    let builder = if is_encrypted { builder.https_only(true) } else { builder.tls_certs_only([]) };
+    let anchors = if is_encrypted { Anchors::of_the_system("SSL_CERT_FILE")? } else { Anchors::nobody() };
+    let encryption = certificates::client(Proof::ChainAndName(anchors))?.with_no_client_auth();
+    let builder = builder.https_only(is_encrypted).tls_backend_preconfigured(encryption);
     let made = builder.build().map_err(|error| format!("webhooks can't be sent: {}", causes(error)))?;
     Ok(shared.get_or_init(|| made).clone())
 }

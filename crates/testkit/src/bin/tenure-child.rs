@@ -1,7 +1,7 @@
 //! A process of its own for tests that need more than one, or one to kill. It tells what it was answered, line by line.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tenure::clock::Moment;
 use tenure::core::refusal::Code;
@@ -15,12 +15,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let word = |at: usize| words.get(at).map(String::as_str).expect("a word");
     match word(0) {
-        "race" => block_on(race(
-            word(1),
-            word(2),
-            word(3).parse().expect("a time"),
-            word(4).parse().expect("a count"),
-        )),
+        "race" => block_on(race(word(1), word(2))),
         "load" => block_on(load(word(1), word(2), word(3).parse().expect("a count"))),
         "claim" => block_on(claim(word(1), word(2), word(3), word(4).parse().expect("a count"))),
         "hold" => block_on(hold(word(1), &words[2..])),
@@ -42,13 +37,12 @@ fn tell(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Tries for one lease a round, at the same moment as every other process.
-async fn race(url: &str, owner: &str, begins_at_millis: u64, rounds: u64) {
+/// Tries for one lease a round, each when it is let go by a line.
+async fn race(url: &str, owner: &str) {
     let ledger = open(url).await;
-    for round in 0..rounds {
-        let begins = UNIX_EPOCH + Duration::from_millis(begins_at_millis + round * 20);
-        let wait = begins.duration_since(SystemTime::now()).unwrap_or_default();
-        tokio::time::sleep(wait).await;
+    tell("ready");
+    let lines = std::io::stdin().lines().map_while(Result::ok);
+    for (round, _) in lines.enumerate() {
         match ledger.acquire(&format!("race-{round}"), owner).await {
             Ok(task) => tell(&format!("{round} won {}", task.epoch)),
             Err(Error::Refused(refusal)) if refusal.code == Code::Leased => {
@@ -143,11 +137,12 @@ async fn hold(containment: &str, command: &[String]) {
     tell(&format!("finished {:?}", running.finish(Duration::from_millis(300)).await));
 }
 
-/// Adds to a file, again and again. It starts nothing, so that it is stopped as soon as it is told.
+/// Adds to a file, again and again, a while apart. It starts nothing, so that it is stopped as soon as it is told.
 fn tick(path: &str) {
     loop {
         let file = std::fs::File::options().append(true).create(true).open(path);
         file.and_then(|mut file| file.write_all(b"\n")).expect("a tick");
+        // played: work goes on at a pace.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -13,6 +13,7 @@ use tenure::Ledger;
 use tenure::handler::command::CommandHandler;
 use tenure::handler::template::Template;
 use tenure::handler::{Handlers, Patience, UndoCall, UndoError};
+use tenure::keeper::Standing;
 use tenure::recovery::{Recovery, Settings};
 use tenure::worker::{Job, Stop, WorkError, Worker};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +61,14 @@ async fn work(ledger: Ledger, log: Arc<File>) {
                 if job.payload["unknown"] == true {
                     lease.undo_with("unknown", "x", "that nobody can undo").await?;
                 }
-                // Longer than a third of the lease, so that it is renewed.
-                tokio::time::sleep(Duration::from_millis(450)).await;
+                // It takes until the lease was renewed, so that whoever is to die at a renewal does.
+                let granted = lease.task().lease().map(|lease| lease.expires_at);
+                let is_renewed = |standing: &Standing| match standing {
+                    Standing::Held(held) => Some(held.expires_at) > granted,
+                    Standing::Lost(_) | Standing::Ended => true,
+                };
+                // Where this fails the lease is gone, and nobody renews it.
+                drop(lease.standing().wait_for(is_renewed).await);
                 match job.payload["fails"].as_bool() {
                     Some(true) => Err(WorkError::RollBack("it failed".into())),
                     Some(false) | None => Ok(()),
@@ -81,6 +88,7 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
         let log = Arc::clone(&log);
         async move {
             tell(&log, &format!("begin {} {}", call.key, call.epoch));
+            // played: an undo takes time, as that of the command does. In it another one could be in the way.
             tokio::time::sleep(Duration::from_millis(20)).await;
             // The first try of every other task's newest undo fails.
             if call.seq == 4 && call.tries == 0 && call.task.ends_with(['1', '3', '5']) {

@@ -20,11 +20,9 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
-/// For one program, or one start or end of the server. Starting after a crash takes longest.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(3);
+use tenure_testkit::waiting::{PATIENCE, found};
+
 /// PostgreSQL itself gives its processes 5 s. After these the first of them is killed.
 const IMMEDIATE_STOP_SECONDS_MAX: &str = "10";
 
@@ -206,7 +204,7 @@ impl Running {
             // Nobody may wait for it any more.
             let _ = ended.send(());
         });
-        end.recv_timeout(WAIT_MAX).map_err(|_| "the postmaster is gone, but not all its children are".into())
+        end.recv_timeout(PATIENCE).map_err(|_| "the postmaster is gone, but not all its children are".into())
     }
 }
 
@@ -230,25 +228,13 @@ fn some_port() -> u16 {
     FIRST + u16::try_from(random).expect("less than the count")
 }
 
-/// Looks again and again, until something is seen or it has taken too long.
-fn in_time<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let began = Instant::now();
-    loop {
-        let seen = look();
-        if seen.is_some() || began.elapsed() > WAIT_MAX {
-            return seen;
-        }
-        std::thread::sleep(LOOK_AGAIN_AFTER);
-    }
-}
-
 /// What takes too long is killed.
 fn end_of(child: &mut Child, what: &str) -> Result<ExitStatus, String> {
-    match in_time(|| child.try_wait().transpose()) {
+    match found(|| child.try_wait().transpose()) {
         Some(status) => status.map_err(why(what)),
         None => {
             let _ = child.kill();
-            Err(format!("{what}: no end after {} s", WAIT_MAX.as_secs()))
+            Err(format!("{what}: no end after {} s", PATIENCE.as_secs()))
         }
     }
 }
@@ -301,7 +287,7 @@ impl Cluster {
         let mut postmaster = command.spawn().map_err(why("postgres"))?;
         // With it goes this process's copy of the pipe's other end.
         drop(command);
-        let seen = in_time(|| match postmaster.try_wait() {
+        let seen = found(|| match postmaster.try_wait() {
             Ok(None) => self.is_ready(postmaster.id()).then_some(Ok(())),
             Ok(Some(status)) => Some(Err(format!("postgres ended with {status}"))),
             Err(error) => Some(Err(why("postgres")(error))),
@@ -309,7 +295,7 @@ impl Cluster {
         let what = match seen {
             Some(Ok(())) => return Ok(Running { postmaster, alive }),
             Some(Err(what)) => what,
-            None => format!("postgres is not ready after {} s", WAIT_MAX.as_secs()),
+            None => format!("postgres is not ready after {} s", PATIENCE.as_secs()),
         };
         let _ = postmaster.kill();
         Err(format!("{what}: {}", last_words(&self.log().split_off(before))))
@@ -387,7 +373,7 @@ impl Cluster {
             let _ = Command::new("ipcrm").args(["-m", memory]).stderr(Stdio::null()).status();
         }
         // Those who have not yet found out that they are to end may still be writing into it.
-        let gone = in_time(|| {
+        let gone = found(|| {
             let removed = std::fs::remove_dir_all(&self.folder);
             (removed.is_ok() || !self.folder.exists()).then_some(())
         });

@@ -13,8 +13,8 @@ use tokio_postgres::config::LoadBalanceHosts;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Connection, Socket};
 
+use crate::certificates::advice;
 use crate::error::Error;
-use crate::store::certificates::advice;
 use crate::store::postgres::settings::passfile::{Login, PasswordFile};
 use crate::store::postgres::settings::{Password, Place, Settings};
 use crate::store::postgres::tls::connector::{Connector, Stream};

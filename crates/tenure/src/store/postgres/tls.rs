@@ -17,7 +17,7 @@ use tenure_core::refusal::Refusal;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
 
-use crate::store::certificates::{Anchors, Proof, certificates};
+use crate::certificates::{Anchors, Proof, certificates};
 use crate::store::postgres::settings::file::Source;
 use crate::store::postgres::settings::parameters::Parameters;
 

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::{Limits, Patience};
 use super::places::{CA, Places};
+use crate::certificates::{self, Anchors, Proof, advice};
 use crate::chance::Chance;
 use crate::error::{Error, SoFar};
 use crate::record::read_refusal;
-use crate::store::certificates::{self, Anchors, Proof, advice};
 
 /// How long data may stay unacknowledged before a connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -265,13 +265,9 @@ fn client(places: &Places, limits: Limits) -> Result<Client, Error> {
     {
         builder = builder.tcp_user_timeout(SILENCE_MAX);
     }
-    builder = if places.is_encrypted {
-        builder.https_only(true).tls_backend_preconfigured(encryption(places)?)
-    } else {
-        // To read a system's authorities takes longer than most requests, and there may be none.
-        builder.tls_certs_only([])
-    };
     builder
+        .https_only(places.is_encrypted)
+        .tls_backend_preconfigured(encryption(places)?)
         .build()
         .map_err(|error| Error::Unavailable(format!("servers can't be reached: {}", causes(&error))))
 }
@@ -279,6 +275,8 @@ fn client(places: &Places, limits: Limits) -> Result<Client, Error> {
 /// The certificates that are believed. They are read once: the store is opened anew where others are to be.
 fn encryption(places: &Places) -> Result<rustls::ClientConfig, Error> {
     let anchors = match &places.authorities {
+        // To read a system's authorities takes longer than most requests, and there may be none.
+        _ if !places.is_encrypted => Ok(Anchors::nobody()),
         Some(file) => Anchors::in_file(file),
         None => Anchors::of_the_system(CA),
     };

@@ -12,7 +12,7 @@ use tokio_postgres::config::SslNegotiation;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::store::certificates::{Proof, advice_of_rustls, client};
+use crate::certificates::{Proof, advice_of_rustls, client};
 use crate::store::postgres::tls::ROOTS;
 
 /// Who this side is.

@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::waiting::eventually;
 
 /// What came.
 #[derive(Clone, Debug)]
@@ -40,8 +42,10 @@ pub(super) enum Reply {
     Cut(String),
     /// Never answers.
     Silent,
-    /// Answers after that long.
+    /// Answers after that long, as a server does that waits for something.
     After(Duration, Box<Reply>),
+    /// Answers once the gate is open.
+    Gated(Box<Reply>),
 }
 
 impl Reply {
@@ -71,6 +75,10 @@ impl Reply {
     pub(super) fn later(self, after: Duration) -> Reply {
         Reply::After(after, Box::new(self))
     }
+
+    pub(super) fn gated(self) -> Reply {
+        Reply::Gated(Box::new(self))
+    }
 }
 
 type Script = dyn Fn(usize, &Request) -> Reply + Send + Sync;
@@ -86,6 +94,9 @@ struct Shared {
     seen: Mutex<Vec<Request>>,
     /// Connections that the other side has closed while it waited for an answer.
     left: AtomicUsize,
+    /// Whether those are answered who wait at the gate.
+    is_open: Mutex<bool>,
+    opened: Condvar,
 }
 
 impl Fake {
@@ -93,8 +104,13 @@ impl Fake {
     pub(super) fn new(script: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let shared =
-            Arc::new(Shared { script: Box::new(script), seen: Mutex::default(), left: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            script: Box::new(script),
+            seen: Mutex::default(),
+            left: AtomicUsize::new(0),
+            is_open: Mutex::new(false),
+            opened: Condvar::new(),
+        });
         let theirs = Arc::clone(&shared);
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -127,14 +143,11 @@ impl Fake {
     pub(super) fn was_left(&self, count: usize) {
         eventually("nobody waits any more", || self.shared.left.load(Ordering::SeqCst) >= count);
     }
-}
 
-/// Waits for what other threads do; a test that waits for it in vain fails.
-fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(10), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
+    /// Opens the gate, for good.
+    pub(super) fn opens(&self) {
+        *self.shared.is_open() = true;
+        self.shared.opened.notify_all();
     }
 }
 
@@ -149,6 +162,27 @@ impl Shared {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_open(&self) -> MutexGuard<'_, bool> {
+        self.is_open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is answered in the end, when it is time.
+    fn in_its_time(&self, reply: Reply) -> Reply {
+        match reply {
+            Reply::After(after, then) => {
+                // played: a server that takes its time.
+                std::thread::sleep(after);
+                self.in_its_time(*then)
+            }
+            Reply::Gated(then) => {
+                let open = self.opened.wait_while(self.is_open(), |is_open| !*is_open);
+                drop(open.unwrap_or_else(PoisonError::into_inner));
+                self.in_its_time(*then)
+            }
+            Reply::Is(..) | Reply::Closes | Reply::Cut(_) | Reply::Silent => reply,
+        }
+    }
+
     fn talk(&self, mut connection: TcpStream) -> Option<()> {
         let mut reader = BufReader::new(connection.try_clone().ok()?);
         loop {
@@ -158,12 +192,7 @@ impl Shared {
                 seen.push(request.clone());
                 seen.len() - 1
             };
-            let mut reply = (self.script)(nth, &request);
-            while let Reply::After(after, then) = reply {
-                std::thread::sleep(after);
-                reply = *then;
-            }
-            match reply {
+            match self.in_its_time((self.script)(nth, &request)) {
                 Reply::Is(status, kind, body) => {
                     let length = body.len();
                     let head = format!(
@@ -184,7 +213,7 @@ impl Shared {
                     }
                     return None;
                 }
-                Reply::Closes | Reply::After(..) => return None,
+                Reply::Closes | Reply::After(..) | Reply::Gated(_) => return None,
             }
         }
     }

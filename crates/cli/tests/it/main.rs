@@ -1,0 +1,28 @@
+//! All tests of the command line, in one program: what they share is built and linked once.
+
+#![allow(clippy::expect_used)] // What surprises a test stops it.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // Figures, and what could not run, are printed.
+
+mod frozen;
+mod place;
+mod serving;
+mod waiting;
+
+mod api;
+mod demo;
+mod deploy;
+mod documents;
+mod far;
+mod help;
+mod origin;
+mod processes;
+mod recovers;
+mod runs;
+mod serves;
+mod surroundings;
+mod tasks;
+mod tokens;
+mod views;
+mod worked_example;
+mod workers;
+mod wrong_uses;

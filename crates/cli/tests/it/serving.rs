@@ -1,0 +1,97 @@
+//! A server of a test's own: the binary, in a process of its own, on a port that is free; and requests to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::place::{signal, tenure};
+use crate::waiting::until;
+
+/// How long a test waits for one piece of what it is told: nothing takes a minute when all is well.
+pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(60);
+
+/// A server that is ended when it is dropped.
+pub(crate) struct Serving {
+    /// Where it is.
+    pub(crate) url: String,
+    /// Its process.
+    pub(crate) process: Child,
+}
+
+impl Serving {
+    /// A server on a file in that folder.
+    pub(crate) fn start(folder: &Path, words: &[&str]) -> Serving {
+        Serving::on(&format!("sqlite:{}/tasks.db", folder.display()), "127.0.0.1:0", words, &[])
+    }
+
+    /// A server on that store, at that address, with those variables.
+    pub(crate) fn on(store: &str, listen: &str, words: &[&str], variables: &[(&str, &str)]) -> Serving {
+        let mut command = tenure(&["serve", "--store", store, "--listen", listen, "-o", "json"]);
+        command.args(words).envs(variables.iter().copied()).env("TENURE_LOG", "warn");
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let output = process.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("text");
+        let told: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("it serves: {line}"));
+        let url = told["serving"]["url"].as_str().expect("a place").to_owned();
+        Serving { url, process }
+    }
+
+    /// The address and the port that it listens on.
+    pub(crate) fn address(&self) -> &str {
+        self.url.split_once("://").expect("a URL").1
+    }
+
+    /// Whether its process is over.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("its status").is_some()
+    }
+
+    /// Tells it to stop, and waits until it has; its status.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        signal(&self.process, Signal::TERM);
+        until("the end of the server", || self.has_ended());
+        self.process.wait().expect("its status").code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // One that has ended already is not there any more.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// One request without a body, on a connection of its own; the status and the body of the answer.
+pub(crate) fn ask(url: &str, head: &str) -> (u16, String) {
+    send(url, head, "")
+}
+
+/// One request on a connection of its own; the status and the body of the answer.
+pub(crate) fn send(url: &str, head: &str, body: &str) -> (u16, String) {
+    let (_, address) = url.split_once("://").expect("a URL");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(HEARD_WITHIN)).expect("a time");
+    stream
+        .write_all(format!("{head}\r\nhost: localhost\r\nconnection: close\r\n\r\n{body}").as_bytes())
+        .expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("text");
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// What a server has counted under that name, where its labels have these words.
+pub(crate) fn counted(url: &str, token: Option<&str>, name: &str, labels: &str) -> u64 {
+    let proof = token.map(|token| format!("\r\nauthorization: Bearer {token}")).unwrap_or_default();
+    let (status, text) = ask(url, &format!("GET /metrics HTTP/1.1{proof}"));
+    assert_eq!(status, 200, "{text}");
+    let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+    lines.map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).expect(line)).sum()
+}

@@ -1,0 +1,197 @@
+//! `tenure worker`: commands for the tasks of a queue, and its end in order.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::place::{Ended, Place, TENURE, ended, json, signal};
+use crate::waiting::until;
+
+impl Place {
+    fn working(&self, options: &str, script: &str) -> Command {
+        let mut worker = self.command(&format!("worker {options} --"));
+        worker.args(["sh", "-c", script]).current_dir(self.folder.path());
+        worker.env("TENURE", TENURE).stdout(Stdio::piped()).stderr(Stdio::piped());
+        worker
+    }
+
+    fn states(&self) -> Vec<String> {
+        let tasks = self.done("task list -o json");
+        let mut states: Vec<String> = tasks
+            .lines()
+            .map(|line| {
+                let task = json(line);
+                format!(
+                    "{} {}",
+                    task["id"].as_str().expect("an id"),
+                    task["state"].as_str().expect("a state")
+                )
+            })
+            .collect();
+        states.sort();
+        states
+    }
+}
+
+#[test]
+fn each_task_of_the_queue_has_its_command_with_its_payload_to_read_and_ends_by_its_status() {
+    let place = Place::new();
+    for (id, status) in [("a", 0), ("b", 3), ("c", 0)] {
+        place.done(&format!("task create --id {id} --queue q --payload {{\"status\":{status}}}"));
+    }
+    place.done("task create --id other --queue elsewhere");
+    let script = r#"read payload; echo "$TENURE_TASK got $payload"; echo complaint >&2
+        exit $(echo "$payload" | tr -dc 0-9)"#;
+    let worker = place.working("--queue q -c 2 --until-idle", script).output().expect("ran");
+    let Ended { status, out, errors } = ended(worker);
+    assert_eq!(status, 0, "{errors}");
+    let mut lines: Vec<&str> = out.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [r#"a got {"status":0}"#, r#"b got {"status":3}"#, r#"c got {"status":0}"#]);
+    assert_eq!(place.states(), ["a completed", "b compensated", "c completed", "other planned"]);
+    let reason = place.task("b")["terminal_reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("status 3") && reason.contains("complaint"), "{reason}");
+    assert!(errors.contains("of 3 claimed: 2 completed, 1 rolled back"), "{errors}");
+}
+
+#[test]
+fn a_command_may_end_its_task_itself_whatever_its_status() {
+    let place = Place::new();
+    place.done("task create --id a");
+    let script = r#""$TENURE" task complete --result 7; exit 3"#;
+    let Ended { status, errors, .. } = ended(place.working("--until-idle", script).output().expect("ran"));
+    assert_eq!((status, place.states()), (0, vec!["a completed".to_owned()]), "{errors}");
+    assert!(errors.contains("1 completed") && !errors.contains("rollback"), "{errors}");
+}
+
+#[test]
+fn it_does_no_more_at_once_than_it_was_told() {
+    let place = Place::new();
+    let ids: Vec<String> = (0..6).map(|nth| format!("t{nth}")).collect();
+    for id in &ids {
+        place.done(&format!("task create --id {id}"));
+    }
+    let script = r#"mkdir "at-$TENURE_TASK"; set -- at-*; echo $# >> together
+        until [ -e "go-$TENURE_TASK" ]; do sleep 0.05; done; rmdir "at-$TENURE_TASK""#;
+    let worker = place.working("-c 2 --until-idle", script).spawn().expect("runs");
+    let is_at_work = |id: &&String| place.has(&format!("at-{id}")) && !place.has(&format!("go-{id}"));
+    for _ in 0..3 {
+        until("two are at work", || ids.iter().filter(is_at_work).count() >= 2);
+        let states = place.states();
+        let running = states.iter().filter(|state| state.ends_with(" running")).count();
+        assert_eq!(running, 2, "the others are left where they are: {states:?}");
+        ids.iter().filter(is_at_work).for_each(|id| place.write(&format!("go-{id}")));
+    }
+    assert_eq!(ended(worker.wait_with_output().expect("ends")).status, 0);
+    let together = place.text("together");
+    let most = together.lines().map(|line| line.parse::<u32>().expect("a number")).max();
+    assert_eq!((together.lines().count(), most), (6, Some(2)), "all of them, two at once");
+}
+
+#[test]
+fn it_waits_for_work_and_takes_it_as_it_comes() {
+    let place = Place::new();
+    let worker = place.working("--queue q", r#"touch "did-$TENURE_TASK""#).spawn().expect("runs");
+    for id in ["a", "b"] {
+        place.done(&format!("task create --id {id} --queue q"));
+        until("its end", || place.has(&format!("did-{id}")) && place.task(id)["state"] == "completed");
+    }
+    signal(&worker, Signal::TERM);
+    let Ended { status, errors, .. } = ended(worker.wait_with_output().expect("ends"));
+    assert_eq!(status, 0, "{errors}");
+}
+
+#[test]
+fn told_to_stop_it_claims_no_more_lets_what_runs_end_and_gives_back_the_rest() {
+    let place = Place::new();
+    for id in ["quick", "slow"] {
+        place.done(&format!("task create --id {id} --max-attempts 3"));
+    }
+    // The quick one ends when it may; the slow one never does.
+    let script = r#"touch "began-$TENURE_TASK"
+        if [ "$TENURE_TASK" = quick ]; then until [ -e go ]; do sleep 0.05; done; exit 0; fi
+        while :; do sleep 0.05; done"#;
+    // The quick one needs a part of a second to end, and what is still there after the drain is given back.
+    let mut worker = place.working("-c 2 --drain 5s --grace 1s", script);
+    let mut worker = worker.stderr(place.to_file("told")).spawn().expect("runs");
+    until("both run", || place.has("began-quick") && place.has("began-slow"));
+    signal(&worker, Signal::TERM);
+    until("it has heard that", || place.text("told").contains("claims no more"));
+    place.done("task create --id late");
+    place.write("go");
+    let status = worker.wait().expect("ends").code();
+    let errors = place.text("told");
+    assert_eq!(status, Some(0), "{errors}");
+    assert_eq!(place.states(), ["late planned", "quick completed", "slow planned"], "{errors}");
+    assert_eq!(place.task("slow")["attempts"], 0, "what is given back does not count");
+}
+
+#[test]
+fn told_twice_it_stops_what_runs_at_once() {
+    let place = Place::new();
+    place.done("task create --id a --max-attempts 3");
+    let script = "touch began; while :; do sleep 0.05; done";
+    let mut worker = place.working("--drain 1h --grace 1s", script).spawn().expect("runs");
+    until("it runs", || place.has("began"));
+    // Two that come together are one, so they come until it has ended.
+    until("its end", || {
+        let has_ended = worker.try_wait().expect("a look").is_some();
+        if !has_ended {
+            signal(&worker, Signal::INT);
+        }
+        has_ended
+    });
+    let Ended { status, errors, .. } = ended(worker.wait_with_output().expect("ends"));
+    assert_eq!((status, place.states()), (0, vec!["a planned".to_owned()]), "{errors}");
+}
+
+#[test]
+fn a_worker_that_is_killed_leaves_what_recovery_undoes_and_another_does_again() {
+    let place = Place::new();
+    place.done("task create --id a --queue q --ttl 1s --max-attempts 2");
+    let folder = place.folder.path().display().to_string();
+    let script = r#""$TENURE" task undo add --kind rmdir --target "$PWD/made" --reason before || exit 9
+        mkdir made || exit 8
+        [ "$TENURE_EPOCH" = 1 ] && while :; do echo >> ticks; sleep 0.02; done
+        exit 0"#;
+    let mut first = place.working("--queue q --owner first", script).spawn().expect("runs");
+    until("it works", || place.has("ticks"));
+    first.kill().expect("killed");
+    first.wait().expect("ended");
+    until("the lapse", || place.task("a")["stale"] == true);
+    let settings =
+        format!("[undo.rmdir]\nrun = [\"rmdir\", \"--\", \"{{target}}\"]\nallow = \"{folder}/[a-z]+\"\n");
+    fs::write(place.folder.path().join("tenure.toml"), settings).expect("written");
+    let config = place.folder.path().join("tenure.toml").display().to_string();
+    let told = place.done(&format!("recover --config {config}"));
+    assert!(told.contains("undid rmdir") && told.contains("planned again"), "{told}");
+    assert!(!place.has("made"), "what it made is gone");
+    until("the backoff's end", || {
+        let second = place.working("--queue q --owner second --until-idle", script).output().expect("ran");
+        assert_eq!(ended(second).status, 0);
+        place.task("a")["state"] == "completed"
+    });
+    assert!(place.has("made"));
+    let task = place.task("a");
+    assert_eq!((task["attempts"].as_u64(), task["epoch"].as_u64()), (Some(2), Some(3)));
+}
+
+#[test]
+fn what_its_commands_print_is_handed_on_while_they_run() {
+    let place = Place::new();
+    place.done("task create --id t");
+    // It ends by itself, too, so that a failure of this is one and no wait for ever.
+    let script =
+        "echo out; echo error >&2; for _ in $(seq 600); do [ -e go-on ] && break; sleep 0.1; done; echo end";
+    let mut worker = place.working("--until-idle", script).spawn().expect("a process");
+    let mut lines = BufReader::new(worker.stdout.take().expect("its output")).lines();
+    let mut errors = BufReader::new(worker.stderr.take().expect("its errors")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), "out");
+    assert_eq!(errors.next().expect("a line").expect("text"), "error");
+    assert!(worker.try_wait().expect("looked").is_none(), "it still runs");
+    place.write("go-on");
+    assert_eq!(lines.next().expect("a line").expect("text"), "end");
+    assert!(worker.wait().expect("its end").success());
+}

@@ -1,0 +1,7 @@
+//! The library's tests from outside, in one program: what they share is built and linked once.
+
+#![allow(clippy::expect_used)] // What surprises a test stops it.
+
+mod commands;
+mod examples;
+mod record;

@@ -1,0 +1,100 @@
+//! Waiting for what must come: it is looked for again and again, and only what does not come in a minute is a failure, so
+//! that a slow machine fails no test. Nothing here shows that something does not happen; for that a test waits for what
+//! surely happens after it would have.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tenure::Ledger;
+use tenure::clock::Moment;
+use tenure::core::time::Span;
+
+/// Nothing waits so long when all is well, also on a machine that is slow and busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The rest between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Something that must come.
+pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(PATIENCE, coming).await;
+    in_time.unwrap_or_else(|_| panic!("{what} did not come to be"))
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    soon(what, async {
+        while !is_so() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+}
+
+/// Waits until something is so that has to be asked for.
+pub async fn until_asked(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !is_so().await {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+}
+
+/// Waits until something is so, and blocks its thread meanwhile.
+pub fn until_blocking(what: &str, mut is_so: impl FnMut() -> bool) {
+    assert!(found(|| is_so().then_some(())).is_some(), "{what} did not come to be");
+}
+
+/// Looks for something again and again, and blocks its thread meanwhile; none where it did not come in time.
+pub fn found<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let began = Instant::now();
+    loop {
+        let seen = look();
+        if seen.is_some() || began.elapsed() > PATIENCE {
+            return seen;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How late this machine is by itself, as seen by somebody who does nothing but rest for a moment and look into the store: what
+/// is promised within a time is promised on a machine that is not late.
+pub struct Pulse {
+    beating: tokio::task::JoinHandle<()>,
+    late_us: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    /// Begins to look.
+    pub fn of(ledger: &Ledger) -> Pulse {
+        let (ledger, late_us) = (ledger.clone(), Arc::new(AtomicU64::new(0)));
+        let latest = Arc::clone(&late_us);
+        let beating = tokio::spawn(async move {
+            loop {
+                let wanted = Moment::now() + Span::from(LOOK_EVERY);
+                tokio::time::sleep(LOOK_EVERY).await;
+                ledger.now().await.expect("a look at the store's time");
+                latest.fetch_max(Moment::now().since(wanted).as_micros(), Ordering::Relaxed);
+            }
+        });
+        Pulse { beating, late_us }
+    }
+
+    /// Something was late by less than a second, and by what the machine was. Between a lapse and its reclaim somebody has to be
+    /// woken, to look and read, and to write some times: each of these may be as late as the latest look here.
+    #[track_caller]
+    pub fn assert_in_a_second(&self, late_us: u64) {
+        let machine_us = self.late_us.load(Ordering::Relaxed);
+        assert!(
+            late_us < 1_000_000 + 10 * machine_us,
+            "{late_us} us late, on a machine that was {machine_us} us"
+        );
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        self.beating.abort();
+    }
+}

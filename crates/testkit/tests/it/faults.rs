@@ -1,0 +1,260 @@
+//! What the disk and other programs do to a store: a clear message with a way out, nothing lost, and service resumes.
+
+use std::fs::TryLockError;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tenure::store::sqlite::{SqliteOptions, SqliteStore};
+use tenure::{Error, Ledger};
+use tenure_testkit::block_on;
+use tenure_testkit::waiting::until_blocking;
+
+fn open(path: &Path) -> Result<Ledger, Error> {
+    block_on(Ledger::open(&format!("sqlite:{}", path.display())))
+}
+
+/// The words of an `unavailable`.
+fn unavailable<T>(answer: Result<T, Error>) -> String {
+    match answer {
+        Err(Error::Unavailable(words)) => words,
+        Err(other) => panic!("not unavailable, but {other}"),
+        Ok(_) => panic!("it was done"),
+    }
+}
+
+#[track_caller]
+fn assert_says(words: &str, parts: &[&str]) {
+    assert!(parts.iter().all(|part| words.contains(part)), "`{words}` does not say {parts:?}");
+}
+
+#[test]
+fn a_folder_is_not_a_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_says(&unavailable(open(folder.path())), &["is a folder", "name a file in it"]);
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let words = unavailable(open(Path::new("/nowhere/at/all/tasks.db")));
+    assert_says(&words, &["/nowhere/at/all does not exist", "make it first"]);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notes.txt");
+    let text = "these are my notes, and they are longer than a database's header would be; ".repeat(20);
+    std::fs::write(&path, &text).expect("written");
+    assert_says(&unavailable(open(&path)), &["not an SQLite database", "name another file"]);
+    assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
+}
+
+#[test]
+fn another_programs_database_is_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("other.db");
+    Connection::open(&path).and_then(|other| other.execute_batch("create table mine (x)")).expect("made");
+    let before = std::fs::read(&path).expect("read");
+    assert_says(&unavailable(open(&path)), &["another program's database", "name another file"]);
+    assert_eq!(std::fs::read(&path).expect("read"), before, "not even its journal mode changed");
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_not_touched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    drop(open(&path).expect("made"));
+    Connection::open(&path)
+        .and_then(|file| file.pragma_update(None, "user_version", 99))
+        .expect("as if newer");
+    assert_says(&unavailable(open(&path)), &["schema version 99", "use the newer program"]);
+}
+
+#[test]
+fn an_empty_file_is_brought_to_the_newest_schema() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    std::fs::write(&path, "").expect("an empty file");
+    let ledger = open(&path).expect("it is as good as none");
+    block_on(async { ledger.create("t").await }).expect("created");
+}
+
+#[test]
+fn ten_programs_may_make_the_same_file_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    let starters: Vec<_> = (0..10)
+        .map(|at| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let ledger = open(&path)?;
+                block_on(async { ledger.create(&format!("t{at}")).await })
+            })
+        })
+        .collect();
+    for starter in starters {
+        starter.join().expect("a starter").expect("each opened it and wrote");
+    }
+    assert_eq!(block_on(open(&path).expect("opens").verify(None)).expect("read").tasks, 10);
+}
+
+#[test]
+fn a_lock_that_another_program_holds_for_too_long_is_said_and_nothing_was_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    let options = SqliteOptions { wait_max: Duration::from_millis(200), ..SqliteOptions::new(&path) };
+    let ledger =
+        Ledger::with_store(std::sync::Arc::new(block_on(SqliteStore::open(options)).expect("opens")));
+    let turn =
+        std::fs::OpenOptions::new().append(true).open(folder.path().join("tasks.db-turn")).expect("its lock");
+    turn.lock().expect("another writer's turn");
+    // The first finds the thread waiting in line; the second waits behind it.
+    let words = unavailable(block_on(async { ledger.create("t").await }));
+    assert_says(&words, &["another program", "lock", "try again later"]);
+    let reads = block_on(ledger.task("t")).expect_err("it is not there").code().map(|code| code.as_str());
+    assert_eq!(reads, Some("not_found"), "and reads go on");
+    turn.unlock().expect("given back");
+    block_on(async { ledger.create("t").await }).expect("service resumes");
+}
+
+#[test]
+fn a_program_that_writes_around_the_line_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    let ledger = open(&path).expect("opens");
+    let other = Connection::open(&path).expect("another program");
+    other.execute_batch("begin immediate").expect("in a transaction");
+    let turn =
+        std::fs::OpenOptions::new().append(true).open(folder.path().join("tasks.db-turn")).expect("its lock");
+    let writer = std::thread::spawn(move || {
+        let has_turn = || match turn.try_lock() {
+            Ok(()) => turn.unlock().map(|()| false).expect("given back"),
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) => panic!("{error}"),
+        };
+        // It has its turn, and so waits for nobody but this one. Whoever would not wait gives it back at once.
+        let mut in_a_row = 0;
+        until_blocking("it waits", || {
+            in_a_row = if has_turn() { in_a_row + 1 } else { 0 };
+            in_a_row == 20
+        });
+        other.execute_batch("commit").expect("and out of it");
+    });
+    block_on(async { ledger.create("t").await }).expect("it waited");
+    writer.join().expect("the other program");
+}
+
+/// A small disk of its own; none where this user may not mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1536k", "tmpfs"])
+            .arg(folder.path())
+            .output();
+        mount.is_ok_and(|done| done.status.success()).then(|| SmallDisk(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn on_a_full_disk_writes_are_refused_reads_go_on_and_service_resumes() {
+    let Some(disk) = SmallDisk::mount() else {
+        let ci = std::env::var_os("CI").is_some();
+        assert!(!ci, "not run: a small disk can't be mounted by this user");
+        println!("not run: a small disk can't be mounted by this user");
+        return;
+    };
+    let path = disk.0.path().join("tasks.db");
+    let ledger = open(&path).expect("there is room at first");
+    let ballast = disk.0.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 600 * 1024]).expect("there is room for it");
+    let payload = format!("\"{}\"", "x".repeat(8 * 1024));
+    let mut answered = Vec::new();
+    let words = loop {
+        let id = format!("t{}", answered.len());
+        match block_on(async { ledger.create(&id).payload(&payload).await }) {
+            Ok(_) => answered.push(id),
+            refused => break unavailable(refused),
+        }
+        assert!(answered.len() < 1_000, "the disk is never full");
+    };
+    assert_says(&words, &["the disk is full", "reads go on"]);
+    for id in &answered {
+        block_on(ledger.task(id)).expect("what was answered can be read");
+    }
+    std::fs::remove_file(&ballast).expect("room is made");
+    block_on(async { ledger.create("after").await }).expect("service resumes without a restart");
+    let report = block_on(ledger.verify(None)).expect("read");
+    assert!(report.holds(), "{:?}", report.findings);
+    assert_eq!(report.tasks, answered.len() as u64 + 1);
+}
+
+/// Leaves no room at all.
+fn fill(file: &Path) {
+    let mut file = std::fs::File::create(file).expect("made");
+    while std::io::Write::write_all(&mut file, &[0]).is_ok() {}
+}
+
+#[test]
+fn a_program_that_begins_on_a_full_disk_is_told_so() {
+    let Some(disk) = SmallDisk::mount() else {
+        assert!(std::env::var_os("CI").is_none(), "not run: a small disk can't be mounted by this user");
+        println!("not run: a small disk can't be mounted by this user");
+        return;
+    };
+    let path = disk.0.path().join("tasks.db");
+    let ledger = open(&path).expect("there is room at first");
+    block_on(async { ledger.create("t").await }).expect("created");
+    drop(ledger);
+    fill(&disk.0.path().join("rest"));
+    assert_says(&unavailable(open(&path)), &["the disk is full", "make room"]);
+    std::fs::remove_file(disk.0.path().join("rest")).expect("room is made");
+    block_on(open(&path).expect("opens").task("t")).expect("it is there");
+}
+
+#[test]
+fn a_file_that_may_not_be_written_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    drop(open(&path).expect("made"));
+    let Some(_sealed) = ReadOnly::mount(folder.path()) else {
+        let ci = std::env::var_os("CI").is_some();
+        assert!(!ci, "not run: a folder can't be mounted read-only by this user");
+        println!("not run: a folder can't be mounted read-only by this user");
+        return;
+    };
+    assert_says(
+        &unavailable(open(&path)),
+        &["can't be opened", "check its permissions and those of its folder"],
+    );
+}
+
+/// A folder mounted over itself, read-only: permissions alone don't stop an administrator.
+struct ReadOnly<'a>(&'a Path);
+
+impl ReadOnly<'_> {
+    fn mount(folder: &Path) -> Option<ReadOnly<'_>> {
+        let run = |arguments: &[&str]| {
+            let done = Command::new("mount").args(arguments).arg(folder).output();
+            done.is_ok_and(|done| done.status.success())
+        };
+        let bound = run(&["--bind", folder.to_str()?]);
+        (bound && run(&["-o", "remount,bind,ro"])).then_some(ReadOnly(folder))
+    }
+}
+
+impl Drop for ReadOnly<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).output();
+    }
+}

@@ -1,0 +1,33 @@
+//! All tests that need the testkit, in one program: what they share is built and linked once.
+
+mod access;
+mod command_line;
+mod conformance;
+mod crashes;
+mod faults;
+mod fleet;
+mod guards;
+mod http;
+mod intake;
+mod keep_and_recover;
+mod keeper;
+mod keeper_calls;
+mod kills;
+mod ledger;
+mod lifecycle;
+mod model;
+mod network;
+mod origin;
+mod outages;
+mod process;
+mod races;
+mod recovery;
+mod recovery_loop;
+mod rivals;
+mod server;
+mod servers;
+mod tampering;
+mod tokens;
+mod traces;
+mod vitals;
+mod worker;
