@@ -171,6 +171,8 @@ impl PostgresStore {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
+        // In a box, so that Tokio's part is compiled for each kind of answer, and not for each kind of look.
+        let work: BoxFuture<'static, Result<T, Error>> = Box::pin(work);
         let done = self.runtime()?.spawn(work).await;
         done.unwrap_or_else(|error| {
             Err(Error::Unavailable(format!("a look into the store ended early: {error}")))

@@ -204,7 +204,7 @@ impl SqliteStore {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tokio::task::spawn_blocking(boxed(work)).await;
     done.unwrap_or_else(|error| {
         Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
     })
@@ -214,8 +214,13 @@ async fn blocking<T: Send + 'static>(
 async fn blocking_write<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tokio::task::spawn_blocking(boxed(work)).await;
     done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
+}
+
+/// Tokio's part is compiled for each kind of answer then, and not for each kind of work.
+fn boxed<T>(work: impl FnOnce() -> T + Send + 'static) -> Box<dyn FnOnce() -> T + Send> {
+    Box::new(work)
 }
 
 /// Tells those who wait where the history is, if they don't know.
