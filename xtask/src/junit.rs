@@ -27,6 +27,13 @@ impl Case {
     }
 }
 
+impl Case {
+    /// Why it did nothing, where it said so and came back: what it needs is not on this machine.
+    pub(crate) fn not_run(&self) -> Option<&str> {
+        self.printed.lines().map(str::trim).find(|line| line.starts_with("not run:"))
+    }
+}
+
 /// All tests of the report.
 pub(crate) fn cases(report: &str) -> Result<Vec<Case>> {
     let document = roxmltree::Document::parse(report)?;
@@ -75,6 +82,20 @@ mod tests {
         assert_eq!(model.printed, "2000 states & more\n");
         assert_eq!(model.suite(), "tenure-testkit::it model");
         assert!(model.has_passed && !kills.has_passed);
+    }
+
+    #[test]
+    fn a_test_that_says_that_it_did_not_run_is_known_by_that() {
+        let printed = |text: &str| Case {
+            program: "p".into(),
+            name: "n".into(),
+            took: Duration::ZERO,
+            has_passed: true,
+            printed: text.into(),
+        };
+        let said = "running 1 test\nnot run: a: PostgreSQL is not there\ntest a ... ok\n";
+        assert_eq!(printed(said).not_run(), Some("not run: a: PostgreSQL is not there"));
+        assert_eq!(printed("it was not run: a\n").not_run(), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use run::{Result, Verdict};
 
-/// `PARTNAMES` stands for the names of the parts.
+/// `PARTNAMES` and `SUITENAMES` stand for the names of the parts and of the suites of torture.
 const HELP: &str = "\
 The project's own commands.
 
@@ -38,7 +38,8 @@ Usage: cargo xtask <command>
   test PART...       The tests of some parts: PARTNAMES.
   test --timings     Also write how long builds and tests took into docs/testing.md.
   torture [SUITE...] [--for 30m] [--seed HEX]
-                     Run suites of random choices again and again with new seeds, in larger sizes. Ends in one table.
+                     Run suites of random choices again and again with new seeds, in larger sizes, for 10 minutes
+                     unless --for says otherwise. Ends in one table, also when it is interrupted. SUITE: SUITENAMES.
   lint               Format, clippy, rustdoc, licenses and sources of dependencies, tidy, generated docs.
                      All steps run, also after one has failed. Installs cargo-deny if it is missing.
   tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
@@ -127,7 +128,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
 
 fn help() -> String {
     let names: Vec<&str> = parts::PARTS.iter().map(|part| part.name).collect();
-    HELP.replace("PARTNAMES", &names.join(", "))
+    HELP.replace("PARTNAMES", &names.join(", ")).replace("SUITENAMES", &torture::names())
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<Verdict> {

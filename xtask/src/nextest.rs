@@ -1,7 +1,7 @@
 //! The tests of all crates in one pool, by cargo-nextest: each in a process of its own, several at once. What they share
 //! and which of them need the machine for themselves is in `.config/nextest.toml`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::thread::available_parallelism;
 
@@ -52,35 +52,53 @@ pub(crate) fn build(root: &Path, options: &[&str]) -> Result<Tally> {
     let arguments = [&["nextest", "run", "--workspace", "--no-run"], options].concat();
     println!("cargo {}", arguments.join(" "));
     let status = run::command(root, "cargo", &arguments).status()?;
-    if status.success() { Ok(Tally::default()) } else { Err(format!("the build ended with {status}").into()) }
+    Ok(if status.success() { Tally::default() } else { Tally::of(0, 1) })
 }
 
 /// Runs the tests, and counts how they ended. Each of those that run at once has a PostgreSQL server.
 pub(crate) fn tests(root: &Path, selection: &Selection) -> Result<Tally> {
     let at_once = available_parallelism().map_or(1, usize::from) * TESTS_PER_CORE;
-    let servers = SharedServers::start(root, at_once)?;
+    let servers = match SharedServers::start(root, at_once) {
+        Ok(servers) => servers,
+        Err(why) => {
+            println!("no test ran: {why}");
+            return Ok(Tally::of(0, 1));
+        }
+    };
+    let report = report(root, selection.profile);
+    if report.is_file() {
+        // What is read afterwards is of this run.
+        std::fs::remove_file(&report)?;
+    }
     let mut command = command(root, selection, at_once);
     command.envs(servers.variable());
     println!("cargo {}", said(&command));
-    let mut tally = Tally::default();
-    let status = run::stream(&mut command, Side::Errors, |line| {
-        if let Some(counted) = summary_in(line) {
-            tally = counted;
-        }
-    })?;
-    judged(status, tally)
+    let mut tally = None;
+    let status = run::stream(&mut command, Side::Errors, |line| tally = summary_in(line).or(tally.take()))?;
+    let mut tally = judged(status, tally);
+    for case in cases(root, selection.profile).unwrap_or_default() {
+        let Some(why) = case.not_run().filter(|_| case.has_passed) else { continue };
+        println!("{} {}: {why}", case.program, case.name);
+        tally.passed = tally.passed.saturating_sub(1);
+        tally.skipped += 1;
+    }
+    Ok(tally)
 }
 
 /// What became of each test of the newest run of that profile.
 pub(crate) fn cases(root: &Path, profile: &str) -> Result<Vec<Case>> {
-    let file = run::target_folder(root).join("nextest").join(profile).join("junit.xml");
+    let file = report(root, profile);
     let text = std::fs::read_to_string(&file).map_err(|why| format!("{}: {why}", file.display()))?;
     junit::cases(&text)
 }
 
+fn report(root: &Path, profile: &str) -> PathBuf {
+    run::target_folder(root).join("nextest").join(profile).join("junit.xml")
+}
+
 fn command(root: &Path, selection: &Selection, at_once: usize) -> Command {
     let mut command = run::command(root, "cargo", &["nextest", "run", "--workspace", "--no-fail-fast"]);
-    command.args(["--color", "never", "--profile", selection.profile]);
+    command.args(["--color", "never", "--no-tests", "fail", "--profile", selection.profile]);
     command.args(["--test-threads", &at_once.to_string()]);
     if let Some(filter) = &selection.filter {
         command.args(["--filterset", filter]);
@@ -111,15 +129,18 @@ fn summary_in(line: &str) -> Option<Tally> {
     Some(Tally { passed, failed: run.saturating_sub(passed), skipped: count("skipped") })
 }
 
-/// The counts never look better than the status: a run that failed without a failed test is one failure.
-fn judged(status: ExitStatus, mut tally: Tally) -> Result<Tally> {
-    if !status.success() && tally == Tally::default() {
-        return Err(format!("cargo nextest ended with {status}, and no test ran").into());
+/// The counts never look better than what happened: a run that failed without a failed test is one failure, and so is one of
+/// which nothing was counted.
+fn judged(status: ExitStatus, counted: Option<Tally>) -> Tally {
+    let mut tally = counted.unwrap_or_default();
+    let has_run = tally.passed + tally.failed > 0;
+    if !has_run {
+        println!("cargo nextest ended with {status}, and no test ran");
     }
-    if !status.success() {
+    if !has_run || !status.success() {
         tally.failed = tally.failed.max(1);
     }
-    Ok(tally)
+    tally
 }
 
 #[cfg(test)]
@@ -142,10 +163,13 @@ mod tests {
 
     #[test]
     fn a_run_that_fails_is_never_counted_as_passed() {
-        let failed = ExitStatus::from_raw(100 << 8);
-        assert_eq!(judged(failed, Tally::of(2, 0)).expect("counted"), Tally::of(2, 1));
-        assert!(judged(failed, Tally::default()).is_err(), "nothing ran");
-        assert_eq!(judged(ExitStatus::from_raw(0), Tally::of(2, 0)).expect("counted"), Tally::of(2, 0));
+        let (done, failed) = (ExitStatus::from_raw(0), ExitStatus::from_raw(100 << 8));
+        assert_eq!(judged(failed, Some(Tally::of(2, 0))), Tally::of(2, 1));
+        assert_eq!(judged(failed, Some(Tally::of(2, 3))), Tally::of(2, 3));
+        assert_eq!(judged(failed, None), Tally::of(0, 1), "it did not build");
+        assert_eq!(judged(done, None), Tally::of(0, 1), "nothing was counted");
+        assert_eq!(judged(done, Some(Tally::default())), Tally::of(0, 1), "nothing ran");
+        assert_eq!(judged(done, Some(Tally::of(2, 0))), Tally::of(2, 0));
     }
 
     #[test]

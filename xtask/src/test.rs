@@ -31,6 +31,17 @@ enum Extent<'a> {
     Parts(Vec<&'a str>),
 }
 
+impl Extent<'_> {
+    /// As somebody would type it.
+    fn words(&self) -> String {
+        match self {
+            Extent::Whole => String::new(),
+            Extent::Quick => " --quick".to_owned(),
+            Extent::Parts(names) => names.iter().map(|name| format!(" {name}")).collect(),
+        }
+    }
+}
+
 /// What is told at the end beside the summary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Report {
@@ -46,22 +57,22 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<Verdict> {
         Some(given) => given,
         None => seed_of_commit(root)?,
     };
-    println!("seed {seed}; again with: cargo xtask test --seed {seed}");
+    let again = format!("cargo xtask test{} --seed {seed}", options.extent.words());
+    println!("seed {seed}; again with: {again}");
 
     let selection = selection(&options.extent, &seed)?;
     let reports =
         run::all(root, &steps(&options.extent, options.report, &selection), &[(SEED_VARIABLE, &seed)]);
     run::print_summary(&reports);
-    if options.report == Report::Timings {
-        timings::write(root, &reports, &nextest::cases(root, selection.profile)?)?;
-    }
     let mut sum = Tally::default();
     for report in &reports {
         sum += report.tally;
     }
     let Tally { passed, failed, skipped } = sum;
-    if failed > 0 {
-        println!("the same run again: cargo xtask test --seed {seed}");
+    match (failed, options.report) {
+        (0, Report::Timings) => timings::write(root, &reports, &nextest::cases(root, selection.profile)?)?,
+        (0, Report::Summary) => {}
+        _ => println!("the same run again: {again}"),
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(if failed == 0 { Verdict::Passed } else { Verdict::Failed })
@@ -134,6 +145,9 @@ fn parse<'a>(words: &[&'a str]) -> Result<Options<'a>> {
         (Extent::Quick, false) => return Err("give --quick or parts, not both".into()),
         (Extent::Whole | Extent::Parts(_), false) => options.extent = Extent::Parts(parts),
     }
+    if options.report == Report::Timings && options.extent != Extent::Whole {
+        return Err("--timings is about all tests: give neither --quick nor parts with it".into());
+    }
     Ok(options)
 }
 
@@ -191,6 +205,8 @@ mod tests {
         assert_eq!(extent(&["--quick"]).expect("options"), Extent::Quick);
         assert_eq!(extent(&["core", "cli"]).expect("options"), Extent::Parts(vec!["core", "cli"]));
         assert!(extent(&["--quick", "core"]).is_err());
+        assert!(extent(&["--quick", "--timings"]).is_err());
+        assert_eq!(Extent::Parts(vec!["core", "cli"]).words(), " core cli");
     }
 
     #[test]

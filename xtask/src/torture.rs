@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::junit::Case;
 use crate::nextest::{self, Selection};
-use crate::run::{self, Result, Step, Tally, Verdict};
+use crate::run::{self, Ending, Result, Step, Tally, Verdict};
 use crate::test;
 
 /// Keeps what the tests print, which is what their figures are counted from.
@@ -42,7 +42,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "outages", tests: "test(/^outages::/)", size: &[] },
     Suite { name: "fleet", tests: "test(/^fleet::/)", size: &[] },
     Suite { name: "races", tests: "test(/^(races|rivals)::/)", size: &[] },
-    Suite { name: "process", tests: "test(/^(process|runs|workers)::/)", size: &[] },
+    Suite { name: "process", tests: "binary(it) & test(/^(process|runs|workers)::/)", size: &[] },
 ];
 
 /// What is asked for.
@@ -72,8 +72,8 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Result<Verdict> {
     let mut preparations = test::preparations();
     preparations.push(Step::here("build", |root| nextest::build(root, &[])));
     let prepared = run::all(root, &preparations, &[]);
-    if prepared.iter().any(|report| report.tally.failed > 0) {
-        run::print_summary(&prepared);
+    run::print_summary(&prepared);
+    if prepared.iter().any(|report| report.ending != Ending::Passed) {
         return Ok(Verdict::Failed);
     }
 
@@ -141,8 +141,9 @@ fn one_round(root: &Path, suite: &Suite, seed: &str) -> Round {
         println!("not run: {}: {why}", suite.name);
         (Tally::of(0, 1), Vec::new())
     });
-    // Tests of other suites were passed over on purpose.
-    let tally = Tally { skipped: 0, ..tally };
+    // Nextest counts the tests of other suites as skipped.
+    let not_run = cases.iter().filter(|case| case.not_run().is_some()).count();
+    let tally = Tally { skipped: not_run as u64, ..tally };
     Round { seed: seed.to_owned(), tally, took: began.elapsed(), cases }
 }
 
@@ -162,21 +163,26 @@ fn seed_of_round(first: &str, round: u64) -> Result<String> {
 
 fn print_table(root: &Path, suites: &[&Suite], totals: &[Total]) -> Result<()> {
     println!("\ncommit {}", run::output(root, "git", &["describe", "--always", "--dirty"])?);
-    println!("{:<10} {:>7} {:>8} {:>7} {:>9}  counted", "suite", "rounds", "passed", "failed", "time");
+    println!(
+        "{:<10} {:>7} {:>8} {:>7} {:>8} {:>9}  counted",
+        "suite", "rounds", "passed", "failed", "skipped", "time"
+    );
     for (suite, Total { rounds, tally, took, figures, .. }) in suites.iter().zip(totals) {
         let figures: Vec<String> = figures.iter().map(|(what, count)| format!("{count} {what}")).collect();
         println!(
-            "{:<10} {rounds:>7} {:>8} {:>7} {:>7.0} s  {}",
+            "{:<10} {rounds:>7} {:>8} {:>7} {:>8} {:>7.0} s  {}",
             suite.name,
             tally.passed,
             tally.failed,
+            tally.skipped,
             took.as_secs_f64(),
             figures.join(", ")
         );
     }
     for (suite, total) in suites.iter().zip(totals) {
         for (seed, tests) in &total.failed {
-            let tests = tests.join(", ");
+            let tests =
+                if tests.is_empty() { "the round could not run".to_owned() } else { tests.join(", ") };
             println!(
                 "failed: {tests}; again with: cargo xtask torture {} --for 0s --seed {seed}",
                 suite.name
@@ -186,12 +192,16 @@ fn print_table(root: &Path, suites: &[&Suite], totals: &[Total]) -> Result<()> {
     Ok(())
 }
 
+/// The names of all suites.
+pub(crate) fn names() -> String {
+    SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ")
+}
+
 fn named(names: &[&str]) -> Result<Vec<&'static Suite>> {
     if names.is_empty() {
         return Ok(SUITES.iter().collect());
     }
-    let all: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
-    let unknown = |name: &str| format!("`{name}` is no suite of this command; these are: {}", all.join(", "));
+    let unknown = |name: &str| format!("`{name}` is no suite of this command; these are: {}", self::names());
     let found =
         |name: &&str| SUITES.iter().find(|suite| suite.name == *name).ok_or_else(|| unknown(name).into());
     names.iter().map(found).collect()

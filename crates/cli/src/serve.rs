@@ -87,10 +87,15 @@ impl Serve {
                 context.out.note("stops: what has begun may end; a second signal cuts it");
                 stop.cancel();
                 // Side by side: requests and undos have the same grace, which begins now.
-                let in_order =
-                    async { tokio::join!(serving, hand_back(&server, looking_after, settings.grace)) };
+                let in_order = async {
+                    let (ended, ()) =
+                        tokio::join!(serving, hand_back(&server, looking_after, settings.grace));
+                    // A request may have begun a sweep in its grace. It is stopped already, and hands back.
+                    let _ = tokio::time::timeout(HANDED_BACK_WITHIN, server.swept()).await;
+                    ended
+                };
                 tokio::select! {
-                    (ended, ()) = in_order => ended,
+                    ended = in_order => ended,
                     _ = signals.next() => {
                         context.out.note("was told a second time, and cuts what goes on");
                         Ok(())

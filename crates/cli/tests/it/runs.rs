@@ -52,6 +52,13 @@ fn descendants(id: u32) -> Vec<u32> {
     found
 }
 
+/// When a run has ended, nobody of its command is there any more. The warden, the first of them, may still be about to go.
+fn nobody_is_left(family: &[u32]) {
+    let left: Vec<u32> = family[1..].iter().copied().filter(|id| is_alive(*id)).collect();
+    assert!(left.is_empty(), "of {family:?} there are still {left:?}");
+    until("the end of the warden", || !is_alive(family[0]));
+}
+
 /// A script that starts a grandchild that ignores SIGTERM and a daemon in a group of its own; each of the three writes a
 /// line to `ticks` over and over.
 const FAMILY: &str = r#"
@@ -195,12 +202,12 @@ fn a_command_may_end_its_task_itself_and_its_status_is_still_its_own() {
     let place = Place::new();
     let script = r#""$TENURE" task complete --result '{"pr":12}' || exit 9
         until [ -e go ]; do sleep 0.05; done; echo after; exit 4"#;
-    let mut run = place.running("--task a --ttl 2s --grace 500ms", &["sh", "-c", script]);
+    let mut run = place.running("--task a --ttl 5s --grace 500ms", &["sh", "-c", script]);
     let run = run.env("TENURE", TENURE).stdout(Stdio::piped()).stderr(place.to_file("told"));
     let mut run = run.spawn().expect("runs");
     until_the_end_is_seen(&place, &mut run);
     // Nobody renews that lease any more: past the end of a later one the command would be dead, had it still a limit.
-    place.a_later_lease_lapses("2s");
+    place.a_later_lease_lapses("5s");
     place.write("go");
     let Ended { status, out, .. } = ended(run.wait_with_output().expect("ends"));
     let errors = place.text("told");
@@ -215,7 +222,7 @@ fn a_note_by_somebody_else_does_not_make_that_end_a_loss() {
     let script = r#"touch began; until [ -e end ]; do sleep 0.05; done
         "$TENURE" task complete || exit 9
         touch done; until [ -e go ]; do sleep 0.05; done; exit 4"#;
-    let mut run = place.running("--task a --ttl 6s --grace 1s", &["sh", "-c", script]);
+    let mut run = place.running("--task a --ttl 15s --grace 1s", &["sh", "-c", script]);
     let run = run.env("TENURE", TENURE).stderr(place.to_file("told"));
     let mut run = run.spawn().expect("runs");
     until("it runs", || place.has("began"));
@@ -334,7 +341,7 @@ fn a_task_that_is_asked_to_stop_has_its_command_stopped_and_is_rolled_back() {
     assert!(status > 128, "it was ended by a signal: {status} {errors}");
     let task = place.task("a");
     assert_eq!((task["state"].as_str(), task["cause"].as_str()), (Some("compensated"), Some("cancelled")));
-    assert!(!family.into_iter().any(is_alive), "no one is left");
+    nobody_is_left(&family);
 }
 
 #[test]
@@ -397,7 +404,7 @@ fn when_all_of_it_was_stopped_past_its_lease_it_is_dead_before_it_does_more() {
     }
     let Ended { status, errors, .. } = ended(run.wait_with_output().expect("ends"));
     assert_eq!(status, 79, "{errors}");
-    assert!(!everybody[1..].iter().any(|id| is_alive(*id)), "nobody is left");
+    nobody_is_left(&everybody[1..]);
     let more = place.count("ticks") - before;
     // Three that write fifty lines a second: the margin of half a second would be seventy-five.
     assert!(more < 75, "{more} lines after it went on");

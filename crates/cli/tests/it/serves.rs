@@ -270,7 +270,8 @@ fn with_an_undo(script: &str, grace: &str) -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let script = script.replace("FOLDER", &folder.path().display().to_string());
     let run = format!("[\"sh\", \"-c\", \"{script}\", \"sh\", \"{{target}}\"]");
-    let config = format!("[serve]\ngrace = \"{grace}\"\n[undo.slow]\nrun = {run}\nallow = \"x\"\n");
+    let config =
+        format!("[serve]\ngrace = \"{grace}\"\n[undo.slow]\nrun = {run}\nallow = \"x\"\ntimeout = \"10m\"\n");
     let file = folder.path().join("tenure.toml");
     std::fs::write(&file, config).expect("written");
     for words in [
@@ -317,7 +318,11 @@ fn an_undo_that_outlasts_the_grace_is_stopped_and_its_task_handed_back() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut serving = Serving::start(folder.path(), &words);
     until("the undo has begun", || ticks(&folder) > 0);
+    let before = ticks(&folder);
     assert_eq!(serving.stop(), Some(0));
+    // A line takes 50 ms at least: in the grace there are twenty, in that of recovery where nothing is said two hundred.
+    let lines = ticks(&folder) - before;
+    assert!(lines < 100, "it went on for {lines} lines");
     // A server that ends without waiting for its recovery leaves the lease to lapse.
     let left = task(folder.path(), "t");
     assert_eq!((&left["state"], &left["lease"]), (&Value::from("compensating"), &Value::Null), "{left}");

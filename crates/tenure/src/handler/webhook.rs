@@ -174,7 +174,9 @@ fn client(url: &Url) -> Result<Client, String> {
         // that may be gone.
         .pool_max_idle_per_host(0);
     let anchors = if is_encrypted { Anchors::of_the_system("SSL_CERT_FILE")? } else { Anchors::nobody() };
-    let encryption = certificates::client(Proof::ChainAndName(anchors))?.with_no_client_auth();
+    let mut encryption = certificates::client(Proof::ChainAndName(anchors))?.with_no_client_auth();
+    // Some servers take nobody who does not say so.
+    encryption.alpn_protocols = vec![b"http/1.1".to_vec()];
     let builder = builder.https_only(is_encrypted).tls_backend_preconfigured(encryption);
     let made = builder.build().map_err(|error| format!("webhooks can't be sent: {}", causes(error)))?;
     Ok(shared.get_or_init(|| made).clone())

@@ -241,7 +241,7 @@ fn heartbeats_are_hot_updates() {
         let updates = (ROUNDS * AT_ONCE as u64) as i64;
         rival.waits_until(&of_due("n_tup_upd"), updates).await;
         let hot = rival.counts(&of_due("n_tup_hot_upd")).await;
-        println!("{hot} of {updates} heartbeats were HOT updates");
+        println!("{updates} heartbeats, of which {hot} were HOT updates");
         assert!(hot * 100 >= updates * 95, "{hot} of {updates}");
     });
 }

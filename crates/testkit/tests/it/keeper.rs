@@ -52,10 +52,10 @@ fn a_lease_is_renewed_about_three_times_in_its_length_and_no_more() {
         // A third, or up to a tenth of that earlier: seven of them take 2.1 to 2.34 lengths, and longer on a slow machine.
         let all = lengths(at[7].since(at[0]));
         assert!(all >= 2.0, "seven renewals took {all} lengths");
-        // A slow machine makes renewals late; it does not do so with every one of them.
-        let between = at.windows(2).map(|pair| lengths(pair[1].since(pair[0])));
-        let shortest = between.fold(f64::MAX, f64::min);
-        assert!(shortest < 0.45, "between two renewals there are {shortest} lengths at least");
+        // A slow machine makes renewals late; it does not do so with half of them.
+        let mut between: Vec<f64> = at.windows(2).map(|pair| lengths(pair[1].since(pair[0]))).collect();
+        between.sort_by(f64::total_cmp);
+        assert!(between[3] < 0.45, "between two renewals there are {between:?} lengths");
         assert_eq!(lease.loss(), None);
         lease.complete(None).await?;
         Ok(())

@@ -390,10 +390,16 @@ fn a_lock_that_somebody_keeps_stops_its_own_task_and_no_other() {
             let (ledger, id) = (ledger.clone(), id.clone());
             tokio::spawn(async move { ledger.acquire(&id, "w").await })
         });
-        let mut answers = Vec::new();
-        for one in acquiring.collect::<Vec<_>>() {
-            answers.push(soon("its answer", one).await.expect("it ends"));
-        }
+        let acquiring: Vec<_> = acquiring.collect();
+        // All together in the time of one: those behind the one that is blocked don't each wait for it.
+        let answers = soon("all answers", async {
+            let mut answers = Vec::new();
+            for one in acquiring {
+                answers.push(one.await.expect("it ends"));
+            }
+            answers
+        })
+        .await;
         for (id, answer) in ids.iter().zip(&answers) {
             if id == "t10" {
                 let blocked = answer.as_ref().expect_err("somebody keeps it").to_string();

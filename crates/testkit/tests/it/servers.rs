@@ -70,18 +70,36 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn serve(url: &str, port: u16) -> Child {
+/// A server that is killed when it is dropped, so that none of them goes on beside another test.
+struct Serving(Child);
+
+impl Serving {
+    fn dies(&mut self) {
+        self.0.kill().expect("it is there");
+        self.0.wait().expect("it ends");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // One that was killed already is not there any more.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(url: &str, port: u16) -> Serving {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure-served"));
     let mut child = command.args([url, &port.to_string()]).stdout(Stdio::piped()).spawn().expect("a process");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("text");
     assert_eq!(line.trim(), "ready");
-    child
+    Serving(child)
 }
 
 /// Kills one server after the other and starts it again, until it is told to stop. It returns when both are there, and goes on
-/// as fast as the others do.
-fn kill_in_turn(url: String, ports: [u16; 2], course: Arc<Course>) -> JoinHandle<()> {
+/// as fast as the others do. In the end it hands over both, alive.
+fn kill_in_turn(url: String, ports: [u16; 2], course: Arc<Course>) -> JoinHandle<[Serving; 2]> {
     let mut servers = ports.map(|port| serve(&url, port));
     std::thread::spawn(move || {
         let mut turns = [0, 1].into_iter().cycle();
@@ -91,16 +109,12 @@ fn kill_in_turn(url: String, ports: [u16; 2], course: Arc<Course>) -> JoinHandle
                 break;
             }
             let at = turns.next().expect("it has no end");
-            servers[at].kill().expect("it is there");
-            servers[at].wait().expect("it ends");
+            servers[at].dies();
             course.kills.fetch_add(1, Ordering::SeqCst);
             course.goes_on(DONE_BY_ONE);
             servers[at] = serve(&url, ports[at]);
         }
-        for mut server in servers {
-            server.kill().expect("it is there");
-            server.wait().expect("it ends");
-        }
+        servers
     })
 }
 
@@ -182,6 +196,8 @@ fn no_lease_that_is_renewed_is_lost_and_no_event_is_missed_while_servers_are_kil
         for one in living {
             one.await.expect("every command was answered");
         }
+        // Nothing is done any more that killing could go by.
+        course.stop_killing.store(true, Ordering::SeqCst);
         near.create(LAST).await.expect("created");
         let (seen, troubles) = soon("the last event", following).await.expect("it followed");
         // Whoever held a lease all the time ends it by the epoch that it had from the beginning.
@@ -192,8 +208,7 @@ fn no_lease_that_is_renewed_is_lost_and_no_event_is_missed_while_servers_are_kil
         leases.into_iter().for_each(std::mem::forget);
         (seen, troubles)
     });
-    course.stop_killing.store(true, Ordering::SeqCst);
-    killing.join().expect("it killed");
+    drop(killing.join().expect("it killed"));
     let (kills, lives) = (course.kills(), course.lives());
     let all = block_on(async {
         let (mut all, mut after): (Vec<(String, u64)>, Option<Cursor>) = (Vec::new(), None);
