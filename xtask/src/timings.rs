@@ -21,6 +21,8 @@ const SLOWEST_TESTS: usize = 50;
 /// One call of the compiler, or of a script that builds C.
 struct Unit {
     name: String,
+    /// A program, whose time includes that of linking it.
+    is_linked: bool,
     seconds: f64,
 }
 
@@ -47,9 +49,11 @@ fn steps(reports: &[Report]) -> String {
 
 fn built(units: &[Unit]) -> String {
     let all: f64 = units.iter().map(|unit| unit.seconds).sum();
+    let linked = units.iter().filter(|unit| unit.is_linked).count();
     let mut units: Vec<&Unit> = units.iter().collect();
     units.sort_by(|one, other| other.seconds.total_cmp(&one.seconds));
-    let mut table = format!("| of {} built | {all:.0} s in all, side by side |\n|---|---|\n", units.len());
+    let mut table =
+        format!("| of {} built, {linked} of them linked | {all:.0} s, added up |\n|---|---|\n", units.len());
     for unit in units.iter().take(SLOWEST_UNITS) {
         table += &format!("| {} | {:.1} s |\n", unit.name, unit.seconds);
     }
@@ -97,12 +101,9 @@ fn units_in(report: &str) -> Option<Vec<Unit>> {
 
 fn unit(data: &Value) -> Option<Unit> {
     let text = |name: &str| data[name].as_str().unwrap_or_default();
-    // A script that builds C is told from the one that was compiled for it.
-    let ran = if text("mode") == "run-custom-build" { " (ran its build script)" } else { "" };
-    Some(Unit {
-        name: format!("{}{}{ran}", text("name"), text("target")),
-        seconds: data["duration"].as_f64()?,
-    })
+    let target = text("target");
+    let is_linked = ["(test)", "\"bin\"", "\"example\""].iter().any(|kind| target.contains(kind));
+    Some(Unit { name: format!("{}{target}", text("name")), is_linked, seconds: data["duration"].as_f64()? })
 }
 
 #[cfg(test)]
@@ -113,19 +114,17 @@ mod tests {
     fn the_units_of_a_build_are_read() {
         let report = r#"<script>const DURATION = 3;
 const UNIT_DATA = [
-  {"i": 0, "name": "tenure", "version": "0.1.0", "mode": "todo", "target": " test \"it\"", "start": 0.1, "duration": 2.5},
-  {"i": 1, "name": "libsqlite3-sys", "version": "0.39.1", "mode": "run-custom-build", "target": "", "start": 0.1, "duration": 9.0}
+  {"i": 0, "name": "tenure", "version": "0.1.0", "mode": "todo", "target": " it \"test\" (test)", "start": 0.1, "duration": 2.5},
+  {"i": 1, "name": "libsqlite3-sys", "version": "0.39.1", "mode": "run-custom-build", "target": " build-script (run)", "start": 0.1, "duration": 9.0}
 ];
 const CONCURRENCY_DATA = [];</script>"#;
         let units = units_in(report).expect("units");
         let names: Vec<&str> = units.iter().map(|unit| unit.name.as_str()).collect();
-        assert_eq!(names, ["tenure test \"it\"", "libsqlite3-sys (ran its build script)"]);
+        assert_eq!(names, ["tenure it \"test\" (test)", "libsqlite3-sys build-script (run)"]);
         assert!(units_in("<html>").is_none());
         let table = built(&units);
-        assert!(
-            table.contains("of 2 built | 12 s") && table.find("libsqlite3") < table.find("tenure"),
-            "{table}"
-        );
+        assert!(table.contains("of 2 built, 1 of them linked | 12 s"), "{table}");
+        assert!(table.find("libsqlite3") < table.find("tenure"), "the longest first: {table}");
     }
 
     #[test]

@@ -184,6 +184,27 @@ fn a_commit_that_may_have_been_sent_is_never_repeated_by_itself() {
     });
 }
 
+const RELOAD: &str = "select count(*) from (select pg_reload_conf()) as reloaded";
+/// Commits that wait for a standby.
+const WAITS: &str = "from pg_stat_activity where wait_event = 'SyncRep'";
+
+/// From now on commits wait for a standby, and none ever comes. The server's processes hear of a setting one after the other: so
+/// somebody commits until a commit waits.
+async fn commits_wait_for_a_standby(server: &Server, rival: &Rival) {
+    rival.does("alter system set synchronous_standby_names = 'nobody'").await;
+    rival.counts(RELOAD).await;
+    let probe = Rival::superuser(server, "public").await;
+    let committing = tokio::spawn(async move {
+        for number in 0_u64.. {
+            probe.does(&format!("create table probe_{number} ()")).await;
+        }
+    });
+    rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
+    committing.abort();
+    rival.counts(&format!("select count(*) from (select pg_terminate_backend(pid) {WAITS}) as ended")).await;
+    rival.waits_until(&format!("select count(*) {WAITS}"), 0).await;
+}
+
 #[test]
 fn a_revoke_is_not_answered_before_the_standby_has_it_and_neither_is_its_repeat() {
     let Some(server) = required(Server::start(&[])) else { return };
@@ -192,24 +213,21 @@ fn a_revoke_is_not_answered_before_the_standby_has_it_and_neither_is_its_repeat(
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         ledger.create_token("ci", Role::Worker).await.expect("created");
         let rival = Rival::superuser(&server, &schema).await;
-        let reload = "select count(*) from (select pg_reload_conf()) as reloaded";
-        rival.does("alter system set synchronous_standby_names = 'nobody'").await;
-        rival.counts(reload).await;
+        commits_wait_for_a_standby(&server, &rival).await;
         let revoke = || {
             let ledger = ledger.clone();
             tokio::spawn(async move { ledger.revoke_token("ci").await })
         };
-        let waits = "from pg_stat_activity where wait_event = 'SyncRep'";
         let revoking = revoke();
-        rival.waits_until(&format!("select count(*) {waits}"), 1).await;
-        rival.counts(&format!("select count(*) from (select pg_cancel_backend(pid) {waits}) as ended")).await;
+        rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
+        rival.counts(&format!("select count(*) from (select pg_cancel_backend(pid) {WAITS}) as ended")).await;
         let ended = revoking.await.expect("it ends").expect_err("nobody knows whether a standby has it");
         assert!(matches!(&ended, Error::Unknown(_)), "{ended}");
         let repeating = revoke();
-        rival.waits_until(&format!("select count(*) {waits}"), 1).await;
+        rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
         assert!(!repeating.is_finished(), "the token is revoked here, and maybe nowhere else");
         rival.does("alter system reset synchronous_standby_names").await;
-        rival.counts(reload).await;
+        rival.counts(RELOAD).await;
         assert!(repeating.await.expect("it ends").expect("answered").revoked_at.is_some());
     });
 }
@@ -222,28 +240,25 @@ fn a_commit_whose_wait_for_a_standby_was_ended_is_unknown() {
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         ledger.create("warm").await.expect("created");
         let rival = Rival::superuser(&server, &schema).await;
-        let reload = "select count(*) from (select pg_reload_conf()) as reloaded";
-        rival.does("alter system set synchronous_standby_names = 'nobody'").await;
-        rival.counts(reload).await;
+        commits_wait_for_a_standby(&server, &rival).await;
         let create = |ledger: Ledger, id: &'static str| async move {
             ledger.create(id).request_id(id).acting_as("x").await
         };
-        let waits = "from pg_stat_activity where wait_event = 'SyncRep'";
         // Whoever ends the wait: that of the statement, or that of the whole connection.
         for (id, end) in [("a", "pg_cancel_backend"), ("b", "pg_terminate_backend")] {
             let waiting = tokio::spawn(create(ledger.clone(), id));
-            rival.waits_until(&format!("select count(*) {waits}"), 1).await;
+            rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
             assert!(!waiting.is_finished(), "it is not answered before the standby has it");
-            rival.counts(&format!("select count(*) from (select {end}(pid) {waits}) as ended")).await;
+            rival.counts(&format!("select count(*) from (select {end}(pid) {WAITS}) as ended")).await;
             let ended = waiting.await.expect("it ends").expect_err("nobody knows whether a standby has it");
             assert!(matches!(&ended, Error::Unknown(_)), "{end}: {ended}");
         }
         // What it did is there, and no standby has it: the repeat is not answered either.
         let repeating = tokio::spawn(create(ledger.clone(), "a"));
-        rival.waits_until(&format!("select count(*) {waits}"), 1).await;
+        rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
         assert!(!repeating.is_finished());
         rival.does("alter system reset synchronous_standby_names").await;
-        rival.counts(reload).await;
+        rival.counts(RELOAD).await;
         assert_eq!(repeating.await.expect("it ends").expect("answered from memory").revision.0, 1);
         for id in ["a", "b"] {
             assert_eq!(create(ledger.clone(), id).await.expect("answered from memory").revision.0, 1);
@@ -263,13 +278,12 @@ fn answered_means_durable_also_for_a_role_that_does_not_ask_for_it() {
         // Whoever reads and migrates is under the role's own settings but for these.
         let url = format!("{}&options=-c%20statement_timeout%3D0", server.url(&schema));
         let ledger = Ledger::open(&url).await.expect("opens");
-        rival.does("alter system set synchronous_standby_names = 'nobody'").await;
-        rival.counts("select count(*) from (select pg_reload_conf()) as reloaded").await;
+        commits_wait_for_a_standby(&server, &rival).await;
         let waiting = tokio::spawn(async move { ledger.create("a").await });
         // Where a commit waits for nobody, it would not wait for this one.
-        rival.waits_until("select count(*) from pg_stat_activity where wait_event = 'SyncRep'", 1).await;
+        rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
         rival.does("alter system reset synchronous_standby_names").await;
-        rival.counts("select count(*) from (select pg_reload_conf()) as reloaded").await;
+        rival.counts(RELOAD).await;
         waiting.await.expect("it ends").expect("created");
     });
 }
