@@ -17,10 +17,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::fickle::FickleStore;
-use crate::waiting::until_asked;
+use crate::waiting::{soon, until_asked};
 use crate::{BEGINNING, block_on, memory, sqlite};
-
-pub use crate::waiting::{soon, until};
 
 /// What a handler does when it is asked, one after the other; the last one goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

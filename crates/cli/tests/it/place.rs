@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The binary that is tested.
 pub(crate) const TENURE: &str = env!("CARGO_BIN_EXE_tenure");
 
-/// A command of it in a process of its own, with nothing of the environment of whoever runs the tests.
+/// Runs the binary in a process of its own. Of the environment of the tests it gets `PATH` alone; its user is alice.
 pub(crate) fn tenure(words: &[&str]) -> Command {
     let mut command = Command::new(TENURE);
     command.args(words).env_clear().env("USER", "alice").stdin(Stdio::null());
@@ -119,7 +119,7 @@ impl Place {
         file
     }
 
-    /// Whether somebody waits for the turn, and is the next to have it: whoever comes later comes after that one.
+    /// Whether a process waits at the head of the line for the writer's turn.
     pub(crate) fn somebody_is_next(&self) -> bool {
         let line = File::open(self.lock_file("line")).expect("the line");
         matches!(line.try_lock(), Err(TryLockError::WouldBlock))
