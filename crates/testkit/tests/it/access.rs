@@ -88,6 +88,8 @@ const FORBIDDEN: &[(&str, &str)] = &[
         "a terminal task does not change",
     ),
     ("update tenure.tasks set result = '1' where id = 'a'", "a terminal task does not change"),
+    ("update tenure.tasks set payload = '[2]' where id = 'a'", "a terminal task does not change"),
+    ("update tenure.tasks set attempts = 7 where id = 'a'", "a terminal task does not change"),
     ("update tenure.tasks set id = 'b' where id = 'a'", "the names of a task never change"),
     ("delete from tenure.tasks", "a task is not deleted"),
     ("truncate tenure.tasks", "a task is not deleted"),
@@ -107,6 +109,21 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("update tenure.events set data = '{}'", "an event neither changes nor goes"),
     ("delete from tenure.events", "an event neither changes nor goes"),
     ("truncate tenure.events", "an event neither changes nor goes"),
+    (
+        "insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
+         values ('default', 'a', 4, 9000000000000000000, 0, 'm', 'noted', '{}', '\\x00')",
+        "an event continues the history of its task",
+    ),
+    (
+        "insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
+         select namespace, task, 5, feed, at, actor, type, data, hash from tenure.events where number = 1",
+        "an event continues the history of its task",
+    ),
+    (
+        "insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
+         select namespace, 'nobody', 1, feed, at, actor, type, data, hash from tenure.events where number = 1",
+        "an event continues the history of its task",
+    ),
     ("update tenure.names set id = 'b'", "a name stays taken"),
     ("delete from tenure.names", "a name stays taken"),
     ("truncate tenure.names", "a name stays taken"),
@@ -136,6 +153,62 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
         ledger.annotate("a", "a note").await.expect("notes are taken");
         assert_eq!(ledger.task("a").await.expect("as it was").state(), State::Completed);
         assert!(ledger.verify(None).await.expect("verified").holds());
+    });
+}
+
+/// Operators and functions by the names of PostgreSQL's own, which say that nothing is different, or that nothing is the same.
+const HOSTILE: &str = "\
+    set search_path = hostile_tenure, pg_catalog; \
+    create function hostile_tenure.same(text, text) returns boolean language sql immutable as 'select SAME'; \
+    create function hostile_tenure.same(bigint, bigint) returns boolean language sql immutable as 'select SAME'; \
+    create function hostile_tenure.other(text, text) returns boolean language sql immutable as 'select false'; \
+    create function hostile_tenure.other(bigint, bigint) returns boolean language sql immutable as 'select false'; \
+    create operator hostile_tenure.= (leftarg = text, rightarg = text, function = hostile_tenure.same); \
+    create operator hostile_tenure.= (leftarg = bigint, rightarg = bigint, function = hostile_tenure.same); \
+    create operator hostile_tenure.<> (leftarg = text, rightarg = text, function = hostile_tenure.other); \
+    create operator hostile_tenure.<> (leftarg = bigint, rightarg = bigint, function = hostile_tenure.other); \
+    create operator hostile_tenure.> (leftarg = bigint, rightarg = bigint, function = hostile_tenure.other); \
+    create function hostile_tenure.other(bigint, integer) returns boolean language sql immutable as 'select false'; \
+    create operator hostile_tenure.< (leftarg = bigint, rightarg = integer, function = hostile_tenure.other); \
+    create function hostile_tenure.pg_current_xact_id() returns xid8 language sql immutable as 'select ''1''::xid8';";
+
+#[test]
+fn the_guards_look_nothing_up_where_their_caller_may_put_something() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let ledger = with_an_end(server, &schema).await;
+        let role = format!("hostile_{schema}");
+        let superuser = Rival::superuser(server, &schema).await;
+        // As SECURITY.md has it, and a schema where the role may create what it likes.
+        superuser
+            .does(&format!(
+                "create role {role} login; grant usage on schema {schema} to {role}; \
+                 grant select, insert, update, delete on all tables in schema {schema} to {role}; \
+                 grant execute on all functions in schema {schema} to {role}; \
+                 grant create on database tests to {role}"
+            ))
+            .await;
+        let url = server.url(&schema).replace("tester@", &format!("{role}@"));
+        for same in ["true", "false"] {
+            // A connection of its own, since functions keep what they have looked up.
+            let rival = Rival::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
+            let own = format!("own_{schema}");
+            rival.does(&format!("drop schema if exists {own} cascade; create schema {own}")).await;
+            rival.does(&HOSTILE.replace("hostile_tenure", &own).replace("SAME", same)).await;
+            for (sql, expected) in FORBIDDEN.iter().filter(|(sql, _)| !sql.starts_with("truncate")) {
+                // What is to be changed must be found first.
+                let (change, which) = sql.split_once(" where ").unwrap_or((sql, "true"));
+                let found = format!("{change} where {}", which.replace(" = ", " operator(pg_catalog.=) "));
+                let told = rival.is_refused(if sql.contains(" where ") { &found } else { sql }).await;
+                assert_eq!(told, format!("tenure: {expected}"), "{sql} where {same}");
+            }
+        }
+        assert!(ledger.verify(None).await.expect("verified").holds());
+        let open = "select count(*) from pg_proc where pronamespace = '{schema}'::regnamespace \
+                    and not coalesce(proconfig, '{}') @> array['search_path=pg_catalog, pg_temp']";
+        let open = superuser.counts(&open.replace("{schema}", &schema)).await;
+        assert_eq!(open, 0, "each function says where it looks");
     });
 }
 

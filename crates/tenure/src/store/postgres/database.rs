@@ -14,10 +14,11 @@ use crate::store::postgres::settings::Settings;
 use crate::store::{Condition, Missing};
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/V1__ledger.sql"),
     include_str!("../../../migrations/postgres/V2__intake.sql"),
     include_str!("../../../migrations/postgres/V3__tokens.sql"),
+    include_str!("../../../migrations/postgres/V4__guards.sql"),
 ];
 
 /// The first version of the server that has all that is used.
@@ -151,6 +152,8 @@ impl Database {
             }
         }
         let done = version.unwrap_or(0);
+        // What guards and checks are made of is looked up now, once: not by names that somebody else put in the way.
+        link.send_plain("set local search_path = pg_catalog, pg_temp").answer().await?;
         for migration in MIGRATIONS.get(done..).unwrap_or(&[]) {
             link.send_plain(&self.settings.schema.in_sql(migration)).answer().await?;
         }
