@@ -22,7 +22,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
-        testkit: &["conformance", "ledger", "origin", "tokens"],
+        testkit: &["conformance", "ledger", "origin", "sizes", "tokens"],
         others: "package(tenure)",
     },
     Part {
@@ -35,6 +35,7 @@ pub(crate) const PARTS: &[Part] = &[
             "ledger",
             "origin",
             "races",
+            "sizes",
             "tampering",
             "traces",
             "vitals",
@@ -55,6 +56,7 @@ pub(crate) const PARTS: &[Part] = &[
             "races",
             "rivals",
             "server",
+            "sizes",
             "tokens",
             "traces",
         ],

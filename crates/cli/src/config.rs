@@ -62,6 +62,7 @@ pub(crate) struct ServeSection {
     pub(crate) handler_wait: Option<String>,
     pub(crate) connections_max: Option<u64>,
     pub(crate) body_max: Option<u64>,
+    pub(crate) memory_max: Option<u64>,
     pub(crate) rate: Option<u64>,
     pub(crate) log: Option<String>,
     pub(crate) log_format: Option<String>,

@@ -3,6 +3,7 @@
 //! It decides nothing about tasks. A module for each command; `output` is how answers are shown, `failure` what a
 //! command that was not done ends with. Everything around a command comes from [`world::World`].
 
+pub mod allocator;
 mod arguments;
 mod audit;
 pub mod complete;

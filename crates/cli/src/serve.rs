@@ -68,7 +68,8 @@ impl Serve {
         may_listen(&settings, listening.exposure, &tokens)?;
         let tls = settings.tls.config()?;
         let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
-        let server = Server::new(ledger, recovery(&settings, &handlers), options);
+        let server = Server::new(ledger, recovery(&settings, &handlers), options)
+            .map_err(|error| Failure::Failed(format!("can't start threads: {error}")))?;
         let stop = CancellationToken::new();
         let looking_after = settings.recovery.then(|| {
             let (recovery, stop) = (server.recovery(), stop.clone());
@@ -158,6 +159,7 @@ fn options(settings: &Settings, listening: &Listening, store: String, namespace:
         limits: Limits {
             connections_max: settings.connections_max,
             body_bytes_max: settings.body_max,
+            memory_bytes_max: settings.memory_max,
             requests_per_second: (settings.rate > 0).then_some(settings.rate),
             ..Limits::default()
         },

@@ -18,6 +18,11 @@ pub const PROGRESS_BYTES_MAX: usize = 1024;
 /// Longest value of a label, in characters.
 pub const LABEL_VALUE_CHARS_MAX: usize = 256;
 
+/// How a refusal names the limit of a document.
+pub const DOCUMENT_LIMIT: &str = "up to 256 KiB of JSON, without NUL";
+/// How a refusal names the limit of progress.
+pub const PROGRESS_LIMIT: &str = "up to 1 KiB of JSON, without NUL";
+
 /// What an id consists of; a name may have slashes as well.
 const ID_LIMIT: &str = "1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..";
 const NAME_LIMIT: &str = "1 to 200 of A-Z a-z 0-9 - _ . : @ + /, not . or ..";
@@ -242,11 +247,11 @@ fn check_reason(field: &'static str, text: &str) -> Result<(), Refusal> {
 }
 
 fn check_document(field: &'static str, text: &str) -> Result<(), Refusal> {
-    check_bytes(field, text, DOCUMENT_BYTES_MAX, "up to 256 KiB of JSON, without NUL")
+    check_bytes(field, text, DOCUMENT_BYTES_MAX, DOCUMENT_LIMIT)
 }
 
 fn check_progress(field: &'static str, text: &str) -> Result<(), Refusal> {
-    check_bytes(field, text, PROGRESS_BYTES_MAX, "up to 1 KiB of JSON, without NUL")
+    check_bytes(field, text, PROGRESS_BYTES_MAX, PROGRESS_LIMIT)
 }
 
 /// Two ids, a slash between each of the four parts, two numbers of up to 20 digits.

@@ -95,6 +95,7 @@ fn serve(store: &str) {
         println!("http://{}", listener.local_addr().expect("an address"));
         let limits = Limits { requests_per_second: None, ..Limits::default() };
         let server = Server::new(ledger, Recovery::new, Options { limits, ..Options::default() });
+        let server = server.expect("threads");
         server.run(listener, None, CancellationToken::new()).await.expect("it serves");
     });
 }

@@ -1,4 +1,4 @@
-//! Large answers that are on their way: each takes room until its reader has taken it, is gone, or takes nothing for too long.
+//! Large answers that are on their way: each takes memory until its reader has taken it, is gone, or takes nothing for too long.
 
 use std::io;
 use std::pin::Pin;
@@ -11,38 +11,36 @@ use axum::http::Response;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tenure::clock::Moment;
 
+use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::problem::Problem;
 use crate::routes::Method;
-use crate::shares::{Share, Taken};
+use crate::shares::Memory;
 
-/// Smaller answers take no room: of those there are no more than connections and their streams.
-const SMALL_BYTES: u64 = 64 * 1024;
 /// How much of one is given at once.
 const PIECE_BYTES: usize = 32 * 1024;
 
-/// The answer, with room for it. A look may be told to come again; what was done is answered in any case.
-pub(crate) async fn with_room(
+/// The answer, with the memory that it takes. A look may be told to come again; what was done is answered in any case.
+pub(crate) async fn with_memory(
     response: Response<Body>,
     method: Method,
-    share: &Share,
+    memory: &RequestMemory,
     wait_max: Duration,
 ) -> Result<Response<Body>, Problem> {
-    let bytes = response.body().size_hint().exact().unwrap_or_default();
-    if bytes < SMALL_BYTES {
-        return Ok(response);
+    let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let Some(bytes) = bytes.filter(|bytes| *bytes >= SMALL_BYTES) else { return Ok(response) };
+    let kept = memory.kept(bytes).await;
+    if kept.is_none() && method == Method::Get {
+        return Err(Problem::unavailable(
+            "the memory for answers is taken by those that wait for their readers; try again",
+        ));
     }
-    let room = match (share.room_to_answer(bytes).await, method) {
-        (Ok(room), _) => Some(room),
-        (Err(problem), Method::Get) => return Err(problem),
-        (Err(_), Method::Post | Method::Put | Method::Delete) => None,
-    };
     let (head, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, usize::MAX).await;
     let rest = whole.map_err(|_| Problem::broken("an answer was lost before it was sent"))?;
-    Ok(Response::from_parts(head, Body::new(Held::of(rest, room, wait_max))))
+    Ok(Response::from_parts(head, Body::new(Held::of(rest, kept.unwrap_or_default(), wait_max))))
 }
 
-/// An answer and its room. It is given in pieces: what was taken out at once would wait elsewhere, and nobody would know of it.
+/// An answer and its memory. It is given in pieces: what was taken out at once would wait elsewhere, and nobody would know of it.
 struct Held(Arc<Mutex<Left>>);
 
 /// What is left of it.
@@ -51,12 +49,12 @@ struct Left {
     /// Whether somebody waited too long for its reader, and gave up what was left.
     is_given_up: bool,
     taken_at: Moment,
-    _room: Option<Taken>,
+    _memory: Memory,
 }
 
 impl Held {
-    fn of(rest: Bytes, room: Option<Taken>, wait_max: Duration) -> Held {
-        let left = Left { rest, is_given_up: false, taken_at: Moment::now(), _room: room };
+    fn of(rest: Bytes, memory: Memory, wait_max: Duration) -> Held {
+        let left = Left { rest, is_given_up: false, taken_at: Moment::now(), _memory: memory };
         let held = Held(Arc::new(Mutex::new(left)));
         // Who takes nothing does not ask for more either, so that this must be looked at from elsewhere.
         tokio::spawn(give_up_late(Arc::downgrade(&held.0), wait_max));
@@ -72,7 +70,7 @@ fn locked(left: &Mutex<Left>) -> MutexGuard<'_, Left> {
     left.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the rest and its room up, once nothing of it was taken for that long.
+/// Gives the rest and its memory up, once nothing of it was taken for that long.
 async fn give_up_late(left: Weak<Mutex<Left>>, wait_max: Duration) {
     let mut wait = wait_max;
     loop {
@@ -81,7 +79,7 @@ async fn give_up_late(left: Weak<Mutex<Left>>, wait_max: Duration) {
         let mut left = locked(&left);
         let unmoved = Duration::from(Moment::now().since(left.taken_at));
         if unmoved >= wait_max {
-            (left.rest, left._room, left.is_given_up) = (Bytes::new(), None, true);
+            (left.rest, left._memory, left.is_given_up) = (Bytes::new(), Memory::default(), true);
             return;
         }
         wait = wait_max - unmoved;
@@ -129,15 +127,21 @@ mod tests {
     use crate::shares::Shares;
 
     #[tokio::test]
-    async fn what_nobody_takes_is_given_up_and_its_room_is_free_again() {
-        let limits = Limits { answers_bytes_max: 200_000, share_of_one_caller: 1, ..Limits::default() };
+    async fn what_nobody_takes_is_given_up_and_its_memory_is_free_again() {
+        let limits = Limits {
+            memory_bytes_max: 200_000,
+            body_bytes_max: 10_000,
+            share_of_one_caller: 1,
+            ..Limits::default()
+        };
         let share = Shares::new(&limits).of(Some(&Actor::new("one").expect("a name")));
+        let memory = || RequestMemory::of(Arc::clone(&share));
         let large = || Response::new(Body::from("x".repeat(150_000)));
         let wait_max = Duration::from_millis(300);
-        let first = with_room(large(), Method::Get, &share, wait_max).await.expect("there is room");
+        let first = with_memory(large(), Method::Get, &memory(), wait_max).await.expect("there is memory");
         let mut body = first.into_body();
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()), "a piece is taken");
-        let second = with_room(large(), Method::Get, &share, wait_max).await;
+        let second = with_memory(large(), Method::Get, &memory(), wait_max).await;
         let second = second.expect("it was given up in time");
         assert!(
             body.frame().await.is_some_and(|frame| frame.is_err()),

@@ -11,55 +11,88 @@ use serde::Deserialize;
 use tenure::core::refusal::Refusal;
 use tokio::time::timeout;
 
+use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
-use crate::shares::{Room, Share};
+use crate::shares::{BODY_COST, Memory, Share};
 
-/// A body that is there, with the room that it takes among all of them for as long as it is kept.
-pub(crate) struct Text {
-    pub(crate) text: String,
-    _room: Room,
+/// A body that is there, with the memory that it takes for as long as it is kept.
+#[derive(Default)]
+pub(crate) struct Bytes {
+    bytes: Vec<u8>,
+    memory: BodyMemory,
 }
 
-impl Text {
-    /// What a request without a body brings.
-    pub(crate) fn none() -> Text {
-        Text { text: String::new(), _room: Room::default() }
+/// The memory of a body: of what small ones have, until it is large.
+#[derive(Default)]
+struct BodyMemory {
+    small: Memory,
+    large: Memory,
+}
+
+impl BodyMemory {
+    /// Takes what a body needs that has grown to `bytes` by `more`.
+    async fn grow(&mut self, share: &Share, bytes: usize, more: usize) -> Result<(), Problem> {
+        if bytes <= SMALL_BYTES {
+            self.small.add(share.small_memory(BODY_COST * more).await?);
+        } else {
+            self.large.add(share.memory(BODY_COST * more).await?);
+        }
+        Ok(())
     }
 }
 
-/// Reads a body that must be JSON, or nothing. It is given room as it comes: one that is only announced takes none.
+impl Bytes {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The body as text. Where there is none it is an object in which nothing is said.
+    pub(crate) fn text(self) -> Result<Text, Problem> {
+        let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "it must be UTF-8"))?;
+        let text = if text.trim().is_empty() { "{}".to_owned() } else { text };
+        Ok(Text { text, _memory: self.memory })
+    }
+}
+
+/// A body as text.
+pub(crate) struct Text {
+    pub(crate) text: String,
+    _memory: BodyMemory,
+}
+
+/// Reads a body that must be JSON, or nothing. It is given memory as it comes: one that is only announced takes none.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     share: &Share,
     (bytes_max, wait_max): (usize, Duration),
-) -> Result<Text, Problem> {
+) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(Problem::too_large(bytes_max));
     }
     let gathered = timeout(wait_max, gather(body, share, bytes_max)).await;
-    let (bytes, room) = gathered.map_err(|_| Problem::too_slow())??;
+    let (bytes, memory) = gathered.map_err(|_| Problem::too_slow())??;
     let is_json = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_json);
     if !bytes.is_empty() && !is_json {
         return Err(Problem::unsupported_media_type());
     }
-    let text = String::from_utf8(bytes).map_err(|_| Refusal::invalid("body", "it must be UTF-8"))?;
-    Ok(Text { text: if text.trim().is_empty() { "{}".to_owned() } else { text }, _room: room })
+    Ok(Bytes { bytes, memory })
 }
 
-async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<(Vec<u8>, Room), Problem> {
-    let (mut bytes, mut room) = (Vec::new(), Room::default());
+async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<(Vec<u8>, BodyMemory), Problem> {
+    let (mut bytes, mut memory) = (Vec::new(), BodyMemory::default());
     while let Some(frame) = body.frame().await {
         let cut = |_| Problem::from(Refusal::invalid("body", "it ended before it was complete"));
         let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
             return Err(Problem::too_large(bytes_max));
         }
-        room.add(share.room_for(data.len()).await?);
+        memory.grow(share, bytes.len() + data.len(), data.len()).await?;
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes, room))
+    Ok((bytes, memory))
 }
 
 fn is_json(kind: &str) -> bool {

@@ -1,7 +1,6 @@
 //! What each route does, a module for each subject. A handler turns what was asked into calls of the ledger and its answer
 //! into JSON; it decides nothing about tasks.
 
-mod budget;
 pub(crate) mod claims;
 pub(crate) mod commands;
 pub(crate) mod events;
@@ -16,15 +15,17 @@ pub(crate) mod verbs;
 
 use std::time::Duration;
 
-use tenure::Ledger;
+use axum::body::Body;
+use axum::http::{HeaderValue, Response};
 use tenure::core::id::{Namespace, TaskId};
 use tenure::core::refusal::Refusal;
-use tenure::core::task::Task;
 use tenure::core::time::Time;
-use tenure::instant;
-use tenure::store::Cursor;
+use tenure::store::answering::AnswerForm;
+use tenure::store::{Answer, Cursor, Page, PageSize};
+use tenure::{Ledger, instant};
 
 use crate::body::Query;
+use crate::headers::{PREFERENCE_APPLIED, preferred_return};
 use crate::problem::Problem;
 use crate::routes::Asked;
 
@@ -54,6 +55,49 @@ impl Asked {
         let id = id.ok_or_else(|| Problem::broken("a route without a task was asked for one"))?;
         Ok(TaskId::new(id)?)
     }
+}
+
+/// The bytes of a page. One that is larger has a single item.
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A page of what `read` gives, with the memory for it taken before it is read: only what a single item has besides is taken after.
+async fn page<T, E>(
+    asked: &Asked,
+    items: usize,
+    read: impl AsyncFnOnce(PageSize) -> Result<Page<T>, E>,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Result<Page<T>, Problem>
+where
+    Problem: From<E>,
+{
+    asked.memory.for_answer(PAGE_BYTES_MAX).await?;
+    let page = read(PageSize { items, bytes: PAGE_BYTES_MAX }).await?;
+    asked.memory.for_answer(page.items.iter().map(bytes_of).sum()).await?;
+    Ok(page)
+}
+
+/// How much of a task an answer is to have: what the query says, else what the caller prefers by a header, else `usual`.
+fn answer_form(asked: &Asked, usual: AnswerForm) -> Result<AnswerForm, Problem> {
+    let said = asked.query.one("return")?;
+    match said.or(preferred_return(&asked.head.headers)) {
+        None => Ok(usual),
+        Some("minimal") => Ok(AnswerForm::Minimal),
+        Some("representation") => Ok(AnswerForm::Whole),
+        Some(_) => Err(Refusal::invalid("return", "`minimal` or `representation`").into()),
+    }
+}
+
+/// Says that what the caller preferred was done.
+fn prefers(asked: &Asked, mut response: Response<Body>) -> Response<Body> {
+    let preferred =
+        preferred_return(&asked.head.headers).filter(|_| matches!(asked.query.one("return"), Ok(None)));
+    let applied = match preferred {
+        Some("minimal") => HeaderValue::from_static("return=minimal"),
+        Some(_) => HeaderValue::from_static("return=representation"),
+        None => return response,
+    };
+    response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    response
 }
 
 /// How many a page is to have.
@@ -96,7 +140,9 @@ async fn no_longer_known(asked: &Asked) -> Problem {
 /// granted just now.
 ///
 /// The command was done, so a clock that can't be read must not make a failure of it.
-async fn time_for(ledger: &Ledger, task: &Task) -> Time {
+async fn time_for(ledger: &Ledger, answer: &Answer) -> Time {
+    // A retry makes a task that is looked at by nobody yet, and a task in its minimal form does not say whether it is stale.
+    let (Answer::Task(task) | Answer::Retried(task, _)) = answer else { return Time::MIN };
     let is_fresh = task.lease().is_none_or(|lease| lease.acquired_at == task.updated_at);
     if is_fresh && task.reservation().is_none() {
         return task.updated_at;

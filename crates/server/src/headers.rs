@@ -8,6 +8,8 @@ use crate::problem::Problem;
 use crate::routes::{Method, Route};
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");
+pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The text of a header that may be given once. `field` is its name as people write it.
@@ -32,6 +34,17 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Probl
     // The header's draft has it as a quoted text; most clients send it bare.
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     Ok(Some(RequestId::named(field, bare)?))
+}
+
+/// Which answer a caller prefers by `Prefer: return=minimal`, which a server may pass over and this one does not.
+pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
+    let named = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
+    let mut words = named.flat_map(|value| value.split([',', ';'])).map(str::trim);
+    words.find_map(|word| match word.to_ascii_lowercase().as_str() {
+        "return=minimal" | "return=\"minimal\"" => Some("minimal"),
+        "return=representation" | "return=\"representation\"" => Some("representation"),
+        _ => None,
+    })
 }
 
 /// That whoever gives a header is heard: a condition or a name that a route passes over would be taken for kept.

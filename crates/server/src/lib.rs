@@ -12,6 +12,7 @@ mod handlers;
 mod headers;
 mod lines;
 mod listen;
+mod memory;
 mod metrics;
 mod observed;
 mod openapi;
@@ -23,6 +24,7 @@ mod served;
 mod shapes;
 mod shares;
 mod traced;
+mod work;
 mod writes;
 
 use std::io;
@@ -43,6 +45,7 @@ use metrics::Metrics;
 use observed::Observed;
 use served::Served;
 use shares::Shares;
+use work::Work;
 
 /// A server that is ready to listen.
 pub struct Server {
@@ -52,7 +55,11 @@ pub struct Server {
 impl Server {
     /// A server on that ledger's store. What is stale is looked after on demand by the recovery that is made here, so that
     /// what it does is counted, too; a loop of it is the caller's.
-    pub fn new(ledger: Ledger, recovery: impl FnOnce(Ledger) -> Recovery, options: Options) -> Server {
+    pub fn new(
+        ledger: Ledger,
+        recovery: impl FnOnce(Ledger) -> Recovery,
+        options: Options,
+    ) -> io::Result<Server> {
         let (metrics, stopping) = (Metrics::new(&options.limits), CancellationToken::new());
         let observed = Observed { store: Arc::clone(ledger.store()), metrics: metrics.clone() };
         let ledger = ledger.on_store(Arc::new(observed));
@@ -60,8 +67,10 @@ impl Server {
         let recovery = recovery(ledger.clone());
         let lines = Lines::default();
         let sweeping = TaskTracker::new();
-        let served = Served { ledger, recovery, options, metrics, shares, lines, book, sweeping, stopping };
-        Server { served: Arc::new(served) }
+        let work = Work::start()?;
+        let served =
+            Served { ledger, recovery, options, metrics, shares, lines, book, sweeping, stopping, work };
+        Ok(Server { served: Arc::new(served) })
     }
 
     /// Serves who comes to the listener, until `stop`. Then what waits is answered, streams end, and what has begun may go on

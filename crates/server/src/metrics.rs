@@ -31,13 +31,15 @@ use crate::writes::Writes;
 use scrape::{Latest, Scrape};
 
 /// The names of everything that is counted, as they are scraped. Alerts, dashboard and documents are checked against them.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 29] = [
     "tenure_build_info",
     "tenure_http_requests_total",
     "tenure_http_request_seconds",
     "tenure_http_problems_total",
     "tenure_http_connections",
     "tenure_http_streams",
+    "tenure_http_memory_bytes",
+    "tenure_http_memory_max_bytes",
     "tenure_commands_total",
     "tenure_refusals_total",
     "tenure_store_up",
@@ -81,6 +83,8 @@ struct Counted {
     problems: Family<CodeLabel, Counter>,
     connections: Gauge,
     streams: Gauge,
+    memory: Gauge,
+    memory_max: Gauge,
     commands: Family<CommandLabels, Counter>,
     refusals: Family<CodeLabel, Counter>,
     latest: Latest,
@@ -122,6 +126,8 @@ impl Metrics {
             problems: Family::default(),
             connections: Gauge::default(),
             streams: Gauge::default(),
+            memory: Gauge::default(),
+            memory_max: Gauge::default(),
             commands: Family::default(),
             refusals: Family::default(),
             latest: Latest::of(limits),
@@ -172,6 +178,9 @@ impl Metrics {
 
     /// Everything that is counted, and how store and recovery are now, as OpenMetrics.
     pub(crate) async fn text(&self, served: &Served) -> String {
+        let (taken, max) = served.shares.memory_taken();
+        self.0.memory.set(i64::try_from(taken).unwrap_or(i64::MAX));
+        self.0.memory_max.set(i64::try_from(max).unwrap_or(i64::MAX));
         self.text_of(&served.ledger, &served.recovery).await
     }
 
@@ -228,6 +237,18 @@ impl Counted {
         );
         registry.register("http_connections", "Connections that are open", self.connections.clone());
         registry.register("http_streams", "Streams of events that are open", self.streams.clone());
+        registry.register_with_unit(
+            "http_memory",
+            "What requests have taken of the memory that they may take together",
+            Unit::Bytes,
+            self.memory.clone(),
+        );
+        registry.register_with_unit(
+            "http_memory_max",
+            "The memory that requests may take together",
+            Unit::Bytes,
+            self.memory_max.clone(),
+        );
         registry.register(
             "commands",
             "Commands of requests and of recovery, by verb and by what they were answered with",

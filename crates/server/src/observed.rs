@@ -8,11 +8,12 @@ use tenure::core::command::{Command, Verb};
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::vitals::Vitals;
 use tenure::store::watch::Absence;
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
 };
 
 use crate::metrics::Metrics;
@@ -24,18 +25,17 @@ pub(crate) struct Observed {
 }
 
 impl Store for Observed {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         let verbs: Vec<Verb> = commands.iter().map(|command| command.action.verb()).collect();
         Box::pin(async move {
-            let answers = self.store.transact(commands).await;
-            for (verb, answer) in verbs.into_iter().zip(&answers) {
+            let answered = self.store.transact_within(commands, options).await;
+            for (verb, answer) in verbs.into_iter().zip(&answered.answers) {
                 self.metrics.command(verb, answer);
-                let is_written = !matches!(answer, Ok(Answer::Claimed(tasks)) if tasks.is_empty());
-                if is_written {
+                if is_written(answer) {
                     self.metrics.writes().heard(answer);
                 }
             }
-            answers
+            answered
         })
     }
 
@@ -47,9 +47,9 @@ impl Store for Observed {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
-        self.store.tasks(filter, after, limit)
+        self.store.tasks(filter, after, size)
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
@@ -76,9 +76,9 @@ impl Store for Observed {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
-        self.store.events(filter, after, limit)
+        self.store.events(filter, after, size)
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
@@ -89,8 +89,12 @@ impl Store for Observed {
         self.store.more_events(after)
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
-        self.store.chains(after, limit)
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        self.store.chains(after, size)
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
@@ -127,5 +131,14 @@ impl Store for Observed {
 
     fn as_postgres(&self) -> Option<&tenure::store::postgres::PostgresStore> {
         self.store.as_postgres()
+    }
+}
+
+/// Whether what was answered says that something could be written, or could not: a claim that found nothing wrote nothing.
+fn is_written(answer: &Result<Answer, Error>) -> bool {
+    match answer {
+        Ok(Answer::Claimed(tasks)) => !tasks.is_empty(),
+        Ok(Answer::Minimal(MinimalAnswer::Claimed(tasks))) => !tasks.is_empty(),
+        Ok(Answer::Task(_) | Answer::Renewed(_) | Answer::Retried(..) | Answer::Minimal(_)) | Err(_) => true,
     }
 }

@@ -178,6 +178,9 @@ fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
         let words = "Names the command, so that a repeat is answered and not done again.";
         headers.push(("Idempotency-Key", words));
     }
+    if route.query.iter().any(|(name, _)| *name == "return") {
+        headers.push(("Prefer", "`return=minimal` or `return=representation`, as the parameter `return`."));
+    }
     if route.method == Method::Put {
         let words = "The `ETag` that the task was read with: if it is another by now, 412 `stale_write`.";
         headers.push(("If-Match", words));
@@ -283,7 +286,14 @@ fn query(name: &str) -> RefOr<Schema> {
                 ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(states));
             ArrayBuilder::new().items(one).into()
         }
-        "label" => ArrayBuilder::new().items(text()).into(),
+        "label" => {
+            let most = tenure::core::task::LABELS_MAX;
+            ArrayBuilder::new().items(text()).max_items(Some(most)).into()
+        }
+        "return" => {
+            let forms = ["minimal", "representation"];
+            ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(forms)).into()
+        }
         _ => text(),
     }
 }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tenure::core::id::Namespace;
 
+use crate::memory::ANSWER_COST;
+use crate::shares::BODY_COST;
+
 /// What a server is told beforehand.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -37,17 +40,16 @@ pub struct Limits {
     pub connections_max: usize,
     /// The bytes of one body.
     pub body_bytes_max: usize,
-    /// The bytes of all bodies that are being read or worked on. One of each caller has room in any case.
-    pub bodies_bytes_max: usize,
-    /// The bytes of all large answers that their readers have not taken yet.
-    pub answers_bytes_max: usize,
+    /// The memory of all requests together, above what the server has when it is idle: their bodies, what they read, and answers
+    /// that their readers have not taken yet. It is at least [`Limits::MEMORY_OF_A_BODY`] times what one body may have.
+    pub memory_bytes_max: usize,
     /// How long a body may take to come.
     pub body_wait_max: Duration,
     /// How long the head of a request may take to come, and how long a connection may be idle before it.
     pub head_wait_max: Duration,
     /// How long a peer may take nothing of what is written to it.
     pub write_wait_max: Duration,
-    /// How long a body or a large answer waits for room.
+    /// How long a request waits for memory.
     pub room_wait_max: Duration,
     /// How long the store may take to say who may ask.
     pub store_wait_max: Duration,
@@ -68,12 +70,19 @@ pub struct Limits {
     pub sweeps_max: usize,
     /// Looks that may go through much of the store, at once: fewer than the store has connections to read.
     pub scans_max: usize,
+    /// Single tasks that are read at once: how large one is nobody knows before.
+    pub looks_max: usize,
     /// Looks through the whole store, at once.
     pub audits_max: usize,
-    /// The part of bodies, answers, waits, streams, sweeps, scans and audits that one caller may have: one in so many.
+    /// The part of memory, waits, streams, sweeps, scans, looks and audits that one caller may have: one in so many.
     pub share_of_one_caller: usize,
     /// Requests a second of one caller. None: as many as there come.
     pub requests_per_second: Option<u32>,
+}
+
+impl Limits {
+    /// How much memory there must be for each byte that a body may have: for one of them, and for an answer as large.
+    pub const MEMORY_OF_A_BODY: usize = BODY_COST + ANSWER_COST;
 }
 
 impl Default for Limits {
@@ -81,8 +90,7 @@ impl Default for Limits {
         Limits {
             connections_max: 12_000,
             body_bytes_max: 16 * 1024 * 1024,
-            bodies_bytes_max: 128 * 1024 * 1024,
-            answers_bytes_max: 256 * 1024 * 1024,
+            memory_bytes_max: 512 * 1024 * 1024,
             body_wait_max: Duration::from_secs(30),
             head_wait_max: Duration::from_secs(75),
             write_wait_max: Duration::from_secs(60),
@@ -98,6 +106,7 @@ impl Default for Limits {
             streams_max: 1_024,
             sweeps_max: 4,
             scans_max: 5,
+            looks_max: 8,
             audits_max: 2,
             share_of_one_caller: 2,
             requests_per_second: Some(20_000),

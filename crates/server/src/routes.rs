@@ -20,6 +20,7 @@ use crate::body::{Query, Text};
 use crate::handlers::{
     claims, commands, events, lists, looks, pages, probes, recovery, tasks, tokens, verbs,
 };
+use crate::memory::RequestMemory;
 use crate::openapi::{Described, NoBody, described};
 use crate::problem::Problem;
 use crate::served::{Served, answer};
@@ -68,6 +69,7 @@ pub(crate) struct Asked {
     pub(crate) query: Query,
     pub(crate) head: Parts,
     pub(crate) body: Text,
+    pub(crate) memory: RequestMemory,
 }
 
 /// The parts of a path. The task and the compensation are texts that are still to be checked.
@@ -110,6 +112,22 @@ impl Route {
         }
     }
 
+    /// Whether it goes through much of the store and answers with much, so that the threads that answer at once don't work on it.
+    pub(crate) fn is_long(&self) -> bool {
+        const ENDS: [&str; 9] = [
+            "/tasks",
+            "/events",
+            "/stale",
+            "/owners",
+            "/stats",
+            "/anchor",
+            "/verify",
+            "/chains",
+            "/openapi.json",
+        ];
+        self.method == Method::Get && ENDS.iter().any(|end| self.path.ends_with(end))
+    }
+
     /// Whether an `Idempotency-Key` names what it asks for. A request of many commands has no name of its own, nor has one
     /// that is no command.
     pub(crate) fn names_its_command(&self) -> bool {
@@ -146,6 +164,11 @@ use Role::{Admin, Operator, Reader, Worker};
 use crate::shapes as shape;
 use tenure::record::command as body;
 
+const RETURN: (&str, &str) = (
+    "return",
+    "`minimal`: the answer has of the task only what is needed to go on with it; `representation`: all of it.",
+);
+const TASK: &[(&str, &str)] = &[RETURN];
 const PAGE: &[(&str, &str)] = &[
     ("cursor", "Where the list goes on: `next` of the page before."),
     ("limit", "How many at most: 1 to 1000, else 100."),
@@ -179,35 +202,35 @@ fn table() -> Vec<Route> {
         route!(Get "/docs", Store(Reader), "This description, as a page", pages::docs, gives 200 shape::Plain),
         route!(Get "/", Store(Reader), "A page for people", pages::front, gives 200 shape::Plain),
 
-        route!(Post "/v1/{ns}/tasks", Room(Worker), "Create a task", tasks::create, takes body::CreateBody, gives 201 shape::OneTask),
+        route!(Post "/v1/{ns}/tasks", Room(Worker), "Create a task", tasks::create, query TASK, takes body::CreateBody, gives 201 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks", Room(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/tasks/{id}", Room(Reader), "Show a task", tasks::show, gives 200 shape::OneTask),
-        route!(Put "/v1/{ns}/tasks/{id}", Room(Operator), "Write a whole record", tasks::put, takes shape::PutBody, gives 200 shape::OneTask),
+        route!(Put "/v1/{ns}/tasks/{id}", Room(Operator), "Write a whole record", tasks::put, query TASK, takes shape::PutBody, gives 200 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks/{id}/why", Room(Reader), "Say why a task is where it is", tasks::why_so, gives 200 shape::Why),
         route!(Get "/v1/{ns}/tasks/{id}/events", Room(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
 
-        route!(Post "/v1/{ns}/tasks/{id}/acquire", Room(Worker), "Take a lease on a task", verbs::acquire, takes body::TakeBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Room(Worker), "Renew a lease", verbs::heartbeat, takes body::HeartbeatBody, gives 200 shape::Renewed),
-        route!(Post "/v1/{ns}/tasks/{id}/progress", Room(Worker), "Report progress without renewing", verbs::progress, takes body::ProgressBody, gives 200 shape::Renewed),
-        route!(Post "/v1/{ns}/tasks/{id}/release", Room(Worker), "Give a lease back", verbs::release, takes body::ReleaseBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/dispatch", Room(Operator), "Reserve a task for an owner", verbs::dispatch, takes body::TakeBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/complete", Room(Worker), "End a task as done", verbs::complete, takes body::CompleteBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/fail", Room(Worker), "End a task for good, undoing nothing", verbs::fail, takes body::FailBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/rollback", Room(Worker), "Give the work up and have it undone", verbs::roll_back, takes body::RollBackBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/quarantine", Room(Worker), "Park a task for a person", verbs::quarantine, takes body::QuarantineBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/cancel", Room(Operator), "Ask for a task to stop", verbs::cancel, takes body::CancelBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensate", Room(Operator), "Close a task as undone", verbs::compensate, takes body::CompensateBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/notes", Room(Operator), "Leave a note, or better words for the end", verbs::note, takes body::NoteBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/retry", Room(Operator), "Make a new task of one that ended badly", verbs::retry, takes body::RetryBody, gives 201 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations", Room(Worker), "Register how to undo something", verbs::register, takes body::RegisterBody, gives 201 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Room(Worker), "Report that an undo ran, or was tried in vain", verbs::settle, takes body::SettleBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Room(Operator), "Say that something need not be undone", verbs::waive, takes body::WaiveBody, gives 200 shape::OneTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Room(Worker), "Answer for what an older lease owes", verbs::adopt, takes body::AdoptBody, gives 200 shape::OneTask),
+        route!(Post "/v1/{ns}/tasks/{id}/acquire", Room(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Room(Worker), "Renew a lease", verbs::heartbeat, query TASK, takes body::HeartbeatBody, gives 200 shape::Renewed),
+        route!(Post "/v1/{ns}/tasks/{id}/progress", Room(Worker), "Report progress without renewing", verbs::progress, query TASK, takes body::ProgressBody, gives 200 shape::Renewed),
+        route!(Post "/v1/{ns}/tasks/{id}/release", Room(Worker), "Give a lease back", verbs::release, query TASK, takes body::ReleaseBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/dispatch", Room(Operator), "Reserve a task for an owner", verbs::dispatch, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/complete", Room(Worker), "End a task as done", verbs::complete, query TASK, takes body::CompleteBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/fail", Room(Worker), "End a task for good, undoing nothing", verbs::fail, query TASK, takes body::FailBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/rollback", Room(Worker), "Give the work up and have it undone", verbs::roll_back, query TASK, takes body::RollBackBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/quarantine", Room(Worker), "Park a task for a person", verbs::quarantine, query TASK, takes body::QuarantineBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/cancel", Room(Operator), "Ask for a task to stop", verbs::cancel, query TASK, takes body::CancelBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensate", Room(Operator), "Close a task as undone", verbs::compensate, query TASK, takes body::CompensateBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/notes", Room(Operator), "Leave a note, or better words for the end", verbs::note, query TASK, takes body::NoteBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/retry", Room(Operator), "Make a new task of one that ended badly", verbs::retry, query TASK, takes body::RetryBody, gives 201 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations", Room(Worker), "Register how to undo something", verbs::register, query TASK, takes body::RegisterBody, gives 201 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Room(Worker), "Report that an undo ran, or was tried in vain", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Room(Operator), "Say that something need not be undone", verbs::waive, query TASK, takes body::WaiveBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Room(Worker), "Answer for what an older lease owes", verbs::adopt, query TASK, takes body::AdoptBody, gives 200 shape::AnsweredTask),
 
-        route!(Post "/v1/{ns}/claims", Room(Worker), "Take leases on the next due tasks of a queue; waits for work", claims::claim, takes body::ClaimBody, gives 200 shape::Granted),
+        route!(Post "/v1/{ns}/claims", Room(Worker), "Take leases on the next due tasks of a queue; waits for work", claims::claim, query TASK, takes body::ClaimBody, gives 200 shape::Granted),
         route!(Get "/v1/{ns}/claimable", Room(Reader), "From when on a claim may find something", claims::claimable, query &[("queue", "Which queue; else `default`."), ("wait", "How long to wait until something is due, such as `30s`; up to 60s.")], gives 200 shape::Claimable),
         route!(Post "/v1/{ns}/heartbeats", Room(Worker), "Renew many leases", commands::heartbeats, takes shape::HeartbeatsBody, gives 200 shape::HeartbeatAnswers),
-        route!(Post "/v1/{ns}/commands", Room(Worker), "Give many commands of any kind; they are decided in their order, each by itself", commands::many, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
+        route!(Post "/v1/{ns}/commands", Room(Worker), "Give many commands of any kind; they are decided in their order, each by itself", commands::many, query TASK, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
         route!(Get "/v1/{ns}/requests", Room(Reader), "Whether a request id is remembered", looks::request, query &[("id", "The request id.")], gives 200 shape::Remembered),
 
         route!(Get "/v1/{ns}/events", Room(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY, gives 200 shape::Events),
@@ -264,7 +287,10 @@ pub(crate) fn router(served: Arc<Served>) -> Router {
 
 /// An answer as JSON.
 pub(crate) fn json(status: StatusCode, record: &impl serde::Serialize) -> Response<Body> {
-    let mut response = Response::new(Body::from(tenure::record::json(record)));
+    let mut text = tenure::record::json(record);
+    // It grew by doubling, and may be kept for a slow reader.
+    text.shrink_to_fit();
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     let kind = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, kind);

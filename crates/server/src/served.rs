@@ -24,16 +24,18 @@ use tracing::Instrument;
 
 use crate::access::{Access, Caller, identify};
 use crate::answers;
-use crate::body::{self, Query, Text};
+use crate::body::{self, Query};
 use crate::book::Book;
 use crate::headers;
 use crate::lines::Lines;
+use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, Method, Path, Route};
 use crate::shares::Shares;
 use crate::traced;
+use crate::work::Work;
 
 /// What all requests have at hand.
 pub(crate) struct Served {
@@ -48,6 +50,8 @@ pub(crate) struct Served {
     pub(crate) sweeping: TaskTracker,
     /// Set when the server is to stop: what waits is answered, streams end.
     pub(crate) stopping: CancellationToken,
+    /// Where what takes long is worked on.
+    pub(crate) work: Work,
 }
 
 impl Served {
@@ -139,15 +143,20 @@ async fn work(
     let limits = &served.options.limits;
     let bounds = (limits.body_bytes_max, limits.body_wait_max);
     let body = match route.method {
-        Method::Get => Text::none(),
+        Method::Get => body::Bytes::default(),
         Method::Post | Method::Put | Method::Delete => {
             body::read(&head.headers, body, &share, bounds).await?
         }
     };
-    let wait_max = limits.write_wait_max;
-    let asked = Asked { served, caller, share: Arc::clone(&share), path, query, head, body };
-    let response = (route.handler)(asked).await?;
-    answers::with_room(response, route.method, &share, wait_max).await
+    let (wait_max, memory) = (limits.write_wait_max, RequestMemory::of(Arc::clone(&share)));
+    let is_long = route.is_long() || body.len() >= SMALL_BYTES;
+    let (kept, served_by) = (memory.clone(), Arc::clone(&served));
+    let handled = async move {
+        let body = body.text()?;
+        (route.handler)(Asked { served, caller, share, path, query, head, body, memory }).await
+    };
+    let response = if is_long { served_by.work.on(handled).await? } else { handled.await }?;
+    answers::with_memory(response, route.method, &kept, wait_max).await
 }
 
 fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {

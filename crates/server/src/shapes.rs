@@ -4,15 +4,15 @@
 //! Nothing is read or written by these: the description is made of them, and a test compares them with real answers.
 
 use serde_json::Value;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 pub(crate) use tenure::record::read::{
-    AnswersShape as CommandAnswers, ChainsShape as Chains, ClaimableShape as Claimable,
-    EventsShape as Events, LapsedShape as Lapsed, NamespacesShape as Namespaces, NewestShape as Newest,
-    NowShape as Now, OwnersShape as Owners, RememberedShape as Remembered, StatsShape as Stats,
-    TaskAnswerShape as OneTask, TaskShape, TasksShape as Tasks, WatchShape as Watched,
+    ChainsShape as Chains, ClaimableShape as Claimable, EventsShape as Events, LapsedShape as Lapsed,
+    NamespacesShape as Namespaces, NewestShape as Newest, NowShape as Now, OwnersShape as Owners,
+    RememberedShape as Remembered, StatsShape as Stats, TaskAnswerShape as OneTask, TaskShape,
+    TasksShape as Tasks, WatchShape as Watched,
 };
 use tenure::record::read::{RefusalShape, RenewalShape, SaidShape};
 
@@ -43,10 +43,73 @@ shapes! {
         /// Why it can't, where that is known.
         because: Option<String>,
     }
+    /// The task that a command left.
+    AnsweredTask {
+        /// The task; after a retry the new one.
+        task: AnyTask,
+        /// The old task, after a retry.
+        retried: Option<AnyTask>,
+    }
+    /// What of a task is needed to go on with it. Its fields are those of a whole one.
+    MinimalTask {
+        /// Its id.
+        id: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its state.
+        state: String,
+        /// Why it ended.
+        cause: Option<String>,
+        /// How often it was tried.
+        attempts: u32,
+        /// The epoch of its newest lease.
+        epoch: u64,
+        /// The number of its newest event.
+        revision: u64,
+        /// How many compensations are owed.
+        owed: u32,
+        /// The number of its newest compensation: of the one that was just registered.
+        newest_seq: Option<u32>,
+        /// Who holds it.
+        lease: Option<MinimalLease>,
+        /// When it changed last.
+        updated_at: String,
+    }
+    /// Who holds a task, and until when.
+    MinimalLease {
+        /// Who.
+        owner: String,
+        /// The lease's number.
+        epoch: u64,
+        /// Until when.
+        expires_at: String,
+    }
+    /// What a command among many came to.
+    CommandAnswer {
+        /// The task afterwards; after a retry the new one.
+        task: Option<AnyTask>,
+        /// What a claim was granted.
+        tasks: Option<Vec<AnyTask>>,
+        /// What a heartbeat or a progress is told.
+        renewal: Option<RenewalShape>,
+        /// The old task, after a retry.
+        retried: Option<AnyTask>,
+        /// The expected "no".
+        refusal: Option<RefusalShape>,
+        /// Surely not done.
+        unavailable: Option<SaidShape>,
+        /// Maybe done.
+        unknown: Option<SaidShape>,
+    }
+    /// What each of many commands came to, in their order.
+    CommandAnswers {
+        /// One for each command.
+        answers: Vec<CommandAnswer>,
+    }
     /// What a claim was granted.
     Granted {
         /// The tasks, in the order in which they were next.
-        tasks: Vec<TaskShape>,
+        tasks: Vec<AnyTask>,
     }
     /// A task, and why it is where it is.
     Why {
@@ -201,6 +264,25 @@ shapes! {
     TokenList {
         /// In the order in which they were made.
         tokens: Vec<OneToken>,
+    }
+}
+
+/// A task, whole or in its minimal form.
+pub(crate) struct AnyTask;
+
+impl PartialSchema for AnyTask {
+    fn schema() -> RefOr<Schema> {
+        let whole = Ref::from_schema_name(TaskShape::name());
+        AnyOfBuilder::new().item(whole).item(Ref::from_schema_name(MinimalTask::name())).into()
+    }
+}
+
+impl ToSchema for AnyTask {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((TaskShape::name().into_owned(), TaskShape::schema()));
+        schemas.push((MinimalTask::name().into_owned(), MinimalTask::schema()));
+        TaskShape::schemas(schemas);
+        MinimalTask::schemas(schemas);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What callers share: room for bodies, waits and streams. Each has a part of it, so that none can take all.
+//! What callers share: memory, and room for waits, streams and looks. Each has a part of it, so that none can take all.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -8,15 +8,24 @@ use std::time::Duration;
 use governor::clock::DefaultClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use tenure::Error;
 use tenure::core::id::Actor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::memory::SMALL_BYTES;
 use crate::options::Limits;
 use crate::problem::Problem;
 
 /// How long a look through much of the store waits for others to end.
 const SCAN_WAITED_FOR: Duration = Duration::from_secs(10);
+
+/// How much memory a body takes for each of its bytes: as it came, as the commands that were read from it, and as what is written
+/// of them.
+pub(crate) const BODY_COST: usize = 3;
+
+/// The part of the memory that only small bodies take: one in so many.
+const SMALL_PART: usize = 8;
 
 type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
 
@@ -32,18 +41,20 @@ pub(crate) struct Share {
     own: Arc<Rooms>,
     all: Arc<Rooms>,
     rate: Option<Rate>,
-    /// How long a body or a large answer waits for room before its sender is told to come again.
+    /// How long a request waits for memory before its sender is told to come again.
     room_wait_max: Duration,
 }
 
 struct Rooms {
-    bodies: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
-    answers_max: usize,
+    memory: Arc<Semaphore>,
+    memory_max: usize,
+    /// Memory that only small bodies take, so that they have some whatever the large ones do.
+    small: Arc<Semaphore>,
     waits: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     sweeps: Arc<Semaphore>,
     scans: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
     audits: Arc<Semaphore>,
 }
 
@@ -51,15 +62,18 @@ impl Rooms {
     fn of(limits: &Limits, parts: usize) -> Arc<Rooms> {
         let part = |count: usize| (count / parts.max(1)).max(1);
         let room = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        // However large a body may be, there is room for one, and for an answer as large.
+        let memory = part(limits.memory_bytes_max).max(Limits::MEMORY_OF_A_BODY * limits.body_bytes_max);
+        let memory_max = memory.min(u32::MAX as usize);
         Arc::new(Rooms {
-            // However large a body may be, there is room for one.
-            bodies: room(part(limits.bodies_bytes_max).max(limits.body_bytes_max)),
-            answers: room(part(limits.answers_bytes_max)),
-            answers_max: part(limits.answers_bytes_max).min(Semaphore::MAX_PERMITS),
+            memory: room(memory_max),
+            memory_max,
+            small: room((memory / SMALL_PART).max(BODY_COST * SMALL_BYTES)),
             waits: room(part(limits.waiting_max)),
             streams: room(part(limits.streams_max)),
             sweeps: room(part(limits.sweeps_max)),
             scans: room(part(limits.scans_max)),
+            looks: room(part(limits.looks_max)),
             audits: room(part(limits.audits_max)),
         })
     }
@@ -68,25 +82,46 @@ impl Rooms {
 /// Room that is taken until this is dropped, of the caller's part and of the whole.
 pub(crate) type Taken = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-/// Room that grows. However many pieces it came in, it is kept as one: a body may come byte by byte.
+/// Memory that is taken until this is dropped. However many pieces it came in, it is kept as one: a body may come byte by byte.
 #[derive(Default)]
-pub(crate) struct Room(Option<Taken>);
+pub(crate) struct Memory(Option<Taken>);
 
-impl Room {
-    pub(crate) fn add(&mut self, (own, all): Taken) {
-        match &mut self.0 {
-            Some((of_own, of_all)) => {
+impl Memory {
+    /// Adds what was taken besides.
+    pub(crate) fn add(&mut self, more: Memory) {
+        match (&mut self.0, more.0) {
+            (Some((of_own, of_all)), Some((own, all))) => {
                 of_own.merge(own);
                 of_all.merge(all);
             }
-            None => self.0 = Some((own, all)),
+            (taken @ None, more) => *taken = more,
+            (Some(_), None) => {}
         }
+    }
+
+    /// Gives back what is more than that.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        if let Some((own, all)) = &mut self.0 {
+            drop(own.split(own.num_permits().saturating_sub(bytes)));
+            drop(all.split(all.num_permits().saturating_sub(bytes)));
+        }
+    }
+
+    /// How much it is, of the whole.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |(_, all)| all.num_permits())
     }
 }
 
 impl Shares {
     pub(crate) fn new(limits: &Limits) -> Shares {
         Shares { all: Rooms::of(limits, 1), limits: limits.clone(), of: Mutex::default() }
+    }
+
+    /// The bytes of memory that requests have taken, and those that they may take.
+    pub(crate) fn memory_taken(&self) -> (usize, usize) {
+        let Rooms { memory, memory_max, .. } = &*self.all;
+        (memory_max.saturating_sub(memory.available_permits()), *memory_max)
     }
 
     /// The part of that caller.
@@ -120,21 +155,20 @@ impl Share {
         }
     }
 
-    /// Room for so many bytes of a body. It is waited for only a moment: bodies that wait for each other's room, each with a
-    /// part of it, would wait for ever.
-    pub(crate) async fn room_for(&self, bytes: usize) -> Result<Taken, Problem> {
-        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = in_turn((&self.own.bodies, count), (&self.all.bodies, count), self.room_wait_max).await;
-        room.ok_or_else(|| Problem::unavailable("too many bodies are being read; try again"))
+    /// The same for a body that is small: a heartbeat comes through whatever else is read.
+    pub(crate) async fn small_memory(&self, bytes: usize) -> Result<Memory, Error> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let taken = in_turn((&self.own.small, bytes), (&self.all.small, bytes), self.room_wait_max).await;
+        taken.map(|taken| Memory(Some(taken))).ok_or_else(no_memory)
     }
 
-    /// Room for a large answer, until its reader has taken it. One that is larger than all room takes all of it.
-    pub(crate) async fn room_to_answer(&self, bytes: u64) -> Result<Taken, Problem> {
-        let of = |rooms: &Rooms| u32::try_from(bytes.min(rooms.answers_max as u64)).unwrap_or(u32::MAX);
-        let (own, all) = ((&self.own.answers, of(&self.own)), (&self.all.answers, of(&self.all)));
-        in_turn(own, all, self.room_wait_max).await.ok_or_else(|| {
-            Problem::unavailable("large answers wait for their readers; read them, or ask for less")
-        })
+    /// So many bytes of memory. They are waited for only a moment: requests that wait for each other's memory, each with a part of
+    /// it, would wait for ever. Who needs more than there is of it takes all.
+    pub(crate) async fn memory(&self, bytes: usize) -> Result<Memory, Error> {
+        let of = |rooms: &Rooms| u32::try_from(bytes.min(rooms.memory_max)).unwrap_or(u32::MAX);
+        let (own, all) = ((&self.own.memory, of(&self.own)), (&self.all.memory, of(&self.all)));
+        let taken = in_turn(own, all, self.room_wait_max).await;
+        taken.map(|taken| Memory(Some(taken))).ok_or_else(no_memory)
     }
 
     /// Room to wait for something.
@@ -147,6 +181,12 @@ impl Share {
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
         room.ok_or_else(|| Problem::unavailable("too many lists and histories are being read; try again"))
+    }
+
+    /// Room to read a single task, which may be large: it is held until memory for it was taken.
+    pub(crate) async fn look(&self) -> Result<Taken, Problem> {
+        let room = in_turn((&self.own.looks, 1), (&self.all.looks, 1), SCAN_WAITED_FOR).await;
+        room.ok_or_else(|| Problem::unavailable("too many large tasks are being read; try again"))
     }
 
     /// Room to go through the whole store, which takes as long as that is large.
@@ -164,6 +204,14 @@ impl Share {
     pub(crate) fn stream(&self) -> Result<Taken, Problem> {
         taken(&self.own.streams, &self.all.streams, "streams")
     }
+}
+
+fn no_memory() -> Error {
+    Error::Unavailable(
+        "the memory for requests is taken, by bodies or by answers that wait for their readers; \
+         nothing was done: try again later, or ask for less at once"
+            .into(),
+    )
 }
 
 /// So much room of the caller's part and then of the whole, waited for in the order of asking; none, if that takes too long.

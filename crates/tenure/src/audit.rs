@@ -16,10 +16,10 @@ use tenure_core::time::Time;
 
 use crate::codec::{read_data, seal};
 use crate::error::Error;
-use crate::store::{Store, StoredChain, StoredEvent};
+use crate::store::{PageSize, Store, StoredChain, StoredEvent};
 
-/// How many chains are read at once.
-const PAGE: usize = 256;
+/// How many chains are read at once, unless their histories are long.
+const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
 /// How many places are tried, at most, to name where events were moved from.
 const TRIES_MAX: usize = 50_000;
 

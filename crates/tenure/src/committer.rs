@@ -16,18 +16,71 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::Answer;
+use crate::store::answering::{AnswerOptions, Answered, Room, TooLarge};
 use crate::store::vitals::Counters;
 
-/// The answers to a job's commands, in their order.
+/// The answers to commands, in their order.
 pub(crate) type Answers = Vec<Result<Answer, Error>>;
+
+/// What one caller wants to be done together.
+pub(crate) struct Job {
+    pub(crate) commands: Vec<Command>,
+    pub(crate) options: AnswerOptions,
+}
+
+/// What a job came to: answers to its first commands, or to all of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) answers: Answers,
+    /// How many bytes the answer to the first of the others has, where it was left because of that.
+    pub(crate) next_bytes: Option<usize>,
+}
+
+impl Done {
+    /// Whether the transaction was full before the job was looked at.
+    fn is_not_begun(&self, job: &Job) -> bool {
+        self.answers.is_empty() && self.next_bytes.is_none() && !job.commands.is_empty()
+    }
+
+    /// The same answer to every command of a job.
+    pub(crate) fn all(job: &Job, error: &Error) -> Done {
+        Done { answers: vec![Err(error.clone()); job.commands.len()], next_bytes: None }
+    }
+}
+
+/// Executes jobs in their order, each as far as there is room for its answers, and all as far as there is in the transaction.
+pub(crate) fn run_jobs<F>(
+    jobs: &[Job],
+    mut run: impl FnMut(&Command, &mut Room) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
+) -> Result<Vec<Done>, F> {
+    let mut room = Room::new();
+    let mut run_job = |job: &Job| {
+        room.begin(job.options);
+        let mut done = Done::default();
+        for command in &job.commands {
+            if room.is_full() {
+                break;
+            }
+            match run(command, &mut room)? {
+                Ok(answer) => done.answers.push(answer),
+                Err(TooLarge { bytes }) => {
+                    done.next_bytes = Some(bytes);
+                    break;
+                }
+            }
+        }
+        Ok(done)
+    };
+    jobs.iter().map(&mut run_job).collect()
+}
 
 /// What the committer drives: one transaction at a time.
 pub(crate) trait Engine: Send + 'static {
     /// Begins a transaction, waiting for the turn of this process if need be. An error fails what waits, surely undone.
     fn begin(&mut self) -> Result<(), Error>;
 
-    /// Executes the commands of the jobs in order, commits, and answers each.
-    fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers>;
+    /// Executes the commands of the jobs in order, as far as there is room, commits, and answers each.
+    fn commit(&mut self, jobs: &[Job]) -> Vec<Done>;
 }
 
 /// What is said of a panic in the core, which gives a transaction up: a rule contradicts itself, and nobody may go on from it.
@@ -54,17 +107,17 @@ impl Default for Limits {
     }
 }
 
-struct Job {
+struct Waiting {
     number: u64,
-    commands: Vec<Command>,
-    reply: oneshot::Sender<Answers>,
-    /// Its room in the queue, given back when it is taken.
-    _room: OwnedSemaphorePermit,
+    job: Job,
+    reply: oneshot::Sender<Answered>,
+    /// Its room in the queue, given back when it is taken for the first time.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Waiting>,
     next_number: u64,
     idle: bool,
     /// The thread waits for the turn of its process, which another one may hold for ever.
@@ -112,13 +165,13 @@ impl Committer {
         Ok(Committer { shared, room, limits, thread: Some(thread) })
     }
 
-    /// Has the commands executed in one transaction, together with what else waits.
-    pub(crate) async fn submit(&self, commands: Vec<Command>) -> Answers {
+    /// Has the commands executed in one transaction, together with what else waits, as far as there is room.
+    pub(crate) async fn submit(&self, commands: Vec<Command>, options: AnswerOptions) -> Answered {
         let count = commands.len();
         if count == 0 {
-            return Vec::new();
+            return Answered::default();
         }
-        let all = |error: Error| vec![Err(error); count];
+        let all = |error: Error| Answered::all(vec![Err(error); count]);
         // More than the queue holds has to have all of it.
         let room = count.min(self.limits.queue_commands_max);
         let room = self.room(u32::try_from(room).unwrap_or(u32::MAX));
@@ -129,9 +182,9 @@ impl Committer {
                 return all(Error::Unavailable("the queue of commands is full; try again later".into()));
             }
         };
-        let (reply, answers) = oneshot::channel();
-        let Some(number) = self.enqueue(commands, reply, room) else { return all(closed()) };
-        self.wait(number, answers).await.unwrap_or_else(all)
+        let (reply, answered) = oneshot::channel();
+        let Some(number) = self.enqueue(Job { commands, options }, reply, room) else { return all(closed()) };
+        self.wait(number, answered).await.unwrap_or_else(all)
     }
 
     /// Has the engine look for what it does without a command, and waits until it has: a job without commands.
@@ -139,10 +192,11 @@ impl Committer {
     pub(crate) async fn nudge(&self) -> Result<(), Error> {
         let full = |_| Error::Unavailable("the queue of commands is full; try again later".into());
         let room = tokio::time::timeout(self.limits.wait_max, self.room(1)).await.map_err(full)?;
-        let (reply, answers) = oneshot::channel();
-        let number = self.enqueue(Vec::new(), reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
+        let (reply, answered) = oneshot::channel();
+        let nothing = Job { commands: Vec::new(), options: AnswerOptions::default() };
+        let number = self.enqueue(nothing, reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
         // Nothing is answered to no command; an answer is why it could not be done.
-        self.wait(number, answers).await?.into_iter().try_for_each(|answer| answer.map(|_| ()))
+        self.wait(number, answered).await?.answers.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
     /// How many commands wait in the queue.
@@ -154,19 +208,14 @@ impl Committer {
         Arc::clone(&self.room).acquire_many_owned(count).await.ok()
     }
 
-    fn enqueue(
-        &self,
-        commands: Vec<Command>,
-        reply: oneshot::Sender<Answers>,
-        room: OwnedSemaphorePermit,
-    ) -> Option<u64> {
+    fn enqueue(&self, job: Job, reply: oneshot::Sender<Answered>, room: OwnedSemaphorePermit) -> Option<u64> {
         let mut queue = self.shared.queue();
         if queue.closed {
             return None;
         }
         let number = queue.next_number;
         queue.next_number += 1;
-        queue.jobs.push_back(Job { number, commands, reply, _room: room });
+        queue.jobs.push_back(Waiting { number, job, reply, room: Some(room) });
         if queue.idle {
             self.shared.work.notify_one();
         }
@@ -174,24 +223,24 @@ impl Committer {
     }
 
     /// Waits for the answers. Who has waited too long takes the job back, unless it has begun: then its end is near.
-    async fn wait(&self, number: u64, mut answers: oneshot::Receiver<Answers>) -> Result<Answers, Error> {
+    async fn wait(&self, number: u64, mut answered: oneshot::Receiver<Answered>) -> Result<Answered, Error> {
         let lost = |_| {
             Error::Unknown("the store's thread has ended; look, or repeat with the same request id".into())
         };
-        match tokio::time::timeout(self.limits.wait_max, &mut answers).await {
-            Ok(answers) => answers.map_err(lost),
+        match tokio::time::timeout(self.limits.wait_max, &mut answered).await {
+            Ok(answered) => answered.map_err(lost),
             Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(
                 "waited {} s for its turn; another program may hold the store's lock: try again later",
                 self.limits.wait_max.as_secs()
             ))),
-            Err(_) => answers.await.map_err(lost),
+            Err(_) => answered.await.map_err(lost),
         }
     }
 
     fn take_back(&self, number: u64) -> bool {
         let mut queue = self.shared.queue();
         let before = queue.jobs.len();
-        queue.jobs.retain(|job| job.number != number);
+        queue.jobs.retain(|waiting| waiting.number != number);
         queue.jobs.len() < before
     }
 }
@@ -223,20 +272,42 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, coun
     while wait_for_work(shared) {
         let began = Moment::now();
         let begun = engine.begin();
-        let (commands, replies) = take(shared, batch_commands_max);
-        let answers = match begun {
+        let (jobs, callers) = take(shared, batch_commands_max);
+        let done = match begun {
             Ok(()) => {
-                let answers = engine.commit(&commands);
-                counters.committed(commands.iter().map(Vec::len).sum(), Moment::now().since(began));
-                answers
+                let done = engine.commit(&jobs);
+                counters
+                    .committed(done.iter().map(|done| done.answers.len()).sum(), Moment::now().since(began));
+                done
             }
-            Err(error) => commands.iter().map(|job| vec![Err(error.clone()); job.len().max(1)]).collect(),
+            // A job without commands is told, too.
+            Err(error) => jobs
+                .iter()
+                .map(|job| Done {
+                    answers: vec![Err(error.clone()); job.commands.len().max(1)],
+                    next_bytes: None,
+                })
+                .collect(),
         };
-        for (reply, answers) in replies.into_iter().zip(answers) {
+        let mut not_begun = Vec::new();
+        for ((caller, mut job), done) in callers.into_iter().zip(jobs).zip(done) {
+            if done.is_not_begun(&job) {
+                not_begun.push(Waiting { number: caller.number, job, reply: caller.reply, room: None });
+                continue;
+            }
+            let Done { answers, next_bytes } = done;
+            let rest = job.commands.split_off(job.commands.len().min(answers.len()));
             // A caller that went away does not hear the answer; what it asked for is done all the same.
-            let _ = reply.send(answers);
+            let _ = caller.reply.send(Answered { answers, rest, next_bytes });
         }
+        begin_with(shared, not_begun);
     }
+}
+
+/// What found no room in the transaction is first in the next one: else it would stand behind those again that took it.
+fn begin_with(shared: &Shared, jobs: Vec<Waiting>) {
+    let mut queue = shared.queue();
+    jobs.into_iter().rev().for_each(|job| queue.jobs.push_front(job));
 }
 
 /// However the thread ends, those who wait are told, and those who come later.
@@ -246,9 +317,9 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.closed = true;
-        for job in queue.jobs.drain(..) {
+        for waiting in queue.jobs.drain(..) {
             // A caller that went away does not hear it.
-            let _ = job.reply.send(vec![Err(closed()); job.commands.len()]);
+            let _ = waiting.reply.send(Answered::all(vec![Err(closed()); waiting.job.commands.len()]));
         }
     }
 }
@@ -268,21 +339,28 @@ fn wait_for_work(shared: &Shared) -> bool {
     true
 }
 
+/// Who waits for a job that was taken.
+struct Caller {
+    number: u64,
+    reply: oneshot::Sender<Answered>,
+}
+
 /// Takes what waits, up to the batch's size, and at least one job however large it is.
-fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<Vec<Command>>, Vec<oneshot::Sender<Answers>>) {
+fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<Job>, Vec<Caller>) {
     let mut queue = shared.queue();
     queue.beginning = false;
-    let (mut commands, mut replies) = (Vec::new(), Vec::new());
+    let (mut jobs, mut callers) = (Vec::new(), Vec::new());
     let mut count = 0;
-    while let Some(job) = queue.jobs.front() {
-        count += job.commands.len();
-        if count > batch_commands_max && !commands.is_empty() {
+    while let Some(waiting) = queue.jobs.front() {
+        count += waiting.job.commands.len();
+        if count > batch_commands_max && !jobs.is_empty() {
             break;
         }
-        if let Some(job) = queue.jobs.pop_front() {
-            commands.push(job.commands);
-            replies.push(job.reply);
+        if let Some(Waiting { number, job, reply, room }) = queue.jobs.pop_front() {
+            drop(room);
+            jobs.push(job);
+            callers.push(Caller { number, reply });
         }
     }
-    (commands, replies)
+    (jobs, callers)
 }

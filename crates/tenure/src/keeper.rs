@@ -44,7 +44,7 @@ use crate::process::Limit;
 use crate::store::Renewal;
 
 use grant::{ASK_AGAIN, ASK_AGAIN_MAX};
-pub(crate) use grant::{Counted, named, send_until_known};
+pub(crate) use grant::{Counted, named};
 
 /// How a lease is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -37,14 +37,14 @@ use crate::chance::{Chance, SystemChance};
 use crate::error::Error;
 use crate::json;
 use crate::store::overview::{Holding, Overview};
-use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store};
+use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 pub use call::{Call, Verb};
 pub(crate) use call::{FromAnswer, acting, send};
 pub use opener::{Opener, shown};
 pub use tokens::CreateToken;
 pub use verbs::*;
-pub(crate) use waiting::{Asking, claim_until};
+pub(crate) use waiting::claim_until;
 
 /// The namespace where none is named.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -109,7 +109,7 @@ impl Ledger {
         &self.namespace
     }
 
-    /// Has many commands decided together, in their order, each by itself; they share one commit.
+    /// Has many commands decided together, in their order, each by itself; they share one commit, unless their tasks are large.
     pub async fn transact(&self, commands: Vec<Command>) -> Vec<Result<Answer, Error>> {
         let checked: Vec<Result<Command, Error>> = commands.into_iter().map(canonical).collect();
         let whole = checked.iter().filter_map(|command| command.as_ref().ok()).cloned().collect();
@@ -129,20 +129,21 @@ impl Ledger {
         Ok(found.ok_or_else(absent)?)
     }
 
-    /// The newest tasks of this namespace that the filter lets through, from `after` on.
+    /// The newest tasks of this namespace that the filter lets through, from `after` on. Large tasks end a page early, see
+    /// [`PageSize`]; its `next` says where it goes on.
     pub async fn tasks(
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: impl Into<PageSize>,
     ) -> Result<Page<Task>, Error> {
         let filter = Filter { namespace: Some(self.namespace.clone()), ..filter };
-        self.store.tasks(filter, after, limit).await
+        self.store.tasks(filter, after, size.into()).await
     }
 
     /// The tasks of this namespace whose lease or reservation has lapsed.
-    pub async fn stale(&self, after: Option<Cursor>, limit: usize) -> Result<Page<Task>, Error> {
-        self.tasks(Filter { stale: true, ..Filter::default() }, after, limit).await
+    pub async fn stale(&self, after: Option<Cursor>, size: impl Into<PageSize>) -> Result<Page<Task>, Error> {
+        self.tasks(Filter { stale: true, ..Filter::default() }, after, size).await
     }
 
     /// This namespace at a glance.
@@ -161,9 +162,13 @@ impl Ledger {
     }
 
     /// The history of this namespace behind `after`, oldest first.
-    pub async fn events(&self, after: Option<Cursor>, limit: usize) -> Result<Page<Recorded>, Error> {
+    pub async fn events(
+        &self,
+        after: Option<Cursor>,
+        size: impl Into<PageSize>,
+    ) -> Result<Page<Recorded>, Error> {
         let filter = EventFilter { namespace: Some(self.namespace.clone()), task: None };
-        self.store.events(filter, after, limit).await
+        self.store.events(filter, after, size.into()).await
     }
 
     /// The history of one task behind `after`, oldest first.
@@ -171,10 +176,10 @@ impl Ledger {
         &self,
         id: &str,
         after: Option<Cursor>,
-        limit: usize,
+        size: impl Into<PageSize>,
     ) -> Result<Page<Recorded>, Error> {
         let filter = EventFilter { namespace: Some(self.namespace.clone()), task: Some(TaskId::new(id)?) };
-        self.store.events(filter, after, limit).await
+        self.store.events(filter, after, size.into()).await
     }
 
     /// Follows the history of this namespace from behind `after` on, waiting for what is to come.
@@ -232,7 +237,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    const PAGE: usize = 256;
+    const PAGE: PageSize = PageSize { items: 256, bytes: 1024 * 1024 };
 
     /// The next event, as soon as there is one. Each comes once, in order. Cancelling the wait loses none.
     pub async fn next(&mut self) -> Result<Recorded, Error> {

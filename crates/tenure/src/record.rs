@@ -8,6 +8,7 @@ pub mod command;
 mod create;
 mod input;
 mod lists;
+mod minimal;
 mod others;
 pub mod read;
 mod recovery;
@@ -39,6 +40,7 @@ pub use lists::{
     LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer,
     TasksPage, WatchedRecord,
 };
+pub use minimal::MinimalTaskRecord;
 pub use others::{
     AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,
 };
@@ -71,6 +73,12 @@ impl Serialize for Written<'_> {
 pub fn json(record: &impl Serialize) -> String {
     // Every record consists of texts, numbers, and documents that were JSON when they came in.
     serde_json::to_string(record).unwrap_or_else(|error| panic!("a record can be written: {error}"))
+}
+
+/// Writes the text of a record behind what is there.
+pub fn write_json(record: &impl Serialize, out: &mut Vec<u8>) {
+    // As above.
+    serde_json::to_writer(out, record).unwrap_or_else(|error| panic!("a record can be written: {error}"));
 }
 
 /// A task.

@@ -3,6 +3,7 @@
 //! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
 //! answers after the commit. What one command does in there is written once, in `store/execute.rs`, for every store.
 
+pub mod answering;
 pub(crate) mod columns;
 pub(crate) mod due;
 pub(crate) mod execute;
@@ -13,6 +14,7 @@ mod pool;
 pub mod postgres;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod size;
 pub mod sqlite;
 pub(crate) mod tokens;
 pub mod vitals;
@@ -24,11 +26,13 @@ use tenure_core::chain::Hash;
 use tenure_core::command::Command;
 use tenure_core::event::Event;
 use tenure_core::id::{Actor, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId};
-use tenure_core::task::{Cause, State, Task};
+use tenure_core::refusal::Refusal;
+use tenure_core::task::{Cause, LABELS_MAX, State, Task};
 use tenure_core::time::Time;
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::error::Error;
+use crate::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use crate::store::overview::{Holding, Overview};
 use crate::store::vitals::Vitals;
 
@@ -46,6 +50,8 @@ pub enum Answer {
     Renewed(Renewal),
     /// The new task of a retry, and the old one.
     Retried(Box<Task>, Box<Task>),
+    /// The same as the task, the claimed ones or those of a retry, for a caller that did not ask for whole tasks.
+    Minimal(MinimalAnswer),
 }
 
 /// What a holder is told when it renews its lease.
@@ -77,6 +83,22 @@ pub struct Filter {
     pub labels: Vec<(LabelKey, LabelValue)>,
     /// Only those whose lease or reservation has lapsed.
     pub stale: bool,
+}
+
+impl Filter {
+    /// Refuses what no task could match, and no database takes.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        if self.labels.len() > LABELS_MAX {
+            return Err(Refusal::invalid(
+                "label",
+                format_args!("up to {LABELS_MAX}, as many as a task may have"),
+            ));
+        }
+        if self.states.len() > State::ALL.len() {
+            return Err(Refusal::invalid("state", "name each state once"));
+        }
+        Ok(())
+    }
 }
 
 /// Where a list goes on. Opaque: only the store that gave it can read it.
@@ -111,14 +133,14 @@ impl Cursor {
     }
 
     pub(crate) fn foreign() -> Error {
-        Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", "give one that this list gave"))
+        Error::Refused(Refusal::invalid("cursor", "give one that this list gave"))
     }
 
     /// A place that the history has not come to, as a follower has it whose store was replaced by an older copy: what comes
     /// would be taken for what was seen.
     pub(crate) fn ahead() -> Error {
         let limit = "it is ahead of the history; was the store restored? Begin anew, from the beginning or from the newest";
-        Error::Refused(tenure_core::refusal::Refusal::invalid("cursor", limit))
+        Error::Refused(Refusal::invalid("cursor", limit))
     }
 
     /// The number behind the letter; a cursor of another list is refused.
@@ -135,6 +157,71 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where it goes on; none: that was all.
     pub next: Option<Cursor>,
+    /// Whether it has fewer items than there are and than were asked for, because they are large.
+    pub is_cut: bool,
+}
+
+/// How much of a list a page is to have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageSize {
+    /// The most items.
+    pub items: usize,
+    /// The bytes of JSON after which it ends: an item that comes after so many is on the next page. The first is on this one
+    /// whatever its size.
+    pub bytes: usize,
+}
+
+impl PageSize {
+    /// The bytes of a page for which nobody says how large it may be.
+    pub const BYTES_USUAL: usize = 8 * 1024 * 1024;
+}
+
+/// So many items, unless they are large.
+impl From<usize> for PageSize {
+    fn from(items: usize) -> PageSize {
+        PageSize { items, bytes: PageSize::BYTES_USUAL }
+    }
+}
+
+/// A page as it is filled.
+#[derive(Debug)]
+pub(crate) struct PageFill {
+    items_left: usize,
+    bytes_left: usize,
+    is_empty: bool,
+    is_cut: bool,
+}
+
+impl PageFill {
+    /// An empty page of that size. One of no items is one of one.
+    pub(crate) fn new(size: PageSize) -> PageFill {
+        PageFill { items_left: size.items.max(1), bytes_left: size.bytes, is_empty: true, is_cut: false }
+    }
+
+    /// Whether an item of that many bytes is still on the page; then it is counted. The first always is.
+    pub(crate) fn takes(&mut self, bytes: usize) -> bool {
+        if self.items_left == 0 || self.is_cut {
+            return false;
+        }
+        if bytes > self.bytes_left && !self.is_empty {
+            self.is_cut = true;
+            return false;
+        }
+        self.items_left -= 1;
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        self.is_empty = false;
+        true
+    }
+
+    /// Whether there may be more behind it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.items_left == 0 || self.is_cut()
+    }
+
+    /// Whether it ends before it has all the items that it may have, because they are large.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut || (self.bytes_left == 0 && self.items_left > 0)
+    }
 }
 
 /// An event with its place among all events of the store.
@@ -236,17 +323,34 @@ pub(crate) fn page(limit: usize) -> i64 {
 pub trait Store: Send + Sync {
     /// Decides the commands in their order, each atomically; a later one sees what an earlier one did, and a refusal of
     /// one touches no other. The answers come after the commit.
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>>;
+    ///
+    /// As many are decided as there is room for, in the transaction and in the answers; the rest is given back. Where the
+    /// options bound nothing at least one is decided.
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered>;
+
+    /// The same with all of the commands, in as many transactions as that takes, and whole answers.
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        Box::pin(async move {
+            let Answered { mut answers, mut rest, .. } =
+                self.transact_within(commands, AnswerOptions::default()).await;
+            while !rest.is_empty() {
+                let more = self.transact_within(rest, AnswerOptions::default()).await;
+                answers.extend(more.answers);
+                rest = more.rest;
+            }
+            answers
+        })
+    }
 
     /// The task as it is stored.
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>>;
 
-    /// The newest tasks that the filter lets through, from `after` on. A `limit` of none is one of one, here and below.
+    /// The newest tasks that the filter lets through, from `after` on. A page of no items is one of one, here and below.
     fn tasks(
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>>;
 
     /// What recovery should look at next, across namespaces.
@@ -281,7 +385,7 @@ pub trait Store: Send + Sync {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>>;
 
     /// Where the history is now: events that come later are behind it.
@@ -291,7 +395,11 @@ pub trait Store: Send + Sync {
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Chains to verify, in an order that stays, from behind `after` on; with the events that no task has.
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
 
     /// Says that somebody looks after the store now, and is told when nobody did last. Loops say so every second.
     fn watch(&self) -> BoxFuture<'_, Result<Option<watch::Absence>, Error>>;

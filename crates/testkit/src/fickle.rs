@@ -13,11 +13,12 @@ use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::vitals::Vitals;
 use tenure::store::watch::Absence;
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
 };
 use tokio::sync::Notify;
 
@@ -247,16 +248,16 @@ impl FickleStore {
 }
 
 impl Store for FickleStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         // A command arrives when it is sent, and not when its answer is first waited for.
         let mood = self.mood(&commands);
         Box::pin(async move {
             if let Err(error) = self.up().await {
-                return vec![Err(error); commands.len()];
+                return Answered::all(vec![Err(error); commands.len()]);
             }
             match mood {
-                Some((mood, met)) => self.transact_with(commands, mood, met).await,
-                None => self.inner.transact(commands).await,
+                Some((mood, met)) => Answered::all(self.transact_with(commands, mood, met).await),
+                None => self.inner.transact_within(commands, options).await,
             }
         })
     }
@@ -275,11 +276,11 @@ impl Store for FickleStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
             self.up().await?;
-            self.inner.tasks(filter, after, limit).await
+            self.inner.tasks(filter, after, size).await
         })
     }
 
@@ -319,9 +320,9 @@ impl Store for FickleStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
-        self.inner.events(filter, after, limit)
+        self.inner.events(filter, after, size)
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
@@ -332,8 +333,12 @@ impl Store for FickleStore {
         self.inner.more_events(after)
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
-        self.inner.chains(after, limit)
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        self.inner.chains(after, size)
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -15,11 +15,12 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::handler::Handlers;
 use tenure::recovery::Recovery;
+use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::vitals::Vitals;
 use tenure::store::watch::Absence;
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
 };
 use tenure::{Error, Ledger};
 use tenure_server::{Options, Server};
@@ -66,7 +67,7 @@ impl Served {
                 let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
                 told.send(listener.local_addr().expect("an address").port()).expect("the test waits");
                 let recovery = |ledger| Recovery::new(ledger).handlers(handlers);
-                let server = Server::new(Ledger::with_store(store), recovery, options);
+                let server = Server::new(Ledger::with_store(store), recovery, options).expect("threads");
                 server.run(listener, None, until).await.expect("it serves");
             });
         });
@@ -239,10 +240,10 @@ impl CountedStore {
 }
 
 impl Store for CountedStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         let claims = commands.iter().filter(|command| command.action.verb() == Verb::Claim).count();
         self.claims.fetch_add(claims, Ordering::SeqCst);
-        self.inner.transact(commands)
+        self.inner.transact_within(commands, options)
     }
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
@@ -253,9 +254,9 @@ impl Store for CountedStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
-        self.inner.tasks(filter, after, limit)
+        self.inner.tasks(filter, after, size)
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
@@ -282,9 +283,9 @@ impl Store for CountedStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
-        self.inner.events(filter, after, limit)
+        self.inner.events(filter, after, size)
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
@@ -296,8 +297,12 @@ impl Store for CountedStore {
         self.inner.more_events(after)
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
-        self.inner.chains(after, limit)
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        self.inner.chains(after, size)
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

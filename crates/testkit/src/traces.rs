@@ -19,7 +19,7 @@ use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::ledger::{create, new_record, record_of};
-use tenure::store::{Answer, EventFilter, Filter, Store};
+use tenure::store::{Answer, EventFilter, Filter, PageSize, Store};
 
 use crate::world::namespace;
 
@@ -28,6 +28,7 @@ const TASKS: u8 = 4;
 /// How many owners take part.
 const OWNERS: u8 = 3;
 const ALL: usize = 10_000;
+const EVERYTHING: PageSize = PageSize { items: ALL, bytes: usize::MAX };
 
 /// One step, as numbers.
 #[derive(Clone, Debug)]
@@ -128,8 +129,10 @@ pub async fn compare_lossy(
     }
     let history = |store| async move {
         let store: &dyn Store = store;
-        let page =
-            store.events(EventFilter::default(), None, ALL).await.map_err(|error| error.to_string())?;
+        let page = store
+            .events(EventFilter::default(), None, EVERYTHING)
+            .await
+            .map_err(|error| error.to_string())?;
         let told = page.items.iter().map(|one| {
             format!(
                 "{} {} {} {} {}",
@@ -215,8 +218,8 @@ async fn send(
 pub async fn compare_what_is_stored(first: &dyn Store, second: &dyn Store) -> Result<(), String> {
     for stale in [false, true] {
         let filter = || Filter { stale, ..Filter::default() };
-        let one = first.tasks(filter(), None, ALL).await.map_err(|error| error.to_string())?;
-        let other = second.tasks(filter(), None, ALL).await.map_err(|error| error.to_string())?;
+        let one = first.tasks(filter(), None, EVERYTHING).await.map_err(|error| error.to_string())?;
+        let other = second.tasks(filter(), None, EVERYTHING).await.map_err(|error| error.to_string())?;
         same(&format!("tasks, stale only: {stale}"), &one.items, &other.items)?;
     }
     let glance = |store| async move {
@@ -228,8 +231,10 @@ pub async fn compare_what_is_stored(first: &dyn Store, second: &dyn Store) -> Re
     same("the namespace at a glance", &glance(first).await?, &glance(second).await?)?;
     let history = |store| async move {
         let store: &dyn Store = store;
-        let page =
-            store.events(EventFilter::default(), None, ALL).await.map_err(|error| error.to_string())?;
+        let page = store
+            .events(EventFilter::default(), None, EVERYTHING)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok::<_, String>(page.items.into_iter().map(|one| (one.event, one.data, one.hash)).collect::<Vec<_>>())
     };
     same("history", &history(first).await?, &history(second).await?)?;

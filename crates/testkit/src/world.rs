@@ -17,12 +17,13 @@ use tenure::core::policy::Jitter;
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::{Phase, Task, Undoing};
 use tenure::core::time::Time;
-use tenure::store::{Answer, EventFilter, Filter, Store};
+use tenure::store::{Answer, EventFilter, Filter, PageSize, Store};
 
 use crate::story::{Step, Story, Words, moved, undo};
 
 /// More than any story has.
 const ALL: usize = 10_000;
+const EVERYTHING: PageSize = PageSize { items: ALL, bytes: usize::MAX };
 /// How many characters of what does not hold are told: a task with many compensations is long.
 const TOLD_MAX: usize = 1_500;
 
@@ -72,7 +73,8 @@ impl World {
             "show" => self.show(step, words.plain(1)).await,
             "stale" => {
                 let filter = Filter { stale: true, ..Filter::default() };
-                let page = self.store.tasks(filter, None, ALL).await.map_err(|error| error.to_string())?;
+                let page =
+                    self.store.tasks(filter, None, EVERYTHING).await.map_err(|error| error.to_string())?;
                 check_names(step, page.items.iter().map(|task| task.id.to_string()))
             }
             "lapsed" => {
@@ -221,7 +223,7 @@ impl World {
     }
 
     async fn all_tasks(&self) -> Vec<Task> {
-        self.store.tasks(Filter::default(), None, ALL).await.expect("a list").items
+        self.store.tasks(Filter::default(), None, EVERYTHING).await.expect("a list").items
     }
 
     async fn task(&self, id: Option<&TaskId>) -> Option<Task> {
@@ -229,7 +231,7 @@ impl World {
     }
 
     async fn count_events(&self) -> usize {
-        self.store.events(EventFilter::default(), None, ALL).await.expect("the history").items.len()
+        self.store.events(EventFilter::default(), None, EVERYTHING).await.expect("the history").items.len()
     }
 
     async fn fill(&mut self, id: &str) -> Result<(), String> {
@@ -276,8 +278,12 @@ impl World {
             "history" => {
                 let task = outcome.after.as_ref().ok_or("no task")?;
                 let filter = EventFilter { namespace: None, task: Some(task.id.clone()) };
-                let events =
-                    self.store.events(filter, None, ALL).await.map_err(|error| error.to_string())?.items;
+                let events = self
+                    .store
+                    .events(filter, None, EVERYTHING)
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .items;
                 let types: Vec<&str> = events.iter().map(|one| one.event.what.kind()).collect();
                 return same(&words[1..].join(" "), &types.join(" "));
             }
@@ -294,7 +300,7 @@ impl World {
         let answered = match &outcome.answer {
             Ok(Answer::Task(task) | Answer::Retried(task, _)) => Some(&**task),
             Ok(Answer::Claimed(tasks)) => tasks.first(),
-            Ok(Answer::Renewed(_)) | Err(_) => outcome.after.as_ref(),
+            Ok(Answer::Renewed(_) | Answer::Minimal(_)) | Err(_) => outcome.after.as_ref(),
         };
         check_task(words, answered.ok_or("no task to look at")?, self.clock.now())
     }
@@ -309,7 +315,8 @@ impl World {
         }
         for task in self.all_tasks().await {
             let filter = EventFilter { namespace: Some(namespace()), task: Some(task.id.clone()) };
-            let events = self.store.events(filter, None, ALL).await.map_err(|error| error.to_string())?.items;
+            let events =
+                self.store.events(filter, None, EVERYTHING).await.map_err(|error| error.to_string())?.items;
             let told =
                 fold(events.iter().map(|recorded| &recorded.event)).map_err(|misfit| misfit.to_string())?;
             let told = told.ok_or("a task without a history")?;

@@ -21,10 +21,11 @@ use tenure::record::{
     NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer, TaskAnswer, TasksPage, TokensRecord,
     WatchedRecord, json, read_tokens,
 };
+use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::watch::Absence;
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
 };
 
 /// A store whose commands and answers went through JSON.
@@ -59,12 +60,13 @@ fn through_json(command: Command) -> Command {
 }
 
 impl Store for WrittenStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         Box::pin(async move {
             let commands: Vec<Command> = commands.into_iter().map(through_json).collect();
-            let answers = self.inner.transact(commands).await;
+            let answered = self.inner.transact_within(commands, options).await;
             let now = self.inner.now().await.expect("the time");
-            read::<AnswersShape>(&json(&AnswersRecord::of(&answers, now)))
+            let answers = read::<AnswersShape>(&json(&AnswersRecord::of(&answered.answers, now)));
+            Answered { answers, ..answered }
         })
     }
 
@@ -79,10 +81,10 @@ impl Store for WrittenStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
-            let page = self.inner.tasks(filter, after, limit).await?;
+            let page = self.inner.tasks(filter, after, size).await?;
             Ok(read::<TasksShape>(&json(&TasksPage::of(&page, self.inner.now().await?))))
         })
     }
@@ -123,11 +125,11 @@ impl Store for WrittenStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
-            let page = self.inner.events(filter, after, limit).await?;
-            Ok(read::<EventsShape>(&json(&EventsPage::of(&page))).page)
+            let page = self.inner.events(filter, after, size).await?;
+            Ok(read::<EventsShape>(&json(&EventsPage::of(&page))))
         })
     }
 
@@ -141,9 +143,13 @@ impl Store for WrittenStore {
         self.inner.more_events(after)
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
-            let (page, now) = (self.inner.chains(after, limit).await?, self.inner.now().await?);
+            let (page, now) = (self.inner.chains(after, size).await?, self.inner.now().await?);
             let read = read::<ChainsShape>(&json(&ChainsPage::of(&page, now)));
             assert_eq!(read, page, "chains are what they were");
             Ok(read)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use tenure_server::Exposure;
+use tenure_server::{Exposure, Limits};
 
 use super::listening::exposure_of;
 use super::tls::Tls;
@@ -54,6 +54,9 @@ pub(super) struct Said {
     /// The bytes of one body [else: TENURE_BODY_MAX, or 16777216]
     #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
     body_max: Option<String>,
+    /// The bytes of memory for all requests together, above what an idle server has [else: TENURE_MEMORY_MAX, or 536870912]
+    #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
+    memory_max: Option<String>,
     /// Requests a second of one caller; 0: no limit [else: TENURE_RATE, or 20000]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     rate: Option<String>,
@@ -106,6 +109,7 @@ pub(super) struct Settings {
     pub(super) handler_wait: Duration,
     pub(super) connections_max: usize,
     pub(super) body_max: usize,
+    pub(super) memory_max: usize,
     pub(super) rate: u32,
     pub(super) logs: Logs,
     pub(super) store_from: From,
@@ -215,7 +219,17 @@ impl Settings {
         let connections_max =
             find.number("connections_max", connections, file.connections_max, 12_000, 1..=1_000_000)?;
         let body_max = said.body_max.clone();
-        let body_max = find.number("body_max", body_max, file.body_max, 16 * MIB, 1_024..=1_024 * MIB)?;
+        let body_max = find.number("body_max", body_max, file.body_max, 16 * MIB, 1_024..=682 * MIB)?;
+        let memory_max = said.memory_max.clone();
+        let memory_max =
+            find.number("memory_max", memory_max, file.memory_max, 512 * MIB, 64 * MIB..=4_095 * MIB)?;
+        let needed = body_max * Limits::MEMORY_OF_A_BODY as u64;
+        if memory_max < needed {
+            return Err(Failure::Usage(format!(
+                "memory_max: a body of {body_max} bytes (body_max) needs {needed} with its answer; give --memory-max that much, \
+                 or a smaller --body-max"
+            )));
+        }
         let rate = find.number("rate", said.rate.clone(), file.rate, 20_000, 0..=1_000_000_000)?;
         let level = find.text("log", said.log.clone(), file.log, "info");
         let form = find.text("log_format", said.log_format.clone(), file.log_format, "text");
@@ -231,6 +245,7 @@ impl Settings {
             handler_wait,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             body_max: usize::try_from(body_max).unwrap_or(usize::MAX),
+            memory_max: usize::try_from(memory_max).unwrap_or(usize::MAX),
             rate: u32::try_from(rate).unwrap_or(u32::MAX),
             logs: Logs::new(&level, &form, &otlp)?,
             store_from: store_from(common, variables),

@@ -295,6 +295,16 @@ fn no_store_is_named_with_a_password_and_none_without_saying_how_it_is_encrypted
 }
 
 #[test]
+fn the_cluster_gives_a_server_the_memory_that_it_may_take() {
+    let of_requests: u64 = default_of("memory-max").parse().expect("bytes");
+    let limit = container()["resources"]["limits"]["memory"].as_str().expect("a limit").to_owned();
+    let gibibytes: u64 = limit.strip_suffix("Gi").expect("in GiB").parse().expect("a number");
+    // What an idle server and 12,000 connections have, and the store's own pages.
+    let besides = 384 * 1024 * 1024;
+    assert!(gibibytes << 30 >= of_requests + besides, "{limit} for {of_requests} and what comes on top");
+}
+
+#[test]
 fn there_is_one_port_everywhere() {
     let port = port();
     assert_eq!(set(SOCKET, "Socket", "ListenStream"), default_of("listen"));

@@ -202,7 +202,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
       → give it in single quotes, '{"a":1}', or as @FILE
     status 3
     $ tenure task create --payload '{"a":1,"a":2}'
-    error: refused: invalid: payload: must be JSON: the key "a" stands twice at line 1 column 13
+    error: refused: invalid: payload: must be JSON: the key "a" stands twice, again at line 1 column 8
       → give it in single quotes, '{"a":1}', or as @FILE
     status 3
     $ tenure task create --ttl 1ms

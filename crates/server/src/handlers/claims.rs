@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use tenure::Error;
 use tenure::core::command::{Action, Command};
 use tenure::core::id::Queue;
 use tenure::core::task::Task;
 use tenure::record::command::Verb;
-use tenure::record::{ClaimableRecord, GrantedAnswer};
+use tenure::record::{AnswerRecord, ClaimableRecord, GrantedAnswer};
 use tenure::store::Answer;
+use tenure::store::answering::{AnswerForm, MinimalAnswer, MinimalTask};
+use tenure::store::size::task_bytes;
 
-use super::{no_longer_known, verbs, wait};
+use super::{answer_form, no_longer_known, prefers, verbs, wait};
 use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -26,6 +29,7 @@ struct Waiting {
 /// `POST …/claims`. Where nothing is due it waits that long, and then answers with no tasks. A server that stops answers so
 /// at once: its caller asks another one.
 pub(crate) async fn claim(asked: Asked) -> Answered {
+    let form = answer_form(&asked, AnswerForm::Whole)?;
     let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait.as_deref())?;
     let command = verbs::command(&asked, Verb::Claim, &asked.body.text)?;
     let tasks = match waiting.filter(|wait| !wait.is_zero()) {
@@ -38,15 +42,23 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
             }
         }
     };
-    let now = granted_at(&tasks);
-    Ok(json(StatusCode::OK, &GrantedAnswer::of(&tasks, now)))
+    let (now, bytes) = (granted_at(&tasks), tasks.iter().map(task_bytes).sum());
+    let make = move || match form {
+        AnswerForm::Whole | AnswerForm::GrantsWhole => json(StatusCode::OK, &GrantedAnswer::of(&tasks, now)),
+        AnswerForm::Minimal => {
+            let tasks = tasks.iter().map(MinimalTask::of).collect();
+            let answer = Ok(Answer::Minimal(MinimalAnswer::Claimed(tasks)));
+            json(StatusCode::OK, &AnswerRecord::of(&answer, now))
+        }
+    };
+    Ok(prefers(&asked, asked.served.work.make(bytes, make).await?))
 }
 
-async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Problem> {
-    match verbs::decide(asked, command).await? {
+async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Error> {
+    match verbs::decide(asked, command, AnswerForm::Whole).await? {
         Answer::Claimed(tasks) => Ok(tasks),
-        Answer::Task(_) | Answer::Renewed(_) | Answer::Retried(..) => {
-            Err(Problem::broken("the store answered another command"))
+        Answer::Task(_) | Answer::Renewed(_) | Answer::Retried(..) | Answer::Minimal(_) => {
+            Err(Error::Unknown("the store answered another command".into()))
         }
     }
 }
@@ -59,12 +71,13 @@ async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result
         return Err(Problem::broken("a claim is none"));
     };
     let (namespace, lines) = (asked.namespace()?, &asked.served.lines);
+    let claim_once = |claim| claim_once(asked, claim);
     let mut over = pin!(over(asked, wait));
     let place = match lines.at_once(namespace, queue) {
         Some(place) => place,
         None => {
             let at_once = std::future::ready(());
-            let tasks = asked.ledger()?.claim_until(command.clone(), at_once).await?;
+            let tasks = asked.ledger()?.claim_until(command.clone(), at_once, claim_once).await?;
             if !tasks.is_empty() {
                 return Ok(tasks);
             }
@@ -74,7 +87,7 @@ async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result
             }
         }
     };
-    let claimed = asked.ledger()?.claim_until(command, over).await;
+    let claimed = asked.ledger()?.claim_until(command, over, claim_once).await;
     drop(place);
     Ok(claimed?)
 }

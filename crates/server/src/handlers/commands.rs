@@ -14,8 +14,12 @@ use tenure::core::time::Time;
 use tenure::record::command::{By, read_command, read_heartbeat};
 use tenure::record::{AnswersRecord, HeartbeatAnswersRecord};
 use tenure::store::Answer;
+use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalTask};
+use tenure::store::size::answer_bytes;
 
+use super::{answer_form, prefers};
 use crate::body::parse;
+use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
@@ -23,7 +27,7 @@ use crate::routes::{Answered, Asked, json};
 const COMMANDS_MAX: usize = 10_000;
 /// Commands that are decided together. More of one request come after those, so that others get their turn.
 const TOGETHER_MAX: usize = 1_024;
-/// The bytes of the answers to one request, but for those to the last commands that were decided together.
+/// The bytes of the answers to one request: one that is larger is alone.
 const ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Deserialize)]
@@ -71,10 +75,13 @@ pub(crate) async fn many(asked: Asked) -> Answered {
     let Commands { commands: Many(commands) } = parse(&asked.body.text)?;
     let by = by(&asked, commands.len(), "commands")?;
     let read = |raw: &&RawValue| read_command(raw.get(), &by);
-    let answers = decide(&asked, commands.iter().map(read).collect()).await;
+    let form = answer_form(&asked, AnswerForm::GrantsWhole)?;
+    let answers = decide(&asked, commands.iter().map(read).collect(), Some(form)).await?;
     // They were done: a clock that can't be read makes no failure of that.
     let now = asked.served.ledger.now().await.unwrap_or(Time::MIN);
-    Ok(json(StatusCode::OK, &AnswersRecord::of(&answers, now)))
+    let bytes = answers.iter().map(answered_bytes).sum();
+    let make = move || json(StatusCode::OK, &AnswersRecord::of(&answers, now));
+    Ok(prefers(&asked, asked.served.work.make(bytes, make).await?))
 }
 
 /// `POST …/heartbeats`.
@@ -85,7 +92,7 @@ pub(crate) async fn heartbeats(asked: Asked) -> Answered {
     let commands: Vec<Result<Command, Refusal>> = heartbeats.iter().map(read).collect();
     let named = |command: &Result<Command, Refusal>| HeartbeatAnswersRecord::name(command.as_ref().ok()?);
     let named: Vec<_> = commands.iter().map(named).collect();
-    let answers = decide(&asked, commands).await;
+    let answers = decide(&asked, commands, None).await?;
     Ok(json(StatusCode::OK, &HeartbeatAnswersRecord::of(named.into_iter().zip(&answers))))
 }
 
@@ -102,37 +109,90 @@ fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>,
     })
 }
 
-/// Has those decided that could be read and that the caller may give; the others have their answer already.
-async fn decide(asked: &Asked, read: Vec<Result<Command, Refusal>>) -> Vec<Result<Answer, Error>> {
+/// Has those decided that could be read and that the caller may give; the others have their answer already. Heartbeats are answered
+/// in no form of a task, with some words each, and need no memory for that.
+async fn decide(
+    asked: &Asked,
+    read: Vec<Result<Command, Refusal>>,
+    form: Option<AnswerForm>,
+) -> Result<Vec<Result<Answer, Error>>, Problem> {
     let may = |command: Command| asked.caller.may(&command.action).map(|()| command);
     let checked: Vec<Result<Command, Refusal>> = read.into_iter().map(|one| one.and_then(may)).collect();
-    let whole: Vec<Command> = checked.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
-    let mut decided = in_turns(asked, whole).await.into_iter();
+    let (mut whole, mut refusals) = (Vec::with_capacity(checked.len()), Vec::with_capacity(checked.len()));
+    for one in checked {
+        match one {
+            Ok(command) => {
+                whole.push(command);
+                refusals.push(None);
+            }
+            Err(refusal) => refusals.push(Some(refusal)),
+        }
+    }
+    let mut decided = in_turns(asked, whole, form).await?.into_iter();
     let missing = || Err(Error::Unknown("the store gave no answer".into()));
-    let answer = |one: Result<Command, Refusal>| match one {
-        Ok(_) => decided.next().unwrap_or_else(missing),
-        Err(refusal) => Err(Error::Refused(refusal)),
+    let answer = |refusal: Option<Refusal>| match refusal {
+        None => decided.next().unwrap_or_else(missing),
+        Some(refusal) => Err(Error::Refused(refusal)),
     };
-    checked.into_iter().map(answer).collect()
+    Ok(refusals.into_iter().map(answer).collect())
 }
 
-/// Has commands decided, so many at a time. Once their answers are more than one request may be answered with, the others are
-/// not done.
-async fn in_turns(asked: &Asked, mut commands: Vec<Command>) -> Vec<Result<Answer, Error>> {
-    let (mut answers, mut bytes) = (Vec::with_capacity(commands.len()), 0_usize);
+/// Has commands decided, so many at a time. What has no room in the answer to the request, or in memory, is not done; where that
+/// is all of them the request fails.
+async fn in_turns(
+    asked: &Asked,
+    mut commands: Vec<Command>,
+    form: Option<AnswerForm>,
+) -> Result<Vec<Result<Answer, Error>>, Problem> {
+    let mut answers = Vec::with_capacity(commands.len());
+    // What has been taken for answers, and what of it they have.
+    let (mut bytes_max, mut bytes) = (usize::MAX, 0_usize);
+    if form.is_some() {
+        bytes_max = ANSWERS_BYTES_MAX.min(MinimalTask::BYTES_MAX * commands.len()).max(SMALL_BYTES);
+        asked.memory.for_answer(bytes_max).await?;
+    }
+    let form = form.unwrap_or(AnswerForm::Minimal);
     while !commands.is_empty() {
-        if bytes >= ANSWERS_BYTES_MAX {
-            let words = "the answers to those before it are all that one request is answered with; send it in another one";
-            answers.extend(commands.iter().map(|_| Err(Error::Unavailable(words.into()))));
+        let later = commands.split_off(commands.len().min(TOGETHER_MAX));
+        let options = AnswerOptions { form, bytes_max: bytes_max.saturating_sub(bytes) };
+        // What was read of a body is canonical already.
+        let answered = asked.served.ledger.store().transact_within(commands, options).await;
+        bytes += answered.answers.iter().map(answered_bytes).sum::<usize>();
+        answers.extend(answered.answers);
+        commands = answered.rest;
+        commands.extend(later);
+        let Some(next_bytes) = answered.next_bytes else { continue };
+        let needed = bytes + next_bytes;
+        // One alone is answered however large it is.
+        if needed > ANSWERS_BYTES_MAX && bytes > 0 {
+            answers.extend(not_done(
+                &commands,
+                "the answers to those before it are all that one request is answered with; \
+                send it in another request, or with ?return=minimal",
+            ));
             break;
         }
-        let later = commands.split_off(commands.len().min(TOGETHER_MAX));
-        let decided = asked.served.ledger.transact(commands).await;
-        if !later.is_empty() {
-            bytes += tenure::record::json(&AnswersRecord::of(&decided, Time::MIN)).len();
+        let wanted = needed.max(ANSWERS_BYTES_MAX.min(2 * bytes_max));
+        match asked.memory.for_answer(wanted).await {
+            Ok(()) => bytes_max = wanted,
+            Err(error) if answers.is_empty() => return Err(error.into()),
+            Err(error) => {
+                answers.extend(not_done(&commands, &error.to_string()));
+                break;
+            }
         }
-        answers.extend(decided);
-        commands = later;
     }
-    answers
+    Ok(answers)
+}
+
+/// That nothing was done of these.
+fn not_done(commands: &[Command], why: &str) -> impl Iterator<Item = Result<Answer, Error>> {
+    let error = Error::Unavailable(why.to_owned());
+    (0..commands.len()).map(move |_| Err(error.clone()))
+}
+
+/// How large an answer is. Why something was not done is said in some words.
+fn answered_bytes(answer: &Result<Answer, Error>) -> usize {
+    const WORDS_BYTES: usize = 512;
+    answer.as_ref().map_or(WORDS_BYTES, answer_bytes)
 }

@@ -18,21 +18,25 @@ use tenure::Error;
 use tenure::clock::Moment;
 use tenure::core::refusal::Refusal;
 use tenure::record::{EventRecord, EventsPage};
-use tenure::store::{Cursor, EventFilter, Page, Recorded};
+use tenure::store::size::event_bytes;
+use tenure::store::{Cursor, EventFilter, Page, PageSize, Recorded, Store};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{PAGE_MAX, budget, cursor, limit, no_longer_known, wait};
+use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
+use crate::memory::RequestMemory;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 use crate::served::Served;
 use crate::shares::{Share, Taken};
 
-/// Events that are read from the store at once for a stream.
-const PAGE: usize = 256;
+/// What is read from the store at once for a stream, and kept until its reader has taken it. An event that is larger is read alone.
+const PAGE: PageSize = PageSize { items: 256, bytes: 512 * 1024 };
+/// How much of a stream is given at once.
+const PIECE_BYTES: usize = 32 * 1024;
 /// The least time between two looks of one reader, however much happens that is not for it.
 const LOOK_APART: Duration = Duration::from_millis(20);
 
@@ -72,7 +76,7 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
 
 async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     let (after, limit) = (cursor(&asked.query, "after")?, limit(&asked.query)?);
-    let Seen { page, is_cut, .. } = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
+    let Seen { page, .. } = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
             let _room = asked.share.wait()?;
@@ -82,14 +86,12 @@ async fn page(asked: &Asked, filter: EventFilter) -> Answered {
             }
         }
     };
-    Ok(json(StatusCode::OK, &EventsPage::of(&page).with_more(is_cut)))
+    Ok(json(StatusCode::OK, &EventsPage::of(&page)))
 }
 
 /// What the caller may see of some of the history.
 struct Seen {
     page: Page<Recorded>,
-    /// Whether they are fewer than were asked for since they are large.
-    is_cut: bool,
     /// Whether more is there already.
     has_more: bool,
 }
@@ -103,12 +105,13 @@ async fn seen(
 ) -> Result<Seen, Problem> {
     let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
-    let read = |after, limit| store.events(filter.clone(), after, limit);
-    let read = budget::within((after, limit), read, |recorded: &Recorded| recorded.data.len()).await;
-    let (mut page, is_cut) = read.map_err(|error| of_place(error, "after"))?;
-    let has_more = is_cut || page.items.len() >= limit;
+    let read = async |size| {
+        store.events(filter.clone(), after, size).await.map_err(|error| of_place(error, "after"))
+    };
+    let mut page = bounded(asked, limit, read, event_bytes).await?;
+    let has_more = page.is_cut || page.items.len() >= limit;
     page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
-    Ok(Seen { page, is_cut, has_more })
+    Ok(Seen { page, has_more })
 }
 
 /// The same, waited for: much happens in a store that the caller did not ask for, or must not see. That is passed over in large
@@ -121,17 +124,18 @@ async fn waited_for(
 ) -> Result<Seen, Problem> {
     let (mut over, mut step) = (pin!(tokio::time::sleep(wait)), limit);
     loop {
-        let Seen { mut page, mut is_cut, has_more } = seen(asked, filter, after.clone(), step).await?;
+        let Seen { mut page, has_more } = seen(asked, filter, after.clone(), step).await?;
         let is_over = over.is_elapsed() || asked.served.stopping.is_cancelled();
         if !page.items.is_empty() || is_over {
             if page.items.len() > limit {
                 page.items.truncate(limit);
                 page.next = page.items.last().map(|last| last.cursor.clone());
-                is_cut = false;
+                page.is_cut = false;
             }
-            return Ok(Seen { page, is_cut, has_more });
+            return Ok(Seen { page, has_more });
         }
         (after, step) = (page.next.or(after), PAGE_MAX);
+        asked.memory.give_back();
         if has_more {
             continue;
         }
@@ -178,9 +182,11 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     let room = asked.share.stream()?;
     let (name, after) = beginning(&asked).await?;
     // A place that no history gave is refused before the stream begins: afterwards nobody could be told.
-    let looked = asked.served.ledger.store().events(filter.clone(), Some(after.clone()), 1).await;
+    let one = PageSize { items: 1, bytes: 0 };
+    let looked = asked.served.ledger.store().events(filter.clone(), Some(after.clone()), one).await;
     looked.map_err(|error| of_place(error, name))?;
-    let (lines, reader) = mpsc::channel(16);
+    // What is read of a page is handed over piece by piece, and nothing is kept in between.
+    let (lines, reader) = mpsc::channel(1);
     let source = Source {
         stopping: asked.served.stopping.clone(),
         served: asked.served,
@@ -194,7 +200,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
         _room: room,
     };
     tokio::spawn(source.run());
-    let body = Body::new(StreamBody::new(Lines(reader)));
+    let body = Body::new(StreamBody::new(Pieces(reader)));
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -203,7 +209,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     Ok(response)
 }
 
-/// What feeds a stream. No more than a page is kept for a reader that is slow.
+/// What feeds a stream. No more than one page is kept for a reader that is slow.
 struct Source {
     served: Arc<Served>,
     caller: Caller,
@@ -221,7 +227,7 @@ struct Source {
 impl Source {
     async fn run(mut self) {
         let _counted = self.served.metrics.stream();
-        if self.say("retry: 1000\n\n".to_owned()).await.is_none() {
+        if self.say(b"retry: 1000\n\n").await.is_none() {
             return;
         }
         let (stopping, lines) = (self.stopping.clone(), self.lines.clone());
@@ -238,29 +244,54 @@ impl Source {
         loop {
             let silent_for = Moment::now().since(self.said);
             let left = self.silent_max().saturating_sub(silent_for.into());
-            let more = timeout(left, store.more_events(Some(self.after.clone()))).await;
-            let Ok(more) = more else {
+            // Looked at first: where others make events all the time, there are always more to look through.
+            let more = match left.is_zero() {
+                true => None,
+                false => timeout(left, store.more_events(Some(self.after.clone()))).await.ok(),
+            };
+            let Some(more) = more else {
                 self.may_read().await?;
-                self.say(": still here\n\n".to_owned()).await?;
+                self.say(b": still here\n\n").await?;
                 continue;
             };
             more.ok()?;
-            let read = |after, limit| store.events(self.filter.clone(), after, limit);
-            let size = |recorded: &Recorded| recorded.data.len();
-            let place = (Some(self.after.clone()), PAGE);
-            let (page, _) = {
-                let _room = self.share.scan().await.ok()?;
-                budget::within(place, read, size).await.ok()?
-            };
-            self.may_read().await?;
-            for recorded in &page.items {
-                if self.caller.rooms.contains(&recorded.event.namespace) {
-                    self.say(told(recorded)).await?;
-                }
-            }
-            self.after = page.items.last().map(|last| last.cursor.clone()).or(page.next)?;
+            self.give_page(&store).await?;
             tokio::time::sleep(LOOK_APART).await;
         }
+    }
+
+    /// Reads a page and hands it over. Its memory is taken before it is read, and given back once the reader has all of it: a
+    /// stream that has nothing to say takes none.
+    async fn give_page(&mut self, store: &Arc<dyn Store>) -> Option<()> {
+        let memory = RequestMemory::of(Arc::clone(&self.share));
+        let mut taken = PAGE.bytes;
+        let page = loop {
+            self.until_taken(&memory, taken).await?;
+            let _room = self.share.scan().await.ok()?;
+            let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
+            // An event that is larger than a page is not kept while its memory is waited for, but read again.
+            match page.items.iter().map(event_bytes).sum() {
+                bytes if bytes > taken => taken = bytes,
+                _ => break page,
+            }
+        };
+        self.may_read().await?;
+        let last = page.items.last().map(|last| last.cursor.clone());
+        for recorded in page.items {
+            if self.caller.rooms.contains(&recorded.event.namespace) {
+                self.say(&told(&recorded)).await?;
+            }
+        }
+        self.after = last.or(page.next)?;
+        Some(())
+    }
+
+    /// Takes memory for so many bytes, however long that takes: a stream is slow before it fails.
+    async fn until_taken(&self, memory: &RequestMemory, bytes: usize) -> Option<()> {
+        while memory.for_answer(bytes).await.is_err() {
+            self.may_read().await?;
+        }
+        Some(())
     }
 
     /// How long it is silent before it says that it is there, when its reader is looked at, too.
@@ -273,31 +304,37 @@ impl Source {
         self.served.is_still_known(&self.head).await.then_some(())
     }
 
-    /// A reader that is slow is waited for; one that may not read any more, or takes nothing, is not waited for for ever.
-    async fn say(&mut self, words: String) -> Option<()> {
-        let words = Bytes::from(words);
-        let room = loop {
-            match timeout(self.silent_max(), self.lines.reserve()).await {
-                Ok(room) => break room.ok()?,
-                Err(_) => self.may_read().await?,
-            }
-        };
-        room.send(words);
+    /// A reader that is slow is waited for; one that may not read any more, or takes nothing, is not waited for for ever. It is
+    /// given pieces, each of which is kept alone: of what it has not taken yet, the rest is still here, with its memory.
+    async fn say(&mut self, words: &[u8]) -> Option<()> {
+        for piece in words.chunks(PIECE_BYTES) {
+            let room = loop {
+                match timeout(self.silent_max(), self.lines.reserve()).await {
+                    Ok(room) => break room.ok()?,
+                    Err(_) => self.may_read().await?,
+                }
+            };
+            room.send(Bytes::copy_from_slice(piece));
+        }
         self.said = Moment::now();
         Some(())
     }
 }
 
 /// An event on the stream: its id comes before its data, so that nobody has the one without the other.
-fn told(recorded: &Recorded) -> String {
-    let data = tenure::record::json(&EventRecord::of(recorded));
-    format!("id: {}\nevent: {}\ndata: {data}\n\n", recorded.cursor.as_str(), recorded.event.what.kind())
+fn told(recorded: &Recorded) -> Vec<u8> {
+    let (id, kind) = (recorded.cursor.as_str(), recorded.event.what.kind());
+    let mut text = Vec::with_capacity(event_bytes(recorded) + 2 * id.len() + 64);
+    text.extend_from_slice(format!("id: {id}\nevent: {kind}\ndata: ").as_bytes());
+    tenure::record::write_json(&EventRecord::of(recorded), &mut text);
+    text.extend_from_slice(b"\n\n");
+    text
 }
 
-/// The lines of a stream, as a body wants them.
-struct Lines(mpsc::Receiver<Bytes>);
+/// The pieces of a stream, as a body wants them.
+struct Pieces(mpsc::Receiver<Bytes>);
 
-impl futures_core::Stream for Lines {
+impl futures_core::Stream for Pieces {
     type Item = Result<Frame<Bytes>, Infallible>;
 
     fn poll_next(

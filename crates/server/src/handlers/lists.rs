@@ -3,12 +3,11 @@
 use axum::http::StatusCode;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
-use tenure::core::task::Task;
-use tenure::core::time::Time;
-use tenure::record::{TaskAnswer, TasksPage, cause_of, state_of};
+use tenure::record::{TasksPage, cause_of, state_of};
 use tenure::store::Filter;
+use tenure::store::size::task_bytes;
 
-use super::{budget, cursor, limit};
+use super::{cursor, limit, page};
 use crate::body::Query;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -33,10 +32,9 @@ pub(crate) async fn tasks_of_all(asked: Asked) -> Answered {
 async fn list(asked: &Asked, filter: Filter) -> Answered {
     let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
-    let place = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
-    let read = |after, limit| store.tasks(filter.clone(), after, limit);
-    let size = |task: &Task| tenure::record::json(&TaskAnswer::of(task, Time::MIN)).len();
-    let (mut page, _) = budget::within(place, read, size).await?;
+    let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
+    let read = async |size| store.tasks(filter, after, size).await;
+    let mut page = page(asked, limit, read, task_bytes).await?;
     page.items.retain(|task| asked.caller.rooms.contains(&task.namespace));
     let now = store.now().await?;
     Ok(json(StatusCode::OK, &TasksPage::of(&page, now)))

@@ -8,8 +8,8 @@ use tenure::record::{
     RememberedRecord, ReportAnswer, StatsAnswer,
 };
 
-use super::{budget, cursor, limit};
-use tenure::store::StoredChain;
+use super::{cursor, limit, page};
+use tenure::store::size::chain_bytes;
 
 use crate::routes::{Answered, Asked, json};
 
@@ -84,10 +84,8 @@ pub(crate) async fn chains(asked: Asked) -> Answered {
     let _room = asked.share.scan().await?;
     let store = asked.served.ledger.store();
     // Of how many events a chain is nobody knows before.
-    let limit = limit(&asked.query)?.min(CHAINS_MAX);
-    let place = (cursor(&asked.query, "cursor")?, limit);
-    let size = |chain: &StoredChain| chain.events.iter().map(|event| event.data.len()).sum();
-    let (chains, _) = budget::within(place, |after, limit| store.chains(after, limit), size).await?;
+    let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?.min(CHAINS_MAX));
+    let chains = page(&asked, limit, async |size| store.chains(after, size).await, chain_bytes).await?;
     let now = store.now().await?;
     Ok(json(StatusCode::OK, &ChainsPage::of(&chains, now)))
 }

@@ -4,26 +4,27 @@ use axum::body::Body;
 use axum::http::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use axum::http::{Response, StatusCode};
 use tenure::core::command::Action;
-use tenure::core::id::Revision;
+use tenure::core::id::{Namespace, Revision, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
-use tenure::core::time::Time;
 use tenure::record::command::Verb;
-use tenure::record::{TaskAnswer, WhyAnswer};
+use tenure::record::{AnswerRecord, TaskAnswer, WhyAnswer};
+use tenure::store::Answer;
+use tenure::store::answering::{AnswerForm, MinimalAnswer};
+use tenure::store::size::{answer_bytes, task_bytes};
 use tenure::why::why;
 
-use super::{time_for, verbs};
+use super::{answer_form, prefers, time_for, verbs};
 use crate::headers::one;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
 /// `POST …/tasks`.
 pub(crate) async fn create(asked: Asked) -> Answered {
-    let task = verbs::done(&asked, Verb::Create).await?;
-    let now = time_for(&asked.served.ledger, &task).await;
-    let mut response = shown(StatusCode::CREATED, &task, now);
-    let place = format!("/v1/{}/tasks/{}", task.namespace, task.id);
-    if let Ok(place) = HeaderValue::from_str(&place) {
+    let answer = verbs::done(&asked, Verb::Create).await?;
+    let place = named(&answer).map(|(namespace, id, _)| format!("/v1/{namespace}/tasks/{id}"));
+    let mut response = told(&asked, StatusCode::CREATED, answer).await?;
+    if let Some(place) = place.and_then(|place| HeaderValue::from_str(&place).ok()) {
         response.headers_mut().insert(LOCATION, place);
     }
     Ok(response)
@@ -31,21 +32,26 @@ pub(crate) async fn create(asked: Asked) -> Answered {
 
 /// `GET …/tasks/{id}`. Whoever has that revision already is told so; heartbeats don't change it.
 pub(crate) async fn show(asked: Asked) -> Answered {
-    let ledger = asked.ledger()?;
-    let task = ledger.task(asked.id()?.as_str()).await?;
+    let task = look(&asked).await?;
     let known = asked.head.headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
     if known.is_some_and(|tags| tags.split(',').any(|tag| revision_of(tag) == Some(task.revision))) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        tag(response.headers_mut(), &task);
+        tag(response.headers_mut(), task.revision);
         return Ok(response);
     }
-    let now = ledger.now().await?;
-    Ok(shown(StatusCode::OK, &task, now))
+    let (now, bytes) = (asked.served.ledger.now().await?, task_bytes(&task));
+    let make = move || {
+        let mut response = json(StatusCode::OK, &TaskAnswer::of(&task, now));
+        tag(response.headers_mut(), task.revision);
+        response
+    };
+    asked.served.work.make(bytes, make).await
 }
 
 /// `PUT …/tasks/{id}`.
 pub(crate) async fn put(asked: Asked) -> Answered {
+    let form = answer_form(&asked, AnswerForm::Whole)?;
     let mut command = verbs::command(&asked, Verb::Put, &asked.body.text)?;
     let Action::Put(put) = &mut command.action else { return Err(Problem::broken("a put is no put")) };
     if let Some(revision) = if_match(&asked.head.headers)? {
@@ -55,30 +61,57 @@ pub(crate) async fn put(asked: Asked) -> Answered {
         put.revision = Some(revision);
     }
     let is_new = put.revision.is_none_or(|revision| revision == Revision(0));
-    let task = verbs::send(&asked, command).await?;
-    let now = time_for(&asked.served.ledger, &task).await;
-    Ok(shown(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &task, now))
+    let answer = verbs::decide(&asked, command, form).await?;
+    told(&asked, if is_new { StatusCode::CREATED } else { StatusCode::OK }, answer).await
 }
 
 /// `GET …/tasks/{id}/why`.
 pub(crate) async fn why_so(asked: Asked) -> Answered {
-    let ledger = asked.ledger()?;
-    let task = ledger.task(asked.id()?.as_str()).await?;
-    let now = ledger.now().await?;
-    let mut response = json(StatusCode::OK, &WhyAnswer::of(&task, now, &why(&task, now)));
-    tag(response.headers_mut(), &task);
-    Ok(response)
+    let task = look(&asked).await?;
+    let (now, bytes) = (asked.served.ledger.now().await?, task_bytes(&task));
+    let make = move || {
+        let mut response = json(StatusCode::OK, &WhyAnswer::of(&task, now, &why(&task, now)));
+        tag(response.headers_mut(), task.revision);
+        response
+    };
+    asked.served.work.make(bytes, make).await
 }
 
-/// A task as an answer, with its revision as a weak tag.
-pub(crate) fn shown(status: StatusCode, task: &Task, now: Time) -> Response<Body> {
-    let mut response = json(status, &TaskAnswer::of(task, now));
-    tag(response.headers_mut(), task);
-    response
+/// The task that the path names, with the memory to answer it.
+pub(crate) async fn look(asked: &Asked) -> Result<Task, Problem> {
+    let _room = asked.share.look().await?;
+    let task = asked.ledger()?.task(asked.id()?.as_str()).await?;
+    asked.memory.for_answer(task_bytes(&task)).await?;
+    Ok(task)
 }
 
-fn tag(headers: &mut HeaderMap, task: &Task) {
-    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", task.revision)) {
+/// What a command on a task was answered, with the task's revision as a weak tag.
+pub(crate) async fn told(asked: &Asked, status: StatusCode, answer: Answer) -> Answered {
+    let Some((_, _, revision)) = named(&answer) else {
+        return Err(Problem::broken("the store answered another command"));
+    };
+    let (now, bytes) = (time_for(&asked.served.ledger, &answer).await, answer_bytes(&answer));
+    let make = move || {
+        let mut response = json(status, &AnswerRecord::of(&Ok(answer), now));
+        tag(response.headers_mut(), revision);
+        response
+    };
+    Ok(prefers(asked, asked.served.work.make(bytes, make).await?))
+}
+
+/// The name and revision of the task that a command left.
+fn named(answer: &Answer) -> Option<(&Namespace, &TaskId, Revision)> {
+    match answer {
+        Answer::Task(task) | Answer::Retried(task, _) => Some((&task.namespace, &task.id, task.revision)),
+        Answer::Minimal(MinimalAnswer::Task(task) | MinimalAnswer::Retried(task, _)) => {
+            Some((&task.namespace, &task.id, task.revision))
+        }
+        Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(MinimalAnswer::Claimed(_)) => None,
+    }
+}
+
+fn tag(headers: &mut HeaderMap, revision: Revision) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{revision}\"")) {
         headers.insert(ETAG, tag);
     }
 }

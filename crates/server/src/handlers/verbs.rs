@@ -1,16 +1,19 @@
 //! Verbs on one task: a command each, made of the path and the body.
 
 use axum::http::StatusCode;
+use tenure::Error;
 use tenure::core::command::Command;
 use tenure::core::id::Seq;
 use tenure::core::refusal::Refusal;
-use tenure::core::task::Task;
 use tenure::record::command::{By, Target, Verb, read_body};
 use tenure::record::{AnswerRecord, RenewalAnswer};
 use tenure::store::Answer;
+use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalAnswer};
+use tenure::store::size::task_bytes;
 
-use super::{tasks, time_for};
+use super::{answer_form, prefers, tasks};
 use crate::headers::request_id;
+use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
@@ -34,55 +37,72 @@ pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, 
     Ok(command)
 }
 
-/// Has a command decided, and gives what it was answered.
-pub(crate) async fn decide(asked: &Asked, command: Command) -> Result<Answer, Problem> {
-    let answers = asked.served.ledger.transact(vec![command]).await;
-    let answer = answers.into_iter().next().ok_or_else(|| Problem::broken("the store gave no answer"))?;
-    Ok(answer?)
-}
-
-/// The same for a command on one task.
-pub(crate) async fn send(asked: &Asked, command: Command) -> Result<Task, Problem> {
-    match decide(asked, command).await? {
-        Answer::Task(task) | Answer::Retried(task, _) => Ok(*task),
-        Answer::Claimed(_) | Answer::Renewed(_) => Err(Problem::broken("the store answered another command")),
+/// Has a command decided, and gives what it was answered. An answer that is large is given memory before anything is done.
+pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) -> Result<Answer, Error> {
+    let (store, memory) = (asked.served.ledger.store(), &asked.memory);
+    let (mut commands, mut bytes_max) = (vec![command], SMALL_BYTES);
+    loop {
+        // What was read of a body is canonical already.
+        let answered = store.transact_within(commands, AnswerOptions { form, bytes_max }).await;
+        if let Some(answer) = answered.answers.into_iter().next() {
+            return answer;
+        }
+        if answered.rest.is_empty() {
+            return Err(Error::Unknown("the store gave no answer".into()));
+        }
+        if let Some(bytes) = answered.next_bytes {
+            memory.for_answer(bytes).await?;
+            bytes_max = bytes;
+        }
+        commands = answered.rest;
     }
 }
 
-/// Reads, decides, and gives the task.
-pub(crate) async fn done(asked: &Asked, verb: Verb) -> Result<Task, Problem> {
+/// Reads and decides.
+pub(crate) async fn done(asked: &Asked, verb: Verb) -> Result<Answer, Problem> {
+    let form = answer_form(asked, AnswerForm::Whole)?;
     let command = command(asked, verb, &asked.body.text)?;
-    send(asked, command).await
+    Ok(decide(asked, command, form).await?)
 }
 
 async fn answered(asked: Asked, verb: Verb, status: StatusCode) -> Answered {
-    let task = done(&asked, verb).await?;
-    let now = time_for(&asked.served.ledger, &task).await;
-    Ok(tasks::shown(status, &task, now))
+    let answer = done(&asked, verb).await?;
+    tasks::told(&asked, status, answer).await
 }
 
 /// What a heartbeat or progress answers: the renewal, and the task as it is right after it.
 async fn renewed(asked: Asked, verb: Verb) -> Answered {
+    let form = answer_form(&asked, AnswerForm::Whole)?;
     let command = command(&asked, verb, &asked.body.text)?;
-    let Answer::Renewed(renewal) = decide(&asked, command).await? else {
+    let Answer::Renewed(renewal) = decide(&asked, command, form).await? else {
         return Err(Problem::broken("the store answered another command"));
     };
     // It was renewed: a look at the task that fails makes no failure of that.
-    match asked.ledger()?.task(asked.id()?.as_str()).await {
-        Ok(task) => Ok(json(StatusCode::OK, &RenewalAnswer::of(&task, renewal.at, renewal))),
-        Err(_) => Ok(json(StatusCode::OK, &AnswerRecord::of(&Ok(Answer::Renewed(renewal)), renewal.at))),
-    }
+    let task = match form {
+        AnswerForm::Whole | AnswerForm::GrantsWhole => tasks::look(&asked).await.ok(),
+        AnswerForm::Minimal => None,
+    };
+    let Some(task) = task else {
+        let answer = Ok(Answer::Renewed(renewal));
+        let response = json(StatusCode::OK, &AnswerRecord::of(&answer, renewal.at));
+        return Ok(prefers(&asked, response));
+    };
+    let bytes = task_bytes(&task);
+    let make = move || json(StatusCode::OK, &RenewalAnswer::of(&task, renewal.at, renewal));
+    asked.served.work.make(bytes, make).await
 }
 
 /// `POST …/retry`: the new task, and the old one, which names it.
 pub(crate) async fn retry(asked: Asked) -> Answered {
-    let command = command(&asked, Verb::Retry, &asked.body.text)?;
-    let answer = decide(&asked, command).await?;
-    let Answer::Retried(task, _) = &answer else {
-        return Err(Problem::broken("the store answered another command"));
-    };
-    let now = task.updated_at;
-    Ok(json(StatusCode::CREATED, &AnswerRecord::of(&Ok(answer), now)))
+    let answer = done(&asked, Verb::Retry).await?;
+    match answer {
+        Answer::Retried(..) | Answer::Minimal(MinimalAnswer::Retried(..)) => {
+            tasks::told(&asked, StatusCode::CREATED, answer).await
+        }
+        Answer::Task(_) | Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => {
+            Err(Problem::broken("the store answered another command"))
+        }
+    }
 }
 
 pub(crate) async fn heartbeat(asked: Asked) -> Answered {

@@ -10,7 +10,7 @@ use tenure_core::time::{Span, Time};
 use super::{Keeping, KeptLease, thread};
 use crate::clock::Moment;
 use crate::error::{Error, SoFar};
-use crate::ledger::{Asking, Call, Claiming, FromAnswer, Ledger, Taking, claim_until, send};
+use crate::ledger::{Call, Claiming, FromAnswer, Ledger, Taking, claim_until, send};
 
 /// How long a grant is asked for of which it is unknown whether it was given.
 const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
@@ -50,7 +50,8 @@ impl Call<Claiming> {
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let is_named = command.request.is_some();
         let named_at = if is_named { Some(Counted::now(&ledger).await?) } else { None };
-        let (sent, tasks) = claim_until(&ledger, command, Some(over), Asking::UntilKnown).await?;
+        let until_known = async |claim| send_until_known::<Vec<Task>>(&ledger, named(&ledger, claim)?).await;
+        let (sent, tasks) = claim_until(&ledger, command, Some(over), until_known).await?;
         let counted = named_at.unwrap_or(Counted::From(sent));
         tasks.into_iter().map(|task| KeptLease::of(&ledger, task, counted, keeping)).collect()
     }

@@ -27,7 +27,7 @@ impl FromAnswer for Task {
     fn from_answer(answer: Answer) -> Option<Task> {
         match answer {
             Answer::Task(task) | Answer::Retried(task, _) => Some(*task),
-            Answer::Claimed(_) | Answer::Renewed(_) => None,
+            Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => None,
         }
     }
 }
@@ -36,7 +36,7 @@ impl FromAnswer for Vec<Task> {
     fn from_answer(answer: Answer) -> Option<Vec<Task>> {
         match answer {
             Answer::Claimed(tasks) => Some(tasks),
-            Answer::Task(_) | Answer::Retried(..) | Answer::Renewed(_) => None,
+            Answer::Task(_) | Answer::Retried(..) | Answer::Renewed(_) | Answer::Minimal(_) => None,
         }
     }
 }
@@ -45,7 +45,7 @@ impl FromAnswer for Renewal {
     fn from_answer(answer: Answer) -> Option<Renewal> {
         match answer {
             Answer::Renewed(renewal) => Some(renewal),
-            Answer::Task(_) | Answer::Claimed(_) | Answer::Retried(..) => None,
+            Answer::Task(_) | Answer::Claimed(_) | Answer::Retried(..) | Answer::Minimal(_) => None,
         }
     }
 }

@@ -10,7 +10,6 @@ use tenure_core::time::Time;
 
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::keeper::{named, send_until_known};
 use crate::ledger::call::{Call, send};
 use crate::ledger::{Claiming, Ledger};
 use crate::store::Cursor;
@@ -29,18 +28,20 @@ impl Call<Claiming> {
     pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let over = (!wait.is_zero()).then(|| tokio::time::sleep(wait));
-        Ok(claim_until(&ledger, command, over, Asking::Once).await?.1)
+        Ok(claim_until(&ledger, command, over, |claim| send(&ledger, claim)).await?.1)
     }
 }
 
 impl Ledger {
-    /// Has a claim decided, and where it finds nothing waits for work until that resolves; as [`Call::wait_up_to`] does.
-    pub async fn claim_until(
+    /// Has a claim decided by `send`, and where it finds nothing waits for work until `over` resolves; as [`Call::wait_up_to`]
+    /// does.
+    pub async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
         &self,
         claim: Command,
         over: impl Future<Output = ()>,
+        send: impl Fn(Command) -> F,
     ) -> Result<Vec<Task>, Error> {
-        Ok(claim_until(self, claim, Some(over), Asking::Once).await?.1)
+        Ok(claim_until(self, claim, Some(over), send).await?.1)
     }
 
     /// Waits until a claim of the queue may find something, and says since when.
@@ -59,22 +60,13 @@ impl Ledger {
     }
 }
 
-/// What is done about a claim of which it is unknown what it was granted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Asking {
-    /// That is told.
-    Once,
-    /// It is sent again, under its request id, until it is known. A claim without one gets one.
-    UntilKnown,
-}
-
 /// Claims and waits until something is over; none: it looks once. With the moment when the claim was sent that was granted
 /// something. Dropping this loses what a claim on its way is granted; ending the wait does not.
-pub(crate) async fn claim_until(
+pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
     ledger: &Ledger,
     command: Command,
     over: Option<impl Future<Output = ()>>,
-    asking: Asking,
+    send: impl Fn(Command) -> F,
 ) -> Result<(Moment, Vec<Task>), Error> {
     let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
     // An id that leaves no room for a number is refused now, and not in the middle of the wait.
@@ -94,11 +86,7 @@ pub(crate) async fn claim_until(
         let is_repeat = remembers(ledger, &command, request.as_ref()).await?;
         if nth == 1 || is_repeat || (waits && is_due(ledger, queue).await?) {
             let sent = Moment::now();
-            let claim = Command { request, ..command.clone() };
-            let tasks: Vec<Task> = match asking {
-                Asking::Once => send(ledger, claim).await?,
-                Asking::UntilKnown => send_until_known(ledger, named(ledger, claim)?).await?,
-            };
+            let tasks = send(Command { request, ..command.clone() }).await?;
             if !tasks.is_empty() {
                 return Ok((sent, tasks));
             }

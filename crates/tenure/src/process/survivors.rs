@@ -60,7 +60,9 @@ mod tests {
         let lease =
             [("TENURE_STORE", "s"), ("TENURE_NAMESPACE", "n"), ("TENURE_TASK", "t"), ("TENURE_EPOCH", "7")];
         let mut child = Command::new("sleep").arg("60").envs(lease).spawn().expect("a process");
-        let found = survivors().into_iter().find(|one| one.pid == child.id());
+        // Right after it has begun the system may not show its environment yet.
+        let look = |_| survivors().into_iter().find(|one| one.pid == child.id());
+        let found = (0..100).find_map(look);
         let others = survivors().into_iter().any(|one| one.pid == std::process::id());
         child.kill().expect("killed");
         child.wait().expect("ended");

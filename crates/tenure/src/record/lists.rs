@@ -7,8 +7,12 @@ use tenure_core::id::{Epoch, Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use super::{ErrorRecord, EventRecord, HoldingRecord, Of, OverviewRecord, RenewalRecord, TaskRecord, text};
+use super::{
+    ErrorRecord, EventRecord, HoldingRecord, MinimalTaskRecord, Of, OverviewRecord, RenewalRecord,
+    TaskRecord, text,
+};
 use crate::error::Error;
+use crate::store::answering::{MinimalAnswer, MinimalTask};
 use crate::store::overview::{Holding, Overview};
 use crate::store::watch::Absence;
 use crate::store::{Answer, Cursor, Lapsed, Page, Recorded, StoredChain, StoredEvent};
@@ -40,6 +44,23 @@ pub enum AnswerRecord<'a> {
         /// The old one.
         retried: Box<TaskRecord<'a>>,
     },
+    /// The task afterwards, without what can be large.
+    MinimalTask {
+        /// The task.
+        task: Box<MinimalTaskRecord<'a>>,
+    },
+    /// What a claim was granted, in that form.
+    MinimalClaimed {
+        /// The tasks, in the order in which they were next.
+        tasks: Vec<MinimalTaskRecord<'a>>,
+    },
+    /// What a retry came to, in that form.
+    MinimalRetried {
+        /// The new task.
+        task: Box<MinimalTaskRecord<'a>>,
+        /// The old one.
+        retried: Box<MinimalTaskRecord<'a>>,
+    },
     /// It was not done, or nobody knows.
     Not(ErrorRecord<'a>),
 }
@@ -55,7 +76,21 @@ impl<'a> AnswerRecord<'a> {
             Ok(Answer::Retried(new, old)) => {
                 AnswerRecord::Retried { task: record(new), retried: record(old) }
             }
+            Ok(Answer::Minimal(answer)) => AnswerRecord::minimal(answer),
             Err(error) => AnswerRecord::Not(ErrorRecord::of(error)),
+        }
+    }
+
+    fn minimal(answer: &'a MinimalAnswer) -> AnswerRecord<'a> {
+        let record = |task: &'a MinimalTask| Box::new(MinimalTaskRecord::of(task));
+        match answer {
+            MinimalAnswer::Task(task) => AnswerRecord::MinimalTask { task: record(task) },
+            MinimalAnswer::Claimed(tasks) => {
+                AnswerRecord::MinimalClaimed { tasks: tasks.iter().map(MinimalTaskRecord::of).collect() }
+            }
+            MinimalAnswer::Retried(new, old) => {
+                AnswerRecord::MinimalRetried { task: record(new), retried: record(old) }
+            }
         }
     }
 }
@@ -111,7 +146,9 @@ impl<'a> HeartbeatAnswersRecord<'a> {
             let (id, epoch) = lease.map(|(id, epoch)| (Held(id), Held(epoch))).unzip();
             let told = match answer {
                 Ok(Answer::Renewed(renewal)) => ToldRecord::Renewed(RenewalRecord::of(*renewal)),
-                Ok(Answer::Task(_) | Answer::Claimed(_) | Answer::Retried(..)) => ToldRecord::Nothing {},
+                Ok(Answer::Task(_) | Answer::Claimed(_) | Answer::Retried(..) | Answer::Minimal(_)) => {
+                    ToldRecord::Nothing {}
+                }
                 Err(error) => ToldRecord::Not(ErrorRecord::of(error)),
             };
             HeartbeatAnswerRecord { id, epoch, told }
@@ -129,12 +166,14 @@ fn records(tasks: &[Task], now: Time) -> Vec<TaskRecord<'_>> {
 pub struct TasksPage<'a> {
     tasks: Vec<TaskRecord<'a>>,
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 impl<'a> TasksPage<'a> {
     /// The page, with its tasks as they are at `now`.
     pub fn of(page: &'a Page<Task>, now: Time) -> TasksPage<'a> {
-        TasksPage { tasks: records(&page.items, now), next: place(&page.next) }
+        TasksPage { tasks: records(&page.items, now), next: place(&page.next), more: page.is_cut }
     }
 }
 
@@ -155,12 +194,7 @@ impl<'a> EventsPage<'a> {
     /// The page.
     pub fn of(page: &'a Page<Recorded>) -> EventsPage<'a> {
         let events = page.items.iter().map(EventRecord::of).collect();
-        EventsPage { events, next: place(&page.next), more: false }
-    }
-
-    /// The same, of which is said that more is there already, if it ends before as many as were asked for.
-    pub fn with_more(self, more: bool) -> EventsPage<'a> {
-        EventsPage { more, ..self }
+        EventsPage { events, next: place(&page.next), more: page.is_cut }
     }
 }
 
@@ -309,6 +343,8 @@ impl WatchedRecord {
 pub struct ChainsPage<'a> {
     chains: Vec<ChainRecord<'a>>,
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 #[derive(Serialize)]
@@ -348,7 +384,11 @@ impl<'a> ChainsPage<'a> {
             head: chain.head,
             events: chain.events.iter().map(StoredEventRecord::of).collect(),
         };
-        ChainsPage { chains: page.items.iter().map(chain).collect(), next: place(&page.next) }
+        ChainsPage {
+            chains: page.items.iter().map(chain).collect(),
+            next: place(&page.next),
+            more: page.is_cut,
+        }
     }
 }
 

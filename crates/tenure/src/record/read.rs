@@ -18,7 +18,7 @@ pub use answers::{AnswerShape, AnswersShape, RenewalShape};
 pub use error::{ErrorShape, HeldByShape, RefusalShape, SaidShape};
 pub use event::EventShape;
 pub use lists::{
-    AbsenceShape, ChainShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, Listed, NamespacesShape,
+    AbsenceShape, ChainShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape,
     NewestShape, NominatedShape, NowShape, OwnersShape, RememberedShape, StatsShape, StoredEventShape,
     TaskAnswerShape, TasksShape, WatchShape,
 };

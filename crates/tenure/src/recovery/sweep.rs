@@ -360,7 +360,9 @@ impl<'r> Sweeper<'r> {
                 // Another recoverer was faster, or the holder came back; if not, a later look tells.
                 Err(Error::Refused(refusal)) => self.refused(name, &refusal.code),
                 Err(error) => self.failed(name, &error),
-                Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Retried(..)) => self.leave_for_now(name),
+                Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Retried(..) | Answer::Minimal(_)) => {
+                    self.leave_for_now(name)
+                }
             }
         }
         Ok(())

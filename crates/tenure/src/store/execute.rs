@@ -15,10 +15,15 @@ use tenure_core::time::{Span, Time};
 
 use crate::codec::{Sealed, seal};
 use crate::digest::digest;
+use crate::store::answering::{CLAIM_BYTES_MAX, Room, TooLarge};
+use crate::store::size::task_bytes;
 use crate::store::{Answer, Renewal};
 
 /// How long a request id is remembered.
 pub(crate) const REQUEST_MEMORY: Span = Span::from_days(7);
+
+/// About what reading an event of a history costs besides what it brings to the task, in bytes.
+const HISTORY_BYTES: usize = 512;
 
 /// A task as a store keeps it: with the number of its row and the head of its chain.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,6 +124,9 @@ pub(crate) trait Rows {
 
 type Verdict = Result<Answer, Refusal>;
 
+/// A verdict, or: nothing was done, since there is no room for the answer.
+pub(crate) type Executed = Result<Verdict, TooLarge>;
+
 /// What [`execute`] asks the rows for, so that a store can fetch it for many commands at once.
 #[cfg(feature = "postgres")]
 pub(crate) enum Look<'c> {
@@ -157,37 +165,58 @@ pub(crate) fn remembered_as(command: &Command) -> Option<&RequestId> {
     command.request.as_ref().filter(|_| takes_request_id(&command.action))
 }
 
-/// Executes one command at one instant.
+/// Executes one command at one instant, if there is room for its answer.
 pub(crate) fn execute<R: Rows>(
     rows: &mut R,
     table: &Table,
     command: &Command,
     now: Time,
-) -> Result<Verdict, R::Fault> {
+    room: &mut Room,
+) -> Result<Executed, R::Fault> {
     if let Err(refusal) = command.action.check() {
-        return Ok(Err(refusal));
+        return Ok(Ok(Err(refusal)));
     }
-    let Some(id) = remembered_as(command) else { return act(rows, table, command, now) };
+    let executed = match remembered_as(command) {
+        None => act(rows, table, command, now, room)?,
+        Some(id) => once(rows, table, command, (id, now), room)?,
+    };
+    let formed = |answer| room.formed(answer, grants(&command.action));
+    Ok(executed.map(|verdict| verdict.map(formed)))
+}
+
+/// The same of a command with a request id: what was answered before is answered again.
+fn once<R: Rows>(
+    rows: &mut R,
+    table: &Table,
+    command: &Command,
+    (id, now): (&RequestId, Time),
+    room: &mut Room,
+) -> Result<Executed, R::Fault> {
     let digest = digest(&command.action);
     let first = rows.request(&command.namespace, id)?.filter(|first| now < first.at + REQUEST_MEMORY);
     match first {
         Some(first) if first.digest == digest && first.actor == command.actor => {
-            answer_again(rows, command, &first).map(Ok)
+            Ok(answer_again(rows, command, &first, room)?.map(Ok))
         }
-        Some(_) => Ok(Err(Refusal::new(
+        Some(_) => Ok(Ok(Err(Refusal::new(
             Code::RequestReused,
             "this request id was used for another command, or by another actor; take a new one",
-        ))),
+        )))),
         None => {
-            let verdict = act(rows, table, command, now)?;
-            if let Ok(answer) = &verdict {
+            let executed = act(rows, table, command, now, room)?;
+            if let Ok(Ok(answer)) = &executed {
                 let answered = answered(answer);
                 let request = Request { digest, actor: command.actor.clone(), at: now, answered };
                 rows.remember(&command.namespace, id, &request)?;
             }
-            Ok(verdict)
+            Ok(executed)
         }
     }
+}
+
+/// Whether a command grants a lease to work under. Recovery's grants are none: it reads the task before.
+fn grants(action: &Action) -> bool {
+    matches!(action, Action::Acquire { .. } | Action::Claim { .. })
 }
 
 /// A heartbeat that arrives twice does what it did once, so it needs no memory.
@@ -195,39 +224,79 @@ fn takes_request_id(action: &Action) -> bool {
     !matches!(action, Action::Heartbeat { .. } | Action::Progress { .. })
 }
 
-fn act<R: Rows>(rows: &mut R, table: &Table, command: &Command, now: Time) -> Result<Verdict, R::Fault> {
-    if let Action::Claim { queue, limit, .. } = &command.action {
-        return claim(rows, table, command, queue, *limit, now);
-    }
-    if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
-        return renew(rows, table, command, task, now);
-    }
-    let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
-    let kept = rows.task(&command.namespace, id)?;
-    decide_and_write(rows, table, command, kept, now)
-}
-
-fn decide_and_write<R: Rows>(
+fn act<R: Rows>(
     rows: &mut R,
     table: &Table,
     command: &Command,
-    kept: Option<Kept>,
     now: Time,
-) -> Result<Verdict, R::Fault> {
+    room: &mut Room,
+) -> Result<Executed, R::Fault> {
+    if let Action::Claim { queue, limit, .. } = &command.action {
+        return claim(rows, table, command, (queue, *limit, now), room);
+    }
+    if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
+        return renew(rows, table, command, task, now).map(Ok);
+    }
+    let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
+    let kept = read(rows, &command.namespace, id, room)?;
+    let decided = match decided(rows, table, command, kept, now)? {
+        Ok(decided) => decided,
+        Err(refusal) => return Ok(Ok(Err(refusal))),
+    };
+    let grants = grants(&command.action);
+    let tasks = [Some(&decided.task), decided.successor.as_ref().map(|(task, _)| task)];
+    let bytes = tasks.into_iter().flatten().map(|task| room.bytes_of(task, grants)).sum();
+    if let Err(too_large) = room.take(bytes) {
+        return Ok(Err(too_large));
+    }
+    written(rows, decided).map(|answer| Ok(Ok(answer)))
+}
+
+/// The task as it is stored; what is read counts.
+fn read<R: Rows>(
+    rows: &mut R,
+    namespace: &Namespace,
+    id: &TaskId,
+    room: &mut Room,
+) -> Result<Option<Kept>, R::Fault> {
+    let kept = rows.task(namespace, id)?;
+    room.has_read(kept.as_ref().map_or(0, |kept| task_bytes(&kept.task)));
+    Ok(kept)
+}
+
+/// What a command comes to, with nothing of it written yet.
+struct Decided {
+    before: Option<Kept>,
+    events: Vec<Event>,
+    task: Task,
+    successor: Option<(Task, Event)>,
+}
+
+fn decided<R: Rows>(
+    rows: &mut R,
+    table: &Table,
+    command: &Command,
+    before: Option<Kept>,
+    now: Time,
+) -> Result<Result<Decided, Refusal>, R::Fault> {
     let names = match new_names(&command.action) {
         Some((id, saga_id)) => rows.names(&command.namespace, id, &saga_id)?,
         None => Names::Free,
     };
-    let stored = Stored { task: kept.as_ref().map(|kept| &kept.task), names, floor: rows.floor()? };
-    let decision = match decide_by(table, stored, command, now) {
-        Ok(decision) => decision,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let Decision { row: _, end: _, events, task, successor } = decision;
-    let task = write(rows, kept, task, events)?;
-    let Some((successor, created)) = successor else { return Ok(Ok(Answer::Task(Box::new(task)))) };
+    let stored = Stored { task: before.as_ref().map(|kept| &kept.task), names, floor: rows.floor()? };
+    Ok(decide_by(table, stored, command, now).map(|decision| {
+        let Decision { row: _, end: _, events, task, successor } = decision;
+        Decided { before, events, task, successor }
+    }))
+}
+
+/// Writes what was decided.
+fn written<R: Rows>(rows: &mut R, decided: Decided) -> Result<Answer, R::Fault> {
+    let Decided { before, events, task, successor } = decided;
+    let task = write(rows, before, task, events)?;
+    let Some((successor, created)) = successor else { return Ok(Answer::Task(Box::new(task))) };
     let successor = write(rows, None, successor, vec![created])?;
-    Ok(Ok(Answer::Retried(Box::new(successor), Box::new(task))))
+    Ok(Answer::Retried(Box::new(successor), Box::new(task)))
 }
 
 /// The names that a command would take.
@@ -266,22 +335,34 @@ fn write<R: Rows>(
     Ok(task)
 }
 
+/// All that is granted is decided before anything of it is written: whether there is room is known then.
 fn claim<R: Rows>(
     rows: &mut R,
     table: &Table,
     command: &Command,
-    queue: &Queue,
-    limit: u32,
-    now: Time,
-) -> Result<Verdict, R::Fault> {
-    let mut claimed = Vec::new();
+    (queue, limit, now): (&Queue, u32, Time),
+    room: &mut Room,
+) -> Result<Executed, R::Fault> {
+    let (mut granted, mut whole_bytes, mut answer_bytes) = (Vec::new(), 0_usize, 0);
     for id in rows.claimable(&command.namespace, queue, limit, now)? {
-        let kept = rows.task(&command.namespace, &id)?;
-        if let Ok(Answer::Task(task)) = decide_and_write(rows, table, command, kept, now)? {
-            claimed.push(*task);
+        let kept = read(rows, &command.namespace, &id, room)?;
+        let Ok(decided) = decided(rows, table, command, kept, now)? else { continue };
+        whole_bytes += task_bytes(&decided.task);
+        if whole_bytes > CLAIM_BYTES_MAX && !granted.is_empty() {
+            break;
         }
+        answer_bytes += room.bytes_of(&decided.task, true);
+        granted.push(decided);
     }
-    Ok(Ok(Answer::Claimed(claimed)))
+    if let Err(too_large) = room.take(answer_bytes) {
+        return Ok(Err(too_large));
+    }
+    let mut claimed = Vec::with_capacity(granted.len());
+    for decided in granted {
+        let Decided { before, events, task, successor: _ } = decided;
+        claimed.push(write(rows, before, task, events)?);
+    }
+    Ok(Ok(Ok(Answer::Claimed(claimed))))
 }
 
 /// Decides on the lease's row alone. Only where nobody holds a lease the whole task is read, to say why not.
@@ -345,7 +426,7 @@ fn answered(answer: &Answer) -> Vec<Answered> {
         Answer::Task(task) => vec![task],
         Answer::Claimed(tasks) => tasks.iter().collect(),
         Answer::Retried(successor, old) => vec![successor, old],
-        Answer::Renewed(_) => Vec::new(),
+        Answer::Renewed(_) | Answer::Minimal(_) => Vec::new(),
     };
     let one = |task: &Task| Answered {
         task: task.id.clone(),
@@ -361,7 +442,13 @@ fn is_renewed(lease: &Lease) -> bool {
 }
 
 /// The first answer once more, whatever has happened to its tasks since.
-fn answer_again<R: Rows>(rows: &mut R, command: &Command, first: &Request) -> Result<Answer, R::Fault> {
+fn answer_again<R: Rows>(
+    rows: &mut R,
+    command: &Command,
+    first: &Request,
+    room: &mut Room,
+) -> Result<Result<Answer, TooLarge>, R::Fault> {
+    let grants = grants(&command.action);
     let mut tasks = Vec::with_capacity(first.answered.len());
     for answered in &first.answered {
         let events = rows.history(&command.namespace, &answered.task, answered.revision)?;
@@ -369,15 +456,22 @@ fn answer_again<R: Rows>(rows: &mut R, command: &Command, first: &Request) -> Re
         let Ok(Some(task)) = folded else {
             return Err(rows.broken(format!("the history of {} does not fold", answered.task)));
         };
-        tasks.push(as_it_was(task, answered));
+        let task = as_it_was(task, answered);
+        // Its history has at least as much, and more where much happened to it.
+        room.has_read(task_bytes(&task) + HISTORY_BYTES * events.len());
+        tasks.push(task);
+    }
+    let bytes = tasks.iter().map(|task| room.bytes_of(task, grants)).sum();
+    if let Err(too_large) = room.take(bytes) {
+        return Ok(Err(too_large));
     }
     if let Action::Claim { .. } = command.action {
-        return Ok(Answer::Claimed(tasks));
+        return Ok(Ok(Answer::Claimed(tasks)));
     }
     let mut tasks = tasks.into_iter().map(Box::new);
     match (tasks.next(), tasks.next()) {
-        (Some(successor), Some(old)) => Ok(Answer::Retried(successor, old)),
-        (Some(task), None) => Ok(Answer::Task(task)),
+        (Some(successor), Some(old)) => Ok(Ok(Answer::Retried(successor, old))),
+        (Some(task), None) => Ok(Ok(Answer::Task(task))),
         (None, _) => Err(rows.broken("a remembered request without an answer".into())),
     }
 }

@@ -18,15 +18,19 @@ use tokio::sync::watch;
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, Instants, Moment, SystemClock};
 use crate::codec::Sealed;
+use crate::committer::{Done, Job, run_jobs};
 use crate::error::Error;
+use crate::store::answering::{AnswerOptions, Answered, Room};
 use crate::store::due::Due;
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
+use crate::store::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::tokens::{Known, Wish};
 use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::{Absence, WatchMark};
 use crate::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain, StoredEvent,
+    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageFill, PageSize, Recorded, Store, StoredChain,
+    StoredEvent,
 };
 
 /// A store that is gone when it is dropped.
@@ -80,23 +84,27 @@ impl MemoryStore {
         })
     }
 
-    fn transact_now(&self, commands: &[Command]) -> Vec<Result<Answer, Error>> {
+    fn transact_now(&self, commands: Vec<Command>, options: AnswerOptions) -> Answered {
         let began = Moment::now();
         let mut memory = self.memory();
         let last = memory.last.unwrap_or(Time::MIN);
         let mut instants = Instants::from(self.clock.read().wall, last);
-        let mut answers = Vec::with_capacity(commands.len());
-        for command in commands {
+        let run = |command: &Command, room: &mut Room| {
             let now = instants.take();
             memory.last = Some(now);
-            let Ok(verdict) = execute(&mut *memory, self.table, command, now);
-            answers.push(verdict.map_err(Error::Refused));
-        }
+            let executed = execute(&mut *memory, self.table, command, now, room)?;
+            Ok::<_, Infallible>(executed.map(|verdict| verdict.map_err(Error::Refused)))
+        };
+        let job = Job { commands, options };
+        let Ok(done) = run_jobs(std::slice::from_ref(&job), run);
+        let Done { answers, next_bytes } = done.into_iter().next().unwrap_or_default();
         let count = memory.events.len();
         drop(memory);
-        self.counters.committed(commands.len(), Moment::now().since(began));
+        self.counters.committed(answers.len(), Moment::now().since(began));
         self.grown.send_if_modified(|grown| std::mem::replace(grown, count) != count);
-        answers
+        let mut commands = job.commands;
+        let rest = commands.split_off(answers.len());
+        Answered { answers, rest, next_bytes }
     }
 }
 
@@ -227,15 +235,18 @@ impl Memory {
         self.tasks.values().filter(move |kept| kept.task.namespace == *namespace)
     }
 
-    fn list(&self, filter: &Filter, after: Option<i64>, limit: usize, now: Time) -> Page<Task> {
+    fn list(&self, filter: &Filter, after: Option<i64>, size: PageSize, now: Time) -> Page<Task> {
         let mut rows: Vec<&Kept> =
             self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
         rows.retain(|kept| after.is_none_or(|after| kept.row < after));
         rows.sort_by_key(|kept| std::cmp::Reverse(kept.row));
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let mut page = PageFill::new(size);
+        let fits = rows.iter().take_while(|kept| page.takes(task_bytes(&kept.task))).count();
+        let more = rows.len() > fits;
+        rows.truncate(fits);
         let next = rows.last().filter(|_| more).map(|kept| Cursor::of('t', kept.row));
-        Page { items: rows.into_iter().map(|kept| kept.task.clone()).collect(), next }
+        let items = rows.into_iter().map(|kept| kept.task.clone()).collect();
+        Page { items, next, is_cut: page.is_cut() }
     }
 
     fn lapsed(&self, after: Option<(i64, i64)>, limit: usize, now: Time) -> Lapsed {
@@ -256,7 +267,7 @@ impl Memory {
         Lapsed { tasks: past.iter().map(|(_, kept)| name(&kept.task)).collect(), next, next_check }
     }
 
-    fn read_events(&self, filter: &EventFilter, after: usize, limit: usize) -> Page<Recorded> {
+    fn read_events(&self, filter: &EventFilter, after: usize, size: PageSize) -> Page<Recorded> {
         let wanted = |event: &Event| {
             filter.namespace.as_ref().is_none_or(|namespace| event.namespace == *namespace)
                 && filter.task.as_ref().is_none_or(|task| event.task == *task)
@@ -270,20 +281,23 @@ impl Memory {
                 hash: sealed.hash,
                 data: sealed.data.clone(),
             });
-        let items: Vec<Recorded> = recorded.take(limit).collect();
-        let end = if items.len() < limit { self.events.len().max(after) } else { after };
-        let next =
-            items.last().filter(|_| items.len() == limit).map_or(place(end), |last| last.cursor.clone());
-        Page { items, next: Some(next) }
+        let mut page = PageFill::new(size);
+        let items: Vec<Recorded> =
+            recorded.take_while(|recorded| page.takes(event_bytes(recorded))).collect();
+        let last = items.last().filter(|_| page.is_full()).map(|last| last.cursor.clone());
+        let next = last.unwrap_or_else(|| place(self.events.len().max(after)));
+        Page { items, next: Some(next), is_cut: page.is_cut() }
     }
 
-    fn chains(&self, after: Option<i64>, limit: usize) -> Page<StoredChain> {
+    fn chains(&self, after: Option<i64>, size: PageSize) -> Page<StoredChain> {
         let mut rows: Vec<&Kept> =
             self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
         rows.sort_by_key(|kept| kept.row);
-        let items: Vec<StoredChain> = rows.into_iter().take(limit).map(|kept| self.chain(kept)).collect();
-        let next = items.last().filter(|_| items.len() >= limit).map(|last| Cursor::of('c', last.row));
-        Page { items, next }
+        let mut page = PageFill::new(size);
+        let chains = rows.into_iter().map(|kept| self.chain(kept));
+        let items: Vec<StoredChain> = chains.take_while(|chain| page.takes(chain_bytes(chain))).collect();
+        let next = items.last().filter(|_| page.is_full()).map(|last| Cursor::of('c', last.row));
+        Page { items, next, is_cut: page.is_cut() }
     }
 
     fn chain(&self, kept: &Kept) -> StoredChain {
@@ -323,8 +337,8 @@ fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
 }
 
 impl Store for MemoryStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
-        Box::pin(async move { self.transact_now(&commands) })
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
+        Box::pin(async move { self.transact_now(commands, options) })
     }
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
@@ -338,12 +352,13 @@ impl Store for MemoryStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
+            filter.check()?;
             let after = after.map(|cursor| cursor.number('t')).transpose()?;
             let memory = self.memory();
-            Ok(memory.list(&filter, after, limit.max(1), self.now_by(&memory)))
+            Ok(memory.list(&filter, after, size, self.now_by(&memory)))
         })
     }
 
@@ -401,14 +416,14 @@ impl Store for MemoryStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
             let (after, memory) = (place(after)?, self.memory());
             if after > memory.events.len() {
                 return Err(Cursor::ahead());
             }
-            Ok(memory.read_events(&filter, after, limit.max(1)))
+            Ok(memory.read_events(&filter, after, size))
         })
     }
 
@@ -431,10 +446,14 @@ impl Store for MemoryStore {
         })
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
             let after = after.map(|cursor| cursor.number('c')).transpose()?;
-            Ok(self.memory().chains(after, limit))
+            Ok(self.memory().chains(after, size))
         })
     }
 

@@ -37,13 +37,14 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::Clock;
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
+use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
 use crate::store::tokens::Wish;
 use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::Absence;
 use crate::store::{
-    Answer, BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store,
+    BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, PageSize, Recorded, Store,
     StoredChain,
 };
 
@@ -274,12 +275,12 @@ impl PostgresStore {
 }
 
 impl Store for PostgresStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         Box::pin(async move {
             let closed = || Error::Unavailable("the store is closed".into());
             match self.committer(&commands) {
-                Some(committer) => committer.submit(commands).await,
-                None => commands.iter().map(|_| Err(closed())).collect(),
+                Some(committer) => committer.submit(commands, options).await,
+                None => Answered::all(commands.iter().map(|_| Err(closed())).collect()),
             }
         })
     }
@@ -300,12 +301,13 @@ impl Store for PostgresStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
+            filter.check()?;
             let after = after.map(|cursor| cursor.number('t')).transpose()?;
             self.settled_if_possible().await;
-            look!(self, |reader| reader.tasks(&filter, after, limit)).await
+            look!(self, |reader| reader.tasks(&filter, after, size)).await
         })
     }
 
@@ -342,11 +344,11 @@ impl Store for PostgresStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
             let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
-            look!(self, |reader| reader.events(&filter, after, limit)).await
+            look!(self, |reader| reader.events(&filter, after, size)).await
         })
     }
 
@@ -375,10 +377,14 @@ impl Store for PostgresStore {
         })
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
             let place = chains::Place::of(after.as_ref())?;
-            look!(self, |reader| reader.chains(place.clone(), limit)).await
+            look!(self, |reader| reader.chains(place.clone(), size)).await
         })
     }
 

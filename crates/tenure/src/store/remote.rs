@@ -24,14 +24,16 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::chance::Chance;
 use crate::error::Error;
 use crate::record::read::{
-    ChainsShape, ClaimableShape, EventsShape, LapsedShape, Listed, NamespacesShape, NewestShape, NowShape,
+    ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape, NowShape,
     OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape, read_shape,
 };
 use crate::record::{json, read_token, read_tokens};
+use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
+use crate::store::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::watch::Absence;
 use crate::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, Recorded, Store, StoredChain,
+    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
 };
 
 use batch::Sender;
@@ -85,21 +87,21 @@ impl RemoteStore {
         read_shape::<S>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
     }
 
-    /// As many items as were asked for, over as many pages as that takes. A page that is too large to be read at once is
-    /// asked for in smaller ones.
-    async fn pages<S: Shape<Value: Into<Listed<T>>>, T>(
+    /// As many items as were asked for, over as many pages as that takes, or as many as are not too large together. A page that
+    /// is too large to be read at once is asked for in smaller ones.
+    async fn pages<S: Shape<Value = Page<T>>, T>(
         &self,
         path: &str,
         query: &Query<'_>,
         (name, after): (&'static str, Option<Cursor>),
-        (limit, mut page_max): (usize, usize),
+        (size, mut page_max, bytes_of): (PageSize, usize, fn(&T) -> usize),
     ) -> Result<Page<T>, Error> {
-        let (limit, mut items, mut next) = (limit.max(1), Vec::new(), after);
+        let (limit, mut items, mut next, mut bytes) = (size.items.max(1), Vec::new(), after, 0_usize);
         loop {
             let asked = (limit - items.len()).min(page_max);
             let page = query.clone().with("limit", Some(asked)).with(name, next.as_ref().map(Cursor::as_str));
-            let Listed { page, is_cut } = match self.look::<S>(format!("{path}{page}"), Asking::Now).await {
-                Ok(listed) => listed.into(),
+            let page = match self.look::<S>(format!("{path}{page}"), Asking::Now).await {
+                Ok(page) => page,
                 Err(Fault::TooLarge(_)) if asked > 1 => {
                     page_max = asked / 2;
                     continue;
@@ -107,12 +109,14 @@ impl RemoteStore {
                 Err(fault) => return Err(told(fault)),
             };
             // What a caller may not see is left out of its pages: only the end of the list is the end.
-            let is_short = page.items.len() < asked && !is_cut;
+            let is_short = page.items.len() < asked && !page.is_cut;
             let has_moved = page.next.is_some() && page.next != next;
+            bytes += page.items.iter().map(bytes_of).sum::<usize>();
             items.extend(page.items);
             next = page.next;
-            if items.len() >= limit || !has_moved || (is_short && name == "after") {
-                return Ok(Page { items, next });
+            let is_whole = items.len() >= limit || !has_moved || (is_short && name == "after");
+            if is_whole || bytes >= size.bytes {
+                return Ok(Page { items, next, is_cut: !is_whole });
             }
         }
     }
@@ -147,8 +151,9 @@ fn list_path(namespace: Option<&Namespace>, rest: &str) -> String {
 }
 
 impl Store for RemoteStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
-        Box::pin(self.sender.transact(commands))
+    /// Servers bound the answers to a request by themselves, and what they leave is sent again.
+    fn transact_within(&self, commands: Vec<Command>, _options: AnswerOptions) -> BoxFuture<'_, Answered> {
+        Box::pin(async move { Answered::all(self.sender.transact(commands).await) })
     }
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
@@ -165,7 +170,7 @@ impl Store for RemoteStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
             let mut query = Query::none()
@@ -180,7 +185,8 @@ impl Store for RemoteStore {
                 query = query.with("label", Some(format!("{key}={value}")));
             }
             let path = list_path(filter.namespace.as_ref(), "tasks");
-            self.pages::<TasksShape, Task>(&path, &query, ("cursor", after), (limit, PAGE_MAX)).await
+            self.pages::<TasksShape, Task>(&path, &query, ("cursor", after), (size, PAGE_MAX, task_bytes))
+                .await
         })
     }
 
@@ -244,7 +250,7 @@ impl Store for RemoteStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
             let (path, query) = match (&filter.namespace, &filter.task) {
@@ -260,7 +266,7 @@ impl Store for RemoteStore {
                     &path,
                     &query,
                     ("after", after.clone()),
-                    (limit, PAGE_MAX),
+                    (size, PAGE_MAX, event_bytes),
                 )
             };
             let is_there = |page: &Result<_, Error>| {
@@ -274,7 +280,11 @@ impl Store for RemoteStore {
             // The place is taken before another look, so that a task which is made meanwhile is not passed over.
             let newest = self.newest().await?;
             let page = read().await;
-            if is_there(&page) { page } else { Ok(Page { items: Vec::new(), next: Some(newest) }) }
+            if is_there(&page) {
+                page
+            } else {
+                Ok(Page { items: Vec::new(), next: Some(newest), is_cut: false })
+            }
         })
     }
 
@@ -291,7 +301,7 @@ impl Store for RemoteStore {
                     .with("after", after.as_ref().map(Cursor::as_str));
                 let asking = Asking::UntilSomethingHappens;
                 let page =
-                    self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?.page;
+                    self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?;
                 // What the caller may not see has moved the place; whoever looks sees that nothing is there.
                 if !page.items.is_empty() || page.next != after {
                     return Ok(());
@@ -300,10 +310,14 @@ impl Store for RemoteStore {
         })
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
             let query = Query::none();
-            let sizes = (limit, CHAINS_MAX);
+            let sizes = (size, CHAINS_MAX, chain_bytes as fn(&StoredChain) -> usize);
             self.pages::<ChainsShape, StoredChain>("/v1/chains", &query, ("cursor", after), sizes).await
         })
     }

@@ -27,13 +27,14 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, LastInstant, Moment, SystemClock};
 use crate::committer::{Committer, Limits};
 use crate::error::Error;
+use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
 use crate::store::tokens::Wish;
 use crate::store::vitals::{Counters, Vitals};
 use crate::store::watch::Absence;
 use crate::store::{
-    Answer, BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, Recorded, Store,
+    BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, PageSize, Recorded, Store,
     StoredChain,
 };
 
@@ -233,8 +234,8 @@ fn tell(grown: &signs::Sender<i64>, newest: i64) {
 }
 
 impl Store for SqliteStore {
-    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
-        Box::pin(self.committer.submit(commands))
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
+        Box::pin(self.committer.submit(commands, options))
     }
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
@@ -245,9 +246,12 @@ impl Store for SqliteStore {
         &self,
         filter: Filter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
-        Box::pin(self.read(move |reader| reader.tasks(&filter, after.as_ref(), limit)))
+        Box::pin(async move {
+            filter.check()?;
+            self.read(move |reader| reader.tasks(&filter, after.as_ref(), size)).await
+        })
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
@@ -274,9 +278,9 @@ impl Store for SqliteStore {
         &self,
         filter: EventFilter,
         after: Option<Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
-        Box::pin(self.read(move |reader| reader.events(&filter, after.as_ref(), limit)))
+        Box::pin(self.read(move |reader| reader.events(&filter, after.as_ref(), size)))
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
@@ -306,8 +310,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn chains(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
-        Box::pin(self.read(move |reader| reader.chains(after.as_ref(), limit)))
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chains(after.as_ref(), size)))
     }
 
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {

@@ -15,7 +15,7 @@ fn main() {
     runtime.expect("a runtime").block_on(async {
         let ledger = Ledger::open(url).await.expect("the store opens");
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
-        let server = Server::new(ledger, Recovery::new, Options::default());
+        let server = Server::new(ledger, Recovery::new, Options::default()).expect("threads");
         let (recovery, stop) = (server.recovery(), CancellationToken::new());
         let until = stop.clone();
         tokio::spawn(async move { recovery.watch(until).await });

@@ -26,6 +26,7 @@ mod recovery_loop;
 mod rivals;
 mod server;
 mod servers;
+mod sizes;
 mod tampering;
 mod tokens;
 mod traces;

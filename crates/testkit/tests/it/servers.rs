@@ -213,7 +213,8 @@ fn no_lease_that_is_renewed_is_lost_and_no_event_is_missed_while_servers_are_kil
     let all = block_on(async {
         let (mut all, mut after): (Vec<(String, u64)>, Option<Cursor>) = (Vec::new(), None);
         loop {
-            let page = near.store().events(EventFilter::default(), after, 5_000).await.expect("the history");
+            let page =
+                near.store().events(EventFilter::default(), after, 5_000.into()).await.expect("the history");
             let is_whole = page.items.len() < 5_000;
             all.extend(page.items.iter().map(|one| (one.event.task.to_string(), one.event.number.0)));
             after = page.next;

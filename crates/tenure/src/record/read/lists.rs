@@ -38,13 +38,15 @@ pub struct TasksShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
+    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    more: Option<bool>,
 }
 
 impl Shape for TasksShape {
     type Value = Page<Task>;
 
     fn value(self) -> Result<Page<Task>, String> {
-        Ok(Page { items: values(self.tasks)?, next: self.next.map(Cursor) })
+        listed(self.tasks, self.next, self.more)
     }
 }
 
@@ -58,30 +60,24 @@ pub struct EventsShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these were large.
+    /// `true` where the page ends before as many as were asked for although more is there: these are large.
     more: Option<bool>,
 }
 
-/// A page as a server gives it.
-pub struct Listed<T> {
-    /// The page.
-    pub page: Page<T>,
-    /// Whether more is there, although these are fewer than were asked for.
-    pub is_cut: bool,
-}
-
-impl<T> From<Page<T>> for Listed<T> {
-    fn from(page: Page<T>) -> Listed<T> {
-        Listed { page, is_cut: false }
-    }
+/// A page of those items.
+fn listed<S: Shape>(
+    items: Vec<S>,
+    next: Option<String>,
+    more: Option<bool>,
+) -> Result<Page<S::Value>, String> {
+    Ok(Page { items: values(items)?, next: next.map(Cursor), is_cut: more.unwrap_or_default() })
 }
 
 impl Shape for EventsShape {
-    type Value = Listed<Recorded>;
+    type Value = Page<Recorded>;
 
-    fn value(self) -> Result<Listed<Recorded>, String> {
-        let page = Page { items: values(self.events)?, next: self.next.map(Cursor) };
-        Ok(Listed { page, is_cut: self.more.unwrap_or_default() })
+    fn value(self) -> Result<Page<Recorded>, String> {
+        listed(self.events, self.next, self.more)
     }
 }
 
@@ -281,6 +277,8 @@ pub struct ChainsShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
+    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    more: Option<bool>,
 }
 
 /// A task's chain. Nothing of it is trusted.
@@ -338,7 +336,7 @@ impl Shape for ChainsShape {
     type Value = Page<StoredChain>;
 
     fn value(self) -> Result<Page<StoredChain>, String> {
-        Ok(Page { items: values(self.chains)?, next: self.next.map(Cursor) })
+        listed(self.chains, self.next, self.more)
     }
 }
 

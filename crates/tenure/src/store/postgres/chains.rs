@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::Found;
 use crate::store::postgres::read::{RawTask, Reader};
-use crate::store::{Cursor, Page, StoredChain, StoredEvent, page};
+use crate::store::{Cursor, Page, PageFill, PageSize, StoredChain, StoredEvent, page};
 
 /// Where a walk over all chains is: at tasks by their age within a namespace, then at the events without a task.
 #[derive(Clone)]
@@ -47,24 +47,41 @@ const ORPHANS: &str = "\
     and not exists (select from tenure.tasks where tasks.namespace = events.namespace and tasks.id = events.task) \
     order by namespace, task limit $3";
 
+/// The names of tasks, by their age within a namespace.
+const TASK_NAMES: &str = "\
+    select namespace, id from tenure.tasks where (namespace, no) > ($1, $2) and no > 0 order by namespace, no limit $3";
+
+/// How large the histories of tasks are, in the order of their names as they are given.
+const HISTORY_OCTETS: &str = "\
+    select coalesce(sum(octet_length(data) + 320), 0)::bigint from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
+    left join tenure.events on namespace = n and task = i group by place order by place";
+
 const EVENTS: &str = "\
     select namespace, task, number, at, actor, type, data, hash from unnest($1::text[], $2::text[]) as wanted(n, i) \
     join tenure.events on namespace = n and task = i order by namespace, task, feed, \"order\"";
 
 impl Reader<'_> {
     /// One look at one moment: between two statements others could add what the first did not see.
-    pub(crate) async fn chains(&mut self, place: Place, limit: usize) -> Found<Page<StoredChain>> {
+    pub(crate) async fn chains(&mut self, place: Place, size: PageSize) -> Found<Page<StoredChain>> {
         self.begin().await?;
         let page = match place {
-            Place::Tasks { namespace, no } => self.chains_of_tasks(&namespace, no, page(limit)).await?,
-            Place::Orphans { namespace, task } => self.orphans(&namespace, &task, page(limit)).await?,
+            Place::Tasks { namespace, no } => self.chains_of_tasks(&namespace, no, size).await?,
+            Place::Orphans { namespace, task } => self.orphans(&namespace, &task, size).await?,
         };
         self.end().await?;
         Ok(page)
     }
 
-    async fn chains_of_tasks(&mut self, namespace: &str, no: i64, limit: i64) -> Found<Page<StoredChain>> {
-        let rows = self.rows_after((namespace, no), limit).await?;
+    async fn chains_of_tasks(
+        &mut self,
+        namespace: &str,
+        no: i64,
+        size: PageSize,
+    ) -> Found<Page<StoredChain>> {
+        let names = self.link.ask(TASK_NAMES, &[&namespace, &no, &page(size.items)]).await?;
+        let fits = self.fitting_histories(&names, size).await?;
+        let is_cut = fits < names.len();
+        let rows = self.rows_after((namespace, no), fits as i64).await?;
         let names: Vec<(&str, &str)> =
             rows.iter().map(|(_, raw)| (raw.namespace.as_str(), raw.id.as_str())).collect();
         let mut events = self.events_of(&names).await?;
@@ -87,17 +104,21 @@ impl Reader<'_> {
                 events,
             }
         };
-        Ok(Page { items: rows.into_iter().map(chain).collect(), next: Some(next.cursor()) })
+        Ok(Page { items: rows.into_iter().map(chain).collect(), next: Some(next.cursor()), is_cut })
     }
 
-    async fn orphans(&mut self, namespace: &str, task: &str, limit: i64) -> Found<Page<StoredChain>> {
-        let rows = self.link.ask(ORPHANS, &[&namespace, &task, &limit]).await?;
+    async fn orphans(&mut self, namespace: &str, task: &str, size: PageSize) -> Found<Page<StoredChain>> {
+        let mut rows = self.link.ask(ORPHANS, &[&namespace, &task, &page(size.items)]).await?;
+        let fits = self.fitting_histories(&rows, size).await?;
+        let is_cut = fits < rows.len();
+        let is_full = is_cut || rows.len() as i64 == page(size.items);
+        rows.truncate(fits);
         let mut names = Vec::new();
         for row in &rows {
             names.push((row.a_text(0)?, row.a_text(1)?));
         }
         let mut events = self.events_of(&names).await?;
-        let last = names.last().filter(|_| names.len() as i64 == limit);
+        let last = names.last().filter(|_| is_full);
         let next = last.map(|(namespace, task)| {
             Place::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor()
         });
@@ -109,7 +130,24 @@ impl Reader<'_> {
             head: None,
             events: events.remove(&(namespace.to_owned(), task.to_owned())).unwrap_or_default(),
         };
-        Ok(Page { items: names.into_iter().map(chain).collect(), next })
+        Ok(Page { items: names.into_iter().map(chain).collect(), next, is_cut })
+    }
+
+    /// How many of the tasks fit a page, by what is stored of their histories.
+    async fn fitting_histories(&mut self, names: &[tokio_postgres::Row], size: PageSize) -> Found<usize> {
+        let (mut namespaces, mut ids) = (Vec::new(), Vec::new());
+        for row in names {
+            namespaces.push(row.a_text(0)?);
+            ids.push(row.a_text(1)?);
+        }
+        let (mut fill, mut fits) = (PageFill::new(size), 0);
+        for row in self.link.ask(HISTORY_OCTETS, &[&namespaces, &ids]).await? {
+            if !fill.takes(usize::try_from(row.a_number(0)?).unwrap_or(usize::MAX)) {
+                break;
+            }
+            fits += 1;
+        }
+        Ok(fits)
     }
 
     /// The events of tasks by their places. These are given anew from one, so that what was moved by its feed is found, too.

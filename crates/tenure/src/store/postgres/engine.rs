@@ -13,9 +13,10 @@ use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
 
 use crate::clock::Instants;
-use crate::committer::{Answers, Engine, broken_rule};
+use crate::committer::{Done, Engine, Job, broken_rule, run_jobs};
 use crate::error::Error;
 use crate::record::read_create;
+use crate::store::answering::Room;
 use crate::store::columns::{Policies, length};
 use crate::store::execute::execute;
 use crate::store::postgres::batch::Batch;
@@ -45,7 +46,7 @@ pub(crate) struct PostgresEngine {
 
 /// How a try ended.
 enum Tried {
-    Answered(Vec<Answers>),
+    Answered(Vec<Done>),
     /// Surely not done.
     Failed(Fault),
     Unknown(Fault),
@@ -81,13 +82,13 @@ impl PostgresEngine {
     }
 
     /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone.
-    fn commit_together(&mut self, jobs: &[Vec<Command>], patience: Patience) -> Vec<Answers> {
+    fn commit_together(&mut self, jobs: &[Job], patience: Patience) -> Vec<Done> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
         let fault = loop {
             tries += 1;
             let fault = match self.try_once(jobs, claims, patience) {
-                Tried::Answered(answers) => return answers,
+                Tried::Answered(done) => return done,
                 Tried::Unknown(fault) => {
                     let told = fault.told(&self.database.shown());
                     return all(
@@ -134,7 +135,7 @@ impl PostgresEngine {
         self.link = Some(link);
     }
 
-    fn try_once(&mut self, jobs: &[Vec<Command>], claims: Claims, patience: Patience) -> Tried {
+    fn try_once(&mut self, jobs: &[Job], claims: Claims, patience: Patience) -> Tried {
         let mut link = match self.connected() {
             Ok(link) => link,
             Err(fault) => return Tried::Failed(fault),
@@ -163,14 +164,15 @@ impl Engine for PostgresEngine {
         Ok(())
     }
 
-    fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+    fn commit(&mut self, jobs: &[Job]) -> Vec<Done> {
         self.commit_together(jobs, Patience::Usual)
     }
 }
 
 /// The same answer to every command, and to a nudge, which has none.
-fn all(jobs: &[Vec<Command>], error: &Error) -> Vec<Answers> {
-    jobs.iter().map(|job| vec![Err(error.clone()); job.len().max(1)]).collect()
+fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
+    let done = |job: &Job| vec![Err(error.clone()); job.commands.len().max(1)];
+    jobs.iter().map(|job| Done { answers: done(job), next_bytes: None }).collect()
 }
 
 /// One transaction, from its begin to its end.
@@ -178,24 +180,24 @@ async fn attempt(
     link: &mut Link,
     policies: &mut Policies,
     database: &Database,
-    jobs: &[Vec<Command>],
+    jobs: &[Job],
     manners: (Claims, Patience),
 ) -> Tried {
     let decided = match decide(link, policies, database, jobs, manners).await {
         Ok(decided) => decided,
         Err(fault) => return Tried::Failed(fault),
     };
-    let Decided { answers, batch, made, from_memory, now } = decided;
+    let Decided { done, batch, made, from_memory, now } = decided;
     if batch.is_unchanged() && made.is_empty() {
         if from_memory {
             return match commit_again(link).await {
-                Ended::Committed => Tried::Answered(answers),
+                Ended::Committed => Tried::Answered(done),
                 Ended::Failed(fault) => Tried::Failed(fault),
                 Ended::Unknown(fault) => Tried::Unknown(fault),
             };
         }
         return match link.send_plain(sql::ROLL_BACK).answer().await {
-            Ok(()) => Tried::Answered(answers),
+            Ok(()) => Tried::Answered(done),
             Err(fault) => Tried::Failed(fault),
         };
     }
@@ -206,13 +208,13 @@ async fn attempt(
             if !batch.events.is_empty() {
                 database.tell_followers();
             }
-            Tried::Answered(answers)
+            Tried::Answered(done)
         }
     }
 }
 
 struct Decided {
-    answers: Vec<Answers>,
+    done: Vec<Done>,
     batch: Batch,
     /// What was made of what had been created in transactions of others.
     made: Vec<Key>,
@@ -225,14 +227,14 @@ async fn decide(
     link: &mut Link,
     policies: &mut Policies,
     database: &Database,
-    jobs: &[Vec<Command>],
+    jobs: &[Job],
     (claims, patience): (Claims, Patience),
 ) -> Found<Decided> {
-    let commands = || jobs.iter().flatten();
+    let commands = || jobs.iter().flat_map(|job| &job.commands);
     let mut wanted = Wanted::of(commands());
     wanted.patience = patience;
     // A job without commands is a nudge to make what was created elsewhere.
-    if jobs.iter().any(Vec::is_empty) {
+    if jobs.iter().any(|job| job.commands.is_empty()) {
         wanted.intake = Intake::Any;
     }
     let given = database.clock.as_ref().map(|clock| clock.read().wall.max(database.last.get()) + AHEAD_MAX);
@@ -261,16 +263,16 @@ async fn decide(
     // A broken rule in the core gives the transaction up, loudly.
     let run = catch_unwind(AssertUnwindSafe(|| {
         let made = make(&mut batch, created, &mut at)?;
-        let mut run = |command: &Command| {
+        let run = |command: &Command, room: &mut Room| {
             let now = at(&batch, command);
-            execute(&mut batch, Table::rules(), command, now).map(|verdict| verdict.map_err(Error::Refused))
+            let executed = execute(&mut batch, Table::rules(), command, now, room)?;
+            Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
-        let answers =
-            jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
-        Ok::<_, Fault>((made, answers))
+        let done = run_jobs(jobs, run)?;
+        Ok::<_, Fault>((made, done))
     }));
-    let (made, answers) = run.unwrap_or_else(|panic| Err(Fault::Broken(broken_rule(panic.as_ref()))))?;
-    Ok(Decided { answers, batch, made, from_memory, now })
+    let (made, done) = run.unwrap_or_else(|panic| Err(Fault::Broken(broken_rule(panic.as_ref()))))?;
+    Ok(Decided { done, batch, made, from_memory, now })
 }
 
 /// Makes the tasks that were created in transactions of others, before anything else is decided.
@@ -291,7 +293,11 @@ fn make(
             Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: Reach::Any, action };
         batch.reserved.insert(key.clone());
         let now = at(batch, &command);
-        execute(batch, Table::rules(), &command, now)?.map_err(|refusal| impossible(refusal.to_string()))?;
+        // Nobody is answered, so there is room for any answer.
+        let Ok(verdict) = execute(batch, Table::rules(), &command, now, &mut Room::new())? else {
+            return Err(impossible("there is no room for it".to_owned()));
+        };
+        verdict.map_err(|refusal| impossible(refusal.to_string()))?;
         made.push(key);
     }
     Ok(made)

@@ -17,7 +17,8 @@ use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::sql;
-use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, page};
+use crate::store::size::{event_bytes, task_bytes};
+use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, PageFill, PageSize, Recorded, page};
 use crate::wire::Word;
 
 /// A look into the database.
@@ -41,6 +42,10 @@ macro_rules! concat_task_sql {
         )
     };
 }
+
+/// How large a compensation is that is stored.
+const COMPENSATION_OCTETS: &str = "octet_length(target) + coalesce(octet_length(reason), 0) + coalesce(octet_length(receipt), 0) \
+    + coalesce(octet_length(last_error), 0) + coalesce(octet_length(waiver), 0)";
 
 /// All that has been committed and no transaction that is still open can come before.
 const HORIZON: &str = "\
@@ -124,20 +129,54 @@ impl<'l> Reader<'l> {
         &mut self,
         filter: &Filter,
         after: Option<i64>,
-        limit: usize,
+        size: PageSize,
     ) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
-        let limit = page(limit) as usize;
-        let sql =
-            format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), limit + 1);
         self.begin().await?;
-        let mut rows = self.link.once(&sql, &wanted.parameters()).await?;
-        let more = rows.len() > limit;
-        rows.truncate(limit);
+        let (fits, mut more) = self.fitting(&wanted, size).await?;
+        let sql = format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), fits);
+        let rows = self.link.once(&sql, &wanted.parameters()).await?;
         let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<Kept>>>()?;
         self.end().await?;
-        let next = kept.last().filter(|_| more).map(|last| Cursor::of('t', last.row));
-        Ok(Page { items: kept.into_iter().map(|kept| kept.task).collect(), next })
+        let (mut fill, mut items, mut last) = (PageFill::new(size), Vec::new(), None);
+        for Kept { row, task, .. } in kept {
+            if !fill.takes(task_bytes(&task)) {
+                more = true;
+                break;
+            }
+            last = Some(row);
+            items.push(task);
+        }
+        let next = last.filter(|_| more).map(|row| Cursor::of('t', row));
+        let is_cut = more && items.len() < size.items.max(1);
+        Ok(Page { items, next, is_cut })
+    }
+
+    /// How many of the tasks fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is
+    /// known how many may: what a server sends is all kept here.
+    async fn fitting(&mut self, wanted: &Conditions, size: PageSize) -> Found<(usize, bool)> {
+        let limit = page(size.items);
+        let sql = format!(
+            "select octet_length(tasks.payload)::bigint + coalesce(octet_length(tasks.result), 0) \
+                 + coalesce(octet_length(checkpoints.checkpoint), 0) \
+                 + case when tasks.compensations = 0 then 0 else (select sum({COMPENSATION_OCTETS}) \
+                     from tenure.compensations as own where own.namespace = tasks.namespace and own.task = tasks.id) end \
+             from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
+             left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id \
+             where {} order by tasks.no desc limit {}",
+            wanted.sql(),
+            limit + 1
+        );
+        let mut fill = PageFill::new(size);
+        let mut fits = 0;
+        let rows = self.link.once(&sql, &wanted.parameters()).await?;
+        for row in &rows {
+            if !fill.takes(usize::try_from(row.a_number(0)?).unwrap_or(usize::MAX)) {
+                break;
+            }
+            fits += 1;
+        }
+        Ok((fits, fits < rows.len()))
     }
 
     pub(crate) async fn lapsed(&mut self, after: Option<(i64, Key)>, limit: usize) -> Found<Lapsed> {
@@ -207,7 +246,7 @@ impl<'l> Reader<'l> {
         &mut self,
         filter: &EventFilter,
         after: (i64, i64),
-        limit: usize,
+        size: PageSize,
     ) -> Found<Page<Recorded>> {
         // Read first: all that lies below it has ended by then, so the next statement sees all of it.
         let horizon = self.horizon().await?;
@@ -228,26 +267,35 @@ impl<'l> Reader<'l> {
         if let Some(task) = &filter.task {
             wanted.add("task = ", task.to_string());
         }
-        let limit = page(limit) as usize;
+        let (limit, bytes) = (page(size.items), i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        // What a server sends is all kept here, so it counts how much that is.
         let sql = format!(
-            "select feed, \"order\", namespace, task, hash, number, at, actor, type, data from tenure.events where {} \
-             order by feed, \"order\" limit {limit}",
+            "select feed, \"order\", namespace, task, hash, number, at, actor, type, data from ( \
+                 select *, sum(octet_length(data)) over (order by feed, \"order\") - octet_length(data) as before from ( \
+                     select feed, \"order\", namespace, task, hash, number, at, actor, type, data from tenure.events \
+                     where {} order by feed, \"order\" limit {limit}) as page) as counted \
+             where before < {bytes} order by feed, \"order\"",
             wanted.sql()
         );
-        let mut items = Vec::new();
+        let (mut items, mut fill) = (Vec::new(), PageFill::new(size));
         for row in self.link.once(&sql, &wanted.parameters()).await? {
             let (namespace, task) = read_key(&row, 2)?;
-            items.push(Recorded {
+            let recorded = Recorded {
                 cursor: Cursor::between('e', row.a_number(0)?, row.a_number(1)?),
                 event: read_event(&row, 5, &namespace, &task)?,
                 hash: row.hash(4)?,
                 data: row.a_text(9)?.to_owned(),
-            });
+            };
+            if !fill.takes(event_bytes(&recorded)) {
+                break;
+            }
+            items.push(recorded);
         }
         let last = items.last().map_or(Ok(after), |last: &Recorded| last.cursor.numbers('e'));
         let last = last.map_err(|_| Fault::Broken("a cursor that was just made can't be read".into()))?;
-        let next = if items.len() == limit { last } else { last.max((horizon - 1, i64::MAX)) };
-        Ok(Page { items, next: Some(Cursor::between('e', next.0, next.1)) })
+        let next = if fill.is_full() { last } else { last.max((horizon - 1, i64::MAX)) };
+        let next = Some(Cursor::between('e', next.0, next.1));
+        Ok(Page { items, next, is_cut: fill.is_cut() })
     }
 
     /// How old the oldest event is that was committed and can't be shown yet. Whose transaction holds it back a role may not

@@ -237,7 +237,7 @@ async fn send(wire: &Wire, batch: Vec<Job>) {
 async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
     let mut asked = Asked { texts, answers: vec![None; texts.len()], so_far: SoFar::Undone };
     let (mut refused, mut unsure) = (Patience::of(wire.limits.refused), Patience::of(wire.limits.unsure));
-    let path = format!("/v1/{namespace}/commands");
+    let path = format!("/v1/{namespace}/commands?return=representation");
     let mut at_once = usize::MAX;
     loop {
         let open = asked.open(at_once);
@@ -311,7 +311,15 @@ impl Asked<'_> {
     }
 
     /// Keeps what is known now. Of the others it is told why not.
-    fn keep(&mut self, open: Vec<usize>, told: Answers) -> Option<String> {
+    fn keep(&mut self, open: Vec<usize>, mut told: Answers) -> Option<String> {
+        // A server that has answered some, and none of the others, has no room for the answers to these: they go in another
+        // request.
+        let is_undone = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unavailable(_)));
+        let is_unknown = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unknown(_)));
+        let answered = told.iter().take_while(|one| !is_undone(one) && !is_unknown(one)).count();
+        if answered > 0 && told[answered..].iter().all(is_undone) {
+            told.truncate(answered);
+        }
         let mut why_not = None;
         for (at, told) in open.into_iter().zip(told) {
             match (self.so_far, told) {

@@ -168,8 +168,8 @@ async fn namespaces_are_apart_and_answers_come_back_in_order() {
     let answers = at(&fake).transact(vec![claim("a"), there, claim("c")]).await;
     assert!(answers.iter().all(is_done));
     let lines: Vec<String> = fake.seen().into_iter().map(|request| request.line).collect();
-    let here = "POST /v1/default/commands";
-    assert_eq!(lines, [here, "POST /v1/other/commands", here]);
+    let here = "POST /v1/default/commands?return=representation";
+    assert_eq!(lines, [here, "POST /v1/other/commands?return=representation", here]);
 }
 
 #[tokio::test]
@@ -354,14 +354,17 @@ async fn a_task_that_is_not_there_has_an_empty_history_as_in_every_store() {
     let store = at(&fake);
     let task = Some(TaskId::new("t").expect("a name"));
     let filter = EventFilter { namespace: Some(room()), task };
-    let page = store.events(filter, None, 10).await.expect("a page");
+    let page = store.events(filter, None, 10.into()).await.expect("a page");
     assert!(page.items.is_empty(), "{page:?}");
     assert_eq!(
         page.next.as_ref().map(|next| next.as_str()),
         Some("e7"),
         "whoever follows it goes on from there"
     );
-    assert!(store.events(EventFilter::default(), None, 10).await.is_err(), "nothing else is overlooked");
+    assert!(
+        store.events(EventFilter::default(), None, 10.into()).await.is_err(),
+        "nothing else is overlooked"
+    );
 }
 
 #[tokio::test]
@@ -373,7 +376,7 @@ async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
         Reply::json(format!(r#"{{"events":[],"next":"e7"}}{padding}"#))
     });
     let store = store_with(limits, &[fake.place()]);
-    let page = store.events(EventFilter::default(), None, 1_000).await.expect("a page");
+    let page = store.events(EventFilter::default(), None, 1_000.into()).await.expect("a page");
     assert_eq!(page.next.as_ref().map(|next| next.as_str()), Some("e7"));
     let lines: Vec<String> = fake.seen().into_iter().map(|request| request.line).collect();
     let line = |limit: usize| format!("GET /v1/events?limit={limit}");
@@ -461,7 +464,7 @@ async fn waiting_for_work_is_one_look_that_the_server_answers_when_some_is_due()
     let claimed = ledger.claim("q", "w").wait_up_to(Duration::from_secs(30)).await;
     assert_eq!(claimed.expect_err("refused").code(), Some(Code::Forbidden));
     let lines: Vec<String> = fake.seen().into_iter().map(|request| request.line).collect();
-    let (newest, claim) = ("GET /v1/newest", "POST /v1/default/commands");
+    let (newest, claim) = ("GET /v1/newest", "POST /v1/default/commands?return=representation");
     let claimable = "GET /v1/default/claimable?queue=q";
     let waiting = format!("{claimable}&wait=30s");
     assert_eq!(lines, [newest, claim, &waiting, newest, claimable, "GET /v1/now", claim]);

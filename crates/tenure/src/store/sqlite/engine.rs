@@ -16,8 +16,9 @@ use tenure_core::time::{Span, Time};
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
-use crate::committer::{Answers, Engine, broken_rule};
+use crate::committer::{Done, Engine, Job, broken_rule, run_jobs};
 use crate::error::Error;
+use crate::store::answering::Room;
 use crate::store::columns::{Policies, unsigned};
 use crate::store::execute::execute;
 use crate::store::sqlite::columns::{Fault, Found};
@@ -65,7 +66,7 @@ impl SqliteEngine {
     }
 
     /// Executes all jobs; an error gives the transaction up.
-    fn execute(&mut self, connection: &Connection, jobs: &[Vec<Command>]) -> Found<Vec<Answers>> {
+    fn execute(&mut self, connection: &Connection, jobs: &[Job]) -> Found<Vec<Done>> {
         let position = Position::read(connection)?;
         let reading = self.clock.read();
         let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
@@ -78,19 +79,19 @@ impl SqliteEngine {
             floor: position.floor,
         };
         let mut last = self.last.get();
-        let mut run = |command: &Command| {
+        let run = |command: &Command, room: &mut Room| {
             last = instants.take();
-            execute(&mut rows, Table::rules(), command, last).map(|verdict| verdict.map_err(Error::Refused))
+            let executed = execute(&mut rows, Table::rules(), command, last, room)?;
+            Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
-        let answers =
-            jobs.iter().map(|job| job.iter().map(&mut run).collect()).collect::<Found<Vec<Answers>>>()?;
+        let done = run_jobs(jobs, run)?;
         self.last.set(last);
         position.renew_mark(connection, &reading, now)?;
-        Ok(answers)
+        Ok(done)
     }
 
     /// As [`SqliteEngine::execute`], and a broken invariant in the core gives the transaction up, loudly.
-    fn execute_all(&mut self, connection: &Connection, jobs: &[Vec<Command>]) -> Result<Vec<Answers>, Error> {
+    fn execute_all(&mut self, connection: &Connection, jobs: &[Job]) -> Result<Vec<Done>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
             Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
             Err(panic) => Err(Error::Unavailable(broken_rule(panic.as_ref()))),
@@ -103,12 +104,12 @@ impl SqliteEngine {
     }
 
     /// Commits, and says what a failure means.
-    fn commit_transaction(&mut self, connection: Connection, answers: Vec<Answers>) -> Vec<Answers> {
+    fn commit_transaction(&mut self, connection: Connection, done: Vec<Done>) -> Vec<Done> {
         let failed = match connection.prepare_cached("commit").and_then(|mut commit| commit.execute([])) {
             Ok(_) => {
                 self.tell_followers(&connection);
                 self.connection = Some(connection);
-                return answers;
+                return done;
             }
             Err(error) => error,
         };
@@ -117,7 +118,11 @@ impl SqliteEngine {
         if let Error::Unavailable(_) = error {
             self.connection = Some(connection);
         }
-        answers.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
+        let failed = |done: Done| Done {
+            answers: vec![Err(error.clone()); done.answers.len()],
+            next_bytes: done.next_bytes,
+        };
+        done.into_iter().map(failed).collect()
     }
 
     fn tell_followers(&self, connection: &Connection) {
@@ -147,22 +152,22 @@ impl Engine for SqliteEngine {
         begun
     }
 
-    fn commit(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
-        let answers = self.commit_together(jobs);
+    fn commit(&mut self, jobs: &[Job]) -> Vec<Done> {
+        let done = self.commit_together(jobs);
         self.give_turn();
-        answers
+        done
     }
 }
 
 impl SqliteEngine {
     /// One transaction for all; where one job can't be executed, one for each, so that it fails alone.
-    fn commit_together(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+    fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
             let lost = Error::Unavailable("the connection was lost before the transaction began".into());
             return all(jobs, &lost);
         };
         match self.execute_all(&connection, jobs) {
-            Ok(answers) => self.commit_transaction(connection, answers),
+            Ok(done) => self.commit_transaction(connection, done),
             Err(error) => {
                 self.roll_back(&connection);
                 self.connection = Some(connection);
@@ -171,7 +176,7 @@ impl SqliteEngine {
         }
     }
 
-    fn commit_apart(&mut self, jobs: &[Vec<Command>]) -> Vec<Answers> {
+    fn commit_apart(&mut self, jobs: &[Job]) -> Vec<Done> {
         let apart = jobs.iter().map(|job| match self.begin_transaction() {
             Ok(()) => self.commit_together(std::slice::from_ref(job)),
             Err(error) => all(std::slice::from_ref(job), &error),
@@ -189,8 +194,8 @@ impl SqliteEngine {
 }
 
 /// The same answer to every command.
-fn all(jobs: &[Vec<Command>], error: &Error) -> Vec<Answers> {
-    jobs.iter().map(|job| vec![Err(error.clone()); job.len()]).collect()
+fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
+    jobs.iter().map(|job| Done::all(job, error)).collect()
 }
 
 /// Where the tables stand at the beginning of a transaction.
@@ -287,7 +292,9 @@ fn newest_chains_hold(connection: &Connection) -> Found<()> {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use crate::committer::Answers;
     use crate::ledger::Ledger;
+    use crate::store::answering::AnswerOptions;
     use crate::store::memory::MemoryStore;
     use crate::store::sqlite::open::Synchronous;
 
@@ -305,7 +312,9 @@ mod tests {
 
     fn run(engine: &mut SqliteEngine, ids: &[&str]) -> Vec<Answers> {
         engine.begin().expect("begun");
-        engine.commit(&ids.iter().map(|id| vec![create(id)]).collect::<Vec<_>>())
+        let job = |id: &&str| Job { commands: vec![create(id)], options: AnswerOptions::default() };
+        let done = engine.commit(&ids.iter().map(job).collect::<Vec<_>>());
+        done.into_iter().map(|done| done.answers).collect()
     }
 
     fn count(engine: &SqliteEngine) -> i64 {

@@ -11,10 +11,13 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::columns::{Policies, read_event};
 use crate::store::execute::REQUEST_MEMORY;
+use crate::store::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::sqlite::columns::{Fault, Found, concat_task_sql, find_task, read_whole};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
-use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, Recorded, StoredChain, StoredEvent, page};
+use crate::store::{
+    Cursor, EventFilter, Filter, Lapsed, Page, PageFill, PageSize, Recorded, StoredChain, StoredEvent, page,
+};
 use crate::wire::Word;
 
 /// Every namespace that has a task: from one to the next by an index, so that it costs the namespaces and not the tasks.
@@ -93,27 +96,30 @@ impl<'c> Reader<'c> {
         &mut self,
         filter: &Filter,
         after: Option<&Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> Result<Page<Task>, Error> {
         let after = after.map(|cursor| cursor.number('t')).transpose()?;
-        self.find_tasks(filter, after, limit).map_err(|fault| self.error(fault))
+        self.find_tasks(filter, after, size).map_err(|fault| self.error(fault))
     }
 
-    fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, limit: usize) -> Found<Page<Task>> {
+    fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, size: PageSize) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.find_now()?);
-        let limit = page(limit) as usize;
-        let sql =
-            format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), limit + 1);
+        let limit = page(size.items) + 1;
+        let sql = format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), limit);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
-        let mut kept = Vec::new();
+        let (mut items, mut last, mut fill, mut more) = (Vec::new(), None, PageFill::new(size), false);
         while let Some(row) = rows.next()? {
-            kept.push(read_whole(self.connection, &mut self.policies, row)?);
+            let kept = read_whole(self.connection, &mut self.policies, row)?;
+            if !fill.takes(task_bytes(&kept.task)) {
+                more = true;
+                break;
+            }
+            last = Some(kept.row);
+            items.push(kept.task);
         }
-        let more = kept.len() > limit;
-        kept.truncate(limit);
-        let next = kept.last().filter(|_| more).map(|last| Cursor::of('t', last.row));
-        Ok(Page { items: kept.into_iter().map(|kept| kept.task).collect(), next })
+        let next = last.filter(|_| more).map(|row| Cursor::of('t', row));
+        Ok(Page { items, next, is_cut: fill.is_cut() })
     }
 
     pub(crate) fn lapsed(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Lapsed, Error> {
@@ -193,16 +199,16 @@ impl<'c> Reader<'c> {
         &mut self,
         filter: &EventFilter,
         after: Option<&Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> Result<Page<Recorded>, Error> {
         let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
         if after > self.newest_place()? {
             return Err(Cursor::ahead());
         }
-        self.find_events(filter, after, limit).map_err(|fault| self.error(fault))
+        self.find_events(filter, after, size).map_err(|fault| self.error(fault))
     }
 
-    fn find_events(&self, filter: &EventFilter, after: i64, limit: usize) -> Found<Page<Recorded>> {
+    fn find_events(&self, filter: &EventFilter, after: i64, size: PageSize) -> Found<Page<Recorded>> {
         let newest = "select coalesce(max(\"order\"), 0) from events";
         let newest: i64 = self.connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?;
         let mut wanted = Conditions::default();
@@ -216,7 +222,7 @@ impl<'c> Reader<'c> {
         if let Some(task) = &filter.task {
             wanted.add("tasks.id = ?", task.to_string());
         }
-        let limit = page(limit) as usize;
+        let limit = page(size.items);
         let sql = format!(
             "select events.\"order\", tasks.namespace, tasks.id, events.hash, events.number, events.at, events.actor, \
              events.type, events.data from events join tasks on tasks.no = events.task where {} \
@@ -225,20 +231,24 @@ impl<'c> Reader<'c> {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
-        let mut items = Vec::new();
+        let (mut items, mut fill) = (Vec::<Recorded>::new(), PageFill::new(size));
         while let Some(row) = rows.next()? {
             let (namespace, task) =
                 (Namespace::new(row.get::<_, String>(1)?)?, TaskId::new(row.get::<_, String>(2)?)?);
-            items.push(Recorded {
+            let recorded = Recorded {
                 cursor: Cursor::of('e', row.get(0)?),
                 event: read_event(row, 4, &namespace, &task)?,
                 hash: Hash(row.get(3)?),
                 data: row.get(8)?,
-            });
+            };
+            if !fill.takes(event_bytes(&recorded)) {
+                break;
+            }
+            items.push(recorded);
         }
-        let last = items.last().filter(|_| items.len() == limit).map(|last| last.cursor.clone());
+        let last = items.last().filter(|_| fill.is_full()).map(|last| last.cursor.clone());
         let next = last.unwrap_or_else(|| Cursor::of('e', newest.max(after)));
-        Ok(Page { items, next: Some(next) })
+        Ok(Page { items, next: Some(next), is_cut: fill.is_cut() })
     }
 
     pub(crate) fn newest(&mut self) -> Result<Cursor, Error> {
@@ -254,16 +264,17 @@ impl<'c> Reader<'c> {
     pub(crate) fn chains(
         &mut self,
         after: Option<&Cursor>,
-        limit: usize,
+        size: PageSize,
     ) -> Result<Page<StoredChain>, Error> {
         let after = after.map_or(Ok(i64::MIN), |cursor| cursor.number('c'))?;
-        let items = self.find_chains(after, limit).map_err(|fault| self.error(fault))?;
-        let next = items.last().filter(|_| items.len() >= limit).map(|last| Cursor::of('c', last.row));
-        Ok(Page { items, next })
+        let mut fill = PageFill::new(size);
+        let items = self.find_chains(after, size.items, &mut fill).map_err(|fault| self.error(fault))?;
+        let next = items.last().filter(|_| fill.is_full()).map(|last| Cursor::of('c', last.row));
+        Ok(Page { items, next, is_cut: fill.is_cut() })
     }
 
     /// Rows of tasks and rows that only events name: a removed task leaves its events behind, or nothing at all.
-    fn find_chains(&mut self, after: i64, limit: usize) -> Found<Vec<StoredChain>> {
+    fn find_chains(&mut self, after: i64, limit: usize, fill: &mut PageFill) -> Found<Vec<StoredChain>> {
         // One look at one moment: between two statements another process could add what the first did not see.
         let moment = self.connection.unchecked_transaction()?;
         // Of the events only those are looked through that stand between the first and the last of these tasks.
@@ -276,7 +287,15 @@ impl<'c> Reader<'c> {
         )?;
         let rows = rows.query_map(params![after, page(limit)], |row| row.get(0))?;
         let rows = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
-        rows.into_iter().map(|row| self.chain(row)).collect()
+        let mut chains = Vec::new();
+        for row in rows {
+            let chain = self.chain(row)?;
+            if !fill.takes(chain_bytes(&chain)) {
+                break;
+            }
+            chains.push(chain);
+        }
+        Ok(chains)
     }
 
     fn chain(&mut self, no: i64) -> Found<StoredChain> {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenure::clock::ManualClock;
+use tenure::clock::{ManualClock, Moment};
+use tenure::core::time::Span;
 use tenure::handler::Handlers;
+use tenure::store::PageSize;
 use tenure_server::{Limits, Options};
 use tenure_testkit::served::{Served, in_time, reply, until_reply};
 use tenure_testkit::{BEGINNING, block_on, memory};
@@ -98,8 +100,8 @@ fn a_head_that_does_not_come_closes_the_connection() {
 #[test]
 fn bodies_that_are_being_read_take_no_more_room_than_there_is() {
     let limits = Limits {
-        bodies_bytes_max: 4_096,
-        body_bytes_max: 4_096,
+        memory_bytes_max: 6 * 64 * 1_024,
+        body_bytes_max: 64 * 1_024,
         room_wait_max: Duration::from_secs(1),
         ..Limits::default()
     };
@@ -107,11 +109,11 @@ fn bodies_that_are_being_read_take_no_more_room_than_there_is() {
     let client = served.client();
     block_on(async {
         let mut slow = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
-        let head = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 3500\r\n\r\n";
+        let head = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 65000\r\n\r\n";
         slow.write_all(head).await.expect("it is sent");
-        slow.write_all(&[b' '; 3_000]).await.expect("it is sent");
+        slow.write_all(&[b' '; 64_000]).await.expect("it is sent");
         let create = async |id: &str| {
-            client.post("/v1/default/tasks", json!({"id": id, "payload": "x".repeat(2_000)})).await
+            client.post("/v1/default/tasks", json!({"id": id, "payload": "x".repeat(40_000)})).await
         };
         // Before the slow one is read there is room; then there is none, and when it goes there is some again.
         let refused = until_reply("it takes the room", async || create("a").await, |told| told.status == 503);
@@ -123,7 +125,9 @@ fn bodies_that_are_being_read_take_no_more_room_than_there_is() {
 
 #[test]
 fn many_slow_bodies_leave_room_for_those_who_are_fast() {
-    let limits = Limits { bodies_bytes_max: 64 * 1_024, body_bytes_max: 32 * 1_024, ..Limits::default() };
+    // Small bodies have an eighth of it for themselves.
+    let limits =
+        Limits { memory_bytes_max: 8 * 256 * 1_024, body_bytes_max: 32 * 1_024, ..Limits::default() };
     let served = served(limits);
     block_on(async {
         let mut held = Vec::new();
@@ -253,7 +257,7 @@ fn a_body_that_comes_byte_by_byte_is_read_like_any_other() {
 
 #[test]
 fn a_body_within_the_limit_has_room_however_large_the_limit_is() {
-    let limits = Limits { bodies_bytes_max: 4_096, body_bytes_max: 100_000, ..Limits::default() };
+    let limits = Limits { memory_bytes_max: 4_096, body_bytes_max: 100_000, ..Limits::default() };
     let served = served(limits);
     block_on(async {
         let task = json!({"id": "large", "payload": "x".repeat(90_000)});
@@ -297,18 +301,21 @@ fn lists_of_large_tasks_end_early_and_go_on_where_they_ended() {
                 let page = page.done(200);
                 count += page[name].as_array().expect("a list").len();
                 let is_last = count == 100;
-                assert_eq!(page["more"] == json!(true), name == "events" && !is_last, "{path}: {count}");
+                assert_eq!(page["more"] == json!(true), !is_last, "{path}: {count}");
                 next = page["next"].as_str().map(str::to_owned);
                 pages += 1;
             }
             assert!(count == 100 && pages > 1, "{path}: {count} in {pages}");
         }
-        // Whoever speaks to it as to a store hears of no pages.
+        // A store behind a server has them whole for whoever says that they may be so large.
         let ledger = tenure::Ledger::open(&served.url).await.expect("a ledger");
-        let tasks = ledger.tasks(tenure::store::Filter::default(), None, 1_000).await.expect("a list");
+        let all = PageSize { items: 1_000, bytes: usize::MAX };
+        let tasks = ledger.tasks(tenure::store::Filter::default(), None, all).await.expect("a list");
         assert_eq!(tasks.items.len(), 100);
-        let events = ledger.store().events(tenure::store::EventFilter::default(), None, 1_000).await;
-        assert_eq!(events.expect("a history").items.len(), 100);
+        let events = ledger.events(None, all).await.expect("a history");
+        assert_eq!(events.items.len(), 100);
+        let usual = ledger.events(None, 1_000).await.expect("a history");
+        assert!(usual.is_cut && usual.items.len() < 100, "{}", usual.items.len());
     });
 }
 
@@ -326,27 +333,190 @@ fn a_request_of_more_commands_than_it_may_have_is_refused_whole() {
 }
 
 #[test]
-fn answers_to_many_commands_are_bounded_and_what_was_not_done_is_told() {
+fn answers_to_many_commands_are_bounded_and_what_is_over_the_bound_is_not_done() {
     let served = served(Limits::default());
     let client = served.client();
     block_on(async {
         client.post("/v1/default/tasks", json!({"id": "t", "payload": "x".repeat(100_000)})).await.done(201);
         let note = json!({"verb": "notes", "task": "t", "note": "seen"});
-        let many = json!({"commands": vec![note; 3_000]});
-        let reply = client.post("/v1/default/commands", many).await;
-        assert!(reply.text.len() < 160 * 1024 * 1024, "{} bytes", reply.text.len());
+        let many = json!({"commands": vec![note; 1_000]});
+        let reply = client.post("/v1/default/commands?return=representation", many.clone()).await;
+        assert!(reply.text.len() < 17 * 1024 * 1024, "{} bytes", reply.text.len());
         let told = reply.done(200);
         let answers = told["answers"].as_array().expect("answers");
         let done = answers.iter().take_while(|answer| answer["task"].is_object()).count();
-        assert_eq!((answers.len(), done), (3_000, 1_024), "those decided together are done");
+        assert!((100..200).contains(&done), "{done}");
         assert!(answers[done..].iter().all(|answer| answer["unavailable"].is_object()), "the others are not");
+        let task = client.get("/v1/default/tasks/t").await.done(200);
+        assert_eq!(task["task"]["revision"], 1 + done, "what was told as not done was not done");
+        // In the minimal form, which a batch has where nothing else is asked for, there is room for all.
+        let reply = client.post("/v1/default/commands", many).await;
+        assert!(reply.text.len() < 1024 * 1024, "{} bytes", reply.text.len());
+        let told = reply.done(200);
+        let answers = told["answers"].as_array().expect("answers");
+        assert!(answers.iter().all(|answer| answer["task"]["payload"].is_null()), "no payload is repeated");
+        assert_eq!(answers[999]["task"]["revision"], 1 + done + 1_000);
+    });
+}
+
+#[test]
+fn an_answer_has_as_much_of_a_task_as_its_caller_asks_for() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        let create = json!({"id": "t", "payload": {"repo": "x"}});
+        let made = client.post("/v1/default/tasks?return=minimal", create).await;
+        assert_eq!(made.header("location"), "/v1/default/tasks/t");
+        assert_eq!(made.header("etag"), "W/\"1\"");
+        let task = made.done(201)["task"].clone();
+        assert_eq!(
+            (&task["id"], &task["state"], &task["revision"]),
+            (&json!("t"), &json!("planned"), &json!(1))
+        );
+        assert!(task.get("payload").is_none() && task.get("policy").is_none(), "{task}");
+
+        let acquire =
+            || client.request("POST /v1/default/tasks/t/acquire").header("content-type", "application/json");
+        let body = json!({"owner": "w", "ttl": "60s"}).to_string();
+        let preferred = reply(acquire().header("prefer", "return=minimal").body(body)).await;
+        assert_eq!(preferred.header("preference-applied"), "return=minimal");
+        let lease = preferred.done(200)["task"]["lease"].clone();
+        assert_eq!((&lease["owner"], &lease["epoch"]), (&json!("w"), &json!(1)));
+        assert!(lease["expires_at"].is_string());
+
+        let undo = json!({"owner": "w", "epoch": 1, "kind": "close-pr", "target": "12", "reason": "opened"});
+        let registered =
+            client.post("/v1/default/tasks/t/compensations?return=minimal", undo).await.done(201);
+        assert_eq!(registered["task"]["newest_seq"], 1, "the number to settle it by");
+
+        let beat = json!({"owner": "w", "epoch": 1, "ttl": "61s"});
+        let renewed = client.post("/v1/default/tasks/t/heartbeat?return=minimal", beat).await.done(200);
+        assert!(renewed["task"].is_null() && renewed["renewal"]["expires_at"].is_string(), "{renewed}");
+
+        let wrong = client.post("/v1/default/tasks/t/cancel?return=some", json!({"reason": "no"})).await;
+        wrong.is_problem(422, "invalid");
+        assert_eq!(wrong.body["field"], "return");
+
+        // Among many a grant is whole: what is to be done is in the task.
+        client
+            .post("/v1/default/tasks", json!({"id": "u", "queue": "q", "payload": {"repo": "y"}}))
+            .await
+            .done(201);
+        let many = json!({"commands": [
+            {"verb": "claim", "queue": "q", "owner": "w", "ttl": "60s", "limit": 1},
+            {"verb": "complete", "task": "u", "owner": "w", "epoch": 1},
+        ]});
+        let told = client.post("/v1/default/commands", many).await.done(200);
+        assert_eq!(told["answers"][0]["tasks"][0]["payload"]["repo"], "y");
+        assert_eq!(told["answers"][1]["task"]["state"], "completed");
+        assert!(told["answers"][1]["task"].get("payload").is_none());
+    });
+}
+
+#[test]
+fn a_claim_grants_no_more_than_it_is_answered_with_and_the_others_stay_due() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        for number in 0..80 {
+            let task = json!({"id": format!("t{number}"), "payload": "x".repeat(250_000)});
+            client.post("/v1/default/tasks", task).await.done(201);
+        }
+        let claim = json!({"queue": "default", "owner": "w", "ttl": "60s", "limit": 200, "request_id": "once", "verb": "claim"});
+        let many = json!({"commands": vec![claim; 30]});
+        let reply = client.post("/v1/default/commands", many).await;
+        assert!(reply.text.len() < 17 * 1024 * 1024, "{} bytes", reply.text.len());
+        let told = reply.done(200);
+        let granted = told["answers"][0]["tasks"].as_array().expect("tasks").len();
+        assert!((60..80).contains(&granted), "{granted}");
+        assert!(told["answers"][29]["unavailable"].is_object(), "a repeat is as large as the first");
+        let rest = json!({"queue": "default", "owner": "w", "ttl": "60s", "limit": 200});
+        let rest = client.post("/v1/default/claims", rest).await.done(200);
+        assert_eq!(rest["tasks"].as_array().expect("tasks").len(), 80 - granted);
+    });
+}
+
+#[test]
+fn a_store_behind_a_server_hears_nothing_of_bounds_on_answers() {
+    let served = served(Limits::default());
+    block_on(async {
+        let ledger = tenure::Ledger::open(&served.url).await.expect("a ledger");
+        ledger.create("t").payload(&json!("x".repeat(200_000)).to_string()).await.expect("made");
+        let notes =
+            (0..200).map(|number| ledger.annotate("t", &format!("{number}")).command().expect("a note"));
+        let answers = ledger.transact(notes.collect()).await;
+        assert_eq!(answers.len(), 200);
+        for answer in answers {
+            answer.expect("each is answered");
+        }
+    });
+}
+
+#[test]
+fn more_labels_than_a_task_may_have_are_refused_in_a_filter() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        let labels = |count: usize| {
+            let labels: Vec<String> = (0..count).map(|number| format!("label=k{number}=v")).collect();
+            format!("/v1/default/tasks?{}", labels.join("&"))
+        };
+        client.get(&labels(32)).await.done(200);
+        for count in [33, 1_001, 1_500] {
+            let refused = client.get(&labels(count)).await;
+            refused.is_problem(422, "invalid");
+            assert_eq!(refused.body["field"], "label");
+        }
+    });
+}
+
+#[test]
+fn those_who_ask_for_little_are_answered_while_large_bodies_are_read() {
+    let served = served(Limits::default());
+    let client = served.client();
+    block_on(async {
+        client.post("/v1/default/tasks", json!({"id": "t"})).await.done(201);
+        client.post("/v1/default/tasks/t/acquire", json!({"owner": "w", "ttl": "1h"})).await.done(200);
+        let ones = vec!["1"; 7_000_000].join(",");
+        let body = format!("{{\"payload\":{}{ones}{}}}", "[".repeat(98), "]".repeat(98));
+        let large = || {
+            let request = client.request("POST /v1/default/tasks").header("content-type", "application/json");
+            reply(request.body(body.clone()))
+        };
+        let mut bodies = std::pin::pin!(async { tokio::join!(large(), large(), large(), large()) });
+        let (began, mut slowest) = (Moment::now(), Span::ZERO);
+        let refused = loop {
+            let asked = Moment::now();
+            let small = async {
+                client.get("/livez").await.done(200);
+                client
+                    .post("/v1/default/tasks/t/progress", json!({"owner": "w", "epoch": 1, "progress": 1}))
+                    .await
+                    .done(200);
+            };
+            let mut small = std::pin::pin!(small);
+            tokio::select! {
+                biased;
+                refused = &mut bodies => break refused,
+                () = &mut small => slowest = slowest.max(Moment::now().since(asked)),
+            }
+        };
+        let took = Moment::now().since(began);
+        let (a, b, c, d) = refused;
+        for refused in [a, b, c, d] {
+            refused.is_problem(422, "invalid");
+            assert_eq!(refused.body["field"], "payload");
+        }
+        // Were they worked on by the same threads, one of them would last as long as the bodies do.
+        assert!(slowest.as_micros() * 4 < took.as_micros(), "{slowest} of {took}");
     });
 }
 
 #[test]
 fn large_answers_that_nobody_reads_take_no_more_room_than_there_is() {
     let served = served(Limits {
-        answers_bytes_max: 16 * 1024 * 1024,
+        memory_bytes_max: 34 * 1024 * 1024,
+        body_bytes_max: 1024 * 1024,
         room_wait_max: Duration::from_millis(200),
         ..Limits::default()
     });
@@ -370,6 +540,15 @@ fn large_answers_that_nobody_reads_take_no_more_room_than_there_is() {
         }
         let refused = client.get("/v1/default/tasks").await;
         refused.is_problem(503, "unavailable");
+        assert_eq!(refused.header("retry-after"), "1");
+        let metrics = client.get("/metrics").await.text;
+        let bytes = |name: &str| {
+            let line =
+                metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect(name);
+            line.parse::<f64>().expect("a number")
+        };
+        let (taken, all) = (bytes("tenure_http_memory_bytes"), bytes("tenure_http_memory_max_bytes"));
+        assert!(taken > 12e6 && taken <= all && all == 34.0 * 1024.0 * 1024.0, "{taken} of {all}");
         client.get("/v1/default/tasks/t1/why").await.done(200);
         drop(unread);
         let list = async || client.get("/v1/default/tasks").await;

@@ -1,0 +1,58 @@
+//! The memory of one request, beside that of its body: what it reads, and what it is answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tenure::Error;
+
+use crate::shares::{Memory, Share};
+
+/// Answers below this take none: of those there are no more than requests that are worked on. Bodies below it have memory of
+/// their own.
+pub(crate) const SMALL_BYTES: usize = 16 * 1024;
+/// How much memory an answer takes for each of its bytes while it is made: as it is stored, as values, and as text.
+pub(crate) const ANSWER_COST: usize = 3;
+
+/// What a request has taken. Clones are of the same request.
+#[derive(Clone)]
+pub(crate) struct RequestMemory(Arc<Request>);
+
+struct Request {
+    share: Arc<Share>,
+    taken: Mutex<Memory>,
+}
+
+impl RequestMemory {
+    pub(crate) fn of(share: Arc<Share>) -> RequestMemory {
+        RequestMemory(Arc::new(Request { share, taken: Mutex::default() }))
+    }
+
+    /// Takes memory for an answer of that many bytes in all, if it has not so much yet.
+    pub(crate) async fn for_answer(&self, bytes: usize) -> Result<(), Error> {
+        let missing = (ANSWER_COST * bytes).saturating_sub(self.taken().bytes());
+        if bytes > SMALL_BYTES && missing > 0 {
+            let more = self.0.share.memory(missing).await?;
+            self.taken().add(more);
+        }
+        Ok(())
+    }
+
+    /// Gives back what was taken, as of what was read nothing is kept.
+    pub(crate) fn give_back(&self) {
+        drop(std::mem::take(&mut *self.taken()));
+    }
+
+    /// What the answer keeps until it was taken, once it is made. None where there is no memory for all of it.
+    pub(crate) async fn kept(&self, bytes: usize) -> Option<Memory> {
+        let mut taken = std::mem::take(&mut *self.taken());
+        let missing = bytes.saturating_sub(taken.bytes());
+        if missing > 0 {
+            taken.add(self.0.share.memory(missing).await.ok()?);
+        }
+        taken.shrink_to(bytes);
+        Some(taken)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Memory> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,55 @@
+//! Threads for what takes long: reading large bodies, writing large answers, going through lists. The threads that answer probes,
+//! heartbeats and small requests never do that.
+
+use std::future::Future;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use crate::memory::SMALL_BYTES;
+use crate::problem::Problem;
+
+/// The threads. They go on with what has begun when this is dropped, but nobody waits for that.
+pub(crate) struct Work(Option<Runtime>);
+
+impl Work {
+    /// Half as many threads as there are cores, and at least one: the others are left to what must be answered at once.
+    pub(crate) fn start() -> std::io::Result<Work> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = Builder::new_multi_thread()
+            .worker_threads(cores.div_ceil(2))
+            .thread_name("tenure-work")
+            .enable_all()
+            .build()?;
+        Ok(Work(Some(threads)))
+    }
+
+    /// Works on something there. It ends early if nobody waits for it any more.
+    pub(crate) async fn on<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let threads = self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
+        let working = AbortOnDropHandle::new(threads.spawn(work.in_current_span()));
+        working.await.map_err(|_| Problem::broken("a fault of the server; it is in its log"))
+    }
+
+    /// Makes something of so many bytes: there, unless they are few.
+    pub(crate) async fn make<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        if bytes < SMALL_BYTES { Ok(make()) } else { self.on(async move { make() }).await }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // A runtime that is dropped waits for its threads, which must not be done where others are answered.
+            runtime.shutdown_background();
+        }
+    }
+}

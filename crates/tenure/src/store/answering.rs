@@ -1,0 +1,212 @@
+//! How commands are answered, and how large the answers may be: what does not fit is not done.
+
+use tenure_core::command::Command;
+use tenure_core::id::{Epoch, Namespace, Owner, Revision, Seq, TaskId};
+use tenure_core::task::{Cause, State, Task};
+use tenure_core::time::Time;
+
+use crate::error::Error;
+use crate::store::Answer;
+use crate::store::size::task_bytes;
+
+/// The most bytes of tasks that one claim grants, however many were asked for: a single one is granted whatever its size.
+pub const CLAIM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The bytes of tasks that are read in one transaction; a command that comes after them begins in the next. A single one is
+/// executed whatever its size.
+pub(crate) const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How much of a task an answer has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AnswerForm {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Whole where a lease was granted, because what is to be done is in the task; else what is in [`MinimalTask`].
+    GrantsWhole,
+    /// What is in [`MinimalTask`].
+    Minimal,
+}
+
+/// How commands are to be answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AnswerOptions {
+    /// How much of a task each answer has.
+    pub form: AnswerForm,
+    /// How many bytes of JSON all answers together may have. A command whose answer does not fit is not begun, nor are those
+    /// behind it.
+    pub bytes_max: usize,
+}
+
+/// Whole, whatever its size: for callers that have the store in their own process.
+impl Default for AnswerOptions {
+    fn default() -> AnswerOptions {
+        AnswerOptions { form: AnswerForm::Whole, bytes_max: usize::MAX }
+    }
+}
+
+/// What commands came to: answers to the first of them, and the commands that were not begun.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// The answers, in the order of the commands.
+    pub answers: Vec<Result<Answer, Error>>,
+    /// The commands behind those, of which nothing was done.
+    pub rest: Vec<Command>,
+    /// How many bytes the answer to the first of the rest has, where it was left because of that. Else the transaction was full,
+    /// and it may be given again as it is.
+    pub next_bytes: Option<usize>,
+}
+
+impl Answered {
+    /// All were answered.
+    pub fn all(answers: Vec<Result<Answer, Error>>) -> Answered {
+        Answered { answers, ..Answered::default() }
+    }
+}
+
+/// A task without what can be large: enough to go on with a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MinimalTask {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its id.
+    pub id: TaskId,
+    /// Its state.
+    pub state: State,
+    /// Why it ended, if it did.
+    pub cause: Option<Cause>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The epoch of its newest lease.
+    pub epoch: Epoch,
+    /// The number of its newest event.
+    pub revision: Revision,
+    /// How many compensations are owed.
+    pub owed: usize,
+    /// The number of its newest compensation: of the one that was just registered, after that.
+    pub newest_seq: Option<Seq>,
+    /// Who holds it, and until when.
+    pub lease: Option<MinimalLease>,
+    /// When it changed last.
+    pub updated_at: Time,
+}
+
+/// Who holds a task, and until when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MinimalLease {
+    /// Who.
+    pub owner: Owner,
+    /// The lease's number.
+    pub epoch: Epoch,
+    /// Until when.
+    pub expires_at: Time,
+}
+
+impl MinimalTask {
+    /// The most bytes of JSON that one has.
+    pub const BYTES_MAX: usize = 1_200;
+
+    /// What is left of the task.
+    pub fn of(task: &Task) -> MinimalTask {
+        MinimalTask {
+            namespace: task.namespace.clone(),
+            id: task.id.clone(),
+            state: task.state(),
+            cause: task.ending().map(|ending| ending.cause),
+            attempts: task.attempts,
+            epoch: task.epoch,
+            revision: task.revision,
+            owed: task.owed().count(),
+            newest_seq: task.compensations.iter().map(|one| one.seq).max(),
+            lease: task.lease().map(|lease| MinimalLease {
+                owner: lease.owner.clone(),
+                epoch: lease.epoch,
+                expires_at: lease.expires_at,
+            }),
+            updated_at: task.updated_at,
+        }
+    }
+}
+
+/// What a command on tasks came to, in the minimal form.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MinimalAnswer {
+    /// The task afterwards.
+    Task(Box<MinimalTask>),
+    /// The tasks that a claim granted.
+    Claimed(Vec<MinimalTask>),
+    /// The new task of a retry, and the old one.
+    Retried(Box<MinimalTask>, Box<MinimalTask>),
+}
+
+/// The room that is left: of a caller's answers, and of the transaction.
+#[derive(Debug)]
+pub(crate) struct Room {
+    form: AnswerForm,
+    answer_bytes_left: usize,
+    /// The bytes of tasks and histories that were read for the transaction.
+    read_bytes: usize,
+}
+
+impl Room {
+    /// All the room of a transaction that begins.
+    pub(crate) fn new() -> Room {
+        Room { form: AnswerForm::Whole, answer_bytes_left: usize::MAX, read_bytes: 0 }
+    }
+
+    /// The commands that come are answered by these options.
+    pub(crate) fn begin(&mut self, options: AnswerOptions) {
+        (self.form, self.answer_bytes_left) = (options.form, options.bytes_max);
+    }
+
+    /// Whether another command may begin.
+    pub(crate) fn is_full(&self) -> bool {
+        self.read_bytes >= TRANSACTION_BYTES_MAX
+    }
+
+    /// So much was read.
+    pub(crate) fn has_read(&mut self, bytes: usize) {
+        self.read_bytes = self.read_bytes.saturating_add(bytes);
+    }
+
+    /// How many bytes a task has in the answer to a command that grants a lease, or does not.
+    pub(crate) fn bytes_of(&self, task: &Task, grants: bool) -> usize {
+        if self.is_whole(grants) { task_bytes(task) } else { MinimalTask::BYTES_MAX }
+    }
+
+    /// Takes the room for an answer of that size; if there is not so much, nothing was taken.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooLarge> {
+        self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or(TooLarge { bytes })?;
+        Ok(())
+    }
+
+    /// The answer in the form in which it was asked for.
+    pub(crate) fn formed(&self, answer: Answer, grants: bool) -> Answer {
+        if self.is_whole(grants) {
+            return answer;
+        }
+        let minimal = |task: Box<Task>| Box::new(MinimalTask::of(&task));
+        match answer {
+            Answer::Task(task) => Answer::Minimal(MinimalAnswer::Task(minimal(task))),
+            Answer::Claimed(tasks) => {
+                Answer::Minimal(MinimalAnswer::Claimed(tasks.iter().map(MinimalTask::of).collect()))
+            }
+            Answer::Retried(new, old) => Answer::Minimal(MinimalAnswer::Retried(minimal(new), minimal(old))),
+            Answer::Renewed(_) | Answer::Minimal(_) => answer,
+        }
+    }
+
+    fn is_whole(&self, grants: bool) -> bool {
+        match self.form {
+            AnswerForm::Whole => true,
+            AnswerForm::GrantsWhole => grants,
+            AnswerForm::Minimal => false,
+        }
+    }
+}
+
+/// An answer does not fit into what is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TooLarge {
+    /// What it takes.
+    pub(crate) bytes: usize,
+}
