@@ -1,6 +1,7 @@
 //! `tenure audit verify` and `tenure audit anchor`.
 
 use clap::{Args, Subcommand};
+use tenure::Ledger;
 use tenure::audit::{Anchor, Report};
 use tenure::record::{AnchorAnswer, ReportAnswer};
 
@@ -24,13 +25,16 @@ impl AuditVerb {
     }
 }
 
-/// Look whether the history is what was written, in all namespaces
+/// Look whether the history is what was written, in all namespaces or of one task
 ///
 /// Use it when you must rely on the record. It names each event that was changed, removed, inserted or moved, and with an
 /// anchor each task that is gone; then the status is 1.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure audit verify --anchor anchor-of-monday")]
 pub(crate) struct Verify {
+    /// Only the history of this task, in --namespace
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
     /// What `tenure audit anchor` wrote then; - for standard input
     #[arg(long, value_name = "FILE")]
     anchor: Option<String>,
@@ -40,11 +44,27 @@ impl Verify {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let anchor = self.anchor.map(|file| read(context, &file)).transpose()?;
         let ledger = context.existing_ledger().await?;
-        let report = ledger.verify(anchor.as_ref()).await?;
+        let report = match &self.task {
+            Some(task) => ledger.verify_task(task, anchor.as_ref()).await?,
+            None => ledger.verify(anchor.as_ref()).await?,
+        };
         // The verdict is the status, also where nobody reads to the end.
         let verdict = if report.holds() { Ok(()) } else { Err(Failure::Told) };
         let shown = show(context, &report);
         verdict.and(shown)
+    }
+}
+
+/// Tells those who read the history of a task that it is not what was written. They are shown it all the same.
+pub(crate) async fn warn_of_broken_history(context: &mut Context<'_, '_>, ledger: &Ledger, task: &str) {
+    // What can't be looked at is told by the command itself.
+    let Ok(report) = ledger.verify_task(task, None).await else { return };
+    if let Some(first) = report.findings.first() {
+        let words = format!("the history of this task does not hold: {first}");
+        context.out.error(
+            &words,
+            Some(&format!("see `tenure audit verify --task {task}`, and keep a copy of the store")),
+        );
     }
 }
 

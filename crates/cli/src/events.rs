@@ -11,6 +11,7 @@ use tenure::store::{Cursor, Recorded};
 use tenure::{Error, Ledger};
 
 use crate::arguments::Form;
+use crate::audit::warn_of_broken_history;
 use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -56,6 +57,9 @@ impl Events {
             Some("now") => Some(ledger.newest().await?),
             Some(cursor) => Some(Cursor::from_text(cursor)),
         };
+        if let Some(task) = &self.task {
+            warn_of_broken_history(context, &ledger, task).await;
+        }
         let left = self.limit.unwrap_or(u64::MAX);
         match self.follow {
             true => self.follow(context, &ledger, after, left).await,
@@ -78,8 +82,8 @@ impl Events {
             };
             page.items.iter().try_for_each(|recorded| show(context, recorded))?;
             left -= page.items.len() as u64;
-            // A page that is not full was the last: the history went no further when it was read.
-            if page.items.len() < limit || left == 0 {
+            // A page that is not full was the last, unless its events are large: the history went no further when it was read.
+            if (page.items.len() < limit && !page.is_cut) || left == 0 {
                 return Ok(());
             }
             after = page.next;

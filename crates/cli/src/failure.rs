@@ -97,6 +97,7 @@ fn status_of(error: &Error) -> u8 {
         Error::Refused(refusal) if refusal.code == Code::NotFound => 4,
         Error::Refused(refusal) if refusal.code == Code::Forbidden => 1,
         Error::Refused(_) => 3,
+        Error::Corrupt(_) => 1,
         Error::Unavailable(_) => 5,
         Error::Unknown(_) => 6,
     }
@@ -138,7 +139,7 @@ fn advice_on_token(error: &Error) -> Option<&'static str> {
         (Error::Unknown(_), _) => {
             Some("see `tenure token list`; a token that is there and that nobody was shown is to be revoked")
         }
-        (Error::Refused(_) | Error::Unavailable(_), _) => advice(error),
+        (Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_), _) => advice(error),
     }
 }
 
@@ -148,6 +149,9 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::Refused(refusal) => refusal,
         // It says itself what is wrong with the file, or that it may be tried again.
         Error::Unavailable(_) => return None,
+        Error::Corrupt(_) => {
+            return Some("keep a copy of the store as it is; `tenure audit verify` says what does not hold");
+        }
         Error::Unknown(_) => {
             return Some("repeat it with the same --request-id, or look with `tenure task show`");
         }

@@ -284,7 +284,7 @@ fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str,
                 .error(&format!("it ended too late to count: {refusal}"), Some("see `tenure task why ID`"));
             Failure::Status(LEASE_LOST)
         }
-        Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => {
+        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => {
             context
                 .out
                 .error(&format!("the command has ended, and that is not recorded: {error}"), Some(by_hand));

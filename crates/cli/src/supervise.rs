@@ -233,7 +233,7 @@ async fn own_end(lease: &KeptLease) -> Option<State> {
     let (mut after, mut last) = (None, None);
     loop {
         let page = ledger.history(id, after, PAGE).await.ok()?;
-        let is_whole = page.items.len() < PAGE;
+        let is_whole = page.items.len() < PAGE && !page.is_cut;
         // Notes and the like may follow whatever ended the lease.
         let is_after = |what: &What| matches!(what, What::Annotated { .. } | What::Retried { .. });
         let ends = page.items.into_iter().filter(|recorded| !is_after(&recorded.event.what));

@@ -70,7 +70,7 @@ const PREFIX: &str = "tenure";
 const REQUEST_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
 
 /// What a command can be answered with.
-const OUTCOMES: [&str; 4] = ["done", "refused", "unavailable", "unknown"];
+const OUTCOMES: [&str; 5] = ["done", "refused", "unavailable", "corrupt", "unknown"];
 
 /// What is counted. Clones count together.
 #[derive(Clone)]
@@ -205,11 +205,12 @@ impl Metrics {
 }
 
 fn outcome(answer: &Result<Answer, Error>) -> &'static str {
-    let [done, refused, unavailable, unknown] = OUTCOMES;
+    let [done, refused, unavailable, corrupt, unknown] = OUTCOMES;
     match answer {
         Ok(_) => done,
         Err(Error::Refused(_)) => refused,
         Err(Error::Unavailable(_)) => unavailable,
+        Err(Error::Corrupt(_)) => corrupt,
         Err(Error::Unknown(_)) => unknown,
     }
 }

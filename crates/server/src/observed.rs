@@ -97,6 +97,10 @@ impl Store for Observed {
         self.store.chains(after, size)
     }
 
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        self.store.chain(namespace, id)
+    }
+
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
             let answer = self.store.watch().await;

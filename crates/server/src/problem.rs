@@ -23,7 +23,7 @@ pub(crate) struct Problem {
 }
 
 /// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
-pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 10] = [
+pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 11] = [
     ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed, and none that is valid was given."),
     ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
     ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
@@ -40,6 +40,11 @@ pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 10] = [
     ),
     ("too_many_requests", StatusCode::TOO_MANY_REQUESTS, "There are more requests than one caller may make."),
     ("broken", StatusCode::INTERNAL_SERVER_ERROR, "The server is at fault. Please report it."),
+    (
+        "corrupt",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "What is stored contradicts itself. Nothing was done; somebody must look, see `tenure audit verify`.",
+    ),
     ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "It was surely not done, and may be tried again."),
     (
         "unknown",
@@ -202,6 +207,7 @@ impl From<Error> for Problem {
         match error {
             Error::Refused(refusal) => Problem::from(refusal),
             Error::Unavailable(words) => Problem::unavailable(words),
+            Error::Corrupt(words) => Problem::other("corrupt", words),
             Error::Unknown(words) => Problem::other("unknown", words),
         }
     }

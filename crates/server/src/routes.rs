@@ -114,7 +114,7 @@ impl Route {
 
     /// Whether it goes through much of the store and answers with much, so that the threads that answer at once don't work on it.
     pub(crate) fn is_long(&self) -> bool {
-        const ENDS: [&str; 9] = [
+        const ENDS: [&str; 10] = [
             "/tasks",
             "/events",
             "/stale",
@@ -122,6 +122,7 @@ impl Route {
             "/stats",
             "/anchor",
             "/verify",
+            "/chain",
             "/chains",
             "/openapi.json",
         ];
@@ -208,6 +209,9 @@ fn table() -> Vec<Route> {
         route!(Put "/v1/{ns}/tasks/{id}", Room(Operator), "Write a whole record", tasks::put, query TASK, takes shape::PutBody, gives 200 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks/{id}/why", Room(Reader), "Say why a task is where it is", tasks::why_so, gives 200 shape::Why),
         route!(Get "/v1/{ns}/tasks/{id}/events", Room(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
+
+        route!(Get "/v1/{ns}/tasks/{id}/verify", Room(Reader), "Whether the history of a task holds", looks::verify_task, gives 200 shape::Report),
+        route!(Get "/v1/{ns}/tasks/{id}/chain", Room(Operator), "The history of a task as it is stored, to be verified by those who don't trust this server", looks::chain, gives 200 shape::OneChain),
 
         route!(Post "/v1/{ns}/tasks/{id}/acquire", Room(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Room(Worker), "Renew a lease", verbs::heartbeat, query TASK, takes body::HeartbeatBody, gives 200 shape::Renewed),

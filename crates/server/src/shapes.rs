@@ -9,10 +9,10 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 pub(crate) use tenure::record::read::{
-    ChainsShape as Chains, ClaimableShape as Claimable, EventsShape as Events, LapsedShape as Lapsed,
-    NamespacesShape as Namespaces, NewestShape as Newest, NowShape as Now, OwnersShape as Owners,
-    RememberedShape as Remembered, StatsShape as Stats, TaskAnswerShape as OneTask, TaskShape,
-    TasksShape as Tasks, WatchShape as Watched,
+    ChainAnswerShape as OneChain, ChainsShape as Chains, ClaimableShape as Claimable, EventsShape as Events,
+    LapsedShape as Lapsed, NamespacesShape as Namespaces, NewestShape as Newest, NowShape as Now,
+    OwnersShape as Owners, RememberedShape as Remembered, StatsShape as Stats, TaskAnswerShape as OneTask,
+    TaskShape, TasksShape as Tasks, WatchShape as Watched,
 };
 use tenure::record::read::{RefusalShape, RenewalShape, SaidShape};
 
@@ -98,6 +98,8 @@ shapes! {
         refusal: Option<RefusalShape>,
         /// Surely not done.
         unavailable: Option<SaidShape>,
+        /// What is stored contradicts itself; nothing was done.
+        corrupt: Option<SaidShape>,
         /// Maybe done.
         unknown: Option<SaidShape>,
     }
@@ -168,6 +170,8 @@ shapes! {
         refusal: Option<RefusalShape>,
         /// Surely not done.
         unavailable: Option<SaidShape>,
+        /// What is stored contradicts itself; nothing was done.
+        corrupt: Option<SaidShape>,
         /// Maybe done.
         unknown: Option<SaidShape>,
     }

@@ -242,6 +242,21 @@ pub(crate) async fn verify(
     Ok(report)
 }
 
+/// The same of one task alone; none where there is no such task and no event of one. What was moved here from another task is told
+/// as inserted.
+pub(crate) async fn verify_task(
+    store: &dyn Store,
+    name: Name,
+    anchor: Option<&Anchor>,
+) -> Result<Option<Report>, Error> {
+    let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else { return Ok(None) };
+    let events = chain.events.len() as u64;
+    let mut report = Report { tasks: u64::from(chain.stored_name.is_some()), events, findings: Vec::new() };
+    let mut anchored = anchored_by_name(anchor, &mut report);
+    look_at(&chain, anchored.remove(&name), &mut Leftovers::default(), &mut report.findings);
+    Ok(Some(report))
+}
+
 type Name = (Namespace, TaskId);
 
 fn anchored_by_name<'a>(anchor: Option<&'a Anchor>, report: &mut Report) -> HashMap<Name, &'a AnchorLine> {

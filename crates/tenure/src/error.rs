@@ -1,4 +1,4 @@
-//! The three kinds of answer that a command can have besides being done: refused, unavailable, unknown.
+//! What a command can be answered with besides being done: refused, unavailable, corrupt, unknown.
 
 use tenure_core::refusal::{Code, Refusal};
 
@@ -13,6 +13,10 @@ pub enum Error {
     /// The store could not do it, and surely did not. It may be tried again.
     #[error("unavailable, nothing was done: {0}")]
     Unavailable(String),
+    /// What is stored contradicts itself, or can't be what Tenure wrote. Nothing was done, and nothing is until somebody has looked:
+    /// to try again does not help.
+    #[error("corrupt, nothing was done: {0}")]
+    Corrupt(String),
     /// The store's commit failed in a way that says nothing about its fate. Repeat it with the same request id, or look.
     #[error("unknown whether it was done: {0}")]
     Unknown(String),
@@ -39,7 +43,7 @@ impl Error {
     pub fn code(&self) -> Option<Code> {
         match self {
             Error::Refused(refusal) => Some(refusal.code),
-            Error::Unavailable(_) | Error::Unknown(_) => None,
+            Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => None,
         }
     }
 
@@ -47,7 +51,7 @@ impl Error {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Error::Refused(refusal) => Some(refusal),
-            Error::Unavailable(_) | Error::Unknown(_) => None,
+            Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => None,
         }
     }
 }
@@ -71,8 +75,8 @@ impl SoFar {
     /// What is to be said after one more error.
     pub(crate) fn with(&mut self, error: Error) -> Error {
         match (*self, error) {
-            (SoFar::Undone, error @ Error::Unavailable(_)) => error,
-            (SoFar::Unsure, Error::Unavailable(words)) => Error::Unknown(words),
+            (SoFar::Undone, error @ (Error::Unavailable(_) | Error::Corrupt(_))) => error,
+            (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
             (_, error) => {
                 *self = SoFar::Unsure;
                 error
@@ -95,7 +99,7 @@ impl SoFar {
             (SoFar::Unsure, Error::Refused(refusal)) => {
                 Error::Unknown(format!("it may have been done before it was refused: {refusal}"))
             }
-            (SoFar::Unsure, Error::Unavailable(words)) => Error::Unknown(words),
+            (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
             (_, error) => error,
         }
     }

@@ -327,6 +327,7 @@ impl KeptLease {
                     }
                     return Err(refusal.into());
                 }
+                Err(error @ Error::Corrupt(_)) => return Err(so_far.with(error)),
                 Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => so_far.with(error),
             };
             match until {
@@ -408,7 +409,7 @@ impl KeptLease {
                 }
                 Err(refusal.into())
             }
-            Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => Err(error),
+            Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => Err(error),
         }
     }
 

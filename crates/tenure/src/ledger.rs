@@ -125,8 +125,7 @@ impl Ledger {
     pub async fn task(&self, id: &str) -> Result<Task, Error> {
         let id = TaskId::new(id)?;
         let found = self.store.task(self.namespace.clone(), id.clone()).await?;
-        let absent = || Refusal::new(Code::NotFound, format!("there is no task {id} in {}", self.namespace));
-        Ok(found.ok_or_else(absent)?)
+        Ok(found.ok_or_else(|| self.no_task(&id))?)
     }
 
     /// The newest tasks of this namespace that the filter lets through, from `after` on. Large tasks end a page early, see
@@ -210,6 +209,19 @@ impl Ledger {
     /// Looks at every chain of the store, in all namespaces, and at an anchor if one is given.
     pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
         crate::audit::verify(self.store.as_ref(), anchor, None).await
+    }
+
+    /// Looks at the chain of one task of this namespace, and at its line of an anchor if one is given. Refused `not_found` where there is
+    /// neither the task nor an event of it.
+    pub async fn verify_task(&self, id: &str, anchor: Option<&Anchor>) -> Result<Report, Error> {
+        let id = TaskId::new(id)?;
+        let name = (self.namespace.clone(), id.clone());
+        let report = crate::audit::verify_task(self.store.as_ref(), name, anchor).await?;
+        Ok(report.ok_or_else(|| self.no_task(&id))?)
+    }
+
+    fn no_task(&self, id: &TaskId) -> Refusal {
+        Refusal::new(Code::NotFound, format!("there is no task {id} in {}", self.namespace))
     }
 
     /// The same in this namespace alone.

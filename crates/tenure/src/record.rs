@@ -36,9 +36,9 @@ pub use answers::{
 pub use create::{create_json, read_create};
 pub use input::{BackoffInput, PolicyInput, cause_of, read_body, read_put, state_of};
 pub use lists::{
-    AnswerRecord, AnswersRecord, ChainsPage, ClaimableRecord, EventsPage, HeartbeatAnswersRecord,
-    LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer,
-    TasksPage, WatchedRecord,
+    AnswerRecord, AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage,
+    HeartbeatAnswersRecord, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer,
+    RememberedRecord, StatsAnswer, TasksPage, WatchedRecord,
 };
 pub use minimal::MinimalTaskRecord;
 pub use others::{

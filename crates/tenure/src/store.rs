@@ -401,6 +401,9 @@ pub trait Store: Send + Sync {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
 
+    /// The chain of one task to verify; none where there is neither a task of that name nor an event.
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>>;
+
     /// Says that somebody looks after the store now, and is told when nobody did last. Loops say so every second.
     fn watch(&self) -> BoxFuture<'_, Result<Option<watch::Absence>, Error>>;
 

@@ -282,7 +282,7 @@ impl Worker {
                     refused = Some(error);
                     break;
                 }
-                Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
+                Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
                     tracing::warn!(%error, queue = self.queue, "nothing could be claimed");
                     tokio::select! {
                         () = told.cancelled() => {}

@@ -341,6 +341,10 @@ impl Store for FickleStore {
         self.inner.chains(after, size)
     }
 
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        self.inner.chain(namespace, id)
+    }
+
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
             self.up().await?;

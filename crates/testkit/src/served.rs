@@ -305,6 +305,10 @@ impl Store for CountedStore {
         self.inner.chains(after, size)
     }
 
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        self.inner.chain(namespace, id)
+    }
+
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         self.inner.watch()
     }

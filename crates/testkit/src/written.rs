@@ -12,14 +12,14 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::record::command::{By, command_json, read_command};
 use tenure::record::read::{
-    AnswersShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape,
-    NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape,
-    read_shape,
+    AnswersShape, ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape,
+    NewestShape, NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape,
+    WatchShape, read_shape,
 };
 use tenure::record::{
-    AnswersRecord, ChainsPage, ClaimableRecord, EventsPage, LapsedRecord, NamespacesRecord, NewestRecord,
-    NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer, TaskAnswer, TasksPage, TokensRecord,
-    WatchedRecord, json, read_tokens,
+    AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage, LapsedRecord, NamespacesRecord,
+    NewestRecord, NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer, TaskAnswer, TasksPage,
+    TokensRecord, WatchedRecord, json, read_tokens,
 };
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
@@ -153,6 +153,15 @@ impl Store for WrittenStore {
             let read = read::<ChainsShape>(&json(&ChainsPage::of(&page, now)));
             assert_eq!(read, page, "chains are what they were");
             Ok(read)
+        })
+    }
+
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(async move {
+            let (chain, now) = (self.inner.chain(namespace, id).await?, self.inner.now().await?);
+            let through = |chain: &StoredChain| read::<ChainAnswerShape>(&json(&ChainAnswer::of(chain, now)));
+            assert_eq!(chain.as_ref().map(through), chain, "it is what it was");
+            Ok(chain)
         })
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn report(
                 };
                 answer.err().map(|error| match error {
                     Error::Refused(refusal) => format!("progress was not taken: {refusal}"),
-                    Error::Unavailable(words) | Error::Unknown(words) => {
+                    Error::Unavailable(words) | Error::Corrupt(words) | Error::Unknown(words) => {
                         format!("progress could not be told: {words}")
                     }
                 })

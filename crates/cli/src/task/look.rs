@@ -8,6 +8,7 @@ use tenure::record::{TaskAnswer, WhyAnswer};
 use tenure::why::why;
 
 use crate::arguments::Form;
+use crate::audit::warn_of_broken_history;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::harmless;
@@ -29,6 +30,7 @@ impl Show {
         let id = context.task_id(self.task.id)?;
         let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
+        warn_of_broken_history(context, &ledger, &id).await;
         match context.out.form() {
             Form::Json => context.out.json(&TaskAnswer::of(&task, now)),
             Form::Table if context.out.is_quiet() => context.out.line(task.state().as_str()),
@@ -52,6 +54,7 @@ impl Why {
         let id = context.task_id(self.task.id)?;
         let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
+        warn_of_broken_history(context, &ledger, &id).await;
         let why = why(&task, now);
         match context.out.form() {
             Form::Json => context.out.json(&WhyAnswer::of(&task, now, &why)),

@@ -174,9 +174,10 @@ fn wrong_settings_are_named() {
         (&["--host", "a.example:80"], "hosts: `a.example:80`"),
         (&["--host", "a.example/tenure"], "hosts: `a.example/tenure`"),
         (&["--grace", "100d"], "grace: it may be up to 1h"),
+        (&["--body-max", "99999999999"], "body_max: `99999999999` is no whole number from 1024 to 715128832"),
         (
-            &["--body-max", "99999999999"],
-            "body_max: `99999999999` is no whole number from 1024 to 1073741824",
+            &["--memory-max", "67108864"],
+            "memory_max: a body of 16777216 bytes (body_max) needs 100663296 with its answer",
         ),
         (&["--otlp", "http://"], "otlp: `http://`"),
         (&["--otlp", "http://collector:port"], "otlp: `http://collector:port`"),

@@ -505,3 +505,45 @@ fn a_program_is_told_what_comes_next() {
     over: null null
     "#);
 }
+
+#[test]
+fn who_reads_or_changes_a_task_whose_history_was_changed_is_told() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id one
+         task acquire one --owner w1
+         task create --id two",
+    );
+    assert_eq!(
+        world.tells("audit verify --task one"),
+        "$ tenure audit verify --task one\nholds: 1 task, 2 events\n"
+    );
+    let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
+    connection.execute("update tasks set head = zeroblob(32) where id = 'one'", []).expect("changed");
+    for verb in ["task show one", "task why one", "events --task one"] {
+        let told = world.tells(verb);
+        assert!(told.contains("error: the history of this task does not hold: default/one: "), "{told}");
+        assert!(told.contains("see `tenure audit verify --task one`"), "{told}");
+        assert!(told.contains("one") && told.contains("w1"), "it is shown all the same: {told}");
+    }
+    assert!(!world.tells("task show two").contains("error"), "others are as they were");
+    let told = world.tells("task note one --as alice seen");
+    assert!(told.contains("error: corrupt, nothing was done: ") && told.contains("status 1\n"), "{told}");
+    let told = world.tells("task note one --as alice seen -o json");
+    assert!(told.contains("{\"corrupt\":{\"message\":\""), "{told}");
+    let told = world.tells("audit verify --task one");
+    assert!(told.contains("does not hold") && told.contains("status 1\n"), "{told}");
+    let told = world.tells("audit verify --task nobody");
+    assert!(told.contains("there is no task nobody") && told.contains("status 4\n"), "{told}");
+}
+
+#[test]
+fn a_history_with_large_events_is_listed_to_its_end() {
+    let world = Frozen::world();
+    let payload = "x".repeat(250_000);
+    for number in 0..50 {
+        world.given(&format!("task create --id t{number} --payload \"{payload}\""));
+    }
+    let told = world.tells("events -o json");
+    assert_eq!(told.matches("\"type\":\"created\"").count(), 50, "over several pages");
+}

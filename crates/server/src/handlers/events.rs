@@ -156,7 +156,7 @@ fn of_place(error: Error, name: &'static str) -> Problem {
             let limit = refusal.message.trim_start_matches("cursor: ");
             Refusal::invalid(name, limit).into()
         }
-        Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => error.into(),
+        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => error.into(),
     }
 }
 

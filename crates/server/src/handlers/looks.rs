@@ -4,13 +4,14 @@ use axum::http::StatusCode;
 use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
 use tenure::record::{
-    AnchorAnswer, ChainsPage, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer,
-    RememberedRecord, ReportAnswer, StatsAnswer,
+    AnchorAnswer, ChainAnswer, ChainsPage, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord,
+    OwnersAnswer, RememberedRecord, ReportAnswer, StatsAnswer,
 };
 
 use super::{cursor, limit, page};
 use tenure::store::size::chain_bytes;
 
+use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
 /// Chains of one page: each is a whole history.
@@ -50,6 +51,24 @@ pub(crate) async fn verify(asked: Asked) -> Answered {
     let _room = asked.share.audit().await?;
     let report = asked.ledger()?.verify_namespace(None).await?;
     Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
+}
+
+/// `GET …/tasks/{id}/verify`.
+pub(crate) async fn verify_task(asked: Asked) -> Answered {
+    let _room = asked.share.look().await?;
+    let report = asked.ledger()?.verify_task(asked.id()?.as_str(), None).await?;
+    Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
+}
+
+/// `GET …/tasks/{id}/chain`.
+pub(crate) async fn chain(asked: Asked) -> Answered {
+    let _room = asked.share.look().await?;
+    let (store, id) = (asked.served.ledger.store(), asked.id()?);
+    let chain = store.chain(asked.namespace()?.clone(), id.clone()).await?;
+    let chain = chain.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))?;
+    asked.memory.for_answer(chain_bytes(&chain)).await?;
+    let now = store.now().await?;
+    Ok(json(StatusCode::OK, &ChainAnswer::of(&chain, now)))
 }
 
 /// `GET /v1/namespaces`.

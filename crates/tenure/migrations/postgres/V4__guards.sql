@@ -41,3 +41,15 @@ $$;
 create trigger events_continue_a_history after insert on tenure.events
     referencing new table as written for each statement
     execute function tenure.refuse_what_continues_no_history();
+
+-- A check of those who write: nothing is appended to a history that does not end where its task says.
+create function tenure.continue_their_histories(other text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if other is not null then
+        raise exception 'the history of % does not end where the task says, so nothing is appended to it', other
+            using errcode = 'TN005';
+    end if;
+    return true;
+end
+$$;

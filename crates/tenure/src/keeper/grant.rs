@@ -79,6 +79,7 @@ pub(crate) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
     let mut so_far = SoFar::Undone;
     loop {
         let error = match send::<D>(ledger, command.clone()).await {
+            Err(error @ Error::Corrupt(_)) => return Err(so_far.with(error)),
             Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => so_far.with(error),
             answer => return answer,
         };

@@ -82,7 +82,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
                 trouble(&kept, Trouble::NotExtended(refusal));
                 again(&now_held, sent)
             }
-            Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
+            Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
                 trouble(&kept, Trouble::Unanswered(error.to_string()));
                 again(&now_held, sent)
             }

@@ -375,7 +375,27 @@ struct StoredEventRecord<'a> {
 impl<'a> ChainsPage<'a> {
     /// The page, with its tasks as they are at `now`.
     pub fn of(page: &'a Page<StoredChain>, now: Time) -> ChainsPage<'a> {
-        let chain = |chain: &'a StoredChain| ChainRecord {
+        let chains = page.items.iter().map(|chain| ChainRecord::of(chain, now)).collect();
+        ChainsPage { chains, next: place(&page.next), more: page.is_cut }
+    }
+}
+
+/// The chain of one task, to be verified by those who don't trust this server.
+#[derive(Serialize)]
+pub struct ChainAnswer<'a> {
+    chain: ChainRecord<'a>,
+}
+
+impl<'a> ChainAnswer<'a> {
+    /// The chain, with its task as it is at `now`.
+    pub fn of(chain: &'a StoredChain, now: Time) -> ChainAnswer<'a> {
+        ChainAnswer { chain: ChainRecord::of(chain, now) }
+    }
+}
+
+impl<'a> ChainRecord<'a> {
+    fn of(chain: &'a StoredChain, now: Time) -> ChainRecord<'a> {
+        ChainRecord {
             row: chain.row,
             task: chain.task.as_deref().filter(|task| is_whole(task)).map(|task| TaskRecord::of(task, now)),
             namespace: chain.name.as_ref().map(|(namespace, _)| Wired(namespace)),
@@ -383,11 +403,6 @@ impl<'a> ChainsPage<'a> {
             stored_name: chain.stored_name.as_deref(),
             head: chain.head,
             events: chain.events.iter().map(StoredEventRecord::of).collect(),
-        };
-        ChainsPage {
-            chains: page.items.iter().map(chain).collect(),
-            next: place(&page.next),
-            more: page.is_cut,
         }
     }
 }

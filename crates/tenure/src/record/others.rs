@@ -182,7 +182,7 @@ impl<'a> AnchorRecord<'a> {
     }
 }
 
-/// Why a command has no answer "done", under the name of its kind: `refusal`, `unavailable`, `unknown`.
+/// Why a command has no answer "done", under the name of its kind: `refusal`, `unavailable`, `corrupt`, `unknown`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorRecord<'a> {
@@ -190,6 +190,11 @@ pub enum ErrorRecord<'a> {
     Refusal(RefusalRecord<'a>),
     /// Surely not done.
     Unavailable {
+        /// Why.
+        message: &'a str,
+    },
+    /// What is stored contradicts itself; nothing was done.
+    Corrupt {
         /// Why.
         message: &'a str,
     },
@@ -206,6 +211,7 @@ impl<'a> ErrorRecord<'a> {
         match error {
             Error::Refused(refusal) => ErrorRecord::Refusal(RefusalRecord::of(refusal)),
             Error::Unavailable(message) => ErrorRecord::Unavailable { message },
+            Error::Corrupt(message) => ErrorRecord::Corrupt { message },
             Error::Unknown(message) => ErrorRecord::Unknown { message },
         }
     }

@@ -18,9 +18,9 @@ pub use answers::{AnswerShape, AnswersShape, RenewalShape};
 pub use error::{ErrorShape, HeldByShape, RefusalShape, SaidShape};
 pub use event::EventShape;
 pub use lists::{
-    AbsenceShape, ChainShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape,
-    NewestShape, NominatedShape, NowShape, OwnersShape, RememberedShape, StatsShape, StoredEventShape,
-    TaskAnswerShape, TasksShape, WatchShape,
+    AbsenceShape, ChainAnswerShape, ChainShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape,
+    NamespacesShape, NewestShape, NominatedShape, NowShape, OwnersShape, RememberedShape, StatsShape,
+    StoredEventShape, TaskAnswerShape, TasksShape, WatchShape,
 };
 pub use overview::{HoldingShape, OldestShape, OverviewShape, StateCountShape};
 pub use task::{

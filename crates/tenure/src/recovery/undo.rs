@@ -50,7 +50,7 @@ pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, mann
         Ok(end) => end,
         // What is lost is lost; everything else is this recovery's own trouble, and the next one's to mend.
         Err(Error::Refused(refusal)) => (Outcome::Lost, Some(refusal.to_string())),
-        Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => {
+        Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
             (Outcome::Failed, Some(error.to_string()))
         }
     };

@@ -22,6 +22,14 @@ use crate::store::{Answer, Renewal};
 /// How long a request id is remembered.
 pub(crate) const REQUEST_MEMORY: Span = Span::from_days(7);
 
+/// What is said of a task whose newest event is not the one that its row names.
+pub(crate) fn does_not_continue(namespace: &Namespace, id: &TaskId) -> String {
+    format!(
+        "the history of {namespace}/{id} does not end where the task says, so nothing is appended to it; \
+         `tenure audit verify --task {id}` names what was changed"
+    )
+}
+
 /// About what reading an event of a history costs besides what it brings to the task, in bytes.
 const HISTORY_BYTES: usize = 512;
 

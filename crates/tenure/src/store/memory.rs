@@ -457,6 +457,13 @@ impl Store for MemoryStore {
         })
     }
 
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            Ok(memory.tasks.get(&(namespace, id)).map(|kept| memory.chain(kept)))
+        })
+    }
+
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
             let mut memory = self.memory();

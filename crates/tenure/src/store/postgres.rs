@@ -388,6 +388,10 @@ impl Store for PostgresStore {
         })
     }
 
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.chain_of(&namespace, &id)).await })
+    }
+
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move { look!(self, |reader| reader.renew_watch()).await })
     }

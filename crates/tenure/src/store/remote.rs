@@ -24,8 +24,9 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::chance::Chance;
 use crate::error::Error;
 use crate::record::read::{
-    ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape, NowShape,
-    OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape, read_shape,
+    ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape,
+    NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape,
+    read_shape,
 };
 use crate::record::{json, read_token, read_tokens};
 use crate::store::answering::{AnswerOptions, Answered};
@@ -319,6 +320,16 @@ impl Store for RemoteStore {
             let query = Query::none();
             let sizes = (size, CHAINS_MAX, chain_bytes as fn(&StoredChain) -> usize);
             self.pages::<ChainsShape, StoredChain>("/v1/chains", &query, ("cursor", after), sizes).await
+        })
+    }
+
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(async move {
+            let path = in_room(&namespace, &format!("tasks/{id}/chain"));
+            match self.get::<ChainAnswerShape>(path, Query::none()).await {
+                Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
+                answer => answer.map(Some),
+            }
         })
     }
 

@@ -318,6 +318,10 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |reader| reader.chains(after.as_ref(), size)))
     }
 
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chain_of(&namespace, &id)))
+    }
+
     fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         let readers = Arc::clone(&self.readers);
         Box::pin(blocking(move || readers.renew_watch()))

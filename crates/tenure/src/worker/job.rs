@@ -136,7 +136,7 @@ async fn record(lease: &KeptLease, end: End) -> Came {
                 Err(_) => Came::Unrecorded,
             }
         }
-        Error::Refused(_) | Error::Unavailable(_) | Error::Unknown(_) => Came::Unrecorded,
+        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => Came::Unrecorded,
     }
 }
 

@@ -249,6 +249,39 @@ fn who_takes_the_guards_away_is_found_out_by_the_history() {
 }
 
 #[test]
+fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
+    let Some(server) = required(Server::shared()) else { return };
+    let apart = [
+        "update tenure.tasks set head = '\\x00' where id = 'a'",
+        "update tenure.tasks set revision = 2 where id = 'a'",
+        "update tenure.tasks set revision = 9 where id = 'a'",
+        "insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
+         select namespace, task, 4, feed, at, actor, type, data, hash from tenure.events where number = 3",
+    ];
+    block_on(async {
+        for sql in apart {
+            let schema = server.fresh_schema();
+            let ledger = with_an_end(server, &schema).await;
+            let superuser = Rival::superuser(server, &schema).await;
+            superuser.does(&format!("set session_replication_role = replica; {sql}")).await;
+            let before = superuser.counts("select count(*) from tenure.events").await;
+            let answers = ledger
+                .transact(vec![
+                    ledger.annotate("a", "a note").command().expect("a command"),
+                    ledger.create("b").command().expect("a command"),
+                ])
+                .await;
+            assert!(matches!(&answers[0], Err(Error::Corrupt(_))), "{sql}: {answers:?}");
+            ledger.create("c").await.expect("others go on");
+            assert!(superuser.counts("select count(*) from tenure.events").await <= before + 2, "{sql}");
+            assert!(!ledger.verify_task("a", None).await.expect("a look").holds(), "{sql}");
+            assert!(ledger.verify_task("c", None).await.expect("a look").holds());
+            assert!(ledger.verify_task("nobody", None).await.is_err());
+        }
+    });
+}
+
+#[test]
 fn lists_and_glances_say_what_memory_says_of_many_tasks() {
     let Some(server) = required(Server::shared()) else { return };
     block_on(async {

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use tenure::Ledger;
 use tenure::audit::{Anchor, Report, Tampering};
+use tenure::core::refusal::Code;
+use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 
 struct File {
@@ -312,4 +313,69 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
     assert!(file.verify(None).holds(), "and nothing changed");
     file.sql("update tasks set terminal_reason = 'better words' where id = 'b'")
         .expect("audit columns stay open");
+}
+
+/// What was done to the row of the running task `c`, or behind its newest event, so that the one is not the other's.
+const APART: [&str; 4] = [
+    "update tasks set head = zeroblob(32) where id = 'c'",
+    "update tasks set revision = 2 where id = 'c'",
+    "update tasks set revision = 4 where id = 'c'",
+    "insert into events select (select max(\"order\") + 1 from events), task, 4, at, actor, type, data, hash from events \
+     where task = 3 and number = 3",
+];
+
+#[test]
+fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
+    for sql in APART {
+        let file = File::with_history();
+        file.sql(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let ledger = file.ledger();
+        let count = || {
+            let connection = Connection::open(&file.path).expect("opens");
+            connection
+                .query_row("select count(*) from events", [], |row| row.get::<_, i64>(0))
+                .expect("a count")
+        };
+        let before = count();
+        block_on(async {
+            let answers = ledger
+                .transact(vec![
+                    ledger.annotate("c", "a note").command().expect("a command"),
+                    ledger.create("d").command().expect("a command"),
+                ])
+                .await;
+            assert!(
+                matches!(&answers[0], Err(Error::Corrupt(why)) if why.contains("--task c")),
+                "{sql}: {answers:?}"
+            );
+            let alone = ledger.cancel("c", "again").await;
+            assert!(matches!(alone, Err(Error::Corrupt(_))), "{sql}: {alone:?}");
+            ledger.annotate("b", "others go on").await.expect("noted");
+            let report = ledger.verify_task("c", None).await.expect("a look");
+            assert!(!report.holds(), "{sql}");
+            assert!(ledger.verify_task("a", None).await.expect("a look").holds());
+        });
+        assert!(count() <= before + 2, "{sql}: nothing was appended to it");
+    }
+}
+
+#[test]
+fn the_history_of_one_task_is_verified_alone_and_by_its_line_of_an_anchor() {
+    let file = File::with_history();
+    let (ledger, anchor) = (file.ledger(), file.anchor());
+    let verified = |id: &str, anchor: Option<&Anchor>| block_on(ledger.verify_task(id, anchor));
+    let report = verified("a", Some(&anchor)).expect("a look");
+    assert_eq!((report.holds(), report.tasks, report.events), (true, 1, 6));
+    assert_eq!(verified("nobody", None).expect_err("not there").code(), Some(Code::NotFound));
+    let mut other = anchor.clone();
+    other.lines.iter_mut().for_each(|line| line.head = tenure::core::chain::Hash::START);
+    let report = verified("a", Some(&other)).expect("a look");
+    assert!(report.findings.iter().any(|finding| finding.what == Tampering::Rewritten), "{report:?}");
+    file.sql(
+        "drop trigger events_do_not_change; update events set actor = 'x' where task = 1 and number = 2",
+    )
+    .expect("without a guard");
+    let report = verified("a", None).expect("a look");
+    assert_eq!(report.findings[0].to_string(), "default/a: event 2 was changed");
+    assert!(verified("b", None).expect("a look").holds(), "the others are as they were");
 }

@@ -46,6 +46,8 @@ pub struct AnswerShape {
     refusal: Option<RefusalShape>,
     /// Surely not done.
     unavailable: Option<SaidShape>,
+    /// What is stored contradicts itself; nothing was done.
+    corrupt: Option<SaidShape>,
     /// Maybe done.
     unknown: Option<SaidShape>,
 }
@@ -56,6 +58,7 @@ impl Shape for AnswerShape {
     fn value(self) -> Result<Result<Answer, Error>, String> {
         let not = self.refusal.map(ErrorShape::Refusal);
         let not = not.or(self.unavailable.map(ErrorShape::Unavailable));
+        let not = not.or(self.corrupt.map(ErrorShape::Corrupt));
         if let Some(not) = not.or(self.unknown.map(ErrorShape::Unknown)) {
             return Ok(Err(not.value()?));
         }

@@ -91,6 +91,8 @@ pub enum ErrorShape {
     Refusal(RefusalShape),
     /// Surely not done.
     Unavailable(SaidShape),
+    /// What is stored contradicts itself; nothing was done.
+    Corrupt(SaidShape),
     /// Maybe done.
     Unknown(SaidShape),
 }
@@ -102,6 +104,7 @@ impl Shape for ErrorShape {
         Ok(match self {
             ErrorShape::Refusal(refusal) => Error::Refused(refusal.value()?),
             ErrorShape::Unavailable(said) => Error::Unavailable(said.message),
+            ErrorShape::Corrupt(said) => Error::Corrupt(said.message),
             ErrorShape::Unknown(said) => Error::Unknown(said.message),
         })
     }

@@ -340,6 +340,22 @@ impl Shape for ChainsShape {
     }
 }
 
+/// The chain of one task.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChainAnswer))]
+pub struct ChainAnswerShape {
+    /// The chain.
+    chain: ChainShape,
+}
+
+impl Shape for ChainAnswerShape {
+    type Value = StoredChain;
+
+    fn value(self) -> Result<StoredChain, String> {
+        self.chain.value()
+    }
+}
+
 impl Shape for ChainShape {
     type Value = StoredChain;
 

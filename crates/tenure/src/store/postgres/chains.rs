@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use tenure_core::id::{Namespace, TaskId};
+use tenure_core::task::Task;
 
 use crate::error::Error;
 use crate::store::columns::Row as _;
@@ -60,6 +61,14 @@ const EVENTS: &str = "\
     select namespace, task, number, at, actor, type, data, hash from unnest($1::text[], $2::text[]) as wanted(n, i) \
     join tenure.events on namespace = n and task = i order by namespace, task, feed, \"order\"";
 
+/// The chain of a task that has a row.
+fn chain(task: Option<Task>, raw: RawTask, events: Vec<StoredEvent>) -> StoredChain {
+    let stored_name = Some(format!("{}/{}", raw.namespace, raw.id));
+    let name = Namespace::new(raw.namespace).and_then(|namespace| Ok((namespace, TaskId::new(raw.id)?)));
+    let task = task.map(Box::new);
+    StoredChain { row: raw.no, task, name: name.ok(), stored_name, head: raw.head, events }
+}
+
 impl Reader<'_> {
     /// One look at one moment: between two statements others could add what the first did not see.
     pub(crate) async fn chains(&mut self, place: Place, size: PageSize) -> Found<Page<StoredChain>> {
@@ -70,6 +79,31 @@ impl Reader<'_> {
         };
         self.end().await?;
         Ok(page)
+    }
+
+    /// The chain of one task.
+    pub(crate) async fn chain_of(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+    ) -> Found<Option<StoredChain>> {
+        self.begin().await?;
+        let rows = self.row_of(namespace, id).await?;
+        let events = self.events_of(&[(namespace.as_str(), id.as_str())]).await?.into_values().next();
+        self.end().await?;
+        let events = events.unwrap_or_default();
+        Ok(match rows.into_iter().next() {
+            Some((task, raw)) => Some(chain(task, raw, events)),
+            None if events.is_empty() => None,
+            None => Some(StoredChain {
+                row: 0,
+                task: None,
+                name: Some((namespace.clone(), id.clone())),
+                stored_name: None,
+                head: None,
+                events,
+            }),
+        })
     }
 
     async fn chains_of_tasks(
@@ -89,20 +123,9 @@ impl Reader<'_> {
             Some((_, raw)) => Place::Tasks { namespace: raw.namespace.clone(), no: raw.no },
             None => Place::Orphans { namespace: String::new(), task: String::new() },
         };
-        let chain = |(task, raw)| {
-            let raw: RawTask = raw;
-            let stored_name = format!("{}/{}", raw.namespace, raw.id);
+        let chain = |(task, raw): (Option<Task>, RawTask)| {
             let events = events.remove(&(raw.namespace.clone(), raw.id.clone())).unwrap_or_default();
-            let name =
-                Namespace::new(raw.namespace).and_then(|namespace| Ok((namespace, TaskId::new(raw.id)?)));
-            StoredChain {
-                row: raw.no,
-                task: Option::map(task, Box::new),
-                name: name.ok(),
-                stored_name: Some(stored_name),
-                head: raw.head,
-                events,
-            }
+            chain(task, raw, events)
         };
         Ok(Page { items: rows.into_iter().map(chain).collect(), next: Some(next.cursor()), is_cut })
     }

@@ -73,6 +73,8 @@ pub(crate) enum Meaning {
 const BROKEN_RULES: [&str; 2] = ["TN001", "TN003"];
 /// Another one took a name, or remembered a request.
 const FASTER: &str = "TN002";
+/// The history of a task does not end where the task says.
+const CORRUPT: &str = "TN005";
 /// Others hold what a claim is after.
 const HELD: &str = "TN004";
 
@@ -106,7 +108,31 @@ impl Fault {
 
     /// What it means to a caller: nothing was committed.
     pub(crate) fn surely_not_done(&self, shown: &str) -> Error {
-        Error::Unavailable(self.told(shown))
+        if self.is_corruption() {
+            Error::Corrupt(self.told(shown))
+        } else {
+            Error::Unavailable(self.told(shown))
+        }
+    }
+
+    /// Whether what is stored can't be what was written.
+    fn is_corruption(&self) -> bool {
+        match self {
+            Fault::Broken(_) => true,
+            Fault::Postgres(error) => {
+                let code = error.as_db_error().map(|said| said.code());
+                code.is_some_and(|code| {
+                    code.code() == CORRUPT
+                        || BROKEN_RULES.contains(&code.code())
+                        || *code == SqlState::DATA_CORRUPTED
+                })
+            }
+            Fault::Connecting(_)
+            | Fault::Unfit(_)
+            | Fault::Silent(_)
+            | Fault::Again(_)
+            | Fault::CanNotBeMade(..) => false,
+        }
     }
 
     /// In words for a person.
@@ -123,7 +149,7 @@ impl Fault {
             Fault::CanNotBeMade(key, why) => {
                 format!("{shown}: what was created as {}/{} is no task: {why}", key.0, key.1)
             }
-            Fault::Broken(what) => format!("{shown}: the store is broken: {what}"),
+            Fault::Broken(what) => format!("{shown}: {what}"),
             Fault::Postgres(error) => match error.as_db_error() {
                 Some(said) => {
                     format!("{shown}: {} ({}, {})", advice(said.code()), said.message(), said.code().code())
@@ -180,8 +206,11 @@ fn meaning_of(code: &SqlState) -> Meaning {
 }
 
 fn advice(code: &SqlState) -> &'static str {
+    if code.code() == CORRUPT {
+        return "`tenure audit verify --task ID` names what was changed";
+    }
     if BROKEN_RULES.contains(&code.code()) {
-        return "the store is broken: what was to be written does not fit what is stored";
+        return "what was to be written does not fit what is stored";
     }
     match code.code() {
         "55P03" => "another transaction holds what this one needs; end it, or try again later",

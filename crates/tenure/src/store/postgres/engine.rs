@@ -271,7 +271,7 @@ async fn decide(
         let done = run_jobs(jobs, run)?;
         Ok::<_, Fault>((made, done))
     }));
-    let (made, done) = run.unwrap_or_else(|panic| Err(Fault::Broken(broken_rule(panic.as_ref()))))?;
+    let (made, done) = run.unwrap_or_else(|panic| Err(Fault::Unfit(broken_rule(panic.as_ref()))))?;
     Ok(Decided { done, batch, made, from_memory, now })
 }
 

@@ -326,7 +326,23 @@ impl<'l> Reader<'l> {
             "where (tasks.namespace, tasks.no) > ($1, $2) and tasks.no > 0 order by tasks.namespace, tasks.no limit $3"
         );
         let rows = self.link.ask(sql, &[&namespace, &no, &limit]).await?;
-        let tasks = self.read_whole(&rows).await?;
+        self.raw_tasks(&rows).await
+    }
+
+    /// The row of one task, for [`super::chains`].
+    pub(crate) async fn row_of(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+    ) -> Found<Vec<(Option<Task>, RawTask)>> {
+        let sql = concat_task_sql!("where tasks.namespace = $1 and tasks.id = $2");
+        let rows = self.link.ask(sql, &[&namespace.as_str(), &id.as_str()]).await?;
+        self.raw_tasks(&rows).await
+    }
+
+    /// Rows as tasks, as far as they can be read, with what can be read in any case.
+    async fn raw_tasks(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<(Option<Task>, RawTask)>> {
+        let tasks = self.read_whole(rows).await?;
         let mut read = Vec::with_capacity(rows.len());
         for (row, task) in rows.iter().zip(tasks) {
             let raw = RawTask {

@@ -217,13 +217,20 @@ pub(crate) const RENEW_DUE: &str = "\
     select tenure.all_of((select count(*) from renewed), cardinality($2::text[]), 'leases')";
 
 /// In the order of the arrays, which is that of the decisions.
+///
+/// The first of each task comes behind the event whose hash is the task's head, which must be the newest one.
 pub(crate) const INSERT_EVENTS: &str = "\
-    insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
-    select n, i, number, greatest(feed, \
-            (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint), \
-        at, actor, type, data, hash \
-    from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
-        $9::bytea[]) as new(n, i, number, feed, at, actor, type, data, hash)";
+    with new as (select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], \
+            $7::text[], $8::text[], $9::bytea[], $10::bytea[]) as new(n, i, number, feed, at, actor, type, data, hash, head)), \
+    continued as (insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
+        select n, i, number, greatest(feed, \
+                (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint), \
+            at, actor, type, data, hash from new \
+        where head is null or (number - 1, head) = (select newest.number, newest.hash from tenure.events as newest \
+            where newest.namespace = n and newest.task = i order by newest.number desc limit 1) \
+        returning namespace, task, number) \
+    select tenure.continue_their_histories((select n || '/' || i from new where not exists (select from continued \
+        where continued.namespace = n and continued.task = i and continued.number = new.number) limit 1))";
 
 /// A request id that is remembered no longer may be used again.
 pub(crate) const REMEMBER: &str = "\

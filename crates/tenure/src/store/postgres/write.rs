@@ -7,7 +7,7 @@ use tenure_core::id::{Document, Owner, Progress, Reason, TaskId, Text, UndoKey};
 use tenure_core::task::Task;
 use tokio_postgres::types::ToSql;
 
-use crate::codec::column;
+use crate::codec::{Sealed, column};
 use crate::store::columns::{TaskColumns, labels_column, length, micros, number};
 use crate::store::due::{Due, Wait};
 use crate::store::execute::{Kept, REQUEST_MEMORY};
@@ -478,29 +478,43 @@ impl<'b> CompensationChanges<'b> {
     }
 }
 
-/// Each event with the feed of its task before this transaction.
-fn events(batch: &Batch) -> Vec<(&crate::codec::Sealed, i64)> {
-    let feed = |sealed: &crate::codec::Sealed| {
-        let key = (sealed.event.namespace.clone(), sealed.event.task.clone());
-        match batch.slots.get(&key) {
-            Some(Slot::Whole(whole)) => whole.feed,
-            Some(Slot::Lease(_) | Slot::Seen(_)) | None => 0,
-        }
-    };
-    batch.events.iter().map(|sealed| (sealed, feed(sealed))).collect()
+/// An event to be written.
+struct NewEvent<'b> {
+    sealed: &'b Sealed,
+    /// The feed of its task before this transaction.
+    feed: i64,
+    /// The head of its task before this transaction, if it is the first one behind that.
+    head: Option<&'b [u8]>,
 }
 
-fn insert_events<'b>(events: &'b [(&crate::codec::Sealed, i64)], writes: &mut Vec<Write<'b>>) {
+fn events(batch: &Batch) -> Vec<NewEvent<'_>> {
+    batch.events.iter().map(|sealed| NewEvent::of(batch, sealed)).collect()
+}
+
+impl<'b> NewEvent<'b> {
+    fn of(batch: &'b Batch, sealed: &'b Sealed) -> NewEvent<'b> {
+        let event = &sealed.event;
+        let key = (event.namespace.clone(), event.task.clone());
+        let Some(Slot::Whole(whole)) = batch.slots.get(&key) else {
+            return NewEvent { sealed, feed: 0, head: None };
+        };
+        let before = whole.stored.as_ref().filter(|stored| stored.task.revision.0 + 1 == event.number.0);
+        NewEvent { sealed, feed: whole.feed, head: before.map(|stored| &stored.head.0[..]) }
+    }
+}
+
+fn insert_events<'b>(events: &'b [NewEvent<'b>], writes: &mut Vec<Write<'b>>) {
     Items::new(sql::INSERT_EVENTS, events)
-        .column(|(sealed, _)| sealed.event.namespace.as_str())
-        .column(|(sealed, _)| sealed.event.task.as_str())
-        .column(|(sealed, _)| number(sealed.event.number.0))
-        .column(|(_, feed)| *feed)
-        .column(|(sealed, _)| sealed.event.at.as_micros())
-        .column(|(sealed, _)| sealed.event.actor.as_str())
-        .column(|(sealed, _)| sealed.event.what.kind())
-        .column(|(sealed, _)| sealed.data.as_str())
-        .column(|(sealed, _)| &sealed.hash.0[..])
+        .column(|new| new.sealed.event.namespace.as_str())
+        .column(|new| new.sealed.event.task.as_str())
+        .column(|new| number(new.sealed.event.number.0))
+        .column(|new| new.feed)
+        .column(|new| new.sealed.event.at.as_micros())
+        .column(|new| new.sealed.event.actor.as_str())
+        .column(|new| new.sealed.event.what.kind())
+        .column(|new| new.sealed.data.as_str())
+        .column(|new| &new.sealed.hash.0[..])
+        .column(|new| new.head)
         .into(writes);
 }
 

@@ -348,6 +348,7 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
     match code.as_str() {
         "unavailable" | "too_many_requests" => Fault::Undone(detail),
         "unknown" | "broken" | "too_slow" => Fault::Unsure(detail),
+        "corrupt" => Fault::Final(Error::Corrupt(detail)),
         "unauthenticated" | "misdirected" => Fault::Final(Refusal::new(Code::Forbidden, detail).into()),
         "too_large" => Fault::NotTaken(Refusal::invalid("body", detail).into()),
         _ => match read_refusal(text) {

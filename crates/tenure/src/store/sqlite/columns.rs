@@ -40,9 +40,7 @@ impl Fault {
     pub(crate) fn of(&self, database: &Database) -> Error {
         match self {
             Fault::Sqlite(error) => database.fault(error),
-            Fault::Broken(what) => {
-                Error::Unavailable(format!("{}: the store is broken: {what}", database.path.display()))
-            }
+            Fault::Broken(what) => Error::Corrupt(format!("{}: {what}", database.path.display())),
         }
     }
 }

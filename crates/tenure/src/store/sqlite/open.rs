@@ -244,6 +244,10 @@ impl Database {
     /// What SQLite says, as a person can act on it. None of it was committed.
     pub(crate) fn fault(&self, error: &rusqlite::Error) -> Error {
         let path = self.path.display();
+        if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
+            let advice = "the file is damaged; keep a copy of it and restore the newest backup";
+            return Error::Corrupt(format!("{path}: {advice} ({error})"));
+        }
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; name another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
@@ -255,9 +259,6 @@ impl Database {
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "another program has locked the file for too long; end its transaction and try again"
-            }
-            Some(ErrorCode::DatabaseCorrupt) => {
-                "the file is damaged; keep a copy of it and restore the newest backup"
             }
             Some(ErrorCode::SystemIoFailure) if self.has_no_room() => {
                 "the disk is full, and to open the file there must be some room beside it; make room"

@@ -273,6 +273,23 @@ impl<'c> Reader<'c> {
         Ok(Page { items, next, is_cut: fill.is_cut() })
     }
 
+    /// The chain of one task. Events of which the task is gone name no task, and are found by going through all.
+    pub(crate) fn chain_of(
+        &mut self,
+        namespace: &Namespace,
+        id: &TaskId,
+    ) -> Result<Option<StoredChain>, Error> {
+        self.find_chain_of(namespace, id).map_err(|fault| self.error(fault))
+    }
+
+    fn find_chain_of(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredChain>> {
+        let _moment = self.connection.unchecked_transaction()?;
+        let row = "select no from tasks where namespace = ? and id = ?";
+        let mut row = self.connection.prepare_cached(row)?;
+        let row = row.query_row((namespace.as_str(), id.as_str()), |row| row.get(0)).optional()?;
+        row.map(|row| self.chain(row)).transpose()
+    }
+
     /// Rows of tasks and rows that only events name: a removed task leaves its events behind, or nothing at all.
     fn find_chains(&mut self, after: i64, limit: usize, fill: &mut PageFill) -> Found<Vec<StoredChain>> {
         // One look at one moment: between two statements another process could add what the first did not see.

@@ -18,7 +18,7 @@ use crate::store::columns::{
     read_event, read_request,
 };
 use crate::store::due::{Due, Wait};
-use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows};
+use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, does_not_continue};
 use crate::store::sqlite::columns::{Fault, Found, find_task};
 use crate::wire::Word;
 
@@ -42,6 +42,19 @@ impl SqliteRows<'_> {
             1 => Ok(()),
             count => Err(Fault::Broken(format!("{count} rows changed where one had been read: {sql}"))),
         }
+    }
+
+    /// Nothing is appended to a history that does not end where its task says: it would hide what was done to it.
+    fn must_continue(&self, before: &Kept) -> Found<()> {
+        let newest = "select number, hash from events where task = ? order by number desc limit 1";
+        let mut newest = self.connection.prepare_cached(newest)?;
+        let newest =
+            newest.query_row([before.row], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        let (number, head) = (number(before.task.revision.0), before.head.0);
+        if newest.optional()?.is_some_and(|(newest, hash)| newest == number && hash == head) {
+            return Ok(());
+        }
+        Err(Fault::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
     }
 
     fn insert_task(&self, no: i64, task: &Task, head: Hash) -> Found<()> {
@@ -467,6 +480,7 @@ impl Rows for SqliteRows<'_> {
         let Change { before, after, head, events } = change;
         let no = before.map_or(self.next_task, |kept| kept.row);
         let old = before.map(|kept| &kept.task);
+        before.map_or(Ok(()), |before| self.must_continue(before))?;
         // First what belongs to the task: the guards refuse it once the task's own row says that it ended.
         let compensations = old.map_or(&[][..], |task| &task.compensations);
         self.write_compensations(no, compensations, &after.compensations)?;
