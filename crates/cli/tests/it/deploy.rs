@@ -455,7 +455,7 @@ fn every_value_of_a_label_is_one_that_there_is() {
             "state" => State::ALL.iter().map(|state| state.as_str()).collect(),
             "code" => Code::ALL.iter().map(|code| code.as_str()).chain(["broken"]).collect(),
             "verb" => Verb::ALL.iter().map(|verb| verb.as_str()).collect(),
-            "outcome" => vec!["done", "refused", "unavailable", "unknown", "undone", "failed"],
+            "outcome" => vec!["done", "refused", "unavailable", "corrupt", "unknown", "undone", "failed"],
             _ => vec!["$job"],
         }
     };
