@@ -74,6 +74,7 @@ impl Events {
         mut after: Option<Cursor>,
         mut left: u64,
     ) -> Result<(), Failure> {
+        let mut all_read = true;
         loop {
             let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
             let page = match &self.task {
@@ -81,10 +82,12 @@ impl Events {
                 None => ledger.events(after, limit).await?,
             };
             page.items.iter().try_for_each(|recorded| show(context, recorded))?;
+            page.unreadable.iter().for_each(|words| context.out.error(words, None));
+            all_read = all_read && page.unreadable.is_empty();
             left -= page.items.len() as u64;
             // A page that is not full was the last, unless its events are large: the history went no further when it was read.
             if (page.items.len() < limit && !page.is_cut) || left == 0 {
-                return Ok(());
+                return if all_read { Ok(()) } else { Err(Failure::Told) };
             }
             after = page.next;
         }
@@ -103,7 +106,7 @@ impl Events {
         };
         // A store that is not there from the start is more likely a mistyped one.
         ledger.newest().await?;
-        let (mut outage, mut left) = (Outage::default(), left);
+        let (mut outage, mut left, mut told) = (Outage::default(), left, None);
         while left > 0 {
             let Some(next) = next(context, &mut changes).await else { return Ok(()) };
             match next {
@@ -112,6 +115,17 @@ impl Events {
                     show(context, &recorded)?;
                     context.out.flush()?;
                     left -= 1;
+                }
+                // An event is passed over, and what comes behind it is shown. A store that is damaged says the same again and again.
+                Err(Error::Corrupt(words)) => {
+                    if told.as_ref() != Some(&words) {
+                        context.out.error(&words, None);
+                        told = Some(words);
+                    }
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    if (context.around.reader_is_gone)() {
+                        return Ok(());
+                    }
                 }
                 Err(error) => {
                     outage.rest(error, context.out).await?;

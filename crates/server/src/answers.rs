@@ -135,7 +135,7 @@ mod tests {
             ..Limits::default()
         };
         let share = Shares::new(&limits).of(Some(&Actor::new("one").expect("a name")));
-        let memory = || RequestMemory::of(Arc::clone(&share));
+        let memory = || RequestMemory::of(Arc::clone(&share), 0);
         let large = || Response::new(Body::from("x".repeat(150_000)));
         let wait_max = Duration::from_millis(300);
         let first = with_memory(large(), Method::Get, &memory(), wait_max).await.expect("there is memory");

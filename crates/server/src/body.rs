@@ -11,9 +11,11 @@ use serde::Deserialize;
 use tenure::core::refusal::Refusal;
 use tokio::time::timeout;
 
-use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::shares::{BODY_COST, Memory, Share};
+
+/// Bodies up to this have memory of their own: some hundred heartbeats.
+pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// A body that is there, with the memory that it takes for as long as it is kept.
 #[derive(Default)]
@@ -32,10 +34,11 @@ struct BodyMemory {
 impl BodyMemory {
     /// Takes what a body needs that has grown to `bytes` by `more`.
     async fn grow(&mut self, share: &Share, bytes: usize, more: usize) -> Result<(), Problem> {
-        if bytes <= SMALL_BYTES {
+        if bytes <= SMALL_BODY_BYTES {
             self.small.add(share.small_memory(BODY_COST * more).await?);
         } else {
-            self.large.add(share.memory(BODY_COST * more).await?);
+            let held = self.large.bytes();
+            self.large.add(share.memory(BODY_COST * more, held).await?);
         }
         Ok(())
     }
@@ -45,6 +48,11 @@ impl Bytes {
     /// How many.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// How much memory it holds of what large bodies and answers share.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.large.bytes()
     }
 
     /// The body as text. Where there is none it is an object in which nothing is said.

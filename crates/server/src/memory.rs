@@ -18,22 +18,39 @@ pub(crate) struct RequestMemory(Arc<Request>);
 
 struct Request {
     share: Arc<Share>,
+    /// What its body holds beside this.
+    of_body: usize,
     taken: Mutex<Memory>,
 }
 
 impl RequestMemory {
-    pub(crate) fn of(share: Arc<Share>) -> RequestMemory {
-        RequestMemory(Arc::new(Request { share, taken: Mutex::default() }))
+    pub(crate) fn of(share: Arc<Share>, of_body: usize) -> RequestMemory {
+        RequestMemory(Arc::new(Request { share, of_body, taken: Mutex::default() }))
     }
 
     /// Takes memory for an answer of that many bytes in all, if it has not so much yet.
     pub(crate) async fn for_answer(&self, bytes: usize) -> Result<(), Error> {
-        let missing = (ANSWER_COST * bytes).saturating_sub(self.taken().bytes());
-        if bytes > SMALL_BYTES && missing > 0 {
-            let more = self.0.share.memory(missing).await?;
+        if let Some((missing, held)) = self.missing(bytes) {
+            let more = self.0.share.memory(missing, held).await?;
             self.taken().add(more);
         }
         Ok(())
+    }
+
+    /// The same, if it is there at once.
+    pub(crate) fn for_answer_at_once(&self, bytes: usize) -> Option<()> {
+        if let Some((missing, held)) = self.missing(bytes) {
+            let more = self.0.share.memory_at_once(missing, held)?;
+            self.taken().add(more);
+        }
+        Some(())
+    }
+
+    /// What is missing for an answer of that many bytes, and what the request holds.
+    fn missing(&self, bytes: usize) -> Option<(usize, usize)> {
+        let taken = self.taken().bytes();
+        let missing = (ANSWER_COST * bytes).saturating_sub(taken);
+        (bytes > SMALL_BYTES && missing > 0).then_some((missing, taken + self.0.of_body))
     }
 
     /// Gives back what was taken, as of what was read nothing is kept.
@@ -46,7 +63,8 @@ impl RequestMemory {
         let mut taken = std::mem::take(&mut *self.taken());
         let missing = bytes.saturating_sub(taken.bytes());
         if missing > 0 {
-            taken.add(self.0.share.memory(missing).await.ok()?);
+            let held = taken.bytes();
+            taken.add(self.0.share.memory(missing, held).await.ok()?);
         }
         taken.shrink_to(bytes);
         Some(taken)

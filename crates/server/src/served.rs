@@ -148,7 +148,7 @@ async fn work(
             body::read(&head.headers, body, &share, bounds).await?
         }
     };
-    let (wait_max, memory) = (limits.write_wait_max, RequestMemory::of(Arc::clone(&share)));
+    let (wait_max, memory) = (limits.write_wait_max, RequestMemory::of(Arc::clone(&share), body.memory()));
     let is_long = route.is_long() || body.len() >= SMALL_BYTES;
     let (kept, served_by) = (memory.clone(), Arc::clone(&served));
     let handled = async move {

@@ -13,7 +13,7 @@ use tenure::core::id::Actor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::memory::SMALL_BYTES;
+use crate::body::SMALL_BODY_BYTES;
 use crate::options::Limits;
 use crate::problem::Problem;
 
@@ -68,7 +68,7 @@ impl Rooms {
         Arc::new(Rooms {
             memory: room(memory_max),
             memory_max,
-            small: room((memory / SMALL_PART).max(BODY_COST * SMALL_BYTES)),
+            small: room((memory / SMALL_PART).max(BODY_COST * SMALL_BODY_BYTES)),
             waits: room(part(limits.waiting_max)),
             streams: room(part(limits.streams_max)),
             sweeps: room(part(limits.sweeps_max)),
@@ -162,13 +162,27 @@ impl Share {
         taken.map(|taken| Memory(Some(taken))).ok_or_else(no_memory)
     }
 
-    /// So many bytes of memory. They are waited for only a moment: requests that wait for each other's memory, each with a part of
-    /// it, would wait for ever. Who needs more than there is of it takes all.
-    pub(crate) async fn memory(&self, bytes: usize) -> Result<Memory, Error> {
-        let of = |rooms: &Rooms| u32::try_from(bytes.min(rooms.memory_max)).unwrap_or(u32::MAX);
-        let (own, all) = ((&self.own.memory, of(&self.own)), (&self.all.memory, of(&self.all)));
+    /// So many bytes of memory beside those that the request holds already. They are waited for only a moment: requests that wait
+    /// for each other's memory, each with a part of it, would wait for ever. Who needs more than there is of it takes all.
+    pub(crate) async fn memory(&self, bytes: usize, held: usize) -> Result<Memory, Error> {
+        let (own, all) = self.part_of_memory(bytes, held);
         let taken = in_turn(own, all, self.room_wait_max).await;
         taken.map(|taken| Memory(Some(taken))).ok_or_else(no_memory)
+    }
+
+    /// The same, if it is there at once.
+    pub(crate) fn memory_at_once(&self, bytes: usize, held: usize) -> Option<Memory> {
+        let ((own, of_own), (all, of_all)) = self.part_of_memory(bytes, held);
+        let own = Arc::clone(own).try_acquire_many_owned(of_own).ok()?;
+        let all = Arc::clone(all).try_acquire_many_owned(of_all).ok()?;
+        Some(Memory(Some((own, all))))
+    }
+
+    fn part_of_memory(&self, bytes: usize, held: usize) -> (Part<'_>, Part<'_>) {
+        let of = |rooms: &Rooms| {
+            u32::try_from(bytes.min(rooms.memory_max.saturating_sub(held))).unwrap_or(u32::MAX)
+        };
+        ((&self.own.memory, of(&self.own)), (&self.all.memory, of(&self.all)))
     }
 
     /// Room to wait for something.
@@ -189,6 +203,12 @@ impl Share {
         room.ok_or_else(|| Problem::unavailable("too many large tasks are being read; try again"))
     }
 
+    /// The same, if there is some at once.
+    pub(crate) fn look_at_once(&self) -> Option<Taken> {
+        let own = Arc::clone(&self.own.looks).try_acquire_owned().ok()?;
+        Some((own, Arc::clone(&self.all.looks).try_acquire_owned().ok()?))
+    }
+
     /// Room to go through the whole store, which takes as long as that is large.
     pub(crate) async fn audit(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.audits, 1), (&self.all.audits, 1), SCAN_WAITED_FOR).await;
@@ -205,6 +225,9 @@ impl Share {
         taken(&self.own.streams, &self.all.streams, "streams")
     }
 }
+
+/// So much of a room.
+type Part<'a> = (&'a Arc<Semaphore>, u32);
 
 fn no_memory() -> Error {
     Error::Unavailable(

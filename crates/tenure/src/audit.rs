@@ -198,7 +198,7 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
                 Some(AnchorLine { namespace, task, number, head: chain.head? })
             })();
             let broken =
-                || Error::Unavailable(format!("the task of row {} can't be read; verify first", chain.row));
+                || Error::Corrupt(format!("the task of row {} can't be read; verify first", chain.row));
             lines.push(line.ok_or_else(broken)?);
         }
         after = chains.next;

@@ -17,6 +17,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::Answer;
 use crate::store::answering::{AnswerOptions, Answered, Room, TooLarge};
+use crate::store::size::answer_bytes;
 use crate::store::vitals::Counters;
 
 /// The answers to commands, in their order.
@@ -46,6 +47,22 @@ impl Done {
     pub(crate) fn all(job: &Job, error: &Error) -> Done {
         Done { answers: vec![Err(error.clone()); job.commands.len()], next_bytes: None }
     }
+}
+
+/// The commands of a job, each committed by itself: where one of them meets what is corrupt, the others are done all the same. They
+/// may be of callers who don't know of one another.
+pub(crate) fn one_by_one(job: &Job, mut commit: impl FnMut(&Job) -> Done) -> Done {
+    let (mut all, mut options) = (Done::default(), job.options);
+    for command in &job.commands {
+        let Done { answers, next_bytes } = commit(&Job { commands: vec![command.clone()], options });
+        let Some(answer) = answers.into_iter().next() else {
+            all.next_bytes = next_bytes;
+            break;
+        };
+        options.bytes_max = options.bytes_max.saturating_sub(answer.as_ref().map_or(0, answer_bytes));
+        all.answers.push(answer);
+    }
+    all
 }
 
 /// Executes jobs in their order, each as far as there is room for its answers, and all as far as there is in the transaction.

@@ -193,7 +193,8 @@ impl Ledger {
 
     fn follower(&self, task: Option<TaskId>, after: Option<Cursor>) -> Follower {
         let filter = EventFilter { namespace: Some(self.namespace.clone()), task };
-        Follower { store: Arc::clone(&self.store), filter, after, page: Vec::new().into_iter() }
+        let (page, unreadable) = (Vec::new().into_iter(), Vec::new().into_iter());
+        Follower { store: Arc::clone(&self.store), filter, after, page, unreadable, then: None }
     }
 
     /// Where the history is now: what comes later is behind it.
@@ -246,24 +247,30 @@ pub struct Follower {
     filter: EventFilter,
     after: Option<Cursor>,
     page: std::vec::IntoIter<Recorded>,
+    unreadable: std::vec::IntoIter<String>,
+    /// Where it goes on behind the page.
+    then: Option<Cursor>,
 }
 
 impl Follower {
     const PAGE: PageSize = PageSize { items: 256, bytes: 1024 * 1024 };
 
-    /// The next event, as soon as there is one. Each comes once, in order. Cancelling the wait loses none.
+    /// The next event, as soon as there is one. Each comes once, in order. Cancelling the wait loses none. One that can't be read is
+    /// told as *corrupt*, once, behind those that were read with it, and passed over.
     pub async fn next(&mut self) -> Result<Recorded, Error> {
         loop {
             if let Some(recorded) = self.page.next() {
                 self.after = Some(recorded.cursor.clone());
                 return Ok(recorded);
             }
+            if let Some(words) = self.unreadable.next() {
+                return Err(Error::Corrupt(words));
+            }
+            self.after = self.then.take().or(self.after.take());
             self.store.more_events(self.after.clone()).await?;
             let page = self.store.events(self.filter.clone(), self.after.clone(), Self::PAGE).await?;
-            self.page = page.items.into_iter();
-            if self.page.as_slice().is_empty() {
-                self.after = page.next.or(self.after.take());
-            }
+            (self.page, self.unreadable) = (page.items.into_iter(), page.unreadable.into_iter());
+            self.then = page.next;
         }
     }
 

@@ -159,6 +159,16 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
     /// Whether it has fewer items than there are and than were asked for, because they are large.
     pub is_cut: bool,
+    /// What could not be read among them, each in words: it is passed over, as nobody would ever get behind it otherwise. Only pages
+    /// of events have any.
+    pub unreadable: Vec<String>,
+}
+
+impl<T> Page<T> {
+    /// A page of which everything could be read.
+    pub fn new(items: Vec<T>, next: Option<Cursor>, is_cut: bool) -> Page<T> {
+        Page { items, next, is_cut, unreadable: Vec::new() }
+    }
 }
 
 /// How much of a list a page is to have.
@@ -221,6 +231,51 @@ impl PageFill {
     /// Whether it ends before it has all the items that it may have, because they are large.
     pub(crate) fn is_cut(&self) -> bool {
         self.is_cut || (self.bytes_left == 0 && self.items_left > 0)
+    }
+}
+
+/// A page of events as it is filled. What can't be read is told and passed over.
+pub(crate) struct FoundEvents {
+    fill: PageFill,
+    /// How many more rows the store gives at most.
+    rows_left: usize,
+    last: Option<Cursor>,
+    items: Vec<Recorded>,
+    unreadable: Vec<String>,
+}
+
+impl FoundEvents {
+    pub(crate) fn new(size: PageSize) -> FoundEvents {
+        let (items, unreadable) = (Vec::new(), Vec::new());
+        FoundEvents { fill: PageFill::new(size), rows_left: size.items.max(1), last: None, items, unreadable }
+    }
+
+    /// Whether the event at a place is still on the page; none: it can't be read.
+    pub(crate) fn takes(&mut self, place: Cursor, recorded: Option<Recorded>) -> bool {
+        match recorded {
+            Some(recorded) if !self.fill.takes(size::event_bytes(&recorded)) => return false,
+            Some(recorded) => self.items.push(recorded),
+            // No name is told: the page may be for somebody who must not see it.
+            None => self.unreadable.push(format!(
+                "the event at {} can't be read, and is passed over; `tenure audit verify` names it",
+                place.as_str()
+            )),
+        }
+        self.rows_left = self.rows_left.saturating_sub(1);
+        self.last = Some(place);
+        true
+    }
+
+    /// The page. `is_short` says whether the store gave fewer rows than there are and were asked for, since they are large. Where
+    /// there may be more it goes on behind the last one, else at `end`, which is told the last one, too.
+    pub(crate) fn page(self, is_short: bool, end: impl FnOnce(Option<&Cursor>) -> Cursor) -> Page<Recorded> {
+        let is_full = self.fill.is_full() || self.rows_left == 0 || is_short;
+        let is_cut = self.fill.is_cut() || is_short || (self.rows_left == 0 && !self.unreadable.is_empty());
+        let next = match &self.last {
+            Some(last) if is_full => last.clone(),
+            last => end(last.as_ref()),
+        };
+        Page { items: self.items, next: Some(next), is_cut, unreadable: self.unreadable }
     }
 }
 

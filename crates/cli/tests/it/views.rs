@@ -547,3 +547,18 @@ fn a_history_with_large_events_is_listed_to_its_end() {
     let told = world.tells("events -o json");
     assert_eq!(told.matches("\"type\":\"created\"").count(), 50, "over several pages");
 }
+
+#[test]
+fn an_event_that_can_not_be_read_is_named_among_the_others_and_the_status_is_1() {
+    let world = Frozen::world();
+    world.given(
+        "task create --id one
+         task create --id two",
+    );
+    let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
+    let changed = "drop trigger events_do_not_change; update events set data = '{' where \"order\" = 1";
+    connection.execute_batch(changed).expect("changed");
+    let told = world.tells("events");
+    assert!(told.contains("error: the event at e1 can't be read, and is passed over"), "{told}");
+    assert!(told.contains("two #1  created") && told.contains("status 1\n"), "{told}");
+}

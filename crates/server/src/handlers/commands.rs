@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tenure::Error;
-use tenure::core::command::Command;
+use tenure::core::command::{Action, Command};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
 use tenure::record::command::{By, read_command, read_heartbeat};
@@ -147,8 +147,9 @@ async fn in_turns(
     let mut answers = Vec::with_capacity(commands.len());
     // What has been taken for answers, and what of it they have.
     let (mut bytes_max, mut bytes) = (usize::MAX, 0_usize);
-    if form.is_some() {
-        bytes_max = ANSWERS_BYTES_MAX.min(MinimalTask::BYTES_MAX * commands.len()).max(SMALL_BYTES);
+    let about_tasks = commands.iter().filter(|command| !is_renewal(&command.action)).count();
+    if form.is_some() && about_tasks > 0 {
+        bytes_max = ANSWERS_BYTES_MAX.min(MinimalTask::BYTES_MAX * about_tasks).max(SMALL_BYTES);
         asked.memory.for_answer(bytes_max).await?;
     }
     let form = form.unwrap_or(AnswerForm::Minimal);
@@ -157,7 +158,9 @@ async fn in_turns(
         let options = AnswerOptions { form, bytes_max: bytes_max.saturating_sub(bytes) };
         // What was read of a body is canonical already.
         let answered = asked.served.ledger.store().transact_within(commands, options).await;
-        bytes += answered.answers.iter().map(answered_bytes).sum::<usize>();
+        let is_renewed = |answer: &&Result<Answer, Error>| matches!(answer, Ok(Answer::Renewed(_)));
+        let about_tasks = answered.answers.iter().filter(|answer| !is_renewed(answer));
+        bytes += about_tasks.map(answered_bytes).sum::<usize>();
         answers.extend(answered.answers);
         commands = answered.rest;
         commands.extend(later);
@@ -183,6 +186,11 @@ async fn in_turns(
         }
     }
     Ok(answers)
+}
+
+/// Whether a command is answered with some words about a lease, whatever the form.
+fn is_renewal(action: &Action) -> bool {
+    matches!(action, Action::Heartbeat { .. } | Action::Progress { .. })
 }
 
 /// That nothing was done of these.

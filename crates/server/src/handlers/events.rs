@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use serde::Serialize;
 use tenure::Error;
 use tenure::clock::Moment;
 use tenure::core::refusal::Refusal;
@@ -34,7 +35,7 @@ use crate::served::Served;
 use crate::shares::{Share, Taken};
 
 /// What is read from the store at once for a stream, and kept until its reader has taken it. An event that is larger is read alone.
-const PAGE: PageSize = PageSize { items: 256, bytes: 512 * 1024 };
+const PAGE: PageSize = PageSize { items: 256, bytes: 128 * 1024 };
 /// How much of a stream is given at once.
 const PIECE_BYTES: usize = 32 * 1024;
 /// The least time between two looks of one reader, however much happens that is not for it.
@@ -126,7 +127,7 @@ async fn waited_for(
     loop {
         let Seen { mut page, has_more } = seen(asked, filter, after.clone(), step).await?;
         let is_over = over.is_elapsed() || asked.served.stopping.is_cancelled();
-        if !page.items.is_empty() || is_over {
+        if !page.items.is_empty() || !page.unreadable.is_empty() || is_over {
             if page.items.len() > limit {
                 page.items.truncate(limit);
                 page.next = page.items.last().map(|last| last.cursor.clone());
@@ -209,6 +210,12 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     Ok(response)
 }
 
+/// What a stream says of an event that can't be read.
+#[derive(Serialize)]
+struct Unreadable<'a> {
+    message: &'a str,
+}
+
 /// What feeds a stream. No more than one page is kept for a reader that is slow.
 struct Source {
     served: Arc<Served>,
@@ -263,7 +270,7 @@ impl Source {
     /// Reads a page and hands it over. Its memory is taken before it is read, and given back once the reader has all of it: a
     /// stream that has nothing to say takes none.
     async fn give_page(&mut self, store: &Arc<dyn Store>) -> Option<()> {
-        let memory = RequestMemory::of(Arc::clone(&self.share));
+        let memory = RequestMemory::of(Arc::clone(&self.share), 0);
         let mut taken = PAGE.bytes;
         let page = loop {
             self.until_taken(&memory, taken).await?;
@@ -271,7 +278,11 @@ impl Source {
             let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
             // An event that is larger than a page is not kept while its memory is waited for, but read again.
             match page.items.iter().map(event_bytes).sum() {
-                bytes if bytes > taken => taken = bytes,
+                bytes if bytes > taken => {
+                    taken = bytes;
+                    // Those who hold some of it while they wait for more would wait for one another.
+                    memory.give_back();
+                }
                 _ => break page,
             }
         };
@@ -282,7 +293,12 @@ impl Source {
                 self.say(&told(&recorded)).await?;
             }
         }
-        self.after = last.or(page.next)?;
+        for words in &page.unreadable {
+            let told = tenure::record::json(&Unreadable { message: words });
+            self.say(format!("event: unreadable\ndata: {told}\n\n").as_bytes()).await?;
+        }
+        // Behind what could not be read, too.
+        self.after = if page.unreadable.is_empty() { last.or(page.next)? } else { page.next? };
         Some(())
     }
 

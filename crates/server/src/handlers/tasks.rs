@@ -85,6 +85,14 @@ pub(crate) async fn look(asked: &Asked) -> Result<Task, Problem> {
     Ok(task)
 }
 
+/// The same, if nothing must be waited for.
+pub(crate) async fn look_at_once(asked: &Asked) -> Option<Task> {
+    let _room = asked.share.look_at_once()?;
+    let task = asked.ledger().ok()?.task(asked.id().ok()?.as_str()).await.ok()?;
+    asked.memory.for_answer_at_once(task_bytes(&task))?;
+    Some(task)
+}
+
 /// What a command on a task was answered, with the task's revision as a weak tag.
 pub(crate) async fn told(asked: &Asked, status: StatusCode, answer: Answer) -> Answered {
     let Some((_, _, revision)) = named(&answer) else {

@@ -2,13 +2,13 @@
 
 use axum::http::StatusCode;
 use tenure::Error;
-use tenure::core::command::Command;
+use tenure::core::command::{Action, Command};
 use tenure::core::id::Seq;
 use tenure::core::refusal::Refusal;
 use tenure::record::command::{By, Target, Verb, read_body};
 use tenure::record::{AnswerRecord, RenewalAnswer};
 use tenure::store::Answer;
-use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalAnswer};
+use tenure::store::answering::{AnswerForm, AnswerOptions, CLAIM_BYTES_MAX, MinimalAnswer};
 use tenure::store::size::task_bytes;
 
 use super::{answer_form, prefers, tasks};
@@ -16,6 +16,9 @@ use crate::headers::request_id;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
+
+/// What a task has in an answer, as a rule.
+const USUAL_TASK_BYTES: usize = 4 * 1024;
 
 /// The command of that verb, by whoever asks, if they may give it.
 pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, Problem> {
@@ -40,7 +43,15 @@ pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, 
 /// Has a command decided, and gives what it was answered. An answer that is large is given memory before anything is done.
 pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) -> Result<Answer, Error> {
     let (store, memory) = (asked.served.ledger.store(), &asked.memory);
-    let (mut commands, mut bytes_max) = (vec![command], SMALL_BYTES);
+    let mut bytes_max = SMALL_BYTES;
+    if let Action::Claim { limit, .. } = &command.action {
+        // As much as so many small tasks have: else each claim of some of them would be given twice.
+        let usual = CLAIM_BYTES_MAX.min(USUAL_TASK_BYTES.saturating_mul(*limit as usize));
+        if memory.for_answer_at_once(usual).is_some() {
+            bytes_max = bytes_max.max(usual);
+        }
+    }
+    let mut commands = vec![command];
     loop {
         // What was read of a body is canonical already.
         let answered = store.transact_within(commands, AnswerOptions { form, bytes_max }).await;
@@ -77,9 +88,9 @@ async fn renewed(asked: Asked, verb: Verb) -> Answered {
     let Answer::Renewed(renewal) = decide(&asked, command, form).await? else {
         return Err(Problem::broken("the store answered another command"));
     };
-    // It was renewed: a look at the task that fails makes no failure of that.
+    // It was renewed: a look at the task that fails makes no failure of that, and its holder does not wait for one.
     let task = match form {
-        AnswerForm::Whole | AnswerForm::GrantsWhole => tasks::look(&asked).await.ok(),
+        AnswerForm::Whole | AnswerForm::GrantsWhole => tasks::look_at_once(&asked).await,
         AnswerForm::Minimal => None,
     };
     let Some(task) = task else {

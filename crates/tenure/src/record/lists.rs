@@ -188,13 +188,15 @@ pub struct EventsPage<'a> {
     next: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     more: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    unreadable: &'a [String],
 }
 
 impl<'a> EventsPage<'a> {
     /// The page.
     pub fn of(page: &'a Page<Recorded>) -> EventsPage<'a> {
         let events = page.items.iter().map(EventRecord::of).collect();
-        EventsPage { events, next: place(&page.next), more: page.is_cut }
+        EventsPage { events, next: place(&page.next), more: page.is_cut, unreadable: &page.unreadable }
     }
 }
 

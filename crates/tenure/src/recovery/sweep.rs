@@ -345,7 +345,8 @@ impl<'r> Sweeper<'r> {
         points::reached("recovery/before_reclaim");
         let sent = Moment::now();
         let mut answers = self.recovery.ledger.transact(commands.clone()).await;
-        let has_blocked_all = |answer: &Result<Answer, Error>| matches!(answer, Err(Error::Unavailable(_)));
+        let has_blocked_all =
+            |answer: &Result<Answer, Error>| matches!(answer, Err(Error::Unavailable(_) | Error::Corrupt(_)));
         if answers.len() > 1 && answers.iter().all(has_blocked_all) {
             // One that somebody holds back, or that breaks a rule, takes all that share its commit with it: each by itself.
             answers.clear();

@@ -246,7 +246,8 @@ impl Memory {
         rows.truncate(fits);
         let next = rows.last().filter(|_| more).map(|kept| Cursor::of('t', kept.row));
         let items = rows.into_iter().map(|kept| kept.task.clone()).collect();
-        Page { items, next, is_cut: page.is_cut() }
+        let is_cut = page.is_cut() && next.is_some();
+        Page::new(items, next, is_cut)
     }
 
     fn lapsed(&self, after: Option<(i64, i64)>, limit: usize, now: Time) -> Lapsed {
@@ -286,7 +287,7 @@ impl Memory {
             recorded.take_while(|recorded| page.takes(event_bytes(recorded))).collect();
         let last = items.last().filter(|_| page.is_full()).map(|last| last.cursor.clone());
         let next = last.unwrap_or_else(|| place(self.events.len().max(after)));
-        Page { items, next: Some(next), is_cut: page.is_cut() }
+        Page::new(items, Some(next), page.is_cut())
     }
 
     fn chains(&self, after: Option<i64>, size: PageSize) -> Page<StoredChain> {
@@ -297,7 +298,7 @@ impl Memory {
         let chains = rows.into_iter().map(|kept| self.chain(kept));
         let items: Vec<StoredChain> = chains.take_while(|chain| page.takes(chain_bytes(chain))).collect();
         let next = items.last().filter(|_| page.is_full()).map(|last| Cursor::of('c', last.row));
-        Page { items, next, is_cut: page.is_cut() }
+        Page::new(items, next, page.is_cut())
     }
 
     fn chain(&self, kept: &Kept) -> StoredChain {

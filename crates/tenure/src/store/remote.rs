@@ -97,7 +97,8 @@ impl RemoteStore {
         (name, after): (&'static str, Option<Cursor>),
         (size, mut page_max, bytes_of): (PageSize, usize, fn(&T) -> usize),
     ) -> Result<Page<T>, Error> {
-        let (limit, mut items, mut next, mut bytes) = (size.items.max(1), Vec::new(), after, 0_usize);
+        let (limit, mut next, mut bytes) = (size.items.max(1), after, 0_usize);
+        let (mut items, mut unreadable) = (Vec::new(), Vec::new());
         loop {
             let asked = (limit - items.len()).min(page_max);
             let page = query.clone().with("limit", Some(asked)).with(name, next.as_ref().map(Cursor::as_str));
@@ -114,10 +115,11 @@ impl RemoteStore {
             let has_moved = page.next.is_some() && page.next != next;
             bytes += page.items.iter().map(bytes_of).sum::<usize>();
             items.extend(page.items);
+            unreadable.extend(page.unreadable);
             next = page.next;
             let is_whole = items.len() >= limit || !has_moved || (is_short && name == "after");
             if is_whole || bytes >= size.bytes {
-                return Ok(Page { items, next, is_cut: !is_whole });
+                return Ok(Page { items, next, is_cut: !is_whole, unreadable });
             }
         }
     }
@@ -281,11 +283,7 @@ impl Store for RemoteStore {
             // The place is taken before another look, so that a task which is made meanwhile is not passed over.
             let newest = self.newest().await?;
             let page = read().await;
-            if is_there(&page) {
-                page
-            } else {
-                Ok(Page { items: Vec::new(), next: Some(newest), is_cut: false })
-            }
+            if is_there(&page) { page } else { Ok(Page::new(Vec::new(), Some(newest), false)) }
         })
     }
 

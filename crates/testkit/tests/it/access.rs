@@ -272,12 +272,74 @@ fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
                 ])
                 .await;
             assert!(matches!(&answers[0], Err(Error::Corrupt(_))), "{sql}: {answers:?}");
+            assert!(answers[1].is_ok(), "{sql}: what was given with it is done: {answers:?}");
             ledger.create("c").await.expect("others go on");
-            assert!(superuser.counts("select count(*) from tenure.events").await <= before + 2, "{sql}");
+            let page = ledger.events(None, 100).await.expect("the history can be read");
+            assert!(page.unreadable.is_empty(), "{:?}", page.unreadable);
+            superuser
+                .does("set session_replication_role = replica; update tenure.events set data = '{' where number = 1 and task = 'c'")
+                .await;
+            let mut follower = ledger.follow(None);
+            let mut told = Vec::new();
+            while told.last().is_none_or(Result::is_ok) {
+                told.push(follower.next().await);
+            }
+            assert!(matches!(told.last(), Some(Err(Error::Corrupt(_)))), "{told:?}");
+            ledger.create("d").await.expect("made");
+            let next = follower.next().await.expect("what comes behind it is told");
+            assert_eq!(next.event.task.as_str(), "d");
+            assert!(superuser.counts("select count(*) from tenure.events").await <= before + 3, "{sql}");
             assert!(!ledger.verify_task("a", None).await.expect("a look").holds(), "{sql}");
-            assert!(ledger.verify_task("c", None).await.expect("a look").holds());
+            assert!(ledger.verify_task("d", None).await.expect("a look").holds());
             assert!(ledger.verify_task("nobody", None).await.is_err());
         }
+    });
+}
+
+#[test]
+fn the_pages_of_one_task_give_each_event_once_while_an_older_transaction_is_open() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        let rival = Rival::of(server, &schema).await;
+        rival.does("begin; select pg_current_xact_id()").await;
+        ledger.create("t").await.expect("made");
+        let (mut numbers, mut after) = (Vec::new(), None);
+        for _ in 0..4 {
+            // It is ahead of what everybody is shown, and the page is not full.
+            let page = ledger.history("t", after, 10).await.expect("a page");
+            numbers.extend(page.items.iter().map(|recorded| recorded.event.number.0));
+            after = page.next;
+            ledger.annotate("t", "a note").await.expect("noted");
+        }
+        assert_eq!(numbers, [1, 2, 3, 4]);
+        rival.does("rollback").await;
+        let page = ledger.history("t", after, 10).await.expect("a page");
+        assert_eq!(page.items.iter().map(|recorded| recorded.event.number.0).collect::<Vec<_>>(), [5]);
+    });
+}
+
+#[test]
+fn behind_a_large_event_that_can_not_be_read_nothing_is_passed_over() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        for number in 0..9 {
+            let call = ledger.create(&format!("t{number}")).payload(&format!("\"{}\"", "x".repeat(220_000)));
+            call.await.expect("made");
+        }
+        let superuser = Rival::superuser(server, &schema).await;
+        let change = "set session_replication_role = replica; update tenure.events set data = repeat('x', 220000) where task = 't4'";
+        superuser.does(change).await;
+        let mut follower = ledger.follow(None);
+        let mut told = Vec::new();
+        for _ in 0..9 {
+            told.push(follower.next().await.map(|recorded| recorded.event.task.to_string()));
+        }
+        let names: Vec<&str> = told.iter().filter_map(|one| one.as_deref().ok()).collect();
+        assert_eq!(names, ["t0", "t1", "t2", "t3", "t5", "t6", "t7", "t8"], "{told:?}");
     });
 }
 

@@ -2,12 +2,14 @@
 //! and named.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tenure::audit::{Anchor, Report, Tampering};
 use tenure::core::refusal::Code;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
+use tenure_testkit::served::Served;
 
 struct File {
     _folder: tempfile::TempDir,
@@ -348,6 +350,7 @@ fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
                 matches!(&answers[0], Err(Error::Corrupt(why)) if why.contains("--task c")),
                 "{sql}: {answers:?}"
             );
+            assert!(answers[1].is_ok(), "{sql}: what was given with it is done: {answers:?}");
             let alone = ledger.cancel("c", "again").await;
             assert!(matches!(alone, Err(Error::Corrupt(_))), "{sql}: {alone:?}");
             ledger.annotate("b", "others go on").await.expect("noted");
@@ -378,4 +381,47 @@ fn the_history_of_one_task_is_verified_alone_and_by_its_line_of_an_anchor() {
     let report = verified("a", None).expect("a look");
     assert_eq!(report.findings[0].to_string(), "default/a: event 2 was changed");
     assert!(verified("b", None).expect("a look").holds(), "the others are as they were");
+}
+
+#[test]
+fn an_event_that_can_not_be_read_is_told_once_and_stops_nobody_who_follows() {
+    let file = File::with_history();
+    file.sql("drop trigger events_do_not_change; update events set data = '{\"x' where \"order\" in (3, 13)")
+        .expect("without a guard");
+    let store = file.ledger().store().clone();
+    let readable = {
+        let connection = Connection::open(&file.path).expect("opens");
+        let count = connection.query_row("select count(*) from events", [], |row| row.get::<_, u32>(0));
+        count.expect("a count") as usize - 2
+    };
+    let served = Served::on(Arc::clone(&store));
+    for ledger in [file.ledger(), block_on(Ledger::open(&served.url)).expect("behind a server")] {
+        block_on(async {
+            let page = ledger.events(None, 100).await.expect("a page");
+            assert!(page.items.len() >= readable, "{}", page.items.len());
+            assert_eq!(page.unreadable.len(), 2, "{:?}", page.unreadable);
+            let readable = page.items.len();
+            assert!(page.unreadable[0].contains("the event at e3 can't be read"), "{:?}", page.unreadable);
+            let small = ledger.events(None, 3).await.expect("a page");
+            // Behind a server as many are gathered as were asked for; here it is no end that there are fewer.
+            assert!(small.items.len() == 3 || small.is_cut, "{}", small.items.len());
+            let rest = ledger.events(small.next, 100).await.expect("a page");
+            assert_eq!(small.items.len() + rest.items.len(), readable);
+
+            let mut follower = ledger.follow(None);
+            let mut told = Vec::new();
+            for _ in 0..readable + 2 {
+                told.push(follower.next().await.map(|recorded| recorded.cursor.as_str().to_owned()));
+            }
+            let unreadable = told.iter().filter(|one| matches!(one, Err(Error::Corrupt(_)))).count();
+            assert_eq!(unreadable, 2, "{told:?}");
+            let note = ledger.annotate("b", "later").await.expect("noted");
+            let next = follower.next().await.expect("what comes behind it is told");
+            assert_eq!((next.event.task, next.event.number), (note.id, note.revision));
+        });
+    }
+    block_on(async {
+        let page = served.client().get("/v1/default/events").await.done(200);
+        assert_eq!(page["unreadable"].as_array().map(Vec::len), Some(2), "{page}");
+    });
 }

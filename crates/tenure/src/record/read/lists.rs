@@ -62,6 +62,8 @@ pub struct EventsShape {
     next: Option<String>,
     /// `true` where the page ends before as many as were asked for although more is there: these are large.
     more: Option<bool>,
+    /// What could not be read among them, each in words; it is passed over.
+    unreadable: Option<Vec<String>>,
 }
 
 /// A page of those items.
@@ -70,14 +72,15 @@ fn listed<S: Shape>(
     next: Option<String>,
     more: Option<bool>,
 ) -> Result<Page<S::Value>, String> {
-    Ok(Page { items: values(items)?, next: next.map(Cursor), is_cut: more.unwrap_or_default() })
+    Ok(Page::new(values(items)?, next.map(Cursor), more.unwrap_or_default()))
 }
 
 impl Shape for EventsShape {
     type Value = Page<Recorded>;
 
     fn value(self) -> Result<Page<Recorded>, String> {
-        listed(self.events, self.next, self.more)
+        let page = listed(self.events, self.next, self.more)?;
+        Ok(Page { unreadable: self.unreadable.unwrap_or_default(), ..page })
     }
 }
 

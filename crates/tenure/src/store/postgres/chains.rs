@@ -127,7 +127,7 @@ impl Reader<'_> {
             let events = events.remove(&(raw.namespace.clone(), raw.id.clone())).unwrap_or_default();
             chain(task, raw, events)
         };
-        Ok(Page { items: rows.into_iter().map(chain).collect(), next: Some(next.cursor()), is_cut })
+        Ok(Page::new(rows.into_iter().map(chain).collect(), Some(next.cursor()), is_cut))
     }
 
     async fn orphans(&mut self, namespace: &str, task: &str, size: PageSize) -> Found<Page<StoredChain>> {
@@ -153,7 +153,7 @@ impl Reader<'_> {
             head: None,
             events: events.remove(&(namespace.to_owned(), task.to_owned())).unwrap_or_default(),
         };
-        Ok(Page { items: names.into_iter().map(chain).collect(), next, is_cut })
+        Ok(Page::new(names.into_iter().map(chain).collect(), next, is_cut))
     }
 
     /// How many of the tasks fit a page, by what is stored of their histories.

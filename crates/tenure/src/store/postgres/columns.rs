@@ -116,7 +116,7 @@ impl Fault {
     }
 
     /// Whether what is stored can't be what was written.
-    fn is_corruption(&self) -> bool {
+    pub(crate) fn is_corruption(&self) -> bool {
         match self {
             Fault::Broken(_) => true,
             Fault::Postgres(error) => {

@@ -13,7 +13,7 @@ use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
 
 use crate::clock::Instants;
-use crate::committer::{Done, Engine, Job, broken_rule, run_jobs};
+use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
 use crate::record::read_create;
 use crate::store::answering::Room;
@@ -81,7 +81,8 @@ impl PostgresEngine {
         })
     }
 
-    /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone.
+    /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone; and where it
+    /// meets what is corrupt, each of its commands.
     fn commit_together(&mut self, jobs: &[Job], patience: Patience) -> Vec<Done> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
@@ -117,11 +118,14 @@ impl PostgresEngine {
             }
         };
         let is_of_all = matches!(fault, Fault::Connecting(_)) || fault.meaning() == Meaning::Reconnect;
-        if jobs.len() > 1 && !is_of_all {
-            return jobs
-                .iter()
-                .flat_map(|job| self.commit_together(std::slice::from_ref(job), Patience::Little))
-                .collect();
+        let mut alone = |job: &Job| {
+            self.commit_together(std::slice::from_ref(job), Patience::Little).pop().unwrap_or_default()
+        };
+        match jobs {
+            [job] if job.commands.len() > 1 && fault.is_corruption() => return vec![one_by_one(job, alone)],
+            [_] => {}
+            _ if is_of_all => {}
+            _ => return jobs.iter().map(&mut alone).collect(),
         }
         all(jobs, &fault.surely_not_done(&self.database.shown()))
     }

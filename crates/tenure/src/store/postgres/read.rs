@@ -17,8 +17,10 @@ use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::sql;
-use crate::store::size::{event_bytes, task_bytes};
-use crate::store::{Cursor, EventFilter, Filter, Lapsed, Page, PageFill, PageSize, Recorded, page};
+use crate::store::size::task_bytes;
+use crate::store::{
+    Cursor, EventFilter, Filter, FoundEvents, Lapsed, Page, PageFill, PageSize, Recorded, page,
+};
 use crate::wire::Word;
 
 /// A look into the database.
@@ -149,7 +151,7 @@ impl<'l> Reader<'l> {
         }
         let next = last.filter(|_| more).map(|row| Cursor::of('t', row));
         let is_cut = more && items.len() < size.items.max(1);
-        Ok(Page { items, next, is_cut })
+        Ok(Page::new(items, next, is_cut))
     }
 
     /// How many of the tasks fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is
@@ -267,35 +269,37 @@ impl<'l> Reader<'l> {
         if let Some(task) = &filter.task {
             wanted.add("task = ", task.to_string());
         }
-        let (limit, bytes) = (page(size.items), i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        let (limit, bytes) = (page(size.items), i64::try_from(size.bytes).unwrap_or(i64::MAX).max(1));
         // What a server sends is all kept here, so it counts how much that is.
         let sql = format!(
-            "select feed, \"order\", namespace, task, hash, number, at, actor, type, data from ( \
-                 select *, sum(octet_length(data)) over (order by feed, \"order\") - octet_length(data) as before from ( \
+            "select feed, \"order\", namespace, task, hash, number, at, actor, type, data, all_rows from ( \
+                 select *, count(*) over () as all_rows, \
+                     sum(octet_length(data)) over (order by feed, \"order\") - octet_length(data) as before from ( \
                      select feed, \"order\", namespace, task, hash, number, at, actor, type, data from tenure.events \
                      where {} order by feed, \"order\" limit {limit}) as page) as counted \
              where before < {bytes} order by feed, \"order\"",
             wanted.sql()
         );
-        let (mut items, mut fill) = (Vec::new(), PageFill::new(size));
-        for row in self.link.once(&sql, &wanted.parameters()).await? {
-            let (namespace, task) = read_key(&row, 2)?;
-            let recorded = Recorded {
-                cursor: Cursor::between('e', row.a_number(0)?, row.a_number(1)?),
-                event: read_event(&row, 5, &namespace, &task)?,
-                hash: row.hash(4)?,
-                data: row.a_text(9)?.to_owned(),
+        let mut found = FoundEvents::new(size);
+        let rows = self.link.once(&sql, &wanted.parameters()).await?;
+        let all_rows = rows.first().map_or(Ok(0), |row| row.a_number(10))?;
+        for row in &rows {
+            let cursor = Cursor::between('e', row.a_number(0)?, row.a_number(1)?);
+            let recorded = match recorded(row, cursor.clone()) {
+                Err(Fault::Broken(_)) => None,
+                read => Some(read?),
             };
-            if !fill.takes(event_bytes(&recorded)) {
+            if !found.takes(cursor, recorded) {
                 break;
             }
-            items.push(recorded);
         }
-        let last = items.last().map_or(Ok(after), |last: &Recorded| last.cursor.numbers('e'));
-        let last = last.map_err(|_| Fault::Broken("a cursor that was just made can't be read".into()))?;
-        let next = if fill.is_full() { last } else { last.max((horizon - 1, i64::MAX)) };
-        let next = Some(Cursor::between('e', next.0, next.1));
-        Ok(Page { items, next, is_cut: fill.is_cut() })
+        // The history of one task may be ahead of what everybody is shown, so its end may be behind the horizon.
+        let end = |last: Option<&Cursor>| {
+            let last = last.and_then(|last| last.numbers('e').ok()).unwrap_or(after);
+            let (feed, order) = last.max((horizon - 1, i64::MAX));
+            Cursor::between('e', feed, order)
+        };
+        Ok(found.page(all_rows > rows.len() as i64, end))
     }
 
     /// How old the oldest event is that was committed and can't be shown yet. Whose transaction holds it back a role may not
@@ -369,6 +373,13 @@ pub(crate) struct RawTask {
     pub(crate) namespace: String,
     pub(crate) id: String,
     pub(crate) head: Option<Hash>,
+}
+
+/// The event of a row of [`Reader::events`].
+fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
+    let (namespace, task) = read_key(row, 2)?;
+    let event = read_event(row, 5, &namespace, &task)?;
+    Ok(Recorded { cursor, event, hash: row.hash(4)?, data: row.a_text(9)?.to_owned() })
 }
 
 pub(crate) fn one(rows: &[tokio_postgres::Row]) -> Found<&tokio_postgres::Row> {

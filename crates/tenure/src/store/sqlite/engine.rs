@@ -16,7 +16,7 @@ use tenure_core::time::{Span, Time};
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
-use crate::committer::{Done, Engine, Job, broken_rule, run_jobs};
+use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
 use crate::store::answering::Room;
 use crate::store::columns::{Policies, unsigned};
@@ -160,7 +160,8 @@ impl Engine for SqliteEngine {
 }
 
 impl SqliteEngine {
-    /// One transaction for all; where one job can't be executed, one for each, so that it fails alone.
+    /// One transaction for all; where one job can't be executed, one for each, so that it fails alone; and where it meets what is
+    /// corrupt, one for each of its commands.
     fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
             let lost = Error::Unavailable("the connection was lost before the transaction began".into());
@@ -171,17 +172,22 @@ impl SqliteEngine {
             Err(error) => {
                 self.roll_back(&connection);
                 self.connection = Some(connection);
-                if jobs.len() > 1 { self.commit_apart(jobs) } else { all(jobs, &error) }
+                match (jobs, &error) {
+                    ([job], Error::Corrupt(_)) if job.commands.len() > 1 => {
+                        vec![one_by_one(job, |one| self.commit_alone(one))]
+                    }
+                    ([_], _) => all(jobs, &error),
+                    (_, _) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
+                }
             }
         }
     }
 
-    fn commit_apart(&mut self, jobs: &[Job]) -> Vec<Done> {
-        let apart = jobs.iter().map(|job| match self.begin_transaction() {
-            Ok(()) => self.commit_together(std::slice::from_ref(job)),
-            Err(error) => all(std::slice::from_ref(job), &error),
-        });
-        apart.flatten().collect()
+    fn commit_alone(&mut self, job: &Job) -> Done {
+        match self.begin_transaction() {
+            Ok(()) => self.commit_together(std::slice::from_ref(job)).pop().unwrap_or_default(),
+            Err(error) => Done::all(job, &error),
+        }
     }
 
     fn begin_transaction(&mut self) -> Result<(), Error> {

@@ -9,14 +9,15 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::columns::{Policies, read_event};
+use crate::store::columns::{Policies, Row as _, read_event};
 use crate::store::execute::REQUEST_MEMORY;
-use crate::store::size::{chain_bytes, event_bytes, task_bytes};
+use crate::store::size::{chain_bytes, task_bytes};
 use crate::store::sqlite::columns::{Fault, Found, concat_task_sql, find_task, read_whole};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
 use crate::store::{
-    Cursor, EventFilter, Filter, Lapsed, Page, PageFill, PageSize, Recorded, StoredChain, StoredEvent, page,
+    Cursor, EventFilter, Filter, FoundEvents, Lapsed, Page, PageFill, PageSize, Recorded, StoredChain,
+    StoredEvent, page,
 };
 use crate::wire::Word;
 
@@ -119,7 +120,8 @@ impl<'c> Reader<'c> {
             items.push(kept.task);
         }
         let next = last.filter(|_| more).map(|row| Cursor::of('t', row));
-        Ok(Page { items, next, is_cut: fill.is_cut() })
+        let is_cut = fill.is_cut() && next.is_some();
+        Ok(Page::new(items, next, is_cut))
     }
 
     pub(crate) fn lapsed(&mut self, after: Option<&Cursor>, limit: usize) -> Result<Lapsed, Error> {
@@ -231,24 +233,18 @@ impl<'c> Reader<'c> {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
-        let (mut items, mut fill) = (Vec::<Recorded>::new(), PageFill::new(size));
+        let mut found = FoundEvents::new(size);
         while let Some(row) = rows.next()? {
-            let (namespace, task) =
-                (Namespace::new(row.get::<_, String>(1)?)?, TaskId::new(row.get::<_, String>(2)?)?);
-            let recorded = Recorded {
-                cursor: Cursor::of('e', row.get(0)?),
-                event: read_event(row, 4, &namespace, &task)?,
-                hash: Hash(row.get(3)?),
-                data: row.get(8)?,
+            let cursor = Cursor::of('e', row.get(0)?);
+            let recorded = match recorded(row, cursor.clone()) {
+                Err(Fault::Broken(_)) => None,
+                read => Some(read?),
             };
-            if !fill.takes(event_bytes(&recorded)) {
+            if !found.takes(cursor, recorded) {
                 break;
             }
-            items.push(recorded);
         }
-        let last = items.last().filter(|_| fill.is_full()).map(|last| last.cursor.clone());
-        let next = last.unwrap_or_else(|| Cursor::of('e', newest.max(after)));
-        Ok(Page { items, next: Some(next), is_cut: fill.is_cut() })
+        Ok(found.page(false, |_| Cursor::of('e', newest.max(after))))
     }
 
     pub(crate) fn newest(&mut self) -> Result<Cursor, Error> {
@@ -270,7 +266,8 @@ impl<'c> Reader<'c> {
         let mut fill = PageFill::new(size);
         let items = self.find_chains(after, size.items, &mut fill).map_err(|fault| self.error(fault))?;
         let next = items.last().filter(|_| fill.is_full()).map(|last| Cursor::of('c', last.row));
-        Ok(Page { items, next, is_cut: fill.is_cut() })
+        let is_cut = fill.is_cut() && next.is_some();
+        Ok(Page::new(items, next, is_cut))
     }
 
     /// The chain of one task. Events of which the task is gone name no task, and are found by going through all.
@@ -361,6 +358,14 @@ impl<'c> Reader<'c> {
         let head = <[u8; 32]>::try_from(head).ok().map(Hash);
         Ok(StoredChain { row: no, task, name, stored_name, head, events })
     }
+}
+
+/// The event of a row of [`Reader::find_events`].
+fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> Found<Recorded> {
+    let (namespace, task) =
+        (Namespace::new(row.get::<_, String>(1)?)?, TaskId::new(row.get::<_, String>(2)?)?);
+    let event = read_event(row, 4, &namespace, &task)?;
+    Ok(Recorded { cursor, event, hash: row.hash(3)?, data: row.a_text(8)?.to_owned() })
 }
 
 /// A where clause and its values.
