@@ -73,7 +73,8 @@ impl<'w> Output<'w> {
 
     /// One document, or one of a stream.
     pub(crate) fn json(&mut self, record: &impl Serialize) -> Written {
-        self.line(&record::json(record))
+        let text = record::json(record);
+        self.line(&escape_json(text))
     }
 
     /// A document for programs, where there are only words for people otherwise.
@@ -247,17 +248,36 @@ pub(crate) fn harmless_line(text: &str) -> String {
 }
 
 fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> String {
-    // Besides control characters, those that turn the direction of what follows.
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut harmless = String::with_capacity(text.len());
     for c in text.chars() {
-        if (c.is_control() || turns(c)) && !may_stay(c) {
+        if does_something(c) && !may_stay(c) {
             harmless.extend(c.escape_default());
         } else {
             harmless.push(c);
         }
     }
     harmless
+}
+
+/// JSON in which nothing turns what a terminal shows: only texts have such characters, and may have them as escapes.
+fn escape_json(text: String) -> String {
+    if !text.contains(does_something) {
+        return text;
+    }
+    let mut harmless = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if does_something(c) => harmless.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => harmless.push(c),
+        }
+    }
+    harmless
+}
+
+/// Whether a terminal does something with a character: control characters, and those that turn the direction of what follows.
+fn does_something(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What a colour means. Nothing is said by colour alone.
@@ -304,5 +324,14 @@ mod tests {
         assert_eq!(shown, "red \\u{1b}[31m bell \\u{7} back \\r up \\u{9b}A turned \\u{202e}txt.exe\nnext");
         assert!(!harmless_line(text).contains('\n'));
         assert_eq!(harmless("häßlich 日本 – ok"), "häßlich 日本 – ok");
+    }
+
+    #[test]
+    fn json_says_the_same_and_does_nothing_to_a_terminal() {
+        let text = "up \u{9b}A \u{7f} turned \u{202e} \u{61c}";
+        let shown = escape_json(record::json(&text));
+        assert_eq!(shown, r#""up \u009bA \u007f turned \u202e \u061c""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), text);
+        assert_eq!(escape_json(record::json(&"häßlich")), "\"häßlich\"");
     }
 }

@@ -141,20 +141,26 @@ fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
     if let Some(host) = hosts_said.find(|host| !is_ours(host)) {
         return Err(foreign("the host", &host));
     }
-    match head.headers.get(ORIGIN).map(text) {
+    let is_foreign = |origin: &String| match origin.split_once("://") {
+        Some(("http" | "https", authority)) => !is_ours(authority),
+        Some(_) | None => true,
+    };
+    match head.headers.get_all(ORIGIN).iter().map(text).find(is_foreign) {
+        Some(origin) => Err(foreign("the origin", &origin)),
         None => Ok(()),
-        Some(origin) => match origin.split_once("://") {
-            Some(("http" | "https", authority)) if is_ours(authority) => Ok(()),
-            Some(_) | None => Err(foreign("the origin", &origin)),
-        },
     }
 }
 
+/// The name or address of an authority. One that is malformed is left as it is, and is nobody's name then.
 fn without_port(authority: &str) -> &str {
-    if let Some(bracketed) = authority.strip_prefix('[') {
-        return bracketed.split_once(']').map_or(authority, |(address, _)| address);
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    match (bracketed, authority.rsplit_once(':')) {
+        (Some((address, "")), _) => address,
+        (Some((address, port)), _) if port.strip_prefix(':').is_some_and(is_port) => address,
+        (None, Some((name, port))) if is_port(port) => name,
+        (_, _) => authority,
     }
-    authority.rsplit_once(':').map_or(authority, |(name, _)| name)
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -221,7 +227,18 @@ mod tests {
         ] {
             assert!(check_host(&with(&[(HOST, host)]), &hosts).is_ok(), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil.example", ""] {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "localhost.evil.example",
+            "",
+            "[::1]evil.example",
+            "[::1].evil.example:80",
+            "[::1]:80evil.example",
+            "localhost:80evil.example",
+            "[::1",
+        ] {
             assert!(check_host(&with(&[(HOST, host)]), &hosts).is_err(), "{host}");
         }
     }
@@ -232,6 +249,9 @@ mod tests {
         assert!(asked("http://localhost:7117").is_ok());
         for origin in ["https://evil.example", "null", "file://", "http://localhost.evil.example"] {
             assert!(asked(origin).is_err(), "{origin}");
+            let mut both = with(&[(HOST, "localhost:7117"), (ORIGIN, "http://localhost:7117")]);
+            both.headers.append(ORIGIN, HeaderValue::from_str(origin).expect("a header"));
+            assert!(check_host(&both, &[]).is_err(), "behind one that is ours, too: {origin}");
         }
     }
 }

@@ -26,6 +26,7 @@ use tenure::{Ledger, instant};
 
 use crate::body::Query;
 use crate::headers::{PREFERENCE_APPLIED, preferred_return};
+use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::routes::Asked;
 
@@ -61,6 +62,7 @@ impl Asked {
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A page of what `read` gives, with the memory for it taken before it is read: only what a single item has besides is taken after.
+/// Where there is no memory for a large page it is a small one, which needs none: it ends early, and goes on.
 async fn page<T, E>(
     asked: &Asked,
     items: usize,
@@ -70,8 +72,9 @@ async fn page<T, E>(
 where
     Problem: From<E>,
 {
-    asked.memory.for_answer(PAGE_BYTES_MAX).await?;
-    let page = read(PageSize { items, bytes: PAGE_BYTES_MAX }).await?;
+    let has_memory = asked.memory.for_answer_at_once(PAGE_BYTES_MAX).is_some();
+    let bytes = if has_memory { PAGE_BYTES_MAX } else { SMALL_BYTES };
+    let page = read(PageSize { items, bytes }).await?;
     asked.memory.for_answer(page.items.iter().map(bytes_of).sum()).await?;
     Ok(page)
 }

@@ -2,7 +2,7 @@
 //! repeat has the same digest although the ledger drew them anew.
 
 use tenure_core::chain::{Canonical, Hash};
-use tenure_core::command::{Action, Create, Holder, Naming, Parking, Put, UndoBy};
+use tenure_core::command::{Action, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
 use tenure_core::compensation::Undo;
 use tenure_core::event::Waiver;
 use tenure_core::id::TaskId;
@@ -75,34 +75,61 @@ impl Pieces {
     }
 
     fn create(&mut self, create: &Create) {
-        self.named(&create.task, create.naming);
-        self.optional_text(&create.saga_id);
-        self.text(create.queue.as_str());
-        self.text(create.kind.as_str());
-        self.text(&column(&create.labels));
-        self.text(create.payload.as_str());
-        self.number(create.priority);
-        self.time(create.not_before);
-        self.text(&column(&create.policy));
-        self.number(create.compensations.len() as u64);
-        create.compensations.iter().for_each(|undo| self.undo(undo));
+        // Each field by name: one that is added later is not forgotten here.
+        let Create {
+            task,
+            naming,
+            saga_id,
+            queue,
+            kind,
+            labels,
+            payload,
+            priority,
+            not_before,
+            policy,
+            compensations,
+        } = create;
+        self.named(task, *naming);
+        self.optional_text(saga_id);
+        self.text(queue.as_str());
+        self.text(kind.as_str());
+        self.text(&column(labels));
+        self.text(payload.as_str());
+        self.number(*priority);
+        self.time(*not_before);
+        self.text(&column(policy));
+        self.number(compensations.len() as u64);
+        compensations.iter().for_each(|undo| self.undo(undo));
     }
 
     fn put(&mut self, put: &Put) {
-        self.create(&put.record);
-        self.optional(put.revision, |pieces, revision| pieces.number(revision.0));
-        self.text(state_word(put.state));
-        self.optional_text(&put.terminal_reason);
-        self.optional_text(&put.result);
-        self.number(put.compensations.len() as u64);
-        for one in &put.compensations {
-            self.optional(one.seq, |pieces, seq| pieces.number(seq.0));
-            self.undo(&one.undo);
+        // As above.
+        let Put {
+            record,
+            revision,
+            state,
+            terminal_reason,
+            result,
+            compensations,
+            created_at,
+            finished_at,
+            epoch,
+            attempts,
+        } = put;
+        self.create(record);
+        self.optional(*revision, |pieces, revision| pieces.number(revision.0));
+        self.text(state_word(*state));
+        self.optional_text(terminal_reason);
+        self.optional_text(result);
+        self.number(compensations.len() as u64);
+        for PutUndo { seq, undo } in compensations {
+            self.optional(*seq, |pieces, seq| pieces.number(seq.0));
+            self.undo(undo);
         }
-        self.time(put.created_at);
-        self.time(put.finished_at);
-        self.optional(put.epoch, |pieces, epoch| pieces.number(epoch.0));
-        self.optional(put.attempts, |pieces, attempts| pieces.number(attempts));
+        self.time(*created_at);
+        self.time(*finished_at);
+        self.optional(*epoch, |pieces, epoch| pieces.number(epoch.0));
+        self.optional(*attempts, |pieces, attempts| pieces.number(attempts));
     }
 
     /// It is longer than a screen because it is one match over every command, with a line or two for each.

@@ -68,12 +68,12 @@ pub(crate) trait Row {
 
     /// A number that is always there.
     fn a_number(&self, at: usize) -> Result<i64, Self::Fault> {
-        Ok(self.number(at)?.ok_or_else(|| impossible("at", format_args!("nothing in place {at}")))?)
+        Ok(self.number(at)?.ok_or_else(|| missing("a number", at))?)
     }
 
     /// A text that is always there.
     fn a_text(&self, at: usize) -> Result<&str, Self::Fault> {
-        Ok(self.text(at)?.ok_or_else(|| impossible("text", format_args!("nothing in place {at}")))?)
+        Ok(self.text(at)?.ok_or_else(|| missing("a text", at))?)
     }
 
     fn a_time(&self, at: usize) -> Result<Time, Self::Fault> {
@@ -113,6 +113,11 @@ pub(crate) struct Impossible(pub(crate) String);
 
 pub(crate) fn impossible(column: &str, value: impl std::fmt::Display) -> Impossible {
     Impossible(format!("the column {column} holds what can't be: {value}"))
+}
+
+/// A value that is always there is not. The column's name is not known here, but its place among those that were read.
+fn missing(what: &str, at: usize) -> Impossible {
+    Impossible(format!("column {} of a row is empty, and must hold {what}", at + 1))
 }
 
 /// Policies by their text: most tasks of a store have one of a few, and reading JSON costs more than a look.
