@@ -6,8 +6,7 @@ use tenure::Error;
 
 use crate::shares::{Memory, Share};
 
-/// Answers below this take none: of those there are no more than requests that are worked on. Bodies below it have memory of
-/// their own.
+/// Answers below this take none: there are never more of those than requests that are worked on.
 pub(crate) const SMALL_BYTES: usize = 16 * 1024;
 /// How much memory an answer takes for each of its bytes while it is made: as it is stored, as values, and as text.
 pub(crate) const ANSWER_COST: usize = 3;

@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
 
     fn write_string(&mut self, number: usize) -> Result<(), CanonicalError> {
         match self.string(number)? {
-            // Without an escape it stands there as it is to be written.
+            // A string without an escape is written as it is in the text.
             Cow::Borrowed(_) => self.out.push_str(self.raw(number)),
             Cow::Owned(text) => self.out.push_str(&serde_json::to_string(&text)?),
         }

@@ -176,7 +176,7 @@ impl<T> Page<T> {
 pub struct PageSize {
     /// The most items.
     pub items: usize,
-    /// The bytes of JSON after which it ends: an item that comes after so many is on the next page. The first is on this one
+    /// The bytes of JSON after which it ends: an item that would exceed them is on the next page. The first is on this one
     /// whatever its size.
     pub bytes: usize,
 }

@@ -21,7 +21,7 @@ pub enum AnswerForm {
     /// All of it.
     #[default]
     Whole,
-    /// Whole where a lease was granted, because what is to be done is in the task; else what is in [`MinimalTask`].
+    /// The whole task where a lease was granted, because the worker needs its payload; else the fields of [`MinimalTask`].
     GrantsWhole,
     /// What is in [`MinimalTask`].
     Minimal,

@@ -100,7 +100,7 @@ pub fn event_bytes(recorded: &Recorded) -> usize {
         + recorded.data.len()
 }
 
-/// A chain as it is stored, with its task. Nothing of it is trusted, and all of it is text to whoever is sent it.
+/// A chain as it is stored, with its task. Nothing of it is trusted, and a client gets all of it as text.
 pub fn chain_bytes(chain: &StoredChain) -> usize {
     let event = |event: &crate::store::StoredEvent| EVENT_BYTES + event.actor.len() + text_bytes(&event.data);
     chain.task.as_deref().map_or(0, task_bytes) + EVENT_BYTES + chain.events.iter().map(event).sum::<usize>()

@@ -197,7 +197,7 @@ fn the_guards_look_nothing_up_where_their_caller_may_put_something() {
             rival.does(&format!("drop schema if exists {own} cascade; create schema {own}")).await;
             rival.does(&HOSTILE.replace("hostile_tenure", &own).replace("SAME", same)).await;
             for (sql, expected) in FORBIDDEN.iter().filter(|(sql, _)| !sql.starts_with("truncate")) {
-                // What is to be changed must be found first.
+                // The plain `=` may be a hostile one that finds no row, and then no trigger would run.
                 let (change, which) = sql.split_once(" where ").unwrap_or((sql, "true"));
                 let found = format!("{change} where {}", which.replace(" = ", " operator(pg_catalog.=) "));
                 let told = rival.is_refused(if sql.contains(" where ") { &found } else { sql }).await;

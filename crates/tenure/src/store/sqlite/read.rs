@@ -270,7 +270,7 @@ impl<'c> Reader<'c> {
         Ok(Page::new(items, next, is_cut))
     }
 
-    /// The chain of one task. Events of which the task is gone name no task, and are found by going through all.
+    /// The chain of one task. An event whose task's row is gone belongs to no chain here: only reading all events finds it.
     pub(crate) fn chain_of(
         &mut self,
         namespace: &Namespace,

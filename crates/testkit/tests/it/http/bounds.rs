@@ -397,7 +397,7 @@ fn an_answer_has_as_much_of_a_task_as_its_caller_asks_for() {
         wrong.is_problem(422, "invalid");
         assert_eq!(wrong.body["field"], "return");
 
-        // Among many a grant is whole: what is to be done is in the task.
+        // Commands answer a grant with the whole task: the worker needs its payload.
         client
             .post("/v1/default/tasks", json!({"id": "u", "queue": "q", "payload": {"repo": "y"}}))
             .await
