@@ -37,6 +37,7 @@ pub(crate) const PARTS: &[Part] = &[
             "races",
             "sizes",
             "tampering",
+            "tampering_table",
             "traces",
             "vitals",
         ],

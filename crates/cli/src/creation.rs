@@ -71,6 +71,9 @@ struct PolicyOptions {
     /// Takeover and recovery of a lapsed lease wait this long, for effects that can't be fenced [else: off]
     #[arg(long, value_name = "DURATION")]
     lock_delay: Option<String>,
+    /// A holder that was told to stop may renew its lease for this long [else: off]
+    #[arg(long, value_name = "DURATION")]
+    cancel_grace: Option<String>,
     /// The wait after the first attempt [else: 1s]
     #[arg(long, value_name = "DURATION")]
     backoff_base: Option<String>,
@@ -100,6 +103,7 @@ impl PolicyOptions {
             time_limit: span("time_limit", self.time_limit.as_deref())?,
             start_within: span("start_within", self.start_within.as_deref())?,
             lock_delay: span("lock_delay", self.lock_delay.as_deref())?,
+            cancel_grace: span("cancel_grace", self.cancel_grace.as_deref())?,
         })
     }
 }

@@ -200,7 +200,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         ),
         Code::NotExtending => Some("give a longer --ttl; what is held is not shortened"),
         Code::Stalled => Some("report progress with the heartbeat: --progress"),
-        Code::OutOfTime => Some("end the attempt: complete, fail, rollback or release"),
+        Code::OutOfTime | Code::Cancelled => Some("end the attempt: complete, fail, rollback or release"),
         Code::CompensationRequired => Some("say what remains to undo: --undo KIND=TARGET, or --undo none=-"),
         Code::CompensationOwed => Some(
             "see what is owed: `tenure task undo list ID`; its holder settles or adopts it, a person waives it",

@@ -312,6 +312,7 @@ fn may_pass(refusal: &Refusal) -> bool {
         | Code::NotExtending
         | Code::Stalled
         | Code::OutOfTime
+        | Code::Cancelled
         | Code::CompensationRequired
         | Code::CompensationSettled
         | Code::StaleWrite

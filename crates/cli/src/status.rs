@@ -1,13 +1,16 @@
 //! `tenure status`: a namespace on one screen.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use tenure::Ledger;
 use tenure::core::task::{State, Task};
-use tenure::core::time::Time;
+use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
-use tenure::record::StatusAnswer;
+use tenure::record::{NamedTasks, StatusAnswer};
 use tenure::store::Filter;
-use tenure::store::overview::{Overview, StateCount};
+use tenure::store::ends::EndCount;
+use tenure::store::overview::{Overview, StateCount, ToldToStop};
 
 use crate::arguments::Form;
 use crate::context::Context;
@@ -17,14 +20,11 @@ use crate::tables;
 
 /// How many tasks of each kind that needs a look are named.
 const NAMED: usize = 10;
-/// Among how many of the newest they are looked for.
-const PAGES: usize = 20;
-const PAGE: usize = 100;
 
-/// Show what is in flight, stale or quarantined, and how old the oldest is
+/// Show what is in flight, stale or quarantined, what did not succeed, and who looks after it
 ///
-/// Use it first, whenever something seems wrong. Of what ended well there is no count: those are found with
-/// `tenure task list`.
+/// Use it first, whenever something seems wrong. What did not succeed is counted over the last day, by the cause of the end;
+/// those who cancelled a task wanted that.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure status")]
 pub(crate) struct Status {}
@@ -34,13 +34,23 @@ impl Status {
         let ledger = context.ledger_to_read().await?;
         let overview = ledger.overview().await?;
         let stale = named(&ledger, Filter { stale: true, ..Filter::default() }).await?;
-        let parked = Filter { states: vec![State::Quarantined], ..Filter::default() };
+        let parked = Filter { states: vec![State::Quarantined], unattended: true, ..Filter::default() };
         let quarantined = named(&ledger, parked).await?;
+        let since = Some(overview.at - Span::from_days(1));
+        let ended_badly = Filter {
+            // Those that are parked have a list of their own.
+            states: vec![State::Failed, State::Compensated],
+            ended_badly: true,
+            unattended: true,
+            since,
+            ..Filter::default()
+        };
+        let ended_badly = named(&ledger, ended_badly).await?;
         // The lists are looked at after the counts, so they are judged by a time that is not before them.
         let now = ledger.now().await?;
         if context.out.form() == Form::Json {
-            let answer = StatusAnswer::of(ledger.namespace(), &overview, (&stale, &quarantined), now);
-            return context.out.json(&answer);
+            let named = NamedTasks { stale: &stale, quarantined: &quarantined, ended_badly: &ended_badly };
+            return context.out.json(&StatusAnswer::of(ledger.namespace(), &overview, named, now));
         }
         if context.out.is_quiet() {
             return overview.states.iter().try_for_each(|count| {
@@ -52,29 +62,75 @@ impl Status {
         context.out.line("")?;
         let table = counts(context.out, &overview);
         context.out.show(&table)?;
+        context.out.line("")?;
+        lines(&overview, now).iter().try_for_each(|line| context.out.line(line))?;
         let counted = |count: fn(&StateCount) -> u64| overview.states.iter().map(count).sum::<u64>();
         section(context.out, "Stale", &stale, counted(|one| one.stale), "tenure stale", now)?;
         let parked = counted(|one| if one.state == State::Quarantined { one.count } else { 0 });
         let further = "tenure task list --state quarantined";
-        section(context.out, "Quarantined, for a person", &quarantined, parked, further, now)
+        section(context.out, "Quarantined, for a person", &quarantined, parked, further, now)?;
+        let further = "tenure task list --ended-badly --since 24h";
+        let title = "Failed or undone in the last day";
+        section(context.out, title, &ended_badly, ended_badly.len() as u64, further, now)
     }
 }
 
-async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, Failure> {
-    let (mut tasks, mut after) = (Vec::new(), None);
-    for _ in 0..PAGES {
-        let page = ledger.tasks(filter.clone(), after, PAGE).await?;
-        // Who was retried needs nobody's look any more.
-        let open =
-            page.items.into_iter().filter(|task| task.ending().is_none_or(|end| end.retried_as.is_none()));
-        tasks.extend(open);
-        after = page.next;
-        if tasks.len() >= NAMED || after.is_none() {
-            break;
-        }
+/// What is said beside the counts of states, a line each.
+fn lines(overview: &Overview, now: Time) -> Vec<String> {
+    let bad = || overview.ends.iter().filter(|end| end.is_bad());
+    let sum = |count: fn(&EndCount) -> u64| bad().map(count).sum::<u64>();
+    let (today, last_hour) = (sum(|end| end.last_day), sum(|end| end.last_hour));
+    let mut causes = BTreeMap::<&str, u64>::new();
+    let mut queues = BTreeMap::<&str, u64>::new();
+    for end in bad().filter(|end| end.last_day > 0) {
+        *causes.entry(end.cause.as_str()).or_default() += end.last_day;
+        *queues.entry(end.queue.as_str()).or_default() += end.last_day;
     }
-    tasks.truncate(NAMED);
-    Ok(tasks)
+    let mut lines = Vec::new();
+    lines.push(match today {
+        0 => "did not succeed: 0 today".to_owned(),
+        _ => format!(
+            "did not succeed: {today} today ({}), {last_hour} in the last hour: tenure task list --ended-badly --since 24h",
+            most_first(causes)
+        ),
+    });
+    if queues.len() > 1 {
+        lines.push(format!("  by queue: {}", most_first(queues)));
+    }
+    let ToldToStop { count, since } = overview.told_to_stop;
+    if let Some(since) = since.filter(|_| count > 0) {
+        let ago = rough(now.since(since));
+        lines.push(format!(
+            "told to stop and still at work: {count}, since {ago} ago: tenure task list --state running"
+        ));
+    }
+    let recovery = &overview.recovery;
+    let kinds: Vec<&str> = recovery.kinds().iter().map(|kind| kind.as_str()).collect();
+    lines.push(match recovery.seen_at {
+        None => "recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`".to_owned(),
+        Some(seen_at) if !recovery.are_there(now) => format!(
+            "recovery: nobody looks after this store since {} ({} ago); run `tenure serve` or `tenure recover --watch`",
+            print_seconds(seen_at),
+            rough(now.since(seen_at))
+        ),
+        Some(seen_at) => {
+            let kinds = if kinds.is_empty() { "no kind of undo".to_owned() } else { kinds.join(", ") };
+            format!("recovery: last seen {} ago, handles {kinds}", rough(now.since(seen_at)))
+        }
+    });
+    lines
+}
+
+/// Names with their counts, the highest first.
+fn most_first(counts: BTreeMap<&str, u64>) -> String {
+    let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    let words: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    words.join(", ")
+}
+
+async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, Failure> {
+    Ok(ledger.tasks(filter, None, NAMED).await?.items)
 }
 
 fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 use tenure::core::compensation::{Compensation, Status};
 use tenure::core::policy::{Backoff, Policy};
-use tenure::core::task::{State, Task};
+use tenure::core::task::{Ending, State, Task};
 use tenure::core::time::Time;
 use tenure::instant::{rough, rough_left};
 
@@ -46,7 +46,12 @@ pub(crate) enum Headed {
 /// The state, and whether it is stale.
 pub(crate) fn state_words(task: &Task, now: Time) -> String {
     let stale = if task.is_stale(now) { ", stale" } else { "" };
-    format!("{}{stale}", task.state().as_str())
+    let attended = match task.ending() {
+        Some(Ending { retried_as: Some(_), .. }) => ", retried",
+        Some(Ending { dismissed: Some(_), .. }) => ", dismissed",
+        Some(_) | None => "",
+    };
+    format!("{}{stale}{attended}", task.state().as_str())
 }
 
 pub(crate) fn colour(task: &Task, now: Time) -> Colour {
@@ -128,6 +133,7 @@ pub(crate) fn policy_words(policy: &Policy) -> String {
         ("time limit", policy.time_limit),
         ("start within", policy.start_within),
         ("lock delay", policy.lock_delay),
+        ("cancel grace", policy.cancel_grace),
     ];
     words.extend(set.into_iter().filter_map(|(name, span)| span.map(|span| format!("{name} {span}"))));
     if policy.backoff != Backoff::default() {

@@ -1,9 +1,12 @@
 //! `apply`: the only change of a task. It does not ask whether an event is allowed, only whether it fits.
 
 use crate::compensation::{Compensation, Registered, Status};
-use crate::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, What};
+use crate::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, Triage, What};
 use crate::id::{Epoch, Reason, Seq};
-use crate::task::{Cancel, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding};
+use crate::task::{
+    Cancel, CancelTold, Dismissal, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing,
+    Unwinding,
+};
 use crate::time::Time;
 
 /// An event that can't have happened to the task as it is: the history it comes from is broken.
@@ -99,8 +102,12 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
         }
         What::Acquired(grant) => acquire(task, event, grant),
         What::Renewed { expires_at, progress, checkpoint } => {
+            let is_cancelled = task.cancel.is_some();
             let lease = task.lease_mut()?;
             lease.heartbeat_at = event.at;
+            if is_cancelled {
+                lease.cancel_told = Some(CancelTold::again(lease.cancel_told, event.at));
+            }
             lease.expires_at = *expires_at;
             if progress.is_some() || checkpoint.is_some() {
                 lease.progressed_at = event.at;
@@ -121,7 +128,7 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
             unwind(
                 task,
                 &[State::Running],
-                Unwinding::Lapsed,
+                Unwinding::of_lapse(lease.overrun),
                 &Reason::of_lapse(lease),
                 Undoing::DueAt(event.at),
             )
@@ -153,11 +160,8 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
         What::Waived(waiver) => waive(task, waiver.seq, &waiver.reason),
         What::CancelAsked { reason } => ask_to_cancel(task, event, reason),
         What::Ended(ended) => end(task, ended),
-        What::Annotated { note: _, terminal_reason } => {
-            let Some(reason) = terminal_reason else { return Some(()) };
-            let Phase::Ended(ending) = &mut task.phase else { return None };
-            ending.reason = Some(reason.clone());
-            Some(())
+        What::Annotated { note, terminal_reason, triage } => {
+            annotate(task, event, note.as_ref(), terminal_reason.as_ref(), *triage)
         }
         What::Retried { successor, .. } => {
             let Phase::Ended(ending) = &mut task.phase else { return None };
@@ -230,6 +234,7 @@ fn granted(event: &Event, grant: &Grant) -> Lease {
         progressed_at: event.at,
         expires_at: grant.expires_at,
         progress: None,
+        cancel_told: None,
     }
 }
 
@@ -301,8 +306,9 @@ fn reclaim(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
         *held = undoing;
         return Some(());
     }
-    let reason = Reason::of_lapse(grant.lapsed.as_ref()?);
-    unwind(task, &[State::Running], Unwinding::Lapsed, &reason, undoing)
+    let lapsed = grant.lapsed.as_ref()?;
+    let (why, reason) = (Unwinding::of_lapse(lapsed.overrun), Reason::of_lapse(lapsed));
+    unwind(task, &[State::Running], why, &reason, undoing)
 }
 
 /// What was registered before a lease stands again. What is owed still, which is only under `hold`, stays owed.
@@ -341,6 +347,26 @@ fn ask_to_cancel(task: &mut Task, event: &Event, reason: &Reason) -> Option<()> 
     }
 }
 
+fn annotate(
+    task: &mut Task,
+    event: &Event,
+    note: Option<&Reason>,
+    terminal_reason: Option<&Reason>,
+    triage: Triage,
+) -> Option<()> {
+    let Phase::Ended(ending) = &mut task.phase else {
+        // A note changes nothing of a task but its revision; only an end can be corrected or dismissed.
+        return (terminal_reason.is_none() && triage == Triage::Stays).then_some(());
+    };
+    if let Some(reason) = terminal_reason {
+        ending.reason = Some(reason.clone());
+    }
+    if triage == Triage::Dismissed {
+        ending.dismissed = Some(Dismissal { at: event.at, by: event.actor.clone(), note: note?.clone() });
+    }
+    Some(())
+}
+
 fn end(task: &mut Task, ended: &Ended) -> Option<()> {
     if task.ending().is_some() {
         return None;
@@ -369,6 +395,7 @@ fn end(task: &mut Task, ended: &Ended) -> Option<()> {
         result: ended.result.clone(),
         finished_at: ended.finished_at,
         retried_as: None,
+        dismissed: None,
     }));
     Some(())
 }

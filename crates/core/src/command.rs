@@ -3,7 +3,7 @@
 //! A command *by lease* carries its [`Holder`], which is checked; one *by operator* carries a reason.
 
 use crate::compensation::{COMPENSATIONS_MAX, Undo};
-use crate::event::Waiver;
+use crate::event::{Triage, Waiver};
 use crate::id::{
     Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId,
     Seq, TaskId, Text,
@@ -216,8 +216,8 @@ pub enum Action {
     Cancel { task: TaskId, reason: Reason },
     /// Takes a stale task over for recovery.
     Reclaim { task: TaskId, owner: Owner, ttl: Option<Ttl> },
-    /// Leaves a note, or better words for the end.
-    Annotate { task: TaskId, note: Option<Reason>, terminal_reason: Option<Reason> },
+    /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
+    Annotate { task: TaskId, note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
     /// Makes a new task of one that ended badly.
     Retry { task: TaskId, successor: TaskId, naming: Naming, reason: Reason, waive: Vec<Waiver> },
 }
@@ -474,6 +474,9 @@ impl Action {
             }
             Action::Progress { progress: None, checkpoint: None, .. } => {
                 Err(Refusal::invalid("progress", "give progress, a checkpoint, or both"))
+            }
+            Action::Annotate { note: None, triage: Triage::Dismissed, .. } => {
+                Err(Refusal::invalid("note", "say why nobody has to look at it"))
             }
             Action::Annotate { note: None, terminal_reason: None, .. } => {
                 Err(Refusal::invalid("note", "give a note, a terminal reason, or both"))

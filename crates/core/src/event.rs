@@ -6,7 +6,7 @@ use crate::id::{
     Text,
 };
 use crate::policy::{Policy, Ttl};
-use crate::task::{Cause, Labels, Lease, Task, Terminal};
+use crate::task::{CancelTold, Cause, Labels, Lease, Overrun, Task, Terminal};
 use crate::time::Time;
 
 /// One thing that happened to one task.
@@ -96,9 +96,18 @@ pub struct LeaseEnd {
     pub progress: Option<Progress>,
     /// What its holder saved for its successor.
     pub checkpoint: Option<Document>,
+    /// How often its holder was told to stop.
+    pub cancel_told: Option<CancelTold>,
+    /// The bound of the policy at which it lapsed; none where it ended otherwise, or its holder fell silent.
+    pub overrun: Option<Overrun>,
 }
 
 impl LeaseEnd {
+    /// The end of a lease that lapsed.
+    pub fn of_lapse(task: &Task, lease: &Lease) -> LeaseEnd {
+        LeaseEnd { overrun: task.overrun(), ..LeaseEnd::of(task, lease) }
+    }
+
     /// What heartbeats have written to this lease of the task so far.
     pub fn of(task: &Task, lease: &Lease) -> LeaseEnd {
         LeaseEnd {
@@ -109,6 +118,8 @@ impl LeaseEnd {
             expires_at: lease.expires_at,
             progress: lease.progress.clone(),
             checkpoint: task.checkpoint.clone(),
+            cancel_told: lease.cancel_told,
+            overrun: None,
         }
     }
 }
@@ -116,7 +127,19 @@ impl LeaseEnd {
 impl Reason {
     /// What is written down where a lapse is the reason.
     pub(crate) fn of_lapse(lease: &LeaseEnd) -> Reason {
-        Reason::made(format_args!("the lease of {} at epoch {} lapsed", lease.owner, lease.epoch))
+        let LeaseEnd { owner, epoch, .. } = lease;
+        match lease.overrun {
+            None => Reason::made(format_args!("the lease of {owner} at epoch {epoch} lapsed")),
+            Some(Overrun::Stalled) => Reason::made(format_args!(
+                "the lease of {owner} at epoch {epoch} ended: no progress for the policy's stall_after"
+            )),
+            Some(Overrun::OutOfTime) => Reason::made(format_args!(
+                "the lease of {owner} at epoch {epoch} ended: the attempt took the policy's time_limit"
+            )),
+            Some(Overrun::Cancelled) => Reason::made(format_args!(
+                "the lease of {owner} at epoch {epoch} ended: it was told to stop and went on for the policy's cancel_grace"
+            )),
+        }
     }
 }
 
@@ -172,6 +195,16 @@ pub struct Waiver {
     pub seq: Seq,
     /// Why.
     pub reason: Reason,
+}
+
+/// Whether a note leaves a task among those that somebody must look at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Triage {
+    /// It does.
+    #[default]
+    Stays,
+    /// Nobody has to look at the task any more.
+    Dismissed,
 }
 
 /// What happened.
@@ -277,12 +310,14 @@ pub enum What {
     },
     /// It reached a terminal state.
     Ended(Box<Ended>),
-    /// Somebody left a note, or better words for the end.
+    /// Somebody left a note, or a corrected reason for the end.
     Annotated {
         /// The note.
         note: Option<Reason>,
-        /// The new words for the end.
+        /// The corrected reason.
         terminal_reason: Option<Reason>,
+        /// Whether the note dismisses the end.
+        triage: Triage,
     },
     /// A person made a new task of it.
     Retried {

@@ -271,6 +271,7 @@ static ROWS: &[Row] = &[
     row("heartbeat/not_extending", HELD, &[Heartbeat], when!(holds_but_ttl_does_not_extend), Refuse(Code::NotExtending), "it would not move the expiry ahead"),
     row("heartbeat/stalled", RUNNING, &[Heartbeat], when!(holds_but_is_stalled), Refuse(Code::Stalled), "there was no progress for the policy's stall_after; the lease runs to its end"),
     row("heartbeat/out_of_time", RUNNING, &[Heartbeat], when!(holds_but_is_out_of_time), Refuse(Code::OutOfTime), "the attempt is at the policy's time_limit; the lease runs to its end"),
+    row("heartbeat/cancelled", RUNNING, &[Heartbeat], when!(holds_but_was_told_to_stop), Refuse(Code::Cancelled), "its holder was told to stop, and the policy's cancel_grace is over; the lease runs to its end"),
     row("progress", RUNNING, &[Progress], when!(holds_active), Do(outcome::progress, RUNNING), "the holder got on"),
     row("undo/not_running", COMPENSATING, &[Progress], when!(holds_active), Refuse(Code::WrongState), "the task is being undone"),
 
@@ -350,8 +351,10 @@ static ROWS: &[Row] = &[
 
     // ---- afterwards -----------------------------------------------------------------------------------------------------
     row("annotate", OPEN, &[Annotate], when!(gives_only_a_note), Do(outcome::annotate, OPEN), "somebody leaves a note"),
-    row("annotate/no_end", OPEN, &[Annotate], when!(gives_words_for_the_end), Refuse(Code::WrongState), "the task has not ended: there is no end to find words for"),
-    row("annotate/over", OVER, &[Annotate], when!(always), Do(outcome::annotate, OVER), "somebody leaves a note, or better words for the end"),
+    row("annotate/no_end", OPEN, &[Annotate], when!(is_about_the_end), Refuse(Code::WrongState), "the task has not ended, so there is no end to correct or dismiss"),
+    row("annotate/ended_badly", ENDED_BADLY, &[Annotate], when!(always), Do(outcome::annotate, ENDED_BADLY), "somebody leaves a note, corrects the reason for the end, or dismisses it"),
+    row("annotate/completed", COMPLETED, &[Annotate], when!(dismisses_nothing), Do(outcome::annotate, COMPLETED), "somebody leaves a note, or corrects the reason for the end"),
+    row("annotate/nothing_to_dismiss", COMPLETED, &[Annotate], when!(dismisses), Refuse(Code::WrongState), "it was completed, so nobody has to look at it"),
     row("retry", ENDED_BADLY, &[Retry], when!(retry_is_clear), Spawn(outcome::retry, outcome::successor, ENDED_BADLY), "a person wants it tried again"),
     row("retry/was_retried", ENDED_BADLY, &[Retry], when!(was_retried), Refuse(Code::WrongState), "a new task was made of it already"),
     row("retry/taken", ENDED_BADLY, &[Retry], when!(retry_takes_a_taken_name), Refuse(Code::Exists), "the new task's id is taken"),

@@ -11,6 +11,9 @@ impl Ttl {
     /// The default lease.
     pub const MINUTE: Ttl = Ttl(Span::from_secs(60));
 
+    /// The longest one.
+    pub const MAX: Ttl = Ttl(Span::from_days(7));
+
     /// Checks the limits.
     pub fn new(span: Span) -> Result<Ttl, Refusal> {
         Ttl::named("ttl", span)
@@ -18,7 +21,7 @@ impl Ttl {
 
     /// As [`Ttl::new`], for a field that goes by another name.
     pub fn named(field: &'static str, span: Span) -> Result<Ttl, Refusal> {
-        if (Span::from_secs(1)..=Span::from_days(7)).contains(&span) {
+        if (Span::from_secs(1)..=Ttl::MAX.0).contains(&span) {
             Ok(Ttl(span))
         } else {
             Err(Refusal::invalid(field, "1 s to 7 days"))
@@ -156,6 +159,8 @@ pub struct Policy {
     pub start_within: Option<Span>,
     /// Takeover and reclaim of a lapsed lease wait this long, for effects that can't be fenced.
     pub lock_delay: Option<Span>,
+    /// No heartbeat extends a lease beyond this long after its holder was first told to stop.
+    pub cancel_grace: Option<Span>,
 }
 
 impl Default for Policy {
@@ -170,6 +175,7 @@ impl Default for Policy {
             time_limit: None,
             start_within: None,
             lock_delay: None,
+            cancel_grace: None,
         }
     }
 }
@@ -195,6 +201,7 @@ impl Policy {
             ("policy.stall_after", self.stall_after),
             ("policy.time_limit", self.time_limit),
             ("policy.start_within", self.start_within),
+            ("policy.cancel_grace", self.cancel_grace),
         ];
         for (field, span) in from_nothing {
             if span.is_some_and(|span| span > Self::LONGEST) {

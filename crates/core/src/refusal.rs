@@ -40,6 +40,8 @@ pub enum Code {
     Stalled,
     /// The attempt has run for as long as the policy allows.
     OutOfTime,
+    /// Its holder was told to stop, and the policy's grace for that is over.
+    Cancelled,
     /// A failed task needs a compensation record.
     CompensationRequired,
     /// Something is owed that must be undone, adopted or waived before.
@@ -56,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order in which the design lists them.
-    pub const ALL: [Code; 21] = [
+    pub const ALL: [Code; 22] = [
         Code::Invalid,
         Code::NotFound,
         Code::Exists,
@@ -78,6 +80,7 @@ impl Code {
         Code::WrongState,
         Code::StaleWrite,
         Code::Forbidden,
+        Code::Cancelled,
     ];
 
     /// The code as interfaces write it.
@@ -98,6 +101,7 @@ impl Code {
             Code::NotExtending => "not_extending",
             Code::Stalled => "stalled",
             Code::OutOfTime => "out_of_time",
+            Code::Cancelled => "cancelled",
             Code::CompensationRequired => "compensation_required",
             Code::CompensationOwed => "compensation_owed",
             Code::CompensationSettled => "compensation_settled",

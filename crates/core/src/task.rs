@@ -116,6 +116,10 @@ pub enum Cause {
     RolledBack,
     /// Its lease lapsed, and its attempts are spent or its policy parks it.
     Lapsed,
+    /// The same, where the lease ended because there was no progress for the policy's `stall_after`.
+    Stalled,
+    /// The same, where it ended at the policy's `time_limit`.
+    OutOfTime,
     /// It was cancelled.
     Cancelled,
     /// Its attempts are spent and its policy parks it then.
@@ -134,11 +138,13 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 11] = [
+    pub const ALL: [Cause; 13] = [
         Cause::Completed,
         Cause::Failed,
         Cause::RolledBack,
         Cause::Lapsed,
+        Cause::Stalled,
+        Cause::OutOfTime,
         Cause::Cancelled,
         Cause::AttemptsSpent,
         Cause::NotStarted,
@@ -155,6 +161,8 @@ impl Cause {
             Cause::Failed => "failed",
             Cause::RolledBack => "rolled_back",
             Cause::Lapsed => "lapsed",
+            Cause::Stalled => "stalled",
+            Cause::OutOfTime => "out_of_time",
             Cause::Cancelled => "cancelled",
             Cause::AttemptsSpent => "attempts_spent",
             Cause::NotStarted => "not_started",
@@ -187,12 +195,67 @@ pub struct Lease {
     pub expires_at: Time,
     /// What its holder reported last.
     pub progress: Option<Progress>,
+    /// How often its holder was told to stop; none where it was not.
+    pub cancel_told: Option<CancelTold>,
 }
 
 impl Lease {
     /// Whether its end has passed.
     pub fn has_lapsed(&self, now: Time) -> bool {
         now >= self.expires_at
+    }
+}
+
+/// That a holder was told to stop: each heartbeat's answer tells it once a cancel is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CancelTold {
+    /// How often.
+    pub times: u32,
+    /// When it was told first.
+    pub since: Time,
+}
+
+impl CancelTold {
+    /// What is remembered after it was told once more.
+    pub fn again(before: Option<CancelTold>, now: Time) -> CancelTold {
+        match before {
+            Some(told) => CancelTold { times: told.times.saturating_add(1), ..told },
+            None => CancelTold { times: 1, since: now },
+        }
+    }
+}
+
+/// What ended a lease whose holder may still be alive: a bound of the policy, and not silence.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Overrun {
+    /// No progress for `stall_after`.
+    Stalled,
+    /// The attempt took `time_limit`.
+    OutOfTime,
+    /// Its holder was told to stop, and went on for `cancel_grace`.
+    Cancelled,
+}
+
+impl Overrun {
+    /// Each of them.
+    pub const ALL: [Overrun; 3] = [Overrun::Stalled, Overrun::OutOfTime, Overrun::Cancelled];
+
+    /// The word that interfaces use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Overrun::Stalled => "stalled",
+            Overrun::OutOfTime => "out_of_time",
+            Overrun::Cancelled => "cancelled",
+        }
+    }
+
+    /// The cause of a task's end that such a lapse brings.
+    pub const fn cause(self) -> Cause {
+        match self {
+            Overrun::Stalled => Cause::Stalled,
+            Overrun::OutOfTime => Cause::OutOfTime,
+            Overrun::Cancelled => Cause::Cancelled,
+        }
     }
 }
 
@@ -223,7 +286,11 @@ pub enum Unwinding {
     RolledBack,
     /// Its lease lapsed.
     Lapsed,
-    /// It was cancelled before it ran.
+    /// Its lease lapsed, because there was no progress for as long as the policy allows.
+    Stalled,
+    /// Its lease lapsed, because the attempt took as long as the policy allows.
+    OutOfTime,
+    /// It was cancelled before it ran, or its holder was told to stop and did not.
     Cancelled,
     /// It is a retry of a task that still owed something.
     Retried,
@@ -231,13 +298,25 @@ pub enum Unwinding {
 
 impl Unwinding {
     /// Every one.
-    pub const ALL: [Unwinding; 5] = [
+    pub const ALL: [Unwinding; 7] = [
         Unwinding::Released,
         Unwinding::RolledBack,
         Unwinding::Lapsed,
+        Unwinding::Stalled,
+        Unwinding::OutOfTime,
         Unwinding::Cancelled,
         Unwinding::Retried,
     ];
+
+    /// What a task is undone for after a lapse.
+    pub const fn of_lapse(overrun: Option<Overrun>) -> Unwinding {
+        match overrun {
+            None => Unwinding::Lapsed,
+            Some(Overrun::Stalled) => Unwinding::Stalled,
+            Some(Overrun::OutOfTime) => Unwinding::OutOfTime,
+            Some(Overrun::Cancelled) => Unwinding::Cancelled,
+        }
+    }
 }
 
 /// Who looks after a task that is being undone.
@@ -264,6 +343,31 @@ pub struct Ending {
     pub finished_at: Time,
     /// The new task that a person made of it.
     pub retried_as: Option<TaskId>,
+    /// That a person looked at it, and nobody has to any more.
+    pub dismissed: Option<Dismissal>,
+}
+
+/// A person's word that an end needs nobody's look any more.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Dismissal {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub note: Reason,
+}
+
+impl Ending {
+    /// Whether it did not succeed: everything but a completion and a cancel.
+    pub fn is_bad(&self) -> bool {
+        self.state != Terminal::Completed && self.cause != Cause::Cancelled
+    }
+
+    /// Whether a person has seen to it: made a new task of it, or dismissed it.
+    pub fn is_attended(&self) -> bool {
+        self.retried_as.is_some() || self.dismissed.is_some()
+    }
 }
 
 /// Where a task is in its life, with what only that part of life has.
@@ -472,11 +576,24 @@ impl Task {
         Seq(self.compensations.last().map_or(1, |last| last.seq.0.saturating_add(1)))
     }
 
-    /// What bounds the lease of this attempt besides its ttl: `(stall end, time limit)`, none while compensating.
-    pub fn bounds(&self, acquired_at: Time, progressed_at: Time) -> (Option<Time>, Option<Time>) {
-        (
-            self.policy.stall_after.map(|span| progressed_at + span),
-            self.policy.time_limit.map(|span| acquired_at + span),
-        )
+    /// What bounds the lease of an attempt besides its ttl, each with when: stricter ones come later among equal times.
+    pub fn bounds(
+        &self,
+        acquired_at: Time,
+        progressed_at: Time,
+        told: Option<CancelTold>,
+    ) -> impl Iterator<Item = (Overrun, Time)> {
+        let stalled = self.policy.stall_after.map(|span| (Overrun::Stalled, progressed_at + span));
+        let out_of_time = self.policy.time_limit.map(|span| (Overrun::OutOfTime, acquired_at + span));
+        let told = told.zip(self.policy.cancel_grace);
+        let cancelled = told.map(|(told, span)| (Overrun::Cancelled, told.since + span));
+        [stalled, out_of_time, cancelled].into_iter().flatten()
+    }
+
+    /// Which bound of the policy ended a lease of an attempt; none where its holder fell silent. An undo has no such bound.
+    pub fn overrun(&self) -> Option<Overrun> {
+        let Phase::Running(lease) = &self.phase else { return None };
+        let bounds = self.bounds(lease.acquired_at, lease.progressed_at, lease.cancel_told);
+        bounds.filter(|(_, end)| lease.expires_at >= *end).map(|(bound, _)| bound).last()
     }
 }

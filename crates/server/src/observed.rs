@@ -10,10 +10,11 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::overview::{Holding, Overview};
+use tenure::store::stored::StoredChain;
 use tenure::store::vitals::Vitals;
-use tenure::store::watch::Absence;
+use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
 };
 
 use crate::metrics::Metrics;
@@ -101,9 +102,13 @@ impl Store for Observed {
         self.store.chain(namespace, id)
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        self.store.watchers(namespace)
+    }
+
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
-            let answer = self.store.watch().await;
+            let answer = self.store.watch(presence).await;
             self.metrics.writes().heard(&answer);
             answer
         })

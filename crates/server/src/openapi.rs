@@ -354,6 +354,7 @@ fn said(code: Code) -> &'static str {
         Code::NotExtending => "The heartbeat would not move the expiry ahead.",
         Code::Stalled => "There was no progress for as long as the policy allows.",
         Code::OutOfTime => "The attempt has run for as long as the policy allows.",
+        Code::Cancelled => "The holder was told to stop, and the policy's grace for that is over.",
         Code::CompensationRequired => "A failed task needs a compensation record.",
         Code::CompensationOwed => "Something is owed that must be undone, adopted or waived before.",
         Code::CompensationSettled => "The compensation is not owed any more.",

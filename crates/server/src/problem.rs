@@ -187,6 +187,7 @@ pub(crate) fn status_of(code: Code) -> StatusCode {
         | Code::NotExtending
         | Code::Stalled
         | Code::OutOfTime
+        | Code::Cancelled
         | Code::CompensationRequired
         | Code::CompensationOwed
         | Code::CompensationSettled

@@ -181,6 +181,17 @@ const FILTER: &[(&str, &str)] = &[
     ("owner", "Only held by, or reserved for, this owner."),
     ("label", "Only with this label, as `key=value`; may be repeated."),
     ("stale", "`true`: only those whose lease or reservation has lapsed."),
+    ("open", "`true`: only those that have not ended."),
+    (
+        "ended_badly",
+        "`true`: only those that did not succeed: failed, quarantined, or compensated and not cancelled.",
+    ),
+    ("unattended", "`true`: of those that ended, only the ones that nobody retried or dismissed."),
+    (
+        "since",
+        "Only those that ended, or, if open, changed since then: a length such as `24h`, or an instant.",
+    ),
+    ("order", "`newest` first, which is the default, or `oldest`."),
     PAGE[0],
     PAGE[1],
 ];
@@ -243,6 +254,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/stats", Room(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
         route!(Get "/v1/{ns}/anchor", Room(Reader), "What to remember of the history", looks::anchor, gives 200 shape::Anchor),
         route!(Get "/v1/{ns}/verify", Room(Reader), "Whether the history holds", looks::verify, gives 200 shape::Report),
+        route!(Get "/v1/{ns}/recovery", Room(Reader), "Who looks after stale tasks, and what they handle", recovery::watchers, gives 200 shape::Watchers),
         route!(Post "/v1/{ns}/recovery", Room(Operator), "Look after what is stale now", recovery::sweep, query &[("plan", "`true`: only show what would be done.")], gives 200 shape::Recovered),
 
         route!(Get "/v1/namespaces", Store(Reader), "The namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
@@ -252,7 +264,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/events", Store(Reader), "The history of every namespace, as a page or a stream", events::of_all, query HISTORY_OF_ALL, gives 200 shape::Events),
         route!(Get "/v1/lapsed", Store(Operator), "What recovery should look at next", looks::lapsed, query PAGE, gives 200 shape::Lapsed),
         route!(Get "/v1/chains", WholeStore(Operator), "The history as it is stored, to be verified by whoever does not trust this server", looks::chains, query PAGE, gives 200 shape::Chains),
-        route!(Post "/v1/watch", Store(Operator), "Say that somebody looks after the store", recovery::watch, gives 200 shape::Watched),
+        route!(Post "/v1/watch", Store(Operator), "Say that somebody looks after the store, and what it handles", recovery::watch, takes shape::PresenceBody, gives 200 shape::Watched),
 
         route!(Get "/v1/tokens", Store(Admin), "List tokens; never their secrets", tokens::list, gives 200 shape::TokenList),
         route!(Post "/v1/tokens", Store(Admin), "Make a token; its secret is in the answer and nowhere else", tokens::create, takes shape::TokenBody, gives 201 shape::NewToken),

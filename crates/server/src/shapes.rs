@@ -11,8 +11,9 @@ use utoipa::{PartialSchema, ToSchema};
 pub(crate) use tenure::record::read::{
     ChainAnswerShape as OneChain, ChainsShape as Chains, ClaimableShape as Claimable, EventsShape as Events,
     LapsedShape as Lapsed, NamespacesShape as Namespaces, NewestShape as Newest, NowShape as Now,
-    OwnersShape as Owners, RememberedShape as Remembered, StatsShape as Stats, TaskAnswerShape as OneTask,
-    TaskShape, TasksShape as Tasks, WatchShape as Watched,
+    OwnersShape as Owners, PresenceShape as PresenceBody, RememberedShape as Remembered, StatsShape as Stats,
+    TaskAnswerShape as OneTask, TaskShape, TasksShape as Tasks, WatchShape as Watched,
+    WatchersAnswerShape as Watchers,
 };
 use tenure::record::read::{RefusalShape, RenewalShape, SaidShape};
 
@@ -121,6 +122,19 @@ shapes! {
         why: String,
         /// What happens next by itself, or becomes possible.
         next: Option<NextStep>,
+        /// What people noted, the oldest first.
+        notes: Vec<NoteOnTask>,
+    }
+    /// What somebody noted on a task.
+    NoteOnTask {
+        /// When.
+        at: String,
+        /// Who.
+        by: String,
+        /// What it says.
+        note: String,
+        /// Whether it says that nobody has to look at the task any more.
+        dismisses: bool,
     }
     /// What happens next.
     NextStep {

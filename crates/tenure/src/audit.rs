@@ -4,19 +4,25 @@
 //! the store alone. What the store alone can't show is that its newest events, or a whole task, were taken away: for
 //! that an [`Anchor`] is kept elsewhere.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use tenure_core::apply::fold;
 use tenure_core::chain::{Hash, Merkle};
 use tenure_core::event::Event;
-use tenure_core::id::{Actor, Namespace, Revision, TaskId};
+use tenure_core::id::{Actor, Document, Namespace, Progress, Revision, TaskId};
+use tenure_core::policy::Ttl;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use crate::codec::{read_data, seal};
 use crate::error::Error;
-use crate::store::{PageSize, Store, StoredChain, StoredEvent};
+use crate::store::columns::length;
+use crate::store::due::Wait;
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow, rows_of};
+use crate::store::{PageSize, Store};
+use crate::wire::Word as _;
 
 /// How many chains are read at once, unless their histories are long.
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
@@ -45,8 +51,9 @@ pub enum Tampering {
     Inserted,
     /// The event stands elsewhere than where it was written; the text says where.
     Moved(String),
-    /// The task's record is not what its events tell.
-    RecordChanged,
+    /// The task's rows are not what its events tell. Each text names a column, `due.held_back`, or a row: where the events
+    /// tell nothing that can be compared, there is none.
+    RecordChanged(Vec<String>),
     /// The task is gone.
     TaskRemoved,
     /// The chain up to here is not the one that was anchored.
@@ -66,7 +73,13 @@ impl fmt::Display for Finding {
             Tampering::Removed => f.write_str("was removed"),
             Tampering::Inserted => f.write_str("was inserted"),
             Tampering::Moved(from) => write!(f, "was moved here from {from}"),
-            Tampering::RecordChanged => f.write_str("the record is not what its events tell"),
+            Tampering::RecordChanged(columns) => {
+                f.write_str("the record is not what its events tell")?;
+                match columns.as_slice() {
+                    [] => Ok(()),
+                    columns => write!(f, ": {}", columns.join(", ")),
+                }
+            }
             Tampering::TaskRemoved => f.write_str("the task was removed"),
             Tampering::Rewritten => f.write_str("and those before it are not what was anchored"),
             Tampering::AnchorBroken => f.write_str("the anchor's root is not that of its lines"),
@@ -194,8 +207,7 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
         for chain in named {
             let line = (|| {
                 let (namespace, task) = chain.name.clone()?;
-                let number = chain.task.as_ref()?.revision;
-                Some(AnchorLine { namespace, task, number, head: chain.head? })
+                Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
             })();
             let broken =
                 || Error::Corrupt(format!("the task of row {} can't be read; verify first", chain.row));
@@ -355,14 +367,21 @@ fn look_at(
     leftovers: &mut Leftovers,
     findings: &mut Vec<Finding>,
 ) {
+    let task = match (&chain.name, &chain.stored_name) {
+        (Some((namespace, id)), _) => format!("{namespace}/{id}"),
+        (None, Some(name)) => format!("the task of row {}, whose name can't be `{name}`", chain.row),
+        (None, None) => format!("the task of row {}, which is gone", chain.row),
+    };
+    let beside_the_chain = match (&chain.name, &chain.stored_name) {
+        (Some(_), Some(_)) => Vec::new(),
+        (None, Some(_)) => vec!["tasks.id".to_owned()],
+        (_, None) => chain.rows.iter().map(|row| too_many(&row.table)).collect(),
+    };
+    if !beside_the_chain.is_empty() {
+        let what = Tampering::RecordChanged(beside_the_chain);
+        findings.push(Finding { task: task.clone(), number: None, what });
+    }
     let Some(name) = &chain.name else {
-        let task = match &chain.stored_name {
-            Some(name) => format!("the task of row {}, whose name can't be `{name}`", chain.row),
-            None => format!("the task of row {}, which is gone", chain.row),
-        };
-        if chain.stored_name.is_some() {
-            findings.push(Finding { task: task.clone(), number: None, what: Tampering::RecordChanged });
-        }
         for event in &chain.events {
             leftovers.strays.push(Stray { event: event.clone(), finding: findings.len() });
             findings.push(Finding {
@@ -374,13 +393,13 @@ fn look_at(
         return;
     };
     if chain.stored_name.is_none() {
-        let task = format!("{}/{}", name.0, name.1);
-        findings.push(Finding { task, number: None, what: Tampering::TaskRemoved });
+        if !chain.events.is_empty() {
+            findings.push(Finding { task, number: None, what: Tampering::TaskRemoved });
+        }
         return;
     }
     let mut unclaimed: Vec<&StoredEvent> = chain.events.iter().collect();
     unclaimed.sort_by_key(|event| (event.number, event.order));
-    let task = format!("{}/{}", name.0, name.1);
     let claimed = Vec::new();
     let mut walk = Walk { chain, name, task, unclaimed, claimed, previous: Some(Hash::START), holds: true };
     let places = walk.places();
@@ -406,8 +425,8 @@ impl<'a> Walk<'a> {
     fn places(&self) -> i64 {
         // Of a tail that is gone the first event is named: a record may say any number.
         let newest = self.unclaimed.last().map_or(0, |event| event.number);
-        match &self.chain.task {
-            Some(task) => i64::try_from(task.revision.0).unwrap_or(i64::MAX).min(newest.saturating_add(1)),
+        match self.chain.revision() {
+            Some(revision) => i64::try_from(revision).unwrap_or(i64::MAX).min(newest.saturating_add(1)),
             None => newest.min(i64::try_from(self.unclaimed.len()).unwrap_or(i64::MAX).saturating_add(1)),
         }
     }
@@ -481,17 +500,98 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The record is what its events tell, and its head is the newest event's hash.
+    /// Each row is what its events tell, and the task's head is the newest event's hash.
     fn look_at_record(&mut self, findings: &mut Vec<Finding>) {
         let events: Vec<Event> = self.claimed.iter().filter_map(|event| read(event, self.name)).collect();
         let told = fold(&events).ok().flatten();
-        let same = match (&told, &self.chain.task) {
-            (Some(told), Some(stored)) => same_but_for_heartbeats(told, stored),
-            (_, _) => false,
+        let columns = match (told, self.previous) {
+            (Some(told), Some(head)) => differences(&told, head, self.chain),
+            (_, _) => Some(Vec::new()),
         };
-        if !same || self.chain.head != self.previous {
-            self.tell(findings, None, Tampering::RecordChanged);
+        if let Some(columns) = columns {
+            self.tell(findings, None, Tampering::RecordChanged(columns));
         }
+    }
+}
+
+fn too_many(table: &str) -> String {
+    format!("a row too many in {table}")
+}
+
+/// In which columns the rows are not what the events tell; none where they are.
+fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Option<Vec<String>> {
+    let expected = rows_of(told, head);
+    let mut columns = chain.apart.clone();
+    for table in ["tasks", "due", "checkpoints", "compensations"] {
+        let told_rows: Vec<_> = expected.iter().filter(|row| row.table == table).collect();
+        let stored_rows: Vec<_> = chain.rows.iter().filter(|row| row.table == table).collect();
+        for at in 0..told_rows.len().max(stored_rows.len()) {
+            match (told_rows.get(at), stored_rows.get(at)) {
+                (Some(told_row), Some(stored)) => {
+                    // A checkpoint of a lease that goes on is known to heartbeats alone.
+                    let is_open = told.lease().is_some();
+                    let differs = |(name, value): &&(Cow<'_, str>, ColumnValue<'_>)| {
+                        stored.value(name) != Some(value)
+                            && !(is_open && heartbeat_may_write(table, name, told_row, stored))
+                    };
+                    let differing = told_row.columns.iter().filter(differs);
+                    columns.extend(differing.map(|(name, _)| format!("{table}.{name}")));
+                }
+                (Some(_), None) => columns.push(format!("a row missing in {table}")),
+                // Its first heartbeat may have brought one.
+                (None, Some(_)) if table == "checkpoints" && told.lease().is_some() => {}
+                (None, Some(_)) => columns.push(too_many(table)),
+                (None, None) => {}
+            }
+        }
+    }
+    (!columns.is_empty()).then_some(columns)
+}
+
+/// Whether a heartbeat or a progress may have written what stands in a column of a task that is leased: they leave no event, so
+/// only the bounds are known in which they write.
+fn heartbeat_may_write(table: &str, name: &str, told: &StoredRow<'_>, stored: &StoredRow<'_>) -> bool {
+    let number = |row: &StoredRow<'_>, column| match row.value(column) {
+        Some(ColumnValue::Number(number)) => Some(*number),
+        _ => None,
+    };
+    // No heartbeat shortens a lease, and none goes back in time.
+    let has_grown = || number(stored, name) >= number(told, name);
+    let plus = |at: Option<i64>, span: Option<i64>| Some(at?.saturating_add(span?));
+    let is_not_after =
+        |column: Option<i64>, bound: Option<i64>| bound.is_none_or(|bound| column <= Some(bound));
+    match (table, name) {
+        ("due", "heartbeat_at" | "progressed_at") => has_grown(),
+        ("due", "expires_at") => {
+            let expires_at = number(stored, "expires_at");
+            let after = |column, span| is_not_after(expires_at, plus(number(stored, column), span));
+            has_grown()
+                && after("heartbeat_at", Some(length(Ttl::MAX.span())))
+                // The undo of a task is bounded by its ttl alone.
+                && (stored.value("wait") != Some(&Wait::Lease.word().into())
+                    || (after("progressed_at", number(told, "stall_after"))
+                        && after("since", number(told, "time_limit"))
+                        && (stored.value("cancel_told_at") == Some(&ColumnValue::Null)
+                            || after("cancel_told_at", number(told, "cancel_grace")))))
+        }
+        // Told in the answer to a heartbeat, of a cancel that is asked.
+        ("due", "cancel_told" | "cancel_told_at") => {
+            let (times, since) = (number(stored, "cancel_told"), number(stored, "cancel_told_at"));
+            stored.value("cancel_asked") == Some(&true.into())
+                && times.is_some_and(|times| times > 0)
+                && since.is_some_and(|since| Some(since) > number(stored, "since"))
+                && since <= number(stored, "heartbeat_at")
+        }
+        ("due", "check_at") => has_grown() && number(stored, "check_at") <= number(stored, "expires_at"),
+        ("due", "progress") => match stored.value(name) {
+            Some(ColumnValue::Text(text)) => Progress::new(text.as_ref()).is_ok(),
+            _ => false,
+        },
+        ("checkpoints", "checkpoint") => match stored.value(name) {
+            Some(ColumnValue::Text(text)) => Document::new(text.as_ref()).is_ok(),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -503,6 +603,7 @@ pub fn same_but_for_heartbeats(told: &Task, stored: &Task) -> bool {
         lease.progressed_at = stored_lease.progressed_at;
         lease.expires_at = stored_lease.expires_at;
         lease.progress.clone_from(&stored_lease.progress);
+        lease.cancel_told = stored_lease.cancel_told;
         told.checkpoint.clone_from(&stored.checkpoint);
     }
     told == *stored

@@ -6,12 +6,12 @@
 use serde::{Deserialize, Serialize};
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::compensation::{Compensation, Registered, Status, Undo};
-use tenure_core::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, Waiver, What};
+use tenure_core::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, Triage, Waiver, What};
 use tenure_core::id::{
     Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
-use tenure_core::task::{Cause, Labels, State, Terminal};
+use tenure_core::task::{CancelTold, Cause, Labels, Overrun, State, Terminal};
 use tenure_core::time::{Span, Time};
 
 use crate::store::execute::Answered;
@@ -155,7 +155,7 @@ macro_rules! mirrored {
 }
 mirrored!(
     What => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
-    LeaseEnd => LeaseEndMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
+    LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
     Compensation => CompensationMirror, Policy => PolicyMirror, Backoff => BackoffMirror,
     Answered => AnsweredMirror,
 );
@@ -180,6 +180,24 @@ mod present {
         deserializer: D,
     ) -> Result<Option<T>, D::Error> {
         wire::deserialize(deserializer).map(Some)
+    }
+}
+
+/// Whether a note dismisses an end: `true`, or absent.
+mod dismissed {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tenure_core::event::Triage;
+
+    pub(super) fn is_not(triage: &Triage) -> bool {
+        *triage == Triage::Stays
+    }
+
+    pub(super) fn serialize<S: Serializer>(triage: &Triage, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(!is_not(triage))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Triage, D::Error> {
+        bool::deserialize(deserializer).map(|is| if is { Triage::Dismissed } else { Triage::Stays })
     }
 }
 
@@ -273,6 +291,13 @@ enum WhatMirror {
         note: Option<Reason>,
         #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         terminal_reason: Option<Reason>,
+        #[serde(
+            rename = "dismissed",
+            with = "dismissed",
+            default,
+            skip_serializing_if = "dismissed::is_not"
+        )]
+        triage: Triage,
     },
     Retried {
         #[serde(with = "wire")]
@@ -361,6 +386,19 @@ struct LeaseEndMirror {
     progress: Option<Progress>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     checkpoint: Option<Document>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    cancel_told: Option<CancelTold>,
+    // What ended it is its cause, in the words of interfaces.
+    #[serde(rename = "cause", with = "present", default, skip_serializing_if = "Option::is_none")]
+    overrun: Option<Overrun>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CancelTold")]
+struct CancelToldMirror {
+    times: u32,
+    #[serde(with = "wire")]
+    since: Time,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -448,6 +486,8 @@ struct PolicyMirror {
     start_within: Option<Span>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lock_delay: Option<Span>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    cancel_grace: Option<Span>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::command::{Action, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
 use tenure_core::compensation::Undo;
-use tenure_core::event::Waiver;
+use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::TaskId;
 use tenure_core::policy::Ttl;
 use tenure_core::time::{Span, Time};
@@ -221,9 +221,14 @@ impl Pieces {
             Action::MarkQuarantined { task: _, reason } | Action::Cancel { task: _, reason } => {
                 self.text(reason.as_str());
             }
-            Action::Annotate { task: _, note, terminal_reason } => {
+            Action::Annotate { task: _, note, terminal_reason, triage } => {
                 self.optional_text(note);
                 self.optional_text(terminal_reason);
+                // Notes that dismiss nothing are digested as they were before any did.
+                match triage {
+                    Triage::Stays => {}
+                    Triage::Dismissed => self.text("dismissed"),
+                }
             }
             Action::Retry { task: _, successor, naming, reason, waive } => {
                 self.named(successor, *naming);

@@ -19,6 +19,7 @@
 //! ```
 
 mod call;
+mod notes;
 mod opener;
 mod tokens;
 mod verbs;
@@ -37,10 +38,12 @@ use crate::chance::{Chance, SystemChance};
 use crate::error::Error;
 use crate::json;
 use crate::store::overview::{Holding, Overview};
+use crate::store::watch::Watchers;
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 pub use call::{Call, Verb};
 pub(crate) use call::{FromAnswer, acting, send};
+pub use notes::Note;
 pub use opener::{Opener, shown};
 pub use tokens::CreateToken;
 pub use verbs::*;
@@ -148,6 +151,11 @@ impl Ledger {
     /// This namespace at a glance.
     pub async fn overview(&self) -> Result<Overview, Error> {
         self.store.overview(self.namespace.clone()).await
+    }
+
+    /// Who looks after the stale tasks of this namespace.
+    pub async fn watchers(&self) -> Result<Watchers, Error> {
+        self.store.watchers(self.namespace.clone()).await
     }
 
     /// Who holds what in this namespace.

@@ -23,26 +23,29 @@ use tenure_core::id::{
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::refusal::{HeldBy, Refusal};
-use tenure_core::task::{Cancel, Cause, Labels, Lease, Phase, Reservation, State, Task, Undoing, Unwinding};
+use tenure_core::task::{
+    Cancel, CancelTold, Cause, Dismissal, Labels, Lease, Phase, Reservation, State, Task, Undoing, Unwinding,
+};
 use tenure_core::time::{Span, Time};
 
 use crate::store::Recorded;
 use crate::wire::{Held, Wired};
 
 pub use answers::{
-    AnchorAnswer, GrantedAnswer, RenewalAnswer, ReportAnswer, RetriedAnswer, StatusAnswer, TaskAnswer,
-    WhyAnswer,
+    AnchorAnswer, GrantedAnswer, NamedTasks, RenewalAnswer, ReportAnswer, RetriedAnswer, StatusAnswer,
+    TaskAnswer, WhyAnswer,
 };
 pub use create::{create_json, read_create};
 pub use input::{BackoffInput, PolicyInput, cause_of, read_body, read_put, state_of};
 pub use lists::{
     AnswerRecord, AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage,
     HeartbeatAnswersRecord, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer,
-    RememberedRecord, StatsAnswer, TasksPage, WatchedRecord,
+    PresenceRecord, RememberedRecord, StatsAnswer, TasksPage, WatchedRecord, WatchersAnswer,
 };
 pub use minimal::MinimalTaskRecord;
 pub use others::{
     AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,
+    WatchersRecord,
 };
 pub use read::{read_error, read_recorded, read_refusal, read_renewal, read_task};
 pub use recovery::{PlannedRecord, PlansRecord, RecoveryRecord, SweptRecord, TendedRecord};
@@ -111,6 +114,8 @@ pub struct TaskRecord<'a> {
     terminal_reason: Option<Of<'a, Reason>>,
     result: Option<Written<'a>>,
     retried_as: Option<Of<'a, TaskId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dismissed: Option<DismissalRecord<'a>>,
     retry_of: Of<'a, Option<TaskId>>,
     stale: bool,
     created_at: Of<'a, Time>,
@@ -151,6 +156,7 @@ impl<'a> TaskRecord<'a> {
             terminal_reason: ending.and_then(|ending| ending.reason.as_ref()).map(Wired),
             result: ending.and_then(|ending| ending.result.as_ref()).map(Written::of),
             retried_as: ending.and_then(|ending| ending.retried_as.as_ref()).map(Wired),
+            dismissed: ending.and_then(|ending| ending.dismissed.as_ref()).map(DismissalRecord::of),
             retry_of: Wired(&task.retry_of),
             stale: task.is_stale(now),
             created_at: Wired(&task.created_at),
@@ -188,6 +194,8 @@ struct PolicyRecord<'a> {
     start_within: Option<Of<'a, Span>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lock_delay: Option<Of<'a, Span>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_grace: Option<Of<'a, Span>>,
 }
 
 impl<'a> PolicyRecord<'a> {
@@ -207,6 +215,7 @@ impl<'a> PolicyRecord<'a> {
             time_limit: policy.time_limit.as_ref().map(Wired),
             start_within: policy.start_within.as_ref().map(Wired),
             lock_delay: policy.lock_delay.as_ref().map(Wired),
+            cancel_grace: policy.cancel_grace.as_ref().map(Wired),
         }
     }
 }
@@ -229,6 +238,15 @@ struct LeaseRecord<'a> {
     progressed_at: Of<'a, Time>,
     expires_at: Of<'a, Time>,
     progress: Option<Written<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_told: Option<CancelToldRecord<'a>>,
+}
+
+/// That its holder was told to stop, how often, and since when.
+#[derive(Serialize)]
+struct CancelToldRecord<'a> {
+    times: u32,
+    since: Of<'a, Time>,
 }
 
 impl<'a> LeaseRecord<'a> {
@@ -243,6 +261,10 @@ impl<'a> LeaseRecord<'a> {
             progressed_at: Wired(&lease.progressed_at),
             expires_at: Wired(&lease.expires_at),
             progress: lease.progress.as_ref().map(|progress| Written(progress.as_str())),
+            cancel_told: lease
+                .cancel_told
+                .as_ref()
+                .map(|CancelTold { times, since }| CancelToldRecord { times: *times, since: Wired(since) }),
         }
     }
 }
@@ -330,6 +352,21 @@ struct CancelRecord<'a> {
 impl<'a> CancelRecord<'a> {
     fn of(cancel: &'a Cancel) -> CancelRecord<'a> {
         CancelRecord { at: Wired(&cancel.at), by: Wired(&cancel.by), reason: Wired(&cancel.reason) }
+    }
+}
+
+/// That a person looked at the end of a task, and nobody has to any more.
+#[derive(Serialize)]
+struct DismissalRecord<'a> {
+    at: Of<'a, Time>,
+    by: Of<'a, Actor>,
+    note: Of<'a, Reason>,
+}
+
+impl<'a> DismissalRecord<'a> {
+    fn of(dismissed: &'a Dismissal) -> DismissalRecord<'a> {
+        let Dismissal { at, by, note } = dismissed;
+        DismissalRecord { at: Wired(at), by: Wired(by), note: Wired(note) }
     }
 }
 

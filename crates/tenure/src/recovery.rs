@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::handler::Handlers;
 use crate::ledger::Ledger;
+use crate::store::watch::Presence;
 
 pub use metrics::{Metrics, Snapshot, UndoCounts};
 pub use plan::{Planned, PlannedUndo};
@@ -267,6 +268,15 @@ impl Recovery {
         let due_at = store.task(namespace, id).await?.as_ref().and_then(looks::due_at);
         let now = store.now().await?;
         Ok(due_at.map_or(Span::ZERO, |due_at| now.since(due_at)))
+    }
+
+    /// How it tells that it is there.
+    fn presence(&self) -> Presence {
+        Presence {
+            name: self.settings.owner.clone(),
+            namespaces: self.settings.namespace.iter().cloned().collect(),
+            kinds: self.handlers.kinds().into_iter().cloned().collect(),
+        }
     }
 
     /// With the name that it takes leases under.

@@ -6,6 +6,7 @@
 pub mod answering;
 pub(crate) mod columns;
 pub(crate) mod due;
+pub mod ends;
 pub(crate) mod execute;
 pub mod memory;
 pub mod overview;
@@ -16,6 +17,7 @@ pub mod postgres;
 pub mod remote;
 pub mod size;
 pub mod sqlite;
+pub mod stored;
 pub(crate) mod tokens;
 pub mod vitals;
 pub mod watch;
@@ -34,7 +36,9 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::error::Error;
 use crate::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use crate::store::overview::{Holding, Overview};
+use crate::store::stored::StoredChain;
 use crate::store::vitals::Vitals;
+use crate::store::watch::{Absence, Presence, Watchers};
 
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -83,6 +87,55 @@ pub struct Filter {
     pub labels: Vec<(LabelKey, LabelValue)>,
     /// Only those whose lease or reservation has lapsed.
     pub stale: bool,
+    /// Only those that have not ended.
+    pub open: bool,
+    /// Only those that did not succeed: failed, quarantined, or compensated with another cause than a cancel.
+    pub ended_badly: bool,
+    /// Of those that ended, only the ones that nobody retried or dismissed.
+    pub unattended: bool,
+    /// Only those that ended since then, or, of open ones, whose record changed since then.
+    pub since: Option<Time>,
+    /// In which order they come.
+    pub order: Order,
+}
+
+/// The order of a list: by the age of the tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+impl Order {
+    /// Both, the default first.
+    pub const ALL: [Order; 2] = [Order::Newest, Order::Oldest];
+
+    /// The word that interfaces use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Order::Newest => "newest",
+            Order::Oldest => "oldest",
+        }
+    }
+
+    /// As SQL has it.
+    pub(crate) const fn sql(self) -> &'static str {
+        match self {
+            Order::Newest => "desc",
+            Order::Oldest => "asc",
+        }
+    }
+
+    /// How a place behind another one compares with it.
+    pub(crate) const fn behind(self) -> &'static str {
+        match self {
+            Order::Newest => "<",
+            Order::Oldest => ">",
+        }
+    }
 }
 
 impl Filter {
@@ -312,42 +365,6 @@ pub struct Lapsed {
     pub next_check: Option<Time>,
 }
 
-/// A task's chain as it is stored, to be verified. Nothing of it is trusted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredChain {
-    /// The number of the task's row, for people who look for it.
-    pub row: i64,
-    /// The task, if its row is there and can be read.
-    pub task: Option<Box<Task>>,
-    /// Its name; none where nothing tells it, or what is stored is no name.
-    pub name: Option<(Namespace, TaskId)>,
-    /// What its row has as its name; none where there are only events.
-    pub stored_name: Option<String>,
-    /// The head as stored.
-    pub head: Option<Hash>,
-    /// Its events by their place.
-    pub events: Vec<StoredEvent>,
-}
-
-/// An event as it is stored, not yet believed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredEvent {
-    /// Its place among all events.
-    pub order: i64,
-    /// Its number within the task.
-    pub number: i64,
-    /// When it says that it happened, in microseconds.
-    pub at: i64,
-    /// Who made it happen.
-    pub actor: String,
-    /// Its type.
-    pub kind: String,
-    /// What happened.
-    pub data: String,
-    /// Its hash.
-    pub hash: Vec<u8>,
-}
-
 /// What to do where there is no store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Missing {
@@ -460,7 +477,10 @@ pub trait Store: Send + Sync {
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>>;
 
     /// Says that somebody looks after the store now, and is told when nobody did last. Loops say so every second.
-    fn watch(&self) -> BoxFuture<'_, Result<Option<watch::Absence>, Error>>;
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>>;
+
+    /// Who looks after a namespace.
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>>;
 
     /// Every namespace that has a task, by their names. It costs the namespaces, and not the tasks.
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>>;

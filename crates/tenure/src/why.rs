@@ -8,11 +8,15 @@ use std::fmt::Write;
 use tenure_core::command::{Action, Command, Reach};
 use tenure_core::decide::{Names, Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
-use tenure_core::policy::Jitter;
-use tenure_core::task::{Ending, Lease, Phase, Reservation, State, Task, Undoing};
+use tenure_core::policy::{Jitter, OnLapse};
+use tenure_core::task::{
+    CancelTold, Dismissal, Ending, Lease, Overrun, Phase, Reservation, State, Task, Undoing,
+};
 use tenure_core::time::{Span, Time};
 
 use crate::instant::{print_seconds, rough, rough_left};
+use crate::store::due::Due;
+use crate::store::watch::Watchers;
 
 /// Why a task is where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,9 +49,18 @@ pub enum Step {
     Reclaim,
 }
 
-/// Says why the task is where it is at `now`.
+/// Says why the task is where it is at `now`. Whether somebody looks after the store is not known: see [`why_watched`].
 pub fn why(task: &Task, now: Time) -> Why {
-    let (words, next) = match &task.phase {
+    told(task, now, None)
+}
+
+/// The same, with what stands in the way of what recovery would do: that nobody is there, or handles what is owed.
+pub fn why_watched(task: &Task, now: Time, watchers: &Watchers) -> Why {
+    told(task, now, Some(watchers))
+}
+
+fn told(task: &Task, now: Time, watchers: Option<&Watchers>) -> Why {
+    let (mut words, next) = match &task.phase {
         Phase::Planned => planned(task, now),
         Phase::Dispatched(reservation) => dispatched(reservation, now),
         Phase::Running(lease) if lease.has_lapsed(now) => lapsed(task, lease, now),
@@ -55,6 +68,9 @@ pub fn why(task: &Task, now: Time) -> Why {
         Phase::Compensating { undoing, .. } => compensating(task, undoing, now),
         Phase::Ended(ending) => (ended(task, ending, now), None),
     };
+    if let Some(obstacle) = watchers.and_then(|watchers| obstacle(task, now, watchers)) {
+        let _ = write!(words, "; but {obstacle}");
+    }
     let is = format!("{} is {}", task.id, task.state().as_str());
     // What has ended is not waiting for anything: the words go on in the same breath.
     let apart = if next.is_some() { ": " } else { " " };
@@ -109,10 +125,30 @@ fn dispatched(reservation: &Reservation, now: Time) -> Said {
 }
 
 fn running(task: &Task, lease: &Lease, now: Time) -> Said {
+    let Lease { owner, epoch, acquired_at, expires_at, .. } = lease;
+    let (since, until) = (ago(*acquired_at, now), until(*expires_at, now));
     let mut words =
-        format!("{} holds it under epoch {} {}", lease.owner, lease.epoch, until(lease.expires_at, now));
+        format!("{owner} holds it under epoch {epoch} since {since} {until}{}", progress(task, lease, now));
     if let Some(cancel) = &task.cancel {
-        let _ = write!(words, ", and hears with the next heartbeat that {} asked it to stop", cancel.by);
+        let _ = match lease.cancel_told {
+            None => write!(words, ", and hears with the next heartbeat that {} asked it to stop", cancel.by),
+            Some(CancelTold { times, since }) => {
+                let since = ago(since, now);
+                write!(
+                    words,
+                    ", and was told {} since {since} that {} asked it to stop",
+                    count_times(times),
+                    cancel.by
+                )
+            }
+        };
+        if let Some((told, grace)) = lease.cancel_told.zip(task.policy.cancel_grace) {
+            let end = told.since + grace;
+            let _ = match end > now {
+                true => write!(words, "; its lease is renewed for the last time {}", self::by(end, now)),
+                false => write!(words, "; its lease is not renewed any more"),
+            };
+        }
     }
     let reclaim_at = task.policy.reclaimable_at(lease.expires_at);
     if task.owes_from_before(lease.epoch) {
@@ -125,6 +161,24 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
 fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     let Lease { owner, epoch, expires_at, .. } = lease;
     let mut words = format!("the lease of {owner} at epoch {epoch} lapsed {}", ago(*expires_at, now));
+    let policy = &task.policy;
+    match task.overrun() {
+        None => words.push_str(&progress(task, lease, now)),
+        Some(Overrun::Stalled) => {
+            let (since, limit) = (ago(lease.progressed_at, now), span(policy.stall_after));
+            let _ = write!(words, ": it stalled, with no progress since {since} and stall_after {limit}");
+        }
+        Some(Overrun::OutOfTime) => {
+            let (since, limit) = (ago(lease.acquired_at, now), span(policy.time_limit));
+            let _ = write!(words, ": it was out of time, having begun {since} with time_limit {limit}");
+        }
+        Some(Overrun::Cancelled) => {
+            let told = lease.cancel_told.map_or_else(String::new, |told| {
+                format!(", told to stop {} since {}", count_times(told.times), ago(told.since, now))
+            });
+            let _ = write!(words, ": its cancel_grace {} was over{told}", span(policy.cancel_grace));
+        }
+    }
     let at = task.policy.reclaimable_at(*expires_at);
     if at > now {
         let _ = write!(words, ", and its lock delay lasts {}", until(at, now));
@@ -134,6 +188,62 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     // Under `hold` recovery leaves it, and it is due for whoever acquires it.
     let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
     (words, Some(Next { what, at }))
+}
+
+/// What its holder reported last, of a lease whose holder did.
+fn progress(task: &Task, lease: &Lease, now: Time) -> String {
+    if lease.progressed_at == lease.acquired_at && lease.progress.is_none() {
+        let expected = task.policy.stall_after.is_some();
+        return if expected { ", with no progress since then".to_owned() } else { String::new() };
+    }
+    let reported = match &lease.progress {
+        Some(progress) => format!(": {}", truncated(progress.as_str())),
+        None => String::new(),
+    };
+    format!(", with progress {}{reported}", ago(lease.progressed_at, now))
+}
+
+/// A text for the middle of a sentence.
+fn truncated(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 120;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What keeps recovery from what it would do; none where nothing does, or recovery has nothing to do with the task.
+fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
+    let Due { held_back, .. } = Due::of(task)?;
+    // A reservation that lapsed is anybody's.
+    if held_back || matches!(task.phase, Phase::Dispatched(_)) {
+        return None;
+    }
+    if !watchers.are_there(now) {
+        let since = match watchers.seen_at {
+            Some(seen_at) => format!("nobody looks after this store since {}", ago(seen_at, now)),
+            None => "nobody has looked after this store yet".to_owned(),
+        };
+        return Some(format!("{since}: run `tenure serve` or `tenure recover --watch`"));
+    }
+    // With a lease that goes on nothing is undone yet, and what it will owe is not known.
+    let owed = match &task.phase {
+        Phase::Planned | Phase::Dispatched(_) | Phase::Ended(_) => return None,
+        Phase::Running(_) | Phase::Compensating { .. } => task.owed(),
+    };
+    let mut unhandled: Vec<&str> = owed
+        .filter(|one| watchers.handler_of(&one.undo.kind).is_none())
+        .map(|one| one.undo.kind.as_str())
+        .collect();
+    unhandled.sort_unstable();
+    unhandled.dedup();
+    if unhandled.is_empty() || task.policy.on_lapse == OnLapse::Quarantine && task.cancel.is_none() {
+        return None;
+    }
+    Some(format!(
+        "no recovery that runs handles {}: without a handler the task is parked for a person",
+        unhandled.join(", ")
+    ))
 }
 
 fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
@@ -175,6 +285,9 @@ fn ended(task: &Task, ending: &Ending, now: Time) -> String {
     }
     if let Some(reason) = &ending.reason {
         let _ = write!(words, ", because: {reason}");
+    }
+    if let Some(Dismissal { at, by, note }) = &ending.dismissed {
+        let _ = write!(words, "; dismissed by {by} {}: {note}", ago(*at, now));
     }
     match &ending.retried_as {
         Some(successor) if task.owes() => {
@@ -310,6 +423,14 @@ fn from(then: Time, now: Time) -> String {
         true => format!("now, since {}", print_seconds(then)),
         false => format!("from {} on (in {})", print_seconds(then), rough_left(then.since(now))),
     }
+}
+
+fn span(span: Option<Span>) -> String {
+    span.map_or_else(String::new, |span| span.to_string())
+}
+
+fn count_times(times: u32) -> String {
+    if times == 1 { "once".to_owned() } else { format!("{times} times") }
 }
 
 fn count(owed: usize) -> String {

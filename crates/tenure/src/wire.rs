@@ -15,7 +15,7 @@ use tenure_core::id::{
     SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
-use tenure_core::task::{Cause, Labels, State, Terminal, Unwinding};
+use tenure_core::task::{Cause, Labels, Overrun, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
 
 use crate::access::{Role, Rooms};
@@ -196,11 +196,16 @@ words_on_wire! {
     }
     Unwinding {
         Unwinding::Released => "released", Unwinding::RolledBack => "rolled_back",
-        Unwinding::Lapsed => "lapsed", Unwinding::Cancelled => "cancelled", Unwinding::Retried => "retried",
+        Unwinding::Lapsed => "lapsed", Unwinding::Stalled => "stalled", Unwinding::OutOfTime => "out_of_time",
+        Unwinding::Cancelled => "cancelled", Unwinding::Retried => "retried",
+    }
+    Overrun {
+        Overrun::Stalled => "stalled", Overrun::OutOfTime => "out_of_time", Overrun::Cancelled => "cancelled",
     }
     Cause {
         Cause::Completed => "completed", Cause::Failed => "failed", Cause::RolledBack => "rolled_back",
-        Cause::Lapsed => "lapsed", Cause::Cancelled => "cancelled", Cause::AttemptsSpent => "attempts_spent",
+        Cause::Lapsed => "lapsed", Cause::Stalled => "stalled", Cause::OutOfTime => "out_of_time",
+        Cause::Cancelled => "cancelled", Cause::AttemptsSpent => "attempts_spent",
         Cause::NotStarted => "not_started", Cause::UndoUnhandled => "undo_unhandled",
         Cause::UndoFailed => "undo_failed", Cause::ByHolder => "by_holder", Cause::ByOperator => "by_operator",
     }

@@ -15,10 +15,11 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
+use tenure::store::stored::StoredChain;
 use tenure::store::vitals::Vitals;
-use tenure::store::watch::Absence;
+use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
-    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
+    Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
 };
 use tokio::sync::Notify;
 
@@ -345,11 +346,15 @@ impl Store for FickleStore {
         self.inner.chain(namespace, id)
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
             self.up().await?;
-            self.inner.watch().await
+            self.inner.watch(presence).await
         })
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        self.inner.watchers(namespace)
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {

@@ -51,6 +51,16 @@ impl Rival {
         self.client.batch_execute(&self.in_schema(sql)).await.expect(sql);
     }
 
+    /// The same where the server may refuse it; then nothing of it was done.
+    pub async fn tries(&self, sql: &str) -> bool {
+        self.client.batch_execute(&self.in_schema(sql)).await.is_ok()
+    }
+
+    /// The schema that `tenure.` stands for.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// What the server says to statements that it must refuse.
     pub async fn is_refused(&self, sql: &str) -> String {
         let error = self.client.batch_execute(&self.in_schema(sql)).await.expect_err(sql);

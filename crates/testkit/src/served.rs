@@ -17,11 +17,10 @@ use tenure::handler::Handlers;
 use tenure::recovery::Recovery;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
+use tenure::store::stored::StoredChain;
 use tenure::store::vitals::Vitals;
-use tenure::store::watch::Absence;
-use tenure::store::{
-    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
-};
+use tenure::store::watch::{Absence, Presence, Watchers};
+use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 use tenure::{Error, Ledger};
 use tenure_server::{Options, Server};
 use tokio::net::TcpListener;
@@ -309,8 +308,12 @@ impl Store for CountedStore {
         self.inner.chain(namespace, id)
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
-        self.inner.watch()
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        self.inner.watch(presence)
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        self.inner.watchers(namespace)
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {

@@ -6,14 +6,14 @@
 use tenure::core::command::{Action, Command, Create, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
 use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
 use tenure::core::decide::{Names, Stored};
-use tenure::core::event::Waiver;
+use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
     Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, Seq, TaskId, Text,
     UndoKey,
 };
 use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::task::{
-    Cancel, Cause, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding,
+    Cancel, CancelTold, Cause, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding,
 };
 use tenure::core::time::{Span, Time};
 use tenure::ledger::{create, new_record, record_of};
@@ -105,6 +105,7 @@ fn lease(expires_at: Time, acquired: u64, progressed: u64) -> Lease {
         progressed_at: NOW - seconds(progressed),
         expires_at,
         progress: None,
+        cancel_told: None,
     }
 }
 
@@ -142,6 +143,7 @@ fn phases() -> Vec<Phase> {
                     result: None,
                     finished_at: NOW - seconds(10),
                     retried_as: retried_as.clone(),
+                    dismissed: None,
                 })));
             }
         }
@@ -149,7 +151,13 @@ fn phases() -> Vec<Phase> {
     phases
 }
 
-/// Active with room to be extended; active at one of its bounds; lapsed within and after a lock delay.
+/// A lease whose holder was told to stop so long ago.
+fn told(lease: Lease, ago: u64) -> Lease {
+    Lease { cancel_told: Some(CancelTold { times: 2, since: NOW - seconds(ago) }), ..lease }
+}
+
+/// Active with room to be extended; active at one of its bounds; lapsed within and after a lock delay; told to stop, with grace
+/// left and without.
 fn leases() -> Vec<Lease> {
     vec![
         lease(NOW + seconds(5), 60, 60),
@@ -158,6 +166,8 @@ fn leases() -> Vec<Lease> {
         lease(NOW + seconds(1), 3599, 10),
         lease(NOW, 60, 60),
         lease(NOW - seconds(20), 60, 60),
+        told(lease(NOW + seconds(5), 60, 60), 10),
+        told(lease(NOW + seconds(10), 60, 60), 20),
     ]
 }
 
@@ -172,6 +182,7 @@ fn policies(phase: &Phase) -> Vec<Policy> {
                     lock_delay: Some(seconds(10)),
                     stall_after: Some(seconds(300)),
                     time_limit: Some(seconds(3_600)),
+                    cancel_grace: Some(seconds(30)),
                     ..policy
                 });
             }
@@ -381,7 +392,14 @@ fn by_anybody() -> Vec<Action> {
         });
     }
     for terminal_reason in [None, Some(why.clone())] {
-        actions.push(Action::Annotate { task: task.clone(), note: Some(why.clone()), terminal_reason });
+        for triage in [Triage::Stays, Triage::Dismissed] {
+            actions.push(Action::Annotate {
+                task: task.clone(),
+                note: Some(why.clone()),
+                terminal_reason: terminal_reason.clone(),
+                triage,
+            });
+        }
     }
     actions
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tenure::core::command::{Action, Holder, Naming, Parking, Put, PutUndo, UndoBy};
 use tenure::core::compensation::Undo;
-use tenure::core::event::Waiver;
+use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
     Document, Epoch, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
 };
@@ -203,6 +203,7 @@ impl<'a> Words<'a> {
         policy.time_limit = self.span("time-limit");
         policy.start_within = self.span("start-within");
         policy.lock_delay = self.span("lock-delay");
+        policy.cancel_grace = self.span("cancel-grace");
         Ok(policy)
     }
 
@@ -350,7 +351,13 @@ impl<'a> Words<'a> {
             "mark-quarantined" => Action::MarkQuarantined { task, reason },
             "cancel" => Action::Cancel { task, reason },
             "annotate" => {
-                Action::Annotate { task, note: words("note")?, terminal_reason: words("terminal-reason")? }
+                let triage = if self.has_plain("dismiss") { Triage::Dismissed } else { Triage::Stays };
+                Action::Annotate {
+                    task,
+                    note: words("note")?,
+                    terminal_reason: words("terminal-reason")?,
+                    triage,
+                }
             }
             "retry" => {
                 let (name, naming) = match self.get("as") {

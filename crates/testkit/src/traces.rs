@@ -10,7 +10,7 @@ use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
 use tenure::core::compensation::Undo;
-use tenure::core::event::Waiver;
+use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
     Actor, Document, Epoch, Kind, Owner, Progress, Queue, Reason, RequestId, SagaId, Seq, TaskId, Text,
 };
@@ -345,6 +345,7 @@ impl TraceStep {
             time_limit: seconds(4, 5),
             start_within: seconds(5, 5),
             lock_delay: seconds(2, 7),
+            cancel_grace: seconds(1, 5),
             ..Policy::default()
         }
     }
@@ -451,7 +452,8 @@ impl TraceStep {
             33..=36 => Action::Reclaim { task, owner, ttl },
             37 => {
                 let terminal_reason = (self.dice(3, 2) == 0).then(|| reason.clone());
-                Action::Annotate { task, note: Some(reason), terminal_reason }
+                let triage = [Triage::Stays, Triage::Dismissed][usize::from(self.dice(4, 2))];
+                Action::Annotate { task, note: Some(reason), terminal_reason, triage }
             }
             _ => {
                 let successor = TaskId::new(format!("t{}", self.dice(3, TASKS + 2))).expect("a name");

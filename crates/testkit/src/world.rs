@@ -15,7 +15,7 @@ use tenure::core::id::{Actor, Epoch, Namespace, RequestId, SagaId, Seq, TaskId};
 use tenure::core::lifecycle::{Place, Table};
 use tenure::core::policy::Jitter;
 use tenure::core::refusal::{Code, Refusal};
-use tenure::core::task::{Phase, Task, Undoing};
+use tenure::core::task::{Phase, Task, Undoing, Unwinding};
 use tenure::core::time::Time;
 use tenure::store::{Answer, EventFilter, Filter, PageSize, Store};
 
@@ -424,6 +424,21 @@ fn check_task(words: &[String], task: &Task, now: Time) -> Result<(), String> {
             same(word(1), &text(ending.and_then(|ending| ending.result.as_ref()).map(ToString::to_string)))
         }
         "cancel" => same(word(1), if task.cancel.is_some() { "asked" } else { "none" }),
+        "told" => {
+            let told = task.lease().and_then(|lease| lease.cancel_told).map_or(0, |told| told.times);
+            same(word(1), &told.to_string())
+        }
+        "unwinding" => {
+            let why = match &task.phase {
+                Phase::Compensating { why, .. } => unwinding_word(*why),
+                _ => "none",
+            };
+            same(word(1), why)
+        }
+        "dismissed" => {
+            let dismissed = task.ending().and_then(|ending| ending.dismissed.as_ref());
+            same(word(1), dismissed.map_or("none", |dismissed| dismissed.by.as_str()))
+        }
         "checkpoint" => same(word(1), &text(task.checkpoint.as_ref().map(ToString::to_string))),
         "progress" => {
             let progress = task.lease().and_then(|lease| lease.progress.as_ref());
@@ -437,5 +452,17 @@ fn check_task(words: &[String], task: &Task, now: Time) -> Result<(), String> {
         "saga" => same(word(1), task.saga_id.as_str()),
         "compensations" => same(word(1), &task.compensations.len().to_string()),
         other => Err(format!("there is no expectation `{other}`")),
+    }
+}
+
+fn unwinding_word(why: Unwinding) -> &'static str {
+    match why {
+        Unwinding::Released => "released",
+        Unwinding::RolledBack => "rolled_back",
+        Unwinding::Lapsed => "lapsed",
+        Unwinding::Stalled => "stalled",
+        Unwinding::OutOfTime => "out_of_time",
+        Unwinding::Cancelled => "cancelled",
+        Unwinding::Retried => "retried",
     }
 }

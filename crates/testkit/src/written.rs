@@ -13,20 +13,19 @@ use tenure::core::time::Time;
 use tenure::record::command::{By, command_json, read_command};
 use tenure::record::read::{
     AnswersShape, ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape,
-    NewestShape, NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape,
-    WatchShape, read_shape,
+    NewestShape, NowShape, OwnersShape, PresenceShape, RememberedShape, Shape, StatsShape, TaskAnswerShape,
+    TasksShape, WatchShape, WatchersAnswerShape, read_shape,
 };
 use tenure::record::{
     AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage, LapsedRecord, NamespacesRecord,
-    NewestRecord, NowRecord, OwnersAnswer, RememberedRecord, StatsAnswer, TaskAnswer, TasksPage,
-    TokensRecord, WatchedRecord, json, read_tokens,
+    NewestRecord, NowRecord, OwnersAnswer, PresenceRecord, RememberedRecord, StatsAnswer, TaskAnswer,
+    TasksPage, TokensRecord, WatchedRecord, WatchersAnswer, json, read_tokens,
 };
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
-use tenure::store::watch::Absence;
-use tenure::store::{
-    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
-};
+use tenure::store::stored::StoredChain;
+use tenure::store::watch::{Absence, Presence, Watchers};
+use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 /// A store whose commands and answers went through JSON.
 pub struct WrittenStore {
@@ -149,8 +148,8 @@ impl Store for WrittenStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
-            let (page, now) = (self.inner.chains(after, size).await?, self.inner.now().await?);
-            let read = read::<ChainsShape>(&json(&ChainsPage::of(&page, now)));
+            let page = self.inner.chains(after, size).await?;
+            let read = read::<ChainsShape>(&json(&ChainsPage::of(&page)));
             assert_eq!(read, page, "chains are what they were");
             Ok(read)
         })
@@ -158,15 +157,25 @@ impl Store for WrittenStore {
 
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
-            let (chain, now) = (self.inner.chain(namespace, id).await?, self.inner.now().await?);
-            let through = |chain: &StoredChain| read::<ChainAnswerShape>(&json(&ChainAnswer::of(chain, now)));
+            let chain = self.inner.chain(namespace, id).await?;
+            let through = |chain: &StoredChain| read::<ChainAnswerShape>(&json(&ChainAnswer::of(chain)));
             assert_eq!(chain.as_ref().map(through), chain, "it is what it was");
             Ok(chain)
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
-        Box::pin(async move { Ok(read::<WatchShape>(&json(&WatchedRecord::of(self.inner.watch().await?)))) })
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move {
+            let presence = read::<PresenceShape>(&json(&PresenceRecord::of(&presence)));
+            Ok(read::<WatchShape>(&json(&WatchedRecord::of(self.inner.watch(presence).await?))))
+        })
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(async move {
+            let watchers = self.inner.watchers(namespace).await?;
+            Ok(read::<WatchersAnswerShape>(&json(&WatchersAnswer::of(&watchers))))
+        })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

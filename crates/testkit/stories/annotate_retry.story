@@ -6,15 +6,41 @@ show t1 → history created acquired annotated
 
 # A note is the only thing that an ended task still takes
 create t1; mark-quarantined t1 reason=odd
--- row: annotate/over
+-- row: annotate/ended_badly
 annotate t1 note=looked_at_it → state quarantined, reason odd, revision 3
 
-# A person may find better words for the end
+# What was completed takes a note, too
+create t1; mark-completed t1
+-- row: annotate/completed
+annotate t1 note=looked_at_it → state completed, dismissed none, revision 3
+
+# A person may say that nobody has to look at an end any more
+create t1; mark-quarantined t1 reason=odd
+annotate t1 dismiss note=seen as=alice → state quarantined, dismissed alice, reason odd, revision 3
+show t1 → history created quarantined annotated
+annotate t1 dismiss note=seen_again as=bob → dismissed bob
+annotate t1 note=a_remark as=carol → dismissed bob
+retry t1 as=t2 → dismissed none
+show t1 → dismissed bob, retried-as t2
+
+# A dismissal says why
+create t1; mark-quarantined t1
+annotate t1 dismiss → refused invalid note, unchanged
+annotate t1 dismiss terminal-reason=disk_full → refused invalid note, unchanged
+annotate t1 dismiss note=seen terminal-reason=disk_full as=alice → dismissed alice, reason disk_full
+
+# There is nothing to dismiss where nobody has to look
+create t1; create t2; mark-completed t2
+annotate t1 dismiss note=seen → refused wrong_state, unchanged
+-- row: annotate/nothing_to_dismiss
+annotate t2 dismiss note=seen → refused wrong_state, unchanged
+
+# A person may correct the reason for the end
 create t1; mark-quarantined t1 reason=odd
 annotate t1 terminal-reason=disk_full → state quarantined, cause by_operator, reason disk_full, revision 3
 annotate t1 note=saw_the_logs terminal-reason=disk_of_host_7 → reason disk_of_host_7, revision 4
 
-# There are no words for an end that has not come
+# There is no reason to correct of an end that has not come
 create t1
 -- row: annotate/no_end
 annotate t1 note=why terminal-reason=odd → refused wrong_state, unchanged

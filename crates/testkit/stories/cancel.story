@@ -70,3 +70,38 @@ show t1 → state compensated, cause cancelled, attempts 0
 # The first one who asked is the one who is named
 create t1; acquire t1 a; cancel t1 reason=first; cancel t1 reason=second
 rollback t1 a epoch=1 → cause cancelled, reason first
+
+# It is remembered how often a holder was told, and a successor begins anew
+create t1 on-lapse=hold; acquire t1 a; heartbeat t1 a epoch=1 ttl=61s
+show t1 → told 0
+cancel t1; tick 5s
+heartbeat t1 a epoch=1 → cancel asked
+tick 5s
+heartbeat t1 a epoch=1
+show t1 → told 2
+
+# Without a grace a lease is renewed for as long as its holder likes
+create t1; acquire t1 a; cancel t1; tick 50s; heartbeat t1 a epoch=1; tick 50s
+heartbeat t1 a epoch=1 → expires +60s
+
+# A holder that does not stop within the grace can't renew any more
+create t1 cancel-grace=30s max-attempts=3; acquire t1 a ttl=20s; tick 10s; cancel t1 reason=obsolete
+heartbeat t1 a epoch=1 → cancel asked, expires +20s
+tick 15s
+heartbeat t1 a epoch=1 → expires +15s
+tick 10s
+-- row: heartbeat/cancelled
+heartbeat t1 a epoch=1 progress=1 → refused cancelled by a, unchanged
+tick 5s
+heartbeat t1 a epoch=1 → refused lease_lapsed
+reclaim t1 rec → state compensated, cause cancelled, reason obsolete
+
+# The grace begins when the holder hears of it, not when somebody asks
+create t1 cancel-grace=30s; acquire t1 a ttl=5m; cancel t1; tick 4m
+heartbeat t1 a epoch=1 ttl=5m → refused cancelled by a, unchanged
+tick 50s
+heartbeat t1 a epoch=1 ttl=5m → expires +30s, cancel asked
+
+# What is undone is not hurried
+create t1 cancel-grace=10s undo=rm:x; acquire t1 a; rollback t1 a epoch=1; reclaim t1 rec; cancel t1; tick 20s; heartbeat t1 rec epoch=2; tick 20s
+heartbeat t1 rec epoch=2 → expires +60s

@@ -103,3 +103,26 @@ create t1 undo=rm:x; acquire t1 a; tick 60s
 reclaim t1 rec ttl=30s → expires +30s
 tick 20s
 heartbeat t1 rec epoch=2 → state compensating, expires +30s
+
+# A lapse at the end of stall_after is told apart from silence
+create t1 stall-after=90s; acquire t1 a; tick 50s; heartbeat t1 a epoch=1; tick 40s
+reclaim t1 rec → state compensated, cause stalled, reason the lease of a at epoch 1 ended: no progress for the policy's stall_after
+
+# So is one at the end of the time limit, also when something must be undone
+create t1 time-limit=30s undo=rm:x when-spent=quarantined; create t2 time-limit=30s undo=rm:x; acquire t1 a; acquire t2 a; tick 30s
+reclaim t1 rec → state compensating, unwinding out_of_time
+settle t1 rec epoch=2 seq=1 → state quarantined, cause attempts_spent, reason the lease of a at epoch 1 ended: the attempt took the policy's time_limit
+reclaim t2 rec; settle t2 rec epoch=2 seq=1 → state compensated, cause out_of_time
+
+# Progress after the last heartbeat makes a lapse one of silence
+create t1 stall-after=90s; acquire t1 a; tick 50s; progress t1 a epoch=1 progress=1; tick 10s
+reclaim t1 rec → state compensated, cause lapsed
+
+# A lapse that is parked has the cause that it has
+create t1 stall-after=30s on-lapse=quarantine; create t2 on-lapse=quarantine; acquire t1 a; acquire t2 a; tick 60s
+reclaim t1 rec → state quarantined, cause stalled
+reclaim t2 rec → state quarantined, cause lapsed
+
+# The lapse of an undo has nothing to do with the bounds of attempts
+create t1 stall-after=30s undo=rm:x; acquire t1 a; rollback t1 a epoch=1 keep; tick 30s
+reclaim t1 rec → state compensating, unwinding rolled_back

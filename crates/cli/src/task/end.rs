@@ -254,27 +254,31 @@ impl Compensate {
 /// Leave a note on a task
 ///
 /// Use it to write down what was found or done by hand. It is an event of the history, and the one thing that a task which
-/// has ended still takes.
+/// has ended still takes. With --dismiss the task leaves the lists of what a person must look at.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tenure task note build-42 --as alice 'looked at it'")]
+#[command(after_help = "Example:\n  tenure task note build-42 --as alice 'looked at it'\n  \
+    tenure task note build-42 --dismiss --as alice 'seen; the disk was full'")]
 pub(crate) struct Note {
     #[command(flatten)]
     task: TaskArgument,
     /// The note; also @FILE or @-
     #[arg(value_name = "TEXT")]
     note: Option<String>,
-    /// Better words for the end of a task that has ended; the old ones stay in the history. Also @FILE or @-
+    /// Correct the reason for the end of a task that has ended; the old one stays in the history. Also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     terminal_reason: Option<String>,
+    /// Nobody has to look at the end of this task any more, for the reason that the note says
+    #[arg(long)]
+    dismiss: bool,
     #[command(flatten)]
     by: ByOperator,
 }
 
 impl Note {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
-        // With better words for the end the note may be left out; then one word alone is the task's ID, unless the
-        // environment names the task.
-        let is_alone = self.note.is_none() && self.terminal_reason.is_some();
+        // With a corrected reason the note may be left out; then one word alone is the task's ID, unless the environment
+        // names the task.
+        let is_alone = self.note.is_none() && self.terminal_reason.is_some() && !self.dismiss;
         let (id, note) = match (self.task.id, context.variable("TENURE_TASK")) {
             (id, None) if is_alone => (context.task_id(id)?, None),
             (None, Some(_)) if is_alone => (context.task_id(None)?, None),
@@ -286,9 +290,13 @@ impl Note {
         let note = context.optional_text("TEXT", note)?;
         let terminal_reason = context.optional_text("--terminal-reason", self.terminal_reason)?;
         let ledger = context.ledger().await?;
+        let annotate = |note: &str| match self.dismiss {
+            true => ledger.dismiss(&id, note),
+            false => ledger.annotate(&id, note),
+        };
         let call = match (note, terminal_reason) {
-            (Some(note), Some(words)) => ledger.annotate(&id, &note).terminal_reason(&words),
-            (Some(note), None) => ledger.annotate(&id, &note),
+            (Some(note), Some(words)) => annotate(&note).terminal_reason(&words),
+            (Some(note), None) => annotate(&note),
             (None, words) => ledger.reword(&id, &words.unwrap_or_default()),
         };
         let call = context.by_operator(call, &self.by);

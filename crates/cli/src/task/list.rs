@@ -4,9 +4,12 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
+use tenure::core::refusal::Refusal;
 use tenure::core::task::{Cause, State};
+use tenure::core::time::{Span, Time};
+use tenure::instant;
 use tenure::record::TaskRecord;
-use tenure::store::{Cursor, Filter};
+use tenure::store::{Cursor, Filter, Order};
 
 use crate::arguments::Form;
 use crate::complete;
@@ -22,7 +25,8 @@ const PAGE: usize = 500;
 ///
 /// Use it to find tasks by what is known of them. As JSON it is a task a line.
 #[derive(Args)]
-#[command(after_help = "Example:\n  tenure task list --queue agents --state running --label issue=168")]
+#[command(after_help = "Example:\n  tenure task list --queue agents --state running --label issue=168\n  \
+    tenure task list --ended-badly --since 24h")]
 pub(crate) struct List {
     /// Only in this state. May be repeated
     #[arg(long = "state", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
@@ -42,6 +46,21 @@ pub(crate) struct List {
     /// Only those whose lease or reservation has lapsed
     #[arg(long)]
     stale: bool,
+    /// Only those that have not ended
+    #[arg(long)]
+    open: bool,
+    /// Only those that did not succeed: failed, quarantined, or compensated and not cancelled
+    #[arg(long)]
+    ended_badly: bool,
+    /// With --ended-badly, or a state that a person must look at: also those that were retried or dismissed
+    #[arg(long)]
+    all: bool,
+    /// Only those that ended, or, if open, changed within this time; or since an instant
+    #[arg(long, value_name = "DURATION|TIME")]
+    since: Option<String>,
+    /// By age, the newest or the oldest first
+    #[arg(long, value_name = "WORD", default_value = "newest", value_parser = one_of(&Order::ALL, Order::as_str))]
+    order: Order,
     #[command(flatten)]
     part: Part,
 }
@@ -60,7 +79,11 @@ pub(crate) struct Part {
 impl List {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let label = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
-        let labels: Result<_, tenure::core::refusal::Refusal> = self.labels.into_iter().map(label).collect();
+        let labels: Result<_, Refusal> = self.labels.into_iter().map(label).collect();
+        // Of those that a person must look at, only the ones that nobody has looked at.
+        let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
+        let only_for_a_person = !self.states.is_empty() && self.states.iter().all(for_a_person);
+        let unattended = (self.ended_badly || only_for_a_person) && !self.all;
         let filter = Filter {
             namespace: None,
             states: self.states,
@@ -69,9 +92,41 @@ impl List {
             owner: self.owner.map(Owner::new).transpose()?,
             labels: labels?,
             stale: self.stale,
+            open: self.open,
+            ended_badly: self.ended_badly,
+            unattended,
+            since: None,
+            order: self.order,
         };
+        let since = self.since.as_deref().map(Since::read).transpose()?;
         let ledger = context.ledger_to_read().await?;
-        self.part.show(context, &ledger, filter, "there is no such task").await
+        let since = match since {
+            Some(Since::Length(length)) => Some(ledger.now().await? - length),
+            Some(Since::Instant(instant)) => Some(instant),
+            None => None,
+        };
+        self.part.show(context, &ledger, Filter { since, ..filter }, "there is no such task").await?;
+        if unattended && context.out.form() == Form::Table && !context.out.is_quiet() {
+            context.out.note("what was retried or dismissed is left out; --all shows it");
+        }
+        Ok(())
+    }
+}
+
+/// From when on.
+enum Since {
+    Length(Span),
+    Instant(Time),
+}
+
+impl Since {
+    fn read(text: &str) -> Result<Since, Refusal> {
+        let neither =
+            |_| Refusal::invalid("since", "a length such as 24h, or an instant such as 2026-01-31T12:00:00Z");
+        match instant::parse_span("since", text) {
+            Ok(length) => Ok(Since::Length(length)),
+            Err(_) => instant::parse("since", text).map(Since::Instant).map_err(neither),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! `tenure task show` and `tenure task why`.
 
 use clap::Args;
+use tenure::core::event::Triage;
 use tenure::core::task::Task;
-use tenure::core::time::Time;
+use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
+use tenure::ledger::Note;
 use tenure::record::{TaskAnswer, WhyAnswer};
-use tenure::why::why;
+use tenure::store::watch::Watchers;
+use tenure::why::why_watched;
 
 use crate::arguments::Form;
 use crate::audit::warn_of_broken_history;
@@ -32,9 +35,13 @@ impl Show {
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
         warn_of_broken_history(context, &ledger, &id).await;
         match context.out.form() {
+            // As it is written it is read by `task put`. The notes are in `task why` and in the history.
             Form::Json => context.out.json(&TaskAnswer::of(&task, now)),
             Form::Table if context.out.is_quiet() => context.out.line(task.state().as_str()),
-            Form::Table => show(context, &task, now),
+            Form::Table => {
+                let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
+                show(context, &task, now, &watchers, &notes)
+            }
         }
     }
 }
@@ -55,31 +62,34 @@ impl Why {
         let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
         warn_of_broken_history(context, &ledger, &id).await;
-        let why = why(&task, now);
+        let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
+        let why = why_watched(&task, now, &watchers);
         match context.out.form() {
-            Form::Json => context.out.json(&WhyAnswer::of(&task, now, &why)),
-            Form::Table => context.out.sentence(&why.sentence),
+            Form::Json => context.out.json(&WhyAnswer::of(&task, now, &why, &notes)),
+            Form::Table => {
+                context.out.sentence(&why.sentence)?;
+                notes.iter().try_for_each(|note| context.out.sentence(&format!("note: {}", words(note, now))))
+            }
         }
     }
 }
 
 /// A task as a person reads it: a line for each thing that there is to say.
-fn show(context: &mut Context<'_, '_>, task: &Task, now: Time) -> Result<(), Failure> {
+fn show(
+    context: &mut Context<'_, '_>,
+    task: &Task,
+    now: Time,
+    watchers: &Watchers,
+    notes: &[Note],
+) -> Result<(), Failure> {
     let mut lines = Lines::default();
-    let at = |time: Time| {
-        let apart = if time > now {
-            format!("in {}", rough_left(time.since(now)))
-        } else {
-            format!("{} ago", rough(now.since(time)))
-        };
-        format!("{} ({apart})", print_seconds(time))
-    };
+    let at = |time| moment(time, now);
     lines.add("task", &task.id);
     if task.saga_id.as_str() != task.id.as_str() {
         lines.add("saga", &task.saga_id);
     }
     lines.add_shown("state", context.out.painted(&tables::state_words(task, now), tables::colour(task, now)));
-    lines.add("why", why(task, now).words);
+    lines.add("why", why_watched(task, now, watchers).words);
     lines.add("queue", format_args!("{}, priority {}", task.queue, task.priority));
     lines.add("kind", &task.kind);
     for (key, value) in &task.labels {
@@ -116,6 +126,7 @@ fn show(context: &mut Context<'_, '_>, task: &Task, now: Time) -> Result<(), Fai
     }
     lines.add("created", at(task.created_at));
     lines.add("updated", at(task.updated_at));
+    notes.iter().for_each(|note| lines.add("note", words(note, now)));
     lines.0.iter().try_for_each(|line| context.out.line(line))?;
     if !task.compensations.is_empty() {
         context.out.line("")?;
@@ -123,6 +134,24 @@ fn show(context: &mut Context<'_, '_>, task: &Task, now: Time) -> Result<(), Fai
         context.out.show(&table)?;
     }
     Ok(())
+}
+
+/// A time, and how long ago that is.
+fn moment(time: Time, now: Time) -> String {
+    let apart = if time > now {
+        format!("in {}", rough_left(time.since(now)))
+    } else if now.since(time) < Span::from_secs(1) {
+        "just now".to_owned()
+    } else {
+        format!("{} ago", rough(now.since(time)))
+    };
+    format!("{} ({apart})", print_seconds(time))
+}
+
+/// A note as a line.
+fn words(note: &Note, now: Time) -> String {
+    let dismissed = if note.triage == Triage::Dismissed { ", which dismisses the task" } else { "" };
+    format!("{} by {}{dismissed}: {}", moment(note.at, now), note.by, note.words)
 }
 
 /// Named lines, one below the other.

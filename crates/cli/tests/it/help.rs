@@ -88,7 +88,8 @@ fn help_shows_what_there_is() {
       worker       Claim tasks from a queue, and run a command for each
       recover      Look after stale tasks, and undo what they left
       task         Create tasks, hold them, and end them
-      status       Show what is in flight, stale or quarantined, and how old the oldest is
+      status       Show what is in flight, stale or quarantined, what did not succeed, and who looks
+                   after it
       stale        List tasks whose lease or reservation has lapsed
       owners       List who holds what
       events       Show the history, oldest first
@@ -247,6 +248,8 @@ fn help_shows_what_there_is() {
                                      and due [else: off]
           --lock-delay <DURATION>    Takeover and recovery of a lapsed lease wait this long, for effects
                                      that can't be fenced [else: off]
+          --cancel-grace <DURATION>  A holder that was told to stop may renew its lease for this long
+                                     [else: off]
           --backoff-base <DURATION>  The wait after the first attempt [else: 1s]
           --backoff-factor <FACTOR>  How much longer each further wait is [else: 2]
           --backoff-cap <DURATION>   The longest wait [else: 5m]

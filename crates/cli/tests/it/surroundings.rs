@@ -53,13 +53,13 @@ fn a_command_inside_a_lease_takes_it_from_its_environment() {
         ),
         @r#"
     $ tenure task undo add --kind a --target x
-    t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is closed as compensated
+    t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is closed as compensated
     $ tenure task progress --progress '{"percent":40}'
     t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:01:00Z
     $ tenure task undo settle 1 --receipt gone
-    t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
+    t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), with progress 2026-01-31T12:00:00Z (just now): {"percent":40}; unless that is renewed, recovery closes it as compensated
     $ tenure task note 'half way'
-    t is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
+    t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), with progress 2026-01-31T12:00:00Z (just now): {"percent":40}; unless that is renewed, recovery closes it as compensated
     $ tenure task complete other
     error: the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; give --owner and --epoch, or --as to act as a person
       → see `--help` of the command
@@ -98,8 +98,8 @@ fn long_texts_come_from_files_and_from_standard_input() {
     revision   1, epoch 0
     payload    {"from":"a file"}
     policy     ttl 60s, up to 1 attempt, on lapse recover, when spent compensated
-    created    2026-01-31T12:00:00Z (0ms ago)
-    updated    2026-01-31T12:00:00Z (0ms ago)
+    created    2026-01-31T12:00:00Z (just now)
+    updated    2026-01-31T12:00:00Z (just now)
 
     UNDO  STATUS    KIND  TARGET  REASON  WHAT BECAME OF IT
     1     standing  a     @x      two

@@ -29,19 +29,19 @@ fn a_task_is_created_held_and_completed() {
     build-42 is planned: it waits in the queue agents to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
     (5 s pass)
     $ tenure task acquire build-42 --owner w1 --ttl 60s
-    build-42 is running: w1 holds it under epoch 1 until 2026-01-31T12:01:05Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is planned again
+    build-42 is running: w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (just now) until 2026-01-31T12:01:05Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is planned again
     (20 s pass)
     $ tenure task heartbeat build-42 --owner w1 --epoch 1 --ttl 60s --progress '{"percent":40}'
     build-42: its lease is renewed, and lasts until 2026-01-31T12:01:25Z
     $ tenure task undo add build-42 --owner w1 --epoch 1 --kind close-pr --target 12 --reason 'opened by this run'
-    build-42 is running: w1 holds it under epoch 1 until 2026-01-31T12:01:25Z (in 1m); unless that is renewed, recovery undoes 2 compensations, and then it is planned again
+    build-42 is running: w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (20s ago) until 2026-01-31T12:01:25Z (in 1m), with progress 2026-01-31T12:00:25Z (just now): {"percent":40}; unless that is renewed, recovery undoes 2 compensations, and then it is planned again
     $ tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt closed
-    build-42 is running: w1 holds it under epoch 1 until 2026-01-31T12:01:25Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is planned again
+    build-42 is running: w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (20s ago) until 2026-01-31T12:01:25Z (in 1m), with progress 2026-01-31T12:00:25Z (just now): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again
     (10 s pass)
     $ tenure task show build-42
     task       build-42
     state      running
-    why        w1 holds it under epoch 1 until 2026-01-31T12:01:25Z (in 50s); unless that is renewed, recovery undoes 1 compensation, and then it is planned again
+    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but nobody has looked after this store yet: run `tenure serve` or `tenure recover --watch`
     queue      agents, priority 0
     kind       task
     label      issue=168
@@ -123,8 +123,8 @@ fn a_claim_prints_a_line_for_each_task_and_none_where_none_is_due() {
         ),
         @r#"
     $ tenure task claim --queue agents --owner w1 -n 4
-    high is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
-    low is running: w1 holds it under epoch 1 until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
+    high is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
+    low is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery closes it as compensated
     $ tenure -q task claim --queue elsewhere --owner w1
     other 1
     $ tenure task create --id last --queue last
@@ -167,6 +167,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
     t2 is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
     $ tenure task why t
     t is compensated since 2026-01-31T12:00:00Z (just now), cause by_operator, because: cleaned by hand, twice; it was retried as t2
+    note: 2026-01-31T12:00:00Z (just now) by bob: looked at it
     $ tenure task complete t2 --as bob --reason 'done by hand' --result '{"pr":1}'
     t2 is completed since 2026-01-31T12:00:00Z (just now), cause by_operator, because: done by hand
     $ tenure events --after e2
@@ -217,13 +218,13 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
         @r#"
     (61 s pass)
     $ tenure task acquire t --owner w3
-    t is running: w3 holds it under epoch 3 until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
     error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
       → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
-    t is running: w3 holds it under epoch 3 until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task progress t --owner w3 --epoch 3 --progress '[1]' --checkpoint '{"at":7}'
     t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:03:01Z
     $ tenure task rollback t --owner w3 --epoch 3 --reason 'tests failed'

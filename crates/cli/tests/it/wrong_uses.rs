@@ -267,7 +267,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     {"id":"x","stat":"planned"}
     $ tenure task put
-    error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `given_null`, `cause`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
+    error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `given_null`, `cause`, `dismissed`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
       → see how one looks: `tenure task show ID -o json`
     status 3
     {"id":"x","policy":{"max_attempts":"two"}}
@@ -481,7 +481,7 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     error: unavailable, nothing was done: <folder>/foreign.db is another program's database; name another file
     status 5
     $ tenure --store sqlite:<folder>/newer.db task list
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 2; use the newer program that wrote it
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it
     status 5
     $ tenure --store sqlite:<folder> task list
     error: unavailable, nothing was done: <folder> is a folder; name a file in it
@@ -498,8 +498,8 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, and this program knows up to 2; use the newer program that wrote it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 2; use the newer program that wrote it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it
     status 5
     "#);
 }

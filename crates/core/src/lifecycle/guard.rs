@@ -8,11 +8,11 @@ mod put;
 use crate::command::{Action, Parking, Reach};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
-use crate::event::Waiver;
+use crate::event::{Triage, Waiver};
 use crate::id::Seq;
 use crate::policy::{OnLapse, WhenSpent};
 use crate::refusal::Code;
-use crate::task::{Lease, Phase, Task, Undoing, Unwinding};
+use crate::task::{CancelTold, Lease, Overrun, Phase, Task, Undoing, Unwinding};
 use crate::time::Time;
 
 pub(crate) use put::*;
@@ -99,28 +99,22 @@ pub(crate) fn gives_no_proof(case: &Case) -> bool {
 
 // ---- what extends a lease ------------------------------------------------------------------------------------
 
-/// Where a heartbeat would put the expiry, and which bound put it there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Bound {
-    Ttl,
-    Stall,
-    TimeLimit,
-}
-
-/// The earliest of what bounds the lease after this heartbeat. Among equal ones the stricter names itself.
-pub(crate) fn renewal(case: &Case) -> Option<(Time, Bound)> {
+/// Where a heartbeat would put the expiry, and which bound of the policy put it there; none: the ttl. Among equal ones the
+/// stricter names itself.
+pub(crate) fn renewal(case: &Case) -> Option<(Time, Option<Overrun>)> {
     let Action::Heartbeat { ttl, progress, checkpoint, .. } = &case.command.action else { return None };
     let task = case.task?;
     let lease = task.lease()?;
     let until = case.now + ttl.unwrap_or(lease.ttl).span();
-    let Phase::Running(_) = task.phase else { return Some((until, Bound::Ttl)) };
+    let Phase::Running(_) = task.phase else { return Some((until, None)) };
     let reports = progress.is_some() || checkpoint.is_some();
     let progressed_at = if reports { case.now } else { lease.progressed_at };
-    let (stall_end, limit_end) = task.bounds(lease.acquired_at, progressed_at);
-    let mut earliest = (until, Bound::Ttl);
-    for (end, bound) in [(stall_end, Bound::Stall), (limit_end, Bound::TimeLimit)] {
-        if let Some(end) = end.filter(|end| *end <= earliest.0) {
-            earliest = (end, bound);
+    // Its answer tells the holder to stop, so the grace begins with it.
+    let told = task.cancel.as_ref().map(|_| CancelTold::again(lease.cancel_told, case.now));
+    let mut earliest = (until, None);
+    for (bound, end) in task.bounds(lease.acquired_at, progressed_at, told) {
+        if end <= earliest.0 {
+            earliest = (end, Some(bound));
         }
     }
     Some(earliest)
@@ -133,7 +127,7 @@ fn extends(case: &Case) -> bool {
     }
 }
 
-fn bounded_by(case: &Case, bound: Bound) -> bool {
+fn bounded_by(case: &Case, bound: Option<Overrun>) -> bool {
     renewal(case).is_some_and(|(_, by)| by == bound)
 }
 
@@ -142,15 +136,19 @@ pub(crate) fn holds_and_extends(case: &Case) -> bool {
 }
 
 pub(crate) fn holds_but_ttl_does_not_extend(case: &Case) -> bool {
-    holds_active(case) && !extends(case) && bounded_by(case, Bound::Ttl)
+    holds_active(case) && !extends(case) && bounded_by(case, None)
 }
 
 pub(crate) fn holds_but_is_stalled(case: &Case) -> bool {
-    holds_active(case) && !extends(case) && bounded_by(case, Bound::Stall)
+    holds_active(case) && !extends(case) && bounded_by(case, Some(Overrun::Stalled))
 }
 
 pub(crate) fn holds_but_is_out_of_time(case: &Case) -> bool {
-    holds_active(case) && !extends(case) && bounded_by(case, Bound::TimeLimit)
+    holds_active(case) && !extends(case) && bounded_by(case, Some(Overrun::OutOfTime))
+}
+
+pub(crate) fn holds_but_was_told_to_stop(case: &Case) -> bool {
+    holds_active(case) && !extends(case) && bounded_by(case, Some(Overrun::Cancelled))
 }
 
 // ---- taking --------------------------------------------------------------------------------------------------
@@ -531,12 +529,25 @@ pub(crate) fn retry_is_clear(case: &Case) -> bool {
 
 // ---- a note --------------------------------------------------------------------------------------------------
 
-pub(crate) fn gives_words_for_the_end(case: &Case) -> bool {
-    matches!(case.command.action, Action::Annotate { terminal_reason: Some(_), .. })
+/// It gives a corrected reason for the end, or dismisses it.
+pub(crate) fn is_about_the_end(case: &Case) -> bool {
+    corrects_the_end(case) || dismisses(case)
 }
 
 pub(crate) fn gives_only_a_note(case: &Case) -> bool {
-    !gives_words_for_the_end(case)
+    !is_about_the_end(case)
+}
+
+pub(crate) fn dismisses(case: &Case) -> bool {
+    matches!(case.command.action, Action::Annotate { triage: Triage::Dismissed, .. })
+}
+
+pub(crate) fn dismisses_nothing(case: &Case) -> bool {
+    !dismisses(case)
+}
+
+fn corrects_the_end(case: &Case) -> bool {
+    matches!(case.command.action, Action::Annotate { terminal_reason: Some(_), .. })
 }
 
 // ---- shared --------------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@
 use crate::command::{Action, Create, Holder, Put, UndoBy};
 use crate::compensation::{Compensation, Registered, Undo};
 use crate::decide::Case;
-use crate::event::{Counting, Created, Ended, Grant, LeaseEnd, What};
+use crate::event::{Counting, Created, Ended, Grant, LeaseEnd, Triage, What};
 use crate::id::{Epoch, Owner, Reason, SagaId, Seq};
 use crate::lifecycle::guard;
 use crate::policy::Ttl;
-use crate::task::{Cause, Phase, Task, Terminal, Unwinding};
+use crate::task::{Cause, Overrun, Phase, Task, Terminal, Unwinding};
 use crate::time::{Span, Time};
 
 pub(crate) type Steps = Option<Vec<What>>;
@@ -101,7 +101,7 @@ pub(crate) fn put_words(case: &Case) -> Steps {
     let changed = put.terminal_reason.clone().filter(|_| put.terminal_reason != *stored);
     Some(
         changed
-            .map(|words| What::Annotated { note: None, terminal_reason: Some(words) })
+            .map(|words| What::Annotated { note: None, terminal_reason: Some(words), triage: Triage::Stays })
             .into_iter()
             .collect(),
     )
@@ -121,8 +121,8 @@ pub(crate) fn acquire(case: &Case) -> Steps {
     };
     let task = case.task?;
     let ttl = ttl.unwrap_or(task.policy.lease_ttl);
-    let (stall_end, limit_end) = task.bounds(case.now, case.now);
-    let expires_at = [Some(case.now + ttl.span()), stall_end, limit_end].into_iter().flatten().min()?;
+    let bounds = task.bounds(case.now, case.now, None).map(|(_, end)| end);
+    let expires_at = bounds.fold(case.now + ttl.span(), Time::min);
     Some(vec![What::Acquired(grant(case, task, owner, ttl, expires_at))])
 }
 
@@ -132,7 +132,7 @@ fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) ->
         epoch: task.epoch.next(case.floor),
         ttl,
         expires_at,
-        lapsed: task.lease().map(|lease| LeaseEnd::of(task, lease)),
+        lapsed: task.lease().map(|lease| LeaseEnd::of_lapse(task, lease)),
     }
 }
 
@@ -296,8 +296,11 @@ pub(crate) fn quarantine_not_started(case: &Case) -> Steps {
 }
 
 pub(crate) fn quarantine_lapsed(case: &Case) -> Steps {
-    let words = Reason::of_lapse(&end_of_lease(case)?);
-    end(ended(case, Terminal::Quarantined, Cause::Lapsed, Some(&words)))
+    let lease = lapse_of_lease(case)?;
+    let words = Reason::of_lapse(&lease);
+    let cause = lease.overrun.map_or(Cause::Lapsed, Overrun::cause);
+    let parked = ended(case, Terminal::Quarantined, cause, Some(&words));
+    end(Ended { lease: Some(lease), ..parked })
 }
 
 pub(crate) fn free_reservation(_: &Case) -> Steps {
@@ -305,7 +308,7 @@ pub(crate) fn free_reservation(_: &Case) -> Steps {
 }
 
 pub(crate) fn lapse(case: &Case) -> Steps {
-    Some(vec![What::Lapsed { lease: end_of_lease(case)? }])
+    Some(vec![What::Lapsed { lease: lapse_of_lease(case)? }])
 }
 
 /// Undo is bounded by the lease's length alone, so the grant has no other bound.
@@ -319,8 +322,9 @@ pub(crate) fn reclaim(case: &Case) -> Steps {
 // ---- afterwards ----------------------------------------------------------------------------------------------
 
 pub(crate) fn annotate(case: &Case) -> Steps {
-    let Action::Annotate { note, terminal_reason, .. } = &case.command.action else { return None };
-    Some(vec![What::Annotated { note: note.clone(), terminal_reason: terminal_reason.clone() }])
+    let Action::Annotate { note, terminal_reason, triage, .. } = &case.command.action else { return None };
+    let (note, terminal_reason) = (note.clone(), terminal_reason.clone());
+    Some(vec![What::Annotated { note, terminal_reason, triage: *triage }])
 }
 
 pub(crate) fn retry(case: &Case) -> Steps {
@@ -381,6 +385,8 @@ pub(crate) fn end_compensated(case: &Case) -> Steps {
     let (why, reason) = unwinding(case)?;
     let cause = match why {
         Unwinding::Released | Unwinding::RolledBack => Cause::RolledBack,
+        Unwinding::Stalled => Cause::Stalled,
+        Unwinding::OutOfTime => Cause::OutOfTime,
         Unwinding::Lapsed | Unwinding::Cancelled | Unwinding::Retried => Cause::Lapsed,
     };
     end(ended(case, Terminal::Compensated, cause, Some(reason)))
@@ -408,4 +414,10 @@ fn after_backoff(task: &Task, case: &Case) -> Option<Time> {
 fn end_of_lease(case: &Case) -> Option<LeaseEnd> {
     let task = case.task?;
     task.lease().map(|lease| LeaseEnd::of(task, lease))
+}
+
+/// The same of a lease that lapsed, with the bound at which it did.
+fn lapse_of_lease(case: &Case) -> Option<LeaseEnd> {
+    let task = case.task?;
+    task.lease().map(|lease| LeaseEnd::of_lapse(task, lease))
 }

@@ -1,21 +1,22 @@
-//! Lists of tasks: filtered, newest first, a page at a time.
+//! Lists of tasks: filtered, by age, a page at a time.
 
 use axum::http::StatusCode;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
+use tenure::core::time::Time;
+use tenure::instant;
 use tenure::record::{TasksPage, cause_of, state_of};
-use tenure::store::Filter;
 use tenure::store::size::task_bytes;
+use tenure::store::{Filter, Order};
 
 use super::{cursor, limit, page};
-use crate::body::Query;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
 /// `GET …/tasks`.
 pub(crate) async fn tasks(asked: Asked) -> Answered {
     let namespace = Some(asked.namespace()?.clone());
-    list(&asked, Filter { namespace, ..filter(&asked.query)? }).await
+    list(&asked, Filter { namespace, ..filter(&asked).await? }).await
 }
 
 /// `GET …/stale`.
@@ -26,7 +27,7 @@ pub(crate) async fn stale(asked: Asked) -> Answered {
 
 /// `GET /v1/tasks`: of the namespaces that the caller may see.
 pub(crate) async fn tasks_of_all(asked: Asked) -> Answered {
-    list(&asked, filter(&asked.query)?).await
+    list(&asked, filter(&asked).await?).await
 }
 
 async fn list(asked: &Asked, filter: Filter) -> Answered {
@@ -40,7 +41,8 @@ async fn list(asked: &Asked, filter: Filter) -> Answered {
     Ok(json(StatusCode::OK, &TasksPage::of(&page, now)))
 }
 
-fn filter(query: &Query) -> Result<Filter, Problem> {
+async fn filter(asked: &Asked) -> Result<Filter, Problem> {
+    let query = &asked.query;
     let labels = query.all("label").iter().map(|label| {
         let (key, value) =
             label.split_once('=').ok_or_else(|| Refusal::invalid("label", "give it as key=value"))?;
@@ -54,5 +56,28 @@ fn filter(query: &Query) -> Result<Filter, Problem> {
         owner: query.one("owner")?.map(Owner::new).transpose()?,
         labels: labels.collect::<Result<_, Refusal>>()?,
         stale: query.flag("stale")?,
+        open: query.flag("open")?,
+        ended_badly: query.flag("ended_badly")?,
+        unattended: query.flag("unattended")?,
+        since: match query.one("since")? {
+            Some(text) => Some(since(asked, text).await?),
+            None => None,
+        },
+        order: query.one("order")?.map(order).transpose()?.unwrap_or_default(),
     })
+}
+
+/// A length before now, or an instant.
+async fn since(asked: &Asked, text: &str) -> Result<Time, Problem> {
+    match instant::parse_span("since", text) {
+        Ok(length) => Ok(asked.served.ledger.now().await? - length),
+        Err(_) => instant::parse("since", text).map_err(|_| {
+            Refusal::invalid("since", "a length such as 24h, or an instant with an offset").into()
+        }),
+    }
+}
+
+fn order(word: &str) -> Result<Order, Refusal> {
+    let order = Order::ALL.into_iter().find(|order| order.as_str() == word);
+    order.ok_or_else(|| Refusal::invalid("order", "newest or oldest"))
 }

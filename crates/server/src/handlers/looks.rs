@@ -67,8 +67,7 @@ pub(crate) async fn chain(asked: Asked) -> Answered {
     let chain = store.chain(asked.namespace()?.clone(), id.clone()).await?;
     let chain = chain.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))?;
     asked.memory.for_answer(chain_bytes(&chain)).await?;
-    let now = store.now().await?;
-    Ok(json(StatusCode::OK, &ChainAnswer::of(&chain, now)))
+    Ok(json(StatusCode::OK, &ChainAnswer::of(&chain)))
 }
 
 /// `GET /v1/namespaces`.
@@ -105,6 +104,5 @@ pub(crate) async fn chains(asked: Asked) -> Answered {
     // Of how many events a chain is nobody knows before.
     let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?.min(CHAINS_MAX));
     let chains = page(&asked, limit, async |size| store.chains(after, size).await, chain_bytes).await?;
-    let now = store.now().await?;
-    Ok(json(StatusCode::OK, &ChainsPage::of(&chains, now)))
+    Ok(json(StatusCode::OK, &ChainsPage::of(&chains)))
 }

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use tenure::record::{PlansRecord, SweptRecord, WatchedRecord};
+use tenure::access::Rooms;
+use tenure::core::refusal::Refusal;
+use tenure::record::read::{PresenceShape, Shape as _};
+use tenure::record::{PlansRecord, SweptRecord, WatchedRecord, WatchersAnswer};
 use tenure::recovery::{Settings, Tended};
 
 use crate::body::parse;
@@ -51,9 +54,25 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     Ok(json(StatusCode::OK, &SweptRecord::of(&report, &tended)))
 }
 
-/// `POST /v1/watch`.
+/// `GET …/recovery`: who looks after the namespace, and what they handle.
+pub(crate) async fn watchers(asked: Asked) -> Answered {
+    let watchers = asked.served.ledger.store().watchers(asked.namespace()?.clone()).await?;
+    Ok(json(StatusCode::OK, &WatchersAnswer::of(&watchers)))
+}
+
+/// `POST /v1/watch`. A caller that is bound to namespaces looks after these alone: the mark of the whole store is not its to renew.
 pub(crate) async fn watch(asked: Asked) -> Answered {
-    let Nothing {} = parse(&asked.body.text)?;
-    let absence = asked.served.ledger.store().watch().await?;
+    let mut presence =
+        parse::<PresenceShape>(&asked.body.text)?.value().map_err(|words| Refusal::invalid("body", words))?;
+    if let Rooms::These(own) = &asked.caller.rooms {
+        if let Some(foreign) = presence.namespaces.iter().find(|one| !own.contains(*one)) {
+            let words = format!("the token is not bound to `{foreign}`");
+            return Err(Refusal::invalid("namespaces", words).into());
+        }
+        if presence.namespaces.is_empty() {
+            presence.namespaces = own.iter().cloned().collect();
+        }
+    }
+    let absence = asked.served.ledger.store().watch(presence).await?;
     Ok(json(StatusCode::OK, &WatchedRecord::of(absence)))
 }

@@ -12,7 +12,7 @@ use tenure::record::{AnswerRecord, TaskAnswer, WhyAnswer};
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, MinimalAnswer};
 use tenure::store::size::{answer_bytes, task_bytes};
-use tenure::why::why;
+use tenure::why::why_watched;
 
 use super::{answer_form, prefers, time_for, verbs};
 use crate::headers::one;
@@ -68,9 +68,12 @@ pub(crate) async fn put(asked: Asked) -> Answered {
 /// `GET …/tasks/{id}/why`.
 pub(crate) async fn why_so(asked: Asked) -> Answered {
     let task = look(&asked).await?;
-    let (now, bytes) = (asked.served.ledger.now().await?, task_bytes(&task));
+    let ledger = asked.ledger()?;
+    let (watchers, notes) = (ledger.watchers().await?, ledger.notes(task.id.as_str()).await?);
+    let (now, bytes) = (ledger.now().await?, task_bytes(&task));
     let make = move || {
-        let mut response = json(StatusCode::OK, &WhyAnswer::of(&task, now, &why(&task, now)));
+        let why = why_watched(&task, now, &watchers);
+        let mut response = json(StatusCode::OK, &WhyAnswer::of(&task, now, &why, &notes));
         tag(response.headers_mut(), task.revision);
         response
     };

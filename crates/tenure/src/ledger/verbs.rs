@@ -4,7 +4,7 @@
 
 use tenure_core::command::{Action, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
 use tenure_core::compensation::Undo;
-use tenure_core::event::Waiver;
+use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{
     Document, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
 };
@@ -247,15 +247,26 @@ impl Ledger {
     pub fn annotate(&self, id: &str, note: &str) -> Call<Annotating> {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
-            Ok(Action::Annotate { task: TaskId::new(id)?, note, terminal_reason: None })
+            let triage = Triage::Stays;
+            Ok(Action::Annotate { task: TaskId::new(id)?, note, terminal_reason: None, triage })
         })
     }
 
-    /// Puts better words for the end of an ended task; the old ones stay in the history.
+    /// Says that nobody has to look at a task any more that ended badly, and why.
+    pub fn dismiss(&self, id: &str, note: &str) -> Call<Annotating> {
+        self.call(|| {
+            let note = Some(Reason::named("note", note)?);
+            let triage = Triage::Dismissed;
+            Ok(Action::Annotate { task: TaskId::new(id)?, note, terminal_reason: None, triage })
+        })
+    }
+
+    /// Corrects the reason for the end of an ended task; the old one stays in the history.
     pub fn reword(&self, id: &str, terminal_reason: &str) -> Call<Annotating> {
         self.call(|| {
             let terminal_reason = Some(Reason::named("terminal_reason", terminal_reason)?);
-            Ok(Action::Annotate { task: TaskId::new(id)?, note: None, terminal_reason })
+            let triage = Triage::Stays;
+            Ok(Action::Annotate { task: TaskId::new(id)?, note: None, terminal_reason, triage })
         })
     }
 
@@ -506,7 +517,7 @@ refine!(MarkingCompensated {
     waive(seq: u32, reason: &str) Action::MarkCompensated { waive, .. } => waive.push(waiver(seq, reason)?);
 });
 refine!(Annotating {
-    /// Better words for the end of an ended task; the old ones stay in the history.
+    /// The corrected reason for the end of an ended task; the old one stays in the history.
     terminal_reason(words: &str) Action::Annotate { terminal_reason, .. }
         => *terminal_reason = Some(Reason::named("terminal_reason", words)?);
 });

@@ -1,12 +1,14 @@
 //! The documents that surfaces answer with: each a record under the name of what it is.
 
 use serde::Serialize;
-use tenure_core::id::Namespace;
+use tenure_core::event::Triage;
+use tenure_core::id::{Actor, Namespace, Reason};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use super::{AnchorRecord, NextRecord, Of, OverviewRecord, RenewalRecord, ReportRecord, TaskRecord};
 use crate::audit::{Anchor, Report};
+use crate::ledger::Note;
 use crate::store::Renewal;
 use crate::store::overview::Overview;
 use crate::why::Why;
@@ -72,15 +74,36 @@ pub struct WhyAnswer<'a> {
     task: TaskRecord<'a>,
     why: &'a str,
     next: Option<NextRecord>,
+    notes: Vec<NoteRecord<'a>>,
 }
 
 impl<'a> WhyAnswer<'a> {
-    /// The task as it is at `now`, and why.
-    pub fn of(task: &'a Task, now: Time, why: &'a Why) -> WhyAnswer<'a> {
+    /// The task as it is at `now`, why, and what people noted.
+    pub fn of(task: &'a Task, now: Time, why: &'a Why, notes: &'a [Note]) -> WhyAnswer<'a> {
         WhyAnswer {
             task: TaskRecord::of(task, now),
             why: &why.sentence,
             next: why.next.as_ref().map(NextRecord::of),
+            notes: notes.iter().map(NoteRecord::of).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct NoteRecord<'a> {
+    at: Of<'a, Time>,
+    by: Of<'a, Actor>,
+    note: Of<'a, Reason>,
+    dismisses: bool,
+}
+
+impl<'a> NoteRecord<'a> {
+    fn of(note: &'a Note) -> NoteRecord<'a> {
+        NoteRecord {
+            at: Wired(&note.at),
+            by: Wired(&note.by),
+            note: Wired(&note.words),
+            dismisses: note.triage == Triage::Dismissed,
         }
     }
 }
@@ -98,14 +121,26 @@ struct StatusRecord<'a> {
     overview: OverviewRecord<'a>,
     stale: Vec<TaskRecord<'a>>,
     quarantined: Vec<TaskRecord<'a>>,
+    ended_badly: Vec<TaskRecord<'a>>,
+}
+
+/// The newest of the tasks that an overview counts, which need a look.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedTasks<'a> {
+    /// Whose lease or reservation has lapsed.
+    pub stale: &'a [Task],
+    /// That are parked for a person.
+    pub quarantined: &'a [Task],
+    /// That failed or were undone in the last day.
+    pub ended_badly: &'a [Task],
 }
 
 impl<'a> StatusAnswer<'a> {
-    /// The overview, with some of the tasks that it counts as they are at `now`: stale ones, and quarantined ones.
+    /// The overview, with some of the tasks that it counts as they are at `now`.
     pub fn of(
         namespace: &'a Namespace,
         overview: &'a Overview,
-        (stale, quarantined): (&'a [Task], &'a [Task]),
+        named: NamedTasks<'a>,
         now: Time,
     ) -> StatusAnswer<'a> {
         let records = |tasks: &'a [Task]| tasks.iter().map(|task| TaskRecord::of(task, now)).collect();
@@ -113,8 +148,9 @@ impl<'a> StatusAnswer<'a> {
             status: StatusRecord {
                 namespace: Wired(namespace),
                 overview: OverviewRecord::of(overview),
-                stale: records(stale),
-                quarantined: records(quarantined),
+                stale: records(named.stale),
+                quarantined: records(named.quarantined),
+                ended_badly: records(named.ended_badly),
             },
         }
     }

@@ -161,6 +161,7 @@ mod tests {
                 time_limit: Some(Span::from_secs(7_200)),
                 start_within: Some(Span::from_days(3_650)),
                 lock_delay: Some(Span::from_millis(500)),
+                cancel_grace: Some(Span::from_secs(30)),
             },
             compensations: vec![
                 undo("remove".into(), "/tmp/ä \\".into(), Some("made by it\n".into())).expect("an undo"),

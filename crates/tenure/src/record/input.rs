@@ -146,6 +146,8 @@ pub(super) struct TaskInput {
     // What follows from the rest, or from commands of its own.
     #[serde(rename = "cause", default)]
     _cause: IgnoredAny,
+    #[serde(rename = "dismissed", default)]
+    _dismissed: IgnoredAny,
     #[serde(rename = "owed", default)]
     _owed: IgnoredAny,
     #[serde(rename = "lease", default)]
@@ -205,6 +207,8 @@ pub struct PolicyInput {
     start_within: Option<String>,
     /// How long after its lapse a lease may be taken over.
     lock_delay: Option<String>,
+    /// How long a lease is still renewed after its holder was told to stop.
+    cancel_grace: Option<String>,
 }
 
 /// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
@@ -336,6 +340,7 @@ impl PolicyInput {
             time_limit: span("policy.time_limit", self.time_limit)?,
             start_within: span("policy.start_within", self.start_within)?,
             lock_delay: span("policy.lock_delay", self.lock_delay)?,
+            cancel_grace: span("policy.cancel_grace", self.cancel_grace)?,
         })
     }
 }

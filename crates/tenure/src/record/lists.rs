@@ -1,21 +1,23 @@
 //! What is answered to those who look from afar: lists with where they go on, and what a store says of itself.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
-use tenure_core::chain::Hash;
 use tenure_core::command::Command;
-use tenure_core::id::{Epoch, Namespace, TaskId};
+use tenure_core::id::{Epoch, Kind, Namespace, Owner, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use super::{
     ErrorRecord, EventRecord, HoldingRecord, MinimalTaskRecord, Of, OverviewRecord, RenewalRecord,
-    TaskRecord, text,
+    TaskRecord, WatchersRecord, text,
 };
 use crate::error::Error;
 use crate::store::answering::{MinimalAnswer, MinimalTask};
 use crate::store::overview::{Holding, Overview};
-use crate::store::watch::Absence;
-use crate::store::{Answer, Cursor, Lapsed, Page, Recorded, StoredChain, StoredEvent};
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
+use crate::store::watch::{Absence, Presence, Watchers};
+use crate::store::{Answer, Cursor, Lapsed, Page, Recorded};
 use crate::wire::{Held, Wired};
 
 /// What a command came to: what was answered, or why it was not done.
@@ -340,6 +342,38 @@ impl WatchedRecord {
     }
 }
 
+/// Who looks after a store, and what it handles.
+#[derive(Serialize)]
+pub struct PresenceRecord<'a> {
+    name: Option<Of<'a, Owner>>,
+    namespaces: Vec<Of<'a, Namespace>>,
+    kinds: Vec<Of<'a, Kind>>,
+}
+
+impl<'a> PresenceRecord<'a> {
+    /// The presence.
+    pub fn of(presence: &'a Presence) -> PresenceRecord<'a> {
+        PresenceRecord {
+            name: presence.name.as_ref().map(Wired),
+            namespaces: presence.namespaces.iter().map(Wired).collect(),
+            kinds: presence.kinds.iter().map(Wired).collect(),
+        }
+    }
+}
+
+/// Who looks after a namespace.
+#[derive(Serialize)]
+pub struct WatchersAnswer<'a> {
+    recovery: WatchersRecord<'a>,
+}
+
+impl<'a> WatchersAnswer<'a> {
+    /// Those who do.
+    pub fn of(watchers: &'a Watchers) -> WatchersAnswer<'a> {
+        WatchersAnswer { recovery: WatchersRecord::of(watchers) }
+    }
+}
+
 /// Chains as they are stored, to be verified by whoever asked.
 #[derive(Serialize)]
 pub struct ChainsPage<'a> {
@@ -352,13 +386,46 @@ pub struct ChainsPage<'a> {
 #[derive(Serialize)]
 struct ChainRecord<'a> {
     row: i64,
-    task: Option<TaskRecord<'a>>,
     namespace: Option<Of<'a, Namespace>>,
     id: Option<Of<'a, TaskId>>,
     stored_name: Option<&'a str>,
-    #[serde(serialize_with = "text_or_null")]
-    head: Option<Hash>,
+    rows: Vec<StoredRowRecord<'a>>,
+    apart: &'a [String],
     events: Vec<StoredEventRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct StoredRowRecord<'a> {
+    table: &'a str,
+    #[serde(serialize_with = "columns")]
+    columns: &'a [(Cow<'static, str>, ColumnValue<'static>)],
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ColumnRecord<'a> {
+    Null,
+    Number(i64),
+    Text(&'a str),
+    Bytes {
+        #[serde(serialize_with = "text")]
+        bytes: Hex<'a>,
+    },
+}
+
+fn columns<S: serde::Serializer>(
+    columns: &&[(Cow<'static, str>, ColumnValue<'static>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(columns.iter().map(|(name, value)| {
+        let value = match value {
+            ColumnValue::Null => ColumnRecord::Null,
+            ColumnValue::Number(number) => ColumnRecord::Number(*number),
+            ColumnValue::Text(text) => ColumnRecord::Text(text),
+            ColumnValue::Bytes(bytes) => ColumnRecord::Bytes { bytes: Hex(bytes) },
+        };
+        (name, value)
+    }))
 }
 
 #[derive(Serialize)]
@@ -375,9 +442,9 @@ struct StoredEventRecord<'a> {
 }
 
 impl<'a> ChainsPage<'a> {
-    /// The page, with its tasks as they are at `now`.
-    pub fn of(page: &'a Page<StoredChain>, now: Time) -> ChainsPage<'a> {
-        let chains = page.items.iter().map(|chain| ChainRecord::of(chain, now)).collect();
+    /// The page.
+    pub fn of(page: &'a Page<StoredChain>) -> ChainsPage<'a> {
+        let chains = page.items.iter().map(ChainRecord::of).collect();
         ChainsPage { chains, next: place(&page.next), more: page.is_cut }
     }
 }
@@ -389,21 +456,22 @@ pub struct ChainAnswer<'a> {
 }
 
 impl<'a> ChainAnswer<'a> {
-    /// The chain, with its task as it is at `now`.
-    pub fn of(chain: &'a StoredChain, now: Time) -> ChainAnswer<'a> {
-        ChainAnswer { chain: ChainRecord::of(chain, now) }
+    /// The chain.
+    pub fn of(chain: &'a StoredChain) -> ChainAnswer<'a> {
+        ChainAnswer { chain: ChainRecord::of(chain) }
     }
 }
 
 impl<'a> ChainRecord<'a> {
-    fn of(chain: &'a StoredChain, now: Time) -> ChainRecord<'a> {
+    fn of(chain: &'a StoredChain) -> ChainRecord<'a> {
+        let row = |row: &'a StoredRow<'static>| StoredRowRecord { table: &row.table, columns: &row.columns };
         ChainRecord {
             row: chain.row,
-            task: chain.task.as_deref().filter(|task| is_whole(task)).map(|task| TaskRecord::of(task, now)),
             namespace: chain.name.as_ref().map(|(namespace, _)| Wired(namespace)),
             id: chain.name.as_ref().map(|(_, id)| Wired(id)),
             stored_name: chain.stored_name.as_deref(),
-            head: chain.head,
+            rows: chain.rows.iter().map(row).collect(),
+            apart: &chain.apart,
             events: chain.events.iter().map(StoredEventRecord::of).collect(),
         }
     }
@@ -423,27 +491,10 @@ impl<'a> StoredEventRecord<'a> {
     }
 }
 
-/// Whether a task's documents are JSON still. One that is not would be written as a text, and read as one that was given:
-/// who verifies a chain is better told that the task can't be read.
-fn is_whole(task: &Task) -> bool {
-    let ending = task.ending().and_then(|ending| ending.result.as_ref());
-    let documents = [Some(&task.payload), task.checkpoint.as_ref(), ending];
-    let progress = task.lease().and_then(|lease| lease.progress.as_ref()).map(AsRef::as_ref);
-    let mut texts = documents.into_iter().flatten().map(AsRef::as_ref).chain(progress);
-    texts.all(|text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
-}
-
 struct Hex<'a>(&'a [u8]);
 
 impl std::fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-fn text_or_null<S: serde::Serializer>(value: &Option<Hash>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(hash) => serializer.collect_str(hash),
-        None => serializer.serialize_none(),
     }
 }

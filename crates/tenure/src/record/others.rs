@@ -1,15 +1,17 @@
 //! What is printed besides tasks, events and refusals: who holds what, a room at a glance, renewals, audits, errors.
 
 use serde::Serialize;
-use tenure_core::id::{Owner, TaskId};
-use tenure_core::task::State;
+use tenure_core::id::{Kind, Namespace, Owner, Queue, TaskId};
+use tenure_core::task::{Cause, State};
 use tenure_core::time::Time;
 
 use super::{Of, RefusalRecord, text};
 use crate::audit::{Anchor, AnchorLine, Finding, Report};
 use crate::error::Error;
 use crate::store::Renewal;
-use crate::store::overview::{Holding, Oldest, Overview, StateCount};
+use crate::store::ends::EndCount;
+use crate::store::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
+use crate::store::watch::{Recoverer, Watchers};
 use crate::why::{Next, Step};
 use crate::wire::{Held, Wired};
 
@@ -81,6 +83,54 @@ impl<'a> HoldingRecord<'a> {
 pub struct OverviewRecord<'a> {
     at: Of<'a, Time>,
     states: Vec<StateCountRecord<'a>>,
+    ends: Vec<EndCountRecord<'a>>,
+    told_to_stop: ToldToStopRecord,
+    recovery: WatchersRecord<'a>,
+}
+
+#[derive(Serialize)]
+struct EndCountRecord<'a> {
+    queue: Of<'a, Queue>,
+    state: Held<State>,
+    cause: Held<Cause>,
+    last_hour: u64,
+    last_day: u64,
+    all: u64,
+}
+
+#[derive(Serialize)]
+struct ToldToStopRecord {
+    count: u64,
+    since: Held<Option<Time>>,
+}
+
+/// Who looks after a namespace.
+#[derive(Serialize)]
+pub struct WatchersRecord<'a> {
+    seen_at: Of<'a, Option<Time>>,
+    recoverers: Vec<RecovererRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct RecovererRecord<'a> {
+    name: Of<'a, Owner>,
+    namespaces: Vec<Of<'a, Namespace>>,
+    kinds: Vec<Of<'a, Kind>>,
+    seen_at: Of<'a, Time>,
+}
+
+impl<'a> WatchersRecord<'a> {
+    /// Those who do.
+    pub fn of(watchers: &'a Watchers) -> WatchersRecord<'a> {
+        let recoverer = |one: &'a Recoverer| RecovererRecord {
+            name: Wired(&one.name),
+            namespaces: one.namespaces.iter().map(Wired).collect(),
+            kinds: one.kinds.iter().map(Wired).collect(),
+            seen_at: Wired(&one.seen_at),
+        };
+        let recoverers = watchers.recoverers.iter().map(recoverer).collect();
+        WatchersRecord { seen_at: Wired(&watchers.seen_at), recoverers }
+    }
 }
 
 #[derive(Serialize)]
@@ -110,7 +160,22 @@ impl<'a> OverviewRecord<'a> {
             stale: count.stale,
             oldest: count.oldest.as_ref().map(oldest),
         };
-        OverviewRecord { at: Wired(&overview.at), states: overview.states.iter().map(count).collect() }
+        let end = |end: &'a EndCount| EndCountRecord {
+            queue: Wired(&end.queue),
+            state: Held(end.state.state()),
+            cause: Held(end.cause),
+            last_hour: end.last_hour,
+            last_day: end.last_day,
+            all: end.all,
+        };
+        let ToldToStop { count: told, since } = overview.told_to_stop;
+        OverviewRecord {
+            at: Wired(&overview.at),
+            states: overview.states.iter().map(count).collect(),
+            ends: overview.ends.iter().map(end).collect(),
+            told_to_stop: ToldToStopRecord { count: told, since: Held(since) },
+            recovery: WatchersRecord::of(&overview.recovery),
+        }
     }
 }
 

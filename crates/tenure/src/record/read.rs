@@ -20,12 +20,15 @@ pub use event::EventShape;
 pub use lists::{
     AbsenceShape, ChainAnswerShape, ChainShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape,
     NamespacesShape, NewestShape, NominatedShape, NowShape, OwnersShape, RememberedShape, StatsShape,
-    StoredEventShape, TaskAnswerShape, TasksShape, WatchShape,
+    StoredEventShape, StoredRowShape, TaskAnswerShape, TasksShape, WatchShape,
 };
-pub use overview::{HoldingShape, OldestShape, OverviewShape, StateCountShape};
+pub use overview::{
+    EndCountShape, HoldingShape, OldestShape, OverviewShape, PresenceShape, RecovererShape, StateCountShape,
+    ToldToStopShape, WatchersAnswerShape, WatchersShape,
+};
 pub use task::{
-    BackoffShape, CancelShape, CompensationShape, LeaseShape, PolicyShape, ReservationShape, TaskShape,
-    UnwindingShape,
+    BackoffShape, CancelShape, CancelToldShape, CompensationShape, DismissalShape, LeaseShape, PolicyShape,
+    ReservationShape, TaskShape, UnwindingShape,
 };
 
 /// What a shape is the shape of.

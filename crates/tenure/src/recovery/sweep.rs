@@ -45,6 +45,9 @@ const MISREAD_MAX: usize = 3;
 /// How long a task is left without another look at it.
 const LEFT_UNSEEN_MAX: Span = Span::from_secs(5);
 
+/// An absence that ended longer ago was told by the one who ended it.
+const ABSENCE_IS_NEWS: Span = Span::from_secs(1);
+
 type Name = (Namespace, TaskId);
 
 /// What a run remembers between its sweeps.
@@ -113,12 +116,12 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
         // Before each look after a pause: whoever was stopped for a while must know it before it reclaims.
         if marked.is_none_or(is_time) {
             let marking = tokio::select! {
-                marking = recovery.ledger.store().watch() => marking,
+                marking = recovery.ledger.store().watch(recovery.presence()) => marking,
                 () = stop.cancelled() => break,
             };
             match marking {
                 Ok(absence) => {
-                    sweeper.hear_of(absence);
+                    sweeper.hear_of(absence).await;
                     marked = Some(began);
                 }
                 Err(error) => {
@@ -172,11 +175,20 @@ impl<'r> Sweeper<'r> {
         }
     }
 
-    fn hear_of(&mut self, absence: Option<Absence>) {
-        if let (Some(Absence { from, until }), true) = (absence, absence != self.absence) {
-            let away = Duration::from(until.since(from));
-            tracing::warn!(?away, "nobody looked after the store for a while: holders get their time back");
-            self.absence = absence;
+    async fn hear_of(&mut self, absence: Option<Absence>) {
+        let Some(Absence { from, until }) = absence.filter(|_| absence != self.absence) else { return };
+        self.absence = absence;
+        let away = Duration::from(until.since(from));
+        // It stays written, so that all who come hear of it. Only the one who ended it has news to tell.
+        let is_news = |now: Time| now.since(until) <= ABSENCE_IS_NEWS;
+        match self.recovery.ledger.now().await.is_ok_and(is_news) {
+            true => {
+                tracing::warn!(
+                    ?away,
+                    "nobody looked after the store for a while: holders get their time back"
+                );
+            }
+            false => tracing::debug!(?away, "nobody looked after the store for a while, some time ago"),
         }
     }
 

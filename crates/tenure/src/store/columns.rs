@@ -12,7 +12,9 @@ use tenure_core::id::{
 };
 use tenure_core::policy::{Policy, Ttl};
 use tenure_core::refusal::Refusal;
-use tenure_core::task::{Cancel, Cause, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding};
+use tenure_core::task::{
+    Cancel, CancelTold, Cause, Dismissal, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding,
+};
 use tenure_core::time::{Span, Time};
 
 use crate::codec::{column, read_column, read_data};
@@ -27,26 +29,27 @@ macro_rules! task_columns {
          tasks.priority, tasks.not_before, tasks.labels, tasks.payload, tasks.policy, tasks.attempts, tasks.epoch, \
          tasks.revision, tasks.compensations, tasks.unwinding, tasks.unwinding_reason, tasks.cancel_at, \
          tasks.cancel_by, tasks.cancel_reason, tasks.terminal_reason, tasks.result, tasks.retried_as, \
-         tasks.retry_of, tasks.created_at, tasks.updated_at, tasks.started_at, tasks.finished_at, tasks.head"
+         tasks.retry_of, tasks.created_at, tasks.updated_at, tasks.started_at, tasks.finished_at, tasks.head, \
+         tasks.dismissed_at, tasks.dismissed_by, tasks.dismissed_note"
     };
 }
 pub(crate) use task_columns;
 
 /// How many they are.
-pub(crate) const TASK_COLUMNS: usize = 31;
+pub(crate) const TASK_COLUMNS: usize = 34;
 
 /// The columns that [`read_due`] reads, in its order.
 macro_rules! due_columns {
     () => {
         "due.wait, due.owner, due.granted_to, due.epoch, due.ttl, due.since, due.heartbeat_at, due.progressed_at, \
          due.expires_at, due.check_at, due.progress, due.cancel_asked, due.stall_after, due.time_limit, \
-         due.lock_delay, due.held_back"
+         due.lock_delay, due.held_back, due.cancel_grace, due.cancel_told, due.cancel_told_at"
     };
 }
 pub(crate) use due_columns;
 
 /// How many they are.
-pub(crate) const DUE_COLUMNS: usize = 16;
+pub(crate) const DUE_COLUMNS: usize = 19;
 
 /// The columns that [`read_compensation`] reads, in its order.
 macro_rules! compensation_columns {
@@ -155,6 +158,9 @@ pub(crate) struct TaskColumns<'a> {
     pub(crate) result: Option<&'a str>,
     pub(crate) retried_as: Option<&'a str>,
     pub(crate) finished_at: Option<i64>,
+    pub(crate) dismissed_at: Option<i64>,
+    pub(crate) dismissed_by: Option<&'a str>,
+    pub(crate) dismissed_note: Option<&'a str>,
 }
 
 impl TaskColumns<'_> {
@@ -165,6 +171,7 @@ impl TaskColumns<'_> {
             Phase::Planned | Phase::Dispatched(_) | Phase::Running(_) | Phase::Ended(_) => (None, None),
         };
         let cancel = task.cancel.as_ref();
+        let dismissed = ending.and_then(|ending| ending.dismissed.as_ref());
         TaskColumns {
             state: task.state().word(),
             cause: ending.map(|ending| ending.cause.word()),
@@ -179,6 +186,9 @@ impl TaskColumns<'_> {
             result: ending.and_then(|ending| ending.result.as_ref()).map(Document::as_str),
             retried_as: ending.and_then(|ending| ending.retried_as.as_ref()).map(TaskId::as_str),
             finished_at: ending.map(|ending| ending.finished_at.as_micros()),
+            dismissed_at: dismissed.map(|dismissed| dismissed.at.as_micros()),
+            dismissed_by: dismissed.map(|dismissed| dismissed.by.as_str()),
+            dismissed_note: dismissed.map(|dismissed| dismissed.note.as_str()),
         }
     }
 }
@@ -240,6 +250,7 @@ fn read_phase<R: Row>(row: &R, due: Option<Due>) -> Result<Phase, R::Fault> {
             reason: row.optional(22, Reason::new)?,
             result: row.optional(23, Document::new)?,
             retried_as: row.optional(24, TaskId::new)?,
+            dismissed: read_dismissal(row)?,
             finished_at: row.a_time(29)?,
         })));
     }
@@ -266,6 +277,11 @@ fn read_phase<R: Row>(row: &R, due: Option<Due>) -> Result<Phase, R::Fault> {
     })
 }
 
+fn read_dismissal<R: Row>(row: &R) -> Result<Option<Dismissal>, R::Fault> {
+    let Some(at) = row.time(31)? else { return Ok(None) };
+    Ok(Some(Dismissal { at, by: Actor::new(row.a_text(32)?)?, note: Reason::new(row.a_text(33)?)? }))
+}
+
 fn read_unwinding<R: Row>(row: &R, undoing: Undoing) -> Result<Phase, R::Fault> {
     let why = row.word::<Unwinding>("unwinding", 17)?;
     Ok(Phase::Compensating { why, reason: Reason::new(row.a_text(18)?)?, undoing })
@@ -288,6 +304,8 @@ pub(crate) fn read_due<R: Row>(row: &R, at: usize) -> Result<Option<Due>, R::Fau
             stall_after: row.span(at + 12)?,
             time_limit: row.span(at + 13)?,
             lock_delay: row.span(at + 14)?,
+            cancel_grace: row.span(at + 16)?,
+            cancel_told: read_cancel_told(row, at + 17)?,
         }),
         None => None,
     };
@@ -302,7 +320,13 @@ pub(crate) fn read_due<R: Row>(row: &R, at: usize) -> Result<Option<Due>, R::Fau
     }))
 }
 
-/// The compensation whose [`COMPENSATION_COLUMNS`] begin at `at`.
+/// How often a holder was told to stop, and since when: two columns, both empty where it was not.
+fn read_cancel_told<R: Row>(row: &R, at: usize) -> Result<Option<CancelTold>, R::Fault> {
+    let Some(since) = row.time(at + 1)? else { return Ok(None) };
+    Ok(Some(CancelTold { times: small(row, at)?, since }))
+}
+
+/// The compensation whose [`compensation_columns`] begin at `at`.
 pub(crate) fn read_compensation<R: Row>(row: &R, at: usize) -> Result<Compensation, R::Fault> {
     Ok(Compensation {
         seq: Seq(small(row, at)?),

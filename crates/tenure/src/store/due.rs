@@ -5,7 +5,7 @@
 
 use tenure_core::id::{Actor, Epoch, Namespace, Owner, Progress, Reason, TaskId};
 use tenure_core::policy::{OnLapse, Policy, Ttl};
-use tenure_core::task::{Cancel, Lease, Phase, State, Task, Undoing, Unwinding};
+use tenure_core::task::{Cancel, CancelTold, Lease, Phase, State, Task, Undoing, Unwinding};
 use tenure_core::time::{Span, Time};
 
 /// What is waited for.
@@ -52,6 +52,8 @@ pub(crate) struct LeaseColumns {
     pub(crate) stall_after: Option<Span>,
     pub(crate) time_limit: Option<Span>,
     pub(crate) lock_delay: Option<Span>,
+    pub(crate) cancel_grace: Option<Span>,
+    pub(crate) cancel_told: Option<CancelTold>,
 }
 
 impl Due {
@@ -102,6 +104,8 @@ impl Due {
                 stall_after: task.policy.stall_after,
                 time_limit: task.policy.time_limit,
                 lock_delay: task.policy.lock_delay,
+                cancel_grace: task.policy.cancel_grace,
+                cancel_told: lease.cancel_told,
             }),
         }
     }
@@ -119,6 +123,7 @@ impl Due {
             progressed_at: columns.progressed_at,
             expires_at: self.expires_at,
             progress: columns.progress.clone(),
+            cancel_told: columns.cancel_told,
         })
     }
 
@@ -130,6 +135,7 @@ impl Due {
             columns.heartbeat_at = renewed.heartbeat_at;
             columns.progressed_at = renewed.progressed_at;
             columns.progress.clone_from(&renewed.progress);
+            columns.cancel_told = renewed.cancel_told;
         }
     }
 
@@ -164,6 +170,7 @@ impl Due {
                 stall_after: columns.stall_after,
                 time_limit: columns.time_limit,
                 lock_delay: columns.lock_delay,
+                cancel_grace: columns.cancel_grace,
                 ..Policy::default()
             },
             ..Task::blank(namespace.clone(), id.clone())

@@ -490,6 +490,7 @@ fn as_it_was(mut task: Task, answered: &Answered) -> Task {
         lease.progressed_at = then.progressed_at;
         lease.expires_at = then.expires_at;
         lease.progress.clone_from(&then.progress);
+        lease.cancel_told = then.cancel_told;
         task.checkpoint.clone_from(&then.checkpoint);
     }
     task

@@ -11,7 +11,7 @@ use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::lifecycle::Table;
-use tenure_core::task::{Phase, Task};
+use tenure_core::task::{Ending, Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
@@ -22,15 +22,16 @@ use crate::committer::{Done, Job, run_jobs};
 use crate::error::Error;
 use crate::store::answering::{AnswerOptions, Answered, Room};
 use crate::store::due::Due;
+use crate::store::ends;
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::store::size::{chain_bytes, event_bytes, task_bytes};
+use crate::store::stored::{StoredChain, StoredEvent, owned_rows_of};
 use crate::store::tokens::{Known, Wish};
 use crate::store::vitals::{Counters, Vitals};
-use crate::store::watch::{Absence, WatchMark};
+use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
 use crate::store::{
-    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageFill, PageSize, Recorded, Store, StoredChain,
-    StoredEvent,
+    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageFill, PageSize, Recorded, Store,
 };
 
 /// A store that is gone when it is dropped.
@@ -116,7 +117,8 @@ struct Memory {
     events: Vec<(i64, Sealed)>,
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
-    watch: Option<String>,
+    /// The watch mark, and who looks after the store.
+    watch: BTreeMap<String, String>,
     tokens: Tokens,
 }
 
@@ -238,8 +240,14 @@ impl Memory {
     fn list(&self, filter: &Filter, after: Option<i64>, size: PageSize, now: Time) -> Page<Task> {
         let mut rows: Vec<&Kept> =
             self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
-        rows.retain(|kept| after.is_none_or(|after| kept.row < after));
-        rows.sort_by_key(|kept| std::cmp::Reverse(kept.row));
+        rows.sort_by_key(|kept| kept.row);
+        match filter.order {
+            Order::Newest => {
+                rows.retain(|kept| after.is_none_or(|after| kept.row < after));
+                rows.reverse();
+            }
+            Order::Oldest => rows.retain(|kept| after.is_none_or(|after| kept.row > after)),
+        }
         let mut page = PageFill::new(size);
         let fits = rows.iter().take_while(|kept| page.takes(task_bytes(&kept.task))).count();
         let more = rows.len() > fits;
@@ -290,6 +298,11 @@ impl Memory {
         Page::new(items, Some(next), page.is_cut())
     }
 
+    fn watchers(&self, namespace: &Namespace, now: Time) -> Watchers {
+        let rows = self.watch.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Watchers::of(rows, namespace, now)
+    }
+
     fn chains(&self, after: Option<i64>, size: PageSize) -> Page<StoredChain> {
         let mut rows: Vec<&Kept> =
             self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
@@ -315,10 +328,10 @@ impl Memory {
         });
         StoredChain {
             row: kept.row,
-            task: Some(Box::new(task.clone())),
             name: Some((task.namespace.clone(), task.id.clone())),
             stored_name: Some(format!("{}/{}", task.namespace, task.id)),
-            head: Some(kept.head),
+            rows: owned_rows_of(task, kept.head),
+            apart: Vec::new(),
             events: events.collect(),
         }
     }
@@ -335,6 +348,12 @@ fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
         && filter.owner.as_ref().is_none_or(|owner| held_by() == Some(owner))
         && filter.labels.iter().all(|(key, value)| label((key, value)))
         && (!filter.stale || task.is_stale(now))
+        && (!filter.open || task.ending().is_none())
+        && (!filter.ended_badly || task.ending().is_some_and(Ending::is_bad))
+        && (!filter.unattended || task.ending().is_none_or(|ending| !ending.is_attended()))
+        && filter
+            .since
+            .is_none_or(|since| task.ending().map_or(task.updated_at, |ending| ending.finished_at) >= since)
 }
 
 impl Store for MemoryStore {
@@ -379,7 +398,14 @@ impl Store for MemoryStore {
                 let in_state = memory.in_room(&namespace).filter(|kept| kept.task.state() == state);
                 overview::count(state, in_state.map(|kept| (kept.row, &kept.task)), at)
             };
-            Ok(Overview { at, states: OVERVIEW_STATES.map(count).to_vec() })
+            let tasks = || memory.in_room(&namespace).map(|kept| &kept.task);
+            Ok(Overview {
+                at,
+                states: OVERVIEW_STATES.map(count).to_vec(),
+                ends: ends::count(tasks(), at),
+                told_to_stop: overview::told_to_stop(tasks()),
+                recovery: memory.watchers(&namespace, at),
+            })
         })
     }
 
@@ -465,12 +491,21 @@ impl Store for MemoryStore {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
             let mut memory = self.memory();
-            let mark = WatchMark::renewed(memory.watch.as_deref(), self.now_by(&memory));
-            memory.watch = Some(mark.written());
-            Ok(mark.absence)
+            let stored: Vec<(String, String)> = memory.watch.clone().into_iter().collect();
+            let renewal = MarkRenewal::of(&stored, &presence, self.now_by(&memory));
+            memory.watch.retain(|key, _| !renewal.forgotten.contains(key));
+            memory.watch.extend(renewal.written);
+            Ok(renewal.absence)
+        })
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(async move {
+            let memory = self.memory();
+            Ok(memory.watchers(&namespace, self.now_by(&memory)))
         })
     }
 

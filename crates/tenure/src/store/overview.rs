@@ -2,11 +2,14 @@
 //! holds what. It costs what is in flight or ended badly, not what ever was.
 
 use tenure_core::id::{Owner, TaskId};
-use tenure_core::task::{Phase, State, Task};
+use tenure_core::task::{Ending, Phase, State, Task};
 use tenure_core::time::Time;
 
+use crate::store::ends::EndCount;
+use crate::store::watch::Watchers;
+
 /// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most. Of
-/// those that ended badly only those count that nobody made a new task of.
+/// those that ended badly only those count that nobody made a new task of, or dismissed.
 pub const OVERVIEW_STATES: [State; 6] = [
     State::Planned,
     State::Dispatched,
@@ -23,6 +26,21 @@ pub struct Overview {
     pub at: Time,
     /// One for each of [`OVERVIEW_STATES`], in that order.
     pub states: Vec<StateCount>,
+    /// How many tasks ended how, by queue, state and cause.
+    pub ends: Vec<EndCount>,
+    /// The holders that were told to stop and still renew their leases.
+    pub told_to_stop: ToldToStop,
+    /// Who looks after stale tasks.
+    pub recovery: Watchers,
+}
+
+/// Holders that were told to stop and still hold their leases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ToldToStop {
+    /// How many.
+    pub count: u64,
+    /// Since when the first of them knows.
+    pub since: Option<Time>,
 }
 
 /// The tasks of one state.
@@ -80,7 +98,7 @@ pub(crate) fn since(task: &Task) -> Time {
 pub(crate) fn count<'a>(state: State, tasks: impl Iterator<Item = (i64, &'a Task)>, now: Time) -> StateCount {
     let mut counted = StateCount { state, count: 0, later: 0, stale: 0, oldest: None };
     let mut oldest: Option<(Time, i64, &Task)> = None;
-    for (row, task) in tasks.filter(|(_, task)| !was_retried(task)) {
+    for (row, task) in tasks.filter(|(_, task)| !is_attended(task)) {
         let since = since(task);
         counted.count += 1;
         counted.later += u64::from(state == State::Planned && since > now);
@@ -93,8 +111,17 @@ pub(crate) fn count<'a>(state: State, tasks: impl Iterator<Item = (i64, &'a Task
     counted
 }
 
-fn was_retried(task: &Task) -> bool {
-    task.ending().is_some_and(|ending| ending.retried_as.is_some())
+fn is_attended(task: &Task) -> bool {
+    task.ending().is_some_and(Ending::is_attended)
+}
+
+/// Counts the leases whose holders were told to stop.
+pub(crate) fn told_to_stop<'a>(tasks: impl Iterator<Item = &'a Task>) -> ToldToStop {
+    let told = tasks.filter_map(|task| task.lease()?.cancel_told);
+    told.fold(ToldToStop::default(), |sum, told| ToldToStop {
+        count: sum.count + 1,
+        since: Some(sum.since.map_or(told.since, |since| since.min(told.since))),
+    })
 }
 
 /// Adds up who holds what, by the name of the owner.

@@ -40,12 +40,12 @@ use crate::error::Error;
 use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
+use crate::store::stored::StoredChain;
 use crate::store::tokens::Wish;
 use crate::store::vitals::{Counters, Vitals};
-use crate::store::watch::Absence;
+use crate::store::watch::{Absence, Presence, Watchers};
 use crate::store::{
     BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, PageSize, Recorded, Store,
-    StoredChain,
 };
 
 /// The client library that transactions of callers must be of, see [`crate::Ledger::create_in`].
@@ -392,8 +392,12 @@ impl Store for PostgresStore {
         Box::pin(async move { look!(self, |reader| reader.chain_of(&namespace, &id)).await })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
-        Box::pin(async move { look!(self, |reader| reader.renew_watch()).await })
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.renew_watch(&presence)).await })
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.watchers(&namespace)).await })
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {

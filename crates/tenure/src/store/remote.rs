@@ -23,19 +23,19 @@ use tenure_core::time::{Span, Time};
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::chance::Chance;
 use crate::error::Error;
+use crate::instant;
 use crate::record::read::{
     ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape,
     NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape,
-    read_shape,
+    WatchersAnswerShape, read_shape,
 };
-use crate::record::{json, read_token, read_tokens};
+use crate::record::{PresenceRecord, json, read_token, read_tokens};
 use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::size::{chain_bytes, event_bytes, task_bytes};
-use crate::store::watch::Absence;
-use crate::store::{
-    BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store, StoredChain,
-};
+use crate::store::stored::StoredChain;
+use crate::store::watch::{Absence, Presence, Watchers};
+use crate::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 use batch::Sender;
 use limits::Limits;
@@ -180,7 +180,12 @@ impl Store for RemoteStore {
                 .with("cause", filter.cause.map(|cause| cause.as_str()))
                 .with("queue", filter.queue.as_ref())
                 .with("owner", filter.owner.as_ref())
-                .with("stale", filter.stale.then_some("true"));
+                .with("stale", filter.stale.then_some("true"))
+                .with("open", filter.open.then_some("true"))
+                .with("ended_badly", filter.ended_badly.then_some("true"))
+                .with("unattended", filter.unattended.then_some("true"))
+                .with("since", filter.since.map(instant::print))
+                .with("order", Some(filter.order.as_str()));
             for state in &filter.states {
                 query = query.with("state", Some(state.as_str()));
             }
@@ -331,11 +336,16 @@ impl Store for RemoteStore {
         })
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
-            let answer = self.wire.post("/v1/watch".to_owned(), "{}".to_owned(), Twice::Harmless).await;
+            let body = json(&PresenceRecord::of(&presence));
+            let answer = self.wire.post("/v1/watch".to_owned(), body, Twice::Harmless).await;
             read_shape::<WatchShape>(&read(answer)?).map_err(unreadable)
         })
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(self.get::<WatchersAnswerShape>(in_room(&namespace, "recovery"), Query::none()))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {

@@ -1,12 +1,15 @@
 //! How large things are in an answer: bytes of JSON, counted without writing it. What is counted is never less than what is
 //! written, so that bounds on memory can be kept before there is anything to measure.
 
+use std::borrow::Cow;
+
 use tenure_core::compensation::Compensation;
 use tenure_core::id::{Actor, Document, Owner, Progress, Reason, Text};
 use tenure_core::task::{Phase, Task};
 
 use crate::store::answering::{MinimalAnswer, MinimalTask};
-use crate::store::{Answer, Recorded, StoredChain};
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
+use crate::store::{Answer, Recorded};
 
 /// The names of a task's members, its times, numbers and policy.
 const TASK_BYTES: usize = 2_048;
@@ -100,10 +103,21 @@ pub fn event_bytes(recorded: &Recorded) -> usize {
         + recorded.data.len()
 }
 
-/// A chain as it is stored, with its task. Nothing of it is trusted, and a client gets all of it as text.
+/// A chain as it is stored. Nothing of it is trusted, and a client gets all of it as text.
 pub fn chain_bytes(chain: &StoredChain) -> usize {
-    let event = |event: &crate::store::StoredEvent| EVENT_BYTES + event.actor.len() + text_bytes(&event.data);
-    chain.task.as_deref().map_or(0, task_bytes) + EVENT_BYTES + chain.events.iter().map(event).sum::<usize>()
+    let event =
+        |event: &StoredEvent| EVENT_BYTES + event.actor.len() + event.kind.len() + text_bytes(&event.data);
+    let column = |(name, value): &(Cow<'_, str>, ColumnValue<'_>)| {
+        // Quotes, colon and comma; a number has at most 20 digits.
+        let value = match value {
+            ColumnValue::Null | ColumnValue::Number(_) => 20,
+            ColumnValue::Text(text) => text_bytes(text),
+            ColumnValue::Bytes(bytes) => 2 * bytes.len() + 16,
+        };
+        name.len() + 4 + value
+    };
+    let row = |row: &StoredRow<'_>| 40 + row.columns.iter().map(column).sum::<usize>();
+    EVENT_BYTES + chain.rows.iter().map(row).sum::<usize>() + chain.events.iter().map(event).sum::<usize>()
 }
 
 /// A text between quotes.

@@ -30,12 +30,12 @@ use crate::error::Error;
 use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
+use crate::store::stored::StoredChain;
 use crate::store::tokens::Wish;
 use crate::store::vitals::{Counters, Vitals};
-use crate::store::watch::Absence;
+use crate::store::watch::{Absence, Presence, Watchers};
 use crate::store::{
     BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, PageSize, Recorded, Store,
-    StoredChain,
 };
 
 pub use open::Synchronous;
@@ -183,9 +183,9 @@ impl Readers {
 }
 
 impl Readers {
-    fn renew_watch(&self) -> Result<Option<Absence>, Error> {
+    fn renew_watch(&self, presence: &Presence) -> Result<Option<Absence>, Error> {
         let Readers { database, clock, last, .. } = self;
-        watch::renew(database, clock.as_ref(), last.get())
+        watch::renew(database, clock.as_ref(), last.get(), presence)
     }
 
     fn change_tokens(&self, wish: Wish) -> Result<Token, Error> {
@@ -322,9 +322,13 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |reader| reader.chain_of(&namespace, &id)))
     }
 
-    fn watch(&self) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         let readers = Arc::clone(&self.readers);
-        Box::pin(blocking(move || readers.renew_watch()))
+        Box::pin(blocking(move || readers.renew_watch(&presence)))
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(self.read(move |reader| reader.watchers(&namespace)))
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {

@@ -3,7 +3,7 @@
 use tenure::chance::SeededChance;
 use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
 use tenure::core::compensation::Undo;
-use tenure::core::event::Waiver;
+use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
     Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, Seq,
     TaskId, Text,
@@ -115,8 +115,13 @@ fn actions() -> Vec<Action> {
         Action::MarkCompensated { task: task(), reason: reason(), waive: Vec::new() },
         Action::MarkCompensated { task: task(), reason: reason(), waive: vec![waiver.clone()] },
         Action::Cancel { task: task(), reason: reason() },
-        Action::Annotate { task: task(), note: None, terminal_reason: None },
-        Action::Annotate { task: task(), note: Some(reason()), terminal_reason: Some(words("better")) },
+        Action::Annotate { task: task(), note: None, terminal_reason: None, triage: Triage::Stays },
+        Action::Annotate {
+            task: task(),
+            note: Some(reason()),
+            terminal_reason: Some(words("better")),
+            triage: Triage::Dismissed,
+        },
         Action::Retry {
             task: task(),
             successor: id("u"),

@@ -240,7 +240,9 @@ fn who_takes_the_guards_away_is_found_out_by_the_history() {
                 told.iter().any(|one| one.contains(expected) && one.contains("default/a")),
                 "{sql}: {told:?}"
             );
-            superuser.does("delete from tenure.events; delete from tenure.tasks").await;
+            let all = "delete from tenure.events; delete from tenure.tasks; delete from tenure.compensations; \
+                       delete from tenure.checkpoints";
+            superuser.does(all).await;
             let report = ledger.verify(Some(&anchor)).await.expect("verified");
             let told: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
             assert_eq!(told, ["default/a: the task was removed"], "without a trace, but for the anchor");

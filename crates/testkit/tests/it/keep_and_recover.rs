@@ -12,6 +12,7 @@ use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::recovery::{Recovery, Settings};
 use tenure::store::Filter;
+use tenure::store::watch::Presence;
 use tenure::worker::{Job, Stop, WorkError, Worker};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -120,14 +121,14 @@ fn an_absence_is_remembered_by_the_database_for_whoever_comes() {
         let clock = ManualClock::at(tenure_testkit::BEGINNING);
         let open = async || Ledger::opener().clock(Arc::new(clock.clone())).open(&url).await;
         let (one, other) = (open().await?, open().await?);
-        assert_eq!(one.store().watch().await?, None, "a new store was not left alone");
+        assert_eq!(one.store().watch(Presence::default()).await?, None, "a new store was not left alone");
         clock.advance(Duration::from_secs(4));
-        assert_eq!(other.store().watch().await?, None);
+        assert_eq!(other.store().watch(Presence::default()).await?, None);
         clock.advance(Duration::from_secs(60));
-        let absence = one.store().watch().await?.expect("nobody was there");
+        let absence = one.store().watch(Presence::default()).await?.expect("nobody was there");
         assert_eq!(absence.until.since(absence.from), Span::from_secs(60));
         clock.advance(Duration::from_secs(1));
-        assert_eq!(other.store().watch().await?, Some(absence));
+        assert_eq!(other.store().watch(Presence::default()).await?, Some(absence));
         Ok::<(), Error>(())
     })
     .expect("on PostgreSQL");

@@ -28,6 +28,7 @@ mod server;
 mod servers;
 mod sizes;
 mod tampering;
+mod tampering_table;
 mod tokens;
 mod traces;
 mod vitals;

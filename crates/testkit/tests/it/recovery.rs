@@ -416,8 +416,8 @@ fn each_policy_says_what_a_lapse_means() {
             }
         };
         assert_eq!(state("not-started").await?, (State::Quarantined, Some(Cause::NotStarted)));
-        assert_eq!(state("stalled").await?, (State::Compensated, Some(Cause::Lapsed)));
-        assert_eq!(state("too-long").await?, (State::Compensated, Some(Cause::Lapsed)));
+        assert_eq!(state("stalled").await?, (State::Compensated, Some(Cause::Stalled)));
+        assert_eq!(state("too-long").await?, (State::Compensated, Some(Cause::OutOfTime)));
         assert_eq!(state("locked").await?, (State::Running, None), "its effects may still come");
         assert_eq!(state("reserved").await?, (State::Planned, None));
         assert_eq!(state("held").await?, (State::Running, None), "whoever acquires it next goes on");

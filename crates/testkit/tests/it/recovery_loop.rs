@@ -12,6 +12,7 @@ use tenure::core::time::Span;
 use tenure::handler::{Handlers, Patience};
 use tenure::recovery::{Outcome, Recovery, Settings};
 use tenure::store::Store;
+use tenure::store::watch::Presence;
 use tenure::{Error, Ledger};
 use tenure_testkit::BEGINNING;
 use tenure_testkit::fickle::{FickleStore, Mood};
@@ -212,7 +213,7 @@ fn after_an_absence_holders_get_the_length_of_a_lease_and_may_still_end_their_wo
         }
         world.clock.advance(SECOND * 31);
         assert!(early.lease().is_some_and(|lease| lease.has_lapsed(world.clock.now())));
-        world.store.watch().await?;
+        world.store.watch(Presence::default()).await?;
         world.clock.advance(SECOND * 120);
         held(&world.ledger, "after", &[("k", "after")]).await?;
         let recovery = world.recovery(diary.on("k"));
@@ -248,17 +249,17 @@ fn after_an_absence_holders_get_the_length_of_a_lease_and_may_still_end_their_wo
 
 /// The mark is renewed with the time as it is now, so that the next step is seen as one.
 async fn looks_and_marks(world: &World) {
-    world.store.watch().await.expect("a mark");
+    world.store.watch(Presence::default()).await.expect("a mark");
     looks(&world.store, 2).await;
 }
 
 #[test]
 fn after_an_absence_a_one_shot_does_not_wait() {
     on_every_store(|world| async move {
-        world.store.watch().await?;
+        world.store.watch(Presence::default()).await?;
         world.lapsed("t", &[("k", "a")]).await?;
         world.clock.advance(MINUTE);
-        world.store.watch().await?;
+        world.store.watch(Presence::default()).await?;
         let report = world.recovery(Diary::that(&[Does::Works]).on("k")).once().await?;
         assert_eq!(report.of(Outcome::Compensated), 1);
         Ok(())
@@ -268,7 +269,7 @@ fn after_an_absence_a_one_shot_does_not_wait() {
 #[test]
 fn after_an_absence_an_undo_that_nobody_holds_waits_for_nobody() {
     on_every_store(|world| async move {
-        world.store.watch().await?;
+        world.store.watch(Presence::default()).await?;
         let task = held(&world.ledger, "t", &[("k", "a")]).await?;
         world.clock.advance(SECOND * 10);
         world.ledger.roll_back("t", &task.lease().expect("a lease").holder(), "it failed").await?;

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use tenure_core::command::{Action, Holder, Naming, Parking, UndoBy};
 use tenure_core::compensation::Undo;
-use tenure_core::event::Waiver;
+use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{Epoch, Kind, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
 use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
@@ -186,8 +186,9 @@ body!(CancelBody, |body, _, target, _| {
 
 body!(NoteBody, |body, _, target, _| {
     let note = body.note.map(|words| Reason::named("note", words)).transpose()?;
-    let better = body.terminal_reason.map(|words| Reason::named("terminal_reason", words)).transpose()?;
-    Ok(Action::Annotate { task: target.task()?, note, terminal_reason: better })
+    let corrected = body.terminal_reason.map(|words| Reason::named("terminal_reason", words)).transpose()?;
+    let triage = if body.dismiss == Some(true) { Triage::Dismissed } else { Triage::Stays };
+    Ok(Action::Annotate { task: target.task()?, note, terminal_reason: corrected, triage })
 });
 
 body!(RetryBody, |body, _, target, by| {

@@ -229,6 +229,8 @@ bodies! {
         note: Option<String>,
         /// The new words for the end.
         terminal_reason: Option<String>,
+        /// `true`: nobody has to look at the end of this task any more, for the reason that the note says.
+        dismiss: Option<bool>,
     }
     /// Makes a new task of one that ended badly.
     RetryBody {

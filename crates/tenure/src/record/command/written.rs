@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tenure_core::command::{Action, Command, Create, Holder, Naming, Put, UndoBy};
 use tenure_core::compensation::Undo;
-use tenure_core::event::Waiver;
+use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{Document, Kind, Progress, Reason, Seq, TaskId, Text};
 
 use super::Verb;
@@ -211,9 +211,10 @@ impl<M: SerializeMap> Entries<M> {
                 self.put("reason", &Wired(reason))
             }
             Action::MarkCompensated { reason, waive, .. } => self.waived(reason, waive),
-            Action::Annotate { note, terminal_reason, .. } => {
+            Action::Annotate { note, terminal_reason, triage, .. } => {
                 self.wired("note", note)?;
-                self.wired("terminal_reason", terminal_reason)
+                self.wired("terminal_reason", terminal_reason)?;
+                self.maybe("dismiss", (*triage == Triage::Dismissed).then_some(true))
             }
             Action::Retry { successor, naming, reason, waive, .. } => {
                 self.id(successor, *naming)?;

@@ -1,15 +1,18 @@
 //! Lists, and what a store says of itself, read back.
 
-use serde::Deserialize;
-use tenure_core::chain::Hash;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use super::{EventShape, HoldingShape, OverviewShape, Shape, TaskShape, given, values};
 use crate::store::overview::{Holding, Overview};
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::watch::Absence;
-use crate::store::{Cursor, Lapsed, Page, Recorded, StoredChain, StoredEvent};
+use crate::store::{Cursor, Lapsed, Page, Recorded};
 use crate::wire::Wired;
 
 /// One task.
@@ -290,10 +293,6 @@ pub struct ChainsShape {
 pub struct ChainShape {
     /// The number of the task's row.
     row: i64,
-    /// The task, if its row is there and can be read.
-    #[serde(deserialize_with = "given")]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    task: Option<Box<TaskShape>>,
     /// Its room, if what is stored names one.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
@@ -302,16 +301,61 @@ pub struct ChainShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     id: Option<Wired<TaskId>>,
-    /// What its row has as its name; null where there are only events.
+    /// What its row has as its name; null where there is no row of the task.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     stored_name: Option<String>,
-    /// The head as stored, in hexadecimal.
-    #[serde(deserialize_with = "given")]
-    #[cfg_attr(feature = "openapi", schema(required))]
-    head: Option<String>,
+    /// Its rows in all tables but that of events.
+    rows: Vec<StoredRowShape>,
+    /// Columns that only this store has, and that don't fit the others.
+    apart: Vec<String>,
     /// Its events by their place.
     events: Vec<StoredEventShape>,
+}
+
+/// A row as it is stored.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StoredRow))]
+pub struct StoredRowShape {
+    /// The table.
+    table: String,
+    /// Its columns by name: a number, a text, null, or `{"bytes":"…"}` in hexadecimal.
+    #[serde(deserialize_with = "columns_in_order")]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
+    columns: Vec<(String, ColumnShape)>,
+}
+
+/// What a column holds.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ColumnShape {
+    Null(()),
+    Number(i64),
+    Text(String),
+    Bytes { bytes: String },
+}
+
+/// An object as the pairs that it is written with.
+fn columns_in_order<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, ColumnShape)>, D::Error> {
+    struct Pairs;
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, ColumnShape)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of columns")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+    deserializer.deserialize_map(Pairs)
 }
 
 /// An event as it is stored.
@@ -363,15 +407,34 @@ impl Shape for ChainShape {
     type Value = StoredChain;
 
     fn value(self) -> Result<StoredChain, String> {
-        let head = |text: String| Hash::from_hex(&text).ok_or("the head of a chain is no hash");
         Ok(StoredChain {
             row: self.row,
-            task: self.task.map(|task| task.value()).transpose()?.map(Box::new),
             name: self.namespace.zip(self.id).map(|(namespace, id)| (namespace.0, id.0)),
             stored_name: self.stored_name,
-            head: self.head.map(head).transpose()?,
+            rows: values(self.rows)?,
+            apart: self.apart,
             events: values(self.events)?,
         })
+    }
+}
+
+impl Shape for StoredRowShape {
+    type Value = StoredRow<'static>;
+
+    fn value(self) -> Result<StoredRow<'static>, String> {
+        let column = |(name, value): (String, ColumnShape)| {
+            let value = match value {
+                ColumnShape::Null(()) => ColumnValue::Null,
+                ColumnShape::Number(number) => ColumnValue::Number(number),
+                ColumnShape::Text(text) => ColumnValue::Text(text.into()),
+                ColumnShape::Bytes { bytes: hex } => {
+                    ColumnValue::Bytes(bytes(&hex).ok_or("bytes that are not hexadecimal")?.into())
+                }
+            };
+            Ok((name.into(), value))
+        };
+        let columns = self.columns.into_iter().map(column).collect::<Result<_, String>>()?;
+        Ok(StoredRow { table: self.table.into(), columns })
     }
 }
 

@@ -1,12 +1,14 @@
 //! A room at a glance, and who holds what, read back.
 
 use serde::Deserialize;
-use tenure_core::id::{Owner, TaskId};
-use tenure_core::task::State;
+use tenure_core::id::{Kind, Namespace, Owner, Queue, TaskId};
+use tenure_core::task::{Cause, State};
 use tenure_core::time::Time;
 
 use super::{Shape, given, values};
-use crate::store::overview::{Holding, Oldest, Overview, StateCount};
+use crate::store::ends::EndCount;
+use crate::store::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
+use crate::store::watch::{Presence, Recoverer, Watchers};
 use crate::wire::Wired;
 
 /// A room at a glance.
@@ -18,13 +20,172 @@ pub struct OverviewShape {
     at: Wired<Time>,
     /// One for each state that somebody may have to look after.
     states: Vec<StateCountShape>,
+    /// How many tasks ended how, by queue, state and cause.
+    ends: Vec<EndCountShape>,
+    /// The holders that were told to stop and still renew their leases.
+    told_to_stop: ToldToStopShape,
+    /// Who looks after stale tasks.
+    recovery: WatchersShape,
 }
 
 impl Shape for OverviewShape {
     type Value = Overview;
 
     fn value(self) -> Result<Overview, String> {
-        Ok(Overview { at: self.at.0, states: values(self.states)? })
+        Ok(Overview {
+            at: self.at.0,
+            states: values(self.states)?,
+            ends: values(self.ends)?,
+            told_to_stop: ToldToStop {
+                count: self.told_to_stop.count,
+                since: self.told_to_stop.since.map(|since| since.0),
+            },
+            recovery: self.recovery.value()?,
+        })
+    }
+}
+
+/// How many tasks of a queue ended in one way.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = EndCount))]
+pub struct EndCountShape {
+    /// The queue.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    queue: Wired<Queue>,
+    /// In which state.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    state: Wired<State>,
+    /// What brought them there.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    cause: Wired<Cause>,
+    /// In the last hour.
+    last_hour: u64,
+    /// In the last day.
+    last_day: u64,
+    /// Since the store was made.
+    all: u64,
+}
+
+impl Shape for EndCountShape {
+    type Value = EndCount;
+
+    fn value(self) -> Result<EndCount, String> {
+        let state = self.state.0.terminal().ok_or("an end in a state that is not terminal")?;
+        Ok(EndCount {
+            queue: self.queue.0,
+            state,
+            cause: self.cause.0,
+            last_hour: self.last_hour,
+            last_day: self.last_day,
+            all: self.all,
+        })
+    }
+}
+
+/// Holders that were told to stop and still hold their leases.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ToldToStop))]
+pub struct ToldToStopShape {
+    /// How many.
+    count: u64,
+    /// Since when the first of them knows; null where there is none.
+    #[serde(deserialize_with = "given")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
+    since: Option<Wired<Time>>,
+}
+
+/// Who looks after a namespace.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Watchers))]
+pub struct WatchersShape {
+    /// When somebody looked last; null: nobody ever did.
+    #[serde(deserialize_with = "given")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
+    seen_at: Option<Wired<Time>>,
+    /// Those who were there in the last seconds.
+    recoverers: Vec<RecovererShape>,
+}
+
+impl Shape for WatchersShape {
+    type Value = Watchers;
+
+    fn value(self) -> Result<Watchers, String> {
+        Ok(Watchers { seen_at: self.seen_at.map(|seen_at| seen_at.0), recoverers: values(self.recoverers)? })
+    }
+}
+
+/// Who looks after a namespace, as an answer.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = WatchersAnswer))]
+pub struct WatchersAnswerShape {
+    /// Those who do.
+    recovery: WatchersShape,
+}
+
+impl Shape for WatchersAnswerShape {
+    type Value = Watchers;
+
+    fn value(self) -> Result<Watchers, String> {
+        self.recovery.value()
+    }
+}
+
+/// Somebody who looks after a store.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Recoverer))]
+pub struct RecovererShape {
+    /// The name that it takes leases under.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    name: Wired<Owner>,
+    /// The namespaces that it looks after; none named: all.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    namespaces: Vec<Wired<Namespace>>,
+    /// The kinds of undo that it handles.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    kinds: Vec<Wired<Kind>>,
+    /// When it looked last.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    seen_at: Wired<Time>,
+}
+
+impl Shape for RecovererShape {
+    type Value = Recoverer;
+
+    fn value(self) -> Result<Recoverer, String> {
+        Ok(Recoverer {
+            name: self.name.0,
+            namespaces: self.namespaces.into_iter().map(|wired| wired.0).collect(),
+            kinds: self.kinds.into_iter().map(|wired| wired.0).collect(),
+            seen_at: self.seen_at.0,
+        })
+    }
+}
+
+/// Says that somebody looks after a store. What is left out is empty.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Presence))]
+pub struct PresenceShape {
+    /// The name that it takes leases under.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    name: Option<Wired<Owner>>,
+    /// The namespaces that it looks after; none named: all that it may see.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    namespaces: Option<Vec<Wired<Namespace>>>,
+    /// The kinds of undo that it handles.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    kinds: Option<Vec<Wired<Kind>>>,
+}
+
+impl Shape for PresenceShape {
+    type Value = Presence;
+
+    fn value(self) -> Result<Presence, String> {
+        Ok(Presence {
+            name: self.name.map(|wired| wired.0),
+            namespaces: self.namespaces.unwrap_or_default().into_iter().map(|wired| wired.0).collect(),
+            kinds: self.kinds.unwrap_or_default().into_iter().map(|wired| wired.0).collect(),
+        })
     }
 }
 

@@ -10,7 +10,8 @@ use tenure_core::id::{
 };
 use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::task::{
-    Cancel, Cause, Ending, Labels, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding,
+    Cancel, CancelTold, Cause, Dismissal, Ending, Labels, Lease, Phase, Reservation, State, Task, Terminal,
+    Undoing, Unwinding,
 };
 use tenure_core::time::{Span, Time};
 
@@ -100,6 +101,8 @@ pub struct TaskShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     retried_as: Option<Wired<TaskId>>,
+    /// That a person looked at its end, and nobody has to any more; left out where nobody did.
+    dismissed: Option<DismissalShape>,
     /// The task that this one is a retry of.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
@@ -204,6 +207,7 @@ impl TaskShape {
             result,
             finished_at: needed(self.finished_at.take(), state.state(), "finished_at")?.0,
             retried_as: self.retried_as.take().map(inner),
+            dismissed: self.dismissed.take().map(DismissalShape::dismissal),
         })))
     }
 }
@@ -245,6 +249,9 @@ pub struct PolicyShape {
     /// How long after its lapse a lease may be taken over.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     lock_delay: Option<Wired<Span>>,
+    /// How long a lease is still renewed after its holder was told to stop.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    cancel_grace: Option<Wired<Span>>,
 }
 
 impl PolicyShape {
@@ -261,6 +268,7 @@ impl PolicyShape {
             time_limit: self.time_limit.map(inner),
             start_within: self.start_within.map(inner),
             lock_delay: self.lock_delay.map(inner),
+            cancel_grace: self.cancel_grace.map(inner),
         }
     }
 }
@@ -310,6 +318,19 @@ pub struct LeaseShape {
     /// What its holder reported last; null where it reported nothing.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     progress: Box<RawValue>,
+    /// That its holder was told to stop; left out where it was not.
+    cancel_told: Option<CancelToldShape>,
+}
+
+/// That a holder was told to stop: each answer to a heartbeat tells it once a cancel is asked.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CancelTold))]
+pub struct CancelToldShape {
+    /// How often.
+    times: u32,
+    /// When it was told first.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    since: Wired<Time>,
 }
 
 impl LeaseShape {
@@ -325,6 +346,7 @@ impl LeaseShape {
             progressed_at: self.progressed_at.0,
             expires_at: self.expires_at.0,
             progress: reported,
+            cancel_told: self.cancel_told.map(|told| CancelTold { times: told.times, since: told.since.0 }),
         })
     }
 }
@@ -354,7 +376,7 @@ impl ReservationShape {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Unwinding))]
 pub struct UnwindingShape {
-    /// `released`, `rolled_back`, `lapsed`, `cancelled` or `retried`.
+    /// `released`, `rolled_back`, `lapsed`, `stalled`, `out_of_time`, `cancelled` or `retried`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     why: Wired<Unwinding>,
     /// Why, in words.
@@ -451,5 +473,26 @@ pub struct CancelShape {
 impl CancelShape {
     fn cancel(self) -> Cancel {
         Cancel { at: self.at.0, by: self.by.0, reason: self.reason.0 }
+    }
+}
+
+/// That a person looked at the end of a task, and nobody has to any more.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Dismissal))]
+pub struct DismissalShape {
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    at: Wired<Time>,
+    /// Who.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    by: Wired<Actor>,
+    /// Why.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    note: Wired<Reason>,
+}
+
+impl DismissalShape {
+    fn dismissal(self) -> Dismissal {
+        Dismissal { at: self.at.0, by: self.by.0, note: self.note.0 }
     }
 }

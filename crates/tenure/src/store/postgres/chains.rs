@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use tenure_core::id::{Namespace, TaskId};
-use tenure_core::task::Task;
+use tokio_postgres::types::Type;
 
 use crate::error::Error;
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::Found;
-use crate::store::postgres::read::{RawTask, Reader};
-use crate::store::{Cursor, Page, PageFill, PageSize, StoredChain, StoredEvent, page};
+use crate::store::postgres::read::Reader;
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
+use crate::store::{Cursor, Page, PageFill, PageSize, page};
 
-/// Where a walk over all chains is: at tasks by their age within a namespace, then at the events without a task.
+/// Where a walk over all chains is: at tasks by their age within a namespace, then at the rows of other tables without a task.
 #[derive(Clone)]
 pub(crate) enum Place {
     Tasks { namespace: String, no: i64 },
@@ -41,32 +42,80 @@ impl Place {
     }
 }
 
-/// Events of which there is no task.
+/// Names that rows of other tables have, and no task.
 const ORPHANS: &str = "\
-    select distinct namespace, task from tenure.events \
+    select namespace, task from ( \
+        select namespace, task from tenure.events union select namespace, task from tenure.due \
+        union select namespace, task from tenure.checkpoints union select namespace, task from tenure.compensations) as named \
     where (namespace, task) > ($1, $2) \
-    and not exists (select from tenure.tasks where tasks.namespace = events.namespace and tasks.id = events.task) \
+    and not exists (select from tenure.tasks where tasks.namespace = named.namespace and tasks.id = named.task) \
     order by namespace, task limit $3";
 
 /// The names of tasks, by their age within a namespace.
 const TASK_NAMES: &str = "\
     select namespace, id from tenure.tasks where (namespace, no) > ($1, $2) and no > 0 order by namespace, no limit $3";
 
-/// How large the histories of tasks are, in the order of their names as they are given.
+/// How large the histories of tasks are, in the order of their names as they are given. Rows repeat what events tell.
 const HISTORY_OCTETS: &str = "\
-    select coalesce(sum(octet_length(data) + 320), 0)::bigint from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
+    select 2 * coalesce(sum(octet_length(data) + 320), 0)::bigint from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
     left join tenure.events on namespace = n and task = i group by place order by place";
 
 const EVENTS: &str = "\
     select namespace, task, number, at, actor, type, data, hash from unnest($1::text[], $2::text[]) as wanted(n, i) \
     join tenure.events on namespace = n and task = i order by namespace, task, feed, \"order\"";
 
-/// The chain of a task that has a row.
-fn chain(task: Option<Task>, raw: RawTask, events: Vec<StoredEvent>) -> StoredChain {
-    let stored_name = Some(format!("{}/{}", raw.namespace, raw.id));
-    let name = Namespace::new(raw.namespace).and_then(|namespace| Ok((namespace, TaskId::new(raw.id)?)));
-    let task = task.map(Box::new);
-    StoredChain { row: raw.no, task, name: name.ok(), stored_name, head: raw.head, events }
+/// The rows of tasks in the order of their names as they are given. Behind them what only PostgreSQL keeps: whether the names are
+/// taken, and where the newest event is in the feed.
+const TASK_ROWS: &str = "\
+    select tasks.namespace as key_namespace, tasks.id as key_task, tasks.*, \
+        coalesce(names.saga_id = tasks.saga_id, false) as has_its_names, \
+        coalesce(tasks.feed = (select max(feed) from tenure.events \
+            where events.namespace = tasks.namespace and events.task = tasks.id), false) as has_its_feed \
+    from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
+    join tenure.tasks on tasks.namespace = n and tasks.id = i \
+    left join tenure.names on names.namespace = n and names.id = i order by place";
+
+/// The rows of the other tables, each with the names by which it is looked up.
+const OTHER_ROWS: [(&str, &str); 3] = [
+    (
+        "due",
+        "select due.namespace as key_namespace, due.task as key_task, due.* \
+         from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.due on namespace = n and task = i",
+    ),
+    (
+        "checkpoints",
+        "select checkpoints.namespace as key_namespace, checkpoints.task as key_task, checkpoint \
+         from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.checkpoints on namespace = n and task = i",
+    ),
+    (
+        "compensations",
+        "select compensations.namespace as key_namespace, compensations.task as key_task, compensations.* \
+         from unnest($1::text[], $2::text[]) as wanted(n, i) join tenure.compensations on namespace = n and task = i \
+         order by namespace, task, seq",
+    ),
+];
+
+/// A row as it is stored; its first two columns are the names of its task.
+fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> Found<StoredRow<'static>> {
+    let mut columns = Vec::with_capacity(row.len());
+    for (at, column) in row.columns().iter().enumerate().skip(2) {
+        let value = match *column.type_() {
+            Type::INT8 => row.number(at)?.into(),
+            Type::TEXT => row.text(at)?.map(str::to_owned).into(),
+            Type::BOOL => ColumnValue::from(row.truth(at)?),
+            Type::BYTEA => {
+                row.bytes(at)?.map_or(ColumnValue::Null, |bytes| ColumnValue::Bytes(bytes.to_vec().into()))
+            }
+            // Somebody added it: no column of Tenure has another type.
+            _ => continue,
+        };
+        columns.push((column.name().to_owned().into(), value));
+    }
+    Ok(StoredRow { table: table.into(), columns })
+}
+
+fn names_of(row: &tokio_postgres::Row) -> Found<(String, String)> {
+    Ok((row.a_text(0)?.to_owned(), row.a_text(1)?.to_owned()))
 }
 
 impl Reader<'_> {
@@ -88,22 +137,12 @@ impl Reader<'_> {
         id: &TaskId,
     ) -> Found<Option<StoredChain>> {
         self.begin().await?;
-        let rows = self.row_of(namespace, id).await?;
-        let events = self.events_of(&[(namespace.as_str(), id.as_str())]).await?.into_values().next();
+        let chains = self.stored_chains(&[(namespace.as_str(), id.as_str())]).await?;
         self.end().await?;
-        let events = events.unwrap_or_default();
-        Ok(match rows.into_iter().next() {
-            Some((task, raw)) => Some(chain(task, raw, events)),
-            None if events.is_empty() => None,
-            None => Some(StoredChain {
-                row: 0,
-                task: None,
-                name: Some((namespace.clone(), id.clone())),
-                stored_name: None,
-                head: None,
-                events,
-            }),
-        })
+        let is_there = |chain: &StoredChain| {
+            chain.stored_name.is_some() || !chain.events.is_empty() || !chain.rows.is_empty()
+        };
+        Ok(chains.into_iter().next().filter(is_there))
     }
 
     async fn chains_of_tasks(
@@ -112,22 +151,17 @@ impl Reader<'_> {
         no: i64,
         size: PageSize,
     ) -> Found<Page<StoredChain>> {
-        let names = self.link.ask(TASK_NAMES, &[&namespace, &no, &page(size.items)]).await?;
+        let mut names = self.link.ask(TASK_NAMES, &[&namespace, &no, &page(size.items)]).await?;
         let fits = self.fitting_histories(&names, size).await?;
         let is_cut = fits < names.len();
-        let rows = self.rows_after((namespace, no), fits as i64).await?;
-        let names: Vec<(&str, &str)> =
-            rows.iter().map(|(_, raw)| (raw.namespace.as_str(), raw.id.as_str())).collect();
-        let mut events = self.events_of(&names).await?;
-        let next = match rows.last() {
-            Some((_, raw)) => Place::Tasks { namespace: raw.namespace.clone(), no: raw.no },
+        names.truncate(fits);
+        let chains = self.stored_chains(&both_names(&names)?).await?;
+        let last = names.last().map(names_of).transpose()?;
+        let next = match last.zip(chains.last()) {
+            Some(((namespace, _), last)) => Place::Tasks { namespace, no: last.row },
             None => Place::Orphans { namespace: String::new(), task: String::new() },
         };
-        let chain = |(task, raw): (Option<Task>, RawTask)| {
-            let events = events.remove(&(raw.namespace.clone(), raw.id.clone())).unwrap_or_default();
-            chain(task, raw, events)
-        };
-        Ok(Page::new(rows.into_iter().map(chain).collect(), Some(next.cursor()), is_cut))
+        Ok(Page::new(chains, Some(next.cursor()), is_cut))
     }
 
     async fn orphans(&mut self, namespace: &str, task: &str, size: PageSize) -> Found<Page<StoredChain>> {
@@ -136,33 +170,17 @@ impl Reader<'_> {
         let is_cut = fits < rows.len();
         let is_full = is_cut || rows.len() as i64 == page(size.items);
         rows.truncate(fits);
-        let mut names = Vec::new();
-        for row in &rows {
-            names.push((row.a_text(0)?, row.a_text(1)?));
-        }
-        let mut events = self.events_of(&names).await?;
+        let names = both_names(&rows)?;
         let last = names.last().filter(|_| is_full);
         let next = last.map(|(namespace, task)| {
             Place::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor()
         });
-        let chain = |(namespace, task): (&str, &str)| StoredChain {
-            row: 0,
-            task: None,
-            name: Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(task)?))).ok(),
-            stored_name: None,
-            head: None,
-            events: events.remove(&(namespace.to_owned(), task.to_owned())).unwrap_or_default(),
-        };
-        Ok(Page::new(names.into_iter().map(chain).collect(), next, is_cut))
+        Ok(Page::new(self.stored_chains(&names).await?, next, is_cut))
     }
 
     /// How many of the tasks fit a page, by what is stored of their histories.
     async fn fitting_histories(&mut self, names: &[tokio_postgres::Row], size: PageSize) -> Found<usize> {
-        let (mut namespaces, mut ids) = (Vec::new(), Vec::new());
-        for row in names {
-            namespaces.push(row.a_text(0)?);
-            ids.push(row.a_text(1)?);
-        }
+        let (namespaces, ids): (Vec<&str>, Vec<&str>) = both_names(names)?.into_iter().unzip();
         let (mut fill, mut fits) = (PageFill::new(size), 0);
         for row in self.link.ask(HISTORY_OCTETS, &[&namespaces, &ids]).await? {
             if !fill.takes(usize::try_from(row.a_number(0)?).unwrap_or(usize::MAX)) {
@@ -173,17 +191,44 @@ impl Reader<'_> {
         Ok(fits)
     }
 
-    /// The events of tasks by their places. These are given anew from one, so that what was moved by its feed is found, too.
-    async fn events_of(
-        &mut self,
-        names: &[(&str, &str)],
-    ) -> Found<HashMap<(String, String), Vec<StoredEvent>>> {
+    /// The chains of tasks, in the order of these names.
+    async fn stored_chains(&mut self, names: &[(&str, &str)]) -> Found<Vec<StoredChain>> {
         let (namespaces, ids): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
-        let mut events = HashMap::<(String, String), Vec<StoredEvent>>::new();
+        let name = |(namespace, id): &(&str, &str)| {
+            Namespace::new(*namespace).and_then(|namespace| Ok((namespace, TaskId::new(*id)?))).ok()
+        };
+        let mut chains: Vec<StoredChain> =
+            names.iter().map(|both| StoredChain::without_task(0, name(both))).collect();
+        let places: HashMap<(String, String), usize> =
+            names.iter().enumerate().map(|(at, (n, i))| (((*n).to_owned(), (*i).to_owned()), at)).collect();
+        for row in self.link.once(TASK_ROWS, &[&namespaces, &ids]).await? {
+            let names = names_of(&row)?;
+            let Some(chain) = places.get(&names).and_then(|at| chains.get_mut(*at)) else { continue };
+            let stored = stored_row("tasks", &row)?;
+            let is = |column| stored.value(column) == Some(&ColumnValue::from(true));
+            chain.stored_name = Some(format!("{}/{}", names.0, names.1));
+            chain.row = match stored.value("no") {
+                Some(ColumnValue::Number(no)) => *no,
+                _ => 0,
+            };
+            chain.apart.extend((!is("has_its_names")).then(|| "names.saga_id".to_owned()));
+            chain.apart.extend((!is("has_its_feed")).then(|| "tasks.feed".to_owned()));
+            chain.rows.push(stored);
+        }
+        for (table, sql) in OTHER_ROWS {
+            for row in self.link.once(sql, &[&namespaces, &ids]).await? {
+                let chain = places.get(&names_of(&row)?).and_then(|at| chains.get_mut(*at));
+                if let Some(chain) = chain {
+                    chain.rows.push(stored_row(table, &row)?);
+                }
+            }
+        }
         for row in self.link.ask(EVENTS, &[&namespaces, &ids]).await? {
-            let of_task = events.entry((row.a_text(0)?.to_owned(), row.a_text(1)?.to_owned())).or_default();
-            of_task.push(StoredEvent {
-                order: of_task.len() as i64 + 1,
+            let chain = places.get(&names_of(&row)?).and_then(|at| chains.get_mut(*at));
+            let Some(chain) = chain else { continue };
+            chain.events.push(StoredEvent {
+                // Places are given anew from one, so that what was moved by its feed is found, too.
+                order: chain.events.len() as i64 + 1,
                 number: row.a_number(2)?,
                 at: row.a_number(3)?,
                 actor: row.a_text(4)?.to_owned(),
@@ -192,6 +237,11 @@ impl Reader<'_> {
                 hash: row.bytes(7)?.unwrap_or_default().to_vec(),
             });
         }
-        Ok(events)
+        Ok(chains)
     }
+}
+
+/// The names that rows begin with.
+fn both_names(rows: &[tokio_postgres::Row]) -> Found<Vec<(&str, &str)>> {
+    rows.iter().map(|row| Ok((row.a_text(0)?, row.a_text(1)?))).collect()
 }

@@ -14,11 +14,12 @@ use crate::store::postgres::settings::Settings;
 use crate::store::{Condition, Missing};
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/V1__ledger.sql"),
     include_str!("../../../migrations/postgres/V2__intake.sql"),
     include_str!("../../../migrations/postgres/V3__tokens.sql"),
     include_str!("../../../migrations/postgres/V4__guards.sql"),
+    include_str!("../../../migrations/postgres/V5__ends.sql"),
 ];
 
 /// The first version of the server that has all that is used.

@@ -1,12 +1,13 @@
 //! A room at a glance, in SQL: by what is planned, by what waits, and by what ended badly. Each is a table or an index of
 //! its own, so it costs these and not what ever was.
 
-use tenure_core::id::{Namespace, Owner, TaskId};
+use tenure_core::id::{Namespace, Owner, Queue, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
 
 use crate::store::columns::{Row as _, unsigned};
-use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount};
+use crate::store::ends::{EndCount, Minutes};
+use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
 use crate::store::postgres::columns::Found;
 use crate::store::postgres::read::{Reader, one};
 use crate::wire::Word;
@@ -56,7 +57,8 @@ fn place(state: State) -> Place {
         State::Compensating => waiting("'undo_lease', 'undo'", at_work),
         State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
             from: format!(
-                "tenure.tasks where namespace = $1 and ended_badly = '{}' and retried_as is null",
+                "tenure.tasks where namespace = $1 and ended_badly = '{}' and retried_as is null \
+                 and dismissed_at is null",
                 state.word()
             ),
             since: "finished_at",
@@ -75,8 +77,11 @@ impl Reader<'_> {
         for state in OVERVIEW_STATES {
             states.push(self.count(namespace, state, at).await?);
         }
+        let ends = self.ends(namespace, at).await?;
+        let told_to_stop = self.told_to_stop(namespace).await?;
+        let recovery = self.watchers(namespace).await?;
         self.end().await?;
-        Ok(Overview { at, states })
+        Ok(Overview { at, states, ends, told_to_stop, recovery })
     }
 
     async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
@@ -95,6 +100,35 @@ impl Reader<'_> {
             stale: unsigned(counts.a_number(2)?),
             oldest,
         })
+    }
+
+    async fn ends(&mut self, namespace: &Namespace, now: Time) -> Found<Vec<EndCount>> {
+        let ends = "select queue, state, cause, coalesce(sum(count) filter (where minute >= $2), 0)::bigint, \
+                 coalesce(sum(count) filter (where minute >= $3), 0)::bigint, \
+                 coalesce(sum(count) filter (where minute = 0), 0)::bigint from tenure.ends \
+                 where namespace = $1 and (minute = 0 or minute >= $3) \
+                 group by queue, state, cause order by queue, state, cause";
+        let minutes = Minutes::at(now);
+        let rows = self.link.ask(ends, &[&namespace.as_str(), &minutes.hour, &minutes.day]).await?;
+        let read = |row: &tokio_postgres::Row| {
+            Ok(EndCount {
+                queue: Queue::new(row.a_text(0)?)?,
+                state: row.word("state", 1)?,
+                cause: row.word("cause", 2)?,
+                last_hour: unsigned(row.a_number(3)?),
+                last_day: unsigned(row.a_number(4)?),
+                all: unsigned(row.a_number(5)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn told_to_stop(&mut self, namespace: &Namespace) -> Found<ToldToStop> {
+        let told = "select count(*), min(cancel_told_at) from tenure.due \
+                 where namespace = $1 and cancel_told_at is not null";
+        let rows = self.link.ask(told, &[&namespace.as_str()]).await?;
+        let row = one(&rows)?;
+        Ok(ToldToStop { count: unsigned(row.a_number(0)?), since: row.time(1)? })
     }
 
     pub(crate) async fn holdings(&mut self, namespace: &Namespace) -> Found<Vec<Holding>> {

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use tenure_core::chain::Hash;
 use tenure_core::id::{Document, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::{State, Task};
 use tenure_core::time::{Span, Time};
 use tokio_postgres::types::ToSql;
 
 use crate::store::columns::{
-    DUE_COLUMNS, Parts, Policies, Row, TASK_COLUMNS, due_columns, read_compensation, read_due, read_event,
-    read_task, task_columns,
+    Parts, Policies, Row, TASK_COLUMNS, due_columns, read_compensation, read_due, read_event, read_task,
+    task_columns,
 };
 use crate::store::execute::{Kept, REQUEST_MEMORY};
 use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
@@ -19,7 +18,7 @@ use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::sql;
 use crate::store::size::task_bytes;
 use crate::store::{
-    Cursor, EventFilter, Filter, FoundEvents, Lapsed, Page, PageFill, PageSize, Recorded, page,
+    Cursor, EventFilter, Filter, FoundEvents, Lapsed, Order, Page, PageFill, PageSize, Recorded, page,
 };
 use crate::wire::Word;
 
@@ -38,7 +37,7 @@ macro_rules! concat_task_sql {
             task_columns!(),
             ", checkpoints.checkpoint, ",
             due_columns!(),
-            ", tasks.owed from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
+            " from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
              left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id ",
             $rest
         )
@@ -135,8 +134,10 @@ impl<'l> Reader<'l> {
     ) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         self.begin().await?;
-        let (fits, mut more) = self.fitting(&wanted, size).await?;
-        let sql = format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), fits);
+        let (fits, mut more) = self.fitting(&wanted, filter.order, size).await?;
+        let order = filter.order.sql();
+        let sql =
+            format!(concat_task_sql!("where {} order by tasks.no {} limit {}"), wanted.sql(), order, fits);
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
         let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<Kept>>>()?;
         self.end().await?;
@@ -156,7 +157,7 @@ impl<'l> Reader<'l> {
 
     /// How many of the tasks fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is
     /// known how many may: what a server sends is all kept here.
-    async fn fitting(&mut self, wanted: &Conditions, size: PageSize) -> Found<(usize, bool)> {
+    async fn fitting(&mut self, wanted: &Conditions, order: Order, size: PageSize) -> Found<(usize, bool)> {
         let limit = page(size.items);
         let sql = format!(
             "select octet_length(tasks.payload)::bigint + coalesce(octet_length(tasks.result), 0) \
@@ -165,8 +166,9 @@ impl<'l> Reader<'l> {
                      from tenure.compensations as own where own.namespace = tasks.namespace and own.task = tasks.id) end \
              from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
              left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id \
-             where {} order by tasks.no desc limit {}",
+             where {} order by tasks.no {} limit {}",
             wanted.sql(),
+            order.sql(),
             limit + 1
         );
         let mut fill = PageFill::new(size);
@@ -319,60 +321,6 @@ impl<'l> Reader<'l> {
         let waiting = "select exists (select from tenure.intake where problem is null)";
         one(&self.link.ask(waiting, &[]).await?)?.truth(0)
     }
-
-    /// The rows of tasks with what belongs to them, for [`super::chains`].
-    pub(crate) async fn rows_after(
-        &mut self,
-        (namespace, no): (&str, i64),
-        limit: i64,
-    ) -> Found<Vec<(Option<Task>, RawTask)>> {
-        let sql = concat_task_sql!(
-            "where (tasks.namespace, tasks.no) > ($1, $2) and tasks.no > 0 order by tasks.namespace, tasks.no limit $3"
-        );
-        let rows = self.link.ask(sql, &[&namespace, &no, &limit]).await?;
-        self.raw_tasks(&rows).await
-    }
-
-    /// The row of one task, for [`super::chains`].
-    pub(crate) async fn row_of(
-        &mut self,
-        namespace: &Namespace,
-        id: &TaskId,
-    ) -> Found<Vec<(Option<Task>, RawTask)>> {
-        let sql = concat_task_sql!("where tasks.namespace = $1 and tasks.id = $2");
-        let rows = self.link.ask(sql, &[&namespace.as_str(), &id.as_str()]).await?;
-        self.raw_tasks(&rows).await
-    }
-
-    /// Rows as tasks, as far as they can be read, with what can be read in any case.
-    async fn raw_tasks(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<(Option<Task>, RawTask)>> {
-        let tasks = self.read_whole(rows).await?;
-        let mut read = Vec::with_capacity(rows.len());
-        for (row, task) in rows.iter().zip(tasks) {
-            let raw = RawTask {
-                no: row.a_number(0)?,
-                namespace: row.a_text(1)?.to_owned(),
-                id: row.a_text(2)?.to_owned(),
-                head: row
-                    .bytes(TASK_COLUMNS - 1)?
-                    .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-                    .map(Hash),
-            };
-            // How much is owed is counted in a column of its own, for those who ask by SQL; a task does not have it.
-            let counted = row.a_number(TASK_COLUMNS + 1 + DUE_COLUMNS)?;
-            let task = task.ok().map(|kept| kept.task).filter(|task| task.owed().count() as i64 == counted);
-            read.push((task, raw));
-        }
-        Ok(read)
-    }
-}
-
-/// What of a task's row can be read whatever else is wrong with it.
-pub(crate) struct RawTask {
-    pub(crate) no: i64,
-    pub(crate) namespace: String,
-    pub(crate) id: String,
-    pub(crate) head: Option<Hash>,
 }
 
 /// The event of a row of [`Reader::events`].
@@ -428,13 +376,25 @@ impl Conditions {
         // Always true, and in the words of the index by age.
         wanted.clauses.push("tasks.no > 0".to_owned());
         if let Some(after) = after {
-            wanted.add("tasks.no < ", after);
+            wanted.add(&format!("tasks.no {} ", filter.order.behind()), after);
         }
         if let Some(namespace) = &filter.namespace {
             wanted.add("tasks.namespace = ", namespace.to_string());
         }
         if !filter.states.is_empty() {
             wanted.clauses.push(in_states(&filter.states));
+        }
+        if filter.open {
+            wanted.clauses.push("tasks.finished_at is null".to_owned());
+        }
+        if filter.ended_badly {
+            wanted.clauses.push("tasks.ended_badly is not null and tasks.cause <> 'cancelled'".to_owned());
+        }
+        if filter.unattended {
+            wanted.clauses.push("tasks.retried_as is null and tasks.dismissed_at is null".to_owned());
+        }
+        if let Some(since) = filter.since {
+            wanted.add("coalesce(tasks.finished_at, tasks.updated_at) >= ", since.as_micros());
         }
         if let Some(cause) = filter.cause {
             wanted.add("tasks.cause = ", cause.word());

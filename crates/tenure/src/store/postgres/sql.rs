@@ -156,13 +156,13 @@ pub(crate) const INSERT_TASKS: &str = "\
     insert into tenure.tasks (namespace, id, saga_id, queue, kind, state, cause, priority, not_before, labels, payload, \
         policy, attempts, epoch, revision, owed, compensations, unwinding, unwinding_reason, cancel_at, cancel_by, \
         cancel_reason, terminal_reason, result, retried_as, retry_of, created_at, updated_at, started_at, finished_at, \
-        head, feed) \
+        head, dismissed_at, dismissed_by, dismissed_note, feed) \
     select new.*, (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint \
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], \
         $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], \
         $16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], \
         $24::text[], $25::text[], $26::text[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], \
-        $31::bytea[]) as new";
+        $31::bytea[], $32::bigint[], $33::text[], $34::text[]) as new";
 
 /// Repeats what was read, so that a row that is not that is never overwritten.
 pub(crate) const UPDATE_TASKS: &str = "\
@@ -172,15 +172,17 @@ pub(crate) const UPDATE_TASKS: &str = "\
         cancel_at = new.cancel_at, cancel_by = new.cancel_by, cancel_reason = new.cancel_reason, \
         terminal_reason = new.terminal_reason, result = new.result, retried_as = new.retried_as, \
         updated_at = new.updated_at, started_at = new.started_at, finished_at = new.finished_at, head = new.head, \
+        dismissed_at = new.dismissed_at, dismissed_by = new.dismissed_by, dismissed_note = new.dismissed_note, \
         feed = greatest(tasks.feed, \
             (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint) \
         from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], \
             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], \
             $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[], \
-            $23::bigint[], $24::bigint[], $25::bytea[]) \
+            $23::bigint[], $24::bigint[], $25::bytea[], $26::bigint[], $27::text[], $28::text[]) \
             as new(n, i, old_revision, old_state, old_epoch, state, cause, not_before, attempts, epoch, revision, owed, \
                 compensations, unwinding, unwinding_reason, cancel_at, cancel_by, cancel_reason, terminal_reason, \
-                result, retried_as, updated_at, started_at, finished_at, head) \
+                result, retried_as, updated_at, started_at, finished_at, head, dismissed_at, dismissed_by, \
+                dismissed_note) \
         where tasks.namespace = n and tasks.id = i and tasks.revision = old_revision and tasks.state = old_state \
             and tasks.epoch = old_epoch returning 1) \
     select tenure.all_of((select count(*) from changed), cardinality($2::text[]), 'tasks')";
@@ -201,18 +203,22 @@ pub(crate) const DELETE_DUE: &str = "\
 
 pub(crate) const INSERT_DUE: &str = "\
     insert into tenure.due (namespace, task, wait, queue, owner, granted_to, epoch, ttl, since, heartbeat_at, \
-        progressed_at, expires_at, check_at, progress, cancel_asked, stall_after, time_limit, lock_delay, held_back) \
+        progressed_at, expires_at, check_at, progress, cancel_asked, stall_after, time_limit, lock_delay, held_back, \
+        cancel_grace, cancel_told, cancel_told_at) \
     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], \
         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], \
-        $15::boolean[], $16::bigint[], $17::bigint[], $18::bigint[], $19::boolean[])";
+        $15::boolean[], $16::bigint[], $17::bigint[], $18::bigint[], $19::boolean[], $20::bigint[], $21::bigint[], \
+        $22::bigint[])";
 
 /// What heartbeats write. Each is fenced by owner and epoch, which no heartbeat changes.
 pub(crate) const RENEW_DUE: &str = "\
     with renewed as (update tenure.due set heartbeat_at = new.heartbeat_at, progressed_at = new.progressed_at, \
-        expires_at = new.expires_at, check_at = new.check_at, progress = new.progress \
+        expires_at = new.expires_at, check_at = new.check_at, progress = new.progress, \
+        cancel_told = new.cancel_told, cancel_told_at = new.cancel_told_at \
         from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-            $8::bigint[], $9::text[]) \
-            as new(n, i, owner, epoch, heartbeat_at, progressed_at, expires_at, check_at, progress) \
+            $8::bigint[], $9::text[], $10::bigint[], $11::bigint[]) \
+            as new(n, i, owner, epoch, heartbeat_at, progressed_at, expires_at, check_at, progress, cancel_told, \
+                cancel_told_at) \
         where due.namespace = n and due.task = i and due.owner = new.owner and due.epoch = new.epoch returning 1) \
     select tenure.all_of((select count(*) from renewed), cardinality($2::text[]), 'leases')";
 
@@ -256,6 +262,20 @@ pub(crate) const MADE: &str = "\
 /// What can't be made is kept, with the reason, and is in nobody's way.
 pub(crate) const SET_ASIDE: &str =
     "update tenure.intake set problem = $3 where namespace = $1 and id = $2 and problem is null";
+
+/// Each connection counts in a shard of its own, as a rule, so that no commit waits for another.
+pub(crate) const COUNT_ENDS: &str = "\
+    insert into tenure.ends as old (namespace, minute, queue, state, cause, shard, count) \
+    select n, m, q, s, c, pg_backend_pid() % 16, more \
+    from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) as new(n, m, q, s, c, more) \
+    order by n, m, q, s, c \
+    on conflict (namespace, minute, queue, state, cause, shard) do update set count = old.count + excluded.count";
+
+/// Whoever counts an end lets some counts go that are asked for no more.
+pub(crate) const FORGET_ENDS: &str = "\
+    delete from tenure.ends where (namespace, minute, queue, state, cause, shard) in ( \
+        select namespace, minute, queue, state, cause, shard from tenure.ends \
+        where namespace = any($1::text[]) and minute > 0 and minute < $2 limit 256 for update skip locked)";
 
 /// Gives a transaction something to commit: a word in the log that nobody reads. A number alone is committed without a wait.
 pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(true, 'tenure', '')::text";

@@ -1,23 +1,49 @@
 //! The watch mark in the database: read, and written unless somebody else did so meanwhile.
 
+use tenure_core::id::Namespace;
+
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::Found;
 use crate::store::postgres::read::Reader;
-use crate::store::watch::{Absence, WatchMark};
+use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
 
-const READ: &str = "select value from tenure.meta where key = 'watch'";
-/// `$1` is the new mark, `$2` the one that it follows. Who was faster has written one that is as good.
-const WRITE: &str = "insert into tenure.meta (key, value) values ('watch', $1) \
-    on conflict (key) do update set value = excluded.value where meta.value = $2";
+/// The marks, and who was there.
+const READ: &str =
+    "select key, value from tenure.meta where key = 'watch' or key like 'watch %' or key like 'recovery %'";
+/// `$1` are keys, `$2` new values, `$3` the ones that they follow. Who was faster has written one that is as good.
+const WRITE: &str = "\
+    insert into tenure.meta (key, value) select k, v from unnest($1::text[], $2::text[]) as new(k, v) order by k \
+    on conflict (key) do update set value = excluded.value \
+    where meta.value = ($3::text[])[array_position($1::text[], meta.key)]";
+const FORGET: &str = "delete from tenure.meta where key = any($1::text[])";
 
 impl Reader<'_> {
-    /// Renews the mark, and says when nobody was there last.
-    pub(crate) async fn renew_watch(&mut self) -> Found<Option<Absence>> {
+    /// Renews the mark, tells who is there, and says when nobody was there last.
+    pub(crate) async fn renew_watch(&mut self, presence: &Presence) -> Found<Option<Absence>> {
         let now = self.now().await?;
+        let stored = self.watch_rows().await?;
+        let renewal = MarkRenewal::of(&stored, presence, now);
+        if !renewal.forgotten.is_empty() {
+            self.link.ask(FORGET, &[&renewal.forgotten]).await?;
+        }
+        let before =
+            |key: &str| stored.iter().find(|(other, _)| other == key).map(|(_, value)| value.as_str());
+        let keys: Vec<&str> = renewal.written.iter().map(|(key, _)| key.as_str()).collect();
+        let values: Vec<&str> = renewal.written.iter().map(|(_, value)| value.as_str()).collect();
+        let follow: Vec<&str> = keys.iter().map(|key| before(key).unwrap_or_default()).collect();
+        self.link.ask(WRITE, &[&keys, &values, &follow]).await?;
+        Ok(renewal.absence)
+    }
+
+    pub(crate) async fn watchers(&mut self, namespace: &Namespace) -> Found<Watchers> {
+        let now = self.now().await?;
+        let rows = self.watch_rows().await?;
+        let rows = rows.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Ok(Watchers::of(rows, namespace, now))
+    }
+
+    async fn watch_rows(&mut self) -> Found<Vec<(String, String)>> {
         let rows = self.link.ask(READ, &[]).await?;
-        let stored = rows.first().map(|row| row.text(0)).transpose()?.flatten().map(str::to_owned);
-        let mark = WatchMark::renewed(stored.as_deref(), now);
-        self.link.ask(WRITE, &[&mark.written(), &stored.unwrap_or_default()]).await?;
-        Ok(mark.absence)
+        rows.iter().map(|row| Ok((row.a_text(0)?.to_owned(), row.a_text(1)?.to_owned()))).collect()
     }
 }

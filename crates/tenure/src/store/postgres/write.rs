@@ -4,12 +4,14 @@
 
 use tenure_core::compensation::Compensation;
 use tenure_core::id::{Document, Owner, Progress, Reason, TaskId, Text, UndoKey};
-use tenure_core::task::Task;
+use tenure_core::task::{CancelTold, Task};
+use tenure_core::time::Time;
 use tokio_postgres::types::ToSql;
 
 use crate::codec::{Sealed, column};
 use crate::store::columns::{TaskColumns, labels_column, length, micros, number};
 use crate::store::due::{Due, Wait};
+use crate::store::ends::{EndKey, Minutes, NewEnds};
 use crate::store::execute::{Kept, REQUEST_MEMORY};
 use crate::store::postgres::batch::{Batch, Slot, Whole};
 use crate::store::postgres::columns::{Fault, Key};
@@ -121,6 +123,8 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     let requests: Vec<_> =
         batch.remembered.iter().filter_map(|name| Some((name, batch.requests.get(name)?))).collect();
 
+    let ends = ends(&changed, Time::from_micros(now));
+
     let mut writes = Vec::new();
     take_names(&named, &mut writes);
     compensations.write(&mut writes);
@@ -135,6 +139,7 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     due.write(&mut writes);
     insert_events(&events, &mut writes);
     remember(&requests, now, &mut writes);
+    count_ends(&ends, Time::from_micros(now), &mut writes);
     Items::new(sql::MADE, made).column(|key| key.0.as_str()).column(|key| key.1.as_str()).into(&mut writes);
     send_and_commit(link, &writes).await
 }
@@ -228,6 +233,30 @@ fn changed(batch: &Batch) -> Vec<Changed<'_>> {
     batch.slots.iter().filter_map(changed).collect()
 }
 
+/// The ends of this transaction, to be added to what is counted.
+fn ends(changed: &[Changed<'_>], now: Time) -> Vec<(EndKey, i64)> {
+    let mut ends = NewEnds::default();
+    for one in changed {
+        ends.count(one.whole.stored.as_ref().map(|stored| &stored.task), one.task, now);
+    }
+    ends.take()
+}
+
+fn count_ends<'b>(ends: &'b [(EndKey, i64)], now: Time, writes: &mut Vec<Write<'b>>) {
+    Items::new(sql::COUNT_ENDS, ends)
+        .column(|(key, _)| key.namespace.as_str())
+        .column(|(key, _)| key.minute)
+        .column(|(key, _)| key.queue.as_str())
+        .column(|(key, _)| key.state)
+        .column(|(key, _)| key.cause)
+        .column(|(_, count)| *count)
+        .into(writes);
+    Items::new(sql::FORGET_ENDS, ends)
+        .column(|(key, _)| key.namespace.as_str())
+        .value(Minutes::at(now).kept)
+        .into(writes);
+}
+
 fn due_changes(batch: &Batch) -> DueChanges<'_> {
     let mut changes = DueChanges::default();
     let mut slots: Vec<(&Key, &Slot)> = batch.slots.iter().collect();
@@ -287,6 +316,9 @@ impl<'b> DueChanges<'b> {
             .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.time_limit).map(length))
             .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.lock_delay).map(length))
             .column(|(_, _, due)| due.held_back)
+            .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.cancel_grace).map(length))
+            .column(|(_, _, due)| told(due).map(|told| i64::from(told.times)))
+            .column(|(_, _, due)| told(due).map(|told| told.since.as_micros()))
             .into(writes);
         Items::new(sql::RENEW_DUE, &self.renewed)
             .column(|(key, _)| key.0.as_str())
@@ -298,8 +330,14 @@ impl<'b> DueChanges<'b> {
             .column(|(_, due)| due.expires_at.as_micros())
             .column(|(_, due)| due.check_at.as_micros())
             .column(|(_, due)| progress(due))
+            .column(|(_, due)| told(due).map(|told| i64::from(told.times)))
+            .column(|(_, due)| told(due).map(|told| told.since.as_micros()))
             .into(writes);
     }
+}
+
+fn told(due: &Due) -> Option<CancelTold> {
+    due.lease.as_ref().and_then(|lease| lease.cancel_told)
 }
 
 fn progress(due: &Due) -> Option<&str> {
@@ -366,6 +404,9 @@ fn insert_tasks<'b>(new: &'b [&Changed<'_>], writes: &mut Vec<Write<'b>>) {
         .column(|one| micros(one.task.started_at))
         .column(|one| one.columns.finished_at)
         .column(|one| one.head)
+        .column(|one| one.columns.dismissed_at)
+        .column(|one| one.columns.dismissed_by)
+        .column(|one| one.columns.dismissed_note)
         .into(writes);
 }
 
@@ -396,6 +437,9 @@ fn update_tasks<'b>(updated: &'b [Updated<'b>], writes: &mut Vec<Write<'b>>) {
         .column(|one| micros(one.changed.task.started_at))
         .column(|one| one.changed.columns.finished_at)
         .column(|one| one.changed.head)
+        .column(|one| one.changed.columns.dismissed_at)
+        .column(|one| one.changed.columns.dismissed_by)
+        .column(|one| one.changed.columns.dismissed_note)
         .into(writes);
 }
 

@@ -20,6 +20,7 @@ use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
 use crate::store::answering::Room;
 use crate::store::columns::{Policies, unsigned};
+use crate::store::ends::NewEnds;
 use crate::store::execute::execute;
 use crate::store::sqlite::columns::{Fault, Found};
 use crate::store::sqlite::open::Database;
@@ -77,6 +78,7 @@ impl SqliteEngine {
             next_task: position.next_task,
             next_event: position.next_event,
             floor: position.floor,
+            ends: NewEnds::default(),
         };
         let mut last = self.last.get();
         let run = |command: &Command, room: &mut Room| {
@@ -85,6 +87,7 @@ impl SqliteEngine {
             Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
         let done = run_jobs(jobs, run)?;
+        rows.write_ends(last)?;
         self.last.set(last);
         position.renew_mark(connection, &reading, now)?;
         Ok(done)

@@ -15,9 +15,10 @@ use crate::store::sqlite::turn::Turn;
 const APPLICATION_ID: i32 = 0x5445_4e55;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/V1__ledger.sql"),
     include_str!("../../../migrations/sqlite/V2__tokens.sql"),
+    include_str!("../../../migrations/sqlite/V3__ends.sql"),
 ];
 
 /// How long another program may hold SQLite's own lock. Tenure's writers are in line before they ask for it.

@@ -1,12 +1,14 @@
 //! A room at a glance, in SQL: read from what is in flight or ended badly, each through its narrow index.
 
 use rusqlite::{OptionalExtension, Row, named_params};
-use tenure_core::id::{Namespace, Owner, TaskId};
+use tenure_core::id::{Namespace, Owner, Queue, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
 
 use crate::error::Error;
-use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount};
+use crate::store::columns::Row as _;
+use crate::store::ends::{EndCount, Minutes};
+use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
 use crate::store::sqlite::columns::Found;
 use crate::store::sqlite::read::Reader;
 use crate::wire::Word;
@@ -59,7 +61,7 @@ fn place(state: State) -> Place {
             // In the words of the index over what ended badly.
             from: format!(
                 "tasks where namespace = :namespace and state = '{}' and finished_at is not null \
-                 and state <> 'completed' and retried_as is null",
+                 and state <> 'completed' and retried_as is null and dismissed_at is null",
                 state.word()
             ),
             since: "finished_at",
@@ -80,8 +82,10 @@ impl Reader<'_> {
         let at = self.find_now()?;
         let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
         let states = states.into_iter().collect::<Found<Vec<_>>>()?;
+        let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace)?);
+        let recovery = self.find_watchers(namespace)?;
         drop(moment);
-        Ok(Overview { at, states })
+        Ok(Overview { at, states, ends, told_to_stop, recovery })
     }
 
     fn count(&self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
@@ -104,6 +108,40 @@ impl Reader<'_> {
             })
         });
         Ok(StateCount { state, count, later, stale, oldest: oldest.transpose()? })
+    }
+
+    fn ends(&self, namespace: &Namespace, now: Time) -> Found<Vec<EndCount>> {
+        let minutes = Minutes::at(now);
+        let mut ends = self.connection().prepare_cached(
+            "select queue, state, cause, sum(iif(minute >= :hour, count, 0)), sum(iif(minute >= :day, count, 0)), \
+             sum(iif(minute = 0, count, 0)) from ends \
+             where namespace = :namespace and (minute = 0 or minute >= :day) \
+             group by queue, state, cause order by queue, state, cause",
+        )?;
+        let given =
+            named_params! { ":namespace": namespace.as_str(), ":hour": minutes.hour, ":day": minutes.day };
+        let mut rows = ends.query(given)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(EndCount {
+                queue: Queue::new(row.get::<_, String>(0)?)?,
+                state: row.word("state", 1)?,
+                cause: row.word("cause", 2)?,
+                last_hour: number(row, 3)?,
+                last_day: number(row, 4)?,
+                all: number(row, 5)?,
+            });
+        }
+        Ok(found)
+    }
+
+    fn told_to_stop(&self, namespace: &Namespace) -> Found<ToldToStop> {
+        let told = "select count(*), min(cancel_told_at) from due where namespace = ? and cancel_told_at is not null";
+        let mut told = self.connection().prepare_cached(told)?;
+        Ok(told.query_row([namespace.as_str()], |row| {
+            let since = row.get::<_, Option<i64>>(1)?.map(Time::from_micros);
+            Ok(ToldToStop { count: number(row, 0)?, since })
+        })?)
     }
 
     pub(crate) fn holdings(&mut self, namespace: &Namespace) -> Result<Vec<Holding>, Error> {

@@ -1,8 +1,7 @@
 //! What is read without a transaction of one's own: lists, the history, what is due, chains to verify.
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use tenure_core::chain::Hash;
 use tenure_core::id::{Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::{State, Task};
 use tenure_core::time::Time;
@@ -15,9 +14,9 @@ use crate::store::size::{chain_bytes, task_bytes};
 use crate::store::sqlite::columns::{Fault, Found, concat_task_sql, find_task, read_whole};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::{
-    Cursor, EventFilter, Filter, FoundEvents, Lapsed, Page, PageFill, PageSize, Recorded, StoredChain,
-    StoredEvent, page,
+    Cursor, EventFilter, Filter, FoundEvents, Lapsed, Page, PageFill, PageSize, Recorded, page,
 };
 use crate::wire::Word;
 
@@ -106,7 +105,12 @@ impl<'c> Reader<'c> {
     fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, size: PageSize) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.find_now()?);
         let limit = page(size.items) + 1;
-        let sql = format!(concat_task_sql!("where {} order by tasks.no desc limit {}"), wanted.sql(), limit);
+        let sql = format!(
+            concat_task_sql!("where {} order by tasks.no {} limit {}"),
+            wanted.sql(),
+            filter.order.sql(),
+            limit
+        );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
         let (mut items, mut last, mut fill, mut more) = (Vec::new(), None, PageFill::new(size), false);
@@ -287,17 +291,24 @@ impl<'c> Reader<'c> {
         row.map(|row| self.chain(row)).transpose()
     }
 
-    /// Rows of tasks and rows that only events name: a removed task leaves its events behind, or nothing at all.
+    /// Rows of tasks, and rows of other tables that belong to none: a removed task leaves them behind, or nothing at all.
     fn find_chains(&mut self, after: i64, limit: usize, fill: &mut PageFill) -> Found<Vec<StoredChain>> {
         // One look at one moment: between two statements another process could add what the first did not see.
         let moment = self.connection.unchecked_transaction()?;
-        // Of the events only those are looked through that stand between the first and the last of these tasks.
+        // Of the other tables only those rows are looked through that stand between the first and the last of these tasks.
         let mut rows = moment.prepare_cached(
             "with page as (select no from tasks where no > ?1 order by no limit ?2), \
              last as (select iif(count(*) < ?2, 9223372036854775807, max(no)) as no from page) \
              select no from page \
              union select task from events where task > ?1 and task <= (select no from last) \
-             and not exists (select 1 from tasks where tasks.no = events.task) order by 1 limit ?2",
+             and not exists (select 1 from tasks where tasks.no = events.task) \
+             union select task from due where task > ?1 and task <= (select no from last) \
+             and not exists (select 1 from tasks where tasks.no = due.task) \
+             union select task from checkpoints where task > ?1 and task <= (select no from last) \
+             and not exists (select 1 from tasks where tasks.no = checkpoints.task) \
+             union select task from compensations where task > ?1 and task <= (select no from last) \
+             and not exists (select 1 from tasks where tasks.no = compensations.task) \
+             order by 1 limit ?2",
         )?;
         let rows = rows.query_map(params![after, page(limit)], |row| row.get(0))?;
         let rows = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
@@ -313,51 +324,69 @@ impl<'c> Reader<'c> {
     }
 
     fn chain(&mut self, no: i64) -> Found<StoredChain> {
+        let mut chain = StoredChain::without_task(no, None);
         let mut events = self.connection.prepare_cached(
             "select \"order\", number, at, actor, type, data, hash from events where task = ? order by \"order\"",
         )?;
-        let events = events.query_map([no], |row| {
-            Ok(StoredEvent {
+        let mut events = events.query([no])?;
+        while let Some(row) = events.next()? {
+            chain.events.push(StoredEvent {
                 order: row.get(0)?,
                 number: row.get(1)?,
                 at: row.get(2)?,
-                actor: row.get(3)?,
-                kind: row.get(4)?,
-                data: row.get(5)?,
+                actor: text_as_stored(row, 3)?,
+                kind: text_as_stored(row, 4)?,
+                data: text_as_stored(row, 5)?,
                 hash: row.get(6)?,
-            })
-        })?;
-        let events = events.collect::<rusqlite::Result<_>>()?;
-        let mut named =
-            self.connection.prepare_cached("select namespace, id, head, owed from tasks where no = ?")?;
-        let named = named.query_row([no], |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, Vec<u8>>(2)?,
-                row.get::<_, i64>(3)?,
-            ))
-        });
-        let Some((namespace, id, head, owed)) = named.optional()? else {
-            return Ok(StoredChain {
-                row: no,
-                task: None,
-                name: None,
-                stored_name: None,
-                head: None,
-                events,
             });
-        };
-        let stored_name = Some(format!("{namespace}/{id}"));
-        let name = Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?))).ok();
-        // A row that can't be read is a finding, not a reason to stop looking.
-        let found = name.as_ref().map(|(namespace, id)| self.find_task(namespace, id));
-        // How much is owed is counted in a column of its own, for those who ask by SQL; a task does not have it.
-        let task = found.and_then(Result::ok).flatten().filter(|task| task.owed().count() as i64 == owed);
-        let task = task.map(Box::new);
-        let head = <[u8; 32]>::try_from(head).ok().map(Hash);
-        Ok(StoredChain { row: no, task, name, stored_name, head, events })
+        }
+        for (table, sql) in [
+            ("tasks", "select * from tasks where no = ?"),
+            ("due", "select * from due where task = ?"),
+            ("checkpoints", "select * from checkpoints where task = ?"),
+            ("compensations", "select * from compensations where task = ? order by seq"),
+        ] {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let mut rows = statement.query([no])?;
+            while let Some(row) = rows.next()? {
+                let value =
+                    |(at, name): (usize, &String)| Ok((name.clone().into(), value_as_stored(row, at)?));
+                // The first column is the task's number, by which the row was found.
+                let columns = names.iter().enumerate().skip(1).map(value).collect::<Found<_>>()?;
+                chain.rows.push(StoredRow { table: table.into(), columns });
+            }
+        }
+        let mut named = self.connection.prepare_cached("select namespace, id from tasks where no = ?")?;
+        let mut named = named.query([no])?;
+        if let Some(row) = named.next()? {
+            let (namespace, id) = (text_as_stored(row, 0)?, text_as_stored(row, 1)?);
+            chain.stored_name = Some(format!("{namespace}/{id}"));
+            chain.name =
+                Namespace::new(namespace).and_then(|namespace| Ok((namespace, TaskId::new(id)?))).ok();
+        }
+        Ok(chain)
     }
+}
+
+/// A text that may be anything. What is not UTF-8 is changed to what is, and so to what was never hashed.
+fn text_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<String> {
+    let bytes = row.get_ref(at)?.as_bytes().map_err(rusqlite::Error::from)?;
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<ColumnValue<'static>> {
+    Ok(match row.get_ref(at)? {
+        ValueRef::Null => ColumnValue::Null,
+        ValueRef::Integer(number) => ColumnValue::Number(number),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => ColumnValue::Text(text.to_owned().into()),
+            Err(_) => ColumnValue::Bytes(bytes.to_vec().into()),
+        },
+        ValueRef::Blob(bytes) => ColumnValue::Bytes(bytes.to_vec().into()),
+        // No table here has a column for it.
+        ValueRef::Real(real) => ColumnValue::Text(real.to_string().into()),
+    })
 }
 
 /// The event of a row of [`Reader::find_events`].
@@ -389,7 +418,7 @@ impl Conditions {
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
         let mut wanted = Conditions::default();
         if let Some(after) = after {
-            wanted.add("tasks.no < ?", after);
+            wanted.add(format!("tasks.no {} ?", filter.order.behind()), after);
         }
         // Few tasks are in flight among all that ever were: where only such are wanted, they are found by what they wait
         // for, and the namespace is only compared.
@@ -414,6 +443,23 @@ impl Conditions {
                     .clauses
                     .push("tasks.finished_at is not null and tasks.state <> 'completed'".to_owned());
             }
+        }
+        if filter.open {
+            wanted.clauses.push("tasks.finished_at is null".to_owned());
+        }
+        if filter.ended_badly {
+            // The index over what ended badly is by state.
+            wanted.clauses.push(
+                "tasks.state in ('failed', 'compensated', 'quarantined') and tasks.cause <> 'cancelled' \
+                 and tasks.finished_at is not null and tasks.state <> 'completed'"
+                    .to_owned(),
+            );
+        }
+        if filter.unattended {
+            wanted.clauses.push("tasks.retried_as is null and tasks.dismissed_at is null".to_owned());
+        }
+        if let Some(since) = filter.since {
+            wanted.add("coalesce(tasks.finished_at, tasks.updated_at) >= ?", since.as_micros());
         }
         if let Some(cause) = filter.cause {
             wanted.add("tasks.cause = ?", cause.word().to_owned());

@@ -1,26 +1,42 @@
 //! The rows of a command inside one SQLite transaction. SQL here finds and writes; it decides nothing.
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use std::iter;
+use std::sync::OnceLock;
+
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, OptionalExtension, Params, ToSql, params, params_from_iter};
 use tenure_core::chain::Hash;
 use tenure_core::compensation::Compensation;
 use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{
-    Document, Epoch, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId, Text,
-    UndoKey,
+    Document, Epoch, Namespace, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId, Text, UndoKey,
 };
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use crate::codec::{Sealed, column};
 use crate::store::columns::{
-    DUE_COLUMNS, Policies, TaskColumns, due_columns, labels_column, length, micros, number, read_due,
-    read_event, read_request,
+    DUE_COLUMNS, Policies, TaskColumns, due_columns, labels_column, micros, number, read_due, read_event,
+    read_request,
 };
-use crate::store::due::{Due, Wait};
+use crate::store::due::Due;
+use crate::store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
 use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, does_not_continue};
 use crate::store::sqlite::columns::{Fault, Found, find_task};
+use crate::store::stored::{ColumnValue, StoredRow, compensation_row, due_row, task_row};
 use crate::wire::Word;
+
+impl ToSql for ColumnValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            ColumnValue::Null => Ok(ToSqlOutput::from(rusqlite::types::Null)),
+            ColumnValue::Number(number) => number.to_sql(),
+            ColumnValue::Text(text) => text.to_sql(),
+            ColumnValue::Bytes(bytes) => bytes.to_sql(),
+        }
+    }
+}
 
 /// The transaction's view of the tables.
 pub(crate) struct SqliteRows<'c> {
@@ -29,9 +45,29 @@ pub(crate) struct SqliteRows<'c> {
     pub(crate) next_task: i64,
     pub(crate) next_event: i64,
     pub(crate) floor: Epoch,
+    pub(crate) ends: NewEnds,
 }
 
 impl SqliteRows<'_> {
+    /// Adds the ends of this transaction to what is counted, and lets go of counts that are asked for no more.
+    pub(crate) fn write_ends(&mut self, now: Time) -> Found<()> {
+        for (key, count) in self.ends.take() {
+            let EndKey { namespace, minute, queue, state, cause } = &key;
+            if *minute != IN_ALL {
+                self.execute(
+                    "delete from ends where namespace = ? and minute > ? and minute < ?",
+                    params![namespace.as_str(), IN_ALL, Minutes::at(now).kept],
+                )?;
+            }
+            self.execute(
+                "insert into ends (namespace, minute, queue, state, cause, count) values (?, ?, ?, ?, ?, ?) \
+                 on conflict (namespace, minute, queue, state, cause) do update set count = count + excluded.count",
+                params![namespace.as_str(), minute, queue.as_str(), state, cause, count],
+            )?;
+        }
+        Ok(())
+    }
+
     fn execute(&self, sql: &str, params: impl Params) -> Found<usize> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
@@ -57,50 +93,21 @@ impl SqliteRows<'_> {
         Err(Fault::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
     }
 
-    fn insert_task(&self, no: i64, task: &Task, head: Hash) -> Found<()> {
-        let columns = TaskColumns::of(task);
-        self.execute(
-            "insert into tasks (no, namespace, id, saga_id, queue, kind, state, cause, priority, not_before, labels, \
-             payload, policy, attempts, epoch, revision, owed, compensations, unwinding, unwinding_reason, cancel_at, \
-             cancel_by, cancel_reason, terminal_reason, result, retried_as, retry_of, created_at, updated_at, \
-             started_at, finished_at, head) \
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                no,
-                task.namespace.as_str(),
-                task.id.as_str(),
-                task.saga_id.as_str(),
-                task.queue.as_str(),
-                task.kind.as_str(),
-                columns.state,
-                columns.cause,
-                task.priority,
-                micros(task.not_before),
-                labels_column(&task.labels),
-                task.payload.as_str(),
-                column(&task.policy),
-                task.attempts,
-                number(task.epoch.0),
-                number(task.revision.0),
-                columns.owed,
-                columns.compensations,
-                columns.unwinding,
-                columns.unwinding_reason,
-                columns.cancel_at,
-                columns.cancel_by,
-                columns.cancel_reason,
-                columns.terminal_reason,
-                columns.result,
-                columns.retried_as,
-                task.retry_of.as_ref().map(TaskId::as_str),
-                task.created_at.as_micros(),
-                task.updated_at.as_micros(),
-                micros(task.started_at),
-                columns.finished_at,
-                head.0
-            ],
-        )?;
+    /// Inserts a row behind the number of its task. `text` keeps the statement, which is the same for each row of a table.
+    fn insert(&self, text: &OnceLock<String>, no: (&str, i64), row: &StoredRow<'_>) -> Found<()> {
+        let text = text.get_or_init(|| {
+            let names: Vec<&str> = row.columns.iter().map(|(name, _)| name.as_ref()).collect();
+            let places = ", ?".repeat(names.len());
+            format!("insert into {} ({}, {}) values (?{places})", row.table, no.0, names.join(", "))
+        });
+        let values = row.columns.iter().map(|(_, value)| value);
+        self.execute(text, params_from_iter(iter::once(&ColumnValue::Number(no.1)).chain(values)))?;
         Ok(())
+    }
+
+    fn insert_task(&self, no: i64, task: &Task, head: Hash) -> Found<()> {
+        static INSERT: OnceLock<String> = OnceLock::new();
+        self.insert(&INSERT, ("no", no), &task_row(task, head))
     }
 
     /// Writes what commands change. It repeats what was read, so that a row that is not that is never overwritten.
@@ -111,7 +118,7 @@ impl SqliteRows<'_> {
             "update tasks set state = ?, cause = ?, not_before = ?, attempts = ?, epoch = ?, revision = ?, owed = ?, \
              compensations = ?, unwinding = ?, unwinding_reason = ?, cancel_at = ?, cancel_by = ?, \
              cancel_reason = ?, terminal_reason = ?, result = ?, retried_as = ?, updated_at = ?, started_at = ?, \
-             finished_at = ?, head = ? where no = ? and revision = ? and state = ? and epoch = ?",
+             finished_at = ?, head = ?, dismissed_at = ?, dismissed_by = ?, dismissed_note = ? where no = ? and revision = ? and state = ? and epoch = ?",
             params![
                 columns.state,
                 columns.cause,
@@ -133,6 +140,9 @@ impl SqliteRows<'_> {
                 micros(task.started_at),
                 columns.finished_at,
                 head.0,
+                columns.dismissed_at,
+                columns.dismissed_by,
+                columns.dismissed_note,
                 before.row,
                 number(old.revision.0),
                 old.state().word(),
@@ -167,6 +177,7 @@ impl SqliteRows<'_> {
     }
 
     fn write_compensations(&self, no: i64, before: &[Compensation], after: &[Compensation]) -> Found<()> {
+        static INSERT: OnceLock<String> = OnceLock::new();
         for (at, one) in after.iter().enumerate() {
             match before.get(at) {
                 Some(old) if old == one => {}
@@ -185,27 +196,7 @@ impl SqliteRows<'_> {
                         one.seq.0
                     ],
                 )?,
-                None => {
-                    self.execute(
-                        "insert into compensations (task, seq, kind, target, reason, registered, status, epoch, key, \
-                         tries, receipt, last_error, waiver) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        params![
-                            no,
-                            one.seq.0,
-                            one.undo.kind.as_str(),
-                            one.undo.target.as_str(),
-                            one.undo.reason.as_ref().map(Reason::as_str),
-                            one.registered.word(),
-                            one.status.word(),
-                            one.epoch.map(|epoch| number(epoch.0)),
-                            one.key.as_ref().map(UndoKey::as_str),
-                            one.tries,
-                            one.receipt.as_ref().map(Text::as_str),
-                            one.last_error.as_ref().map(Text::as_str),
-                            one.waiver.as_ref().map(Reason::as_str)
-                        ],
-                    )?;
-                }
+                None => self.insert(&INSERT, ("task", no), &compensation_row(one))?,
             }
         }
         Ok(())
@@ -227,35 +218,8 @@ impl SqliteRows<'_> {
     }
 
     fn insert_due(&self, no: i64, task: &Task, due: &Due) -> Found<()> {
-        let lease = due.lease.as_ref();
-        let queue = Some(task.queue.as_str()).filter(|_| due.wait == Wait::Reservation);
-        self.execute(
-            "insert into due (task, wait, namespace, queue, owner, granted_to, epoch, ttl, since, \
-             heartbeat_at, progressed_at, expires_at, check_at, progress, cancel_asked, stall_after, time_limit, \
-             lock_delay, held_back) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                no,
-                due.wait.word(),
-                task.namespace.as_str(),
-                queue,
-                due.owner.as_ref().map(Owner::as_str),
-                lease.map(|lease| lease.granted_to.as_str()),
-                lease.map(|lease| number(lease.epoch.0)),
-                lease.map(|lease| length(lease.ttl.span())),
-                micros(due.since),
-                lease.map(|lease| lease.heartbeat_at.as_micros()),
-                lease.map(|lease| lease.progressed_at.as_micros()),
-                due.expires_at.as_micros(),
-                due.check_at.as_micros(),
-                lease.and_then(|lease| lease.progress.as_ref()).map(Progress::as_str),
-                lease.is_some_and(|lease| lease.cancel_asked),
-                lease.and_then(|lease| lease.stall_after).map(length),
-                lease.and_then(|lease| lease.time_limit).map(length),
-                lease.and_then(|lease| lease.lock_delay).map(length),
-                due.held_back
-            ],
-        )?;
-        Ok(())
+        static INSERT: OnceLock<String> = OnceLock::new();
+        self.insert(&INSERT, ("task", no), &due_row(task, due))
     }
 
     fn write_checkpoint(&self, no: i64, checkpoint: &Document) -> Found<()> {
@@ -498,6 +462,7 @@ impl Rows for SqliteRows<'_> {
                 self.next_task += 1;
             }
         }
+        self.ends.count(old, after, after.updated_at);
         self.write_due(no, old, after)?;
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))
     }
@@ -507,13 +472,15 @@ impl Rows for SqliteRows<'_> {
             return Err(Fault::Broken("a heartbeat without a lease".into()));
         };
         self.change_one(
-            "update due set heartbeat_at = ?, progressed_at = ?, expires_at = ?, progress = ? \
-             where task = ? and owner = ? and epoch = ?",
+            "update due set heartbeat_at = ?, progressed_at = ?, expires_at = ?, progress = ?, cancel_told = ?, \
+             cancel_told_at = ? where task = ? and owner = ? and epoch = ?",
             params![
                 lease.heartbeat_at.as_micros(),
                 lease.progressed_at.as_micros(),
                 lease.expires_at.as_micros(),
                 lease.progress.as_ref().map(Progress::as_str),
+                lease.cancel_told.map(|told| told.times),
+                lease.cancel_told.map(|told| told.since.as_micros()),
                 before.row,
                 lease.owner.as_str(),
                 number(lease.epoch.0)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
+use tenure_core::id::Namespace;
 use tenure_core::time::Time;
 
 use crate::clock::Clock;
@@ -11,13 +12,18 @@ use crate::store::sqlite::columns::Found;
 use crate::store::sqlite::open::{Database, Synchronous};
 use crate::store::sqlite::read::Reader;
 use crate::store::sqlite::turn::Turn;
-use crate::store::watch::{Absence, WatchMark};
+use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
 
 /// Longer than any commit takes, and short enough for a loop that is to end.
 const TURN_WAITED_FOR: Duration = Duration::from_secs(5);
 
-/// Renews the mark by that clock, and says when nobody was there last.
-pub(crate) fn renew(database: &Database, clock: &dyn Clock, last: Time) -> Result<Option<Absence>, Error> {
+/// Renews the mark by that clock, tells who is there, and says when nobody was there last.
+pub(crate) fn renew(
+    database: &Database,
+    clock: &dyn Clock,
+    last: Time,
+    presence: &Presence,
+) -> Result<Option<Absence>, Error> {
     let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
     // A mark that a power loss takes back makes an absence look longer, which is harmless: it is not worth a flush.
     let unflushed = Database { synchronous: Synchronous::Normal, ..database.clone() };
@@ -29,14 +35,42 @@ pub(crate) fn renew(database: &Database, clock: &dyn Clock, last: Time) -> Resul
     let mut renewed = || -> Found<Option<Absence>> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let now = Reader::new(&transaction, database, clock, last).find_now()?;
-        let stored: Option<String> = transaction
-            .query_row("select value from meta where key = 'watch'", [], |row| row.get(0))
-            .optional()?;
-        let mark = WatchMark::renewed(stored.as_deref(), now);
-        let write = "insert or replace into meta (key, value) values ('watch', ?)";
-        transaction.execute(write, [mark.written()])?;
+        let stored = find_rows(&transaction)?;
+        let write = |key: &str, value: &str| {
+            let write = "insert or replace into meta (key, value) values (?, ?)";
+            transaction.execute(write, [key, value])
+        };
+        let marks = MarkRenewal::of(&stored, presence, now);
+        for key in &marks.forgotten {
+            transaction.execute("delete from meta where key = ?", [key])?;
+        }
+        for (key, value) in &marks.written {
+            write(key, value)?;
+        }
         transaction.commit()?;
-        Ok(mark.absence)
+        Ok(marks.absence)
     };
     renewed().map_err(|fault| fault.of(database))
+}
+
+/// The marks, and who was there.
+fn find_rows(connection: &Connection) -> Found<Vec<(String, String)>> {
+    let mut rows = connection.prepare_cached(
+        "select key, value from meta where key = 'watch' or key >= 'watch ' and key < 'watch!' \
+         or key >= 'recovery ' and key < 'recovery!'",
+    )?;
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+impl Reader<'_> {
+    pub(crate) fn watchers(&mut self, namespace: &Namespace) -> Result<Watchers, Error> {
+        self.find_watchers(namespace).map_err(|fault| self.error(fault))
+    }
+
+    pub(crate) fn find_watchers(&self, namespace: &Namespace) -> Found<Watchers> {
+        let (now, rows) = (self.find_now()?, find_rows(self.connection())?);
+        let rows = rows.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Ok(Watchers::of(rows, namespace, now))
+    }
 }

@@ -1,0 +1,46 @@
+//! The notes that people left on a task, out of its history.
+
+use tenure_core::event::{Triage, What};
+use tenure_core::id::{Actor, Reason};
+use tenure_core::time::Time;
+
+use crate::error::Error;
+use crate::ledger::Ledger;
+
+/// How many events are read at once.
+const PAGE: usize = 500;
+
+/// A note.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub by: Actor,
+    /// What it says.
+    pub words: Reason,
+    /// Whether it says that nobody has to look at the task any more.
+    pub triage: Triage,
+}
+
+impl Ledger {
+    /// The notes on a task, the oldest first. It reads the task's whole history.
+    pub async fn notes(&self, id: &str) -> Result<Vec<Note>, Error> {
+        let (mut notes, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.history(id, after, PAGE).await?;
+            for recorded in &page.items {
+                if let What::Annotated { note: Some(words), triage, .. } = &recorded.event.what {
+                    let (at, by) = (recorded.event.at, recorded.event.actor.clone());
+                    notes.push(Note { at, by, words: words.clone(), triage: *triage });
+                }
+            }
+            // The history of a task goes on for ever; behind its newest event there is nothing yet.
+            let is_all = page.items.len() < PAGE && !page.is_cut;
+            after = page.next;
+            if is_all || after.is_none() {
+                return Ok(notes);
+            }
+        }
+    }
+}

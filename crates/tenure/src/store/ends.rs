@@ -1,0 +1,131 @@
+//! How many tasks ended how: counted as they end, since there may be millions of them.
+//!
+//! A namespace has a count in all for each queue, state and cause, and of the last day one for each minute. So "the last hour" begins
+//! with the minute in which it began.
+
+use std::collections::BTreeMap;
+
+use tenure_core::id::{Namespace, Queue};
+use tenure_core::task::{Cause, Task, Terminal};
+use tenure_core::time::{Span, Time};
+
+const MICROS_A_MINUTE: i64 = 60_000_000;
+/// Counts of minutes are kept a little longer than they are asked for.
+const KEPT: Span = Span::from_secs(25 * 3_600);
+/// The minute under which ends are counted in all.
+pub(crate) const IN_ALL: i64 = 0;
+
+/// How many tasks of one queue ended in one way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndCount {
+    /// The queue.
+    pub queue: Queue,
+    /// In which state.
+    pub state: Terminal,
+    /// What brought them there.
+    pub cause: Cause,
+    /// In the last hour.
+    pub last_hour: u64,
+    /// In the last day.
+    pub last_day: u64,
+    /// Since the store was made.
+    pub all: u64,
+}
+
+impl EndCount {
+    /// Whether these did not succeed: everything but completions and cancels.
+    pub fn is_bad(&self) -> bool {
+        self.state != Terminal::Completed && self.cause != Cause::Cancelled
+    }
+}
+
+/// What is counted together.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct EndKey {
+    pub(crate) namespace: Namespace,
+    pub(crate) minute: i64,
+    pub(crate) queue: Queue,
+    pub(crate) state: &'static str,
+    pub(crate) cause: &'static str,
+}
+
+/// The first minutes of the last hour and of the last day, and the first one that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Minutes {
+    pub(crate) hour: i64,
+    pub(crate) day: i64,
+    pub(crate) kept: i64,
+}
+
+impl Minutes {
+    pub(crate) fn at(now: Time) -> Minutes {
+        let before = |span: Span| minute(now - span);
+        Minutes {
+            hour: before(Span::from_secs(3_600)),
+            day: before(Span::from_days(1)),
+            kept: before(KEPT).max(IN_ALL + 1),
+        }
+    }
+}
+
+fn minute(time: Time) -> i64 {
+    time.as_micros().div_euclid(MICROS_A_MINUTE)
+}
+
+/// Ends that one transaction brings, to be added to what is stored.
+#[derive(Default)]
+pub(crate) struct NewEnds(BTreeMap<EndKey, i64>);
+
+impl NewEnds {
+    /// Counts a task that a command changed, if that ended it.
+    pub(crate) fn count(&mut self, before: Option<&Task>, after: &Task, now: Time) {
+        let Some(ending) = after.ending().filter(|_| before.is_none_or(|before| before.ending().is_none()))
+        else {
+            return;
+        };
+        let mut count = |minute| {
+            let key = EndKey {
+                namespace: after.namespace.clone(),
+                minute,
+                queue: after.queue.clone(),
+                state: ending.state.state().as_str(),
+                cause: ending.cause.as_str(),
+            };
+            *self.0.entry(key).or_default() += 1;
+        };
+        count(IN_ALL);
+        // A record from elsewhere may have ended long ago.
+        let minute = minute(ending.finished_at);
+        if minute >= Minutes::at(now).kept {
+            count(minute);
+        }
+    }
+
+    /// What is to be added, by key.
+    pub(crate) fn take(&mut self) -> Vec<(EndKey, i64)> {
+        std::mem::take(&mut self.0).into_iter().collect()
+    }
+}
+
+/// Counts the ended tasks of a namespace, for a store that has them in hand. The others keep counts.
+pub(crate) fn count<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<EndCount> {
+    let minutes = Minutes::at(now);
+    let mut counts = BTreeMap::<(Queue, &str, &str), EndCount>::new();
+    for task in tasks {
+        let Some(ending) = task.ending() else { continue };
+        let key = (task.queue.clone(), ending.state.state().as_str(), ending.cause.as_str());
+        let counted = counts.entry(key).or_insert_with(|| EndCount {
+            queue: task.queue.clone(),
+            state: ending.state,
+            cause: ending.cause,
+            last_hour: 0,
+            last_day: 0,
+            all: 0,
+        });
+        let minute = minute(ending.finished_at);
+        counted.all += 1;
+        counted.last_day += u64::from(minute >= minutes.day);
+        counted.last_hour += u64::from(minute >= minutes.hour);
+    }
+    counts.into_values().collect()
+}
