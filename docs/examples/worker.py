@@ -62,8 +62,8 @@ class Server:
             self.headers["Authorization"] = f"Bearer {token}"
         self.claim = None  # the connection of the newest claim
 
-    def request(self, method: str, path: str, timeout: float, body: dict | None = None, headers: dict = {}) -> dict:
-        """Sends one request once. The answer has a `code` if, and only if, it is an error."""
+    def request(self, path: str, field: str, timeout: float, body: dict | None = None, headers: dict = {}) -> dict:
+        """Sends one request once. The answer has either that `field` or, as an error, a `code`."""
         is_tls = self.url.scheme == "https"
         kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
         connection = kind(self.url.netloc, timeout=timeout)
@@ -71,10 +71,11 @@ class Server:
             self.claim = connection
         try:
             target = f"{self.url.path.rstrip('/')}/v1/{path}"
-            connection.request(method, target, body and json.dumps(body), self.headers | headers)
+            method, text = ("POST", json.dumps(body)) if body else ("GET", None)
+            connection.request(method, target, text, self.headers | headers)
             response = connection.getresponse()
             answer = json.loads(response.read())
-            if response.status in (200, 201):
+            if response.status in (200, 201) and field in answer:
                 return answer
             # Only a refusal has a `message`. `not_found` without one is about the URL and not about a task.
             is_about_url = answer["code"] == "not_found" and "message" not in answer
@@ -87,8 +88,9 @@ class Server:
     def send(self, path: str, body: dict, go_on, timeout: float = ANSWER_TIMEOUT) -> dict:
         """Sends a command, always under one key, until its outcome is known or `go_on()` is false."""
         key, rest = {"Idempotency-Key": str(uuid.uuid4())}, 0.25
+        field = "tasks" if path == "claims" else "task"
         while True:
-            answer = self.request("POST", f"{self.namespace}/{path}", timeout, body, key)
+            answer = self.request(f"{self.namespace}/{path}", field, timeout, body, key)
             if answer.get("code") not in REPEAT or not go_on():
                 return answer
             if rest == 0.5:  # once, and not for a first failure
@@ -138,8 +140,8 @@ class Lease:
     def read_clock(self) -> float:
         """Learns from Tenure's clock how much of a new lease is left. Then the work may begin."""
         sent = clock()
-        answer = self.server.request("GET", "now", timeout=5)
-        if "now" not in answer:
+        answer = self.server.request("now", "now", timeout=5)
+        if "code" in answer:
             return self.rest_after(answer, sent)
         rest = self.set_deadlines(sent, answer["now"], self.expires_at)
         self.ready.set()
@@ -150,7 +152,7 @@ class Lease:
         sent = clock()
         timeout = min(max((self.stop_at - sent) / 3, 0.1), 10)  # leaves time to try again
         path = f"{self.server.namespace}/tasks/{self.task}/heartbeat?return=minimal"
-        answer = self.server.request("POST", path, timeout, self.holder)
+        answer = self.server.request(path, "renewal", timeout, self.holder)
         if renewal := answer.get("renewal"):
             self.cancel_asked, self.trouble = renewal["cancel"], None
             return self.set_deadlines(sent, renewal["at"], renewal["expires_at"])
@@ -199,7 +201,7 @@ class Worker:
 
         def go_on() -> bool:
             if self.is_draining():
-                body["wait"] = "100ms"  # only to learn what the claim was granted
+                body.pop("wait", None)  # only to learn what the claim was granted
             return clock() < self.drain_until
 
         answer = self.server.send("claims", body, go_on, self.options.wait + ANSWER_TIMEOUT)

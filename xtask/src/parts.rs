@@ -22,7 +22,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
-        testkit: &["conformance", "ledger", "origin", "sizes", "tokens"],
+        testkit: &["conformance", "ledger", "origin", "sizes", "tokens", "triage"],
         others: "package(tenure)",
     },
     Part {
@@ -39,6 +39,7 @@ pub(crate) const PARTS: &[Part] = &[
             "tampering",
             "tampering_table",
             "traces",
+            "triage",
             "vitals",
         ],
         others: "package(tenure) & test(/sqlite|committer|codec/)",
@@ -60,6 +61,7 @@ pub(crate) const PARTS: &[Part] = &[
             "sizes",
             "tokens",
             "traces",
+            "triage",
         ],
         others: "package(tenure) & test(/postgres|committer|codec/)",
     },

@@ -43,8 +43,10 @@ pub(crate) struct Global {
     pub(crate) namespace: Vec<String>,
     /// Tables for people, or JSON: one document, or one a line for lists and streams
     #[arg(
-        short,
-        long,
+        // `tenure worker` has an option `--output`, and names must be unique.
+        id = "format",
+        short = 'o',
+        long = "format",
         global = true,
         value_name = "FORM",
         default_value = "table",

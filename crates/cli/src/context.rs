@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tenure::Ledger;
 use tenure::chance::Chance;
-use tenure::clock::Clock;
+use tenure::clock::{Clock, SystemClock};
 use tenure::core::command::Holder;
 use tenure::core::id::{Actor, Epoch, Owner};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::instant::print_seconds;
 use tenure::ledger::shown;
 use tenure::ledger::{Call, Verb};
 use tenure::store::Missing;
@@ -20,7 +21,7 @@ use crate::arguments::Global;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::supervise::Place;
+use crate::supervise::{Place, TaskNote};
 use crate::values::{ByLease, ByOperator};
 use crate::world::Variables;
 
@@ -162,6 +163,13 @@ impl<'a, 'w> Context<'a, 'w> {
     pub(crate) fn place(&self, store: &str, ledger: &Ledger) -> Place {
         let (store, namespace) = (store.to_owned(), ledger.namespace().to_string());
         Place { store, namespace, token: self.global.token.clone() }
+    }
+
+    /// A line of this command about a task, with the wall's time.
+    pub(crate) fn note_of_task(&mut self, note: &TaskNote) {
+        let reading =
+            self.around.clock.as_ref().map_or_else(|| SystemClock::default().read(), |clock| clock.read());
+        self.out.note(&format!("{} {note}", print_seconds(reading.wall)));
     }
 
     /// The store's time, for showing what a command left. That was done, so a look at the clock that fails must not make

@@ -16,7 +16,7 @@ use crate::values::{Undos, one_of, pair, span};
 /// Everything but the name.
 #[derive(Args)]
 pub(crate) struct CreationOptions {
-    /// Where workers claim it from [else: default]
+    /// Where workers claim it from [else: default, and of `tenure run` the queue run, which no worker claims unless it says so]
     #[arg(long, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
     /// What sort of task it is [else: task]
@@ -134,11 +134,12 @@ impl CreationOptions {
         Ok(Read { policy, not_before, payload, undo_reasons })
     }
 
-    /// The call that creates it; without an id one is made.
+    /// The call that creates it; without an id one is made. Where no queue was said it waits in that one.
     pub(crate) fn call(
         &self,
         ledger: &Ledger,
         id: Option<&str>,
+        queue: &str,
         read: Read,
     ) -> Result<Call<Creation>, Failure> {
         let mut call = match id {
@@ -146,9 +147,7 @@ impl CreationOptions {
             None => ledger.create_unnamed(),
         };
         call = call.policy(read.policy).priority(self.priority.unwrap_or_default());
-        if let Some(queue) = &self.queue {
-            call = call.queue(queue);
-        }
+        call = call.queue(self.queue.as_deref().unwrap_or(queue));
         if let Some(kind) = &self.kind {
             call = call.kind(kind);
         }

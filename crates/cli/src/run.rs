@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tenure::clock::Moment;
 use tenure::core::id::Owner;
 use tenure::core::refusal::{Code, Refusal};
@@ -13,15 +13,17 @@ use tenure::core::time::Span;
 use tenure::keeper::{Keeping, KeptLease};
 use tenure::process::{Launch, Output, Terminal};
 use tenure::{Error, Ledger};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::creation::CreationOptions;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::supervise::{self, Finished, Sign, Supervised, SupervisionOptions, Why};
+use crate::supervise::{self, Finished, JobOutput, Notes, Sign, Supervised, SupervisionOptions, Why};
 use crate::values::{ByOperator, span};
 
+/// Where a task waits that this made: nobody but another `tenure run` is to take it, with a command of its own.
+const QUEUE: &str = "run";
 /// Another look at a task that can't be acquired yet comes at least this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -42,6 +44,9 @@ pub(crate) struct Run {
     /// Wait this long for a task that somebody else has, or that is not due [else: not at all]
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
+    /// What it comes to if the task was completed before: `refuse` is status 75, `ok` is 0. The command does not run either way
+    #[arg(long, value_name = "WORD", default_value = "refuse")]
+    if_completed: IfCompleted,
     #[command(flatten)]
     supervision: SupervisionOptions,
     /// Keep the end of what the command writes to its standard error for the record; it then writes to a pipe
@@ -52,6 +57,15 @@ pub(crate) struct Run {
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+/// What a task comes to that was completed before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum IfCompleted {
+    /// The lease is refused.
+    Refuse,
+    /// All is well.
+    Ok,
 }
 
 impl Run {
@@ -71,22 +85,42 @@ impl Run {
         context.out.is_about(&created);
         let (launch, progress) = self.supervision.progress.open(self.launch()?).map_err(failed)?;
         let place = context.place(&url, &ledger);
-        let lease = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await?;
+        let taken = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await;
+        let lease = match taken {
+            Ok(lease) => lease,
+            Err(Failure::NotAcquired(refusal)) if is_completed(&refusal) => {
+                if self.if_completed == IfCompleted::Ok {
+                    context.out.note(&format!("{created} was completed already, so the command is not run"));
+                    return Ok(());
+                }
+                let words = format!(
+                    "{created} was completed already, so the command was not run; --if-completed ok makes that status 0"
+                );
+                return Err(Failure::NotAcquired(Refusal { message: words.into(), ..refusal }));
+            }
+            Err(failure) => return Err(failure),
+        };
         self.register_what_is_missing(&lease, &reasons).await?;
         let launch = supervise::environment(launch, &place, &lease);
         let launch =
             launch.env("TRACEPARENT", supervise::trace_parent(context.variable("TRACEPARENT"), lease.task()));
-        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (notes, mut noted) = Notes::of(&lease);
         let (sign, signs) = watch::channel(Sign::None);
-        let supervised =
-            Supervised { lease: &lease, grace: self.supervision.grace.grace()?, progress, notes, signs };
+        let supervised = Supervised {
+            lease: &lease,
+            grace: self.supervision.grace.grace()?,
+            progress,
+            notes,
+            output: JobOutput::Raw,
+            signs,
+        };
         let finished = {
             let mut running = std::pin::pin!(supervised.run(launch));
             let mut count = 0;
             loop {
                 tokio::select! {
                     biased;
-                    Some(words) = noted.recv() => context.out.note(&words),
+                    Some(note) = noted.recv() => context.note_of_task(&note),
                     signal = signals.next() => {
                         count += 1;
                         sign.send_replace(Sign::Signal(signal, count));
@@ -95,8 +129,8 @@ impl Run {
                 }
             }
         };
-        while let Ok(words) = noted.try_recv() {
-            context.out.note(&words);
+        while let Ok(note) = noted.try_recv() {
+            context.note_of_task(&note);
         }
         self.record(context, (&lease, &url), finished, &mut signals).await
     }
@@ -115,7 +149,7 @@ impl Run {
                 Err(error) => return Err(error.into()),
             }
         }
-        let call = self.creation.call(ledger, self.task.as_deref(), read)?;
+        let call = self.creation.call(ledger, self.task.as_deref(), QUEUE, read)?;
         match (context.by_operator(call, &ByOperator::default()).await, &self.task) {
             (Ok(task), Some(_)) => Ok(task.id.to_string()),
             (Ok(task), None) => {
@@ -292,6 +326,10 @@ fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str,
             Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 6 })
         }
     }
+}
+
+fn is_completed(refusal: &Refusal) -> bool {
+    refusal.code == Code::Terminal && refusal.state == Some(State::Completed)
 }
 
 /// Whether what stands in the way of an acquire may go away by itself.

@@ -1,10 +1,12 @@
 //! A command under a lease: it may run as long as the lease is held, and what becomes of it is recorded.
 
 mod ends;
+mod notes;
+mod output;
 mod progress;
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +21,6 @@ use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, Loss, Standing};
 use tenure::process::{Cause, Emptied, End, Launch, Limit, Remains, Running, StartError, Tail};
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 
@@ -27,6 +28,9 @@ use crate::failure::Failure;
 use crate::values::span;
 
 pub(crate) use ends::{Ends, status_of, status_of_start};
+pub(crate) use notes::{Notes, TaskNote};
+use output::Destination;
+pub(crate) use output::JobOutput;
 pub(crate) use progress::ProgressOptions;
 
 /// How much of what a command writes to its standard error is kept for the record.
@@ -121,7 +125,8 @@ pub(crate) struct Supervised<'l> {
     pub(crate) lease: &'l KeptLease,
     pub(crate) grace: Duration,
     pub(crate) progress: Option<pipe::Receiver>,
-    pub(crate) notes: UnboundedSender<String>,
+    pub(crate) notes: Notes,
+    pub(crate) output: JobOutput,
     pub(crate) signs: watch::Receiver<Sign>,
 }
 
@@ -145,8 +150,8 @@ impl Supervised<'_> {
                 };
             }
         };
-        let mut output = hand_on(running.take_output(), io::stdout());
-        let mut errors = hand_on(running.take_errors(), io::stderr());
+        let mut output = self.hand_on(running.take_output(), "out", &io::stdout());
+        let mut errors = self.hand_on(running.take_errors(), "err", &io::stderr());
         let reporting = progress::report(self.lease, self.progress.take(), self.notes.clone());
         let mut watching = Watching { why: Why::ItsOwn, ends_at: held.ends_at, told: None };
         let (end, emptied) = {
@@ -199,8 +204,18 @@ impl Supervised<'_> {
     }
 
     fn note(&self, words: impl Into<String>) {
-        // Who can't be told is not kept from the work.
-        let _ = self.notes.send(words.into());
+        self.notes.tell(words);
+    }
+
+    /// Hands on what the command writes to one of its streams.
+    fn hand_on(&self, from: Option<pipe::Receiver>, stream: &str, to: &impl AsFd) -> Copying {
+        match self.output.destination(self.lease, stream, to) {
+            Ok(destination) => hand_on(from, destination),
+            Err(error) => {
+                self.note(format!("what it writes can't be kept: {error}"));
+                hand_on(from, Destination { file: None, prefix: Vec::new() })
+            }
+        }
     }
 
     fn tell_of(&self, emptied: Emptied) {
@@ -368,12 +383,11 @@ pub(crate) struct Copying {
 
 /// Beside what this process writes itself, whose output is locked as long as it runs; and on a thread of its own, since those
 /// that the stores look through are few.
-fn hand_on(from: Option<pipe::Receiver>, to: impl AsFd) -> Copying {
+fn hand_on(from: Option<pipe::Receiver>, to: Destination) -> Copying {
     let (tell, told) = oneshot::channel();
     let tail = Arc::new(Mutex::new(Tail::of(TAIL_BYTES_MAX)));
     let begun = from.and_then(|from| {
         let from = File::from(from.into_blocking_fd().ok()?);
-        let to = File::from(to.as_fd().try_clone_to_owned().ok()?);
         let kept = Arc::clone(&tail);
         let copying = move || {
             copy(from, to, &kept);
@@ -412,7 +426,7 @@ impl Copying {
 
 /// Hands on whole lines, since several commands may write to one place. A line that is very long goes in parts. Where nobody
 /// reads any more, the command goes on all the same: its end is what counts.
-fn copy(mut from: File, mut to: File, tail: &Mutex<Tail>) {
+fn copy(mut from: File, mut to: Destination, tail: &Mutex<Tail>) {
     const LINE_BYTES_MAX: usize = 64 * 1024;
     let (mut line, mut some) = (Vec::new(), [0; 8 * 1024]);
     while let Ok(count @ 1..) = from.read(&mut some) {
@@ -424,8 +438,8 @@ fn copy(mut from: File, mut to: File, tail: &Mutex<Tail>) {
         let end = line.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
         if let Some(end) = end.or((line.len() > LINE_BYTES_MAX).then_some(line.len())) {
             let whole: Vec<u8> = line.drain(..end).collect();
-            let _ = to.write_all(&whole);
+            to.write(&whole);
         }
     }
-    let _ = to.write_all(&line);
+    to.write(&line);
 }

@@ -18,7 +18,10 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::supervise::{self, Copying, Ends, ProgressOptions, Sign, Supervised, SupervisionOptions, Why};
+use crate::supervise::{
+    self, Copying, Ends, JobOutput, Notes, ProgressOptions, Sign, Supervised, SupervisionOptions, TaskNote,
+    Why,
+};
 use crate::values::{Length, span};
 
 /// Claim tasks from a queue, and run a command for each
@@ -29,8 +32,8 @@ use crate::values::{Length, span};
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure worker --queue agents -c 4 -- ./build.sh")]
 pub(crate) struct Work {
-    /// Where tasks are claimed from
-    #[arg(long, default_value = "default", add = ArgValueCompleter::new(complete::queues))]
+    /// Where tasks are claimed from; tasks of `tenure run` are in the queue run
+    #[arg(long, required = true, add = ArgValueCompleter::new(complete::queues))]
     queue: String,
     /// How many commands run at once
     #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
@@ -43,6 +46,10 @@ pub(crate) struct Work {
     /// End when nothing of the queue is due any more
     #[arg(long)]
     until_idle: bool,
+    /// What becomes of what the commands write: `raw` is handed on as it is, `prefix` has the task before each line, `files=DIR`
+    /// makes a file for the output of each and one for its errors
+    #[arg(long, value_name = "raw|prefix|files=DIR", default_value = "raw", value_parser = JobOutput::parse)]
+    output: JobOutput,
     #[command(flatten)]
     supervision: SupervisionOptions,
     /// The command and its arguments
@@ -61,7 +68,8 @@ struct Each {
     grace: Duration,
     drain: Duration,
     progress: ProgressOptions,
-    notes: UnboundedSender<String>,
+    output: JobOutput,
+    notes: UnboundedSender<TaskNote>,
     at_once: CancellationToken,
     /// What commands wrote that have ended, on its way to whoever reads it.
     copies: Arc<Mutex<Vec<Copying>>>,
@@ -87,6 +95,7 @@ impl Work {
             grace: self.supervision.grace.grace()?,
             drain: span("drain", Some(&self.drain))?.map(Duration::from).unwrap_or_default(),
             progress: self.supervision.progress,
+            output: self.output,
             notes,
             at_once: at_once.clone(),
             copies: Arc::clone(&copies),
@@ -110,7 +119,7 @@ impl Work {
         let report = loop {
             tokio::select! {
                 biased;
-                Some(words) = noted.recv() => context.out.note(&words),
+                Some(note) = noted.recv() => context.note_of_task(&note),
                 _ = signals.next() => {
                     if stop.is_cancelled() {
                         at_once.cancel();
@@ -122,8 +131,8 @@ impl Work {
                 report = &mut working => break report?,
             }
         };
-        while let Ok(words) = noted.try_recv() {
-            context.out.note(&words);
+        while let Ok(note) = noted.try_recv() {
+            context.note_of_task(&note);
         }
         context.out.note(&summary(&report));
         let copies = copies.lock().map(|mut copies| std::mem::take(&mut *copies)).unwrap_or_default();
@@ -150,7 +159,15 @@ impl Each {
                 return Err(WorkError::RollBack(format!("the command could not be started: {error}")));
             }
         };
-        let supervised = Supervised { lease, grace: self.grace, progress, notes: self.notes.clone(), signs };
+        let notes = Notes::to(self.notes.clone(), lease);
+        let supervised = Supervised {
+            lease,
+            grace: self.grace,
+            progress,
+            notes: notes.clone(),
+            output: self.output.clone(),
+            signs,
+        };
         let mut running = std::pin::pin!(supervised.run(launch));
         let finished = tokio::select! {
             finished = &mut running => finished,
@@ -159,7 +176,6 @@ impl Each {
                 running.await
             }
         };
-        let id = lease.id();
         let ending = self.ends.of(&finished);
         let has_ended_itself =
             finished.why == Why::EndedItsTask || supervise::ended_by_its_command(lease).await.is_some();
@@ -170,7 +186,7 @@ impl Each {
         match ending {
             _ if has_ended_itself => Err(WorkError::Ended),
             Some(ending) => {
-                let _ = self.notes.send(format!("{id}: {}: {}", ending.word.as_str(), ending.reason));
+                notes.tell(format!("{}: {}", ending.word.as_str(), ending.reason));
                 ending.returned()
             }
             // What is lost is not spoken of; the worker sees that, too.

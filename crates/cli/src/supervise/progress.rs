@@ -9,7 +9,8 @@ use tenure::keeper::KeptLease;
 use tenure::process::Launch;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::sync::mpsc::UnboundedSender;
+
+use super::Notes;
 
 /// Longer lines are left out, and that is told: the ledger takes no more than this.
 const LINE_BYTES_MAX: usize = 1_024;
@@ -34,11 +35,7 @@ impl ProgressOptions {
 
 /// Reports lines, for as long as somebody asks for it. Of lines that come faster than they can be reported the last one
 /// counts, so that the command is never held up by a pipe that is full.
-pub(super) async fn report(
-    lease: &KeptLease,
-    from: Option<pipe::Receiver>,
-    notes: UnboundedSender<String>,
-) -> Infallible {
+pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, notes: Notes) -> Infallible {
     let Some(mut from) = from else { return std::future::pending().await };
     let (mut lines, mut some) = (Lines::default(), [0; 4 * 1024]);
     let mut told = None;
@@ -73,7 +70,7 @@ pub(super) async fn report(
         };
         // The same trouble is told once.
         if let Some(words) = trouble.clone().filter(|_| trouble != told) {
-            let _ = notes.send(words);
+            notes.tell(words);
         }
         told = trouble;
     }

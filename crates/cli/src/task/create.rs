@@ -1,6 +1,7 @@
 //! `tenure task create`.
 
 use clap::Args;
+use tenure::core::id::Queue;
 
 use super::{Needed, answer_call};
 use crate::context::Context;
@@ -33,7 +34,7 @@ impl Create {
             context.out.is_about(id);
         }
         let ledger = context.ledger().await?;
-        let call = self.creation.call(&ledger, self.id.as_deref(), read)?;
+        let call = self.creation.call(&ledger, self.id.as_deref(), Queue::DEFAULT, read)?;
         let call = context.by_operator(call, &self.by);
         answer_call(context, &ledger, call, Needed::Id).await
     }

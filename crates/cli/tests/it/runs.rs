@@ -520,3 +520,27 @@ fn what_makes_no_sense_is_told_before_anything_is_created() {
     }
     assert_eq!(place.run("run --task a").status, 2, "a command is needed");
 }
+
+#[test]
+fn a_task_that_was_completed_before_is_told_from_one_that_is_busy() {
+    let place = Place::new();
+    let run = |options: &str| place.runs(&format!("--task t {options}"), &["touch", "did"]);
+    assert_eq!(run("").status, 0);
+    std::fs::remove_file(place.folder.path().join("did")).expect("it ran");
+    let Ended { status, errors, .. } = run("");
+    assert_eq!(status, 75, "{errors}");
+    assert!(errors.contains("t was completed already, so the command was not run"), "{errors}");
+    let Ended { status, errors, .. } = run("--if-completed ok");
+    assert_eq!((status, place.has("did")), (0, false), "{errors}");
+    assert!(errors.contains("t was completed already"), "{errors}");
+    place.done("task create --id busy");
+    place.done("task acquire busy --owner w1");
+    let busy = place.runs("--task busy --if-completed ok", &["touch", "did"]);
+    let Ended { status, errors, .. } = busy;
+    assert_eq!((status, place.has("did")), (75, false), "{errors}");
+    assert!(errors.contains("somebody holds the lease"), "{errors}");
+    place.done("task create --id parked");
+    place.done("task quarantine parked --as alice --reason odd");
+    let parked = place.runs("--task parked --if-completed ok", &["touch", "did"]);
+    assert_eq!(parked.status, 75, "it did not end well");
+}

@@ -61,7 +61,8 @@ fn a_command_may_end_its_task_itself_whatever_its_status() {
     let place = Place::new();
     place.done("task create --id a");
     let script = r#""$TENURE" task complete --result 7; exit 3"#;
-    let Ended { status, errors, .. } = ended(place.working("--until-idle", script).output().expect("ran"));
+    let Ended { status, errors, .. } =
+        ended(place.working("--queue default --until-idle", script).output().expect("ran"));
     assert_eq!((status, place.states()), (0, vec!["a completed".to_owned()]), "{errors}");
     assert!(errors.contains("1 completed") && !errors.contains("rollback"), "{errors}");
 }
@@ -75,7 +76,7 @@ fn it_does_no_more_at_once_than_it_was_told() {
     }
     let script = r#"mkdir "at-$TENURE_TASK"; set -- at-*; echo $# >> together
         until [ -e "go-$TENURE_TASK" ]; do sleep 0.05; done; rmdir "at-$TENURE_TASK""#;
-    let worker = place.working("-c 2 --until-idle", script).spawn().expect("runs");
+    let worker = place.working("--queue default -c 2 --until-idle", script).spawn().expect("runs");
     let is_at_work = |id: &&String| place.has(&format!("at-{id}")) && !place.has(&format!("go-{id}"));
     for _ in 0..3 {
         until("two are at work", || ids.iter().filter(is_at_work).count() >= 2);
@@ -114,7 +115,7 @@ fn told_to_stop_it_claims_no_more_lets_what_runs_end_and_gives_back_the_rest() {
         if [ "$TENURE_TASK" = quick ]; then until [ -e go ]; do sleep 0.05; done; exit 0; fi
         while :; do sleep 0.05; done"#;
     // The quick one needs a part of a second to end, and what is still there after the drain is given back.
-    let mut worker = place.working("-c 2 --drain 5s --grace 1s", script);
+    let mut worker = place.working("--queue default -c 2 --drain 5s --grace 1s", script);
     let mut worker = worker.stderr(place.to_file("told")).spawn().expect("runs");
     until("both run", || place.has("began-quick") && place.has("began-slow"));
     signal(&worker, Signal::TERM);
@@ -133,7 +134,7 @@ fn told_twice_it_stops_what_runs_at_once() {
     let place = Place::new();
     place.done("task create --id a --max-attempts 3");
     let script = "touch began; while :; do sleep 0.05; done";
-    let mut worker = place.working("--drain 1h --grace 1s", script).spawn().expect("runs");
+    let mut worker = place.working("--queue default --drain 1h --grace 1s", script).spawn().expect("runs");
     until("it runs", || place.has("began"));
     // Two that come together are one, so they come until it has ended.
     until("its end", || {
@@ -185,7 +186,7 @@ fn what_its_commands_print_is_handed_on_while_they_run() {
     // It ends by itself, too, so that a failure of this is one and no wait for ever.
     let script =
         "echo out; echo error >&2; for _ in $(seq 600); do [ -e go-on ] && break; sleep 0.1; done; echo end";
-    let mut worker = place.working("--until-idle", script).spawn().expect("a process");
+    let mut worker = place.working("--queue default --until-idle", script).spawn().expect("a process");
     let mut lines = BufReader::new(worker.stdout.take().expect("its output")).lines();
     let mut errors = BufReader::new(worker.stderr.take().expect("its errors")).lines();
     assert_eq!(lines.next().expect("a line").expect("text"), "out");
@@ -194,4 +195,70 @@ fn what_its_commands_print_is_handed_on_while_they_run() {
     place.write("go-on");
     assert_eq!(lines.next().expect("a line").expect("text"), "end");
     assert!(worker.wait().expect("its end").success());
+}
+
+#[test]
+fn a_worker_names_the_queue_that_it_works_for() {
+    let place = Place::new();
+    let Ended { status, errors, .. } = ended(place.working("--until-idle", "true").output().expect("ran"));
+    assert_eq!(status, 2, "{errors}");
+    assert!(errors.contains("--queue <QUEUE>"), "{errors}");
+}
+
+#[test]
+fn what_run_made_is_nothing_for_a_worker_with_a_command_of_its_own() {
+    let place = Place::new();
+    let ran = place.command("run --task build-42 --max-attempts 2 -- false").output().expect("ran");
+    assert_eq!(ended(ran).status, 1);
+    let task = place.task("build-42");
+    assert_eq!((task["state"].as_str(), task["queue"].as_str()), (Some("planned"), Some("run")));
+    let worker = place.working("--queue default --until-idle", "touch did").output().expect("ran");
+    assert_eq!(ended(worker).status, 0);
+    assert!(!place.has("did"), "it is another command's task");
+    place.done("task create --id in-the-other --queue default");
+    let worker = place.working("--queue default --until-idle", "touch did").output().expect("ran");
+    assert_eq!((ended(worker).status, place.has("did")), (0, true));
+}
+
+#[test]
+fn its_own_lines_say_when_and_of_which_task_and_epoch() {
+    let place = Place::new();
+    place.done("task create --id build-42 --queue q");
+    let worker = place.working("--queue q --until-idle", "exit 3").output().expect("ran");
+    let Ended { errors, .. } = ended(worker);
+    let line = errors.lines().find(|line| line.contains("rollback")).unwrap_or_else(|| panic!("{errors}"));
+    let words: Vec<&str> = line.split(' ').collect();
+    assert_eq!((words[0], words[2], words[3], words[4]), ("note:", "build-42", "epoch", "1:"), "{line}");
+    assert!(words[1].ends_with('Z') && words[1].contains('T'), "with the time: {line}");
+}
+
+#[test]
+fn what_commands_write_can_be_told_apart() {
+    let place = Place::new();
+    for id in ["a", "b"] {
+        place.done(&format!("task create --id {id} --queue q"));
+    }
+    let script = "echo one; echo two; echo oops >&2; printf end";
+    let worker = place.working("--queue q --until-idle -c 2 --output prefix", script).output().expect("ran");
+    let Ended { out, errors, .. } = ended(worker);
+    let mut lines: Vec<&str> = out.lines().collect();
+    lines.sort_unstable();
+    let expected = ["a epoch 1 | end", "a epoch 1 | one", "a epoch 1 | two"];
+    assert_eq!(lines[..3], expected, "{out}");
+    assert!(errors.contains("b epoch 1 | oops\n"), "{errors}");
+
+    place.done("task create --id c --queue q");
+    let worker =
+        place.working("--queue q --until-idle --output files=logs/jobs", script).output().expect("ran");
+    let Ended { status, out, errors } = ended(worker);
+    assert_eq!((status, out.as_str()), (0, ""), "{errors}");
+    assert_eq!(place.text("logs/jobs/c.1.out"), "one\ntwo\nend");
+    assert_eq!(place.text("logs/jobs/c.1.err"), "oops\n");
+
+    place.done("task create --id d --queue q");
+    let worker =
+        place.working("--queue q --until-idle --output files=/dev/null/x", script).output().expect("ran");
+    let Ended { errors, .. } = ended(worker);
+    assert!(errors.contains("what it writes can't be kept"), "{errors}");
+    assert_eq!(place.task("d")["state"], "completed", "its end is what counts");
 }

@@ -33,7 +33,15 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
     let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait.as_deref())?;
     let command = verbs::command(&asked, Verb::Claim, &asked.body.text)?;
     let tasks = match waiting.filter(|wait| !wait.is_zero()) {
-        None => claim_once(&asked, command).await?,
+        None => {
+            let tasks = claim_once(&asked, command.clone()).await?;
+            // It may repeat one that waited, and was granted something under an id that was made of this one.
+            let may_repeat = tasks.is_empty() && command.request.is_some();
+            match may_repeat {
+                true => asked.ledger()?.claim_at_once(command, |claim| claim_once(&asked, claim)).await?,
+                false => tasks,
+            }
+        }
         Some(wait) => {
             let _room = asked.share.wait()?;
             tokio::select! {

@@ -44,6 +44,15 @@ impl Ledger {
         Ok(claim_until(self, claim, Some(over), send).await?.1)
     }
 
+    /// Has a claim decided by `send` without waiting. A repeat of one that waited is given what that was granted, however late.
+    pub async fn claim_at_once<F: Future<Output = Result<Vec<Task>, Error>>>(
+        &self,
+        claim: Command,
+        send: impl Fn(Command) -> F,
+    ) -> Result<Vec<Task>, Error> {
+        Ok(claim_until(self, claim, None::<std::future::Ready<()>>, send).await?.1)
+    }
+
     /// Waits until a claim of the queue may find something, and says since when.
     pub async fn until_claimable(&self, queue: &Queue) -> Result<Time, Error> {
         loop {
@@ -69,9 +78,11 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
     send: impl Fn(Command) -> F,
 ) -> Result<(Moment, Vec<Task>), Error> {
     let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
-    // An id that leaves no room for a number is refused now, and not in the middle of the wait.
-    command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
     let waits = over.is_some();
+    if waits {
+        // An id that leaves no room for a number is refused now, and not in the middle of the wait.
+        command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
+    }
     let mut over = std::pin::pin!(async {
         match over {
             Some(over) => over.await,
@@ -82,7 +93,12 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
     loop {
         // The place is taken before the look, so that what comes during it ends the rest that follows.
         let place = ledger.newest().await?;
-        let request = command.request.as_ref().map(|id| nth_request(id, nth)).transpose()?;
+        let request = match command.request.as_ref().map(|id| nth_request(id, nth)).transpose() {
+            Ok(request) => request,
+            // Under so long an id nothing ever waited.
+            Err(_) if !waits => return Ok((Moment::now(), Vec::new())),
+            Err(refusal) => return Err(refusal.into()),
+        };
         let is_repeat = remembers(ledger, &command, request.as_ref()).await?;
         if nth == 1 || is_repeat || (waits && is_due(ledger, queue).await?) {
             let sent = Moment::now();
@@ -107,7 +123,11 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
 }
 
 fn nth_request(id: &RequestId, nth: u32) -> Result<RequestId, Refusal> {
-    if nth == 1 { Ok(id.clone()) } else { RequestId::new(format!("{id}/{nth}")) }
+    if nth == 1 {
+        return Ok(id.clone());
+    }
+    let too_long = |_| Refusal::invalid("request_id", "up to 189 characters for a claim that waits");
+    RequestId::new(format!("{id}/{nth}")).map_err(too_long)
 }
 
 async fn remembers(ledger: &Ledger, command: &Command, id: Option<&RequestId>) -> Result<bool, Error> {

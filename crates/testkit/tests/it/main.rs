@@ -31,5 +31,6 @@ mod tampering;
 mod tampering_table;
 mod tokens;
 mod traces;
+mod triage;
 mod vitals;
 mod worker;

@@ -141,6 +141,12 @@ fn a_repeat_is_answered_with_its_grant_however_many_wait_already() {
         until("all have claimed in vain", || store.claims() >= claims + 20).await;
         let again = in_time("the same answer", claim("k", "w", "60s")).await.expect("it ends").done(200);
         assert_eq!(again["tasks"][0]["id"], "t", "{again}");
+        for body in [json!({"queue": "q", "owner": "w"}), json!({"queue": "q", "owner": "w", "wait": "0s"})] {
+            let request = client.request("POST /v1/default/claims").header("idempotency-key", "k");
+            let request = request.header("content-type", "application/json").body(body.to_string());
+            let again = reply(request).await.done(200);
+            assert_eq!(again["tasks"][0]["id"], "t", "one that does not wait, too: {again}");
+        }
         assert!(others.iter().all(|one| !one.is_finished()), "it does not stand in line behind them");
         others.iter().for_each(tokio::task::JoinHandle::abort);
     });

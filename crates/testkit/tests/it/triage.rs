@@ -1,0 +1,326 @@
+//! What somebody must see who looks after a fleet: what did not succeed, who was told to stop and did not, who looks after stale
+//! tasks. On every store, the remote one too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure::clock::ManualClock;
+use tenure::core::id::Kind;
+use tenure::core::policy::{OnLapse, Policy};
+use tenure::core::refusal::Code;
+use tenure::core::task::{Cause, State, Terminal};
+use tenure::core::time::Span;
+use tenure::store::ends::EndCount;
+use tenure::store::watch::Presence;
+use tenure::store::{Filter, Order};
+use tenure::why::why_watched;
+use tenure::{Error, Ledger};
+use tenure_testkit::served::Served;
+use tenure_testkit::server::{Server, required};
+use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, ManualClock) -> F) {
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        story(Ledger::with_store(memory(&clock)), clock).await.expect("in memory");
+        let clock = ManualClock::at(BEGINNING);
+        let (_folder, store) = sqlite(&clock).await;
+        story(Ledger::with_store(store), clock).await.expect("on SQLite");
+        let clock = ManualClock::at(BEGINNING);
+        let served = Served::on(memory(&clock));
+        story(Ledger::open(&served.url).await.expect("opens"), clock).await.expect("behind a server");
+        let Some(server) = required(Server::shared()) else { return };
+        let clock = ManualClock::at(BEGINNING);
+        let opener = Ledger::opener().clock(Arc::new(clock.clone()));
+        let ledger = opener.open(&server.url(&server.fresh_schema())).await.expect("opens");
+        story(ledger, clock).await.expect("on PostgreSQL");
+    });
+}
+
+/// A job that is rolled back.
+async fn fails(ledger: &Ledger, id: &str, queue: &str, policy: Policy) -> Result<(), Error> {
+    ledger.create(id).queue(queue).policy(policy).await?;
+    let by = ledger.acquire(id, "w1").await?.lease().expect("a lease").holder();
+    ledger.roll_back(id, &by, "exit status 1").await?;
+    Ok(())
+}
+
+/// How many ended so: in the last hour, in the last day, in all.
+async fn counted(
+    ledger: &Ledger,
+    queue: &str,
+    state: Terminal,
+    cause: Cause,
+) -> Result<(u64, u64, u64), Error> {
+    let is = |end: &&EndCount| end.queue.as_str() == queue && end.state == state && end.cause == cause;
+    let ends = ledger.overview().await?.ends;
+    Ok(ends.iter().find(is).map_or((0, 0, 0), |end| (end.last_hour, end.last_day, end.all)))
+}
+
+async fn names(ledger: &Ledger, filter: Filter) -> Result<String, Error> {
+    let page = ledger.tasks(filter, None, 100).await?;
+    Ok(page.items.iter().map(|task| task.id.to_string()).collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn jobs_that_failed_are_counted_by_queue_and_cause_though_nothing_is_owed() {
+    on_every_store(|ledger, clock| async move {
+        let parked = Policy { when_spent: tenure::core::policy::WhenSpent::Quarantined, ..Policy::default() };
+        fails(&ledger, "nightly-1", "nightly", Policy::default()).await?;
+        fails(&ledger, "nightly-2", "nightly", Policy::default()).await?;
+        fails(&ledger, "other", "default", parked).await?;
+        ledger.create("good").await?;
+        ledger.mark_completed("good", "by hand").await?;
+        ledger.create("unwanted").await?;
+        ledger.cancel("unwanted", "not wanted").await?;
+        let undone = (Terminal::Compensated, Cause::RolledBack);
+        assert_eq!(counted(&ledger, "nightly", undone.0, undone.1).await?, (2, 2, 2));
+        assert_eq!(
+            counted(&ledger, "default", Terminal::Quarantined, Cause::AttemptsSpent).await?,
+            (1, 1, 1)
+        );
+        assert_eq!(counted(&ledger, "default", Terminal::Completed, Cause::ByOperator).await?, (1, 1, 1));
+        let bad = |overview: tenure::store::overview::Overview| {
+            overview.ends.iter().filter(|end| end.is_bad()).map(|end| end.last_day).sum::<u64>()
+        };
+        assert_eq!(bad(ledger.overview().await?), 3, "a cancel is wanted, and a completion is good");
+        clock.advance(HOUR + MINUTE);
+        fails(&ledger, "nightly-3", "nightly", Policy::default()).await?;
+        assert_eq!(counted(&ledger, "nightly", undone.0, undone.1).await?, (1, 3, 3));
+        clock.advance(HOUR * 24 + MINUTE);
+        assert_eq!(counted(&ledger, "nightly", undone.0, undone.1).await?, (0, 0, 3));
+        fails(&ledger, "nightly-4", "nightly", Policy::default()).await?;
+        assert_eq!(counted(&ledger, "nightly", undone.0, undone.1).await?, (1, 1, 4));
+        let elsewhere = ledger.in_namespace("elsewhere")?;
+        assert_eq!(elsewhere.overview().await?.ends, [], "each namespace counts its own");
+        Ok(())
+    });
+}
+
+#[test]
+fn ends_of_many_commands_at_once_are_all_counted() {
+    on_every_store(|ledger, _| async move {
+        let commands: Result<Vec<_>, _> =
+            (0..50).map(|at| ledger.create(&format!("t{at}")).queue(["a", "b"][at % 2]).command()).collect();
+        ledger.transact(commands?).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let commands: Result<Vec<_>, _> =
+            (0..50).map(|at| ledger.mark_quarantined(&format!("t{at}"), "odd").command()).collect();
+        ledger.transact(commands?).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for queue in ["a", "b"] {
+            let counts = counted(&ledger, queue, Terminal::Quarantined, Cause::ByOperator).await?;
+            assert_eq!(counts, (25, 25, 25));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_record_from_elsewhere_counts_when_it_ended_and_not_when_it_came() {
+    on_every_store(|ledger, _| async move {
+        let mut record = tenure::ledger::new_record("old")?;
+        record.state = State::Quarantined;
+        record.terminal_reason = Some(tenure::core::id::Reason::new("odd")?);
+        record.created_at = Some(BEGINNING - Span::from_days(9));
+        record.finished_at = Some(BEGINNING - Span::from_days(8));
+        ledger.put(record).await?;
+        let counts = counted(&ledger, "default", Terminal::Quarantined, Cause::ByOperator).await?;
+        assert_eq!(counts, (0, 0, 1));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_ended_badly_is_listed_until_somebody_has_seen_to_it() {
+    on_every_store(|ledger, clock| async move {
+        fails(&ledger, "undone", "q", Policy::default()).await?;
+        ledger.create("parked").await?;
+        ledger.mark_quarantined("parked", "odd").await?;
+        ledger.create("unwanted").await?;
+        ledger.cancel("unwanted", "not wanted").await?;
+        ledger.create("good").await?;
+        ledger.mark_completed("good", "by hand").await?;
+        clock.advance(HOUR * 30);
+        fails(&ledger, "late", "q", Policy::default()).await?;
+        ledger.create("waiting").await?;
+        let bad = || Filter { ended_badly: true, ..Filter::default() };
+        let since = Some(ledger.now().await? - Span::from_days(1));
+        assert_eq!(names(&ledger, bad()).await?, "late parked undone");
+        assert_eq!(names(&ledger, Filter { order: Order::Oldest, ..bad() }).await?, "undone parked late");
+        assert_eq!(names(&ledger, Filter { since, ..bad() }).await?, "late");
+        assert_eq!(names(&ledger, Filter { open: true, ..Filter::default() }).await?, "waiting");
+        assert_eq!(names(&ledger, Filter { since, ..Filter::default() }).await?, "waiting late");
+
+        let dismissed = ledger.dismiss("undone", "the disk was full").acting_as("alice").await?;
+        let dismissal = dismissed.ending().and_then(|ending| ending.dismissed.clone()).expect("it is");
+        assert_eq!((dismissal.by.as_str(), dismissal.note.as_str()), ("alice", "the disk was full"));
+        ledger.retry("parked", "again").id("again").await?;
+        assert_eq!(names(&ledger, Filter { unattended: true, ..bad() }).await?, "late");
+        assert_eq!(names(&ledger, bad()).await?, "late parked undone", "they are still to be found");
+        let count = |state| {
+            let ledger = ledger.clone();
+            async move {
+                let states = ledger.overview().await?.states;
+                Ok::<_, Error>(states.iter().find(|one| one.state == state).expect("counted").count)
+            }
+        };
+        assert_eq!(count(State::Quarantined).await?, 0);
+        let refused = ledger.dismiss("good", "seen").await.expect_err("nobody has to look at it");
+        assert_eq!(refused.code(), Some(Code::WrongState));
+        let notes = ledger.notes("undone").await?;
+        assert_eq!((notes.len(), notes[0].words.as_str()), (1, "the disk was full"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_list_from_the_oldest_on_is_paged_without_a_gap() {
+    on_every_store(|ledger, _| async move {
+        for at in 0..25 {
+            ledger.create(&format!("t{at:02}")).await?;
+        }
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let filter = Filter { order: Order::Oldest, ..Filter::default() };
+            let page = ledger.tasks(filter, after, 10).await?;
+            seen.extend(page.items.iter().map(|task| task.id.to_string()));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..25).map(|at| format!("t{at:02}")).collect::<Vec<_>>());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_holder_that_does_not_stop_is_counted_and_why_says_how_often_it_was_told() {
+    on_every_store(|ledger, clock| async move {
+        let graced = Policy { cancel_grace: Some(Span::from_secs(90)), ..Policy::default() };
+        ledger.create("t").policy(graced).await?;
+        let by = ledger.acquire("t", "w1").await?.lease().expect("a lease").holder();
+        assert_eq!(ledger.overview().await?.told_to_stop.count, 0);
+        ledger.cancel("t", "not wanted").acting_as("alice").await?;
+        assert_eq!(ledger.overview().await?.told_to_stop.count, 0, "it has not heard of it yet");
+        for _ in 0..3 {
+            clock.advance(Duration::from_secs(20));
+            assert!(ledger.heartbeat("t", &by).await?.cancel_asked);
+        }
+        let told = ledger.overview().await?.told_to_stop;
+        assert_eq!((told.count, told.since), (1, Some(BEGINNING + Span::from_secs(20))));
+        let (task, now) = (ledger.task("t").await?, ledger.now().await?);
+        let why = why_watched(&task, now, &ledger.watchers().await?).sentence;
+        assert!(why.contains("was told 3 times since") && why.contains("alice asked it to stop"), "{why}");
+        assert!(why.contains("its lease is renewed for the last time by"), "{why}");
+        clock.advance(Duration::from_secs(19));
+        let refused = ledger.heartbeat("t", &by).await.expect_err("the grace is nearly over");
+        assert_eq!(refused.code(), Some(Code::Cancelled));
+        clock.advance(Duration::from_secs(31));
+        let task = ledger.reclaim("t", "rec").await?;
+        assert_eq!(
+            (task.state(), task.ending().map(|end| end.cause)),
+            (State::Compensated, Some(Cause::Cancelled))
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn who_looks_after_a_store_is_known_with_what_it_handles() {
+    on_every_store(|ledger, clock| async move {
+        ledger.create("t").undo("close-pr", "12").await?;
+        ledger.acquire("t", "w1").await?;
+        clock.advance(MINUTE);
+        let why = |ledger: Ledger| async move {
+            let (task, now) = (ledger.task("t").await?, ledger.now().await?);
+            Ok::<_, Error>(why_watched(&task, now, &ledger.watchers().await?).sentence)
+        };
+        let alone = why(ledger.clone()).await?;
+        assert!(alone.contains("nobody has looked after this store yet"), "{alone}");
+        let handles = |name: &str, kinds: &[&str]| Presence {
+            name: tenure::core::id::Owner::new(name).ok(),
+            namespaces: Vec::new(),
+            kinds: kinds.iter().map(|kind| Kind::new(*kind).expect("a kind")).collect(),
+        };
+        let store = ledger.store();
+        store.watch(handles("recovery/a", &["remove-worktree"])).await?;
+        let unhandled = why(ledger.clone()).await?;
+        assert!(unhandled.contains("no recovery that runs handles close-pr"), "{unhandled}");
+        store.watch(handles("recovery/b", &["close-pr"])).await?;
+        let handled = why(ledger.clone()).await?;
+        assert!(
+            handled.contains("recovery undoes 1 compensation") && !handled.contains("; but "),
+            "{handled}"
+        );
+        let watchers = ledger.overview().await?.recovery;
+        let named: Vec<&str> = watchers.recoverers.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(named, ["recovery/a", "recovery/b"]);
+        assert!(watchers.are_there(clock.now()));
+
+        clock.advance(MINUTE);
+        let watchers = ledger.watchers().await?;
+        assert!(!watchers.are_there(clock.now()) && watchers.recoverers.is_empty());
+        assert_eq!(watchers.seen_at, Some(BEGINNING + Span::from_secs(60)));
+        let away = why(ledger.clone()).await?;
+        assert!(away.contains("nobody looks after this store since"), "{away}");
+        Ok(())
+    });
+}
+
+#[test]
+fn who_looks_after_one_namespace_says_nothing_of_the_others() {
+    on_every_store(|ledger, clock| async move {
+        ledger.create("t").await?;
+        let elsewhere = ledger.in_namespace("elsewhere")?;
+        let presence = Presence {
+            name: tenure::core::id::Owner::new("recovery/a").ok(),
+            namespaces: vec![elsewhere.namespace().clone()],
+            kinds: Vec::new(),
+        };
+        ledger.store().watch(presence).await?;
+        assert!(elsewhere.watchers().await?.are_there(clock.now()));
+        assert_eq!(ledger.watchers().await?.seen_at, None);
+        ledger.store().watch(Presence::default()).await?;
+        assert!(ledger.watchers().await?.are_there(clock.now()), "who looks after all looks after each");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lapse_that_a_bound_brought_is_told_apart() {
+    on_every_store(|ledger, clock| async move {
+        let stalls = Policy { stall_after: Some(Span::from_secs(30)), ..Policy::default() };
+        let limited = Policy { time_limit: Some(Span::from_secs(30)), ..Policy::default() };
+        let held = Policy { on_lapse: OnLapse::Hold, ..stalls };
+        for (id, policy) in
+            [("stalled", stalls), ("late", limited), ("silent", Policy::default()), ("held", held)]
+        {
+            ledger.create(id).policy(policy).await?;
+            ledger.acquire(id, "w1").await?;
+        }
+        clock.advance(MINUTE);
+        let (task, now) = (ledger.task("stalled").await?, ledger.now().await?);
+        let why = why_watched(&task, now, &ledger.watchers().await?).sentence;
+        assert!(why.contains("it stalled, with no progress since"), "{why}");
+        for (id, cause) in
+            [("stalled", Cause::Stalled), ("late", Cause::OutOfTime), ("silent", Cause::Lapsed)]
+        {
+            let task = ledger.reclaim(id, "rec").await?;
+            assert_eq!(task.ending().map(|end| end.cause), Some(cause), "{id}");
+            assert_eq!(counted(&ledger, "default", Terminal::Compensated, cause).await?.2, 1, "{id}");
+            let events = ledger.history(id, None, 10).await?.items;
+            let lapse = events.iter().find(|one| one.event.what.kind() == "lapsed").expect("it lapsed");
+            let word = if cause == Cause::Lapsed { None } else { Some(cause.as_str()) };
+            let told = word.is_none_or(|word| lapse.data.contains(&format!(r#""cause":"{word}""#)));
+            assert!(told && lapse.data.contains(r#""cause""#) == word.is_some(), "{id}: {}", lapse.data);
+        }
+        ledger.acquire("held", "w2").await?;
+        let taken = ledger.history("held", None, 10).await?.items.pop().expect("an event");
+        assert!(taken.data.contains(r#""cause":"stalled""#), "{}", taken.data);
+        assert!(ledger.verify(None).await?.holds());
+        Ok(())
+    });
+}
