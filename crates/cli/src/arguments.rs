@@ -35,9 +35,18 @@ pub(crate) struct Arguments {
 #[derive(Args, Clone)]
 pub(crate) struct Global {
     /// Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `http://HOST:PORT` for a server or several,
-    /// `a:7117,b:7117`, or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+    /// `http://a:7117,b:7117`, or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub(crate) store: Option<String>,
+    /// How long writes wait for a PostgreSQL database that is away [else: 30s, or `patience` of the URL]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        hide_short_help = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) store_patience: Option<String>,
     /// The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub(crate) namespace: Vec<String>,

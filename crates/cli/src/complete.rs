@@ -89,6 +89,7 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
     };
     let global = Global {
         store: option("--store"),
+        store_patience: None,
         namespace: option("--namespace").into_iter().collect(),
         output: Form::Table,
         request_id: None,

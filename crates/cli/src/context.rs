@@ -25,6 +25,11 @@ use crate::supervise::{Place, TaskNote};
 use crate::values::{ByLease, ByOperator};
 use crate::world::Variables;
 
+/// The URL of a store as somebody said it: what has no scheme is the path of a file.
+fn store_url(said: &str) -> String {
+    if said.contains(':') || said.is_empty() { said.to_owned() } else { format!("sqlite:{said}") }
+}
+
 /// The part of the world that a command has besides its output.
 pub(crate) struct Surroundings<'w> {
     pub(crate) variables: Variables,
@@ -95,10 +100,17 @@ impl<'a, 'w> Context<'a, 'w> {
 
     /// The URL of the store.
     pub(crate) fn store_of(&self, settings: &Settings) -> Result<String, Failure> {
-        match &settings.store {
-            Some(store) => Ok(store.clone()),
-            None => default_store(&self.around.variables),
+        let url = match &settings.store {
+            Some(store) => store_url(store),
+            None => default_store(&self.around.variables)?,
+        };
+        let Some(patience) = &self.global.store_patience else { return Ok(url) };
+        if !url.starts_with("postgres") {
+            let words = "--store-patience is for a PostgreSQL store, which may be away for a while";
+            return Err(Failure::Usage(words.into()));
         }
+        let joint = if url.contains('?') { '&' } else { '?' };
+        Ok(format!("{url}{joint}patience={patience}"))
     }
 
     /// The URL of the store as a command in another folder needs it; one that only this process sees is of no use to it.
@@ -165,11 +177,16 @@ impl<'a, 'w> Context<'a, 'w> {
         Place { store, namespace, token: self.global.token.clone() }
     }
 
+    /// The time that this machine's clock shows.
+    pub(crate) fn wall(&self) -> Time {
+        let system = || SystemClock::default().read();
+        self.around.clock.as_ref().map_or_else(system, |clock| clock.read()).wall
+    }
+
     /// A line of this command about a task, with the wall's time.
     pub(crate) fn note_of_task(&mut self, note: &TaskNote) {
-        let reading =
-            self.around.clock.as_ref().map_or_else(|| SystemClock::default().read(), |clock| clock.read());
-        self.out.note(&format!("{} {note}", print_seconds(reading.wall)));
+        let now = print_seconds(self.wall());
+        self.out.note(&format!("{now} {note}"));
     }
 
     /// The store's time, for showing what a command left. That was done, so a look at the clock that fails must not make

@@ -48,14 +48,30 @@ impl Failure {
     /// Says it, and returns the status of the process.
     pub(crate) fn show(&self, out: &mut Output<'_>) -> u8 {
         match self {
-            Failure::Usage(words) => out.error(words, Some("see `--help` of the command")),
+            Failure::Usage(words) => {
+                let help = out.help();
+                out.error(words, Some(&format!("see `{help}`")));
+            }
             Failure::Failed(words) => out.error(&harmless_line(words), None),
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Failure::Output(error) => out.error(
                 &format!("the answer can't be written: {error}"),
-                Some("what the command had to do was done before; look with `tenure task show` or `tenure events`"),
+                Some(if out.has_subject() {
+                    "what the command had to do was done before; look with `tenure task show ID`"
+                } else {
+                    "what the command had to do was done before; look with `tenure events`"
+                }),
             ),
-            Failure::Ledger(error) => show_ledgers(error, advice(error), out),
+            Failure::Ledger(error) => {
+                let advice = match error {
+                    Error::Unknown(_) if out.has_request_id() => Some("repeat it with the same --request-id"),
+                    Error::Unknown(_) if out.has_subject() => Some(
+                        "look with `tenure task show ID` before you repeat it; with a --request-id a repeat is safe",
+                    ),
+                    error => advice(error),
+                };
+                show_ledgers(error, advice, out);
+            }
             Failure::OfToken(error) => show_ledgers(error, advice_on_token(error), out),
             Failure::NotAcquired(refusal) => {
                 let error = Error::Refused(refusal.clone());
@@ -137,7 +153,7 @@ fn advice_on_token(error: &Error) -> Option<&'static str> {
         }
         (_, Some(Code::NotFound)) => Some("see `tenure token list`, and check --store"),
         (Error::Unknown(_), _) => {
-            Some("see `tenure token list`; a token that is there and that nobody was shown is to be revoked")
+            Some("see `tenure token list`; if the token is listed but you never saw its secret, revoke it")
         }
         (Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_), _) => advice(error),
     }
@@ -153,7 +169,9 @@ fn advice(error: &Error) -> Option<&'static str> {
             return Some("keep a copy of the store as it is; `tenure audit verify` says what does not hold");
         }
         Error::Unknown(_) => {
-            return Some("repeat it with the same --request-id, or look with `tenure task show`");
+            return Some(
+                "look with `tenure events` before you repeat it; with a --request-id a repeat is safe",
+            );
         }
     };
     match refusal.code {
@@ -161,7 +179,9 @@ fn advice(error: &Error) -> Option<&'static str> {
             Some("payload" | "result" | "progress" | "checkpoint") => {
                 Some("give it in single quotes, '{\"a\":1}', or as @FILE")
             }
-            Some("record") => Some("see how one looks: `tenure task show ID -o json`"),
+            Some("record") => {
+                Some("see `tenure task put --help`, and `tenure task show` with -o json for how one looks")
+            }
             // The others are said in full: the field and its limit.
             Some(_) | None => None,
         },
@@ -176,19 +196,17 @@ fn advice(error: &Error) -> Option<&'static str> {
         Code::Exists => Some("see what is stored: `tenure task show ID`; or leave --id out, and one is made"),
         Code::RequestReused => Some("take a new --request-id for a new command"),
         Code::Terminal if refusal.state == Some(State::Completed) => {
-            Some("it stays as it is; `tenure task note ID` leaves a note")
+            Some("it stays as it is; `tenure task note ID '…'` leaves a note")
         }
         Code::Terminal => Some(
-            "it stays as it is; `tenure task note ID` leaves a note, `tenure task retry ID` makes a new task of it, once",
+            "it stays as it is; `tenure task note ID '…'` leaves a note, `tenure task retry ID --reason '…'` makes a new task of it, once",
         ),
         Code::Leased | Code::Reserved => Some(
-            "its holder gives --owner and --epoch; others wait until it is free, see `tenure task why ID`",
+            "wait until it is free, see `tenure task why ID`; only its holder acts on it, with its --owner and --epoch",
         ),
         Code::NotDue => Some("wait until then, or see `tenure task why ID`"),
         Code::NoLease => match refusal.state {
-            Some(State::Planned | State::Dispatched) => {
-                Some("acquire it first: `tenure task acquire ID --owner O`")
-            }
+            Some(State::Planned) => Some("acquire it first: `tenure task acquire ID --owner OWNER`"),
             Some(_) | None => Some("see `tenure task why ID`"),
         },
         Code::StaleEpoch => {
@@ -203,7 +221,8 @@ fn advice(error: &Error) -> Option<&'static str> {
         Code::OutOfTime | Code::Cancelled => Some("end the attempt: complete, fail, rollback or release"),
         Code::CompensationRequired => Some("say what remains to undo: --undo KIND=TARGET, or --undo none=-"),
         Code::CompensationOwed => Some(
-            "see what is owed: `tenure task undo list ID`; its holder settles or adopts it, a person waives it",
+            "see what is owed: `tenure task undo list ID`; `tenure recover` undoes it, its holder settles or adopts it, or a \
+             person waives it: `tenure task undo settle ID NUMBER --as WHO --waive --reason '…'`",
         ),
         Code::CompensationSettled => Some("nothing is to be done; see `tenure task undo list ID`"),
         Code::WrongState => Some("see `tenure task why ID`"),

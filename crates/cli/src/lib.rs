@@ -62,6 +62,9 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
     } = world;
     let mut out = Output::new(output, errors, (screen, width), error_screen);
     let matches = command().try_get_matches_from(words);
+    if let Ok(matches) = &matches {
+        out.is_of(verb_of(matches));
+    }
     let arguments = matches.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
     let arguments = match arguments.and_then(Arguments::checked) {
         Ok(arguments) => arguments,
@@ -76,6 +79,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
         Ok(()) => 0,
         Err(failure) => failure.show(&mut out),
     }
+}
+
+/// The words that name the command: `task create`.
+fn verb_of(matches: &clap::ArgMatches) -> String {
+    let subcommands = std::iter::successors(matches.subcommand(), |(_, inner)| inner.subcommand());
+    subcommands.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
 }
 
 fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output<'w>) -> Result<(), Failure> {

@@ -22,6 +22,11 @@ pub(crate) struct Output<'w> {
     verbose: bool,
     /// The task that the command is about, for advice.
     subject: Option<String>,
+    /// The options of this command that say which store is meant, as they are typed.
+    said: String,
+    /// The command, such as `task create`.
+    verb: String,
+    has_request_id: bool,
 }
 
 type Written = Result<(), Failure>;
@@ -44,6 +49,9 @@ impl<'w> Output<'w> {
             quiet: false,
             verbose: false,
             subject: None,
+            said: String::new(),
+            verb: String::new(),
+            has_request_id: false,
         }
     }
 
@@ -51,6 +59,37 @@ impl<'w> Output<'w> {
         self.form = global.output;
         self.quiet = global.quiet;
         self.verbose = global.verbose;
+        self.has_request_id = global.request_id.is_some();
+        // A hint that is typed as it is printed must be about the same store.
+        let config = global.config.iter().map(|value| ("config", value.clone()));
+        let store = global.store.iter().map(|value| ("store", tenure::ledger::shown(value).to_string()));
+        let namespace = global.namespace.iter().map(|value| ("namespace", value.clone()));
+        let said = store.chain(namespace).chain(config);
+        self.said = said.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect();
+    }
+
+    /// The command of which this is the output, such as `task create`.
+    pub(crate) fn is_of(&mut self, verb: String) {
+        self.verb = verb;
+    }
+
+    /// How the command is written whose help says more.
+    pub(crate) fn help(&self) -> String {
+        let verb = if self.verb.is_empty() { String::new() } else { format!(" {}", self.verb) };
+        format!("tenure{verb} --help")
+    }
+
+    pub(crate) fn has_request_id(&self) -> bool {
+        self.has_request_id
+    }
+
+    pub(crate) fn has_subject(&self) -> bool {
+        self.subject.is_some()
+    }
+
+    /// Words with commands in them, each with the options that say which store is meant.
+    fn with_options(&self, words: &str) -> String {
+        words.replace("`tenure ", &format!("`tenure{} ", self.said))
     }
 
     /// From now on advice names this task.
@@ -193,14 +232,23 @@ impl<'w> Output<'w> {
     }
 
     pub(crate) fn error(&mut self, words: &str, advice: Option<&str>) {
+        let advice = advice.map(|advice| {
+            let subject = self.subject.as_ref();
+            subject.map_or(advice.to_owned(), |id| advice.replace(" ID", &format!(" {id}")))
+        });
+        let advice = advice.map(|advice| harmless(&self.with_options(&advice)));
+        self.told(&self.with_options(words), advice);
+    }
+
+    /// The same with a command that mends it, which is written as it is to be typed.
+    pub(crate) fn error_mended_by(&mut self, words: &str, command: String) {
+        self.told(words, Some(command));
+    }
+
+    fn told(&mut self, words: &str, advice: Option<String>) {
         let error = paint(self.error_screen, "error:", Colour::Bad);
         let _ = writeln!(self.errors, "{error} {}", harmless(words));
         if let Some(advice) = advice {
-            let advice = self
-                .subject
-                .as_ref()
-                .map_or(advice.to_owned(), |id| advice.replace(" ID", &format!(" {id}")));
-            let advice = harmless(&advice);
             let _ = writeln!(self.errors, "  {} {advice}", paint(self.error_screen, "→", Colour::Faint));
         }
     }
@@ -334,4 +382,25 @@ mod tests {
         assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), text);
         assert_eq!(escape_json(record::json(&"häßlich")), "\"häßlich\"");
     }
+}
+
+/// A word as a shell takes it: as it is where nothing in it means anything to a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./:@+=,".contains(one);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    let in_quotes = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
+    if word.chars().any(char::is_control) {
+        // A control character must not reach a terminal, so it is written as an escape that every shell's printf knows.
+        let escape = |one: char| match one {
+            '\\' => "\\\\".to_owned(),
+            one if one.is_ascii_control() => format!("\\0{:03o}", u32::from(one)),
+            // Of these no text consists that came through a terminal.
+            one if one.is_control() => " ".to_owned(),
+            one => one.to_string(),
+        };
+        return format!("\"$(printf %b {})\"", in_quotes(&word.chars().map(escape).collect::<String>()));
+    }
+    in_quotes(word)
 }

@@ -319,9 +319,8 @@ fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str,
             Failure::Status(LEASE_LOST)
         }
         Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => {
-            context
-                .out
-                .error(&format!("the command has ended, and that is not recorded: {error}"), Some(by_hand));
+            let words = format!("the command has ended, and that is not recorded: {error}");
+            context.out.error_mended_by(&words, by_hand.to_owned());
             // Not 5, by which nothing was done: the command was.
             Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 6 })
         }

@@ -24,6 +24,7 @@ use crate::arguments::Form;
 use crate::context::{Context, is_served};
 use crate::failure::Failure;
 use crate::handlers;
+use crate::output::quoted;
 use crate::signals::Signals;
 use listening::Listening;
 use service_manager::ServiceManager;
@@ -145,7 +146,7 @@ fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Resu
     if tokens.iter().all(|token| token.revoked_at.is_some()) {
         return Err(Failure::Usage(format!(
             "{} can be reached from other machines, and no token exists: make one first, \
-             `tenure token create --name admin --role admin --namespace '*'`, on this store",
+             `tenure token create --name admin --role admin --namespace '*'`",
             settings.listen
         )));
     }
@@ -215,7 +216,11 @@ fn tell(
     let needs = match tokens {
         [] => "No token was made, so this machine needs none. Next, in another shell:".to_owned(),
         _ => {
-            "Every request needs a token: `tenure token create` makes one. Next, in another shell:".to_owned()
+            format!(
+                "Every request needs a token: `tenure --store {} token create --name NAME --role ROLE` makes one. Next, in \
+                 another shell:",
+                quoted(&shown(store).to_string())
+            )
         }
     };
     // Which name stands in the certificate, and who vouches for it, the one who started it knows.
@@ -224,9 +229,10 @@ fn tell(
     } else {
         ""
     };
+    let described = if tokens.is_empty() { "" } else { ", for whoever shows a token" };
     let token = if tokens.is_empty() { "" } else { "  export TENURE_TOKEN=…\n" };
     out.line(&format!(
-        "{needs}\n{token}{tls}  export TENURE_STORE={url}\n  tenure task create --id build-42\n  tenure run --task build-42 -- echo done\n  tenure task show build-42\nThe API is described at {url}/docs. Ctrl-C ends it."
+        "{needs}\n{token}{tls}  export TENURE_STORE={url}\n  tenure run -- echo done\n  tenure task list\n  tenure status\nThe API is described at {url}/docs{described}. Ctrl-C ends it."
     ))?;
     out.flush()
 }

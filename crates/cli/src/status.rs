@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use tenure::Ledger;
+use tenure::core::id::Namespace;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
@@ -64,6 +65,16 @@ impl Status {
         context.out.show(&table)?;
         context.out.line("")?;
         lines(&overview, now).iter().try_for_each(|line| context.out.line(line))?;
+        if let Some(words) = clock_words(context.wall(), now) {
+            context.out.line(&words)?;
+        }
+        let is_empty = overview.ends.is_empty() && overview.states.iter().all(|one| one.count == 0);
+        if is_empty {
+            let namespaces = ledger.namespaces().await?;
+            if !namespaces.contains(namespace) {
+                context.out.line(&no_namespace_words(namespace, &namespaces))?;
+            }
+        }
         let counted = |count: fn(&StateCount) -> u64| overview.states.iter().map(count).sum::<u64>();
         section(context.out, "Stale", &stale, counted(|one| one.stale), "tenure stale", now)?;
         let parked = counted(|one| if one.state == State::Quarantined { one.count } else { 0 });
@@ -118,7 +129,30 @@ fn lines(overview: &Overview, now: Time) -> Vec<String> {
             format!("recovery: last seen {} ago, handles {kinds}", rough(now.since(seen_at)))
         }
     });
+    lines.extend(overview.warnings.iter().map(|words| format!("warning: {words}")));
     lines
+}
+
+/// That this machine's clock is far from the store's: what people read here and there can't be compared then.
+fn clock_words(wall: Time, store: Time) -> Option<String> {
+    const FAR: Span = Span::from_secs(5);
+    let (apart, word) = match wall > store {
+        true => (wall.since(store), "ahead of"),
+        false => (store.since(wall), "behind"),
+    };
+    (apart > FAR).then(|| {
+        format!("clock: this machine is {} {word} the store; leases go by the store's", rough(apart))
+    })
+}
+
+fn no_namespace_words(namespace: &Namespace, all: &[Namespace]) -> String {
+    let names: Vec<&str> = all.iter().map(Namespace::as_str).collect();
+    match names.as_slice() {
+        [] => format!("there is no task in the namespace {namespace}, nor in any other"),
+        names => {
+            format!("there never was a task in the namespace {namespace}; there are {}", names.join(", "))
+        }
+    }
 }
 
 /// Names with their counts, the highest first.

@@ -108,7 +108,7 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     }
     let mut presented = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(only), None) = (presented.next(), presented.next()) else {
-        let words = "give one token: `Authorization: Bearer …`; `tenure token create` makes one";
+        let words = "give one token: `Authorization: Bearer …`; `tenure token create --name NAME --role ROLE`, on the server's store, makes one";
         return Err(Problem::unauthenticated(words));
     };
     let presented = only.to_str().ok().and_then(|text| text.split_once(' '));

@@ -31,7 +31,7 @@ use crate::writes::Writes;
 use scrape::{Latest, Scrape};
 
 /// The names of everything that is counted, as they are scraped. Alerts, dashboard and documents are checked against them.
-pub const NAMES: [&str; 29] = [
+pub const NAMES: [&str; 36] = [
     "tenure_build_info",
     "tenure_http_requests_total",
     "tenure_http_request_seconds",
@@ -48,6 +48,13 @@ pub const NAMES: [&str; 29] = [
     "tenure_tasks_later",
     "tenure_tasks_stale",
     "tenure_oldest_age_seconds",
+    "tenure_ended_last_hour",
+    "tenure_ended_last_day",
+    "tenure_ended_total",
+    "tenure_queue_ended_total",
+    "tenure_told_to_stop",
+    "tenure_told_to_stop_age_seconds",
+    "tenure_recovery_seen_age_seconds",
     "tenure_commit_commands",
     "tenure_commit_seconds",
     "tenure_queue_commands",

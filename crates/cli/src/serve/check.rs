@@ -73,7 +73,10 @@ async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -
         Ok(listening) => Some(listening.exposure),
         // Whoever checks before a restart has the server of before there.
         Err(NotListening::Taken(failure)) => {
-            found.notes.push(format!("somebody listens there now: {}", failure.words()));
+            found.notes.push(format!(
+                "the port is in use, by the server that is to be restarted or by another program: {}",
+                failure.words()
+            ));
             Some(settings.exposure())
         }
         Err(NotListening::Other(failure)) => {

@@ -43,10 +43,13 @@ impl Listening {
             Some(listener) => listener,
             None => TcpListener::bind(&settings.listen).await.map_err(|error| {
                 let listen = &settings.listen;
-                let words = format!("can't listen on {listen}: {error}; give another --listen ADDRESS:PORT");
-                let is_taken = error.kind() == ErrorKind::AddrInUse;
-                let why = if is_taken { NotListening::Taken } else { NotListening::Other };
-                why(Failure::Failed(words))
+                let words = format!("can't listen on {listen}: {error}");
+                match error.kind() {
+                    ErrorKind::AddrInUse => NotListening::Taken(Failure::Failed(words)),
+                    _ => NotListening::Other(Failure::Failed(format!(
+                        "{words}; give another --listen ADDRESS:PORT"
+                    ))),
+                }
             })?,
         };
         let address = listener.local_addr();

@@ -10,6 +10,7 @@ use tenure::process::{End, StartError};
 use tenure::worker::WorkError;
 
 use super::{Finished, Why};
+use crate::output::quoted;
 use crate::values::one_of;
 
 /// What becomes of a task whose command ended.
@@ -171,13 +172,13 @@ impl Ending {
         let (id, holder) = (lease.id(), lease.holder());
         let verb = self.word.as_str();
         let mut words = format!("tenure task {verb} {id} --owner {} --epoch {}", holder.owner, holder.epoch);
-        words.push_str(&format!(" --store {}", tenure::ledger::shown(store)));
+        words.push_str(&format!(" --store {}", quoted(&tenure::ledger::shown(store).to_string())));
         let namespace = lease.ledger().namespace().as_str();
         if namespace != tenure::ledger::DEFAULT_NAMESPACE {
             words.push_str(&format!(" --namespace {namespace}"));
         }
         if self.word != Word::Complete {
-            words.push_str(&format!(" --reason '{}'", self.reason.replace('\'', "'\\''")));
+            words.push_str(&format!(" --reason {}", quoted(&self.reason)));
         }
         if self.word == Word::Fail {
             words.push_str(" --undo none=-");

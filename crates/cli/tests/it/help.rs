@@ -109,13 +109,17 @@ fn help_shows_what_there_is() {
     Global options:
           --store <URL>
               Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:` for nothing that
-              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or `memory:` for
+              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+
+          --store-patience <DURATION>
+              How long writes wait for a PostgreSQL database that is away [else: 30s, or `patience` of
+              the URL]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
 
-      -o, --output <FORM>
+      -o, --format <FORM>
               Tables for people, or JSON: one document, or one a line for lists and streams
               
               [default: table]
@@ -180,13 +184,17 @@ fn help_shows_what_there_is() {
     Global options:
           --store <URL>
               Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:` for nothing that
-              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or `memory:` for
+              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+
+          --store-patience <DURATION>
+              How long writes wait for a PostgreSQL database that is away [else: 30s, or `patience` of
+              the URL]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
 
-      -o, --output <FORM>
+      -o, --format <FORM>
               Tables for people, or JSON: one document, or one a line for lists and streams
               
               [default: table]
@@ -221,7 +229,8 @@ fn help_shows_what_there_is() {
 
     Options:
           --id <ID>             Its name [else: one is made and printed]
-          --queue <QUEUE>       Where workers claim it from [else: default]
+          --queue <QUEUE>       Where workers claim it from [else: default, and of `tenure run` the
+                                queue run, which no worker claims unless it says so]
           --kind <KIND>         What sort of task it is [else: task]
           --label <KEY=VALUE>   Something to find it by. May be repeated
           --payload <JSON>      What is needed to do it: JSON, @FILE or @-
@@ -261,11 +270,11 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>       Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-                              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:`
-                              for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's
-                              data directory]
+                              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or
+                              `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the
+                              user's data directory]
           --namespace <NAME>  The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
-      -o, --output <FORM>     Tables for people, or JSON: one document, or one a line for lists and
+      -o, --format <FORM>     Tables for people, or JSON: one document, or one a line for lists and
                               streams [default: table] [possible values: table, json]
           --request-id <ID>   Names the command, so that a repeat within 7 days is answered as the first
                               was and not done again
@@ -318,13 +327,17 @@ fn help_shows_what_there_is() {
     Global options:
           --store <URL>
               Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-              `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:` for nothing that
-              lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or `memory:` for
+              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+
+          --store-patience <DURATION>
+              How long writes wait for a PostgreSQL database that is away [else: 30s, or `patience` of
+              the URL]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
 
-      -o, --output <FORM>
+      -o, --format <FORM>
               Tables for people, or JSON: one document, or one a line for lists and streams
               
               [default: table]
@@ -368,10 +381,10 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>      Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-                             `http://HOST:PORT` for a server or several, `a:7117,b:7117`, or `memory:`
-                             for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data
-                             directory]
-      -o, --output <FORM>    Tables for people, or JSON: one document, or one a line for lists and
+                             `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or
+                             `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the
+                             user's data directory]
+      -o, --format <FORM>    Tables for people, or JSON: one document, or one a line for lists and
                              streams [default: table] [possible values: table, json]
           --request-id <ID>  Names the command, so that a repeat within 7 days is answered as the first
                              was and not done again

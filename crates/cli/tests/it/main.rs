@@ -14,6 +14,7 @@ mod deploy;
 mod documents;
 mod far;
 mod help;
+mod hints;
 mod hostile;
 mod origin;
 mod processes;

@@ -62,11 +62,11 @@ fn a_command_inside_a_lease_takes_it_from_its_environment() {
     t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), with progress 2026-01-31T12:00:00Z (just now): {"percent":40}; unless that is renewed, recovery closes it as compensated
     $ tenure task complete other
     error: the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; give --owner and --epoch, or --as to act as a person
-      → see `--help` of the command
+      → see `tenure task complete --help`
     status 2
     $ tenure task complete --as bob
     error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
-      → see `--help` of the command
+      → see `tenure task complete --help`
     status 2
     $ tenure task complete
     t is completed since 2026-01-31T12:00:00Z (just now)
@@ -154,7 +154,7 @@ fn a_file_with_settings_goes_behind_the_command_line_and_the_environment() {
     1 | stoer = "x"
       | ^^^^^
     unknown field `stoer`, expected one of `store`, `namespace`, `undo`, `serve`
-      → see `--help` of the command
+      → see `tenure --config <folder>/wrong.toml task list --help`
     status 2
     "#);
 }
@@ -193,7 +193,7 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
         @"
     $ tenure task list
     error: where is the record kept? Give --store sqlite:PATH or postgres://…, or set TENURE_STORE (HOME is no folder)
-      → see `--help` of the command
+      → see `tenure task list --help`
     status 2
     "
     );
@@ -226,7 +226,7 @@ fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
     assert_snapshot!(world.told("task fail --reason no --undo none=-"), @"
     $ tenure task fail --reason no --undo none=-
     error: an owner is no lease without its epoch: --epoch, or TENURE_EPOCH; to act as a person give --as
-      → see `--help` of the command
+      → see `tenure task fail --help`
     status 2
     ");
     world.set("TENURE_EPOCH", "1");
@@ -318,7 +318,23 @@ fn a_look_at_a_mistyped_place_is_said_to_be_one() {
     note: there is no such task
     $ tenure --store sqlite:<folder>/typo.db task show t
     error: refused: not_found: there is no task t in default
-      → see `tenure task list`, and check --namespace and --store
+      → see `tenure --store sqlite:<folder>/typo.db task list`, and check --namespace and --store
     status 4
     ");
+}
+
+#[test]
+fn a_store_without_a_scheme_is_a_file() {
+    let place = crate::place::Place::new();
+    let at = |store: &str, words: &str| {
+        let mut command = std::process::Command::new(crate::place::TENURE);
+        command.args(["--store", store]).args(words.split(' ')).current_dir(place.folder.path());
+        crate::place::ended(command.env_remove("TENURE_STORE").output().expect("ran"))
+    };
+    assert_eq!(at("some.db", "task create --id t").status, 0);
+    assert!(place.has("some.db"));
+    assert_eq!(at("sqlite:some.db", "task show t").status, 0);
+    let told = at("some.db", "--store-patience 5s task show t");
+    assert_eq!(told.status, 2, "{}", told.errors);
+    assert!(told.errors.contains("--store-patience is for a PostgreSQL store"), "{}", told.errors);
 }

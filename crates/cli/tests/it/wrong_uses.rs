@@ -91,31 +91,31 @@ fn words_that_make_no_command_are_usage_errors() {
     status 2
     $ tenure task heartbeat t --owner w1
     error: an owner is no lease without its epoch: --epoch, or TENURE_EPOCH; to act as a person give --as
-      → see `--help` of the command
+      → see `tenure task heartbeat --help`
     status 2
     $ tenure task heartbeat t
     error: by which lease? Give --owner and --epoch, as the acquire answered them
-      → see `--help` of the command
+      → see `tenure task heartbeat --help`
     status 2
     $ tenure task show
     error: which task? Give its ID, or set TENURE_TASK
-      → see `--help` of the command
+      → see `tenure task show --help`
     status 2
     $ tenure task acquire t
     error: who takes it? Give --owner NAME, such as host/pid/agent-3
-      → see `--help` of the command
+      → see `tenure task acquire --help`
     status 2
     $ tenure task note t
     error: TEXT is missing
-      → see `--help` of the command
+      → see `tenure task note --help`
     status 2
     $ tenure task complete t
     error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
-      → see `--help` of the command
+      → see `tenure task complete --help`
     status 2
     $ tenure task complete t --owner w --epoch 1 --reason done
     error: --reason is for ending it without a lease; what the work gave is --result
-      → see `--help` of the command
+      → see `tenure task complete --help`
     status 2
     $ tenure task compensate t --reason x --waive two=gone
     error: invalid value 'two=gone' for '--waive <NUMBER=REASON>': give it as NUMBER=REASON, such as 2=gone
@@ -124,7 +124,7 @@ fn words_that_make_no_command_are_usage_errors() {
     status 2
     $ tenure task fail t --reason no --undo a=x --undo b=y
     error: give one --undo; what else is to be undone is registered before, with `tenure task undo add`
-      → see `--help` of the command
+      → see `tenure task fail --help`
     status 2
     $ tenure task undo settle t 1
     error: the following required arguments were not provided:
@@ -136,7 +136,7 @@ fn words_that_make_no_command_are_usage_errors() {
     status 2
     $ tenure task undo settle t one --receipt x --owner w --epoch 1
     error: `one` is no NUMBER; see `tenure task undo list t`
-      → see `--help` of the command
+      → see `tenure task undo settle --help`
     status 2
     $ tenure task undo settle t 1 --waive
     error: the following required arguments were not provided:
@@ -154,14 +154,14 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure -o yaml task list
-    error: invalid value 'yaml' for '--output <FORM>'
+    error: invalid value 'yaml' for '--format <FORM>'
       [possible values: table, json]
 
     For more information, try '--help'.
     status 2
     $ tenure man task fly
     error: there is no command `fly` in `task`
-      → see `--help` of the command
+      → see `tenure man --help`
     status 2
     ");
 }
@@ -186,7 +186,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
         "task list --cursor e5",
         "task create --label a=1 --label a=2",
         "--namespace a/b task list",
-        "--store tasks.db task list",
+        "--store tasks:db task list",
         "--store sqlite:x?sync=off task list",
     ] {
         let told = world.told(words);
@@ -239,8 +239,8 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     $ tenure --namespace a/b task list
     error: refused: invalid: namespace: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
-    $ tenure --store tasks.db task list
-    error: refused: invalid: store: `tasks.db` is no store; give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server
+    $ tenure --store tasks:db task list
+    error: refused: invalid: store: `tasks:db` is no store; give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server
     status 3
     $ tenure --store sqlite:x?sync=off task list
     error: refused: invalid: store: `sync=off` is no option; there is synchronous=full or normal
@@ -263,17 +263,17 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     {
     $ tenure task put
     error: refused: invalid: record: EOF while parsing an object at line 1 column 1
-      → see how one looks: `tenure task show ID -o json`
+      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
     status 3
     {"id":"x","stat":"planned"}
     $ tenure task put
     error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `given_null`, `cause`, `dismissed`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
-      → see how one looks: `tenure task show ID -o json`
+      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
     status 3
     {"id":"x","policy":{"max_attempts":"two"}}
     $ tenure task put
     error: refused: invalid: record: policy.max_attempts: invalid type: string "two", expected a whole number from 0 to 4294967295 at line 1 column 40
-      → see how one looks: `tenure task show ID -o json`
+      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
     status 3
     {"id":"x","created_at":"2026-01-01T00:00:00"}
     $ tenure task put
@@ -290,7 +290,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     {"id":"x"} {"id":"y"}
     $ tenure task put
     error: refused: invalid: record: must be one task: trailing characters at line 1 column 12
-      → see how one looks: `tenure task show ID -o json`
+      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
     status 3
     "#);
 }
@@ -334,11 +334,11 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task acquire t --owner w2
     error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → its holder gives --owner and --epoch; others wait until it is free, see `tenure task why t`
+      → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     status 3
     $ tenure task acquire reserved --owner w1
     error: refused: reserved: it is reserved for another owner (reserved for w2, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → its holder gives --owner and --epoch; others wait until it is free, see `tenure task why reserved`
+      → wait until it is free, see `tenure task why reserved`; only its holder acts on it, with its --owner and --epoch
     status 3
     $ tenure task acquire later --owner w1
     error: refused: not_due: it is not due yet; not before 2026-01-31T13:00:00Z
@@ -346,7 +346,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task acquire done --owner w1
     error: refused: terminal: the task has ended, and nothing changes it any more; `retry` makes a new task of one that ended badly
-      → it stays as it is; `tenure task note done` leaves a note, `tenure task retry done` makes a new task of it, once
+      → it stays as it is; `tenure task note done '…'` leaves a note, `tenure task retry done --reason '…'` makes a new task of it, once
     status 3
     $ tenure task heartbeat t --owner w2 --epoch 1
     error: refused: wrong_owner: the lease is another owner's (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
@@ -358,7 +358,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task heartbeat bare --owner w1 --epoch 1
     error: refused: no_lease: nobody holds a lease; a reservation is none
-      → acquire it first: `tenure task acquire bare --owner O`
+      → acquire it first: `tenure task acquire bare --owner OWNER`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --ttl 10s
     error: refused: not_extending: it would not move the expiry ahead (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
@@ -370,11 +370,11 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task compensate t --reason x
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, its holder settles or adopts it, or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo add t --kind a --target x
     error: refused: leased: the task is leased: its holder registers, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → its holder gives --owner and --epoch; others wait until it is free, see `tenure task why t`
+      → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     status 3
     ");
     assert_snapshot!(
@@ -389,7 +389,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     $ tenure task acquire t --owner w2 -o json
     {"refusal":{"code":"leased","message":"somebody holds the lease","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}
     error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → its holder gives --owner and --epoch; others wait until it is free, see `tenure task why t`
+      → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     status 3
     (60 s pass)
     $ tenure task heartbeat t --owner w1 --epoch 1
@@ -446,7 +446,7 @@ fn what_is_not_there_has_a_status_of_its_own() {
     status 4
     $ tenure --namespace elsewhere task show t
     error: refused: not_found: there is no task t in elsewhere
-      → see `tenure task list`, and check --namespace and --store
+      → see `tenure --namespace elsewhere task list`, and check --namespace and --store
     status 4
     "#);
 }
@@ -530,31 +530,31 @@ fn files_of_input_that_can_not_be_read_are_usage_errors() {
     assert_snapshot!(all, @"
     $ tenure task create --payload @missing.json
     error: --payload: missing.json: No such file or directory (os error 2); a text that begins with @ is written with @@
-      → see `--help` of the command
+      → see `tenure task create --help`
     status 2
     $ tenure task create --payload @<folder>/binary
     error: --payload: <folder>/binary: stream did not contain valid UTF-8
-      → see `--help` of the command
+      → see `tenure task create --help`
     status 2
     $ tenure task create --payload @<folder>
     error: --payload: <folder>: Is a directory (os error 21)
-      → see `--help` of the command
+      → see `tenure task create --help`
     status 2
     $ tenure task create --payload @- --undo a=x --undo-reason @-
     error: --undo-reason: standard input was read for another option already
-      → see `--help` of the command
+      → see `tenure task create --help`
     status 2
     $ tenure audit verify --anchor missing
     error: --anchor: missing: No such file or directory (os error 2)
-      → see `--help` of the command
+      → see `tenure audit verify --help`
     status 2
     $ tenure audit verify --anchor <folder>/no-anchor
     error: --anchor: <folder>/no-anchor: line 1 of the anchor is not `tenure-anchor 1`; give what `tenure audit anchor` wrote
-      → see `--help` of the command
+      → see `tenure audit verify --help`
     status 2
     $ tenure --config missing.toml task list
     error: --config: can't read missing.toml: No such file or directory (os error 2)
-      → see `--help` of the command
+      → see `tenure --config missing.toml task list --help`
     status 2
     ");
 }

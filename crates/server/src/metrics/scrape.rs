@@ -1,6 +1,7 @@
 //! How the store and recovery are at the moment of a scrape. However many ask for it, the store is asked once in each
 //! `measured_age_max` of the limits, and not for long: whoever watches must not be what it has to work for.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use tenure::classes::Classes;
 use tenure::clock::Moment;
-use tenure::core::time::Span;
+use tenure::core::time::{Span, Time};
 use tenure::recovery::{Recovery, Snapshot};
 use tenure::store::Store;
 use tenure::store::overview::OVERVIEW_STATES;
@@ -59,9 +60,24 @@ pub(super) struct Looked {
     pub(super) is_up: bool,
     pub(super) took: Span,
     /// One for each of the states of an overview, over all namespaces.
-    pub(super) states: Option<Vec<InState>>,
+    pub(super) overview: Option<Overviews>,
     pub(super) vitals: Option<Vitals>,
     pub(super) overdue: Option<Span>,
+}
+
+/// What the overviews of all namespaces come to together.
+#[derive(Debug, Default)]
+pub(super) struct Overviews {
+    pub(super) states: Vec<InState>,
+    /// How many ended so, by state and cause: in the last hour, in the last day, in all.
+    pub(super) ends: BTreeMap<(&'static str, &'static str), [u64; 3]>,
+    /// How many ended so in all, by queue, state and cause.
+    pub(super) queue_ends: BTreeMap<(String, &'static str, &'static str), u64>,
+    pub(super) told_to_stop: u64,
+    /// For how long the first of those knows that it must stop.
+    pub(super) told_to_stop_age: Option<Span>,
+    /// How long ago somebody looked after the namespace that was left alone for the longest time.
+    pub(super) recovery_seen_age: Option<Span>,
 }
 
 /// The tasks of a state, whatever their namespace.
@@ -83,7 +99,7 @@ impl Looked {
         if is_up {
             looked.vitals = within(&mut patience, "how it is", store.vitals()).await;
             looked.overdue = within(&mut patience, "what is due", recovery.overdue()).await;
-            looked.states = within(&mut patience, "its overviews", states(store)).await;
+            looked.overview = within(&mut patience, "its overviews", overviews(store)).await;
         }
         looked.took = Moment::now().since(began);
         looked
@@ -110,19 +126,59 @@ async fn within<T>(
     }
 }
 
-async fn states(store: &dyn Store) -> Result<Vec<InState>, Error> {
+/// A label that callers choose must not be one of very many: the queues beyond these are counted together.
+const QUEUES_MAX: usize = 100;
+const OTHER_QUEUES: &str = "(others)";
+
+async fn overviews(store: &dyn Store) -> Result<Overviews, Error> {
     let none = |state: tenure::core::task::State| InState { state: state.as_str(), ..InState::default() };
-    let mut states = OVERVIEW_STATES.map(none).to_vec();
+    let mut all = Overviews { states: OVERVIEW_STATES.map(none).to_vec(), ..Overviews::default() };
     for namespace in store.namespaces().await? {
         let overview = store.overview(namespace).await?;
-        for (all, one) in states.iter_mut().zip(&overview.states) {
-            all.count += one.count;
-            all.later += one.later;
-            all.stale += one.stale;
-            all.oldest = all.oldest.max(one.oldest.as_ref().map(|oldest| overview.at.since(oldest.since)));
+        for (sum, one) in all.states.iter_mut().zip(&overview.states) {
+            sum.count += one.count;
+            sum.later += one.later;
+            sum.stale += one.stale;
+            sum.oldest = sum.oldest.max(one.oldest.as_ref().map(|oldest| overview.at.since(oldest.since)));
         }
+        for end in &overview.ends {
+            let (state, cause) = (end.state.state().as_str(), end.cause.as_str());
+            let sum = all.ends.entry((state, cause)).or_default();
+            for (sum, one) in sum.iter_mut().zip([end.last_hour, end.last_day, end.all]) {
+                *sum += one;
+            }
+            *all.queue_ends.entry((end.queue.to_string(), state, cause)).or_default() += end.all;
+        }
+        let age = |since: Time| overview.at.since(since);
+        all.told_to_stop += overview.told_to_stop.count;
+        all.told_to_stop_age = all.told_to_stop_age.max(overview.told_to_stop.since.map(age));
+        all.recovery_seen_age = all.recovery_seen_age.max(overview.recovery.seen_at.map(age));
     }
-    Ok(states)
+    all.queue_ends = few_queues(all.queue_ends);
+    Ok(all)
+}
+
+type QueueEnds = BTreeMap<(String, &'static str, &'static str), u64>;
+
+/// The same with the queues that have the fewest ends counted together, if there are very many.
+fn few_queues(ends: QueueEnds) -> QueueEnds {
+    let mut sums = BTreeMap::<&str, u64>::new();
+    for ((queue, _, _), count) in &ends {
+        *sums.entry(queue).or_default() += count;
+    }
+    if sums.len() <= QUEUES_MAX {
+        return ends;
+    }
+    let mut most: Vec<(&str, u64)> = sums.into_iter().collect();
+    most.sort_by_key(|(queue, count)| (std::cmp::Reverse(*count), *queue));
+    let named: BTreeSet<String> =
+        most.iter().take(QUEUES_MAX).map(|(queue, _)| (*queue).to_owned()).collect();
+    let mut few = QueueEnds::new();
+    for ((queue, state, cause), count) in ends {
+        let queue = if named.contains(&queue) { queue } else { OTHER_QUEUES.to_owned() };
+        *few.entry((queue, state, cause)).or_default() += count;
+    }
+    few
 }
 
 /// What is written at a scrape beside the counters.
@@ -157,7 +213,8 @@ impl Scrape {
     }
 
     fn tasks(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Some(states) = &self.looked.states else { return Ok(()) };
+        let Some(overview) = &self.looked.overview else { return Ok(()) };
+        let states = &overview.states;
         let counts = |count: fn(&InState) -> u64| states.iter().map(move |one| (one.state, count(one)));
         let what = "Tasks in each state; of those that ended badly, those that were not retried";
         page.gauges(("tasks", what, None), "state", counts(|one| one.count))?;
@@ -167,7 +224,45 @@ impl Scrape {
         page.gauges(("tasks_stale", what, None), "state", counts(|one| one.stale))?;
         let ages = states.iter().filter_map(|one| Some((one.state, seconds(one.oldest?.as_micros()))));
         let what = "How long the one has been in each state that is there the longest";
-        page.gauges(("oldest_age", what, Some(Unit::Seconds)), "state", ages)
+        page.gauges(("oldest_age", what, Some(Unit::Seconds)), "state", ages)?;
+        Scrape::ends(overview, page)
+    }
+
+    /// How tasks ended. The store counts that, so each of its servers says the same.
+    fn ends(overview: &Overviews, page: &mut Page<'_>) -> fmt::Result {
+        for (name, what, at) in [
+            ("ended_last_hour", "Tasks that ended in the last hour, by state and cause", 0),
+            ("ended_last_day", "Tasks that ended in the last day, by state and cause", 1),
+        ] {
+            let ends = overview.ends.iter().map(|((state, cause), counts)| {
+                ([("state", *state), ("cause", *cause)], counts.get(at).copied().unwrap_or_default())
+            });
+            page.labelled_gauges(name, what, ends)?;
+        }
+        let ends = overview
+            .ends
+            .iter()
+            .map(|(labels, counts)| (*labels, counts.last().copied().unwrap_or_default()));
+        let what = "Tasks that ended since the store was made, by state and cause";
+        page.counters("ended", what, ends, |(state, cause)| [("state", state), ("cause", cause)])?;
+        let ends = overview
+            .queue_ends
+            .iter()
+            .map(|((queue, state, cause), count)| ((queue.as_str(), *state, *cause), *count));
+        let what = "The same by queue; beyond 100 queues the others are counted together";
+        page.counters("queue_ended", what, ends, |(queue, state, cause)| {
+            [("queue", queue), ("state", state), ("cause", cause)]
+        })?;
+        let what = "Holders that were told to stop and still renew their leases";
+        page.gauge("told_to_stop", what, overview.told_to_stop)?;
+        if let Some(age) = overview.told_to_stop_age {
+            page.span("told_to_stop_age", "For how long the first of these knows it", age)?;
+        }
+        if let Some(age) = overview.recovery_seen_age {
+            let what = "How long ago somebody looked after the store, whichever server or command";
+            page.span("recovery_seen_age", what, age)?;
+        }
+        Ok(())
     }
 
     fn recovery(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -253,6 +348,20 @@ impl Page<'_> {
         let mut family = self.0.encode_descriptor(name, &what, unit.as_ref(), MetricType::Gauge)?;
         for (of, value) in values {
             family.encode_family(&[(label, of)])?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn labelled_gauges<'v, const LABELS: usize>(
+        &mut self,
+        name: &'static str,
+        what: &'static str,
+        values: impl Iterator<Item = ([(&'static str, &'v str); LABELS], u64)>,
+    ) -> fmt::Result {
+        let what = format!("{what}.");
+        let mut family = self.0.encode_descriptor(name, &what, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use tenure::core::task::State;
 use tenure::handler::Handlers;
 use tenure::store::vitals::Vitals;
 
-use super::scrape::{InState, Looked};
+use super::scrape::{InState, Looked, Overviews};
 use super::*;
 use crate::routes::routes;
 
@@ -44,7 +44,14 @@ fn whole(ledger: &Ledger) -> Scrape {
     let looked = Looked {
         is_up: true,
         took: Span::from_millis(2),
-        states: Some(vec![planned]),
+        overview: Some(Overviews {
+            states: vec![planned],
+            ends: [(("failed", "failed"), [1, 2, 3])].into(),
+            queue_ends: [(("nightly".to_owned(), "failed", "failed"), 3)].into(),
+            told_to_stop: 1,
+            told_to_stop_age: Some(Span::from_secs(5)),
+            recovery_seen_age: Some(Span::from_secs(1)),
+        }),
         vitals: Some(vitals),
         overdue: Some(Span::ZERO),
     };

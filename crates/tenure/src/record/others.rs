@@ -86,6 +86,7 @@ pub struct OverviewRecord<'a> {
     ends: Vec<EndCountRecord<'a>>,
     told_to_stop: ToldToStopRecord,
     recovery: WatchersRecord<'a>,
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -175,6 +176,7 @@ impl<'a> OverviewRecord<'a> {
             ends: overview.ends.iter().map(end).collect(),
             told_to_stop: ToldToStopRecord { count: told, since: Held(since) },
             recovery: WatchersRecord::of(&overview.recovery),
+            warnings: &overview.warnings,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What recovery would do now, without doing it.
 
 use tenure_core::id::{Namespace, TaskId};
-use tenure_core::task::State;
+use tenure_core::task::{State, Task};
 use tenure_core::time::Time;
 
 use super::Recovery;
 use super::looks::{due_at, unfit};
 use super::sweep::PAGE;
 use crate::error::Error;
+use crate::store::watch::Watchers;
 use crate::why::{reclaimed, why};
 
 /// A stale task, and what would become of it.
@@ -67,6 +68,14 @@ pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
             });
             let parked = (then.state() == State::Compensating && !unfit.is_empty())
                 .then(|| super::looks::parking(&unfit).1);
+            let watchers = match &parked {
+                Some(_) => store.watchers(task.namespace.clone()).await?,
+                None => Watchers::default(),
+            };
+            let parked = parked.map(|words| match others(&then, &watchers) {
+                Some(others) => format!("{words}; {others}"),
+                None => words,
+            });
             plans.push(Planned {
                 namespace: task.namespace.clone(),
                 task: task.id.clone(),
@@ -83,4 +92,17 @@ pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
             return Ok(plans);
         }
     }
+}
+
+/// Who else handles all that a task owes, and would undo it if it were left to them.
+fn others(task: &Task, watchers: &Watchers) -> Option<String> {
+    let handlers: Option<Vec<&str>> =
+        task.owed().map(|owed| watchers.handler_of(&owed.undo.kind).map(|one| one.name.as_str())).collect();
+    let mut handlers = handlers?;
+    handlers.sort_unstable();
+    handlers.dedup();
+    let all = handlers.join(", ");
+    (!all.is_empty()).then(|| {
+        format!("{all} looks after this store and handles it: leave it to that, or give its handlers here")
+    })
 }

@@ -61,6 +61,8 @@ struct Sweeper<'r> {
     line: Line,
     /// Tasks that nothing can be done about before that time.
     later: HashMap<Name, Time>,
+    /// Until when tasks that are due were left to their holders, or to others.
+    left_on_purpose: HashMap<Name, Time>,
     /// Where the next look goes on, if the last one did not get through.
     goes_on_at: Option<Cursor>,
     /// The store's time at the last look.
@@ -167,6 +169,7 @@ impl<'r> Sweeper<'r> {
             undoing: JoinSet::new(),
             line: Line::default(),
             later: HashMap::new(),
+            left_on_purpose: HashMap::new(),
             goes_on_at: None,
             now: Time::MIN,
             absence: None,
@@ -218,6 +221,7 @@ impl<'r> Sweeper<'r> {
         let now = store.now().await?;
         self.now = now;
         self.later.retain(|_, until| *until > now);
+        self.left_on_purpose.retain(|_, until| *until + LEFT_UNSEEN_MAX > now);
         let sweep_max = self.recovery.settings.sweep_max.max(1);
         let (began, mut misread) = (Moment::now(), 0);
         // A look that took too long went on to here.
@@ -389,8 +393,10 @@ impl<'r> Sweeper<'r> {
     }
 
     fn take_up(&mut self, name: Name, before: &Task, task: Task, sent: Moment) {
+        // What was left on purpose, to its holder or to those who have the handler, is late only from then on.
+        let left_until = self.left_on_purpose.remove(&name);
         if let Some(due_at) = due_at(before) {
-            self.recovery.metrics.reclaimed(due_at, task.updated_at);
+            self.recovery.metrics.reclaimed(due_at.max(left_until.unwrap_or(Time::MIN)), task.updated_at);
         }
         if task.lease().is_none() {
             let because = task.ending().and_then(|ending| ending.reason.as_ref()).map(ToString::to_string);
@@ -430,6 +436,7 @@ impl<'r> Sweeper<'r> {
     /// Only the name is remembered. Whoever has the task meanwhile may change all that was seen of it, so it is not left for
     /// long without a look.
     fn leave(&mut self, name: Name, until: Time) {
+        self.left_on_purpose.insert(name.clone(), until);
         self.later.insert(name, until.min(self.now + LEFT_UNSEEN_MAX));
     }
 

@@ -405,6 +405,7 @@ impl Store for MemoryStore {
                 ends: ends::count(tasks(), at),
                 told_to_stop: overview::told_to_stop(tasks()),
                 recovery: memory.watchers(&namespace, at),
+                warnings: Vec::new(),
             })
         })
     }

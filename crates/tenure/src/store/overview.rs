@@ -32,6 +32,8 @@ pub struct Overview {
     pub told_to_stop: ToldToStop,
     /// Who looks after stale tasks.
     pub recovery: Watchers,
+    /// What of the store's own settings breaks a promise, in words.
+    pub warnings: Vec<String>,
 }
 
 /// Holders that were told to stop and still hold their leases.

@@ -145,11 +145,14 @@ impl PostgresStore {
         let store = PostgresStore::closed(&options)?;
         let preparing = Arc::clone(&store.database);
         store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
+        store.warn_of_settings().await?;
         store.start(options.committers, options.wait_max)
     }
 
     fn start(mut self, committers: usize, wait_max: Duration) -> Result<Arc<PostgresStore>, Error> {
         let failed = |error| Error::Unavailable(format!("can't start the thread that commits: {error}"));
+        // Whoever waits in the queue waits as long as the one at work.
+        let wait_max = wait_max.max(self.database.settings.patience);
         let limits = Limits { wait_max, ..Limits::default() };
         for _ in 0..committers.max(1) {
             let engine = PostgresEngine::new(Arc::clone(&self.database))?;
@@ -246,6 +249,13 @@ macro_rules! look {
 }
 
 impl PostgresStore {
+    async fn warn_of_settings(&self) -> Result<(), Error> {
+        for words in look!(self, |reader| reader.warnings()).await? {
+            tracing::warn!(store = self.database.shown(), "{words}");
+        }
+        Ok(())
+    }
+
     /// As [`Self::settled`], for looks that show what there is: they go on where nothing can be written.
     async fn settled_if_possible(&self) {
         // Whoever asks for one of those tasks by its name is told why it can't be made.

@@ -442,3 +442,29 @@ fn tls_is_as_sslmode_says() {
         Ledger::open(&only_the_name).await.expect("the name is not looked at");
     });
 }
+
+#[test]
+fn settings_of_the_database_that_break_a_promise_are_named() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let schema = server.fresh_schema();
+        let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
+        // The tests' own server is as fast as it can be.
+        const OWN: &str = "fsync is off: a power loss may damage the database";
+        assert_eq!(ledger.overview().await.expect("a look").warnings, [OWN]);
+        let lax = format!("{}&options=-c%20synchronous_commit%3Doff", server.url(&schema));
+        let lax = Ledger::open(&lax).await.expect("opens").overview().await.expect("a look").warnings;
+        assert_eq!(lax, ["synchronous_commit is off: what was answered may be lost", OWN]);
+    });
+}
+
+#[test]
+fn how_long_a_write_waits_for_a_database_that_is_away_is_said_in_the_url() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let told = refused(&format!("{}&patience=soon", server.url("s"))).await;
+        assert!(told.contains("patience can't be `soon`; it is a length of up to 1h"), "{told}");
+        let told = refused(&format!("{}&patience=2h", server.url("s"))).await;
+        assert!(told.contains("up to 1h"), "{told}");
+    });
+}

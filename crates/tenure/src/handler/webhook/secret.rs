@@ -55,9 +55,10 @@ impl Secret {
         (mode & 0o004 != 0).then(|| {
             format!(
                 "everybody on this machine may read {} (its mode is {:o}), and who does can sign requests; \
-                 take their right with `chmod o-r`",
+                 take their right with `chmod o-r {}`",
                 path.display(),
-                mode & 0o777
+                mode & 0o777,
+                path.display()
             )
         })
     }

@@ -26,6 +26,8 @@ pub struct OverviewShape {
     told_to_stop: ToldToStopShape,
     /// Who looks after stale tasks.
     recovery: WatchersShape,
+    /// What of the store's own settings breaks a promise, in words.
+    warnings: Vec<String>,
 }
 
 impl Shape for OverviewShape {
@@ -41,6 +43,7 @@ impl Shape for OverviewShape {
                 since: self.told_to_stop.since.map(|since| since.0),
             },
             recovery: self.recovery.value()?,
+            warnings: self.warnings,
         })
     }
 }

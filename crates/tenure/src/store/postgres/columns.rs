@@ -207,7 +207,7 @@ fn meaning_of(code: &SqlState) -> Meaning {
 
 fn advice(code: &SqlState) -> &'static str {
     if code.code() == CORRUPT {
-        return "`tenure audit verify --task ID` names what was changed";
+        return "`tenure audit verify` names what was changed";
     }
     if BROKEN_RULES.contains(&code.code()) {
         return "what was to be written does not fit what is stored";

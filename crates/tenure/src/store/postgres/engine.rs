@@ -29,8 +29,6 @@ use crate::store::postgres::write::{Ended, commit_again, write_back};
 
 /// How often a batch is tried whose failures pass.
 const TRIES_MAX: u32 = 10;
-/// How long a database that can't be connected to is waited for: one that restarts is away for about so long.
-const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_APART: Duration = Duration::from_millis(100);
 /// How far the instants of a batch may be ahead of the database's clock: what one node created by them, another one may
 /// claim at once.
@@ -65,8 +63,9 @@ impl PostgresEngine {
         if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
+        let patience = self.database.settings.patience;
         self.runtime.block_on(async {
-            let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+            let mut patience = std::pin::pin!(tokio::time::sleep(patience));
             loop {
                 match self.database.connect_to_write().await {
                     Err(fault) if fault.may_pass() && !patience.as_mut().is_elapsed() => {

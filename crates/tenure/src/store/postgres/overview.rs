@@ -80,8 +80,9 @@ impl Reader<'_> {
         let ends = self.ends(namespace, at).await?;
         let told_to_stop = self.told_to_stop(namespace).await?;
         let recovery = self.watchers(namespace).await?;
+        let warnings = self.warnings().await?;
         self.end().await?;
-        Ok(Overview { at, states, ends, told_to_stop, recovery })
+        Ok(Overview { at, states, ends, told_to_stop, recovery, warnings })
     }
 
     async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
@@ -100,6 +101,36 @@ impl Reader<'_> {
             stale: unsigned(counts.a_number(2)?),
             oldest,
         })
+    }
+
+    /// What of the database's settings breaks the promise that what was answered stays.
+    pub(crate) async fn warnings(&mut self) -> Found<Vec<String>> {
+        // Who may not see how each standby follows sees how many there are, and whom a commit waits for.
+        let settings = "select (select count(*) from pg_stat_replication \
+                     where coalesce(sync_state, 'async') not in ('sync', 'quorum')), \
+                 (select count(*) from pg_stat_replication where sync_state is not null), \
+                 current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), \
+                 current_setting('fsync'), current_setting('full_page_writes')";
+        let rows = self.link.ask(settings, &[]).await?;
+        let row = one(&rows)?;
+        let (asynchronous, seen) = (row.a_number(0)?, row.a_number(1)?);
+        let (waits_for, commit) = (row.a_text(2)?, row.a_text(3)?);
+        let mut warnings = Vec::new();
+        // Without the right to see more, each standby looks asynchronous: then only the setting tells.
+        if asynchronous > 0 && (seen > 0 || waits_for.is_empty()) {
+            warnings.push(format!(
+                "{asynchronous} of the database's standbys follow asynchronously: a failover to one loses what was answered"
+            ));
+        }
+        if matches!(commit, "off" | "local") {
+            warnings.push(format!("synchronous_commit is {commit}: what was answered may be lost"));
+        }
+        for (name, at) in [("fsync", 4), ("full_page_writes", 5)] {
+            if row.a_text(at)? == "off" {
+                warnings.push(format!("{name} is off: a power loss may damage the database"));
+            }
+        }
+        Ok(warnings)
     }
 
     async fn ends(&mut self, namespace: &Namespace, now: Time) -> Found<Vec<EndCount>> {

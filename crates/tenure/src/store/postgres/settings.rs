@@ -11,11 +11,14 @@ mod url;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tenure_core::refusal::Refusal;
+use tenure_core::time::Span;
 use tokio_postgres::Config;
 
 use crate::error::Error;
+use crate::instant;
 use crate::store::postgres::tls::Tls;
 
 use file::Source;
@@ -27,6 +30,8 @@ use passfile::LOCALHOST;
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 const PORT: u16 = 5432;
+/// A longer patience is a typing error.
+const PATIENCE_MAX: Span = Span::from_secs(3_600);
 
 /// Which schema the tables are in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) password: Password,
     pub(crate) tls: Tls,
     pub(crate) schema: Schema,
+    /// How long a write waits for a database that is away: one that fails over comes back after a while.
+    pub(crate) patience: Duration,
 }
 
 /// The password, or where it is looked for when a connection is made.
@@ -116,6 +123,17 @@ impl Settings {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let home = set("HOME");
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
+        let patience = match parameters.get("patience") {
+            Some(text) => match instant::parse_span("patience", text) {
+                Ok(length) if length <= PATIENCE_MAX => length.into(),
+                Ok(_) | Err(_) => {
+                    return Err(parameters
+                        .invalid("patience", "it is a length of up to 1h, such as 30s")
+                        .into());
+                }
+            },
+            None => Duration::ZERO,
+        };
         let tls = Tls::read(&parameters, home.as_deref())?;
         let places = places(&parameters, &|socket| socket.exists())?;
         let password = match parameters.get("password") {
@@ -130,7 +148,7 @@ impl Settings {
         config.dbname(parameters.get("dbname").unwrap_or(&user));
         config.user(user);
         config.ssl_negotiation(tls.negotiation());
-        Ok(Settings { config, places, password, tls, schema })
+        Ok(Settings { config, places, password, tls, schema, patience })
     }
 
     /// The URL without what is secret, for people.

@@ -209,7 +209,9 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let file = fs::metadata(path).map_err(|error| format!("can't read the key {shown}: {error}"))?;
     let too_much = if file.uid() == 0 { 0o037 } else { 0o077 };
     if !file.is_file() || file.mode() & too_much != 0 {
-        return Err(format!("the key {shown} must be a file that is its owner's alone; do `chmod 600`"));
+        return Err(format!(
+            "the key {shown} must be a file that is its owner's alone; do `chmod 600 {shown}`"
+        ));
     }
     PrivateKeyDer::from_pem_file(path)
         .map_err(|error| format!("can't read the key {shown}: {error}; it must be PEM, and not encrypted"))

@@ -85,7 +85,7 @@ impl Reader<'_> {
         let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace)?);
         let recovery = self.find_watchers(namespace)?;
         drop(moment);
-        Ok(Overview { at, states, ends, told_to_stop, recovery })
+        Ok(Overview { at, states, ends, told_to_stop, recovery, warnings: Vec::new() })
     }
 
     fn count(&self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {

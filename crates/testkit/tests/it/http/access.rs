@@ -338,3 +338,25 @@ fn of_two_tokens_none_counts() {
         reply(twice.bearer_auth("tenure_other")).await.is_problem(401, "unauthenticated");
     });
 }
+
+#[test]
+fn who_is_bound_to_a_namespace_says_only_of_that_one_that_somebody_looks_after_it() {
+    let store = memory(&ManualClock::at(BEGINNING));
+    let served = Served::on(store.clone());
+    block_on(async {
+        let bound = token(&store, "bound", Role::Operator, rooms(&["a"]), None).await;
+        let whole = token(&store, "whole", Role::Operator, Rooms::All, None).await;
+        let (bound, whole) = (served.client().with_token(&bound), served.client().with_token(&whole));
+        let seen = async |client: &Client, room: &str| {
+            client.get(&format!("/v1/{room}/recovery")).await.done(200)["recovery"].clone()
+        };
+        bound.post("/v1/watch", json!({"name": "r/1", "kinds": ["close-pr"]})).await.done(200);
+        assert_eq!(seen(&bound, "a").await["recoverers"][0]["kinds"], json!(["close-pr"]));
+        assert_eq!(seen(&whole, "b").await, json!({"seen_at": null, "recoverers": []}));
+        let foreign = bound.post("/v1/watch", json!({"name": "r/1", "namespaces": ["b"]})).await;
+        foreign.is_problem(422, "invalid");
+        bound.get("/v1/b/recovery").await.is_problem(404, "not_found");
+        whole.post("/v1/watch", json!({})).await.done(200);
+        assert!(seen(&whole, "b").await["seen_at"].is_string(), "who looks after all looks after each");
+    });
+}

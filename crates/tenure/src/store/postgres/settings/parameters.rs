@@ -38,7 +38,7 @@ impl Known {
 /// Where libpq would wait for ever, these end: a place that does not answer within ten seconds, and a
 /// connection whose data nobody acknowledges for half a minute. And a ledger writes, so a standby is passed
 /// over.
-const KNOWN: [Known; 24] = [
+const KNOWN: [Known; 25] = [
     known("host", "PGHOST"),
     known("hostaddr", "PGHOSTADDR"),
     known("port", "PGPORT"),
@@ -47,6 +47,7 @@ const KNOWN: [Known; 24] = [
     known("passfile", "PGPASSFILE"),
     known("dbname", "PGDATABASE"),
     without_variable("schema"),
+    without_variable("patience").or("30s"),
     known("sslmode", "PGSSLMODE"),
     known("sslnegotiation", "PGSSLNEGOTIATION"),
     known("sslrootcert", "PGSSLROOTCERT"),
@@ -190,7 +191,7 @@ fn unknown(name: &str) -> Refusal {
     Refusal::invalid(
         "store",
         format_args!(
-            "`{name}` is no parameter of a PostgreSQL store; there are {}. They are explained, all but `schema`, \
+            "`{name}` is no parameter of a PostgreSQL store; there are {}. They are explained, all but `schema` and `patience`, \
              at https://www.postgresql.org/docs/current/libpq-connect.html",
             names.join(", ")
         ),

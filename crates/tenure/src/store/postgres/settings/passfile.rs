@@ -63,16 +63,19 @@ impl PasswordFile {
 
 fn lines(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    is_for_its_owner(&metadata)?;
+    is_for_its_owner(path, &metadata)?;
     fs::read(path).map_err(|error| error.to_string())
 }
 
-fn is_for_its_owner(metadata: &Metadata) -> Result<(), String> {
+fn is_for_its_owner(path: &Path, metadata: &Metadata) -> Result<(), String> {
     if !metadata.is_file() {
         return Err("it is not used, for it is no plain file".into());
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err("it is not used, for others may use it too; take their rights with `chmod 600`".into());
+        let path = path.display();
+        return Err(format!(
+            "it is not used, for others may use it too; take their rights with `chmod 600 {path}`"
+        ));
     }
     Ok(())
 }

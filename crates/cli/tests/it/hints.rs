@@ -1,0 +1,161 @@
+//! Each command that is printed as a hint is run as it is printed, where it is printed, with the outcome that it promises. The store
+//! has a name with a space in it and is said by an option, as is the namespace: a hint must be about the same ones.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::place::{Ended, Place, TENURE, ended};
+use crate::waiting::until;
+
+/// A place where commands are typed into a shell.
+struct Shell {
+    place: Place,
+}
+
+/// What makes the store and the namespace other ones than those by default.
+const SAID: &str = "--store 'a store.db' --namespace room";
+
+impl Shell {
+    fn new() -> Shell {
+        Shell { place: Place::new() }
+    }
+
+    /// Types a line; `tenure` is in the path, and nothing of the environment says where the store is.
+    fn types(&self, line: &str) -> Ended {
+        let folder = Path::new(TENURE).parent().expect("a folder").display().to_string();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(self.place.folder.path()).env("PATH", path);
+        shell.env("HOME", self.place.folder.path()).env("USER", "alice");
+        for variable in ["TENURE_STORE", "TENURE_NAMESPACE", "TENURE_TASK", "XDG_DATA_HOME"] {
+            shell.env_remove(variable);
+        }
+        ended(shell.output().expect("ran"))
+    }
+
+    fn given(&self, verbs: &[&str]) {
+        for verb in verbs {
+            let Ended { status, errors, .. } = self.types(&format!("tenure {SAID} {verb}"));
+            assert_eq!(status, 0, "{verb}: {errors}");
+        }
+    }
+
+    /// The commands that are printed where that one is refused.
+    fn hints(&self, verb: &str, status: i32) -> Vec<String> {
+        let line = format!("tenure {SAID} {verb}");
+        let told = self.types(&line);
+        assert_eq!(told.status, status, "{line}: {}", told.errors);
+        let parts: Vec<&str> = told.errors.split('`').collect();
+        let commands = parts.iter().skip(1).step_by(2).filter(|part| part.starts_with("tenure "));
+        let commands: Vec<String> = commands.map(|part| (*part).to_owned()).collect();
+        assert!(!commands.is_empty(), "{line} gives a hint: {}", told.errors);
+        commands
+    }
+
+    /// Runs each of them, with something in the place of what a person must say.
+    fn follows(&self, hints: &[String]) {
+        for hint in hints {
+            let line = hint
+                .replace("'…'", "'looked at it'")
+                .replace(" NUMBER", " 1")
+                .replace(" WHO", " alice")
+                .replace(" OWNER", " w9");
+            let Ended { status, out, errors } = self.types(&line);
+            assert_eq!(status, 0, "`{line}` does what it says\n{out}{errors}");
+        }
+    }
+}
+
+#[test]
+fn a_hint_does_in_its_situation_what_it_says() {
+    // What is given, what is refused with which status; then each hint is followed.
+    let situations: &[(&[&str], &str, i32)] = &[
+        (&["task create --id t", "task complete t --as a --reason x"], "task cancel t --as a --reason x", 3),
+        (
+            &["task create --id t", "task quarantine t --as a --reason x"],
+            "task cancel t --as a --reason x",
+            3,
+        ),
+        (&["task create --id t"], "task create --id t", 3),
+        (&["task create --id t"], "task show other", 4),
+        (&["task create --id t", "task acquire t --owner w1"], "task acquire t --owner w2", 3),
+        (&["task create --id t", "task acquire t --owner w1"], "task complete t --owner w1 --epoch 7", 3),
+        (&["task create --id t", "task acquire t --owner w1"], "task complete t --owner w2 --epoch 1", 3),
+        (&["task create --id t"], "task complete t --owner w1 --epoch 1", 3),
+        (&["task create --id t", "task dispatch t --owner w1"], "task complete t --owner w1 --epoch 1", 3),
+        (&["task create --id t --not-before 2999-01-01T00:00:00Z"], "task acquire t --owner w1", 3),
+        (
+            &[
+                "task create --id t --undo rm=x",
+                "task acquire t --owner w1",
+                "task rollback t --owner w1 --epoch 1 --reason x",
+            ],
+            "task acquire t --owner w2",
+            3,
+        ),
+        (
+            &["task create --id t --undo rm=x", "task acquire t --owner w1"],
+            "task undo settle t 9 --owner w1 --epoch 1 --receipt x",
+            4,
+        ),
+    ];
+    for (given, refused, status) in situations {
+        let shell = Shell::new();
+        shell.given(given);
+        let hints = shell.hints(refused, *status);
+        shell.follows(&hints);
+    }
+}
+
+#[test]
+fn what_is_owed_is_settled_by_the_command_that_is_printed() {
+    let shell = Shell::new();
+    shell.given(&[
+        "task create --id t --undo rm=x",
+        "task acquire t --owner w1",
+        "task rollback t --owner w1 --epoch 1 --reason x",
+    ]);
+    let hints = shell.hints("task compensate t --as alice --reason 'by hand'", 3);
+    let (recovers, others): (Vec<_>, Vec<_>) = hints.into_iter().partition(|hint| hint.ends_with(" recover"));
+    assert_eq!(recovers.len(), 1);
+    shell.follows(&others);
+    let shown = shell.types(&format!("tenure {SAID} -q task show t"));
+    assert_eq!(shown.out, "compensated\n");
+}
+
+#[test]
+fn a_wrong_use_names_the_help_of_its_command() {
+    let shell = Shell::new();
+    shell.given(&["task create --id t"]);
+    let hints = shell.hints("task note t", 2);
+    assert_eq!(hints, [format!("tenure {SAID} task note --help")]);
+    shell.follows(&hints);
+}
+
+#[test]
+fn an_end_that_could_not_be_recorded_is_recorded_by_the_line_that_is_printed() {
+    let shell = Shell::new();
+    let file = shell.place.file().display().to_string();
+    // What a shell would change, and what a hint replaces elsewhere.
+    let script = r"echo > begun; until [ -e go ]; do sleep 0.05; done; printf 'it\047s $HOME, see ID 7\tor 8' >&2; exit 3";
+    std::fs::write(shell.place.folder.path().join("job.sh"), script).expect("written");
+    let run = format!(
+        "tenure --store {file} --namespace room run --task t --keep-errors --record-timeout 1s -- sh job.sh 2> told"
+    );
+    let running = std::thread::scope(|scope| {
+        let running = scope.spawn(|| shell.types(&run));
+        until("it runs", || shell.place.has("begun"));
+        let away = shell.place.hold_the_turn();
+        shell.place.write("go");
+        let ended = running.join().expect("it ends");
+        drop(away);
+        ended
+    });
+    let told = shell.place.text("told");
+    assert_eq!(running.status, 6, "{told}");
+    let line = told.lines().find_map(|line| line.trim_start().strip_prefix("→ ")).expect("a line");
+    let Ended { status, errors, .. } = shell.types(line);
+    assert_eq!(status, 0, "{line}\n{errors}");
+    let shown = shell.types(&format!("tenure --store {file} --namespace room task show t -o json"));
+    assert!(shown.out.contains(r"it's $HOME, see ID 7\tor 8"), "the reason is what it was: {}", shown.out);
+}
