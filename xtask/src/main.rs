@@ -12,6 +12,7 @@ mod lint;
 mod nextest;
 mod parts;
 mod postgres;
+mod promtool;
 mod run;
 mod schemathesis;
 mod test;
@@ -33,7 +34,7 @@ Usage: cargo xtask <command>
   test [--seed HEX]  Run every test, and say at the end what passed, failed and was skipped.
                      Random tests derive from one seed, by default from the commit; it is printed,
                      and with --seed the same run can be repeated. Installs what is missing: cargo-nextest,
-                     and as root PostgreSQL.
+                     Schemathesis, promtool, and as root PostgreSQL.
   test --quick       The tests that end soon: under two minutes after the build.
   test PART...       The tests of some parts: PARTNAMES.
   test --timings     Also write how long builds and tests took into docs/testing.md.

@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
 use crate::{audit, demo, events, manual, owners, recover, run, serve, stale, status, work};
@@ -120,6 +121,9 @@ pub(crate) enum Verb {
     /// Verify the history, and remember what it is
     #[command(subcommand, arg_required_else_help = true)]
     Audit(audit::AuditVerb),
+    /// The rooms of a store, in which ids are unique
+    #[command(subcommand, arg_required_else_help = true)]
+    Namespace(NamespaceVerb),
     /// Make and revoke tokens, which servers ask for
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),

@@ -94,6 +94,10 @@ impl<'a, 'w> Context<'a, 'w> {
         }
     }
 
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.global.request_id.as_deref()
+    }
+
     pub(crate) fn has_request_id(&self) -> bool {
         self.global.request_id.is_some()
     }

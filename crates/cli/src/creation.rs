@@ -32,8 +32,11 @@ pub(crate) struct CreationOptions {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     priority: Option<i32>,
     /// Not to be acquired or claimed earlier: a time with an offset, such as 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     not_before: Option<String>,
+    /// Not to be acquired or claimed before this long from now, such as 10m
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<String>,
     #[command(flatten)]
     pub(crate) undos: Undos,
     #[command(flatten)]
@@ -112,6 +115,7 @@ impl PolicyOptions {
 pub(crate) struct Read {
     policy: Policy,
     not_before: Option<tenure::core::time::Time>,
+    delay: Option<tenure::core::time::Span>,
     payload: Option<String>,
     /// Why each undo is registered, in their order.
     pub(crate) undo_reasons: Vec<Option<String>>,
@@ -131,17 +135,23 @@ impl CreationOptions {
         let reasons = self.undos.0.iter().map(|undo| undo.reason.clone());
         let undo_reasons = reasons.map(|reason| context.optional_text("--undo-reason", reason));
         let undo_reasons = undo_reasons.collect::<Result<_, Failure>>()?;
-        Ok(Read { policy, not_before, payload, undo_reasons })
+        let delay = span("delay", self.delay.as_deref())?;
+        Ok(Read { policy, not_before, delay, payload, undo_reasons })
     }
 
     /// The call that creates it; without an id one is made. Where no queue was said it waits in that one.
-    pub(crate) fn call(
+    pub(crate) async fn call(
         &self,
         ledger: &Ledger,
         id: Option<&str>,
         queue: &str,
         read: Read,
     ) -> Result<Call<Creation>, Failure> {
+        // By the store's clock, which is the one that decides when it is due.
+        let not_before = match read.delay {
+            Some(delay) => Some(ledger.now().await? + delay),
+            None => read.not_before,
+        };
         let mut call = match id {
             Some(id) => ledger.create(id),
             None => ledger.create_unnamed(),
@@ -157,7 +167,7 @@ impl CreationOptions {
         if let Some(payload) = &read.payload {
             call = call.payload(payload);
         }
-        if let Some(not_before) = read.not_before {
+        if let Some(not_before) = not_before {
             call = call.not_before(not_before);
         }
         for (nth, (key, value)) in self.labels.iter().enumerate() {

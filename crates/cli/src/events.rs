@@ -16,6 +16,7 @@ use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::outage::Outage;
+use crate::tables::{self, Headed};
 
 /// How many events are read at once.
 const PAGE: usize = 500;
@@ -74,14 +75,24 @@ impl Events {
         mut after: Option<Cursor>,
         mut left: u64,
     ) -> Result<(), Failure> {
-        let mut all_read = true;
+        let (mut all_read, mut is_first) = (true, true);
         loop {
             let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
             let page = match &self.task {
                 Some(task) => ledger.history(task, after, limit).await?,
                 None => ledger.events(after, limit).await?,
             };
-            page.items.iter().try_for_each(|recorded| show(context, recorded))?;
+            let headed = if all_read && is_first { Headed::Yes } else { Headed::No };
+            match context.out.form() {
+                Form::Table if !context.out.is_quiet() && !page.items.is_empty() => {
+                    let table = tables::events(context.out, &page.items, headed);
+                    context.out.show(&table)?;
+                    is_first = false;
+                }
+                Form::Table | Form::Json => {
+                    page.items.iter().try_for_each(|recorded| show(context, recorded))?
+                }
+            }
             page.unreadable.iter().for_each(|words| context.out.error(words, None));
             all_read = all_read && page.unreadable.is_empty();
             left -= page.items.len() as u64;
@@ -165,7 +176,7 @@ fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), Failur
     }
     let event = &recorded.event;
     let (at, what) = (print_seconds(event.at), event.what.kind());
-    let data = if recorded.data == "{}" { "" } else { recorded.data.as_str() };
+    let data = tables::data_of(recorded);
     let line = format!(
         "{:<6} {at}  {} #{}  {what} by {}  {data}",
         recorded.cursor.as_str(),

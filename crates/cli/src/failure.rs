@@ -68,7 +68,9 @@ impl Failure {
                     Error::Unknown(_) if out.has_subject() => Some(
                         "look with `tenure task show ID` before you repeat it; with a --request-id a repeat is safe",
                     ),
-                    error => advice(error),
+                    Error::Unknown(_) | Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) => {
+                        advice(error)
+                    }
                 };
                 show_ledgers(error, advice, out);
             }

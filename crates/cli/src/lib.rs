@@ -17,6 +17,7 @@ mod handlers;
 mod input;
 mod logs;
 mod manual;
+mod namespace;
 mod outage;
 mod output;
 mod owners;
@@ -110,6 +111,7 @@ fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output
             Verb::Owners(verb) => verb.run(&mut context).await,
             Verb::Events(verb) => verb.run(&mut context).await,
             Verb::Audit(verb) => verb.run(&mut context).await,
+            Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Completions(verb) => verb.run(&mut context),
             Verb::Man(verb) => verb.run(&mut context),

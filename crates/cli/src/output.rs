@@ -23,7 +23,9 @@ pub(crate) struct Output<'w> {
     /// The task that the command is about, for advice.
     subject: Option<String>,
     /// The options of this command that say which store is meant, as they are typed.
-    said: String,
+    said_store: String,
+    /// The option that says which namespace is meant.
+    said_namespace: String,
     /// The command, such as `task create`.
     verb: String,
     has_request_id: bool,
@@ -49,7 +51,8 @@ impl<'w> Output<'w> {
             quiet: false,
             verbose: false,
             subject: None,
-            said: String::new(),
+            said_store: String::new(),
+            said_namespace: String::new(),
             verb: String::new(),
             has_request_id: false,
         }
@@ -63,9 +66,10 @@ impl<'w> Output<'w> {
         // A hint that is typed as it is printed must be about the same store.
         let config = global.config.iter().map(|value| ("config", value.clone()));
         let store = global.store.iter().map(|value| ("store", tenure::ledger::shown(value).to_string()));
-        let namespace = global.namespace.iter().map(|value| ("namespace", value.clone()));
-        let said = store.chain(namespace).chain(config);
-        self.said = said.map(|(name, value)| format!(" --{name} {}", quoted(&value))).collect();
+        let option = |(name, value): (&str, String)| format!(" --{name} {}", quoted(&value));
+        self.said_store = store.chain(config).map(option).collect();
+        self.said_namespace =
+            global.namespace.iter().map(|name| option(("namespace", name.clone()))).collect();
     }
 
     /// The command of which this is the output, such as `task create`.
@@ -89,7 +93,18 @@ impl<'w> Output<'w> {
 
     /// Words with commands in them, each with the options that say which store is meant.
     fn with_options(&self, words: &str) -> String {
-        words.replace("`tenure ", &format!("`tenure{} ", self.said))
+        let Output { said_store, said_namespace, .. } = self;
+        words.replace("`tenure ", &format!("`tenure{said_store}{said_namespace} "))
+    }
+
+    /// From now on commands in words name this namespace: the command goes through several.
+    pub(crate) fn is_about_namespace(&mut self, namespace: &str) {
+        self.said_namespace = format!(" --namespace {}", quoted(namespace));
+    }
+
+    /// A line of the answer with commands in it.
+    pub(crate) fn line_with_commands(&mut self, words: &str) -> Written {
+        self.line(&self.with_options(words))
     }
 
     /// From now on advice names this task.
@@ -361,6 +376,27 @@ fn paint(screen: Screen, text: &str, colour: Colour) -> String {
     }
 }
 
+/// A word as a shell takes it: as it is where nothing in it means anything to a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./:@+=,".contains(one);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    let in_quotes = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
+    if word.chars().any(char::is_control) {
+        // A control character must not reach a terminal, so it is written as an escape that every shell's printf knows.
+        let escape = |one: char| match one {
+            '\\' => "\\\\".to_owned(),
+            one if one.is_control() => {
+                one.to_string().bytes().map(|byte| format!("\\0{byte:03o}")).collect::<String>()
+            }
+            one => one.to_string(),
+        };
+        return format!("\"$(printf %b {})\"", in_quotes(&word.chars().map(escape).collect::<String>()));
+    }
+    in_quotes(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,25 +418,4 @@ mod tests {
         assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), text);
         assert_eq!(escape_json(record::json(&"häßlich")), "\"häßlich\"");
     }
-}
-
-/// A word as a shell takes it: as it is where nothing in it means anything to a shell.
-pub(crate) fn quoted(word: &str) -> String {
-    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./:@+=,".contains(one);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    let in_quotes = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
-    if word.chars().any(char::is_control) {
-        // A control character must not reach a terminal, so it is written as an escape that every shell's printf knows.
-        let escape = |one: char| match one {
-            '\\' => "\\\\".to_owned(),
-            one if one.is_ascii_control() => format!("\\0{:03o}", u32::from(one)),
-            // Of these no text consists that came through a terminal.
-            one if one.is_control() => " ".to_owned(),
-            one => one.to_string(),
-        };
-        return format!("\"$(printf %b {})\"", in_quotes(&word.chars().map(escape).collect::<String>()));
-    }
-    in_quotes(word)
 }

@@ -149,7 +149,7 @@ impl Run {
                 Err(error) => return Err(error.into()),
             }
         }
-        let call = self.creation.call(ledger, self.task.as_deref(), QUEUE, read)?;
+        let call = self.creation.call(ledger, self.task.as_deref(), QUEUE, read).await?;
         match (context.by_operator(call, &ByOperator::default()).await, &self.task) {
             (Ok(task), Some(_)) => Ok(task.id.to_string()),
             (Ok(task), None) => {

@@ -28,15 +28,40 @@ const NAMED: usize = 10;
 /// those who cancelled a task wanted that.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure status")]
-pub(crate) struct Status {}
+pub(crate) struct Status {
+    /// Of each namespace in which there ever was a task, one after the other; as JSON one a line
+    #[arg(long)]
+    all_namespaces: bool,
+}
 
 impl Status {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
         let ledger = context.ledger_to_read().await?;
+        if !self.all_namespaces {
+            return Status::show(context, &ledger).await;
+        }
+        let namespaces = ledger.namespaces().await?;
+        if namespaces.is_empty() {
+            context.out.note("there is no namespace yet: the first task of one makes it");
+        }
+        for (nth, namespace) in namespaces.iter().enumerate() {
+            let is_for_people = context.out.form() == Form::Table;
+            match (is_for_people, context.out.is_quiet()) {
+                (true, true) => context.out.line(&format!("namespace {namespace}"))?,
+                (true, false) if nth > 0 => context.out.line("")?,
+                (true | false, _) => {}
+            }
+            context.out.is_about_namespace(namespace.as_str());
+            Status::show(context, &ledger.in_namespace(namespace.as_str())?).await?;
+        }
+        Ok(())
+    }
+
+    async fn show(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), Failure> {
         let overview = ledger.overview().await?;
-        let stale = named(&ledger, Filter { stale: true, ..Filter::default() }).await?;
+        let stale = named(ledger, Filter { stale: true, ..Filter::default() }).await?;
         let parked = Filter { states: vec![State::Quarantined], unattended: true, ..Filter::default() };
-        let quarantined = named(&ledger, parked).await?;
+        let quarantined = named(ledger, parked).await?;
         let since = Some(overview.at - Span::from_days(1));
         let ended_badly = Filter {
             // Those that are parked have a list of their own.
@@ -46,7 +71,7 @@ impl Status {
             since,
             ..Filter::default()
         };
-        let ended_badly = named(&ledger, ended_badly).await?;
+        let ended_badly = named(ledger, ended_badly).await?;
         // The lists are looked at after the counts, so they are judged by a time that is not before them.
         let now = ledger.now().await?;
         if context.out.form() == Form::Json {
@@ -64,7 +89,7 @@ impl Status {
         let table = counts(context.out, &overview);
         context.out.show(&table)?;
         context.out.line("")?;
-        lines(&overview, now).iter().try_for_each(|line| context.out.line(line))?;
+        lines(&overview, now).iter().try_for_each(|line| context.out.line_with_commands(line))?;
         if let Some(words) = clock_words(context.wall(), now) {
             context.out.line(&words)?;
         }
@@ -101,7 +126,7 @@ fn lines(overview: &Overview, now: Time) -> Vec<String> {
     lines.push(match today {
         0 => "did not succeed: 0 today".to_owned(),
         _ => format!(
-            "did not succeed: {today} today ({}), {last_hour} in the last hour: tenure task list --ended-badly --since 24h",
+            "did not succeed: {today} today ({}), {last_hour} in the last hour: `tenure task list --ended-badly --since 24h`",
             most_first(causes)
         ),
     });
@@ -112,7 +137,7 @@ fn lines(overview: &Overview, now: Time) -> Vec<String> {
     if let Some(since) = since.filter(|_| count > 0) {
         let ago = rough(now.since(since));
         lines.push(format!(
-            "told to stop and still at work: {count}, since {ago} ago: tenure task list --state running"
+            "told to stop and still at work: {count}, since {ago} ago: `tenure task list --state running`"
         ));
     }
     let recovery = &overview.recovery;
@@ -221,7 +246,7 @@ fn section(
     }
     let unnamed = count.saturating_sub(tasks.len() as u64);
     if unnamed > 0 {
-        out.line(&format!("  and {unnamed} more: {further}"))?;
+        out.line_with_commands(&format!("  and {unnamed} more: `{further}`"))?;
     }
     Ok(())
 }

@@ -153,7 +153,7 @@ impl Supervised<'_> {
         let mut output = self.hand_on(running.take_output(), "out", &io::stdout());
         let mut errors = self.hand_on(running.take_errors(), "err", &io::stderr());
         let reporting = progress::report(self.lease, self.progress.take(), self.notes.clone());
-        let mut watching = Watching { why: Why::ItsOwn, ends_at: held.ends_at, told: None };
+        let mut watching = Watching { why: Why::ItsOwn, kill_at: held.limit().kill, told: None };
         let (end, emptied) = {
             let supervising = async {
                 let end = loop {
@@ -297,7 +297,7 @@ pub(crate) fn trace_parent(said: Option<String>, task: &Task) -> String {
 struct Watching {
     why: Why,
     /// When nobody may count on the lease any more, as it was last renewed.
-    ends_at: Moment,
+    kill_at: Moment,
     /// The trouble that was told last: each is told once.
     told: Option<String>,
 }
@@ -330,13 +330,13 @@ impl Watching {
             } else {
                 // Others may begin with it, or undo it.
                 command.note("the command has given its task away itself; it is stopped");
-                running.stop(command.grace.min(Duration::from(self.ends_at.since(Moment::now()))));
+                running.stop(command.grace.min(Duration::from(self.kill_at.since(Moment::now()))));
             }
             return;
         }
         command.note(format!("{loss}; the command is stopped"));
-        // Within what the lease would still have given it; past that nobody may count on it any more.
-        let left = Duration::from(self.ends_at.since(Moment::now()));
+        // Within what the lease would still have given it, less the moment that a kill takes.
+        let left = Duration::from(self.kill_at.since(Moment::now()));
         if left.is_zero() {
             running.kill();
         } else {
@@ -347,7 +347,7 @@ impl Watching {
 
     fn still_held(&mut self, command: &Supervised<'_>, running: &Running, held: &Held) {
         running.may_run_until(held.limit());
-        self.ends_at = held.ends_at;
+        self.kill_at = held.limit().kill;
         let trouble = held.trouble.as_ref().map(ToString::to_string);
         if let Some(trouble) = trouble.filter(|trouble| self.told.as_ref() != Some(trouble)) {
             command.note(trouble.clone());

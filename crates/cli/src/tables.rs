@@ -5,7 +5,8 @@ use tenure::core::compensation::{Compensation, Status};
 use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{Ending, State, Task};
 use tenure::core::time::Time;
-use tenure::instant::{rough, rough_left};
+use tenure::instant::{print_seconds, rough, rough_left};
+use tenure::store::Recorded;
 
 use crate::output::{Colour, Output, plain};
 
@@ -34,6 +35,35 @@ pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed)
         );
     }
     table
+}
+
+/// Events, a row for each. Only the first part of a long history has headings.
+pub(crate) fn events(out: &Output<'_>, events: &[Recorded], headed: Headed) -> Table {
+    let mut table = match headed {
+        Headed::Yes => out.table(&["CURSOR", "TIME", "TASK", "#", "EVENT", "BY", "DATA"]),
+        Headed::No => out.table(&[]),
+    };
+    for recorded in events {
+        let event = &recorded.event;
+        Output::row(
+            &mut table,
+            [
+                plain(recorded.cursor.as_str()),
+                plain(print_seconds(event.at)),
+                plain(&event.task),
+                plain(event.number),
+                plain(event.what.kind()),
+                plain(&event.actor),
+                plain(data_of(recorded)),
+            ],
+        );
+    }
+    table
+}
+
+/// What belongs to an event, as it is recorded; nothing, for one to which nothing belongs.
+pub(crate) fn data_of(recorded: &Recorded) -> &str {
+    if recorded.data == "{}" { "" } else { &recorded.data }
 }
 
 /// Whether a table has its headings.

@@ -1,6 +1,7 @@
 //! `tenure task …`: everything that is about one task, and lists of tasks.
 
 mod create;
+mod create_many;
 mod end;
 mod hold;
 mod list;
@@ -16,6 +17,7 @@ pub(crate) use list::Part;
 use clap::Subcommand;
 use tenure::Ledger;
 use tenure::core::task::Task;
+use tenure::core::time::Time;
 use tenure::record::TaskAnswer;
 use tenure::why::why;
 
@@ -103,6 +105,11 @@ async fn answer(
     needed: Needed,
 ) -> Result<(), Failure> {
     let now = context.moment(ledger, Some(task)).await;
+    show(context, task, now, needed)
+}
+
+/// The same at a moment that is known.
+fn show(context: &mut Context<'_, '_>, task: &Task, now: Time, needed: Needed) -> Result<(), Failure> {
     match context.out.form() {
         Form::Json => context.out.json(&TaskAnswer::of(task, now)),
         Form::Table if !context.out.is_quiet() => context.out.sentence(&why(task, now).sentence),

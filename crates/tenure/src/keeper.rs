@@ -46,6 +46,9 @@ use crate::store::Renewal;
 use grant::{ASK_AGAIN, ASK_AGAIN_MAX};
 pub(crate) use grant::{Counted, named};
 
+/// How long before the end of a lease a process that works under it is killed; never more than a quarter of the margin.
+const ENDING: Duration = Duration::from_millis(250);
+
 /// How a lease is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keeping {
@@ -99,9 +102,12 @@ pub struct Held {
 }
 
 impl Held {
-    /// Until when a process that works under it may run.
+    /// Until when a process that works under it may run. To find and end all that it has started takes a moment, and that is
+    /// not taken from whoever holds the task next.
     pub fn limit(&self) -> Limit {
-        Limit { ask: self.fences_at, kill: self.ends_at }
+        let margin = self.ends_at.since(self.fences_at);
+        let moment = Span::from(ENDING).min(Span::from_micros(margin.as_micros() / 4));
+        Limit { ask: self.fences_at, kill: self.ends_at.earlier_by(moment) }
     }
 }
 

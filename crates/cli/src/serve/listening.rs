@@ -44,12 +44,10 @@ impl Listening {
             None => TcpListener::bind(&settings.listen).await.map_err(|error| {
                 let listen = &settings.listen;
                 let words = format!("can't listen on {listen}: {error}");
-                match error.kind() {
-                    ErrorKind::AddrInUse => NotListening::Taken(Failure::Failed(words)),
-                    _ => NotListening::Other(Failure::Failed(format!(
-                        "{words}; give another --listen ADDRESS:PORT"
-                    ))),
+                if error.kind() == ErrorKind::AddrInUse {
+                    return NotListening::Taken(Failure::Failed(words));
                 }
+                NotListening::Other(Failure::Failed(format!("{words}; give another --listen ADDRESS:PORT")))
             })?,
         };
         let address = listener.local_addr();

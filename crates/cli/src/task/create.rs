@@ -3,6 +3,7 @@
 use clap::Args;
 use tenure::core::id::Queue;
 
+use super::create_many::create_many;
 use super::{Needed, answer_call};
 use crate::context::Context;
 use crate::creation::CreationOptions;
@@ -15,12 +16,17 @@ use crate::values::ByOperator;
 /// stored stays as it is.
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42"
+    after_help = "Example:\n  tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42\n  \
+        tenure task create --from-file tasks.jsonl"
 )]
 pub(crate) struct Create {
     /// Its name [else: one is made and printed]
     #[arg(long)]
     id: Option<String>,
+    /// Many tasks, each as JSON on a line of its own, as `POST …/tasks` takes it; `-` for standard input. Either every line is
+    /// well-formed, or none is created; one that is refused stops no other
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "CreationOptions", "PolicyOptions", "UndoOptions"])]
+    from_file: Option<String>,
     #[command(flatten)]
     creation: CreationOptions,
     #[command(flatten)]
@@ -29,12 +35,15 @@ pub(crate) struct Create {
 
 impl Create {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+        if let Some(file) = &self.from_file {
+            return create_many(context, file, &self.by).await;
+        }
         let read = self.creation.read(context)?;
         if let Some(id) = &self.id {
             context.out.is_about(id);
         }
         let ledger = context.ledger().await?;
-        let call = self.creation.call(&ledger, self.id.as_deref(), Queue::DEFAULT, read)?;
+        let call = self.creation.call(&ledger, self.id.as_deref(), Queue::DEFAULT, read).await?;
         let call = context.by_operator(call, &self.by);
         answer_call(context, &ledger, call, Needed::Id).await
     }

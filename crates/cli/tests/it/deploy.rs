@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -63,12 +64,24 @@ const KUBERNETES: &str = "deploy/kubernetes/tenure.yaml";
 const SECRETS: &str = "deploy/kubernetes/secret.example.yaml";
 const SCRAPE: &str = "deploy/prometheus/scrape.yaml";
 const ALERTS: &str = "deploy/prometheus/alerts.yaml";
+const ALERT_CASES: &str = "deploy/prometheus/alerts.test.yaml";
 const DASHBOARD: &str = "deploy/grafana/tenure.json";
 const IGNORED: &str = "deploy/docker/Dockerfile.dockerignore";
 const DOCUMENTS: [&str; 2] = ["docs/deploying.md", "docs/operating.md"];
 
-const FILES: [&str; 10] =
-    [SERVICE, SOCKET, DOCKERFILE, IGNORED, COMPOSE, KUBERNETES, SECRETS, SCRAPE, ALERTS, DASHBOARD];
+const FILES: [&str; 11] = [
+    SERVICE,
+    SOCKET,
+    DOCKERFILE,
+    IGNORED,
+    COMPOSE,
+    KUBERNETES,
+    SECRETS,
+    SCRAPE,
+    ALERTS,
+    ALERT_CASES,
+    DASHBOARD,
+];
 
 /// One value of a set in a unit.
 fn set(path: &str, section: &str, key: &str) -> String {
@@ -178,6 +191,38 @@ fn is_taken(place: &str, words: &[String]) {
 }
 
 // ---- files ---------------------------------------------------------------------------------------------------
+
+/// Played by promtool, which `cargo xtask test` puts there where the machine has none.
+#[test]
+fn alerts_ring_and_end_as_their_cases_say_and_each_has_one_of_both() {
+    let alerts: BTreeSet<String> = fields(&one_yaml(ALERTS), "alert").into_iter().collect();
+    let cases = one_yaml(ALERT_CASES);
+    let (mut ring, mut are_silent) = (BTreeSet::new(), BTreeSet::new());
+    for case in cases["tests"].as_array().expect("cases") {
+        for look in case["alert_rule_test"].as_array().expect("looks") {
+            let name = look["alertname"].as_str().expect("a name").to_owned();
+            let rings = look["exp_alerts"].as_array().is_some_and(|alerts| !alerts.is_empty());
+            if rings {
+                ring.insert(name)
+            } else {
+                are_silent.insert(name)
+            };
+        }
+    }
+    assert_eq!((&ring, &are_silent), (&alerts, &alerts), "a case that rings and one that does not");
+
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prometheus/usr/bin/promtool");
+    let program = if unpacked.is_file() { unpacked } else { PathBuf::from("promtool") };
+    let played = match Command::new(program).args(["test", "rules"]).arg(root().join(ALERT_CASES)).output() {
+        Ok(played) => played,
+        Err(error) => {
+            println!("not run: the cases of {ALERT_CASES}: promtool: {error}");
+            return;
+        }
+    };
+    let told = [played.stdout, played.stderr].concat();
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&told));
+}
 
 #[test]
 fn every_file_is_one_that_is_looked_at_and_the_document_names_its_folder() {

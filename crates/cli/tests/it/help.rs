@@ -237,6 +237,7 @@ fn help_shows_what_there_is() {
           --priority <NUMBER>   Which of a queue's due tasks go first: the higher ones
           --not-before <TIME>   Not to be acquired or claimed earlier: a time with an offset, such as
                                 2026-01-31T12:00:00Z
+          --delay <DURATION>    Not to be acquired or claimed before this long from now, such as 10m
           --undo <KIND=TARGET>  How to undo a side effect; all after the first `=` is the target. May be
                                 repeated
           --undo-reason <TEXT>  Why the undo before it is registered; also @FILE or @-

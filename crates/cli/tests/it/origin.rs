@@ -230,3 +230,36 @@ fn stale_is_what_lapsed_and_has_not_ended() {
     let ids: Vec<Value> = stale.lines().map(|line| json(line)["id"].clone()).collect();
     assert_eq!(ids, ["lapses"]);
 }
+
+#[test]
+fn many_tasks_come_from_a_file_and_a_line_that_is_wrong_is_told_before_any_is_created() {
+    let place = Place::new();
+    let file = |name: &str, text: &str| {
+        std::fs::write(place.path(name), text).expect("written");
+        place.path(name).display().to_string()
+    };
+    let lines: Vec<String> =
+        (1..=1200).map(|number| format!(r#"{{"id":"t{number}","queue":"agents"}}"#)).collect();
+    let tasks = file("tasks.jsonl", &lines.join("\n"));
+    let wrong = file("wrong.jsonl", "{\"id\":\"x\"}\n\n{\"id\":\"y\",\"queu\":\"agents\"}\n");
+    let refusal = place.refused(&format!("task create --from-file {wrong}"), "invalid");
+    let words = refusal["message"].as_str().unwrap_or_default();
+    assert!(words.starts_with("line 3: ") && words.contains("queu"), "{refusal}");
+    assert_eq!(place.run("task show x").status, 4, "nothing of it was done");
+
+    assert_eq!(place.done(&format!("task create --from-file {tasks} -q")).lines().count(), 1200);
+    assert_eq!(place.task("t1200")["queue"], "agents");
+    let again = place.run(&format!("task create --from-file {tasks} -q"));
+    assert_eq!((again.status, again.out.as_str()), (3, ""));
+    assert_eq!(again.errors.matches("error: line ").count(), 1200, "{}", again.errors);
+
+    let more = file("more.jsonl", "{\"id\":\"m1\"}\n{\"id\":\"t1\"}\n{\"id\":\"m2\"}\n");
+    for _ in 0..2 {
+        // A repeat under the same name is answered as the first was.
+        let told = place.run(&format!("task create --from-file {more} --request-id more -q"));
+        assert_eq!((told.status, told.out.as_str()), (3, "m1\nm2\n"), "{}", told.errors);
+        assert!(told.errors.contains("line 2: "), "{}", told.errors);
+    }
+    assert_eq!(place.run(&format!("task create --from-file {tasks} --queue agents")).status, 2);
+    assert_eq!(place.run("task create --from-file nothing.jsonl").status, 2);
+}

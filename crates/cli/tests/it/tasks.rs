@@ -155,7 +155,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, its holder settles or adopts it, or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone
     t is compensated since 2026-01-31T12:00:00Z (just now), cause by_operator, because: cleaned by hand
@@ -171,12 +171,13 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
     $ tenure task complete t2 --as bob --reason 'done by hand' --result '{"pr":1}'
     t2 is completed since 2026-01-31T12:00:00Z (just now), cause by_operator, because: done by hand
     $ tenure events --after e2
-    e3     2026-01-31T12:00:00Z  t #3  compensated by bob  {"state":"compensated","cause":"by_operator","reason":"cleaned by hand","waived":[{"seq":1,"reason":"gone"}],"finished_at":"2026-01-31T12:00:00.000000Z","lease":{"owner":"w1","epoch":1,"heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z"}}
-    e4     2026-01-31T12:00:00Z  t #4  annotated by bob  {"note":"looked at it"}
-    e5     2026-01-31T12:00:00Z  t #5  annotated by bob  {"terminal_reason":"cleaned by hand, twice"}
-    e6     2026-01-31T12:00:00Z  t #6  retried by bob  {"successor":"t2","reason":"handler added"}
-    e7     2026-01-31T12:00:00Z  t2 #1  created by bob  {"saga_id":"t2","queue":"default","kind":"task","labels":{},"payload":null,"priority":0,"policy":{"lease_ttl":"60s","max_attempts":1,"backoff":{"base":"1s","factor":2,"cap":"5m"},"when_spent":"compensated","on_lapse":"recover"},"compensations":[{"seq":1,"kind":"a","target":"x","registered":"before_lease","status":"standing","tries":0}],"retry_of":"t","created_at":"2026-01-31T12:00:00.000000Z"}
-    e8     2026-01-31T12:00:00Z  t2 #2  completed by bob  {"state":"completed","cause":"by_operator","reason":"done by hand","result":{"pr":1},"finished_at":"2026-01-31T12:00:00.000000Z"}
+    CURSOR  TIME                  TASK  #  EVENT        BY   DATA
+    e3      2026-01-31T12:00:00Z  t     3  compensated  bob  {"state":"compensated","cause":"by_operator","reason":"cleaned by hand","waived":[{"seq":1,"reason":"gone"}],"finished_at":"2026-01-31T12:00:00.000000Z","lease":{"owner":"w1","epoch":1,"heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z"}}
+    e4      2026-01-31T12:00:00Z  t     4  annotated    bob  {"note":"looked at it"}
+    e5      2026-01-31T12:00:00Z  t     5  annotated    bob  {"terminal_reason":"cleaned by hand, twice"}
+    e6      2026-01-31T12:00:00Z  t     6  retried      bob  {"successor":"t2","reason":"handler added"}
+    e7      2026-01-31T12:00:00Z  t2    1  created      bob  {"saga_id":"t2","queue":"default","kind":"task","labels":{},"payload":null,"priority":0,"policy":{"lease_ttl":"60s","max_attempts":1,"backoff":{"base":"1s","factor":2,"cap":"5m"},"when_spent":"compensated","on_lapse":"recover"},"compensations":[{"seq":1,"kind":"a","target":"x","registered":"before_lease","status":"standing","tries":0}],"retry_of":"t","created_at":"2026-01-31T12:00:00.000000Z"}
+    e8      2026-01-31T12:00:00Z  t2    2  completed    bob  {"state":"completed","cause":"by_operator","reason":"done by hand","result":{"pr":1},"finished_at":"2026-01-31T12:00:00.000000Z"}
     "#
     );
 }
@@ -221,7 +222,7 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
     t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
     error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
-      → see what is owed: `tenure task undo list t`; its holder settles or adopts it, a person waives it
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, its holder settles or adopts it, or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
     t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation

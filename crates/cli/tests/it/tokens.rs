@@ -162,7 +162,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
     status 2
     $ tenure --request-id r token create --name x --role reader
     error: a token is shown once, so that a repeat can't answer it: leave --request-id out
-      → see `--help` of the command
+      → see `tenure token create --help`
     status 2
     $ tenure token revoke nobody
     error: refused: not_found: there is no token nobody

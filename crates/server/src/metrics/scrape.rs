@@ -216,7 +216,7 @@ impl Scrape {
         let Some(overview) = &self.looked.overview else { return Ok(()) };
         let states = &overview.states;
         let counts = |count: fn(&InState) -> u64| states.iter().map(move |one| (one.state, count(one)));
-        let what = "Tasks in each state; of those that ended badly, those that were not retried";
+        let what = "Tasks in each state; of those that ended badly, those that were not retried or dismissed";
         page.gauges(("tasks", what, None), "state", counts(|one| one.count))?;
         let what = "Tasks of them whose time has not come yet";
         page.gauges(("tasks_later", what, None), "state", counts(|one| one.later))?;

@@ -228,23 +228,13 @@ fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
 
 /// A shell reads its script as a program, and with a placeholder in it whoever registers an undo would write that program.
 fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
-    const SHELLS: [&str; 12] =
-        ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "rbash", "tcsh", "yash", "zsh"];
-    let is_shell = |word: &Word| {
-        word.literal().and_then(|text| text.rsplit('/').next()).is_some_and(|name| SHELLS.contains(&name))
-    };
+    let is_shell = |word: &Word| is_program(word, &SHELLS);
     let takes_script = |word: &Word| {
         let options = word.literal().and_then(|text| text.strip_prefix('-'));
         options.is_some_and(|options| !options.starts_with('-') && options.contains('c'))
     };
-    let takes_a_word = |word: &Word| matches!(word.literal(), Some("-o" | "-O" | "+o" | "+O"));
-    let is_option = |word: &Word| word.begins_with_text("-") || word.begins_with_text("+");
-    let mut behind_shell =
-        words.iter().skip_while(|word| !is_shell(word)).skip_while(|word| !takes_script(word));
-    let mut script = behind_shell.next();
-    while let Some(word) = script.filter(|word| is_option(word)) {
-        script = if takes_a_word(word) { behind_shell.nth(1) } else { behind_shell.next() };
-    }
+    let behind_shell = || words.iter().skip_while(|word| !is_shell(word)).skip(1);
+    let script = operand(behind_shell().skip_while(|word| !takes_script(word)));
     if script.is_some_and(|script| script.literal().is_none()) {
         return Err(
             "a shell would run what stands in place of the placeholder: leave it out of the script, and \
@@ -252,7 +242,35 @@ fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
                 .into(),
         );
     }
+    // Without `-c` the first operand is a file with a script; with `-s` the script comes from standard input.
+    let is_run = words.first().is_some_and(|program| is_shell(program) || is_program(program, &RUNNERS));
+    let has_script = behind_shell().any(|word| takes_script(word) || word.literal() == Some("-s"));
+    if is_run && !has_script && operand(behind_shell()).is_some_and(|file| file.literal().is_none()) {
+        return Err("a shell would run the file that stands in place of the placeholder: name a script of your own before it, \
+                    or another program than a shell"
+            .into());
+    }
     Ok(())
+}
+
+/// Programs that read their arguments as a program, or as the name of a file with one.
+const SHELLS: [&str; 12] =
+    ["sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "rbash", "tcsh", "yash", "zsh"];
+/// Programs that run the one that their arguments name.
+const RUNNERS: [&str; 8] = ["chroot", "doas", "env", "nice", "nohup", "setsid", "sudo", "timeout"];
+
+fn is_program(word: &Word, names: &[&str]) -> bool {
+    word.literal().and_then(|text| text.rsplit('/').next()).is_some_and(|name| names.contains(&name))
+}
+
+/// The first of a shell's words that is no option.
+fn operand<'a>(mut words: impl Iterator<Item = &'a Word>) -> Option<&'a Word> {
+    let takes_a_word = |word: &Word| matches!(word.literal(), Some("-o" | "-O" | "+o" | "+O"));
+    let mut next = words.next();
+    while let Some(word) = next.filter(|word| word.begins_with_text("-") || word.begins_with_text("+")) {
+        next = if takes_a_word(word) { words.nth(1) } else { words.next() };
+    }
+    next
 }
 
 /// A pattern that matches only the whole of a text. `^` and `$` of the author's own do no harm within, and `(?m)` ends with
@@ -312,6 +330,26 @@ mod tests {
 
     fn refused(argv: &[&str]) -> String {
         template(argv, ".*").expect_err("a refusal")
+    }
+
+    #[test]
+    fn a_shell_is_not_given_its_script_by_whoever_registers_an_undo() {
+        for words in [
+            &["sh", "{target}"][..],
+            &["/bin/bash", "-e", "--", "{target}"],
+            &["sudo", "-u", "ci", "bash", "-o", "pipefail", "{target}"],
+            &["env", "sh", "/srv/{target}"],
+        ] {
+            assert!(refused(words).contains("name a script of your own"), "{words:?}");
+        }
+        for words in [
+            &["sh", "undo.sh", "{target}"][..],
+            &["cp", "--", "bash", "{target}"],
+            &["sh", "-s", "--", "{target}"],
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert!(Template::new(words.clone(), "x").is_ok(), "{words:?}");
+        }
     }
 
     #[test]

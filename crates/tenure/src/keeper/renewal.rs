@@ -15,6 +15,8 @@ use crate::store::Renewal;
 /// The shortest wait before a renewal that failed is tried again; the longest is a twelfth of what was left of the lease.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
+/// The shortest wait before a renewal that was refused is tried again.
+const REFUSED_AGAIN: Duration = Duration::from_secs(1);
 /// The longest wait for an answer before a heartbeat is sent again.
 const ANSWER_WAITED_FOR: Duration = Duration::from_secs(10);
 /// How long a refused heartbeat waits for a call that may have ended the lease itself; never past the deadline.
@@ -80,7 +82,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             }
             Err(Error::Refused(refusal)) => {
                 trouble(&kept, Trouble::NotExtended(refusal));
-                again(&now_held, sent)
+                after_refusal(&now_held, sent)
             }
             Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
                 trouble(&kept, Trouble::Unanswered(error.to_string()));
@@ -133,6 +135,12 @@ fn after_good(kept: &Kept, sent: Moment, held: &Held) -> Moment {
     let third = Span::from_micros(held.ends_at.since(sent).as_micros() / 3);
     let earlier = kept.ledger.chance().jitter().part_of(Span::from_micros(third.as_micros() / 10));
     sent + Span::from_micros(third.as_micros() - earlier.as_micros())
+}
+
+/// When to try again after a refusal. A progress may lift it, and asks at once: time alone does not.
+fn after_refusal(held: &Held, sent: Moment) -> Moment {
+    let third = Span::from_micros(held.fences_at.since(sent).as_micros() / 3);
+    Moment::now() + third.max(Span::from(REFUSED_AGAIN))
 }
 
 /// When to try again.

@@ -7,6 +7,7 @@ mod open;
 mod overview;
 mod read;
 mod rows;
+mod same_file;
 mod tokens;
 mod turn;
 mod watch;
@@ -43,6 +44,7 @@ pub use open::Synchronous;
 use engine::SqliteEngine;
 use open::Database;
 use read::Reader;
+use same_file::SameFile;
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -108,15 +110,18 @@ impl SqliteStore {
         }
         let database = Database { path, synchronous: options.synchronous };
         database.prepare(options.wait_max)?;
+        let file = SameFile::at(&database.path)
+            .map_err(|error| Error::Unavailable(format!("{}: {error}", database.path.display())))?;
+        let file = Arc::new(file);
         let grown = signs::Sender::new(0);
         let last = LastInstant::default();
-        let engine =
-            SqliteEngine::open(database.clone(), Arc::clone(&options.clock), last.clone(), grown.clone())?;
+        let seen = (Arc::clone(&options.clock), last.clone());
+        let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, grown.clone())?;
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let counters = Arc::<Counters>::default();
         let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
             .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
-        let readers = Readers { database, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
+        let readers = Readers { database, file, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
         Ok(SqliteStore {
             readers: Arc::new(readers),
             committer,
@@ -163,6 +168,7 @@ impl SqliteStore {
 /// Connections that only read.
 struct Readers {
     database: Database,
+    file: Arc<SameFile>,
     clock: Arc<dyn Clock>,
     last: LastInstant,
     pool: Pool<Connection>,
@@ -172,6 +178,7 @@ impl Readers {
     const MAX: usize = 8;
 
     fn read<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.file.check()?;
         let connection = self.pool.take().map_or_else(|| self.database.connect_to_read(), Ok)?;
         let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
         let answer = read(&mut reader);
@@ -184,12 +191,14 @@ impl Readers {
 
 impl Readers {
     fn renew_watch(&self, presence: &Presence) -> Result<Option<Absence>, Error> {
-        let Readers { database, clock, last, .. } = self;
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
         watch::renew(database, clock.as_ref(), last.get(), presence)
     }
 
     fn change_tokens(&self, wish: Wish) -> Result<Token, Error> {
-        let Readers { database, clock, last, .. } = self;
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
         tokens::change(database, clock.as_ref(), last.get(), wish)
     }
 }

@@ -258,3 +258,60 @@ impl Drop for ReadOnly<'_> {
         let _ = Command::new("umount").arg("--lazy").arg(self.0).output();
     }
 }
+
+/// A store in a folder of its own, with a task in it, after its file was treated so.
+fn opened_and_then(treat: impl Fn(&Path)) -> (tempfile::TempDir, Ledger) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tasks.db");
+    let ledger = open(&path).expect("opens");
+    block_on(async { ledger.create("before").await }).expect("done");
+    treat(&path);
+    (folder, ledger)
+}
+
+#[test]
+fn nothing_is_written_to_a_file_that_was_removed_or_replaced_and_one_that_is_put_back_goes_on() {
+    let aside = |path: &Path| path.with_extension("aside");
+    let (folder, ledger) = opened_and_then(|path| std::fs::rename(path, aside(path)).expect("moved"));
+    let path = folder.path().join("tasks.db");
+    let answers = || {
+        let created = block_on(async { ledger.create("after").await });
+        (created.map(|_| ()), block_on(async { ledger.task("before").await }).map(|_| ()))
+    };
+    let (created, looked) = answers();
+    assert_says(&unavailable(created), &["tasks.db", "is not there any more", "Put the file back"]);
+    assert_says(&unavailable(looked), &["is not there any more"]);
+    std::fs::copy(aside(&path), &path).expect("copied");
+    let (created, looked) = answers();
+    assert_says(&unavailable(created), &["another file", "start it again"]);
+    assert_says(&unavailable(looked), &["another file"]);
+    std::fs::rename(aside(&path), &path).expect("moved back");
+    let (created, looked) = answers();
+    assert_eq!((created, looked), (Ok(()), Ok(())));
+}
+
+#[test]
+fn a_file_that_was_cut_while_it_was_open_is_corrupt_and_a_compacted_one_is_not() {
+    let cut = |path: &Path| {
+        let connection = Connection::open(path).expect("opens");
+        let checkpoint = "pragma wal_checkpoint(truncate)";
+        connection.query_row(checkpoint, [], |_| Ok(())).expect("all is in the file");
+        std::fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(8_192)).expect("cut");
+    };
+    let (_folder, ledger) = opened_and_then(cut);
+    match block_on(async { ledger.create("after").await }) {
+        Err(Error::Corrupt(words)) => assert_says(&words, &["tasks.db was cut", "put a copy in its place"]),
+        other => panic!("{other:?}"),
+    }
+    let compacted = |path: &Path| {
+        let connection = Connection::open(path).expect("opens");
+        connection
+            .execute_batch("create table large (x); insert into large values (zeroblob(9000000));")
+            .expect("grown");
+        connection
+            .execute_batch("drop table large; vacuum; pragma wal_checkpoint(truncate)")
+            .expect("compacted");
+    };
+    let (_folder, ledger) = opened_and_then(compacted);
+    block_on(async { ledger.create("after").await }).expect("done");
+}

@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod example_worker;
 mod history;
 mod http2;
 mod pages;

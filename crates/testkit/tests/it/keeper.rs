@@ -115,6 +115,11 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
             let lease = ledger.acquire("t", "w1").ttl(ttl).keep_with(keeping).await?;
             let granted = held(&lease);
             assert_eq!(granted.ends_at.since(granted.fences_at), Span::from(SHORT));
+            let kill = granted.limit().kill;
+            assert!(
+                granted.fences_at < kill && kill < granted.ends_at,
+                "a kill takes a moment of the lease, too"
+            );
             let token = lease.cancellation();
             until("trouble is told", || {
                 assert!(!token.is_cancelled(), "silence is no loss");
@@ -264,6 +269,8 @@ fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
             lease.undo_with("undo", "x", "it goes on").await?;
             assert_eq!(soon("the end", lease.lost()).await, Loss::Fenced);
             assert!(Moment::now() >= granted.fences_at);
+            let asked = store.count(Verb::Heartbeat);
+            assert!(asked <= 4, "what time alone does not lift is not asked again and again: {asked}");
             Ok(())
         });
     }
@@ -302,7 +309,7 @@ fn a_progress_after_a_stall_does_not_wait_for_the_next_try() {
         let granted = held(&lease);
         store.meets(Verb::Heartbeat, Mood::Refuses(Code::Stalled));
         until("it stalls", || held(&lease).trouble.is_some()).await;
-        // By itself it is tried again after a twelfth of what is left each time, so that ten tries take three seconds and more.
+        // By itself it is tried again after a second and more, so that ten tries take ten seconds.
         let told = Moment::now();
         for _ in 0..10 {
             let tries = store.count(Verb::Heartbeat);

@@ -103,7 +103,7 @@ struct Database {
 
 enum Backdoor {
     Sqlite { connection: Connection, _folder: tempfile::TempDir },
-    Postgres { rival: Rival, runtime: Runtime },
+    Postgres { rival: Box<Rival>, runtime: Runtime },
 }
 
 impl Database {
@@ -135,7 +135,7 @@ impl Database {
             rival.does("alter table tenure.events alter \"order\" drop identity").await;
             (ledger, rival)
         });
-        Database { ledger, backdoor: Backdoor::Postgres { rival, runtime } }
+        Database { ledger, backdoor: Backdoor::Postgres { rival: Box::new(rival), runtime } }
     }
 
     /// Executes SQL, in which `tenure.` stands before tables; false where the database refuses it.

@@ -25,6 +25,7 @@ use crate::store::execute::execute;
 use crate::store::sqlite::columns::{Fault, Found};
 use crate::store::sqlite::open::Database;
 use crate::store::sqlite::rows::SqliteRows;
+use crate::store::sqlite::same_file::SameFile;
 use crate::store::sqlite::turn::Turn;
 
 /// The mark is renewed when the wall is ahead of it by more than this, so that what was answered is never taken back.
@@ -35,6 +36,7 @@ const MARK_AGE_MAX: Span = Span::from_secs(1);
 /// The writing side of a file.
 pub(crate) struct SqliteEngine {
     database: Database,
+    file: Arc<SameFile>,
     turn: Turn,
     clock: Arc<dyn Clock>,
     connection: Option<Connection>,
@@ -46,14 +48,14 @@ pub(crate) struct SqliteEngine {
 impl SqliteEngine {
     pub(crate) fn open(
         database: Database,
-        clock: Arc<dyn Clock>,
-        last: LastInstant,
+        file: Arc<SameFile>,
+        (clock, last): (Arc<dyn Clock>, LastInstant),
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
         let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
         let connection = Some(database.connect()?);
         let policies = Policies::default();
-        Ok(SqliteEngine { database, turn, clock, connection, policies, last, grown })
+        Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
     }
 
     /// The connection, opened anew and looked at if the last one failed in a commit.
@@ -194,6 +196,7 @@ impl SqliteEngine {
     }
 
     fn begin_transaction(&mut self) -> Result<(), Error> {
+        self.file.check()?;
         let connection = self.connection()?;
         let begun = connection.prepare_cached("begin immediate").and_then(|mut begin| begin.execute([]));
         let begun = begun.map_err(|error| self.database.fault(&error));
@@ -311,7 +314,9 @@ mod tests {
         let database = Database { path: folder.join("tasks.db"), synchronous: Synchronous::Full };
         database.prepare(std::time::Duration::ZERO).expect("made");
         let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
-        SqliteEngine::open(database, clock, LastInstant::default(), watch::Sender::new(0)).expect("opens")
+        let file = Arc::new(SameFile::at(&database.path).expect("it is there"));
+        let seen: (Arc<dyn Clock>, _) = (clock, LastInstant::default());
+        SqliteEngine::open(database, file, seen, watch::Sender::new(0)).expect("opens")
     }
 
     fn create(id: &str) -> Command {

@@ -347,7 +347,7 @@ impl<'c> Reader<'c> {
             ("compensations", "select * from compensations where task = ? order by seq"),
         ] {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let mut rows = statement.query([no])?;
             while let Some(row) = rows.next()? {
                 let value =

@@ -1,0 +1,85 @@
+//! `tenure task create --from-file`: many tasks at once, a line for each.
+
+use std::sync::Arc;
+
+use tenure::Error;
+use tenure::core::command::{Command, Reach};
+use tenure::core::id::{Actor, RequestId};
+use tenure::core::refusal::Refusal;
+use tenure::record::command::{By, Target, Verb, read_body};
+use tenure::store::Answer;
+
+use super::{Needed, show};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::values::ByOperator;
+
+/// How many are sent at once: they share a commit, and what is done by then is told.
+const AT_ONCE: usize = 500;
+
+/// Creates them in the order of the lines. A line that is malformed is told before any is created; one that is refused stops no
+/// other.
+pub(super) async fn create_many(
+    context: &mut Context<'_, '_>,
+    file: &str,
+    who: &ByOperator,
+) -> Result<(), Failure> {
+    let text = context.file("--from-file", file)?;
+    let ledger = context.ledger().await?;
+    let (person, chance) = (context.person(who), Arc::clone(&context.around.chance));
+    let actor = Actor::named("as", person).map_err(Error::Refused)?;
+    let by = By { namespace: ledger.namespace(), actor: Some(actor), reach: Reach::Any, chance: &*chance };
+    let mut commands = Vec::<(usize, Command)>::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let request = context.request_id().map(|id| RequestId::new(format!("{id}/{number}"))).transpose();
+        let command = request
+            .and_then(|request| read_body(Verb::Create, Target { request, ..Target::default() }, line, &by));
+        let command = command.map_err(|refusal| Error::Refused(at_line(number, refusal)))?;
+        commands.push((number, command));
+    }
+    let all = commands.len();
+    if all == 0 {
+        return Err(Failure::Usage(format!("--from-file: {file}: there is no task in it")));
+    }
+    let (mut created, mut refused) = (0, 0);
+    let mut rest = commands.into_iter();
+    loop {
+        let (numbers, part): (Vec<usize>, Vec<Command>) = rest.by_ref().take(AT_ONCE).unzip();
+        if part.is_empty() {
+            break;
+        }
+        let answers = ledger.store().transact(part).await;
+        let now = context.moment(&ledger, None).await;
+        for (number, answered) in numbers.into_iter().zip(answers) {
+            match answered {
+                Ok(Answer::Task(task)) => {
+                    created += 1;
+                    show(context, &task, now, Needed::Id)?;
+                }
+                Ok(_) => {
+                    return Err(Failure::Failed(format!("line {number}: a create was answered otherwise")));
+                }
+                Err(Error::Refused(refusal)) => {
+                    refused += 1;
+                    context.out.error(&at_line(number, refusal).message, None);
+                }
+                Err(error) => {
+                    context.out.note(&format!("{created} of {all} were created before line {number}"));
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+    match refused {
+        0 => Ok(()),
+        _ => {
+            context.out.note(&format!("{created} of {all} were created; {refused} were refused"));
+            Err(Failure::Status(3))
+        }
+    }
+}
+
+/// The refusal, with the line that it is about.
+fn at_line(number: usize, refusal: Refusal) -> Refusal {
+    Refusal { message: format!("line {number}: {}", refusal.message).into(), ..refusal }
+}

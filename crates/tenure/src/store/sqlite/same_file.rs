@@ -1,0 +1,76 @@
+//! Whether the file is still the one that was opened. One that is removed or replaced while a process has it open goes on
+//! taking what is written, without a name: all of it would be gone with that process. One that was cut has lost pages.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::Error;
+
+/// A file that was opened.
+pub(crate) struct SameFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    /// How long it was when it was longest. SQLite makes it shorter only when somebody has it compacted.
+    longest: AtomicU64,
+}
+
+impl SameFile {
+    /// The one that is there now.
+    pub(crate) fn at(path: &Path) -> io::Result<SameFile> {
+        let found = fs::metadata(path)?;
+        let (device, inode) = (found.dev(), found.ino());
+        Ok(SameFile { path: path.to_owned(), device, inode, longest: AtomicU64::new(found.len()) })
+    }
+
+    /// That it is still there, and whole.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let found = match fs::metadata(&self.path) {
+            Ok(found) => found,
+            Err(error) => return Err(self.gone(&format!("is not there any more ({error})"))),
+        };
+        if (found.dev(), found.ino()) != (self.device, self.inode) {
+            return Err(self.gone("is another file than the one that was opened"));
+        }
+        let longest = self.longest.fetch_max(found.len(), Ordering::Relaxed);
+        if found.len() >= longest {
+            return Ok(());
+        }
+        if self.has_all_pages(&found) {
+            self.longest.store(found.len(), Ordering::Relaxed);
+            return Ok(());
+        }
+        let (path, bytes) = (self.path.display(), found.len());
+        Err(Error::Corrupt(format!(
+            "{path} was cut from {longest} to {bytes} bytes while it was open: tasks are lost. Stop what uses it, and put a \
+             copy in its place"
+        )))
+    }
+
+    fn gone(&self, what: &str) -> Error {
+        Error::Unavailable(format!(
+            "{} {what}. What was written now would be lost, so nothing is. Put the file back, or stop this process and \
+             start it again",
+            self.path.display()
+        ))
+    }
+
+    /// Whether it is as long as its own head says.
+    fn has_all_pages(&self, found: &Metadata) -> bool {
+        // https://sqlite.org/fileformat2.html#the_database_header: the size of a page at 16, of the database in pages at 28.
+        let mut head = [0_u8; 32];
+        let read = File::open(&self.path).and_then(|mut file| file.read_exact(&mut head));
+        if read.is_err() || !head.starts_with(b"SQLite format 3\0") {
+            return false;
+        }
+        let page = match u16::from_be_bytes([head[16], head[17]]) {
+            1 => 65_536,
+            bytes => u64::from(bytes),
+        };
+        let pages = u32::from_be_bytes([head[28], head[29], head[30], head[31]]);
+        found.len() >= page * u64::from(pages)
+    }
+}
