@@ -94,6 +94,7 @@ fn help_shows_what_there_is() {
       owners       List who holds what
       events       Show the history, oldest first
       audit        Verify the history, and remember what it is
+      namespace    The rooms of a store, in which ids are unique
       token        Make and revoke tokens, which servers ask for
       completions  Write what makes a shell complete commands and the names that are stored
       man          Write manual pages
@@ -229,6 +230,9 @@ fn help_shows_what_there_is() {
 
     Options:
           --id <ID>             Its name [else: one is made and printed]
+          --from-file <FILE>    Many tasks, each as JSON on a line of its own, as `POST …/tasks` takes
+                                it; `-` for standard input. Either every line is well-formed, or none is
+                                created; one that is refused stops no other
           --queue <QUEUE>       Where workers claim it from [else: default, and of `tenure run` the
                                 queue run, which no worker claims unless it says so]
           --kind <KIND>         What sort of task it is [else: task]
@@ -285,6 +289,7 @@ fn help_shows_what_there_is() {
 
     Example:
       tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42
+      tenure task create --from-file tasks.jsonl
     $ tenure help task undo settle
     Say what became of an undo: it ran, it was tried in vain, or it is waived
 

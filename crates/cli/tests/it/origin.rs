@@ -241,6 +241,7 @@ fn many_tasks_come_from_a_file_and_a_line_that_is_wrong_is_told_before_any_is_cr
     let lines: Vec<String> =
         (1..=1200).map(|number| format!(r#"{{"id":"t{number}","queue":"agents"}}"#)).collect();
     let tasks = file("tasks.jsonl", &lines.join("\n"));
+    place.done("task create --id first");
     let wrong = file("wrong.jsonl", "{\"id\":\"x\"}\n\n{\"id\":\"y\",\"queu\":\"agents\"}\n");
     let refusal = place.refused(&format!("task create --from-file {wrong}"), "invalid");
     let words = refusal["message"].as_str().unwrap_or_default();

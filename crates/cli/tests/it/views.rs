@@ -1,4 +1,4 @@
-//! What people look at: lists, the status, why a task is where it is, the history, and what is owed.
+//! What people look at: lists, why a task is where it is, and what is owed.
 
 use insta::assert_snapshot;
 use tenure_cli::world::Screen;
@@ -61,89 +61,6 @@ fn lists_show_the_newest_first_and_go_on_where_they_ended() {
     $ tenure task list --state failed
     note: there is no such task
     note: what was retried or dismissed is left out; --all shows it
-    "#
-    );
-}
-
-#[test]
-fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
-    let world = Frozen::world();
-    assert_snapshot!(
-        world.tells(
-            r#"
-            status
-            "#
-        ),
-        @"
-    $ tenure status
-    namespace default at 2026-01-31T12:00:00Z
-
-    STATE         TASKS  STALE  OLDEST  WHICH
-    planned       0      0
-    dispatched    0      0
-    running       0      0
-    compensating  0      0
-    failed        0      0
-    quarantined   0      0
-
-    did not succeed: 0 today
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
-    there is no task in the namespace default, nor in any other
-    note: there was no store at <folder>/tenure.db; an empty one was made
-    "
-    );
-    world.given(
-        "task create --id planned
-         task create --id later --not-before 2026-01-31T18:00:00Z
-         task create --id hung --undo remove=/tmp/a --when-spent quarantined
-         task acquire hung --owner w1 --ttl 10s
-         task create --id parked
-         task quarantine parked --as bob --reason 'needs a look'
-         task create --id broken
-         task fail broken --reason 'no such repo' --undo none=-",
-    );
-    assert_snapshot!(
-        world.tells(
-            r#"
-            tick 100
-            status
-            -q status
-            status -o json
-            "#
-        ),
-        @r#"
-    (100 s pass)
-    $ tenure status
-    namespace default at 2026-01-31T12:01:40Z
-
-    STATE         TASKS              STALE  OLDEST  WHICH
-    planned       2 (1 not due yet)  0      1m 40s  planned
-    dispatched    0                  0
-    running       1                  1      1m 40s  hung
-    compensating  0                  0
-    failed        1                  0      1m 40s  broken
-    quarantined   1                  0      1m 40s  parked
-
-    did not succeed: 2 today (by_operator 2), 2 in the last hour: tenure task list --ended-badly --since 24h
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
-
-    Stale
-      hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until somebody takes over, w1 may still say how it ended
-
-    Quarantined, for a person
-      parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look
-
-    Failed or undone in the last day
-      broken failed: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: no such repo
-    $ tenure -q status
-    planned 2
-    dispatched 0
-    running 1
-    compensating 0
-    failed 1
-    quarantined 1
-    $ tenure status -o json
-    {"status":{"namespace":"default","at":"2026-01-31T12:01:40.000000Z","states":[{"state":"planned","count":2,"later":1,"stale":0,"oldest":{"task":"planned","since":"2026-01-31T12:00:00.000000Z"}},{"state":"dispatched","count":0,"later":0,"stale":0,"oldest":null},{"state":"running","count":1,"later":0,"stale":1,"oldest":{"task":"hung","since":"2026-01-31T12:00:00.000000Z"}},{"state":"compensating","count":0,"later":0,"stale":0,"oldest":null},{"state":"failed","count":1,"later":0,"stale":0,"oldest":{"task":"broken","since":"2026-01-31T12:00:00.000000Z"}},{"state":"quarantined","count":1,"later":0,"stale":0,"oldest":{"task":"parked","since":"2026-01-31T12:00:00.000000Z"}}],"ends":[{"queue":"default","state":"failed","cause":"by_operator","last_hour":1,"last_day":1,"all":1},{"queue":"default","state":"quarantined","cause":"by_operator","last_hour":1,"last_day":1,"all":1}],"told_to_stop":{"count":0,"since":null},"recovery":{"seen_at":null,"recoverers":[]},"warnings":[],"stale":[{"id":"hung","saga_id":"hung","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":1,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"quarantined"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"10s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:00:10.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/hung/1/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null}],"quarantined":[{"id":"parked","saga_id":"parked","namespace":"default","queue":"default","kind":"task","state":"quarantined","cause":"by_operator","priority":0,"not_before":null,"labels":{},"payload":null,"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"reservation":null,"unwinding":null,"compensations":[],"cancel":null,"terminal_reason":"needs a look","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":"2026-01-31T12:00:00.000000Z"}],"ended_badly":[{"id":"broken","saga_id":"broken","namespace":"default","queue":"default","kind":"task","state":"failed","cause":"by_operator","priority":0,"not_before":null,"labels":{},"payload":null,"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"none","target":"-","reason":null,"status":"void","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"under_lease"}],"cancel":null,"terminal_reason":"no such repo","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":"2026-01-31T12:00:00.000000Z"}]}}
     "#
     );
 }
@@ -250,82 +167,6 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
 }
 
 #[test]
-fn events_are_the_history_and_the_history_can_be_verified() {
-    let world = Frozen::world();
-    world.given(
-        "task create --id a --undo remove=/tmp/a
-         task create --id b
-         task acquire a --owner w1
-         task complete a --owner w1 --epoch 1",
-    );
-    assert_snapshot!(
-        world.tells(
-            r#"
-            events --task a
-            events --after e2 --limit 1 -o json
-            -q events
-            audit verify
-            audit verify -o json
-            audit anchor
-            "#
-        ),
-        @r#"
-    $ tenure events --task a
-    CURSOR  TIME                  TASK  #  EVENT      BY     DATA
-    e1      2026-01-31T12:00:00Z  a     1  created    alice  {"saga_id":"a","queue":"default","kind":"task","labels":{},"payload":null,"priority":0,"policy":{"lease_ttl":"60s","max_attempts":1,"backoff":{"base":"1s","factor":2,"cap":"5m"},"when_spent":"compensated","on_lapse":"recover"},"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","registered":"before_lease","status":"standing","tries":0}],"created_at":"2026-01-31T12:00:00.000000Z"}
-    e3      2026-01-31T12:00:00Z  a     2  acquired   w1     {"owner":"w1","epoch":1,"ttl":"60s","expires_at":"2026-01-31T12:01:00.000000Z"}
-    e4      2026-01-31T12:00:00Z  a     3  completed  w1     {"state":"completed","cause":"completed","finished_at":"2026-01-31T12:00:00.000000Z","lease":{"owner":"w1","epoch":1,"heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z"}}
-    $ tenure events --after e2 --limit 1 -o json
-    {"cursor":"e3","namespace":"default","task":"a","number":2,"at":"2026-01-31T12:00:00.000000Z","type":"acquired","actor":"w1","data":{"owner":"w1","epoch":1,"ttl":"60s","expires_at":"2026-01-31T12:01:00.000000Z"},"hash":"0c31b58793560860c6f38ea49d874f01cdf7d37c7eb9046458de9229fdb677f1"}
-    $ tenure -q events
-    e1
-    e2
-    e3
-    e4
-    $ tenure audit verify
-    holds: 2 tasks, 4 events
-    $ tenure audit verify -o json
-    {"report":{"holds":true,"tasks":2,"events":4,"findings":[]}}
-    $ tenure audit anchor
-    tenure-anchor 1
-    cursor e4
-    root 3470973fd17adfb50f6698bca11e052d5676e25c938048829cffa75959385d4c
-    default a 3 b48d50d84b984f20d59dcc999e86ae8706eb30bb8e82350f8ae88e7c1f6f535a
-    default b 1 4bf13208d5e223fc15dbe366fac15b43c7d451b56bc0d86ca0177e4ba9f9fb3f
-    "#
-    );
-    let anchor = world.write("anchor", &world.run("audit anchor").out);
-    assert_snapshot!(world.run(&format!("audit verify --anchor {anchor}")).out, @"holds: 2 tasks, 4 events");
-}
-
-#[test]
-fn a_history_that_was_tampered_with_is_named_and_the_status_is_1() {
-    let world = Frozen::world();
-    world.given("task create --id a --payload '{\"amount\":1}'");
-    let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
-    connection
-        .execute_batch("drop trigger events_do_not_change; update events set actor = 'mallory'")
-        .expect("changed");
-    assert_snapshot!(
-        world.tells(
-            r#"
-            audit verify
-            audit verify -o json
-            "#
-        ),
-        @r#"
-    $ tenure audit verify
-    default/a: event 1 was changed
-    does not hold: 1 finding in 1 task, 1 event
-    status 1
-    $ tenure audit verify -o json
-    {"report":{"holds":false,"tasks":1,"events":1,"findings":[{"task":"default/a","number":1,"message":"default/a: event 1 was changed"}]}}
-    status 1
-    "#
-    );
-}
-
-#[test]
 fn what_is_owed_is_listed_newest_first_with_what_became_of_it() {
     let world = Frozen::world();
     world.given(
@@ -390,7 +231,7 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
     <esc>[2mfailed        <esc>[0m0      0
     <esc>[38;5;1mquarantined   <esc>[39m1      0      0ms     parked
 
-    did not succeed: 1 today (by_operator 1), 1 in the last hour: tenure task list --ended-badly --since 24h
+    did not succeed: 1 today (by_operator 1), 1 in the last hour: `tenure task list --ended-badly --since 24h`
     recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
 
     <esc>[1mQuarantined, for a person<esc>[0m
@@ -431,36 +272,6 @@ fn a_long_list_has_its_headings_once_and_nothing_between_its_pages() {
     sorted.sort();
     sorted.dedup();
     assert_eq!(sorted.len(), 1_200, "each once");
-}
-
-#[test]
-fn what_was_retried_needs_nobody_s_look_any_more() {
-    let world = Frozen::world();
-    world.given(
-        "task create --id parked --undo a=x
-         task acquire parked --owner w1
-         task quarantine parked --owner w1 --epoch 1 --reason look
-         task retry parked --reason again --id again",
-    );
-    assert_snapshot!(world.tells("status\ntask why parked\ntask why again"), @"
-    $ tenure status
-    namespace default at 2026-01-31T12:00:00Z
-
-    STATE         TASKS  STALE  OLDEST  WHICH
-    planned       0      0
-    dispatched    0      0
-    running       0      0
-    compensating  1      0      0ms     again
-    failed        0      0
-    quarantined   0      0
-
-    did not succeed: 1 today (by_holder 1), 1 in the last hour: tenure task list --ended-badly --since 24h
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
-    $ tenure task why parked
-    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
-    $ tenure task why again
-    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; but nobody has looked after this store yet: run `tenure serve` or `tenure recover --watch`
-    ");
 }
 
 #[test]
@@ -522,169 +333,6 @@ fn a_program_is_told_what_comes_next() {
     undone: "reclaim" "2026-01-31T12:00:00.000000Z"
     over: null null
     "#);
-}
-
-#[test]
-fn who_reads_or_changes_a_task_whose_history_was_changed_is_told() {
-    let world = Frozen::world();
-    world.given(
-        "task create --id one
-         task acquire one --owner w1
-         task create --id two",
-    );
-    assert_eq!(
-        world.tells("audit verify --task one"),
-        "$ tenure audit verify --task one\nholds: 1 task, 2 events\n"
-    );
-    let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
-    connection.execute("update tasks set head = zeroblob(32) where id = 'one'", []).expect("changed");
-    for verb in ["task show one", "task why one", "events --task one"] {
-        let told = world.tells(verb);
-        assert!(told.contains("error: the history of this task does not hold: default/one: "), "{told}");
-        assert!(told.contains("see `tenure audit verify --task one`"), "{told}");
-        assert!(told.contains("one") && told.contains("w1"), "it is shown all the same: {told}");
-    }
-    assert!(!world.tells("task show two").contains("error"), "others are as they were");
-    let told = world.tells("task note one --as alice seen");
-    assert!(told.contains("error: corrupt, nothing was done: ") && told.contains("status 1\n"), "{told}");
-    let told = world.tells("task note one --as alice seen -o json");
-    assert!(told.contains("{\"corrupt\":{\"message\":\""), "{told}");
-    let told = world.tells("audit verify --task one");
-    assert!(told.contains("does not hold") && told.contains("status 1\n"), "{told}");
-    let told = world.tells("audit verify --task nobody");
-    assert!(told.contains("there is no task nobody") && told.contains("status 4\n"), "{told}");
-}
-
-#[test]
-fn a_history_with_large_events_is_listed_to_its_end() {
-    let world = Frozen::world();
-    let payload = "x".repeat(250_000);
-    for number in 0..50 {
-        world.given(&format!("task create --id t{number} --payload \"{payload}\""));
-    }
-    let told = world.tells("events -o json");
-    assert_eq!(told.matches("\"type\":\"created\"").count(), 50, "over several pages");
-}
-
-#[test]
-fn an_event_that_can_not_be_read_is_named_among_the_others_and_the_status_is_1() {
-    let world = Frozen::world();
-    world.given(
-        "task create --id one
-         task create --id two",
-    );
-    let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
-    let changed = "drop trigger events_do_not_change; update events set data = '{' where \"order\" = 1";
-    connection.execute_batch(changed).expect("changed");
-    let told = world.tells("events");
-    assert!(told.contains("error: the event at e1 can't be read, and is passed over"), "{told}");
-    let passed_over_none = told.lines().any(|line| line.contains("two") && line.contains("created"));
-    assert!(passed_over_none && told.contains("status 1\n"), "{told}");
-}
-
-#[test]
-fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_to_them() {
-    let world = Frozen::world();
-    for job in 1..=3 {
-        world.given(&format!(
-            "task create --id nightly-{job} --queue nightly
-             task acquire nightly-{job} --owner w1
-             task rollback nightly-{job} --owner w1 --epoch 1 --reason 'exit_status_1'"
-        ));
-    }
-    assert_snapshot!(
-        world.tells(
-            r#"
-            status
-            task list --ended-badly --since 24h --order oldest
-            task note nightly-1 --dismiss --as alice 'the disk was full'
-            task note nightly-2 --dismiss --as alice
-            -q task list --ended-badly
-            -q task list --ended-badly --all
-            task why nightly-1
-            task list --since yesterday
-            "#
-        ),
-        @"
-    $ tenure status
-    namespace default at 2026-01-31T12:00:00Z
-
-    STATE         TASKS  STALE  OLDEST  WHICH
-    planned       0      0
-    dispatched    0      0
-    running       0      0
-    compensating  0      0
-    failed        0      0
-    quarantined   0      0
-
-    did not succeed: 3 today (rolled_back 3), 3 in the last hour: tenure task list --ended-badly --since 24h
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
-
-    Failed or undone in the last day
-      nightly-3 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
-      nightly-2 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
-      nightly-1 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
-    $ tenure task list --ended-badly --since 24h --order oldest
-    TASK       STATE        QUEUE    HELD BY  TIME     OWED  ATTEMPTS  LABELS
-    nightly-1  compensated  nightly           0ms ago        1/1
-    nightly-2  compensated  nightly           0ms ago        1/1
-    nightly-3  compensated  nightly           0ms ago        1/1
-    note: what was retried or dismissed is left out; --all shows it
-    $ tenure task note nightly-1 --dismiss --as alice 'the disk was full'
-    nightly-1 is compensated since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1; dismissed by alice 2026-01-31T12:00:00Z (just now): the disk was full
-    $ tenure task note nightly-2 --dismiss --as alice
-    error: TEXT is missing
-      → see `tenure task note --help`
-    status 2
-    $ tenure -q task list --ended-badly
-    nightly-3
-    nightly-2
-    $ tenure -q task list --ended-badly --all
-    nightly-3
-    nightly-2
-    nightly-1
-    $ tenure task why nightly-1
-    nightly-1 is compensated since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1; dismissed by alice 2026-01-31T12:00:00Z (just now): the disk was full
-    note: 2026-01-31T12:00:00Z (just now) by alice, which dismisses the task: the disk was full
-    $ tenure task list --since yesterday
-    error: refused: invalid: since: a length such as 24h, or an instant such as 2026-01-31T12:00:00Z
-    status 3
-    "
-    );
-}
-
-#[test]
-fn a_namespace_that_was_never_used_is_told_from_an_empty_one() {
-    let world = Frozen::world();
-    world.given("task create --id t");
-    let told = world.told("--namespace typo status");
-    assert!(told.contains("there never was a task in the namespace typo; there are default"), "{told}");
-    let told = world.told("status");
-    assert!(!told.contains("never was"), "{told}");
-}
-
-#[test]
-fn namespaces_are_listed_and_status_goes_through_all_of_them() {
-    let world = Frozen::world();
-    assert_snapshot!(world.tells("namespace list"), @"");
-    world.given(
-        "task create --id a
-         --namespace ci task create --id b
-         --namespace ci task acquire b --owner w1
-         --namespace ci task rollback b --owner w1 --epoch 1 --reason 'exit_status_1'",
-    );
-    assert_snapshot!(
-        world.tells(
-            "namespace list
-             -q namespace list
-             -o json namespace list
-             status --all-namespaces
-             -q status --all-namespaces"
-        ),
-        @""
-    );
-    let json = world.tells("status --all-namespaces -o json");
-    assert_eq!(json.matches("{\"status\":{\"namespace\":").count(), 2, "{json}");
 }
 
 #[test]

@@ -4,18 +4,20 @@
 //! that guards look at. So a guard says all of its condition, also what an earlier row would have excluded.
 
 mod put;
+mod undone;
 
 use crate::command::{Action, Parking, Reach};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
 use crate::event::{Triage, Waiver};
 use crate::id::Seq;
-use crate::policy::{OnLapse, WhenSpent};
+use crate::policy::OnLapse;
 use crate::refusal::Code;
-use crate::task::{CancelTold, Lease, Overrun, Phase, Task, Undoing, Unwinding};
+use crate::task::{CancelTold, Lease, Overrun, Phase, Task, Undoing};
 use crate::time::Time;
 
 pub(crate) use put::*;
+pub(crate) use undone::*;
 
 pub(crate) fn always(_: &Case) -> bool {
     true
@@ -566,39 +568,4 @@ fn on_lapse(case: &Case, what: OnLapse) -> bool {
 
 fn task_is(case: &Case, holds: impl Fn(&Task) -> bool) -> bool {
     case.task.is_some_and(holds)
-}
-
-// ---- the end of compensating: of a task of which nothing is owed any more ------------------------------------
-
-fn was_released_in_time(case: &Case) -> bool {
-    task_is(case, |task| matches!(task.phase, Phase::Compensating { why: Unwinding::Released, .. }))
-}
-
-fn has_attempts_left(case: &Case) -> bool {
-    task_is(case, |task| task.attempts < task.policy.max_attempts)
-}
-
-fn goes_to_when_spent(case: &Case, when_spent: WhenSpent) -> bool {
-    let goes_on = cancel_asked(case) || was_released_in_time(case) || has_attempts_left(case);
-    !goes_on && task_is(case, |task| task.policy.when_spent == when_spent)
-}
-
-pub(crate) fn end_was_cancelled(case: &Case) -> bool {
-    cancel_asked(case)
-}
-
-pub(crate) fn end_was_released(case: &Case) -> bool {
-    !cancel_asked(case) && was_released_in_time(case)
-}
-
-pub(crate) fn end_has_attempts_left(case: &Case) -> bool {
-    !cancel_asked(case) && !was_released_in_time(case) && has_attempts_left(case)
-}
-
-pub(crate) fn end_is_spent_to_compensated(case: &Case) -> bool {
-    goes_to_when_spent(case, WhenSpent::Compensated)
-}
-
-pub(crate) fn end_is_spent_to_quarantined(case: &Case) -> bool {
-    goes_to_when_spent(case, WhenSpent::Quarantined)
 }

@@ -211,6 +211,12 @@ impl<'r> Sweeper<'r> {
         }
     }
 
+    fn has_come_to(&mut self, now: Time) {
+        self.now = now;
+        self.later.retain(|_, until| *until > now);
+        self.left_on_purpose.retain(|_, until| *until + LEFT_UNSEEN_MAX > now);
+    }
+
     /// Looks once at everything that is due, and takes up what can be done, up to the cap. With `only_due_by` what became
     /// due later is left.
     async fn sweep(&mut self, only_due_by: Option<Time>) -> Result<Swept, Error> {
@@ -219,9 +225,7 @@ impl<'r> Sweeper<'r> {
         self.collect();
         let mut swept = Swept { is_cut_short: false, taken: 0, next_check: None };
         let now = store.now().await?;
-        self.now = now;
-        self.later.retain(|_, until| *until > now);
-        self.left_on_purpose.retain(|_, until| *until + LEFT_UNSEEN_MAX > now);
+        self.has_come_to(now);
         let sweep_max = self.recovery.settings.sweep_max.max(1);
         let (began, mut misread) = (Moment::now(), 0);
         // A look that took too long went on to here.

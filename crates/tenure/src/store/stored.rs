@@ -1,6 +1,6 @@
 //! What a store holds of a task, row by row and column by column, before anybody believes it.
 //!
-//! [`rows_of`] is what the rows of a task must be. SQLite inserts them from it, and an audit compares what is stored with
+//! `rows_of` is what the rows of a task must be. SQLite inserts them from it, and an audit compares what is stored with
 //! what it makes of the task that the history tells: so a column can't be written and stay out of the comparison.
 
 use std::borrow::Cow;

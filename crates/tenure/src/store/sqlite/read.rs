@@ -414,6 +414,16 @@ impl Conditions {
         if self.clauses.is_empty() { "true".to_owned() } else { self.clauses.join(" and ") }
     }
 
+    fn one_of(&mut self, states: &[State]) {
+        let words: Vec<String> = states.iter().map(|state| format!("'{}'", state.word())).collect();
+        self.clauses.push(format!("tasks.state in ({})", words.join(", ")));
+        let ended_badly = |state: &State| state.terminal().is_some() && *state != State::Completed;
+        if states.iter().all(ended_badly) {
+            // In the words of the index, which holds just those.
+            self.clauses.push("tasks.finished_at is not null and tasks.state <> 'completed'".to_owned());
+        }
+    }
+
     /// The same as the store in memory says in Rust.
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
         let mut wanted = Conditions::default();
@@ -433,16 +443,7 @@ impl Conditions {
             wanted.clauses.push("tasks.no in (select task from due where wait <> 'start')".to_owned());
         }
         if !filter.states.is_empty() {
-            let words: Vec<String> =
-                filter.states.iter().map(|state| format!("'{}'", state.word())).collect();
-            wanted.clauses.push(format!("tasks.state in ({})", words.join(", ")));
-            let ended_badly = |state: &State| state.terminal().is_some() && *state != State::Completed;
-            if filter.states.iter().all(ended_badly) {
-                // In the words of the index, which holds just those.
-                wanted
-                    .clauses
-                    .push("tasks.finished_at is not null and tasks.state <> 'completed'".to_owned());
-            }
+            wanted.one_of(&filter.states);
         }
         if filter.open {
             wanted.clauses.push("tasks.finished_at is null".to_owned());

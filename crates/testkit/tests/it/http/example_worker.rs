@@ -94,6 +94,10 @@ fn the_worker_of_the_page_obeys_a_cancel_and_gives_back_what_it_has_no_time_for(
         })
         .await;
         let long = task_in(&client, "long", "planned").await;
-        assert_eq!((&long["attempts"], &long["lease"]), (&json!(1), &Value::Null));
+        assert_eq!(
+            (&long["epoch"], &long["lease"]),
+            (&json!(1), &Value::Null),
+            "it was held, and given back"
+        );
     });
 }
