@@ -143,7 +143,7 @@ fn lines(overview: &Overview, now: Time) -> Vec<String> {
     let recovery = &overview.recovery;
     let kinds: Vec<&str> = recovery.kinds().iter().map(|kind| kind.as_str()).collect();
     lines.push(match recovery.seen_at {
-        None => "recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`".to_owned(),
+        None => "recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`".to_owned(),
         Some(seen_at) if !recovery.are_there(now) => format!(
             "recovery: nobody looks after this store since {} ({} ago); run `tenure serve` or `tenure recover --watch`",
             print_seconds(seen_at),

@@ -222,7 +222,7 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
     if !watchers.are_there(now) {
         let since = match watchers.seen_at {
             Some(seen_at) => format!("nobody looks after this store since {}", ago(seen_at, now)),
-            None => "nobody has looked after this store yet".to_owned(),
+            None => "nobody looks after this store".to_owned(),
         };
         return Some(format!("{since}: run `tenure serve` or `tenure recover --watch`"));
     }

@@ -25,7 +25,9 @@ pub(crate) struct Create {
     id: Option<String>,
     /// Many tasks, each as JSON on a line of its own, as `POST …/tasks` takes it; `-` for standard input. Either every line is
     /// well-formed, or none is created; one that is refused stops no other
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "CreationOptions", "PolicyOptions", "UndoOptions"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "id", "queue", "kind", "labels", "payload", "priority", "not_before", "delay", "saga", "UndoOptions", "PolicyOptions",
+    ])]
     from_file: Option<String>,
     #[command(flatten)]
     creation: CreationOptions,

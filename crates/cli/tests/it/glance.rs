@@ -26,7 +26,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     quarantined   0      0
 
     did not succeed: 0 today
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
+    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
     there is no task in the namespace default, nor in any other
     note: there was no store at <folder>/tenure.db; an empty one was made
     "
@@ -64,7 +64,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     quarantined   1                  0      1m 40s  parked
 
     did not succeed: 2 today (by_operator 2), 2 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
+    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
 
     Stale
       hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until somebody takes over, w1 may still say how it ended
@@ -109,11 +109,11 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     quarantined   0      0
 
     did not succeed: 1 today (by_holder 1), 1 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
+    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
     $ tenure task why parked
     parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
     $ tenure task why again
-    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; but nobody has looked after this store yet: run `tenure serve` or `tenure recover --watch`
+    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
     ");
 }
 
@@ -153,7 +153,7 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     quarantined   0      0
 
     did not succeed: 3 today (rolled_back 3), 3 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody has looked after this store yet; run `tenure serve` or `tenure recover --watch`
+    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
 
     Failed or undone in the last day
       nightly-3 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
@@ -243,7 +243,7 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
     quarantined   0      0
 
     did not succeed: 1 today (rolled_back 1), 1 in the last hour: `tenure --namespace ci task list --ended-badly --since 24h`
-    recovery: nobody has looked after this store yet; run `tenure --namespace ci serve` or `tenure --namespace ci recover --watch`
+    recovery: nobody looks after this store; run `tenure --namespace ci serve` or `tenure --namespace ci recover --watch`
 
     Failed or undone in the last day
       b compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
@@ -259,7 +259,7 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
     quarantined   0      0
 
     did not succeed: 0 today
-    recovery: nobody has looked after this store yet; run `tenure --namespace default serve` or `tenure --namespace default recover --watch`
+    recovery: nobody looks after this store; run `tenure --namespace default serve` or `tenure --namespace default recover --watch`
     $ tenure -q status --all-namespaces
     namespace ci
     planned 0

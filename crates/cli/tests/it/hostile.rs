@@ -130,7 +130,10 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
         renewing.join().expect("no lease was lost");
         told.into_iter().filter_map(|one| one.expect("it ends")).collect()
     });
-    assert!(told.iter().any(|(status, _)| *status == 200), "some of it is done: {told:?}");
+    // While nobody reads what they hold, there may be no room for any of it; then there is.
+    until("the same is done", || {
+        post_or_cut(&url, "/v1/default/commands", &adopts).is_some_and(|(status, _)| status == 200)
+    });
     for (status, bytes) in &told {
         assert!(matches!(status, 200 | 422 | 503), "{told:?}");
         assert!(*bytes < 20 * 1024 * 1024, "{told:?}");

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
+use rusqlite::config::DbConfig;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -146,6 +147,15 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
     let (status, told) = check(&["--store", "sqlite:old.db"]);
     assert!(status == Some(0) && told.contains("earlier version"), "{told}");
     assert_eq!(version(None), 1, "nor does it change what is there");
+    // What somebody who was killed left beside the file.
+    let killed = rusqlite::Connection::open(place.join("old.db")).expect("a file");
+    killed.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("set");
+    killed.pragma_update(None, "user_version", 1).expect("set");
+    drop(killed);
+    let log = || std::fs::read(place.join("old.db-wal")).expect("a log");
+    let before = log();
+    assert_eq!((check(&["--store", "sqlite:old.db"]).0, before.is_empty()), (Some(0), false));
+    assert_eq!(log(), before, "the log is another program's");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let checked = ran(place, &["serve", "--check", "--listen", &address]);

@@ -41,7 +41,7 @@ fn a_task_is_created_held_and_completed() {
     $ tenure task show build-42
     task       build-42
     state      running
-    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but nobody has looked after this store yet: run `tenure serve` or `tenure recover --watch`
+    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
     queue      agents, priority 0
     kind       task
     label      issue=168

@@ -87,7 +87,12 @@ impl Database {
         if !self.path.exists() || self.is_empty() {
             return Ok(Condition::Missing);
         }
-        let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |_| Ok(()))?)?;
+        // A log that somebody who was killed left behind stays as it is; where there is none, none is left.
+        let keeps_log = self.log().exists();
+        let as_it_is = |connection: &Connection| {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log).map(drop)
+        };
+        let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, as_it_is)?)?;
         Ok(match version {
             0 => Condition::Missing,
             version if version < MIGRATIONS.len() => Condition::Older,
@@ -98,14 +103,18 @@ impl Database {
     /// The size of the write-ahead log beside the file. It is used again from its beginning after a checkpoint, so it grows
     /// where nobody's looks end, and never shrinks. None: it can't be looked at.
     pub(crate) fn wal_bytes(&self) -> Option<u64> {
-        let mut path = self.path.clone().into_os_string();
-        path.push("-wal");
-        match std::fs::metadata(path) {
+        match std::fs::metadata(self.log()) {
             Ok(file) => Some(file.len()),
             // Nothing was written yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(0),
             Err(_) => None,
         }
+    }
+
+    fn log(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        path.into()
     }
 
     fn is_empty(&self) -> bool {
