@@ -89,7 +89,7 @@ impl Glance {
             open: open.map(|count| count.count).sum(),
             stale: states.iter().map(|count| count.stale).sum(),
             quarantined: quarantined.map(|count| count.count).sum(),
-            did_not_succeed: overview.ends.iter().filter(|end| end.is_bad()).map(|end| end.last_day).sum(),
+            did_not_succeed: overview.did_not_succeed().map(|end| end.last_day).sum(),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Status {
 
 /// What is said beside the counts of states, a line each.
 fn lines(overview: &Overview, now: Time) -> Vec<String> {
-    let bad = || overview.ends.iter().filter(|end| end.is_bad());
+    let bad = || overview.did_not_succeed();
     let sum = |count: fn(&EndCount) -> u64| bad().map(count).sum::<u64>();
     let (today, last_hour) = (sum(|end| end.last_day), sum(|end| end.last_hour));
     let mut causes = BTreeMap::<&str, u64>::new();

@@ -94,6 +94,11 @@ pub enum Terminal {
 }
 
 impl Terminal {
+    /// Whether a task that ended so did not succeed: everything but a completion and a cancel.
+    pub fn is_bad(self, cause: Cause) -> bool {
+        self != Terminal::Completed && cause != Cause::Cancelled
+    }
+
     /// The same as one of all states.
     pub const fn state(self) -> State {
         match self {
@@ -361,7 +366,7 @@ pub struct Dismissal {
 impl Ending {
     /// Whether it did not succeed: everything but a completion and a cancel.
     pub fn is_bad(&self) -> bool {
-        self.state != Terminal::Completed && self.cause != Cause::Cancelled
+        self.state.is_bad(self.cause)
     }
 
     /// Whether a person has seen to it: made a new task of it, or dismissed it.

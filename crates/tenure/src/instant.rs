@@ -66,6 +66,33 @@ pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
     }
 }
 
+/// From when on: a length before now, or an instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Since {
+    /// So long before now.
+    Length(Span),
+    /// Then.
+    Instant(Time),
+}
+
+impl Since {
+    /// Reads either.
+    pub fn read(field: &'static str, text: &str) -> Result<Since, Refusal> {
+        let length = parse_span(field, text).map(Since::Length);
+        length.or_else(|_| parse(field, text).map(Since::Instant)).map_err(|_| {
+            Refusal::invalid(field, "a length such as 24h, or an instant such as 2026-01-31T12:00:00Z")
+        })
+    }
+
+    /// The instant, seen from `now`.
+    pub fn from(self, now: Time) -> Time {
+        match self {
+            Since::Length(length) => now - length,
+            Since::Instant(instant) => instant,
+        }
+    }
+}
+
 /// Reads a duration: a whole number and a unit, `500ms`, `90s`, `5m`, `2h`, `7d`; also `250us`.
 pub fn parse_span(field: &'static str, text: &str) -> Result<Span, Refusal> {
     let refused = || Refusal::invalid(field, "a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d");

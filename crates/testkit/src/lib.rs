@@ -23,6 +23,7 @@ use tenure::store::Store;
 use tenure::store::memory::MemoryStore;
 use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure::store::sqlite::{SqliteOptions, SqliteStore};
+use tenure::{Error, Ledger};
 use tenure_core::time::Time;
 
 /// When worlds begin: 2026-01-01T00:00:00Z.
@@ -60,6 +61,17 @@ pub async fn postgres_in(server: &server::Server, schema: &str, clock: &ManualCl
     let clock = Some(Arc::new(clock.clone()) as Arc<dyn tenure::clock::Clock>);
     let options = PostgresOptions { clock, ..PostgresOptions::new(server.url(schema)) };
     PostgresStore::open(options).await.expect("the schema opens")
+}
+
+/// Plays a story in memory and on SQLite, each on a clock that stands still.
+pub async fn on_local_stores<F: Future<Output = Result<(), Error>>>(
+    story: impl Fn(Ledger, ManualClock) -> F,
+) {
+    let clock = ManualClock::at(BEGINNING);
+    story(Ledger::with_store(memory(&clock)), clock).await.expect("in memory");
+    let clock = ManualClock::at(BEGINNING);
+    let (_folder, store) = sqlite(&clock).await;
+    story(Ledger::with_store(store), clock).await.expect("on SQLite");
 }
 
 /// Runs a test that waits on stores.

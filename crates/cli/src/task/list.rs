@@ -6,8 +6,7 @@ use tenure::Ledger;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{Cause, State};
-use tenure::core::time::{Span, Time};
-use tenure::instant;
+use tenure::instant::Since;
 use tenure::record::TaskRecord;
 use tenure::store::{Cursor, Filter, Order};
 
@@ -98,11 +97,10 @@ impl List {
             since: None,
             order: self.order,
         };
-        let since = self.since.as_deref().map(Since::read).transpose()?;
+        let since = self.since.as_deref().map(|text| Since::read("since", text)).transpose()?;
         let ledger = context.ledger_to_read().await?;
         let since = match since {
-            Some(Since::Length(length)) => Some(ledger.now().await? - length),
-            Some(Since::Instant(instant)) => Some(instant),
+            Some(since) => Some(since.from(ledger.now().await?)),
             None => None,
         };
         self.part.show(context, &ledger, Filter { since, ..filter }, "there is no such task").await?;
@@ -110,23 +108,6 @@ impl List {
             context.out.note("what was retried or dismissed is left out; --all shows it");
         }
         Ok(())
-    }
-}
-
-/// From when on.
-enum Since {
-    Length(Span),
-    Instant(Time),
-}
-
-impl Since {
-    fn read(text: &str) -> Result<Since, Refusal> {
-        let neither =
-            |_| Refusal::invalid("since", "a length such as 24h, or an instant such as 2026-01-31T12:00:00Z");
-        match instant::parse_span("since", text) {
-            Ok(length) => Ok(Since::Length(length)),
-            Err(_) => instant::parse("since", text).map(Since::Instant).map_err(neither),
-        }
     }
 }
 

@@ -3,8 +3,7 @@
 use axum::http::StatusCode;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
-use tenure::core::time::Time;
-use tenure::instant;
+use tenure::instant::Since;
 use tenure::record::{TasksPage, cause_of, state_of};
 use tenure::store::size::task_bytes;
 use tenure::store::{Filter, Order};
@@ -60,21 +59,11 @@ async fn filter(asked: &Asked) -> Result<Filter, Problem> {
         ended_badly: query.flag("ended_badly")?,
         unattended: query.flag("unattended")?,
         since: match query.one("since")? {
-            Some(text) => Some(since(asked, text).await?),
+            Some(text) => Some(Since::read("since", text)?.from(asked.served.ledger.now().await?)),
             None => None,
         },
         order: query.one("order")?.map(order).transpose()?.unwrap_or_default(),
     })
-}
-
-/// A length before now, or an instant.
-async fn since(asked: &Asked, text: &str) -> Result<Time, Problem> {
-    match instant::parse_span("since", text) {
-        Ok(length) => Ok(asked.served.ledger.now().await? - length),
-        Err(_) => instant::parse("since", text).map_err(|_| {
-            Refusal::invalid("since", "a length such as 24h, or an instant with an offset").into()
-        }),
-    }
 }
 
 fn order(word: &str) -> Result<Order, Refusal> {

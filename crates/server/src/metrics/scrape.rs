@@ -16,7 +16,7 @@ use tenure::clock::Moment;
 use tenure::core::time::{Span, Time};
 use tenure::recovery::{Recovery, Snapshot};
 use tenure::store::Store;
-use tenure::store::overview::OVERVIEW_STATES;
+use tenure::store::overview::{OVERVIEW_STATES, StateCount};
 use tenure::store::vitals::Vitals;
 use tenure::{Error, Ledger};
 use tokio::sync::Mutex;
@@ -76,7 +76,8 @@ pub(super) struct Overviews {
     pub(super) told_to_stop: u64,
     /// For how long the first of those knows that it must stop.
     pub(super) told_to_stop_age: Option<Span>,
-    /// How long ago somebody looked after the namespace that was left alone for the longest time.
+    /// How long ago somebody looked after the namespace that was left alone for the longest time; none where nobody ever looked
+    /// after one that has open tasks.
     pub(super) recovery_seen_age: Option<Span>,
 }
 
@@ -130,9 +131,11 @@ async fn within<T>(
 const QUEUES_MAX: usize = 100;
 const OTHER_QUEUES: &str = "(others)";
 
-async fn overviews(store: &dyn Store) -> Result<Overviews, Error> {
+pub(super) async fn overviews(store: &dyn Store) -> Result<Overviews, Error> {
     let none = |state: tenure::core::task::State| InState { state: state.as_str(), ..InState::default() };
     let mut all = Overviews { states: OVERVIEW_STATES.map(none).to_vec(), ..Overviews::default() };
+    let is_open = |one: &StateCount| one.state.terminal().is_none() && one.count > 0;
+    let mut is_left_alone = false;
     for namespace in store.namespaces().await? {
         let overview = store.overview(namespace).await?;
         for (sum, one) in all.states.iter_mut().zip(&overview.states) {
@@ -152,7 +155,14 @@ async fn overviews(store: &dyn Store) -> Result<Overviews, Error> {
         let age = |since: Time| overview.at.since(since);
         all.told_to_stop += overview.told_to_stop.count;
         all.told_to_stop_age = all.told_to_stop_age.max(overview.told_to_stop.since.map(age));
-        all.recovery_seen_age = all.recovery_seen_age.max(overview.recovery.seen_at.map(age));
+        match overview.recovery.seen_at {
+            Some(seen_at) => all.recovery_seen_age = all.recovery_seen_age.max(Some(age(seen_at))),
+            None => is_left_alone |= overview.states.iter().any(is_open),
+        }
+    }
+    if is_left_alone {
+        // The age of the others would hide it; without one there is an alert.
+        all.recovery_seen_age = None;
     }
     all.queue_ends = few_queues(all.queue_ends);
     Ok(all)
@@ -259,7 +269,7 @@ impl Scrape {
             page.span("told_to_stop_age", "For how long the first of these knows it", age)?;
         }
         if let Some(age) = overview.recovery_seen_age {
-            let what = "How long ago somebody looked after the store, whichever server or command";
+            let what = "How long ago somebody looked after the namespace that was left alone for the longest, whichever server or command";
             page.span("recovery_seen_age", what, age)?;
         }
         Ok(())

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tenure::core::task::State;
 use tenure::handler::Handlers;
 use tenure::store::vitals::Vitals;
+use tenure::store::watch::Presence;
 
-use super::scrape::{InState, Looked, Overviews};
+use super::scrape::{InState, Looked, Overviews, overviews};
 use super::*;
 use crate::routes::routes;
 
@@ -163,4 +165,23 @@ async fn a_store_is_asked_once_for_all_who_ask_in_the_same_second() {
     ledger.create("a").await.expect("created");
     assert_eq!(planned(&same).await, first, "what was seen a moment ago is good enough");
     assert_ne!(planned(&later).await, first_later, "and then it is asked again");
+}
+
+#[tokio::test]
+async fn a_namespace_that_nobody_ever_looked_after_is_not_hidden_by_the_others() {
+    let ledger = ledger().await;
+    let store = ledger.store();
+    for namespace in ["watched", "alone"] {
+        let ledger = ledger.in_namespace(namespace).expect("a name");
+        ledger.create("t").await.expect("created");
+    }
+    let looks_after = |namespace| Presence {
+        namespaces: vec![Namespace::new(namespace).expect("a name")],
+        ..Presence::default()
+    };
+    let age = async || overviews(store.as_ref()).await.expect("known").recovery_seen_age;
+    store.watch(looks_after("watched")).await.expect("renewed");
+    assert_eq!(age().await, None, "without an age the alert rings");
+    store.watch(looks_after("alone")).await.expect("renewed");
+    assert!(age().await.is_some());
 }

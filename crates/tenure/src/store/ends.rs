@@ -35,7 +35,7 @@ pub struct EndCount {
 impl EndCount {
     /// Whether these did not succeed: everything but completions and cancels.
     pub fn is_bad(&self) -> bool {
-        self.state != Terminal::Completed && self.cause != Cause::Cancelled
+        self.state.is_bad(self.cause)
     }
 }
 

@@ -403,7 +403,7 @@ impl Store for MemoryStore {
                 at,
                 states: OVERVIEW_STATES.map(count).to_vec(),
                 ends: ends::count(tasks(), at),
-                told_to_stop: overview::told_to_stop(tasks()),
+                told_to_stop: overview::told_to_stop(tasks(), at),
                 recovery: memory.watchers(&namespace, at),
                 warnings: Vec::new(),
             })

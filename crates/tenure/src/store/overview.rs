@@ -36,6 +36,13 @@ pub struct Overview {
     pub warnings: Vec<String>,
 }
 
+impl Overview {
+    /// The counts of what did not succeed.
+    pub fn did_not_succeed(&self) -> impl Iterator<Item = &EndCount> {
+        self.ends.iter().filter(|end| end.is_bad())
+    }
+}
+
 /// Holders that were told to stop and still hold their leases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ToldToStop {
@@ -117,9 +124,10 @@ fn is_attended(task: &Task) -> bool {
     task.ending().is_some_and(Ending::is_attended)
 }
 
-/// Counts the leases whose holders were told to stop.
-pub(crate) fn told_to_stop<'a>(tasks: impl Iterator<Item = &'a Task>) -> ToldToStop {
-    let told = tasks.filter_map(|task| task.lease()?.cancel_told);
+/// Counts the leases that go on though their holders were told to stop.
+pub(crate) fn told_to_stop<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> ToldToStop {
+    let leases = tasks.filter_map(Task::lease).filter(|lease| lease.expires_at > now);
+    let told = leases.filter_map(|lease| lease.cancel_told);
     told.fold(ToldToStop::default(), |sum, told| ToldToStop {
         count: sum.count + 1,
         since: Some(sum.since.map_or(told.since, |since| since.min(told.since))),

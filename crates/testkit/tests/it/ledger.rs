@@ -15,18 +15,12 @@ use tenure::store::sqlite::{SqliteOptions, SqliteStore};
 use tenure::store::{Cursor, Filter, Lapsed};
 use tenure::{Error, Ledger};
 use tenure_testkit::waiting::{soon, until_asked};
-use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
+use tenure_testkit::{BEGINNING, block_on, on_local_stores, sqlite};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, ManualClock) -> F) {
-    block_on(async {
-        let clock = ManualClock::at(BEGINNING);
-        story(Ledger::with_store(memory(&clock)), clock).await.expect("in memory");
-        let clock = ManualClock::at(BEGINNING);
-        let (_folder, store) = sqlite(&clock).await;
-        story(Ledger::with_store(store), clock).await.expect("on SQLite");
-    });
+    block_on(on_local_stores(story));
 }
 
 #[test]

@@ -17,18 +17,14 @@ use tenure::why::why_watched;
 use tenure::{Error, Ledger};
 use tenure_testkit::served::Served;
 use tenure_testkit::server::{Server, required};
-use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
+use tenure_testkit::{BEGINNING, block_on, memory, on_local_stores};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, ManualClock) -> F) {
     block_on(async {
-        let clock = ManualClock::at(BEGINNING);
-        story(Ledger::with_store(memory(&clock)), clock).await.expect("in memory");
-        let clock = ManualClock::at(BEGINNING);
-        let (_folder, store) = sqlite(&clock).await;
-        story(Ledger::with_store(store), clock).await.expect("on SQLite");
+        on_local_stores(&story).await;
         let clock = ManualClock::at(BEGINNING);
         let served = Served::on(memory(&clock));
         story(Ledger::open(&served.url).await.expect("opens"), clock).await.expect("behind a server");
@@ -219,6 +215,11 @@ fn a_holder_that_does_not_stop_is_counted_and_why_says_how_often_it_was_told() {
         let refused = ledger.heartbeat("t", &by).await.expect_err("the grace is nearly over");
         assert_eq!(refused.code(), Some(Code::Cancelled));
         clock.advance(Duration::from_secs(31));
+        assert_eq!(
+            ledger.overview().await?.told_to_stop.count,
+            0,
+            "a lease that is over is stale, and told as such"
+        );
         let task = ledger.reclaim("t", "rec").await?;
         assert_eq!(
             (task.state(), task.ending().map(|end| end.cause)),

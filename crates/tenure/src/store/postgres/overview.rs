@@ -78,7 +78,7 @@ impl Reader<'_> {
             states.push(self.count(namespace, state, at).await?);
         }
         let ends = self.ends(namespace, at).await?;
-        let told_to_stop = self.told_to_stop(namespace).await?;
+        let told_to_stop = self.told_to_stop(namespace, at).await?;
         let recovery = self.watchers(namespace).await?;
         let warnings = self.warnings().await?;
         self.end().await?;
@@ -154,10 +154,10 @@ impl Reader<'_> {
         rows.iter().map(read).collect()
     }
 
-    async fn told_to_stop(&mut self, namespace: &Namespace) -> Found<ToldToStop> {
+    async fn told_to_stop(&mut self, namespace: &Namespace, now: Time) -> Found<ToldToStop> {
         let told = "select count(*), min(cancel_told_at) from tenure.due \
-                 where namespace = $1 and cancel_told_at is not null";
-        let rows = self.link.ask(told, &[&namespace.as_str()]).await?;
+                 where namespace = $1 and cancel_told_at is not null and expires_at > $2";
+        let rows = self.link.ask(told, &[&namespace.as_str(), &now.as_micros()]).await?;
         let row = one(&rows)?;
         Ok(ToldToStop { count: unsigned(row.a_number(0)?), since: row.time(1)? })
     }

@@ -1,6 +1,6 @@
 //! A room at a glance, in SQL: read from what is in flight or ended badly, each through its narrow index.
 
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{OptionalExtension, Row, named_params, params};
 use tenure_core::id::{Namespace, Owner, Queue, TaskId};
 use tenure_core::task::State;
 use tenure_core::time::Time;
@@ -82,7 +82,7 @@ impl Reader<'_> {
         let at = self.find_now()?;
         let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
         let states = states.into_iter().collect::<Found<Vec<_>>>()?;
-        let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace)?);
+        let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace, at)?);
         let recovery = self.find_watchers(namespace)?;
         drop(moment);
         Ok(Overview { at, states, ends, told_to_stop, recovery, warnings: Vec::new() })
@@ -135,10 +135,11 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn told_to_stop(&self, namespace: &Namespace) -> Found<ToldToStop> {
-        let told = "select count(*), min(cancel_told_at) from due where namespace = ? and cancel_told_at is not null";
+    fn told_to_stop(&self, namespace: &Namespace, now: Time) -> Found<ToldToStop> {
+        let told = "select count(*), min(cancel_told_at) from due \
+                    where namespace = ? and cancel_told_at is not null and expires_at > ?";
         let mut told = self.connection().prepare_cached(told)?;
-        Ok(told.query_row([namespace.as_str()], |row| {
+        Ok(told.query_row(params![namespace.as_str(), now.as_micros()], |row| {
             let since = row.get::<_, Option<i64>>(1)?.map(Time::from_micros);
             Ok(ToldToStop { count: number(row, 0)?, since })
         })?)
