@@ -1,0 +1,146 @@
+//! How a task ended: in which state, what brought it there, and whether a person has seen to it.
+
+use super::State;
+use crate::id::{Actor, Document, Reason, TaskId};
+use crate::time::Time;
+
+/// The states that nothing changes any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Terminal {
+    /// Done.
+    Completed,
+    /// Closed for good, undoing nothing.
+    Failed,
+    /// Closed; nothing is owed.
+    Compensated,
+    /// Parked for a person.
+    Quarantined,
+}
+
+impl Terminal {
+    /// Whether a task that ended so did not succeed: everything but a completion and a cancel.
+    pub fn is_bad(self, cause: Cause) -> bool {
+        self != Terminal::Completed && cause != Cause::Cancelled
+    }
+
+    /// The same as one of all states.
+    pub const fn state(self) -> State {
+        match self {
+            Terminal::Completed => State::Completed,
+            Terminal::Failed => State::Failed,
+            Terminal::Compensated => State::Compensated,
+            Terminal::Quarantined => State::Quarantined,
+        }
+    }
+}
+
+/// What brought a task to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cause {
+    /// Its holder completed it.
+    Completed,
+    /// Its holder failed it.
+    Failed,
+    /// It was rolled back and its attempts are spent.
+    RolledBack,
+    /// Its lease lapsed, and its attempts are spent or its policy parks it.
+    Lapsed,
+    /// The same, where the lease ended because there was no progress for the policy's `stall_after`.
+    Stalled,
+    /// The same, where it ended at the policy's `time_limit`.
+    OutOfTime,
+    /// It was cancelled.
+    Cancelled,
+    /// Its attempts are spent and its policy parks it then.
+    AttemptsSpent,
+    /// No attempt began in time.
+    NotStarted,
+    /// Nobody handles a kind of undo that it owes.
+    UndoUnhandled,
+    /// An undo kept failing.
+    UndoFailed,
+    /// Its holder parked it.
+    ByHolder,
+    /// An operator marked it.
+    ByOperator,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Cause; 13] = [
+        Cause::Completed,
+        Cause::Failed,
+        Cause::RolledBack,
+        Cause::Lapsed,
+        Cause::Stalled,
+        Cause::OutOfTime,
+        Cause::Cancelled,
+        Cause::AttemptsSpent,
+        Cause::NotStarted,
+        Cause::UndoUnhandled,
+        Cause::UndoFailed,
+        Cause::ByHolder,
+        Cause::ByOperator,
+    ];
+
+    /// The cause as interfaces write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::Completed => "completed",
+            Cause::Failed => "failed",
+            Cause::RolledBack => "rolled_back",
+            Cause::Lapsed => "lapsed",
+            Cause::Stalled => "stalled",
+            Cause::OutOfTime => "out_of_time",
+            Cause::Cancelled => "cancelled",
+            Cause::AttemptsSpent => "attempts_spent",
+            Cause::NotStarted => "not_started",
+            Cause::UndoUnhandled => "undo_unhandled",
+            Cause::UndoFailed => "undo_failed",
+            Cause::ByHolder => "by_holder",
+            Cause::ByOperator => "by_operator",
+        }
+    }
+}
+
+/// How a task ended.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Ending {
+    /// In which state.
+    pub state: Terminal,
+    /// What brought it there.
+    pub cause: Cause,
+    /// Why, in words. An annotation may put better words here; the old ones stay in the history.
+    pub reason: Option<Reason>,
+    /// What the work gave.
+    pub result: Option<Document>,
+    /// When.
+    pub finished_at: Time,
+    /// The new task that a person made of it.
+    pub retried_as: Option<TaskId>,
+    /// That a person looked at it, and nobody has to any more.
+    pub dismissed: Option<Dismissal>,
+}
+
+/// A person's word that an end needs nobody's look any more.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Dismissal {
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub note: Reason,
+}
+
+impl Ending {
+    /// Whether it did not succeed: everything but a completion and a cancel.
+    pub fn is_bad(&self) -> bool {
+        self.state.is_bad(self.cause)
+    }
+
+    /// Whether a person has seen to it: made a new task of it, or dismissed it.
+    pub fn is_attended(&self) -> bool {
+        self.retried_as.is_some() || self.dismissed.is_some()
+    }
+}
