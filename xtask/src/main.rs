@@ -13,6 +13,7 @@ mod nextest;
 mod parts;
 mod postgres;
 mod promtool;
+mod python;
 mod run;
 mod schemathesis;
 mod test;
@@ -33,8 +34,9 @@ Usage: cargo xtask <command>
 
   test [--seed HEX]  Run every test, and say at the end what passed, failed and was skipped.
                      Random tests derive from one seed, by default from the commit; it is printed,
-                     and with --seed the same run can be repeated. Installs what is missing: cargo-nextest,
-                     Schemathesis, promtool, and as root PostgreSQL.
+                     and with --seed the same run can be repeated. What depends on PostgreSQL's version is run on
+                     this machine's, and again on the newest. Installs what is missing: cargo-nextest,
+                     Schemathesis, promtool, the newest PostgreSQL, and as root the machine's own.
   test --quick       The tests that end soon: under two minutes after the build.
   test PART...       The tests of some parts: PARTNAMES.
   test --timings     Also write how long builds and tests took into docs/testing.md.

@@ -22,8 +22,15 @@ pub(crate) struct Selection {
     pub(crate) profile: &'static str,
     /// A filter expression; all tests of the profile without one.
     pub(crate) filter: Option<String>,
-    /// Variables that the tests read.
+    /// Variables that the tests read, and their servers.
     pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+/// What came of a selection.
+pub(crate) struct Ran {
+    pub(crate) tally: Tally,
+    /// The major version of PostgreSQL that it ran on. None where this machine has no server.
+    pub(crate) postgresql: Option<String>,
 }
 
 /// Says which version there is. Where there is none, or one that is too old, it is installed.
@@ -56,13 +63,13 @@ pub(crate) fn build(root: &Path, options: &[&str]) -> Result<Tally> {
 }
 
 /// Runs the tests, and counts how they ended. Each of those that run at once has a PostgreSQL server.
-pub(crate) fn tests(root: &Path, selection: &Selection) -> Result<Tally> {
+pub(crate) fn tests(root: &Path, selection: &Selection) -> Result<Ran> {
     let at_once = available_parallelism().map_or(1, usize::from) * TESTS_PER_CORE;
-    let servers = match SharedServers::start(root, at_once) {
+    let servers = match SharedServers::start(root, at_once, &selection.variables) {
         Ok(servers) => servers,
         Err(why) => {
             println!("no test ran: {why}");
-            return Ok(Tally::of(0, 1));
+            return Ok(Ran { tally: Tally::of(0, 1), postgresql: None });
         }
     };
     let report = report(root, selection.profile);
@@ -82,7 +89,7 @@ pub(crate) fn tests(root: &Path, selection: &Selection) -> Result<Tally> {
         tally.passed = tally.passed.saturating_sub(1);
         tally.skipped += 1;
     }
-    Ok(tally)
+    Ok(Ran { tally, postgresql: servers.major() })
 }
 
 /// What became of each test of the newest run of that profile.

@@ -2,6 +2,8 @@
 //! at once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server belongs
 //! to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also has the whole search for the programs.
 
+mod newest;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,8 +11,10 @@ use std::process::{Child, Command, Stdio};
 
 use crate::run::{self, Result, Tally};
 
+pub(crate) use self::newest::{ensure as ensure_newest, programs as newest_programs};
+
 /// Names the folder of the programs, before all others; the guardian of the tests reads it, too.
-const PROGRAMS_VARIABLE: &str = "TENURE_POSTGRES_BIN";
+pub(crate) const PROGRAMS_VARIABLE: &str = "TENURE_POSTGRES_BIN";
 
 /// Where systems keep one folder for each version, whose name begins so.
 const VERSIONS: &[(&str, &str)] = &[
@@ -24,6 +28,9 @@ const INSTALL: &[&[&str]] = &[&["update"], &["install", "-y", "--no-install-reco
 
 /// Read by the package's own scripts, which otherwise make a server for all of the machine and start it.
 const SETTINGS_OF_PACKAGE: &str = "/etc/postgresql-common/createcluster.d/tenure-tests.conf";
+
+/// The file in which a server keeps its major version, in its folder.
+const VERSION_FILE: &str = "data/PG_VERSION";
 
 /// Tells tests where the shared servers are: for each a line with its port, a space, its folder.
 /// `crates/testkit/src/server.rs` reads it.
@@ -39,10 +46,18 @@ struct Guardian {
 }
 
 impl SharedServers {
-    /// Starts so many, with the guardian that was built with the tests.
-    pub(crate) fn start(root: &Path, count: usize) -> Result<SharedServers> {
+    /// Starts so many, with the guardian that was built with the tests, which reads these variables.
+    pub(crate) fn start(
+        root: &Path,
+        count: usize,
+        variables: &[(&'static str, String)],
+    ) -> Result<SharedServers> {
         let program = run::target_folder(root).join("debug/tenure-postgres");
-        let start = || Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let start = || {
+            let mut guardian = Command::new(&program);
+            guardian.envs(variables.iter().map(|(name, value)| (name, value)));
+            guardian.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+        };
         let started: std::io::Result<Vec<Child>> = (0..count).map(|_| start()).collect();
         let started = started.map_err(|why| format!("{}: {why}", program.display()))?;
         // They make themselves ready side by side.
@@ -54,6 +69,13 @@ impl SharedServers {
     pub(crate) fn variable(&self) -> Option<(&'static str, String)> {
         let places: Option<Vec<&str>> = self.0.iter().map(|guardian| guardian.place.as_deref()).collect();
         Some((SHARED_VARIABLE, places?.join("\n")))
+    }
+
+    /// The major version that they run, by their own word. None where this machine has no server.
+    pub(crate) fn major(&self) -> Option<String> {
+        let (_, folder) = self.0.first()?.place.as_deref()?.split_once(' ')?;
+        let version = std::fs::read_to_string(Path::new(folder).join(VERSION_FILE)).ok()?;
+        Some(version.trim().to_owned())
     }
 }
 
@@ -125,8 +147,7 @@ fn folders() -> Vec<PathBuf> {
 /// By apt-get, as root. Anywhere else a person has to do it, and is told.
 fn install(root: &Path) -> Result<()> {
     let is_apt_there = run::output(root, "apt-get", &["--version"]).is_ok();
-    let is_root = run::output(root, "id", &["-u"]).is_ok_and(|id| id == "0");
-    if std::env::var_os(PROGRAMS_VARIABLE).is_some() || !is_apt_there || !is_root {
+    if std::env::var_os(PROGRAMS_VARIABLE).is_some() || !is_apt_there || !is_root(root) {
         let way_out =
             format!("install its server, or name the folder of its programs in {PROGRAMS_VARIABLE}");
         return Err(format!("PostgreSQL was not found: {way_out}").into());
@@ -141,6 +162,10 @@ fn install(root: &Path) -> Result<()> {
     let removed = std::fs::remove_file(settings);
     installed?;
     Ok(removed?)
+}
+
+fn is_root(root: &Path) -> bool {
+    run::output(root, "id", &["-u"]).is_ok_and(|id| id == "0")
 }
 
 fn apt_get(root: &Path, arguments: &[&str]) -> Result<()> {

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: the tests of all crates, examples in docs, house rules and generated documents, with one summary.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::nextest::{self, Selection};
 use crate::parts::{self, Part};
@@ -50,6 +52,25 @@ enum Report {
     Timings,
 }
 
+/// On which major version of PostgreSQL each step of tests ran, which is known when it has.
+#[derive(Clone, Default)]
+struct Majors(Rc<RefCell<Vec<String>>>);
+
+impl Majors {
+    fn add(&self, step: &str, major: Option<&str>) {
+        let said =
+            format!("{step} on {}", major.map_or("none".to_owned(), |major| format!("PostgreSQL {major}")));
+        self.0.borrow_mut().push(said);
+    }
+
+    fn print(&self) {
+        let said = self.0.borrow();
+        if !said.is_empty() {
+            println!("{}", said.join(", "));
+        }
+    }
+}
+
 /// Runs them. The last line it prints is `N passed, N failed, N skipped`.
 pub(crate) fn run(root: &Path, options: &[&str]) -> Result<Verdict> {
     let options = parse(options)?;
@@ -61,9 +82,11 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<Verdict> {
     println!("seed {seed}; again with: {again}");
 
     let selection = selection(&options.extent, &seed)?;
-    let reports =
-        run::all(root, &steps(&options.extent, options.report, &selection), &[(SEED_VARIABLE, &seed)]);
+    let majors = Majors::default();
+    let steps = steps(&options.extent, options.report, &selection, &majors);
+    let reports = run::all(root, &steps, &[(SEED_VARIABLE, &seed)]);
     run::print_summary(&reports);
+    majors.print();
     let mut sum = Tally::default();
     for report in &reports {
         sum += report.tally;
@@ -89,15 +112,20 @@ pub(crate) fn preparations() -> Vec<Step> {
     ]
 }
 
-fn steps(extent: &Extent, report: Report, selection: &Selection) -> Vec<Step> {
+fn steps(extent: &Extent, report: Report, selection: &Selection, majors: &Majors) -> Vec<Step> {
     let mut steps = preparations();
+    if *extent == Extent::Whole {
+        steps.push(Step::here("newest server", postgres::ensure_newest));
+    }
     steps.push(match report {
         Report::Summary => Step::here("build", |root| nextest::build(root, &[])),
         Report::Timings => Step::here("build", |root| nextest::build(root, &["--timings"])),
     });
-    let selection = selection.clone();
-    steps.push(Step::here("tests", move |root| nextest::tests(root, &selection)));
+    let (these, those) = (selection.clone(), majors.clone());
+    steps.push(Step::here("tests", move |root| tests(root, "tests", &these, &those)));
     if *extent == Extent::Whole {
+        let (variables, majors) = (selection.variables.clone(), majors.clone());
+        steps.push(Step::here("stories", move |root| stories_on_newest(root, &variables, &majors)));
         let examples = &["test", "--workspace", "--doc", "--no-fail-fast"];
         steps.push(Step::program("examples in docs", "cargo", examples, &[]));
     }
@@ -106,6 +134,20 @@ fn steps(extent: &Extent, report: Report, selection: &Selection) -> Vec<Step> {
         steps.push(Step::here("generated docs", lifecycle_doc::check));
     }
     steps
+}
+
+fn tests(root: &Path, step: &str, selection: &Selection, majors: &Majors) -> Result<Tally> {
+    let ran = nextest::tests(root, selection)?;
+    majors.add(step, ran.postgresql.as_deref());
+    Ok(ran.tally)
+}
+
+/// What may differ from one major version of PostgreSQL to the next; its profile says what that is.
+fn stories_on_newest(root: &Path, variables: &[(&'static str, String)], majors: &Majors) -> Result<Tally> {
+    let mut variables = variables.to_vec();
+    variables.push((postgres::PROGRAMS_VARIABLE, postgres::newest_programs(root)?));
+    let selection = Selection { profile: "newest-postgresql", filter: None, variables };
+    tests(root, "stories", &selection, majors)
 }
 
 fn selection(extent: &Extent, seed: &str) -> Result<Selection> {

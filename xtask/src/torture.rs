@@ -136,7 +136,7 @@ fn one_round(root: &Path, suite: &Suite, seed: &str) -> Round {
     let variables = sizes.chain([(test::SEED_VARIABLE, seed.to_owned())]).collect();
     let selection = Selection { profile: PROFILE, filter: Some(suite.tests.to_owned()), variables };
     let ran = nextest::tests(root, &selection)
-        .and_then(|tally| nextest::cases(root, PROFILE).map(|cases| (tally, cases)));
+        .and_then(|ran| nextest::cases(root, PROFILE).map(|cases| (ran.tally, cases)));
     let (tally, cases) = ran.unwrap_or_else(|why| {
         println!("not run: {}: {why}", suite.name);
         (Tally::of(0, 1), Vec::new())

@@ -1,0 +1,28 @@
+//! Programs written in Python that the tests run. Each has an environment of its own beside what Cargo builds.
+
+use std::path::{Path, PathBuf};
+
+use crate::run::{self, Result};
+
+/// An environment with these packages, under a name that says what is in it. It is made where it is not there yet.
+pub(crate) fn environment(root: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = run::folder_of_tests(root).join(name);
+    // Written last, so that one whose installation was interrupted is made again.
+    let is_whole = folder.join("packages");
+    if is_whole.is_file() {
+        return Ok(folder);
+    }
+    let place = folder.display().to_string();
+    run::output(root, "python3", &["-m", "venv", "--clear", &place])
+        .map_err(|why| format!("no environment for Python programs can be made: {why}"))?;
+    pip(root, &folder, &[&["install"], packages].concat())?;
+    std::fs::write(is_whole, packages.join("\n"))?;
+    Ok(folder)
+}
+
+/// Runs the environment's own pip.
+pub(crate) fn pip(root: &Path, environment: &Path, arguments: &[&str]) -> Result<()> {
+    let pip = environment.join("bin/pip").display().to_string();
+    run::output(root, &pip, &[&["--quiet", "--disable-pip-version-check"], arguments].concat())?;
+    Ok(())
+}
