@@ -5,6 +5,7 @@
 // Printing is what a command does; the warning is meant for libraries.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod clients;
 mod git_script;
 mod junit;
 mod lifecycle_doc;
@@ -36,7 +37,7 @@ Usage: cargo xtask <command>
                      Random tests derive from one seed, by default from the commit; it is printed,
                      and with --seed the same run can be repeated. What depends on PostgreSQL's version is run on
                      this machine's, and again on the newest. Installs what is missing: cargo-nextest,
-                     Schemathesis, promtool, the newest PostgreSQL, and as root the machine's own.
+                     Schemathesis, promtool, generators of clients, the newest PostgreSQL, and as root the machine's own.
   test --quick       The tests that end soon: under two minutes after the build.
   test PART...       The tests of some parts: PARTNAMES.
   test --timings     Also write how long builds and tests took into docs/testing.md.

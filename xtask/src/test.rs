@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::nextest::{self, Selection};
 use crate::parts::{self, Part};
 use crate::run::{self, Result, Step, Tally, Verdict};
-use crate::{git_script, lifecycle_doc, postgres, promtool, schemathesis, tidy, timings};
+use crate::{clients, git_script, lifecycle_doc, postgres, promtool, schemathesis, tidy, timings};
 
 /// What tests derive their random choices from.
 pub(crate) const SEED_VARIABLE: &str = "TENURE_TEST_SEED";
@@ -107,6 +107,7 @@ pub(crate) fn preparations() -> Vec<Step> {
         Step::here("PostgreSQL", postgres::ensure),
         Step::here("git's script", git_script::ensure),
         Step::here("Schemathesis", schemathesis::ensure),
+        Step::here("generators", clients::ensure),
         Step::here("promtool", promtool::ensure),
         Step::here("nextest", nextest::ensure),
     ]

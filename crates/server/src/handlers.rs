@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response};
+use tenure::Ledger;
 use tenure::core::id::{Namespace, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
+use tenure::record::DurationInput;
 use tenure::store::answering::AnswerForm;
 use tenure::store::{Answer, Cursor, Page, PageSize};
-use tenure::{Ledger, instant};
 
 use crate::body::Query;
 use crate::headers::{PREFERENCE_APPLIED, preferred_return};
@@ -116,10 +117,15 @@ fn cursor(query: &Query, name: &'static str) -> Result<Option<Cursor>, Problem> 
     Ok(query.one(name)?.map(Cursor::from_text))
 }
 
+/// How long a query asks to wait.
+fn wait_in(query: &Query) -> Result<Option<Duration>, Problem> {
+    wait(query.one("wait")?.map(|text| DurationInput::Text(text.to_owned())))
+}
+
 /// How long to wait.
-fn wait(text: Option<&str>) -> Result<Option<Duration>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    let wait = Duration::from(instant::parse_span("wait", text)?);
+fn wait(said: Option<DurationInput>) -> Result<Option<Duration>, Problem> {
+    let Some(said) = said else { return Ok(None) };
+    let wait = Duration::from(said.span("wait")?);
     if wait > WAIT_MAX {
         return Err(Refusal::invalid("wait", "up to 60s; ask again when it is over").into());
     }

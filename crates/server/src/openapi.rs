@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use tenure::core::refusal::Code;
+use tenure::record::read::HeldByShape;
+use tenure::record::schema::{StateWord, one_of};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{
-    ArrayBuilder, ComponentsBuilder, Object, ObjectBuilder, Schema, SchemaType, Type,
+    ArrayBuilder, ComponentsBuilder, KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType,
+    Type,
 };
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required};
@@ -85,6 +88,9 @@ pub(crate) fn api() -> OpenApi {
     }
     schemas.remove(NoBody::name().as_ref());
     schemas.insert("Problem".to_owned(), problem());
+    let codes = codes().into_iter().map(|(code, _, _)| code);
+    schemas
+        .insert("ProblemCode".to_owned(), one_of("Why it was not done, to be acted on by programs.", codes));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token of `tenure token create`. While none was ever made, a server that only its machine reaches needs none.",
     ));
@@ -280,12 +286,7 @@ fn query(name: &str) -> RefOr<Schema> {
             limit.minimum(Some(1.0)).maximum(Some(1_000.0)).into()
         }
         "stale" | "plan" => ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into(),
-        "state" => {
-            let states = tenure::core::task::State::ALL.map(|state| state.as_str());
-            let one =
-                ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(states));
-            ArrayBuilder::new().items(one).into()
-        }
+        "state" => ArrayBuilder::new().items(Ref::from_schema_name(StateWord::name())).into(),
         "label" => {
             let most = tenure::core::task::LABELS_MAX;
             ArrayBuilder::new().items(text()).max_items(Some(most)).into()
@@ -300,27 +301,18 @@ fn query(name: &str) -> RefOr<Schema> {
 
 /// A problem: everything that one may have.
 fn problem() -> RefOr<Schema> {
-    let codes: Vec<&'static str> = Code::ALL
-        .iter()
-        .map(|code| code.as_str())
-        .chain(OTHER_CODES.iter().map(|(code, _, _)| *code))
-        .collect();
-    let code = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).enum_values(Some(codes));
-    let mut held =
-        ObjectBuilder::new().description(Some("Who holds the task, since when, until when, at which epoch."));
-    for field in ["owner", "since", "until"] {
-        held = held.property(field, text());
-    }
+    let retry_at = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+    let retry_at = retry_at.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
     ObjectBuilder::new()
         .property("type", text())
         .property("title", text())
         .property("status", number(400))
         .property("detail", text())
-        .property("code", code)
+        .property("code", Ref::from_schema_name("ProblemCode"))
         .property("field", text())
-        .property("state", text())
-        .property("held_by", held.property("epoch", number(1)))
-        .property("retry_at", text())
+        .property("state", Ref::from_schema_name(StateWord::name()))
+        .property("held_by", Ref::from_schema_name(HeldByShape::name()))
+        .property("retry_at", retry_at)
         .required("type")
         .required("title")
         .required("status")

@@ -221,7 +221,7 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/tasks/{id}/why", Room(Reader), "Say why a task is where it is", tasks::why_so, gives 200 shape::Why),
         route!(Get "/v1/{ns}/tasks/{id}/events", Room(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
 
-        route!(Get "/v1/{ns}/tasks/{id}/verify", Room(Reader), "Whether the history of a task holds", looks::verify_task, gives 200 shape::Report),
+        route!(Get "/v1/{ns}/tasks/{id}/verify", Room(Reader), "Whether the history of a task holds", looks::verify_task, gives 200 shape::ReportAnswer),
         route!(Get "/v1/{ns}/tasks/{id}/chain", Room(Operator), "The history of a task as it is stored, to be verified by those who don't trust this server", looks::chain, gives 200 shape::OneChain),
 
         route!(Post "/v1/{ns}/tasks/{id}/acquire", Room(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
@@ -252,8 +252,8 @@ fn table() -> Vec<Route> {
         route!(Get "/v1/{ns}/stale", Room(Reader), "Tasks whose lease or reservation has lapsed", lists::stale, query PAGE, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/owners", Room(Reader), "Who holds what", looks::owners, gives 200 shape::Owners),
         route!(Get "/v1/{ns}/stats", Room(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
-        route!(Get "/v1/{ns}/anchor", Room(Reader), "What to remember of the history", looks::anchor, gives 200 shape::Anchor),
-        route!(Get "/v1/{ns}/verify", Room(Reader), "Whether the history holds", looks::verify, gives 200 shape::Report),
+        route!(Get "/v1/{ns}/anchor", Room(Reader), "What to remember of the history", looks::anchor, gives 200 shape::AnchorAnswer),
+        route!(Get "/v1/{ns}/verify", Room(Reader), "Whether the history holds", looks::verify, gives 200 shape::ReportAnswer),
         route!(Get "/v1/{ns}/recovery", Room(Reader), "Who looks after stale tasks, and what they handle", recovery::watchers, gives 200 shape::Watchers),
         route!(Post "/v1/{ns}/recovery", Room(Operator), "Look after what is stale now", recovery::sweep, query &[("plan", "`true`: only show what would be done.")], gives 200 shape::Recovered),
 

@@ -3,11 +3,15 @@
 //!
 //! Nothing is read or written by these: the description is made of them, and a test compares them with real answers.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
+use tenure::record::DurationInput;
 pub(crate) use tenure::record::read::{
     ChainAnswerShape as OneChain, ChainsShape as Chains, ClaimableShape as Claimable, EventsShape as Events,
     LapsedShape as Lapsed, NamespacesShape as Namespaces, NewestShape as Newest, NowShape as Now,
@@ -16,6 +20,7 @@ pub(crate) use tenure::record::read::{
     WatchersAnswerShape as Watchers,
 };
 use tenure::record::read::{RefusalShape, RenewalShape, SaidShape};
+use tenure::record::schema::{CauseWord, NextWord, OutcomeWord, RoleWord, StateWord, VerbWord, one_of};
 
 /// Fields of shapes are looked at by the derive alone.
 macro_rules! shapes {
@@ -37,8 +42,8 @@ shapes! {
     Ready {
         /// It can.
         ready: bool,
-        /// `answers`, `reads_only` while nothing can be written, or `away`.
-        store: String,
+        /// What can be done with it: everything, only reading, or nothing.
+        store: StoreWord,
         /// Whether it is about to end.
         stopping: bool,
         /// Why it can't, where that is known.
@@ -58,9 +63,9 @@ shapes! {
         /// Its namespace.
         namespace: String,
         /// Its state.
-        state: String,
+        state: StateWord,
         /// Why it ended.
-        cause: Option<String>,
+        cause: Option<CauseWord>,
         /// How often it was tried.
         attempts: u32,
         /// The epoch of its newest lease.
@@ -74,6 +79,7 @@ shapes! {
         /// Who holds it.
         lease: Option<MinimalLease>,
         /// When it changed last.
+        #[schema(format = DateTime)]
         updated_at: String,
     }
     /// Who holds a task, and until when.
@@ -83,6 +89,7 @@ shapes! {
         /// The lease's number.
         epoch: u64,
         /// Until when.
+        #[schema(format = DateTime)]
         expires_at: String,
     }
     /// What a command among many came to.
@@ -128,6 +135,7 @@ shapes! {
     /// What somebody noted on a task.
     NoteOnTask {
         /// When.
+        #[schema(format = DateTime)]
         at: String,
         /// Who.
         by: String,
@@ -138,9 +146,10 @@ shapes! {
     }
     /// What happens next.
     NextStep {
-        /// `due`, `lapse` or `reclaim`.
-        what: String,
+        /// What that is.
+        what: NextWord,
         /// When.
+        #[schema(format = DateTime)]
         at: String,
     }
     /// A renewal, and the task right after it.
@@ -159,7 +168,7 @@ shapes! {
         /// Its number.
         epoch: u64,
         /// How long it lasts from now on; else as long as when it was granted.
-        ttl: Option<String>,
+        ttl: Option<DurationInput>,
         /// How far the work is.
         progress: Option<Value>,
         /// What a successor needs to go on.
@@ -177,6 +186,7 @@ shapes! {
         /// The lease's number.
         epoch: Option<u64>,
         /// When it ends now.
+        #[schema(format = DateTime)]
         expires_at: Option<String>,
         /// Whether somebody asked for the task to stop.
         cancel: Option<bool>,
@@ -200,34 +210,141 @@ shapes! {
         commands: Vec<CommandBody>,
     }
     /// What to remember of the history.
-    Anchor {
+    AnchorAnswer {
         /// It.
-        anchor: Value,
+        anchor: Anchor,
+    }
+    /// The heads of all histories at one time.
+    Anchor {
+        /// Up to which event.
+        cursor: String,
+        /// The hash of all lines: who keeps it can tell whether they were changed.
+        root: String,
+        /// One for each task.
+        lines: Vec<AnchorLine>,
+    }
+    /// The head of the history of one task.
+    AnchorLine {
+        /// Where the task is.
+        namespace: String,
+        /// The task.
+        id: String,
+        /// The number of its newest event.
+        number: u64,
+        /// The hash of its newest event.
+        head: String,
     }
     /// What a verification saw.
+    ReportAnswer {
+        /// It.
+        report: Report,
+    }
+    /// Whether a history holds.
     Report {
-        /// It: `holds`, `tasks`, `events`, `findings`.
-        report: Value,
+        /// Whether nothing was found.
+        holds: bool,
+        /// How many tasks were looked at.
+        tasks: u64,
+        /// How many events.
+        events: u64,
+        /// What does not hold.
+        findings: Vec<Finding>,
+    }
+    /// Something that does not hold.
+    Finding {
+        /// The task.
+        task: String,
+        /// The number of the event, where it is about one.
+        #[schema(required)]
+        number: Option<i64>,
+        /// What was found.
+        message: String,
     }
     /// What recovery did, or would do.
     Recovered {
         /// What it came to.
-        report: Option<Value>,
+        report: Option<SweepReport>,
         /// The tasks that were looked after.
-        tended: Option<Vec<Value>>,
+        tended: Option<Vec<TendedTask>>,
         /// What would be done, where that was asked for.
-        planned: Option<Vec<Value>>,
+        planned: Option<Vec<PlannedTask>>,
+    }
+    /// What a sweep came to.
+    SweepReport {
+        /// How many tasks were looked after.
+        tended: u64,
+        /// How many compensations were undone.
+        undone: u64,
+        /// How many tasks for each outcome; every outcome is there.
+        outcomes: BTreeMap<String, u64>,
+    }
+    /// A task that recovery looked after.
+    TendedTask {
+        /// Where it is.
+        namespace: String,
+        /// The task.
+        task: String,
+        /// What became of it.
+        outcome: OutcomeWord,
+        /// What was undone.
+        undone: Vec<UndoneCompensation>,
+        /// Why it was parked or left, where it was.
+        #[schema(required)]
+        because: Option<String>,
+    }
+    /// A compensation that was undone.
+    UndoneCompensation {
+        /// Its number.
+        seq: u32,
+        /// Which handler undid it.
+        kind: String,
+        /// What was undone.
+        target: String,
+        /// What was left as proof.
+        receipt: String,
+    }
+    /// A stale task, and what would become of it.
+    PlannedTask {
+        /// Where it is.
+        namespace: String,
+        /// The task.
+        task: String,
+        /// Its state.
+        state: StateWord,
+        /// From when on recovery may take it up.
+        #[schema(format = DateTime)]
+        due_at: String,
+        /// The state that it would have.
+        becomes: StateWord,
+        /// What would be undone, in that order.
+        undo: Vec<PlannedUndo>,
+        /// Why it would be parked, where it would.
+        #[schema(required)]
+        because: Option<String>,
+        /// The same in a sentence.
+        why: String,
+    }
+    /// A compensation that would be undone.
+    PlannedUndo {
+        /// Its number.
+        seq: u32,
+        /// Which handler undoes it.
+        kind: String,
+        /// What is undone.
+        target: String,
+        /// How often that was tried in vain.
+        tries: u32,
     }
     /// A token to be made.
     TokenBody {
         /// Who acts with it.
         name: String,
         /// `reader`, `worker`, `operator` or `admin`.
-        role: String,
+        role: RoleWord,
         /// Where it is of use: names, or `*` alone for all; else `default`.
         namespaces: Option<Vec<String>>,
         /// How long it is of use, such as `90d`; else until it is revoked.
-        expires: Option<String>,
+        expires: Option<DurationInput>,
         /// The SHA-256 of a secret that the caller has drawn, in hexadecimal digits; then the answer has none.
         hash: Option<String>,
         /// Who makes it, while no token exists.
@@ -242,46 +359,74 @@ shapes! {
         #[schema(rename = "as")]
         by: Option<String>,
     }
-    /// A token; its secret is kept nowhere.
-    OneToken {
-        /// Who acts with it.
-        name: String,
-        /// What it may be used for.
-        role: String,
-        /// Where.
-        namespaces: Vec<String>,
-        /// When it was made.
-        created_at: String,
-        /// By whom.
-        created_by: String,
-        /// From when on it is of no use.
-        expires_at: Option<String>,
-        /// When it was revoked.
-        revoked_at: Option<String>,
-    }
-    /// A new token with its secret, which is shown here and never again.
-    NewToken {
-        /// The secret, to be sent as `Authorization: Bearer …`.
-        token: String,
-        /// Who acts with it.
-        name: String,
-        /// What it may be used for.
-        role: String,
-        /// Where.
-        namespaces: Vec<String>,
-        /// When it was made.
-        created_at: String,
-        /// By whom.
-        created_by: String,
-        /// From when on it is of no use.
-        expires_at: Option<String>,
-        /// When it was revoked.
-        revoked_at: Option<String>,
-    }
     /// Every token.
     TokenList {
+        /// Counts the changes of them: the same number, the same tokens.
+        version: u64,
         /// In the order in which they were made.
-        tokens: Vec<OneToken>,
+        tokens: Vec<ListedToken>,
+    }
+}
+
+/// Tokens, each with what all of them have.
+macro_rules! tokens {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident: $type:ty,)* })*) => { shapes! { $(
+        $(#[$doc])*
+        $name {
+            $($(#[$of_field])* $field: $type,)*
+            /// Who acts with it.
+            name: String,
+            /// What it may be used for.
+            role: RoleWord,
+            /// Where.
+            namespaces: Vec<String>,
+            /// When it was made.
+            #[schema(format = DateTime)]
+            created_at: String,
+            /// By whom.
+            created_by: String,
+            /// From when on it is of no use; null: until it is revoked.
+            #[schema(format = DateTime, required)]
+            expires_at: Option<String>,
+            /// When it was revoked; null: it was not.
+            #[schema(format = DateTime, required)]
+            revoked_at: Option<String>,
+            /// Who revoked it.
+            #[schema(required)]
+            revoked_by: Option<String>,
+        }
+    )* } };
+}
+
+tokens! {
+    /// A token; its secret is kept nowhere.
+    OneToken {}
+    /// A token that was just made.
+    NewToken {
+        /// The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the caller
+        /// has drawn it.
+        token: Option<String>,
+    }
+    /// A token in a list.
+    ListedToken {
+        /// The SHA-256 of its secret, in hexadecimal digits.
+        hash: String,
+    }
+}
+
+/// What can be done with the store.
+pub(crate) struct StoreWord;
+
+impl PartialSchema for StoreWord {
+    fn schema() -> RefOr<Schema> {
+        let words = ["answers", "reads_only", "away"];
+        one_of("What can be done with the store: everything, only reading, or nothing.", words)
+    }
+}
+
+impl ToSchema for StoreWord {
+    fn name() -> Cow<'static, str> {
+        "StoreState".into()
     }
 }
 
@@ -310,10 +455,9 @@ pub(crate) struct CommandBody;
 impl PartialSchema for CommandBody {
     fn schema() -> RefOr<Schema> {
         let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
-        let words = tenure::record::command::Verb::ALL.map(tenure::record::command::Verb::as_str);
         ObjectBuilder::new()
             .description(Some("The fields of the body of its route, and these."))
-            .property("verb", text().enum_values(Some(words)))
+            .property("verb", Ref::from_schema_name(VerbWord::name()))
             .property("task", text().description(Some("The task that it is about.")))
             .property("seq", ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)))
             .property(
@@ -325,7 +469,11 @@ impl PartialSchema for CommandBody {
     }
 }
 
-impl ToSchema for CommandBody {}
+impl ToSchema for CommandBody {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((VerbWord::name().into_owned(), VerbWord::schema()));
+    }
+}
 
 /// A whole record, as a task is shown; what follows from the rest is passed over.
 pub(crate) struct PutBody;

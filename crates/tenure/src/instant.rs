@@ -2,8 +2,8 @@
 //!
 //! An instant with another offset is taken to UTC; one without an offset is refused, since nobody can say when it was.
 
-use jiff::Timestamp;
-use jiff::fmt::temporal::DateTimePrinter;
+use jiff::fmt::temporal::{DateTimePrinter, SpanParser};
+use jiff::{SpanRelativeTo, Timestamp};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::{Span, Time};
 
@@ -93,12 +93,19 @@ impl Since {
     }
 }
 
-/// Reads a duration: a whole number and a unit, `500ms`, `90s`, `5m`, `2h`, `7d`; also `250us`.
+/// Reads a duration: a whole number and a unit, `500ms`, `90s`, `5m`, `2h`, `7d`, also `250us`; or ISO 8601, `PT1M30S`.
 pub fn parse_span(field: &'static str, text: &str) -> Result<Span, Refusal> {
-    let refused = || Refusal::invalid(field, "a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d");
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().map_err(|_| refused())?;
+    let span = if text.starts_with(['P', 'p']) { span_of_iso(text) } else { span_of_number(text) };
+    span.ok_or_else(|| {
+        let forms =
+            "a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601, such as PT1M30S";
+        Refusal::invalid(field, forms)
+    })
+}
+
+fn span_of_number(text: &str) -> Option<Span> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let number: u64 = number.parse().ok()?;
     let micros_per_unit: u64 = match unit {
         "us" => 1,
         "ms" => 1_000,
@@ -106,9 +113,21 @@ pub fn parse_span(field: &'static str, text: &str) -> Result<Span, Refusal> {
         "m" => 60_000_000,
         "h" => 3_600_000_000,
         "d" => 86_400_000_000,
-        _ => return Err(refused()),
+        _ => return None,
     };
-    number.checked_mul(micros_per_unit).map(Span::from_micros).ok_or_else(refused)
+    number.checked_mul(micros_per_unit).map(Span::from_micros)
+}
+
+/// A day has 24 hours. Months and years have no length of their own, and what is finer than a microsecond is not cut.
+fn span_of_iso(text: &str) -> Option<Span> {
+    static PARSER: SpanParser = SpanParser::new();
+    let span = PARSER.parse_span(text).ok()?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return None;
+    }
+    let nanos = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.as_nanos();
+    let is_whole = nanos % 1_000 == 0;
+    u64::try_from(nanos / 1_000).ok().filter(|_| is_whole).map(Span::from_micros)
 }
 
 #[cfg(test)]
@@ -161,6 +180,22 @@ mod tests {
         assert_eq!(span("90s"), Some(90_000_000));
         assert_eq!(span("7d"), Some(604_800_000_000));
         for bad in ["", "5", "s", "1.5s", "-5s", "5 s", "5min", "99999999999999999999s", "213503982335d"] {
+            assert_eq!(span(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_duration_may_be_written_after_iso_8601() {
+        let span = |text| parse_span("ttl", text).map(Span::as_micros).ok();
+        for (text, seconds) in
+            [("PT90S", 90), ("PT1M30S", 90), ("pt1m30s", 90), ("PT2H", 7_200), ("P7D", 604_800)]
+        {
+            assert_eq!(span(text), Some(seconds * 1_000_000), "{text}");
+        }
+        assert_eq!(span("PT0.5S"), Some(500_000));
+        assert_eq!(span("PT0.000001S"), Some(1));
+        assert_eq!(span("P1W"), span("P7D"));
+        for bad in ["P", "PT", "P1M", "P1Y", "-PT1S", "PT-1S", "PT0.0000001S", "PT1S ", "P1DT", "1 hour"] {
             assert_eq!(span(bad), None, "{bad}");
         }
     }

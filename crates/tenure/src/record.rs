@@ -6,12 +6,15 @@
 mod answers;
 pub mod command;
 mod create;
+mod duration;
 mod input;
 mod lists;
 mod minimal;
 mod others;
 pub mod read;
 mod recovery;
+#[cfg(feature = "openapi")]
+pub mod schema;
 mod tokens;
 
 use serde::{Serialize, Serializer};
@@ -36,6 +39,7 @@ pub use answers::{
     TaskAnswer, WhyAnswer,
 };
 pub use create::{create_json, read_create};
+pub use duration::DurationInput;
 pub use input::{BackoffInput, PolicyInput, cause_of, read_body, read_put, state_of};
 pub use lists::{
     AnswerRecord, AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage,

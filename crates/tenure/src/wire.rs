@@ -21,6 +21,7 @@ use tenure_core::time::{Span, Time};
 use crate::access::{Role, Rooms};
 use crate::instant;
 use crate::store::due::Wait;
+use crate::why::Step;
 
 /// A type with one way to be JSON.
 pub(crate) trait Wire: Sized {
@@ -182,6 +183,7 @@ words_on_wire! {
         Wait::Lease => "lease", Wait::UndoLease => "undo_lease", Wait::Reservation => "reservation",
         Wait::Undo => "undo", Wait::Start => "start",
     }
+    Step { Step::Due => "due", Step::Lapse => "lapse", Step::Reclaim => "reclaim" }
     Role {
         Role::Reader => "reader", Role::Worker => "worker", Role::Operator => "operator", Role::Admin => "admin",
     }

@@ -4,11 +4,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures, and what could not run, are printed.
 
 mod frozen;
+mod installed;
 mod place;
 mod serving;
 mod waiting;
 
 mod api;
+mod clients;
 mod demo;
 mod deploy;
 mod documents;

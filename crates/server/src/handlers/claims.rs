@@ -10,12 +10,12 @@ use tenure::core::command::{Action, Command};
 use tenure::core::id::Queue;
 use tenure::core::task::Task;
 use tenure::record::command::Verb;
-use tenure::record::{AnswerRecord, ClaimableRecord, GrantedAnswer};
+use tenure::record::{AnswerRecord, ClaimableRecord, DurationInput, GrantedAnswer};
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, MinimalAnswer, MinimalTask};
 use tenure::store::size::task_bytes;
 
-use super::{answer_form, no_longer_known, prefers, verbs, wait};
+use super::{answer_form, no_longer_known, prefers, verbs, wait, wait_in};
 use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
@@ -23,14 +23,14 @@ use crate::routes::{Answered, Asked, json};
 /// The part of a claim's body that says how long to wait.
 #[derive(Deserialize)]
 struct Waiting {
-    wait: Option<String>,
+    wait: Option<DurationInput>,
 }
 
 /// `POST …/claims`. Where nothing is due it waits that long, and then answers with no tasks. A server that stops answers so
 /// at once: its caller asks another one.
 pub(crate) async fn claim(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
-    let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait.as_deref())?;
+    let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait)?;
     let command = verbs::command(&asked, Verb::Claim, &asked.body.text)?;
     let tasks = match waiting.filter(|wait| !wait.is_zero()) {
         None => {
@@ -104,7 +104,7 @@ async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result
 pub(crate) async fn claimable(asked: Asked) -> Answered {
     let queue = Queue::new(asked.query.one("queue")?.unwrap_or(Queue::DEFAULT))?;
     let (store, namespace) = (asked.served.ledger.store(), asked.namespace()?);
-    let waiting = wait(asked.query.one("wait")?)?.unwrap_or_default();
+    let waiting = wait_in(&asked.query)?.unwrap_or_default();
     let at = if waiting.is_zero() {
         store.claimable_at(namespace.clone(), queue).await?
     } else {

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait};
+use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait_in};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::memory::RequestMemory;
@@ -77,7 +77,7 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
 
 async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     let (after, limit) = (cursor(&asked.query, "after")?, limit(&asked.query)?);
-    let Seen { page, .. } = match wait(asked.query.one("wait")?)?.filter(|wait| !wait.is_zero()) {
+    let Seen { page, .. } = match wait_in(&asked.query)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
             let _room = asked.share.wait()?;

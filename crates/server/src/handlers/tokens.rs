@@ -4,9 +4,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use tenure::access::{Role, Rooms, TokenHash};
 use tenure::core::refusal::{Code, Refusal};
-use tenure::instant;
 use tenure::ledger::{ANONYMOUS, DEFAULT_NAMESPACE};
-use tenure::record::{NewTokenRecord, TokenRecord, TokensRecord};
+use tenure::record::{DurationInput, NewTokenRecord, TokenRecord, TokensRecord};
 
 use crate::body::parse;
 use crate::problem::Problem;
@@ -18,7 +17,7 @@ struct Making {
     name: String,
     role: String,
     namespaces: Option<Vec<String>>,
-    expires: Option<String>,
+    expires: Option<DurationInput>,
     /// Of a secret that the caller has drawn and keeps to itself.
     hash: Option<String>,
     #[serde(rename = "as")]
@@ -52,8 +51,8 @@ pub(crate) async fn create(asked: Asked) -> Answered {
     }
     let ledger = asked.served.ledger.acting_as(&by(&asked, making.by))?;
     let mut new = ledger.create_token(&making.name, Role::named(&making.role)?).in_namespaces(&names);
-    if let Some(text) = making.expires {
-        new = new.lifetime(instant::parse_span("expires", &text)?.into());
+    if let Some(said) = making.expires {
+        new = new.lifetime(said.span("expires")?.into());
     }
     let Some(hash) = making.hash else {
         let (secret, token) = new.await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
 use tenure_server::openapi;
 use tenure_server::routes::routes;
 
@@ -47,5 +48,63 @@ fn every_route_is_described_once_and_every_reference_leads_somewhere() {
     for reference in text.split("\"#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap_or_default();
         assert!(schemas.contains_key(name), "{name} is referred to and not described");
+    }
+}
+
+/// Every property that is described, with the name of what it is a property of.
+fn properties(schemas: &serde_json::Map<String, Value>) -> Vec<(String, &String, &Value)> {
+    let mut properties = Vec::new();
+    for (name, schema) in schemas {
+        for (property, shape) in schema["properties"].as_object().into_iter().flatten() {
+            properties.push((format!("{name}.{property}"), property, shape));
+        }
+    }
+    properties
+}
+
+#[test]
+fn words_of_which_there_are_only_some_are_described_with_all_of_them() {
+    const SETS: &[&str] = &[
+        "becomes",
+        "cause",
+        "code",
+        "on_lapse",
+        "outcome",
+        "registered",
+        "role",
+        "state",
+        "verb",
+        "what",
+        "when_spent",
+    ];
+    /// Those that share their name with something that is no set of words.
+    const SETS_OF_ONE: &[&str] = &["Compensation.status", "Unwinding.why", "Ready.store"];
+    let described: Value = serde_json::from_str(&openapi()).expect("JSON");
+    let schemas = described["components"]["schemas"].as_object().expect("schemas");
+    let mut seen = 0;
+    for (whole, property, shape) in properties(schemas) {
+        if !SETS.contains(&property.as_str()) && !SETS_OF_ONE.contains(&whole.as_str()) {
+            continue;
+        }
+        let text = shape.to_string();
+        let name = text.split("#/components/schemas/").nth(1).and_then(|rest| rest.split('"').next());
+        let name = name.unwrap_or_else(|| panic!("{whole} is described as {shape}"));
+        let words =
+            schemas[name]["enum"].as_array().unwrap_or_else(|| panic!("{whole}: {name} has no words"));
+        assert!(words.len() > 1, "{whole}: {words:?}");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
+    assert!(schemas["Code"]["enum"].as_array().expect("words").contains(&"stale_epoch".into()));
+    let refused = schemas["ProblemCode"]["enum"].as_array().expect("words");
+    assert!(refused.contains(&"stale_epoch".into()) && refused.contains(&"unavailable".into()));
+}
+
+#[test]
+fn what_only_a_store_behind_a_server_says_is_described_to_nobody() {
+    let described: Value = serde_json::from_str(&openapi()).expect("JSON");
+    let schemas = described["components"]["schemas"].as_object().expect("schemas");
+    for (whole, property, _) in properties(schemas) {
+        assert!(!["jitter", "made"].contains(&property.as_str()), "{whole}");
     }
 }

@@ -19,6 +19,8 @@ use tenure_core::refusal::Refusal;
 use super::input::{of_member, read_whole};
 use crate::chance::Chance;
 use crate::ledger::acting;
+#[cfg(feature = "openapi")]
+pub(super) use actions::PARKINGS;
 use actions::{Body, Manner};
 
 pub use bodies::{

@@ -22,6 +22,7 @@ use tenure_core::time::{Span, Time};
 use crate::instant;
 use crate::json;
 use crate::ledger::new_record;
+use crate::record::duration::DurationInput;
 use crate::wire::{Word, words};
 
 /// Reads the whole record of one task in `namespace`, bare or as a command printed it: `{"task":{…}}`.
@@ -190,25 +191,27 @@ pub(super) struct Given {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyInput {
     /// A lease's length where the one who takes it gives none: 1 s to 7 days, else `60s`.
-    lease_ttl: Option<String>,
+    lease_ttl: Option<DurationInput>,
     /// How often it is tried by itself; else once.
     max_attempts: Option<u32>,
     /// What happens when its lease lapses: `recover`, which it is where it is left out, `hold` or `quarantine`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::record::schema::OnLapseWord>))]
     on_lapse: Option<String>,
     /// Where it ends when its attempts are spent: `compensated`, where it is left out, or `quarantined`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::record::schema::WhenSpentWord>))]
     when_spent: Option<String>,
     /// The wait between attempts.
     backoff: Option<BackoffInput>,
     /// How long a lease may be renewed without progress.
-    stall_after: Option<String>,
+    stall_after: Option<DurationInput>,
     /// How long an attempt may take.
-    time_limit: Option<String>,
+    time_limit: Option<DurationInput>,
     /// How long it may wait for its first attempt.
-    start_within: Option<String>,
+    start_within: Option<DurationInput>,
     /// How long after its lapse a lease may be taken over.
-    lock_delay: Option<String>,
+    lock_delay: Option<DurationInput>,
     /// How long a lease is still renewed after its holder was told to stop.
-    cancel_grace: Option<String>,
+    cancel_grace: Option<DurationInput>,
 }
 
 /// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
@@ -217,11 +220,11 @@ pub struct PolicyInput {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BackoffInput {
     /// The wait after the first attempt; else `1s`.
-    base: Option<String>,
+    base: Option<DurationInput>,
     /// How much longer each further wait is; else twice.
     factor: Option<u32>,
     /// The longest wait; else `5m`.
-    cap: Option<String>,
+    cap: Option<DurationInput>,
 }
 
 #[derive(Deserialize)]
@@ -381,8 +384,8 @@ fn instant(field: &'static str, text: Option<String>) -> Result<Option<Time>, Re
     text.map(|text| instant::parse(field, &text)).transpose()
 }
 
-fn span(field: &'static str, text: Option<String>) -> Result<Option<Span>, Refusal> {
-    text.map(|text| instant::parse_span(field, &text)).transpose()
+fn span(field: &'static str, said: Option<DurationInput>) -> Result<Option<Span>, Refusal> {
+    said.map(|said| said.span(field)).transpose()
 }
 
 fn word<T: Word>(field: &'static str, text: &str) -> Result<T, Refusal> {

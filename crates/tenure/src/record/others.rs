@@ -37,19 +37,14 @@ impl RenewalRecord {
 /// What happens next to a task.
 #[derive(Serialize)]
 pub struct NextRecord {
-    what: &'static str,
+    what: Held<Step>,
     at: Held<Time>,
 }
 
 impl NextRecord {
     /// The step.
     pub fn of(next: &Next) -> NextRecord {
-        let what = match next.what {
-            Step::Due => "due",
-            Step::Lapse => "lapse",
-            Step::Reclaim => "reclaim",
-        };
-        NextRecord { what, at: Held(next.at) }
+        NextRecord { what: Held(next.what), at: Held(next.at) }
     }
 }
 

@@ -10,9 +10,9 @@ use tenure_core::refusal::Refusal;
 
 use super::bodies::*;
 use super::{By, Target, Verb};
-use crate::instant;
 use crate::json;
 use crate::ledger::create;
+use crate::record::duration::DurationInput;
 use crate::record::input::{Given, document};
 
 /// What all commands may say of themselves.
@@ -100,7 +100,7 @@ body!(ProgressBody, |body, _, target, _| {
 
 body!(ReleaseBody, |body, _, target, _| {
     let (task, by) = (target.task()?, holder(body.owner, body.epoch)?);
-    let delay = body.delay.map(|text| instant::parse_span("delay", &text)).transpose()?;
+    let delay = body.delay.map(|said| said.span("delay")).transpose()?;
     Ok(Action::Release { task, by, reason: reason(body.reason)?, delay })
 });
 
@@ -207,7 +207,8 @@ impl Target {
     }
 }
 
-const PARKINGS: [(&str, Parking); 3] = [
+/// The words of why a holder parks its task.
+pub(in crate::record) const PARKINGS: [(&str, Parking); 3] = [
     ("by_holder", Parking::ByHolder),
     ("undo_unhandled", Parking::UndoUnhandled),
     ("undo_failed", Parking::UndoFailed),
@@ -254,8 +255,8 @@ fn reason(words: String) -> Result<Reason, Refusal> {
     Reason::named("reason", words)
 }
 
-fn ttl(text: Option<String>) -> Result<Option<Ttl>, Refusal> {
-    text.map(|text| Ttl::new(instant::parse_span("ttl", &text)?)).transpose()
+fn ttl(said: Option<DurationInput>) -> Result<Option<Ttl>, Refusal> {
+    said.map(|said| Ttl::new(said.span("ttl")?)).transpose()
 }
 
 fn progress(raw: Option<Box<RawValue>>) -> Result<Option<Progress>, Refusal> {

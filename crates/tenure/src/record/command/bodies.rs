@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::actions::Manner;
+use crate::record::duration::DurationInput;
 use crate::record::input::PolicyInput;
 use crate::record::read::present;
 
@@ -24,6 +25,8 @@ macro_rules! bodies {
             #[serde(rename = "as")]
             pub(super) actor: Option<String>,
             /// How much is taken off a backoff: 0 to 65535, nothing to half of it. It is drawn where it is left out.
+            // Said by a store behind a server, which draws it itself, and by nobody else: so it is not described.
+            #[cfg_attr(feature = "openapi", schema(ignore))]
             pub(super) jitter: Option<u16>,
         }
 
@@ -44,6 +47,8 @@ bodies! {
         /// Its name; one is made where none is given.
         id: Option<String>,
         /// Whether the id was made and not chosen: then a repeat of the request may bring another one.
+        // As the jitter: of a store behind a server.
+        #[cfg_attr(feature = "openapi", schema(ignore))]
         made: Option<bool>,
         /// A second unique name, of its saga; else its own.
         saga_id: Option<String>,
@@ -59,6 +64,7 @@ bodies! {
         /// Which of a queue's due tasks go first: the higher ones.
         priority: Option<i32>,
         /// Not to be acquired or claimed earlier: RFC 3339 with an offset.
+        #[cfg_attr(feature = "openapi", schema(format = DateTime))]
         not_before: Option<String>,
         /// What is decided beforehand.
         policy: Option<PolicyInput>,
@@ -70,7 +76,7 @@ bodies! {
         /// For whom.
         owner: String,
         /// How long, such as `60s`; else as the task's policy says.
-        ttl: Option<String>,
+        ttl: Option<DurationInput>,
     }
     /// Takes leases on the next due tasks of a queue.
     ClaimBody {
@@ -79,12 +85,12 @@ bodies! {
         /// For whom.
         owner: String,
         /// How long, such as `60s`; else as each task's policy says.
-        ttl: Option<String>,
+        ttl: Option<DurationInput>,
         /// How many at most: 1 to 1000, else 1.
         limit: Option<u32>,
         /// How long to wait for work, such as `30s`; up to 60s. Not in a list of commands.
         #[serde(rename = "wait")]
-        _wait: Option<String>,
+        _wait: Option<DurationInput>,
     }
     /// Renews a lease.
     HeartbeatBody {
@@ -93,7 +99,7 @@ bodies! {
         /// Its fencing token.
         epoch: u64,
         /// How long it lasts from now on; else as long as when it was granted.
-        ttl: Option<String>,
+        ttl: Option<DurationInput>,
         /// How far the work is: up to 1 KiB. Null is a value.
         #[serde(default, deserialize_with = "present")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
@@ -127,7 +133,7 @@ bodies! {
         /// Why.
         reason: String,
         /// How long it is not to be taken again, such as `5m`.
-        delay: Option<String>,
+        delay: Option<DurationInput>,
     }
     /// Registers how to undo a side effect: by lease before the effect, or without one before the first lease.
     RegisterBody {
@@ -209,6 +215,7 @@ bodies! {
         /// Why.
         reason: String,
         /// By lease, the cause: `by_holder`, which it is where it is left out, `undo_unhandled` or `undo_failed`.
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::record::schema::ParkingWord>))]
         cause: Option<String>,
     }
     /// Closes a task as undone, by operator.
@@ -237,6 +244,8 @@ bodies! {
         /// The new task's name; one is made where none is given.
         id: Option<String>,
         /// Whether the id was made and not chosen: then a repeat of the request may bring another one.
+        // As the jitter: of a store behind a server.
+        #[cfg_attr(feature = "openapi", schema(ignore))]
         made: Option<bool>,
         /// Why.
         reason: String,

@@ -11,6 +11,8 @@ use tenure_core::time::Time;
 
 use super::{Shape, given};
 use crate::error::Error;
+#[cfg(feature = "openapi")]
+use crate::record::schema;
 use crate::wire::Wired;
 
 /// An expected "no", with what the caller needs to act on it.
@@ -18,13 +20,14 @@ use crate::wire::Wired;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Refusal))]
 pub struct RefusalShape {
     /// The stable code.
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::CodeWord))]
     code: String,
     /// One sentence for a person, with the way out.
     message: String,
     /// The field that is out of bounds, for `invalid`.
     field: Option<String>,
     /// The state that the task is in.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::StateWord>))]
     state: Option<Wired<State>>,
     /// Who holds the task, where somebody does.
     held_by: Option<HeldByShape>,

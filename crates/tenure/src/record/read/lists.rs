@@ -33,7 +33,7 @@ impl Shape for TaskAnswerShape {
 
 /// Some tasks.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Tasks))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TaskPage))]
 pub struct TasksShape {
     /// The tasks.
     tasks: Vec<TaskShape>,
@@ -55,7 +55,7 @@ impl Shape for TasksShape {
 
 /// Some of the history.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Events))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = EventPage))]
 pub struct EventsShape {
     /// The events, oldest first.
     events: Vec<EventShape>,
@@ -89,7 +89,7 @@ impl Shape for EventsShape {
 
 /// A room at a glance.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Stats))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StatsAnswer))]
 pub struct StatsShape {
     /// The room.
     stats: OverviewShape,
@@ -105,7 +105,7 @@ impl Shape for StatsShape {
 
 /// Who holds what in a room.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Owners))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OwnerList))]
 pub struct OwnersShape {
     /// By the owners' names.
     owners: Vec<HoldingShape>,
@@ -121,7 +121,7 @@ impl Shape for OwnersShape {
 
 /// Rooms.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Namespaces))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NamespaceList))]
 pub struct NamespacesShape {
     /// Their names.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
@@ -138,7 +138,7 @@ impl Shape for NamespacesShape {
 
 /// The store's time.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Now))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Time))]
 pub struct NowShape {
     /// The time that decides everything.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
@@ -275,7 +275,7 @@ impl Shape for WatchShape {
 
 /// Chains as they are stored, to be verified.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Chains))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ChainPage))]
 pub struct ChainsShape {
     /// The chains.
     chains: Vec<ChainShape>,

@@ -6,6 +6,8 @@ use tenure_core::task::{Cause, State};
 use tenure_core::time::Time;
 
 use super::{Shape, given, values};
+#[cfg(feature = "openapi")]
+use crate::record::schema;
 use crate::store::ends::EndCount;
 use crate::store::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
 use crate::store::watch::{Presence, Recoverer, Watchers};
@@ -56,10 +58,10 @@ pub struct EndCountShape {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     queue: Wired<Queue>,
     /// In which state.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     state: Wired<State>,
     /// What brought them there.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::CauseWord))]
     cause: Wired<Cause>,
     /// In the last hour.
     last_hour: u64,
@@ -197,7 +199,7 @@ impl Shape for PresenceShape {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StateCount))]
 pub struct StateCountShape {
     /// The state.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     state: Wired<State>,
     /// How many tasks are in it.
     count: u64,

@@ -16,6 +16,8 @@ use tenure_core::task::{
 use tenure_core::time::{Span, Time};
 
 use super::{Shape, document, given, present, progress, unless_null, values};
+#[cfg(feature = "openapi")]
+use crate::record::schema;
 use crate::wire::Wired;
 
 /// A task: the durable record of one piece of work and its saga.
@@ -38,11 +40,11 @@ pub struct TaskShape {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     kind: Wired<Kind>,
     /// `planned`, `dispatched`, `running`, `compensating`, `completed`, `failed`, `compensated` or `quarantined`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     state: Wired<State>,
     /// What brought it to its end; null before that.
     #[serde(deserialize_with = "given")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CauseWord>, required))]
     cause: Option<Wired<Cause>>,
     /// Which of a queue's due tasks go first: the higher ones.
     priority: i32,
@@ -230,10 +232,10 @@ pub struct PolicyShape {
     /// How often it is tried by itself.
     max_attempts: u32,
     /// What happens when its lease lapses: `recover`, `hold` or `quarantine`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::OnLapseWord))]
     on_lapse: Wired<OnLapse>,
     /// Where it ends when its attempts are spent: `compensated` or `quarantined`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::WhenSpentWord))]
     when_spent: Wired<WhenSpent>,
     /// The wait between attempts; left out where it is as by default.
     backoff: Option<BackoffShape>,
@@ -377,7 +379,7 @@ impl ReservationShape {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Unwinding))]
 pub struct UnwindingShape {
     /// `released`, `rolled_back`, `lapsed`, `stalled`, `out_of_time`, `cancelled` or `retried`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::UnwindingWord))]
     why: Wired<Unwinding>,
     /// Why, in words.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -406,7 +408,7 @@ pub struct CompensationShape {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     reason: Option<Wired<Reason>>,
     /// `standing`, `owed`, `done`, `waived` or `void`.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::StatusWord))]
     status: Wired<Status>,
     /// The epoch that owes it, or owed it last.
     #[serde(deserialize_with = "given")]
@@ -431,7 +433,7 @@ pub struct CompensationShape {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     key: Option<Wired<UndoKey>>,
     /// `before_lease`: every attempt owes it; `under_lease`: the one that registered it.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::RegisteredWord))]
     registered: Wired<Registered>,
 }
 

@@ -1,9 +1,10 @@
 //! Who may what: every role and every binding against every route.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tenure::Ledger;
 use tenure::access::{Role, Rooms};
 use tenure::clock::ManualClock;
@@ -189,6 +190,16 @@ fn a_worker_uses_leases_of_its_own_name_and_no_others() {
     });
 }
 
+/// Whether an answer has each property of that schema, and no other. Nobody else asks for tokens by the description of the API.
+fn has_what_is_described(schema: &str, answer: &Value) {
+    let described: Value = serde_json::from_str(&tenure_server::openapi()).expect("JSON");
+    let properties =
+        described["components"]["schemas"][schema]["properties"].as_object().expect("properties");
+    let names =
+        |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<BTreeSet<String>>();
+    assert_eq!(names(answer.as_object().expect("an object")), names(properties), "{schema}: {answer}");
+}
+
 #[test]
 fn a_token_made_over_http_works_at_once_and_a_revoked_one_fails_at_once() {
     let clock = ManualClock::at(BEGINNING);
@@ -216,9 +227,13 @@ fn a_token_made_over_http_works_at_once_and_a_revoked_one_fails_at_once() {
         root.post("/v1/tokens", json!({"name": "ci", "role": "worker"})).await.is_problem(409, "exists");
         root.post("/v1/tokens", json!({"name": "x", "role": "king"})).await.is_problem(422, "invalid");
         let listed = root.get("/v1/tokens").await.done(200);
+        has_what_is_described("NewToken", &worker);
+        has_what_is_described("TokenList", &listed);
+        has_what_is_described("ListedToken", &listed["tokens"][1]);
         assert!(!listed.to_string().contains("tenure_"), "no list shows a secret: {listed}");
         let revoked = root.send("DELETE /v1/tokens?name=ci", json!({})).await.done(200);
-        assert!(revoked["revoked_at"].is_string());
+        assert_eq!((revoked["revoked_at"].is_string(), &revoked["revoked_by"]), (true, &json!("root")));
+        has_what_is_described("OneToken", &revoked);
         ci.get("/v1/default/tasks/t").await.is_problem(401, "unauthenticated");
         root.send("DELETE /v1/tokens", json!({"name": "nobody"})).await.is_problem(404, "not_found");
         // The last one may be revoked; that does not open the server.

@@ -142,6 +142,47 @@ fn what_is_wrong_with_a_body_is_named() {
 }
 
 #[test]
+fn a_duration_is_a_text_or_a_number_of_seconds_and_the_same_command_in_each_form() {
+    let (_clock, served) = served();
+    let client = served.client();
+    block_on(async {
+        let named = |body: Value| {
+            let request = client.request(&format!("POST {TASKS}")).header("content-type", "application/json");
+            reply(request.header("idempotency-key", "k").body(body.to_string()))
+        };
+        let policy =
+            |ttl: Value, base: Value| json!({"lease_ttl": ttl, "backoff": {"base": base, "cap": "PT1H"}});
+        let first = named(json!({"id": "t", "policy": policy(json!("90s"), json!("500ms"))})).await.done(201);
+        let told = &first["task"]["policy"];
+        assert_eq!((&told["lease_ttl"], &told["backoff"]["base"]), (&json!("90s"), &json!("500ms")));
+        for (ttl, base) in
+            [(json!(90), json!(0.5)), (json!("PT1M30S"), json!("PT0.5S")), (json!(90.0), json!("500000us"))]
+        {
+            let again = named(json!({"id": "t", "policy": policy(ttl, base)})).await.done(201);
+            assert_eq!(again, first, "the same command, and so answered as the first was");
+        }
+        named(json!({"id": "t", "policy": policy(json!(91), json!(0.5))}))
+            .await
+            .is_problem(409, "request_reused");
+
+        let claim = json!({"queue": "default", "owner": "w1", "ttl": 120, "wait": 0.001});
+        let granted = client.post("/v1/default/claims", claim).await.done(200);
+        assert_eq!(granted["tasks"][0]["lease"]["ttl"], "2m");
+        for (ttl, field) in
+            [(json!(-1), "ttl"), (json!(true), "ttl"), (json!("90"), "ttl"), (json!(0.5), "ttl")]
+        {
+            let body = json!({"owner": "w1", "epoch": 1, "ttl": ttl});
+            let refused = client.post(&format!("{TASKS}/t/heartbeat"), body).await;
+            refused.is_problem(422, "invalid");
+            assert_eq!(refused.body["field"], field, "{}", refused.text);
+        }
+        let long = client.post("/v1/default/claims", json!({"queue": "q", "owner": "w1", "wait": 61})).await;
+        long.is_problem(422, "invalid");
+        assert_eq!(long.body["field"], "wait");
+    });
+}
+
+#[test]
 fn a_repeat_under_the_same_key_is_answered_as_the_first_was() {
     let (_clock, served) = served();
     let client = served.client();
