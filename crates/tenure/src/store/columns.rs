@@ -64,6 +64,8 @@ pub(crate) trait Row {
     /// What is wrong with the store.
     type Fault: From<Refusal> + From<Impossible>;
 
+    /// What the column is called.
+    fn name(&self, at: usize) -> &str;
     fn text(&self, at: usize) -> Result<Option<&str>, Self::Fault>;
     fn number(&self, at: usize) -> Result<Option<i64>, Self::Fault>;
     fn truth(&self, at: usize) -> Result<bool, Self::Fault>;
@@ -71,12 +73,12 @@ pub(crate) trait Row {
 
     /// A number that is always there.
     fn a_number(&self, at: usize) -> Result<i64, Self::Fault> {
-        Ok(self.number(at)?.ok_or_else(|| missing("a number", at))?)
+        Ok(self.number(at)?.ok_or_else(|| missing(self.name(at), "a number"))?)
     }
 
     /// A text that is always there.
     fn a_text(&self, at: usize) -> Result<&str, Self::Fault> {
-        Ok(self.text(at)?.ok_or_else(|| missing("a text", at))?)
+        Ok(self.text(at)?.ok_or_else(|| missing(self.name(at), "a text"))?)
     }
 
     fn a_time(&self, at: usize) -> Result<Time, Self::Fault> {
@@ -93,7 +95,7 @@ pub(crate) trait Row {
 
     fn hash(&self, at: usize) -> Result<Hash, Self::Fault> {
         let bytes = self.bytes(at)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        Ok(bytes.map(Hash).ok_or_else(|| impossible("hash", "not 32 bytes"))?)
+        Ok(bytes.map(Hash).ok_or_else(|| impossible(self.name(at), "not 32 bytes"))?)
     }
 
     fn optional<'a, T>(
@@ -118,9 +120,9 @@ pub(crate) fn impossible(column: &str, value: impl std::fmt::Display) -> Impossi
     Impossible(format!("the column {column} holds what can't be: {value}"))
 }
 
-/// A value that is always there is not. The column's name is not known here, but its place among those that were read.
-fn missing(what: &str, at: usize) -> Impossible {
-    Impossible(format!("column {} of a row is empty, and must hold {what}", at + 1))
+/// A value that is always there is not.
+fn missing(column: &str, what: &str) -> Impossible {
+    Impossible(format!("the column {column} is empty, and must hold {what}"))
 }
 
 /// Policies by their text: most tasks of a store have one of a few, and reading JSON costs more than a look.
@@ -386,7 +388,7 @@ fn read_labels(text: &str) -> Result<Labels, Impossible> {
 /// A number of a type that is narrower than a column.
 fn small<R: Row, T: TryFrom<i64>>(row: &R, at: usize) -> Result<T, R::Fault> {
     let number = row.a_number(at)?;
-    Ok(T::try_from(number).map_err(|_| impossible("number", number))?)
+    Ok(T::try_from(number).map_err(|_| impossible(row.name(at), number))?)
 }
 
 pub(crate) fn number(number: u64) -> i64 {

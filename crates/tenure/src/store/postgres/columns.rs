@@ -230,6 +230,10 @@ fn advice(code: &SqlState) -> &'static str {
 impl Row for tokio_postgres::Row {
     type Fault = Fault;
 
+    fn name(&self, at: usize) -> &str {
+        self.columns().get(at).map_or("?", tokio_postgres::Column::name)
+    }
+
     fn text(&self, at: usize) -> Found<Option<&str>> {
         Ok(self.try_get(at)?)
     }

@@ -69,6 +69,10 @@ pub(crate) type Found<T> = Result<T, Fault>;
 impl Row for rusqlite::Row<'_> {
     type Fault = Fault;
 
+    fn name(&self, at: usize) -> &str {
+        self.as_ref().column_name(at).unwrap_or("?")
+    }
+
     fn text(&self, at: usize) -> Found<Option<&str>> {
         Ok(self.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)?)
     }
