@@ -25,6 +25,7 @@ mod processes;
 mod recovers;
 mod runs;
 mod serves;
+mod shell_blocks;
 mod surroundings;
 mod tasks;
 mod tokens;
