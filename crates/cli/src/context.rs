@@ -109,8 +109,9 @@ impl<'a, 'w> Context<'a, 'w> {
             None => default_store(&self.around.variables)?,
         };
         let Some(patience) = &self.global.store_patience else { return Ok(url) };
-        if !url.starts_with("postgres") {
-            let words = "--store-patience is for a PostgreSQL store, which may be away for a while";
+        if !["postgres", "http"].iter().any(|scheme| url.starts_with(scheme)) {
+            let words =
+                "--store-patience is for a store that may be away for a while: PostgreSQL, or servers";
             return Err(Failure::Usage(words.into()));
         }
         let joint = if url.contains('?') { '&' } else { '?' };

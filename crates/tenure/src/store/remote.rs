@@ -52,7 +52,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// How servers are reached.
 #[derive(Clone)]
 pub struct RemoteOptions {
-    /// `http://a:7117,b:7117`, or `https://…?ca=FILE`.
+    /// `http://a:7117,b:7117`, or `https://…?ca=FILE`; also with `patience=30s`.
     pub url: String,
     /// What proves who asks; none where the servers ask for none.
     pub token: Option<String>,
@@ -74,7 +74,9 @@ impl RemoteStore {
 
     fn with(options: RemoteOptions, limits: Limits) -> Result<RemoteStore, Error> {
         let RemoteOptions { url, token, chance } = options;
-        let wire = Wire::start(Places::read(&url)?, token.as_deref(), Arc::clone(&chance), limits)?;
+        let places = Places::read(&url)?;
+        let limits = places.patience.map_or(limits, |patience| limits.with_patience(patience));
+        let wire = Wire::start(places, token.as_deref(), Arc::clone(&chance), limits)?;
         let sender = Sender::start(Arc::clone(&wire), chance);
         Ok(RemoteStore { wire, sender })
     }

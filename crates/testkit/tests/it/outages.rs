@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tenure::access::Role;
 use tenure::core::refusal::Code;
@@ -286,6 +286,23 @@ fn answered_means_durable_also_for_a_role_that_does_not_ask_for_it() {
         rival.counts(RELOAD).await;
         waiting.await.expect("it ends").expect("created");
     });
+}
+
+#[test]
+fn who_says_so_waits_for_a_database_also_to_open_it() {
+    let Some(mut server) = required(Server::start(&[])) else { return };
+    let url = server.url("s");
+    drop(block_on(Ledger::open(&url)).expect("it is made"));
+    server.stop(Shutdown::Fast);
+    let Err(error) = block_on(Ledger::open(&url)) else { panic!("it opened") };
+    assert!(matches!(error, Error::Unavailable(_)), "a wrong host is told at once: {error}");
+    let began = Instant::now();
+    assert!(block_on(Ledger::open(&format!("{url}&patience=500ms"))).is_err());
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    let patient = format!("{url}&patience=120s");
+    let opening = std::thread::spawn(move || block_on(Ledger::open(&patient)).map(drop));
+    server.start_again();
+    assert_eq!(opening.join().expect("no panic"), Ok(()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! must be, how it is made and migrated, and what is said when it is something else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -24,6 +25,28 @@ const MIGRATIONS: [&str; 5] = [
 
 /// The first version of the server that has all that is used.
 const SERVER_MIN: i64 = 140_000;
+
+/// How often a database that is away is looked for.
+const LOOK_APART: Duration = Duration::from_millis(100);
+
+/// Tries again while the database is away, for so long.
+pub(crate) async fn patiently<T, F: Future<Output = Found<T>>>(
+    patience: Duration,
+    tries: impl Fn() -> F,
+) -> Found<T> {
+    let mut patience = std::pin::pin!(tokio::time::sleep(patience));
+    loop {
+        match tries().await {
+            Err(fault) if fault.may_pass() && !patience.as_mut().is_elapsed() => {
+                tokio::select! {
+                    () = &mut patience => {}
+                    () = tokio::time::sleep(LOOK_APART) => {}
+                }
+            }
+            done => return done,
+        }
+    }
+}
 
 /// What all parts of a store share.
 pub(crate) struct Database {
@@ -62,12 +85,14 @@ impl Database {
 
     /// Makes the schema where it is missing, and brings it to the newest version.
     pub(crate) async fn prepare(&self, missing: Missing) -> Result<(), Error> {
-        self.find_or_make(missing).await.map_err(|fault| fault.surely_not_done(&self.shown()))
+        let prepared = patiently(self.settings.patience_to_open, || self.find_or_make(missing));
+        prepared.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
     /// What is there, without a change to it.
     pub(crate) async fn condition(&self) -> Result<Condition, Error> {
-        self.find().await.map_err(|fault| fault.surely_not_done(&self.shown()))
+        let found = patiently(self.settings.patience_to_open, || self.find());
+        found.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
     async fn find(&self) -> Found<Condition> {

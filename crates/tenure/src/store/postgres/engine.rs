@@ -21,7 +21,7 @@ use crate::store::columns::{Policies, length};
 use crate::store::execute::execute;
 use crate::store::postgres::batch::Batch;
 use crate::store::postgres::columns::{Fault, Found, Key, Meaning};
-use crate::store::postgres::database::Database;
+use crate::store::postgres::database::{Database, patiently};
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::load::{Claims, Created, Intake, Loaded, Patience, Queues, Until, Wanted, load};
 use crate::store::postgres::sql;
@@ -29,7 +29,6 @@ use crate::store::postgres::write::{Ended, commit_again, write_back};
 
 /// How often a batch is tried whose failures pass.
 const TRIES_MAX: u32 = 10;
-const LOOK_APART: Duration = Duration::from_millis(100);
 /// How far the instants of a batch may be ahead of the database's clock: what one node created by them, another one may
 /// claim at once.
 const AHEAD_MAX: Span = Span::from_millis(3);
@@ -63,21 +62,8 @@ impl PostgresEngine {
         if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let patience = self.database.settings.patience;
-        self.runtime.block_on(async {
-            let mut patience = std::pin::pin!(tokio::time::sleep(patience));
-            loop {
-                match self.database.connect_to_write().await {
-                    Err(fault) if fault.may_pass() && !patience.as_mut().is_elapsed() => {
-                        tokio::select! {
-                            () = &mut patience => {}
-                            () = tokio::time::sleep(LOOK_APART) => {}
-                        }
-                    }
-                    connected => return connected,
-                }
-            }
-        })
+        let database = &self.database;
+        self.runtime.block_on(patiently(database.settings.patience, || database.connect_to_write()))
     }
 
     /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone; and where it

@@ -30,6 +30,8 @@ use passfile::LOCALHOST;
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 const PORT: u16 = 5432;
+/// How long a command that writes waits for a database that is away, where nobody says.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A longer patience is a typing error.
 const PATIENCE_MAX: Span = Span::from_secs(3_600);
 
@@ -95,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) schema: Schema,
     /// How long a write waits for a database that is away: one that fails over comes back after a while.
     pub(crate) patience: Duration,
+    /// How long whoever opens the store waits for it: so long where the URL says it, else not at all.
+    pub(crate) patience_to_open: Duration,
 }
 
 /// The password, or where it is looked for when a connection is made.
@@ -123,17 +127,19 @@ impl Settings {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let home = set("HOME");
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
-        let patience = match parameters.get("patience") {
+        let said: Option<Duration> = match parameters.get("patience") {
             Some(text) => match instant::parse_span("patience", text) {
-                Ok(length) if length <= PATIENCE_MAX => length.into(),
+                Ok(length) if length <= PATIENCE_MAX => Some(length.into()),
                 Ok(_) | Err(_) => {
                     return Err(parameters
                         .invalid("patience", "it is a length of up to 1h, such as 30s")
                         .into());
                 }
             },
-            None => Duration::ZERO,
+            None => None,
         };
+        // Whoever mistypes a host is not to wait for it, unless waiting is what was asked for.
+        let (patience, patience_to_open) = (said.unwrap_or(PATIENCE), said.unwrap_or_default());
         let tls = Tls::read(&parameters, home.as_deref())?;
         let places = places(&parameters, &|socket| socket.exists())?;
         let password = match parameters.get("password") {
@@ -148,7 +154,7 @@ impl Settings {
         config.dbname(parameters.get("dbname").unwrap_or(&user));
         config.user(user);
         config.ssl_negotiation(tls.negotiation());
-        Ok(Settings { config, places, password, tls, schema, patience })
+        Ok(Settings { config, places, password, tls, schema, patience, patience_to_open })
     }
 
     /// The URL without what is secret, for people.

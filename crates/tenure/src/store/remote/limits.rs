@@ -41,6 +41,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The same for callers who would rather wait than hear that nothing was done.
+    pub(super) fn with_patience(self, patience: Duration) -> Limits {
+        Limits { refused: patience, unsure: self.unsure.max(patience), room: self.room.max(patience), ..self }
+    }
+}
+
 /// The rest before the second round over all servers. It doubles with each round.
 const REST: Duration = Duration::from_millis(50);
 const REST_MAX: Duration = Duration::from_secs(1);

@@ -2,11 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tenure_core::refusal::Refusal;
+use tenure_core::time::Span;
+
+use crate::instant;
 
 /// The option that names authorities.
 pub(super) const CA: &str = "ca";
+/// The option that says how long servers are asked again that can do nothing now.
+const PATIENCE: &str = "patience";
+/// A longer patience is a typing error.
+const PATIENCE_MAX: Span = Span::from_secs(3_600);
 
 /// Servers of one store, and which of them answered last.
 #[derive(Debug)]
@@ -17,10 +25,12 @@ pub(super) struct Places {
     pub(super) authorities: Option<PathBuf>,
     /// Whether what is sent is encrypted.
     pub(super) is_encrypted: bool,
+    /// How long servers are asked again that can't be reached or can do nothing now, where that is said.
+    pub(super) patience: Option<Duration>,
 }
 
 impl Places {
-    /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE`.
+    /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE` and `?patience=30s`.
     pub(super) fn read(url: &str) -> Result<Places, Refusal> {
         let invalid = |limit: String| Refusal::invalid("store", limit);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("give http://HOST:PORT".into()))?;
@@ -38,11 +48,21 @@ impl Places {
         if hosts.iter().any(|host| host.is_empty()) {
             return Err(invalid(format!("`{url}` names no server, or one without a name")));
         }
-        let mut authorities = None;
+        let (mut authorities, mut patience) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some((CA, file)) if !file.is_empty() && scheme == "https" => authorities = Some(file.into()),
-                _ => return Err(invalid(format!("`{pair}` is no option; there is {CA}=FILE for https"))),
+                Some((PATIENCE, text)) => match instant::parse_span(PATIENCE, text) {
+                    Ok(length) if length <= PATIENCE_MAX => patience = Some(length.into()),
+                    Ok(_) | Err(_) => {
+                        return Err(invalid(format!("{PATIENCE}: it is a length of up to 1h, such as 30s")));
+                    }
+                },
+                _ => {
+                    let words =
+                        format!("`{pair}` is no option; there are {PATIENCE}=30s, and {CA}=FILE for https");
+                    return Err(invalid(words));
+                }
             }
         }
         let base = |host: &str| match prefix {
@@ -53,7 +73,8 @@ impl Places {
         if let Some(odd) = urls.iter().find(|url| reqwest::Url::parse(url).is_err()) {
             return Err(invalid(format!("`{odd}` is no URL of a server")));
         }
-        Ok(Places { urls, current: AtomicUsize::new(0), authorities, is_encrypted: scheme == "https" })
+        let (current, is_encrypted) = (AtomicUsize::new(0), scheme == "https");
+        Ok(Places { urls, current, authorities, is_encrypted, patience })
     }
 
     /// How many there are.
@@ -86,6 +107,17 @@ mod tests {
 
     #[test]
     fn one_url_names_several_servers() {
+        for (query, patience) in [("", None), ("?patience=90s", Some(Duration::from_secs(90)))] {
+            let places = Places::read(&format!("http://a:7117{query}")).expect("one");
+            assert_eq!(
+                (places.urls.as_slice(), places.patience),
+                (["http://a:7117".to_owned()].as_slice(), patience)
+            );
+        }
+        for wrong in ["patience=", "patience=2h", "patience=soon", "patience=-1s"] {
+            let refused = Places::read(&format!("http://a:7117?{wrong}")).expect_err(wrong).to_string();
+            assert!(refused.contains("such as 30s"), "{refused}");
+        }
         let places = Places::read("http://a:7117, b:7117/behind/").expect("two");
         assert_eq!(places.urls, ["http://a:7117/behind", "http://b:7117/behind"]);
         assert_eq!(places.current(), (0, "http://a:7117/behind"));

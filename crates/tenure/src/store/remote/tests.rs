@@ -210,6 +210,22 @@ async fn where_nobody_is_there_it_was_surely_not_done() {
 }
 
 #[tokio::test]
+async fn who_has_patience_hears_from_a_server_whose_database_comes_back() {
+    let beyond: Span = (limits().refused * 3).into();
+    for (patience, hears) in [("", false), ("?patience=60s", true)] {
+        let began = Moment::now();
+        let fake = Fake::new(move |_, request| match Moment::now().since(began) > beyond {
+            true => Reply::done(request),
+            false => Reply::problem(503, "unavailable"),
+        });
+        let store = store(&[format!("{}{patience}", fake.place())]);
+        let answer = one(&store, claim("a")).await;
+        assert_eq!(is_done(&answer), hears, "{patience}: {answer:?}");
+        assert!(hears || is_unavailable(&answer), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn once_it_may_have_been_done_no_later_try_says_that_it_was_not() {
     for later in [
         Reply::problem(503, "unavailable"),

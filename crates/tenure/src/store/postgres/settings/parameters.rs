@@ -47,7 +47,7 @@ const KNOWN: [Known; 25] = [
     known("passfile", "PGPASSFILE"),
     known("dbname", "PGDATABASE"),
     without_variable("schema"),
-    without_variable("patience").or("30s"),
+    without_variable("patience"),
     known("sslmode", "PGSSLMODE"),
     known("sslnegotiation", "PGSSLNEGOTIATION"),
     known("sslrootcert", "PGSSLROOTCERT"),
