@@ -16,16 +16,17 @@ pub(crate) fn ensure(root: &Path) -> Result<Tally> {
     let environment = python::environment(root, &OF_PYTHON[0].replace("==", "-"), OF_PYTHON)?;
     println!("{}", environment.join("bin/openapi-python-client").display());
     let folder = run::folder_of_tests(root).join(OF_TYPESCRIPT[0].replace('@', "-"));
-    let lock = folder.join("package-lock.json");
-    if !lock.is_file() {
+    // Written last, so that an installation that was interrupted is done again.
+    let (installed, wanted) = (folder.join("packages"), OF_TYPESCRIPT.join("\n"));
+    if !std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         install(&folder)?;
+        std::fs::write(installed, wanted)?;
     }
     println!("{}", folder.join("node_modules/.bin/openapi-typescript").display());
     // Nothing of this project was looked at.
     Ok(Tally::default())
 }
 
-/// npm writes its lock last, so that what was interrupted is done again.
 fn install(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("package.json"), "{\"private\": true, \"type\": \"module\"}\n")?;

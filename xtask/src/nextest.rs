@@ -156,6 +156,38 @@ mod tests {
 
     use super::*;
 
+    /// A filter says nothing of a test that has another name by now.
+    #[test]
+    fn every_test_that_the_settings_name_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let settings = std::fs::read_to_string(root.join(".config/nextest.toml")).expect("settings");
+        let suites = ["crates/cli/tests/it", "crates/testkit/tests/it"].map(|folder| root.join(folder));
+        let suite = |name: &str| {
+            let file =
+                suites.iter().map(|folder| folder.join(format!("{name}.rs"))).find(|file| file.is_file());
+            std::fs::read_to_string(file.unwrap_or_else(|| panic!("{name}: no such suite"))).expect("text")
+        };
+        let mut seen = 0;
+        for part in settings.split("test(").skip(1) {
+            let names = part.strip_prefix("/^").and_then(|part| part.split("::/").next());
+            let test = part.split(')').next().and_then(|filter| filter.split_once("::"));
+            match (names, test) {
+                (Some(names), _) => {
+                    for name in names.trim_matches(['(', ')']).split('|') {
+                        suite(name);
+                        seen += 1;
+                    }
+                }
+                (None, Some((name, test))) => {
+                    assert!(suite(name).contains(&format!("fn {test}")), "{name}::{test}");
+                    seen += 1;
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(seen > 30, "{seen}");
+    }
+
     #[test]
     fn the_summary_of_a_run_is_counted() {
         let whole = "     Summary [  12.345s] 844 tests run: 840 passed (2 slow, 1 leaky), 3 failed, 1 timed out, 2 skipped\n";

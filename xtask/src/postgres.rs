@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::run::{self, Result, Tally};
 
-pub(crate) use self::newest::{ensure as ensure_newest, programs as newest_programs};
+pub(crate) use self::newest::{ensure as ensure_newest, major as newest_major, programs as newest_programs};
 
 /// Names the folder of the programs, before all others; the guardian of the tests reads it, too.
 pub(crate) const PROGRAMS_VARIABLE: &str = "TENURE_POSTGRES_BIN";

@@ -4,19 +4,21 @@ use std::path::{Path, PathBuf};
 
 use crate::run::{self, Result};
 
-/// An environment with these packages, under a name that says what is in it. It is made where it is not there yet.
+/// An environment with these packages. It is made where it is not there yet, and anew where others are wanted.
 pub(crate) fn environment(root: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = run::folder_of_tests(root).join(name);
     // Written last, so that one whose installation was interrupted is made again.
-    let is_whole = folder.join("packages");
-    if is_whole.is_file() {
+    let (installed, wanted) = (folder.join("packages"), packages.join("\n"));
+    if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(folder);
     }
     let place = folder.display().to_string();
     run::output(root, "python3", &["-m", "venv", "--clear", &place])
         .map_err(|why| format!("no environment for Python programs can be made: {why}"))?;
-    pip(root, &folder, &[&["install"], packages].concat())?;
-    std::fs::write(is_whole, packages.join("\n"))?;
+    if !packages.is_empty() {
+        pip(root, &folder, &[&["install"], packages].concat())?;
+    }
+    std::fs::write(installed, wanted)?;
     Ok(folder)
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::nextest::{self, Selection};
+use crate::nextest::{self, Ran, Selection};
 use crate::parts::{self, Part};
 use crate::run::{self, Result, Step, Tally, Verdict};
 use crate::{clients, git_script, lifecycle_doc, postgres, promtool, schemathesis, tidy, timings};
@@ -123,7 +123,7 @@ fn steps(extent: &Extent, report: Report, selection: &Selection, majors: &Majors
         Report::Timings => Step::here("build", |root| nextest::build(root, &["--timings"])),
     });
     let (these, those) = (selection.clone(), majors.clone());
-    steps.push(Step::here("tests", move |root| tests(root, "tests", &these, &those)));
+    steps.push(Step::here("tests", move |root| Ok(tests(root, "tests", &these, &those)?.tally)));
     if *extent == Extent::Whole {
         let (variables, majors) = (selection.variables.clone(), majors.clone());
         steps.push(Step::here("stories", move |root| stories_on_newest(root, &variables, &majors)));
@@ -137,10 +137,10 @@ fn steps(extent: &Extent, report: Report, selection: &Selection, majors: &Majors
     steps
 }
 
-fn tests(root: &Path, step: &str, selection: &Selection, majors: &Majors) -> Result<Tally> {
+fn tests(root: &Path, step: &str, selection: &Selection, majors: &Majors) -> Result<Ran> {
     let ran = nextest::tests(root, selection)?;
     majors.add(step, ran.postgresql.as_deref());
-    Ok(ran.tally)
+    Ok(ran)
 }
 
 /// What may differ from one major version of PostgreSQL to the next; its profile says what that is.
@@ -148,7 +148,13 @@ fn stories_on_newest(root: &Path, variables: &[(&'static str, String)], majors: 
     let mut variables = variables.to_vec();
     variables.push((postgres::PROGRAMS_VARIABLE, postgres::newest_programs(root)?));
     let selection = Selection { profile: "newest-postgresql", filter: None, variables };
-    tests(root, "stories", &selection, majors)
+    let mut ran = tests(root, "stories", &selection, majors)?;
+    let newest = postgres::newest_major();
+    if ran.postgresql.as_deref() != Some(newest) {
+        println!("the stories did not run on PostgreSQL {newest}");
+        ran.tally.failed = ran.tally.failed.max(1);
+    }
+    Ok(ran.tally)
 }
 
 fn selection(extent: &Extent, seed: &str) -> Result<Selection> {

@@ -39,7 +39,7 @@ pub(crate) struct Global {
     /// `http://a:7117,b:7117`, or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub(crate) store: Option<String>,
-    /// How long to wait for a database or for servers that are away [else: `patience` of the URL; writes to PostgreSQL 30s]
+    /// How long to retry a database or servers that are away [default: 30s for writes to PostgreSQL, 2s for servers; or `patience=` in the URL]
     #[arg(
         long,
         global = true,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tenure::core::refusal::Code;
 use tenure::record::read::HeldByShape;
-use tenure::record::schema::{StateWord, one_of};
+use tenure::record::schema::{CauseWord, StateWord, one_of};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -89,8 +89,7 @@ pub(crate) fn api() -> OpenApi {
     schemas.remove(NoBody::name().as_ref());
     schemas.insert("Problem".to_owned(), problem());
     let codes = codes().into_iter().map(|(code, _, _)| code);
-    schemas
-        .insert("ProblemCode".to_owned(), one_of("Why it was not done, to be acted on by programs.", codes));
+    schemas.insert("ProblemCode".to_owned(), one_of("Stable error code for programs.", codes));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token of `tenure token create`. While none was ever made, a server that only its machine reaches needs none.",
     ));
@@ -285,7 +284,11 @@ fn query(name: &str) -> RefOr<Schema> {
             let limit = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
             limit.minimum(Some(1.0)).maximum(Some(1_000.0)).into()
         }
-        "stale" | "plan" => ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into(),
+        "stale" | "plan" | "open" | "ended_badly" | "unattended" => {
+            ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into()
+        }
+        "cause" => Ref::from_schema_name(CauseWord::name()).into(),
+        "order" => one_of("By the age of the tasks.", ["newest", "oldest"]),
         "state" => ArrayBuilder::new().items(Ref::from_schema_name(StateWord::name())).into(),
         "label" => {
             let most = tenure::core::task::LABELS_MAX;

@@ -1,7 +1,7 @@
 //! The shapes of bodies and answers, for the description of the API. Those of the library are there as they are; what is
 //! here exists only on the wire of a server.
 //!
-//! Nothing is read or written by these: the description is made of them, and a test compares them with real answers.
+//! Nothing is read or written by these: the description is made of them. Tests compare real answers with the description.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -64,7 +64,8 @@ shapes! {
         namespace: String,
         /// Its state.
         state: StateWord,
-        /// Why it ended.
+        /// Why it ended; null before that.
+        #[schema(required)]
         cause: Option<CauseWord>,
         /// How often it was tried.
         attempts: u32,
@@ -75,6 +76,7 @@ shapes! {
         /// How many compensations are owed.
         owed: u32,
         /// The number of its newest compensation: of the one that was just registered.
+        #[schema(required)]
         newest_seq: Option<u32>,
         /// Who holds it.
         lease: Option<MinimalLease>,
@@ -128,6 +130,7 @@ shapes! {
         /// One sentence.
         why: String,
         /// What happens next by itself, or becomes possible.
+        #[schema(required)]
         next: Option<NextStep>,
         /// What people noted, the oldest first.
         notes: Vec<NoteOnTask>,
@@ -146,7 +149,7 @@ shapes! {
     }
     /// What happens next.
     NextStep {
-        /// What that is.
+        /// The next step.
         what: NextWord,
         /// When.
         #[schema(format = DateTime)]
@@ -211,7 +214,7 @@ shapes! {
     }
     /// What to remember of the history.
     AnchorAnswer {
-        /// It.
+        /// The anchor.
         anchor: Anchor,
     }
     /// The heads of all histories at one time.
@@ -236,7 +239,7 @@ shapes! {
     }
     /// What a verification saw.
     ReportAnswer {
-        /// It.
+        /// The report.
         report: Report,
     }
     /// Whether a history holds.

@@ -98,7 +98,7 @@ pub fn parse_span(field: &'static str, text: &str) -> Result<Span, Refusal> {
     let span = if text.starts_with(['P', 'p']) { span_of_iso(text) } else { span_of_number(text) };
     span.ok_or_else(|| {
         let forms =
-            "a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601, such as PT1M30S";
+            "a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601 without months and years, such as PT1M30S";
         Refusal::invalid(field, forms)
     })
 }

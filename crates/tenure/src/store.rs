@@ -23,6 +23,7 @@ pub mod vitals;
 pub mod watch;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
@@ -30,10 +31,11 @@ use tenure_core::event::Event;
 use tenure_core::id::{Actor, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Cause, LABELS_MAX, State, Task};
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::error::Error;
+use crate::instant;
 use crate::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use crate::store::overview::{Holding, Overview};
 use crate::store::stored::StoredChain;
@@ -363,6 +365,13 @@ pub struct Lapsed {
     pub next: Option<Cursor>,
     /// When to look again, if anything waits: never later than the next wait ends, and maybe earlier.
     pub next_check: Option<Time>,
+}
+
+/// Reads how long a URL says to wait for a store that is away; a longer one is a typing error.
+pub(crate) fn read_patience(text: &str) -> Result<Duration, &'static str> {
+    const PATIENCE_MAX: Span = Span::from_secs(3_600);
+    let length = instant::parse_span("patience", text).ok().filter(|length| *length <= PATIENCE_MAX);
+    length.map(Duration::from).ok_or("it is a length of up to 1h, such as 30s")
 }
 
 /// What to do where there is no store.

@@ -1,7 +1,8 @@
 """The life of a task through a client that openapi-python-client made of openapi.json.
 
-    openapi-python-client generate --path openapi.json --output-path client
-    PYTHONPATH=client python3 life.py http://127.0.0.1:7117
+    python3 -m venv env && env/bin/pip install openapi-python-client
+    env/bin/openapi-python-client generate --path openapi.json --output-path client
+    PYTHONPATH=client env/bin/python life.py http://127.0.0.1:7117 ID-OF-A-NEW-TASK
 """
 
 import os
@@ -33,41 +34,40 @@ from tenure_client.models import (
 
 NAMESPACE = "default"
 OWNER = "w1"
-ID = "typed-python"
 
 
-def main(url: str, token: str) -> None:
+def main(url: str, token: str, id: str) -> None:
     client = AuthenticatedClient(base_url=url, token=token)
 
     # A duration is a number of seconds, or a text such as "90s".
-    new = CreateBody(id=ID, queue="typed", policy=PolicyInput(lease_ttl=90))
-    created = post_ns_tasks.sync(NAMESPACE, client=client, body=new, idempotency_key=f"{ID}/create")
+    new = CreateBody(id=id, queue="typed", policy=PolicyInput(lease_ttl=90))
+    created = post_ns_tasks.sync(NAMESPACE, client=client, body=new, idempotency_key=f"{id}/create")
     if not isinstance(created, AnsweredTask):
         raise SystemExit(f"not created: {created}")
     assert created.task.state is State.PLANNED
 
     claim = ClaimBody(queue="typed", owner=OWNER)
-    granted = post_ns_claims.sync(NAMESPACE, client=client, body=claim, idempotency_key=f"{ID}/claim")
+    granted = post_ns_claims.sync(NAMESPACE, client=client, body=claim, idempotency_key=f"{id}/claim")
     if not isinstance(granted, Granted) or not granted.tasks:
         raise SystemExit(f"nothing granted: {granted}")
     epoch = granted.tasks[0].epoch
 
     beat = HeartbeatBody(owner=OWNER, epoch=epoch, progress={"done": 1})
-    renewed = post_ns_tasks_id_heartbeat.sync(NAMESPACE, ID, client=client, body=beat)
+    renewed = post_ns_tasks_id_heartbeat.sync(NAMESPACE, id, client=client, body=beat)
     if not isinstance(renewed, Renewed):
         raise SystemExit(f"the lease is lost: {renewed}")
 
     # Whoever has another epoch is refused, and the code says why.
     stranger = HeartbeatBody(owner=OWNER, epoch=epoch + 1)
-    refused = post_ns_tasks_id_heartbeat.sync(NAMESPACE, ID, client=client, body=stranger)
+    refused = post_ns_tasks_id_heartbeat.sync(NAMESPACE, id, client=client, body=stranger)
     assert isinstance(refused, Problem) and refused.code is ProblemCode.STALE_EPOCH
 
     done = CompleteBody(owner=OWNER, epoch=epoch, result={"answer": 42})
-    ended = post_ns_tasks_id_complete.sync(NAMESPACE, ID, client=client, body=done, idempotency_key=f"{ID}/end")
+    ended = post_ns_tasks_id_complete.sync(NAMESPACE, id, client=client, body=done, idempotency_key=f"{id}/end")
     if not isinstance(ended, AnsweredTask):
         raise SystemExit(f"not completed: {ended}")
 
-    shown = get_ns_tasks_id.sync(NAMESPACE, ID, client=client)
+    shown = get_ns_tasks_id.sync(NAMESPACE, id, client=client)
     assert isinstance(shown, TaskAnswer)
     task: Task = shown.task
     print(f"{task.id} {task.state.value} {task.result}")
@@ -75,4 +75,4 @@ def main(url: str, token: str) -> None:
 
 if __name__ == "__main__":
     # A server that only its machine reaches asks for no token while none was made.
-    main(sys.argv[1], os.environ.get("TENURE_TOKEN", "none"))
+    main(sys.argv[1], os.environ.get("TENURE_TOKEN", "none"), sys.argv[2])

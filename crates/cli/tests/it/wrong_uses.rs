@@ -209,7 +209,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: ttl: 1 s to 7 days
     status 3
     $ tenure task create --ttl soon
-    error: refused: invalid: ttl: a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601, such as PT1M30S
+    error: refused: invalid: ttl: a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601 without months and years, such as PT1M30S
     status 3
     $ tenure task create --max-attempts 0
     error: refused: invalid: policy.max_attempts: 1 or more

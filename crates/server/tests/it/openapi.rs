@@ -95,6 +95,18 @@ fn words_of_which_there_are_only_some_are_described_with_all_of_them() {
         seen += 1;
     }
     assert!(seen > 20, "{seen}");
+    for operation in
+        described["paths"].as_object().expect("paths").values().flat_map(|path| path.as_object()).flatten()
+    {
+        for parameter in operation.1["parameters"].as_array().into_iter().flatten() {
+            let (name, schema) =
+                (parameter["name"].as_str().unwrap_or_default(), parameter["schema"].to_string());
+            let has_words = schema.contains("\"enum\"") || schema.contains("#/components/schemas/");
+            assert!(has_words || !["state", "cause", "order", "return"].contains(&name), "{name}: {schema}");
+            let is_flag = parameter["description"].as_str().is_some_and(|words| words.starts_with("`true`"));
+            assert!(!is_flag || schema.contains("boolean"), "{name}: {schema}");
+        }
+    }
     assert!(schemas["Code"]["enum"].as_array().expect("words").contains(&"stale_epoch".into()));
     let refused = schemas["ProblemCode"]["enum"].as_array().expect("words");
     assert!(refused.contains(&"stale_epoch".into()) && refused.contains(&"unavailable".into()));

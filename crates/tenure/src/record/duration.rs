@@ -1,20 +1,22 @@
 //! A duration as JSON may say it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde_json::Number;
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
 
 use crate::instant;
 
-/// A text such as `90s` or `PT1M30S`, or a number of seconds. The text is still to be read, under the name of its field.
+/// A text such as `90s` or `PT1M30S`, or a number of seconds: as it was written, and still to be read under the name of its field.
 pub enum DurationInput {
-    /// As it was written.
+    /// A text.
     Text(String),
-    /// As a number of seconds, to the microsecond.
-    Seconds(Span),
+    /// A number of seconds; negative ones among them.
+    Seconds(Number),
 }
 
 impl DurationInput {
@@ -22,9 +24,31 @@ impl DurationInput {
     pub fn span(self, field: &'static str) -> Result<Span, Refusal> {
         match self {
             DurationInput::Text(text) => instant::parse_span(field, &text),
-            DurationInput::Seconds(span) => Ok(span),
+            DurationInput::Seconds(seconds) => span_of(&seconds).ok_or_else(|| {
+                let most = u64::MAX / MICROS_PER_SECOND;
+                Refusal::invalid(
+                    field,
+                    format_args!("a number of seconds from 0 to {most}, or a text such as 90s"),
+                )
+            }),
         }
     }
+}
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
+/// What a binary fraction misses of a decimal one is made good by rounding.
+const HALF_A_MICROSECOND: Duration = Duration::from_nanos(500);
+
+fn span_of(seconds: &Number) -> Option<Span> {
+    let micros = match seconds.as_u64() {
+        Some(seconds) => seconds.checked_mul(MICROS_PER_SECOND),
+        None => {
+            let length = Duration::try_from_secs_f64(seconds.as_f64()?).ok()?;
+            u64::try_from(length.checked_add(HALF_A_MICROSECOND)?.as_micros()).ok()
+        }
+    };
+    micros.map(Span::from_micros)
 }
 
 impl<'de> Deserialize<'de> for DurationInput {
@@ -47,29 +71,19 @@ impl Visitor<'_> for TextOrNumber {
     }
 
     fn visit_u64<E: Error>(self, seconds: u64) -> Result<DurationInput, E> {
-        let micros = seconds.checked_mul(MICROS_PER_SECOND).ok_or_else(|| out_of_range(seconds))?;
-        Ok(DurationInput::Seconds(Span::from_micros(micros)))
+        Ok(DurationInput::Seconds(seconds.into()))
     }
 
     fn visit_i64<E: Error>(self, seconds: i64) -> Result<DurationInput, E> {
-        u64::try_from(seconds).map_err(|_| out_of_range(seconds)).and_then(|seconds| self.visit_u64(seconds))
+        Ok(DurationInput::Seconds(seconds.into()))
     }
 
     fn visit_f64<E: Error>(self, seconds: f64) -> Result<DurationInput, E> {
-        let span = std::time::Duration::try_from_secs_f64(seconds).map_err(|_| out_of_range(seconds))?;
-        let micros = (span + HALF_A_MICROSECOND).as_micros();
-        let micros = u64::try_from(micros).map_err(|_| out_of_range(seconds))?;
-        Ok(DurationInput::Seconds(Span::from_micros(micros)))
+        // JSON has neither infinities nor what is no number.
+        let number =
+            Number::from_f64(seconds).ok_or_else(|| E::invalid_value(Unexpected::Float(seconds), &self))?;
+        Ok(DurationInput::Seconds(number))
     }
-}
-
-const MICROS_PER_SECOND: u64 = 1_000_000;
-
-/// What a binary fraction misses of a decimal one is made good by rounding.
-const HALF_A_MICROSECOND: std::time::Duration = std::time::Duration::from_nanos(500);
-
-fn out_of_range<E: Error>(seconds: impl fmt::Display) -> E {
-    E::custom(format_args!("a number of seconds from 0 on that some clock can count, not {seconds}"))
 }
 
 #[cfg(feature = "openapi")]
@@ -124,6 +138,12 @@ mod tests {
             ["-1", "-0.5", "1e300", "18446744073709551615", "\"90\"", "\"\"", "\"P1M\"", "true", "[]"]
         {
             assert_eq!(micros(wrong), None, "{wrong}");
+        }
+        for (wrong, told) in [("-1", "from 0 to"), ("1e300", "from 0 to"), ("\"P1M\"", "without months")] {
+            let input: DurationInput = serde_json::from_str(wrong).expect("a number or a text");
+            let refused = input.span("policy.lease_ttl").expect_err(wrong);
+            assert_eq!(refused.field, Some("policy.lease_ttl"), "{wrong}");
+            assert!(refused.to_string().contains(told), "{refused}");
         }
         let why = serde_json::from_str::<DurationInput>("true").err().expect("refused").to_string();
         assert!(why.contains("90s") && why.contains("PT1M30S") && why.contains("seconds"), "{why}");

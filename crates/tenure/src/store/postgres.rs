@@ -145,7 +145,7 @@ impl PostgresStore {
         let store = PostgresStore::closed(&options)?;
         let preparing = Arc::clone(&store.database);
         store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
-        store.warn_of_settings().await?;
+        store.warn_of_settings().await;
         store.start(options.committers, options.wait_max)
     }
 
@@ -249,11 +249,11 @@ macro_rules! look {
 }
 
 impl PostgresStore {
-    async fn warn_of_settings(&self) -> Result<(), Error> {
-        for words in look!(self, |reader| reader.warnings()).await? {
+    /// A store whose database is away again by now is opened all the same.
+    async fn warn_of_settings(&self) {
+        for words in look!(self, |reader| reader.warnings()).await.unwrap_or_default() {
             tracing::warn!(store = self.database.shown(), "{words}");
         }
-        Ok(())
     }
 
     /// As [`Self::settled`], for looks that show what there is: they go on where nothing can be written.

@@ -289,7 +289,7 @@ fn answered_means_durable_also_for_a_role_that_does_not_ask_for_it() {
 }
 
 #[test]
-fn who_says_so_waits_for_a_database_also_to_open_it() {
+fn explicit_patience_also_applies_to_opening_the_store() {
     let Some(mut server) = required(Server::start(&[])) else { return };
     let url = server.url("s");
     drop(block_on(Ledger::open(&url)).expect("it is made"));
@@ -303,6 +303,25 @@ fn who_says_so_waits_for_a_database_also_to_open_it() {
     let opening = std::thread::spawn(move || block_on(Ledger::open(&patient)).map(drop));
     server.start_again();
     assert_eq!(opening.join().expect("no panic"), Ok(()));
+}
+
+#[test]
+fn without_patience_a_server_that_cuts_connections_is_asked_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        // Each connection is closed as soon as it is there.
+        while listener.accept().is_ok() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let url = format!("postgres://somebody@127.0.0.1:{port}/nothing?sslmode=disable");
+    assert!(block_on(Ledger::open(&url)).is_err());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(block_on(Ledger::open(&format!("{url}&patience=1s"))).is_err());
+    assert!(asked.load(Ordering::Relaxed) > 2, "{asked:?}");
 }
 
 #[test]

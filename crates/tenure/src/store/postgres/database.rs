@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::clock::{Clock, LastInstant};
+use crate::clock::{Clock, LastInstant, Moment};
 use crate::error::Error;
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::{Fault, Found};
@@ -29,19 +29,17 @@ const SERVER_MIN: i64 = 140_000;
 /// How often a database that is away is looked for.
 const LOOK_APART: Duration = Duration::from_millis(100);
 
-/// Tries again while the database is away, for so long.
+/// Retries until `patience` has passed, while the database is away.
 pub(crate) async fn patiently<T, F: Future<Output = Found<T>>>(
     patience: Duration,
     tries: impl Fn() -> F,
 ) -> Found<T> {
-    let mut patience = std::pin::pin!(tokio::time::sleep(patience));
+    let until = Moment::now() + patience.into();
     loop {
         match tries().await {
-            Err(fault) if fault.may_pass() && !patience.as_mut().is_elapsed() => {
-                tokio::select! {
-                    () = &mut patience => {}
-                    () = tokio::time::sleep(LOOK_APART) => {}
-                }
+            Err(fault) if fault.may_pass() && Moment::now() < until => {
+                let left = Duration::from(until.since(Moment::now()));
+                tokio::time::sleep(LOOK_APART.min(left)).await;
             }
             done => return done,
         }

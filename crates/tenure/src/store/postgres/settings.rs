@@ -14,12 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tenure_core::refusal::Refusal;
-use tenure_core::time::Span;
 use tokio_postgres::Config;
 
 use crate::error::Error;
-use crate::instant;
 use crate::store::postgres::tls::Tls;
+use crate::store::read_patience;
 
 use file::Source;
 use parameters::Parameters;
@@ -32,8 +31,6 @@ const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 const PORT: u16 = 5432;
 /// How long a command that writes waits for a database that is away, where nobody says.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A longer patience is a typing error.
-const PATIENCE_MAX: Span = Span::from_secs(3_600);
 
 /// Which schema the tables are in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,7 +94,7 @@ pub(crate) struct Settings {
     pub(crate) schema: Schema,
     /// How long a write waits for a database that is away: one that fails over comes back after a while.
     pub(crate) patience: Duration,
-    /// How long whoever opens the store waits for it: so long where the URL says it, else not at all.
+    /// How long opening the store waits for it: as long as `patience` in the URL says; by default it does not wait.
     pub(crate) patience_to_open: Duration,
 }
 
@@ -127,17 +124,8 @@ impl Settings {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let home = set("HOME");
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
-        let said: Option<Duration> = match parameters.get("patience") {
-            Some(text) => match instant::parse_span("patience", text) {
-                Ok(length) if length <= PATIENCE_MAX => Some(length.into()),
-                Ok(_) | Err(_) => {
-                    return Err(parameters
-                        .invalid("patience", "it is a length of up to 1h, such as 30s")
-                        .into());
-                }
-            },
-            None => None,
-        };
+        let said = parameters.get("patience").map(read_patience).transpose();
+        let said = said.map_err(|limit| parameters.invalid("patience", limit))?;
         // Whoever mistypes a host is not to wait for it, unless waiting is what was asked for.
         let (patience, patience_to_open) = (said.unwrap_or(PATIENCE), said.unwrap_or_default());
         let tls = Tls::read(&parameters, home.as_deref())?;

@@ -246,10 +246,15 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
         }
         let error = match wire.once(&Method::POST, &path, Some(&asked.body(&open)), Asking::Now).await {
             Ok(text) => match read_shape::<AnswersShape>(&text) {
-                Ok(told) if told.len() == open.len() => match asked.keep(open, told) {
-                    Some(unknown) => Error::Unknown(unknown),
-                    None => continue,
-                },
+                Ok(told) if told.len() == open.len() => {
+                    match none_done(&told).filter(|_| wire.limits.undone_again) {
+                        Some(words) => Error::Unavailable(words),
+                        None => match asked.keep(open, told) {
+                            Some(unknown) => Error::Unknown(unknown),
+                            None => continue,
+                        },
+                    }
+                }
                 // It was done, or some of it; nobody can tell from that.
                 Ok(_) | Err(_) => Error::Unknown(format!("{} answers with what is no answer", wire.named())),
             },
@@ -284,6 +289,16 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
             asked.fill(error);
         }
     }
+}
+
+/// What is said of the first of them, where none was done: the server answers, and its database does not.
+fn none_done(told: &Answers) -> Option<String> {
+    let words = |answer: &Result<Answer, Error>| match answer {
+        Err(Error::Unavailable(words)) => Some(words.clone()),
+        Ok(_) | Err(Error::Refused(_) | Error::Corrupt(_) | Error::Unknown(_)) => None,
+    };
+    let undone: Option<Vec<String>> = told.iter().map(words).collect();
+    undone?.into_iter().next()
 }
 
 fn nothing() -> Result<Answer, Error> {

@@ -22,6 +22,8 @@ pub(super) struct Limits {
     pub(super) room: Duration,
     /// From when on a request does not keep others waiting any more.
     pub(super) slow: Duration,
+    /// Whether a command of which a server says that it was not done is sent again, for as long as `refused` says.
+    pub(super) undone_again: bool,
     /// The largest answer that is read.
     pub(super) answer_bytes_max: usize,
 }
@@ -36,6 +38,7 @@ impl Default for Limits {
             unsure: Duration::from_secs(30),
             room: Duration::from_secs(30),
             slow: Duration::from_millis(500),
+            undone_again: false,
             answer_bytes_max: 256 * 1024 * 1024,
         }
     }
@@ -44,7 +47,8 @@ impl Default for Limits {
 impl Limits {
     /// The same for callers who would rather wait than hear that nothing was done.
     pub(super) fn with_patience(self, patience: Duration) -> Limits {
-        Limits { refused: patience, unsure: self.unsure.max(patience), room: self.room.max(patience), ..self }
+        let (unsure, room) = (self.unsure.max(patience), self.room.max(patience));
+        Limits { refused: patience, unsure, room, undone_again: true, ..self }
     }
 }
 

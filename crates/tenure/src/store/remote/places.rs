@@ -5,16 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenure_core::refusal::Refusal;
-use tenure_core::time::Span;
 
-use crate::instant;
+use crate::store::read_patience;
 
 /// The option that names authorities.
 pub(super) const CA: &str = "ca";
 /// The option that says how long servers are asked again that can do nothing now.
 const PATIENCE: &str = "patience";
-/// A longer patience is a typing error.
-const PATIENCE_MAX: Span = Span::from_secs(3_600);
 
 /// Servers of one store, and which of them answered last.
 #[derive(Debug)]
@@ -25,7 +22,7 @@ pub(super) struct Places {
     pub(super) authorities: Option<PathBuf>,
     /// Whether what is sent is encrypted.
     pub(super) is_encrypted: bool,
-    /// How long servers are asked again that can't be reached or can do nothing now, where that is said.
+    /// How long to retry servers that are unavailable, if the URL says it.
     pub(super) patience: Option<Duration>,
 }
 
@@ -52,12 +49,11 @@ impl Places {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some((CA, file)) if !file.is_empty() && scheme == "https" => authorities = Some(file.into()),
-                Some((PATIENCE, text)) => match instant::parse_span(PATIENCE, text) {
-                    Ok(length) if length <= PATIENCE_MAX => patience = Some(length.into()),
-                    Ok(_) | Err(_) => {
-                        return Err(invalid(format!("{PATIENCE}: it is a length of up to 1h, such as 30s")));
-                    }
-                },
+                Some((PATIENCE, text)) => {
+                    let length =
+                        read_patience(text).map_err(|limit| invalid(format!("{PATIENCE}: {limit}")))?;
+                    patience = Some(length);
+                }
                 _ => {
                     let words =
                         format!("`{pair}` is no option; there are {PATIENCE}=30s, and {CA}=FILE for https");
@@ -106,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_url_names_several_servers() {
+    fn a_url_says_how_long_to_retry() {
         for (query, patience) in [("", None), ("?patience=90s", Some(Duration::from_secs(90)))] {
             let places = Places::read(&format!("http://a:7117{query}")).expect("one");
             assert_eq!(
@@ -118,6 +114,10 @@ mod tests {
             let refused = Places::read(&format!("http://a:7117?{wrong}")).expect_err(wrong).to_string();
             assert!(refused.contains("such as 30s"), "{refused}");
         }
+    }
+
+    #[test]
+    fn one_url_names_several_servers() {
         let places = Places::read("http://a:7117, b:7117/behind/").expect("two");
         assert_eq!(places.urls, ["http://a:7117/behind", "http://b:7117/behind"]);
         assert_eq!(places.current(), (0, "http://a:7117/behind"));

@@ -1,10 +1,9 @@
 //! Who may what: every role and every binding against every route.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tenure::Ledger;
 use tenure::access::{Role, Rooms};
 use tenure::clock::ManualClock;
@@ -17,6 +16,8 @@ use tenure_server::{Exposure, Limits, Options};
 use tenure_testkit::served::{Client, CountedStore, Reply, Served, in_time, reply};
 use tenure_testkit::waiting::until;
 use tenure_testkit::{BEGINNING, block_on, memory};
+
+use super::has_what_is_described;
 
 fn rooms(names: &[&str]) -> Rooms {
     Rooms::These(names.iter().map(|name| Namespace::new(*name).expect("a name")).collect())
@@ -188,16 +189,6 @@ fn a_worker_uses_leases_of_its_own_name_and_no_others() {
             events["events"].as_array().expect("events").iter().map(|event| event["actor"].clone()).collect();
         assert_eq!(actors, [json!("one"), json!("one"), json!("ops")]);
     });
-}
-
-/// Whether an answer has each property of that schema, and no other. Nobody else asks for tokens by the description of the API.
-fn has_what_is_described(schema: &str, answer: &Value) {
-    let described: Value = serde_json::from_str(&tenure_server::openapi()).expect("JSON");
-    let properties =
-        described["components"]["schemas"][schema]["properties"].as_object().expect("properties");
-    let names =
-        |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<BTreeSet<String>>();
-    assert_eq!(names(answer.as_object().expect("an object")), names(properties), "{schema}: {answer}");
 }
 
 #[test]

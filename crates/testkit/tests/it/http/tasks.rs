@@ -9,6 +9,8 @@ use tenure_testkit::undoing::{Diary, Does, SHORT_PATIENCE};
 use tenure_testkit::waiting::until;
 use tenure_testkit::{BEGINNING, block_on, memory};
 
+use super::has_what_is_described;
+
 fn served() -> (ManualClock, Served) {
     let clock = ManualClock::at(BEGINNING);
     let served = Served::on(memory(&clock));
@@ -176,9 +178,18 @@ fn a_duration_is_a_text_or_a_number_of_seconds_and_the_same_command_in_each_form
             refused.is_problem(422, "invalid");
             assert_eq!(refused.body["field"], field, "{}", refused.text);
         }
-        let long = client.post("/v1/default/claims", json!({"queue": "q", "owner": "w1", "wait": 61})).await;
-        long.is_problem(422, "invalid");
-        assert_eq!(long.body["field"], "wait");
+        let claim = |wait: i64| json!({"queue": "q", "owner": "w1", "wait": wait});
+        let nested = json!({"id": "u", "policy": {"backoff": {"cap": -1}}});
+        for (path, body, field) in [
+            ("/v1/default/claims", claim(61), "wait"),
+            ("/v1/default/claims", claim(-1), "wait"),
+            (TASKS, nested, "policy.backoff.cap"),
+            ("/v1/tokens", json!({"name": "ci", "role": "worker", "expires": -1}), "expires"),
+        ] {
+            let refused = client.post(path, body).await;
+            refused.is_problem(422, "invalid");
+            assert_eq!(refused.body["field"], field, "{}", refused.text);
+        }
     });
 }
 
@@ -366,8 +377,11 @@ fn what_waits_for_a_person_is_told_and_why() {
         assert!(why["why"].as_str().is_some_and(|words| words.contains("lapsed")), "{why}");
         let plan = client.post("/v1/default/recovery?plan=true", json!({})).await.done(200);
         assert_eq!(plan["planned"][0]["becomes"], "quarantined");
+        has_what_is_described("PlannedTask", &plan["planned"][0]);
         let swept = client.post("/v1/default/recovery", json!({})).await.done(200);
         assert_eq!(swept["tended"][0]["outcome"], "quarantined");
+        has_what_is_described("SweepReport", &swept["report"]);
+        has_what_is_described("TendedTask", &swept["tended"][0]);
         assert_eq!(client.get("/v1/default/owners").await.done(200), json!({"owners": []}));
         let stats = client.get("/v1/default/stats").await.done(200);
         let quarantined = stats["stats"]["states"]
@@ -379,8 +393,11 @@ fn what_waits_for_a_person_is_told_and_why() {
         let report = client.get("/v1/default/verify").await.done(200);
         assert_eq!(report["report"]["holds"], true);
         assert_eq!(report["report"]["tasks"], 1);
+        has_what_is_described("Report", &report["report"]);
         let anchor = client.get("/v1/default/anchor").await.done(200);
         assert_eq!(anchor["anchor"]["lines"][0]["id"], "a");
+        has_what_is_described("Anchor", &anchor["anchor"]);
+        has_what_is_described("AnchorLine", &anchor["anchor"]["lines"][0]);
     });
 }
 
