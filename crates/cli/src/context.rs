@@ -60,18 +60,31 @@ impl<'a, 'w> Context<'a, 'w> {
 
     /// The store, for a look. A look at a mistyped place must not pass for one at a store without anything in it.
     pub(crate) async fn ledger_to_read(&mut self) -> Result<Ledger, Failure> {
-        let store = Settings::of(&self.global, &self.around.variables)?.store;
+        let store = self.settings()?.store;
         if store.as_deref().is_some_and(is_database) {
             // A schema is made by who writes: who reads may not be allowed to, and a mistyped one would stay.
             return self.existing_ledger().await;
         }
-        let file = store.as_deref().and_then(|url| url.strip_prefix("sqlite:")).map(file_of);
-        let is_missing = file.is_some_and(|file| !file.exists());
+        self.ledger_with_work().await
+    }
+
+    /// The store, for whoever looks for work in it: as for a look, and servers are asked once whether they are there.
+    pub(crate) async fn ledger_with_work(&mut self) -> Result<Ledger, Failure> {
+        let url = self.store_of(&self.settings()?)?;
+        let missing = url.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists());
         let ledger = self.open(Missing::Make).await?;
-        if let (true, Some(file)) = (is_missing, file) {
+        if let Some(file) = missing {
             self.out.note(&format!("there was no store at {}; an empty one was made", file.display()));
         }
+        if is_served(&url) {
+            ledger.now().await?;
+        }
         Ok(ledger)
+    }
+
+    /// Whether the store is behind servers.
+    pub(crate) fn is_store_served(&self) -> Result<bool, Failure> {
+        Ok(is_served(&self.store_of(&self.settings()?)?))
     }
 
     /// The store, if there is one: who verifies a history must not be told that an empty one holds.

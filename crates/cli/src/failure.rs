@@ -188,7 +188,7 @@ fn advice(error: &Error) -> Option<&'static str> {
             Some(_) | None => None,
         },
         Code::Forbidden => Some(
-            "give a token that may, with --token or TENURE_TOKEN; see `tenure token list` on the store itself",
+            "give a token that may, with --token or TENURE_TOKEN; see `tenure --store STORE token list`, with the server's own store",
         ),
         // The state is that of a task which is there: it is a compensation that is not.
         Code::NotFound if refusal.state.is_some() => {
@@ -220,11 +220,13 @@ fn advice(error: &Error) -> Option<&'static str> {
         ),
         Code::NotExtending => Some("give a longer --ttl; what is held is not shortened"),
         Code::Stalled => Some("report progress with the heartbeat: --progress"),
-        Code::OutOfTime | Code::Cancelled => Some("end the attempt: complete, fail, rollback or release"),
+        Code::OutOfTime => Some("end the attempt: complete, fail, rollback or release"),
+        Code::Cancelled => Some("stop the work, and give it up: rollback, or another end"),
         Code::CompensationRequired => Some("say what remains to undo: --undo KIND=TARGET, or --undo none=-"),
         Code::CompensationOwed => Some(
-            "see what is owed: `tenure task undo list ID`; `tenure recover` undoes it, its holder settles or adopts it, or a \
-             person waives it: `tenure task undo settle ID NUMBER --as WHO --waive --reason '…'`",
+            "see what is owed: `tenure task undo list ID`; `tenure recover` undoes it, unless the task is under on_lapse hold; \
+             who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle ID NUMBER --as WHO \
+             --waive --reason '…'`",
         ),
         Code::CompensationSettled => Some("nothing is to be done; see `tenure task undo list ID`"),
         Code::WrongState => Some("see `tenure task why ID`"),

@@ -91,10 +91,17 @@ impl<'w> Output<'w> {
         self.subject.is_some()
     }
 
-    /// Words with commands in them, each with the options that say which store is meant.
-    fn with_options(&self, words: &str) -> String {
+    /// Words with commands in them, each with the options that say which store is meant, where it does not name one itself.
+    pub(crate) fn with_options(&self, words: &str) -> String {
         let Output { said_store, said_namespace, .. } = self;
-        words.replace("`tenure ", &format!("`tenure{said_store}{said_namespace} "))
+        let mut parts = words.split("`tenure ");
+        let mut said = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_named = part.starts_with("--store ");
+            let options = if is_named { String::new() } else { format!("{said_store}{said_namespace}") };
+            said += &format!("`tenure{options} {part}");
+        }
+        said
     }
 
     /// From now on commands in words name this namespace: the command goes through several.

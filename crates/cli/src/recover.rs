@@ -57,7 +57,8 @@ impl Recover {
         let store = context.store_of(&said)?;
         let handlers = handlers::of(context, &said.config)?;
         let settings = self.settings(said.said_namespace.as_deref())?;
-        let ledger = if self.plan { context.ledger_to_read().await? } else { context.ledger().await? };
+        let ledger =
+            if self.plan { context.ledger_to_read().await? } else { context.ledger_with_work().await? };
         let recovery = Recovery::new(ledger).settings(settings).handlers(handlers.clone());
         if self.plan {
             return show_plan(context, &recovery.plan().await?);

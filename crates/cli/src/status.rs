@@ -89,7 +89,8 @@ impl Status {
         let table = counts(context.out, &overview);
         context.out.show(&table)?;
         context.out.line("")?;
-        lines(&overview, now).iter().try_for_each(|line| context.out.line_with_commands(line))?;
+        let is_served = context.is_store_served()?;
+        lines(&overview, now, is_served).iter().try_for_each(|line| context.out.line_with_commands(line))?;
         if let Some(words) = clock_words(context.wall(), now) {
             context.out.line(&words)?;
         }
@@ -112,7 +113,7 @@ impl Status {
 }
 
 /// What is said beside the counts of states, a line each.
-fn lines(overview: &Overview, now: Time) -> Vec<String> {
+fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
     let bad = || overview.did_not_succeed();
     let sum = |count: fn(&EndCount) -> u64| bad().map(count).sum::<u64>();
     let (today, last_hour) = (sum(|end| end.last_day), sum(|end| end.last_hour));
@@ -137,17 +138,19 @@ fn lines(overview: &Overview, now: Time) -> Vec<String> {
     if let Some(since) = since.filter(|_| count > 0) {
         let ago = rough(now.since(since));
         lines.push(format!(
-            "told to stop and still at work: {count}, since {ago} ago: `tenure task list --state running`"
+            "told to stop and still at work: {count}, the first of them for {ago}: see `tenure task why` of those in \
+             `tenure task list --state running`"
         ));
     }
     let recovery = &overview.recovery;
     let kinds: Vec<&str> = recovery.kinds().iter().map(|kind| kind.as_str()).collect();
     lines.push(match recovery.seen_at {
-        None => "recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`".to_owned(),
+        None => format!("recovery: nobody looks after this store; {}", watched_by(is_served)),
         Some(seen_at) if !recovery.are_there(now) => format!(
-            "recovery: nobody looks after this store since {} ({} ago); run `tenure serve` or `tenure recover --watch`",
+            "recovery: nobody looks after this store since {} ({} ago); {}",
             print_seconds(seen_at),
-            rough(now.since(seen_at))
+            rough(now.since(seen_at)),
+            watched_by(is_served)
         ),
         Some(seen_at) => {
             let kinds = if kinds.is_empty() { "no kind of undo".to_owned() } else { kinds.join(", ") };
@@ -156,6 +159,14 @@ fn lines(overview: &Overview, now: Time) -> Vec<String> {
     });
     lines.extend(overview.warnings.iter().map(|words| format!("warning: {words}")));
     lines
+}
+
+/// Who could look after a store. What a server serves can't be served again from here.
+fn watched_by(is_served: bool) -> &'static str {
+    match is_served {
+        true => "run `tenure recover --watch`, or its server without --no-recovery",
+        false => "run `tenure serve` or `tenure recover --watch`",
+    }
 }
 
 /// That this machine's clock is far from the store's: what people read here and there can't be compared then.

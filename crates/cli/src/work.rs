@@ -1,6 +1,7 @@
 //! `tenure worker`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,7 +86,8 @@ impl Work {
         let store = context.store_for_others()?;
         let copies = Arc::new(Mutex::new(Vec::new()));
         let mut signals = Signals::that_end()?;
-        let ledger = context.ledger().await?;
+        can_be_started(&program, context.variable("PATH").as_deref()).map_err(Failure::Usage)?;
+        let ledger = context.ledger_with_work().await?;
         let each = Each {
             program,
             arguments: command.collect(),
@@ -107,6 +109,9 @@ impl Work {
                 let each = each.clone();
                 async move { each.work(&lease, stop).await }
             });
+        let (away, mut is_away) = mpsc::unbounded_channel();
+        // Nobody hears it any more only where the worker has ended.
+        worker = worker.on_trouble(move |error| drop(away.send(error.to_string())));
         if let Some(owner) = &self.supervision.owner {
             worker = worker.owner(owner)?;
         }
@@ -120,11 +125,14 @@ impl Work {
             tokio::select! {
                 biased;
                 Some(note) = noted.recv() => context.note_of_task(&note),
+                Some(words) = is_away.recv() => {
+                    context.out.note(&format!("can't claim, and tries again: {words}"));
+                }
                 _ = signals.next() => {
                     if stop.is_cancelled() {
                         at_once.cancel();
                     } else {
-                        context.out.note("claims no more, and ends when what runs has ended; once more stops it");
+                        context.out.note("claims no more, and ends when what runs has ended; a second signal stops it at once");
                     }
                     stop.cancel();
                 }
@@ -135,14 +143,19 @@ impl Work {
             context.note_of_task(&note);
         }
         context.out.note(&summary(&report));
-        let copies = copies.lock().map(|mut copies| std::mem::take(&mut *copies)).unwrap_or_default();
-        for copy in copies {
-            tokio::select! {
-                () = copy.finish() => {}
-                _ = signals.next() => break,
-            }
-        }
+        finish(&copies, &mut signals).await;
         Ok(())
+    }
+}
+
+/// Waits until what commands wrote is read, or somebody does not want to wait for it.
+async fn finish(copies: &Mutex<Vec<Copying>>, signals: &mut Signals) {
+    let copies = copies.lock().map(|mut copies| std::mem::take(&mut *copies)).unwrap_or_default();
+    for copy in copies {
+        tokio::select! {
+            () = copy.finish() => {}
+            _ = signals.next() => break,
+        }
     }
 }
 
@@ -213,6 +226,24 @@ impl Each {
             .env("TRACEPARENT", supervise::trace_parent(self.trace_parent.clone(), lease.task()));
         self.progress.open(supervise::environment(launch, &self.place, lease))
     }
+}
+
+/// Whether the program is there: one that is mistyped would end each task of the queue.
+fn can_be_started(program: &OsStr, path: Option<&str>) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let is_program = |file: &Path| {
+        file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    let named = Path::new(program);
+    let is_there = match (named.components().count() > 1 || program.as_encoded_bytes().contains(&b'/'), path)
+    {
+        (true, _) => is_program(named),
+        (false, Some(path)) => std::env::split_paths(path).any(|folder| is_program(&folder.join(named))),
+        // Where it is looked for then is the system's to say.
+        (false, None) => true,
+    };
+    let words = || format!("there is no program {}: name one in PATH, or by its path", named.display());
+    if is_there { Ok(()) } else { Err(words()) }
 }
 
 fn summary(report: &Report) -> String {

@@ -269,9 +269,9 @@ static ROWS: &[Row] = &[
     row("heartbeat", RUNNING, &[Heartbeat], when!(holds_and_extends), Do(outcome::heartbeat, RUNNING), "the holder is alive"),
     row("heartbeat/undo", COMPENSATING, &[Heartbeat], when!(holds_and_extends), Do(outcome::heartbeat, COMPENSATING), "the one who undoes is alive"),
     row("heartbeat/not_extending", HELD, &[Heartbeat], when!(holds_but_ttl_does_not_extend), Refuse(Code::NotExtending), "it would not move the expiry ahead"),
-    row("heartbeat/stalled", RUNNING, &[Heartbeat], when!(holds_but_is_stalled), Refuse(Code::Stalled), "there was no progress for the policy's stall_after; the lease runs to its end"),
-    row("heartbeat/out_of_time", RUNNING, &[Heartbeat], when!(holds_but_is_out_of_time), Refuse(Code::OutOfTime), "the attempt is at the policy's time_limit; the lease runs to its end"),
-    row("heartbeat/cancelled", RUNNING, &[Heartbeat], when!(holds_but_was_told_to_stop), Refuse(Code::Cancelled), "its holder was told to stop, and the policy's cancel_grace is over; the lease runs to its end"),
+    row("heartbeat/stalled", RUNNING, &[Heartbeat], when!(holds_but_is_stalled), Refuse(Code::Stalled), "without progress the lease is not renewed beyond the policy's stall_after; it runs to its end"),
+    row("heartbeat/out_of_time", RUNNING, &[Heartbeat], when!(holds_but_is_out_of_time), Refuse(Code::OutOfTime), "the lease is not renewed beyond the policy's time_limit; it runs to its end"),
+    row("heartbeat/cancelled", RUNNING, &[Heartbeat], when!(holds_but_was_told_to_stop), Refuse(Code::Cancelled), "a cancel was asked for, and the lease is not renewed beyond the policy's cancel_grace; it runs to its end"),
     row("progress", RUNNING, &[Progress], when!(holds_active), Do(outcome::progress, RUNNING), "the holder got on"),
     row("undo/not_running", COMPENSATING, &[Progress], when!(holds_active), Refuse(Code::WrongState), "the task is being undone"),
 

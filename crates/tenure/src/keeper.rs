@@ -402,7 +402,9 @@ impl KeptLease {
     fn progressed(&self, answer: Result<Renewal, Error>) -> Result<(), Error> {
         match answer {
             Ok(renewal) => {
-                self.kept.hear_cancel(renewal);
+                if renewal.cancel_asked {
+                    self.kept.hear_cancel();
+                }
                 // A lease that stalled may be extended from here on.
                 if matches!(&*self.kept.standing.borrow(), Standing::Held(held) if held.trouble.is_some()) {
                     self.kept.renew_now.notify_one();
@@ -498,10 +500,7 @@ impl Kept {
         });
     }
 
-    fn hear_cancel(&self, renewal: Renewal) {
-        if !renewal.cancel_asked {
-            return;
-        }
+    fn hear_cancel(&self) {
         self.standing.send_if_modified(|standing| {
             self.cancellation.cancel();
             match standing {

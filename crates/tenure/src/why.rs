@@ -10,7 +10,7 @@ use tenure_core::decide::{Names, Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
 use tenure_core::policy::{Jitter, OnLapse};
 use tenure_core::task::{
-    CancelTold, Dismissal, Ending, Lease, Overrun, Phase, Reservation, State, Task, Undoing,
+    CancelTold, Dismissal, Ending, Lease, Overrun, Phase, Reservation, State, Task, Undoing, Unwinding,
 };
 use tenure_core::time::{Span, Time};
 
@@ -65,7 +65,10 @@ fn told(task: &Task, now: Time, watchers: Option<&Watchers>) -> Why {
         Phase::Dispatched(reservation) => dispatched(reservation, now),
         Phase::Running(lease) if lease.has_lapsed(now) => lapsed(task, lease, now),
         Phase::Running(lease) => running(task, lease, now),
-        Phase::Compensating { undoing, .. } => compensating(task, undoing, now),
+        Phase::Compensating { why, reason, undoing } => {
+            let (words, next) = compensating(task, undoing, now);
+            (format!("{words}; {}: {}", before_undo(*why), truncated(reason.as_str())), next)
+        }
         Phase::Ended(ending) => (ended(task, ending, now), None),
     };
     if let Some(obstacle) = watchers.and_then(|watchers| obstacle(task, now, watchers)) {
@@ -244,6 +247,19 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
         "no recovery that runs handles {}: without a handler the task is parked for a person",
         unhandled.join(", ")
     ))
+}
+
+/// What happened to a task that is being undone.
+fn before_undo(why: Unwinding) -> &'static str {
+    match why {
+        Unwinding::Released => "its holder gave it back",
+        Unwinding::RolledBack => "its holder gave it up",
+        Unwinding::Lapsed => "its lease lapsed",
+        Unwinding::Stalled => "it stalled",
+        Unwinding::OutOfTime => "it ran out of time",
+        Unwinding::Cancelled => "it was cancelled",
+        Unwinding::Retried => "it is a retry",
+    }
 }
 
 fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {

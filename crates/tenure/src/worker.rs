@@ -179,6 +179,7 @@ pub struct Worker {
     grace: Duration,
     by_kind: HashMap<Kind, Doer>,
     otherwise: Option<Doer>,
+    on_trouble: Option<Arc<Tell>>,
 }
 
 impl Worker {
@@ -194,6 +195,7 @@ impl Worker {
             grace: Duration::from_secs(30),
             by_kind: HashMap::new(),
             otherwise: None,
+            on_trouble: None,
         }
     }
 
@@ -249,6 +251,11 @@ impl Worker {
         Worker { at_once: at_once.max(1), ..self }
     }
 
+    /// Called when nothing can be claimed because the store is away; once until something is claimed again.
+    pub fn on_trouble(self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Worker {
+        Worker { on_trouble: Some(Arc::new(tell)), ..self }
+    }
+
     /// How its leases are kept.
     pub fn keeping(self, keeping: Keeping) -> Worker {
         Worker { keeping, ..self }
@@ -267,6 +274,7 @@ impl Worker {
             Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),
         };
         let (mut working, mut report, mut refused) = (JoinSet::new(), Report::default(), None);
+        let mut is_troubled = false;
         while !told.is_cancelled() {
             let free = self.at_once - working.len();
             if free == 0 {
@@ -284,6 +292,10 @@ impl Worker {
                 }
                 Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
                     tracing::warn!(%error, queue = self.queue, "nothing could be claimed");
+                    if let Some(tell) = self.on_trouble.as_ref().filter(|_| !is_troubled) {
+                        tell(&error);
+                    }
+                    is_troubled = true;
                     tokio::select! {
                         () = told.cancelled() => {}
                         () = tokio::time::sleep(TROUBLED_REST) => {}
@@ -292,6 +304,7 @@ impl Worker {
                 }
             };
             points::reached("worker/after_claim");
+            is_troubled = false;
             let found_none = leases.is_empty();
             for lease in leases {
                 report.claimed += 1;
@@ -329,6 +342,9 @@ impl Worker {
         self.by_kind.get(kind).or(self.otherwise.as_ref())
     }
 }
+
+/// Hears why nothing can be claimed.
+type Tell = dyn Fn(&Error) + Send + Sync;
 
 /// The function with its types taken off: payload and result are JSON.
 fn erased<P, R, F, Running>(work: F) -> Doer

@@ -67,11 +67,19 @@ impl Why {
         match context.out.form() {
             Form::Json => context.out.json(&WhyAnswer::of(&task, now, &why, &notes)),
             Form::Table => {
-                context.out.sentence(&why.sentence)?;
+                let sentence = with_commands(context, &why.sentence)?;
+                context.out.sentence(&sentence)?;
                 notes.iter().try_for_each(|note| context.out.sentence(&format!("note: {}", words(note, now))))
             }
         }
     }
+}
+
+/// Why a task is where it is, with commands that can be typed here: what a server serves can't be served again.
+fn with_commands(context: &Context<'_, '_>, words: &str) -> Result<String, Failure> {
+    let words = context.out.with_options(words);
+    let serve = context.out.with_options("`tenure serve` or ");
+    Ok(if context.is_store_served()? { words.replace(&serve, "") } else { words })
 }
 
 /// A task as a person reads it: a line for each thing that there is to say.
@@ -89,7 +97,7 @@ fn show(
         lines.add("saga", &task.saga_id);
     }
     lines.add_shown("state", context.out.painted(&tables::state_words(task, now), tables::colour(task, now)));
-    lines.add("why", why_watched(task, now, watchers).words);
+    lines.add("why", with_commands(context, &why_watched(task, now, watchers).words)?);
     lines.add("queue", format_args!("{}, priority {}", task.queue, task.priority));
     lines.add("kind", &task.kind);
     for (key, value) in &task.labels {

@@ -113,7 +113,7 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     $ tenure task why parked
     parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
     $ tenure task why again
-    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; it is a retry: parked still owed it; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
     ");
 }
 

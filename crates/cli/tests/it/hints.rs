@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::place::{Ended, Place, TENURE, ended};
+use crate::serving::Serving;
 use crate::waiting::until;
 
 /// A place where commands are typed into a shell.
@@ -121,6 +122,52 @@ fn what_is_owed_is_settled_by_the_command_that_is_printed() {
     shell.follows(&others);
     let shown = shell.types(&format!("tenure {SAID} -q task show t"));
     assert_eq!(shown.out, "compensated\n");
+}
+
+#[test]
+fn who_could_look_after_a_task_is_said_for_the_store_that_was_asked() {
+    let shell = Shell::new();
+    shell.given(&[
+        "task create --id t --undo rm=x",
+        "task acquire t --owner w1",
+        "task rollback t --owner w1 --epoch 1 --reason x",
+    ]);
+    let said = format!("`tenure {SAID} serve` or `tenure {SAID} recover --watch`");
+    for look in ["task why t", "task show t", "status"] {
+        let Ended { out, .. } = shell.types(&format!("tenure {SAID} {look}"));
+        assert!(out.contains(&said), "{look}: {out}");
+    }
+    // What a server serves can't be served again from here.
+    let serving = Serving::on(
+        &format!("sqlite:{}/far.db", shell.place.folder.path().display()),
+        "127.0.0.1:0",
+        &["--no-recovery"],
+        &[],
+    );
+    let far = Far { shell: &shell, store: &serving.url };
+    far.types("task create --id t --undo rm=x");
+    far.types("task acquire t --owner w1");
+    far.types("task rollback t --owner w1 --epoch 1 --reason x");
+    let said = format!("`tenure --store {} recover --watch`", serving.url);
+    for look in ["task why t", "task show t", "status"] {
+        let out = far.types(look);
+        assert!(out.contains(&said) && !out.contains(" serve`"), "{look}: {out}");
+    }
+}
+
+/// The same shell, on a store behind a server.
+struct Far<'s> {
+    shell: &'s Shell,
+    store: &'s str,
+}
+
+impl Far<'_> {
+    fn types(&self, verb: &str) -> String {
+        let Ended { status, out, errors } =
+            self.shell.types(&format!("tenure --store {} {verb}", self.store));
+        assert_eq!(status, 0, "{verb}: {errors}");
+        out
+    }
 }
 
 #[test]

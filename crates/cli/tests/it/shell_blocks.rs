@@ -328,7 +328,7 @@ fn cron_commands(text: &str) -> Vec<String> {
     let command = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (times, rest) = fields.split_at_checked(5)?;
-        let is_line = times.iter().all(|field| is_time(field)) && rest.first() == Some(&"tenure");
+        let is_line = times.iter().all(is_time) && rest.first() == Some(&"tenure");
         is_line.then(|| rest[1..].join(" ").replace("\\%", "%"))
     };
     text.lines().filter_map(command).collect()

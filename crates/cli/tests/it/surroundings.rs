@@ -179,6 +179,7 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
         @"
     $ tenure -v task list
     store sqlite:<folder>/data/tenure/tenure.db, namespace default, as alice
+    note: there was no store at <folder>/data/tenure/tenure.db; an empty one was made
     note: there is no such task
     "
     );

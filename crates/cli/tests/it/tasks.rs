@@ -155,7 +155,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, its holder settles or adopts it, or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone
     t is compensated since 2026-01-31T12:00:00Z (just now), cause by_operator, because: cleaned by hand
@@ -222,14 +222,14 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
     t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
     error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
-      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, its holder settles or adopts it, or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
     t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task progress t --owner w3 --epoch 3 --progress '[1]' --checkpoint '{"at":7}'
     t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:03:01Z
     $ tenure task rollback t --owner w3 --epoch 3 --reason 'tests failed'
-    t is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated
+    t is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
     "#
     );
 }

@@ -57,6 +57,47 @@ fn each_task_of_the_queue_has_its_command_with_its_payload_to_read_and_ends_by_i
 }
 
 #[test]
+fn a_command_that_is_not_there_ends_no_task() {
+    let place = Place::new();
+    place.done("task create --id a --queue q");
+    for program in ["./bulid.sh", "no-such-program-anywhere", "./"] {
+        let Ended { status, errors, .. } = place.run(&format!("worker --queue q --until-idle -- {program}"));
+        assert_eq!(status, 2, "{errors}");
+        assert!(
+            errors.contains(program.trim_end_matches('/')) && errors.contains("there is no program"),
+            "{errors}"
+        );
+        assert_eq!(place.states(), ["a planned"]);
+    }
+    let told = place.run("worker --queue q --until-idle -- true");
+    assert_eq!((told.status, place.states()), (0, vec!["a completed".to_owned()]), "{}", told.errors);
+}
+
+#[test]
+fn who_looks_for_work_in_a_store_that_is_not_there_is_told() {
+    let place = Place::new();
+    for command in ["worker --queue q --until-idle -- true", "recover"] {
+        let made = place.run(command);
+        assert_eq!(made.status, 0, "{}", made.errors);
+        let file = place.file();
+        assert!(
+            made.errors.contains("there was no store at") && made.errors.contains("tenure.db"),
+            "{}",
+            made.errors
+        );
+        fs::remove_file(file).expect("it was made");
+    }
+    for command in
+        ["worker --queue q --until-idle -- true", "worker --queue q -- true", "recover", "recover --watch"]
+    {
+        // Nobody listens on that port.
+        let told = place.run(&format!("--store http://127.0.0.1:9 {command}"));
+        assert_eq!(told.status, 5, "{command}: {}", told.errors);
+        assert!(told.errors.contains("127.0.0.1:9"), "{command}: {}", told.errors);
+    }
+}
+
+#[test]
 fn a_command_may_end_its_task_itself_whatever_its_status() {
     let place = Place::new();
     place.done("task create --id a");

@@ -370,7 +370,7 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task compensate t --reason x
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, its holder settles or adopts it, or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo add t --kind a --target x
     error: refused: leased: the task is leased: its holder registers, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z

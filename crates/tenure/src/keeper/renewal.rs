@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::refusal::Code;
+use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Span;
 
 use super::{Held, Kept, Loss, Standing, Trouble, held};
@@ -65,7 +65,9 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             Ok(renewal) => {
                 let renewed = held(sent, renewal, kept.keeping);
                 let next = after_good(&kept, sent, &renewed);
-                kept.hear_cancel(renewal);
+                if renewal.cancel_asked {
+                    kept.hear_cancel();
+                }
                 stand(&kept, renewed);
                 next
             }
@@ -81,7 +83,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
                 return;
             }
             Err(Error::Refused(refusal)) => {
-                trouble(&kept, Trouble::NotExtended(refusal));
+                not_extended(&kept, refusal);
                 after_refusal(&now_held, sent)
             }
             Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
@@ -90,6 +92,15 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             }
         };
     }
+}
+
+/// A grace may be shorter than what is left of the lease: then nothing was renewed since the cancel, and it is the refusal that
+/// tells of it.
+fn not_extended(kept: &Kept, refusal: Refusal) {
+    if refusal.code == Code::Cancelled {
+        kept.hear_cancel();
+    }
+    trouble(kept, Trouble::NotExtended(refusal));
 }
 
 /// Gives the lease up when its renewals end; one that was ended or lost in order is not.

@@ -22,16 +22,16 @@ pub enum DurationInput {
 impl DurationInput {
     /// How long that is.
     pub fn span(self, field: &'static str) -> Result<Span, Refusal> {
-        match self {
-            DurationInput::Text(text) => instant::parse_span(field, &text),
-            DurationInput::Seconds(seconds) => span_of(&seconds).ok_or_else(|| {
-                let most = u64::MAX / MICROS_PER_SECOND;
-                Refusal::invalid(
-                    field,
-                    format_args!("a number of seconds from 0 to {most}, or a text such as 90s"),
-                )
-            }),
-        }
+        const TEXTS: &str =
+            "a text such as 90s, 5m or 2h, or ISO 8601 without months and years, such as PT1M30S";
+        let span = match self {
+            DurationInput::Text(text) => instant::parse_span(field, &text).ok(),
+            DurationInput::Seconds(seconds) => span_of(&seconds),
+        };
+        span.ok_or_else(|| {
+            let most = u64::MAX / MICROS_PER_SECOND;
+            Refusal::invalid(field, format_args!("a number of seconds from 0 to {most}, {TEXTS}"))
+        })
     }
 }
 

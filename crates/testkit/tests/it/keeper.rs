@@ -345,6 +345,22 @@ fn cancel_is_heard_with_a_renewal_and_the_lease_is_still_held() {
 }
 
 #[test]
+fn cancel_is_heard_with_the_next_heartbeat_also_where_the_grace_is_shorter_than_the_lease() {
+    on_every_store(|ledger, _| async move {
+        let graced = Policy { cancel_grace: Some(Span::from_secs(1)), ..Policy::default() };
+        ledger.create("t").policy(graced).await?;
+        let lease = ledger.acquire("t", "w1").ttl(KEPT * 2).keep().await?;
+        let ends_at = held(&lease).expires_at;
+        ledger.cancel("t", "not needed").await?;
+        soon("the token", lease.cancellation().cancelled()).await;
+        assert!(held(&lease).cancel_asked && lease.loss().is_none());
+        assert!(ledger.now().await? < ends_at, "long before the lease ends");
+        assert_eq!(lease.roll_back("cancelled").await?.state(), State::Compensated);
+        Ok(())
+    });
+}
+
+#[test]
 fn cancel_is_heard_with_the_answer_to_a_progress() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
