@@ -62,7 +62,7 @@ pub(crate) struct Global {
         default_value = "table",
         help_heading = "Global options"
     )]
-    pub(crate) output: Form,
+    pub(crate) output: OutputFormat,
     /// Names the command, so that a repeat within 7 days is answered as the first was and not done again
     #[arg(long, global = true, value_name = "ID", help_heading = "Global options")]
     pub(crate) request_id: Option<String>,
@@ -99,7 +99,7 @@ impl Arguments {
 
 /// How answers are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     Table,
     Json,
 }

@@ -5,9 +5,9 @@ use tenure::Ledger;
 use tenure::audit::{Anchor, Report};
 use tenure::record::{AnchorAnswer, ReportAnswer};
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::tables::counted;
 
 #[derive(Subcommand)]
@@ -17,7 +17,7 @@ pub(crate) enum AuditVerb {
 }
 
 impl AuditVerb {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         match self {
             AuditVerb::Verify(verb) => verb.run(context).await,
             AuditVerb::Anchor(verb) => verb.run(context).await,
@@ -41,7 +41,7 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let anchor = self.anchor.map(|file| read(context, &file)).transpose()?;
         let ledger = context.existing_ledger().await?;
         let report = match &self.task {
@@ -49,7 +49,7 @@ impl Verify {
             None => ledger.verify(anchor.as_ref()).await?,
         };
         // The verdict is the status, also where nobody reads to the end.
-        let verdict = if report.holds() { Ok(()) } else { Err(Failure::Told) };
+        let verdict = if report.holds() { Ok(()) } else { Err(CliError::Told) };
         let shown = show(context, &report);
         verdict.and(shown)
     }
@@ -68,8 +68,8 @@ pub(crate) async fn warn_of_broken_history(context: &mut Context<'_, '_>, ledger
     }
 }
 
-fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), Failure> {
-    if context.out.form() == Form::Json {
+fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> {
+    if context.out.form() == OutputFormat::Json {
         return context.out.json(&ReportAnswer::of(report));
     }
     report.findings.iter().try_for_each(|finding| context.out.sentence(&finding.to_string()))?;
@@ -83,10 +83,10 @@ fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), Failure> {
     })
 }
 
-fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, Failure> {
+fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, CliError> {
     let text = context.file("--anchor", file)?;
     text.parse().map_err(|error| {
-        Failure::Usage(format!("--anchor: {file}: {error}; give what `tenure audit anchor` wrote"))
+        CliError::Usage(format!("--anchor: {file}: {error}; give what `tenure audit anchor` wrote"))
     })
 }
 
@@ -99,12 +99,12 @@ fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, Failure> {
 pub(crate) struct WriteAnchor {}
 
 impl WriteAnchor {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.existing_ledger().await?;
         let anchor = ledger.anchor().await?;
         match context.out.form() {
-            Form::Json => context.out.json(&AnchorAnswer::of(&anchor)),
-            Form::Table => context.out.bytes(anchor.to_string().as_bytes()),
+            OutputFormat::Json => context.out.json(&AnchorAnswer::of(&anchor)),
+            OutputFormat::Table => context.out.bytes(anchor.to_string().as_bytes()),
         }
     }
 }

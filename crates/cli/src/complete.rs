@@ -10,11 +10,11 @@ use clap_complete::env::CompleteEnv;
 use tenure::Ledger;
 use tenure::core::task::Task;
 use tenure::store::Filter;
-use tenure::store::Missing;
+use tenure::store::IfMissing;
 
-use crate::arguments::{Form, Global, command};
+use crate::arguments::{Global, OutputFormat, command};
 use crate::context::{Settings, default_store};
-use crate::world::variables;
+use crate::io::variables;
 
 /// Set by the script that a shell loaded, when it asks.
 pub(crate) const VARIABLE: &str = "TENURE_COMPLETE";
@@ -91,7 +91,7 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
         store: option("--store"),
         store_patience: None,
         namespace: option("--namespace").into_iter().collect(),
-        output: Form::Table,
+        output: OutputFormat::Table,
         request_id: None,
         token: None,
         config: option("--config"),
@@ -103,7 +103,7 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
     let store = settings.store.clone().map_or_else(|| default_store(&variables), Ok).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
-        let ledger = Ledger::opener().missing(Missing::Refuse).open(&store).await.ok()?;
+        let ledger = Ledger::builder().missing(IfMissing::Refuse).open(&store).await.ok()?;
         read(ledger.in_namespace(settings.namespace()).ok()?).await.ok()
     })
 }

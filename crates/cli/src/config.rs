@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Settings of a file; what is left out is as if there were none.
 #[derive(Deserialize, Default)]
@@ -70,11 +70,11 @@ pub(crate) struct ServeSection {
 }
 
 impl Config {
-    pub(crate) fn read(path: &str) -> Result<Config, Failure> {
+    pub(crate) fn read(path: &str) -> Result<Config, CliError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(format!("--config: can't read {path}: {error}")))?;
+            .map_err(|error| CliError::Usage(format!("--config: can't read {path}: {error}")))?;
         let wrong = |error: toml::de::Error| format!("--config: {path}: {}", error.to_string().trim_end());
-        let config: Config = toml::from_str(&text).map_err(|error| Failure::Usage(wrong(error)))?;
+        let config: Config = toml::from_str(&text).map_err(|error| CliError::Usage(wrong(error)))?;
         Ok(Config { path: PathBuf::from(path), ..config })
     }
 

@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tenure::Ledger;
-use tenure::chance::Chance;
 use tenure::clock::{Clock, SystemClock};
 use tenure::core::command::Holder;
 use tenure::core::id::{Actor, Epoch, Owner};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::entropy::Entropy;
 use tenure::instant::print_seconds;
 use tenure::ledger::shown;
 use tenure::ledger::{Call, Verb};
-use tenure::store::Missing;
+use tenure::store::IfMissing;
 
 use crate::arguments::Global;
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::error::CliError;
+use crate::io::Variables;
 use crate::output::Output;
 use crate::supervise::{Place, TaskNote};
 use crate::values::{ByLease, ByOperator};
-use crate::world::Variables;
 
 /// The URL of a store as somebody said it: what has no scheme is the path of a file.
 fn store_url(said: &str) -> String {
@@ -31,35 +31,35 @@ fn store_url(said: &str) -> String {
 }
 
 /// The part of the world that a command has besides its output.
-pub(crate) struct Surroundings<'w> {
+pub(crate) struct Environment<'w> {
     pub(crate) variables: Variables,
     pub(crate) input: &'w mut dyn Read,
     pub(crate) reader_is_gone: &'w dyn Fn() -> bool,
     pub(crate) clock: Option<Arc<dyn Clock>>,
-    pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 /// What a running command has at hand.
 pub(crate) struct Context<'a, 'w> {
     pub(crate) out: &'a mut Output<'w>,
-    pub(crate) around: Surroundings<'w>,
+    pub(crate) around: Environment<'w>,
     global: Global,
     /// Whether standard input was read: there is only one.
     pub(crate) input_is_read: bool,
 }
 
 impl<'a, 'w> Context<'a, 'w> {
-    pub(crate) fn new(global: Global, around: Surroundings<'w>, out: &'a mut Output<'w>) -> Context<'a, 'w> {
+    pub(crate) fn new(global: Global, around: Environment<'w>, out: &'a mut Output<'w>) -> Context<'a, 'w> {
         Context { out, around, global, input_is_read: false }
     }
 
     /// The store, made where it is missing.
-    pub(crate) async fn ledger(&mut self) -> Result<Ledger, Failure> {
-        self.open(Missing::Make).await
+    pub(crate) async fn ledger(&mut self) -> Result<Ledger, CliError> {
+        self.open(IfMissing::Make).await
     }
 
     /// The store, for a look. A look at a mistyped place must not pass for one at a store without anything in it.
-    pub(crate) async fn ledger_to_read(&mut self) -> Result<Ledger, Failure> {
+    pub(crate) async fn ledger_to_read(&mut self) -> Result<Ledger, CliError> {
         let store = self.settings()?.store;
         if store.as_deref().is_some_and(is_database) {
             // A schema is made by who writes: who reads may not be allowed to, and a mistyped one would stay.
@@ -69,10 +69,10 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The store, for whoever looks for work in it: as for a look, and servers are asked once whether they are there.
-    pub(crate) async fn ledger_with_work(&mut self) -> Result<Ledger, Failure> {
+    pub(crate) async fn ledger_with_work(&mut self) -> Result<Ledger, CliError> {
         let url = self.store_of(&self.settings()?)?;
         let missing = url.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists());
-        let ledger = self.open(Missing::Make).await?;
+        let ledger = self.open(IfMissing::Make).await?;
         if let Some(file) = missing {
             self.out.note(&format!("there was no store at {}; an empty one was made", file.display()));
         }
@@ -83,23 +83,23 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// Whether the store is behind servers.
-    pub(crate) fn is_store_served(&self) -> Result<bool, Failure> {
+    pub(crate) fn is_store_served(&self) -> Result<bool, CliError> {
         Ok(is_served(&self.store_of(&self.settings()?)?))
     }
 
     /// The store, if there is one: who verifies a history must not be told that an empty one holds.
-    pub(crate) async fn existing_ledger(&mut self) -> Result<Ledger, Failure> {
-        self.open(Missing::Refuse).await
+    pub(crate) async fn existing_ledger(&mut self) -> Result<Ledger, CliError> {
+        self.open(IfMissing::Refuse).await
     }
 
     /// Which store, which room, and what the file with settings says.
-    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+    pub(crate) fn settings(&self) -> Result<Settings, CliError> {
         Settings::of(&self.global, &self.around.variables)
     }
 
     /// The namespaces that were said for something that may have several; else the one that every command has. What was
     /// said is then not the one that the ledger looks at: it need not be one.
-    pub(crate) fn namespaces_said(&mut self, said: Vec<String>) -> Result<Vec<String>, Failure> {
+    pub(crate) fn namespaces_said(&mut self, said: Vec<String>) -> Result<Vec<String>, CliError> {
         self.global.namespace.clear();
         match said.is_empty() {
             true => Ok(vec![self.settings()?.namespace().to_owned()]),
@@ -116,7 +116,7 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The URL of the store.
-    pub(crate) fn store_of(&self, settings: &Settings) -> Result<String, Failure> {
+    pub(crate) fn store_of(&self, settings: &Settings) -> Result<String, CliError> {
         let url = match &settings.store {
             Some(store) => store_url(store),
             None => default_store(&self.around.variables)?,
@@ -125,32 +125,32 @@ impl<'a, 'w> Context<'a, 'w> {
         if !["postgres", "http"].iter().any(|scheme| url.starts_with(scheme)) {
             let words =
                 "--store-patience is for a store that may be away for a while: PostgreSQL, or servers";
-            return Err(Failure::Usage(words.into()));
+            return Err(CliError::Usage(words.into()));
         }
         let joint = if url.contains('?') { '&' } else { '?' };
         Ok(format!("{url}{joint}patience={patience}"))
     }
 
     /// The URL of the store as a command in another folder needs it; one that only this process sees is of no use to it.
-    pub(crate) fn store_for_others(&self) -> Result<String, Failure> {
+    pub(crate) fn store_for_others(&self) -> Result<String, CliError> {
         let url = self.store_of(&self.settings()?)?;
         let Some(rest) = url.strip_prefix("sqlite:") else {
             let words =
                 "memory: is seen by this process alone; a command under a lease needs a store that lasts";
-            return if url == "memory:" { Err(Failure::Usage(words.into())) } else { Ok(url) };
+            return if url == "memory:" { Err(CliError::Usage(words.into())) } else { Ok(url) };
         };
         let file = file_of(rest);
         let path = std::path::absolute(file)
-            .map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+            .map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
         let query = rest.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
         Ok(format!("sqlite:{}{query}", path.display()))
     }
 
-    async fn open(&mut self, missing: Missing) -> Result<Ledger, Failure> {
+    async fn open(&mut self, missing: IfMissing) -> Result<Ledger, CliError> {
         let settings = self.settings()?;
         let (namespace, is_default) = (settings.namespace().to_owned(), settings.store.is_none());
         let url = self.store_of(&settings)?;
-        if is_default && missing == Missing::Make {
+        if is_default && missing == IfMissing::Make {
             make_folder(&url)?;
         }
         let token = if is_served(&url) { self.token()? } else { None };
@@ -166,7 +166,7 @@ impl<'a, 'w> Context<'a, 'w> {
         if self.global.token.is_some() && !is_served(&url) {
             self.out.note("this store asks for no token; --token is not used");
         }
-        let mut opener = Ledger::opener().missing(missing);
+        let mut opener = Ledger::builder().missing(missing);
         if let Some(token) = token {
             opener = opener.token(&token);
         }
@@ -174,18 +174,18 @@ impl<'a, 'w> Context<'a, 'w> {
             Some(clock) => opener.clock(Arc::clone(clock)),
             None => opener,
         };
-        let ledger = opener.chance(Arc::clone(&self.around.chance)).open(&url).await?;
+        let ledger = opener.entropy(Arc::clone(&self.around.entropy)).open(&url).await?;
         Ok(ledger.in_namespace(&namespace)?)
     }
 
     /// What proves to a server who asks: as it is said, else as the environment has it, or a file that it names.
-    pub(crate) fn token(&self) -> Result<Option<String>, Failure> {
+    pub(crate) fn token(&self) -> Result<Option<String>, CliError> {
         if let Some(token) = self.global.token.clone().or_else(|| self.variable("TENURE_TOKEN")) {
             return Ok(Some(token));
         }
         let Some(file) = self.variable("TENURE_TOKEN_FILE") else { return Ok(None) };
         let text = std::fs::read_to_string(&file)
-            .map_err(|error| Failure::Usage(format!("TENURE_TOKEN_FILE: can't read {file}: {error}")))?;
+            .map_err(|error| CliError::Usage(format!("TENURE_TOKEN_FILE: can't read {file}: {error}")))?;
         Ok(Some(text.trim().to_owned()))
     }
 
@@ -219,10 +219,10 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The task that is meant: as it was given, or as the environment of a running command says.
-    pub(crate) fn task_id(&mut self, given: Option<String>) -> Result<String, Failure> {
+    pub(crate) fn task_id(&mut self, given: Option<String>) -> Result<String, CliError> {
         let id = given.or_else(|| self.variable("TENURE_TASK"));
         let id =
-            id.ok_or_else(|| Failure::Usage("which task? Give its ID, or set TENURE_TASK".to_owned()))?;
+            id.ok_or_else(|| CliError::Usage("which task? Give its ID, or set TENURE_TASK".to_owned()))?;
         self.out.is_about(&id);
         Ok(id)
     }
@@ -233,13 +233,13 @@ impl<'a, 'w> Context<'a, 'w> {
         first: Option<String>,
         second: Option<String>,
         what: &str,
-    ) -> Result<(String, String), Failure> {
+    ) -> Result<(String, String), CliError> {
         match (first, second, self.variable("TENURE_TASK")) {
             (Some(id), Some(value), _) | (Some(value), None, Some(id)) => {
                 Ok((self.task_id(Some(id))?, value))
             }
-            (Some(_), None, None) | (None, _, Some(_)) => Err(Failure::Usage(format!("{what} is missing"))),
-            (None, _, None) => Err(Failure::Usage(format!("give the ID of the task, and {what}"))),
+            (Some(_), None, None) | (None, _, Some(_)) => Err(CliError::Usage(format!("{what} is missing"))),
+            (None, _, None) => Err(CliError::Usage(format!("give the ID of the task, and {what}"))),
         }
     }
 
@@ -250,7 +250,7 @@ impl<'a, 'w> Context<'a, 'w> {
         task: &str,
         lease: &ByLease,
         by: &ByOperator,
-    ) -> Result<Option<Holder>, Failure> {
+    ) -> Result<Option<Holder>, CliError> {
         match (&lease.owner, lease.epoch, &by.who) {
             (None, None, Some(_)) => Ok(None),
             _ => self.lease(task, lease),
@@ -258,25 +258,25 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The same for a command that only a holder may give.
-    pub(crate) fn the_holder(&self, task: &str, lease: &ByLease) -> Result<Holder, Failure> {
+    pub(crate) fn the_holder(&self, task: &str, lease: &ByLease) -> Result<Holder, CliError> {
         let unnamed = "by which lease? Give --owner and --epoch, as the acquire answered them";
-        self.lease(task, lease)?.ok_or_else(|| Failure::Usage(unnamed.to_owned()))
+        self.lease(task, lease)?.ok_or_else(|| CliError::Usage(unnamed.to_owned()))
     }
 
     /// For verbs that are a person's alone: whoever has a lease in the environment is a worker until it is said who else.
-    pub(crate) fn is_a_person(&self, by: &ByOperator) -> Result<(), Failure> {
+    pub(crate) fn is_a_person(&self, by: &ByOperator) -> Result<(), CliError> {
         let is_worker =
             ["TENURE_OWNER", "TENURE_EPOCH"].iter().any(|name| self.around.variables.contains_key(*name));
         if is_worker && by.who.is_none() {
             let words =
                 "this is by a person, and TENURE_OWNER and TENURE_EPOCH are a worker's; say who, with --as";
-            return Err(Failure::Usage(words.to_owned()));
+            return Err(CliError::Usage(words.to_owned()));
         }
         Ok(())
     }
 
     /// Owner and epoch, each as it was said or as the environment has it.
-    fn lease(&self, task: &str, said: &ByLease) -> Result<Option<Holder>, Failure> {
+    fn lease(&self, task: &str, said: &ByLease) -> Result<Option<Holder>, CliError> {
         let owner = match &said.owner {
             Some(owner) => Some(owner.clone()),
             None => self.lease_variable("TENURE_OWNER")?,
@@ -284,7 +284,7 @@ impl<'a, 'w> Context<'a, 'w> {
         let epoch = match said.epoch {
             Some(epoch) => Some(epoch),
             None => {
-                let number = |_| Failure::Usage("TENURE_EPOCH must be a number".to_owned());
+                let number = |_| CliError::Usage("TENURE_EPOCH must be a number".to_owned());
                 self.lease_variable("TENURE_EPOCH")?.map(|epoch| epoch.parse().map_err(number)).transpose()?
             }
         };
@@ -298,24 +298,24 @@ impl<'a, 'w> Context<'a, 'w> {
         if !is_said && !self.is_about_the_environment(task)? {
             let words = "the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; \
                          give --owner and --epoch, or --as to act as a person";
-            return Err(Failure::Usage(words.to_owned()));
+            return Err(CliError::Usage(words.to_owned()));
         }
         Ok(Some(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) }))
     }
 
     /// A part of a lease. One that is set and says nothing is what an acquire that failed leaves in a script.
-    fn lease_variable(&self, name: &str) -> Result<Option<String>, Failure> {
+    fn lease_variable(&self, name: &str) -> Result<Option<String>, CliError> {
         let is_set = self.around.variables.contains_key(name);
         match self.variable(name) {
             None if is_set => {
-                Err(Failure::Usage(format!("{name} is set and says nothing; was the task acquired?")))
+                Err(CliError::Usage(format!("{name} is set and says nothing; was the task acquired?")))
             }
             said => Ok(said),
         }
     }
 
     /// Whether the command is about the task, store and room of the environment: one of the same name elsewhere is another.
-    fn is_about_the_environment(&self, task: &str) -> Result<bool, Failure> {
+    fn is_about_the_environment(&self, task: &str) -> Result<bool, CliError> {
         let namespace = |said| {
             let global = Global { namespace: Vec::from_iter(said), ..self.global.clone() };
             Settings::of(&global, &self.around.variables).map(|settings| settings.namespace().to_owned())
@@ -365,7 +365,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn of(global: &Global, variables: &Variables) -> Result<Settings, Failure> {
+    pub(crate) fn of(global: &Global, variables: &Variables) -> Result<Settings, CliError> {
         let config = match global.config.clone().or_else(|| variable(variables, "TENURE_CONFIG")) {
             Some(path) => Config::read(&path)?,
             None => Config::default(),
@@ -390,8 +390,8 @@ pub(crate) fn is_served(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-fn half_a_lease(what: &str, missing: &str) -> Failure {
-    Failure::Usage(format!("{what} is no lease without its {missing}; to act as a person give --as"))
+fn half_a_lease(what: &str, missing: &str) -> CliError {
+    CliError::Usage(format!("{what} is no lease without its {missing}; to act as a person give --as"))
 }
 
 pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
@@ -421,12 +421,12 @@ fn name_of(user: &str) -> Option<String> {
 }
 
 /// `tenure.db` in the user's data directory, by the rules for base directories of desktops.
-pub(crate) fn default_store(variables: &Variables) -> Result<String, Failure> {
+pub(crate) fn default_store(variables: &Variables) -> Result<String, CliError> {
     let data = variables.get("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let home = || variables.get("HOME").map(Path::new).filter(|home| home.is_absolute());
     let data = data.or_else(|| Some(home()?.join(".local/share")));
     let unnamed = "where is the record kept? Give --store sqlite:PATH or postgres://…, or set TENURE_STORE (HOME is no folder)";
-    let data = data.ok_or_else(|| Failure::Usage(unnamed.to_owned()))?;
+    let data = data.ok_or_else(|| CliError::Usage(unnamed.to_owned()))?;
     Ok(format!("sqlite:{}", data.join("tenure").join("tenure.db").display()))
 }
 
@@ -453,12 +453,12 @@ pub(crate) fn file_of(rest: &str) -> &Path {
 }
 
 /// Makes the folder of everybody's own store, for its user alone.
-fn make_folder(url: &str) -> Result<(), Failure> {
+fn make_folder(url: &str) -> Result<(), CliError> {
     let file = file_of(url.strip_prefix("sqlite:").unwrap_or(url));
     let folder = file.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         let folder = folder.display();
-        Failure::Failed(format!(
+        CliError::Failed(format!(
             "can't make the folder {folder} for the record: {error}; give --store sqlite:PATH, or set TENURE_STORE"
         ))
     })

@@ -10,7 +10,7 @@ use tenure::ledger::{Call, Creation};
 
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::{Undos, one_of, pair, span};
 
 /// Everything but the name.
@@ -127,14 +127,14 @@ impl CreationOptions {
         span("ttl", self.policy.ttl.as_deref())
     }
 
-    pub(crate) fn read(&self, context: &mut Context<'_, '_>) -> Result<Read, Failure> {
+    pub(crate) fn read(&self, context: &mut Context<'_, '_>) -> Result<Read, CliError> {
         let policy = self.policy.policy()?;
         let not_before = self.not_before.as_deref().map(|text| instant::parse("not_before", text));
         let not_before = not_before.transpose()?;
         let payload = context.optional_text("--payload", self.payload.clone())?;
         let reasons = self.undos.0.iter().map(|undo| undo.reason.clone());
         let undo_reasons = reasons.map(|reason| context.optional_text("--undo-reason", reason));
-        let undo_reasons = undo_reasons.collect::<Result<_, Failure>>()?;
+        let undo_reasons = undo_reasons.collect::<Result<_, CliError>>()?;
         let delay = span("delay", self.delay.as_deref())?;
         Ok(Read { policy, not_before, delay, payload, undo_reasons })
     }
@@ -146,7 +146,7 @@ impl CreationOptions {
         id: Option<&str>,
         queue: &str,
         read: Read,
-    ) -> Result<Call<Creation>, Failure> {
+    ) -> Result<Call<Creation>, CliError> {
         // By the store's clock, which is the one that decides when it is due.
         let not_before = match read.delay {
             Some(delay) => Some(ledger.now().await? + delay),

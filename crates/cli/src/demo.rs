@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::signals::Signals;
 
 use stage::Stage;
@@ -29,18 +29,18 @@ use stage::Stage;
 pub(crate) struct Demo {}
 
 impl Demo {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let mut signals = Signals::that_end()?;
         let mut stage = Stage::set(context).await?;
         let played = tokio::select! {
             biased;
-            signal = signals.next() => Err(Failure::Interrupted(signal)),
+            signal = signals.next() => Err(CliError::Interrupted(signal)),
             played = stage.play() => played,
         };
         let steps = stage.close().await;
         // Whoever stopped watching was not shown everything.
-        let played =
-            played.map_err(|failure| if let Failure::Output(_) = failure { Failure::Told } else { failure });
+        let played = played
+            .map_err(|failure| if let CliError::Output(_) = failure { CliError::Told } else { failure });
         let told = context.out.json_only(&Played { demo: Steps { passed: played.is_ok(), steps } });
         played.and(told)
     }
@@ -64,25 +64,25 @@ mod tests {
     use std::sync::Arc;
 
     use clap::Parser;
-    use tenure::chance::SystemChance;
     use tenure::clock::SystemClock;
+    use tenure::entropy::SystemEntropy;
 
     use super::*;
     use crate::arguments::Arguments;
-    use crate::context::Surroundings;
+    use crate::context::Environment;
+    use crate::io::Screen;
     use crate::output::Output;
-    use crate::world::Screen;
 
     /// Plays the demonstration with another program in the place of `tenure`.
-    fn played_with(program: &str) -> (Result<(), Failure>, Vec<String>) {
+    fn played_with(program: &str) -> (Result<(), CliError>, Vec<String>) {
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let mut output = Output::new(&mut out, &mut errors, (Screen::Plain, None), Screen::Plain);
-        let around = Surroundings {
+        let around = Environment {
             variables: BTreeMap::new(),
             input: &mut std::io::empty(),
             reader_is_gone: &|| false,
             clock: Some(Arc::new(SystemClock::default())),
-            chance: Arc::new(SystemChance),
+            entropy: Arc::new(SystemEntropy),
         };
         let arguments = Arguments::parse_from(["tenure", "demo"]);
         let mut context = Context::new(arguments.global, around, &mut output);

@@ -10,11 +10,11 @@ use tenure::record::EventRecord;
 use tenure::store::{Cursor, Recorded};
 use tenure::{Error, Ledger};
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::audit::warn_of_broken_history;
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::outage::Outage;
 use crate::tables::{self, Headed};
 
@@ -47,7 +47,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         if let Some(task) = &self.task {
             // A task that does not exist has no history, and a typing error should not look like one.
@@ -74,7 +74,7 @@ impl Events {
         ledger: &Ledger,
         mut after: Option<Cursor>,
         mut left: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let (mut all_read, mut is_first) = (true, true);
         loop {
             let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
@@ -84,12 +84,12 @@ impl Events {
             };
             let headed = if all_read && is_first { Headed::Yes } else { Headed::No };
             match context.out.form() {
-                Form::Table if !context.out.is_quiet() && !page.items.is_empty() => {
+                OutputFormat::Table if !context.out.is_quiet() && !page.items.is_empty() => {
                     let table = tables::events(context.out, &page.items, headed);
                     context.out.show(&table)?;
                     is_first = false;
                 }
-                Form::Table | Form::Json => {
+                OutputFormat::Table | OutputFormat::Json => {
                     page.items.iter().try_for_each(|recorded| show(context, recorded))?
                 }
             }
@@ -98,7 +98,7 @@ impl Events {
             left -= page.items.len() as u64;
             // A page that is not full was the last, unless its events are large: the history went no further when it was read.
             if (page.items.len() < limit && !page.is_cut) || left == 0 {
-                return if all_read { Ok(()) } else { Err(Failure::Told) };
+                return if all_read { Ok(()) } else { Err(CliError::Told) };
             }
             after = page.next;
         }
@@ -110,7 +110,7 @@ impl Events {
         ledger: &Ledger,
         after: Option<Cursor>,
         left: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let mut changes = match &self.task {
             Some(task) => ledger.follow_task(task, after)?,
             None => ledger.follow(after),
@@ -167,8 +167,8 @@ async fn next(context: &Context<'_, '_>, changes: &mut Follower) -> Option<Resul
 }
 
 /// An event on a line: place, time, task, number, what, by whom, and all that belongs to it.
-fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), Failure> {
-    if context.out.form() == Form::Json {
+fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), CliError> {
+    if context.out.form() == OutputFormat::Json {
         return context.out.json(&EventRecord::of(recorded));
     }
     if context.out.is_quiet() {

@@ -5,21 +5,21 @@ use std::time::Duration;
 use tenure::handler::command::CommandHandler;
 use tenure::handler::template::Template;
 use tenure::handler::webhook::Webhook;
-use tenure::handler::{Handlers, Patience};
+use tenure::handler::{Handlers, RetryPolicy};
 
 use crate::config::{Config, UndoSection};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::span;
 
 /// A handler for each section.
-pub(crate) fn of(context: &mut Context<'_, '_>, config: &Config) -> Result<Handlers, Failure> {
+pub(crate) fn of(context: &mut Context<'_, '_>, config: &Config) -> Result<Handlers, CliError> {
     let mut handlers = Handlers::new();
     for (kind, section) in &config.undo {
         let place = format!("{}: undo.{kind}", config.path.display());
         let made = with(handlers, config, kind, section);
         let (with_it, warning) =
-            made.map_err(|words| Failure::Usage(format!("--config: {place}: {words}")))?;
+            made.map_err(|words| CliError::Usage(format!("--config: {place}: {words}")))?;
         if let Some(warning) = warning {
             context.out.note(&format!("{place}: {warning}"));
         }
@@ -72,20 +72,20 @@ fn with(
     added.map(|handlers| (handlers, warning)).map_err(|refusal| refusal.to_string())
 }
 
-fn patience(section: &UndoSection) -> Result<Patience, String> {
+fn patience(section: &UndoSection) -> Result<RetryPolicy, String> {
     let length = |name: &'static str, text: &Option<String>, default: Duration| match text {
         None => Ok(default),
         Some(text) => span(name, Some(text))
             .map(|length| length.map_or(default, Duration::from))
             .map_err(|refusal| refusal.to_string()),
     };
-    let usual = Patience::default();
+    let usual = RetryPolicy::default();
     let tries = section.tries.unwrap_or(usual.tries);
     let timeout = length("timeout", &section.timeout, usual.timeout)?;
     if tries == 0 || timeout.is_zero() {
         return Err("tries must be 1 or more, and timeout more than nothing".into());
     }
-    Ok(Patience {
+    Ok(RetryPolicy {
         timeout,
         tries,
         backoff: length("backoff", &section.backoff, usual.backoff)?,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// More than any text may have; it keeps a wrong file from filling the memory before it is refused.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -12,13 +12,13 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 impl Context<'_, '_> {
     /// The text that an option gives: itself, `@FILE` for what is in a file, `@-` for standard input. One that begins
     /// with an `@` of its own is written with two.
-    pub(crate) fn text(&mut self, option: &str, given: &str) -> Result<String, Failure> {
+    pub(crate) fn text(&mut self, option: &str, given: &str) -> Result<String, CliError> {
         match given.strip_prefix('@') {
             None => Ok(given.to_owned()),
             Some(rest) if rest.starts_with('@') => Ok(rest.to_owned()),
             Some("-") => self.standard_input(option, BYTES_MAX),
             Some(path) => {
-                let wrong = |what: String| Failure::Usage(format!("{option}: {path}: {what}"));
+                let wrong = |what: String| CliError::Usage(format!("{option}: {path}: {what}"));
                 let file = File::open(path).map_err(|error| {
                     wrong(format!("{error}; a text that begins with @ is written with @@"))
                 })?;
@@ -32,27 +32,27 @@ impl Context<'_, '_> {
         &mut self,
         option: &str,
         given: Option<String>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<String>, CliError> {
         given.map(|given| self.text(option, &given)).transpose()
     }
 
     /// A file that is as long as the store has tasks; `-` and `@-` are standard input.
-    pub(crate) fn file(&mut self, option: &str, path: &str) -> Result<String, Failure> {
+    pub(crate) fn file(&mut self, option: &str, path: &str) -> Result<String, CliError> {
         if matches!(path, "-" | "@-") {
             return self.standard_input(option, u64::MAX);
         }
-        std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{option}: {path}: {error}")))
+        std::fs::read_to_string(path).map_err(|error| CliError::Usage(format!("{option}: {path}: {error}")))
     }
 
-    fn standard_input(&mut self, option: &str, bytes_max: u64) -> Result<String, Failure> {
+    fn standard_input(&mut self, option: &str, bytes_max: u64) -> Result<String, CliError> {
         if self.input_is_read {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "{option}: standard input was read for another option already"
             )));
         }
         self.input_is_read = true;
         whole(&mut *self.around.input, bytes_max)
-            .map_err(|what| Failure::Usage(format!("{option}: standard input: {what}")))
+            .map_err(|what| CliError::Usage(format!("{option}: standard input: {what}")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line: words into calls of the ledger, and answers into text or JSON.
 //!
 //! It decides nothing about tasks. A module for each command; `output` is how answers are shown, `failure` what a
-//! command that was not done ends with. Everything around a command comes from [`world::World`].
+//! command that was not done ends with. Everything around a command comes from [`io::Io`].
 
 pub mod allocator;
 mod arguments;
@@ -11,10 +11,11 @@ mod config;
 mod context;
 mod creation;
 mod demo;
+mod error;
 mod events;
-mod failure;
 mod handlers;
 mod input;
+pub mod io;
 mod logs;
 mod manual;
 mod namespace;
@@ -33,34 +34,23 @@ mod task;
 mod token;
 mod values;
 mod work;
-pub mod world;
 
 use std::ffi::OsString;
 
 use clap::FromArgMatches;
 
 use arguments::{Arguments, Verb};
-use context::{Context, Surroundings};
-use failure::Failure;
+use context::{Context, Environment};
+use error::CliError;
+use io::Io;
 use output::Output;
-use world::World;
 
 pub use arguments::command;
 
 /// Runs one command and says with which status the process is to end.
-pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
-    let World {
-        variables,
-        screen,
-        width,
-        error_screen,
-        input,
-        output,
-        errors,
-        reader_is_gone,
-        clock,
-        chance,
-    } = world;
+pub fn run(words: impl IntoIterator<Item = OsString>, io: Io<'_>) -> u8 {
+    let Io { variables, screen, width, error_screen, input, output, errors, reader_is_gone, clock, entropy } =
+        io;
     let mut out = Output::new(output, errors, (screen, width), error_screen);
     let matches = command().try_get_matches_from(words);
     if let Ok(matches) = &matches {
@@ -72,7 +62,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, world: World<'_>) -> u8 {
         Err(error) => return out.show_usage(&error),
     };
     out.set(&arguments.global);
-    let around = Surroundings { variables, input, reader_is_gone, clock, chance };
+    let around = Environment { variables, input, reader_is_gone, clock, entropy };
     let ended = run_verb(arguments, around, &mut out);
     // What was written comes before what is said about it. Where both failed, the command's own failure is the one to know.
     let flushed = out.flush();
@@ -88,7 +78,7 @@ fn verb_of(matches: &clap::ArgMatches) -> String {
     subcommands.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
 }
 
-fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output<'w>) -> Result<(), Failure> {
+fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<'w>) -> Result<(), CliError> {
     // A server has many requests at work at once; everything else is one thing after the other.
     let mut runtime = if let Verb::Serve(_) = &arguments.verb {
         tokio::runtime::Builder::new_multi_thread()
@@ -96,7 +86,7 @@ fn run_verb<'w>(arguments: Arguments, around: Surroundings<'w>, out: &mut Output
         tokio::runtime::Builder::new_current_thread()
     };
     let runtime = runtime.enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Failed(format!("can't start: {error}")))?;
+    let runtime = runtime.map_err(|error| CliError::Failed(format!("can't start: {error}")))?;
     let ended = runtime.block_on(async {
         let mut context = Context::new(arguments.global, around, out);
         match arguments.verb {

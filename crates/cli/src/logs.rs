@@ -9,19 +9,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// What is logged, in which form, and where traces go.
 pub(crate) struct Logs {
     level: String,
-    form: Form,
+    form: LogFormat,
     /// Where traces are collected; empty: nowhere.
     #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "it is empty there"))]
     otlp: String,
 }
 
 #[derive(Clone, Copy)]
-enum Form {
+enum LogFormat {
     Text,
     Json,
 }
@@ -51,28 +51,28 @@ pub(crate) struct Listening {
 }
 
 impl Logs {
-    pub(crate) fn new(level: &str, form: &str, otlp: &str) -> Result<Logs, Failure> {
+    pub(crate) fn new(level: &str, form: &str, otlp: &str) -> Result<Logs, CliError> {
         let form = match form {
-            "text" => Form::Text,
-            "json" => Form::Json,
-            other => return Err(Failure::Usage(format!("log_format: `{other}` is neither text nor json"))),
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => return Err(CliError::Usage(format!("log_format: `{other}` is neither text nor json"))),
         };
         if !otlp.is_empty() && !is_url(otlp) {
-            return Err(Failure::Usage(format!("otlp: `{otlp}` is no URL such as http://collector:4318")));
+            return Err(CliError::Usage(format!("otlp: `{otlp}` is no URL such as http://collector:4318")));
         }
         if cfg!(not(feature = "otlp")) && !otlp.is_empty() {
             let words = "otlp: this program was built without traces; build it with the feature `otlp`";
-            return Err(Failure::Usage(words.into()));
+            return Err(CliError::Usage(words.into()));
         }
         let logs = Logs { level: level.to_owned(), form, otlp: otlp.to_owned() };
         logs.filter()?;
         Ok(logs)
     }
 
-    fn filter(&self) -> Result<EnvFilter, Failure> {
+    fn filter(&self) -> Result<EnvFilter, CliError> {
         let wrong = |why: &str| {
             let levels = LEVELS.join(", ");
-            Failure::Usage(format!(
+            CliError::Usage(format!(
                 "log: `{}`: {why}; give {levels}, or as of which part, `info,tenure_server=debug`",
                 self.level
             ))
@@ -92,16 +92,16 @@ impl Logs {
     }
 
     /// From now on this process says what it does, for as long as what is given back is kept.
-    pub(crate) fn listen(&self) -> Result<Listening, Failure> {
+    pub(crate) fn listen(&self) -> Result<Listening, CliError> {
         let filter = self.filter()?;
         // The binary holds the lock of standard error for the command, and requests are answered by other threads.
         let place = std::io::stderr().as_fd().try_clone_to_owned();
-        let place =
-            place.map_err(|error| Failure::Failed(format!("standard error can't be written to: {error}")))?;
+        let place = place
+            .map_err(|error| CliError::Failed(format!("standard error can't be written to: {error}")))?;
         let place = Arc::new(File::from(place));
         let lines = match self.form {
-            Form::Text => fmt::layer().with_ansi(false).with_writer(place).boxed(),
-            Form::Json => fmt::layer().json().flatten_event(true).with_writer(place).boxed(),
+            LogFormat::Text => fmt::layer().with_ansi(false).with_writer(place).boxed(),
+            LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(place).boxed(),
         };
         let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
         #[cfg(feature = "otlp")]
@@ -123,7 +123,7 @@ impl Logs {
     }
 
     #[cfg(feature = "otlp")]
-    fn traces(&self) -> Result<Option<opentelemetry_sdk::trace::SdkTracerProvider>, Failure> {
+    fn traces(&self) -> Result<Option<opentelemetry_sdk::trace::SdkTracerProvider>, CliError> {
         use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
         use opentelemetry_sdk::Resource;
         use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -133,7 +133,7 @@ impl Logs {
         }
         // As the variable of that name has it: the place of the collector, under which each kind has a path.
         let endpoint = format!("{}/v1/traces", self.otlp.trim_end_matches('/'));
-        let wrong = |error| Failure::Usage(format!("otlp: `{}`: {error}", self.otlp));
+        let wrong = |error| CliError::Usage(format!("otlp: `{}`: {error}", self.otlp));
         let exporter =
             SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(endpoint);
         // The exporter's client asks for what the process goes by; one that is there already is as good.

@@ -1,4 +1,4 @@
-//! The binary: the world of this process, and nothing else.
+//! The binary: the environment and streams of this process, and nothing else.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
-use tenure::chance::SystemChance;
-use tenure_cli::world::{self, Screen, World};
+use tenure::entropy::SystemEntropy;
+use tenure_cli::io::{Io, Screen, variables};
 
 fn main() -> ExitCode {
     tenure::process::serve_if_asked();
     tenure_cli::complete::answer_shell();
     tenure_cli::allocator::settle_for_a_server(std::env::args_os());
     let (output, errors) = (io::stdout(), io::stderr());
-    let variables = world::variables();
-    let world = World {
+    let variables = variables();
+    let io = Io {
         screen: Screen::of(output.is_terminal(), &variables),
         width: tcgetwinsize(&output).ok().map(|size| size.ws_col).filter(|columns| *columns > 0),
         error_screen: Screen::of(errors.is_terminal(), &variables),
@@ -25,9 +25,9 @@ fn main() -> ExitCode {
         errors: &mut errors.lock(),
         reader_is_gone: &reader_is_gone,
         clock: None,
-        chance: Arc::new(SystemChance),
+        entropy: Arc::new(SystemEntropy),
     };
-    ExitCode::from(tenure_cli::run(std::env::args_os(), world))
+    ExitCode::from(tenure_cli::run(std::env::args_os(), io))
 }
 
 /// Whether whoever read the output has closed it. Writing would tell too, but a follower may have nothing to write.

@@ -10,7 +10,7 @@ use clap_complete::env::Shells;
 use crate::arguments::command;
 use crate::complete::VARIABLE;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Write what makes a shell complete commands and the names that are stored
 ///
@@ -30,13 +30,13 @@ fn shells() -> impl TypedValueParser<Value = String> {
 }
 
 impl Completions {
-    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let builtins = Shells::builtins();
-        let unknown = || Failure::Failed(format!("there is no completion for {}", self.shell));
+        let unknown = || CliError::Failed(format!("there is no completion for {}", self.shell));
         let shell = builtins.completer(&self.shell).ok_or_else(unknown)?;
         let mut script = Vec::new();
         let written = shell.write_registration(VARIABLE, "tenure", "tenure", "tenure", &mut script);
-        written.map_err(|error| Failure::Failed(error.to_string()))?;
+        written.map_err(|error| CliError::Failed(error.to_string()))?;
         context.out.bytes(&script)
     }
 }
@@ -56,21 +56,21 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let mut tenure = command().disable_help_subcommand(true);
         tenure.build();
         if let Some(folder) = self.dir {
-            let failed = |error| Failure::Failed(format!("--dir: {}: {error}", folder.display()));
+            let failed = |error| CliError::Failed(format!("--dir: {}: {error}", folder.display()));
             return std::fs::create_dir_all(&folder)
                 .and_then(|()| write_pages(&tenure, &folder))
                 .map_err(failed);
         }
         let mut of = &tenure;
         for word in &self.words {
-            let unknown = || Failure::Usage(format!("there is no command `{word}` in `{}`", of.get_name()));
+            let unknown = || CliError::Usage(format!("there is no command `{word}` in `{}`", of.get_name()));
             of = of.find_subcommand(word).ok_or_else(unknown)?;
         }
-        let page = page(of).map_err(|error| Failure::Failed(error.to_string()))?;
+        let page = page(of).map_err(|error| CliError::Failed(error.to_string()))?;
         context.out.bytes(&page)
     }
 }

@@ -5,9 +5,9 @@ use tenure::core::task::State;
 use tenure::instant::rough;
 use tenure::store::overview::Overview;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::output::{Colour, Output, plain};
 
 #[derive(Subcommand)]
@@ -16,7 +16,7 @@ pub(crate) enum NamespaceVerb {
 }
 
 impl NamespaceVerb {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         match self {
             NamespaceVerb::List(verb) => verb.run(context).await,
         }
@@ -32,10 +32,10 @@ impl NamespaceVerb {
 pub(crate) struct List {}
 
 impl List {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         let namespaces = ledger.namespaces().await?;
-        if context.out.form() == Form::Json {
+        if context.out.form() == OutputFormat::Json {
             let line = |name: &str| serde_json::json!({ "namespace": name });
             return namespaces.iter().try_for_each(|one| context.out.json(&line(one.as_str())));
         }

@@ -6,9 +6,9 @@ use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table}
 use serde::Serialize;
 use tenure::record;
 
-use crate::arguments::{Form, Global};
-use crate::failure::Failure;
-use crate::world::Screen;
+use crate::arguments::{Global, OutputFormat};
+use crate::error::CliError;
+use crate::io::Screen;
 
 /// Where answers go, and in which form.
 pub(crate) struct Output<'w> {
@@ -17,7 +17,7 @@ pub(crate) struct Output<'w> {
     screen: Screen,
     width: Option<u16>,
     error_screen: Screen,
-    form: Form,
+    form: OutputFormat,
     quiet: bool,
     verbose: bool,
     /// The task that the command is about, for advice.
@@ -31,7 +31,7 @@ pub(crate) struct Output<'w> {
     has_request_id: bool,
 }
 
-type Written = Result<(), Failure>;
+type Written = Result<(), CliError>;
 
 impl<'w> Output<'w> {
     pub(crate) fn new(
@@ -47,7 +47,7 @@ impl<'w> Output<'w> {
             screen,
             width,
             error_screen,
-            form: Form::Table,
+            form: OutputFormat::Table,
             quiet: false,
             verbose: false,
             subject: None,
@@ -119,7 +119,7 @@ impl<'w> Output<'w> {
         self.subject = Some(task.to_owned());
     }
 
-    pub(crate) fn form(&self) -> Form {
+    pub(crate) fn form(&self) -> OutputFormat {
         self.form
     }
 
@@ -141,22 +141,22 @@ impl<'w> Output<'w> {
     /// A document for programs, where there are only words for people otherwise.
     pub(crate) fn json_only(&mut self, record: &impl Serialize) -> Written {
         match self.form {
-            Form::Json => self.json(record),
-            Form::Table => Ok(()),
+            OutputFormat::Json => self.json(record),
+            OutputFormat::Table => Ok(()),
         }
     }
 
     pub(crate) fn line(&mut self, text: &str) -> Written {
-        writeln!(self.out, "{text}").map_err(Failure::Output)
+        writeln!(self.out, "{text}").map_err(CliError::Output)
     }
 
     /// Text as it is, such as a file.
     pub(crate) fn bytes(&mut self, text: &[u8]) -> Written {
-        self.out.write_all(text).map_err(Failure::Output)
+        self.out.write_all(text).map_err(CliError::Output)
     }
 
     pub(crate) fn flush(&mut self) -> Written {
-        self.out.flush().map_err(Failure::Output)
+        self.out.flush().map_err(CliError::Output)
     }
 
     /// An empty table with these headings, if there are any. On a terminal it fits the width; elsewhere nothing is wrapped.
@@ -225,17 +225,17 @@ impl<'w> Output<'w> {
     pub(crate) fn note(&mut self, text: &str) {
         if !self.quiet {
             // Who can't be told is not kept from the answer.
-            let _ = writeln!(self.errors, "note: {}", harmless(text));
+            let _ = writeln!(self.errors, "note: {}", escape_control(text));
         }
     }
 
     /// Where a list that was limited goes on: beside the list, which has tasks alone.
     pub(crate) fn goes_on(&mut self, cursor: &str) {
         match self.form {
-            Form::Json => {
+            OutputFormat::Json => {
                 let _ = writeln!(self.errors, "{{\"next\":\"{cursor}\"}}");
             }
-            Form::Table => self.note(&format!("there are more; go on with --cursor {cursor}")),
+            OutputFormat::Table => self.note(&format!("there are more; go on with --cursor {cursor}")),
         }
     }
 
@@ -249,7 +249,7 @@ impl<'w> Output<'w> {
     /// Something that only `--verbose` says.
     pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {
-            let _ = writeln!(self.errors, "{}", harmless(text));
+            let _ = writeln!(self.errors, "{}", escape_control(text));
         }
     }
 
@@ -258,7 +258,7 @@ impl<'w> Output<'w> {
             let subject = self.subject.as_ref();
             subject.map_or(advice.to_owned(), |id| advice.replace(" ID", &format!(" {id}")))
         });
-        let advice = advice.map(|advice| harmless(&self.with_options(&advice)));
+        let advice = advice.map(|advice| escape_control(&self.with_options(&advice)));
         self.told(&self.with_options(words), advice);
     }
 
@@ -269,7 +269,7 @@ impl<'w> Output<'w> {
 
     fn told(&mut self, words: &str, advice: Option<String>) {
         let error = paint(self.error_screen, "error:", Colour::Bad);
-        let _ = writeln!(self.errors, "{error} {}", harmless(words));
+        let _ = writeln!(self.errors, "{error} {}", escape_control(words));
         if let Some(advice) = advice {
             let _ = writeln!(self.errors, "  {} {advice}", paint(self.error_screen, "→", Colour::Faint));
         }
@@ -297,7 +297,7 @@ impl<'w> Output<'w> {
 pub(crate) struct Cell(comfy_table::Cell);
 
 pub(crate) fn plain(value: impl std::fmt::Display) -> Cell {
-    Cell(comfy_table::Cell::new(harmless(&value.to_string())))
+    Cell(comfy_table::Cell::new(escape_control(&value.to_string())))
 }
 
 impl From<Cell> for comfy_table::Cell {
@@ -308,7 +308,7 @@ impl From<Cell> for comfy_table::Cell {
 
 /// Text that somebody stored, as a terminal may have it: what would move the cursor, colour or reorder what stands beside
 /// it is shown by its number. Lines stay lines.
-pub(crate) fn harmless(text: &str) -> String {
+pub(crate) fn escape_control(text: &str) -> String {
     escape(text, |c| c == '\n')
 }
 
@@ -318,15 +318,15 @@ pub(crate) fn harmless_line(text: &str) -> String {
 }
 
 fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> String {
-    let mut harmless = String::with_capacity(text.len());
+    let mut escape_control = String::with_capacity(text.len());
     for c in text.chars() {
         if does_something(c) && !may_stay(c) {
-            harmless.extend(c.escape_default());
+            escape_control.extend(c.escape_default());
         } else {
-            harmless.push(c);
+            escape_control.push(c);
         }
     }
-    harmless
+    escape_control
 }
 
 /// JSON in which nothing turns what a terminal shows: only texts have such characters, and may have them as escapes.
@@ -334,14 +334,14 @@ fn escape_json(text: String) -> String {
     if !text.contains(does_something) {
         return text;
     }
-    let mut harmless = String::with_capacity(text.len() + 16);
+    let mut escape_control = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
-            c if does_something(c) => harmless.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => harmless.push(c),
+            c if does_something(c) => escape_control.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => escape_control.push(c),
         }
     }
-    harmless
+    escape_control
 }
 
 /// Whether a terminal does something with a character: control characters, and those that turn the direction of what follows.
@@ -411,10 +411,10 @@ mod tests {
     #[test]
     fn a_stored_text_does_nothing_to_a_terminal() {
         let text = "red \u{1b}[31m bell \u{7} back \r up \u{9b}A turned \u{202e}txt.exe\nnext";
-        let shown = harmless(text);
+        let shown = escape_control(text);
         assert_eq!(shown, "red \\u{1b}[31m bell \\u{7} back \\r up \\u{9b}A turned \\u{202e}txt.exe\nnext");
         assert!(!harmless_line(text).contains('\n'));
-        assert_eq!(harmless("häßlich 日本 – ok"), "häßlich 日本 – ok");
+        assert_eq!(escape_control("häßlich 日本 – ok"), "häßlich 日本 – ok");
     }
 
     #[test]

@@ -4,9 +4,9 @@ use clap::Args;
 use tenure::instant::{rough, rough_left};
 use tenure::record::HoldingRecord;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::output::{Colour, Output, plain};
 
 /// List who holds what
@@ -18,10 +18,10 @@ use crate::output::{Colour, Output, plain};
 pub(crate) struct Owners {}
 
 impl Owners {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         let (holdings, now) = (ledger.holdings().await?, ledger.now().await?);
-        if context.out.form() == Form::Json {
+        if context.out.form() == OutputFormat::Json {
             return holdings.iter().try_for_each(|holding| context.out.json(&HoldingRecord::of(holding)));
         }
         if context.out.is_quiet() {

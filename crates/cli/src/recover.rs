@@ -11,13 +11,13 @@ use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
 use tenure::process::{Survivor, survivors};
 use tenure::record::{PlannedRecord, RecoveryRecord, TendedRecord};
-use tenure::recovery::{Outcome, Planned, Recovery, Report, Settings, Tended};
+use tenure::recovery::{Outcome, Planned, RecoveredTask, Recovery, Report, Settings};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::{Context, is_one_store};
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::handlers;
 use crate::output::{Output, plain};
 use crate::signals::Signals;
@@ -52,7 +52,7 @@ pub(crate) struct Recover {
 }
 
 impl Recover {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let said = context.settings()?;
         let store = context.store_of(&said)?;
         let handlers = handlers::of(context, &said.config)?;
@@ -90,7 +90,7 @@ impl Recover {
                         match self.watch {
                             true => stop.cancel(),
                             // What is being undone goes on under the next recoverer, when this one's leases have lapsed.
-                            false => return Err(Failure::Interrupted(signal)),
+                            false => return Err(CliError::Interrupted(signal)),
                         }
                     }
                     report = &mut running => break report?,
@@ -103,8 +103,8 @@ impl Recover {
         self.sum_up(context, &report)
     }
 
-    fn settings(&self, namespace: Option<&str>) -> Result<Settings, Failure> {
-        let length = |name: &'static str, text: &str| -> Result<Duration, Failure> {
+    fn settings(&self, namespace: Option<&str>) -> Result<Settings, CliError> {
+        let length = |name: &'static str, text: &str| -> Result<Duration, CliError> {
             Ok(span(name, Some(text))?.map(Duration::from).unwrap_or_default())
         };
         Ok(Settings {
@@ -118,15 +118,15 @@ impl Recover {
     }
 
     /// What it came to: for people in a line, for programs on standard error, where a stream of tasks has its own place.
-    fn sum_up(&self, context: &mut Context<'_, '_>, report: &Report) -> Result<(), Failure> {
-        if context.out.form() == Form::Table {
+    fn sum_up(&self, context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> {
+        if context.out.form() == OutputFormat::Table {
             context.out.note(&summary(report));
         } else {
             context.out.beside(&RecoveryRecord::of(report));
         }
         match report.of(Outcome::Failed) {
             0 => Ok(()),
-            _ => Err(Failure::Told),
+            _ => Err(CliError::Told),
         }
     }
 }
@@ -159,7 +159,7 @@ struct Survivors {
 impl Survivors {
     /// Tells of those that still work for a task under a lease that is over. Their warden was killed with whoever started
     /// them, and there was no cgroup to end them by.
-    fn name(&mut self, context: &mut Context<'_, '_>, tended: &Tended) {
+    fn name(&mut self, context: &mut Context<'_, '_>, tended: &RecoveredTask) {
         if matches!(tended.outcome, Outcome::Lost | Outcome::Failed) {
             return;
         }
@@ -183,9 +183,13 @@ impl Survivors {
 }
 
 /// A task that was looked after, as soon as it is.
-fn show(context: &mut Context<'_, '_>, survivors: &mut Survivors, tended: &Tended) -> Result<(), Failure> {
+fn show(
+    context: &mut Context<'_, '_>,
+    survivors: &mut Survivors,
+    tended: &RecoveredTask,
+) -> Result<(), CliError> {
     survivors.name(context, tended);
-    if context.out.form() == Form::Json {
+    if context.out.form() == OutputFormat::Json {
         context.out.json(&TendedRecord::of(tended))?;
     } else if context.out.is_quiet() {
         context.out.line(tended.task.as_str())?;
@@ -216,17 +220,19 @@ fn name(namespace: &Namespace, task: &TaskId) -> String {
     }
 }
 
-fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), Failure> {
+fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), CliError> {
     match context.out.form() {
-        Form::Json => plans.iter().try_for_each(|planned| context.out.json(&PlannedRecord::of(planned))),
-        Form::Table if context.out.is_quiet() => {
+        OutputFormat::Json => {
+            plans.iter().try_for_each(|planned| context.out.json(&PlannedRecord::of(planned)))
+        }
+        OutputFormat::Table if context.out.is_quiet() => {
             plans.iter().try_for_each(|planned| context.out.line(planned.task.as_str()))
         }
-        Form::Table if plans.is_empty() => {
+        OutputFormat::Table if plans.is_empty() => {
             context.out.note("nothing is stale");
             Ok(())
         }
-        Form::Table => {
+        OutputFormat::Table => {
             let mut table = context.out.table(&["TASK", "STATE", "DUE SINCE", "WOULD"]);
             for planned in plans {
                 Output::row(

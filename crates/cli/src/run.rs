@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::creation::CreationOptions;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::signals::Signals;
 use crate::supervise::{self, Finished, JobOutput, Notes, Sign, Supervised, SupervisionOptions, Why};
 use crate::values::{ByOperator, span};
@@ -69,7 +69,7 @@ enum IfCompleted {
 }
 
 impl Run {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let url = context.store_for_others()?;
         let read = self.creation.read(context)?;
         let owner =
@@ -79,7 +79,7 @@ impl Run {
         // From here on a signal is heard, so that what is begun is also ended.
         let mut signals = Signals::that_are_passed_on()?;
         let ledger = context.ledger().await?;
-        let failed = |error: std::io::Error| Failure::Failed(format!("--progress-fd: {error}"));
+        let failed = |error: std::io::Error| CliError::Failed(format!("--progress-fd: {error}"));
         let reasons = read.undo_reasons.clone();
         let created = self.find_or_create(context, &ledger, read).await?;
         context.out.is_about(&created);
@@ -88,7 +88,7 @@ impl Run {
         let taken = self.take(&ledger, (&created, &owner), wait, keeping, &mut signals).await;
         let lease = match taken {
             Ok(lease) => lease,
-            Err(Failure::NotAcquired(refusal)) if is_completed(&refusal) => {
+            Err(CliError::NotAcquired(refusal)) if is_completed(&refusal) => {
                 if self.if_completed == IfCompleted::Ok {
                     context.out.note(&format!("{created} was completed already, so the command is not run"));
                     return Ok(());
@@ -96,7 +96,7 @@ impl Run {
                 let words = format!(
                     "{created} was completed already, so the command was not run; --if-completed ok makes that status 0"
                 );
-                return Err(Failure::NotAcquired(Refusal { message: words.into(), ..refusal }));
+                return Err(CliError::NotAcquired(Refusal { message: words.into(), ..refusal }));
             }
             Err(failure) => return Err(failure),
         };
@@ -141,7 +141,7 @@ impl Run {
         context: &mut Context<'_, '_>,
         ledger: &Ledger,
         read: crate::creation::Read,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CliError> {
         if let Some(id) = &self.task {
             match ledger.task(id).await {
                 Ok(_) => return Ok(id.clone()),
@@ -177,7 +177,7 @@ impl Run {
         wait: Span,
         keeping: Keeping,
         signals: &mut Signals,
-    ) -> Result<KeptLease, Failure> {
+    ) -> Result<KeptLease, CliError> {
         let until = Moment::now() + wait;
         loop {
             // The place is taken before the look, so that nothing can happen between the two unseen.
@@ -189,12 +189,12 @@ impl Run {
             };
             let left = Duration::from(until.since(Moment::now()));
             if left.is_zero() || !may_pass(&refusal) {
-                return Err(Failure::NotAcquired(refusal));
+                return Err(CliError::NotAcquired(refusal));
             }
             tokio::select! {
                 _ = changes.next() => {}
                 () = tokio::time::sleep(LOOK_EVERY.min(left)) => {}
-                signal = signals.next() => return Err(Failure::Interrupted(signal)),
+                signal = signals.next() => return Err(CliError::Interrupted(signal)),
             }
         }
     }
@@ -231,7 +231,7 @@ impl Run {
         &self,
         lease: &KeptLease,
         reasons: &[Option<String>],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         for (undo, reason) in self.creation.undos.0.iter().zip(reasons) {
             let is_there = lease.task().compensations.iter().any(|one| {
                 one.is_owed()
@@ -256,8 +256,8 @@ impl Run {
         Ok(())
     }
 
-    fn launch(&self) -> Result<Launch, Failure> {
-        let missing = || Failure::Usage("which command? Give it after --".to_owned());
+    fn launch(&self) -> Result<Launch, CliError> {
+        let missing = || CliError::Usage("which command? Give it after --".to_owned());
         let (program, arguments) = self.command.split_first().ok_or_else(missing)?;
         let errors = if self.keep_errors { Output::Piped } else { Output::Inherit };
         Ok(Launch::new(program).args(arguments).errors(errors).terminal(terminal()))
@@ -270,7 +270,7 @@ impl Run {
         (lease, store): (&KeptLease, &str),
         finished: Finished,
         signals: &mut Signals,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let status = match (&finished.why, &finished.end) {
             (Why::NotStarted(error), _) => {
                 context.out.error(&error.to_string(), None);
@@ -280,18 +280,18 @@ impl Run {
             (_, None) => 1,
         };
         let ended = match self.supervision.ends.of(&finished) {
-            None if finished.why == Why::EndedItsTask => Failure::Status(status),
-            None => Failure::Status(LEASE_LOST),
+            None if finished.why == Why::EndedItsTask => CliError::Status(status),
+            None => CliError::Status(LEASE_LOST),
             Some(ending) => {
                 let recorded = tokio::select! {
                     recorded = ending.record(lease) => recorded,
                     _ = signals.next() => Err(Error::Unavailable("it was given up for a signal".into())),
                 };
                 match recorded {
-                    Ok(_) => Failure::Status(status),
+                    Ok(_) => CliError::Status(status),
                     // The command ended its task itself, by the lease in its environment.
                     Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await.is_some() => {
-                        Failure::Status(status)
+                        CliError::Status(status)
                     }
                     Err(error) => not_recorded(context, lease, &ending.by_hand(lease, store), &error),
                 }
@@ -310,19 +310,19 @@ impl Run {
 /// As `tenure run` ends when the lease was lost.
 pub(crate) const LEASE_LOST: u8 = 79;
 
-fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str, error: &Error) -> Failure {
+fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str, error: &Error) -> CliError {
     match error {
         Error::Refused(refusal) if lease.loss().is_some() => {
             context
                 .out
                 .error(&format!("it ended too late to count: {refusal}"), Some("see `tenure task why ID`"));
-            Failure::Status(LEASE_LOST)
+            CliError::Status(LEASE_LOST)
         }
         Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => {
             let words = format!("the command has ended, and that is not recorded: {error}");
             context.out.error_mended_by(&words, by_hand.to_owned());
             // Not 5, by which nothing was done: the command was.
-            Failure::Status(if matches!(error, Error::Refused(_)) { 3 } else { 6 })
+            CliError::Status(if matches!(error, Error::Refused(_)) { 3 } else { 6 })
         }
     }
 }

@@ -20,9 +20,9 @@ use tenure_server::{Exposure, Limits, Options, Server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::{Context, is_served};
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::handlers;
 use crate::output::quoted;
 use crate::signals::Signals;
@@ -47,13 +47,13 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let common = context.settings()?;
         let store = context.store_of(&common)?;
         if is_served(&store) {
             let words =
                 "a server serves a file or a database, and not what another server does; give --store";
-            return Err(Failure::Usage(words.into()));
+            return Err(CliError::Usage(words.into()));
         }
         let settings = Settings::of(&self.said, &common, &context.around.variables)?;
         Namespace::new(common.namespace())?;
@@ -70,7 +70,7 @@ impl Serve {
         let tls = settings.tls.config()?;
         let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
         let server = Server::new(ledger, recovery(&settings, &handlers), options)
-            .map_err(|error| Failure::Failed(format!("can't start threads: {error}")))?;
+            .map_err(|error| CliError::Failed(format!("can't start threads: {error}")))?;
         let stop = CancellationToken::new();
         let looking_after = settings.recovery.then(|| {
             let (recovery, stop) = (server.recovery(), stop.clone());
@@ -106,7 +106,7 @@ impl Serve {
             }
         };
         watched.abort();
-        ended.map_err(|error| Failure::Failed(format!("can't go on listening: {error}")))
+        ended.map_err(|error| CliError::Failed(format!("can't go on listening: {error}")))
     }
 }
 
@@ -132,19 +132,19 @@ async fn hand_back(
 }
 
 /// Elsewhere than on this machine nobody is served without a token, and no token travels without TLS.
-fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Result<(), Failure> {
+fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Result<(), CliError> {
     if exposure == Exposure::Loopback {
         return Ok(());
     }
     if !settings.tls.is_on() && !settings.tls_elsewhere {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "{} can be reached from other machines, and tokens must not travel in the clear: give --tls-cert and --tls-key, \
              or --tls-elsewhere where a proxy in front ends TLS",
             settings.listen
         )));
     }
     if tokens.iter().all(|token| token.revoked_at.is_some()) {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "{} can be reached from other machines, and no token exists: make one first, \
              `tenure token create --name admin --role admin --namespace '*'`",
             settings.listen
@@ -200,9 +200,9 @@ fn tell(
     listening: &Listening,
     settings: &Settings,
     (store, tokens): (&str, &[Token]),
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let out = &mut context.out;
-    if out.form() == Form::Json {
+    if out.form() == OutputFormat::Json {
         let serving = Serving { url: &listening.url, store: shown(store), recovery: settings.recovery };
         out.json(&ServingAnswer { serving })?;
         return out.flush();

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// Some signals, each with its number.
 pub(crate) struct Signals {
@@ -11,28 +11,28 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Those that ask a command to end: SIGHUP, SIGINT, SIGQUIT, SIGTERM.
-    pub(crate) fn that_end() -> Result<Signals, Failure> {
+    pub(crate) fn that_end() -> Result<Signals, CliError> {
         Signals::of(&[1, 2, 3, 15])
     }
 
     /// Those that are passed on to a command that is run: the ones that end, SIGUSR1 and SIGUSR2.
-    pub(crate) fn that_are_passed_on() -> Result<Signals, Failure> {
+    pub(crate) fn that_are_passed_on() -> Result<Signals, CliError> {
         let users = [SignalKind::user_defined1(), SignalKind::user_defined2()];
         let users = users.map(|kind| u8::try_from(kind.as_raw_value()).unwrap_or_default());
         Signals::of(&[&[1, 2, 3, 15], users.as_slice()].concat())
     }
 
     /// What this process ignores, as under nohup, stays ignored, here and in the commands that it runs.
-    fn of(numbers: &[u8]) -> Result<Signals, Failure> {
+    fn of(numbers: &[u8]) -> Result<Signals, CliError> {
         let ignored = ignored();
         let numbers = numbers.iter().filter(|number| ignored & (1 << (**number - 1)) == 0);
         let listen = |number: &u8| {
             let heard = signal(SignalKind::from_raw(i32::from(*number)));
             let heard =
-                heard.map_err(|error| Failure::Failed(format!("can't listen to signals: {error}")))?;
+                heard.map_err(|error| CliError::Failed(format!("can't listen to signals: {error}")))?;
             Ok((*number, heard))
         };
-        Ok(Signals { heard: numbers.map(listen).collect::<Result<_, Failure>>()? })
+        Ok(Signals { heard: numbers.map(listen).collect::<Result<_, CliError>>()? })
     }
 
     /// The number of the next one. Cancelling the wait loses none.

@@ -4,7 +4,7 @@ use clap::Args;
 use tenure::store::Filter;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::task::Part;
 
 /// List tasks whose lease or reservation has lapsed
@@ -18,7 +18,7 @@ pub(crate) struct Stale {
 }
 
 impl Stale {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         self.part
             .show(context, &ledger, Filter { stale: true, ..Filter::default() }, "nothing is stale")

@@ -13,9 +13,9 @@ use tenure::store::Filter;
 use tenure::store::ends::EndCount;
 use tenure::store::overview::{Overview, StateCount, ToldToStop};
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::output::{Colour, Output, harmless_line, plain};
 use crate::tables;
 
@@ -35,7 +35,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         if !self.all_namespaces {
             return Status::show(context, &ledger).await;
@@ -45,7 +45,7 @@ impl Status {
             context.out.note("there is no namespace yet: the first task of one makes it");
         }
         for (nth, namespace) in namespaces.iter().enumerate() {
-            let is_for_people = context.out.form() == Form::Table;
+            let is_for_people = context.out.form() == OutputFormat::Table;
             match (is_for_people, context.out.is_quiet()) {
                 (true, true) => context.out.line(&format!("namespace {namespace}"))?,
                 (true, false) if nth > 0 => context.out.line("")?,
@@ -57,7 +57,7 @@ impl Status {
         Ok(())
     }
 
-    async fn show(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), Failure> {
+    async fn show(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), CliError> {
         let overview = ledger.overview().await?;
         let stale = named(ledger, Filter { stale: true, ..Filter::default() }).await?;
         let parked = Filter { states: vec![State::Quarantined], unattended: true, ..Filter::default() };
@@ -74,7 +74,7 @@ impl Status {
         let ended_badly = named(ledger, ended_badly).await?;
         // The lists are looked at after the counts, so they are judged by a time that is not before them.
         let now = ledger.now().await?;
-        if context.out.form() == Form::Json {
+        if context.out.form() == OutputFormat::Json {
             let named = NamedTasks { stale: &stale, quarantined: &quarantined, ended_badly: &ended_badly };
             return context.out.json(&StatusAnswer::of(ledger.namespace(), &overview, named, now));
         }
@@ -199,7 +199,7 @@ fn most_first(counts: BTreeMap<&str, u64>) -> String {
     words.join(", ")
 }
 
-async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, Failure> {
+async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, CliError> {
     Ok(ledger.tasks(filter, None, NAMED).await?.items)
 }
 
@@ -243,7 +243,7 @@ fn section(
     count: u64,
     further: &str,
     now: Time,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if tasks.is_empty() && count == 0 {
         return Ok(());
     }

@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use clap::Args;
 use tenure::clock::Moment;
-use tenure::core::event::What;
+use tenure::core::event::EventData;
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::State;
 use tenure::core::task::Task;
 use tenure::core::time::Span;
-use tenure::keeper::{Held, KeptLease, Loss, Standing};
+use tenure::keeper::{Held, KeptLease, LeaseStatus, Loss};
 use tenure::process::{Cause, Emptied, End, Launch, Limit, Remains, Running, StartError, Tail};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::span;
 
 pub(crate) use ends::{Ends, status_of, status_of_start};
@@ -65,12 +65,12 @@ pub(crate) struct GraceOptions {
 }
 
 impl GraceOptions {
-    pub(crate) fn grace(&self) -> Result<Duration, Failure> {
+    pub(crate) fn grace(&self) -> Result<Duration, CliError> {
         Ok(span("grace", Some(&self.grace))?.map(Duration::from).unwrap_or_default())
     }
 
     /// How the lease is kept: it is given up early enough for the command to end in time.
-    pub(crate) fn keeping(&self) -> Result<tenure::keeper::Keeping, Failure> {
+    pub(crate) fn keeping(&self) -> Result<tenure::keeper::Keeping, CliError> {
         let record_timeout = span("record_timeout", Some(&self.record_timeout))?.map(Duration::from);
         Ok(tenure::keeper::Keeping {
             // A lease that is asked back at once still needs a moment for the kill.
@@ -135,8 +135,8 @@ impl Supervised<'_> {
     pub(crate) async fn run(mut self, launch: Launch) -> Finished {
         let mut standing = self.lease.standing();
         let held = match &*standing.borrow_and_update() {
-            Standing::Held(held) => held.clone(),
-            Standing::Lost(_) | Standing::Ended => return self.never(),
+            LeaseStatus::Held(held) => held.clone(),
+            LeaseStatus::Lost(_) | LeaseStatus::Ended => return self.never(),
         };
         let started = launch.may_run_until(held.limit()).orphan_grace(self.grace).start().await;
         let mut running = match started {
@@ -250,7 +250,8 @@ async fn own_end(lease: &KeptLease) -> Option<State> {
         let page = ledger.history(id, after, PAGE).await.ok()?;
         let is_whole = page.items.len() < PAGE && !page.is_cut;
         // Notes and the like may follow whatever ended the lease.
-        let is_after = |what: &What| matches!(what, What::Annotated { .. } | What::Retried { .. });
+        let is_after =
+            |what: &EventData| matches!(what, EventData::Annotated { .. } | EventData::Retried { .. });
         let ends = page.items.into_iter().filter(|recorded| !is_after(&recorded.event.what));
         last = ends.last().map(|recorded| recorded.event.actor).or(last);
         if is_whole {
@@ -304,11 +305,11 @@ struct Watching {
 
 impl Watching {
     /// It stands differently with the lease.
-    async fn stands(&mut self, command: &Supervised<'_>, running: &Running, standing: Standing) {
+    async fn stands(&mut self, command: &Supervised<'_>, running: &Running, standing: LeaseStatus) {
         match standing {
-            Standing::Held(held) => self.still_held(command, running, &held),
-            Standing::Ended => {}
-            Standing::Lost(loss) => self.lost(command, running, loss).await,
+            LeaseStatus::Held(held) => self.still_held(command, running, &held),
+            LeaseStatus::Ended => {}
+            LeaseStatus::Lost(loss) => self.lost(command, running, loss).await,
         }
     }
 

@@ -21,9 +21,9 @@ use tenure::core::time::Time;
 use tenure::record::TaskAnswer;
 use tenure::why::why;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 
 #[derive(Subcommand)]
 #[command(
@@ -62,7 +62,7 @@ pub(crate) enum TaskVerb {
 }
 
 impl TaskVerb {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         match self {
             TaskVerb::Create(verb) => verb.run(context).await,
             TaskVerb::Show(verb) => verb.run(context).await,
@@ -103,17 +103,17 @@ async fn answer(
     ledger: &Ledger,
     task: &Task,
     needed: Needed,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let now = context.moment(ledger, Some(task)).await;
     show(context, task, now, needed)
 }
 
 /// The same at a moment that is known.
-fn show(context: &mut Context<'_, '_>, task: &Task, now: Time, needed: Needed) -> Result<(), Failure> {
+fn show(context: &mut Context<'_, '_>, task: &Task, now: Time, needed: Needed) -> Result<(), CliError> {
     match context.out.form() {
-        Form::Json => context.out.json(&TaskAnswer::of(task, now)),
-        Form::Table if !context.out.is_quiet() => context.out.sentence(&why(task, now).sentence),
-        Form::Table => match needed {
+        OutputFormat::Json => context.out.json(&TaskAnswer::of(task, now)),
+        OutputFormat::Table if !context.out.is_quiet() => context.out.sentence(&why(task, now).sentence),
+        OutputFormat::Table => match needed {
             Needed::Nothing => Ok(()),
             Needed::Id => context.out.line(task.id.as_str()),
             Needed::Epoch => context.out.line(&task.epoch.to_string()),
@@ -127,7 +127,7 @@ async fn answer_call<V: tenure::ledger::Verb<Done = Task>>(
     ledger: &Ledger,
     call: tenure::ledger::Call<V>,
     needed: Needed,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let task = call.await?;
     answer(context, ledger, &task, needed).await
 }

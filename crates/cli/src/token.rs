@@ -2,15 +2,15 @@
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
-use tenure::access::{Role, Rooms, Token};
+use tenure::access::{NamespaceScope, Role, Token};
 use tenure::core::time::Time;
 use tenure::instant::print_seconds;
 use tenure::record::{NewTokenRecord, TokenRecord};
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::output::{Colour, Output, plain};
 use crate::values::{ByOperator, one_of, span};
 
@@ -22,7 +22,7 @@ pub(crate) enum TokenVerb {
 }
 
 impl TokenVerb {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         match self {
             TokenVerb::Create(verb) => verb.run(context).await,
             TokenVerb::List(verb) => verb.run(context).await,
@@ -56,10 +56,10 @@ pub(crate) struct Create {
 }
 
 impl Create {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         if context.has_request_id() {
             let words = "a token is shown once, so that a repeat can't answer it: leave --request-id out";
-            return Err(Failure::Usage(words.to_owned()));
+            return Err(CliError::Usage(words.to_owned()));
         }
         let namespaces = context.namespaces_said(self.namespace)?;
         let lifetime = span("expires", self.expires.as_deref())?;
@@ -71,11 +71,11 @@ impl Create {
             Some(lifetime) => call.lifetime(lifetime.into()),
             None => call,
         };
-        let (secret, token) = call.await.map_err(Failure::OfToken)?;
+        let (secret, token) = call.await.map_err(CliError::OfToken)?;
         match context.out.form() {
-            Form::Json => context.out.json(&NewTokenRecord::of(&secret, &token))?,
-            Form::Table if context.out.is_quiet() => context.out.line(secret.reveal())?,
-            Form::Table => {
+            OutputFormat::Json => context.out.json(&NewTokenRecord::of(&secret, &token))?,
+            OutputFormat::Table if context.out.is_quiet() => context.out.line(secret.reveal())?,
+            OutputFormat::Table => {
                 context.out.line(&made(&token))?;
                 context.out.line(secret.reveal())?;
                 context.out.line(&format!(
@@ -97,10 +97,10 @@ fn made(token: &Token) -> String {
     format!("token of {}, {} in {}, until {until}", token.name, token.role, rooms(&token.rooms))
 }
 
-fn rooms(rooms: &Rooms) -> String {
+fn rooms(rooms: &NamespaceScope) -> String {
     match rooms {
-        Rooms::All => "all namespaces".to_owned(),
-        Rooms::These(_) => rooms.words().join(", "),
+        NamespaceScope::All => "all namespaces".to_owned(),
+        NamespaceScope::These(_) => rooms.words().join(", "),
     }
 }
 
@@ -122,10 +122,10 @@ fn is_the_first(out: &mut Output<'_>, role: Role) {
 pub(crate) struct List {}
 
 impl List {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         let (tokens, now) = (ledger.tokens().await?, ledger.now().await?);
-        if context.out.form() == Form::Json {
+        if context.out.form() == OutputFormat::Json {
             return tokens.iter().try_for_each(|token| context.out.json(&TokenRecord::of(token)));
         }
         if context.out.is_quiet() {
@@ -181,13 +181,13 @@ pub(crate) struct Revoke {
 }
 
 impl Revoke {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger().await?.acting_as(&context.person(&self.by))?;
-        let token = ledger.revoke_token(&self.name).await.map_err(Failure::OfToken)?;
+        let token = ledger.revoke_token(&self.name).await.map_err(CliError::OfToken)?;
         match context.out.form() {
-            Form::Json => context.out.json(&TokenRecord::of(&token)),
-            Form::Table if context.out.is_quiet() => Ok(()),
-            Form::Table => {
+            OutputFormat::Json => context.out.json(&TokenRecord::of(&token)),
+            OutputFormat::Table if context.out.is_quiet() => Ok(()),
+            OutputFormat::Table => {
                 let now = context.moment(&ledger, None).await;
                 context.out.line(&format!("{}: {}", token.name, state(&token, now).0))
             }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::signals::Signals;
 use crate::supervise::{
     self, Copying, Ends, JobOutput, Notes, ProgressOptions, Sign, Supervised, SupervisionOptions, TaskNote,
@@ -77,16 +77,16 @@ struct Each {
 }
 
 impl Work {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let (notes, mut noted) = mpsc::unbounded_channel();
         let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
         let mut command = self.command.into_iter();
         let program =
-            command.next().ok_or_else(|| Failure::Usage("which command? Give it after --".into()))?;
+            command.next().ok_or_else(|| CliError::Usage("which command? Give it after --".into()))?;
         let store = context.store_for_others()?;
         let copies = Arc::new(Mutex::new(Vec::new()));
         let mut signals = Signals::that_end()?;
-        can_be_started(&program, context.variable("PATH").as_deref()).map_err(Failure::Usage)?;
+        can_be_started(&program, context.variable("PATH").as_deref()).map_err(CliError::Usage)?;
         let ledger = context.ledger_with_work().await?;
         let each = Each {
             program,

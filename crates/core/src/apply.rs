@@ -1,7 +1,7 @@
 //! `apply`: the only change of a task. It does not ask whether an event is allowed, only whether it fits.
 
 use crate::compensation::{Compensation, Registered, Status};
-use crate::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, Triage, What};
+use crate::event::{Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage};
 use crate::id::{Epoch, Reason, Seq};
 use crate::task::{
     Cancel, CancelTold, Dismissal, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing,
@@ -11,27 +11,27 @@ use crate::time::Time;
 
 /// An event that can't have happened to the task as it is: the history it comes from is broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Misfit {
+pub struct ApplyError {
     /// The event's type.
     pub event: &'static str,
     /// The state that it met; none: there was no task.
     pub state: Option<State>,
 }
 
-impl std::fmt::Display for Misfit {
+impl std::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state.map_or("no", State::as_str);
         write!(f, "the event {} can't have happened to {state} task", self.event)
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for ApplyError {}
 
 /// The task after the event.
-pub fn apply(task: Option<Task>, event: &Event) -> Result<Task, Misfit> {
-    let misfit = Misfit { event: event.what.kind(), state: task.as_ref().map(Task::state) };
+pub fn apply(task: Option<Task>, event: &Event) -> Result<Task, ApplyError> {
+    let misfit = ApplyError { event: event.what.kind(), state: task.as_ref().map(Task::state) };
     let mut task = match (task, &event.what) {
-        (None, What::Created(created)) => return Ok(create(event, created)),
+        (None, EventData::Created(created)) => return Ok(create(event, created)),
         (Some(task), _) => task,
         (None, _) => return Err(misfit),
     };
@@ -44,7 +44,7 @@ pub fn apply(task: Option<Task>, event: &Event) -> Result<Task, Misfit> {
 }
 
 /// The task that a history tells of; none for an empty one.
-pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Task>, Misfit> {
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Task>, ApplyError> {
     events.into_iter().try_fold(None, |task, event| apply(task, event).map(Some))
 }
 
@@ -87,21 +87,21 @@ fn create(event: &Event, created: &Created) -> Task {
 /// over every event, with a line or two for each.
 fn happen(task: &mut Task, event: &Event) -> Option<()> {
     match &event.what {
-        What::Created(_) => None,
-        What::Changed(changes) => {
+        EventData::Created(_) => None,
+        EventData::Changed(changes) => {
             change(task, changes);
             Some(())
         }
-        What::Registered { seq, undo } => {
+        EventData::Registered { seq, undo } => {
             register(task, Compensation::new(*seq, undo.clone(), Registered::BeforeLease))
         }
-        What::Dispatched { owner, expires_at } => {
+        EventData::Dispatched { owner, expires_at } => {
             let reservation =
                 Reservation { owner: owner.clone(), reserved_at: event.at, expires_at: *expires_at };
             enter(task, &[State::Planned, State::Dispatched], Phase::Dispatched(reservation))
         }
-        What::Acquired(grant) => acquire(task, event, grant),
-        What::Renewed { expires_at, progress, checkpoint } => {
+        EventData::Acquired(grant) => acquire(task, event, grant),
+        EventData::Renewed { expires_at, progress, checkpoint } => {
             let is_cancelled = task.cancel.is_some();
             let lease = task.lease_mut()?;
             lease.heartbeat_at = event.at;
@@ -114,16 +114,16 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
             }
             report(task, progress, checkpoint)
         }
-        What::Progressed { progress, checkpoint } => {
+        EventData::Progressed { progress, checkpoint } => {
             task.lease_mut()?.progressed_at = event.at;
             report(task, progress, checkpoint)
         }
-        What::Released { reason, counting, not_before, lease } => {
+        EventData::Released { reason, counting, not_before, lease } => {
             end_lease(task, Some(lease));
             release(task, event.at, reason, *counting, *not_before)
         }
-        What::RolledBack { reason, lease } => roll_back(task, event.at, reason, lease.as_ref()),
-        What::Lapsed { lease } => {
+        EventData::RolledBack { reason, lease } => roll_back(task, event.at, reason, lease.as_ref()),
+        EventData::Lapsed { lease } => {
             end_lease(task, Some(lease));
             unwind(
                 task,
@@ -133,37 +133,37 @@ fn happen(task: &mut Task, event: &Event) -> Option<()> {
                 Undoing::DueAt(event.at),
             )
         }
-        What::Reclaimed(grant) => reclaim(task, event, grant),
-        What::Replanned { not_before, lease } => {
+        EventData::Reclaimed(grant) => reclaim(task, event, grant),
+        EventData::Replanned { not_before, lease } => {
             end_lease(task, lease.as_ref());
             replan(task, *not_before)
         }
-        What::Adopted { seqs } => {
+        EventData::Adopted { seqs } => {
             let epoch = task.lease()?.epoch;
             seqs.iter().try_for_each(|seq| {
                 owed(task, *seq)?.epoch = Some(epoch);
                 Some(())
             })
         }
-        What::Settled { seq, receipt, .. } => {
+        EventData::Settled { seq, receipt, .. } => {
             let done = owed(task, *seq)?;
             done.status = Status::Done;
             done.receipt = Some(receipt.clone());
             Some(())
         }
-        What::Tried { seq, error, .. } => {
+        EventData::Tried { seq, error, .. } => {
             let tried = owed(task, *seq)?;
             tried.tries = tried.tries.saturating_add(1);
             tried.last_error = Some(error.clone());
             Some(())
         }
-        What::Waived(waiver) => waive(task, waiver.seq, &waiver.reason),
-        What::CancelAsked { reason } => ask_to_cancel(task, event, reason),
-        What::Ended(ended) => end(task, ended),
-        What::Annotated { note, terminal_reason, triage } => {
+        EventData::Waived(waiver) => waive(task, waiver.seq, &waiver.reason),
+        EventData::CancelAsked { reason } => ask_to_cancel(task, event, reason),
+        EventData::Ended(ended) => end(task, ended),
+        EventData::Annotated { note, terminal_reason, triage } => {
             annotate(task, event, note.as_ref(), terminal_reason.as_ref(), *triage)
         }
-        What::Retried { successor, .. } => {
+        EventData::Retried { successor, .. } => {
             let Phase::Ended(ending) = &mut task.phase else { return None };
             ending.retried_as = Some(successor.clone());
             Some(())

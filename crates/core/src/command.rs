@@ -28,7 +28,7 @@ pub struct Command {
     /// How much is taken off a backoff, drawn by the shell.
     pub jitter: Jitter,
     /// Which leases its proof counts for.
-    pub reach: Reach,
+    pub reach: LeaseScope,
     /// What is asked for.
     pub action: Action,
 }
@@ -36,7 +36,7 @@ pub struct Command {
 /// Which leases a command may act on. Owner and epoch are no secrets, so whoever lets strangers send commands limits those
 /// who are not operators to what was granted to them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Reach {
+pub enum LeaseScope {
     /// Any whose owner and epoch it knows.
     #[default]
     Any,
@@ -62,7 +62,7 @@ impl Lease {
 
 /// Whether an id was given by the caller or made for it: a made one is not part of what the caller asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Naming {
+pub enum IdOrigin {
     /// The caller gave it.
     Given,
     /// The ledger made it.
@@ -75,7 +75,7 @@ pub struct Create {
     /// Its name.
     pub task: TaskId,
     /// Who chose the name.
-    pub naming: Naming,
+    pub naming: IdOrigin,
     /// Its saga's name, if that is another.
     pub saga_id: Option<SagaId>,
     /// Where workers claim it from.
@@ -132,7 +132,7 @@ pub struct Put {
 
 /// Why a holder parks its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Parking {
+pub enum QuarantineCause {
     /// It asks for a person.
     ByHolder,
     /// Recovery has no handler for a kind that is owed.
@@ -141,12 +141,12 @@ pub enum Parking {
     UndoFailed,
 }
 
-impl Parking {
+impl QuarantineCause {
     pub(crate) const fn cause(self) -> Cause {
         match self {
-            Parking::ByHolder => Cause::ByHolder,
-            Parking::UndoUnhandled => Cause::UndoUnhandled,
-            Parking::UndoFailed => Cause::UndoFailed,
+            QuarantineCause::ByHolder => Cause::ByHolder,
+            QuarantineCause::UndoUnhandled => Cause::UndoUnhandled,
+            QuarantineCause::UndoFailed => Cause::UndoFailed,
         }
     }
 }
@@ -203,7 +203,7 @@ pub enum Action {
     /// Gives the work up and has it undone.
     RollBack { task: TaskId, by: Holder, reason: Reason, undo_by: UndoBy },
     /// Parks the task for a person, by its holder.
-    Quarantine { task: TaskId, by: Holder, reason: Reason, parking: Parking },
+    Quarantine { task: TaskId, by: Holder, reason: Reason, parking: QuarantineCause },
     /// Marks a task completed, by an operator.
     MarkCompleted { task: TaskId, reason: Reason, result: Option<Document> },
     /// Marks a task failed, by an operator.
@@ -219,7 +219,7 @@ pub enum Action {
     /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
     Annotate { task: TaskId, note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
     /// Makes a new task of one that ended badly.
-    Retry { task: TaskId, successor: TaskId, naming: Naming, reason: Reason, waive: Vec<Waiver> },
+    Retry { task: TaskId, successor: TaskId, naming: IdOrigin, reason: Reason, waive: Vec<Waiver> },
 }
 
 /// The kind of a command: what the table's rows are found by.

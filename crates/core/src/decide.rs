@@ -5,7 +5,7 @@
 use crate::apply::apply;
 use crate::command::{Action, Command, Verb};
 use crate::compensation::COMPENSATIONS_MAX;
-use crate::event::{Event, What};
+use crate::event::{Event, EventData};
 use crate::id::{Epoch, Revision, TaskId};
 use crate::lifecycle::{Outcome, Place, Table};
 use crate::refusal::{Code, HeldBy, Refusal};
@@ -117,7 +117,7 @@ impl<'a> History<'a> {
         History { case: *case, task: case.task.cloned(), events: Vec::new() }
     }
 
-    fn happen(&mut self, steps: Vec<What>) {
+    fn happen(&mut self, steps: Vec<EventData>) {
         for what in steps {
             let before = self.task.as_ref().map_or(Revision::default(), |task| task.revision);
             let number = if what.is_recorded() { before.next() } else { before };
@@ -128,7 +128,7 @@ impl<'a> History<'a> {
         }
     }
 
-    fn spawn(&self, created: What) -> (Task, Event) {
+    fn spawn(&self, created: EventData) -> (Task, Event) {
         let Action::Retry { successor, .. } = &self.case.command.action else {
             panic!("only a retry makes a second task")
         };
@@ -136,7 +136,7 @@ impl<'a> History<'a> {
         (applied(None, &event), event)
     }
 
-    fn event(&self, task: TaskId, number: Revision, what: What) -> Event {
+    fn event(&self, task: TaskId, number: Revision, what: EventData) -> Event {
         let Command { namespace, actor, .. } = self.case.command;
         Event { namespace: namespace.clone(), task, number, at: self.case.now, actor: actor.clone(), what }
     }

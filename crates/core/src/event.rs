@@ -23,7 +23,7 @@ pub struct Event {
     /// Who made it happen.
     pub actor: Actor,
     /// What happened.
-    pub what: What,
+    pub what: EventData,
 }
 
 /// What a task is created with.
@@ -209,7 +209,7 @@ pub enum Triage {
 
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum What {
+pub enum EventData {
     /// The task came to be.
     Created(Box<Created>),
     /// A write of the whole record changed some of it.
@@ -330,35 +330,35 @@ pub enum What {
     },
 }
 
-impl What {
+impl EventData {
     /// The event's type as interfaces write it.
     pub const fn kind(&self) -> &'static str {
         match self {
-            What::Created(_) => "created",
-            What::Changed(_) => "changed",
-            What::Registered { .. } => "registered",
-            What::Dispatched { .. } => "dispatched",
-            What::Acquired(_) => "acquired",
-            What::Renewed { .. } => "renewed",
-            What::Progressed { .. } => "progressed",
-            What::Released { .. } => "released",
-            What::RolledBack { .. } => "rolled_back",
-            What::Lapsed { .. } => "lapsed",
-            What::Reclaimed(_) => "reclaimed",
-            What::Replanned { .. } => "replanned",
-            What::Adopted { .. } => "adopted",
-            What::Settled { .. } => "settled",
-            What::Tried { .. } => "tried",
-            What::Waived(_) => "waived",
-            What::CancelAsked { .. } => "cancel_asked",
-            What::Ended(ended) => ended.state.state().as_str(),
-            What::Annotated { .. } => "annotated",
-            What::Retried { .. } => "retried",
+            EventData::Created(_) => "created",
+            EventData::Changed(_) => "changed",
+            EventData::Registered { .. } => "registered",
+            EventData::Dispatched { .. } => "dispatched",
+            EventData::Acquired(_) => "acquired",
+            EventData::Renewed { .. } => "renewed",
+            EventData::Progressed { .. } => "progressed",
+            EventData::Released { .. } => "released",
+            EventData::RolledBack { .. } => "rolled_back",
+            EventData::Lapsed { .. } => "lapsed",
+            EventData::Reclaimed(_) => "reclaimed",
+            EventData::Replanned { .. } => "replanned",
+            EventData::Adopted { .. } => "adopted",
+            EventData::Settled { .. } => "settled",
+            EventData::Tried { .. } => "tried",
+            EventData::Waived(_) => "waived",
+            EventData::CancelAsked { .. } => "cancel_asked",
+            EventData::Ended(ended) => ended.state.state().as_str(),
+            EventData::Annotated { .. } => "annotated",
+            EventData::Retried { .. } => "retried",
         }
     }
 
     /// Whether it is stored and hashed. A heartbeat and a progress are applied only.
     pub const fn is_recorded(&self) -> bool {
-        !matches!(self, What::Renewed { .. } | What::Progressed { .. })
+        !matches!(self, EventData::Renewed { .. } | EventData::Progressed { .. })
     }
 }

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use crate::command::Verb;
 use crate::decide::Case;
-use crate::event::What;
+use crate::event::EventData;
 use crate::refusal::Code;
 use crate::task::{State, Task};
 
@@ -58,7 +58,7 @@ pub struct Guard {
     pub holds: fn(&Case) -> bool,
 }
 
-type Steps = fn(&Case) -> Option<Vec<What>>;
+type Steps = fn(&Case) -> Option<Vec<EventData>>;
 
 /// What a row does. The events come from a named plain function, too.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub enum Outcome {
     /// These events, and then the end of compensating.
     DoThenEnd(Steps, &'static [Place]),
     /// These events, and a second task with its first event.
-    Spawn(Steps, fn(&Case) -> Option<What>, &'static [Place]),
+    Spawn(Steps, fn(&Case) -> Option<EventData>, &'static [Place]),
 }
 
 impl Outcome {

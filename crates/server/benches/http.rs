@@ -65,12 +65,12 @@ fn file() -> Place {
 }
 
 /// A server in a process of its own, and its file.
-struct Served {
+struct ServerState {
     process: Child,
     _folder: tempfile::TempDir,
 }
 
-impl Drop for Served {
+impl Drop for ServerState {
     fn drop(&mut self) {
         self.process.kill().expect("it is there");
         self.process.wait().expect("it ends");
@@ -84,7 +84,7 @@ fn server() -> Place {
     let mut process = command.env(SERVES, store).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut url = String::new();
     BufReader::new(process.stdout.take().expect("its output")).read_line(&mut url).expect("text");
-    Place { url: url.trim().to_owned(), keeps: Box::new(Served { process, _folder: folder }) }
+    Place { url: url.trim().to_owned(), keeps: Box::new(ServerState { process, _folder: folder }) }
 }
 
 fn serve(store: &str) {

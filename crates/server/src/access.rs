@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
-use tenure::access::{Role, Rooms, TokenHash};
-use tenure::core::command::{Action, Reach};
+use tenure::access::{NamespaceScope, Role, TokenHash};
+use tenure::core::command::{Action, LeaseScope};
 use tenure::core::id::{Actor, Namespace};
 use tenure::core::refusal::{Code, Refusal};
 
-use crate::book::Page;
 use crate::options::{Exposure, Options};
 use crate::problem::Problem;
+use crate::token_cache::Page;
 
 /// What a route needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,25 +39,25 @@ pub(crate) struct Caller {
     /// The token's name; none where none is needed.
     pub(crate) name: Option<Actor>,
     pub(crate) role: Role,
-    pub(crate) rooms: Rooms,
+    pub(crate) rooms: NamespaceScope,
 }
 
 impl Caller {
     /// Somebody of this machine, while no token exists.
     fn of_this_machine() -> Caller {
-        Caller { name: None, role: Role::Admin, rooms: Rooms::All }
+        Caller { name: None, role: Role::Admin, rooms: NamespaceScope::All }
     }
 
     /// Whoever asks for a probe.
     pub(crate) fn nobody() -> Caller {
-        Caller { name: None, role: Role::Reader, rooms: Rooms::These(BTreeSet::new()) }
+        Caller { name: None, role: Role::Reader, rooms: NamespaceScope::These(BTreeSet::new()) }
     }
 
     /// Which leases its commands may act on.
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn reach(&self) -> LeaseScope {
         match self.role {
-            Role::Reader | Role::Worker => Reach::OwnLeases,
-            Role::Operator | Role::Admin => Reach::Any,
+            Role::Reader | Role::Worker => LeaseScope::OwnLeases,
+            Role::Operator | Role::Admin => LeaseScope::Any,
         }
     }
 
@@ -67,7 +67,7 @@ impl Caller {
             Access::Probe => return Ok(()),
             Access::Store(role) => role,
             Access::Watch(role) | Access::WholeStore(role) => {
-                if self.rooms != Rooms::All {
+                if self.rooms != NamespaceScope::All {
                     return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
                 }
                 role

@@ -12,7 +12,7 @@ use tenure::core::refusal::Refusal;
 use tokio::time::timeout;
 
 use crate::problem::Problem;
-use crate::shares::{BODY_COST, Memory, Share};
+use crate::quotas::{BODY_COST, Memory, TokenQuota};
 
 /// Bodies up to this have memory of their own: some hundred heartbeats.
 pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -33,12 +33,12 @@ struct BodyMemory {
 
 impl BodyMemory {
     /// Takes what a body needs that has grown to `bytes` by `more`.
-    async fn grow(&mut self, share: &Share, bytes: usize, more: usize) -> Result<(), Problem> {
+    async fn grow(&mut self, quota: &TokenQuota, bytes: usize, more: usize) -> Result<(), Problem> {
         if bytes <= SMALL_BODY_BYTES {
-            self.small.add(share.small_memory(BODY_COST * more).await?);
+            self.small.add(quota.small_memory(BODY_COST * more).await?);
         } else {
             let held = self.large.bytes();
-            self.large.add(share.memory(BODY_COST * more, held).await?);
+            self.large.add(quota.memory(BODY_COST * more, held).await?);
         }
         Ok(())
     }
@@ -73,14 +73,14 @@ pub(crate) struct Text {
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
-    share: &Share,
+    quota: &TokenQuota,
     (bytes_max, wait_max): (usize, Duration),
 ) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {
         return Err(Problem::too_large(bytes_max));
     }
-    let gathered = timeout(wait_max, gather(body, share, bytes_max)).await;
+    let gathered = timeout(wait_max, gather(body, quota, bytes_max)).await;
     let (bytes, memory) = gathered.map_err(|_| Problem::too_slow())??;
     let is_json = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_json);
     if !bytes.is_empty() && !is_json {
@@ -89,7 +89,11 @@ pub(crate) async fn read(
     Ok(Bytes { bytes, memory })
 }
 
-async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<(Vec<u8>, BodyMemory), Problem> {
+async fn gather(
+    mut body: Body,
+    quota: &TokenQuota,
+    bytes_max: usize,
+) -> Result<(Vec<u8>, BodyMemory), Problem> {
     let (mut bytes, mut memory) = (Vec::new(), BodyMemory::default());
     while let Some(frame) = body.frame().await {
         let cut = |_| Problem::from(Refusal::invalid("body", "it ended before it was complete"));
@@ -97,7 +101,7 @@ async fn gather(mut body: Body, share: &Share, bytes_max: usize) -> Result<(Vec<
         if bytes.len() + data.len() > bytes_max {
             return Err(Problem::too_large(bytes_max));
         }
-        memory.grow(share, bytes.len() + data.len(), data.len()).await?;
+        memory.grow(quota, bytes.len() + data.len(), data.len()).await?;
         bytes.extend_from_slice(&data);
     }
     Ok((bytes, memory))

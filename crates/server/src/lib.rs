@@ -5,25 +5,25 @@
 //! becomes commands, the ledger has them decided, and the answer is the public JSON.
 
 pub mod access;
-mod answers;
 mod body;
-mod book;
 mod handlers;
 mod headers;
-mod lines;
 mod listen;
 mod memory;
+mod metered_store;
 mod metrics;
-mod observed;
 mod openapi;
 pub mod options;
+mod pipeline;
 mod problem;
+mod quotas;
 mod reference;
+mod response_limits;
 pub mod routes;
-mod served;
 mod shapes;
-mod shares;
+mod token_cache;
 mod traced;
+mod wait_queue;
 mod work;
 mod writes;
 
@@ -39,17 +39,17 @@ use tokio_util::task::TaskTracker;
 pub use metrics::NAMES as METRIC_NAMES;
 pub use options::{Exposure, Limits, Options};
 
-use book::Book;
-use lines::Lines;
+use metered_store::MeteredStore;
 use metrics::Metrics;
-use observed::Observed;
-use served::Served;
-use shares::Shares;
+use pipeline::ServerState;
+use quotas::Quotas;
+use token_cache::TokenCache;
+use wait_queue::WaitQueue;
 use work::Work;
 
 /// A server that is ready to listen.
 pub struct Server {
-    served: Arc<Served>,
+    served: Arc<ServerState>,
 }
 
 impl Server {
@@ -61,15 +61,26 @@ impl Server {
         options: Options,
     ) -> io::Result<Server> {
         let (metrics, stopping) = (Metrics::new(&options.limits), CancellationToken::new());
-        let observed = Observed { store: Arc::clone(ledger.store()), metrics: metrics.clone() };
+        let observed = MeteredStore { store: Arc::clone(ledger.store()), metrics: metrics.clone() };
         let ledger = ledger.on_store(Arc::new(observed));
-        let (shares, book) = (Shares::new(&options.limits), Book::of(Arc::clone(ledger.store())));
+        let (quotas, token_cache) =
+            (Quotas::new(&options.limits), TokenCache::of(Arc::clone(ledger.store())));
         let recovery = recovery(ledger.clone());
-        let lines = Lines::default();
+        let wait_queue = WaitQueue::default();
         let sweeping = TaskTracker::new();
         let work = Work::start()?;
-        let served =
-            Served { ledger, recovery, options, metrics, shares, lines, book, sweeping, stopping, work };
+        let served = ServerState {
+            ledger,
+            recovery,
+            options,
+            metrics,
+            quotas,
+            wait_queue,
+            token_cache,
+            sweeping,
+            stopping,
+            work,
+        };
         Ok(Server { served: Arc::new(served) })
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure::Error;
 
-use crate::shares::{Memory, Share};
+use crate::quotas::{Memory, TokenQuota};
 
 /// Answers below this take none: there are never more of those than requests that are worked on.
 pub(crate) const SMALL_BYTES: usize = 16 * 1024;
@@ -16,21 +16,21 @@ pub(crate) const ANSWER_COST: usize = 3;
 pub(crate) struct RequestMemory(Arc<Request>);
 
 struct Request {
-    share: Arc<Share>,
+    quota: Arc<TokenQuota>,
     /// What its body holds beside this.
     of_body: usize,
     taken: Mutex<Memory>,
 }
 
 impl RequestMemory {
-    pub(crate) fn of(share: Arc<Share>, of_body: usize) -> RequestMemory {
-        RequestMemory(Arc::new(Request { share, of_body, taken: Mutex::default() }))
+    pub(crate) fn of(quota: Arc<TokenQuota>, of_body: usize) -> RequestMemory {
+        RequestMemory(Arc::new(Request { quota, of_body, taken: Mutex::default() }))
     }
 
     /// Takes memory for an answer of that many bytes in all, if it has not so much yet.
     pub(crate) async fn for_answer(&self, bytes: usize) -> Result<(), Error> {
         if let Some((missing, held)) = self.missing(bytes) {
-            let more = self.0.share.memory(missing, held).await?;
+            let more = self.0.quota.memory(missing, held).await?;
             self.taken().add(more);
         }
         Ok(())
@@ -39,7 +39,7 @@ impl RequestMemory {
     /// The same, if it is there at once.
     pub(crate) fn for_answer_at_once(&self, bytes: usize) -> Option<()> {
         if let Some((missing, held)) = self.missing(bytes) {
-            let more = self.0.share.memory_at_once(missing, held)?;
+            let more = self.0.quota.memory_at_once(missing, held)?;
             self.taken().add(more);
         }
         Some(())
@@ -63,7 +63,7 @@ impl RequestMemory {
         let missing = bytes.saturating_sub(taken.bytes());
         if missing > 0 {
             let held = taken.bytes();
-            taken.add(self.0.share.memory(missing, held).await.ok()?);
+            taken.add(self.0.quota.memory(missing, held).await.ok()?);
         }
         taken.shrink_to(bytes);
         Some(taken)

@@ -23,9 +23,9 @@ use tenure::store::Answer;
 use tenure::{Error, Ledger};
 
 use crate::options::Limits;
+use crate::pipeline::ServerState;
 use crate::problem::OTHER_CODES;
 use crate::routes::Route;
-use crate::served::Served;
 use crate::writes::Writes;
 
 use scrape::{Latest, Scrape};
@@ -184,8 +184,8 @@ impl Metrics {
     }
 
     /// Everything that is counted, and how store and recovery are now, as OpenMetrics.
-    pub(crate) async fn text(&self, served: &Served) -> String {
-        let (taken, max) = served.shares.memory_taken();
+    pub(crate) async fn text(&self, served: &ServerState) -> String {
+        let (taken, max) = served.quotas.memory_taken();
         self.0.memory.set(i64::try_from(taken).unwrap_or(i64::MAX));
         self.0.memory_max.set(i64::try_from(max).unwrap_or(i64::MAX));
         self.text_of(&served.ledger, &served.recovery).await

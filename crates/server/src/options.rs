@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure::core::id::Namespace;
 
 use crate::memory::ANSWER_COST;
-use crate::shares::BODY_COST;
+use crate::quotas::BODY_COST;
 
 /// What a server is told beforehand.
 #[derive(Clone, Debug)]

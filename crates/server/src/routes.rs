@@ -22,9 +22,9 @@ use crate::handlers::{
 };
 use crate::memory::RequestMemory;
 use crate::openapi::{Described, NoBody, described};
+use crate::pipeline::{ServerState, answer};
 use crate::problem::Problem;
-use crate::served::{Served, answer};
-use crate::shares::Share;
+use crate::quotas::TokenQuota;
 
 /// The methods that there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,9 +62,9 @@ impl Method {
 
 /// What a handler is given.
 pub(crate) struct Asked {
-    pub(crate) served: Arc<Served>,
+    pub(crate) served: Arc<ServerState>,
     pub(crate) caller: Caller,
-    pub(crate) share: Arc<Share>,
+    pub(crate) quota: Arc<TokenQuota>,
     pub(crate) path: Path,
     pub(crate) query: Query,
     pub(crate) head: Parts,
@@ -279,7 +279,7 @@ pub fn routes() -> &'static [Route] {
 }
 
 /// The router over all of them.
-pub(crate) fn router(served: Arc<Served>) -> Router {
+pub(crate) fn router(served: Arc<ServerState>) -> Router {
     let mut router = Router::new();
     let mut paths: Vec<&'static str> = routes().iter().map(|route| route.path).collect();
     paths.dedup();

@@ -11,7 +11,7 @@ use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::{Span, Time};
 
-use crate::chance::Chance;
+use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::wire::{Word, words};
 
@@ -65,14 +65,14 @@ impl fmt::Display for Role {
 
 /// The namespaces that a token is bound to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Rooms {
+pub enum NamespaceScope {
     /// Every one, those that come later too.
     All,
     /// These and no other.
     These(BTreeSet<Namespace>),
 }
 
-impl Rooms {
+impl NamespaceScope {
     /// How all of them are written. No namespace can be called that.
     pub const ALL: &'static str = "*";
     /// The most that a token may name.
@@ -81,48 +81,52 @@ impl Rooms {
     /// Whether that one is among them.
     pub fn contains(&self, namespace: &Namespace) -> bool {
         match self {
-            Rooms::All => true,
-            Rooms::These(these) => these.contains(namespace),
+            NamespaceScope::All => true,
+            NamespaceScope::These(these) => these.contains(namespace),
         }
     }
 
     /// Whether all of those are among them.
-    pub fn covers(&self, others: &Rooms) -> bool {
+    pub fn covers(&self, others: &NamespaceScope) -> bool {
         match (self, others) {
-            (Rooms::All, Rooms::All | Rooms::These(_)) => true,
-            (Rooms::These(_), Rooms::All) => false,
-            (Rooms::These(these), Rooms::These(others)) => others.is_subset(these),
+            (NamespaceScope::All, NamespaceScope::All | NamespaceScope::These(_)) => true,
+            (NamespaceScope::These(_), NamespaceScope::All) => false,
+            (NamespaceScope::These(these), NamespaceScope::These(others)) => others.is_subset(these),
         }
     }
 
     /// Reads how they are written: their names, or `*` alone.
-    pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<Rooms, Refusal> {
+    pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<NamespaceScope, Refusal> {
         let words: Vec<W> = words.into_iter().collect();
-        if words.iter().any(|word| word.as_ref() == Rooms::ALL) {
-            return if words.len() == 1 { Ok(Rooms::All) } else { Err(Rooms::out_of_limits()) };
+        if words.iter().any(|word| word.as_ref() == NamespaceScope::ALL) {
+            return if words.len() == 1 {
+                Ok(NamespaceScope::All)
+            } else {
+                Err(NamespaceScope::out_of_limits())
+            };
         }
         let these = words.iter().map(|word| Namespace::named("namespaces", word.as_ref()));
-        let rooms = Rooms::These(these.collect::<Result<_, Refusal>>()?);
+        let rooms = NamespaceScope::These(these.collect::<Result<_, Refusal>>()?);
         rooms.within_limits().map(|()| rooms)
     }
 
     /// How they are written.
     pub fn words(&self) -> Vec<&str> {
         match self {
-            Rooms::All => vec![Rooms::ALL],
-            Rooms::These(these) => these.iter().map(Namespace::as_str).collect(),
+            NamespaceScope::All => vec![NamespaceScope::ALL],
+            NamespaceScope::These(these) => these.iter().map(Namespace::as_str).collect(),
         }
     }
 
     /// A token that is bound to no namespace is a mistake, and one that lists very many is read with every look.
     pub(crate) fn within_limits(&self) -> Result<(), Refusal> {
         let count = match self {
-            Rooms::All => return Ok(()),
-            Rooms::These(these) => these.len(),
+            NamespaceScope::All => return Ok(()),
+            NamespaceScope::These(these) => these.len(),
         };
         match count {
-            1..=Rooms::NAMED_MAX => Ok(()),
-            _ => Err(Rooms::out_of_limits()),
+            1..=NamespaceScope::NAMED_MAX => Ok(()),
+            _ => Err(NamespaceScope::out_of_limits()),
         }
     }
 
@@ -159,7 +163,7 @@ pub struct Token {
     /// What it may be used for.
     pub role: Role,
     /// Where.
-    pub rooms: Rooms,
+    pub rooms: NamespaceScope,
     /// When it was made, by the store's clock.
     pub created_at: Time,
     /// By whom.
@@ -187,7 +191,7 @@ pub struct NewToken {
     /// What it may be used for.
     pub role: Role,
     /// Where.
-    pub rooms: Rooms,
+    pub rooms: NamespaceScope,
     /// How long it is live, from when the store makes it; none: until it is revoked.
     pub lifetime: Option<Lifetime>,
     /// Who makes it.
@@ -208,9 +212,9 @@ pub struct Secret(String);
 
 impl Secret {
     /// A new one, that nobody can guess.
-    pub fn draw(chance: &dyn Chance) -> Result<Secret, Error> {
+    pub fn draw(entropy: &dyn Entropy) -> Result<Secret, Error> {
         // Hexadecimal digits of a hash are those of any 32 bytes.
-        Ok(Secret(format!("tenure_{}", Hash(chance.secret_bits()?))))
+        Ok(Secret(format!("tenure_{}", Hash(entropy.secret_bits()?))))
     }
 
     /// The text itself: to be shown once, to whoever it was made for.
@@ -259,7 +263,7 @@ impl fmt::Display for TokenHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::{SeededChance, SystemChance};
+    use crate::entropy::{SeededEntropy, SystemEntropy};
 
     #[test]
     fn a_role_includes_those_before_it_and_no_other() {
@@ -276,20 +280,24 @@ mod tests {
     #[test]
     fn namespaces_are_named_or_all_of_them() {
         let named = |name| Namespace::new(name).expect("a name");
-        assert_eq!(Rooms::of_words(["*"]), Ok(Rooms::All));
-        assert!(Rooms::All.contains(&named("anywhere")));
-        let two = Rooms::of_words(["b", "a", "b"]).expect("two names");
+        assert_eq!(NamespaceScope::of_words(["*"]), Ok(NamespaceScope::All));
+        assert!(NamespaceScope::All.contains(&named("anywhere")));
+        let two = NamespaceScope::of_words(["b", "a", "b"]).expect("two names");
         assert_eq!(two.words(), ["a", "b"]);
         assert!(two.contains(&named("a")) && !two.contains(&named("c")));
-        let many: Vec<String> = (0..=Rooms::NAMED_MAX).map(|at| format!("n{at}")).collect();
-        let fields = [Rooms::of_words(["*", "a"]), Rooms::of_words::<&str>([]), Rooms::of_words(many)]
-            .map(|rooms| rooms.expect_err("no such rooms").field);
+        let many: Vec<String> = (0..=NamespaceScope::NAMED_MAX).map(|at| format!("n{at}")).collect();
+        let fields = [
+            NamespaceScope::of_words(["*", "a"]),
+            NamespaceScope::of_words::<&str>([]),
+            NamespaceScope::of_words(many),
+        ]
+        .map(|rooms| rooms.expect_err("no such rooms").field);
         assert_eq!(fields, [Some("namespaces"); 3]);
     }
 
     #[test]
     fn a_secret_is_in_no_words_about_it_and_no_two_are_the_same() {
-        let drawn = || Secret::draw(&SystemChance).expect("the machine has chance");
+        let drawn = || Secret::draw(&SystemEntropy).expect("the machine has chance");
         let (one, other) = (drawn(), drawn());
         assert_ne!(one.hash(), other.hash());
         let digits = one.reveal().strip_prefix("tenure_").expect("how they begin");
@@ -297,7 +305,7 @@ mod tests {
         assert_eq!(format!("{one:?}"), "Secret(…)");
         assert_eq!(TokenHash::of_presented(one.reveal()), one.hash());
         assert_eq!(TokenHash::from_hex(&one.hash().to_string()), Some(one.hash()));
-        let seeded = |seed| Secret::draw(&SeededChance::new(seed)).expect("drawn").hash();
+        let seeded = |seed| Secret::draw(&SeededEntropy::new(seed)).expect("drawn").hash();
         assert!(seeded(7) == seeded(7) && seeded(7) != seeded(8), "tests can freeze it");
     }
 
@@ -308,7 +316,7 @@ mod tests {
         let token = Token {
             name: actor("ci"),
             role: Role::Worker,
-            rooms: Rooms::All,
+            rooms: NamespaceScope::All,
             created_at: at(0),
             created_by: actor("alice"),
             expires_at: Some(at(10)),

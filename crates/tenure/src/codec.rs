@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::compensation::{Compensation, Registered, Status, Undo};
-use tenure_core::event::{Changes, Counting, Created, Ended, Event, Grant, LeaseEnd, Triage, Waiver, What};
+use tenure_core::event::{
+    Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage, Waiver,
+};
 use tenure_core::id::{
     Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
 };
@@ -50,7 +52,7 @@ fn link(event: &Event, data: &str, previous: Hash) -> Hash {
 }
 
 /// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
-pub(crate) fn data(what: &What) -> String {
+pub(crate) fn data(what: &EventData) -> String {
     let tagged = serde_json::to_string(&Wired(what)).unwrap_or_else(|error| {
         panic!("an event consists of texts and numbers, and those can be written: {error}")
     });
@@ -59,15 +61,15 @@ pub(crate) fn data(what: &What) -> String {
 }
 
 /// Reads back what [`data`] wrote; none if the two columns are not what it writes.
-pub(crate) fn read_data(kind: &str, data: &str) -> Option<What> {
+pub(crate) fn read_data(kind: &str, data: &str) -> Option<EventData> {
     let tag = if Terminal::of_word(kind).is_some() { "ended" } else { kind };
-    let Wired(what) = serde_json::from_str::<Wired<What>>(&format!("{{\"{tag}\":{data}}}")).ok()?;
+    let Wired(what) = serde_json::from_str::<Wired<EventData>>(&format!("{{\"{tag}\":{data}}}")).ok()?;
     (what.kind() == kind && self::data(&what) == data).then_some(what)
 }
 
 /// The same with each payload replaced by its digest, where there is one: so a payload may be dropped later and the
 /// chain still verifies.
-fn digested(what: &What) -> Option<What> {
+fn digested(what: &EventData) -> Option<EventData> {
     fn digest(document: &Document) -> Document {
         let hex = format!("\"{}\"", Hash::of(document.as_str().as_bytes()));
         Document::new(hex).unwrap_or_else(|_| panic!("a digest is a short text"))
@@ -77,55 +79,55 @@ fn digested(what: &What) -> Option<What> {
         Some(LeaseEnd { checkpoint, ..lease.clone() })
     }
     match what {
-        What::Created(created) => {
+        EventData::Created(created) => {
             let payload = digest(&created.payload);
-            Some(What::Created(Box::new(Created { payload, ..(**created).clone() })))
+            Some(EventData::Created(Box::new(Created { payload, ..(**created).clone() })))
         }
-        What::Changed(changes) => {
+        EventData::Changed(changes) => {
             let payload = Some(digest(changes.payload.as_ref()?));
-            Some(What::Changed(Box::new(Changes { payload, ..(**changes).clone() })))
+            Some(EventData::Changed(Box::new(Changes { payload, ..(**changes).clone() })))
         }
-        What::Acquired(grant) => {
+        EventData::Acquired(grant) => {
             let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
-            Some(What::Acquired(Grant { lapsed, ..grant.clone() }))
+            Some(EventData::Acquired(Grant { lapsed, ..grant.clone() }))
         }
-        What::Reclaimed(grant) => {
+        EventData::Reclaimed(grant) => {
             let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
-            Some(What::Reclaimed(Grant { lapsed, ..grant.clone() }))
+            Some(EventData::Reclaimed(Grant { lapsed, ..grant.clone() }))
         }
-        What::Released { reason, counting, not_before, lease } => Some(What::Released {
+        EventData::Released { reason, counting, not_before, lease } => Some(EventData::Released {
             lease: lease_end(lease)?,
             reason: reason.clone(),
             counting: *counting,
             not_before: *not_before,
         }),
-        What::RolledBack { reason, lease } => {
-            Some(What::RolledBack { reason: reason.clone(), lease: Some(lease_end(lease.as_ref()?)?) })
+        EventData::RolledBack { reason, lease } => {
+            Some(EventData::RolledBack { reason: reason.clone(), lease: Some(lease_end(lease.as_ref()?)?) })
         }
-        What::Replanned { not_before, lease } => {
-            Some(What::Replanned { not_before: *not_before, lease: Some(lease_end(lease.as_ref()?)?) })
+        EventData::Replanned { not_before, lease } => {
+            Some(EventData::Replanned { not_before: *not_before, lease: Some(lease_end(lease.as_ref()?)?) })
         }
-        What::Lapsed { lease } => Some(What::Lapsed { lease: lease_end(lease)? }),
-        What::Ended(ended) => {
+        EventData::Lapsed { lease } => Some(EventData::Lapsed { lease: lease_end(lease)? }),
+        EventData::Ended(ended) => {
             let lease = ended.lease.as_ref().and_then(lease_end);
             if lease.is_none() && ended.result.is_none() {
                 return None;
             }
             let result = ended.result.as_ref().map(digest);
             let lease = lease.or_else(|| ended.lease.clone());
-            Some(What::Ended(Box::new(Ended { result, lease, ..(**ended).clone() })))
+            Some(EventData::Ended(Box::new(Ended { result, lease, ..(**ended).clone() })))
         }
-        What::Registered { .. }
-        | What::Dispatched { .. }
-        | What::Renewed { .. }
-        | What::Progressed { .. }
-        | What::Adopted { .. }
-        | What::Settled { .. }
-        | What::Tried { .. }
-        | What::Waived(_)
-        | What::CancelAsked { .. }
-        | What::Annotated { .. }
-        | What::Retried { .. } => None,
+        EventData::Registered { .. }
+        | EventData::Dispatched { .. }
+        | EventData::Renewed { .. }
+        | EventData::Progressed { .. }
+        | EventData::Adopted { .. }
+        | EventData::Settled { .. }
+        | EventData::Tried { .. }
+        | EventData::Waived(_)
+        | EventData::CancelAsked { .. }
+        | EventData::Annotated { .. }
+        | EventData::Retried { .. } => None,
     }
 }
 
@@ -154,7 +156,7 @@ macro_rules! mirrored {
     )* };
 }
 mirrored!(
-    What => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
+    EventData => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
     LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
     Compensation => CompensationMirror, Policy => PolicyMirror, Backoff => BackoffMirror,
     Answered => AnsweredMirror,
@@ -202,7 +204,7 @@ mod dismissed {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "What", rename_all = "snake_case")]
+#[serde(remote = "EventData", rename_all = "snake_case")]
 enum WhatMirror {
     Created(#[serde(with = "wire")] Box<Created>),
     Changed(#[serde(with = "wire")] Box<Changes>),
@@ -534,7 +536,7 @@ mod tests {
             target: text(Text::new, "12"),
             reason: Some(text(Reason::new, "opened by this run")),
         };
-        let registered = What::Registered { seq: Seq(1), undo: undo.clone() };
+        let registered = EventData::Registered { seq: Seq(1), undo: undo.clone() };
         let written = r#"{"seq":1,"kind":"close-pr","target":"12","reason":"opened by this run"}"#;
         assert_eq!(data(&registered), written);
         assert_eq!(read_data("registered", written), Some(registered));
@@ -563,7 +565,7 @@ mod tests {
     #[test]
     fn a_payload_is_hashed_by_its_digest() {
         let changed = |payload: &'static str| {
-            What::Changed(Box::new(Changes {
+            EventData::Changed(Box::new(Changes {
                 payload: Some(text(Document::new, payload)),
                 ..Changes::default()
             }))
@@ -573,6 +575,6 @@ mod tests {
             digested(&changed("[1]")).map(|what| data(&what)),
             Some(format!("{{\"payload\":\"{digest}\"}}"))
         );
-        assert_eq!(digested(&What::Replanned { not_before: None, lease: None }), None);
+        assert_eq!(digested(&EventData::Replanned { not_before: None, lease: None }), None);
     }
 }

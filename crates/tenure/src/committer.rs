@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::Answer;
-use crate::store::answering::{AnswerOptions, Answered, Room, TooLarge};
+use crate::store::answering::{AnswerBudget, AnswerOptions, Answered, TooLarge};
 use crate::store::size::answer_bytes;
 use crate::store::vitals::Counters;
 
@@ -68,9 +68,9 @@ pub(crate) fn one_by_one(job: &Job, mut commit: impl FnMut(&Job) -> Done) -> Don
 /// Executes jobs in their order, each as far as there is room for its answers, and all as far as there is in the transaction.
 pub(crate) fn run_jobs<F>(
     jobs: &[Job],
-    mut run: impl FnMut(&Command, &mut Room) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
+    mut run: impl FnMut(&Command, &mut AnswerBudget) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
 ) -> Result<Vec<Done>, F> {
-    let mut room = Room::new();
+    let mut room = AnswerBudget::new();
     let mut run_job = |job: &Job| {
         room.begin(job.options);
         let mut done = Done::default();

@@ -2,7 +2,7 @@
 //! repeat has the same digest although the ledger drew them anew.
 
 use tenure_core::chain::{Canonical, Hash};
-use tenure_core::command::{Action, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure_core::command::{Action, Create, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::TaskId;
@@ -68,8 +68,8 @@ impl Pieces {
         waivers.iter().for_each(|waiver| self.text(&column(waiver)));
     }
 
-    fn named(&mut self, task: &TaskId, naming: Naming) {
-        self.optional(Some(task).filter(|_| naming == Naming::Given), |pieces, task| {
+    fn named(&mut self, task: &TaskId, naming: IdOrigin) {
+        self.optional(Some(task).filter(|_| naming == IdOrigin::Given), |pieces, task| {
             pieces.text(task.as_str())
         });
     }
@@ -201,9 +201,9 @@ impl Pieces {
                 self.holder(by);
                 self.text(reason.as_str());
                 self.text(match parking {
-                    Parking::ByHolder => "by_holder",
-                    Parking::UndoUnhandled => "undo_unhandled",
-                    Parking::UndoFailed => "undo_failed",
+                    QuarantineCause::ByHolder => "by_holder",
+                    QuarantineCause::UndoUnhandled => "undo_unhandled",
+                    QuarantineCause::UndoFailed => "undo_failed",
                 });
             }
             Action::MarkCompleted { task: _, reason, result } => {
@@ -264,9 +264,9 @@ mod tests {
                 waive: Vec::new(),
             })
         };
-        assert_eq!(retry("a", Naming::Made), retry("b", Naming::Made));
-        assert_ne!(retry("a", Naming::Given), retry("b", Naming::Given));
-        assert_ne!(retry("a", Naming::Given), retry("a", Naming::Made));
+        assert_eq!(retry("a", IdOrigin::Made), retry("b", IdOrigin::Made));
+        assert_ne!(retry("a", IdOrigin::Given), retry("b", IdOrigin::Given));
+        assert_ne!(retry("a", IdOrigin::Given), retry("a", IdOrigin::Made));
     }
 
     #[test]

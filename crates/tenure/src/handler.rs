@@ -20,7 +20,7 @@ use tenure_core::id::{Kind, TEXT_BYTES_MAX};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Lease, Task};
 
-use crate::keeper::{LeaseWatch, Standing};
+use crate::keeper::{LeaseStatus, LeaseWatch};
 use crate::store::BoxFuture;
 
 /// One effect to be undone, with what may be needed for it.
@@ -68,10 +68,10 @@ impl UndoCall {
 pub enum UndoError {
     /// It may work another time.
     #[error("{0}")]
-    Again(String),
+    Retryable(String),
     /// It will not work by itself: a person must look.
     #[error("{0}")]
-    Never(String),
+    Permanent(String),
 }
 
 /// What an undo leaves as proof, or why there is none.
@@ -107,15 +107,15 @@ pub async fn while_held(mut lease: LeaseWatch, undo: impl Future<Output = Undone
     tokio::select! {
         biased;
         undone = undo => undone,
-        _ = lease.wait_for(|standing| !matches!(standing, Standing::Held(_))) => {
-            Err(UndoError::Again("it was stopped".into()))
+        _ = lease.wait_for(|standing| !matches!(standing, LeaseStatus::Held(_))) => {
+            Err(UndoError::Retryable("it was stopped".into()))
         }
     }
 }
 
 /// How long an undo may take, and how often it is tried before a person is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// The longest one try may take.
     pub timeout: Duration,
     /// How often it is tried.
@@ -126,9 +126,9 @@ pub struct Patience {
     pub backoff_max: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
             timeout: Duration::from_secs(60),
             tries: 5,
             backoff: Duration::from_secs(1),
@@ -137,7 +137,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl RetryPolicy {
     /// The wait after that many tries in vain.
     pub fn wait_after(&self, tries: u32) -> Duration {
         let doublings = tries.saturating_sub(1).min(31);
@@ -151,7 +151,7 @@ pub struct Registered {
     /// What undoes.
     pub handler: Arc<dyn Handler>,
     /// How long, how often.
-    pub patience: Patience,
+    pub patience: RetryPolicy,
 }
 
 /// The handlers of a program, by kind.
@@ -170,14 +170,14 @@ impl Handlers {
         F: Fn(UndoCall) -> Running + Send + Sync + 'static,
         Running: Future<Output = Undone> + Send + 'static,
     {
-        self.with(kind, Patience::default(), undo)
+        self.with(kind, RetryPolicy::default(), undo)
     }
 
     /// Undoes that kind with a handler. A later one for the same kind takes the place of the former.
     pub fn with(
         mut self,
         kind: &str,
-        patience: Patience,
+        patience: RetryPolicy,
         handler: impl Handler,
     ) -> Result<Handlers, Refusal> {
         let kind = Kind::named("undo", kind)?;
@@ -202,7 +202,7 @@ impl Handlers {
 }
 
 /// The text of a receipt or an error, as long as the ledger takes it. What is left out is said.
-pub fn fitting(text: &str) -> String {
+pub fn truncate_for_record(text: &str) -> String {
     const ROOM_FOR_WORDS: usize = 64;
     let text: String = text.chars().filter(|c| *c != '\0').collect();
     if text.is_empty() {
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_wait_between_tries_doubles_up_to_its_longest() {
-        let patience = Patience::default();
+        let patience = RetryPolicy::default();
         let seconds = |tries| patience.wait_after(tries).as_secs();
         assert_eq!([seconds(1), seconds(2), seconds(5), seconds(40)], [1, 2, 16, 300]);
     }
@@ -233,11 +233,11 @@ mod tests {
     #[test]
     fn a_long_text_keeps_its_end_and_says_what_is_gone() {
         let text = "ä".repeat(5_000) + "the end";
-        let fits = fitting(&text);
+        let fits = truncate_for_record(&text);
         assert!(fits.len() <= TEXT_BYTES_MAX && fits.ends_with("the end"), "{}", fits.len());
         assert!(fits.starts_with("[5") && fits.contains("bytes before this were left out"));
-        assert_eq!(fitting("short"), "short");
-        assert_eq!(fitting("\0"), "-", "the ledger takes no empty text");
+        assert_eq!(truncate_for_record("short"), "short");
+        assert_eq!(truncate_for_record("\0"), "-", "the ledger takes no empty text");
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Keeping {
 
 /// How it stands with a lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum LeaseStatus {
     /// It is held.
     Held(Held),
     /// It is not held any more, and its holder did not end it.
@@ -84,7 +84,7 @@ pub enum Standing {
 }
 
 /// How it stands with a lease, and each change of that, for those who don't hold it themselves.
-pub type LeaseWatch = watch::Receiver<Standing>;
+pub type LeaseWatch = watch::Receiver<LeaseStatus>;
 
 /// A lease that is held.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,7 +98,7 @@ pub struct Held {
     /// Whether somebody asked for the task to stop.
     pub cancel_asked: bool,
     /// What keeps it from being renewed, if something does. The work goes on until it is lost.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<RenewalError>,
 }
 
 impl Held {
@@ -113,18 +113,18 @@ impl Held {
 
 /// Why a lease that is still held was not renewed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum RenewalError {
     /// The ledger could not be asked, or did not answer.
     Unanswered(String),
     /// The ledger would not extend it: no progress was told for too long, or its time is up.
     NotExtended(Refusal),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for RenewalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Unanswered(words) => write!(f, "the lease could not be renewed: {words}"),
-            Trouble::NotExtended(refusal) => write!(f, "the lease is not extended: {refusal}"),
+            RenewalError::Unanswered(words) => write!(f, "the lease could not be renewed: {words}"),
+            RenewalError::NotExtended(refusal) => write!(f, "the lease is not extended: {refusal}"),
         }
     }
 }
@@ -162,16 +162,16 @@ impl fmt::Display for Loss {
 /// A lease with its keeper. Dropped without an end it is let go: that is logged, and the lease lapses.
 #[must_use = "a lease that is dropped is not renewed any more"]
 pub struct KeptLease {
-    kept: Arc<Kept>,
+    kept: Arc<SharedLease>,
 }
 
 /// What the handle and the thread that renews share.
-struct Kept {
+struct SharedLease {
     ledger: Ledger,
     granted: Task,
     holder: Holder,
     keeping: Keeping,
-    standing: watch::Sender<Standing>,
+    standing: watch::Sender<LeaseStatus>,
     cancellation: CancellationToken,
     renew_now: Notify,
     /// Whether the work was over while the lease was held.
@@ -202,12 +202,12 @@ impl KeptLease {
         if held.cancel_asked {
             cancellation.cancel();
         }
-        let kept = Arc::new(Kept {
+        let kept = Arc::new(SharedLease {
             ledger: ledger.clone(),
             holder: lease.holder(),
             granted,
             keeping,
-            standing: watch::Sender::new(Standing::Held(held)),
+            standing: watch::Sender::new(LeaseStatus::Held(held)),
             cancellation,
             renew_now: Notify::new(),
             finished_in_time: AtomicBool::new(false),
@@ -245,8 +245,8 @@ impl KeptLease {
     /// Why it is lost, if it is.
     pub fn loss(&self) -> Option<Loss> {
         match &*self.kept.standing.borrow() {
-            Standing::Lost(loss) => Some(loss.clone()),
-            Standing::Held(_) | Standing::Ended => None,
+            LeaseStatus::Lost(loss) => Some(loss.clone()),
+            LeaseStatus::Held(_) | LeaseStatus::Ended => None,
         }
     }
 
@@ -266,9 +266,9 @@ impl KeptLease {
     /// Resolves when somebody asked for the task to stop.
     pub async fn cancel_asked(&self) {
         let mut standing = self.standing();
-        let asked = |standing: &Standing| match standing {
-            Standing::Held(held) => held.cancel_asked,
-            Standing::Lost(_) | Standing::Ended => false,
+        let asked = |standing: &LeaseStatus| match standing {
+            LeaseStatus::Held(held) => held.cancel_asked,
+            LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
         };
         if standing.wait_for(asked).await.is_err() {
             std::future::pending().await
@@ -295,7 +295,7 @@ impl KeptLease {
     /// Says that the work is over, while the lease is held. Its end may then be recorded also if the lease can't be renewed any
     /// more before that is done: who finished in time may still say so.
     pub fn work_is_over(&self) {
-        if matches!(&*self.kept.standing.borrow(), Standing::Held(_)) {
+        if matches!(&*self.kept.standing.borrow(), LeaseStatus::Held(_)) {
             self.kept.finished_in_time.store(true, Ordering::Relaxed);
         }
     }
@@ -366,16 +366,16 @@ impl KeptLease {
     /// The local "no": what was lost is not used any more, whatever the ledger would say.
     fn refuse_if_over(&self) -> Result<(), Error> {
         match &*self.kept.standing.borrow() {
-            Standing::Held(_) => Ok(()),
-            Standing::Lost(loss) => Err(loss.refusal().into()),
-            Standing::Ended => Err(Refusal::new(Code::NoLease, "its holder has ended this lease").into()),
+            LeaseStatus::Held(_) => Ok(()),
+            LeaseStatus::Lost(loss) => Err(loss.refusal().into()),
+            LeaseStatus::Ended => Err(Refusal::new(Code::NoLease, "its holder has ended this lease").into()),
         }
     }
 
     /// What is not held under this epoch any more was ended by the call that was answered with it.
     fn notice(&self, task: &Task) {
         if task.lease().is_none_or(|lease| lease.epoch != self.kept.holder.epoch) {
-            self.kept.standing.send_replace(Standing::Ended);
+            self.kept.standing.send_replace(LeaseStatus::Ended);
         }
     }
 
@@ -406,7 +406,8 @@ impl KeptLease {
                     self.kept.hear_cancel();
                 }
                 // A lease that stalled may be extended from here on.
-                if matches!(&*self.kept.standing.borrow(), Standing::Held(held) if held.trouble.is_some()) {
+                if matches!(&*self.kept.standing.borrow(), LeaseStatus::Held(held) if held.trouble.is_some())
+                {
                     self.kept.renew_now.notify_one();
                 }
                 Ok(())
@@ -462,9 +463,9 @@ impl KeptLease {
 impl Drop for KeptLease {
     fn drop(&mut self) {
         let was_held = self.kept.standing.send_if_modified(|standing| {
-            let is_held = matches!(standing, Standing::Held(_));
+            let is_held = matches!(standing, LeaseStatus::Held(_));
             if is_held {
-                *standing = Standing::Ended;
+                *standing = LeaseStatus::Ended;
             }
             is_held
         });
@@ -487,12 +488,12 @@ impl fmt::Debug for KeptLease {
     }
 }
 
-impl Kept {
+impl SharedLease {
     fn lose(&self, loss: Loss) {
         self.standing.send_if_modified(|standing| {
-            let is_held = matches!(standing, Standing::Held(_));
+            let is_held = matches!(standing, LeaseStatus::Held(_));
             if is_held {
-                *standing = Standing::Lost(loss);
+                *standing = LeaseStatus::Lost(loss);
                 // In here, so that whoever hears of the one finds the other.
                 self.cancellation.cancel();
             }
@@ -504,8 +505,8 @@ impl Kept {
         self.standing.send_if_modified(|standing| {
             self.cancellation.cancel();
             match standing {
-                Standing::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
-                Standing::Lost(_) | Standing::Ended => false,
+                LeaseStatus::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
+                LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
             }
         });
     }

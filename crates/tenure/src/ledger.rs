@@ -18,9 +18,9 @@
 //! # Ok::<(), tenure::Error>(()) }).unwrap();
 //! ```
 
+mod builder;
 mod call;
 mod notes;
-mod opener;
 mod tokens;
 mod verbs;
 mod waiting;
@@ -34,17 +34,17 @@ use tenure_core::task::Task;
 use tenure_core::time::Time;
 
 use crate::audit::{Anchor, Report};
-use crate::chance::{Chance, SystemChance};
+use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::Error;
 use crate::json;
 use crate::store::overview::{Holding, Overview};
 use crate::store::watch::Watchers;
 use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
+pub use builder::{LedgerBuilder, shown};
 pub use call::{Call, Verb};
 pub(crate) use call::{FromAnswer, acting, send};
 pub use notes::Note;
-pub use opener::{Opener, shown};
 pub use tokens::CreateToken;
 pub use verbs::*;
 pub(crate) use waiting::claim_until;
@@ -60,26 +60,26 @@ pub struct Ledger {
     store: Arc<dyn Store>,
     namespace: Namespace,
     actor: Option<Actor>,
-    chance: Arc<dyn Chance>,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Ledger {
     /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`, and with the feature
     /// `postgres` also `postgres://user@host/database?schema=tenure`, where what is left out is as libpq has it.
     pub async fn open(url: &str) -> Result<Ledger, Error> {
-        Ledger::opener().open(url).await
+        Ledger::builder().open(url).await
     }
 
     /// Opens a store in another way than by its URL alone.
-    pub fn opener() -> Opener {
-        Opener::default()
+    pub fn builder() -> LedgerBuilder {
+        LedgerBuilder::default()
     }
 
     /// A ledger on a store that was made elsewhere.
     pub fn with_store(store: Arc<dyn Store>) -> Ledger {
         let namespace = Namespace::new(DEFAULT_NAMESPACE);
         let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a name"));
-        Ledger { store, namespace, actor: None, chance: Arc::new(SystemChance) }
+        Ledger { store, namespace, actor: None, entropy: Arc::new(SystemEntropy) }
     }
 
     /// The same store from another namespace.
@@ -103,8 +103,8 @@ impl Ledger {
     }
 
     /// Where it takes made names and jitter from.
-    pub fn chance(&self) -> &dyn Chance {
-        self.chance.as_ref()
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
     }
 
     /// The namespace that this ledger looks at.

@@ -13,23 +13,23 @@ pub mod audit;
 #[cfg_attr(not(any(feature = "postgres", feature = "remote")), allow(dead_code))]
 // Webhooks need a part of it.
 mod certificates;
-pub mod chance;
-pub mod classes;
 pub mod clock;
 pub(crate) mod codec;
 mod committer;
 pub(crate) mod digest;
+pub mod entropy;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoints;
+#[cfg(not(feature = "failpoints"))]
+mod failpoints;
 pub mod handler;
+pub mod histogram;
 pub mod instant;
 pub mod json;
 pub mod keeper;
 pub mod ledger;
 pub mod owner;
-#[cfg(feature = "points")]
-pub mod points;
-#[cfg(not(feature = "points"))]
-mod points;
 pub mod process;
 pub mod record;
 pub mod recovery;

@@ -31,9 +31,9 @@
 
 mod alarm;
 mod cgroup;
-mod family;
 mod launch;
 mod outbox;
+mod process_tree;
 mod protocol;
 mod running;
 mod stage;
@@ -79,7 +79,7 @@ pub fn serve_if_asked() {
 /// Whether nobody but those who wait for it is in the group of this process, so that nobody loses the terminal with it. Others
 /// are there in a pipeline.
 pub fn is_alone_in_its_group() -> bool {
-    let members = family::members(rustix::process::getpgrp());
+    let members = process_tree::members(rustix::process::getpgrp());
     let mut waiting = vec![rustix::process::getpid().as_raw_nonzero().get()];
     while let Some(parent) =
         members.iter().find(|kin| kin.number() == waiting[waiting.len() - 1]).map(|kin| kin.parent)

@@ -21,7 +21,7 @@
 //! # Ok::<(), tenure::Error>(()) }).unwrap();
 //! ```
 
-mod looks;
+mod assess;
 mod metrics;
 mod plan;
 mod sweep;
@@ -120,7 +120,7 @@ impl Outcome {
 
 /// An undo that ran and has its receipt.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UndoneOne {
+pub struct UndoReceipt {
     /// The number of the compensation.
     pub seq: u32,
     /// What was done.
@@ -133,7 +133,7 @@ pub struct UndoneOne {
 
 /// A task that recovery looked after.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Tended {
+pub struct RecoveredTask {
     /// The room of the task.
     pub namespace: Namespace,
     /// The task.
@@ -143,7 +143,7 @@ pub struct Tended {
     /// What became of it.
     pub outcome: Outcome,
     /// What was undone, in that order.
-    pub undone: Vec<UndoneOne>,
+    pub undone: Vec<UndoReceipt>,
     /// Why it is not simply done.
     pub because: Option<String>,
 }
@@ -160,7 +160,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, tended: &Tended) {
+    fn add(&mut self, tended: &RecoveredTask) {
         self.tended += 1;
         *self.outcomes.entry(tended.outcome).or_default() += 1;
         self.undone += tended.undone.len() as u64;
@@ -172,7 +172,7 @@ impl Report {
     }
 }
 
-type Tell = dyn Fn(&Tended) + Send + Sync;
+type Tell = dyn Fn(&RecoveredTask) + Send + Sync;
 
 /// Looks after the stale tasks of a store.
 #[derive(Clone)]
@@ -186,7 +186,7 @@ pub struct Recovery {
 
 /// How long recovery goes on.
 #[derive(Clone, Debug)]
-pub(crate) enum Manner {
+pub(crate) enum RecoveryMode {
     /// Until everything that was due when it began is looked after, or it is told to stop. It waits through the pauses
     /// between tries itself, and leaves nothing to others.
     Once(CancellationToken),
@@ -194,11 +194,11 @@ pub(crate) enum Manner {
     Loop(CancellationToken),
 }
 
-impl Manner {
+impl RecoveryMode {
     /// What tells it to stop.
     pub(crate) fn stop(&self) -> &CancellationToken {
         match self {
-            Manner::Once(stop) | Manner::Loop(stop) => stop,
+            RecoveryMode::Once(stop) | RecoveryMode::Loop(stop) => stop,
         }
     }
 }
@@ -227,7 +227,7 @@ impl Recovery {
     }
 
     /// Has somebody told of each task that was looked after, as soon as that is done.
-    pub fn on_tended(self, tell: impl Fn(&Tended) + Send + Sync + 'static) -> Recovery {
+    pub fn on_tended(self, tell: impl Fn(&RecoveredTask) + Send + Sync + 'static) -> Recovery {
         Recovery { on_tended: Some(Arc::new(tell)), ..self }
     }
 
@@ -265,7 +265,7 @@ impl Recovery {
         let Some((namespace, id)) = store.lapsed(None, 1).await?.tasks.into_iter().next() else {
             return Ok(Span::ZERO);
         };
-        let due_at = store.task(namespace, id).await?.as_ref().and_then(looks::due_at);
+        let due_at = store.task(namespace, id).await?.as_ref().and_then(assess::due_at);
         let now = store.now().await?;
         Ok(due_at.map_or(Span::ZERO, |due_at| now.since(due_at)))
     }
@@ -284,13 +284,13 @@ impl Recovery {
         let mut named = self.clone();
         if named.settings.owner.is_none() {
             let made =
-                format!("recovery/{}/{}", crate::owner::of_this_process(), self.ledger.chance().name());
+                format!("recovery/{}/{}", crate::owner::of_this_process(), self.ledger.entropy().new_id());
             named.settings.owner = Some(Owner::new(made)?);
         }
         Ok(named)
     }
 
-    fn tell(&self, tended: &Tended) {
+    fn tell(&self, tended: &RecoveredTask) {
         self.metrics.count(tended);
         let (task, namespace) = (&tended.task, &tended.namespace);
         let (outcome, undone) = (tended.outcome.as_str(), tended.undone.len());

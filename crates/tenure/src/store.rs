@@ -10,6 +10,8 @@ pub mod ends;
 pub(crate) mod execute;
 pub mod memory;
 pub mod overview;
+#[cfg(any(feature = "postgres", feature = "remote"))]
+mod patience;
 mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -23,7 +25,6 @@ pub mod vitals;
 pub mod watch;
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
@@ -31,16 +32,18 @@ use tenure_core::event::Event;
 use tenure_core::id::{Actor, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Cause, LABELS_MAX, State, Task};
-use tenure_core::time::{Span, Time};
+use tenure_core::time::Time;
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::error::Error;
-use crate::instant;
 use crate::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use crate::store::overview::{Holding, Overview};
 use crate::store::stored::StoredChain;
-use crate::store::vitals::Vitals;
+use crate::store::vitals::StoreMetrics;
 use crate::store::watch::{Absence, Presence, Watchers};
+
+#[cfg(any(feature = "postgres", feature = "remote"))]
+pub(crate) use patience::read_patience;
 
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -367,16 +370,9 @@ pub struct Lapsed {
     pub next_check: Option<Time>,
 }
 
-/// Reads how long a URL says to wait for a store that is away; a longer one is a typing error.
-pub(crate) fn read_patience(text: &str) -> Result<Duration, &'static str> {
-    const PATIENCE_MAX: Span = Span::from_secs(3_600);
-    let length = instant::parse_span("patience", text).ok().filter(|length| *length <= PATIENCE_MAX);
-    length.map(Duration::from).ok_or("it is a length of up to 1h, such as 30s")
-}
-
 /// What to do where there is no store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Missing {
+pub enum IfMissing {
     /// It is made.
     #[default]
     Make,
@@ -386,9 +382,9 @@ pub enum Missing {
 
 /// What there is at a place where a store is named.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Condition {
+pub enum SchemaState {
     /// Nothing yet: it is made when it is opened.
-    Missing,
+    IfMissing,
     /// A store of an earlier version: it is brought to this one's when it is opened, and programs of before can't open it then.
     Older,
     /// A store as this version has it.
@@ -509,8 +505,8 @@ pub trait Store: Send + Sync {
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
 
     /// How the store is, for those who watch it. One that says nothing of it has nothing to say.
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
-        Box::pin(async { Ok(Vitals::default()) })
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        Box::pin(async { Ok(StoreMetrics::default()) })
     }
 
     /// The store itself, where it is one on PostgreSQL: what only that can do is asked of it.

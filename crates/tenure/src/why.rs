@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use tenure_core::command::{Action, Command, Reach};
+use tenure_core::command::{Action, Command, LeaseScope};
 use tenure_core::decide::{Names, Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
 use tenure_core::policy::{Jitter, OnLapse};
@@ -411,7 +411,7 @@ fn undone(mut task: Task) -> Option<Task> {
 fn decided(task: &Task, action: Action, at: Time) -> Option<Task> {
     let (namespace, actor) = (task.namespace.clone(), Actor::new("recovery").ok()?);
     let command =
-        Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: Reach::Any, action };
+        Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: LeaseScope::Any, action };
     let stored = Stored { task: Some(task), names: Names::Free, floor: Epoch::ZERO };
     decide(stored, &command, at).ok().map(|decision| decision.task)
 }

@@ -18,7 +18,7 @@ use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
 use tenure_core::task::{Cause, Labels, Overrun, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
 
-use crate::access::{Role, Rooms};
+use crate::access::{NamespaceScope, Role};
 use crate::instant;
 use crate::store::due::Wait;
 use crate::why::Step;
@@ -241,12 +241,12 @@ impl Wire for Ttl {
     }
 }
 
-impl Wire for Rooms {
+impl Wire for NamespaceScope {
     fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.words())
     }
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Rooms::of_words(Vec::<String>::deserialize(deserializer)?).map_err(D::Error::custom)
+        NamespaceScope::of_words(Vec::<String>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -43,13 +43,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::handler::fitting;
+use crate::failpoints;
+use crate::handler::truncate_for_record;
 use crate::keeper::{Keeping, KeptLease};
 use crate::ledger::Ledger;
-use crate::points;
 use crate::store::BoxFuture;
 
-use job::{End, Manners};
+use job::{End, JobOptions};
 
 /// A claim waits for work this long before it begins anew.
 const CLAIM_WAIT: Duration = Duration::from_secs(30);
@@ -303,12 +303,12 @@ impl Worker {
                     continue;
                 }
             };
-            points::reached("worker/after_claim");
+            failpoints::reached("worker/after_claim");
             is_troubled = false;
             let found_none = leases.is_empty();
             for lease in leases {
                 report.claimed += 1;
-                let manners = Manners { grace: self.grace, stop: told.clone() };
+                let manners = JobOptions { grace: self.grace, stop: told.clone() };
                 working.spawn(job::work(lease, self.clone(), manners));
             }
             while let Some(done) = working.try_join_next() {
@@ -386,5 +386,5 @@ fn end_by(returned: Result<Option<String>, WorkError>) -> End {
 /// A reason that the ledger takes: it must say something.
 fn said(reason: &str) -> String {
     let reason = if reason.trim().is_empty() { "no reason was given" } else { reason };
-    fitting(reason)
+    truncate_for_record(reason)
 }

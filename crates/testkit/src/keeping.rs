@@ -4,38 +4,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::core::refusal::Code;
-use tenure::keeper::{Held, KeptLease, Standing};
+use tenure::keeper::{Held, KeptLease, LeaseStatus};
 use tenure::store::Store;
 use tenure::store::memory::MemoryStore;
 use tenure::store::sqlite::{SqliteOptions, SqliteStore};
 use tenure::{Error, Ledger};
 
 use crate::block_on;
-use crate::fickle::FickleStore;
+use crate::faulty::FaultyStore;
 
 /// Leases that are to be kept last that long: a machine that stalls for less than two thirds of it loses none.
 pub const KEPT: Duration = Duration::from_secs(3);
 /// Leases that are to be lost.
 pub const SHORT: Duration = Duration::from_secs(1);
 /// A store with moods.
-pub type Fickle = Arc<FickleStore>;
+pub type Faulty = Arc<FaultyStore>;
 
 /// Plays a story on a store in memory, whose clock is the machine's.
-pub fn in_memory<F: Future<Output = Result<(), Error>>>(story: impl FnOnce(Ledger, Fickle) -> F) {
+pub fn in_memory<F: Future<Output = Result<(), Error>>>(story: impl FnOnce(Ledger, Faulty) -> F) {
     block_on(async {
-        let store = FickleStore::over(Arc::new(MemoryStore::default()));
+        let store = FaultyStore::over(Arc::new(MemoryStore::default()));
         story(Ledger::with_store(store.clone()), store).await.expect("in memory");
     });
 }
 
 /// The same, and again on SQLite.
-pub fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, Fickle) -> F) {
+pub fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, Faulty) -> F) {
     in_memory(&story);
     block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
         let options = SqliteOptions::new(folder.path().join("tasks.db"));
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).await.expect("opens"));
-        let store = FickleStore::over(store);
+        let store = FaultyStore::over(store);
         story(Ledger::with_store(store.clone()), store).await.expect("on SQLite");
     });
 }
@@ -49,7 +49,7 @@ pub async fn kept(ledger: &Ledger, id: &str, ttl: Duration) -> Result<KeptLease,
 /// How it stands with a lease that is held.
 pub fn held(lease: &KeptLease) -> Held {
     match lease.standing().borrow().clone() {
-        Standing::Held(held) => held,
+        LeaseStatus::Held(held) => held,
         other => panic!("it is not held: {other:?}"),
     }
 }

@@ -1,11 +1,11 @@
 //! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
 //! the table goes through. Never in a product.
 
-pub mod fickle;
+pub mod competing;
+pub mod faulty;
 pub mod keeping;
 pub mod proxy;
 pub mod relay;
-pub mod rival;
 pub mod served;
 pub mod server;
 pub mod situations;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 /// What is done to the next transaction that comes by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum NetworkFault {
     /// Nothing.
     None = 0,
     /// The connection is cut instead of passing its begin on.
@@ -50,7 +50,7 @@ impl Proxy {
     }
 
     /// What to do to the next transaction; then nothing again.
-    pub fn next(&self, trouble: Trouble) {
+    pub fn next(&self, trouble: NetworkFault) {
         self.trouble.store(trouble as u8, Ordering::SeqCst);
     }
 
@@ -103,9 +103,10 @@ async fn requests(
         let has = |words: &[u8]| has(&bytes[..length], words);
         let trouble = next.load(Ordering::SeqCst);
         // Statements without parameters go as text, each with a zero behind it.
-        let cuts = (trouble == Trouble::CutAtBegin as u8 && has(b"begin isolation level read committed"))
-            || (trouble == Trouble::CutAtCommit as u8 && has(b"commit\0"));
-        let loses = trouble == Trouble::LoseAnswerToCommit as u8 && has(b"commit\0");
+        let cuts = (trouble == NetworkFault::CutAtBegin as u8
+            && has(b"begin isolation level read committed"))
+            || (trouble == NetworkFault::CutAtCommit as u8 && has(b"commit\0"));
+        let loses = trouble == NetworkFault::LoseAnswerToCommit as u8 && has(b"commit\0");
         if cuts || loses {
             next.store(0, Ordering::SeqCst);
             count.fetch_add(1, Ordering::SeqCst);

@@ -33,7 +33,7 @@ struct Shared {
     server: u16,
     /// One in so many requests is lost; none: none is.
     one_in: AtomicU64,
-    chance: AtomicU64,
+    entropy: AtomicU64,
     lost: [AtomicU32; 3],
 }
 
@@ -44,7 +44,7 @@ impl Relay {
         let port = listener.local_addr().expect("an address").port();
         let lost = [AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)];
         let shared =
-            Arc::new(Shared { server, one_in: AtomicU64::new(0), chance: AtomicU64::new(seed | 1), lost });
+            Arc::new(Shared { server, one_in: AtomicU64::new(0), entropy: AtomicU64::new(seed | 1), lost });
         let stop = CancellationToken::new();
         let (ours, until) = (Arc::clone(&shared), stop.clone());
         tokio::spawn(until.run_until_cancelled_owned(async move {
@@ -86,7 +86,7 @@ impl Shared {
             state ^= state << 17;
             Some(state)
         };
-        self.chance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).unwrap_or_else(|state| state)
+        self.entropy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).unwrap_or_else(|state| state)
     }
 
     fn loss(&self) -> Loss {

@@ -18,7 +18,7 @@ use tenure::recovery::Recovery;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
-use tenure::store::vitals::Vitals;
+use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 use tenure::{Error, Ledger};
@@ -337,7 +337,7 @@ impl Store for CountedStore {
         self.inner.now()
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         self.inner.vitals()
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! The tasks are built by hand, also some that no history leads to: the table must answer those too.
 
-use tenure::core::command::{Action, Command, Create, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
+use tenure::core::command::{
+    Action, Command, Create, Holder, IdOrigin, LeaseScope, Put, PutUndo, QuarantineCause, UndoBy,
+};
 use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
 use tenure::core::decide::{Names, Stored};
 use tenure::core::event::{Triage, Waiver};
@@ -276,10 +278,15 @@ fn commands(task: Option<&Task>) -> Vec<Command> {
         action,
     };
     // Leases are granted to `w`: an actor of that name reaches them however far it may.
-    let reaches = [("w", Reach::Any), ("w", Reach::OwnLeases), ("v", Reach::Any), ("v", Reach::OwnLeases)];
+    let reaches = [
+        ("w", LeaseScope::Any),
+        ("w", LeaseScope::OwnLeases),
+        ("v", LeaseScope::Any),
+        ("v", LeaseScope::OwnLeases),
+    ];
     let far = |action: Action| match action.holder() {
         Some(_) => reaches.map(|(actor, reach)| order(action.clone(), actor, reach)).to_vec(),
-        None => vec![order(action, "w", Reach::Any)],
+        None => vec![order(action, "w", LeaseScope::Any)],
     };
     actions.into_iter().flat_map(far).collect()
 }
@@ -339,7 +346,7 @@ fn by_lease() -> Vec<Action> {
         actions.push(Action::Register { task: task.clone(), by: Some(by.clone()), undo: undo("undo") });
         actions.push(Action::Adopt { task: task.clone(), by: by.clone() });
         actions.push(Action::Complete { task: task.clone(), by: by.clone(), result: None });
-        for parking in [Parking::ByHolder, Parking::UndoFailed] {
+        for parking in [QuarantineCause::ByHolder, QuarantineCause::UndoFailed] {
             actions.push(Action::Quarantine {
                 task: task.clone(),
                 by: by.clone(),
@@ -354,7 +361,7 @@ fn by_lease() -> Vec<Action> {
 fn by_anybody() -> Vec<Action> {
     let (task, why) = (id(), reason("why"));
     let mut actions = vec![
-        Action::Create(Box::new(create(task.clone(), Naming::Given).expect("a creation"))),
+        Action::Create(Box::new(create(task.clone(), IdOrigin::Given).expect("a creation"))),
         Action::Register { task: task.clone(), by: None, undo: undo("undo") },
         Action::MarkCompleted { task: task.clone(), reason: why.clone(), result: None },
         Action::MarkQuarantined { task: task.clone(), reason: why.clone() },
@@ -386,7 +393,7 @@ fn by_anybody() -> Vec<Action> {
         actions.push(Action::Retry {
             task: task.clone(),
             successor,
-            naming: Naming::Given,
+            naming: IdOrigin::Given,
             reason: why.clone(),
             waive,
         });

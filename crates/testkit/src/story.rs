@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tenure::core::command::{Action, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure::core::command::{Action, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
 use tenure::core::compensation::Undo;
 use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
@@ -209,7 +209,7 @@ impl<'a> Words<'a> {
 
     /// What a creation takes, without its compensations.
     fn create(&self, now: Time) -> Result<tenure::core::command::Create, Refusal> {
-        let mut record = create(self.task()?, Naming::Given)?;
+        let mut record = create(self.task()?, IdOrigin::Given)?;
         record.saga_id = self.get("saga").map(SagaId::new).transpose()?;
         if let Some(queue) = self.get("queue") {
             record.queue = Queue::new(queue)?;
@@ -331,10 +331,10 @@ impl<'a> Words<'a> {
                 by: self.holder()?,
                 reason: self.reason()?,
                 parking: match self.get("parking") {
-                    Some("undo_unhandled") => Parking::UndoUnhandled,
-                    Some("undo_failed") => Parking::UndoFailed,
+                    Some("undo_unhandled") => QuarantineCause::UndoUnhandled,
+                    Some("undo_failed") => QuarantineCause::UndoFailed,
                     Some(other) => panic!("parking={other}"),
-                    None => Parking::ByHolder,
+                    None => QuarantineCause::ByHolder,
                 },
             },
             other => self.operator_action(other)?,
@@ -361,8 +361,8 @@ impl<'a> Words<'a> {
             }
             "retry" => {
                 let (name, naming) = match self.get("as") {
-                    Some(name) => (name.to_owned(), Naming::Given),
-                    None => (format!("{task}-again"), Naming::Made),
+                    Some(name) => (name.to_owned(), IdOrigin::Given),
+                    None => (format!("{task}-again"), IdOrigin::Made),
                 };
                 Action::Retry { task, successor: TaskId::new(name)?, naming, reason, waive: self.waivers()? }
             }

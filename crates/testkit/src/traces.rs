@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use tenure::Error;
 use tenure::clock::ManualClock;
-use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
+use tenure::core::command::{
+    Action, Command, Holder, IdOrigin, LeaseScope, Put, PutUndo, QuarantineCause, UndoBy,
+};
 use tenure::core::compensation::Undo;
 use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
@@ -353,7 +355,7 @@ impl TraceStep {
     }
 
     fn record(&self, clock: &ManualClock) -> tenure::core::command::Create {
-        let mut record = create(self.id(), Naming::Given).expect("a record");
+        let mut record = create(self.id(), IdOrigin::Given).expect("a record");
         record.policy = self.policy();
         record.queue = Queue::new(format!("q{}", self.dice(3, 2))).expect("a name");
         record.priority = i32::from(self.dice(4, 3));
@@ -397,7 +399,7 @@ impl TraceStep {
             actor: Actor::from(&actor),
             request: request.map(|id| RequestId::new(id).expect("a name")),
             jitter: Jitter::from_random(u16::from(self.dice[3]) << 8),
-            reach: if self.dice[3].is_multiple_of(4) { Reach::OwnLeases } else { Reach::Any },
+            reach: if self.dice[3].is_multiple_of(4) { LeaseScope::OwnLeases } else { LeaseScope::Any },
             action,
         })
     }
@@ -443,7 +445,7 @@ impl TraceStep {
                 let undo_by = [UndoBy::Recovery, UndoBy::Holder][usize::from(self.dice(3, 2))];
                 Action::RollBack { task, by, reason, undo_by }
             }
-            30 => Action::Quarantine { task, by, reason, parking: Parking::ByHolder },
+            30 => Action::Quarantine { task, by, reason, parking: QuarantineCause::ByHolder },
             31 => match self.dice(3, 4) {
                 0 => Action::MarkCompleted { task, reason, result: checkpoint },
                 1 => Action::MarkFailed { task, reason, compensation },
@@ -459,7 +461,13 @@ impl TraceStep {
             }
             _ => {
                 let successor = TaskId::new(format!("t{}", self.dice(3, TASKS + 2))).expect("a name");
-                Action::Retry { task, successor, naming: Naming::Given, reason, waive: self.waivers(stored) }
+                Action::Retry {
+                    task,
+                    successor,
+                    naming: IdOrigin::Given,
+                    reason,
+                    waive: self.waivers(stored),
+                }
             }
         }
     }

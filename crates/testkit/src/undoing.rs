@@ -8,7 +8,7 @@ use std::time::Duration;
 use tenure::clock::ManualClock;
 use tenure::core::policy::Policy;
 use tenure::core::task::Task;
-use tenure::handler::{Handler, Handlers, Patience, UndoCall, UndoError, Undone, while_held};
+use tenure::handler::{Handler, Handlers, RetryPolicy, UndoCall, UndoError, Undone, while_held};
 use tenure::keeper::LeaseWatch;
 use tenure::recovery::{Recovery, Report};
 use tenure::store::BoxFuture;
@@ -16,13 +16,13 @@ use tenure::{Error, Ledger};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::fickle::FickleStore;
+use crate::faulty::FaultyStore;
 use crate::waiting::{soon, until_asked};
 use crate::{BEGINNING, block_on, memory, sqlite};
 
 /// What a handler does when it is asked, one after the other; the last one goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Does {
+pub enum Behaviour {
     /// It undoes.
     Works,
     /// It fails, and may work another time.
@@ -47,7 +47,7 @@ pub enum Does {
 type Ending = dyn Fn() + Send + Sync;
 
 struct Inner {
-    does: Mutex<VecDeque<Does>>,
+    does: Mutex<VecDeque<Behaviour>>,
     calls: Mutex<Vec<UndoCall>>,
     running: AtomicUsize,
     running_max: AtomicUsize,
@@ -60,7 +60,7 @@ struct Inner {
 
 /// A handler that writes down what it is asked. Clones are the same one.
 #[derive(Clone)]
-pub struct Diary(Arc<Inner>);
+pub struct HandlerSpy(Arc<Inner>);
 
 /// Counts itself as running as long as it is there.
 struct Running {
@@ -76,26 +76,26 @@ impl Running {
         Running { inner: Arc::clone(inner), is_over: false }
     }
 
-    async fn does(&self, does: Does, target: &str) -> Undone {
+    async fn does(&self, does: Behaviour, target: &str) -> Undone {
         let gone = Ok(format!("{target} is gone"));
         match does {
-            Does::Works | Does::PanicsAtOnce => gone,
-            Does::Fails => Err(UndoError::Again("it did not work".into())),
-            Does::GivesUp => Err(UndoError::Never("it is too late".into())),
-            Does::Panics => panic!("it was told to panic"),
-            Does::Hangs => std::future::pending().await,
-            Does::Takes(millis) => {
+            Behaviour::Works | Behaviour::PanicsAtOnce => gone,
+            Behaviour::Fails => Err(UndoError::Retryable("it did not work".into())),
+            Behaviour::GivesUp => Err(UndoError::Permanent("it is too late".into())),
+            Behaviour::Panics => panic!("it was told to panic"),
+            Behaviour::Hangs => std::future::pending().await,
+            Behaviour::Takes(millis) => {
                 takes(millis).await;
                 gone
             }
-            Does::TakesWhenTold(millis) => {
+            Behaviour::TakesWhenTold(millis) => {
                 self.is_let_go().await;
                 takes(millis).await;
                 gone
             }
-            Does::FailsWhenTold => {
+            Behaviour::FailsWhenTold => {
                 self.is_let_go().await;
-                Err(UndoError::Again("it did not work".into()))
+                Err(UndoError::Retryable("it did not work".into()))
             }
         }
     }
@@ -121,24 +121,24 @@ impl Drop for Running {
     }
 }
 
-impl Diary {
+impl HandlerSpy {
     /// A handler that does one after the other, and the last one ever after.
-    pub fn that(does: &[Does]) -> Diary {
-        Diary::made(does, None, None)
+    pub fn that(does: &[Behaviour]) -> HandlerSpy {
+        HandlerSpy::made(does, None, None)
     }
 
     /// The same, and one that is stopped has not ended before that comes back.
-    pub fn that_ends_with(does: &[Does], ending: impl Fn() + Send + Sync + 'static) -> Diary {
-        Diary::made(does, Some(Box::new(ending)), None)
+    pub fn that_ends_with(does: &[Behaviour], ending: impl Fn() + Send + Sync + 'static) -> HandlerSpy {
+        HandlerSpy::made(does, Some(Box::new(ending)), None)
     }
 
     /// The same, and it does not take targets that begin so.
-    pub fn that_refuses(does: &[Does], target: &'static str) -> Diary {
-        Diary::made(does, None, Some(target))
+    pub fn that_refuses(does: &[Behaviour], target: &'static str) -> HandlerSpy {
+        HandlerSpy::made(does, None, Some(target))
     }
 
-    fn made(does: &[Does], ending: Option<Box<Ending>>, refuses: Option<&'static str>) -> Diary {
-        Diary(Arc::new(Inner {
+    fn made(does: &[Behaviour], ending: Option<Box<Ending>>, refuses: Option<&'static str>) -> HandlerSpy {
+        HandlerSpy(Arc::new(Inner {
             does: Mutex::new(does.iter().copied().collect()),
             calls: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -187,14 +187,14 @@ impl Diary {
 }
 
 /// Three tries, some milliseconds apart.
-pub const SHORT_PATIENCE: Patience = Patience {
+pub const SHORT_PATIENCE: RetryPolicy = RetryPolicy {
     timeout: Duration::from_secs(20),
     tries: 3,
     backoff: Duration::from_millis(20),
     backoff_max: Duration::from_millis(50),
 };
 
-impl Handler for Diary {
+impl Handler for HandlerSpy {
     fn accepts(&self, target: &str) -> Result<(), String> {
         match self.0.refuses.is_some_and(|start| target.starts_with(start)) {
             true => Err("it does not touch that".into()),
@@ -209,12 +209,12 @@ impl Handler for Diary {
         };
         let target = call.target.clone();
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
-        assert!(does != Some(Does::PanicsAtOnce), "it was told to panic at once");
+        assert!(does != Some(Behaviour::PanicsAtOnce), "it was told to panic at once");
         let running = Running::of(&self.0);
         Box::pin(while_held(lease, async move {
             // Moved in here as a whole, so that it ends with this.
             let mut running = running;
-            let done = running.does(does.unwrap_or(Does::Works), &target).await;
+            let done = running.does(does.unwrap_or(Behaviour::Works), &target).await;
             running.is_over = true;
             done
         }))
@@ -274,18 +274,18 @@ pub struct World {
     /// The time.
     pub clock: ManualClock,
     /// The store behind the ledger.
-    pub store: Arc<FickleStore>,
+    pub store: Arc<FaultyStore>,
 }
 
 /// Plays a story on every store.
 pub fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(World) -> F) {
     block_on(async {
         let clock = ManualClock::at(BEGINNING);
-        let store = FickleStore::over(memory(&clock));
+        let store = FaultyStore::over(memory(&clock));
         story(World { ledger: Ledger::with_store(store.clone()), clock, store }).await.expect("in memory");
         let clock = ManualClock::at(BEGINNING);
         let (_folder, store) = sqlite(&clock).await;
-        let store = FickleStore::over(store);
+        let store = FaultyStore::over(store);
         story(World { ledger: Ledger::with_store(store.clone()), clock, store }).await.expect("on SQLite");
     });
 }

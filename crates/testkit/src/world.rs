@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::apply::fold;
-use tenure::core::command::{Action, Command, Reach};
+use tenure::core::command::{Action, Command, LeaseScope};
 use tenure::core::decide::{Case, Names, Stored, decide};
 use tenure::core::id::{Actor, Epoch, Namespace, RequestId, SagaId, Seq, TaskId};
 use tenure::core::lifecycle::{Place, Table};
@@ -127,9 +127,9 @@ impl World {
                 .map(|id| RequestId::new(id).expect("a request id")),
             jitter: Jitter::NONE,
             reach: if words.is_some_and(|words| words.has_plain("own")) {
-                Reach::OwnLeases
+                LeaseScope::OwnLeases
             } else {
-                Reach::Any
+                LeaseScope::Any
             },
             action,
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tenure::Error;
 use tenure::access::{NewToken, Token, TokenHash, Tokens};
-use tenure::chance::SeededChance;
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::entropy::SeededEntropy;
 use tenure::record::command::{By, command_json, read_command};
 use tenure::record::read::{
     AnswersShape, ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape,
@@ -50,7 +50,7 @@ fn through_json(command: Command) -> Command {
         namespace: &command.namespace,
         actor: None,
         reach: command.reach,
-        chance: &SeededChance::new(1),
+        entropy: &SeededEntropy::new(1),
     };
     let text = command_json(&command);
     let read = read_command(&text, &by).unwrap_or_else(|refusal| panic!("{refusal}: {text}"));

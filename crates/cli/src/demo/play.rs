@@ -7,7 +7,7 @@ use tenure::store::Filter;
 
 use super::seen::Work;
 use super::stage::{Stage, in_words};
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// How many tasks there are to do.
 const BUILDS: usize = 6;
@@ -20,7 +20,7 @@ const TERMINATE: i32 = 15;
 
 impl Stage<'_, '_, '_> {
     /// From the first scene to the last. An error says what did not happen.
-    pub(super) async fn play(&mut self) -> Result<(), Failure> {
+    pub(super) async fn play(&mut self) -> Result<(), CliError> {
         let folder = self.folder().display().to_string();
         self.tell.heading("Three workers share a queue, and one of them is killed.")?;
         self.tell.explain(
@@ -37,7 +37,7 @@ impl Stage<'_, '_, '_> {
         self.tell.heading("That was Tenure. The same in your shell: see `tenure worker --help`.")
     }
 
-    async fn queue_up(&mut self) -> Result<(), Failure> {
+    async fn queue_up(&mut self) -> Result<(), CliError> {
         self.scene("1. Six builds are put into a queue")?;
         self.tell
             .explain("A lease on one lasts 5 seconds unless it is renewed. Each may be tried 3 times.")?;
@@ -52,7 +52,7 @@ impl Stage<'_, '_, '_> {
         self.must(planned == BUILDS, "six builds are planned")
     }
 
-    async fn set_to_work(&mut self) -> Result<(), Failure> {
+    async fn set_to_work(&mut self) -> Result<(), CliError> {
         self.scene("2. Recovery stands by, and three workers begin")?;
         self.tell.explain(
             "build.sh registers how to undo its worktree, then makes it, then works; tenure.toml says how that is undone. \
@@ -71,7 +71,7 @@ impl Stage<'_, '_, '_> {
     }
 
     /// Kills a worker in the middle of a task, and shows what is left of it.
-    async fn kill_one(&mut self) -> Result<Work, Failure> {
+    async fn kill_one(&mut self) -> Result<Work, CliError> {
         let middle = format!("{VICTIM} in the middle of a build");
         let lost = self.until(&middle, |seen| seen.in_the_middle(VICTIM)).await?;
         // First the deed, then the words: meanwhile the build goes on.
@@ -82,7 +82,7 @@ impl Stage<'_, '_, '_> {
         self.tell.explain("No goodbye, and nothing given back: only the record knows what it was doing.")?;
         self.tell.command(&format!("kill -9 {process}"))?;
         if end != End::Signalled(KILL) {
-            return Err(Failure::Failed(format!("{owner} was to be killed, and {}", in_words(&end))));
+            return Err(CliError::Failed(format!("{owner} was to be killed, and {}", in_words(&end))));
         }
         let held = self.ledger.task(task).await?;
         let is_held =
@@ -95,7 +95,7 @@ impl Stage<'_, '_, '_> {
         Ok(lost)
     }
 
-    async fn undo(&mut self, lost: &Work) -> Result<(), Failure> {
+    async fn undo(&mut self, lost: &Work) -> Result<(), CliError> {
         let Work { task, owner, .. } = lost;
         self.scene("4. Its lease lapses, and recovery undoes what it left")?;
         self.tell.explain(&format!("Nobody renews it now. The others go on; watch for {task}."))?;
@@ -114,7 +114,7 @@ impl Stage<'_, '_, '_> {
         self.is_so(&format!("{task} was planned again"))
     }
 
-    async fn do_again(&mut self, lost: &Work) -> Result<(), Failure> {
+    async fn do_again(&mut self, lost: &Work) -> Result<(), CliError> {
         let Work { task, owner, epoch, .. } = lost;
         self.scene("5. Another worker does it again")?;
         let (other, higher) = self.until("another worker", |seen| seen.successor(lost)).await?;
@@ -134,7 +134,7 @@ impl Stage<'_, '_, '_> {
         self.must(!is_heard, "the late message changed nothing")
     }
 
-    async fn finish(&mut self) -> Result<(), Failure> {
+    async fn finish(&mut self) -> Result<(), CliError> {
         for nth in 1..=BUILDS {
             let task = self.ledger.task(&format!("build-{nth}")).await?;
             let by = self.written(task.id.as_str(), "made-by").unwrap_or_default();
@@ -149,7 +149,7 @@ impl Stage<'_, '_, '_> {
         for name in ["w1", "w3", RECOVERY] {
             let (end, said) = self.end(name, TERMINATE).await?;
             if end != End::Exited(0) {
-                return Err(Failure::Failed(format!("{name} was to stop, and {}: {said}", in_words(&end))));
+                return Err(CliError::Failed(format!("{name} was to stop, and {}: {said}", in_words(&end))));
             }
             let last = said.lines().next_back().unwrap_or_default();
             self.tell.printed(&format!("{name}: {}", last.strip_prefix("note: ").unwrap_or(last)))?;
@@ -157,7 +157,7 @@ impl Stage<'_, '_, '_> {
         self.is_so("the workers and recovery stopped when they were told to")
     }
 
-    async fn verify(&mut self, lost: &Work) -> Result<(), Failure> {
+    async fn verify(&mut self, lost: &Work) -> Result<(), CliError> {
         let Work { task, owner, .. } = lost;
         self.scene("8. Every step is an event of a history that can be verified")?;
         let record = self.ledger.task(task).await?;
@@ -171,26 +171,26 @@ impl Stage<'_, '_, '_> {
     }
 
     /// A heading, behind everything that came before it.
-    fn scene(&mut self, words: &str) -> Result<(), Failure> {
+    fn scene(&mut self, words: &str) -> Result<(), CliError> {
         self.catch_up()?;
         self.tell.heading(words)
     }
 
     /// Shows what was to be shown, if it is so.
-    fn must(&mut self, is_so: bool, what: &str) -> Result<(), Failure> {
+    fn must(&mut self, is_so: bool, what: &str) -> Result<(), CliError> {
         match is_so {
             true => self.is_so(what),
             false => Err(not_shown(what, "the record and the folder say otherwise")),
         }
     }
 
-    fn is_so(&mut self, what: &str) -> Result<(), Failure> {
+    fn is_so(&mut self, what: &str) -> Result<(), CliError> {
         self.catch_up()?;
         self.steps.push(what.to_owned());
         self.tell.is_so(what)
     }
 }
 
-fn not_shown(what: &str, why: &str) -> Failure {
-    Failure::Failed(format!("it was to be shown that {what}, but: {why}"))
+fn not_shown(what: &str, why: &str) -> CliError {
+    CliError::Failed(format!("it was to be shown that {what}, but: {why}"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenure::core::event::{Event, What};
+use tenure::core::event::{Event, EventData};
 use tenure::core::id::Epoch;
 use tenure::core::task::{Task, Terminal};
 
@@ -51,7 +51,8 @@ impl Work {
 impl Seen {
     /// Whether that worker took a task.
     pub(super) fn has_begun(&self, owner: &str) -> bool {
-        let is_its = |event: &Event| matches!(&event.what, What::Acquired(by) if by.owner.as_str() == owner);
+        let is_its =
+            |event: &Event| matches!(&event.what, EventData::Acquired(by) if by.owner.as_str() == owner);
         self.events.iter().any(is_its)
     }
 
@@ -63,7 +64,7 @@ impl Seen {
     /// Under which epoch recovery took over, because that lease had lapsed.
     pub(super) fn reclaimed(&self, lost: &Work) -> Option<Epoch> {
         self.of(&lost.task).find_map(|event| {
-            let What::Reclaimed(grant) = &event.what else { return None };
+            let EventData::Reclaimed(grant) = &event.what else { return None };
             let lapsed = grant.lapsed.as_ref()?;
             let is_it = lapsed.owner.as_str() == lost.owner && lapsed.epoch == lost.epoch;
             is_it.then_some(grant.epoch)
@@ -73,7 +74,7 @@ impl Seen {
     /// The receipt for what that worker left.
     pub(super) fn receipt(&self, lost: &Work) -> Option<String> {
         self.of(&lost.task).find_map(|event| {
-            let What::Settled { epoch, receipt, .. } = &event.what else { return None };
+            let EventData::Settled { epoch, receipt, .. } = &event.what else { return None };
             (*epoch > lost.epoch).then(|| receipt.to_string())
         })
     }
@@ -81,14 +82,14 @@ impl Seen {
     /// Whether it was planned again after that.
     pub(super) fn is_planned_again(&self, lost: &Work) -> bool {
         self.of(&lost.task).any(|event| {
-            matches!(&event.what, What::Replanned { lease: Some(undo), .. } if undo.epoch > lost.epoch)
+            matches!(&event.what, EventData::Replanned { lease: Some(undo), .. } if undo.epoch > lost.epoch)
         })
     }
 
     /// Who took it after that, and under which epoch.
     pub(super) fn successor(&self, lost: &Work) -> Option<(String, Epoch)> {
         self.of(&lost.task).find_map(|event| {
-            let What::Acquired(grant) = &event.what else { return None };
+            let EventData::Acquired(grant) = &event.what else { return None };
             (grant.epoch > lost.epoch).then(|| (grant.owner.to_string(), grant.epoch))
         })
     }
@@ -96,7 +97,7 @@ impl Seen {
     /// How many tasks are completed.
     pub(super) fn completed(&self) -> usize {
         let is_it =
-            |event: &&Event| matches!(&event.what, What::Ended(end) if end.state == Terminal::Completed);
+            |event: &&Event| matches!(&event.what, EventData::Ended(end) if end.state == Terminal::Completed);
         self.events.iter().filter(is_it).map(|event| &event.task).collect::<BTreeSet<_>>().len()
     }
 

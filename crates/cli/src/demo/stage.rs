@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::seen::{Seen, Work};
 use super::teller::Teller;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// How long it is waited for what must come next: longer than it takes on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ struct AtWork {
 }
 
 impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
-    pub(super) async fn set(context: &'s mut Context<'a, 'w>) -> Result<Stage<'s, 'a, 'w>, Failure> {
+    pub(super) async fn set(context: &'s mut Context<'a, 'w>) -> Result<Stage<'s, 'a, 'w>, CliError> {
         let folder = tempfile::Builder::new().prefix("tenure-demo-").tempdir().map_err(failed)?;
         for (name, text) in FILES {
             std::fs::write(folder.path().join(name), text).map_err(failed)?;
@@ -99,7 +99,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// Runs a command, shows it and what it prints, and wants it to end with that status. What it printed.
-    pub(super) async fn command(&mut self, words: &str, status: i32) -> Result<String, Failure> {
+    pub(super) async fn command(&mut self, words: &str, status: i32) -> Result<String, CliError> {
         self.tell.command(&format!("tenure {words}"))?;
         let printed = self.in_silence(words, status).await?;
         printed.lines().try_for_each(|line| self.tell.printed(line))?;
@@ -107,7 +107,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// The same, not shown.
-    pub(super) async fn in_silence(&self, words: &str, status: i32) -> Result<String, Failure> {
+    pub(super) async fn in_silence(&self, words: &str, status: i32) -> Result<String, CliError> {
         let mut command = Command::new(&self.tenure);
         self.hidden().for_each(|name| {
             command.env_remove(name);
@@ -121,13 +121,13 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
             Some(code) if code == status => Ok(printed),
             _ => {
                 let words = format!("`tenure {words}` ended with {}, not with {status}", ran.status);
-                Err(Failure::Failed(if printed.is_empty() { words } else { format!("{words}: {printed}") }))
+                Err(CliError::Failed(if printed.is_empty() { words } else { format!("{words}: {printed}") }))
             }
         }
     }
 
     /// Starts a command that goes on.
-    pub(super) async fn begin(&mut self, name: &'static str, words: &str) -> Result<(), Failure> {
+    pub(super) async fn begin(&mut self, name: &'static str, words: &str) -> Result<(), CliError> {
         self.tell.command(&format!("tenure {words}"))?;
         let mut launch = Launch::new(&self.tenure).args(words.split(' ')).folder(self.folder());
         for hidden in self.hidden() {
@@ -136,7 +136,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         launch = launch.env("TENURE_STORE", store(self.folder())).env("TENURE", &self.tenure);
         launch = launch.input(Input::Nothing).output(Output::Nothing).errors(Output::Piped);
         let started = launch.orphan_grace(Duration::ZERO).start().await;
-        let mut running = started.map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        let mut running = started.map_err(|error| CliError::Failed(format!("{name}: {error}")))?;
         let said = Arc::new(Mutex::new(Tail::of(SAID_BYTES_MAX)));
         let errors = running.take_errors();
         let listening = errors.map(|errors| tokio::spawn(keep(errors, Arc::clone(&said))));
@@ -155,7 +155,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         &mut self,
         what: &str,
         mut look: impl FnMut(&Seen) -> Option<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CliError> {
         let mut looks = 0;
         loop {
             if let Some(found) = look(&self.seen) {
@@ -179,15 +179,15 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// Tells what has come and was not told yet.
-    pub(super) fn catch_up(&mut self) -> Result<(), Failure> {
+    pub(super) fn catch_up(&mut self) -> Result<(), CliError> {
         while let Ok(recorded) = self.events.try_recv() {
             self.take(Some(recorded))?;
         }
         Ok(())
     }
 
-    fn take(&mut self, recorded: Option<Result<Recorded, Error>>) -> Result<(), Failure> {
-        let ended = || Failure::Failed("the record could not be followed to its end".to_owned());
+    fn take(&mut self, recorded: Option<Result<Recorded, Error>>) -> Result<(), CliError> {
+        let ended = || CliError::Failed("the record could not be followed to its end".to_owned());
         let event = recorded.ok_or_else(ended)??.event;
         self.tell.event(&event)?;
         self.seen.events.push(event);
@@ -195,9 +195,9 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// How far the work is, whether everybody is there who should be, and whether anybody watches.
-    async fn look_around(&mut self) -> Result<(), Failure> {
+    async fn look_around(&mut self) -> Result<(), CliError> {
         if (self.tell.context.around.reader_is_gone)() {
-            return Err(Failure::Told);
+            return Err(CliError::Told);
         }
         let now = self.ledger.now().await?;
         let running = Filter { states: vec![State::Running], ..Filter::default() };
@@ -212,10 +212,10 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
                 gone.get_or_insert(format!("{} was to go on, and {}", one.name, in_words(&end)));
             }
         }
-        gone.map_or(Ok(()), |words| Err(self.with_last_words(Failure::Failed(words))))
+        gone.map_or(Ok(()), |words| Err(self.with_last_words(CliError::Failed(words))))
     }
 
-    fn tell_of_work(&mut self, now: Time) -> Result<(), Failure> {
+    fn tell_of_work(&mut self, now: Time) -> Result<(), CliError> {
         for work in self.seen.work.iter().filter(|work| work.is_in_the_middle()) {
             let known = (work.task.clone(), work.epoch.0);
             if !self.half_done.contains(&known) {
@@ -233,9 +233,9 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// Sends it a signal, and waits for its end. What is left of it goes on until the demonstration is over.
-    pub(super) async fn end(&mut self, name: &str, signal: i32) -> Result<(End, String), Failure> {
+    pub(super) async fn end(&mut self, name: &str, signal: i32) -> Result<(End, String), CliError> {
         let Some(nth) = self.at_work.iter().position(|one| one.name == name) else {
-            return Err(Failure::Failed(format!("{name} is not at work")));
+            return Err(CliError::Failed(format!("{name} is not at work")));
         };
         let ending = self.at_work.remove(nth);
         self.told_to_end.push(ending);
@@ -251,10 +251,10 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// Waits until the process that makes that worktree is gone.
-    pub(super) async fn until_nobody_makes(&mut self, task: &str) -> Result<(), Failure> {
+    pub(super) async fn until_nobody_makes(&mut self, task: &str) -> Result<(), CliError> {
         let process = self.written(task, "process").and_then(|id| Pid::from_raw(id.parse().ok()?));
         let Some(process) = process else {
-            return Err(Failure::Failed(format!("nothing says which process works on {task}")));
+            return Err(CliError::Failed(format!("nothing says which process works on {task}")));
         };
         let what = format!("the end of the command that works on {task}");
         let is_gone = || test_kill_process(process) == Err(rustix::io::Errno::SRCH);
@@ -267,15 +267,15 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
     }
 
-    fn with_last_words(&self, failure: Failure) -> Failure {
-        let Failure::Failed(mut words) = failure else { return failure };
+    fn with_last_words(&self, failure: CliError) -> CliError {
+        let CliError::Failed(mut words) = failure else { return failure };
         for one in self.at_work.iter().chain(&self.told_to_end) {
             let said = one.last_words();
             if !said.is_empty() {
                 words.push_str(&format!("; {} said last: {said}", one.name));
             }
         }
-        Failure::Failed(words)
+        CliError::Failed(words)
     }
 
     /// Ends everybody, and removes the folder. What was shown.
@@ -313,12 +313,12 @@ impl AtWork {
 }
 
 /// Something that the demonstration needs of the machine, and that is not there.
-pub(super) fn failed(error: std::io::Error) -> Failure {
-    Failure::Failed(format!("the demonstration can't go on: {error}"))
+pub(super) fn failed(error: std::io::Error) -> CliError {
+    CliError::Failed(format!("the demonstration can't go on: {error}"))
 }
 
-fn in_vain(what: &str) -> Failure {
-    Failure::Failed(format!("{what} did not come within {} seconds", PATIENCE.as_secs()))
+fn in_vain(what: &str) -> CliError {
+    CliError::Failed(format!("{what} did not come within {} seconds", PATIENCE.as_secs()))
 }
 
 pub(super) fn in_words(end: &End) -> String {

@@ -2,12 +2,12 @@
 //!
 //! Lines are broken where a terminal ends; where there is none they are left whole.
 
-use tenure::core::event::{Event, What};
+use tenure::core::event::{Event, EventData};
 use tenure::core::time::Time;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::output::{Colour, harmless_line};
 
 /// Wider lines are hard to read, however wide the terminal is.
@@ -29,13 +29,13 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
         Teller { context, began: None }
     }
 
-    pub(super) fn heading(&mut self, words: &str) -> Result<(), Failure> {
+    pub(super) fn heading(&mut self, words: &str) -> Result<(), CliError> {
         self.say("", 0, "", None)?;
         self.say("", 0, words, Some(Colour::Strong))
     }
 
     /// What to look at, in a sentence.
-    pub(super) fn explain(&mut self, words: &str) -> Result<(), Failure> {
+    pub(super) fn explain(&mut self, words: &str) -> Result<(), CliError> {
         let columns =
             self.columns().map_or(SENTENCE_COLUMNS_MAX, |columns| columns.min(SENTENCE_COLUMNS_MAX));
         broken(words, Some(columns.saturating_sub(2)))
@@ -44,24 +44,24 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
     }
 
     /// A command as somebody could type it.
-    pub(super) fn command(&mut self, words: &str) -> Result<(), Failure> {
+    pub(super) fn command(&mut self, words: &str) -> Result<(), CliError> {
         let sign = self.context.out.painted("$ ", Colour::Busy);
         self.say(&sign, 4, words, Some(Colour::Busy))
     }
 
     /// A line that a command printed.
-    pub(super) fn printed(&mut self, words: &str) -> Result<(), Failure> {
+    pub(super) fn printed(&mut self, words: &str) -> Result<(), CliError> {
         self.say("    ", 4, words, Some(Colour::Faint))
     }
 
     /// Something that was looked up, and is so.
-    pub(super) fn is_so(&mut self, words: &str) -> Result<(), Failure> {
+    pub(super) fn is_so(&mut self, words: &str) -> Result<(), CliError> {
         let sign = self.context.out.painted("  ✓ ", Colour::Good);
         self.say(&sign, 4, words, Some(Colour::Good))
     }
 
     /// Something that came into the record. That the tasks came to be is told together.
-    pub(super) fn event(&mut self, event: &Event) -> Result<(), Failure> {
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), CliError> {
         self.began.get_or_insert(event.at);
         match words_of(&event.what) {
             Some(words) => self.happened(event.at, event.actor.as_str(), event.task.as_str(), &words),
@@ -70,7 +70,7 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
     }
 
     /// Something that happened, and to what.
-    pub(super) fn happened(&mut self, at: Time, who: &str, task: &str, words: &str) -> Result<(), Failure> {
+    pub(super) fn happened(&mut self, at: Time, who: &str, task: &str, words: &str) -> Result<(), CliError> {
         let after = at.since(*self.began.get_or_insert(at)).as_micros() / 100_000;
         let who = if who.starts_with("recovery/") { "recovery" } else { who };
         let time = format!("{:>3}.{}s", after / 10, after % 10);
@@ -91,10 +91,10 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
         indent: usize,
         words: &str,
         colour: Option<Colour>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let columns = self.columns().map(|columns| columns.saturating_sub(indent));
         let out = &mut self.context.out;
-        if out.form() == Form::Json || out.is_quiet() {
+        if out.form() == OutputFormat::Json || out.is_quiet() {
             return Ok(());
         }
         let indented = " ".repeat(indent);
@@ -118,31 +118,31 @@ fn colour_of(who: &str) -> Colour {
 }
 
 /// An event in words, if it is told by itself.
-fn words_of(what: &What) -> Option<String> {
+fn words_of(what: &EventData) -> Option<String> {
     Some(match what {
-        What::Created(_) => return None,
-        What::Registered { .. } => "registers its undo".to_owned(),
-        What::Acquired(grant) => format!("has the lease, epoch {}", grant.epoch),
-        What::Reclaimed(grant) => match &grant.lapsed {
+        EventData::Created(_) => return None,
+        EventData::Registered { .. } => "registers its undo".to_owned(),
+        EventData::Acquired(grant) => format!("has the lease, epoch {}", grant.epoch),
+        EventData::Reclaimed(grant) => match &grant.lapsed {
             Some(lapsed) => format!("{}'s lease lapsed: takes over, epoch {}", lapsed.owner, grant.epoch),
             None => format!("takes over, epoch {}", grant.epoch),
         },
-        What::Settled { receipt, .. } => format!("undone; receipt: {}", said_last(receipt.as_str())),
-        What::Tried { error, .. } => format!("not undone yet: {}", said_last(error.as_str())),
-        What::Replanned { .. } => "planned again".to_owned(),
-        What::RolledBack { reason, .. } => format!("gives up: {reason}"),
-        What::Released { reason, .. } => format!("given back: {reason}"),
-        What::Changed(_)
-        | What::Dispatched { .. }
-        | What::Renewed { .. }
-        | What::Progressed { .. }
-        | What::Lapsed { .. }
-        | What::Adopted { .. }
-        | What::Waived(_)
-        | What::CancelAsked { .. }
-        | What::Ended(_)
-        | What::Annotated { .. }
-        | What::Retried { .. } => what.kind().replace('_', " "),
+        EventData::Settled { receipt, .. } => format!("undone; receipt: {}", said_last(receipt.as_str())),
+        EventData::Tried { error, .. } => format!("not undone yet: {}", said_last(error.as_str())),
+        EventData::Replanned { .. } => "planned again".to_owned(),
+        EventData::RolledBack { reason, .. } => format!("gives up: {reason}"),
+        EventData::Released { reason, .. } => format!("given back: {reason}"),
+        EventData::Changed(_)
+        | EventData::Dispatched { .. }
+        | EventData::Renewed { .. }
+        | EventData::Progressed { .. }
+        | EventData::Lapsed { .. }
+        | EventData::Adopted { .. }
+        | EventData::Waived(_)
+        | EventData::CancelAsked { .. }
+        | EventData::Ended(_)
+        | EventData::Annotated { .. }
+        | EventData::Retried { .. } => what.kind().replace('_', " "),
     })
 }
 

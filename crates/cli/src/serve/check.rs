@@ -7,15 +7,15 @@ use serde::Serialize;
 use tenure::access::Token;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
-use tenure::store::Condition;
+use tenure::store::SchemaState;
 use tenure::{Error, Ledger};
 
 use super::listening::{Listening, NotListening};
 use super::may_listen;
 use super::settings::{From, Settings};
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::{self, Context};
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::output::{Output, plain};
 
 #[derive(Serialize)]
@@ -39,9 +39,9 @@ pub(super) async fn run(
     settings: &Settings,
     store: &str,
     handlers: &Handlers,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let found = look(context, settings, store).await;
-    let trouble: Vec<String> = found.trouble.iter().map(Failure::words).collect();
+    let trouble: Vec<String> = found.trouble.iter().map(CliError::words).collect();
     show(context, settings, (store, handlers), &trouble)?;
     for note in &found.notes {
         context.out.note(note);
@@ -52,13 +52,13 @@ pub(super) async fn run(
     };
     context.out.flush()?;
     context.out.error(&format!("it would not start: {}", trouble.join("; ")), None);
-    Err(Failure::Status(first.status()))
+    Err(CliError::Status(first.status()))
 }
 
 /// What a look found that a start would meet.
 #[derive(Default)]
 struct Found {
-    trouble: Vec<Failure>,
+    trouble: Vec<CliError>,
     notes: Vec<String>,
 }
 
@@ -101,29 +101,29 @@ async fn existing(
     context: &mut Context<'_, '_>,
     store: &str,
     notes: &mut Vec<String>,
-) -> Result<Option<Vec<Token>>, Failure> {
+) -> Result<Option<Vec<Token>>, CliError> {
     is_writable(store)?;
     if let Some(file) = store.strip_prefix("sqlite:").map(context::file_of).filter(|file| !file.exists()) {
         let is_made_with_its_folder = context.settings()?.store.is_none();
         can_be_made(file, is_made_with_its_folder)?;
         return Ok(Some(Vec::new()));
     }
-    match Ledger::opener().condition(store).await? {
-        Condition::Missing => Ok(Some(Vec::new())),
-        Condition::Older => {
+    match Ledger::builder().condition(store).await? {
+        SchemaState::IfMissing => Ok(Some(Vec::new())),
+        SchemaState::Older => {
             let words = "the store is of an earlier version; the start would bring it to this one's, and an earlier program \
                          could not open it then";
             notes.push(words.to_owned());
             Ok(None)
         }
-        Condition::Current => Ok(Some(context.existing_ledger().await?.tokens().await?)),
+        SchemaState::Current => Ok(Some(context.existing_ledger().await?.tokens().await?)),
     }
 }
 
 /// Whether a file could be made there.
-fn can_be_made(file: &Path, with_its_folder: bool) -> Result<(), Failure> {
-    let file =
-        std::path::absolute(file).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))?;
+fn can_be_made(file: &Path, with_its_folder: bool) -> Result<(), CliError> {
+    let file = std::path::absolute(file)
+        .map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
     let mut folders = file.ancestors().skip(1);
     let folder = if with_its_folder { folders.find(|folder| folder.exists()) } else { folders.next() };
     let Some(folder) = folder else {
@@ -137,20 +137,20 @@ fn can_be_made(file: &Path, with_its_folder: bool) -> Result<(), Failure> {
 }
 
 /// Whether a server could write to its file, if it has one and that is there. SQLite opens one that it can't, for looks.
-pub(super) fn is_writable(store: &str) -> Result<(), Failure> {
+pub(super) fn is_writable(store: &str) -> Result<(), CliError> {
     match store.strip_prefix("sqlite:").map(context::file_of).filter(|file| file.exists()) {
         Some(file) => may_be_written(file),
         None => Ok(()),
     }
 }
 
-fn may_be_written(place: &Path) -> Result<(), Failure> {
+fn may_be_written(place: &Path) -> Result<(), CliError> {
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK)
         .map_err(|error| unavailable(format!("{} can't be written: {error}", place.display())))
 }
 
 /// As the store says it that can't be opened.
-fn unavailable(words: String) -> Failure {
+fn unavailable(words: String) -> CliError {
     Error::Unavailable(words).into()
 }
 
@@ -159,12 +159,12 @@ fn show(
     settings: &Settings,
     (store, handlers): (&str, &Handlers),
     trouble: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let shown_store = shown(store);
     let mut all = vec![("store", shown_store.as_str(), settings.store_from)];
     all.extend(settings.told.iter().map(|(name, value, from)| (*name, value.as_str(), *from)));
     let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();
-    if context.out.form() == Form::Json {
+    if context.out.form() == OutputFormat::Json {
         let configuration =
             all.iter().map(|(name, value, from)| Setting { name, value, from: from.as_str() }).collect();
         let ok = trouble.is_empty();

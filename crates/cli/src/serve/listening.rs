@@ -7,7 +7,7 @@ use tenure_server::Exposure;
 use tokio::net::TcpListener;
 
 use super::settings::Settings;
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// A listener, and who can reach it.
 pub(super) struct Listening {
@@ -19,20 +19,20 @@ pub(super) struct Listening {
 /// Why nobody can listen there.
 pub(super) enum NotListening {
     /// Somebody does already.
-    Taken(Failure),
-    Other(Failure),
+    Taken(CliError),
+    Other(CliError),
 }
 
-impl From<NotListening> for Failure {
-    fn from(why: NotListening) -> Failure {
+impl From<NotListening> for CliError {
+    fn from(why: NotListening) -> CliError {
         match why {
             NotListening::Taken(failure) | NotListening::Other(failure) => failure,
         }
     }
 }
 
-impl From<Failure> for NotListening {
-    fn from(failure: Failure) -> NotListening {
+impl From<CliError> for NotListening {
+    fn from(failure: CliError) -> NotListening {
         NotListening::Other(failure)
     }
 }
@@ -45,14 +45,14 @@ impl Listening {
                 let listen = &settings.listen;
                 let words = format!("can't listen on {listen}: {error}");
                 if error.kind() == ErrorKind::AddrInUse {
-                    return NotListening::Taken(Failure::Failed(words));
+                    return NotListening::Taken(CliError::Failed(words));
                 }
-                NotListening::Other(Failure::Failed(format!("{words}; give another --listen ADDRESS:PORT")))
+                NotListening::Other(CliError::Failed(format!("{words}; give another --listen ADDRESS:PORT")))
             })?,
         };
         let address = listener.local_addr();
         let address =
-            address.map_err(|error| Failure::Failed(format!("the socket has no address: {error}")))?;
+            address.map_err(|error| CliError::Failed(format!("the socket has no address: {error}")))?;
         let scheme = if settings.tls.is_on() { "https" } else { "http" };
         // Nobody can be reached at "every address"; by the machine's name others can, as a rule.
         let place = match address.ip().is_unspecified() {
@@ -70,13 +70,13 @@ pub(super) fn exposure_of(addresses: &[SocketAddr]) -> Exposure {
 }
 
 /// The socket that the service manager listens on for this process, if it does.
-fn handed_over() -> Result<Option<TcpListener>, Failure> {
+fn handed_over() -> Result<Option<TcpListener>, CliError> {
     let wrong = |error: std::io::Error| {
-        Failure::Failed(format!("the socket that was handed over is none that can be listened on: {error}"))
+        CliError::Failed(format!("the socket that was handed over is none that can be listened on: {error}"))
     };
     let mut sockets = listenfd::ListenFd::from_env();
     if sockets.len() > 1 {
-        return Err(Failure::Usage("more than one socket was handed over; one is served".into()));
+        return Err(CliError::Usage("more than one socket was handed over; one is served".into()));
     }
     let Some(socket) = sockets.take_tcp_listener(0).map_err(wrong)? else { return Ok(None) };
     socket.set_nonblocking(true).map_err(wrong)?;

@@ -12,10 +12,10 @@ use super::listening::exposure_of;
 use super::tls::Tls;
 use crate::config::ServeSection;
 use crate::context::{self, variable};
-use crate::failure::Failure;
+use crate::error::CliError;
+use crate::io::Variables;
 use crate::logs::Logs;
 use crate::values::span;
-use crate::world::Variables;
 
 /// The options of the command line.
 #[derive(Args)]
@@ -152,12 +152,12 @@ impl Finder<'_> {
         file: Option<u64>,
         usual: u64,
         bounds: RangeInclusive<u64>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64, CliError> {
         let text = self.text(name, said, file.map(|number| number.to_string()), &usual.to_string());
         let number: Option<u64> = text.parse().ok().filter(|number| bounds.contains(number));
         number.ok_or_else(|| {
             let (least, most) = bounds.into_inner();
-            Failure::Usage(format!("{name}: `{text}` is no whole number from {least} to {most}"))
+            CliError::Usage(format!("{name}: `{text}` is no whole number from {least} to {most}"))
         })
     }
 
@@ -167,7 +167,7 @@ impl Finder<'_> {
         said: Option<String>,
         file: Option<String>,
         usual: &str,
-    ) -> Result<Duration, Failure> {
+    ) -> Result<Duration, CliError> {
         let text = self.text(name, said, file, usual);
         let length = span(name, Some(&text))?;
         Ok(length.map(Duration::from).unwrap_or_default())
@@ -179,12 +179,12 @@ impl Finder<'_> {
         said: Option<bool>,
         file: Option<bool>,
         usual: &str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, CliError> {
         let text = |word: bool| word.to_string();
         match self.text(name, said.map(text), file.map(text), usual).as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(Failure::Usage(format!("{name}: `{other}` is neither true nor false"))),
+            other => Err(CliError::Usage(format!("{name}: `{other}` is neither true nor false"))),
         }
     }
 }
@@ -194,7 +194,7 @@ impl Settings {
         said: &Said,
         common: &context::Settings,
         variables: &Variables,
-    ) -> Result<Settings, Failure> {
+    ) -> Result<Settings, CliError> {
         let file = common.config.serve.clone().unwrap_or_default();
         let mut find = Finder { variables, told: Vec::new() };
         let listen = find.text("listen", said.listen.clone(), file.listen.clone(), "127.0.0.1:7117");
@@ -205,10 +205,10 @@ impl Settings {
         let hosts = (!said.host.is_empty()).then(|| said.host.join(","));
         let hosts = find.text("hosts", hosts, file.hosts.map(|hosts| hosts.join(",")), "");
         let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
-        let hosts = hosts.map(host_name).collect::<Result<Vec<String>, Failure>>()?;
+        let hosts = hosts.map(host_name).collect::<Result<Vec<String>, CliError>>()?;
         let grace = find.length("grace", said.grace.clone(), file.grace, "20s")?;
         if grace > GRACE_MAX {
-            return Err(Failure::Usage("grace: it may be up to 1h; a second signal cuts it earlier".into()));
+            return Err(CliError::Usage("grace: it may be up to 1h; a second signal cuts it earlier".into()));
         }
         let recovery = find.word("recovery", said.no_recovery.then_some(false), file.recovery, "true")?;
         let undo = said.undo_concurrency.clone();
@@ -225,7 +225,7 @@ impl Settings {
             find.number("memory_max", memory_max, file.memory_max, 512 * MIB, 64 * MIB..=4_095 * MIB)?;
         let needed = body_max * Limits::MEMORY_OF_A_BODY as u64;
         if memory_max < needed {
-            return Err(Failure::Usage(format!(
+            return Err(CliError::Usage(format!(
                 "memory_max: a body of {body_max} bytes (body_max) needs {needed} with its answer; give --memory-max that much, \
                  or a smaller --body-max"
             )));
@@ -261,19 +261,19 @@ impl Settings {
 }
 
 /// Whether something can be listened on there at all: a port that is none would be told as a name that is not known.
-fn is_place(listen: &str) -> Result<(), Failure> {
+fn is_place(listen: &str) -> Result<(), CliError> {
     let place =
         listen.rsplit_once(':').filter(|(address, port)| !address.is_empty() && port.parse::<u16>().is_ok());
     match place {
         Some((address, _)) if !address.contains(':') || address.starts_with('[') => Ok(()),
-        Some(_) | None => Err(Failure::Usage(format!(
+        Some(_) | None => Err(CliError::Usage(format!(
             "listen: `{listen}` is no address with a port; give it as 127.0.0.1:7117 or [::1]:7117"
         ))),
     }
 }
 
 /// A name that requests may be for. What comes with one in a URL does not come with one in a request.
-fn host_name(host: &str) -> Result<String, Failure> {
+fn host_name(host: &str) -> Result<String, CliError> {
     let bare = host.trim_matches(['[', ']']);
     let is_address = bare.parse::<IpAddr>().is_ok();
     let is_name =
@@ -282,7 +282,7 @@ fn host_name(host: &str) -> Result<String, Failure> {
         return Ok(bare.to_owned());
     }
     let words = "is no name of a machine; give it alone, without scheme, port, path or `*`";
-    Err(Failure::Usage(format!("hosts: `{host}` {words}")))
+    Err(CliError::Usage(format!("hosts: `{host}` {words}")))
 }
 
 fn store_from(common: &context::Settings, variables: &Variables) -> From {

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// The files of a certificate, behind which come those that vouch for it, and of its key. Empty, where there is no TLS.
 #[derive(Clone, Debug)]
@@ -30,14 +30,14 @@ impl Tls {
     }
 
     /// The settings of TLS; none, where there is none.
-    pub(super) fn config(&self) -> Result<Option<Arc<ServerConfig>>, Failure> {
+    pub(super) fn config(&self) -> Result<Option<Arc<ServerConfig>>, CliError> {
         if !self.is_on() {
             return Ok(None);
         }
         if self.certificate.is_empty() || self.key.is_empty() {
-            return Err(Failure::Usage("TLS needs both --tls-cert and --tls-key".into()));
+            return Err(CliError::Usage("TLS needs both --tls-cert and --tls-key".into()));
         }
-        let wrong = |words: String| Failure::Usage(format!("TLS: {words}"));
+        let wrong = |words: String| CliError::Usage(format!("TLS: {words}"));
         let provider = Arc::new(ring::default_provider());
         let shown = Shown::read(self.clone(), Arc::clone(&provider)).map_err(wrong)?;
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

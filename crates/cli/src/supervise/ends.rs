@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tenure::core::task::Task;
-use tenure::handler::fitting;
+use tenure::handler::truncate_for_record;
 use tenure::keeper::KeptLease;
 use tenure::process::{End, StartError};
 use tenure::worker::WorkError;
@@ -115,7 +115,7 @@ fn with_tail(words: &str, finished: &Finished) -> String {
     if finished.tail.is_empty() {
         return words.to_owned();
     }
-    fitting(&format!("{words}; it said last: {}", finished.tail))
+    truncate_for_record(&format!("{words}; it said last: {}", finished.tail))
 }
 
 /// As a shell has it.

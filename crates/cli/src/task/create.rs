@@ -7,7 +7,7 @@ use super::create_many::create_many;
 use super::{Needed, answer_call};
 use crate::context::Context;
 use crate::creation::CreationOptions;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::ByOperator;
 
 /// Create a task
@@ -36,7 +36,7 @@ pub(crate) struct Create {
 }
 
 impl Create {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         if let Some(file) = &self.from_file {
             return create_many(context, file, &self.by).await;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenure::Error;
-use tenure::core::command::{Command, Reach};
+use tenure::core::command::{Command, LeaseScope};
 use tenure::core::id::{Actor, RequestId};
 use tenure::core::refusal::Refusal;
 use tenure::record::command::{By, Target, Verb, read_body};
@@ -11,7 +11,7 @@ use tenure::store::Answer;
 
 use super::{Needed, show};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::ByOperator;
 
 /// How many are sent at once: they share a commit, and what is done by then is told.
@@ -23,12 +23,13 @@ pub(super) async fn create_many(
     context: &mut Context<'_, '_>,
     file: &str,
     who: &ByOperator,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let text = context.file("--from-file", file)?;
     let ledger = context.ledger().await?;
-    let (person, chance) = (context.person(who), Arc::clone(&context.around.chance));
+    let (person, entropy) = (context.person(who), Arc::clone(&context.around.entropy));
     let actor = Actor::named("as", person).map_err(Error::Refused)?;
-    let by = By { namespace: ledger.namespace(), actor: Some(actor), reach: Reach::Any, chance: &*chance };
+    let by =
+        By { namespace: ledger.namespace(), actor: Some(actor), reach: LeaseScope::Any, entropy: &*entropy };
     let mut commands = Vec::<(usize, Command)>::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let request = context.request_id().map(|id| RequestId::new(format!("{id}/{number}"))).transpose();
@@ -39,7 +40,7 @@ pub(super) async fn create_many(
     }
     let all = commands.len();
     if all == 0 {
-        return Err(Failure::Usage(format!("--from-file: {file}: there is no task in it")));
+        return Err(CliError::Usage(format!("--from-file: {file}: there is no task in it")));
     }
     let (mut created, mut refused) = (0, 0);
     let mut rest = commands.into_iter();
@@ -57,7 +58,7 @@ pub(super) async fn create_many(
                     show(context, &task, now, Needed::Id)?;
                 }
                 Ok(_) => {
-                    return Err(Failure::Failed(format!("line {number}: a create was answered otherwise")));
+                    return Err(CliError::Failed(format!("line {number}: a create was answered otherwise")));
                 }
                 Err(Error::Refused(refusal)) => {
                     refused += 1;
@@ -74,7 +75,7 @@ pub(super) async fn create_many(
         0 => Ok(()),
         _ => {
             context.out.note(&format!("{created} of {all} were created; {refused} were refused"));
-            Err(Failure::Status(3))
+            Err(CliError::Status(3))
         }
     }
 }

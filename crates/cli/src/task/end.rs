@@ -5,13 +5,13 @@ use clap::Args;
 
 use super::{Needed, answer_call};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::{ByLease, ByOperator, TaskArgument, UndoWords, Undos, waiver};
 
 /// Why a person ends what somebody else may hold: not to be left out.
-fn reason_by_operator(reason: Option<String>) -> Result<String, Failure> {
+fn reason_by_operator(reason: Option<String>) -> Result<String, CliError> {
     reason.ok_or_else(|| {
-        Failure::Usage(
+        CliError::Usage(
             "give --owner and --epoch to do it by lease, or --reason to do it as an operator".to_owned(),
         )
     })
@@ -41,12 +41,12 @@ pub(crate) struct Complete {
 }
 
 impl Complete {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.holder(&id, &self.lease, &self.by)?;
         if holder.is_some() && self.reason.is_some() {
             let words = "--reason is for ending it without a lease; what the work gave is --result";
-            return Err(Failure::Usage(words.to_owned()));
+            return Err(CliError::Usage(words.to_owned()));
         }
         let result = context.optional_text("--result", self.result)?;
         let reason = match holder {
@@ -89,7 +89,7 @@ pub(crate) struct Fail {
 }
 
 impl Fail {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.holder(&id, &self.lease, &self.by)?;
         let reason = context.text("--reason", &self.reason)?;
@@ -97,7 +97,7 @@ impl Fail {
         let undo = undos.next();
         if undos.next().is_some() {
             let words = "give one --undo; what else is to be undone is registered before, with `tenure task undo add`";
-            return Err(Failure::Usage(words.to_owned()));
+            return Err(CliError::Usage(words.to_owned()));
         }
         let ledger = context.ledger().await?;
         let call = match holder {
@@ -140,7 +140,7 @@ pub(crate) struct Rollback {
 }
 
 impl Rollback {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.the_holder(&id, &self.lease)?;
         let reason = context.text("--reason", &self.reason)?;
@@ -170,7 +170,7 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.holder(&id, &self.lease, &self.by)?;
         let reason = context.text("--reason", &self.reason)?;
@@ -207,7 +207,7 @@ pub(crate) struct Cancel {
 }
 
 impl Cancel {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let reason = context.text("--reason", &self.reason)?;
         let ledger = context.ledger().await?;
@@ -237,7 +237,7 @@ pub(crate) struct Compensate {
 }
 
 impl Compensate {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         context.is_a_person(&self.by)?;
         let reason = context.text("--reason", &self.reason)?;
@@ -275,7 +275,7 @@ pub(crate) struct Note {
 }
 
 impl Note {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         // With a corrected reason the note may be left out; then one word alone is the task's ID, unless the environment
         // names the task.
         let is_alone = self.note.is_none() && self.terminal_reason.is_some() && !self.dismiss;

@@ -7,9 +7,9 @@ use tenure::record::RenewalAnswer;
 use tenure::store::Renewal;
 
 use super::{Needed, answer_call};
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::{ByLease, ByOperator, Length, TaskArgument, span};
 
 /// Renew a lease
@@ -36,7 +36,7 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.the_holder(&id, &self.lease)?;
         let ttl = self.length.span()?;
@@ -79,7 +79,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.the_holder(&id, &self.lease)?;
         let progress = context.optional_text("--progress", self.progress)?;
@@ -104,9 +104,9 @@ async fn show(
     id: &str,
     renewal: Renewal,
     done: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let until = print_seconds(renewal.expires_at);
-    if context.out.form() == Form::Table {
+    if context.out.form() == OutputFormat::Table {
         if context.out.is_quiet() {
             return if renewal.cancel_asked { context.out.line("cancel") } else { Ok(()) };
         }
@@ -115,7 +115,7 @@ async fn show(
     }
     let read = async { Ok::<_, tenure::Error>((ledger.task(id).await?, ledger.now().await?)) };
     let (task, now) = read.await.map_err(|error| {
-        Failure::Failed(format!(
+        CliError::Failed(format!(
             "{id}: {done}, and lasts until {until}; but it can't be read after that: {error}"
         ))
     })?;
@@ -146,7 +146,7 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.the_holder(&id, &self.lease)?;
         let delay = span("delay", self.delay.as_deref())?;

@@ -10,10 +10,10 @@ use tenure::instant::Since;
 use tenure::record::TaskRecord;
 use tenure::store::{Cursor, Filter, Order};
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::tables::{self, Headed};
 use crate::values::{one_of, pair};
 
@@ -76,7 +76,7 @@ pub(crate) struct Part {
 }
 
 impl List {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let label = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
         let labels: Result<_, Refusal> = self.labels.into_iter().map(label).collect();
         // Of those that a person must look at, only the ones that nobody has looked at.
@@ -104,7 +104,7 @@ impl List {
             None => None,
         };
         self.part.show(context, &ledger, Filter { since, ..filter }, "there is no such task").await?;
-        if unattended && context.out.form() == Form::Table && !context.out.is_quiet() {
+        if unattended && context.out.form() == OutputFormat::Table && !context.out.is_quiet() {
             context.out.note("what was retried or dismissed is left out; --all shows it");
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Part {
         ledger: &Ledger,
         filter: Filter,
         nothing: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let mut left = self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut after = self.cursor.map(Cursor::from_text);
         let mut headed = Headed::Yes;
@@ -128,17 +128,17 @@ impl Part {
             let now = ledger.now().await?;
             left -= page.items.len();
             match context.out.form() {
-                Form::Json => {
+                OutputFormat::Json => {
                     page.items.iter().try_for_each(|task| context.out.json(&TaskRecord::of(task, now)))?;
                 }
-                Form::Table if context.out.is_quiet() => {
+                OutputFormat::Table if context.out.is_quiet() => {
                     page.items.iter().try_for_each(|task| context.out.line(task.id.as_str()))?;
                 }
-                Form::Table if !page.items.is_empty() => {
+                OutputFormat::Table if !page.items.is_empty() => {
                     let table = tables::tasks(context.out, &page.items, now, headed);
                     context.out.show(&table)?;
                 }
-                Form::Table => context.out.note(nothing),
+                OutputFormat::Table => context.out.note(nothing),
             }
             headed = Headed::No;
             match page.next {

@@ -10,11 +10,11 @@ use tenure::record::{TaskAnswer, WhyAnswer};
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
 
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::audit::warn_of_broken_history;
 use crate::context::Context;
-use crate::failure::Failure;
-use crate::output::harmless;
+use crate::error::CliError;
+use crate::output::escape_control;
 use crate::tables;
 use crate::values::TaskArgument;
 
@@ -29,16 +29,16 @@ pub(crate) struct Show {
 }
 
 impl Show {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
         warn_of_broken_history(context, &ledger, &id).await;
         match context.out.form() {
             // As it is written it is read by `task put`. The notes are in `task why` and in the history.
-            Form::Json => context.out.json(&TaskAnswer::of(&task, now)),
-            Form::Table if context.out.is_quiet() => context.out.line(task.state().as_str()),
-            Form::Table => {
+            OutputFormat::Json => context.out.json(&TaskAnswer::of(&task, now)),
+            OutputFormat::Table if context.out.is_quiet() => context.out.line(task.state().as_str()),
+            OutputFormat::Table => {
                 let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
                 show(context, &task, now, &watchers, &notes)
             }
@@ -57,7 +57,7 @@ pub(crate) struct Why {
 }
 
 impl Why {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let ledger = context.ledger_to_read().await?;
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
@@ -65,8 +65,8 @@ impl Why {
         let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
         let why = why_watched(&task, now, &watchers);
         match context.out.form() {
-            Form::Json => context.out.json(&WhyAnswer::of(&task, now, &why, &notes)),
-            Form::Table => {
+            OutputFormat::Json => context.out.json(&WhyAnswer::of(&task, now, &why, &notes)),
+            OutputFormat::Table => {
                 let sentence = with_commands(context, &why.sentence)?;
                 context.out.sentence(&sentence)?;
                 notes.iter().try_for_each(|note| context.out.sentence(&format!("note: {}", words(note, now))))
@@ -76,7 +76,7 @@ impl Why {
 }
 
 /// Why a task is where it is, with commands that can be typed here: what a server serves can't be served again.
-fn with_commands(context: &Context<'_, '_>, words: &str) -> Result<String, Failure> {
+fn with_commands(context: &Context<'_, '_>, words: &str) -> Result<String, CliError> {
     let words = context.out.with_options(words);
     let serve = context.out.with_options("`tenure serve` or ");
     Ok(if context.is_store_served()? { words.replace(&serve, "") } else { words })
@@ -89,7 +89,7 @@ fn show(
     now: Time,
     watchers: &Watchers,
     notes: &[Note],
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let mut lines = Lines::default();
     let at = |time| moment(time, now);
     lines.add("task", &task.id);
@@ -168,7 +168,7 @@ struct Lines(Vec<String>);
 
 impl Lines {
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.add_shown(name, harmless(&value.to_string()));
+        self.add_shown(name, escape_control(&value.to_string()));
     }
 
     /// What is as a terminal may have it.

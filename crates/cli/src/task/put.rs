@@ -5,7 +5,7 @@ use tenure::record::read_put;
 
 use super::{Needed, answer_call};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::ByOperator;
 
 /// Write a whole record, from JSON
@@ -25,7 +25,7 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let text = context.text("RECORD", &self.record)?;
         let ledger = context.ledger().await?;
         let record = read_put(&text, ledger.namespace())?;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Needed, answer_call};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::{ByOperator, TaskArgument, waiver};
 
 /// Make a new task of one that failed, was undone or is parked
@@ -32,7 +32,7 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         context.is_a_person(&self.by)?;
         let reason = context.text("--reason", &self.reason)?;

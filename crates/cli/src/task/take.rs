@@ -9,10 +9,10 @@ use tenure::core::task::Task;
 use tenure::record::TaskRecord;
 
 use super::{Needed, answer_call};
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::values::{ByOperator, Length, TaskArgument, span};
 
 /// Take a lease on a task by its name
@@ -34,7 +34,7 @@ pub(crate) struct Acquire {
 }
 
 impl Acquire {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let (id, owner) = (context.task_id(self.task.id)?, owner(context, self.owner)?);
         let ttl = self.length.span()?;
         let ledger = context.ledger().await?;
@@ -66,7 +66,7 @@ pub(crate) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let ttl = self.length.span()?;
         let ledger = context.ledger().await?;
@@ -105,7 +105,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let owner = owner(context, self.owner.clone())?;
         let (ttl, wait) = (self.length.span()?, span("wait", self.wait.as_deref())?);
         let ledger = context.ledger().await?;
@@ -121,24 +121,25 @@ impl Claim {
     }
 }
 
-async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) -> Result<(), Failure> {
+async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) -> Result<(), CliError> {
     let now = context.moment(ledger, tasks.first()).await;
     let none = || "none".to_owned();
     for task in tasks {
         match context.out.form() {
-            Form::Json => context.out.json(&TaskRecord::of(task, now))?,
-            Form::Table if context.out.is_quiet() => {
+            OutputFormat::Json => context.out.json(&TaskRecord::of(task, now))?,
+            OutputFormat::Table if context.out.is_quiet() => {
                 let epoch = task.lease().map_or_else(none, |lease| lease.epoch.to_string());
                 context.out.line(&format!("{} {epoch}", task.id))?;
             }
-            Form::Table => context.out.sentence(&tenure::why::why(task, now).sentence)?,
+            OutputFormat::Table => context.out.sentence(&tenure::why::why(task, now).sentence)?,
         }
     }
     Ok(())
 }
 
-fn owner(context: &Context<'_, '_>, given: Option<String>) -> Result<String, Failure> {
+fn owner(context: &Context<'_, '_>, given: Option<String>) -> Result<String, CliError> {
     let owner = given.or_else(|| context.variable("TENURE_OWNER"));
-    owner
-        .ok_or_else(|| Failure::Usage("who takes it? Give --owner NAME, such as host/pid/agent-3".to_owned()))
+    owner.ok_or_else(|| {
+        CliError::Usage("who takes it? Give --owner NAME, such as host/pid/agent-3".to_owned())
+    })
 }

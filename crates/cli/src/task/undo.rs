@@ -5,10 +5,10 @@ use clap_complete::ArgValueCompleter;
 use tenure::record::CompensationRecord;
 
 use super::{Needed, answer_call};
-use crate::arguments::Form;
+use crate::arguments::OutputFormat;
 use crate::complete;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::tables;
 use crate::values::{ByLease, ByOperator, TaskArgument};
 
@@ -21,7 +21,7 @@ pub(crate) enum UndoVerb {
 }
 
 impl UndoVerb {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         match self {
             UndoVerb::Add(verb) => verb.run(context).await,
             UndoVerb::Settle(verb) => verb.run(context).await,
@@ -58,7 +58,7 @@ pub(crate) struct Add {
 }
 
 impl Add {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.holder(&id, &self.lease, &self.by)?;
         let reason = context.optional_text("--reason", self.reason)?;
@@ -112,11 +112,11 @@ pub(crate) struct Settle {
 }
 
 impl Settle {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let (id, seq) = context.task_id_before(self.task.id, self.seq, "NUMBER")?;
-        let seq: u32 = seq
-            .parse()
-            .map_err(|_| Failure::Usage(format!("`{seq}` is no NUMBER; see `tenure task undo list {id}`")))?;
+        let seq: u32 = seq.parse().map_err(|_| {
+            CliError::Usage(format!("`{seq}` is no NUMBER; see `tenure task undo list {id}`"))
+        })?;
         if self.waive {
             context.is_a_person(&self.by)?;
             let reason = context.text("--reason", &self.reason.unwrap_or_default())?;
@@ -152,7 +152,7 @@ pub(crate) struct Adopt {
 }
 
 impl Adopt {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.the_holder(&id, &self.lease)?;
         let ledger = context.ledger().await?;
@@ -172,21 +172,23 @@ pub(crate) struct List {
 }
 
 impl List {
-    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let ledger = context.ledger_to_read().await?;
         let task = ledger.task(&id).await?;
         let newest_first = || task.compensations.iter().rev();
         match context.out.form() {
-            Form::Json => newest_first().try_for_each(|one| context.out.json(&CompensationRecord::of(one))),
-            Form::Table if context.out.is_quiet() => newest_first()
+            OutputFormat::Json => {
+                newest_first().try_for_each(|one| context.out.json(&CompensationRecord::of(one)))
+            }
+            OutputFormat::Table if context.out.is_quiet() => newest_first()
                 .filter(|one| one.is_owed())
                 .try_for_each(|one| context.out.line(&one.seq.to_string())),
-            Form::Table if task.compensations.is_empty() => {
+            OutputFormat::Table if task.compensations.is_empty() => {
                 context.out.note("nothing was registered to be undone");
                 Ok(())
             }
-            Form::Table => {
+            OutputFormat::Table => {
                 let table = tables::compensations(context.out, newest_first());
                 context.out.show(&table)
             }

@@ -9,7 +9,7 @@ use tenure::core::time::Span;
 
 use super::{Needed, answer};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::outage::Outage;
 use crate::output::Output;
 use crate::values::{TaskArgument, one_of, span};
@@ -32,7 +32,7 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), Failure> {
+    pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id.clone())?;
         let timeout = span("timeout", self.timeout.as_deref())?;
         let ledger = context.ledger_to_read().await?;
@@ -53,12 +53,12 @@ impl Wait {
         self.judge(&task, timeout).and(shown)
     }
 
-    fn judge(&self, task: &Task, timeout: Option<Span>) -> Result<(), Failure> {
+    fn judge(&self, task: &Task, timeout: Option<Span>) -> Result<(), CliError> {
         let (id, state, has_ended) = (&task.id, task.state(), task.ending().is_some());
         if self.wanted.contains(&state) || (has_ended && self.wanted.is_empty()) {
             return Ok(());
         }
-        Err(Failure::Failed(match timeout {
+        Err(CliError::Failed(match timeout {
             Some(timeout) if !has_ended => {
                 format!("waited for {timeout}, and {id} is still {}", state.as_str())
             }
@@ -68,7 +68,7 @@ impl Wait {
 }
 
 /// The task once it is in a wanted state, or has ended.
-async fn until(out: &mut Output<'_>, ledger: &Ledger, id: &str, wanted: &[State]) -> Result<Task, Failure> {
+async fn until(out: &mut Output<'_>, ledger: &Ledger, id: &str, wanted: &[State]) -> Result<Task, CliError> {
     // The place is taken before the look, so that nothing can happen between the two unseen.
     let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
     let mut task = ledger.task(id).await?;

@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::chance::SeededChance;
 use tenure::clock::ManualClock;
+use tenure::entropy::SeededEntropy;
 use tenure::instant;
-use tenure_cli::world::{Screen, Variables, World};
+use tenure_cli::io::{Io, Screen, Variables};
 
 /// The world, as it stays between commands.
 pub(crate) struct Frozen {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) variables: Variables,
     clock: ManualClock,
-    chance: Arc<SeededChance>,
+    entropy: Arc<SeededEntropy>,
     input: Vec<u8>,
 }
 
@@ -34,8 +34,8 @@ impl Frozen {
         let noon = instant::parse("noon", "2026-01-31T12:00:00Z").expect("a time");
         let variables = [("TENURE_STORE", store.as_str()), ("USER", "alice")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.into())).into();
-        let chance = Arc::new(SeededChance::new(7));
-        Frozen { folder, variables, clock: ManualClock::at(noon), chance, input: Vec::new() }
+        let entropy = Arc::new(SeededEntropy::new(7));
+        Frozen { folder, variables, clock: ManualClock::at(noon), entropy, input: Vec::new() }
     }
 
     pub(crate) fn tick(&self, seconds: u64) -> &Frozen {
@@ -70,7 +70,7 @@ impl Frozen {
 
     pub(crate) fn run_on(&self, screen: Screen, words: &str) -> Ran {
         let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let world = World {
+        let world = Io {
             variables: self.variables.clone(),
             screen,
             width: (screen != Screen::Plain).then_some(72),
@@ -80,7 +80,7 @@ impl Frozen {
             errors: &mut errors,
             reader_is_gone: &|| false,
             clock: Some(Arc::new(self.clock.clone())),
-            chance: Arc::clone(&self.chance) as _,
+            entropy: Arc::clone(&self.entropy) as _,
         };
         let words = std::iter::once("tenure".to_owned()).chain(split(words)).map(Into::into);
         let status = tenure_cli::run(words, world);

@@ -1,7 +1,7 @@
 //! What people look at: lists, why a task is where it is, and what is owed.
 
 use insta::assert_snapshot;
-use tenure_cli::world::Screen;
+use tenure_cli::io::Screen;
 
 use crate::frozen::{self, Frozen};
 

@@ -6,7 +6,7 @@
 mod put;
 mod undone;
 
-use crate::command::{Action, Parking, Reach};
+use crate::command::{Action, LeaseScope, QuarantineCause};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
 use crate::event::{Triage, Waiver};
@@ -73,8 +73,8 @@ fn proves(case: &Case) -> bool {
 
 fn reaches(case: &Case) -> bool {
     match case.command.reach {
-        Reach::Any => true,
-        Reach::OwnLeases => lease(case).is_some_and(|lease| lease.granted_to == case.command.actor),
+        LeaseScope::Any => true,
+        LeaseScope::OwnLeases => lease(case).is_some_and(|lease| lease.granted_to == case.command.actor),
     }
 }
 
@@ -337,7 +337,7 @@ pub(crate) fn releases_owing_nothing(case: &Case) -> bool {
 // ---- parking -------------------------------------------------------------------------------------------------
 
 fn asks_for_a_person(case: &Case) -> bool {
-    matches!(case.command.action, Action::Quarantine { parking: Parking::ByHolder, .. })
+    matches!(case.command.action, Action::Quarantine { parking: QuarantineCause::ByHolder, .. })
 }
 
 pub(crate) fn holds_and_asks_for_a_person(case: &Case) -> bool {

@@ -6,14 +6,14 @@
 use crate::command::{Action, Create, Holder, Put, UndoBy};
 use crate::compensation::{Compensation, Registered, Undo};
 use crate::decide::Case;
-use crate::event::{Counting, Created, Ended, Grant, LeaseEnd, Triage, What};
+use crate::event::{Counting, Created, Ended, EventData, Grant, LeaseEnd, Triage};
 use crate::id::{Epoch, Owner, Reason, SagaId, Seq};
 use crate::lifecycle::guard;
 use crate::policy::Ttl;
 use crate::task::{Cause, Overrun, Phase, Task, Terminal, Unwinding};
 use crate::time::{Span, Time};
 
-pub(crate) type Steps = Option<Vec<What>>;
+pub(crate) type Steps = Option<Vec<EventData>>;
 
 pub(crate) fn nothing(_: &Case) -> Steps {
     Some(Vec::new())
@@ -26,10 +26,10 @@ pub(crate) fn create(case: &Case) -> Steps {
     Some(vec![created(create, create.compensations.iter(), case.now)])
 }
 
-fn created<'a>(create: &Create, undos: impl Iterator<Item = &'a Undo>, created_at: Time) -> What {
+fn created<'a>(create: &Create, undos: impl Iterator<Item = &'a Undo>, created_at: Time) -> EventData {
     let stand =
         |(at, undo): (usize, &Undo)| Compensation::new(seq_at(at), undo.clone(), Registered::BeforeLease);
-    What::Created(Box::new(Created {
+    EventData::Created(Box::new(Created {
         saga_id: create.saga_id.clone().unwrap_or_else(|| SagaId::from(&create.task)),
         queue: create.queue.clone(),
         kind: create.kind.clone(),
@@ -64,8 +64,13 @@ pub(crate) fn put_new(case: &Case) -> Steps {
     Some([created].into_iter().chain(ended).collect())
 }
 
-fn put_end<'a>(put: &Put, state: Terminal, remaining: impl Iterator<Item = &'a Undo>, now: Time) -> What {
-    What::Ended(Box::new(Ended {
+fn put_end<'a>(
+    put: &Put,
+    state: Terminal,
+    remaining: impl Iterator<Item = &'a Undo>,
+    now: Time,
+) -> EventData {
+    EventData::Ended(Box::new(Ended {
         state,
         cause: Cause::ByOperator,
         reason: put.terminal_reason.clone(),
@@ -84,11 +89,13 @@ pub(crate) fn put_difference(case: &Case) -> Steps {
     let mut steps = Vec::new();
     let changes = put.changes(task);
     if !changes.is_empty() {
-        steps.push(What::Changed(Box::new(changes)));
+        steps.push(EventData::Changed(Box::new(changes)));
     }
     if !fails {
         let numbered = (task.next_seq().0..).zip(put.added());
-        steps.extend(numbered.map(|(seq, one)| What::Registered { seq: Seq(seq), undo: one.undo.clone() }));
+        steps.extend(
+            numbered.map(|(seq, one)| EventData::Registered { seq: Seq(seq), undo: one.undo.clone() }),
+        );
     }
     let remaining = || put.added().filter(|_| fails).map(|one| &one.undo);
     steps.extend(ends.map(|state| put_end(put, state, remaining(), case.now)));
@@ -101,7 +108,11 @@ pub(crate) fn put_words(case: &Case) -> Steps {
     let changed = put.terminal_reason.clone().filter(|_| put.terminal_reason != *stored);
     Some(
         changed
-            .map(|words| What::Annotated { note: None, terminal_reason: Some(words), triage: Triage::Stays })
+            .map(|words| EventData::Annotated {
+                note: None,
+                terminal_reason: Some(words),
+                triage: Triage::Stays,
+            })
             .into_iter()
             .collect(),
     )
@@ -112,7 +123,7 @@ pub(crate) fn put_words(case: &Case) -> Steps {
 pub(crate) fn dispatch(case: &Case) -> Steps {
     let Action::Dispatch { owner, ttl, .. } = &case.command.action else { return None };
     let expires_at = case.now + ttl.unwrap_or(case.task?.policy.lease_ttl).span();
-    Some(vec![What::Dispatched { owner: owner.clone(), expires_at }])
+    Some(vec![EventData::Dispatched { owner: owner.clone(), expires_at }])
 }
 
 pub(crate) fn acquire(case: &Case) -> Steps {
@@ -123,7 +134,7 @@ pub(crate) fn acquire(case: &Case) -> Steps {
     let ttl = ttl.unwrap_or(task.policy.lease_ttl);
     let bounds = task.bounds(case.now, case.now, None).map(|(_, end)| end);
     let expires_at = bounds.fold(case.now + ttl.span(), Time::min);
-    Some(vec![What::Acquired(grant(case, task, owner, ttl, expires_at))])
+    Some(vec![EventData::Acquired(grant(case, task, owner, ttl, expires_at))])
 }
 
 fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) -> Grant {
@@ -141,12 +152,12 @@ fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) ->
 pub(crate) fn heartbeat(case: &Case) -> Steps {
     let Action::Heartbeat { progress, checkpoint, .. } = &case.command.action else { return None };
     let (expires_at, _) = guard::renewal(case)?;
-    Some(vec![What::Renewed { expires_at, progress: progress.clone(), checkpoint: checkpoint.clone() }])
+    Some(vec![EventData::Renewed { expires_at, progress: progress.clone(), checkpoint: checkpoint.clone() }])
 }
 
 pub(crate) fn progress(case: &Case) -> Steps {
     let Action::Progress { progress, checkpoint, .. } = &case.command.action else { return None };
-    Some(vec![What::Progressed { progress: progress.clone(), checkpoint: checkpoint.clone() }])
+    Some(vec![EventData::Progressed { progress: progress.clone(), checkpoint: checkpoint.clone() }])
 }
 
 /// Gives the lease back in time: the attempt does not count. One that had lapsed does.
@@ -165,48 +176,48 @@ pub(crate) fn hand_undo_back(case: &Case) -> Steps {
 pub(crate) fn release_to_successor(case: &Case) -> Steps {
     let task = case.task?;
     let mut steps = release(case)?;
-    let What::Released { counting, not_before, .. } = steps.first()? else { return None };
+    let EventData::Released { counting, not_before, .. } = steps.first()? else { return None };
     let again = match counting {
         Counting::Uncounted => None,
         Counting::Counted => (*not_before).max(after_backoff(task, case)),
     };
-    steps.push(What::Replanned { not_before: again, lease: None });
+    steps.push(EventData::Replanned { not_before: again, lease: None });
     Some(steps)
 }
 
-fn released(case: &Case, counting: Counting) -> Option<What> {
+fn released(case: &Case, counting: Counting) -> Option<EventData> {
     let Action::Release { reason, delay, .. } = &case.command.action else { return None };
     let not_before = delay.filter(|delay| *delay > Span::ZERO).map(|delay| case.now + delay);
-    Some(What::Released { reason: reason.clone(), counting, not_before, lease: end_of_lease(case)? })
+    Some(EventData::Released { reason: reason.clone(), counting, not_before, lease: end_of_lease(case)? })
 }
 
 pub(crate) fn register(case: &Case) -> Steps {
     let Action::Register { undo, .. } = &case.command.action else { return None };
-    Some(vec![What::Registered { seq: case.task?.next_seq(), undo: undo.clone() }])
+    Some(vec![EventData::Registered { seq: case.task?.next_seq(), undo: undo.clone() }])
 }
 
 pub(crate) fn adopt(case: &Case) -> Steps {
     let task = case.task?;
     let epoch = task.lease()?.epoch;
     let older = task.compensations.iter().filter(|one| one.is_owed() && one.epoch < Some(epoch));
-    Some(vec![What::Adopted { seqs: older.map(|one| one.seq).collect() }])
+    Some(vec![EventData::Adopted { seqs: older.map(|one| one.seq).collect() }])
 }
 
 pub(crate) fn settle(case: &Case) -> Steps {
     let Action::Settle { seq, receipt, by: Holder { epoch, .. }, .. } = &case.command.action else {
         return None;
     };
-    Some(vec![What::Settled { seq: *seq, epoch: *epoch, receipt: receipt.clone() }])
+    Some(vec![EventData::Settled { seq: *seq, epoch: *epoch, receipt: receipt.clone() }])
 }
 
 pub(crate) fn record_try(case: &Case) -> Steps {
     let Action::Try { seq, error, by: Holder { epoch, .. }, .. } = &case.command.action else { return None };
-    Some(vec![What::Tried { seq: *seq, epoch: *epoch, error: error.clone() }])
+    Some(vec![EventData::Tried { seq: *seq, epoch: *epoch, error: error.clone() }])
 }
 
 pub(crate) fn waive(case: &Case) -> Steps {
     let Action::Waive { waiver, .. } = &case.command.action else { return None };
-    Some(vec![What::Waived(waiver.clone())])
+    Some(vec![EventData::Waived(waiver.clone())])
 }
 
 pub(crate) fn roll_back(case: &Case) -> Steps {
@@ -215,13 +226,13 @@ pub(crate) fn roll_back(case: &Case) -> Steps {
         UndoBy::Recovery => end_of_lease(case),
         UndoBy::Holder => None,
     };
-    Some(vec![What::RolledBack { reason: reason.clone(), lease }])
+    Some(vec![EventData::RolledBack { reason: reason.clone(), lease }])
 }
 
 /// There is nothing to undo, so there is nothing to keep the lease for.
 pub(crate) fn roll_back_nothing(case: &Case) -> Steps {
     let Action::RollBack { reason, .. } = &case.command.action else { return None };
-    Some(vec![What::RolledBack { reason: reason.clone(), lease: end_of_lease(case) }])
+    Some(vec![EventData::RolledBack { reason: reason.clone(), lease: end_of_lease(case) }])
 }
 
 // ---- ends ----------------------------------------------------------------------------------------------------
@@ -240,7 +251,7 @@ fn ended(case: &Case, state: Terminal, cause: Cause, reason: Option<&Reason>) ->
 }
 
 fn end(ended: Ended) -> Steps {
-    Some(vec![What::Ended(Box::new(ended))])
+    Some(vec![EventData::Ended(Box::new(ended))])
 }
 
 pub(crate) fn complete(case: &Case) -> Steps {
@@ -285,7 +296,7 @@ pub(crate) fn mark_quarantined(case: &Case) -> Steps {
 
 pub(crate) fn cancel(case: &Case) -> Steps {
     let Action::Cancel { reason, .. } = &case.command.action else { return None };
-    Some(vec![What::CancelAsked { reason: reason.clone() }])
+    Some(vec![EventData::CancelAsked { reason: reason.clone() }])
 }
 
 // ---- recovery ------------------------------------------------------------------------------------------------
@@ -304,11 +315,11 @@ pub(crate) fn quarantine_lapsed(case: &Case) -> Steps {
 }
 
 pub(crate) fn free_reservation(_: &Case) -> Steps {
-    Some(vec![What::Replanned { not_before: None, lease: None }])
+    Some(vec![EventData::Replanned { not_before: None, lease: None }])
 }
 
 pub(crate) fn lapse(case: &Case) -> Steps {
-    Some(vec![What::Lapsed { lease: lapse_of_lease(case)? }])
+    Some(vec![EventData::Lapsed { lease: lapse_of_lease(case)? }])
 }
 
 /// Undo is bounded by the lease's length alone, so the grant has no other bound.
@@ -316,7 +327,7 @@ pub(crate) fn reclaim(case: &Case) -> Steps {
     let Action::Reclaim { owner, ttl, .. } = &case.command.action else { return None };
     let task = case.task?;
     let ttl = ttl.unwrap_or(task.policy.lease_ttl);
-    Some(vec![What::Reclaimed(grant(case, task, owner, ttl, case.now + ttl.span()))])
+    Some(vec![EventData::Reclaimed(grant(case, task, owner, ttl, case.now + ttl.span()))])
 }
 
 // ---- afterwards ----------------------------------------------------------------------------------------------
@@ -324,17 +335,17 @@ pub(crate) fn reclaim(case: &Case) -> Steps {
 pub(crate) fn annotate(case: &Case) -> Steps {
     let Action::Annotate { note, terminal_reason, triage, .. } = &case.command.action else { return None };
     let (note, terminal_reason) = (note.clone(), terminal_reason.clone());
-    Some(vec![What::Annotated { note, terminal_reason, triage: *triage }])
+    Some(vec![EventData::Annotated { note, terminal_reason, triage: *triage }])
 }
 
 pub(crate) fn retry(case: &Case) -> Steps {
     let Action::Retry { successor, reason, waive, .. } = &case.command.action else { return None };
     let (successor, reason, waived) = (successor.clone(), reason.clone(), waive.clone());
-    Some(vec![What::Retried { successor, reason, waived }])
+    Some(vec![EventData::Retried { successor, reason, waived }])
 }
 
 /// The new task of a retry: as the old one was created, with what it still owes.
-pub(crate) fn successor(case: &Case) -> Option<What> {
+pub(crate) fn successor(case: &Case) -> Option<EventData> {
     let Action::Retry { task: old_id, successor, waive, .. } = &case.command.action else { return None };
     let old = case.task?;
     let waived = |seq| waive.iter().any(|waiver| waiver.seq == seq);
@@ -351,7 +362,7 @@ pub(crate) fn successor(case: &Case) -> Option<What> {
         }
         copy
     });
-    Some(What::Created(Box::new(Created {
+    Some(EventData::Created(Box::new(Created {
         saga_id: SagaId::from(successor),
         queue: old.queue.clone(),
         kind: old.kind.clone(),
@@ -374,11 +385,14 @@ pub(crate) fn end_cancelled(case: &Case) -> Steps {
 }
 
 pub(crate) fn end_replanned(case: &Case) -> Steps {
-    Some(vec![What::Replanned { not_before: None, lease: end_of_lease(case) }])
+    Some(vec![EventData::Replanned { not_before: None, lease: end_of_lease(case) }])
 }
 
 pub(crate) fn end_tried_again(case: &Case) -> Steps {
-    Some(vec![What::Replanned { not_before: after_backoff(case.task?, case), lease: end_of_lease(case) }])
+    Some(vec![EventData::Replanned {
+        not_before: after_backoff(case.task?, case),
+        lease: end_of_lease(case),
+    }])
 }
 
 pub(crate) fn end_compensated(case: &Case) -> Steps {

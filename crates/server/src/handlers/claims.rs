@@ -43,7 +43,7 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
             }
         }
         Some(wait) => {
-            let _room = asked.share.wait()?;
+            let _room = asked.quota.wait()?;
             tokio::select! {
                 claimed = claim_within(&asked, command, wait) => claimed?,
                 problem = no_longer_known(&asked) => return Err(problem),
@@ -78,10 +78,10 @@ async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result
     let Action::Claim { queue, .. } = &command.action else {
         return Err(Problem::broken("a claim is none"));
     };
-    let (namespace, lines) = (asked.namespace()?, &asked.served.lines);
+    let (namespace, wait_queue) = (asked.namespace()?, &asked.served.wait_queue);
     let claim_once = |claim| claim_once(asked, claim);
     let mut over = pin!(over(asked, wait));
-    let place = match lines.at_once(namespace, queue) {
+    let place = match wait_queue.at_once(namespace, queue) {
         Some(place) => place,
         None => {
             let at_once = std::future::ready(());
@@ -90,7 +90,7 @@ async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result
                 return Ok(tasks);
             }
             tokio::select! {
-                place = lines.wait(namespace, queue) => place,
+                place = wait_queue.wait(namespace, queue) => place,
                 () = over.as_mut() => return Ok(tasks),
             }
         }
@@ -108,9 +108,9 @@ pub(crate) async fn claimable(asked: Asked) -> Answered {
     let at = if waiting.is_zero() {
         store.claimable_at(namespace.clone(), queue).await?
     } else {
-        let _room = asked.share.wait()?;
+        let _room = asked.quota.wait()?;
         let until_due = async {
-            let _place = asked.served.lines.wait(namespace, &queue).await;
+            let _place = asked.served.wait_queue.wait(namespace, &queue).await;
             asked.ledger()?.until_claimable(&queue).await.map_err(Problem::from)
         };
         tokio::select! {

@@ -105,7 +105,7 @@ fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>,
         namespace: asked.namespace()?,
         actor: caller.name.clone(),
         reach: caller.reach(),
-        chance: served.ledger.chance(),
+        entropy: served.ledger.entropy(),
     })
 }
 

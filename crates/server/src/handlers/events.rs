@@ -29,10 +29,10 @@ use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait_in};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::memory::RequestMemory;
+use crate::pipeline::ServerState;
 use crate::problem::Problem;
+use crate::quotas::{Taken, TokenQuota};
 use crate::routes::{Answered, Asked, json};
-use crate::served::Served;
-use crate::shares::{Share, Taken};
 
 /// What is read from the store at once for a stream, and kept until its reader has taken it. An event that is larger is read alone.
 const PAGE: PageSize = PageSize { items: 256, bytes: 128 * 1024 };
@@ -80,7 +80,7 @@ async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     let Seen { page, .. } = match wait_in(&asked.query)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
-            let _room = asked.share.wait()?;
+            let _room = asked.quota.wait()?;
             tokio::select! {
                 waited = waited_for(asked, &filter, (after, limit), wait) => waited?,
                 problem = no_longer_known(asked) => return Err(problem),
@@ -104,7 +104,7 @@ async fn seen(
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<Seen, Problem> {
-    let _room = asked.share.scan().await?;
+    let _room = asked.quota.scan().await?;
     let store = asked.served.ledger.store();
     let read = async |size| {
         store.events(filter.clone(), after, size).await.map_err(|error| of_place(error, "after"))
@@ -180,7 +180,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
 }
 
 async fn stream(asked: Asked, filter: EventFilter) -> Answered {
-    let room = asked.share.stream()?;
+    let room = asked.quota.stream()?;
     let (name, after) = beginning(&asked).await?;
     // A place that no history gave is refused before the stream begins: afterwards nobody could be told.
     let one = PageSize { items: 1, bytes: 0 };
@@ -192,7 +192,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
         stopping: asked.served.stopping.clone(),
         served: asked.served,
         caller: asked.caller,
-        share: asked.share,
+        quota: asked.quota,
         head: asked.head,
         filter,
         after,
@@ -218,9 +218,9 @@ struct Unreadable<'a> {
 
 /// What feeds a stream. No more than one page is kept for a reader that is slow.
 struct Source {
-    served: Arc<Served>,
+    served: Arc<ServerState>,
     caller: Caller,
-    share: Arc<Share>,
+    quota: Arc<TokenQuota>,
     head: Parts,
     filter: EventFilter,
     after: Cursor,
@@ -270,11 +270,11 @@ impl Source {
     /// Reads a page and hands it over. Its memory is taken before it is read, and given back once the reader has all of it: a
     /// stream that has nothing to say takes none.
     async fn give_page(&mut self, store: &Arc<dyn Store>) -> Option<()> {
-        let memory = RequestMemory::of(Arc::clone(&self.share), 0);
+        let memory = RequestMemory::of(Arc::clone(&self.quota), 0);
         let mut taken = PAGE.bytes;
         let page = loop {
             self.until_taken(&memory, taken).await?;
-            let _room = self.share.scan().await.ok()?;
+            let _room = self.quota.scan().await.ok()?;
             let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
             // An event that is larger than a page is not kept while its memory is waited for, but read again.
             match page.items.iter().map(event_bytes).sum() {

@@ -31,7 +31,7 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
     let stopping = asked.served.stopping.is_cancelled();
     // What every request begins with.
     let wait_max = asked.served.options.limits.watch_wait_max;
-    let store = tokio::time::timeout(wait_max, asked.served.book.look()).await;
+    let store = tokio::time::timeout(wait_max, asked.served.token_cache.look()).await;
     let trouble = match store {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(error.to_string()),

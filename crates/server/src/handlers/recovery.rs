@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use tenure::access::Rooms;
+use tenure::access::NamespaceScope;
 use tenure::core::refusal::Refusal;
 use tenure::record::read::{PresenceShape, Shape as _};
 use tenure::record::{PlansRecord, SweptRecord, WatchedRecord, WatchersAnswer};
-use tenure::recovery::{Settings, Tended};
+use tenure::recovery::{RecoveredTask, Settings};
 
 use crate::body::parse;
 use crate::problem::Problem;
@@ -30,12 +30,12 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let grace = usual.grace / 2;
     let settings = Settings { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
     let recovery = recovery.clone().settings(settings);
-    let room = asked.share.sweep()?;
+    let room = asked.quota.sweep()?;
     if asked.query.flag("plan")? {
         let plans = recovery.plan().await?;
         return Ok(json(StatusCode::OK, &PlansRecord::of(&plans)));
     }
-    let tended: Arc<Mutex<Vec<Tended>>> = Arc::default();
+    let tended: Arc<Mutex<Vec<RecoveredTask>>> = Arc::default();
     let told = Arc::clone(&tended);
     let recovery = recovery.on_tended(move |one| {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(one.clone());
@@ -64,7 +64,7 @@ pub(crate) async fn watchers(asked: Asked) -> Answered {
 pub(crate) async fn watch(asked: Asked) -> Answered {
     let mut presence =
         parse::<PresenceShape>(&asked.body.text)?.value().map_err(|words| Refusal::invalid("body", words))?;
-    if let Rooms::These(own) = &asked.caller.rooms {
+    if let NamespaceScope::These(own) = &asked.caller.rooms {
         if let Some(foreign) = presence.namespaces.iter().find(|one| !own.contains(*one)) {
             let words = format!("the token is not bound to `{foreign}`");
             return Err(Refusal::invalid("namespaces", words).into());

@@ -82,7 +82,7 @@ pub(crate) async fn why_so(asked: Asked) -> Answered {
 
 /// The task that the path names, with the memory to answer it.
 pub(crate) async fn look(asked: &Asked) -> Result<Task, Problem> {
-    let _room = asked.share.look().await?;
+    let _room = asked.quota.look().await?;
     let task = asked.ledger()?.task(asked.id()?.as_str()).await?;
     asked.memory.for_answer(task_bytes(&task)).await?;
     Ok(task)
@@ -90,7 +90,7 @@ pub(crate) async fn look(asked: &Asked) -> Result<Task, Problem> {
 
 /// The same, if nothing must be waited for.
 pub(crate) async fn look_at_once(asked: &Asked) -> Option<Task> {
-    let _room = asked.share.look_at_once()?;
+    let _room = asked.quota.look_at_once()?;
     let task = asked.ledger().ok()?.task(asked.id().ok()?.as_str()).await.ok()?;
     asked.memory.for_answer_at_once(task_bytes(&task))?;
     Some(task)

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use tenure::access::{Role, Rooms, TokenHash};
+use tenure::access::{NamespaceScope, Role, TokenHash};
 use tenure::core::refusal::{Code, Refusal};
 use tenure::ledger::{ANONYMOUS, DEFAULT_NAMESPACE};
 use tenure::record::{DurationInput, NewTokenRecord, TokenRecord, TokensRecord};
@@ -43,7 +43,7 @@ pub(crate) async fn list(asked: Asked) -> Answered {
 pub(crate) async fn create(asked: Asked) -> Answered {
     let making: Making = parse(&asked.body.text)?;
     let names = making.namespaces.unwrap_or_else(|| vec![DEFAULT_NAMESPACE.to_owned()]);
-    let rooms = Rooms::of_words(&names)?;
+    let rooms = NamespaceScope::of_words(&names)?;
     if !asked.caller.rooms.covers(&rooms) {
         return Err(Problem::forbidden(
             "a token can't be bound to a namespace that its maker's is not bound to",

@@ -27,7 +27,7 @@ pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, 
         namespace: asked.namespace()?,
         actor: caller.name.clone(),
         reach: caller.reach(),
-        chance: served.ledger.chance(),
+        entropy: served.ledger.entropy(),
     };
     let task = asked.path.id.as_ref().map(|_| asked.id()).transpose()?;
     let seq = asked.path.seq.as_deref().map(|text| {

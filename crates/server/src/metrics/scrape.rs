@@ -11,13 +11,13 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
-use tenure::classes::Classes;
 use tenure::clock::Moment;
 use tenure::core::time::{Span, Time};
+use tenure::histogram::Histogram;
 use tenure::recovery::{Recovery, Snapshot};
 use tenure::store::Store;
 use tenure::store::overview::{OVERVIEW_STATES, StateCount};
-use tenure::store::vitals::Vitals;
+use tenure::store::vitals::StoreMetrics;
 use tenure::{Error, Ledger};
 use tokio::sync::Mutex;
 use tokio::time::Sleep;
@@ -61,7 +61,7 @@ pub(super) struct Looked {
     pub(super) took: Span,
     /// One for each of the states of an overview, over all namespaces.
     pub(super) overview: Option<Overviews>,
-    pub(super) vitals: Option<Vitals>,
+    pub(super) vitals: Option<StoreMetrics>,
     pub(super) overdue: Option<Span>,
 }
 
@@ -302,7 +302,7 @@ impl Scrape {
     }
 }
 
-fn commits(page: &mut Page<'_>, vitals: &Vitals) -> fmt::Result {
+fn commits(page: &mut Page<'_>, vitals: &StoreMetrics) -> fmt::Result {
     let what = "Transactions, by how many commands were executed in each";
     page.classes(("commit_commands", what, None), &vitals.batch, |count| count as f64)?;
     let what = "How long transactions took, with the wait for their turn";
@@ -400,7 +400,7 @@ impl Page<'_> {
     fn classes(
         &mut self,
         (name, what, unit): Head,
-        classes: &Classes,
+        classes: &Histogram,
         value: impl Fn(u64) -> f64,
     ) -> fmt::Result {
         let what = format!("{what}.");

@@ -7,7 +7,7 @@ use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tenure::core::task::State;
 use tenure::handler::Handlers;
-use tenure::store::vitals::Vitals;
+use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::Presence;
 
 use super::scrape::{InState, Looked, Overviews, overviews};
@@ -42,7 +42,11 @@ fn recovery(ledger: &Ledger) -> Recovery {
 fn whole(ledger: &Ledger) -> Scrape {
     let oldest = Some(Span::from_secs(90));
     let planned = InState { state: State::Planned.as_str(), count: 3, later: 1, stale: 0, oldest };
-    let vitals = Vitals { wal_bytes: Some(4_096), feed_lag: Some(Span::from_millis(5)), ..Vitals::default() };
+    let vitals = StoreMetrics {
+        wal_bytes: Some(4_096),
+        feed_lag: Some(Span::from_millis(5)),
+        ..StoreMetrics::default()
+    };
     let looked = Looked {
         is_up: true,
         took: Span::from_millis(2),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::net::unix::pipe;
 
 use super::template::Template;
-use super::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting};
-use crate::keeper::Standing;
+use super::{Handler, LeaseWatch, UndoCall, UndoError, Undone, truncate_for_record};
+use crate::keeper::LeaseStatus;
 use crate::process::{End, Input, Launch, Output, Tail};
 use crate::store::BoxFuture;
 
@@ -40,12 +40,12 @@ impl CommandHandler {
 
     fn launch(&self, call: &UndoCall, lease: &LeaseWatch) -> Result<Launch, UndoError> {
         // Whoever configured it may have changed it since the target was looked at.
-        self.template.accepts(&call.target).map_err(UndoError::Never)?;
+        self.template.accepts(&call.target).map_err(UndoError::Permanent)?;
         let words = self.template.words(call);
         let Some((program, arguments)) = words.split_first() else {
-            return Err(UndoError::Never("the command has no words".into()));
+            return Err(UndoError::Permanent("the command has no words".into()));
         };
-        let asked = serde_json::to_string(call).map_err(|error| UndoError::Never(error.to_string()))?;
+        let asked = serde_json::to_string(call).map_err(|error| UndoError::Permanent(error.to_string()))?;
         let mut launch = Launch::new(program)
             .args(arguments)
             .input(Input::Bytes(format!("{asked}\n").into_bytes()))
@@ -62,8 +62,10 @@ impl CommandHandler {
             launch = launch.folder(folder);
         }
         match &*lease.borrow() {
-            Standing::Held(held) => Ok(launch.may_run_until(held.limit())),
-            Standing::Lost(_) | Standing::Ended => Err(UndoError::Again("the lease is over".into())),
+            LeaseStatus::Held(held) => Ok(launch.may_run_until(held.limit())),
+            LeaseStatus::Lost(_) | LeaseStatus::Ended => {
+                Err(UndoError::Retryable("the lease is over".into()))
+            }
         }
     }
 }
@@ -80,7 +82,7 @@ impl Handler for CommandHandler {
 }
 
 async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
-    let mut running = launch.start().await.map_err(|error| UndoError::Again(error.to_string()))?;
+    let mut running = launch.start().await.map_err(|error| UndoError::Retryable(error.to_string()))?;
     let (mut output, mut errors) = (Tail::of(OUTPUT_BYTES_MAX), Tail::of(OUTPUT_BYTES_MAX));
     let (printed, complained) = (running.take_output(), running.take_errors());
     let end = {
@@ -94,8 +96,8 @@ async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
                 biased;
                 // The limit moves with each renewal. When the undo may not go on, nothing of it is to be left before this is.
                 Ok(()) = lease.changed() => match &*lease.borrow_and_update() {
-                    Standing::Held(held) => running.may_run_until(held.limit()),
-                    Standing::Lost(_) | Standing::Ended => running.kill(),
+                    LeaseStatus::Held(held) => running.may_run_until(held.limit()),
+                    LeaseStatus::Lost(_) | LeaseStatus::Ended => running.kill(),
                 },
                 end = running.ended() => break end,
                 () = &mut reading, if !is_read => is_read = true,
@@ -110,12 +112,16 @@ async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
     };
     let said = said(&output, &errors);
     match end {
-        End::Exited(0) => Ok(fitting(&format!("exited with 0{said}"))),
-        End::Exited(status) => Err(UndoError::Again(fitting(&format!("exited with {status}{said}")))),
-        End::Signalled(signal) => {
-            Err(UndoError::Again(fitting(&format!("was ended by signal {signal}{said}"))))
+        End::Exited(0) => Ok(truncate_for_record(&format!("exited with 0{said}"))),
+        End::Exited(status) => {
+            Err(UndoError::Retryable(truncate_for_record(&format!("exited with {status}{said}"))))
         }
-        End::Lost(why) => Err(UndoError::Again(fitting(&format!("nobody knows how it ended: {why}{said}")))),
+        End::Signalled(signal) => {
+            Err(UndoError::Retryable(truncate_for_record(&format!("was ended by signal {signal}{said}"))))
+        }
+        End::Lost(why) => {
+            Err(UndoError::Retryable(truncate_for_record(&format!("nobody knows how it ended: {why}{said}"))))
+        }
     }
 }
 

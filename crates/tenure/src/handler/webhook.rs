@@ -39,7 +39,7 @@ use tenure_core::time::Time;
 use crate::certificates::{self, Anchors, Proof};
 use crate::clock::{Clock, SystemClock};
 use crate::handler::webhook::secret::{Keys, Secret};
-use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, fitting, while_held};
+use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, truncate_for_record, while_held};
 use crate::instant;
 use crate::store::BoxFuture;
 
@@ -128,11 +128,11 @@ impl fmt::Debug for Webhook {
 }
 
 fn again(why: impl AsRef<str>) -> UndoError {
-    UndoError::Again(fitting(why.as_ref()))
+    UndoError::Retryable(truncate_for_record(why.as_ref()))
 }
 
 fn never(why: impl AsRef<str>) -> UndoError {
-    UndoError::Never(fitting(why.as_ref()))
+    UndoError::Permanent(truncate_for_record(why.as_ref()))
 }
 
 /// The URL, if a request can be sent to it just as it stands.
@@ -273,7 +273,7 @@ fn judged(server: &str, response: &Response, body: &Body) -> Undone {
             "{answer}, but its body broke off, so it proves nothing ({why}){colon}{}",
             body.text
         ))),
-        End::Whole | End::LeftOut => Ok(fitting(&whole_answer)),
+        End::Whole | End::LeftOut => Ok(truncate_for_record(&whole_answer)),
     }
 }
 

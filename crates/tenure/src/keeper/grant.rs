@@ -94,7 +94,7 @@ pub(crate) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
 pub(crate) fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {
     let request = match command.request {
         Some(request) => request,
-        None => RequestId::new(ledger.chance().name())?,
+        None => RequestId::new(ledger.entropy().new_id())?,
     };
     Ok(Command { request: Some(request), ..command })
 }

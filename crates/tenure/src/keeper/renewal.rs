@@ -6,10 +6,10 @@ use std::time::Duration;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Span;
 
-use super::{Held, Kept, Loss, Standing, Trouble, held};
+use super::{Held, LeaseStatus, Loss, RenewalError, SharedLease, held};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::points;
+use crate::failpoints;
 use crate::store::Renewal;
 
 /// The shortest wait before a renewal that failed is tried again; the longest is a twelfth of what was left of the lease.
@@ -23,7 +23,7 @@ const ANSWER_WAITED_FOR: Duration = Duration::from_secs(10);
 const CALL_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// Renews the lease at a third of what is left of it each time.
-pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
+pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
     // Whatever ends this, a lease that nobody renews must not pass for one that is held.
     let _fence = Fence(Arc::clone(&kept));
     let mut standing = kept.standing.subscribe();
@@ -37,7 +37,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
         }
         tokio::select! {
             biased;
-            _ = standing.wait_for(|standing| !matches!(standing, Standing::Held(_))) => return,
+            _ = standing.wait_for(|standing| !matches!(standing, LeaseStatus::Held(_))) => return,
             () = now_held.fences_at.come() => {
                 kept.lose(Loss::Fenced);
                 return;
@@ -50,7 +50,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             // After a sleep of the machine this may be heard of before the deadline is.
             continue;
         }
-        points::reached("keeper/before_heartbeat");
+        failpoints::reached("keeper/before_heartbeat");
         // The deadline comes also while an answer does not: on a machine that slept, long before any timer.
         let answer = tokio::select! {
             biased;
@@ -60,7 +60,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
             }
             answer = ask(&kept, &now_held, sent) => answer,
         };
-        points::reached("keeper/after_heartbeat");
+        failpoints::reached("keeper/after_heartbeat");
         next = match answer {
             Ok(renewal) => {
                 let renewed = held(sent, renewal, kept.keeping);
@@ -87,7 +87,7 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
                 after_refusal(&now_held, sent)
             }
             Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
-                trouble(&kept, Trouble::Unanswered(error.to_string()));
+                trouble(&kept, RenewalError::Unanswered(error.to_string()));
                 again(&now_held, sent)
             }
         };
@@ -96,15 +96,15 @@ pub(super) async fn renew(kept: Arc<Kept>, granted: Moment) {
 
 /// A grace may be shorter than what is left of the lease: then nothing was renewed since the cancel, and it is the refusal that
 /// tells of it.
-fn not_extended(kept: &Kept, refusal: Refusal) {
+fn not_extended(kept: &SharedLease, refusal: Refusal) {
     if refusal.code == Code::Cancelled {
         kept.hear_cancel();
     }
-    trouble(kept, Trouble::NotExtended(refusal));
+    trouble(kept, RenewalError::NotExtended(refusal));
 }
 
 /// Gives the lease up when its renewals end; one that was ended or lost in order is not.
-struct Fence(Arc<Kept>);
+struct Fence(Arc<SharedLease>);
 
 impl Drop for Fence {
     fn drop(&mut self) {
@@ -124,15 +124,15 @@ pub(super) fn is_loss_for_any_call(code: Code) -> bool {
     matches!(code, Code::Terminal | Code::NoLease | Code::StaleEpoch | Code::WrongOwner | Code::LeaseLapsed)
 }
 
-fn still_held(kept: &Kept) -> Option<Held> {
+fn still_held(kept: &SharedLease) -> Option<Held> {
     match &*kept.standing.borrow() {
-        Standing::Held(held) => Some(held.clone()),
-        Standing::Lost(_) | Standing::Ended => None,
+        LeaseStatus::Held(held) => Some(held.clone()),
+        LeaseStatus::Lost(_) | LeaseStatus::Ended => None,
     }
 }
 
 /// Asks once, and waits for the answer no longer than leaves time to ask again.
-async fn ask(kept: &Kept, held: &Held, sent: Moment) -> Result<Renewal, Error> {
+async fn ask(kept: &SharedLease, held: &Held, sent: Moment) -> Result<Renewal, Error> {
     let patience = Duration::from(Span::from_micros(held.fences_at.since(sent).as_micros() / 3));
     let patience = patience.clamp(TRY_AGAIN, ANSWER_WAITED_FOR);
     let call = kept.ledger.heartbeat(kept.granted.id.as_str(), &kept.holder);
@@ -142,9 +142,9 @@ async fn ask(kept: &Kept, held: &Held, sent: Moment) -> Result<Renewal, Error> {
 
 /// When to renew after a renewal that was answered: at a third of what it gave, and up to a tenth of that earlier, so that
 /// leases that were granted together are not renewed together for ever.
-fn after_good(kept: &Kept, sent: Moment, held: &Held) -> Moment {
+fn after_good(kept: &SharedLease, sent: Moment, held: &Held) -> Moment {
     let third = Span::from_micros(held.ends_at.since(sent).as_micros() / 3);
-    let earlier = kept.ledger.chance().jitter().part_of(Span::from_micros(third.as_micros() / 10));
+    let earlier = kept.ledger.entropy().jitter().part_of(Span::from_micros(third.as_micros() / 10));
     sent + Span::from_micros(third.as_micros() - earlier.as_micros())
 }
 
@@ -160,24 +160,24 @@ fn again(held: &Held, sent: Moment) -> Moment {
     Moment::now() + wait.max(Span::from(TRY_AGAIN))
 }
 
-fn stand(kept: &Kept, renewed: Held) {
+fn stand(kept: &SharedLease, renewed: Held) {
     kept.standing.send_if_modified(|standing| match standing {
-        Standing::Held(held) => {
+        LeaseStatus::Held(held) => {
             // Once asked it stays asked, whichever answer told it.
             let cancel_asked = held.cancel_asked || renewed.cancel_asked;
             *held = Held { cancel_asked, ..renewed };
             true
         }
-        Standing::Lost(_) | Standing::Ended => false,
+        LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
     });
 }
 
-fn trouble(kept: &Kept, trouble: Trouble) {
+fn trouble(kept: &SharedLease, trouble: RenewalError) {
     kept.standing.send_if_modified(|standing| match standing {
-        Standing::Held(held) => {
+        LeaseStatus::Held(held) => {
             held.trouble = Some(trouble);
             true
         }
-        Standing::Lost(_) | Standing::Ended => false,
+        LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
     });
 }

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use tenure_core::command::{Action, Command, Reach};
+use tenure_core::command::{Action, Command, LeaseScope};
 use tenure_core::id::{Actor, RequestId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
@@ -87,8 +87,8 @@ impl<V: Verb> Call<V> {
             None => Actor::new(ANONYMOUS)?,
         };
         let namespace = self.ledger.namespace.clone();
-        let jitter = self.ledger.chance.jitter();
-        Ok(Command { namespace, actor, request: self.request?, jitter, reach: Reach::Any, action })
+        let jitter = self.ledger.entropy.jitter();
+        Ok(Command { namespace, actor, request: self.request?, jitter, reach: LeaseScope::Any, action })
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {

@@ -1,6 +1,6 @@
 //! The notes that people left on a task, out of its history.
 
-use tenure_core::event::{Triage, What};
+use tenure_core::event::{EventData, Triage};
 use tenure_core::id::{Actor, Reason};
 use tenure_core::time::Time;
 
@@ -30,7 +30,7 @@ impl Ledger {
         loop {
             let page = self.history(id, after, PAGE).await?;
             for recorded in &page.items {
-                if let What::Annotated { note: Some(words), triage, .. } = &recorded.event.what {
+                if let EventData::Annotated { note: Some(words), triage, .. } = &recorded.event.what {
                     let (at, by) = (recorded.event.at, recorded.event.actor.clone());
                     notes.push(Note { at, by, words: words.clone(), triage: *triage });
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
 
-use crate::access::{Lifetime, NewToken, Role, Rooms, Secret, Token, TokenHash};
+use crate::access::{Lifetime, NamespaceScope, NewToken, Role, Secret, Token, TokenHash};
 use crate::error::Error;
 use crate::ledger::{ANONYMOUS, Ledger};
 use crate::store::BoxFuture;
@@ -17,7 +17,7 @@ impl Ledger {
         let new = Actor::named("name", name).map(|name| NewToken {
             name,
             role,
-            rooms: Rooms::These([self.namespace.clone()].into()),
+            rooms: NamespaceScope::These([self.namespace.clone()].into()),
             lifetime: None,
             created_by: self.anybody(),
         });
@@ -58,7 +58,7 @@ pub struct CreateToken {
 impl CreateToken {
     /// Bound to these namespaces and no other.
     pub fn in_namespaces<N: AsRef<str>>(self, names: impl IntoIterator<Item = N>) -> CreateToken {
-        let rooms = Rooms::of_words(names);
+        let rooms = NamespaceScope::of_words(names);
         self.change(|new| Ok(NewToken { rooms: rooms?, ..new }))
     }
 
@@ -84,7 +84,7 @@ impl IntoFuture for CreateToken {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let new = self.new?;
-            let secret = Secret::draw(self.ledger.chance())?;
+            let secret = Secret::draw(self.ledger.entropy())?;
             let token = self.ledger.store.add_token(secret.hash(), new).await?;
             Ok((secret, token))
         })

@@ -2,7 +2,7 @@
 //!
 //! Those that take a `&Holder` are by lease: owner and epoch are checked. The others are by whoever acts.
 
-use tenure_core::command::{Action, Create, Holder, Naming, Parking, Put, PutUndo, UndoBy};
+use tenure_core::command::{Action, Create, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{
@@ -74,12 +74,12 @@ impl Ledger {
 
     /// Creates a task of that id. A known id or saga id is refused `exists`, and the stored task is left as it is.
     pub fn create(&self, id: &str) -> Call<Creation> {
-        self.call(|| Ok(Action::Create(Box::new(create(TaskId::new(id)?, Naming::Given)?))))
+        self.call(|| Ok(Action::Create(Box::new(create(TaskId::new(id)?, IdOrigin::Given)?))))
     }
 
     /// Creates a task with an id of the ledger's making: in order of time, and unique everywhere.
     pub fn create_unnamed(&self) -> Call<Creation> {
-        self.call(|| Ok(Action::Create(Box::new(create(self.made_id()?, Naming::Made)?))))
+        self.call(|| Ok(Action::Create(Box::new(create(self.made_id()?, IdOrigin::Made)?))))
     }
 
     /// Writes a whole record, decided as a difference against what is stored. For imports and corrections; leases,
@@ -198,7 +198,7 @@ impl Ledger {
     pub fn quarantine(&self, id: &str, by: &Holder, reason: &str) -> Call<Quarantining> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::Quarantine { task, by: by.clone(), reason, parking: Parking::ByHolder })
+            Ok(Action::Quarantine { task, by: by.clone(), reason, parking: QuarantineCause::ByHolder })
         })
     }
 
@@ -275,17 +275,17 @@ impl Ledger {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
             let successor = self.made_id()?;
-            Ok(Action::Retry { task, successor, naming: Naming::Made, reason, waive: Vec::new() })
+            Ok(Action::Retry { task, successor, naming: IdOrigin::Made, reason, waive: Vec::new() })
         })
     }
 
     fn made_id(&self) -> Result<TaskId, Refusal> {
-        TaskId::new(self.chance.name())
+        TaskId::new(self.entropy.new_id())
     }
 }
 
 /// What a task is created with where nothing else is said.
-pub fn create(task: TaskId, naming: Naming) -> Result<Create, Refusal> {
+pub fn create(task: TaskId, naming: IdOrigin) -> Result<Create, Refusal> {
     Ok(Create {
         task,
         naming,
@@ -307,7 +307,7 @@ pub fn record_of(task: &Task) -> Put {
     Put {
         record: Create {
             task: task.id.clone(),
-            naming: Naming::Given,
+            naming: IdOrigin::Given,
             saga_id: Some(task.saga_id.clone()),
             queue: task.queue.clone(),
             kind: task.kind.clone(),
@@ -337,7 +337,7 @@ pub fn record_of(task: &Task) -> Put {
 /// A record that does not exist yet, to be filled and put: planned, with nothing but its name.
 pub fn new_record(id: &str) -> Result<Put, Refusal> {
     Ok(Put {
-        record: create(TaskId::new(id)?, Naming::Given)?,
+        record: create(TaskId::new(id)?, IdOrigin::Given)?,
         revision: None::<Revision>,
         state: State::Planned,
         terminal_reason: None,
@@ -510,7 +510,7 @@ refine!(RollingBack {
 });
 refine!(Quarantining {
     /// Why, in one of the words that the end is known by.
-    parking(why: Parking) Action::Quarantine { parking, .. } => *parking = why;
+    parking(why: QuarantineCause) Action::Quarantine { parking, .. } => *parking = why;
 });
 refine!(MarkingCompensated {
     /// Something that is owed and need not be undone.
@@ -525,7 +525,7 @@ refine!(Retrying {
     /// The new task's id.
     id(id: &str) Action::Retry { successor, naming, .. } => {
         *successor = TaskId::new(id)?;
-        *naming = Naming::Given;
+        *naming = IdOrigin::Given;
     };
     /// Something that is owed and need not be undone.
     waive(seq: u32, reason: &str) Action::Retry { waive, .. } => waive.push(waiver(seq, reason)?);

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::protocol::{DESCRIPTORS_MAX, Order, Step};
+use super::protocol::{DESCRIPTORS_MAX, SpawnRequest, Step};
 use super::running::{Begun, Running};
 use super::terminal::own_group_at;
 use super::{Limit, SERVES, WARDEN_WORD, own_binary};
@@ -81,7 +81,7 @@ pub enum StartError {
 /// A command that is to be run.
 #[derive(Debug)]
 pub struct Launch {
-    order: Order,
+    order: SpawnRequest,
     warden: Option<PathBuf>,
     input: Input,
     output: Output,
@@ -95,10 +95,10 @@ impl Launch {
 
     /// Of that program, which is looked for in `PATH` if it has no slash. Everything else is as the program has it.
     pub fn new(program: impl AsRef<OsStr>) -> Launch {
-        let order = Order {
+        let order = SpawnRequest {
             program: program.as_ref().to_owned(),
             orphan_grace: Launch::ORPHAN_GRACE,
-            ..Order::default()
+            ..SpawnRequest::default()
         };
         Launch {
             order,

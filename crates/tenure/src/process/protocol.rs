@@ -33,7 +33,7 @@ pub(super) const DESCRIPTORS_MAX: usize = 64;
 
 /// What is to be run, and how it is to be watched.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Order {
+pub(super) struct SpawnRequest {
     pub(super) program: OsString,
     pub(super) arguments: Vec<OsString>,
     /// With a value to set, without one to take away.
@@ -52,7 +52,7 @@ pub(super) struct Order {
     pub(super) containment: Containment,
 }
 
-impl Order {
+impl SpawnRequest {
     fn fields(&self) -> Vec<(u8, Vec<u8>)> {
         let number = |number: u128| number.to_string().into_bytes();
         let mut fields = vec![
@@ -93,8 +93,8 @@ impl Order {
         Ok(body)
     }
 
-    fn read(body: &[u8]) -> Option<Order> {
-        let mut order = Order::default();
+    fn read(body: &[u8]) -> Option<SpawnRequest> {
+        let mut order = SpawnRequest::default();
         for field in body.strip_suffix(&[0])?.split(|byte| *byte == 0) {
             let (letter, value) = field.split_first()?;
             let text = || std::str::from_utf8(value).ok();
@@ -139,7 +139,7 @@ impl Order {
     }
 
     /// Waits for one. None of the descriptors is inherited by what is started meanwhile.
-    pub(super) fn receive(socket: &UnixStream) -> io::Result<(Order, Vec<OwnedFd>)> {
+    pub(super) fn receive(socket: &UnixStream) -> io::Result<(SpawnRequest, Vec<OwnedFd>)> {
         let mut head = [0; HEAD_BYTES];
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
@@ -159,7 +159,7 @@ impl Order {
         }
         let mut body = vec![0; length];
         (&*socket).read_exact(&mut body)?;
-        let order = Order::read(&body).ok_or_else(|| malformed("a body that can't be read"))?;
+        let order = SpawnRequest::read(&body).ok_or_else(|| malformed("a body that can't be read"))?;
         if descriptors.len() != order.numbers.len() + 3 {
             return Err(malformed("other descriptors than it says"));
         }
@@ -339,8 +339,8 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
-    fn order() -> Order {
-        Order {
+    fn order() -> SpawnRequest {
+        SpawnRequest {
             program: "sh".into(),
             arguments: vec!["-c".into(), OsString::from_vec(b"a\n\xff b".to_vec()), "".into()],
             variables: vec![("A".into(), Some("x=y\n".into())), ("B".into(), None)],
@@ -360,14 +360,14 @@ mod tests {
         let (here, there) = UnixStream::pair().expect("a pair");
         let null = std::fs::File::open("/dev/null").expect("nothing");
         order().send(&here, &[null.as_fd(); 4]).expect("sent");
-        let (received, descriptors) = Order::receive(&there).expect("received");
+        let (received, descriptors) = SpawnRequest::receive(&there).expect("received");
         assert_eq!((received, descriptors.len()), (order(), 4));
     }
 
     #[test]
     fn an_order_that_could_be_read_otherwise_is_not_sent() {
         let (here, _there) = UnixStream::pair().expect("a pair");
-        let order = Order { arguments: vec!["a\0Pb".into()], ..order() };
+        let order = SpawnRequest { arguments: vec!["a\0Pb".into()], ..order() };
         assert_eq!(order.send(&here, &[]).expect_err("refused").kind(), io::ErrorKind::InvalidInput);
     }
 
@@ -377,7 +377,7 @@ mod tests {
             let (mut here, there) = UnixStream::pair().expect("a pair");
             here.write_all(bytes).expect("written");
             drop(here);
-            Order::receive(&there).expect_err("refused");
+            SpawnRequest::receive(&there).expect_err("refused");
         }
     }
 

@@ -16,8 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::cgroup::Cgroup;
-use super::family;
 use super::outbox::Outbox;
+use super::process_tree;
 use super::protocol::{Lines, Report, Step, Word};
 use super::{Cause, Limit};
 
@@ -345,7 +345,7 @@ async fn end_without_warden(started: Option<(i32, Option<PathBuf>)>) -> Remains 
         if let Some(cgroup) = &cgroup {
             cgroup.kill();
         }
-        let has_members = group.is_some_and(|group| !family::members(group).is_empty());
+        let has_members = group.is_some_and(|group| !process_tree::members(group).is_empty());
         if let Some(group) = group.filter(|_| has_members) {
             // Whoever ended since needs no signal.
             let _ = kill_process_group(group, Signal::KILL);

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt, FdMapping};
 
-use super::protocol::{Order, Step};
+use super::protocol::{SpawnRequest, Step};
 
 /// What the stage says when the command can't be started. When it can, it says nothing, and its end of the line closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +41,7 @@ pub(super) fn serve(warden: &str) {
 fn become_command(line: &mut UnixStream, warden: &str) -> Result<std::convert::Infallible, Failure> {
     let around = |error: io::Error| Failure::new(Step::Warden, &error);
     tie_to(warden).map_err(around)?;
-    let (order, descriptors) = Order::receive(line).map_err(around)?;
+    let (order, descriptors) = SpawnRequest::receive(line).map_err(around)?;
     // Out of the way of the numbers at which the command is given something.
     let highest = order.numbers.iter().copied().max().unwrap_or(0).max(2);
     *line = UnixStream::from(

@@ -21,8 +21,8 @@ use tenure_core::time::Span;
 
 use super::alarm::Alarm;
 use super::cgroup::Cgroup;
-use super::family;
-use super::protocol::{Lines, Order, Report, Step, Word};
+use super::process_tree;
+use super::protocol::{Lines, Report, SpawnRequest, Step, Word};
 use super::stage::Failure;
 use super::terminal::Terminal;
 use super::{Cause, Containment, Limit, STAGE_WORD, own_binary};
@@ -45,7 +45,7 @@ pub(super) fn serve() {
     let Ok(line) = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3) else { return };
     let line = UnixStream::from(line);
     // A program that died before it gave its order wants nothing.
-    let Ok((order, descriptors)) = Order::receive(&line) else { return };
+    let Ok((order, descriptors)) = SpawnRequest::receive(&line) else { return };
     match Warden::start(&line, order, descriptors) {
         Ok(mut warden) => warden.watch(),
         Err(failure) => {
@@ -113,7 +113,7 @@ enum Children {
 }
 
 impl Warden {
-    fn start(line: &UnixStream, order: Order, descriptors: Vec<OwnedFd>) -> Result<Warden, Failure> {
+    fn start(line: &UnixStream, order: SpawnRequest, descriptors: Vec<OwnedFd>) -> Result<Warden, Failure> {
         let around = |error: io::Error| Failure::new(Step::Warden, &error);
         let bell = hear_children().map_err(around)?;
         adopt_descendants().map_err(around)?;
@@ -300,7 +300,7 @@ impl Warden {
     fn signal_group(&self, signal: Signal) {
         if matches!(self.stage, Stage::Ended) {
             let group = self.leader.as_raw_nonzero().get();
-            let members = family::descendants(getpid()).into_iter().filter(|kin| kin.group == group);
+            let members = process_tree::descendants(getpid()).into_iter().filter(|kin| kin.group == group);
             members.for_each(|kin| kin.signal(signal));
         } else {
             let _ = kill_process_group(self.leader, signal);
@@ -402,7 +402,9 @@ impl Warden {
         let own = getpid();
         let mut seen = HashSet::new();
         for _ in 0..LOOKS_MAX {
-            let found = family::descendants(own).into_iter().filter(|kin| kin.life == family::Life::Living);
+            let found = process_tree::descendants(own)
+                .into_iter()
+                .filter(|kin| kin.life == process_tree::Life::Living);
             let new: Vec<_> = found.filter(|kin| seen.insert(kin.identity())).collect();
             if new.is_empty() {
                 return;
@@ -411,7 +413,9 @@ impl Warden {
                 kin.signal(Signal::TERM);
                 kin.signal(Signal::CONT);
             }
-            self.told.extend(new.iter().filter(|kin| kin.id != self.leader).map(family::Kin::identity));
+            self.told.extend(
+                new.iter().filter(|kin| kin.id != self.leader).map(process_tree::ProcessInfo::identity),
+            );
         }
     }
 
@@ -429,7 +433,7 @@ impl Warden {
         if !matches!(self.stage, Stage::Ended) {
             let _ = kill_process_group(self.leader, Signal::KILL);
         }
-        let left = family::descendants(getpid());
+        let left = process_tree::descendants(getpid());
         for kin in &left {
             kin.signal(Signal::KILL);
             self.killed.insert(kin.identity());
@@ -567,7 +571,7 @@ fn spawn_stage() -> io::Result<(Pid, UnixStream)> {
 }
 
 /// The terminal, lent to the command, if the order says so.
-fn terminal(order: &Order, descriptors: &[OwnedFd], leader: Pid) -> Option<Terminal> {
+fn terminal(order: &SpawnRequest, descriptors: &[OwnedFd], leader: Pid) -> Option<Terminal> {
     let program = Pid::from_raw(order.terminal_of?)?;
     let mut terminal = Terminal::of(descriptors.first()?, program).ok()?;
     if !order.lends_on_demand {

@@ -11,17 +11,17 @@ mod written;
 use serde::de::value::MapDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tenure_core::command::{Action, Command, Naming, Reach};
+use tenure_core::command::{Action, Command, IdOrigin, LeaseScope};
 use tenure_core::id::{Actor, Namespace, RequestId, Seq, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Refusal;
 
 use super::input::{of_member, read_whole};
-use crate::chance::Chance;
+use crate::entropy::Entropy;
 use crate::ledger::acting;
 #[cfg(feature = "openapi")]
 pub(super) use actions::PARKINGS;
-use actions::{Body, Manner};
+use actions::{Body, CommandContext};
 
 pub use bodies::{
     AdoptBody, CancelBody, ClaimBody, CompensateBody, CompleteBody, CreateBody, FailBody, HeartbeatBody,
@@ -124,9 +124,9 @@ pub struct By<'a> {
     /// Who gives them, whatever they say; none: who they say, else the owner, else `anonymous`.
     pub actor: Option<Actor>,
     /// Which leases their proof counts for.
-    pub reach: Reach,
+    pub reach: LeaseScope,
     /// Where jitter and ids come from that they don't bring.
-    pub chance: &'a dyn Chance,
+    pub entropy: &'a dyn Entropy,
 }
 
 /// What a command is about that its body does not say.
@@ -229,7 +229,7 @@ fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Res
         Some(actor) => actor,
         None => Actor::new(crate::ledger::ANONYMOUS)?,
     };
-    let jitter = manner.jitter.map(Jitter::from_random).unwrap_or_else(|| by.chance.jitter());
+    let jitter = manner.jitter.map(Jitter::from_random).unwrap_or_else(|| by.entropy.jitter());
     Ok(Command { namespace: by.namespace.clone(), actor, request, jitter, reach: by.reach, action })
 }
 
@@ -238,15 +238,19 @@ fn action<B: Body + DeserializeOwned>(
     target: Target,
     members: Members<'_>,
     by: &By<'_>,
-) -> Result<(Manner, Action), Refusal> {
+) -> Result<(CommandContext, Action), Refusal> {
     let mut body: B = members.into_body(B::FIELDS)?;
     let manner = body.manner();
     Ok((manner, body.action(verb, target, by)?))
 }
 
 /// A whole record, bare or wrapped as it is printed, with who writes it beside. It need not say the name that its target has.
-fn put(named: Option<TaskId>, mut members: Members<'_>, by: &By<'_>) -> Result<(Manner, Action), Refusal> {
-    let manner = Manner {
+fn put(
+    named: Option<TaskId>,
+    mut members: Members<'_>,
+    by: &By<'_>,
+) -> Result<(CommandContext, Action), Refusal> {
+    let manner = CommandContext {
         actor: members.take("as", "a text")?,
         jitter: members.take("jitter", "a whole number from 0 to 65535")?,
     };
@@ -259,7 +263,7 @@ fn put(named: Option<TaskId>, mut members: Members<'_>, by: &By<'_>) -> Result<(
     let record: super::input::TaskInput = members.into_body(&[])?;
     let mut put = record.into_put(by.namespace, named)?;
     if made == Some(true) {
-        put.record.naming = Naming::Made;
+        put.record.naming = IdOrigin::Made;
     }
     Ok((manner, Action::Put(Box::new(put))))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tenure_core::command::{Create, Naming};
+use tenure_core::command::{Create, IdOrigin};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{Kind, Namespace, Queue, Reason, SagaId, TaskId, Text};
 use tenure_core::refusal::Refusal;
@@ -22,7 +22,7 @@ use crate::wire::Wired;
 pub fn read_create(text: &str, namespace: &Namespace) -> Result<Create, Refusal> {
     let task: CreateInput = read_whole(text, "record", "one task")?;
     is_of(namespace, task.namespace)?;
-    let mut record = create(TaskId::new(task.id)?, Naming::Given)?;
+    let mut record = create(TaskId::new(task.id)?, IdOrigin::Given)?;
     let given = Given {
         saga_id: task.saga_id,
         queue: task.queue,
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn plain() -> Create {
-        create(TaskId::new("build-42").expect("a name"), Naming::Given).expect("a task")
+        create(TaskId::new("build-42").expect("a name"), IdOrigin::Given).expect("a task")
     }
 
     /// Nothing in it is as by default, and its texts are the ones that JSON has trouble with.
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_made_id_is_a_given_one_once_it_is_written_down() {
-        let made = Create { naming: Naming::Made, ..plain() };
+        let made = Create { naming: IdOrigin::Made, ..plain() };
         assert_eq!(read_create(&create_json(&made), &shop()), Ok(plain()));
     }
 

@@ -6,7 +6,7 @@ use tenure_core::task::State;
 use tenure_core::time::Time;
 
 use super::Of;
-use crate::recovery::{Planned, Report, Tended};
+use crate::recovery::{Planned, RecoveredTask, Report};
 use crate::wire::{Held, Wired};
 
 /// A task that recovery looked after.
@@ -29,7 +29,7 @@ struct UndoneRecord<'a> {
 
 impl<'a> TendedRecord<'a> {
     /// The task.
-    pub fn of(tended: &'a Tended) -> TendedRecord<'a> {
+    pub fn of(tended: &'a RecoveredTask) -> TendedRecord<'a> {
         let undone = tended.undone.iter().map(|one| UndoneRecord {
             seq: one.seq,
             kind: &one.kind,
@@ -115,7 +115,7 @@ pub struct SweptRecord<'a> {
 
 impl<'a> SweptRecord<'a> {
     /// The report, and each task.
-    pub fn of(report: &Report, tended: &'a [Tended]) -> SweptRecord<'a> {
+    pub fn of(report: &Report, tended: &'a [RecoveredTask]) -> SweptRecord<'a> {
         SweptRecord {
             report: RecoveryRecord::of(report),
             tended: tended.iter().map(TendedRecord::of).collect(),

@@ -5,7 +5,7 @@ use tenure_core::id::Actor;
 use tenure_core::time::Time;
 
 use super::{Of, text};
-use crate::access::{Role, Rooms, Secret, Token, TokenHash, Tokens};
+use crate::access::{NamespaceScope, Role, Secret, Token, TokenHash, Tokens};
 use crate::wire::{Held, Wired};
 
 /// A token. Nothing of its secret is in it.
@@ -13,7 +13,7 @@ use crate::wire::{Held, Wired};
 pub struct TokenRecord<'a> {
     name: Of<'a, Actor>,
     role: Held<Role>,
-    namespaces: Of<'a, Rooms>,
+    namespaces: Of<'a, NamespaceScope>,
     created_at: Of<'a, Time>,
     created_by: Of<'a, Actor>,
     expires_at: Of<'a, Option<Time>>,
@@ -110,7 +110,7 @@ struct ReadHashed {
 struct ReadToken {
     name: Wired<Actor>,
     role: Wired<Role>,
-    namespaces: Wired<Rooms>,
+    namespaces: Wired<NamespaceScope>,
     created_at: Wired<Time>,
     created_by: Wired<Actor>,
     expires_at: Wired<Option<Time>>,

@@ -8,9 +8,9 @@ use serde::Serialize;
 use tenure_core::id::Kind;
 use tenure_core::time::{Span, Time};
 
-use super::{Outcome, Tended};
-use crate::classes::{ClassCounters, Classes};
+use super::{Outcome, RecoveredTask};
 use crate::handler::Handlers;
+use crate::histogram::{ClassCounters, Histogram};
 
 /// The upper ends of the classes of lateness, in microseconds.
 const LATENESS_US: [u64; 9] =
@@ -69,7 +69,7 @@ pub struct Snapshot {
     /// Tasks that are being undone now.
     pub undoing: u64,
     /// How long after they were due tasks were reclaimed, in microseconds.
-    pub lateness: Classes,
+    pub lateness: Histogram,
     /// The most, in microseconds.
     pub lateness_max_us: u64,
 }
@@ -127,7 +127,7 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count(&self, tended: &Tended) {
+    pub(super) fn count(&self, tended: &RecoveredTask) {
         let at = Outcome::ALL.iter().position(|one| *one == tended.outcome);
         if let Some(counter) = at.and_then(|at| self.outcomes.get(at)) {
             rise(counter);

@@ -5,7 +5,7 @@ use tenure_core::task::{State, Task};
 use tenure_core::time::Time;
 
 use super::Recovery;
-use super::looks::{due_at, unfit};
+use super::assess::{due_at, unfit};
 use super::sweep::PAGE;
 use crate::error::Error;
 use crate::store::watch::Watchers;
@@ -67,7 +67,7 @@ pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
                 tries: owed.tries,
             });
             let parked = (then.state() == State::Compensating && !unfit.is_empty())
-                .then(|| super::looks::parking(&unfit).1);
+                .then(|| super::assess::parking(&unfit).1);
             let watchers = match &parked {
                 Some(_) => store.watchers(task.namespace.clone()).await?,
                 None => Watchers::default(),

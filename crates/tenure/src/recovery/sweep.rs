@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use tenure_core::command::{Command, Parking};
+use tenure_core::command::{Command, QuarantineCause};
 use tenure_core::id::{Epoch, Namespace, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Code;
@@ -12,12 +12,12 @@ use tenure_core::time::{Span, Time};
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::looks::{Look, due_at, left_to_holder_until, left_to_others_until, look};
+use super::assess::{Assessment, due_at, left_to_holder_until, left_to_others_until, look};
 use super::undo::{end_of, undo};
-use super::{Manner, Outcome, Recovery, Report, Tended};
+use super::{Outcome, RecoveredTask, Recovery, RecoveryMode, Report};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::points;
+use crate::failpoints;
 use crate::store::watch::{Absence, RENEW_EVERY};
 use crate::store::{Answer, Cursor};
 
@@ -53,10 +53,10 @@ type Name = (Namespace, TaskId);
 /// What a run remembers between its sweeps.
 struct Sweeper<'r> {
     recovery: &'r Recovery,
-    manner: Manner,
+    manner: RecoveryMode,
     /// Tasks that are being undone.
     busy: HashMap<Name, task::Id>,
-    undoing: JoinSet<(Name, Tended)>,
+    undoing: JoinSet<(Name, RecoveredTask)>,
     /// Tasks that must be undone, and for which there was no room yet, in the order in which they were due.
     line: Line,
     /// Tasks that nothing can be done about before that time.
@@ -83,7 +83,7 @@ struct Swept {
 }
 
 pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
-    let mut sweeper = Sweeper::new(recovery, Manner::Once(stop.clone()));
+    let mut sweeper = Sweeper::new(recovery, RecoveryMode::Once(stop.clone()));
     let began = recovery.ledger.now().await?;
     while !stop.is_cancelled() {
         let is_whole = sweeper.goes_on_at.is_none();
@@ -110,7 +110,7 @@ pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result
 }
 
 pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
-    let mut sweeper = Sweeper::new(recovery, Manner::Loop(stop.clone()));
+    let mut sweeper = Sweeper::new(recovery, RecoveryMode::Loop(stop.clone()));
     let mut marked: Option<Moment> = None;
     while !stop.is_cancelled() {
         let began = Moment::now();
@@ -157,11 +157,11 @@ async fn rest(length: Duration, recovery: &Recovery) {
 }
 
 fn jittered(length: Duration, recovery: &Recovery) -> Duration {
-    length + Duration::from(recovery.ledger.chance().jitter().part_of(Span::from(length)))
+    length + Duration::from(recovery.ledger.entropy().jitter().part_of(Span::from(length)))
 }
 
 impl<'r> Sweeper<'r> {
-    fn new(recovery: &'r Recovery, manner: Manner) -> Sweeper<'r> {
+    fn new(recovery: &'r Recovery, manner: RecoveryMode) -> Sweeper<'r> {
         Sweeper {
             recovery,
             manner,
@@ -232,7 +232,7 @@ impl<'r> Sweeper<'r> {
         let mut after = self.goes_on_at.take();
         loop {
             let page = store.lapsed(after, PAGE).await?;
-            points::reached("recovery/after_look");
+            failpoints::reached("recovery/after_look");
             swept.next_check = page.next_check;
             let mut chosen = Vec::new();
             for name in page.tasks {
@@ -335,11 +335,11 @@ impl<'r> Sweeper<'r> {
         let settings = &self.recovery.settings;
         let look = look(task, now, &self.recovery.handlers);
         let left_until = match (&self.manner, &look) {
-            (_, Look::NotBefore(until)) => Some(*until),
-            (Manner::Once(_), Look::Reclaim | Look::Undo | Look::Park(_)) => None,
-            (Manner::Loop(_), Look::Reclaim | Look::Undo | Look::Park(_)) => {
+            (_, Assessment::NotBefore(until)) => Some(*until),
+            (RecoveryMode::Once(_), Assessment::Reclaim | Assessment::Undo | Assessment::Park(_)) => None,
+            (RecoveryMode::Loop(_), Assessment::Reclaim | Assessment::Undo | Assessment::Park(_)) => {
                 // Others may have the handler; that its tries are spent is so for all.
-                let to_others = (look == Look::Park(Parking::UndoUnhandled))
+                let to_others = (look == Assessment::Park(QuarantineCause::UndoUnhandled))
                     .then(|| left_to_others_until(task, settings.handler_wait))
                     .flatten();
                 left_to_holder_until(task, self.absence, self.jitter()).max(to_others)
@@ -349,20 +349,20 @@ impl<'r> Sweeper<'r> {
             return Choice::Leave(until);
         }
         // Each undo needs room of its own; one that would only wait under its lease is better left to others.
-        let needs_room = look != Look::Reclaim;
+        let needs_room = look != Assessment::Reclaim;
         let undoing = self.undoing.len() + chosen.iter().filter(|task| task.owes()).count();
         if needs_room && undoing >= settings.at_once.max(1) { Choice::Wait } else { Choice::Take }
     }
 
     fn jitter(&self) -> Jitter {
-        self.recovery.ledger.chance().jitter()
+        self.recovery.ledger.entropy().jitter()
     }
 
     /// Reclaims some tasks in one commit. What must be undone is undone beside the sweeps.
     async fn reclaim(&mut self, tasks: &[Task]) -> Result<(), Error> {
         let commands: Vec<Command> =
             tasks.iter().map(|task| self.command(task)).collect::<Result<_, Error>>()?;
-        points::reached("recovery/before_reclaim");
+        failpoints::reached("recovery/before_reclaim");
         let sent = Moment::now();
         let mut answers = self.recovery.ledger.transact(commands.clone()).await;
         let has_blocked_all =
@@ -407,7 +407,7 @@ impl<'r> Sweeper<'r> {
             let outcome = end_of(&task);
             let because = because.filter(|_| outcome == Outcome::Quarantined);
             let (namespace, task, epoch) = (name.0, name.1, before.epoch);
-            self.tell(Tended { namespace, task, epoch, outcome, undone: Vec::new(), because });
+            self.tell(RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), because });
             return;
         }
         let (recovery, manner, busy) = (self.recovery.clone(), self.manner.clone(), name.clone());
@@ -424,11 +424,11 @@ impl<'r> Sweeper<'r> {
     fn failed(&mut self, name: Name, error: &Error) {
         self.trouble(error);
         match self.manner {
-            Manner::Once(_) => {
+            RecoveryMode::Once(_) => {
                 self.later.insert(name.clone(), Time::MAX);
                 self.tell(untended(name, error.to_string()));
             }
-            Manner::Loop(_) => self.leave_for_now(name),
+            RecoveryMode::Loop(_) => self.leave_for_now(name),
         }
     }
 
@@ -459,7 +459,7 @@ impl<'r> Sweeper<'r> {
         self.collect();
     }
 
-    fn note(&mut self, done: Result<(Name, Tended), tokio::task::JoinError>) {
+    fn note(&mut self, done: Result<(Name, RecoveredTask), tokio::task::JoinError>) {
         match done {
             Ok((name, tended)) => {
                 self.busy.remove(&name);
@@ -476,7 +476,7 @@ impl<'r> Sweeper<'r> {
         }
     }
 
-    fn tell(&mut self, tended: Tended) {
+    fn tell(&mut self, tended: RecoveredTask) {
         self.report.add(&tended);
         self.recovery.tell(&tended);
     }
@@ -547,9 +547,9 @@ impl Line {
 }
 
 /// A task that was due, and could not be looked after.
-fn untended((namespace, task): Name, because: String) -> Tended {
+fn untended((namespace, task): Name, because: String) -> RecoveredTask {
     let (epoch, outcome) = (Epoch::ZERO, Outcome::Failed);
-    Tended { namespace, task, epoch, outcome, undone: Vec::new(), because: Some(because) }
+    RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), because: Some(because) }
 }
 
 /// What becomes of a due task in this sweep.

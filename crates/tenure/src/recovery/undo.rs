@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::command::Parking;
+use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::Compensation;
 use tenure_core::id::Epoch;
 use tenure_core::refusal::Code;
@@ -11,20 +11,25 @@ use tenure_core::task::{State, Task};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::looks::{parking, unfit};
-use super::{Manner, Outcome, Recovery, Tended, UndoneOne};
+use super::assess::{parking, unfit};
+use super::{Outcome, RecoveredTask, Recovery, RecoveryMode, UndoReceipt};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::handler::{Patience, Registered, UndoCall, UndoError, fitting};
-use crate::keeper::{Counted, Keeping, KeptLease, Standing};
-use crate::points;
+use crate::failpoints;
+use crate::handler::{Registered, RetryPolicy, UndoCall, UndoError, truncate_for_record};
+use crate::keeper::{Counted, Keeping, KeptLease, LeaseStatus};
 
 /// Undoes what a reclaimed task owes, as far as that is possible now.
-pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, manner: Manner) -> Tended {
+pub(super) async fn undo(
+    recovery: Recovery,
+    task: Task,
+    reclaimed: Moment,
+    manner: RecoveryMode,
+) -> RecoveredTask {
     let (namespace, id) = (task.namespace.clone(), task.id.clone());
     // Recovery's own is one higher at least.
     let epoch = Epoch(task.epoch.0.saturating_sub(1));
-    let told = |outcome, because| Tended {
+    let told = |outcome, because| RecoveredTask {
         namespace: namespace.clone(),
         task: id.clone(),
         epoch,
@@ -42,7 +47,7 @@ pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, mann
         Ok(lease) => lease,
         Err(error) => return told(Outcome::Failed, Some(error.to_string())),
     };
-    points::reached("recovery/after_reclaim");
+    failpoints::reached("recovery/after_reclaim");
     let metrics = recovery.metrics();
     let _is_undoing = metrics.undoing();
     let mut undoing = Undoing { recovery: &recovery, lease: &lease, manner, undone: Vec::new() };
@@ -54,7 +59,7 @@ pub(super) async fn undo(recovery: Recovery, task: Task, reclaimed: Moment, mann
             (Outcome::Failed, Some(error.to_string()))
         }
     };
-    Tended { undone: undoing.undone, ..told(outcome, because) }
+    RecoveredTask { undone: undoing.undone, ..told(outcome, because) }
 }
 
 /// Why a task is handed back in the middle.
@@ -78,8 +83,8 @@ enum Tried {
 struct Undoing<'r> {
     recovery: &'r Recovery,
     lease: &'r KeptLease,
-    manner: Manner,
-    undone: Vec<UndoneOne>,
+    manner: RecoveryMode,
+    undone: Vec<UndoReceipt>,
 }
 
 impl Undoing<'_> {
@@ -119,7 +124,7 @@ impl Undoing<'_> {
     async fn once(&self, task: &Task, owed: &Compensation, registered: &Registered) -> Tried {
         let Some(lease) = task.lease() else { return Tried::Lost };
         let call = UndoCall::of(task, lease, owed);
-        points::reached("recovery/before_undo");
+        failpoints::reached("recovery/before_undo");
         // What the handler sees of the lease; it is over for it also when its time is.
         let mut standing = self.lease.standing();
         let (allow, allowed) = watch::channel(standing.borrow_and_update().clone());
@@ -136,12 +141,12 @@ impl Undoing<'_> {
                 done = running.join_next() => return match done {
                     Some(Ok(Ok(receipt))) => Tried::Done(receipt),
                     Some(Ok(Err(error))) => Tried::Failed(error),
-                    Some(Err(error)) => Tried::Failed(UndoError::Again(format!("the handler panicked: {error}"))),
+                    Some(Err(error)) => Tried::Failed(UndoError::Retryable(format!("the handler panicked: {error}"))),
                     None => Tried::Lost,
                 },
                 Ok(()) = standing.changed() => {
                     let now = standing.borrow_and_update().clone();
-                    let is_held = matches!(now, Standing::Held(_));
+                    let is_held = matches!(now, LeaseStatus::Held(_));
                     allow.send_replace(now);
                     if !is_held {
                         break Tried::Lost;
@@ -150,11 +155,11 @@ impl Undoing<'_> {
                 () = &mut told_to_stop => break Tried::Stopped,
                 () = &mut time_is_up => {
                     let words = format!("it took longer than {timeout:?} and was stopped");
-                    break Tried::Failed(UndoError::Again(words));
+                    break Tried::Failed(UndoError::Retryable(words));
                 }
             }
         };
-        allow.send_replace(Standing::Ended);
+        allow.send_replace(LeaseStatus::Ended);
         // Until it has ended, nobody is to begin with the same.
         match tokio::time::timeout(STOPPING_MAX, running.join_next()).await {
             Ok(_) => tried,
@@ -168,7 +173,7 @@ impl Undoing<'_> {
         if let Tried::Failed(error) = tried {
             self.recovery.metrics.failed_to_undo(&owed.undo.kind);
             let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
-            let words = fitting(&error.to_string());
+            let words = truncate_for_record(&error.to_string());
             // Where that can't be told, the next recoverer tries once more than it would.
             let _ = self.lease.call(self.lease.ledger().tried(id, holder, owed.seq.0, &words)).await;
         }
@@ -187,15 +192,15 @@ impl Undoing<'_> {
 
     /// Keeps the receipt. Somebody may have settled or waived it meanwhile: then the task is as it is.
     async fn settle(&mut self, owed: &Compensation, receipt: &str) -> Result<Task, Error> {
-        points::reached("recovery/after_undo");
-        let receipt = fitting(receipt);
+        failpoints::reached("recovery/after_undo");
+        let receipt = truncate_for_record(receipt);
         let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
         let settled = self.lease.call(self.lease.ledger().settle(id, holder, owed.seq.0, &receipt)).await;
-        points::reached("recovery/after_settle");
+        failpoints::reached("recovery/after_settle");
         match settled {
             Ok(task) => {
                 self.recovery.metrics.undid(&owed.undo.kind);
-                self.undone.push(UndoneOne {
+                self.undone.push(UndoReceipt {
                     seq: owed.seq.0,
                     kind: owed.undo.kind.to_string(),
                     target: owed.undo.target.to_string(),
@@ -214,26 +219,26 @@ impl Undoing<'_> {
     async fn failed(
         &mut self,
         owed: &Compensation,
-        patience: &Patience,
+        patience: &RetryPolicy,
         error: UndoError,
     ) -> Result<Result<Task, End>, Error> {
         self.recovery.metrics.failed_to_undo(&owed.undo.kind);
-        points::reached("recovery/after_failed_undo");
+        failpoints::reached("recovery/after_failed_undo");
         let ledger = self.lease.ledger();
         let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
-        let words = fitting(&error.to_string());
+        let words = truncate_for_record(&error.to_string());
         let tried = self.lease.call(ledger.tried(id, holder, owed.seq.0, &words)).await;
-        points::reached("recovery/after_tried");
+        failpoints::reached("recovery/after_tried");
         let task = match tried {
             Err(Error::Refused(refusal)) if refusal.code == Code::CompensationSettled => {
                 return Ok(Ok(ledger.task(id).await?));
             }
             answer => answer?,
         };
-        if let UndoError::Never(words) = error {
+        if let UndoError::Permanent(words) = error {
             let kind = &owed.undo.kind;
             let words = format!("can't undo {kind}: {kind} (number {}) will not work: {words}", owed.seq);
-            return Ok(Err(self.park(Parking::UndoFailed, words).await?));
+            return Ok(Err(self.park(QuarantineCause::UndoFailed, words).await?));
         }
         let tries = task.compensation(owed.seq).map_or(owed.tries.saturating_add(1), |one| one.tries);
         if tries >= patience.tries {
@@ -241,11 +246,11 @@ impl Undoing<'_> {
         }
         let wait = patience.wait_after(tries);
         match &self.manner {
-            Manner::Loop(_) => {
+            RecoveryMode::Loop(_) => {
                 let words = format!("{} failed: {error}", owed.undo.kind);
                 Ok(Err(self.hand_back(&words, wait).await?))
             }
-            Manner::Once(stop) => {
+            RecoveryMode::Once(stop) => {
                 // Who is told to stop hands back at once; the next try is another one's.
                 tokio::select! {
                     loss = self.lease.lost() => return Ok(Err((Outcome::Lost, Some(loss.to_string())))),
@@ -261,18 +266,19 @@ impl Undoing<'_> {
     }
 
     /// Leaves the task to a person.
-    async fn park(&self, parking: Parking, words: String) -> Result<End, Error> {
-        points::reached("recovery/before_park");
+    async fn park(&self, parking: QuarantineCause, words: String) -> Result<End, Error> {
+        failpoints::reached("recovery/before_park");
         let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
-        let parked = self.lease.ledger().quarantine(id, holder, &fitting(&words)).parking(parking);
+        let parked =
+            self.lease.ledger().quarantine(id, holder, &truncate_for_record(&words)).parking(parking);
         self.lease.end(parked).await?;
         Ok((Outcome::Quarantined, Some(words)))
     }
 
     /// Gives the lease up, so that whoever comes after that time goes on.
     async fn hand_back(&self, words: &str, wait: Duration) -> Result<End, Error> {
-        points::reached("recovery/before_hand_back");
-        self.lease.release(&fitting(words), wait).await?;
+        failpoints::reached("recovery/before_hand_back");
+        self.lease.release(&truncate_for_record(words), wait).await?;
         Ok((Outcome::HandedBack, Some(words.to_owned())))
     }
 }

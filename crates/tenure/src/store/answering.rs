@@ -140,17 +140,17 @@ pub enum MinimalAnswer {
 
 /// The room that is left: of a caller's answers, and of the transaction.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct AnswerBudget {
     form: AnswerForm,
     answer_bytes_left: usize,
     /// The bytes of tasks and histories that were read for the transaction.
     read_bytes: usize,
 }
 
-impl Room {
+impl AnswerBudget {
     /// All the room of a transaction that begins.
-    pub(crate) fn new() -> Room {
-        Room { form: AnswerForm::Whole, answer_bytes_left: usize::MAX, read_bytes: 0 }
+    pub(crate) fn new() -> AnswerBudget {
+        AnswerBudget { form: AnswerForm::Whole, answer_bytes_left: usize::MAX, read_bytes: 0 }
     }
 
     /// The commands that come are answered by these options.

@@ -19,7 +19,7 @@ use tenure_core::time::{Span, Time};
 
 use crate::codec::{column, read_column, read_data};
 use crate::store::due::{Due, LeaseColumns, Wait};
-use crate::store::execute::{Kept, Request};
+use crate::store::execute::{Request, StoredTask};
 use crate::wire::Word;
 
 /// The columns that [`read_task`] reads, in its order.
@@ -209,7 +209,11 @@ pub(crate) fn compensation_count<R: Row>(row: &R) -> Result<i64, R::Fault> {
 }
 
 /// The task of a row that begins with [`task_columns`].
-pub(crate) fn read_task<R: Row>(row: &R, policies: &mut Policies, parts: Parts) -> Result<Kept, R::Fault> {
+pub(crate) fn read_task<R: Row>(
+    row: &R,
+    policies: &mut Policies,
+    parts: Parts,
+) -> Result<StoredTask, R::Fault> {
     let labels = row.a_text(10)?;
     let cancel = match row.time(19)? {
         Some(at) => {
@@ -240,7 +244,7 @@ pub(crate) fn read_task<R: Row>(row: &R, policies: &mut Policies, parts: Parts) 
         checkpoint: parts.checkpoint,
         compensations: parts.compensations,
     };
-    Ok(Kept { row: row.a_number(0)?, task, head: row.hash(30)? })
+    Ok(StoredTask { row: row.a_number(0)?, task, head: row.hash(30)? })
 }
 
 fn read_phase<R: Row>(row: &R, due: Option<Due>) -> Result<Phase, R::Fault> {

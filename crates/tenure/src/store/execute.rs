@@ -15,7 +15,7 @@ use tenure_core::time::{Span, Time};
 
 use crate::codec::{Sealed, seal};
 use crate::digest::digest;
-use crate::store::answering::{CLAIM_BYTES_MAX, Room, TooLarge};
+use crate::store::answering::{AnswerBudget, CLAIM_BYTES_MAX, TooLarge};
 use crate::store::size::task_bytes;
 use crate::store::{Answer, Renewal};
 
@@ -35,7 +35,7 @@ const HISTORY_BYTES: usize = 512;
 
 /// A task as a store keeps it: with the number of its row and the head of its chain.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct StoredTask {
     pub(crate) row: i64,
     pub(crate) task: Task,
     pub(crate) head: Hash,
@@ -43,7 +43,7 @@ pub(crate) struct Kept {
 
 /// What a heartbeat is decided on: the part of a task that its row of `due` shows, see [`super::due`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Leased {
+pub(crate) struct LeaseRow {
     pub(crate) row: i64,
     pub(crate) check_at: Time,
     pub(crate) task: Task,
@@ -52,7 +52,7 @@ pub(crate) struct Leased {
 /// What a command leaves to be written about one task.
 pub(crate) struct Change<'a> {
     /// The task as it was read; none: it is new.
-    pub(crate) before: Option<&'a Kept>,
+    pub(crate) before: Option<&'a StoredTask>,
     /// The task as it is to be.
     pub(crate) after: &'a Task,
     /// The new head of its chain.
@@ -84,10 +84,10 @@ pub(crate) trait Rows {
     /// What is wrong with the store.
     type Fault;
 
-    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Kept>, Self::Fault>;
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<StoredTask>, Self::Fault>;
 
     /// What a heartbeat may be decided on, if somebody holds a lease on the task.
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Leased>, Self::Fault>;
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<LeaseRow>, Self::Fault>;
 
     /// Whether a new task may have these names. Those of pruned tasks are taken.
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Self::Fault>;
@@ -121,7 +121,7 @@ pub(crate) trait Rows {
     fn write(&mut self, change: Change<'_>) -> Result<(), Self::Fault>;
 
     /// Writes what a heartbeat or a progress changed. A checkpoint is there only if it was given.
-    fn renew(&mut self, before: &Leased, after: &Task, now: Time) -> Result<(), Self::Fault>;
+    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Result<(), Self::Fault>;
 
     /// No grant is at or below it.
     fn floor(&mut self) -> Result<Epoch, Self::Fault>;
@@ -137,7 +137,7 @@ pub(crate) type Executed = Result<Verdict, TooLarge>;
 
 /// What [`execute`] asks the rows for, so that a store can fetch it for many commands at once.
 #[cfg(feature = "postgres")]
-pub(crate) enum Look<'c> {
+pub(crate) enum ReadKey<'c> {
     /// The row of a lease; the whole task only where there is none.
     Lease(&'c TaskId),
     /// The whole task.
@@ -150,20 +150,20 @@ pub(crate) enum Look<'c> {
 
 /// What a command looks at; nothing, if it is malformed.
 #[cfg(feature = "postgres")]
-pub(crate) fn looks(command: &Command) -> Vec<Look<'_>> {
+pub(crate) fn read_set(command: &Command) -> Vec<ReadKey<'_>> {
     if command.action.check().is_err() {
         return Vec::new();
     }
-    let names = new_names(&command.action).map(|(id, saga_id)| Look::Names(id, saga_id));
+    let names = new_names(&command.action).map(|(id, saga_id)| ReadKey::Names(id, saga_id));
     let named = if let Action::Claim { queue, limit, .. } = &command.action {
-        Some(Look::Queue(queue, *limit))
+        Some(ReadKey::Queue(queue, *limit))
     } else if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
-        Some(Look::Lease(task))
+        Some(ReadKey::Lease(task))
     } else if let Action::Create(_) = &command.action {
         // Of a new task there is nothing but the names, as a rule.
         None
     } else {
-        command.action.task().map(Look::Task)
+        command.action.task().map(ReadKey::Task)
     };
     named.into_iter().chain(names).collect()
 }
@@ -179,7 +179,7 @@ pub(crate) fn execute<R: Rows>(
     table: &Table,
     command: &Command,
     now: Time,
-    room: &mut Room,
+    room: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     if let Err(refusal) = command.action.check() {
         return Ok(Ok(Err(refusal)));
@@ -198,7 +198,7 @@ fn once<R: Rows>(
     table: &Table,
     command: &Command,
     (id, now): (&RequestId, Time),
-    room: &mut Room,
+    room: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     let digest = digest(&command.action);
     let first = rows.request(&command.namespace, id)?.filter(|first| now < first.at + REQUEST_MEMORY);
@@ -237,7 +237,7 @@ fn act<R: Rows>(
     table: &Table,
     command: &Command,
     now: Time,
-    room: &mut Room,
+    room: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     if let Action::Claim { queue, limit, .. } = &command.action {
         return claim(rows, table, command, (queue, *limit, now), room);
@@ -265,8 +265,8 @@ fn read<R: Rows>(
     rows: &mut R,
     namespace: &Namespace,
     id: &TaskId,
-    room: &mut Room,
-) -> Result<Option<Kept>, R::Fault> {
+    room: &mut AnswerBudget,
+) -> Result<Option<StoredTask>, R::Fault> {
     let kept = rows.task(namespace, id)?;
     room.has_read(kept.as_ref().map_or(0, |kept| task_bytes(&kept.task)));
     Ok(kept)
@@ -274,7 +274,7 @@ fn read<R: Rows>(
 
 /// What a command comes to, with nothing of it written yet.
 struct Decided {
-    before: Option<Kept>,
+    before: Option<StoredTask>,
     events: Vec<Event>,
     task: Task,
     successor: Option<(Task, Event)>,
@@ -284,7 +284,7 @@ fn decided<R: Rows>(
     rows: &mut R,
     table: &Table,
     command: &Command,
-    before: Option<Kept>,
+    before: Option<StoredTask>,
     now: Time,
 ) -> Result<Result<Decided, Refusal>, R::Fault> {
     let names = match new_names(&command.action) {
@@ -323,7 +323,7 @@ fn new_names(action: &Action) -> Option<(&TaskId, SagaId)> {
 /// Chains the events and writes them with the task; nothing where nothing happened.
 fn write<R: Rows>(
     rows: &mut R,
-    before: Option<Kept>,
+    before: Option<StoredTask>,
     task: Task,
     events: Vec<Event>,
 ) -> Result<Task, R::Fault> {
@@ -349,7 +349,7 @@ fn claim<R: Rows>(
     table: &Table,
     command: &Command,
     (queue, limit, now): (&Queue, u32, Time),
-    room: &mut Room,
+    room: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     let (mut granted, mut whole_bytes, mut answer_bytes) = (Vec::new(), 0_usize, 0);
     for id in rows.claimable(&command.namespace, queue, limit, now)? {
@@ -405,7 +405,7 @@ fn renew<R: Rows>(
 /// The next tasks of a queue that are due, in the order in which they are claimed, for stores that have them in hand. The
 /// others say the same in SQL.
 pub(crate) fn next_in_queue<'a>(
-    tasks: impl Iterator<Item = &'a Kept>,
+    tasks: impl Iterator<Item = &'a StoredTask>,
     (namespace, queue): (&Namespace, &Queue),
     limit: u32,
     now: Time,
@@ -419,7 +419,7 @@ pub(crate) fn next_in_queue<'a>(
         let task = &kept.task;
         task.namespace == *namespace && task.queue == *queue && claimable(task)
     });
-    let mut rows: Vec<&Kept> = in_queue.collect();
+    let mut rows: Vec<&StoredTask> = in_queue.collect();
     rows.sort_by_key(|kept| {
         let task = &kept.task;
         (std::cmp::Reverse(task.priority), task.due_since(), kept.row)
@@ -454,7 +454,7 @@ fn answer_again<R: Rows>(
     rows: &mut R,
     command: &Command,
     first: &Request,
-    room: &mut Room,
+    room: &mut AnswerBudget,
 ) -> Result<Result<Answer, TooLarge>, R::Fault> {
     let grants = grants(&command.action);
     let mut tasks = Vec::with_capacity(first.answered.len());

@@ -20,15 +20,17 @@ use crate::clock::{Clock, Instants, Moment, SystemClock};
 use crate::codec::Sealed;
 use crate::committer::{Done, Job, run_jobs};
 use crate::error::Error;
-use crate::store::answering::{AnswerOptions, Answered, Room};
+use crate::store::answering::{AnswerBudget, AnswerOptions, Answered};
 use crate::store::due::Due;
 use crate::store::ends;
-use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, execute, next_in_queue};
+use crate::store::execute::{
+    Change, LeaseRow, REQUEST_MEMORY, Request, Rows, StoredTask, execute, next_in_queue,
+};
 use crate::store::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::store::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::stored::{StoredChain, StoredEvent, owned_rows_of};
-use crate::store::tokens::{Known, Wish};
-use crate::store::vitals::{Counters, Vitals};
+use crate::store::tokens::{Known, TokenChange};
+use crate::store::vitals::{Counters, StoreMetrics};
 use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
 use crate::store::{
     BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageFill, PageSize, Recorded, Store,
@@ -77,7 +79,7 @@ impl MemoryStore {
         self.clock.read().wall.max(memory.last.unwrap_or(Time::MIN))
     }
 
-    fn change_tokens(&self, wish: Wish) -> BoxFuture<'_, Result<Token, Error>> {
+    fn change_tokens(&self, wish: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
             let mut memory = self.memory();
             let now = self.now_by(&memory);
@@ -90,7 +92,7 @@ impl MemoryStore {
         let mut memory = self.memory();
         let last = memory.last.unwrap_or(Time::MIN);
         let mut instants = Instants::from(self.clock.read().wall, last);
-        let run = |command: &Command, room: &mut Room| {
+        let run = |command: &Command, room: &mut AnswerBudget| {
             let now = instants.take();
             memory.last = Some(now);
             let executed = execute(&mut *memory, self.table, command, now, room)?;
@@ -112,7 +114,7 @@ impl MemoryStore {
 #[derive(Default)]
 struct Memory {
     /// Their rows are numbered in the order of creation.
-    tasks: BTreeMap<(Namespace, TaskId), Kept>,
+    tasks: BTreeMap<(Namespace, TaskId), StoredTask>,
     sagas: HashMap<(Namespace, SagaId), TaskId>,
     events: Vec<(i64, Sealed)>,
     requests: HashMap<(Namespace, RequestId), Request>,
@@ -125,15 +127,15 @@ struct Memory {
 impl Rows for Memory {
     type Fault = Infallible;
 
-    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Kept>, Infallible> {
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<StoredTask>, Infallible> {
         Ok(self.tasks.get(&(namespace.clone(), id.clone())).cloned())
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<Leased>, Infallible> {
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<LeaseRow>, Infallible> {
         let Some(kept) = self.tasks.get(&(namespace.clone(), id.clone())) else { return Ok(None) };
         let Some(due) = Due::of(&kept.task) else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        Ok(task.map(|task| Leased { row: kept.row, check_at: due.check_at, task }))
+        Ok(task.map(|task| LeaseRow { row: kept.row, check_at: due.check_at, task }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Infallible> {
@@ -183,12 +185,12 @@ impl Rows for Memory {
         let row = change.before.map_or(next, |kept| kept.row);
         let key = (task.namespace.clone(), task.id.clone());
         self.sagas.insert((task.namespace.clone(), task.saga_id.clone()), task.id.clone());
-        self.tasks.insert(key, Kept { row, task, head: change.head });
+        self.tasks.insert(key, StoredTask { row, task, head: change.head });
         self.events.extend(change.events.iter().map(|sealed| (row, sealed.clone())));
         Ok(())
     }
 
-    fn renew(&mut self, _before: &Leased, after: &Task, _now: Time) -> Result<(), Infallible> {
+    fn renew(&mut self, _before: &LeaseRow, after: &Task, _now: Time) -> Result<(), Infallible> {
         let row = self.tasks.get_mut(&(after.namespace.clone(), after.id.clone()));
         let Some(task) = row.map(|kept| &mut kept.task) else { return Ok(()) };
         if let (Some(stored), Some(lease)) = (task.lease_mut(), after.lease()) {
@@ -210,7 +212,7 @@ impl Rows for Memory {
 }
 
 impl Memory {
-    fn change_tokens(&mut self, wish: Wish, now: Time) -> Result<Token, Error> {
+    fn change_tokens(&mut self, wish: TokenChange, now: Time) -> Result<Token, Error> {
         let all = &mut self.tokens;
         let namesake = all.tokens.iter().rposition(|(_, token)| token.name == *wish.name());
         let known = Known {
@@ -233,12 +235,12 @@ impl Memory {
         Ok(decided.token)
     }
 
-    fn in_room<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Kept> {
+    fn in_room<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a StoredTask> {
         self.tasks.values().filter(move |kept| kept.task.namespace == *namespace)
     }
 
     fn list(&self, filter: &Filter, after: Option<i64>, size: PageSize, now: Time) -> Page<Task> {
-        let mut rows: Vec<&Kept> =
+        let mut rows: Vec<&StoredTask> =
             self.tasks.values().filter(|kept| passes(filter, &kept.task, now)).collect();
         rows.sort_by_key(|kept| kept.row);
         match filter.order {
@@ -304,7 +306,7 @@ impl Memory {
     }
 
     fn chains(&self, after: Option<i64>, size: PageSize) -> Page<StoredChain> {
-        let mut rows: Vec<&Kept> =
+        let mut rows: Vec<&StoredTask> =
             self.tasks.values().filter(|kept| after.is_none_or(|after| kept.row > after)).collect();
         rows.sort_by_key(|kept| kept.row);
         let mut page = PageFill::new(size);
@@ -314,7 +316,7 @@ impl Memory {
         Page::new(items, next, page.is_cut())
     }
 
-    fn chain(&self, kept: &Kept) -> StoredChain {
+    fn chain(&self, kept: &StoredTask) -> StoredChain {
         let task = &kept.task;
         let of_task = (1..).zip(&self.events).filter(|(_, (number, _))| *number == kept.row);
         let events = of_task.map(|(order, (_, sealed))| StoredEvent {
@@ -527,18 +529,18 @@ impl Store for MemoryStore {
     }
 
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(Wish::Add(hash, new))
+        self.change_tokens(TokenChange::Add(hash, new))
     }
 
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(Wish::Revoke { name, by })
+        self.change_tokens(TokenChange::Revoke { name, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(async move { Ok(self.now_by(&self.memory())) })
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move { Ok(self.counters.vitals(0)) })
     }
 }

@@ -41,11 +41,11 @@ use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
 use crate::store::stored::StoredChain;
-use crate::store::tokens::Wish;
-use crate::store::vitals::{Counters, Vitals};
+use crate::store::tokens::TokenChange;
+use crate::store::vitals::{Counters, StoreMetrics};
 use crate::store::watch::{Absence, Presence, Watchers};
 use crate::store::{
-    BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, PageSize, Recorded, Store,
+    BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
 };
 
 /// The client library that transactions of callers must be of, see [`crate::Ledger::create_in`].
@@ -78,7 +78,7 @@ pub struct PostgresOptions {
     /// A clock instead of the database's own: for tests.
     pub clock: Option<Arc<dyn Clock>>,
     /// What to do where there is no store in the schema.
-    pub missing: Missing,
+    pub missing: IfMissing,
     /// How many transactions this process has under way at once, each on a connection of its own.
     pub committers: usize,
     /// How many looks it has under way at once, each on a connection of its own.
@@ -93,7 +93,7 @@ impl PostgresOptions {
         PostgresOptions {
             url: url.into(),
             clock: None,
-            missing: Missing::default(),
+            missing: IfMissing::default(),
             committers: 2,
             readers: 8,
             wait_max: Limits::default().wait_max,
@@ -114,7 +114,7 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     /// What is there, without a change to it.
-    pub async fn condition(options: PostgresOptions) -> Result<Condition, Error> {
+    pub async fn condition(options: PostgresOptions) -> Result<SchemaState, Error> {
         let store = PostgresStore::closed(&options)?;
         let looking = Arc::clone(&store.database);
         store.on_runtime(async move { looking.condition().await }).await
@@ -262,7 +262,7 @@ impl PostgresStore {
         let _ = self.settled().await;
     }
 
-    async fn change_tokens(&self, wish: Wish) -> Result<Token, Error> {
+    async fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
         let database = Arc::clone(&self.database);
         let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
         changing
@@ -422,22 +422,22 @@ impl Store for PostgresStore {
     }
 
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
-        Box::pin(self.change_tokens(Wish::Add(hash, new)))
+        Box::pin(self.change_tokens(TokenChange::Add(hash, new)))
     }
 
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        Box::pin(self.change_tokens(Wish::Revoke { name, by }))
+        Box::pin(self.change_tokens(TokenChange::Revoke { name, by }))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(async move { look!(self, |reader| reader.now()).await })
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move {
             let feed_lag = look!(self, |reader| reader.feed_lag()).await?;
             let waiting = self.committers.iter().map(Committer::waiting).sum();
-            Ok(Vitals { feed_lag: Some(feed_lag), ..self.counters.vitals(waiting) })
+            Ok(StoreMetrics { feed_lag: Some(feed_lag), ..self.counters.vitals(waiting) })
         })
     }
 

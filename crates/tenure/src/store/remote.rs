@@ -5,10 +5,10 @@
 //! passed over for the next one. Nothing is decided here, and nothing is kept.
 
 mod batch;
-mod limits;
-mod places;
+mod endpoints;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 mod wire;
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
 
 use crate::access::{NewToken, Token, TokenHash, Tokens};
-use crate::chance::Chance;
+use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::instant;
 use crate::record::read::{
@@ -38,9 +38,9 @@ use crate::store::watch::{Absence, Presence, Watchers};
 use crate::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 use batch::Sender;
-use limits::Limits;
-use places::Places;
-use wire::{Asking, Fault, Query, Twice, Wire};
+use endpoints::Endpoints;
+use timeouts::Timeouts;
+use wire::{Asking, Fault, Idempotency, Query, Wire};
 
 /// What a page over the network has at most.
 const PAGE_MAX: usize = 1_000;
@@ -57,7 +57,7 @@ pub struct RemoteOptions {
     /// What proves who asks; none where the servers ask for none.
     pub token: Option<String>,
     /// Where request ids come from.
-    pub chance: Arc<dyn Chance>,
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// A store behind servers.
@@ -69,15 +69,15 @@ pub struct RemoteStore {
 impl RemoteStore {
     /// Makes ready to ask; nothing is asked yet.
     pub fn open(options: RemoteOptions) -> Result<RemoteStore, Error> {
-        RemoteStore::with(options, Limits::default())
+        RemoteStore::with(options, Timeouts::default())
     }
 
-    fn with(options: RemoteOptions, limits: Limits) -> Result<RemoteStore, Error> {
-        let RemoteOptions { url, token, chance } = options;
-        let places = Places::read(&url)?;
+    fn with(options: RemoteOptions, limits: Timeouts) -> Result<RemoteStore, Error> {
+        let RemoteOptions { url, token, entropy } = options;
+        let places = Endpoints::read(&url)?;
         let limits = places.patience.map_or(limits, |patience| limits.with_patience(patience));
-        let wire = Wire::start(places, token.as_deref(), Arc::clone(&chance), limits)?;
-        let sender = Sender::start(Arc::clone(&wire), chance);
+        let wire = Wire::start(places, token.as_deref(), Arc::clone(&entropy), limits)?;
+        let sender = Sender::start(Arc::clone(&wire), entropy);
         Ok(RemoteStore { wire, sender })
     }
 
@@ -341,7 +341,7 @@ impl Store for RemoteStore {
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
             let body = json(&PresenceRecord::of(&presence));
-            let answer = self.wire.post("/v1/watch".to_owned(), body, Twice::Harmless).await;
+            let answer = self.wire.post("/v1/watch".to_owned(), body, Idempotency::Safe).await;
             read_shape::<WatchShape>(&read(answer)?).map_err(unreadable)
         })
     }
@@ -377,7 +377,7 @@ impl Store for RemoteStore {
                 "as": new.created_by.as_str(),
                 "hash": hash.to_string(),
             });
-            let text = self.wire.post("/v1/tokens".to_owned(), json(&body), Twice::Matters).await;
+            let text = self.wire.post("/v1/tokens".to_owned(), json(&body), Idempotency::Unsafe).await;
             read_token(&read(text)?).map_err(unreadable)
         })
     }

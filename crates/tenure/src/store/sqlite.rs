@@ -9,8 +9,8 @@ mod read;
 mod rows;
 mod same_file;
 mod tokens;
-mod turn;
 mod watch;
+mod writer_lock;
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
@@ -32,11 +32,11 @@ use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::pool::Pool;
 use crate::store::stored::StoredChain;
-use crate::store::tokens::Wish;
-use crate::store::vitals::{Counters, Vitals};
+use crate::store::tokens::TokenChange;
+use crate::store::vitals::{Counters, StoreMetrics};
 use crate::store::watch::{Absence, Presence, Watchers};
 use crate::store::{
-    BoxFuture, Condition, Cursor, EventFilter, Filter, Lapsed, Missing, Page, PageSize, Recorded, Store,
+    BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
 };
 
 pub use open::Synchronous;
@@ -61,7 +61,7 @@ pub struct SqliteOptions {
     /// How long a command waits for its turn before it is answered `unavailable`.
     pub wait_max: Duration,
     /// What to do where the file is missing.
-    pub missing: Missing,
+    pub missing: IfMissing,
 }
 
 impl SqliteOptions {
@@ -72,7 +72,7 @@ impl SqliteOptions {
             synchronous: Synchronous::default(),
             clock: Arc::new(SystemClock::default()),
             wait_max: Limits::default().wait_max,
-            missing: Missing::default(),
+            missing: IfMissing::default(),
         }
     }
 }
@@ -95,14 +95,14 @@ impl SqliteStore {
     }
 
     /// What is there, without a change to it.
-    pub async fn condition(options: SqliteOptions) -> Result<Condition, Error> {
+    pub async fn condition(options: SqliteOptions) -> Result<SchemaState, Error> {
         let SqliteOptions { path, synchronous, .. } = options;
         blocking(move || Database { path: open::plain_path(&path)?, synchronous }.condition()).await
     }
 
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
         let path = open::plain_path(&options.path)?;
-        if options.missing == Missing::Refuse && !path.exists() {
+        if options.missing == IfMissing::Refuse && !path.exists() {
             return Err(Error::Unavailable(format!(
                 "there is no store at {}; check its name",
                 path.display()
@@ -196,7 +196,7 @@ impl Readers {
         watch::renew(database, clock.as_ref(), last.get(), presence)
     }
 
-    fn change_tokens(&self, wish: Wish) -> Result<Token, Error> {
+    fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
         let Readers { database, file, clock, last, .. } = self;
         file.check()?;
         tokens::change(database, clock.as_ref(), last.get(), wish)
@@ -204,7 +204,7 @@ impl Readers {
 }
 
 impl SqliteStore {
-    fn change_tokens(&self, wish: Wish) -> BoxFuture<'_, Result<Token, Error>> {
+    fn change_tokens(&self, wish: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         let readers = Arc::clone(&self.readers);
         Box::pin(blocking_write(move || readers.change_tokens(wish)))
     }
@@ -349,22 +349,22 @@ impl Store for SqliteStore {
     }
 
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(Wish::Add(hash, new))
+        self.change_tokens(TokenChange::Add(hash, new))
     }
 
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
-        self.change_tokens(Wish::Revoke { name, by })
+        self.change_tokens(TokenChange::Revoke { name, by })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
         Box::pin(self.read(|reader| reader.now()))
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move {
             let readers = Arc::clone(&self.readers);
             let wal_bytes = blocking(move || Ok(readers.database.wal_bytes())).await?;
-            Ok(Vitals { wal_bytes, ..self.counters.vitals(self.committer.waiting()) })
+            Ok(StoreMetrics { wal_bytes, ..self.counters.vitals(self.committer.waiting()) })
         })
     }
 }

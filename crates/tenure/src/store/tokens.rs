@@ -38,7 +38,7 @@ pub(crate) fn read_token<R: Row>(row: &R) -> Result<(TokenHash, Token), R::Fault
 
 /// What somebody wants of the tokens.
 #[derive(Clone, Debug)]
-pub(crate) enum Wish {
+pub(crate) enum TokenChange {
     Add(TokenHash, NewToken),
     Revoke { name: Actor, by: Actor },
 }
@@ -80,27 +80,27 @@ impl Decided {
     }
 }
 
-impl Wish {
+impl TokenChange {
     /// The name of the token that it is about.
     pub(crate) fn name(&self) -> &Actor {
         match self {
-            Wish::Add(_, new) => &new.name,
-            Wish::Revoke { name, .. } => name,
+            TokenChange::Add(_, new) => &new.name,
+            TokenChange::Revoke { name, .. } => name,
         }
     }
 
     /// The hash of the token that is to be added.
     pub(crate) fn hash(&self) -> Option<TokenHash> {
         match self {
-            Wish::Add(hash, _) => Some(*hash),
-            Wish::Revoke { .. } => None,
+            TokenChange::Add(hash, _) => Some(*hash),
+            TokenChange::Revoke { .. } => None,
         }
     }
 
     pub(crate) fn decide(self, known: Known, now: Time) -> Result<Decided, Refusal> {
         match self {
-            Wish::Add(hash, new) => add(hash, new, known, now),
-            Wish::Revoke { name, by } => revoke(&name, by, known.namesake, now),
+            TokenChange::Add(hash, new) => add(hash, new, known, now),
+            TokenChange::Revoke { name, by } => revoke(&name, by, known.namesake, now),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use tenure_core::time::Span;
 
-use crate::classes::{ClassCounters, Classes};
+use crate::histogram::{ClassCounters, Histogram};
 
 /// The upper ends of the classes of a batch, in commands.
 const BATCH_COMMANDS: [u64; 9] = [1, 2, 5, 10, 25, 50, 100, 250, 1_000];
@@ -16,12 +16,12 @@ const COMMIT_US: [u64; 14] = [
 
 /// How a store is: counted since this process opened it, or at this moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Vitals {
+pub struct StoreMetrics {
     /// The transactions in which this process had commands executed, by how many there were in each. That many commits were
     /// tried, whatever came of them; their sum are the commands.
-    pub batch: Classes,
+    pub batch: Histogram,
     /// How long each of them took, in microseconds, from when its turn was waited for to when it could be answered.
-    pub commit_us: Classes,
+    pub commit_us: Histogram,
     /// Commands of this process that wait to be taken into a transaction.
     pub waiting_commands: u64,
     /// How large the file is that commits are appended to, where there is one.
@@ -32,8 +32,8 @@ pub struct Vitals {
 }
 
 /// A store of which nothing is known.
-impl Default for Vitals {
-    fn default() -> Vitals {
+impl Default for StoreMetrics {
+    fn default() -> StoreMetrics {
         Counters::default().vitals(0)
     }
 }
@@ -62,8 +62,8 @@ impl Counters {
     }
 
     /// The counts now, and what waits.
-    pub(crate) fn vitals(&self, waiting_commands: u64) -> Vitals {
+    pub(crate) fn vitals(&self, waiting_commands: u64) -> StoreMetrics {
         let (batch, commit_us) = (self.batch.now(), self.commit_us.now());
-        Vitals { batch, commit_us, waiting_commands, wal_bytes: None, feed_lag: None }
+        StoreMetrics { batch, commit_us, waiting_commands, wal_bytes: None, feed_lag: None }
     }
 }

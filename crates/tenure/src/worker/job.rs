@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{EndedBy, Report, Returned, Worker, end_by};
 use crate::error::Error;
-use crate::handler::fitting;
-use crate::keeper::{KeptLease, Standing};
-use crate::points;
+use crate::failpoints;
+use crate::handler::truncate_for_record;
+use crate::keeper::{KeptLease, LeaseStatus};
 
 /// How long work that was dropped is waited for.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(super) enum End {
 
 /// What became of a claimed task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Came {
+pub(super) enum JobOutcome {
     Completed,
     RolledBack,
     Released,
@@ -40,23 +40,23 @@ pub(super) enum Came {
 }
 
 /// How a task is treated that must stop.
-pub(super) struct Manners {
+pub(super) struct JobOptions {
     pub(super) grace: Duration,
     pub(super) stop: CancellationToken,
 }
 
 /// Does the task, and records its end.
-pub(super) async fn work(lease: KeptLease, worker: Worker, manners: Manners) -> Came {
+pub(super) async fn work(lease: KeptLease, worker: Worker, manners: JobOptions) -> JobOutcome {
     let lease = Arc::new(lease);
-    let Some(end) = run(&lease, &worker, &manners).await else { return Came::Lost };
-    points::reached("worker/after_work");
+    let Some(end) = run(&lease, &worker, &manners).await else { return JobOutcome::Lost };
+    failpoints::reached("worker/after_work");
     let came = record(&lease, end).await;
-    points::reached("worker/after_end");
+    failpoints::reached("worker/after_end");
     came
 }
 
 /// Runs the function as long as it may; none: the lease was lost meanwhile.
-async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Option<End> {
+async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> Option<End> {
     if manners.stop.is_cancelled() {
         return Some(released());
     }
@@ -67,13 +67,13 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &Manners) -> Opti
             worker.queue
         )));
     };
-    points::reached("worker/before_work");
+    failpoints::reached("worker/before_work");
     // Spawned, so that a panic stays there; dropped with this set, it ends.
     let mut running = JoinSet::new();
     running.spawn((doer.work)(Arc::clone(lease), manners.stop.clone()));
     let ended = |done: Option<Result<Returned, JoinError>>| match done? {
         Ok(returned) => Some(end_by(returned)),
-        Err(panic) => Some(End::RollBack(fitting(&format!("the work panicked: {panic}")))),
+        Err(panic) => Some(End::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
     };
     if doer.ended_by == EndedBy::Itself {
         // Whether it was in time the lease knows: what was not is refused by it when it is to be recorded.
@@ -109,48 +109,50 @@ fn released() -> End {
     End::Release("the worker was told to stop".into(), Duration::ZERO)
 }
 
-async fn record(lease: &KeptLease, end: End) -> Came {
+async fn record(lease: &KeptLease, end: End) -> JobOutcome {
     // The function may have ended it itself.
-    if end == End::ByItself || *lease.standing().borrow() == Standing::Ended {
-        return Came::Completed;
+    if end == End::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
+        return JobOutcome::Completed;
     }
     let (came, recorded) = match &end {
-        End::Complete(result) => (Came::Completed, lease.complete(result.as_deref()).await),
-        End::RollBack(reason) => (Came::RolledBack, lease.roll_back(reason).await),
-        End::Release(reason, delay) => (Came::Released, lease.release(reason, *delay).await),
-        End::Fail(reason) => (Came::Failed, lease.fail(reason).await),
-        End::Quarantine(reason) => (Came::Quarantined, lease.quarantine(reason).await),
-        End::ByItself => return Came::Completed,
+        End::Complete(result) => (JobOutcome::Completed, lease.complete(result.as_deref()).await),
+        End::RollBack(reason) => (JobOutcome::RolledBack, lease.roll_back(reason).await),
+        End::Release(reason, delay) => (JobOutcome::Released, lease.release(reason, *delay).await),
+        End::Fail(reason) => (JobOutcome::Failed, lease.fail(reason).await),
+        End::Quarantine(reason) => (JobOutcome::Quarantined, lease.quarantine(reason).await),
+        End::ByItself => return JobOutcome::Completed,
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
         tracing::warn!(task = %lease.id(), %error, "it ended too late to count");
-        return Came::Lost;
+        return JobOutcome::Lost;
     }
     tracing::error!(task = %lease.id(), %error, "its end could not be recorded");
     match error {
         // What can't be completed as it is can still be undone.
         Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {
-            match lease.roll_back(&fitting(&refusal.to_string())).await {
-                Ok(_) => Came::RolledBack,
-                Err(_) => Came::Unrecorded,
+            match lease.roll_back(&truncate_for_record(&refusal.to_string())).await {
+                Ok(_) => JobOutcome::RolledBack,
+                Err(_) => JobOutcome::Unrecorded,
             }
         }
-        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => Came::Unrecorded,
+        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => {
+            JobOutcome::Unrecorded
+        }
     }
 }
 
 /// Counts what became of a task.
-pub(super) fn note(report: &mut Report, done: Option<Result<Came, JoinError>>) {
+pub(super) fn note(report: &mut Report, done: Option<Result<JobOutcome, JoinError>>) {
     let counter = match done {
         None => return,
-        Some(Ok(Came::Completed)) => &mut report.completed,
-        Some(Ok(Came::RolledBack)) => &mut report.rolled_back,
-        Some(Ok(Came::Released)) => &mut report.released,
-        Some(Ok(Came::Failed)) => &mut report.failed,
-        Some(Ok(Came::Quarantined)) => &mut report.quarantined,
-        Some(Ok(Came::Lost)) => &mut report.lost,
-        Some(Ok(Came::Unrecorded) | Err(_)) => &mut report.unrecorded,
+        Some(Ok(JobOutcome::Completed)) => &mut report.completed,
+        Some(Ok(JobOutcome::RolledBack)) => &mut report.rolled_back,
+        Some(Ok(JobOutcome::Released)) => &mut report.released,
+        Some(Ok(JobOutcome::Failed)) => &mut report.failed,
+        Some(Ok(JobOutcome::Quarantined)) => &mut report.quarantined,
+        Some(Ok(JobOutcome::Lost)) => &mut report.lost,
+        Some(Ok(JobOutcome::Unrecorded) | Err(_)) => &mut report.unrecorded,
     };
     *counter += 1;
 }

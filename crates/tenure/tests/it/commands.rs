@@ -1,7 +1,8 @@
 //! Commands as JSON: what is written is read as the same command, and what is wrong is refused by its name.
 
-use tenure::chance::SeededChance;
-use tenure::core::command::{Action, Command, Holder, Naming, Parking, Put, PutUndo, Reach, UndoBy};
+use tenure::core::command::{
+    Action, Command, Holder, IdOrigin, LeaseScope, Put, PutUndo, QuarantineCause, UndoBy,
+};
 use tenure::core::compensation::Undo;
 use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
@@ -12,10 +13,11 @@ use tenure::core::policy::{Backoff, Jitter, Policy, Ttl};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::State;
 use tenure::core::time::{Span, Time};
+use tenure::entropy::SeededEntropy;
 use tenure::ledger::{create, new_record};
 use tenure::record::command::{By, Target, Verb, command_json, read_body, read_command, read_heartbeat};
 
-static CHANCE: SeededChance = SeededChance::new(7);
+static CHANCE: SeededEntropy = SeededEntropy::new(7);
 
 fn shop() -> Namespace {
     Namespace::new("shop").expect("a name")
@@ -51,7 +53,7 @@ fn record() -> Put {
     let mut put = new_record("t").expect("a record");
     put.record.policy =
         Policy { backoff: Backoff { factor: 7, ..Backoff::default() }, max_attempts: 9, ..Policy::default() };
-    put.record.naming = Naming::Made;
+    put.record.naming = IdOrigin::Made;
     put.record.payload = Document::new(r#"{"a":[1.50,1e-400]}"#).expect("JSON");
     put.record.not_before = Some(Time::MIN);
     put.revision = Some(Revision(3));
@@ -73,10 +75,10 @@ fn actions() -> Vec<Action> {
     let (ttl, delay) = (Ttl::new(Span::from_secs(90)).ok(), Some(Span::from_micros(u64::MAX)));
     let (text, waiver) = (|| Text::new("").expect("a text"), Waiver { seq: Seq(2), reason: words("gone") });
     let progress = Some(Progress::new("null").expect("JSON"));
-    let mut full = create(id("t"), Naming::Made).expect("a task");
+    let mut full = create(id("t"), IdOrigin::Made).expect("a task");
     full.compensations = vec![undo(None), undo(Some("x"))];
     full.priority = i32::MIN;
-    let plain = create(id("t"), Naming::Given).expect("a task");
+    let plain = create(id("t"), IdOrigin::Given).expect("a task");
     vec![
         Action::Create(Box::new(plain)),
         Action::Create(Box::new(full)),
@@ -108,9 +110,14 @@ fn actions() -> Vec<Action> {
         Action::MarkFailed { task: task(), reason: reason(), compensation: Some(undo(Some("x"))) },
         Action::RollBack { task: task(), by: by(), reason: reason(), undo_by: UndoBy::Recovery },
         Action::RollBack { task: task(), by: by(), reason: reason(), undo_by: UndoBy::Holder },
-        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: Parking::ByHolder },
-        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: Parking::UndoUnhandled },
-        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: Parking::UndoFailed },
+        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: QuarantineCause::ByHolder },
+        Action::Quarantine {
+            task: task(),
+            by: by(),
+            reason: reason(),
+            parking: QuarantineCause::UndoUnhandled,
+        },
+        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: QuarantineCause::UndoFailed },
         Action::MarkQuarantined { task: task(), reason: reason() },
         Action::MarkCompensated { task: task(), reason: reason(), waive: Vec::new() },
         Action::MarkCompensated { task: task(), reason: reason(), waive: vec![waiver.clone()] },
@@ -125,14 +132,14 @@ fn actions() -> Vec<Action> {
         Action::Retry {
             task: task(),
             successor: id("u"),
-            naming: Naming::Made,
+            naming: IdOrigin::Made,
             reason: reason(),
             waive: vec![waiver],
         },
         Action::Retry {
             task: task(),
             successor: id("u"),
-            naming: Naming::Given,
+            naming: IdOrigin::Given,
             reason: reason(),
             waive: Vec::new(),
         },
@@ -140,7 +147,7 @@ fn actions() -> Vec<Action> {
 }
 
 fn caller(namespace: &Namespace) -> By<'_> {
-    By { namespace, actor: None, reach: Reach::Any, chance: &CHANCE }
+    By { namespace, actor: None, reach: LeaseScope::Any, entropy: &CHANCE }
 }
 
 fn read(text: &str) -> Result<Command, Refusal> {
@@ -150,7 +157,9 @@ fn read(text: &str) -> Result<Command, Refusal> {
 #[test]
 fn what_is_written_of_a_command_reads_as_that_command() {
     for action in actions() {
-        for (request, jitter, reach) in [(None, 0, Reach::Any), (Some("r/1"), u16::MAX, Reach::OwnLeases)] {
+        for (request, jitter, reach) in
+            [(None, 0, LeaseScope::Any), (Some("r/1"), u16::MAX, LeaseScope::OwnLeases)]
+        {
             let command = Command {
                 namespace: shop(),
                 actor: Actor::new("alice").expect("a name"),
@@ -205,9 +214,9 @@ fn an_id_that_nobody_chose_is_made() {
     let made = read(r#"{"verb":"retry","task":"t","reason":"again"}"#).expect("a retry").action;
     let Action::Retry { successor, naming, .. } = made else { panic!("{made:?}") };
     assert!(successor.as_str().starts_with("seeded-7-"), "{successor}");
-    assert_eq!(naming, Naming::Made);
+    assert_eq!(naming, IdOrigin::Made);
     let created = read(r#"{"verb":"create","made":true}"#).expect("a creation").action;
-    assert!(matches!(created, Action::Create(create) if create.naming == Naming::Made));
+    assert!(matches!(created, Action::Create(create) if create.naming == IdOrigin::Made));
 }
 
 #[test]

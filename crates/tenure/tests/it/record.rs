@@ -6,14 +6,14 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use tenure::access::Role;
 use tenure::audit::{Finding, Report, Tampering};
-use tenure::chance::SeededChance;
 use tenure::clock::ManualClock;
-use tenure::core::command::{Holder, Parking};
+use tenure::core::command::{Holder, QuarantineCause};
 use tenure::core::id::{Epoch, Namespace, Owner};
 use tenure::core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Span;
+use tenure::entropy::SeededEntropy;
 use tenure::record::{
     AnchorAnswer, CompensationRecord, ErrorRecord, EventRecord, HoldingRecord, NamedTasks, NewTokenRecord,
     OverviewRecord, RefusalRecord, RenewalAnswer, ReportAnswer, StatusAnswer, TaskAnswer, TaskRecord,
@@ -26,7 +26,7 @@ use tenure::{Error, Ledger, instant};
 /// A ledger in memory at noon of a day in 2026.
 async fn at_noon() -> (Ledger, ManualClock) {
     let clock = ManualClock::at(instant::parse("noon", "2026-01-31T12:00:00Z").expect("a time"));
-    let opener = Ledger::opener().clock(Arc::new(clock.clone())).chance(Arc::new(SeededChance::new(1)));
+    let opener = Ledger::builder().clock(Arc::new(clock.clone())).entropy(Arc::new(SeededEntropy::new(1)));
     let ledger = opener.open("memory:").await.expect("opens").acting_as("alice").expect("a name");
     (ledger, clock)
 }
@@ -77,8 +77,10 @@ async fn a_task_in_each_part_of_its_life() -> Result<(), Error> {
     assert_snapshot!(record(&ledger, &task).await, @r#"{"id":"t","saga_id":"saga","namespace":"default","queue":"agents","kind":"build","state":"compensating","cause":null,"priority":-1,"not_before":"2026-01-31T12:00:10.000000Z","labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":1,"epoch":1,"revision":5,"owed":1,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"reservation":null,"unwinding":{"why":"rolled_back","reason":"tests failed","due_at":"2026-01-31T12:00:15.000000Z"},"checkpoint":[1],"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/t/1/1","registered":"before_lease"}],"cancel":{"at":"2026-01-31T12:00:15.000000Z","by":"alice","reason":"superseded"},"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":"2026-01-31T12:00:10.000000Z","finished_at":null}"#);
     let task = ledger.reclaim("t", "recovery").await?;
     assert_snapshot!(record(&ledger, &task).await, @r#"{"id":"t","saga_id":"saga","namespace":"default","queue":"agents","kind":"build","state":"compensating","cause":null,"priority":-1,"not_before":"2026-01-31T12:00:10.000000Z","labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":1,"epoch":2,"revision":6,"owed":1,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"lease":{"owner":"recovery","epoch":2,"granted_to":"alice","ttl":"90s","acquired_at":"2026-01-31T12:00:15.000000Z","heartbeat_at":"2026-01-31T12:00:15.000000Z","progressed_at":"2026-01-31T12:00:15.000000Z","expires_at":"2026-01-31T12:01:45.000000Z","progress":null},"reservation":null,"unwinding":{"why":"rolled_back","reason":"tests failed","due_at":null},"checkpoint":[1],"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/t/1/1","registered":"before_lease"}],"cancel":{"at":"2026-01-31T12:00:15.000000Z","by":"alice","reason":"superseded"},"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":"2026-01-31T12:00:10.000000Z","finished_at":null}"#);
-    let task =
-        ledger.quarantine("t", &holder("recovery", 2), "no handler").parking(Parking::UndoUnhandled).await?;
+    let task = ledger
+        .quarantine("t", &holder("recovery", 2), "no handler")
+        .parking(QuarantineCause::UndoUnhandled)
+        .await?;
     assert_snapshot!(record(&ledger, &task).await, @r#"{"id":"t","saga_id":"saga","namespace":"default","queue":"agents","kind":"build","state":"quarantined","cause":"undo_unhandled","priority":-1,"not_before":"2026-01-31T12:00:10.000000Z","labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":1,"epoch":2,"revision":7,"owed":1,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"reservation":null,"unwinding":null,"checkpoint":[1],"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/t/1/1","registered":"before_lease"}],"cancel":{"at":"2026-01-31T12:00:15.000000Z","by":"alice","reason":"superseded"},"terminal_reason":"no handler","result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":"2026-01-31T12:00:10.000000Z","finished_at":"2026-01-31T12:00:15.000000Z"}"#);
     ledger.retry("t", "handler added").waive(1, "gone").await?;
     let old = ledger.task("t").await?;

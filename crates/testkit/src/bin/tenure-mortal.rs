@@ -12,8 +12,8 @@ use serde_json::Value;
 use tenure::Ledger;
 use tenure::handler::command::CommandHandler;
 use tenure::handler::template::Template;
-use tenure::handler::{Handlers, Patience, UndoCall, UndoError};
-use tenure::keeper::Standing;
+use tenure::handler::{Handlers, RetryPolicy, UndoCall, UndoError};
+use tenure::keeper::LeaseStatus;
 use tenure::recovery::{Recovery, Settings};
 use tenure::worker::{Job, Stop, WorkError, Worker};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let word = |at: usize| words.get(at).map(String::as_str).expect("a word");
     if let (Some(point), Some(nth)) = (words.get(3), words.get(4)) {
-        tenure::points::die_at(point, nth.parse().expect("a number"));
+        tenure::failpoints::crash_at(point, nth.parse().expect("a number"));
     }
     let log = Arc::new(OpenOptions::new().create(true).append(true).open(word(2)).expect("a log"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -63,9 +63,9 @@ async fn work(ledger: Ledger, log: Arc<File>) {
                 }
                 // It takes until the lease was renewed, so that whoever is to die at a renewal does.
                 let granted = lease.task().lease().map(|lease| lease.expires_at);
-                let is_renewed = |standing: &Standing| match standing {
-                    Standing::Held(held) => Some(held.expires_at) > granted,
-                    Standing::Lost(_) | Standing::Ended => true,
+                let is_renewed = |standing: &LeaseStatus| match standing {
+                    LeaseStatus::Held(held) => Some(held.expires_at) > granted,
+                    LeaseStatus::Lost(_) | LeaseStatus::Ended => true,
                 };
                 // Where this fails the lease is gone, and nobody renews it.
                 drop(lease.standing().wait_for(is_renewed).await);
@@ -81,7 +81,7 @@ async fn work(ledger: Ledger, log: Arc<File>) {
 
 /// Looks after the store until it is killed.
 async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
-    let patience = Patience { backoff: Duration::from_millis(50), ..Patience::default() };
+    let patience = RetryPolicy { backoff: Duration::from_millis(50), ..RetryPolicy::default() };
     let words = ["sh", "-c", COMMAND, "sh", "key={key}", "epoch={epoch}", path].map(str::to_owned);
     let command = CommandHandler::new(Template::new(words.to_vec(), "x").expect("a template"));
     let remove = move |call: UndoCall| {
@@ -92,7 +92,7 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
             // The first try of every other task's newest undo fails.
             if call.seq == 4 && call.tries == 0 && call.task.ends_with(['1', '3', '5']) {
-                return Err(UndoError::Again("not yet".into()));
+                return Err(UndoError::Retryable("not yet".into()));
             }
             tell(&log, &format!("end {} {}", call.key, call.epoch));
             Ok("gone".to_owned())

@@ -4,10 +4,10 @@
 use std::process::Command;
 
 use tenure::core::task::State;
-use tenure::store::{Filter, Missing};
+use tenure::store::{Filter, IfMissing};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, Shutdown, required};
 
 async fn refused(url: &str) -> String {
@@ -24,7 +24,7 @@ fn a_role_that_owns_nothing_needs_only_what_it_is_granted() {
     block_on(async {
         let schema = server.fresh_schema();
         let role = format!("plain_{schema}");
-        let superuser = Rival::superuser(server, &schema).await;
+        let superuser = CompetingConnection::superuser(server, &schema).await;
         superuser.does(&format!("create role {role} login")).await;
         let url = server.url(&schema).replace("tester@", &format!("{role}@"));
         let told = refused(&url).await;
@@ -32,7 +32,7 @@ fn a_role_that_owns_nothing_needs_only_what_it_is_granted() {
         let owner = Ledger::open(&server.url(&schema)).await.expect("its owner makes it");
         let told = refused(&url).await;
         assert!(told.contains("the role may not do this; grant it"), "{told}");
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         // As SECURITY.md has it.
         rival
             .does(&format!(
@@ -48,7 +48,7 @@ fn a_role_that_owns_nothing_needs_only_what_it_is_granted() {
         ledger.heartbeat("a", &by).checkpoint("[1]").await.expect("renewed");
         ledger.roll_back("a", &by, "no").request_id("r").await.expect("rolled back");
         assert!(owner.verify(None).await.expect("verified").holds());
-        let told = Rival::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
+        let told = CompetingConnection::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
         let told = told.is_refused("alter table tenure.events disable trigger all").await;
         assert!(told.contains("must be owner"), "{told}");
     });
@@ -60,7 +60,7 @@ fn a_schema_of_another_version_or_of_another_program_is_left_alone() {
     block_on(async {
         let schema = server.fresh_schema();
         drop(Ledger::open(&server.url(&schema)).await.expect("opens"));
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         rival.does("update tenure.meta set value = '99' where key = 'schema_version'").await;
         let told = refused(&server.url(&schema)).await;
         assert!(told.contains("has version 99") && told.contains("newer program"), "{told}");
@@ -69,7 +69,7 @@ fn a_schema_of_another_version_or_of_another_program_is_left_alone() {
         assert!(told.contains("another program's tables"), "{told}");
 
         let schema = server.fresh_schema();
-        let opener = Ledger::opener().missing(Missing::Refuse);
+        let opener = Ledger::builder().missing(IfMissing::Refuse);
         let Err(error) = opener.open(&server.url(&schema)).await else { panic!("it opened") };
         assert!(error.to_string().contains("there is no store here"), "{error}");
         let count = format!("select count(*) from pg_namespace where nspname = '{schema}'");
@@ -145,7 +145,7 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
     block_on(async {
         let schema = server.fresh_schema();
         let ledger = with_an_end(server, &schema).await;
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         for (sql, expected) in FORBIDDEN {
             let told = rival.is_refused(sql).await;
             assert_eq!(told, format!("tenure: {expected}"), "{sql}");
@@ -179,7 +179,7 @@ fn the_guards_look_nothing_up_where_their_caller_may_put_something() {
         let schema = server.fresh_schema();
         let ledger = with_an_end(server, &schema).await;
         let role = format!("hostile_{schema}");
-        let superuser = Rival::superuser(server, &schema).await;
+        let superuser = CompetingConnection::superuser(server, &schema).await;
         // As SECURITY.md has it, and a schema where the role may create what it likes.
         superuser
             .does(&format!(
@@ -192,7 +192,8 @@ fn the_guards_look_nothing_up_where_their_caller_may_put_something() {
         let url = server.url(&schema).replace("tester@", &format!("{role}@"));
         for same in ["true", "false"] {
             // A connection of its own, since functions keep what they have looked up.
-            let rival = Rival::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
+            let rival =
+                CompetingConnection::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
             let own = format!("own_{schema}");
             rival.does(&format!("drop schema if exists {own} cascade; create schema {own}")).await;
             rival.does(&HOSTILE.replace("hostile_tenure", &own).replace("SAME", same)).await;
@@ -232,7 +233,7 @@ fn who_takes_the_guards_away_is_found_out_by_the_history() {
             let schema = server.fresh_schema();
             let ledger = with_an_end(server, &schema).await;
             let anchor = ledger.anchor().await.expect("an anchor");
-            let superuser = Rival::superuser(server, &schema).await;
+            let superuser = CompetingConnection::superuser(server, &schema).await;
             superuser.does(&format!("set session_replication_role = replica; {sql}")).await;
             let report = ledger.verify(None).await.expect("verified");
             let told: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
@@ -264,7 +265,7 @@ fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
         for sql in apart {
             let schema = server.fresh_schema();
             let ledger = with_an_end(server, &schema).await;
-            let superuser = Rival::superuser(server, &schema).await;
+            let superuser = CompetingConnection::superuser(server, &schema).await;
             superuser.does(&format!("set session_replication_role = replica; {sql}")).await;
             let before = superuser.counts("select count(*) from tenure.events").await;
             let answers = ledger
@@ -304,7 +305,7 @@ fn the_pages_of_one_task_give_each_event_once_while_an_older_transaction_is_open
     block_on(async {
         let schema = server.fresh_schema();
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         rival.does("begin; select pg_current_xact_id()").await;
         ledger.create("t").await.expect("made");
         let (mut numbers, mut after) = (Vec::new(), None);
@@ -332,7 +333,7 @@ fn behind_a_large_event_that_can_not_be_read_nothing_is_passed_over() {
             let call = ledger.create(&format!("t{number}")).payload(&format!("\"{}\"", "x".repeat(220_000)));
             call.await.expect("made");
         }
-        let superuser = Rival::superuser(server, &schema).await;
+        let superuser = CompetingConnection::superuser(server, &schema).await;
         let change = "set session_replication_role = replica; update tenure.events set data = repeat('x', 220000) where task = 't4'";
         superuser.does(change).await;
         let mut follower = ledger.follow(None);
@@ -399,7 +400,9 @@ fn with_tls() -> Option<Server> {
     }
     std::fs::set_permissions(data.join("server.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("a key of its own");
-    block_on(async { Rival::superuser(&server, "x").await.does("alter system set ssl = on").await });
+    block_on(async {
+        CompetingConnection::superuser(&server, "x").await.does("alter system set ssl = on").await
+    });
     server.restart(Shutdown::Fast);
     Some(server)
 }
@@ -416,7 +419,7 @@ fn tls_is_as_sslmode_says() {
     };
     let trusting = format!("&sslrootcert={}", root.display());
     block_on(async {
-        let rival = Rival::superuser(&server, &schema).await;
+        let rival = CompetingConnection::superuser(&server, &schema).await;
         let encrypted = [
             ("disable", "", 0),
             ("allow", "", 0),

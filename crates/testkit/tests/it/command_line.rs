@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tenure::chance::SystemChance;
-use tenure_cli::world::{Screen, World};
+use tenure::entropy::SystemEntropy;
+use tenure_cli::io::{Io, Screen};
 use tenure_testkit::block_on;
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 
 /// What a command ended with.
@@ -24,7 +24,7 @@ fn run(store: &str, words: &str) -> Ran {
     let variables = [("TENURE_STORE", store), ("USER", "alice")];
     let variables: BTreeMap<String, OsString> =
         variables.map(|(name, value)| (name.to_owned(), value.into())).into();
-    let world = World {
+    let world = Io {
         variables,
         screen: Screen::Plain,
         width: None,
@@ -34,7 +34,7 @@ fn run(store: &str, words: &str) -> Ran {
         errors: &mut errors,
         reader_is_gone: &|| false,
         clock: None,
-        chance: Arc::new(SystemChance),
+        entropy: Arc::new(SystemEntropy),
     };
     let words = std::iter::once("tenure").chain(words.split(' ')).map(OsString::from);
     let status = tenure_cli::run(words, world);
@@ -80,7 +80,7 @@ fn the_databases_clock_decides_and_not_this_machines() {
     let store = server.url(&schema);
     assert_eq!(run(&store, "task create --id a").status, 0);
     block_on(async {
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         let ahead = "select max(created_at) from tenure.tasks";
         let (created, now) =
             (rival.counts(ahead).await, "(extract(epoch from clock_timestamp()) * 1e6)::bigint");

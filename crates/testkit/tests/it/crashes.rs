@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use tenure::Ledger;
 use tenure::core::compensation::Status;
-use tenure::core::event::What;
+use tenure::core::event::EventData;
 use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
@@ -267,11 +267,11 @@ fn look_at(ledger: &Ledger, task: &Task, log: &Log, plot: Plot) {
     let mut last = u32::MAX;
     for recorded in history.items {
         match &recorded.event.what {
-            What::Settled { seq, .. } => {
+            EventData::Settled { seq, .. } => {
                 assert!(seq.0 < last, "{seq} after {last}: {}", told());
                 last = seq.0;
             }
-            What::Acquired { .. } => last = u32::MAX,
+            EventData::Acquired { .. } => last = u32::MAX,
             _ => {}
         }
     }

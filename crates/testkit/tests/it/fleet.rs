@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tenure::Ledger;
 use tenure::store::Answer;
 use tenure_testkit::block_on;
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::{soon, until_asked};
 
@@ -55,7 +55,7 @@ fn eight_processes_empty_a_queue_and_one_that_is_killed_costs_only_its_own_lease
     // In the middle: as soon as somebody has so much of it.
     let held = |owner| format!("select count(*) from tenure.due where owner like '{owner}'");
     let rival = |count: i64| async move {
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         let mut claimed = 0;
         loop {
             // All of it may take a slow machine minutes.
@@ -90,7 +90,7 @@ fn eight_processes_empty_a_queue_and_one_that_is_killed_costs_only_its_own_lease
         }
     }
     block_on(async {
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         assert_eq!(rival.counts("select count(*) from tenure.due where wait = 'lease'").await, TASKS as i64);
         assert_eq!(rival.counts("select count(*) from tenure.tasks where state <> 'running'").await, 0);
         assert_eq!(rival.counts("select count(*) from tenure.tasks where epoch <> 1").await, 0);
@@ -116,7 +116,7 @@ fn eight_processes_empty_a_queue_and_one_that_is_killed_costs_only_its_own_lease
 }
 
 /// Waits until some hundred events more are there, whoever may see them.
-async fn more_is_written(rival: &Rival) {
+async fn more_is_written(rival: &CompetingConnection) {
     let events = "select count(*) from tenure.events";
     let enough = rival.counts(events).await + 300;
     until_asked("that more is written", async || rival.counts(events).await >= enough).await;
@@ -131,8 +131,8 @@ fn a_follower_misses_nothing_and_sees_all_in_order_while_transactions_are_held_o
     let mut writers: Vec<Child> = (0..2).map(|at| child(&["load", &url, &format!("w{at}"), "8"])).collect();
     let listeners: Vec<_> = writers.iter_mut().map(lines).collect();
     let seen = block_on(async {
-        let mut rival = Rival::of(&server, &schema).await;
-        let mut other = Rival::of(&server, &schema).await;
+        let mut rival = CompetingConnection::of(&server, &schema).await;
+        let mut other = CompetingConnection::of(&server, &schema).await;
         let holding = async move {
             // Always one of them is open, so the horizon moves in steps of hundreds of events.
             for _ in 0..3 {
@@ -163,7 +163,7 @@ fn a_follower_misses_nothing_and_sees_all_in_order_while_transactions_are_held_o
             writer.wait().expect("its end");
         }
         // What is there now is all there will be.
-        let mut rest = Rival::of(&server, &schema).await;
+        let mut rest = CompetingConnection::of(&server, &schema).await;
         let all = rest.client().query_one(&format!("select count(*) from {schema}.events"), &[]).await;
         let all: i64 = all.expect("a count").get(0);
         while (seen.len() as i64) < all {
@@ -196,7 +196,7 @@ fn ten_nodes_may_start_at_once_on_an_empty_database() {
             assert!(node.wait().expect("its end").success());
         }
         block_on(async {
-            let rival = Rival::of(server, &schema).await;
+            let rival = CompetingConnection::of(server, &schema).await;
             assert_eq!(
                 rival.counts("select count(*) from tenure.meta where key = 'schema_version'").await,
                 1
@@ -232,7 +232,7 @@ fn heartbeats_are_hot_updates() {
                 answer.expect("renewed");
             }
         }
-        let rival = Rival::of(&server, &schema).await;
+        let rival = CompetingConnection::of(&server, &schema).await;
         let of_due = |what| {
             format!(
                 "select {what} from pg_stat_user_tables where schemaname = '{schema}' and relname = 'due'"
@@ -254,7 +254,7 @@ fn what_a_claim_and_a_sweep_look_at_is_found_by_indexes() {
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         create_many(&ledger, "q", AT_ONCE).await;
         ledger.claim("q", "w").limit(500).await.expect("claimed");
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         rival.does("analyze tenure.tasks; analyze tenure.due; set enable_seqscan = off").await;
         let mut plans = BTreeSet::new();
         for sql in [

@@ -14,7 +14,7 @@ use tenure::record::read_create;
 use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::until_asked;
 
@@ -51,7 +51,7 @@ fn cases(text: &str) -> Vec<Case<'_>> {
     cases
 }
 
-async fn play(rival: &mut Rival, schema: &str, case: &Case<'_>) -> Result<(), String> {
+async fn play(rival: &mut CompetingConnection, schema: &str, case: &Case<'_>) -> Result<(), String> {
     let transaction = rival.client().transaction().await.map_err(|error| error.to_string())?;
     let sql = case.sql.replace("tenure.", &format!("{schema}."));
     match transaction.batch_execute(&sql).await {
@@ -96,7 +96,7 @@ fn sql_takes_what_the_rules_take_and_refuses_the_rest_by_its_field() {
     let schema = server.fresh_schema();
     let failures: Vec<String> = block_on(async {
         drop(Ledger::open(&server.url(&schema)).await.expect("opens"));
-        let mut rival = Rival::of(server, &schema).await;
+        let mut rival = CompetingConnection::of(server, &schema).await;
         let mut failures = Vec::new();
         for case in &cases {
             let played = play(&mut rival, &schema, case).await;
@@ -108,10 +108,10 @@ fn sql_takes_what_the_rules_take_and_refuses_the_rest_by_its_field() {
 }
 
 /// A ledger on a schema of its own, with as many committers as processes usually have, and a rival.
-async fn scene(server: &Server) -> (Ledger, Rival, String) {
+async fn scene(server: &Server) -> (Ledger, CompetingConnection, String) {
     let schema = server.fresh_schema();
     let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
-    let rival = Rival::of(server, &schema).await;
+    let rival = CompetingConnection::of(server, &schema).await;
     (ledger, rival, schema)
 }
 
@@ -263,7 +263,7 @@ fn many_who_create_and_many_who_make_agree_on_every_task() {
             .map(|creator| {
                 let schema = schema.clone();
                 tokio::spawn(async move {
-                    let rival = Rival::of(server, &schema).await;
+                    let rival = CompetingConnection::of(server, &schema).await;
                     for at in (creator..TASKS).step_by(3) {
                         rival.does(&format!("begin; select tenure.create_task('t{at}', 'q')")).await;
                         rival.does(if at % 10 == 9 { "rollback" } else { "commit" }).await;
@@ -312,7 +312,8 @@ fn one_that_two_looks_of_a_batch_find_is_made_once() {
         let schema = server.fresh_schema();
         let options = PostgresOptions { committers: 1, ..PostgresOptions::new(server.url(&schema)) };
         let ledger = Ledger::with_store(PostgresStore::open(options).await.expect("opens"));
-        let (rival, other) = (Rival::of(server, &schema).await, Rival::of(server, &schema).await);
+        let (rival, other) =
+            (CompetingConnection::of(server, &schema).await, CompetingConnection::of(server, &schema).await);
         ledger.create("held").await.expect("created");
         for round in 0..3 {
             let (id, queue) = (format!("t{round}"), format!("q{round}"));
@@ -361,7 +362,7 @@ fn what_is_committed_and_can_not_be_made_now_is_not_said_to_be_absent() {
     block_on(async {
         let (ledger, rival, schema) = scene(server).await;
         ledger.create("before").await.expect("created");
-        let other = Rival::of(server, &schema).await;
+        let other = CompetingConnection::of(server, &schema).await;
         rival.does("begin; lock table tenure.events in exclusive mode").await;
         other.does("select tenure.create_task('a')").await;
         let told = ledger.task("a").await.expect_err("it can't be made now");
@@ -404,11 +405,11 @@ fn a_role_that_may_only_create_creates_and_does_nothing_else() {
     block_on(async {
         let (ledger, rival, schema) = scene(server).await;
         let role = format!("shop_{schema}");
-        let superuser = Rival::superuser(server, &schema).await;
+        let superuser = CompetingConnection::superuser(server, &schema).await;
         superuser.does(&format!("create role {role} login")).await;
         rival.does(&format!("grant usage on schema {schema} to {role}")).await;
         let url = server.url(&schema).replace("tester@", &format!("{role}@"));
-        let shop = Rival::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
+        let shop = CompetingConnection::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
         let told = shop.is_refused("select tenure.create_task('a')").await;
         assert!(told.contains("permission denied"), "{told}");
         rival.does(&format!("grant execute on function {schema}.create_task to {role}")).await;
@@ -429,10 +430,10 @@ fn a_role_whose_name_is_no_actor_names_one() {
     let Some(server) = required(Server::shared()) else { return };
     block_on(async {
         let (_ledger, _, schema) = scene(server).await;
-        let superuser = Rival::superuser(server, &schema).await;
+        let superuser = CompetingConnection::superuser(server, &schema).await;
         superuser.does(&format!("create role \"my app {schema}\" login superuser")).await;
         let url = server.superuser_url().replace("postgres@", &format!("my%20app%20{schema}@"));
-        let app = Rival::at(&url, &schema).await;
+        let app = CompetingConnection::at(&url, &schema).await;
         let told = app.is_refused("select tenure.create_task('a')").await;
         assert!(told.starts_with("tenure: actor: "), "{told}");
         app.does("select tenure.create_task('a', actor => 'my-app')").await;

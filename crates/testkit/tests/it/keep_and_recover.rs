@@ -119,7 +119,7 @@ fn an_absence_is_remembered_by_the_database_for_whoever_comes() {
     block_on(async {
         use tenure::clock::ManualClock;
         let clock = ManualClock::at(tenure_testkit::BEGINNING);
-        let open = async || Ledger::opener().clock(Arc::new(clock.clone())).open(&url).await;
+        let open = async || Ledger::builder().clock(Arc::new(clock.clone())).open(&url).await;
         let (one, other) = (open().await?, open().await?);
         assert_eq!(one.store().watch(Presence::default()).await?, None, "a new store was not left alone");
         clock.advance(Duration::from_secs(4));

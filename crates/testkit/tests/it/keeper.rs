@@ -14,9 +14,9 @@ use tenure::core::policy::Policy;
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cancel, State, Task};
 use tenure::core::time::Span;
-use tenure::keeper::{Keeping, Loss, Standing, Trouble};
+use tenure::keeper::{Keeping, LeaseStatus, Loss, RenewalError};
 use tenure::store::Answer;
-use tenure_testkit::fickle::Mood;
+use tenure_testkit::faulty::Fault;
 use tenure_testkit::keeping::{KEPT, SHORT, code, held, in_memory, kept, on_every_store};
 use tenure_testkit::waiting::{soon, until, until_asked, until_blocking};
 use tokio::sync::Notify;
@@ -92,7 +92,7 @@ fn a_lease_that_is_dropped_is_renewed_no_more_and_lapses() {
         let watch = lease.standing();
         until("a renewal", || store.count(Verb::Heartbeat) > 0).await;
         drop(lease);
-        assert_eq!(*watch.borrow(), Standing::Ended);
+        assert_eq!(*watch.borrow(), LeaseStatus::Ended);
         until_asked("its lapse", async || {
             ledger.stale(None, 1).await.is_ok_and(|stale| !stale.items.is_empty())
         })
@@ -106,7 +106,7 @@ fn a_lease_that_is_dropped_is_renewed_no_more_and_lapses() {
 
 #[test]
 fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_another_in() {
-    for mood in [Mood::Swallows, Mood::Unavailable, Mood::Unsure] {
+    for mood in [Fault::Swallows, Fault::Unavailable, Fault::Unsure] {
         in_memory(|ledger, store| async move {
             ledger.create("t").await?;
             store.meets(Verb::Heartbeat, mood);
@@ -123,7 +123,7 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
             let token = lease.cancellation();
             until("trouble is told", || {
                 assert!(!token.is_cancelled(), "silence is no loss");
-                matches!(held(&lease).trouble, Some(Trouble::Unanswered(_)))
+                matches!(held(&lease).trouble, Some(RenewalError::Unanswered(_)))
             })
             .await;
             assert_eq!(soon("the loss", lease.lost()).await, Loss::Fenced);
@@ -167,7 +167,7 @@ fn a_lease_that_nobody_says_otherwise_of_is_given_up_a_tenth_before_its_end() {
 
 #[test]
 fn an_outage_shorter_than_what_is_left_loses_nobody() {
-    for mood in [Mood::Swallows, Mood::Unavailable, Mood::DoesAndIsSilent] {
+    for mood in [Fault::Swallows, Fault::Unavailable, Fault::DoesAndIsSilent] {
         in_memory(|ledger, store| async move {
             let lease = kept(&ledger, "t", KEPT * 3).await?;
             let before = held(&lease).expires_at;
@@ -188,7 +188,7 @@ fn the_deadline_counts_from_when_a_renewal_was_sent_and_not_from_its_answer() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 2).await?;
         let answer = Arc::new(Notify::new());
-        store.meets_times(1, Verb::Heartbeat, Mood::AnswersWhenTold(Arc::clone(&answer)));
+        store.meets_times(1, Verb::Heartbeat, Fault::AnswersWhenTold(Arc::clone(&answer)));
         let granted = held(&lease);
         until("the renewal is sent", || store.count(Verb::Heartbeat) >= 1).await;
         let sent_before = Moment::now();
@@ -205,7 +205,7 @@ fn the_deadline_of_a_grant_counts_from_when_it_was_asked_for() {
     in_memory(|ledger, store| async move {
         ledger.create("t").await?;
         let answer = Arc::new(Notify::new());
-        store.meets_times(1, Verb::Acquire, Mood::AnswersWhenTold(Arc::clone(&answer)));
+        store.meets_times(1, Verb::Acquire, Fault::AnswersWhenTold(Arc::clone(&answer)));
         let asking = ledger.acquire("t", "w1").ttl(KEPT).keep();
         let answering = async {
             until("it is asked for", || store.count(Verb::Acquire) >= 1).await;
@@ -237,7 +237,7 @@ fn every_word_that_says_so_is_a_loss_at_once() {
         for (at, loss) in LOSSES.into_iter().enumerate() {
             let id = format!("t{at}");
             let lease = kept(&ledger, &id, KEPT * 2).await?;
-            store.meets(Verb::Heartbeat, Mood::Refuses(loss));
+            store.meets(Verb::Heartbeat, Fault::Refuses(loss));
             let fences_at = held(&lease).fences_at;
             match soon("the loss", lease.lost()).await {
                 Loss::Refused(refusal) => assert_eq!(refusal.code, loss),
@@ -259,10 +259,10 @@ fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
     for word in [Code::Stalled, Code::OutOfTime, Code::NotExtending] {
         in_memory(|ledger, store| async move {
             let lease = kept(&ledger, "t", SHORT * 2).await?;
-            store.meets(Verb::Heartbeat, Mood::Refuses(word));
+            store.meets(Verb::Heartbeat, Fault::Refuses(word));
             let granted = held(&lease);
             until("the work is told", || {
-                matches!(held(&lease).trouble, Some(Trouble::NotExtended(refusal)) if refusal.code == word)
+                matches!(held(&lease).trouble, Some(RenewalError::NotExtended(refusal)) if refusal.code == word)
             })
             .await;
             assert!(!lease.cancellation().is_cancelled());
@@ -285,8 +285,8 @@ fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
         let granted = held(&lease);
         let is_stalled = |code| code == Code::Stalled;
         until("it stalls", || match held(&lease).trouble {
-            Some(Trouble::NotExtended(refusal)) => is_stalled(refusal.code),
-            Some(Trouble::Unanswered(_)) | None => false,
+            Some(RenewalError::NotExtended(refusal)) => is_stalled(refusal.code),
+            Some(RenewalError::Unanswered(_)) | None => false,
         })
         .await;
         let asked = store.count(Verb::Heartbeat);
@@ -307,7 +307,7 @@ fn a_progress_after_a_stall_does_not_wait_for_the_next_try() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 4).await?;
         let granted = held(&lease);
-        store.meets(Verb::Heartbeat, Mood::Refuses(Code::Stalled));
+        store.meets(Verb::Heartbeat, Fault::Refuses(Code::Stalled));
         until("it stalls", || held(&lease).trouble.is_some()).await;
         // By itself it is tried again after a second and more, so that ten tries take ten seconds.
         let told = Moment::now();
@@ -387,7 +387,7 @@ fn cancel_that_was_asked_before_the_grant_is_known_with_it() {
             }
             other => other,
         };
-        store.meets(Verb::Acquire, Mood::Tells(Arc::new(cancelled)));
+        store.meets(Verb::Acquire, Fault::Tells(Arc::new(cancelled)));
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep().await?;
         assert!(lease.cancellation().is_cancelled() && held(&lease).cancel_asked);
         soon("the word", lease.cancel_asked()).await;

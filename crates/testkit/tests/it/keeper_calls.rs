@@ -9,9 +9,9 @@ use tenure::core::command::{Action, Command, Verb};
 use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
-use tenure::keeper::{Keeping, Loss, Standing};
+use tenure::keeper::{Keeping, LeaseStatus, Loss};
 use tenure::{Error, Ledger};
-use tenure_testkit::fickle::Mood;
+use tenure_testkit::faulty::Fault;
 use tenure_testkit::keeping::{KEPT, SHORT, code, held, in_memory, kept, on_every_store};
 use tenure_testkit::waiting::{soon, until, until_asked};
 use tokio::sync::Notify;
@@ -45,12 +45,12 @@ fn is_of(id: &'static str) -> impl Fn(&Command) -> bool + Send + 'static {
 fn the_end_of_the_work_is_tried_through_an_outage() {
     on_every_store(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
-        store.meets_times(4, Verb::Complete, Mood::Unavailable);
+        store.meets_times(4, Verb::Complete, Fault::Unavailable);
         let done = soon("the end", lease.complete(Some("1"))).await?;
         assert_eq!(done.state(), State::Completed);
         assert_eq!(store.count(Verb::Complete), 5);
         assert_eq!(events_of(&ledger, "t", "completed").await?, 1);
-        assert_eq!(*lease.standing().borrow(), Standing::Ended);
+        assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
         Ok(())
     });
 }
@@ -59,7 +59,7 @@ fn the_end_of_the_work_is_tried_through_an_outage() {
 fn an_end_that_was_recorded_and_not_answered_is_recorded_once_and_then_answered() {
     on_every_store(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
-        store.meets_times(2, Verb::Complete, Mood::DoesAndIsUnsure);
+        store.meets_times(2, Verb::Complete, Fault::DoesAndIsUnsure);
         let done = soon("the end", lease.complete(Some("1"))).await?;
         assert_eq!(done.state(), State::Completed);
         assert_eq!(events_of(&ledger, "t", "completed").await?, 1);
@@ -76,7 +76,7 @@ fn a_renewal_that_crosses_the_end_is_no_loss() {
         let lease = kept(&ledger, "t", KEPT * 2).await?;
         // It is done, and its answer is on its way while the next renewal is refused.
         let answer = Arc::new(Notify::new());
-        store.meets(Verb::Complete, Mood::AnswersWhenTold(Arc::clone(&answer)));
+        store.meets(Verb::Complete, Fault::AnswersWhenTold(Arc::clone(&answer)));
         let crossing = async {
             until("the end is on its way", || store.count(Verb::Complete) == 1).await;
             let before = store.count_of("t");
@@ -88,7 +88,7 @@ fn a_renewal_that_crosses_the_end_is_no_loss() {
         let (done, ()) = tokio::join!(soon("the end", lease.complete(None)), crossing);
         assert_eq!(done?.state(), State::Completed);
         assert_eq!((lease.loss(), lease.cancellation().is_cancelled()), (None, false));
-        assert_eq!(*lease.standing().borrow(), Standing::Ended);
+        assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
         assert_eq!(other.loss(), None);
         Ok(())
     });
@@ -99,7 +99,7 @@ fn a_renewal_that_is_refused_between_two_tries_of_the_end_is_no_loss() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 2).await?;
         // It is recorded by the first try, and known after some more; meanwhile a renewal is refused.
-        store.meets(Verb::Complete, Mood::DoesAndIsUnsure);
+        store.meets(Verb::Complete, Fault::DoesAndIsUnsure);
         let refusing = async {
             until("the end is recorded", || store.count(Verb::Complete) >= 1).await;
             let before = store.count(Verb::Heartbeat);
@@ -116,7 +116,7 @@ fn a_renewal_that_is_refused_between_two_tries_of_the_end_is_no_loss() {
 
 #[test]
 fn an_end_that_is_never_answered_is_given_up_when_its_time_is_over() {
-    for mood in [Mood::Swallows, Mood::DoesAndIsSilent] {
+    for mood in [Fault::Swallows, Fault::DoesAndIsSilent] {
         in_memory(|ledger, store| async move {
             ledger.create("t").await?;
             let keeping = Keeping { record_timeout: SHORT, ..Keeping::default() };
@@ -135,15 +135,15 @@ fn what_may_have_been_done_is_never_said_to_be_undone() {
         ledger.create("t").await?;
         let keeping = Keeping { record_timeout: SHORT, ..Keeping::default() };
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep_with(keeping).await?;
-        store.meets_times(1, Verb::Complete, Mood::DoesAndIsUnsure);
-        store.meets(Verb::Complete, Mood::Unavailable);
+        store.meets_times(1, Verb::Complete, Fault::DoesAndIsUnsure);
+        store.meets(Verb::Complete, Fault::Unavailable);
         let error = soon("an answer", lease.complete(None)).await.expect_err("nobody answered");
         assert!(matches!(error, Error::Unknown(_)), "it was recorded, so this is wrong: {error}");
         // The same for what is no end, when the lease is lost meanwhile.
         let lease = kept(&ledger, "u", SHORT).await?;
-        store.meets(Verb::Heartbeat, Mood::Unavailable);
-        store.meets_times(1, Verb::Register, Mood::DoesAndIsUnsure);
-        store.meets(Verb::Register, Mood::Unavailable);
+        store.meets(Verb::Heartbeat, Fault::Unavailable);
+        store.meets_times(1, Verb::Register, Fault::DoesAndIsUnsure);
+        store.meets(Verb::Register, Fault::Unavailable);
         let answer = soon("an answer", lease.undo_with("undo", "x", "why")).await;
         let error = answer.expect_err("nobody answered");
         assert!(matches!(error, Error::Unknown(_)), "it was registered, so this is wrong: {error}");
@@ -155,8 +155,8 @@ fn what_may_have_been_done_is_never_said_to_be_undone() {
 fn a_call_that_is_never_answered_ends_with_the_lease() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", SHORT).await?;
-        store.meets(Verb::Register, Mood::Swallows);
-        store.meets(Verb::Heartbeat, Mood::Swallows);
+        store.meets(Verb::Register, Fault::Swallows);
+        store.meets(Verb::Heartbeat, Fault::Swallows);
         let answer = soon("an answer", lease.undo_with("undo", "x", "why")).await;
         assert!(answer.is_err());
         assert_eq!(lease.loss(), Some(Loss::Fenced));
@@ -167,11 +167,11 @@ fn a_call_that_is_never_answered_ends_with_the_lease() {
 #[test]
 fn a_late_end_after_a_takeover_is_refused_and_is_a_loss() {
     on_every_store(|ledger, store| async move {
-        store.meets(Verb::Heartbeat, Mood::Unavailable);
+        store.meets(Verb::Heartbeat, Fault::Unavailable);
         ledger.create("t").await?;
         let lease = ledger.acquire("t", "w1").ttl(SHORT).keep().await?;
         // The end is on its way before the deadline, and gets through after another has it.
-        store.meets(Verb::Complete, Mood::Unavailable);
+        store.meets(Verb::Complete, Fault::Unavailable);
         let taken_over = async {
             until_asked("the takeover", async || ledger.acquire("t", "w2").await.is_ok()).await;
             store.calms_down();
@@ -212,7 +212,7 @@ fn a_call_that_is_only_wrong_takes_the_lease_from_nobody() {
         assert_eq!((lease.loss(), lease.cancellation().is_cancelled()), (None, false));
         let settled = lease.call(ledger.settle("t", lease.holder(), 1, "gone")).await?;
         assert_eq!(settled.state(), State::Compensated);
-        assert_eq!(*lease.standing().borrow(), Standing::Ended, "with the last receipt it is over");
+        assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended, "with the last receipt it is over");
         Ok(())
     });
 }
@@ -232,7 +232,7 @@ fn each_end_is_one_word() {
         lease.undo_with("undo", "x", "why").await?;
         assert_eq!(ends(&lease.roll_back("broken").await?), (State::Compensating, false));
         for lease in [&lease] {
-            assert_eq!(*lease.standing().borrow(), Standing::Ended);
+            assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
             assert_eq!(code(lease.complete(None).await), Code::NoLease, "once is enough");
         }
         Ok(())
@@ -245,7 +245,7 @@ fn each_end_is_one_word() {
 fn a_grant_that_was_not_answered_is_asked_for_again_and_given_once() {
     on_every_store(|ledger, store| async move {
         ledger.create("t").await?;
-        store.meets_times(2, Verb::Acquire, Mood::DoesAndIsUnsure);
+        store.meets_times(2, Verb::Acquire, Fault::DoesAndIsUnsure);
         let lease = soon("the grant", ledger.acquire("t", "w1").ttl(KEPT * 20).keep()).await?;
         assert_eq!((lease.holder().epoch.0, ledger.task("t").await?.attempts), (1, 1));
         assert_eq!(events_of(&ledger, "t", "acquired").await?, 1);
@@ -284,8 +284,8 @@ fn a_repeat_of_a_grant_is_kept_no_longer_than_the_first_one_gave() {
 fn a_grant_that_may_have_been_given_is_asked_for_also_when_the_store_goes_away() {
     in_memory(|ledger, store| async move {
         ledger.create("t").await?;
-        store.meets_times(1, Verb::Acquire, Mood::DoesAndIsUnsure);
-        store.meets_times(2, Verb::Acquire, Mood::Unavailable);
+        store.meets_times(1, Verb::Acquire, Fault::DoesAndIsUnsure);
+        store.meets_times(2, Verb::Acquire, Fault::Unavailable);
         let lease = soon("the grant", ledger.acquire("t", "w1").ttl(KEPT * 20).keep()).await?;
         assert_eq!(lease.holder().epoch.0, 1);
         Ok(())
@@ -296,7 +296,7 @@ fn a_grant_that_may_have_been_given_is_asked_for_also_when_the_store_goes_away()
 fn a_claim_that_was_not_answered_is_asked_for_again_and_given_once() {
     in_memory(|ledger, store| async move {
         ledger.create("t").queue("q").await?;
-        store.meets_times(1, Verb::Claim, Mood::DoesAndIsUnsure);
+        store.meets_times(1, Verb::Claim, Fault::DoesAndIsUnsure);
         let claim = ledger.claim("q", "w1").ttl(KEPT * 20);
         let leases = soon("the grant", claim.keep_until(std::future::ready(()), Keeping::default())).await?;
         assert_eq!(leases.len(), 1);
@@ -311,7 +311,7 @@ fn a_refused_or_unavailable_grant_is_told_at_once() {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
         let refused = ledger.acquire("t", "w2").keep().await;
         assert_eq!(code(refused), Code::Leased);
-        store.meets_where(usize::MAX, is_of("u"), Mood::Unavailable);
+        store.meets_where(usize::MAX, is_of("u"), Fault::Unavailable);
         let unavailable = ledger.acquire("u", "w2").keep().await;
         assert!(matches!(unavailable, Err(Error::Unavailable(_))));
         lease.complete(None).await?;
@@ -323,7 +323,7 @@ fn a_refused_or_unavailable_grant_is_told_at_once() {
 fn work_that_was_over_in_time_may_be_recorded_after_the_lease_could_not_be_renewed() {
     in_memory(async |ledger, store| {
         let (late, in_time) = (kept(&ledger, "late", SHORT).await?, kept(&ledger, "in-time", SHORT).await?);
-        store.meets(Verb::Heartbeat, Mood::Swallows);
+        store.meets(Verb::Heartbeat, Fault::Swallows);
         in_time.work_is_over();
         assert_eq!((late.lost().await, in_time.lost().await), (Loss::Fenced, Loss::Fenced));
         late.work_is_over();

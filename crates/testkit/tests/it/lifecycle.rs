@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenure::core::apply::apply;
 use tenure::core::command::{Action, Command, Verb};
 use tenure::core::decide::{Case, Decision, Stored, decide};
-use tenure::core::event::What;
+use tenure::core::event::EventData;
 use tenure::core::lifecycle::{Outcome, Place, Row, Table};
 use tenure::core::policy::OnLapse;
 use tenure::core::refusal::Code;
@@ -168,8 +168,10 @@ fn promises(before: Option<&Task>, decision: &Decision, command: &Command) {
     }
     let Some(before) = before else { return };
     assert!(after.epoch >= before.epoch, "an epoch fell");
-    let granted =
-        decision.events.iter().any(|event| matches!(event.what, What::Acquired(_) | What::Reclaimed(_)));
+    let granted = decision
+        .events
+        .iter()
+        .any(|event| matches!(event.what, EventData::Acquired(_) | EventData::Reclaimed(_)));
     assert_eq!(after.epoch > before.epoch, granted, "an epoch rises with a grant and with nothing else");
     assert_eq!(
         (&after.id, &after.saga_id, after.created_at),

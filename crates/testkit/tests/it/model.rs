@@ -6,10 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stateright::{Checker, Model, Property};
-use tenure::core::command::{Action, Command, Holder, Naming, Reach, UndoBy};
+use tenure::core::command::{Action, Command, Holder, IdOrigin, LeaseScope, UndoBy};
 use tenure::core::compensation::{Status, Undo};
 use tenure::core::decide::{Names, Stored, decide_by};
-use tenure::core::event::{Waiver, What};
+use tenure::core::event::{EventData, Waiver};
 use tenure::core::id::{Actor, Epoch, Kind, Namespace, Owner, Reason, Seq, TaskId, Text};
 use tenure::core::lifecycle::{Guard, Row, Table};
 use tenure::core::policy::{Jitter, OnLapse, Policy, WhenSpent};
@@ -98,7 +98,7 @@ fn command(actor: &str, action: Action) -> Command {
         actor: Actor::new(actor).expect("a name"),
         request: None,
         jitter: Jitter::NONE,
-        reach: Reach::Any,
+        reach: LeaseScope::Any,
         action,
     }
 }
@@ -148,7 +148,7 @@ impl World {
                 (client, Action::Release { task, by: proof(client)?, reason, delay: None })
             }
             Move::Quarantine(client) => {
-                let parking = tenure::core::command::Parking::ByHolder;
+                let parking = tenure::core::command::QuarantineCause::ByHolder;
                 (client, Action::Quarantine { task, by: proof(client)?, reason, parking })
             }
             Move::Reclaim => (2, Action::Reclaim { task, owner: owner(2), ttl }),
@@ -169,9 +169,11 @@ impl World {
         }
         let mut world = World { task: decision.task, ..self.clone() };
         world.broken = self.broken.or(self.forbidden(&world, &order.action));
-        let granted =
-            decision.events.iter().any(|event| matches!(event.what, What::Acquired(_) | What::Reclaimed(_)));
-        let renewed = decision.events.iter().any(|event| matches!(event.what, What::Renewed { .. }));
+        let granted = decision
+            .events
+            .iter()
+            .any(|event| matches!(event.what, EventData::Acquired(_) | EventData::Reclaimed(_)));
+        let renewed = decision.events.iter().any(|event| matches!(event.what, EventData::Renewed { .. }));
         let lease = world.task.lease().map(|lease| (lease.holder(), lease.expires_at));
         if granted || renewed {
             world.told[client] = lease;
@@ -179,7 +181,7 @@ impl World {
             world.told[client] = None;
         }
         for event in &decision.events {
-            if let What::Settled { seq, .. } = &event.what {
+            if let EventData::Settled { seq, .. } = &event.what {
                 let owed = self.task.compensation(*seq).and_then(|one| one.epoch);
                 if world.receipts.contains(&(*seq, owed)) {
                     world.broken = Some("a second receipt for what was owed once");
@@ -246,7 +248,7 @@ impl Model for Lifecycle {
             for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
                 for (max_attempts, standing) in [(1, 1), (2, 0), (2, 1)] {
                     let policy = Policy { on_lapse, when_spent, max_attempts, ..Policy::default() };
-                    let mut record = create(id(), Naming::Given).expect("a record");
+                    let mut record = create(id(), IdOrigin::Given).expect("a record");
                     record.policy = policy;
                     record.compensations = (0..standing).map(|_| undo()).collect();
                     let order = command("person", Action::Create(Box::new(record)));

@@ -11,8 +11,8 @@ use tenure::core::refusal::Code;
 use tenure::core::task::Task;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
-use tenure_testkit::proxy::{Proxy, Trouble};
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
+use tenure_testkit::proxy::{NetworkFault, Proxy};
 use tenure_testkit::server::{Server, Shutdown, required};
 use tenure_testkit::waiting::{until, until_asked};
 
@@ -88,7 +88,7 @@ fn a_database_that_restarts_and_connections_that_are_cut_lose_nothing_that_was_a
                 }
                 _ => {}
             }
-            cut_five_times(&Rival::superuser(&server, &schema).await).await;
+            cut_five_times(&CompetingConnection::superuser(&server, &schema).await).await;
         }
         over.store(true, Ordering::Relaxed);
         let mut answered = BTreeMap::new();
@@ -109,7 +109,7 @@ fn a_database_that_restarts_and_connections_that_are_cut_lose_nothing_that_was_a
 }
 
 /// Cuts all connections of the store, as soon as there are some that were made since the last time.
-async fn cut_five_times(rival: &Rival) {
+async fn cut_five_times(rival: &CompetingConnection) {
     let mut since = 0;
     for _ in 0..5 {
         let cut = format!(
@@ -144,7 +144,7 @@ fn an_answer_that_is_lost_is_unknown_and_the_request_id_tells_it() {
         for round in 0..5 {
             let id = format!("t{round}");
             let create = || async { ledger.create(&id).request_id(&id).acting_as("x").await };
-            proxy.next(Trouble::LoseAnswerToCommit);
+            proxy.next(NetworkFault::LoseAnswerToCommit);
             let unknown = create().await.expect_err("nobody heard the answer");
             assert!(matches!(&unknown, Error::Unknown(why) if why.contains("request id")), "{unknown}");
             let repeated = create().await.expect("answered as the first was");
@@ -162,7 +162,7 @@ fn what_surely_was_not_committed_is_tried_again_and_nobody_notices() {
         let (proxy, ledger) = behind_proxy(server, &server.fresh_schema()).await;
         ledger.create("warm").await.expect("created");
         for round in 0..5 {
-            proxy.next(Trouble::CutAtBegin);
+            proxy.next(NetworkFault::CutAtBegin);
             ledger.create(&format!("t{round}")).await.expect("created on another connection");
         }
         assert_eq!(proxy.troubled(), 5);
@@ -175,7 +175,7 @@ fn a_commit_that_may_have_been_sent_is_never_repeated_by_itself() {
     block_on(async {
         let (proxy, ledger) = behind_proxy(server, &server.fresh_schema()).await;
         ledger.create("warm").await.expect("created");
-        proxy.next(Trouble::CutAtCommit);
+        proxy.next(NetworkFault::CutAtCommit);
         let cut = ledger.create("a").await.expect_err("the connection is gone");
         assert!(matches!(cut, Error::Unknown(_)), "{cut}");
         let absent = ledger.task("a").await.expect_err("this time it was not done");
@@ -190,10 +190,10 @@ const WAITS: &str = "from pg_stat_activity where wait_event = 'SyncRep'";
 
 /// From now on commits wait for a standby, and none ever comes. The server's processes hear of a setting one after the other: so
 /// somebody commits until a commit waits.
-async fn commits_wait_for_a_standby(server: &Server, rival: &Rival) {
+async fn commits_wait_for_a_standby(server: &Server, rival: &CompetingConnection) {
     rival.does("alter system set synchronous_standby_names = 'nobody'").await;
     rival.counts(RELOAD).await;
-    let probe = Rival::superuser(server, "public").await;
+    let probe = CompetingConnection::superuser(server, "public").await;
     let committing = tokio::spawn(async move {
         for number in 0_u64.. {
             probe.does(&format!("create table probe_{number} ()")).await;
@@ -212,7 +212,7 @@ fn a_revoke_is_not_answered_before_the_standby_has_it_and_neither_is_its_repeat(
     block_on(async {
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         ledger.create_token("ci", Role::Worker).await.expect("created");
-        let rival = Rival::superuser(&server, &schema).await;
+        let rival = CompetingConnection::superuser(&server, &schema).await;
         commits_wait_for_a_standby(&server, &rival).await;
         let revoke = || {
             let ledger = ledger.clone();
@@ -239,7 +239,7 @@ fn a_commit_whose_wait_for_a_standby_was_ended_is_unknown() {
     block_on(async {
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         ledger.create("warm").await.expect("created");
-        let rival = Rival::superuser(&server, &schema).await;
+        let rival = CompetingConnection::superuser(&server, &schema).await;
         commits_wait_for_a_standby(&server, &rival).await;
         let create = |ledger: Ledger, id: &'static str| async move {
             ledger.create(id).request_id(id).acting_as("x").await
@@ -271,7 +271,7 @@ fn answered_means_durable_also_for_a_role_that_does_not_ask_for_it() {
     let Some(server) = required(Server::start(&[])) else { return };
     let schema = server.fresh_schema();
     block_on(async {
-        let rival = Rival::superuser(&server, &schema).await;
+        let rival = CompetingConnection::superuser(&server, &schema).await;
         rival.does("alter role tester set synchronous_commit = off").await;
         rival.does("alter role tester set default_transaction_isolation = 'serializable'").await;
         rival.does("alter role tester set statement_timeout = '1ms'").await;

@@ -11,10 +11,10 @@ use tenure::core::id::{Namespace, Owner};
 use tenure::core::policy::{Backoff, OnLapse, Policy};
 use tenure::core::task::{Cause, State, Task};
 use tenure::core::time::Span;
-use tenure::handler::{Handlers, Patience};
-use tenure::recovery::{Outcome, Recovery, Settings, Tended};
-use tenure_testkit::fickle::Mood;
-use tenure_testkit::undoing::{Diary, Does, SHORT_PATIENCE, on_every_store, until_task};
+use tenure::handler::{Handlers, RetryPolicy};
+use tenure::recovery::{Outcome, RecoveredTask, Recovery, Settings};
+use tenure_testkit::faulty::Fault;
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, SHORT_PATIENCE, on_every_store, until_task};
 use tenure_testkit::waiting::{soon, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,10 +35,10 @@ fn count(recovery: &Recovery, outcome: Outcome) -> u64 {
 fn what_is_owed_is_undone_newest_first_and_each_has_its_receipt() {
     on_every_store(|world| async move {
         let before = world.lapsed("t", &[("k", "a"), ("k", "b"), ("k", "c")]).await?;
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         let report = recovery.once().await?;
-        assert_eq!(diary.targets(), ["c", "b", "a"]);
+        assert_eq!(spy.targets(), ["c", "b", "a"]);
         let task = world.ledger.task("t").await?;
         assert_eq!((task.state(), task.epoch.0, task.attempts), (State::Compensated, 2, 1));
         for one in &task.compensations {
@@ -51,9 +51,9 @@ fn what_is_owed_is_undone_newest_first_and_each_has_its_receipt() {
             .rev()
             .map(|one| one.key.as_ref().expect("a key").to_string())
             .collect();
-        let told: Vec<String> = diary.calls().into_iter().map(|call| call.key).collect();
+        let told: Vec<String> = spy.calls().into_iter().map(|call| call.key).collect();
         assert_eq!(told, keys, "they are the keys that were stored when it became owed");
-        let call = &diary.calls()[0];
+        let call = &spy.calls()[0];
         assert_eq!((call.epoch, call.task.as_str(), call.seq, call.tries), (2, "t", 3, 0));
         assert_eq!((report.tended, report.undone, report.of(Outcome::Compensated)), (1, 3, 1));
         let counts = recovery.metrics().snapshot();
@@ -71,7 +71,7 @@ fn what_is_owed_is_undone_newest_first_and_each_has_its_receipt() {
 #[test]
 fn how_long_the_first_that_is_due_has_waited_is_told_until_somebody_looks_after_it() {
     on_every_store(|world| async move {
-        let recovery = world.recovery(Diary::that(&[Does::Works]).on("k"));
+        let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k"));
         assert_eq!(recovery.overdue().await?, Span::ZERO, "there is nothing");
         world.held("t", Policy::default(), &[("k", "a")]).await?;
         assert_eq!(recovery.overdue().await?, Span::ZERO, "its lease has not lapsed");
@@ -90,8 +90,8 @@ fn what_stands_is_undone_for_each_attempt_that_died_and_each_time_under_another_
         let backoff = Backoff { base: Span::ZERO, ..Backoff::default() };
         let policy = Policy { max_attempts: 2, backoff, ..Policy::default() };
         world.ledger.create("t").policy(policy).undo("k", "standing").await?;
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         world.taken("t", &[("k", "first")]).await?;
         world.clock.advance(MINUTE);
         let report = recovery.once().await?;
@@ -100,8 +100,8 @@ fn what_stands_is_undone_for_each_attempt_that_died_and_each_time_under_another_
         world.clock.advance(MINUTE);
         let report = recovery.once().await?;
         assert_eq!((report.of(Outcome::Compensated), report.undone), (1, 1));
-        assert_eq!(diary.targets(), ["first", "standing", "standing"]);
-        let calls = diary.calls();
+        assert_eq!(spy.targets(), ["first", "standing", "standing"]);
+        let calls = spy.calls();
         assert_ne!(calls[1].key, calls[2].key, "another attempt, another key");
         Ok(())
     });
@@ -111,11 +111,11 @@ fn what_stands_is_undone_for_each_attempt_that_died_and_each_time_under_another_
 fn a_failing_undo_is_tried_again_by_the_same_one_shot_and_under_the_same_key() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Fails, Does::Panics, Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Panics, Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         let report = recovery.once().await?;
         assert_eq!((report.tended, report.of(Outcome::Compensated)), (1, 1), "it waited through the pauses");
-        let calls = diary.calls();
+        let calls = spy.calls();
         assert_eq!(calls.iter().map(|call| call.tries).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(calls.iter().all(|call| call.key == calls[0].key && call.epoch == 2));
         let task = world.ledger.task("t").await?;
@@ -127,10 +127,10 @@ fn a_failing_undo_is_tried_again_by_the_same_one_shot_and_under_the_same_key() {
 
 #[test]
 fn after_its_tries_a_task_is_parked_and_the_kind_is_named() {
-    for does in [Does::Fails, Does::Panics, Does::PanicsAtOnce] {
+    for does in [Behaviour::Fails, Behaviour::Panics, Behaviour::PanicsAtOnce] {
         on_every_store(|world| async move {
             world.lapsed("t", &[("k", "a"), ("bad", "b")]).await?;
-            let (good, bad) = (Diary::that(&[Does::Works]), Diary::that(&[does]));
+            let (good, bad) = (HandlerSpy::that(&[Behaviour::Works]), HandlerSpy::that(&[does]));
             let report = world.recovery(bad.and(good.on("k"), "bad")).once().await?;
             assert_eq!(bad.calls().len(), 3, "three tries");
             assert_eq!(good.calls().len(), 0, "what is older waits for what is newer");
@@ -147,9 +147,9 @@ fn after_its_tries_a_task_is_parked_and_the_kind_is_named() {
 fn an_undo_that_will_never_work_is_parked_at_once() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::GivesUp]);
-        world.recovery(diary.on("k")).once().await?;
-        assert_eq!(diary.calls().len(), 1);
+        let spy = HandlerSpy::that(&[Behaviour::GivesUp]);
+        world.recovery(spy.on("k")).once().await?;
+        assert_eq!(spy.calls().len(), 1);
         let (state, cause, reason) = ending(&world.ledger.task("t").await?);
         assert_eq!((state, cause), (State::Quarantined, Cause::UndoFailed));
         assert!(reason.contains("can't undo k") && reason.contains("it is too late"), "{reason}");
@@ -163,12 +163,12 @@ fn a_hanging_undo_is_stopped_when_its_time_is_over_before_it_is_tried_again() {
         world.lapsed("t", &[("k", "a")]).await?;
         // played: it takes its time to end. The second try comes 20 ms after the first was stopped, whatever that does then.
         let slow_to_stop = || std::thread::sleep(Duration::from_millis(300));
-        let diary = Diary::that_ends_with(&[Does::Hangs, Does::Works], slow_to_stop);
-        let patience = Patience { timeout: Duration::from_millis(100), ..SHORT_PATIENCE };
-        let handlers = Handlers::new().with("k", patience, diary.clone())?;
+        let spy = HandlerSpy::that_ends_with(&[Behaviour::Hangs, Behaviour::Works], slow_to_stop);
+        let patience = RetryPolicy { timeout: Duration::from_millis(100), ..SHORT_PATIENCE };
+        let handlers = Handlers::new().with("k", patience, spy.clone())?;
         let report = world.recovery(handlers).once().await?;
         assert_eq!(report.of(Outcome::Compensated), 1);
-        assert_eq!(diary.running_max(), 1, "the second try did not begin while the first one was there");
+        assert_eq!(spy.running_max(), 1, "the second try did not begin while the first one was there");
         let error =
             world.ledger.task("t").await?.compensations[0].last_error.as_ref().map(ToString::to_string);
         assert!(error.is_some_and(|words| words.contains("longer than 100ms")));
@@ -182,9 +182,9 @@ fn a_hanging_undo_is_stopped_when_its_time_is_over_before_it_is_tried_again() {
 fn a_kind_that_nobody_handles_parks_the_whole_task_with_nothing_undone_and_every_such_kind_named() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("foreign", "a"), ("k", "b"), ("strange", "c")]).await?;
-        let diary = Diary::that(&[Does::Works]);
-        let report = world.recovery(diary.on("k")).once().await?;
-        assert!(diary.calls().is_empty(), "all of it or nothing");
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let report = world.recovery(spy.on("k")).once().await?;
+        assert!(spy.calls().is_empty(), "all of it or nothing");
         let task = world.ledger.task("t").await?;
         let (state, cause, reason) = ending(&task);
         assert_eq!((state, cause), (State::Quarantined, Cause::UndoUnhandled));
@@ -199,9 +199,9 @@ fn a_kind_that_nobody_handles_parks_the_whole_task_with_nothing_undone_and_every
 fn a_target_that_the_handler_does_not_take_parks_the_task_with_nothing_undone() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "/etc/passwd"), ("k", "b")]).await?;
-        let diary = Diary::that_refuses(&[Does::Works], "/etc");
-        world.recovery(diary.on("k")).once().await?;
-        assert!(diary.calls().is_empty());
+        let spy = HandlerSpy::that_refuses(&[Behaviour::Works], "/etc");
+        world.recovery(spy.on("k")).once().await?;
+        assert!(spy.calls().is_empty());
         let (state, cause, reason) = ending(&world.ledger.task("t").await?);
         assert_eq!((state, cause), (State::Quarantined, Cause::UndoUnhandled));
         assert!(reason.contains("does not take the target of number 1"), "{reason}");
@@ -229,17 +229,17 @@ impl tenure::handler::Handler for Paranoid {
 #[test]
 fn one_bad_task_is_nobody_elses_trouble() {
     on_every_store(|world| async move {
-        let bad: [(&str, Does); 4] = [
-            ("panics", Does::Panics),
-            ("panics-at-once", Does::PanicsAtOnce),
-            ("fails", Does::Fails),
-            ("hangs", Does::Hangs),
+        let bad: [(&str, Behaviour); 4] = [
+            ("panics", Behaviour::Panics),
+            ("panics-at-once", Behaviour::PanicsAtOnce),
+            ("fails", Behaviour::Fails),
+            ("hangs", Behaviour::Hangs),
         ];
-        let good = Diary::that(&[Does::Works]);
+        let good = HandlerSpy::that(&[Behaviour::Works]);
         let mut handlers = good.on("k").with("paranoid", SHORT_PATIENCE, Paranoid)?;
         for (kind, does) in bad {
-            let patience = Patience { timeout: Duration::from_millis(200), ..SHORT_PATIENCE };
-            handlers = handlers.with(kind, patience, Diary::that(&[does]))?;
+            let patience = RetryPolicy { timeout: Duration::from_millis(200), ..SHORT_PATIENCE };
+            handlers = handlers.with(kind, patience, HandlerSpy::that(&[does]))?;
             world.held(kind, Policy::default(), &[(kind, "x")]).await?;
         }
         for kind in ["paranoid", "unhandled"] {
@@ -268,8 +268,8 @@ fn a_task_that_can_not_be_read_is_nobody_elses_trouble_and_is_told() {
         }
         world.clock.advance(MINUTE);
         world.store.can_not_read("a");
-        let diary = Diary::that(&[Does::Works]);
-        let report = soon("the end", world.recovery(diary.on("k")).once()).await?;
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let report = soon("the end", world.recovery(spy.on("k")).once()).await?;
         assert_eq!((report.of(Outcome::Compensated), report.of(Outcome::Failed)), (2, 1));
         Ok(())
     });
@@ -277,13 +277,13 @@ fn a_task_that_can_not_be_read_is_nobody_elses_trouble_and_is_told() {
 
 #[test]
 fn a_one_shot_that_could_not_reclaim_says_so() {
-    for mood in [Mood::Unavailable, Mood::Unsure] {
+    for mood in [Fault::Unavailable, Fault::Unsure] {
         on_every_store(|world| {
             let mood = mood.clone();
             async move {
                 world.lapsed("t", &[("k", "a")]).await?;
                 world.store.meets(Verb::Reclaim, mood);
-                let recovery = world.recovery(Diary::that(&[Does::Works]).on("k"));
+                let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k"));
                 let report = soon("the end", recovery.once()).await?;
                 assert_eq!((report.tended, report.of(Outcome::Failed)), (1, 1), "nothing was looked after");
                 assert!(recovery.metrics().snapshot().store_errors > 0);
@@ -299,14 +299,14 @@ fn a_one_shot_that_could_not_reclaim_says_so() {
 fn a_recoverer_that_dies_in_the_middle_is_recovered_and_what_has_a_receipt_is_not_run_again() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a"), ("k", "b"), ("k", "c")]).await?;
-        let first = Diary::that(&[Does::Works, Does::Hangs]);
+        let first = HandlerSpy::that(&[Behaviour::Works, Behaviour::Hangs]);
         let dying = world.recovery(first.on("k"));
         tokio::select! {
             _ = dying.once() => panic!("it hangs"),
             () = until("the second undo runs", || first.running() == 1 && first.calls().len() == 2) => {}
         }
         until("what ran has ended with it", || first.running() == 0).await;
-        let second = Diary::that(&[Does::Works]);
+        let second = HandlerSpy::that(&[Behaviour::Works]);
         let next = world.recovery(second.on("k"));
         assert_eq!(next.once().await?.tended, 0, "its lease is still there");
         world.clock.advance(Duration::from_secs(31));
@@ -326,15 +326,15 @@ fn strings(words: &[&str]) -> Vec<String> {
 fn losing_the_lease_stops_a_running_undo() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Hangs]);
+        let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let settings = Settings { ttl: Duration::from_secs(2), ..Settings::default() };
-        let patience = Patience { timeout: MINUTE * 60, ..SHORT_PATIENCE };
-        let handlers = Handlers::new().with("k", patience, diary.clone())?;
+        let patience = RetryPolicy { timeout: MINUTE * 60, ..SHORT_PATIENCE };
+        let handlers = Handlers::new().with("k", patience, spy.clone())?;
         let recovery = world.recovery(handlers).settings(settings);
-        world.store.meets(Verb::Heartbeat, Mood::Unavailable);
+        world.store.meets(Verb::Heartbeat, Fault::Unavailable);
         let report = soon("the end", recovery.once()).await?;
         assert_eq!((report.of(Outcome::Lost), report.undone), (1, 0));
-        until("the undo is stopped", || diary.running() == 0).await;
+        until("the undo is stopped", || spy.running() == 0).await;
         assert_eq!(world.ledger.task("t").await?.compensations[0].status, Status::Owed);
         Ok(())
     });
@@ -344,19 +344,19 @@ fn losing_the_lease_stops_a_running_undo() {
 fn what_a_person_waived_meanwhile_is_no_error() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a"), ("k", "b")]).await?;
-        let diary = Diary::that(&[Does::TakesWhenTold(0), Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0), Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         let waiving = async {
-            until("it runs", || diary.running() == 1).await;
+            until("it runs", || spy.running() == 1).await;
             let waived = world.ledger.waive("t", 2, "it was never there").await;
-            diary.lets_go(1);
+            spy.lets_go(1);
             waived
         };
         let (report, waived) = tokio::join!(recovery.once(), waiving);
         waived?;
         let report = report?;
         assert_eq!((report.of(Outcome::Compensated), report.undone), (1, 1));
-        assert_eq!(diary.targets(), ["b", "a"]);
+        assert_eq!(spy.targets(), ["b", "a"]);
         Ok(())
     });
 }
@@ -365,8 +365,9 @@ fn what_a_person_waived_meanwhile_is_no_error() {
 fn an_undo_that_failed_and_was_waived_meanwhile_is_no_error() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a"), ("slow", "b")]).await?;
-        let (diary, slow) = (Diary::that(&[Does::Works]), Diary::that(&[Does::FailsWhenTold]));
-        let recovery = world.recovery(slow.and(diary.on("k"), "slow"));
+        let (spy, slow) =
+            (HandlerSpy::that(&[Behaviour::Works]), HandlerSpy::that(&[Behaviour::FailsWhenTold]));
+        let recovery = world.recovery(slow.and(spy.on("k"), "slow"));
         let waiving = async {
             until("it runs", || slow.running() == 1).await;
             let waived = world.ledger.waive("t", 2, "it was never there").await;
@@ -376,7 +377,7 @@ fn an_undo_that_failed_and_was_waived_meanwhile_is_no_error() {
         let (report, waived) = tokio::join!(recovery.once(), waiving);
         waived?;
         assert_eq!(report?.of(Outcome::Compensated), 1);
-        assert_eq!((slow.calls().len(), diary.targets()), (1, strings(&["a"])));
+        assert_eq!((slow.calls().len(), spy.targets()), (1, strings(&["a"])));
         Ok(())
     });
 }
@@ -402,10 +403,10 @@ fn each_policy_says_what_a_lapse_means() {
         world.held("parks", park, &[("k", "parks")]).await?;
         world.held("owes-nothing", policy(), &[]).await?;
         world.clock.advance(MINUTE);
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         let report = recovery.once().await?;
-        let mut undone = diary.targets();
+        let mut undone = spy.targets();
         undone.sort();
         assert_eq!(undone, ["held-cancelled", "stalled", "too-long"]);
         let state = |id: &'static str| {
@@ -440,15 +441,15 @@ fn one_room_is_looked_after_where_one_is_named() {
         elsewhere.create("t").await?;
         elsewhere.acquire("t", "w1").await?;
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Works]);
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
         let namespace = Some(Namespace::new("elsewhere")?);
         let settings = Settings { namespace, ..Settings::default() };
-        let only = world.recovery(diary.on("k")).settings(settings);
+        let only = world.recovery(spy.on("k")).settings(settings);
         assert_eq!(only.plan().await?.len(), 1);
         assert_eq!(only.once().await?.tended, 1);
         assert_eq!(elsewhere.task("t").await?.state(), State::Compensated);
         assert_eq!(world.ledger.task("t").await?.state(), State::Running);
-        assert_eq!(world.recovery(diary.on("k")).once().await?.tended, 1);
+        assert_eq!(world.recovery(spy.on("k")).once().await?.tended, 1);
         Ok(())
     });
 }
@@ -459,17 +460,17 @@ fn what_became_due_after_it_began_is_left_by_a_one_shot() {
         world.lapsed("t", &[("k", "a")]).await?;
         world.held("later", Policy::default(), &[("k", "later")]).await?;
         let (ledger, clock) = (world.ledger.clone(), world.clock.clone());
-        let told: Arc<Mutex<Vec<Tended>>> = Arc::default();
+        let told: Arc<Mutex<Vec<RecoveredTask>>> = Arc::default();
         let theirs = Arc::clone(&told);
-        let diary = Diary::that(&[Does::TakesWhenTold(0)]);
-        let recovery = world.recovery(diary.on("k")).on_tended(move |tended| {
+        let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
+        let recovery = world.recovery(spy.on("k")).on_tended(move |tended| {
             theirs.lock().expect("whole").push(tended.clone());
         });
         let passing = async {
-            until("it runs", || diary.running() == 1).await;
+            until("it runs", || spy.running() == 1).await;
             clock.advance(MINUTE);
             // Also for that which is left, were it not.
-            diary.lets_go(2);
+            spy.lets_go(2);
         };
         let (report, ()) = tokio::join!(recovery.once(), passing);
         assert_eq!(report?.tended, 1);
@@ -490,12 +491,12 @@ fn a_plan_tells_what_would_be_done_and_changes_nothing() {
         world.held("planned", Policy { max_attempts: 2, ..Policy::default() }, &[]).await?;
         world.held("left", Policy { on_lapse: OnLapse::Hold, ..Policy::default() }, &[]).await?;
         world.clock.advance(MINUTE);
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         let (before, arrived) = (world.count_events().await?, world.store.count_all());
         let plans = recovery.plan().await?;
         assert_eq!((world.count_events().await?, world.store.count_all()), (before, arrived));
-        assert!(diary.calls().is_empty());
+        assert!(spy.calls().is_empty());
         let plan = |id: &str| plans.iter().find(|plan| plan.task.as_str() == id);
         let undone = plan("undone").expect("it is due");
         let targets: Vec<&str> = undone.undo.iter().map(|undo| undo.target.as_str()).collect();
@@ -524,11 +525,11 @@ fn more_tasks_than_fit_into_a_page_or_into_its_room_are_all_looked_after() {
         }
         // A large batch takes the store's time a little ahead of the clock.
         world.clock.advance(MINUTE * 2);
-        let diary = Diary::that(&[Does::Works]);
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
         let settings = Settings { at_once: 7, sweep_max: 300, ..Settings::default() };
-        let recovery = world.recovery(diary.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).settings(settings);
         let report = recovery.once().await?;
-        assert_eq!((report.tended, report.undone, diary.calls().len()), (1_100, 1_100, 1_100));
+        assert_eq!((report.tended, report.undone, spy.calls().len()), (1_100, 1_100, 1_100));
         Ok(())
     });
 }
@@ -540,20 +541,20 @@ fn no_more_is_undone_at_once_than_there_is_room_for() {
             world.held(&format!("t{at}"), Policy::default(), &[("k", "x")]).await?;
         }
         world.clock.advance(MINUTE * 2);
-        let diary = Diary::that(&[Does::TakesWhenTold(0)]);
+        let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
         let settings = Settings { at_once: 3, ..Settings::default() };
-        let recovery = world.recovery(diary.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).settings(settings);
         // One after the other ends, and the next one takes its room.
         let letting_go = async {
-            until("three have begun", || diary.calls().len() >= 3).await;
+            until("three have begun", || spy.calls().len() >= 3).await;
             for ended in 1..=17 {
-                diary.lets_go(1);
-                until("the next has begun", || diary.calls().len() >= 3 + ended).await;
+                spy.lets_go(1);
+                until("the next has begun", || spy.calls().len() >= 3 + ended).await;
             }
-            diary.lets_go(3);
+            spy.lets_go(3);
         };
         let (report, ()) = tokio::join!(recovery.once(), letting_go);
-        assert_eq!((report?.undone, diary.running_max()), (20, 3));
+        assert_eq!((report?.undone, spy.running_max()), (20, 3));
         Ok(())
     });
 }
@@ -563,7 +564,7 @@ fn settings_of_nothing_are_settings_of_one() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let settings = Settings { at_once: 0, sweep_max: 0, ..Settings::default() };
-        let recovery = world.recovery(Diary::that(&[Does::Works]).on("k")).settings(settings);
+        let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).settings(settings);
         assert_eq!(soon("the end", recovery.once()).await?.tended, 1);
         Ok(())
     });
@@ -573,10 +574,10 @@ fn settings_of_nothing_are_settings_of_one() {
 fn it_takes_leases_under_the_name_that_it_is_given_or_one_of_its_own() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Hangs]);
+        let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let owner = Some(Owner::new("rescue")?);
         let settings = Settings { owner, ..Settings::default() };
-        let recovery = world.recovery(diary.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).settings(settings);
         tokio::select! {
             _ = recovery.once() => panic!("it hangs"),
             task = until_task(&world.ledger, "t", |task| task.epoch.0 == 2) => {

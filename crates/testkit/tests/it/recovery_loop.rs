@@ -9,15 +9,15 @@ use tenure::core::command::Verb;
 use tenure::core::policy::Policy;
 use tenure::core::task::{Cause, Phase, State, Task, Undoing};
 use tenure::core::time::Span;
-use tenure::handler::{Handlers, Patience};
+use tenure::handler::{Handlers, RetryPolicy};
 use tenure::recovery::{Outcome, Recovery, Settings};
-use tenure::store::Store;
-use tenure::store::watch::Presence;
+use tenure::store::{Store, watch::Presence};
 use tenure::{Error, Ledger};
 use tenure_testkit::BEGINNING;
-use tenure_testkit::fickle::{FickleStore, Mood};
+use tenure_testkit::faulty::{Fault, FaultyStore};
 use tenure_testkit::keeping::on_every_store as in_real_time;
-use tenure_testkit::undoing::{Diary, Does, Loop, SHORT_PATIENCE, World, on_every_store, until_task};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, Loop, SHORT_PATIENCE};
+use tenure_testkit::undoing::{World, on_every_store, until_task};
 use tenure_testkit::waiting::{Pulse, until, until_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ async fn held(ledger: &Ledger, id: &str, undos: &[(&str, &str)]) -> Result<Task,
     ledger.task(id).await
 }
 
-async fn looks(store: &FickleStore, times: usize) {
+async fn looks(store: &FaultyStore, times: usize) {
     let before = store.count_looks();
     until("it looks", || store.count_looks() >= before + times).await;
 }
@@ -55,19 +55,19 @@ fn due_at(task: &Task) -> tenure::core::time::Time {
 fn a_loop_hands_a_failed_undo_back_ownerless_until_it_is_due_again() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Fails, Does::Works]);
-        let patience = Patience { backoff: SECOND * 3, backoff_max: MINUTE, ..SHORT_PATIENCE };
-        let recovery = world.recovery(Handlers::new().with("k", patience, diary.clone())?);
+        let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Works]);
+        let patience = RetryPolicy { backoff: SECOND * 3, backoff_max: MINUTE, ..SHORT_PATIENCE };
+        let recovery = world.recovery(Handlers::new().with("k", patience, spy.clone())?);
         let running = Loop::of(&recovery);
         let back = |task: &Task| task.state() == State::Compensating && task.lease().is_none();
         let task = until_task(&world.ledger, "t", back).await;
         assert_eq!(due_at(&task), world.clock.now() + Span::from_secs(3));
         looks(&world.store, 3).await;
-        assert_eq!(diary.calls().len(), 1, "not before its time");
+        assert_eq!(spy.calls().len(), 1, "not before its time");
         world.clock.advance(SECOND * 3);
         let task = until_task(&world.ledger, "t", has_ended).await;
-        assert_eq!((task.state(), task.epoch.0, diary.calls().len()), (State::Compensated, 3, 2));
-        assert_eq!(diary.calls()[0].key, diary.calls()[1].key);
+        assert_eq!((task.state(), task.epoch.0, spy.calls().len()), (State::Compensated, 3, 2));
+        assert_eq!(spy.calls()[0].key, spy.calls()[1].key);
         let report = running.stops().await;
         assert_eq!((report.of(Outcome::HandedBack), report.of(Outcome::Compensated)), (1, 1));
         Ok(())
@@ -78,14 +78,14 @@ fn a_loop_hands_a_failed_undo_back_ownerless_until_it_is_due_again() {
 fn a_loop_parks_what_failed_as_often_as_it_has_patience() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Fails]);
-        let patience = Patience { tries: 2, ..SHORT_PATIENCE };
-        let running = Loop::of(&world.recovery(Handlers::new().with("k", patience, diary.clone())?));
+        let spy = HandlerSpy::that(&[Behaviour::Fails]);
+        let patience = RetryPolicy { tries: 2, ..SHORT_PATIENCE };
+        let running = Loop::of(&world.recovery(Handlers::new().with("k", patience, spy.clone())?));
         until_task(&world.ledger, "t", |task| task.lease().is_none() && task.epoch.0 == 2).await;
         world.clock.advance(SECOND);
         let task = until_task(&world.ledger, "t", has_ended).await;
         assert_eq!(task.ending().map(|ending| ending.cause), Some(Cause::UndoFailed));
-        assert_eq!(diary.calls().len(), 2);
+        assert_eq!(spy.calls().len(), 2);
         running.stops().await;
         Ok(())
     });
@@ -103,7 +103,7 @@ fn a_loop_parks_at_once_what_another_recoverer_tried_as_often_as_it_would() {
             world.ledger.tried("t", &by, 1, "it did not work").await?;
         }
         world.clock.advance(SECOND * 2);
-        let running = Loop::of(&world.recovery(Diary::that(&[Does::Works]).on("k")));
+        let running = Loop::of(&world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")));
         let task = until_task(&world.ledger, "t", has_ended).await;
         assert_eq!(task.ending().map(|ending| ending.cause), Some(Cause::UndoFailed));
         running.stops().await;
@@ -117,9 +117,9 @@ fn a_loop_parks_at_once_what_another_recoverer_tried_as_often_as_it_would() {
 fn a_loop_leaves_what_it_can_not_undo_to_others_for_a_while_and_then_parks_it() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("foreign", "a"), ("k", "b")]).await?;
-        let diary = Diary::that(&[Does::Works]);
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
         let settings = Settings { handler_wait: SECOND * 8, ..Settings::default() };
-        let running = Loop::of(&world.recovery(diary.on("k")).settings(settings));
+        let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
         looks(&world.store, 3).await;
         // In steps that are no absence.
         for _ in 0..2 {
@@ -132,7 +132,7 @@ fn a_loop_leaves_what_it_can_not_undo_to_others_for_a_while_and_then_parks_it() 
         world.clock.advance(SECOND);
         let task = until_task(&world.ledger, "t", has_ended).await;
         assert_eq!(task.ending().map(|ending| ending.cause), Some(Cause::UndoUnhandled));
-        assert!(diary.calls().is_empty());
+        assert!(spy.calls().is_empty());
         running.stops().await;
         Ok(())
     });
@@ -142,12 +142,12 @@ fn a_loop_leaves_what_it_can_not_undo_to_others_for_a_while_and_then_parks_it() 
 fn who_has_the_handler_undoes_what_another_loop_left() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("foreign", "a")]).await?;
-        let without = Loop::of(&world.recovery(Diary::that(&[Does::Works]).on("k")));
+        let without = Loop::of(&world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")));
         looks(&world.store, 3).await;
-        let diary = Diary::that(&[Does::Works]);
-        let with = Loop::of(&world.recovery(diary.on("foreign")));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let with = Loop::of(&world.recovery(spy.on("foreign")));
         let task = until_task(&world.ledger, "t", has_ended).await;
-        assert_eq!((task.state(), diary.calls().len()), (State::Compensated, 1));
+        assert_eq!((task.state(), spy.calls().len()), (State::Compensated, 1));
         with.stops().await;
         assert_eq!(without.stops().await.tended, 0);
         Ok(())
@@ -158,10 +158,10 @@ fn who_has_the_handler_undoes_what_another_loop_left() {
 fn what_changed_while_it_was_left_is_looked_at_again() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a"), ("foreign", "b")]).await?;
-        let diary = Diary::that(&[Does::Works]);
-        let running = Loop::of(&world.recovery(diary.on("k")));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let running = Loop::of(&world.recovery(spy.on("k")));
         looks(&world.store, 3).await;
-        assert!(diary.calls().is_empty());
+        assert!(spy.calls().is_empty());
         // Somebody else undoes what this one can't, and dies.
         let other = world.ledger.reclaim("t", "other").ttl(SECOND).await?;
         let by = other.lease().expect("a lease").holder();
@@ -171,7 +171,7 @@ fn what_changed_while_it_was_left_is_looked_at_again() {
             looks_and_marks(&world).await;
         }
         let task = until_task(&world.ledger, "t", has_ended).await;
-        assert_eq!((task.state(), diary.targets()), (State::Compensated, vec!["a".to_owned()]));
+        assert_eq!((task.state(), spy.targets()), (State::Compensated, vec!["a".to_owned()]));
         running.stops().await;
         Ok(())
     });
@@ -183,8 +183,8 @@ fn a_hint_that_is_wrong_when_it_is_followed_is_forgotten() {
         world.ledger.create("t").await?;
         // It was named as due, and ended or was given back before it was read.
         world.store.nominates(&world.ledger.task("t").await?);
-        let diary = Diary::that(&[Does::Works]);
-        let running = Loop::of(&world.recovery(diary.on("k")));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let running = Loop::of(&world.recovery(spy.on("k")));
         looks(&world.store, 3).await;
         world.store.nominates_nobody_else();
         let by = world.ledger.acquire("t", "w1").ttl(SECOND).await?.lease().expect("a lease").holder();
@@ -205,7 +205,7 @@ fn a_hint_that_is_wrong_when_it_is_followed_is_forgotten() {
 fn after_an_absence_holders_get_the_length_of_a_lease_and_may_still_end_their_work() {
     on_every_store(|world| async move {
         // Somebody looks after the store, and then nobody does for two minutes.
-        let diary = Diary::that(&[Does::Works]);
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
         let early = held(&world.ledger, "before", &[("k", "before")]).await?;
         world.clock.advance(SECOND * 30);
         for id in ["in-1", "in-2"] {
@@ -216,11 +216,11 @@ fn after_an_absence_holders_get_the_length_of_a_lease_and_may_still_end_their_wo
         world.store.watch(Presence::default()).await?;
         world.clock.advance(SECOND * 120);
         held(&world.ledger, "after", &[("k", "after")]).await?;
-        let recovery = world.recovery(diary.on("k"));
+        let recovery = world.recovery(spy.on("k"));
         let running = Loop::of(&recovery);
         until_task(&world.ledger, "before", has_ended).await;
         looks(&world.store, 4).await;
-        assert_eq!(diary.targets(), ["before"], "what lapsed before the gap is nobody's but recovery's");
+        assert_eq!(spy.targets(), ["before"], "what lapsed before the gap is nobody's but recovery's");
         let late = world.ledger.task("in-1").await?.lease().expect("a lease").holder();
         assert_eq!(world.ledger.complete("in-1", &late).await?.state(), State::Completed);
         // Step by step, so that it is no further absence.
@@ -228,18 +228,18 @@ fn after_an_absence_holders_get_the_length_of_a_lease_and_may_still_end_their_wo
             world.clock.advance(SECOND * 4);
             looks_and_marks(&world).await;
             if world.clock.now() < BEGINNING + Span::from_secs(30 + 31 + 120 + 60) {
-                assert_eq!(diary.calls().len(), 1, "for the length of a lease");
+                assert_eq!(spy.calls().len(), 1, "for the length of a lease");
             }
         }
         world.clock.advance(SECOND * 4);
         until_task(&world.ledger, "after", has_ended).await;
-        assert!(diary.targets().contains(&"after".to_owned()), "what lapsed after the gap is not put off");
+        assert!(spy.targets().contains(&"after".to_owned()), "what lapsed after the gap is not put off");
         for _ in 0..3 {
             world.clock.advance(SECOND * 4);
             looks_and_marks(&world).await;
         }
         until_task(&world.ledger, "in-2", has_ended).await;
-        let mut targets = diary.targets();
+        let mut targets = spy.targets();
         targets.sort();
         assert_eq!(targets, ["after", "before", "in-2"]);
         running.stops().await;
@@ -260,7 +260,7 @@ fn after_an_absence_a_one_shot_does_not_wait() {
         world.lapsed("t", &[("k", "a")]).await?;
         world.clock.advance(MINUTE);
         world.store.watch(Presence::default()).await?;
-        let report = world.recovery(Diary::that(&[Does::Works]).on("k")).once().await?;
+        let report = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).once().await?;
         assert_eq!(report.of(Outcome::Compensated), 1);
         Ok(())
     });
@@ -274,7 +274,7 @@ fn after_an_absence_an_undo_that_nobody_holds_waits_for_nobody() {
         world.clock.advance(SECOND * 10);
         world.ledger.roll_back("t", &task.lease().expect("a lease").holder(), "it failed").await?;
         world.clock.advance(SECOND * 10);
-        let running = Loop::of(&world.recovery(Diary::that(&[Does::Works]).on("k")));
+        let running = Loop::of(&world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")));
         until_task(&world.ledger, "t", has_ended).await;
         running.stops().await;
         Ok(())
@@ -316,16 +316,16 @@ fn no_two_recoverers_run_the_same_undo() {
             held(&world.ledger, &format!("t{at}"), &[("k", &format!("{at}"))]).await?;
         }
         world.clock.advance(MINUTE * 2);
-        let diary = Diary::that(&[Does::Takes(20)]);
-        let loops = [Loop::of(&world.recovery(diary.on("k"))), Loop::of(&world.recovery(diary.on("k")))];
+        let spy = HandlerSpy::that(&[Behaviour::Takes(20)]);
+        let loops = [Loop::of(&world.recovery(spy.on("k"))), Loop::of(&world.recovery(spy.on("k")))];
         for at in 0..50 {
             let task = until_task(&world.ledger, &format!("t{at}"), has_ended).await;
             assert_eq!((task.state(), task.epoch.0), (State::Compensated, 2));
         }
-        let mut keys: Vec<String> = diary.calls().into_iter().map(|call| call.key).collect();
+        let mut keys: Vec<String> = spy.calls().into_iter().map(|call| call.key).collect();
         keys.sort();
         keys.dedup();
-        assert_eq!((keys.len(), diary.calls().len()), (50, 50), "each once");
+        assert_eq!((keys.len(), spy.calls().len()), (50, 50), "each once");
         let mut undone = 0;
         for one in loops {
             undone += one.stops().await.undone;
@@ -341,17 +341,17 @@ fn a_loop_that_died_is_followed_by_another_one() {
         ledger.create("t").undo("k", "a").await?;
         let by = ledger.acquire("t", "w1").await?.lease().expect("a lease").holder();
         ledger.roll_back("t", &by, "it failed").await?;
-        let diary = Diary::that(&[Does::Hangs, Does::Works]);
+        let spy = HandlerSpy::that(&[Behaviour::Hangs, Behaviour::Works]);
         let settings = Settings { ttl: SECOND, ..Settings::default() };
-        let recovery = Recovery::new(ledger.clone()).handlers(diary.on("k")).settings(settings);
+        let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings);
         let dying = Loop::of(&recovery);
-        until("it runs", || diary.running() == 1).await;
+        until("it runs", || spy.running() == 1).await;
         dying.dies().await;
-        until("what ran has ended with it", || diary.running() == 0).await;
+        until("what ran has ended with it", || spy.running() == 0).await;
         let next = Loop::of(&recovery);
         let task = until_task(&ledger, "t", has_ended).await;
         assert_eq!((task.state(), task.epoch.0), (State::Compensated, 3));
-        assert_eq!(diary.calls()[0].key, diary.calls()[1].key);
+        assert_eq!(spy.calls()[0].key, spy.calls()[1].key);
         next.stops().await;
         Ok(())
     });
@@ -364,17 +364,17 @@ fn a_loop_that_is_told_to_stop_lets_a_running_undo_end_within_the_grace() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a"), ("k", "b")]).await?;
         // It goes on for a while after the loop was told: long enough to be stopped, were that done at once.
-        let diary = Diary::that(&[Does::TakesWhenTold(300), Does::Works]);
-        let running = Loop::of(&world.recovery(diary.on("k")));
-        until("it runs", || diary.running() == 1).await;
-        let letting_go = async { diary.lets_go(1) };
+        let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(300), Behaviour::Works]);
+        let running = Loop::of(&world.recovery(spy.on("k")));
+        until("it runs", || spy.running() == 1).await;
+        let letting_go = async { spy.lets_go(1) };
         // The first of them tells it, before it waits for anything.
         let (report, ()) = tokio::join!(biased; running.stops(), letting_go);
         assert_eq!((report.undone, report.of(Outcome::HandedBack)), (1, 1), "and begins no other one");
         let task = world.ledger.task("t").await?;
         assert_eq!((task.state(), task.lease()), (State::Compensating, None));
         assert!(due_at(&task) <= world.clock.now() + Span::from_millis(1), "due at once");
-        assert_eq!(diary.targets(), ["b"]);
+        assert_eq!(spy.targets(), ["b"]);
         Ok(())
     });
 }
@@ -386,20 +386,20 @@ fn a_running_undo_that_does_not_end_within_the_grace_is_stopped_and_handed_back(
         // To end takes it as long as the next one needs to find the task, were it handed back before: the second look begins
         // after the first has ended. Recovery itself waits 5 s for such an end.
         let (store, first) = (Arc::clone(&world.store), OnceLock::new());
-        let diary = Diary::that_ends_with(&[Does::Hangs, Does::Works], move || {
+        let spy = HandlerSpy::that_ends_with(&[Behaviour::Hangs, Behaviour::Works], move || {
             let first = *first.get_or_init(|| store.count_looks());
             until_blocking("two looks", || store.count_looks() >= first + 2);
         });
         let settings = Settings { grace: Duration::from_millis(100), ..Settings::default() };
-        let recovery = world.recovery(diary.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).settings(settings);
         let running = Loop::of(&recovery);
-        until("it runs", || diary.running() == 1).await;
-        let next = world.recovery(diary.on("k"));
+        until("it runs", || spy.running() == 1).await;
+        let next = world.recovery(spy.on("k"));
         let next = Loop::of(&next);
         let report = running.stops().await;
         assert_eq!((report.tended, report.of(Outcome::HandedBack)), (1, 1));
         until_task(&world.ledger, "t", has_ended).await;
-        assert_eq!(diary.running_max(), 1, "the next one did not begin while this one was there");
+        assert_eq!(spy.running_max(), 1, "the next one did not begin while this one was there");
         next.stops().await;
         Ok(())
     });
@@ -409,12 +409,12 @@ fn a_running_undo_that_does_not_end_within_the_grace_is_stopped_and_handed_back(
 fn a_loop_that_is_told_to_stop_while_the_store_is_away_ends_when_its_leases_have() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let diary = Diary::that(&[Does::Hangs]);
+        let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let grace = Duration::from_millis(100);
         let settings = Settings { grace, ttl: SECOND * 3, ..Settings::default() };
-        let running = Loop::of(&world.recovery(diary.on("k")).settings(settings));
-        until("it runs", || diary.running() == 1).await;
-        world.store.meets(Verb::Release, Mood::Unavailable);
+        let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
+        until("it runs", || spy.running() == 1).await;
+        world.store.meets(Verb::Release, Fault::Unavailable);
         let report = running.stops().await;
         assert_eq!(report.tended, 1, "it is told, and nobody waits for minutes");
         Ok(())
@@ -426,8 +426,8 @@ fn a_loop_that_is_told_to_stop_while_the_store_is_away_ends_when_its_leases_have
 #[test]
 fn a_store_that_is_away_for_a_while_does_not_end_the_loop() {
     on_every_store(|world| async move {
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = world.recovery(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = world.recovery(spy.on("k"));
         let running = Loop::of(&recovery);
         looks(&world.store, 2).await;
         world.store.goes_down();
@@ -446,16 +446,16 @@ fn a_store_that_is_away_for_a_while_does_not_end_the_loop() {
 fn receipts_and_reclaims_that_meet_an_outage_get_through_afterwards() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        world.store.meets_times(1, Verb::Reclaim, Mood::Unavailable);
-        world.store.meets_times(2, Verb::Settle, Mood::Unavailable);
-        world.store.meets_times(1, Verb::Settle, Mood::DoesAndIsUnsure);
-        let diary = Diary::that(&[Does::Works]);
-        let running = Loop::of(&world.recovery(diary.on("k")));
+        world.store.meets_times(1, Verb::Reclaim, Fault::Unavailable);
+        world.store.meets_times(2, Verb::Settle, Fault::Unavailable);
+        world.store.meets_times(1, Verb::Settle, Fault::DoesAndIsUnsure);
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let running = Loop::of(&world.recovery(spy.on("k")));
         // What could not be reclaimed is tried again a second later.
         until("the reclaim is missed", || world.store.count(Verb::Reclaim) >= 1).await;
         world.clock.advance(SECOND * 2);
         let task = until_task(&world.ledger, "t", has_ended).await;
-        assert_eq!((task.state(), diary.calls().len()), (State::Compensated, 1));
+        assert_eq!((task.state(), spy.calls().len()), (State::Compensated, 1));
         let report = running.stops().await;
         assert_eq!((report.undone, report.of(Outcome::Compensated)), (1, 1));
         Ok(())
@@ -468,8 +468,8 @@ fn receipts_and_reclaims_that_meet_an_outage_get_through_afterwards() {
 fn an_idle_loop_reclaims_within_a_second_of_the_lapse_and_undoes_at_once_what_is_rolled_back() {
     in_real_time(|ledger, _| async move {
         let pulse = Pulse::of(&ledger);
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = Recovery::new(ledger.clone()).handlers(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k"));
         let running = Loop::of(&recovery);
         for (id, rolls_back) in [("lapses", false), ("rolled-back", true)] {
             ledger.create(id).undo("k", id).await?;
@@ -494,8 +494,8 @@ fn a_loop_on_a_store_that_looks_slowly_still_reclaims_within_a_second() {
     in_real_time(|ledger, store| async move {
         let pulse = Pulse::of(&ledger);
         store.looks_slowly(Duration::from_millis(80));
-        let diary = Diary::that(&[Does::Works]);
-        let recovery = Recovery::new(ledger.clone()).handlers(diary.on("k"));
+        let spy = HandlerSpy::that(&[Behaviour::Works]);
+        let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k"));
         let running = Loop::of(&recovery);
         looks(&store, 2).await;
         let mut latest = 0;
@@ -524,7 +524,7 @@ fn a_loop_with_nothing_to_do_does_not_look_all_the_time() {
         world.clock.advance(MINUTE * 2);
         let policy = Policy { start_within: Some(Span::from_secs(1)), ..Policy::default() };
         world.ledger.create("soon").policy(policy).await?;
-        let recovery = world.recovery(Diary::that(&[Does::Works]).on("k"));
+        let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k"));
         let running = Loop::of(&recovery);
         looks(&world.store, 1).await;
         let began = Moment::now();
@@ -546,10 +546,11 @@ fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
             ledger.roll_back(&id, &task.lease().expect("a lease").holder(), "it failed").await?;
         }
         // Of different lengths, so that they end at any moment, also while the loop looks.
-        let diary = Diary::that(&[Does::Works, Does::Takes(1), Does::Works, Does::Takes(3)]);
+        let spy =
+            HandlerSpy::that(&[Behaviour::Works, Behaviour::Takes(1), Behaviour::Works, Behaviour::Takes(3)]);
         let settings = Settings { at_once: 1, ..Settings::default() };
-        let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(diary.on("k")).settings(settings));
-        until("all of them", || diary.calls().len() == 600).await;
+        let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings));
+        until("all of them", || spy.calls().len() == 600).await;
         until_task(&ledger, "t599", has_ended).await;
         assert_eq!(looking.stops().await.undone, 600);
         Ok(())
@@ -559,22 +560,22 @@ fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
 #[test]
 fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_waits_to_try_again() {
     on_every_store(|world| async move {
-        for does in [Does::Hangs, Does::Fails] {
+        for does in [Behaviour::Hangs, Behaviour::Fails] {
             let id = format!("{does:?}").to_lowercase();
             world.lapsed(&id, &[("k", "a")]).await?;
-            let diary = Diary::that(&[does]);
-            let patience = Patience { backoff: MINUTE, backoff_max: MINUTE, ..SHORT_PATIENCE };
+            let spy = HandlerSpy::that(&[does]);
+            let patience = RetryPolicy { backoff: MINUTE, backoff_max: MINUTE, ..SHORT_PATIENCE };
             let grace = Duration::from_millis(200);
             let settings = Settings { grace, ttl: SECOND * 2, ..Settings::default() };
             let recovery =
-                world.recovery(Handlers::new().with("k", patience, diary.clone())?).settings(settings);
+                world.recovery(Handlers::new().with("k", patience, spy.clone())?).settings(settings);
             let stop = CancellationToken::new();
             let running = tokio::spawn({
                 let stop = stop.clone();
                 async move { recovery.once_until(stop).await }
             });
-            until("it was begun", || !diary.calls().is_empty()).await;
-            if does == Does::Fails {
+            until("it was begun", || !spy.calls().is_empty()).await;
+            if does == Behaviour::Fails {
                 until_task(&world.ledger, &id, |task| task.compensations[0].tries == 1).await;
             }
             // That it goes on, and gives nothing back, is seen by a lease that is renewed.
@@ -588,7 +589,7 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             assert!(report.of(Outcome::HandedBack) >= 1, "{id}: {report:?}");
             let task = world.ledger.task(&id).await?;
             assert_eq!((task.state(), task.lease()), (State::Compensating, None), "{id}");
-            assert_eq!(diary.running(), 0, "{id}");
+            assert_eq!(spy.running(), 0, "{id}");
             world.clock.advance(MINUTE * 2);
         }
         Ok(())

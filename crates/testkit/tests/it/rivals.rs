@@ -13,7 +13,7 @@ use tenure::core::task::State;
 use tenure::core::time::Span;
 use tenure::store::Store;
 use tenure::store::postgres::{PostgresOptions, PostgresStore};
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::soon;
 use tenure_testkit::{BEGINNING, block_on, postgres_in};
@@ -23,7 +23,7 @@ struct Scene {
     one: Ledger,
     other: Ledger,
     clock: ManualClock,
-    rival: Rival,
+    rival: CompetingConnection,
     schema: String,
 }
 
@@ -32,7 +32,7 @@ impl Scene {
         let (clock, schema) = (ManualClock::at(BEGINNING), server.fresh_schema());
         let one = Ledger::with_store(postgres_in(server, &schema, &clock).await);
         let other = Ledger::with_store(postgres_in(server, &schema, &clock).await);
-        let rival = Rival::superuser(server, &schema).await;
+        let rival = CompetingConnection::superuser(server, &schema).await;
         Scene { one, other, clock, rival, schema }
     }
 
@@ -108,7 +108,7 @@ fn the_databases_own_time_is_read_after_the_wait_too() {
     play(|server| async move {
         let schema = server.fresh_schema();
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         ledger.create("a").await.expect("created");
         let task = ledger.acquire("a", "w").await.expect("acquired");
         let holder = task.lease().expect("a lease").holder();
@@ -353,7 +353,7 @@ fn a_clock_that_was_set_back_costs_nobody_a_lease() {
         ledger.create("a").await.expect("created");
         let task = ledger.acquire("a", "w").ttl(Duration::from_secs(60)).await.expect("acquired");
         let holder = task.lease().expect("a lease").holder();
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         // As if the clock had been 40 s ahead until now.
         rival
             .does(
@@ -384,7 +384,7 @@ fn a_lock_that_somebody_keeps_stops_its_own_task_and_no_other() {
         for id in &ids {
             ledger.create(id).await.expect("created");
         }
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         rival.does("begin; select from tenure.tasks where id = 't10' for update").await;
         let acquiring = ids.iter().map(|id| {
             let (ledger, id) = (ledger.clone(), id.clone());

@@ -9,7 +9,7 @@ use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::time::Span;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 use tokio::runtime::Runtime;
 
@@ -103,7 +103,7 @@ struct Database {
 
 enum Backdoor {
     Sqlite { connection: Connection, _folder: tempfile::TempDir },
-    Postgres { rival: Box<Rival>, runtime: Runtime },
+    Postgres { rival: Box<CompetingConnection>, runtime: Runtime },
 }
 
 impl Database {
@@ -129,7 +129,7 @@ impl Database {
             let schema = server.fresh_schema();
             let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
             a_history(&ledger).await.expect("a history");
-            let rival = Rival::superuser(server, &schema).await;
+            let rival = CompetingConnection::superuser(server, &schema).await;
             rival.does("set session_replication_role = replica").await;
             rival.does("alter table tenure.tasks alter no drop identity").await;
             rival.does("alter table tenure.events alter \"order\" drop identity").await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::access::{Lifetime, NewToken, Role, Rooms, Secret, Token, TokenHash, Tokens};
+use tenure::access::{Lifetime, NamespaceScope, NewToken, Role, Secret, Token, TokenHash, Tokens};
 use tenure::clock::ManualClock;
 use tenure::core::id::Actor;
 use tenure::core::refusal::Code;
@@ -11,7 +11,7 @@ use tenure::core::time::Span;
 use tenure::record::{TokenRecord, TokensRecord, json, read_token, read_tokens};
 use tenure::store::Store;
 use tenure::{Error, Ledger};
-use tenure_testkit::rival::Rival;
+use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, postgres_in, sqlite};
 
@@ -66,7 +66,7 @@ fn for_ci(lifetime: Option<Span>) -> NewToken {
     NewToken {
         name: actor("ci"),
         role: Role::Worker,
-        rooms: Rooms::of_words(["default"]).expect("a room"),
+        rooms: NamespaceScope::of_words(["default"]).expect("a room"),
         lifetime: lifetime.map(|span| Lifetime::new(span).expect("a lifetime")),
         created_by: actor("alice"),
     }
@@ -82,7 +82,7 @@ fn a_token_is_kept_by_its_hash_with_what_it_may_be_used_for() {
         let expected = Token {
             name: actor("ci"),
             role: Role::Worker,
-            rooms: Rooms::of_words(["build"])?,
+            rooms: NamespaceScope::of_words(["build"])?,
             created_at: BEGINNING,
             created_by: actor("alice"),
             expires_at: Some(BEGINNING + Span::from_days(90)),
@@ -90,7 +90,7 @@ fn a_token_is_kept_by_its_hash_with_what_it_may_be_used_for() {
             revoked_by: None,
         };
         assert_eq!(token, expected);
-        assert_eq!((&wide.rooms, wide.expires_at), (&Rooms::All, None));
+        assert_eq!((&wide.rooms, wide.expires_at), (&NamespaceScope::All, None));
         let all = place.all().await;
         assert_eq!(all.tokens, [(secret.hash(), token), (other.hash(), wide)], "{}", place.name);
         assert_eq!(read_tokens(&json(&TokensRecord::of(&all))), Ok(all), "and reads back from its JSON");
@@ -132,7 +132,7 @@ fn a_backup_that_is_changed_again_comes_to_no_version_that_somebody_knows() {
         place.ledger.create_token("late", Role::Worker).await.expect("created");
         let known = place.all().await.version;
         clock.advance(DAY);
-        let opener = Ledger::opener().clock(Arc::new(clock));
+        let opener = Ledger::builder().clock(Arc::new(clock));
         let restored = opener.open(&format!("sqlite:{}", backup.display())).await.expect("opens");
         restored.revoke_token("ci").await.expect("revoked");
         let told = restored.store().tokens(Some(known)).await.expect("read");
@@ -201,7 +201,7 @@ fn what_a_token_must_not_be_is_refused_with_the_field() {
         assert_eq!(field(ci().in_namespaces(["a", "*"]).await), Some("namespaces"));
         assert_eq!(field(ci().lifetime(Duration::from_millis(999)).await), Some("expires"));
         assert_eq!(field(ci().lifetime(3_651 * DAY).await), Some("expires"));
-        let none = NewToken { rooms: Rooms::These([].into()), ..for_ci(None) };
+        let none = NewToken { rooms: NamespaceScope::These([].into()), ..for_ci(None) };
         assert_eq!(code(place.store.add_token(hash("1"), none).await), Some(Code::Invalid));
         assert_eq!(place.all().await, Tokens::default());
         Ok(())
@@ -249,7 +249,7 @@ fn a_change_that_waited_for_another_one_comes_behind_it() {
     block_on(async {
         let (schema, clock) = (server.fresh_schema(), ManualClock::at(BEGINNING));
         let store = postgres_in(server, &schema, &clock).await;
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         let ahead = BEGINNING.as_micros() + 1_000;
         rival.does(&format!("begin; update tenure.meta set value = '{ahead}' where key = 'tokens'")).await;
         let waiting = {
@@ -281,7 +281,7 @@ fn what_one_process_revokes_another_one_sees_at_its_next_look() {
         let clock = ManualClock::at(BEGINNING);
         let (folder, one) = sqlite(&clock).await;
         let url = format!("sqlite:{}", folder.path().join("tasks.db").display());
-        let other = Ledger::opener().clock(Arc::new(clock.clone())).open(&url).await.expect("opens");
+        let other = Ledger::builder().clock(Arc::new(clock.clone())).open(&url).await.expect("opens");
         is_seen(one, Arc::clone(other.store())).await;
         let Some(server) = required(Server::shared()) else { return };
         let schema = server.fresh_schema();
@@ -309,7 +309,7 @@ fn a_store_of_before_there_were_tokens_is_brought_to_have_some() {
         has_tokens(format!("sqlite:{}", path.display())).await;
         let Some(server) = required(Server::shared()) else { return };
         let schema = server.fresh_schema();
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         rival.does(&format!("create schema {schema}")).await;
         rival.does(include_str!("../../../tenure/migrations/postgres/V1__ledger.sql")).await;
         rival.does(include_str!("../../../tenure/migrations/postgres/V2__intake.sql")).await;
@@ -359,7 +359,7 @@ fn the_database_itself_lets_nobody_bring_a_token_back_or_give_it_more() {
         let schema = server.fresh_schema();
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         let before = with_tokens(&ledger).await;
-        let rival = Rival::of(server, &schema).await;
+        let rival = CompetingConnection::of(server, &schema).await;
         let truncate = ("truncate tenure.tokens", "a token is not deleted; revoke it");
         for (sql, expected) in FORBIDDEN.iter().chain(&[truncate]) {
             assert_eq!(rival.is_refused(sql).await, format!("tenure: {expected}"), "{sql}");
@@ -374,10 +374,13 @@ fn a_role_that_may_not_write_tokens_reads_them_and_works() {
     block_on(async {
         let schema = server.fresh_schema();
         let role = format!("workers_{schema}");
-        Rival::superuser(server, &schema).await.does(&format!("create role {role} login")).await;
+        CompetingConnection::superuser(server, &schema)
+            .await
+            .does(&format!("create role {role} login"))
+            .await;
         let owner = Ledger::open(&server.url(&schema)).await.expect("opens");
         // As SECURITY.md has it.
-        Rival::of(server, &schema)
+        CompetingConnection::of(server, &schema)
             .await
             .does(&format!(
                 "grant usage on schema {schema} to {role}; \

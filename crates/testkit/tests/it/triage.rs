@@ -30,7 +30,7 @@ fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(Ledger, 
         story(Ledger::open(&served.url).await.expect("opens"), clock).await.expect("behind a server");
         let Some(server) = required(Server::shared()) else { return };
         let clock = ManualClock::at(BEGINNING);
-        let opener = Ledger::opener().clock(Arc::new(clock.clone()));
+        let opener = Ledger::builder().clock(Arc::new(clock.clone()));
         let ledger = opener.open(&server.url(&server.fresh_schema())).await.expect("opens");
         story(ledger, clock).await.expect("on PostgreSQL");
     });

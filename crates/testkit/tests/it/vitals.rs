@@ -3,11 +3,11 @@
 use tenure::Ledger;
 use tenure::clock::ManualClock;
 use tenure::core::time::Span;
-use tenure::store::vitals::Vitals;
+use tenure::store::vitals::StoreMetrics;
 use tenure_testkit::waiting::until_asked;
 use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
 
-async fn of(ledger: &Ledger) -> Vitals {
+async fn of(ledger: &Ledger) -> StoreMetrics {
     ledger.store().vitals().await.expect("a store that is there tells")
 }
 
@@ -58,6 +58,6 @@ fn what_waits_for_its_turn_is_seen_and_so_is_the_log_that_commits_go_to() {
 
 #[test]
 fn of_a_store_that_tells_nothing_nothing_is_made_up() {
-    let vitals = Vitals::default();
+    let vitals = StoreMetrics::default();
     assert_eq!((vitals.batch.count(), vitals.wal_bytes, vitals.feed_lag), (0, None, None::<Span>));
 }

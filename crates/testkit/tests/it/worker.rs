@@ -10,7 +10,7 @@ use tenure::core::command::{Action, Verb};
 use tenure::core::task::{Cause, State, Task};
 use tenure::worker::{Job, Report, Stop, WorkError, Worker};
 use tenure::{Error, Ledger};
-use tenure_testkit::fickle::Mood;
+use tenure_testkit::faulty::Fault;
 use tenure_testkit::keeping::{KEPT, SHORT, in_memory, on_every_store};
 use tenure_testkit::waiting::{until, until_asked};
 use tokio::sync::{Notify, Semaphore};
@@ -213,7 +213,7 @@ fn a_function_whose_lease_is_lost_is_dropped_and_nothing_is_recorded() {
 fn work_that_ended_in_time_is_recorded_although_its_lease_ran_out_before_it_came_back() {
     in_memory(async |ledger, store| {
         ledger.create("a").await?;
-        store.meets(Verb::Heartbeat, Mood::Swallows);
+        store.meets(Verb::Heartbeat, Fault::Swallows);
         let worker = Worker::new(ledger.clone(), "default").ttl(SHORT).attended(async |lease, _| {
             lease.work_is_over();
             // As for what it started and had to end.
@@ -299,12 +299,12 @@ fn told_to_stop_it_claims_no_more_and_gives_back_what_does_not_end_in_time() {
 #[test]
 fn a_store_that_is_away_for_a_while_ends_no_worker_and_loses_no_claim() {
     in_memory(async |ledger, store| {
-        store.meets_times(2, Verb::Claim, Mood::Unavailable);
+        store.meets_times(2, Verb::Claim, Fault::Unavailable);
         ledger.create("a").await?;
         let working = start(Worker::new(ledger.clone(), "default").otherwise(async |_: Job<Value>| Ok(())));
         until_asked("its end", async || ledger.task("a").await.expect("a task").ending().is_some()).await;
         // A claim that was granted and not answered is asked for again, under its name.
-        store.meets_times(1, Verb::Claim, Mood::DoesAndIsUnsure);
+        store.meets_times(1, Verb::Claim, Fault::DoesAndIsUnsure);
         ledger.create("b").await?;
         until_asked("its end", async || ledger.task("b").await.expect("a task").ending().is_some()).await;
         assert_eq!(ledger.task("b").await?.epoch.0, 1, "granted once");

@@ -158,14 +158,14 @@ async fn undone(reply: Reply) -> Undone {
     let (webhook, _) = webhook(&server, SHORT_SECRET);
     let told = |text: String| text.replace(&server.address, "hooks.example");
     asked(&webhook, call()).await.map(told).map_err(|error| match error {
-        UndoError::Again(why) => UndoError::Again(told(why)),
-        UndoError::Never(why) => UndoError::Never(told(why)),
+        UndoError::Retryable(why) => UndoError::Retryable(told(why)),
+        UndoError::Permanent(why) => UndoError::Permanent(told(why)),
     })
 }
 
 async fn tried_again(reply: Reply) -> String {
     match undone(reply).await {
-        Err(UndoError::Again(why)) => why,
+        Err(UndoError::Retryable(why)) => why,
         other => panic!("it should be tried again, and came to {other:?}"),
     }
 }
@@ -174,11 +174,11 @@ async fn tried_again(reply: Reply) -> String {
 /// A lease that is held for as long as the tests take.
 fn a_lease() -> LeaseWatch {
     use crate::clock::Moment;
-    use crate::keeper::{Held, Standing};
+    use crate::keeper::{Held, LeaseStatus};
     let far = Moment::now() + Span::from_days(1);
     let expires_at = tenure_core::time::Time::MAX;
     let held = Held { fences_at: far, ends_at: far, expires_at, cancel_asked: false, trouble: None };
-    let (tell, lease) = tokio::sync::watch::channel(Standing::Held(held));
+    let (tell, lease) = tokio::sync::watch::channel(LeaseStatus::Held(held));
     // It stays as it is without anybody to tell.
     std::mem::forget(tell);
     lease
@@ -212,7 +212,7 @@ async fn a_further_try_has_the_same_id_and_a_time_of_its_own() {
     let (webhook, clock) = webhook(&server, SHORT_SECRET);
     let first = asked(&webhook, call()).await;
     let why = format!("http://{} answered 500 Internal Server Error", server.address);
-    assert_eq!(first, Err(UndoError::Again(why)));
+    assert_eq!(first, Err(UndoError::Retryable(why)));
     clock.advance(Span::from_secs(60));
     let second = asked(&webhook, UndoCall { tries: 1, ..call() }).await;
     assert_eq!(second, Ok(format!("http://{} answered 204 No Content", server.address)));
@@ -241,7 +241,7 @@ async fn an_answer_decides_whether_it_is_asked_again() {
     }
     let gone = undone(with_body("410 Gone", b"this pull request is merged")).await;
     let why = "http://hooks.example answered 410 Gone: this pull request is merged";
-    assert_eq!(gone, Err(UndoError::Never(why.into())));
+    assert_eq!(gone, Err(UndoError::Permanent(why.into())));
 }
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn no_answer_or_nonsense_is_tried_again() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let webhook = Webhook::new(&format!("http://{nobody}/?token=hunter2"), SHORT_SECRET).expect("a webhook");
     let error = asked(&webhook, call()).await.expect_err("nobody listens");
-    let UndoError::Again(why) = &error else { panic!("{error:?}") };
+    let UndoError::Retryable(why) = &error else { panic!("{error:?}") };
     assert!(why.contains("onnection refused") && !why.contains("hunter2"), "{why}");
 }
 
@@ -320,7 +320,7 @@ async fn https_is_never_spoken_without_tls() {
     });
     let webhook = Webhook::new(&url, SHORT_SECRET).expect("a webhook");
     let error = asked(&webhook, call()).await.expect_err("no TLS there");
-    assert!(matches!(&error, UndoError::Again(why) if why.contains("corrupt message")), "{error:?}");
+    assert!(matches!(&error, UndoError::Retryable(why) if why.contains("corrupt message")), "{error:?}");
     assert_eq!(answers.join().expect("a server"), [22], "the first byte of a handshake");
 }
 
@@ -358,11 +358,11 @@ async fn a_secret_that_is_changed_in_its_file_signs_the_next_request() {
     std::fs::write(&path, "whse").expect("a file");
     let error = asked(&webhook, call()).await.expect_err("no secret");
     assert!(
-        matches!(&error, UndoError::Again(why) if why.contains("/secret: the webhook secret does not")),
+        matches!(&error, UndoError::Retryable(why) if why.contains("/secret: the webhook secret does not")),
         "{error}"
     );
     std::fs::remove_file(&path).expect("a file");
-    assert!(matches!(asked(&webhook, call()).await, Err(UndoError::Again(_))));
+    assert!(matches!(asked(&webhook, call()).await, Err(UndoError::Retryable(_))));
     assert!(Webhook::from_secret_file(&url, &path).is_err(), "at the start it is an error");
 }
 
@@ -371,7 +371,7 @@ async fn an_undo_without_a_key_that_a_header_can_have_is_not_sent() {
     let webhook = Webhook::new("http://127.0.0.1:9/", SHORT_SECRET).expect("a webhook");
     for key in ["", "shop/a\r\nx: y/1/1"] {
         let undone = asked(&webhook, UndoCall { key: key.into(), ..call() }).await;
-        assert!(matches!(undone, Err(UndoError::Never(_))), "{undone:?}");
+        assert!(matches!(undone, Err(UndoError::Permanent(_))), "{undone:?}");
     }
 }
 

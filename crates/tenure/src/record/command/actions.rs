@@ -1,7 +1,7 @@
 //! From a body to what it asks for: every text is checked here, under the name that it has in JSON.
 
 use serde_json::value::RawValue;
-use tenure_core::command::{Action, Holder, Naming, Parking, UndoBy};
+use tenure_core::command::{Action, Holder, IdOrigin, QuarantineCause, UndoBy};
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{Epoch, Kind, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
@@ -16,7 +16,7 @@ use crate::record::duration::DurationInput;
 use crate::record::input::{Given, document};
 
 /// What all commands may say of themselves.
-pub(super) struct Manner {
+pub(super) struct CommandContext {
     pub(super) actor: Option<String>,
     pub(super) jitter: Option<u16>,
 }
@@ -26,7 +26,7 @@ pub(super) trait Body: Sized {
     /// What it may say.
     const FIELDS: &'static [&'static str];
 
-    fn manner(&mut self) -> Manner;
+    fn manner(&mut self) -> CommandContext;
 
     /// What it asks for. `verb` matters only to those that several verbs share.
     fn action(self, verb: Verb, target: Target, by: &By<'_>) -> Result<Action, Refusal>;
@@ -37,7 +37,7 @@ macro_rules! body {
         impl Body for $name {
             const FIELDS: &'static [&'static str] = $name::FIELDS;
 
-            fn manner(&mut self) -> Manner {
+            fn manner(&mut self) -> CommandContext {
                 self.take_manner()
             }
 
@@ -166,7 +166,7 @@ body!(QuarantineBody, |body, _, target, _| {
     let parking = body.cause.as_deref().map(parking_of).transpose()?;
     match (proof(body.owner, body.epoch)?, parking) {
         (Some(by), parking) => {
-            Ok(Action::Quarantine { task, by, reason, parking: parking.unwrap_or(Parking::ByHolder) })
+            Ok(Action::Quarantine { task, by, reason, parking: parking.unwrap_or(QuarantineCause::ByHolder) })
         }
         (None, None) => Ok(Action::MarkQuarantined { task, reason }),
         (None, Some(_)) => {
@@ -208,32 +208,32 @@ impl Target {
 }
 
 /// The words of why a holder parks its task.
-pub(in crate::record) const PARKINGS: [(&str, Parking); 3] = [
-    ("by_holder", Parking::ByHolder),
-    ("undo_unhandled", Parking::UndoUnhandled),
-    ("undo_failed", Parking::UndoFailed),
+pub(in crate::record) const PARKINGS: [(&str, QuarantineCause); 3] = [
+    ("by_holder", QuarantineCause::ByHolder),
+    ("undo_unhandled", QuarantineCause::UndoUnhandled),
+    ("undo_failed", QuarantineCause::UndoFailed),
 ];
 
 /// The word of why a holder parks its task.
-pub(super) fn parking_word(parking: Parking) -> &'static str {
+pub(super) fn parking_word(parking: QuarantineCause) -> &'static str {
     match parking {
-        Parking::ByHolder => "by_holder",
-        Parking::UndoUnhandled => "undo_unhandled",
-        Parking::UndoFailed => "undo_failed",
+        QuarantineCause::ByHolder => "by_holder",
+        QuarantineCause::UndoUnhandled => "undo_unhandled",
+        QuarantineCause::UndoFailed => "undo_failed",
     }
 }
 
-fn parking_of(word: &str) -> Result<Parking, Refusal> {
+fn parking_of(word: &str) -> Result<QuarantineCause, Refusal> {
     let known = PARKINGS.iter().find(|(name, _)| *name == word).map(|(_, parking)| *parking);
     known.ok_or_else(|| Refusal::invalid("cause", "one of by_holder, undo_unhandled, undo_failed"))
 }
 
 /// The id of a new task. One that was made counts as made wherever that was.
-fn new_id(id: Option<String>, made: Option<bool>, by: &By<'_>) -> Result<(TaskId, Naming), Refusal> {
+fn new_id(id: Option<String>, made: Option<bool>, by: &By<'_>) -> Result<(TaskId, IdOrigin), Refusal> {
     match id {
-        Some(id) if made == Some(true) => Ok((TaskId::new(id)?, Naming::Made)),
-        Some(id) => Ok((TaskId::new(id)?, Naming::Given)),
-        None => Ok((TaskId::new(by.chance.name())?, Naming::Made)),
+        Some(id) if made == Some(true) => Ok((TaskId::new(id)?, IdOrigin::Made)),
+        Some(id) => Ok((TaskId::new(id)?, IdOrigin::Given)),
+        None => Ok((TaskId::new(by.entropy.new_id())?, IdOrigin::Made)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::actions::Manner;
+use super::actions::CommandContext;
 use crate::record::duration::DurationInput;
 use crate::record::input::PolicyInput;
 use crate::record::read::present;
@@ -34,8 +34,8 @@ macro_rules! bodies {
             /// What it may say, but for `wait`, by the names that are written.
             pub(super) const FIELDS: &'static [&'static str] = &[$(stringify!($field),)* "as", "jitter"];
 
-            pub(super) fn take_manner(&mut self) -> Manner {
-                Manner { actor: self.actor.take(), jitter: self.jitter }
+            pub(super) fn take_manner(&mut self) -> CommandContext {
+                CommandContext { actor: self.actor.take(), jitter: self.jitter }
             }
         }
     )* };

@@ -1,7 +1,7 @@
 //! A command written down, so that reading gives the same one. Its namespace and reach are said by whoever reads.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use tenure_core::command::{Action, Command, Create, Holder, Naming, Put, UndoBy};
+use tenure_core::command::{Action, Command, Create, Holder, IdOrigin, Put, UndoBy};
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{Document, Kind, Progress, Reason, Seq, TaskId, Text};
@@ -101,13 +101,13 @@ impl<M: SerializeMap> Entries<M> {
         self.put("epoch", &Wired(epoch))
     }
 
-    fn id(&mut self, id: &TaskId, naming: Naming) -> Entered<M> {
+    fn id(&mut self, id: &TaskId, naming: IdOrigin) -> Entered<M> {
         self.put("id", &Wired(id))?;
         self.made(naming)
     }
 
-    fn made(&mut self, naming: Naming) -> Entered<M> {
-        self.maybe("made", (naming == Naming::Made).then_some(true))
+    fn made(&mut self, naming: IdOrigin) -> Entered<M> {
+        self.maybe("made", (naming == IdOrigin::Made).then_some(true))
     }
 
     /// What a creator says, but for its compensations.

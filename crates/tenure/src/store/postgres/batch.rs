@@ -12,24 +12,24 @@ use tenure_core::time::Time;
 
 use crate::codec::Sealed;
 use crate::store::due::{Due, LeaseColumns};
-use crate::store::execute::{Change, Kept, Leased, Look, Request, Rows, looks, next_in_queue};
+use crate::store::execute::{Change, LeaseRow, ReadKey, Request, Rows, StoredTask, next_in_queue, read_set};
 use crate::store::postgres::columns::{Fault, Found, Key};
 
 /// A whole task, locked; or that there is none.
 #[derive(Default)]
 pub(crate) struct Whole {
     /// As it is stored.
-    pub(crate) stored: Option<Kept>,
+    pub(crate) stored: Option<StoredTask>,
     pub(crate) stored_due: Option<Due>,
     /// The feed of its newest event.
     pub(crate) feed: i64,
     /// As it is to be.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<StoredTask>,
     pub(crate) due: Option<Due>,
 }
 
 /// The row of a lease, locked, without its task.
-pub(crate) struct LeaseRow {
+pub(crate) struct LockedLease {
     pub(crate) stored: Due,
     pub(crate) due: Due,
     /// Given by a heartbeat.
@@ -39,9 +39,9 @@ pub(crate) struct LeaseRow {
 /// What is known of a task.
 pub(crate) enum Slot {
     Whole(Box<Whole>),
-    Lease(Box<LeaseRow>),
+    Lease(Box<LockedLease>),
     /// As it was at one moment, not locked: enough to say why not, and for nothing else.
-    Seen(Option<Box<Kept>>),
+    Seen(Option<Box<StoredTask>>),
 }
 
 /// The rows of a batch.
@@ -76,7 +76,7 @@ impl Batch {
         let renewed = |slot: &Slot| match slot {
             Slot::Whole(whole) => {
                 let checkpoint =
-                    |kept: &Option<Kept>| kept.as_ref().and_then(|kept| kept.task.checkpoint.clone());
+                    |kept: &Option<StoredTask>| kept.as_ref().and_then(|kept| kept.task.checkpoint.clone());
                 whole.stored_due != whole.due || checkpoint(&whole.stored) != checkpoint(&whole.kept)
             }
             Slot::Lease(row) => row.stored != row.due || row.checkpoint.is_some(),
@@ -89,19 +89,19 @@ impl Batch {
     /// database's clock, but a batch gives its commands instants that are a little ahead of it.
     pub(crate) fn latest(&self, command: &Command) -> Time {
         let namespace = &command.namespace;
-        let of_look = |look: Look<'_>| match look {
-            Look::Task(id) | Look::Lease(id) | Look::Names(id, _) => {
+        let of_look = |look: ReadKey<'_>| match look {
+            ReadKey::Task(id) | ReadKey::Lease(id) | ReadKey::Names(id, _) => {
                 self.slots.get(&(namespace.clone(), id.clone())).map_or(Time::MIN, Slot::latest)
             }
-            Look::Queue(queue, _) => {
+            ReadKey::Queue(queue, _) => {
                 let waiting = self.tasks().filter(|kept| waits_in(&kept.task, namespace, queue));
                 waiting.map(|kept| kept.task.updated_at).max().unwrap_or(Time::MIN)
             }
         };
-        looks(command).into_iter().map(of_look).max().unwrap_or(Time::MIN)
+        read_set(command).into_iter().map(of_look).max().unwrap_or(Time::MIN)
     }
 
-    fn tasks(&self) -> impl Iterator<Item = &Kept> {
+    fn tasks(&self) -> impl Iterator<Item = &StoredTask> {
         self.slots.values().filter_map(|slot| match slot {
             Slot::Whole(whole) => whole.kept.as_ref(),
             Slot::Lease(_) | Slot::Seen(_) => None,
@@ -111,7 +111,7 @@ impl Batch {
 
 impl Slot {
     fn latest(&self) -> Time {
-        let of_task = |kept: &Kept| {
+        let of_task = |kept: &StoredTask| {
             let beat =
                 kept.task.lease().map_or(Time::MIN, |lease| lease.heartbeat_at.max(lease.progressed_at));
             kept.task.updated_at.max(beat)
@@ -136,7 +136,7 @@ fn waits_in(task: &Task, namespace: &Namespace, queue: &Queue) -> bool {
 impl Rows for Batch {
     type Fault = Fault;
 
-    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Kept>> {
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredTask>> {
         // Of a task whose names are free nobody fetched anything, because there is nothing.
         if !self.slots.contains_key(&(namespace.clone(), id.clone())) && !self.is_taken(namespace, id) {
             return Ok(None);
@@ -148,7 +148,7 @@ impl Rows for Batch {
         }
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Leased>> {
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<LeaseRow>> {
         let due = match self.slot(namespace, id)? {
             Slot::Whole(whole) => whole.due.as_ref(),
             Slot::Lease(row) => Some(&row.due),
@@ -159,7 +159,7 @@ impl Rows for Batch {
         };
         let Some(due) = due else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        Ok(task.map(|task| Leased { row: 0, check_at: due.check_at, task }))
+        Ok(task.map(|task| LeaseRow { row: 0, check_at: due.check_at, task }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Found<Names> {
@@ -226,12 +226,12 @@ impl Rows for Batch {
         if old != new {
             whole.due = new;
         }
-        whole.kept = Some(Kept { row, task: after.clone(), head });
+        whole.kept = Some(StoredTask { row, task: after.clone(), head });
         self.events.extend(events.iter().cloned());
         Ok(())
     }
 
-    fn renew(&mut self, before: &Leased, after: &Task, now: Time) -> Found<()> {
+    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Found<()> {
         let Some(lease) = after.lease() else {
             return Err(Fault::Broken("a heartbeat without a lease".into()));
         };

@@ -12,7 +12,7 @@ use crate::store::columns::Row as _;
 use crate::store::postgres::columns::{Fault, Found};
 use crate::store::postgres::link::Link;
 use crate::store::postgres::settings::Settings;
-use crate::store::{Condition, Missing};
+use crate::store::{IfMissing, SchemaState};
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
 const MIGRATIONS: [&str; 5] = [
@@ -82,35 +82,35 @@ impl Database {
     }
 
     /// Makes the schema where it is missing, and brings it to the newest version.
-    pub(crate) async fn prepare(&self, missing: Missing) -> Result<(), Error> {
+    pub(crate) async fn prepare(&self, missing: IfMissing) -> Result<(), Error> {
         let prepared = patiently(self.settings.patience_to_open, || self.find_or_make(missing));
         prepared.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
     /// What is there, without a change to it.
-    pub(crate) async fn condition(&self) -> Result<Condition, Error> {
+    pub(crate) async fn condition(&self) -> Result<SchemaState, Error> {
         let found = patiently(self.settings.patience_to_open, || self.find());
         found.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
-    async fn find(&self) -> Found<Condition> {
+    async fn find(&self) -> Found<SchemaState> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
         Ok(match self.version(&link).await? {
-            None => Condition::Missing,
-            Some(version) if version < MIGRATIONS.len() => Condition::Older,
-            Some(_) => Condition::Current,
+            None => SchemaState::IfMissing,
+            Some(version) if version < MIGRATIONS.len() => SchemaState::Older,
+            Some(_) => SchemaState::Current,
         })
     }
 
-    async fn find_or_make(&self, missing: Missing) -> Found<()> {
+    async fn find_or_make(&self, missing: IfMissing) -> Found<()> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
         let version = self.version(&link).await?;
         if version == Some(MIGRATIONS.len()) && !is_restored_elsewhere(&link).await? {
             return Ok(());
         }
-        if version.is_none() && missing == Missing::Refuse {
+        if version.is_none() && missing == IfMissing::Refuse {
             return Err(Fault::Unfit("there is no store here; check the name of the schema".into()));
         }
         // The lock is the transaction's own, so it goes with it however that ends, also behind a pooler.

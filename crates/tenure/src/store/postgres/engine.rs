@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::command::{Action, Command, Reach};
+use tenure_core::command::{Action, Command, LeaseScope};
 use tenure_core::lifecycle::Table;
 use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
@@ -16,14 +16,14 @@ use crate::clock::Instants;
 use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
 use crate::record::read_create;
-use crate::store::answering::Room;
+use crate::store::answering::AnswerBudget;
 use crate::store::columns::{Policies, length};
 use crate::store::execute::execute;
 use crate::store::postgres::batch::Batch;
 use crate::store::postgres::columns::{Fault, Found, Key, Meaning};
 use crate::store::postgres::database::{Database, patiently};
 use crate::store::postgres::link::{Link, Parameter};
-use crate::store::postgres::load::{Claims, Created, Intake, Loaded, Patience, Queues, Until, Wanted, load};
+use crate::store::postgres::load::{Claims, Created, Intake, Loaded, LockWait, Queues, Until, Wanted, load};
 use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_again, write_back};
 
@@ -68,7 +68,7 @@ impl PostgresEngine {
 
     /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone; and where it
     /// meets what is corrupt, each of its commands.
-    fn commit_together(&mut self, jobs: &[Job], patience: Patience) -> Vec<Done> {
+    fn commit_together(&mut self, jobs: &[Job], patience: LockWait) -> Vec<Done> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
         let fault = loop {
@@ -104,7 +104,7 @@ impl PostgresEngine {
         };
         let is_of_all = matches!(fault, Fault::Connecting(_)) || fault.meaning() == Meaning::Reconnect;
         let mut alone = |job: &Job| {
-            self.commit_together(std::slice::from_ref(job), Patience::Little).pop().unwrap_or_default()
+            self.commit_together(std::slice::from_ref(job), LockWait::Little).pop().unwrap_or_default()
         };
         match jobs {
             [job] if job.commands.len() > 1 && fault.is_corruption() => return vec![one_by_one(job, alone)],
@@ -124,7 +124,7 @@ impl PostgresEngine {
         self.link = Some(link);
     }
 
-    fn try_once(&mut self, jobs: &[Job], claims: Claims, patience: Patience) -> Tried {
+    fn try_once(&mut self, jobs: &[Job], claims: Claims, patience: LockWait) -> Tried {
         let mut link = match self.connected() {
             Ok(link) => link,
             Err(fault) => return Tried::Failed(fault),
@@ -154,7 +154,7 @@ impl Engine for PostgresEngine {
     }
 
     fn commit(&mut self, jobs: &[Job]) -> Vec<Done> {
-        self.commit_together(jobs, Patience::Usual)
+        self.commit_together(jobs, LockWait::Usual)
     }
 }
 
@@ -170,7 +170,7 @@ async fn attempt(
     policies: &mut Policies,
     database: &Database,
     jobs: &[Job],
-    manners: (Claims, Patience),
+    manners: (Claims, LockWait),
 ) -> Tried {
     let decided = match decide(link, policies, database, jobs, manners).await {
         Ok(decided) => decided,
@@ -217,7 +217,7 @@ async fn decide(
     policies: &mut Policies,
     database: &Database,
     jobs: &[Job],
-    (claims, patience): (Claims, Patience),
+    (claims, patience): (Claims, LockWait),
 ) -> Found<Decided> {
     let commands = || jobs.iter().flat_map(|job| &job.commands);
     let mut wanted = Wanted::of(commands());
@@ -252,7 +252,7 @@ async fn decide(
     // A broken rule in the core gives the transaction up, loudly.
     let run = catch_unwind(AssertUnwindSafe(|| {
         let made = make(&mut batch, created, &mut at)?;
-        let run = |command: &Command, room: &mut Room| {
+        let run = |command: &Command, room: &mut AnswerBudget| {
             let now = at(&batch, command);
             let executed = execute(&mut batch, Table::rules(), command, now, room)?;
             Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
@@ -279,11 +279,11 @@ fn make(
         }
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
         let command =
-            Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: Reach::Any, action };
+            Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: LeaseScope::Any, action };
         batch.reserved.insert(key.clone());
         let now = at(batch, &command);
         // Nobody is answered, so there is room for any answer.
-        let Ok(verdict) = execute(batch, Table::rules(), &command, now, &mut Room::new())? else {
+        let Ok(verdict) = execute(batch, Table::rules(), &command, now, &mut AnswerBudget::new())? else {
             return Err(impossible("there is no room for it".to_owned()));
         };
         verdict.map_err(|refusal| impossible(refusal.to_string()))?;

@@ -14,8 +14,8 @@ use crate::store::columns::{
     read_task, unsigned,
 };
 use crate::store::due::Due;
-use crate::store::execute::{Look, looks, remembered_as};
-use crate::store::postgres::batch::{Batch, LeaseRow, Slot, Whole};
+use crate::store::execute::{ReadKey, read_set, remembered_as};
+use crate::store::postgres::batch::{Batch, LockedLease, Slot, Whole};
 use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
@@ -34,7 +34,7 @@ pub(crate) struct Wanted {
     /// Whether a request id stands twice: then the second command is answered from what the first one does.
     repeats: bool,
     /// How long locks are waited for.
-    pub(crate) patience: Patience,
+    pub(crate) patience: LockWait,
     /// Whether what was created in transactions of others is to be made.
     pub(crate) intake: Intake,
 }
@@ -51,7 +51,7 @@ pub(crate) enum Intake {
 
 /// How long locks are waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Patience {
+pub(crate) enum LockWait {
     #[default]
     Usual,
     /// Others of the same batch wait behind this one, and one of them was blocked already.
@@ -96,12 +96,12 @@ impl Wanted {
                 let is_new = wanted.requests.insert((namespace.clone(), id.clone()));
                 wanted.repeats |= !is_new;
             }
-            for look in looks(command) {
+            for look in read_set(command) {
                 match look {
-                    Look::Lease(id) => drop(wanted.leases.insert(key(id))),
-                    Look::Task(id) => drop(wanted.tasks.insert(key(id))),
-                    Look::Names(id, saga_id) => wanted.names.push((key(id), saga_id)),
-                    Look::Queue(queue, limit) => {
+                    ReadKey::Lease(id) => drop(wanted.leases.insert(key(id))),
+                    ReadKey::Task(id) => drop(wanted.tasks.insert(key(id))),
+                    ReadKey::Names(id, saga_id) => wanted.names.push((key(id), saga_id)),
+                    ReadKey::Queue(queue, limit) => {
                         *wanted.queues.entry((namespace.clone(), queue.clone())).or_default() += limit;
                     }
                 }
@@ -200,8 +200,8 @@ async fn first_look(
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead, &strictly];
 
     let begun = link.send_plain(match wanted.patience {
-        Patience::Usual => sql::BEGIN,
-        Patience::Little => sql::BEGIN_BRIEFLY,
+        LockWait::Usual => sql::BEGIN,
+        LockWait::Little => sql::BEGIN_BRIEFLY,
     });
     let when = |wanted: bool, sql, parameters| wanted.then(|| link.send(sql, parameters));
     let locked = when(!tasks.is_empty(), sql::LOCK_TASKS, &task_keys[..]);
@@ -428,7 +428,7 @@ impl PartRows {
         for (key, due) in due {
             // A reservation is no lease, and for a refusal the task is seen.
             if leases.contains(&key) && due.lease.is_some() {
-                let row = LeaseRow { stored: due.clone(), due, checkpoint: None };
+                let row = LockedLease { stored: due.clone(), due, checkpoint: None };
                 batch.slots.insert(key, Slot::Lease(Box::new(row)));
             }
         }

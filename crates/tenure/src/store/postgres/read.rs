@@ -11,7 +11,7 @@ use crate::store::columns::{
     Parts, Policies, Row, TASK_COLUMNS, due_columns, read_compensation, read_due, read_event, read_task,
     task_columns,
 };
-use crate::store::execute::{Kept, REQUEST_MEMORY};
+use crate::store::execute::{REQUEST_MEMORY, StoredTask};
 use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
@@ -94,7 +94,7 @@ impl<'l> Reader<'l> {
     }
 
     /// The tasks of rows of [`concat_task_sql`], as far as each can be read.
-    async fn read_whole(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<Found<Kept>>> {
+    async fn read_whole(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<Found<StoredTask>>> {
         let mut with_compensations = Vec::new();
         for row in rows {
             if crate::store::columns::compensation_count(row)? > 0 {
@@ -134,15 +134,15 @@ impl<'l> Reader<'l> {
     ) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         self.begin().await?;
-        let (fits, mut more) = self.fitting(&wanted, filter.order, size).await?;
+        let (fits, mut more) = self.truncate_for_record(&wanted, filter.order, size).await?;
         let order = filter.order.sql();
         let sql =
             format!(concat_task_sql!("where {} order by tasks.no {} limit {}"), wanted.sql(), order, fits);
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
-        let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<Kept>>>()?;
+        let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<StoredTask>>>()?;
         self.end().await?;
         let (mut fill, mut items, mut last) = (PageFill::new(size), Vec::new(), None);
-        for Kept { row, task, .. } in kept {
+        for StoredTask { row, task, .. } in kept {
             if !fill.takes(task_bytes(&task)) {
                 more = true;
                 break;
@@ -157,7 +157,12 @@ impl<'l> Reader<'l> {
 
     /// How many of the tasks fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is
     /// known how many may: what a server sends is all kept here.
-    async fn fitting(&mut self, wanted: &Conditions, order: Order, size: PageSize) -> Found<(usize, bool)> {
+    async fn truncate_for_record(
+        &mut self,
+        wanted: &Conditions,
+        order: Order,
+        size: PageSize,
+    ) -> Found<(usize, bool)> {
         let limit = page(size.items);
         let sql = format!(
             "select octet_length(tasks.payload)::bigint + coalesce(octet_length(tasks.result), 0) \

@@ -13,7 +13,7 @@ use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::read::{Reader, one};
 use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_answered};
-use crate::store::tokens::{Decided, Known, Wish, read_token, token_columns};
+use crate::store::tokens::{Decided, Known, TokenChange, read_token, token_columns};
 
 /// How often a change is tried whose failures pass.
 const TRIES_MAX: u32 = 5;
@@ -49,7 +49,7 @@ enum Tried {
 }
 
 /// Adds or revokes a token, by the database's clock.
-pub(crate) async fn change(database: &Database, wish: Wish) -> Result<Token, Error> {
+pub(crate) async fn change(database: &Database, wish: TokenChange) -> Result<Token, Error> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -67,7 +67,7 @@ pub(crate) async fn change(database: &Database, wish: Wish) -> Result<Token, Err
 }
 
 /// One transaction. A connection that is dropped before the commit was sent takes it back.
-async fn try_once(database: &Database, wish: &Wish) -> Tried {
+async fn try_once(database: &Database, wish: &TokenChange) -> Tried {
     let begun = async {
         let mut link = database.connect_to_write().await?;
         let decided = write(&mut link, database, wish).await?;
@@ -89,7 +89,7 @@ async fn try_once(database: &Database, wish: &Wish) -> Tried {
 }
 
 /// All of the transaction but its commit.
-async fn write(link: &mut Link, database: &Database, wish: &Wish) -> Found<Result<Decided, Refusal>> {
+async fn write(link: &mut Link, database: &Database, wish: &TokenChange) -> Found<Result<Decided, Refusal>> {
     link.send_plain(sql::BEGIN).answer().await?;
     let before = version(&link.once(LOCK, &[]).await?)?;
     // Read after the lock, which may have been waited for.
@@ -119,7 +119,7 @@ async fn write(link: &mut Link, database: &Database, wish: &Wish) -> Found<Resul
     Ok(Ok(decided))
 }
 
-async fn known(link: &Link, wish: &Wish) -> Found<Known> {
+async fn known(link: &Link, wish: &TokenChange) -> Found<Known> {
     let read = |rows: Vec<tokio_postgres::Row>| {
         rows.first().map(read_token).transpose().map(|found| found.map(|(_, token)| token))
     };

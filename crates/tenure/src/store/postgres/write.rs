@@ -12,7 +12,7 @@ use crate::codec::{Sealed, column};
 use crate::store::columns::{TaskColumns, labels_column, length, micros, number};
 use crate::store::due::{Due, Wait};
 use crate::store::ends::{EndKey, Minutes, NewEnds};
-use crate::store::execute::{Kept, REQUEST_MEMORY};
+use crate::store::execute::{REQUEST_MEMORY, StoredTask};
 use crate::store::postgres::batch::{Batch, Slot, Whole};
 use crate::store::postgres::columns::{Fault, Key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
@@ -89,7 +89,7 @@ impl Changed<'_> {
 /// One that was there before, too.
 struct Updated<'b> {
     changed: &'b Changed<'b>,
-    before: &'b Kept,
+    before: &'b StoredTask,
 }
 
 /// What is written about tasks' rows of `due`.

@@ -8,9 +8,9 @@ use tenure_core::command::{Action, Command};
 use tenure_core::id::{Namespace, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::limits::Patience;
+use super::timeouts::RetryDeadline;
 use super::wire::{Asking, Fault, Wire};
-use crate::chance::Chance;
+use crate::entropy::Entropy;
 use crate::error::{Error, SoFar};
 use crate::record::command::command_json;
 use crate::record::read::{AnswersShape, read_shape};
@@ -77,16 +77,16 @@ pub(super) struct Sender {
     wire: Arc<Wire>,
     commands: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
-    chance: Arc<dyn Chance>,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Sender {
-    pub(super) fn start(wire: Arc<Wire>, chance: Arc<dyn Chance>) -> Sender {
+    pub(super) fn start(wire: Arc<Wire>, entropy: Arc<dyn Entropy>) -> Sender {
         let (jobs, waiting) = mpsc::unbounded_channel();
         // What sends must not keep the line open by itself: it holds it only while it has something to send.
         wire.handle.spawn(send_all(Arc::downgrade(&wire), waiting));
         let room = |count| Arc::new(Semaphore::new(count));
-        Sender { jobs, wire, commands: room(QUEUE_COMMANDS_MAX), bytes: room(QUEUE_BYTES_MAX), chance }
+        Sender { jobs, wire, commands: room(QUEUE_COMMANDS_MAX), bytes: room(QUEUE_BYTES_MAX), entropy }
     }
 
     /// Sends the commands in their order, those of one namespace together. What comes behind one whose fate is not known, or
@@ -126,7 +126,7 @@ impl Sender {
         }
         let is_named = !matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
         let request = match command.request {
-            None if is_named => Some(RequestId::new(self.chance.name())?),
+            None if is_named => Some(RequestId::new(self.entropy.new_id())?),
             request => request,
         };
         let command = Command { request, ..command };
@@ -236,7 +236,8 @@ async fn send(wire: &Wire, batch: Vec<Job>) {
 /// One answer for each command, whatever happens.
 async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
     let mut asked = Asked { texts, answers: vec![None; texts.len()], so_far: SoFar::Undone };
-    let (mut refused, mut unsure) = (Patience::of(wire.limits.refused), Patience::of(wire.limits.unsure));
+    let (mut refused, mut unsure) =
+        (RetryDeadline::of(wire.limits.refused), RetryDeadline::of(wire.limits.unsure));
     let path = format!("/v1/{namespace}/commands?return=representation");
     let mut at_once = usize::MAX;
     loop {

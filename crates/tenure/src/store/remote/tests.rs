@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tenure_core::command::{Action, Command, Holder, Put, PutUndo, Reach};
+use tenure_core::command::{Action, Command, Holder, LeaseScope, Put, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{Actor, Epoch, Kind, Namespace, Owner, Queue, RequestId, TaskId, Text};
 use tenure_core::policy::Jitter;
@@ -18,29 +18,29 @@ use tenure_core::time::Span;
 
 use self::fake::{Fake, Reply, Request, nobody};
 use super::batch::UNDER_WAY;
-use super::limits::Limits;
+use super::timeouts::Timeouts;
 use super::{RemoteOptions, RemoteStore};
-use crate::chance::SeededChance;
 use crate::clock::Moment;
+use crate::entropy::SeededEntropy;
 use crate::error::Error;
 use crate::ledger::new_record;
 use crate::store::{Answer, BoxFuture, EventFilter, Store};
 
 /// As short as a test can be without being in a hurry.
-fn limits() -> Limits {
-    Limits {
+fn limits() -> Timeouts {
+    Timeouts {
         answer: Duration::from_millis(400),
         refused: Duration::from_millis(300),
         unsure: Duration::from_millis(1_000),
         room: Duration::from_millis(300),
-        ..Limits::default()
+        ..Timeouts::default()
     }
 }
 
-fn store_with(limits: Limits, places: &[String]) -> RemoteStore {
+fn store_with(limits: Timeouts, places: &[String]) -> RemoteStore {
     let url = format!("http://{}", places.join(","));
-    let chance = Arc::new(SeededChance::new(1));
-    RemoteStore::with(RemoteOptions { url, token: None, chance }, limits).expect("a store")
+    let entropy = Arc::new(SeededEntropy::new(1));
+    RemoteStore::with(RemoteOptions { url, token: None, entropy }, limits).expect("a store")
 }
 
 fn store(places: &[String]) -> RemoteStore {
@@ -57,7 +57,7 @@ fn room() -> Namespace {
 
 fn command(action: Action) -> Command {
     let (actor, jitter) = (Actor::new("w").expect("a name"), Jitter::NONE);
-    Command { namespace: room(), actor, request: None, jitter, reach: Reach::Any, action }
+    Command { namespace: room(), actor, request: None, jitter, reach: LeaseScope::Any, action }
 }
 
 /// A command that is known by its queue.
@@ -106,7 +106,7 @@ fn is_unavailable<T>(answer: &Result<T, Error>) -> bool {
 async fn what_waits_while_others_are_under_way_goes_in_one_request_in_its_order() {
     let fake = Fake::new(|_, request| Reply::done(request).gated());
     // None is given up and none counts as slow, however long the gate is shut.
-    let limits = Limits { slow: Duration::from_secs(60), answer: Duration::from_secs(60), ..limits() };
+    let limits = Timeouts { slow: Duration::from_secs(60), answer: Duration::from_secs(60), ..limits() };
     let store = store_with(limits, &[fake.place()]);
     let mut sent = Vec::new();
     for (nth, name) in names(40).into_iter().enumerate() {
@@ -129,7 +129,7 @@ async fn what_waits_while_others_are_under_way_goes_in_one_request_in_its_order(
 #[tokio::test]
 async fn a_request_that_takes_long_keeps_nobody_waiting() {
     let fake = Fake::new(|nth, request| if nth < 3 { Reply::Silent } else { Reply::done(request) });
-    let limits = Limits { slow: Duration::from_millis(50), answer: Duration::from_secs(300), ..limits() };
+    let limits = Timeouts { slow: Duration::from_millis(50), answer: Duration::from_secs(300), ..limits() };
     let store = store_with(limits, &[fake.place()]);
     let mut hanging = Vec::new();
     for nth in 0..3 {
@@ -334,7 +334,7 @@ async fn what_is_no_server_of_ours_is_told_as_that() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_asked_for_in_parts() {
-    let limits = Limits { answer_bytes_max: 80, ..limits() };
+    let limits = Timeouts { answer_bytes_max: 80, ..limits() };
     let fake = Fake::new(|_, request| Reply::done(request));
     let store = store_with(limits, &[fake.place()]);
     let answers = store.transact(names(10).iter().map(|name| claim(name)).collect()).await;
@@ -388,7 +388,7 @@ async fn a_task_that_is_not_there_has_an_empty_history_as_in_every_store() {
 
 #[tokio::test]
 async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
-    let limits = Limits { answer_bytes_max: 80, ..limits() };
+    let limits = Timeouts { answer_bytes_max: 80, ..limits() };
     let fake = Fake::new(|_, request| {
         let is_small = request.line.contains("limit=250");
         let padding = if is_small { String::new() } else { " ".repeat(100) };
@@ -427,7 +427,7 @@ async fn a_look_goes_on_to_the_next_server() {
 #[tokio::test]
 async fn a_store_that_is_closed_keeps_nobody_waiting() {
     let fake = Fake::always(Reply::Silent);
-    let limits = Limits { answer: Duration::from_secs(300), ..limits() };
+    let limits = Timeouts { answer: Duration::from_secs(300), ..limits() };
     let store = store_with(limits, &[fake.place()]);
     let look = begun(store.now()).await;
     fake.saw(1);
@@ -456,8 +456,8 @@ async fn what_can_not_be_written_down_is_refused_here_and_alone() {
 async fn a_token_is_sent_and_not_told() {
     let fake = Fake::always(Reply::json(r#"{"now":"2026-01-31T12:00:00Z"}"#));
     let open = |token: &str| {
-        let (url, chance) = (format!("http://{}", fake.place()), Arc::new(SeededChance::new(1)));
-        RemoteStore::open(RemoteOptions { url, token: Some(token.to_owned()), chance })
+        let (url, entropy) = (format!("http://{}", fake.place()), Arc::new(SeededEntropy::new(1)));
+        RemoteStore::open(RemoteOptions { url, token: Some(token.to_owned()), entropy })
     };
     open("tenure_abc").expect("a store").now().await.expect("the time");
     assert_eq!(fake.seen()[0].proof, "Bearer tenure_abc");

@@ -14,10 +14,10 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{Limits, Patience};
-use super::places::{CA, Places};
+use super::endpoints::{CA, Endpoints};
+use super::timeouts::{RetryDeadline, Timeouts};
 use crate::certificates::{self, Anchors, Proof, advice};
-use crate::chance::Chance;
+use crate::entropy::Entropy;
 use crate::error::{Error, SoFar};
 use crate::record::read_refusal;
 
@@ -39,11 +39,11 @@ pub(super) enum Asking {
 
 /// What it means to ask twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Twice {
+pub(super) enum Idempotency {
     /// The same as once.
-    Harmless,
+    Safe,
     /// Another thing.
-    Matters,
+    Unsafe,
 }
 
 /// Why there is no answer.
@@ -63,12 +63,12 @@ pub(super) enum Fault {
 
 /// The line to the servers.
 pub(super) struct Wire {
-    places: Places,
+    places: Endpoints,
     client: Client,
     /// What proves who asks. It is marked as what must not be shown.
     proof: Option<HeaderValue>,
-    pub(super) limits: Limits,
-    chance: Arc<dyn Chance>,
+    pub(super) limits: Timeouts,
+    entropy: Arc<dyn Entropy>,
     pub(super) handle: Handle,
     closing: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -76,10 +76,10 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn start(
-        places: Places,
+        places: Endpoints,
         token: Option<&str>,
-        chance: Arc<dyn Chance>,
-        limits: Limits,
+        entropy: Arc<dyn Entropy>,
+        limits: Timeouts,
     ) -> Result<Arc<Wire>, Error> {
         let proof = token.map(proof).transpose()?;
         let client = client(&places, limits)?;
@@ -96,24 +96,24 @@ impl Wire {
             runtime.shutdown_background();
         };
         let thread = Some(thread.spawn(run).map_err(failed)?);
-        Ok(Arc::new(Wire { places, client, proof, limits, chance, handle, closing, thread }))
+        Ok(Arc::new(Wire { places, client, proof, limits, entropy, handle, closing, thread }))
     }
 
     pub(super) async fn get(self: &Arc<Wire>, path: String, asking: Asking) -> Result<String, Fault> {
-        self.ask(Method::GET, path, None, (asking, Twice::Harmless)).await
+        self.ask(Method::GET, path, None, (asking, Idempotency::Safe)).await
     }
 
     pub(super) async fn post(
         self: &Arc<Wire>,
         path: String,
         body: String,
-        twice: Twice,
+        twice: Idempotency,
     ) -> Result<String, Fault> {
         self.ask(Method::POST, path, Some(body), (Asking::Now, twice)).await
     }
 
     pub(super) async fn delete(self: &Arc<Wire>, path: String, body: String) -> Result<String, Fault> {
-        self.ask(Method::DELETE, path, Some(body), (Asking::Now, Twice::Harmless)).await
+        self.ask(Method::DELETE, path, Some(body), (Asking::Now, Idempotency::Safe)).await
     }
 
     /// Asks until somebody answers, or too long. Where asking twice matters, a request of which nobody knows is the last one.
@@ -123,12 +123,12 @@ impl Wire {
         method: Method,
         path: String,
         body: Option<String>,
-        (asking, twice): (Asking, Twice),
+        (asking, twice): (Asking, Idempotency),
     ) -> Result<String, Fault> {
         let wire = Arc::clone(self);
         let is_look = method == Method::GET;
         let asked = self.handle.spawn(async move {
-            let (mut patience, mut so_far) = (Patience::of(wire.limits.refused), SoFar::Undone);
+            let (mut patience, mut so_far) = (RetryDeadline::of(wire.limits.refused), SoFar::Undone);
             loop {
                 let error = match wire.once(&method, &path, body.as_deref(), asking).await {
                     Err(Fault::Undone(words)) => so_far.with(Error::Unavailable(words)),
@@ -142,7 +142,7 @@ impl Wire {
                     }
                     answer => return answer,
                 };
-                let is_last = matches!((so_far, twice), (SoFar::Unsure, Twice::Matters));
+                let is_last = matches!((so_far, twice), (SoFar::Unsure, Idempotency::Unsafe));
                 if is_last || !wire.rests(&mut patience).await {
                     return Err(Fault::Final(error));
                 }
@@ -154,8 +154,8 @@ impl Wire {
     }
 
     /// Rests before something is tried again, up to half of that shorter; false when there is no time left.
-    pub(super) async fn rests(&self, patience: &mut Patience) -> bool {
-        let jitter = self.chance.jitter();
+    pub(super) async fn rests(&self, patience: &mut RetryDeadline) -> bool {
+        let jitter = self.entropy.jitter();
         let spread = |half: Duration| Duration::from_micros(jitter.part_of(half.into()).as_micros());
         patience.rest(self.places.count(), spread).await
     }
@@ -250,7 +250,7 @@ fn proof(token: &str) -> Result<HeaderValue, Refusal> {
     Ok(proof)
 }
 
-fn client(places: &Places, limits: Limits) -> Result<Client, Error> {
+fn client(places: &Endpoints, limits: Timeouts) -> Result<Client, Error> {
     let mut builder = Client::builder()
         .user_agent(concat!("tenure/", env!("CARGO_PKG_VERSION")))
         // Who answers is who was named: neither somebody that a server names, nor one that the environment does.
@@ -273,7 +273,7 @@ fn client(places: &Places, limits: Limits) -> Result<Client, Error> {
 }
 
 /// The certificates that are believed. They are read once: the store is opened anew where others are to be.
-fn encryption(places: &Places) -> Result<rustls::ClientConfig, Error> {
+fn encryption(places: &Endpoints) -> Result<rustls::ClientConfig, Error> {
     let anchors = match &places.authorities {
         // To read a system's authorities takes longer than most requests, and there may be none.
         _ if !places.is_encrypted => Ok(Anchors::nobody()),

@@ -10,7 +10,7 @@ use crate::store::columns::{
     Impossible, Parts, Policies, Row, TASK_COLUMNS, compensation_columns, compensation_count,
     read_compensation, read_due, read_task,
 };
-use crate::store::execute::Kept;
+use crate::store::execute::StoredTask;
 use crate::store::sqlite::open::Database;
 
 /// A task with all that belongs to it but its compensations, as [`read_whole`] reads it.
@@ -96,7 +96,7 @@ pub(crate) fn find_task(
     policies: &mut Policies,
     namespace: &Namespace,
     id: &TaskId,
-) -> Found<Option<Kept>> {
+) -> Found<Option<StoredTask>> {
     let sql = concat_task_sql!("where tasks.namespace = ? and tasks.id = ?");
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
@@ -109,7 +109,7 @@ pub(crate) fn read_whole(
     connection: &Connection,
     policies: &mut Policies,
     row: &rusqlite::Row<'_>,
-) -> Found<Kept> {
+) -> Found<StoredTask> {
     let compensations = match compensation_count(row)? {
         0 => Vec::new(),
         _ => read_compensations(connection, row.a_number(0)?)?,

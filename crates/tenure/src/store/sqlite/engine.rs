@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
 use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
-use crate::store::answering::Room;
+use crate::store::answering::AnswerBudget;
 use crate::store::columns::{Policies, unsigned};
 use crate::store::ends::NewEnds;
 use crate::store::execute::execute;
@@ -26,7 +26,7 @@ use crate::store::sqlite::columns::{Fault, Found};
 use crate::store::sqlite::open::Database;
 use crate::store::sqlite::rows::SqliteRows;
 use crate::store::sqlite::same_file::SameFile;
-use crate::store::sqlite::turn::Turn;
+use crate::store::sqlite::writer_lock::WriterLock;
 
 /// The mark is renewed when the wall is ahead of it by more than this, so that what was answered is never taken back.
 const MARK_AHEAD_MAX: Span = Span::from_millis(10);
@@ -37,7 +37,7 @@ const MARK_AGE_MAX: Span = Span::from_secs(1);
 pub(crate) struct SqliteEngine {
     database: Database,
     file: Arc<SameFile>,
-    turn: Turn,
+    turn: WriterLock,
     clock: Arc<dyn Clock>,
     connection: Option<Connection>,
     policies: Policies,
@@ -52,7 +52,7 @@ impl SqliteEngine {
         (clock, last): (Arc<dyn Clock>, LastInstant),
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
-        let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+        let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
         let connection = Some(database.connect()?);
         let policies = Policies::default();
         Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
@@ -83,7 +83,7 @@ impl SqliteEngine {
             ends: NewEnds::default(),
         };
         let mut last = self.last.get();
-        let run = |command: &Command, room: &mut Room| {
+        let run = |command: &Command, room: &mut AnswerBudget| {
             last = instants.take();
             let executed = execute(&mut rows, Table::rules(), command, last, room)?;
             Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))

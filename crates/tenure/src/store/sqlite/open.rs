@@ -8,8 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::error::Error;
-use crate::store::Condition;
-use crate::store::sqlite::turn::Turn;
+use crate::store::SchemaState;
+use crate::store::sqlite::writer_lock::WriterLock;
 
 /// "TENU": tells Tenure's files from other programs' databases.
 const APPLICATION_ID: i32 = 0x5445_4e55;
@@ -65,10 +65,10 @@ impl Database {
     /// Makes the file where it is missing, and brings it to the newest schema. Only that waits for other processes.
     pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
         // Nothing is set, and nothing made beside it, before it is known whose file it is.
-        if self.condition()? == Condition::Current {
+        if self.condition()? == SchemaState::Current {
             return Ok(());
         }
-        let turn = Turn::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
+        let turn = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
         let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(&error))?;
         if !taken {
             let path = self.path.display();
@@ -83,9 +83,9 @@ impl Database {
     }
 
     /// What is there, without a change to it.
-    pub(crate) fn condition(&self) -> Result<Condition, Error> {
+    pub(crate) fn condition(&self) -> Result<SchemaState, Error> {
         if !self.path.exists() || self.is_empty() {
-            return Ok(Condition::Missing);
+            return Ok(SchemaState::IfMissing);
         }
         // A log that somebody who was killed left behind stays as it is; where there is none, none is left.
         let keeps_log = self.log().exists();
@@ -94,9 +94,9 @@ impl Database {
         };
         let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, as_it_is)?)?;
         Ok(match version {
-            0 => Condition::Missing,
-            version if version < MIGRATIONS.len() => Condition::Older,
-            _ => Condition::Current,
+            0 => SchemaState::IfMissing,
+            version if version < MIGRATIONS.len() => SchemaState::Older,
+            _ => SchemaState::Current,
         })
     }
 

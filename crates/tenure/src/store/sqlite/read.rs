@@ -518,8 +518,8 @@ mod tests {
     #[test]
     fn finding_namespaces_does_not_mean_reading_every_task() {
         let plan = plan_of(NAMESPACES, &[]);
-        let looks = plan.matches("SEARCH tasks USING COVERING INDEX").count();
-        assert!(looks == 2 && !plan.contains("SCAN tasks"), "{plan}");
+        let read_set = plan.matches("SEARCH tasks USING COVERING INDEX").count();
+        assert!(read_set == 2 && !plan.contains("SCAN tasks"), "{plan}");
     }
 
     fn in_a_namespace() -> Filter {

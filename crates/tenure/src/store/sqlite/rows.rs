@@ -22,7 +22,7 @@ use crate::store::columns::{
 };
 use crate::store::due::Due;
 use crate::store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
-use crate::store::execute::{Change, Kept, Leased, REQUEST_MEMORY, Request, Rows, does_not_continue};
+use crate::store::execute::{Change, LeaseRow, REQUEST_MEMORY, Request, Rows, StoredTask, does_not_continue};
 use crate::store::sqlite::columns::{Fault, Found, find_task};
 use crate::store::stored::{ColumnValue, StoredRow, compensation_row, due_row, task_row};
 use crate::wire::Word;
@@ -81,7 +81,7 @@ impl SqliteRows<'_> {
     }
 
     /// Nothing is appended to a history that does not end where its task says: it would hide what was done to it.
-    fn must_continue(&self, before: &Kept) -> Found<()> {
+    fn must_continue(&self, before: &StoredTask) -> Found<()> {
         let newest = "select number, hash from events where task = ? order by number desc limit 1";
         let mut newest = self.connection.prepare_cached(newest)?;
         let newest =
@@ -111,7 +111,7 @@ impl SqliteRows<'_> {
     }
 
     /// Writes what commands change. It repeats what was read, so that a row that is not that is never overwritten.
-    fn update_task(&self, before: &Kept, task: &Task, head: Hash) -> Found<()> {
+    fn update_task(&self, before: &StoredTask, task: &Task, head: Hash) -> Found<()> {
         let columns = TaskColumns::of(task);
         let old = &before.task;
         self.change_one(
@@ -343,11 +343,11 @@ struct Candidate {
 impl Rows for SqliteRows<'_> {
     type Fault = Fault;
 
-    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Kept>> {
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredTask>> {
         find_task(self.connection, self.policies, namespace, id)
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Leased>> {
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<LeaseRow>> {
         let mut statement = self.connection.prepare_cached(concat!(
             "select ",
             due_columns!(),
@@ -358,7 +358,7 @@ impl Rows for SqliteRows<'_> {
         let Some(due) = read_due(row, 0)? else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
         let row = row.get(DUE_COLUMNS)?;
-        Ok(task.map(|task| Leased { row, check_at: due.check_at, task }))
+        Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Found<Names> {
@@ -384,10 +384,10 @@ impl Rows for SqliteRows<'_> {
         let mut planned = 0;
         // One priority after the other, so that tasks of a high one that are not due yet are not read one by one. Where
         // there are very many priorities they are, because a look for each would cost more.
-        let mut looks = 0;
+        let mut read_set = 0;
         while planned < limit {
-            looks += 1;
-            let next = if looks <= PRIORITIES_MAX {
+            read_set += 1;
+            let next = if read_set <= PRIORITIES_MAX {
                 self.highest(namespace, queue, below)?
             } else {
                 self.highest_due(namespace, queue, below, now)?
@@ -467,7 +467,7 @@ impl Rows for SqliteRows<'_> {
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))
     }
 
-    fn renew(&mut self, before: &Leased, after: &Task, now: Time) -> Found<()> {
+    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Found<()> {
         let Some(lease) = after.lease() else {
             return Err(Fault::Broken("a heartbeat without a lease".into()));
         };

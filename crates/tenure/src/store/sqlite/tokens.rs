@@ -12,16 +12,21 @@ use crate::error::Error;
 use crate::store::sqlite::columns::{Fault, Found};
 use crate::store::sqlite::open::{Database, Synchronous};
 use crate::store::sqlite::read::Reader;
-use crate::store::sqlite::turn::Turn;
-use crate::store::tokens::{Decided, Known, VERSION_KEY, Wish, read_token, token_columns};
+use crate::store::sqlite::writer_lock::WriterLock;
+use crate::store::tokens::{Decided, Known, TokenChange, VERSION_KEY, read_token, token_columns};
 
 /// Longer than a line of busy writers is.
 const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// Adds or revokes a token, by that clock. Whatever is answered is on the disk, also where other writes need not be:
 /// a token that was revoked must not come back after a power loss.
-pub(crate) fn change(database: &Database, clock: &dyn Clock, last: Time, wish: Wish) -> Result<Token, Error> {
-    let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+pub(crate) fn change(
+    database: &Database,
+    clock: &dyn Clock,
+    last: Time,
+    wish: TokenChange,
+) -> Result<Token, Error> {
+    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
     let flushed = Database { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
     if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
@@ -41,7 +46,7 @@ pub(crate) fn change(database: &Database, clock: &dyn Clock, last: Time, wish: W
     Ok(decided.token)
 }
 
-fn known(connection: &Connection, wish: &Wish) -> Found<Known> {
+fn known(connection: &Connection, wish: &TokenChange) -> Found<Known> {
     let by_name =
         concat!("select ", token_columns!(), " from tokens where name = ? order by no desc limit 1");
     let by_hash = concat!("select ", token_columns!(), " from tokens where hash = ?");

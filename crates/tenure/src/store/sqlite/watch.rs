@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::store::sqlite::columns::Found;
 use crate::store::sqlite::open::{Database, Synchronous};
 use crate::store::sqlite::read::Reader;
-use crate::store::sqlite::turn::Turn;
+use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
 
 /// Longer than any commit takes, and short enough for a loop that is to end.
@@ -24,7 +24,7 @@ pub(crate) fn renew(
     last: Time,
     presence: &Presence,
 ) -> Result<Option<Absence>, Error> {
-    let turn = Turn::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
     // A mark that a power loss takes back makes an absence look longer, which is harmless: it is not worth a flush.
     let unflushed = Database { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tenure::Ledger;
-use tenure::access::{Role, Rooms};
+use tenure::access::{NamespaceScope, Role};
 use tenure::clock::ManualClock;
 use tenure::core::id::Namespace;
 use tenure::core::time::Span;
@@ -19,15 +19,15 @@ use tenure_testkit::{BEGINNING, block_on, memory};
 
 use super::has_what_is_described;
 
-fn rooms(names: &[&str]) -> Rooms {
-    Rooms::These(names.iter().map(|name| Namespace::new(*name).expect("a name")).collect())
+fn rooms(names: &[&str]) -> NamespaceScope {
+    NamespaceScope::These(names.iter().map(|name| Namespace::new(*name).expect("a name")).collect())
 }
 
 pub(crate) async fn token(
     store: &Arc<dyn Store>,
     name: &str,
     role: Role,
-    rooms: Rooms,
+    rooms: NamespaceScope,
     lifetime: Option<Span>,
 ) -> String {
     let ledger = Ledger::with_store(store.clone()).acting_as("alice").expect("a name");
@@ -70,7 +70,8 @@ fn every_role_meets_every_route() {
     block_on(async {
         let mut checked = 0;
         for role in Role::ALL {
-            let secret = token(&store, &format!("all-{}", role.as_str()), role, Rooms::All, None).await;
+            let secret =
+                token(&store, &format!("all-{}", role.as_str()), role, NamespaceScope::All, None).await;
             let client = served.client().with_token(&secret);
             for route in routes() {
                 let reply = ask(&client, route, "default").await;
@@ -98,8 +99,9 @@ fn without_a_valid_token_only_the_probes_answer() {
     let store = memory(&clock);
     let served = Served::on(store.clone());
     block_on(async {
-        let expiring = token(&store, "short", Role::Admin, Rooms::All, Some(Span::from_secs(60))).await;
-        let revoked = token(&store, "gone", Role::Admin, Rooms::All, None).await;
+        let expiring =
+            token(&store, "short", Role::Admin, NamespaceScope::All, Some(Span::from_secs(60))).await;
+        let revoked = token(&store, "gone", Role::Admin, NamespaceScope::All, None).await;
         Ledger::with_store(store.clone()).revoke_token("gone").await.expect("it was there");
         clock.advance(Span::from_secs(61));
         let nobody = served.client();
@@ -127,7 +129,7 @@ fn a_namespace_that_a_token_is_not_bound_to_is_not_there() {
     block_on(async {
         let secret = token(&store, "shop", Role::Admin, rooms(&["shop"]), None).await;
         let client = served.client().with_token(&secret);
-        let all = token(&store, "all", Role::Admin, Rooms::All, None).await;
+        let all = token(&store, "all", Role::Admin, NamespaceScope::All, None).await;
         let everywhere = served.client().with_token(&all);
         everywhere.post("/v1/default/tasks", json!({"id": "hidden"})).await.done(201);
         client.post("/v1/shop/tasks", json!({"id": "seen"})).await.done(201);
@@ -158,7 +160,7 @@ fn a_worker_uses_leases_of_its_own_name_and_no_others() {
     let served = Served::on(store.clone());
     block_on(async {
         let of = async |name: &str, role| {
-            served.client().with_token(&token(&store, name, role, Rooms::All, None).await)
+            served.client().with_token(&token(&store, name, role, NamespaceScope::All, None).await)
         };
         let (one, other, operator) =
             (of("one", Role::Worker).await, of("other", Role::Worker).await, of("ops", Role::Operator).await);
@@ -268,7 +270,7 @@ fn no_answer_of_a_problem_repeats_a_token() {
     let store = memory(&clock);
     let served = Served::on(store.clone());
     block_on(async {
-        let secret = token(&store, "one", Role::Reader, Rooms::All, None).await;
+        let secret = token(&store, "one", Role::Reader, NamespaceScope::All, None).await;
         let client = served.client().with_token(&secret);
         for route in routes() {
             let reply = ask(&client, route, "default").await;
@@ -305,7 +307,7 @@ fn what_is_counted_is_of_all_namespaces_and_for_whoever_may_see_all() {
     let served = Served::on(store.clone());
     block_on(async {
         let bound = token(&store, "bound", Role::Admin, rooms(&["a"]), None).await;
-        let whole = token(&store, "whole", Role::Reader, Rooms::All, None).await;
+        let whole = token(&store, "whole", Role::Reader, NamespaceScope::All, None).await;
         served.client().with_token(&bound).get("/metrics").await.is_problem(403, "forbidden");
         assert_eq!(served.client().with_token(&whole).get("/metrics").await.status, 200);
     });
@@ -319,7 +321,7 @@ fn a_claim_that_waits_is_granted_nothing_once_its_token_is_revoked() {
     let options = Options { limits, ..Options::default() };
     let served = Served::with(store.clone(), options, tenure::handler::Handlers::new());
     block_on(async {
-        let secret = token(&store, "w", Role::Worker, Rooms::All, None).await;
+        let secret = token(&store, "w", Role::Worker, NamespaceScope::All, None).await;
         let client = served.client().with_token(&secret);
         let waiting = tokio::spawn(async move {
             client.post("/v1/default/claims", json!({"queue": "q", "owner": "w", "wait": "60s"})).await
@@ -339,7 +341,7 @@ fn of_two_tokens_none_counts() {
     let store = memory(&ManualClock::at(BEGINNING));
     let served = Served::on(store.clone());
     block_on(async {
-        let secret = token(&store, "one", Role::Reader, Rooms::All, None).await;
+        let secret = token(&store, "one", Role::Reader, NamespaceScope::All, None).await;
         let twice = served.client().with_token(&secret).request("GET /v1/now");
         reply(twice.bearer_auth("tenure_other")).await.is_problem(401, "unauthenticated");
     });
@@ -351,7 +353,7 @@ fn who_is_bound_to_a_namespace_says_only_of_that_one_that_somebody_looks_after_i
     let served = Served::on(store.clone());
     block_on(async {
         let bound = token(&store, "bound", Role::Operator, rooms(&["a"]), None).await;
-        let whole = token(&store, "whole", Role::Operator, Rooms::All, None).await;
+        let whole = token(&store, "whole", Role::Operator, NamespaceScope::All, None).await;
         let (bound, whole) = (served.client().with_token(&bound), served.client().with_token(&whole));
         let seen = async |client: &Client, room: &str| {
             client.get(&format!("/v1/{room}/recovery")).await.done(200)["recovery"].clone()

@@ -1,6 +1,6 @@
 //! Pages for people.
 
-use tenure::access::{Role, Rooms};
+use tenure::access::{NamespaceScope, Role};
 use tenure::clock::ManualClock;
 use tenure_testkit::served::{Served, reply};
 use tenure_testkit::{BEGINNING, block_on, memory};
@@ -18,7 +18,7 @@ fn the_front_page_says_what_to_do_next_to_whoever_looks_at_it() {
             page.contains("curl localhost:7117/v1/default/tasks -H") && page.contains("No token"),
             "{page}"
         );
-        let secret = token(&store, "dash", Role::Reader, Rooms::All, None).await;
+        let secret = token(&store, "dash", Role::Reader, NamespaceScope::All, None).await;
         let client = served.client().with_token(&secret);
         let page = reply(client.request("GET /").header("host", "tenure.example")).await.text;
         let line = "curl tenure.example/v1/default/tasks -H \"Authorization: Bearer $TENURE_TOKEN\"";

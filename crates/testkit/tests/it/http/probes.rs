@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tenure::access::{Role, Rooms};
+use tenure::access::{NamespaceScope, Role};
 use tenure::clock::ManualClock;
 use tenure::core::command::Verb;
 use tenure::handler::Handlers;
 use tenure_server::{Limits, Options};
-use tenure_testkit::fickle::{FickleStore, Mood};
+use tenure_testkit::faulty::{Fault, FaultyStore};
 use tenure_testkit::served::{Client, CountedStore, Served, in_time, until_reply};
 use tenure_testkit::waiting::until;
 use tenure_testkit::{BEGINNING, block_on, memory};
@@ -18,7 +18,7 @@ use super::access::token;
 
 /// A server on a store that can be away, and somebody who may watch it.
 struct Watched {
-    store: Arc<FickleStore>,
+    store: Arc<FaultyStore>,
     /// In front of that store.
     counted: Arc<CountedStore>,
     served: Served,
@@ -26,13 +26,13 @@ struct Watched {
 }
 
 async fn watched(limits: Limits) -> Watched {
-    let store = FickleStore::over(memory(&ManualClock::at(BEGINNING)));
+    let store = FaultyStore::over(memory(&ManualClock::at(BEGINNING)));
     let counted = CountedStore::over(store.clone());
     // What was measured a moment ago is not told again.
     let limits = Limits { measured_age_max: Duration::ZERO, ..limits };
     let options = Options { limits, ..Options::default() };
     let served = Served::with(counted.clone(), options, Handlers::new());
-    let secret = token(&(store.clone() as Arc<_>), "dash", Role::Reader, Rooms::All, None).await;
+    let secret = token(&(store.clone() as Arc<_>), "dash", Role::Reader, NamespaceScope::All, None).await;
     let client = served.client().with_token(&secret);
     Watched { store, counted, served, client }
 }
@@ -108,7 +108,7 @@ fn who_watches_does_not_wait_for_a_store_that_says_nothing() {
 #[test]
 fn while_no_token_was_ever_seen_an_away_store_lets_nobody_watch() {
     block_on(async {
-        let store = FickleStore::over(memory(&ManualClock::at(BEGINNING)));
+        let store = FaultyStore::over(memory(&ManualClock::at(BEGINNING)));
         store.goes_down();
         let served = Served::on(store);
         served.client().get("/metrics").await.is_problem(503, "unavailable");
@@ -121,10 +121,10 @@ fn who_watches_hears_that_nothing_can_be_written() {
         // Two that fail one after the other are further apart than this.
         let limits = Limits { writes_refused_after: Duration::from_micros(1), ..Limits::default() };
         let Watched { store, served, client, .. } = watched(limits).await;
-        let writer = token(&(store.clone() as Arc<_>), "w", Role::Worker, Rooms::All, None).await;
+        let writer = token(&(store.clone() as Arc<_>), "w", Role::Worker, NamespaceScope::All, None).await;
         let writer = served.client().with_token(&writer);
         let create = async |id: &str| writer.post("/v1/default/tasks", json!({ "id": id })).await;
-        store.meets_times(usize::MAX, Verb::Create, Mood::Unavailable);
+        store.meets_times(usize::MAX, Verb::Create, Fault::Unavailable);
         create("a").await.is_problem(503, "unavailable");
         // One that fails may come of a moment in which there was too much to do.
         served.client().get("/readyz").await.done(200);

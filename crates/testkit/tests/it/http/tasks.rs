@@ -5,7 +5,7 @@ use tenure::clock::ManualClock;
 use tenure::handler::Handlers;
 use tenure_server::Options;
 use tenure_testkit::served::{Reply, Served, reply, until_reply};
-use tenure_testkit::undoing::{Diary, Does, SHORT_PATIENCE};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, SHORT_PATIENCE};
 use tenure_testkit::waiting::until;
 use tenure_testkit::{BEGINNING, block_on, memory};
 
@@ -465,8 +465,8 @@ fn every_answer_says_that_it_is_to_be_kept_nowhere() {
 #[test]
 fn a_sweep_whose_caller_goes_away_hands_back_what_it_was_undoing() {
     let clock = ManualClock::at(BEGINNING);
-    let diary = Diary::that(&[Does::Hangs]);
-    let handlers = Handlers::new().with("k", SHORT_PATIENCE, diary.clone()).expect("a handler");
+    let spy = HandlerSpy::that(&[Behaviour::Hangs]);
+    let handlers = Handlers::new().with("k", SHORT_PATIENCE, spy.clone()).expect("a handler");
     let served = Served::with(memory(&clock), Options::default(), handlers);
     let client = served.client();
     block_on(async {
@@ -478,7 +478,7 @@ fn a_sweep_whose_caller_goes_away_hands_back_what_it_was_undoing() {
             let client = client.clone();
             tokio::spawn(async move { client.post("/v1/default/recovery", json!({})).await })
         };
-        until("it is being undone", || diary.running() == 1).await;
+        until("it is being undone", || spy.running() == 1).await;
         sweeping.abort();
         let shown = async || client.get(&format!("{TASKS}/t")).await;
         let is_back = |told: &Reply| {
@@ -486,6 +486,6 @@ fn a_sweep_whose_caller_goes_away_hands_back_what_it_was_undoing() {
             (&task["state"], &task["lease"]) == (&json!("compensating"), &Value::Null)
         };
         until_reply("it is handed back", shown, is_back).await;
-        assert_eq!(diary.running(), 0);
+        assert_eq!(spy.running(), 0);
     });
 }

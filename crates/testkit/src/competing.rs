@@ -8,7 +8,7 @@ use crate::waiting::until_asked;
 
 /// A connection with nothing of Tenure in it, and a second one that watches: inside a transaction the server's own views
 /// stand still.
-pub struct Rival {
+pub struct CompetingConnection {
     client: Client,
     watcher: Client,
     schema: String,
@@ -20,21 +20,21 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-impl Rival {
+impl CompetingConnection {
     /// As the role that owns the schema.
-    pub async fn of(server: &Server, schema: &str) -> Rival {
-        Rival::at(&server.url(schema).replace(&format!("?schema={schema}"), ""), schema).await
+    pub async fn of(server: &Server, schema: &str) -> CompetingConnection {
+        CompetingConnection::at(&server.url(schema).replace(&format!("?schema={schema}"), ""), schema).await
     }
 
     /// As somebody who may do anything.
-    pub async fn superuser(server: &Server, schema: &str) -> Rival {
-        Rival::at(&server.superuser_url(), schema).await
+    pub async fn superuser(server: &Server, schema: &str) -> CompetingConnection {
+        CompetingConnection::at(&server.superuser_url(), schema).await
     }
 
     /// By a URL of its own.
-    pub async fn at(url: &str, schema: &str) -> Rival {
+    pub async fn at(url: &str, schema: &str) -> CompetingConnection {
         let (client, watcher) = (connect(url).await, connect(url).await);
-        Rival { client, watcher, schema: schema.to_owned() }
+        CompetingConnection { client, watcher, schema: schema.to_owned() }
     }
 
     /// The client itself.

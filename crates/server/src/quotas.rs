@@ -30,22 +30,22 @@ const SMALL_PART: usize = 8;
 type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
 
 /// Everything that is shared. There are as many callers as there are tokens, so their parts are kept.
-pub(crate) struct Shares {
-    all: Arc<Rooms>,
+pub(crate) struct Quotas {
+    all: Arc<Permits>,
     limits: Limits,
-    of: Mutex<HashMap<Option<Actor>, Arc<Share>>>,
+    of: Mutex<HashMap<Option<Actor>, Arc<TokenQuota>>>,
 }
 
 /// The part of one caller.
-pub(crate) struct Share {
-    own: Arc<Rooms>,
-    all: Arc<Rooms>,
+pub(crate) struct TokenQuota {
+    own: Arc<Permits>,
+    all: Arc<Permits>,
     rate: Option<Rate>,
     /// How long a request waits for memory before its sender is told to come again.
     room_wait_max: Duration,
 }
 
-struct Rooms {
+struct Permits {
     memory: Arc<Semaphore>,
     memory_max: usize,
     /// Memory that only small bodies take, so that they have some whatever the large ones do.
@@ -58,14 +58,14 @@ struct Rooms {
     audits: Arc<Semaphore>,
 }
 
-impl Rooms {
-    fn of(limits: &Limits, parts: usize) -> Arc<Rooms> {
+impl Permits {
+    fn of(limits: &Limits, parts: usize) -> Arc<Permits> {
         let part = |count: usize| (count / parts.max(1)).max(1);
         let room = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         // However large a body may be, there is room for one, and for an answer as large.
         let memory = part(limits.memory_bytes_max).max(Limits::MEMORY_OF_A_BODY * limits.body_bytes_max);
         let memory_max = memory.min(u32::MAX as usize);
-        Arc::new(Rooms {
+        Arc::new(Permits {
             memory: room(memory_max),
             memory_max,
             small: room((memory / SMALL_PART).max(BODY_COST * SMALL_BODY_BYTES)),
@@ -113,25 +113,25 @@ impl Memory {
     }
 }
 
-impl Shares {
-    pub(crate) fn new(limits: &Limits) -> Shares {
-        Shares { all: Rooms::of(limits, 1), limits: limits.clone(), of: Mutex::default() }
+impl Quotas {
+    pub(crate) fn new(limits: &Limits) -> Quotas {
+        Quotas { all: Permits::of(limits, 1), limits: limits.clone(), of: Mutex::default() }
     }
 
     /// The bytes of memory that requests have taken, and those that they may take.
     pub(crate) fn memory_taken(&self) -> (usize, usize) {
-        let Rooms { memory, memory_max, .. } = &*self.all;
+        let Permits { memory, memory_max, .. } = &*self.all;
         (memory_max.saturating_sub(memory.available_permits()), *memory_max)
     }
 
     /// The part of that caller.
-    pub(crate) fn of(&self, name: Option<&Actor>) -> Arc<Share> {
-        let mut shares = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn of(&self, name: Option<&Actor>) -> Arc<TokenQuota> {
+        let mut quotas = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || {
             let per_second = self.limits.requests_per_second.and_then(NonZeroU32::new);
-            Arc::new(Share {
+            Arc::new(TokenQuota {
                 // Where nobody has a name there is only one caller.
-                own: Rooms::of(
+                own: Permits::of(
                     &self.limits,
                     if name.is_some() { self.limits.share_of_one_caller } else { 1 },
                 ),
@@ -140,11 +140,11 @@ impl Shares {
                 room_wait_max: self.limits.room_wait_max,
             })
         };
-        Arc::clone(shares.entry(name.cloned()).or_insert_with(made))
+        Arc::clone(quotas.entry(name.cloned()).or_insert_with(made))
     }
 }
 
-impl Share {
+impl TokenQuota {
     /// One more request.
     pub(crate) fn count(&self) -> Result<(), Problem> {
         match &self.rate {
@@ -179,7 +179,7 @@ impl Share {
     }
 
     fn part_of_memory(&self, bytes: usize, held: usize) -> (Part<'_>, Part<'_>) {
-        let of = |rooms: &Rooms| {
+        let of = |rooms: &Permits| {
             u32::try_from(bytes.min(rooms.memory_max.saturating_sub(held))).unwrap_or(u32::MAX)
         };
         ((&self.own.memory, of(&self.own)), (&self.all.memory, of(&self.all)))
@@ -271,8 +271,8 @@ mod tests {
 
     #[test]
     fn one_caller_leaves_room_for_others() {
-        let shares = Shares::new(&Limits { streams_max: 4, share_of_one_caller: 2, ..Limits::default() });
-        let (one, other) = (shares.of(Some(&named("one"))), shares.of(Some(&named("other"))));
+        let quotas = Quotas::new(&Limits { streams_max: 4, share_of_one_caller: 2, ..Limits::default() });
+        let (one, other) = (quotas.of(Some(&named("one"))), quotas.of(Some(&named("other"))));
         let held: Vec<_> = std::iter::from_fn(|| one.stream().ok()).take(10).collect();
         assert_eq!(held.len(), 2);
         assert_eq!(one.stream().expect_err("its part is taken").code(), "too_many_requests");
@@ -283,9 +283,9 @@ mod tests {
 
     #[test]
     fn requests_over_the_rate_are_told_to_come_again() {
-        let shares = Shares::new(&Limits { requests_per_second: Some(3), ..Limits::default() });
-        let share = shares.of(None);
-        let taken = (0..10).filter(|_| share.count().is_ok()).count();
+        let quotas = Quotas::new(&Limits { requests_per_second: Some(3), ..Limits::default() });
+        let quota = quotas.of(None);
+        let taken = (0..10).filter(|_| quota.count().is_ok()).count();
         assert_eq!(taken, 3);
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tenure_core::refusal::Refusal;
 
-use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
+use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::store::memory::MemoryStore;
@@ -14,63 +14,68 @@ use crate::store::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "remote")]
 use crate::store::remote::{RemoteOptions, RemoteStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
-use crate::store::{Condition, Missing, Store};
+use crate::store::{IfMissing, SchemaState, Store};
 
 /// How a store is opened, beyond its URL.
 #[derive(Clone)]
 #[must_use = "nothing is opened before `open`"]
-pub struct Opener {
+pub struct LedgerBuilder {
     /// None: the store's own.
     clock: Option<Arc<dyn Clock>>,
-    chance: Arc<dyn Chance>,
-    missing: Missing,
-    token: Option<Presented>,
+    entropy: Arc<dyn Entropy>,
+    missing: IfMissing,
+    token: Option<BearerToken>,
 }
 
 /// What proves to servers who asks. It is in no words about it.
 #[derive(Clone)]
 #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only servers ask for it"))]
-struct Presented(String);
+struct BearerToken(String);
 
-impl Default for Opener {
-    fn default() -> Opener {
-        Opener { clock: None, chance: Arc::new(SystemChance), missing: Missing::default(), token: None }
+impl Default for LedgerBuilder {
+    fn default() -> LedgerBuilder {
+        LedgerBuilder {
+            clock: None,
+            entropy: Arc::new(SystemEntropy),
+            missing: IfMissing::default(),
+            token: None,
+        }
     }
 }
 
-impl Opener {
+impl LedgerBuilder {
     /// Where the time comes from. Without one it is the store's own: this machine's clock, or the database's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Opener {
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> LedgerBuilder {
         self.clock = Some(clock);
         self
     }
 
     /// Where made names and jitter come from.
-    pub fn chance(mut self, chance: Arc<dyn Chance>) -> Opener {
-        self.chance = chance;
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> LedgerBuilder {
+        self.entropy = entropy;
         self
     }
 
     /// What to do where the store is missing.
-    pub fn missing(mut self, missing: Missing) -> Opener {
+    pub fn missing(mut self, missing: IfMissing) -> LedgerBuilder {
         self.missing = missing;
         self
     }
 
     /// What proves to servers who asks; other stores ask nobody.
-    pub fn token(mut self, token: &str) -> Opener {
-        self.token = Some(Presented(token.to_owned()));
+    pub fn token(mut self, token: &str) -> LedgerBuilder {
+        self.token = Some(BearerToken(token.to_owned()));
         self
     }
 
     /// What is at that place, without a change to it. Of what is behind a server only that knows.
-    pub async fn condition(self, url: &str) -> Result<Condition, Error> {
+    pub async fn condition(self, url: &str) -> Result<SchemaState, Error> {
         match url.split_once(':') {
             Some(("sqlite", rest)) => SqliteStore::condition(sqlite_options(rest)?).await,
             #[cfg(feature = "postgres")]
             Some(("postgres" | "postgresql", _)) => PostgresStore::condition(PostgresOptions::new(url)).await,
             // Whatever else there is, is made or refused as it is opened.
-            Some(_) | None => self.open(url).await.map(|_| Condition::Missing),
+            Some(_) | None => self.open(url).await.map(|_| SchemaState::IfMissing),
         }
     }
 
@@ -99,9 +104,9 @@ impl Opener {
             }
             #[cfg(feature = "remote")]
             Some(("http" | "https", _)) => {
-                let token = self.token.map(|Presented(token)| token);
-                let chance = Arc::clone(&self.chance);
-                Arc::new(RemoteStore::open(RemoteOptions { url: url.to_owned(), token, chance })?)
+                let token = self.token.map(|BearerToken(token)| token);
+                let entropy = Arc::clone(&self.entropy);
+                Arc::new(RemoteStore::open(RemoteOptions { url: url.to_owned(), token, entropy })?)
             }
             #[cfg(not(feature = "remote"))]
             Some(("http" | "https", _)) => {
@@ -115,7 +120,7 @@ impl Opener {
                 );
             }
         };
-        Ok(Ledger { chance: self.chance, ..Ledger::with_store(store) })
+        Ok(Ledger { entropy: self.entropy, ..Ledger::with_store(store) })
     }
 }
 

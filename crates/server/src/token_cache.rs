@@ -14,7 +14,7 @@ use tenure::store::Store;
 use tokio::sync::Mutex as Turn;
 
 /// The tokens of a store.
-pub(crate) struct Book {
+pub(crate) struct TokenCache {
     store: Arc<dyn Store>,
     /// How many looks have begun.
     begun: AtomicU64,
@@ -39,9 +39,14 @@ impl Page {
     }
 }
 
-impl Book {
-    pub(crate) fn of(store: Arc<dyn Store>) -> Book {
-        Book { store, begun: AtomicU64::new(0), finished: Turn::new((0, Ok(()))), last: Mutex::new(None) }
+impl TokenCache {
+    pub(crate) fn of(store: Arc<dyn Store>) -> TokenCache {
+        TokenCache {
+            store,
+            begun: AtomicU64::new(0),
+            finished: Turn::new((0, Ok(()))),
+            last: Mutex::new(None),
+        }
     }
 
     /// What a look sees that began after this was called.

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use tenure::chance::Chance;
 use tenure::clock::Clock;
+use tenure::entropy::Entropy;
 
 /// Everything outside of the command itself.
-pub struct World<'w> {
+pub struct Io<'w> {
     /// The environment.
     pub variables: Variables,
     /// How the output is shown.
@@ -29,7 +29,7 @@ pub struct World<'w> {
     /// Where the time comes from; none: from the store.
     pub clock: Option<Arc<dyn Clock>>,
     /// Where made names come from.
-    pub chance: Arc<dyn Chance>,
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// The variables of an environment.

@@ -10,9 +10,9 @@ use crate::error::Error;
 
 /// What a ledger draws. It decides nothing: a name is only a name, jitter only spreads what waits, and a secret proves
 /// only that somebody was given it.
-pub trait Chance: Send + Sync {
+pub trait Entropy: Send + Sync {
     /// A name that nobody else makes.
-    fn name(&self) -> String;
+    fn new_id(&self) -> String;
 
     /// How much is taken off a backoff.
     fn jitter(&self) -> Jitter;
@@ -23,10 +23,10 @@ pub trait Chance: Send + Sync {
 
 /// The machine's randomness. Names are UUIDs of version 7, so that they sort by when they were made.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemChance;
+pub struct SystemEntropy;
 
-impl Chance for SystemChance {
-    fn name(&self) -> String {
+impl Entropy for SystemEntropy {
+    fn new_id(&self) -> String {
         uuid::Uuid::now_v7().to_string()
     }
 
@@ -49,20 +49,20 @@ impl Chance for SystemChance {
 /// Draws the same again for the same seed: for tests and demonstrations whose output is compared. Whoever knows the seed
 /// knows the secrets, so it is for no store that others can reach.
 #[derive(Debug)]
-pub struct SeededChance {
+pub struct SeededEntropy {
     seed: u64,
     drawn: AtomicU64,
 }
 
-impl SeededChance {
+impl SeededEntropy {
     /// What is drawn follows from the seed alone.
-    pub const fn new(seed: u64) -> SeededChance {
-        SeededChance { seed, drawn: AtomicU64::new(0) }
+    pub const fn new(seed: u64) -> SeededEntropy {
+        SeededEntropy { seed, drawn: AtomicU64::new(0) }
     }
 }
 
-impl Chance for SeededChance {
-    fn name(&self) -> String {
+impl Entropy for SeededEntropy {
+    fn new_id(&self) -> String {
         let nth = self.drawn.fetch_add(1, Ordering::SeqCst) + 1;
         format!("seeded-{}-{nth}", self.seed)
     }
@@ -73,7 +73,7 @@ impl Chance for SeededChance {
     }
 
     fn secret_bits(&self) -> Result<[u8; 32], Error> {
-        Ok(Hash::of(self.name().as_bytes()).0)
+        Ok(Hash::of(self.new_id().as_bytes()).0)
     }
 }
 
@@ -83,23 +83,23 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_names_again_and_none_twice() {
-        let names = |chance: &SeededChance| [chance.name(), chance.name()];
-        let (one, other) = (SeededChance::new(7), SeededChance::new(7));
+        let names = |entropy: &SeededEntropy| [entropy.new_id(), entropy.new_id()];
+        let (one, other) = (SeededEntropy::new(7), SeededEntropy::new(7));
         assert_eq!(names(&one), names(&other));
-        assert_ne!(one.name(), one.name());
+        assert_ne!(one.new_id(), one.new_id());
     }
 
     #[test]
     fn jitter_of_the_machine_is_not_always_the_same() {
         let hour = tenure_core::time::Span::from_secs(3_600);
         let drawn: std::collections::BTreeSet<_> =
-            (0..100).map(|_| SystemChance.jitter().part_of(hour)).collect();
+            (0..100).map(|_| SystemEntropy.jitter().part_of(hour)).collect();
         assert!(drawn.len() > 50, "of a hundred: {}", drawn.len());
     }
 
     #[test]
     fn names_made_by_the_machine_sort_by_when_they_were_made() {
-        let mut names: Vec<String> = (0..100).map(|_| SystemChance.name()).collect();
+        let mut names: Vec<String> = (0..100).map(|_| SystemEntropy.new_id()).collect();
         let made = names.clone();
         names.sort();
         names.dedup();

@@ -12,14 +12,14 @@ const LOOKING_MAX: usize = 16;
 
 /// Every line in which somebody stands.
 #[derive(Default)]
-pub(crate) struct Lines(Mutex<HashMap<(Namespace, Queue), Weak<Semaphore>>>);
+pub(crate) struct WaitQueue(Mutex<HashMap<(Namespace, Queue), Weak<Semaphore>>>);
 
 /// The place of one who looks, until this is dropped.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Lines {
+impl WaitQueue {
     /// A turn at once, if there is one.
     pub(crate) fn at_once(&self, namespace: &Namespace, queue: &Queue) -> Option<Place> {
         self.of(namespace, queue).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_of_a_queue_look_and_the_next_one_follows_who_leaves() {
-        let lines = Lines::default();
+        let lines = WaitQueue::default();
         let (room, queue) = of("q");
         let mut looking = Vec::new();
         for _ in 0..LOOKING_MAX {
@@ -82,7 +82,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_lines_in_which_nobody_stands_none_is_kept() {
-        let lines = Lines::default();
+        let lines = WaitQueue::default();
         for number in 0..100 {
             let (room, queue) = of(&format!("q{number}"));
             drop(lines.wait(&room, &queue).await);

@@ -15,7 +15,7 @@ const PATIENCE: &str = "patience";
 
 /// Servers of one store, and which of them answered last.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct Endpoints {
     urls: Vec<String>,
     current: AtomicUsize,
     /// A file with authorities that vouch for the servers, instead of those of the system.
@@ -26,9 +26,9 @@ pub(super) struct Places {
     pub(super) patience: Option<Duration>,
 }
 
-impl Places {
+impl Endpoints {
     /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE` and `?patience=30s`.
-    pub(super) fn read(url: &str) -> Result<Places, Refusal> {
+    pub(super) fn read(url: &str) -> Result<Endpoints, Refusal> {
         let invalid = |limit: String| Refusal::invalid("store", limit);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("give http://HOST:PORT".into()))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -70,7 +70,7 @@ impl Places {
             return Err(invalid(format!("`{odd}` is no URL of a server")));
         }
         let (current, is_encrypted) = (AtomicUsize::new(0), scheme == "https");
-        Ok(Places { urls, current, authorities, is_encrypted, patience })
+        Ok(Endpoints { urls, current, authorities, is_encrypted, patience })
     }
 
     /// How many there are.
@@ -104,21 +104,21 @@ mod tests {
     #[test]
     fn a_url_says_how_long_to_retry() {
         for (query, patience) in [("", None), ("?patience=90s", Some(Duration::from_secs(90)))] {
-            let places = Places::read(&format!("http://a:7117{query}")).expect("one");
+            let places = Endpoints::read(&format!("http://a:7117{query}")).expect("one");
             assert_eq!(
                 (places.urls.as_slice(), places.patience),
                 (["http://a:7117".to_owned()].as_slice(), patience)
             );
         }
         for wrong in ["patience=", "patience=2h", "patience=soon", "patience=-1s"] {
-            let refused = Places::read(&format!("http://a:7117?{wrong}")).expect_err(wrong).to_string();
+            let refused = Endpoints::read(&format!("http://a:7117?{wrong}")).expect_err(wrong).to_string();
             assert!(refused.contains("such as 30s"), "{refused}");
         }
     }
 
     #[test]
     fn one_url_names_several_servers() {
-        let places = Places::read("http://a:7117, b:7117/behind/").expect("two");
+        let places = Endpoints::read("http://a:7117, b:7117/behind/").expect("two");
         assert_eq!(places.urls, ["http://a:7117/behind", "http://b:7117/behind"]);
         assert_eq!(places.current(), (0, "http://a:7117/behind"));
         places.pass_over(0);
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(places.current().0, 1, "two who fail at once go on once");
         places.pass_over(1);
         assert_eq!(places.current().0, 0);
-        let with_authority = Places::read("https://a?ca=/etc/ca.pem").expect("one");
+        let with_authority = Endpoints::read("https://a?ca=/etc/ca.pem").expect("one");
         assert_eq!(with_authority.authorities, Some("/etc/ca.pem".into()));
     }
 
@@ -141,7 +141,7 @@ mod tests {
             "http://a b",
             "http://a,https://b",
         ] {
-            assert_eq!(Places::read(url).expect_err(url).field, Some("store"), "{url}");
+            assert_eq!(Endpoints::read(url).expect_err(url).field, Some("store"), "{url}");
         }
     }
 }

@@ -1,22 +1,22 @@
 //! The points at which a crash matters, by name.
 //!
 //! In a product nothing happens at them. Built with the feature `points`, a process that was told so by
-//! [`die_at`] ends there as by `kill -9`: how tests show what a crash leaves. A name is written once in the code, and
+//! [`crash_at`] ends there as by `kill -9`: how tests show what a crash leaves. A name is written once in the code, and
 //! `docs/testing.md` has them all.
 
 /// Says that the process is at that point.
 #[inline]
 pub(crate) fn reached(name: &'static str) {
-    #[cfg(feature = "points")]
+    #[cfg(feature = "failpoints")]
     armed::reached(name);
-    #[cfg(not(feature = "points"))]
+    #[cfg(not(feature = "failpoints"))]
     let _ = name;
 }
 
-#[cfg(feature = "points")]
-pub use armed::die_at;
+#[cfg(feature = "failpoints")]
+pub use armed::crash_at;
 
-#[cfg(feature = "points")]
+#[cfg(feature = "failpoints")]
 mod armed {
     use std::sync::Mutex;
 
@@ -25,7 +25,7 @@ mod armed {
     static DEADLY: Mutex<Option<(String, u32)>> = Mutex::new(None);
 
     /// From now on the process dies when it reaches that point for the `nth` time, the first being 1.
-    pub fn die_at(name: &str, nth: u32) {
+    pub fn crash_at(name: &str, nth: u32) {
         if let Ok(mut deadly) = DEADLY.lock() {
             *deadly = Some((name.to_owned(), nth));
         }

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 /// The two lock files.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct WriterLock {
     line: File,
     turn: File,
 }
 
-impl Turn {
+impl WriterLock {
     /// Opens the lock files beside the database, making them where they are missing.
-    pub(crate) fn beside(database: &Path) -> io::Result<Turn> {
+    pub(crate) fn beside(database: &Path) -> io::Result<WriterLock> {
         let open = |suffix| OpenOptions::new().create(true).append(true).open(with_suffix(database, suffix));
-        Ok(Turn { line: open("-line")?, turn: open("-turn")? })
+        Ok(WriterLock { line: open("-line")?, turn: open("-turn")? })
     }
 
     /// Waits for the turn.
@@ -33,12 +33,12 @@ impl Turn {
 
     /// Waits for the turn no longer than that, out of the line; false: somebody else still had it.
     pub(crate) fn take_within(&self, wait_max: Duration) -> io::Result<bool> {
-        Ok(lock_within(&self.turn, looks(wait_max))?.is_some())
+        Ok(lock_within(&self.turn, read_set(wait_max))?.is_some())
     }
 
     /// The same in line with the others, so that those who are busy can't keep it from whoever is at the head.
     pub(crate) fn take_in_line_within(&self, wait_max: Duration) -> io::Result<bool> {
-        let Some(left) = lock_within(&self.line, looks(wait_max))? else { return Ok(false) };
+        let Some(left) = lock_within(&self.line, read_set(wait_max))? else { return Ok(false) };
         let taken = lock_within(&self.turn, left)?;
         self.line.unlock()?;
         Ok(taken.is_some())
@@ -53,13 +53,13 @@ impl Turn {
 /// How long somebody who waits for a time rests between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-fn looks(wait_max: Duration) -> u128 {
+fn read_set(wait_max: Duration) -> u128 {
     wait_max.as_millis() / LOOK_EVERY.as_millis()
 }
 
 /// Looks once, and again so often; how many looks were left when it was locked.
-fn lock_within(file: &File, looks: u128) -> io::Result<Option<u128>> {
-    for left in (0..=looks).rev() {
+fn lock_within(file: &File, read_set: u128) -> io::Result<Option<u128>> {
+    for left in (0..=read_set).rev() {
         match file.try_lock() {
             Ok(()) => return Ok(Some(left)),
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_EVERY),
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn who_waits_in_line_in_vain_leaves_the_line() {
         let folder = tempfile::tempdir().expect("a folder");
-        let turn = || Turn::beside(&folder.path().join("t.db")).expect("lock files");
+        let turn = || WriterLock::beside(&folder.path().join("t.db")).expect("lock files");
         let (busy, patient, next) = (turn(), turn(), turn());
         busy.take().expect("free");
         assert!(!patient.take_in_line_within(2 * LOOK_EVERY).expect("looked"), "somebody has it");

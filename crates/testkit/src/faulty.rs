@@ -16,7 +16,7 @@ use tenure::core::time::Time;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
-use tenure::store::vitals::Vitals;
+use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 /// What becomes of a command.
 #[derive(Clone)]
-pub enum Mood {
+pub enum Fault {
     /// It is never done, and never answered.
     Swallows,
     /// It is done, and never answered.
@@ -46,7 +46,7 @@ pub enum Mood {
 
 struct Rule {
     applies: Box<dyn Fn(&Command) -> bool + Send>,
-    mood: Mood,
+    mood: Fault,
     /// How often it applies yet.
     left: usize,
 }
@@ -64,17 +64,17 @@ struct Told {
 }
 
 /// A store in front of another one, with moods.
-pub struct FickleStore {
+pub struct FaultyStore {
     inner: Arc<dyn Store>,
     told: Mutex<Told>,
     is_down: AtomicBool,
     is_silent: AtomicBool,
 }
 
-impl FickleStore {
+impl FaultyStore {
     /// In front of that store, and faithful until it is told otherwise.
-    pub fn over(inner: Arc<dyn Store>) -> Arc<FickleStore> {
-        Arc::new(FickleStore {
+    pub fn over(inner: Arc<dyn Store>) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore {
             inner,
             told: Mutex::default(),
             is_down: AtomicBool::new(false),
@@ -87,18 +87,23 @@ impl FickleStore {
     }
 
     /// From now on every command of that kind meets that mood.
-    pub fn meets(&self, verb: Verb, mood: Mood) {
+    pub fn meets(&self, verb: Verb, mood: Fault) {
         self.meets_times(usize::MAX, verb, mood);
     }
 
     /// The next so many commands of that kind meet that mood.
-    pub fn meets_times(&self, times: usize, verb: Verb, mood: Mood) {
+    pub fn meets_times(&self, times: usize, verb: Verb, mood: Fault) {
         self.meets_where(times, move |command| command.action.verb() == verb, mood);
     }
 
     /// The next so many commands of which that is true meet that mood. In a batch it is met by all, but a refusal, which
     /// only those meet.
-    pub fn meets_where(&self, times: usize, applies: impl Fn(&Command) -> bool + Send + 'static, mood: Mood) {
+    pub fn meets_where(
+        &self,
+        times: usize,
+        applies: impl Fn(&Command) -> bool + Send + 'static,
+        mood: Fault,
+    ) {
         self.told().rules.push(Rule { applies: Box::new(applies), mood, left: times });
     }
 
@@ -175,7 +180,7 @@ impl FickleStore {
     }
 
     /// Notes the commands, and finds the mood that they meet and those that meet it.
-    fn mood(&self, commands: &[Command]) -> Option<(Mood, Vec<bool>)> {
+    fn mood(&self, commands: &[Command]) -> Option<(Fault, Vec<bool>)> {
         let mut told = self.told();
         told.arrived.extend(commands.iter().cloned());
         let meets = |rule: &Rule| commands.iter().map(|command| (rule.applies)(command)).collect();
@@ -206,24 +211,24 @@ impl FickleStore {
     async fn transact_with(
         &self,
         commands: Vec<Command>,
-        mood: Mood,
+        mood: Fault,
         met: Vec<bool>,
     ) -> Vec<Result<Answer, Error>> {
         let count = commands.len();
         let all = |error: Error| vec![Err(error); count];
         match mood {
-            Mood::Swallows => std::future::pending().await,
-            Mood::DoesAndIsSilent => {
+            Fault::Swallows => std::future::pending().await,
+            Fault::DoesAndIsSilent => {
                 self.inner.transact(commands).await;
                 std::future::pending().await
             }
-            Mood::Unavailable => all(Error::Unavailable("the store is in a mood".into())),
-            Mood::DoesAndIsUnsure => {
+            Fault::Unavailable => all(Error::Unavailable("the store is in a mood".into())),
+            Fault::DoesAndIsUnsure => {
                 self.inner.transact(commands).await;
                 all(Error::Unknown("the store is in a mood".into()))
             }
-            Mood::Unsure => all(Error::Unknown("the store is in a mood".into())),
-            Mood::Refuses(code) => {
+            Fault::Unsure => all(Error::Unknown("the store is in a mood".into())),
+            Fault::Refuses(code) => {
                 let passed = commands.into_iter().zip(&met).filter(|(_, met)| !**met);
                 let mut answers =
                     self.inner.transact(passed.map(|(command, _)| command).collect()).await.into_iter();
@@ -232,12 +237,12 @@ impl FickleStore {
                     .map(|met| if *met { refused() } else { answers.next().expect("an answer") })
                     .collect()
             }
-            Mood::AnswersWhenTold(told) => {
+            Fault::AnswersWhenTold(told) => {
                 let answers = self.inner.transact(commands).await;
                 told.notified().await;
                 answers
             }
-            Mood::Tells(other) => self
+            Fault::Tells(other) => self
                 .inner
                 .transact(commands)
                 .await
@@ -248,7 +253,7 @@ impl FickleStore {
     }
 }
 
-impl Store for FickleStore {
+impl Store for FaultyStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         // A command arrives when it is sent, and not when its answer is first waited for.
         let mood = self.mood(&commands);
@@ -389,7 +394,7 @@ impl Store for FickleStore {
         })
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move {
             self.up().await?;
             self.inner.vitals().await

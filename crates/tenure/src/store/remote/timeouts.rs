@@ -6,7 +6,7 @@ use crate::clock::Moment;
 
 /// How long is waited for what, and how much is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct Timeouts {
     /// For a connection, its encryption included.
     pub(super) connect: Duration,
     /// For an answer that is there as soon as it is known.
@@ -28,9 +28,9 @@ pub(super) struct Limits {
     pub(super) answer_bytes_max: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
             connect: Duration::from_secs(2),
             answer: Duration::from_secs(15),
             happening: Duration::from_secs(45),
@@ -44,11 +44,11 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl Timeouts {
     /// The same for callers who would rather wait than hear that nothing was done.
-    pub(super) fn with_patience(self, patience: Duration) -> Limits {
+    pub(super) fn with_patience(self, patience: Duration) -> Timeouts {
         let (unsure, room) = (self.unsure.max(patience), self.room.max(patience));
-        Limits { refused: patience, unsure, room, undone_again: true, ..self }
+        Timeouts { refused: patience, unsure, room, undone_again: true, ..self }
     }
 }
 
@@ -57,14 +57,14 @@ const REST: Duration = Duration::from_millis(50);
 const REST_MAX: Duration = Duration::from_secs(1);
 
 /// How long something is tried again.
-pub(super) struct Patience {
+pub(super) struct RetryDeadline {
     until: Moment,
     tries: usize,
 }
 
-impl Patience {
-    pub(super) fn of(length: Duration) -> Patience {
-        Patience { until: Moment::now() + length.into(), tries: 0 }
+impl RetryDeadline {
+    pub(super) fn of(length: Duration) -> RetryDeadline {
+        RetryDeadline { until: Moment::now() + length.into(), tries: 0 }
     }
 
     /// Rests before the next try. Every server is asked once before the first rest, also where one took all the time. `spread`

@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tenure_core::command::Parking;
+use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::Compensation;
 use tenure_core::policy::Jitter;
 use tenure_core::task::{State, Task};
@@ -17,7 +17,7 @@ use crate::why::reclaimed;
 
 /// What is to be done with a task that is said to be stale.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Look {
+pub(super) enum Assessment {
     /// Nothing before that time, if ever.
     NotBefore(Time),
     /// It is reclaimed, and that is all: nothing has to be undone.
@@ -25,14 +25,14 @@ pub(super) enum Look {
     /// It is reclaimed and undone.
     Undo,
     /// It is reclaimed and parked under that word: something of what it owes can't be undone here.
-    Park(Parking),
+    Park(QuarantineCause),
 }
 
 /// Why a compensation can't be undone here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Unfit {
     pub(super) kind: String,
-    pub(super) parking: Parking,
+    pub(super) parking: QuarantineCause,
     words: String,
 }
 
@@ -42,17 +42,17 @@ pub(super) fn due_at(task: &Task) -> Option<Time> {
 }
 
 /// What a reclaim at `now` would come to. The core is asked, on the task as it was read; it has the last word anyway.
-pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Look {
-    let Some(due_at) = due_at(task) else { return Look::NotBefore(Time::MAX) };
+pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Assessment {
+    let Some(due_at) = due_at(task) else { return Assessment::NotBefore(Time::MAX) };
     if due_at > now {
-        return Look::NotBefore(due_at);
+        return Assessment::NotBefore(due_at);
     }
     match reclaimed(task, now) {
-        None => Look::NotBefore(now + Span::from_secs(1)),
-        Some(after) if after.state() != State::Compensating => Look::Reclaim,
+        None => Assessment::NotBefore(now + Span::from_secs(1)),
+        Some(after) if after.state() != State::Compensating => Assessment::Reclaim,
         Some(after) => match unfit(&after, handlers) {
-            unfit if unfit.is_empty() => Look::Undo,
-            unfit => Look::Park(parking(&unfit).0),
+            unfit if unfit.is_empty() => Assessment::Undo,
+            unfit => Assessment::Park(parking(&unfit).0),
         },
     }
 }
@@ -67,28 +67,28 @@ fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
     let kind = &owed.undo.kind;
     let unfit = |parking, words| Some(Unfit { kind: kind.to_string(), parking, words });
     let Some(registered) = handlers.of(kind) else {
-        return unfit(Parking::UndoUnhandled, format!("nobody handles {kind} (number {})", owed.seq));
+        return unfit(QuarantineCause::UndoUnhandled, format!("nobody handles {kind} (number {})", owed.seq));
     };
     // A handler that panics here must not end the sweep for all other tasks.
     let accepts = || registered.handler.accepts(owed.undo.target.as_str());
     let accepts = std::panic::catch_unwind(AssertUnwindSafe(accepts));
     if let Err(why) = accepts.unwrap_or_else(|_| Err("it panicked when it was asked".into())) {
         let words = format!("the handler of {kind} does not take the target of number {}: {why}", owed.seq);
-        return unfit(Parking::UndoUnhandled, words);
+        return unfit(QuarantineCause::UndoUnhandled, words);
     }
     if owed.tries >= registered.patience.tries {
         let error = owed.last_error.as_ref().map(|error| format!(", last: {error}")).unwrap_or_default();
         let times = if owed.tries == 1 { "once".to_owned() } else { format!("{} times", owed.tries) };
         let words = format!("{kind} (number {}) failed {times}{error}", owed.seq);
-        return unfit(Parking::UndoFailed, words);
+        return unfit(QuarantineCause::UndoFailed, words);
     }
     None
 }
 
 /// How a task is parked of which that can't be undone: under the word for what weighs more, and with every such kind named.
-pub(super) fn parking(unfit: &[Unfit]) -> (Parking, String) {
-    let is_unhandled = unfit.iter().any(|one| one.parking == Parking::UndoUnhandled);
-    let parking = if is_unhandled { Parking::UndoUnhandled } else { Parking::UndoFailed };
+pub(super) fn parking(unfit: &[Unfit]) -> (QuarantineCause, String) {
+    let is_unhandled = unfit.iter().any(|one| one.parking == QuarantineCause::UndoUnhandled);
+    let parking = if is_unhandled { QuarantineCause::UndoUnhandled } else { QuarantineCause::UndoFailed };
     let mut kinds: Vec<&str> = unfit.iter().map(|one| one.kind.as_str()).collect();
     kinds.sort_unstable();
     kinds.dedup();

@@ -13,8 +13,8 @@ use tenure::clock::Moment;
 
 use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::problem::Problem;
+use crate::quotas::Memory;
 use crate::routes::Method;
-use crate::shares::Memory;
 
 /// How much of one is given at once.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::options::Limits;
-    use crate::shares::Shares;
+    use crate::quotas::Quotas;
 
     #[tokio::test]
     async fn what_nobody_takes_is_given_up_and_its_memory_is_free_again() {
@@ -134,8 +134,8 @@ mod tests {
             share_of_one_caller: 1,
             ..Limits::default()
         };
-        let share = Shares::new(&limits).of(Some(&Actor::new("one").expect("a name")));
-        let memory = || RequestMemory::of(Arc::clone(&share), 0);
+        let quota = Quotas::new(&limits).of(Some(&Actor::new("one").expect("a name")));
+        let memory = || RequestMemory::of(Arc::clone(&quota), 0);
         let large = || Response::new(Body::from("x".repeat(150_000)));
         let wait_max = Duration::from_millis(300);
         let first = with_memory(large(), Method::Get, &memory(), wait_max).await.expect("there is memory");

@@ -11,7 +11,7 @@ use crate::output::{Output, harmless_line};
 
 /// Why a command was not done.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CliError {
     /// The words of the command line make no sense together.
     Usage(String),
     /// It was tried, and something other than the ledger stood in the way.
@@ -32,29 +32,29 @@ pub(crate) enum Failure {
     Interrupted(u8),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Ledger(error)
+impl From<Error> for CliError {
+    fn from(error: Error) -> CliError {
+        CliError::Ledger(error)
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure::Ledger(Error::Refused(refusal))
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> CliError {
+        CliError::Ledger(Error::Refused(refusal))
     }
 }
 
-impl Failure {
+impl CliError {
     /// Says it, and returns the status of the process.
     pub(crate) fn show(&self, out: &mut Output<'_>) -> u8 {
         match self {
-            Failure::Usage(words) => {
+            CliError::Usage(words) => {
                 let help = out.help();
                 out.error(words, Some(&format!("see `{help}`")));
             }
-            Failure::Failed(words) => out.error(&harmless_line(words), None),
-            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            Failure::Output(error) => out.error(
+            CliError::Failed(words) => out.error(&harmless_line(words), None),
+            CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            CliError::Output(error) => out.error(
                 &format!("the answer can't be written: {error}"),
                 Some(if out.has_subject() {
                     "what the command had to do was done before; look with `tenure task show ID`"
@@ -62,7 +62,7 @@ impl Failure {
                     "what the command had to do was done before; look with `tenure events`"
                 }),
             ),
-            Failure::Ledger(error) => {
+            CliError::Ledger(error) => {
                 let advice = match error {
                     Error::Unknown(_) if out.has_request_id() => Some("repeat it with the same --request-id"),
                     Error::Unknown(_) if out.has_subject() => Some(
@@ -74,12 +74,12 @@ impl Failure {
                 };
                 show_ledgers(error, advice, out);
             }
-            Failure::OfToken(error) => show_ledgers(error, advice_on_token(error), out),
-            Failure::NotAcquired(refusal) => {
+            CliError::OfToken(error) => show_ledgers(error, advice_on_token(error), out),
+            CliError::NotAcquired(refusal) => {
                 let error = Error::Refused(refusal.clone());
                 show_ledgers(&error, advice(&error), out);
             }
-            Failure::Told | Failure::Status(_) | Failure::Interrupted(_) => {}
+            CliError::Told | CliError::Status(_) | CliError::Interrupted(_) => {}
         }
         self.status()
     }
@@ -87,25 +87,25 @@ impl Failure {
     /// What it says to a person, for those who gather several.
     pub(crate) fn words(&self) -> String {
         match self {
-            Failure::Usage(words) | Failure::Failed(words) => words.clone(),
-            Failure::Ledger(error) | Failure::OfToken(error) => error.to_string(),
-            Failure::Output(error) => error.to_string(),
-            Failure::NotAcquired(refusal) => refusal.to_string(),
-            Failure::Told | Failure::Status(_) | Failure::Interrupted(_) => String::new(),
+            CliError::Usage(words) | CliError::Failed(words) => words.clone(),
+            CliError::Ledger(error) | CliError::OfToken(error) => error.to_string(),
+            CliError::Output(error) => error.to_string(),
+            CliError::NotAcquired(refusal) => refusal.to_string(),
+            CliError::Told | CliError::Status(_) | CliError::Interrupted(_) => String::new(),
         }
     }
 
     /// What the process ends with.
     pub(crate) fn status(&self) -> u8 {
         match self {
-            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Failure::Failed(_) | Failure::Output(_) | Failure::Told => 1,
-            Failure::Usage(_) => 2,
-            Failure::Ledger(error) | Failure::OfToken(error) => status_of(error),
-            Failure::NotAcquired(_) => NOT_ACQUIRED,
-            Failure::Status(status) => *status,
+            CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            CliError::Failed(_) | CliError::Output(_) | CliError::Told => 1,
+            CliError::Usage(_) => 2,
+            CliError::Ledger(error) | CliError::OfToken(error) => status_of(error),
+            CliError::NotAcquired(_) => NOT_ACQUIRED,
+            CliError::Status(status) => *status,
             // As a shell has it: 128 and the signal's number.
-            Failure::Interrupted(signal) => 128 + signal,
+            CliError::Interrupted(signal) => 128 + signal,
         }
     }
 }

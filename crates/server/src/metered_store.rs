@@ -11,7 +11,7 @@ use tenure::core::time::Time;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
-use tenure::store::vitals::Vitals;
+use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
@@ -20,12 +20,12 @@ use tenure::store::{
 use crate::metrics::Metrics;
 
 /// The store, with everything that goes by counted. What recovery does goes by here, too.
-pub(crate) struct Observed {
+pub(crate) struct MeteredStore {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Metrics,
 }
 
-impl Store for Observed {
+impl Store for MeteredStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         let verbs: Vec<Verb> = commands.iter().map(|command| command.action.verb()).collect();
         Box::pin(async move {
@@ -134,7 +134,7 @@ impl Store for Observed {
         self.store.revoke_token(name, by)
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<Vitals, Error>> {
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         self.store.vitals()
     }
 

@@ -23,29 +23,29 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::access::{Access, Caller, identify};
-use crate::answers;
 use crate::body::{self, Query};
-use crate::book::Book;
 use crate::headers;
-use crate::lines::Lines;
 use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
+use crate::quotas::Quotas;
+use crate::response_limits;
 use crate::routes::{Answered, Asked, Method, Path, Route};
-use crate::shares::Shares;
+use crate::token_cache::TokenCache;
 use crate::traced;
+use crate::wait_queue::WaitQueue;
 use crate::work::Work;
 
 /// What all requests have at hand.
-pub(crate) struct Served {
+pub(crate) struct ServerState {
     pub(crate) ledger: Ledger,
     pub(crate) recovery: Recovery,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
-    pub(crate) shares: Shares,
-    pub(crate) lines: Lines,
-    pub(crate) book: Book,
+    pub(crate) quotas: Quotas,
+    pub(crate) wait_queue: WaitQueue,
+    pub(crate) token_cache: TokenCache,
     /// Sweeps on demand that go on, whether their callers are there or not.
     pub(crate) sweeping: TaskTracker,
     /// Set when the server is to stop: what waits is answered, streams end.
@@ -54,7 +54,7 @@ pub(crate) struct Served {
     pub(crate) work: Work,
 }
 
-impl Served {
+impl ServerState {
     /// The ledger, seen from that namespace.
     pub(crate) fn ledger_of(&self, namespace: &Namespace) -> Result<Ledger, Problem> {
         Ok(self.ledger.in_namespace(namespace.as_str())?)
@@ -67,17 +67,17 @@ impl Served {
 
     /// Who asks, by what the store has now.
     pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
-        let looked = timeout(self.options.limits.store_wait_max, self.book.look()).await;
+        let looked = timeout(self.options.limits.store_wait_max, self.token_cache.look()).await;
         let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
         identify(head, &page?, &self.options)
     }
 
     /// The same for who watches: while the store does not answer, by what it had last.
     async fn watcher(&self, head: &Parts) -> Result<Caller, Problem> {
-        let looked = timeout(self.options.limits.watch_wait_max, self.book.look()).await;
+        let looked = timeout(self.options.limits.watch_wait_max, self.token_cache.look()).await;
         let page = match looked {
             Ok(Ok(page)) => page,
-            Ok(Err(_)) | Err(_) => self.book.last().ok_or_else(|| {
+            Ok(Err(_)) | Err(_) => self.token_cache.last().ok_or_else(|| {
                 Problem::unavailable("the store does not answer, and never has since this server began")
             })?,
         };
@@ -88,7 +88,7 @@ impl Served {
 /// Answers one request of a route.
 pub(crate) async fn answer(
     route: &'static Route,
-    served: Arc<Served>,
+    served: Arc<ServerState>,
     parts: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Response<Body> {
@@ -120,7 +120,7 @@ pub(crate) async fn answer(
 
 async fn work(
     route: &'static Route,
-    served: Arc<Served>,
+    served: Arc<ServerState>,
     path: Result<Path, Problem>,
     (head, body): (Parts, Body),
 ) -> Answered {
@@ -133,9 +133,9 @@ async fn work(
     let path = path?;
     let namespace = path.namespace.clone();
     caller.enter(route.access, namespace.as_ref())?;
-    let share = served.shares.of(caller.name.as_ref());
+    let quota = served.quotas.of(caller.name.as_ref());
     if route.access != Access::Probe {
-        share.count()?;
+        quota.count()?;
     }
     headers::are_heard(route, &head.headers)?;
     let known: Vec<&str> = route.query.iter().map(|(name, _)| *name).collect();
@@ -145,18 +145,18 @@ async fn work(
     let body = match route.method {
         Method::Get => body::Bytes::default(),
         Method::Post | Method::Put | Method::Delete => {
-            body::read(&head.headers, body, &share, bounds).await?
+            body::read(&head.headers, body, &quota, bounds).await?
         }
     };
-    let (wait_max, memory) = (limits.write_wait_max, RequestMemory::of(Arc::clone(&share), body.memory()));
+    let (wait_max, memory) = (limits.write_wait_max, RequestMemory::of(Arc::clone(&quota), body.memory()));
     let is_long = route.is_long() || body.len() >= SMALL_BYTES;
     let (kept, served_by) = (memory.clone(), Arc::clone(&served));
     let handled = async move {
         let body = body.text()?;
-        (route.handler)(Asked { served, caller, share, path, query, head, body, memory }).await
+        (route.handler)(Asked { served, caller, quota, path, query, head, body, memory }).await
     };
     let response = if is_long { served_by.work.on(handled).await? } else { handled.await }?;
-    answers::with_memory(response, route.method, &kept, wait_max).await
+    response_limits::with_memory(response, route.method, &kept, wait_max).await
 }
 
 fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {

@@ -15,7 +15,7 @@ use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
 /// A process, as it was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Kin {
+pub(super) struct ProcessInfo {
     pub(super) id: Pid,
     /// When it began, which tells it from a later one of the same number.
     born: u64,
@@ -32,7 +32,7 @@ pub(super) enum Life {
     Ended,
 }
 
-impl Kin {
+impl ProcessInfo {
     pub(super) fn number(&self) -> i32 {
         self.id.as_raw_nonzero().get()
     }
@@ -68,8 +68,8 @@ impl Kin {
 
 /// Everything that descends from that process, parents before their children.
 #[cfg(target_os = "linux")]
-pub(super) fn descendants(ancestor: Pid) -> Vec<Kin> {
-    let mut children: HashMap<i32, Vec<Kin>> = HashMap::new();
+pub(super) fn descendants(ancestor: Pid) -> Vec<ProcessInfo> {
+    let mut children: HashMap<i32, Vec<ProcessInfo>> = HashMap::new();
     for kin in everybody() {
         children.entry(kin.parent).or_default().push(kin);
     }
@@ -84,31 +84,31 @@ pub(super) fn descendants(ancestor: Pid) -> Vec<Kin> {
 
 /// Nobody is known here but the command's group.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn descendants(_ancestor: Pid) -> Vec<Kin> {
+pub(super) fn descendants(_ancestor: Pid) -> Vec<ProcessInfo> {
     Vec::new()
 }
 
 /// Those who live in that group of processes.
 #[cfg(target_os = "linux")]
-pub(super) fn members(group: Pid) -> Vec<Kin> {
-    let is_one = |kin: &Kin| kin.group == group.as_raw_nonzero().get() && kin.life == Life::Living;
+pub(super) fn members(group: Pid) -> Vec<ProcessInfo> {
+    let is_one = |kin: &ProcessInfo| kin.group == group.as_raw_nonzero().get() && kin.life == Life::Living;
     everybody().filter(is_one).collect()
 }
 
 /// Nobody is known here.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn members(_group: Pid) -> Vec<Kin> {
+pub(super) fn members(_group: Pid) -> Vec<ProcessInfo> {
     Vec::new()
 }
 
 #[cfg(target_os = "linux")]
-fn everybody() -> impl Iterator<Item = Kin> {
+fn everybody() -> impl Iterator<Item = ProcessInfo> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| look_at(entry.file_name().to_str()?.parse().ok()?))
 }
 
 #[cfg(target_os = "linux")]
-fn look_at(id: i32) -> Option<Kin> {
+fn look_at(id: i32) -> Option<ProcessInfo> {
     // Lossily, since a process may call itself anything.
     let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
     kin(id, &String::from_utf8_lossy(&stat))
@@ -116,14 +116,14 @@ fn look_at(id: i32) -> Option<Kin> {
 
 /// From the text of `stat` in a process's folder.
 #[cfg(target_os = "linux")]
-fn kin(id: i32, stat: &str) -> Option<Kin> {
+fn kin(id: i32, stat: &str) -> Option<ProcessInfo> {
     // The name in parentheses may hold spaces and parentheses of its own.
     let mut words = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let life = if matches!(words.next()?, "Z" | "X" | "x") { Life::Ended } else { Life::Living };
     let parent = words.next()?.parse().ok()?;
     let group = words.next()?.parse().ok()?;
     let born = words.nth(16)?.parse().ok()?;
-    Some(Kin { id: Pid::from_raw(id)?, born, parent, group, life })
+    Some(ProcessInfo { id: Pid::from_raw(id)?, born, parent, group, life })
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -143,7 +143,7 @@ mod tests {
         let own = rustix::process::getpid();
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("a process");
         let id = i32::try_from(child.id()).expect("a number");
-        let of = |kin: &Kin| kin.identity().0 == id;
+        let of = |kin: &ProcessInfo| kin.identity().0 == id;
         let kin = descendants(own).into_iter().find(of).expect("it is found");
         kin.signal(Signal::KILL);
         child.wait().expect("its end");

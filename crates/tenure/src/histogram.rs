@@ -6,13 +6,13 @@ use serde::Serialize;
 
 /// What was measured, by classes of its size, at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Classes {
+pub struct Histogram {
     ends: &'static [u64],
     counts: Vec<u64>,
     sum: u64,
 }
 
-impl Classes {
+impl Histogram {
     /// The upper ends of all classes but the last one, which has none. What is as large as an end is in its class.
     pub fn ends(&self) -> &'static [u64] {
         self.ends
@@ -60,8 +60,8 @@ impl ClassCounters {
     }
 
     /// The counts now. Who is counted at this moment may be in the sum and in no class yet.
-    pub(crate) fn now(&self) -> Classes {
-        Classes {
+    pub(crate) fn now(&self) -> Histogram {
+        Histogram {
             ends: self.ends,
             counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
             sum: self.sum.load(Ordering::Relaxed),

@@ -1,0 +1,16 @@
+//! How long a URL says to wait for a store that is away.
+
+use std::time::Duration;
+
+use tenure_core::time::Span;
+
+use crate::instant;
+
+/// A longer patience is a typing error.
+const PATIENCE_MAX: Span = Span::from_secs(3_600);
+
+/// Reads it; what it must be, where it is something else.
+pub(crate) fn read_patience(text: &str) -> Result<Duration, &'static str> {
+    let length = instant::parse_span("patience", text).ok().filter(|length| *length <= PATIENCE_MAX);
+    length.map(Duration::from).ok_or("it is a length of up to 1h, such as 30s")
+}
