@@ -122,9 +122,6 @@ fn span_of_number(text: &str) -> Option<Span> {
 fn span_of_iso(text: &str) -> Option<Span> {
     static PARSER: SpanParser = SpanParser::new();
     let span = PARSER.parse_span(text).ok()?;
-    if span.get_years() != 0 || span.get_months() != 0 {
-        return None;
-    }
     let nanos = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.as_nanos();
     let is_whole = nanos % 1_000 == 0;
     u64::try_from(nanos / 1_000).ok().filter(|_| is_whole).map(Span::from_micros)

