@@ -318,15 +318,15 @@ pub(crate) fn harmless_line(text: &str) -> String {
 }
 
 fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> String {
-    let mut escape_control = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if does_something(c) && !may_stay(c) {
-            escape_control.extend(c.escape_default());
+            escaped.extend(c.escape_default());
         } else {
-            escape_control.push(c);
+            escaped.push(c);
         }
     }
-    escape_control
+    escaped
 }
 
 /// JSON in which nothing turns what a terminal shows: only texts have such characters, and may have them as escapes.
@@ -334,14 +334,14 @@ fn escape_json(text: String) -> String {
     if !text.contains(does_something) {
         return text;
     }
-    let mut escape_control = String::with_capacity(text.len() + 16);
+    let mut escaped = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
-            c if does_something(c) => escape_control.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => escape_control.push(c),
+            c if does_something(c) => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => escaped.push(c),
         }
     }
-    escape_control
+    escaped
 }
 
 /// Whether a terminal does something with a character: control characters, and those that turn the direction of what follows.

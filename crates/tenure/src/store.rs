@@ -384,7 +384,7 @@ pub enum IfMissing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchemaState {
     /// Nothing yet: it is made when it is opened.
-    IfMissing,
+    Missing,
     /// A store of an earlier version: it is brought to this one's when it is opened, and programs of before can't open it then.
     Older,
     /// A store as this version has it.

@@ -109,7 +109,7 @@ async fn existing(
         return Ok(Some(Vec::new()));
     }
     match Ledger::builder().condition(store).await? {
-        SchemaState::IfMissing => Ok(Some(Vec::new())),
+        SchemaState::Missing => Ok(Some(Vec::new())),
         SchemaState::Older => {
             let words = "the store is of an earlier version; the start would bring it to this one's, and an earlier program \
                          could not open it then";

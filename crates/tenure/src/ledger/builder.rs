@@ -75,7 +75,7 @@ impl LedgerBuilder {
             #[cfg(feature = "postgres")]
             Some(("postgres" | "postgresql", _)) => PostgresStore::condition(PostgresOptions::new(url)).await,
             // Whatever else there is, is made or refused as it is opened.
-            Some(_) | None => self.open(url).await.map(|_| SchemaState::IfMissing),
+            Some(_) | None => self.open(url).await.map(|_| SchemaState::Missing),
         }
     }
 

@@ -97,7 +97,7 @@ impl Database {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
         Ok(match self.version(&link).await? {
-            None => SchemaState::IfMissing,
+            None => SchemaState::Missing,
             Some(version) if version < MIGRATIONS.len() => SchemaState::Older,
             Some(_) => SchemaState::Current,
         })

@@ -134,7 +134,7 @@ impl<'l> Reader<'l> {
     ) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         self.begin().await?;
-        let (fits, mut more) = self.truncate_for_record(&wanted, filter.order, size).await?;
+        let (fits, mut more) = self.rows_that_fit(&wanted, filter.order, size).await?;
         let order = filter.order.sql();
         let sql =
             format!(concat_task_sql!("where {} order by tasks.no {} limit {}"), wanted.sql(), order, fits);
@@ -157,7 +157,7 @@ impl<'l> Reader<'l> {
 
     /// How many of the tasks fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is
     /// known how many may: what a server sends is all kept here.
-    async fn truncate_for_record(
+    async fn rows_that_fit(
         &mut self,
         wanted: &Conditions,
         order: Order,

@@ -85,7 +85,7 @@ impl Database {
     /// What is there, without a change to it.
     pub(crate) fn condition(&self) -> Result<SchemaState, Error> {
         if !self.path.exists() || self.is_empty() {
-            return Ok(SchemaState::IfMissing);
+            return Ok(SchemaState::Missing);
         }
         // A log that somebody who was killed left behind stays as it is; where there is none, none is left.
         let keeps_log = self.log().exists();
@@ -94,7 +94,7 @@ impl Database {
         };
         let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, as_it_is)?)?;
         Ok(match version {
-            0 => SchemaState::IfMissing,
+            0 => SchemaState::Missing,
             version if version < MIGRATIONS.len() => SchemaState::Older,
             _ => SchemaState::Current,
         })
