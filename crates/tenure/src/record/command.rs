@@ -19,9 +19,9 @@ use tenure_core::refusal::Refusal;
 use super::input::{of_member, read_whole};
 use crate::entropy::Entropy;
 use crate::ledger::acting;
+use actions::Body;
 #[cfg(feature = "openapi")]
 pub(super) use actions::PARKINGS;
-use actions::{Body, CommandContext};
 
 pub use bodies::{
     AdoptBody, CancelBody, ClaimBody, CompensateBody, CompleteBody, CreateBody, FailBody, HeartbeatBody,
@@ -186,7 +186,7 @@ fn request(members: &mut Members<'_>) -> Result<Option<RequestId>, Refusal> {
     id.map(RequestId::new).transpose()
 }
 
-fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Result<Command, Refusal> {
+fn command(verb: Verb, target: Target, mut members: Members<'_>, by: &By<'_>) -> Result<Command, Refusal> {
     if let (Some(_), Verb::Create | Verb::Claim) = (&target.task, verb) {
         return Err(Refusal::invalid(
             "task",
@@ -203,7 +203,12 @@ fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Res
         ));
     }
     let request = target.request.clone();
-    let (manner, action) = match verb {
+    // Only a store behind a server says these two, which draws jitter and ids itself; so no body has them, and none is
+    // described with them.
+    let jitter: Option<u16> = members.take("jitter", "a whole number from 0 to 65535")?;
+    let names_a_new_task = matches!(verb, Verb::Create | Verb::Put | Verb::Retry);
+    let is_made = names_a_new_task && members.take("made", "true or false")?.unwrap_or(false);
+    let (actor, mut action) = match verb {
         Verb::Create => action::<CreateBody>(verb, target, members, by),
         Verb::Put => put(target.task, members, by),
         Verb::Dispatch | Verb::Acquire | Verb::Reclaim => action::<TakeBody>(verb, target, members, by),
@@ -224,12 +229,15 @@ fn command(verb: Verb, target: Target, members: Members<'_>, by: &By<'_>) -> Res
         Verb::Notes => action::<NoteBody>(verb, target, members, by),
         Verb::Retry => action::<RetryBody>(verb, target, members, by),
     }?;
-    let said = manner.actor.map(|name| Actor::named("as", name)).transpose()?;
+    if is_made {
+        count_as_made(&mut action);
+    }
+    let said = actor.map(|name| Actor::named("as", name)).transpose()?;
     let actor = match by.actor.clone().or(said).or_else(|| acting(&action)) {
         Some(actor) => actor,
         None => Actor::new(crate::ledger::ANONYMOUS)?,
     };
-    let jitter = manner.jitter.map(Jitter::from_random).unwrap_or_else(|| by.entropy.jitter());
+    let jitter = jitter.map(Jitter::from_random).unwrap_or_else(|| by.entropy.jitter());
     Ok(Command { namespace: by.namespace.clone(), actor, request, jitter, reach: by.reach, action })
 }
 
@@ -238,10 +246,21 @@ fn action<B: Body + DeserializeOwned>(
     target: Target,
     members: Members<'_>,
     by: &By<'_>,
-) -> Result<(CommandContext, Action), Refusal> {
+) -> Result<(Option<String>, Action), Refusal> {
     let mut body: B = members.into_body(B::FIELDS)?;
-    let manner = body.manner();
-    Ok((manner, body.action(verb, target, by)?))
+    let actor = body.actor();
+    Ok((actor, body.action(verb, target, by)?))
+}
+
+/// The id of a new task counts as made wherever it was.
+fn count_as_made(action: &mut Action) {
+    if let Action::Create(record) = action {
+        record.naming = IdOrigin::Made;
+    } else if let Action::Put(put) = action {
+        put.record.naming = IdOrigin::Made;
+    } else if let Action::Retry { naming, .. } = action {
+        *naming = IdOrigin::Made;
+    }
 }
 
 /// A whole record, bare or wrapped as it is printed, with who writes it beside. It need not say the name that its target has.
@@ -249,23 +268,15 @@ fn put(
     named: Option<TaskId>,
     mut members: Members<'_>,
     by: &By<'_>,
-) -> Result<(CommandContext, Action), Refusal> {
-    let manner = CommandContext {
-        actor: members.take("as", "a text")?,
-        jitter: members.take("jitter", "a whole number from 0 to 65535")?,
-    };
-    let made: Option<bool> = members.take("made", "true or false")?;
+) -> Result<(Option<String>, Action), Refusal> {
+    let actor = members.take("as", "a text")?;
     if let [(name, wrapped)] = members.0.as_slice()
         && name == "task"
     {
         members = Members::of(wrapped.get())?;
     }
     let record: super::input::TaskInput = members.into_body(&[])?;
-    let mut put = record.into_put(by.namespace, named)?;
-    if made == Some(true) {
-        put.record.naming = IdOrigin::Made;
-    }
-    Ok((manner, Action::Put(Box::new(put))))
+    Ok((actor, Action::Put(Box::new(record.into_put(by.namespace, named)?))))
 }
 
 /// The members of an object, as they stand.

@@ -114,11 +114,9 @@ fn in_words(told: &str) -> String {
         ("expected u64", "expected a whole number from 0"),
         ("expected i32", "expected a whole number from -2147483648 to 2147483647"),
     ];
-    // What a store behind a server says, and nobody else, is offered to nobody.
-    let told = told.replace("`made`, ", "").replace(", `jitter`", "");
     match numbers.iter().find(|(name, _)| told.contains(name)) {
         Some((name, words)) => told.replace(name, words),
-        None => told,
+        None => told.to_owned(),
     }
 }
 

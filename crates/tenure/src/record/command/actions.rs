@@ -15,18 +15,13 @@ use crate::ledger::create;
 use crate::record::duration::DurationInput;
 use crate::record::input::{Given, document};
 
-/// What all commands may say of themselves.
-pub(super) struct CommandContext {
-    pub(super) actor: Option<String>,
-    pub(super) jitter: Option<u16>,
-}
-
 /// The body of a verb.
 pub(super) trait Body: Sized {
     /// What it may say.
     const FIELDS: &'static [&'static str];
 
-    fn manner(&mut self) -> CommandContext;
+    /// Who it says gives it.
+    fn actor(&mut self) -> Option<String>;
 
     /// What it asks for. `verb` matters only to those that several verbs share.
     fn action(self, verb: Verb, target: Target, by: &By<'_>) -> Result<Action, Refusal>;
@@ -37,8 +32,8 @@ macro_rules! body {
         impl Body for $name {
             const FIELDS: &'static [&'static str] = $name::FIELDS;
 
-            fn manner(&mut self) -> CommandContext {
-                self.take_manner()
+            fn actor(&mut self) -> Option<String> {
+                self.actor.take()
             }
 
             fn action(self, $verb: Verb, $target: Target, $by: &By<'_>) -> Result<Action, Refusal> {
@@ -50,7 +45,7 @@ macro_rules! body {
 }
 
 body!(CreateBody, |body, _, _, by| {
-    let (id, naming) = new_id(body.id, body.made, by)?;
+    let (id, naming) = new_id(body.id, by)?;
     let mut record = create(id, naming)?;
     let given = Given {
         saga_id: body.saga_id,
@@ -193,7 +188,7 @@ body!(NoteBody, |body, _, target, _| {
 
 body!(RetryBody, |body, _, target, by| {
     let (task, reason) = (target.task()?, reason(body.reason)?);
-    let (successor, naming) = new_id(body.id, body.made, by)?;
+    let (successor, naming) = new_id(body.id, by)?;
     Ok(Action::Retry { task, successor, naming, reason, waive: waivers(body.waive)? })
 });
 
@@ -228,10 +223,9 @@ fn parking_of(word: &str) -> Result<QuarantineCause, Refusal> {
     known.ok_or_else(|| Refusal::invalid("cause", "one of by_holder, undo_unhandled, undo_failed"))
 }
 
-/// The id of a new task. One that was made counts as made wherever that was.
-fn new_id(id: Option<String>, made: Option<bool>, by: &By<'_>) -> Result<(TaskId, IdOrigin), Refusal> {
+/// The id of a new task.
+fn new_id(id: Option<String>, by: &By<'_>) -> Result<(TaskId, IdOrigin), Refusal> {
     match id {
-        Some(id) if made == Some(true) => Ok((TaskId::new(id)?, IdOrigin::Made)),
         Some(id) => Ok((TaskId::new(id)?, IdOrigin::Given)),
         None => Ok((TaskId::new(by.entropy.new_id())?, IdOrigin::Made)),
     }

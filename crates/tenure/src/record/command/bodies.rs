@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::actions::CommandContext;
 use crate::record::duration::DurationInput;
 use crate::record::input::PolicyInput;
 use crate::record::read::present;
@@ -24,19 +23,11 @@ macro_rules! bodies {
             /// Who gives it, where that is not the owner. With a token it is the token's name, whatever is said here.
             #[serde(rename = "as")]
             pub(super) actor: Option<String>,
-            /// How much is taken off a backoff: 0 to 65535, nothing to half of it. It is drawn where it is left out.
-            // Said by a store behind a server, which draws it itself, and by nobody else: so it is not described.
-            #[cfg_attr(feature = "openapi", schema(ignore))]
-            pub(super) jitter: Option<u16>,
         }
 
         impl $name {
             /// What it may say, but for `wait`, by the names that are written.
-            pub(super) const FIELDS: &'static [&'static str] = &[$(stringify!($field),)* "as", "jitter"];
-
-            pub(super) fn take_manner(&mut self) -> CommandContext {
-                CommandContext { actor: self.actor.take(), jitter: self.jitter }
-            }
+            pub(super) const FIELDS: &'static [&'static str] = &[$(stringify!($field),)* "as"];
         }
     )* };
 }
@@ -46,10 +37,6 @@ bodies! {
     CreateBody {
         /// Its name; one is made where none is given.
         id: Option<String>,
-        /// Whether the id was made and not chosen: then a repeat of the request may bring another one.
-        // As the jitter: of a store behind a server.
-        #[cfg_attr(feature = "openapi", schema(ignore))]
-        made: Option<bool>,
         /// A second unique name, of its saga; else its own.
         saga_id: Option<String>,
         /// Where workers claim it from; else `default`.
@@ -243,10 +230,6 @@ bodies! {
     RetryBody {
         /// The new task's name; one is made where none is given.
         id: Option<String>,
-        /// Whether the id was made and not chosen: then a repeat of the request may bring another one.
-        // As the jitter: of a store behind a server.
-        #[cfg_attr(feature = "openapi", schema(ignore))]
-        made: Option<bool>,
         /// Why.
         reason: String,
         /// What is owed and need not be undone.
