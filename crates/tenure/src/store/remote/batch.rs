@@ -248,7 +248,7 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
         let error = match wire.once(&Method::POST, &path, Some(&asked.body(&open)), Asking::Now).await {
             Ok(text) => match read_shape::<AnswersShape>(&text) {
                 Ok(told) if told.len() == open.len() => {
-                    match none_done(&told).filter(|_| wire.limits.undone_again) {
+                    match none_done(&told).filter(|_| wire.is_patient()) {
                         Some(words) => Error::Unavailable(words),
                         None => match asked.keep(open, told) {
                             Some(unknown) => Error::Unknown(unknown),
@@ -294,12 +294,14 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
 
 /// What is said of the first of them, where none was done: the server answers, and its database does not.
 fn none_done(told: &Answers) -> Option<String> {
-    let words = |answer: &Result<Answer, Error>| match answer {
-        Err(Error::Unavailable(words)) => Some(words.clone()),
-        Ok(_) | Err(Error::Refused(_) | Error::Corrupt(_) | Error::Unknown(_)) => None,
-    };
-    let undone: Option<Vec<String>> = told.iter().map(words).collect();
-    undone?.into_iter().next()
+    match told.first() {
+        Some(Err(Error::Unavailable(words))) if told.iter().all(is_undone) => Some(words.clone()),
+        _ => None,
+    }
+}
+
+fn is_undone(answer: &Result<Answer, Error>) -> bool {
+    matches!(answer, Err(Error::Unavailable(_)))
 }
 
 fn nothing() -> Result<Answer, Error> {
@@ -330,7 +332,6 @@ impl Asked<'_> {
     fn keep(&mut self, open: Vec<usize>, mut told: Answers) -> Option<String> {
         // A server that has answered some, and none of the others, has no room for the answers to these: they go in another
         // request.
-        let is_undone = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unavailable(_)));
         let is_unknown = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unknown(_)));
         let answered = told.iter().take_while(|one| !is_undone(one) && !is_unknown(one)).count();
         if answered > 0 && told[answered..].iter().all(is_undone) {

@@ -22,8 +22,6 @@ pub(super) struct Timeouts {
     pub(super) room: Duration,
     /// From when on a request does not keep others waiting any more.
     pub(super) slow: Duration,
-    /// Whether a command of which a server says that it was not done is sent again, for as long as `refused` says.
-    pub(super) undone_again: bool,
     /// The largest answer that is read.
     pub(super) answer_bytes_max: usize,
 }
@@ -38,7 +36,6 @@ impl Default for Timeouts {
             unsure: Duration::from_secs(30),
             room: Duration::from_secs(30),
             slow: Duration::from_millis(500),
-            undone_again: false,
             answer_bytes_max: 256 * 1024 * 1024,
         }
     }
@@ -48,7 +45,7 @@ impl Timeouts {
     /// The same for callers who would rather wait than hear that nothing was done.
     pub(super) fn with_patience(self, patience: Duration) -> Timeouts {
         let (unsure, room) = (self.unsure.max(patience), self.room.max(patience));
-        Timeouts { refused: patience, unsure, room, undone_again: true, ..self }
+        Timeouts { refused: patience, unsure, room, ..self }
     }
 }
 

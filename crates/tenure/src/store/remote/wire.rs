@@ -214,6 +214,11 @@ impl Wire {
         }
     }
 
+    /// Whether the URL says how long to retry servers: then a command that one answers as not done is sent again, too.
+    pub(super) fn is_patient(&self) -> bool {
+        self.places.patience.is_some()
+    }
+
     /// The servers, for a message.
     pub(super) fn named(&self) -> String {
         self.places.named()
