@@ -65,19 +65,25 @@ impl<'a, 'w> Context<'a, 'w> {
             // A schema is made by who writes: who reads may not be allowed to, and a mistyped one would stay.
             return self.existing_ledger().await;
         }
-        self.ledger_with_work().await
+        self.ledger_not_mistyped().await
     }
 
-    /// The store, for whoever looks for work in it: as for a look, and servers are asked once whether they are there.
+    /// The store, to look for work in it. It says when it made an empty store; of servers it asks one whether it is there.
     pub(crate) async fn ledger_with_work(&mut self) -> Result<Ledger, CliError> {
+        let ledger = self.ledger_not_mistyped().await?;
+        if self.is_store_served()? {
+            ledger.now().await?;
+        }
+        Ok(ledger)
+    }
+
+    /// The store; a file that is missing is made, and that is said.
+    async fn ledger_not_mistyped(&mut self) -> Result<Ledger, CliError> {
         let url = self.store_of(&self.settings()?)?;
         let missing = url.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists());
         let ledger = self.open(IfMissing::Make).await?;
         if let Some(file) = missing {
             self.out.note(&format!("there was no store at {}; an empty one was made", file.display()));
-        }
-        if is_served(&url) {
-            ledger.now().await?;
         }
         Ok(ledger)
     }
