@@ -1,4 +1,4 @@
-//! How words of which there are only some are described to other programs: each set under one name, with all its words.
+//! Enumerations in the description of the API: each under one name, with all its values.
 
 use std::borrow::Cow;
 

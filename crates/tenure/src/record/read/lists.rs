@@ -138,7 +138,7 @@ impl Shape for NamespacesShape {
 
 /// The store's time.
 #[derive(Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Time))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NowAnswer))]
 pub struct NowShape {
     /// The time that decides everything.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
