@@ -60,7 +60,7 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
             ),
             (
                 "tenure serve &",
-                Typed { given: "", fails: &[], shows: &["\"id\":\"build-46\"", "built"] },
+                shows(&["\"id\":\"build-46\"", "built"]),
             ),
         ],
     ),
@@ -99,7 +99,7 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
             ("docker build -f deploy/docker/Dockerfile", Elsewhere(DOCKER)),
             (
                 "umask 077 && mkdir -p secrets",
-                Typed { given: "", fails: &[], shows: &[] },
+                shows(&[]),
             ),
             ("docker compose run --rm server token create", Elsewhere(DOCKER)),
             ("kubectl apply", Elsewhere("it needs a cluster")),
