@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-use tenure_core::command::Verb;
 use tenure_core::lifecycle::{Guard, Outcome, Place, Row, Table};
 use tenure_core::refusal::Code;
 use tenure_core::task::State;
+use tenure_core::verb::Verb;
 
 use crate::run::{Result, Tally, Verdict};
 
@@ -84,7 +84,7 @@ fn page(table: &Table) -> String {
     page.push_str(&diagram(table));
     page.push_str(BELOW_THE_DIAGRAM);
     page.push_str("\n## Commands\n");
-    for verb in Verb::ALL {
+    for verb in Verb::ALL.iter().copied() {
         page.push_str(&commands(table, verb));
     }
     page.push_str(BEFORE_THE_END);
@@ -143,7 +143,7 @@ fn drawn(place: Place) -> &'static str {
 fn commands(table: &Table, verb: Verb) -> String {
     let mut lines = format!("\n### {}\n\n", verb.as_str());
     lines.push_str("| place | guard | answer | row | because |\n|---|---|---|---|---|\n");
-    for row in table.rows().iter().filter(|row| row.verbs.contains(&verb)) {
+    for row in table.rows().iter().filter(|row| row.verbs.contains(verb)) {
         let (places, guard, answer) = (places(row.places), guard(&row.guard), answer(row));
         let because = cell(row.because);
         line(&mut lines, format_args!("| {places} | {guard} | {answer} | `{}` | {because} |", row.label));
@@ -247,7 +247,7 @@ mod tests {
         for label in labels.chain(Code::ALL.iter().map(|code| code.as_str())) {
             assert!(page.contains(&format!("`{label}`")), "{label}");
         }
-        for verb in Verb::ALL {
+        for verb in Verb::ALL.iter().copied() {
             assert!(page.contains(&format!("\n### {}\n", verb.as_str())), "{verb:?}");
         }
     }

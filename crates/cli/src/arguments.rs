@@ -121,7 +121,7 @@ pub(crate) enum Verb {
     /// Verify the history, and remember what it is
     #[command(subcommand, arg_required_else_help = true)]
     Audit(audit::AuditVerb),
-    /// The rooms of a store, in which ids are unique
+    /// The namespaces of a store, in which ids are unique
     #[command(subcommand, arg_required_else_help = true)]
     Namespace(NamespaceVerb),
     /// Make and revoke tokens, which servers ask for

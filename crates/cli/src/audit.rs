@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use tenure::Ledger;
+use tenure::api::audit::{AnchorAnswer, ReportAnswer};
 use tenure::audit::{Anchor, Report};
-use tenure::record::{AnchorAnswer, ReportAnswer};
 
 use crate::arguments::OutputFormat;
 use crate::context::Context;
@@ -70,7 +70,7 @@ pub(crate) async fn warn_of_broken_history(context: &mut Context<'_, '_>, ledger
 
 fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> {
     if context.out.form() == OutputFormat::Json {
-        return context.out.json(&ReportAnswer::of(report));
+        return context.out.json(&ReportAnswer { report: report.into() });
     }
     report.findings.iter().try_for_each(|finding| context.out.sentence(&finding.to_string()))?;
     if context.out.is_quiet() {
@@ -103,7 +103,7 @@ impl WriteAnchor {
         let ledger = context.existing_ledger().await?;
         let anchor = ledger.anchor().await?;
         match context.out.form() {
-            OutputFormat::Json => context.out.json(&AnchorAnswer::of(&anchor)),
+            OutputFormat::Json => context.out.json(&AnchorAnswer { anchor }),
             OutputFormat::Table => context.out.bytes(anchor.to_string().as_bytes()),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use tenure::api::refusal::CommandError;
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::State;
-use tenure::record::ErrorRecord;
 use tenure::{Error, instant};
 
 use crate::output::{Output, harmless_line};
@@ -127,7 +127,7 @@ const NOT_ACQUIRED: u8 = 75;
 fn show_ledgers(error: &Error, advice: Option<&str>, out: &mut Output<'_>) {
     out.error(&harmless_line(&told(error)), advice);
     // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
-    let _ = out.json_only(&ErrorRecord::of(error)).and_then(|()| out.flush());
+    let _ = out.json_only(&CommandError::from(error)).and_then(|()| out.flush());
 }
 
 /// The error in words, with the times to the second.

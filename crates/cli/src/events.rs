@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use tenure::api::event::Event as EventJson;
 use tenure::instant::print_seconds;
 use tenure::ledger::Follower;
-use tenure::record::EventRecord;
 use tenure::store::{Cursor, Recorded};
 use tenure::{Error, Ledger};
 
@@ -169,7 +169,7 @@ async fn next(context: &Context<'_, '_>, changes: &mut Follower) -> Option<Resul
 /// An event on a line: place, time, task, number, what, by whom, and all that belongs to it.
 fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), CliError> {
     if context.out.form() == OutputFormat::Json {
-        return context.out.json(&EventRecord::of(recorded));
+        return context.out.json(&EventJson::from(recorded));
     }
     if context.out.is_quiet() {
         return context.out.line(recorded.cursor.as_str());

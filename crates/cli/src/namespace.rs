@@ -1,4 +1,4 @@
-//! `tenure namespace …`: the rooms of a store.
+//! `tenure namespace …`: the namespaces of a store.
 
 use clap::{Args, Subcommand};
 use tenure::core::task::State;
@@ -25,7 +25,7 @@ impl NamespaceVerb {
 
 /// List the namespaces in which there ever was a task
 ///
-/// Use it to see which rooms a store has, and where something needs a look. With a token it lists those that the token is
+/// Use it to see which namespaces a store has, and where something needs a look. With a token it lists those that the token is
 /// bound to. As JSON it is a namespace a line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure namespace list")]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
-use tenure::record;
+use tenure::api;
 
 use crate::arguments::{Global, OutputFormat};
 use crate::error::CliError;
@@ -134,7 +134,7 @@ impl<'w> Output<'w> {
 
     /// One document, or one of a stream.
     pub(crate) fn json(&mut self, record: &impl Serialize) -> Written {
-        let text = record::json(record);
+        let text = api::to_json(record);
         self.line(&escape_json(text))
     }
 
@@ -242,7 +242,7 @@ impl<'w> Output<'w> {
     /// A document beside the output, which has a place of its own there.
     pub(crate) fn beside(&mut self, record: &impl Serialize) {
         if !self.quiet {
-            let _ = writeln!(self.errors, "{}", record::json(record));
+            let _ = writeln!(self.errors, "{}", api::to_json(record));
         }
     }
 
@@ -420,9 +420,9 @@ mod tests {
     #[test]
     fn json_says_the_same_and_does_nothing_to_a_terminal() {
         let text = "up \u{9b}A \u{7f} turned \u{202e} \u{61c}";
-        let shown = escape_json(record::json(&text));
+        let shown = escape_json(api::to_json(&text));
         assert_eq!(shown, r#""up \u009bA \u007f turned \u202e \u061c""#);
         assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), text);
-        assert_eq!(escape_json(record::json(&"häßlich")), "\"häßlich\"");
+        assert_eq!(escape_json(api::to_json(&"häßlich")), "\"häßlich\"");
     }
 }

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use tenure::instant::{rough, rough_left};
-use tenure::record::HoldingRecord;
 
 use crate::arguments::OutputFormat;
 use crate::context::Context;
@@ -22,7 +21,7 @@ impl Owners {
         let ledger = context.ledger_to_read().await?;
         let (holdings, now) = (ledger.holdings().await?, ledger.now().await?);
         if context.out.form() == OutputFormat::Json {
-            return holdings.iter().try_for_each(|holding| context.out.json(&HoldingRecord::of(holding)));
+            return holdings.iter().try_for_each(|holding| context.out.json(holding));
         }
         if context.out.is_quiet() {
             return holdings.iter().try_for_each(|holding| context.out.line(holding.owner.as_str()));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tenure::api::recovery::SweepReport;
 use tenure::clock::Moment;
 use tenure::core::id::{Namespace, TaskId};
 use tenure::core::task::State;
@@ -10,8 +11,7 @@ use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
 use tenure::process::{Survivor, survivors};
-use tenure::record::{PlannedRecord, RecoveryRecord, TendedRecord};
-use tenure::recovery::{Outcome, Planned, RecoveredTask, Recovery, Report, Settings};
+use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, Report, Settings};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -122,7 +122,7 @@ impl Recover {
         if context.out.form() == OutputFormat::Table {
             context.out.note(&summary(report));
         } else {
-            context.out.beside(&RecoveryRecord::of(report));
+            context.out.beside(&SweepReport::from(report));
         }
         match report.of(Outcome::Failed) {
             0 => Ok(()),
@@ -190,14 +190,14 @@ fn show(
 ) -> Result<(), CliError> {
     survivors.name(context, tended);
     if context.out.form() == OutputFormat::Json {
-        context.out.json(&TendedRecord::of(tended))?;
+        context.out.json(tended)?;
     } else if context.out.is_quiet() {
         context.out.line(tended.task.as_str())?;
     } else {
         let undone: Vec<String> =
             tended.undone.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
         let undone = if undone.is_empty() { String::new() } else { format!("undid {}; ", undone.join(", ")) };
-        let because = tended.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+        let reason = tended.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let became = match tended.outcome {
             Outcome::Planned => "planned again",
             Outcome::Compensated => "closed as compensated",
@@ -207,7 +207,7 @@ fn show(
             Outcome::Failed => "left, since the store could not be asked",
         };
         let name = name(&tended.namespace, &tended.task);
-        context.out.sentence(&format!("{name}: {undone}{became}{because}"))?;
+        context.out.sentence(&format!("{name}: {undone}{became}{reason}"))?;
     }
     context.out.flush()
 }
@@ -220,11 +220,9 @@ fn name(namespace: &Namespace, task: &TaskId) -> String {
     }
 }
 
-fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), CliError> {
+fn show_plan(context: &mut Context<'_, '_>, plans: &[PlannedTask]) -> Result<(), CliError> {
     match context.out.form() {
-        OutputFormat::Json => {
-            plans.iter().try_for_each(|planned| context.out.json(&PlannedRecord::of(planned)))
-        }
+        OutputFormat::Json => plans.iter().try_for_each(|planned| context.out.json(planned)),
         OutputFormat::Table if context.out.is_quiet() => {
             plans.iter().try_for_each(|planned| context.out.line(planned.task.as_str()))
         }
@@ -250,9 +248,9 @@ fn show_plan(context: &mut Context<'_, '_>, plans: &[Planned]) -> Result<(), Cli
     }
 }
 
-fn would(planned: &Planned) -> String {
-    if let Some(because) = &planned.parked_because {
-        return format!("be parked for a person: {because}");
+fn would(planned: &PlannedTask) -> String {
+    if let Some(reason) = &planned.parked_reason {
+        return format!("be parked for a person: {reason}");
     }
     if planned.undo.is_empty() {
         return match planned.becomes {

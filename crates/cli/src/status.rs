@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use tenure::Ledger;
+use tenure::api::overview::{Status as StatusJson, StatusAnswer};
+use tenure::api::task::Task as TaskJson;
 use tenure::core::id::Namespace;
 use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
-use tenure::record::{NamedTasks, StatusAnswer};
 use tenure::store::Filter;
 use tenure::store::ends::EndCount;
 use tenure::store::overview::{Overview, StateCount, ToldToStop};
@@ -75,8 +76,15 @@ impl Status {
         // The lists are looked at after the counts, so they are judged by a time that is not before them.
         let now = ledger.now().await?;
         if context.out.form() == OutputFormat::Json {
-            let named = NamedTasks { stale: &stale, quarantined: &quarantined, ended_badly: &ended_badly };
-            return context.out.json(&StatusAnswer::of(ledger.namespace(), &overview, named, now));
+            let shown = |tasks: &[Task]| tasks.iter().map(|task| TaskJson::at(task, now)).collect();
+            let status = StatusJson {
+                namespace: ledger.namespace().clone(),
+                stale: shown(&stale),
+                quarantined: shown(&quarantined),
+                ended_badly: shown(&ended_badly),
+                overview,
+            };
+            return context.out.json(&StatusAnswer { status });
         }
         if context.out.is_quiet() {
             return overview.states.iter().try_for_each(|count| {

@@ -16,9 +16,9 @@ pub(crate) use list::Part;
 
 use clap::Subcommand;
 use tenure::Ledger;
+use tenure::api::list::TaskAnswer;
 use tenure::core::task::Task;
 use tenure::core::time::Time;
-use tenure::record::TaskAnswer;
 use tenure::why::why;
 
 use crate::arguments::OutputFormat;
@@ -111,7 +111,7 @@ async fn answer(
 /// The same at a moment that is known.
 fn show(context: &mut Context<'_, '_>, task: &Task, now: Time, needed: Needed) -> Result<(), CliError> {
     match context.out.form() {
-        OutputFormat::Json => context.out.json(&TaskAnswer::of(task, now)),
+        OutputFormat::Json => context.out.json(&TaskAnswer::at(task, now)),
         OutputFormat::Table if !context.out.is_quiet() => context.out.sentence(&why(task, now).sentence),
         OutputFormat::Table => match needed {
             Needed::Nothing => Ok(()),

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use tenure::access::{NamespaceScope, Role, Token};
+use tenure::api::token::NewToken;
 use tenure::core::time::Time;
 use tenure::instant::print_seconds;
-use tenure::record::{NewTokenRecord, TokenRecord};
 
 use crate::arguments::OutputFormat;
 use crate::complete;
@@ -73,7 +73,9 @@ impl Create {
         };
         let (secret, token) = call.await.map_err(CliError::OfToken)?;
         match context.out.form() {
-            OutputFormat::Json => context.out.json(&NewTokenRecord::of(&secret, &token))?,
+            OutputFormat::Json => context
+                .out
+                .json(&NewToken { token: Some(secret.reveal().to_owned()), record: token.clone() })?,
             OutputFormat::Table if context.out.is_quiet() => context.out.line(secret.reveal())?,
             OutputFormat::Table => {
                 context.out.line(&made(&token))?;
@@ -94,13 +96,13 @@ impl Create {
 
 fn made(token: &Token) -> String {
     let until = token.expires_at.map_or_else(|| "it is revoked".to_owned(), print_seconds);
-    format!("token of {}, {} in {}, until {until}", token.name, token.role, rooms(&token.rooms))
+    format!("token of {}, {} in {}, until {until}", token.name, token.role, namespaces(&token.namespaces))
 }
 
-fn rooms(rooms: &NamespaceScope) -> String {
-    match rooms {
+fn namespaces(namespaces: &NamespaceScope) -> String {
+    match namespaces {
         NamespaceScope::All => "all namespaces".to_owned(),
-        NamespaceScope::These(_) => rooms.words().join(", "),
+        NamespaceScope::These(_) => namespaces.words().join(", "),
     }
 }
 
@@ -126,7 +128,7 @@ impl List {
         let ledger = context.ledger_to_read().await?;
         let (tokens, now) = (ledger.tokens().await?, ledger.now().await?);
         if context.out.form() == OutputFormat::Json {
-            return tokens.iter().try_for_each(|token| context.out.json(&TokenRecord::of(token)));
+            return tokens.iter().try_for_each(|token| context.out.json(token));
         }
         if context.out.is_quiet() {
             return tokens.iter().try_for_each(|token| context.out.line(token.name.as_str()));
@@ -144,7 +146,7 @@ impl List {
                 [
                     plain(&token.name),
                     plain(token.role),
-                    plain(token.rooms.words().join(" ")),
+                    plain(token.namespaces.words().join(" ")),
                     plain(&token.created_by),
                     plain(token.expires_at.map_or_else(|| "never".to_owned(), print_seconds)),
                     context.out.cell(&state, colour),
@@ -185,7 +187,7 @@ impl Revoke {
         let ledger = context.ledger().await?.acting_as(&context.person(&self.by))?;
         let token = ledger.revoke_token(&self.name).await.map_err(CliError::OfToken)?;
         match context.out.form() {
-            OutputFormat::Json => context.out.json(&TokenRecord::of(&token)),
+            OutputFormat::Json => context.out.json(&token),
             OutputFormat::Table if context.out.is_quiet() => Ok(()),
             OutputFormat::Table => {
                 let now = context.moment(&ledger, None).await;

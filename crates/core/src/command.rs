@@ -2,7 +2,7 @@
 //!
 //! A command *by lease* carries its [`Holder`], which is checked; one *by operator* carries a reason.
 
-use crate::compensation::{COMPENSATIONS_MAX, Undo};
+use crate::compensation::{COMPENSATIONS_MAX, Compensation, Undo};
 use crate::event::{Triage, Waiver};
 use crate::id::{
     Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, RequestId, Revision, SagaId,
@@ -10,8 +10,9 @@ use crate::id::{
 };
 use crate::policy::{Jitter, Policy, Ttl};
 use crate::refusal::Refusal;
-use crate::task::{Cause, LABELS_MAX, Labels, Lease, State};
+use crate::task::{Cause, LABELS_MAX, Labels, Lease, State, Task};
 use crate::time::{Span, Time};
+use crate::verb::Verb;
 
 /// The most tasks that one claim may ask for.
 pub const CLAIM_MAX: u32 = 1_000;
@@ -96,6 +97,25 @@ pub struct Create {
     pub compensations: Vec<Undo>,
 }
 
+impl Create {
+    /// What a task is created with where nothing else is said.
+    pub fn new(task: TaskId, naming: IdOrigin) -> Create {
+        Create {
+            task,
+            naming,
+            saga_id: None,
+            queue: Queue::blank(),
+            kind: Kind::blank(),
+            labels: Labels::new(),
+            payload: Document::null(),
+            priority: 0,
+            not_before: None,
+            policy: Policy::default(),
+            compensations: Vec::new(),
+        }
+    }
+}
+
 /// A compensation in a whole record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PutUndo {
@@ -130,6 +150,52 @@ pub struct Put {
     pub attempts: Option<u32>,
 }
 
+impl Put {
+    /// A record that does not exist yet, to be filled: planned, with nothing but its name.
+    pub fn new(task: TaskId) -> Put {
+        Put {
+            record: Create::new(task, IdOrigin::Given),
+            revision: None,
+            state: State::Planned,
+            terminal_reason: None,
+            result: None,
+            compensations: Vec::new(),
+            created_at: None,
+            finished_at: None,
+            epoch: None,
+            attempts: None,
+        }
+    }
+
+    /// The record of a stored task, to be changed and put back.
+    pub fn of(task: &Task) -> Put {
+        let ending = task.ending();
+        let undo = |one: &Compensation| PutUndo { seq: Some(one.seq), undo: one.undo.clone() };
+        Put {
+            record: Create {
+                saga_id: Some(task.saga_id.clone()),
+                queue: task.queue.clone(),
+                kind: task.kind.clone(),
+                labels: task.labels.clone(),
+                payload: task.payload.clone(),
+                priority: task.priority,
+                not_before: task.not_before,
+                policy: task.policy,
+                ..Create::new(task.id.clone(), IdOrigin::Given)
+            },
+            revision: Some(task.revision),
+            state: task.state(),
+            terminal_reason: ending.and_then(|ending| ending.reason.clone()),
+            result: ending.and_then(|ending| ending.result.clone()),
+            compensations: task.compensations.iter().map(undo).collect(),
+            created_at: Some(task.created_at),
+            finished_at: ending.map(|ending| ending.finished_at),
+            epoch: Some(task.epoch),
+            attempts: Some(task.attempts),
+        }
+    }
+}
+
 /// Why a holder parks its task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QuarantineCause {
@@ -160,7 +226,7 @@ pub enum UndoBy {
     Holder,
 }
 
-/// What is asked for.
+/// What is asked for. Actions are grouped by who may give them: [`Verb::given_by`] says it of each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // The fields say what the rows of the table use; each is a type with its own documentation.
 pub enum Action {
@@ -168,151 +234,77 @@ pub enum Action {
     Create(Box<Create>),
     /// Writes a whole record.
     Put(Box<Put>),
-    /// Sets a task aside for an owner.
-    Dispatch { task: TaskId, owner: Owner, ttl: Option<Ttl> },
-    /// Takes a lease by the task's name.
-    Acquire { task: TaskId, owner: Owner, ttl: Option<Ttl> },
     /// Takes leases on the next due tasks of a queue.
     Claim { queue: Queue, limit: u32, owner: Owner, ttl: Option<Ttl> },
-    /// Renews a lease.
-    Heartbeat {
-        task: TaskId,
-        by: Holder,
-        ttl: Option<Ttl>,
-        progress: Option<Progress>,
-        checkpoint: Option<Document>,
-    },
-    /// Reports progress without renewing.
-    Progress { task: TaskId, by: Holder, progress: Option<Progress>, checkpoint: Option<Document> },
-    /// Gives a lease back.
-    Release { task: TaskId, by: Holder, reason: Reason, delay: Option<Span> },
-    /// Registers how to undo a side effect, before the effect.
-    Register { task: TaskId, by: Option<Holder>, undo: Undo },
-    /// Makes what an older lease owes this one's.
-    Adopt { task: TaskId, by: Holder },
-    /// Reports that an undo ran.
-    Settle { task: TaskId, by: Holder, seq: Seq, receipt: Text },
-    /// Reports that an undo was tried in vain.
-    Try { task: TaskId, by: Holder, seq: Seq, error: Text },
-    /// Says that something need not be undone.
-    Waive { task: TaskId, waiver: Waiver },
-    /// Ends the task as done.
-    Complete { task: TaskId, by: Holder, result: Option<Document> },
-    /// Ends the task for good, undoing nothing.
-    Fail { task: TaskId, by: Holder, reason: Reason, compensation: Option<Undo> },
-    /// Gives the work up and has it undone.
-    RollBack { task: TaskId, by: Holder, reason: Reason, undo_by: UndoBy },
-    /// Parks the task for a person, by its holder.
-    Quarantine { task: TaskId, by: Holder, reason: Reason, parking: QuarantineCause },
-    /// Marks a task completed, by an operator.
-    MarkCompleted { task: TaskId, reason: Reason, result: Option<Document> },
-    /// Marks a task failed, by an operator.
-    MarkFailed { task: TaskId, reason: Reason, compensation: Option<Undo> },
-    /// Marks a task compensated, by an operator.
-    MarkCompensated { task: TaskId, reason: Reason, waive: Vec<Waiver> },
-    /// Parks a task, by an operator.
-    MarkQuarantined { task: TaskId, reason: Reason },
-    /// Asks for a task to stop.
-    Cancel { task: TaskId, reason: Reason },
-    /// Takes a stale task over for recovery.
-    Reclaim { task: TaskId, owner: Owner, ttl: Option<Ttl> },
-    /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
-    Annotate { task: TaskId, note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
-    /// Makes a new task of one that ended badly.
-    Retry { task: TaskId, successor: TaskId, naming: IdOrigin, reason: Reason, waive: Vec<Waiver> },
+    /// Sets a task aside for an owner, or takes a lease on it by its name.
+    Take { task: TaskId, take: Take, owner: Owner, ttl: Option<Ttl> },
+    /// What a holder does under its lease.
+    ByHolder { task: TaskId, by: Holder, act: HolderAction },
+    /// What an operator does without a lease.
+    ByOperator { task: TaskId, act: OperatorAction },
 }
 
-/// The kind of a command: what the table's rows are found by.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[allow(missing_docs)] // One for each action, which has the words.
-pub enum Verb {
-    Create,
-    Put,
+/// For what a task is taken by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Take {
+    /// A dispatcher reserves it for an owner, who acquires it later.
     Dispatch,
+    /// A worker takes the lease.
     Acquire,
-    Claim,
-    Heartbeat,
-    Progress,
-    Release,
-    Register,
-    Adopt,
-    Settle,
-    Try,
-    Waive,
-    Complete,
-    Fail,
-    RollBack,
-    Quarantine,
-    MarkCompleted,
-    MarkFailed,
-    MarkCompensated,
-    MarkQuarantined,
-    Cancel,
+    /// Recovery takes a stale task over.
     Reclaim,
-    Annotate,
-    Retry,
 }
 
-impl Verb {
-    /// Every verb.
-    pub const ALL: [Verb; 25] = [
-        Verb::Create,
-        Verb::Put,
-        Verb::Dispatch,
-        Verb::Acquire,
-        Verb::Claim,
-        Verb::Heartbeat,
-        Verb::Progress,
-        Verb::Release,
-        Verb::Register,
-        Verb::Adopt,
-        Verb::Settle,
-        Verb::Try,
-        Verb::Waive,
-        Verb::Complete,
-        Verb::Fail,
-        Verb::RollBack,
-        Verb::Quarantine,
-        Verb::MarkCompleted,
-        Verb::MarkFailed,
-        Verb::MarkCompensated,
-        Verb::MarkQuarantined,
-        Verb::Cancel,
-        Verb::Reclaim,
-        Verb::Annotate,
-        Verb::Retry,
-    ];
+/// What a holder does under its lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // As above.
+pub enum HolderAction {
+    /// Renews the lease.
+    Heartbeat { ttl: Option<Ttl>, progress: Option<Progress>, checkpoint: Option<Document> },
+    /// Reports progress without renewing.
+    Progress { progress: Option<Progress>, checkpoint: Option<Document> },
+    /// Gives the lease back.
+    Release { reason: Reason, delay: Option<Span> },
+    /// Registers how to undo a side effect, before the effect.
+    Register { undo: Undo },
+    /// Makes what an older lease owes this one's.
+    Adopt,
+    /// Reports that an undo ran.
+    Settle { seq: Seq, receipt: Text },
+    /// Reports that an undo failed.
+    Try { seq: Seq, error: Text },
+    /// Ends the task as done.
+    Complete { result: Option<Document> },
+    /// Ends the task for good, undoing nothing.
+    Fail { reason: Reason, compensation: Option<Undo> },
+    /// Gives the work up and has it undone.
+    RollBack { reason: Reason, undo_by: UndoBy },
+    /// Parks the task for a person.
+    Quarantine { reason: Reason, cause: QuarantineCause },
+}
 
-    /// The verb as documents and digests write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Verb::Create => "create",
-            Verb::Put => "put",
-            Verb::Dispatch => "dispatch",
-            Verb::Acquire => "acquire",
-            Verb::Claim => "claim",
-            Verb::Heartbeat => "heartbeat",
-            Verb::Progress => "progress",
-            Verb::Release => "release",
-            Verb::Register => "register",
-            Verb::Adopt => "adopt",
-            Verb::Settle => "settle",
-            Verb::Try => "try",
-            Verb::Waive => "waive",
-            Verb::Complete => "complete",
-            Verb::Fail => "fail",
-            Verb::RollBack => "roll back",
-            Verb::Quarantine => "quarantine",
-            Verb::MarkCompleted => "mark completed",
-            Verb::MarkFailed => "mark failed",
-            Verb::MarkCompensated => "mark compensated",
-            Verb::MarkQuarantined => "mark quarantined",
-            Verb::Cancel => "cancel",
-            Verb::Reclaim => "reclaim",
-            Verb::Annotate => "annotate",
-            Verb::Retry => "retry",
-        }
-    }
+/// What an operator does without a lease.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // As above.
+pub enum OperatorAction {
+    /// Registers what each attempt will owe, before the first lease.
+    Register { undo: Undo },
+    /// Says that something need not be undone.
+    Waive { waiver: Waiver },
+    /// Marks the task completed.
+    MarkCompleted { reason: Reason, result: Option<Document> },
+    /// Marks the task failed.
+    MarkFailed { reason: Reason, compensation: Option<Undo> },
+    /// Marks the task compensated.
+    MarkCompensated { reason: Reason, waive: Vec<Waiver> },
+    /// Parks the task for a person.
+    MarkQuarantined { reason: Reason },
+    /// Asks for the task to stop.
+    Cancel { reason: Reason },
+    /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
+    Annotate { note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
+    /// Makes a new task of one that ended badly.
+    Retry { successor: TaskId, naming: IdOrigin, reason: Reason, waive: Vec<Waiver> },
 }
 
 impl Action {
@@ -321,29 +313,12 @@ impl Action {
         match self {
             Action::Create(_) => Verb::Create,
             Action::Put(_) => Verb::Put,
-            Action::Dispatch { .. } => Verb::Dispatch,
-            Action::Acquire { .. } => Verb::Acquire,
             Action::Claim { .. } => Verb::Claim,
-            Action::Heartbeat { .. } => Verb::Heartbeat,
-            Action::Progress { .. } => Verb::Progress,
-            Action::Release { .. } => Verb::Release,
-            Action::Register { .. } => Verb::Register,
-            Action::Adopt { .. } => Verb::Adopt,
-            Action::Settle { .. } => Verb::Settle,
-            Action::Try { .. } => Verb::Try,
-            Action::Waive { .. } => Verb::Waive,
-            Action::Complete { .. } => Verb::Complete,
-            Action::Fail { .. } => Verb::Fail,
-            Action::RollBack { .. } => Verb::RollBack,
-            Action::Quarantine { .. } => Verb::Quarantine,
-            Action::MarkCompleted { .. } => Verb::MarkCompleted,
-            Action::MarkFailed { .. } => Verb::MarkFailed,
-            Action::MarkCompensated { .. } => Verb::MarkCompensated,
-            Action::MarkQuarantined { .. } => Verb::MarkQuarantined,
-            Action::Cancel { .. } => Verb::Cancel,
-            Action::Reclaim { .. } => Verb::Reclaim,
-            Action::Annotate { .. } => Verb::Annotate,
-            Action::Retry { .. } => Verb::Retry,
+            Action::Take { take: Take::Dispatch, .. } => Verb::Dispatch,
+            Action::Take { take: Take::Acquire, .. } => Verb::Acquire,
+            Action::Take { take: Take::Reclaim, .. } => Verb::Reclaim,
+            Action::ByHolder { act, .. } => act.verb(),
+            Action::ByOperator { act, .. } => act.verb(),
         }
     }
 
@@ -353,105 +328,99 @@ impl Action {
             Action::Create(create) => Some(&create.task),
             Action::Put(put) => Some(&put.record.task),
             Action::Claim { .. } => None,
-            Action::Dispatch { task, .. }
-            | Action::Acquire { task, .. }
-            | Action::Heartbeat { task, .. }
-            | Action::Progress { task, .. }
-            | Action::Release { task, .. }
-            | Action::Register { task, .. }
-            | Action::Adopt { task, .. }
-            | Action::Settle { task, .. }
-            | Action::Try { task, .. }
-            | Action::Waive { task, .. }
-            | Action::Complete { task, .. }
-            | Action::Fail { task, .. }
-            | Action::RollBack { task, .. }
-            | Action::Quarantine { task, .. }
-            | Action::MarkCompleted { task, .. }
-            | Action::MarkFailed { task, .. }
-            | Action::MarkCompensated { task, .. }
-            | Action::MarkQuarantined { task, .. }
-            | Action::Cancel { task, .. }
-            | Action::Reclaim { task, .. }
-            | Action::Annotate { task, .. }
-            | Action::Retry { task, .. } => Some(task),
+            Action::Take { task, .. } | Action::ByHolder { task, .. } | Action::ByOperator { task, .. } => {
+                Some(task)
+            }
         }
-    }
-
-    /// The JSON that it carries, each with the name of its field: for the edge, which makes it canonical.
-    pub fn documents_mut(&mut self) -> Vec<(&'static str, &mut Document)> {
-        match self {
-            Action::Create(create) => vec![("payload", &mut create.payload)],
-            Action::Put(put) => {
-                let Put { record, result, .. } = &mut **put;
-                let result = result.as_mut().map(|result| ("result", result));
-                [("payload", &mut record.payload)].into_iter().chain(result).collect()
-            }
-            Action::Heartbeat { checkpoint, .. } | Action::Progress { checkpoint, .. } => {
-                checkpoint.as_mut().map(|document| ("checkpoint", document)).into_iter().collect()
-            }
-            Action::Complete { result, .. } | Action::MarkCompleted { result, .. } => {
-                result.as_mut().map(|document| ("result", document)).into_iter().collect()
-            }
-            Action::Dispatch { .. }
-            | Action::Acquire { .. }
-            | Action::Claim { .. }
-            | Action::Release { .. }
-            | Action::Register { .. }
-            | Action::Adopt { .. }
-            | Action::Settle { .. }
-            | Action::Try { .. }
-            | Action::Waive { .. }
-            | Action::Fail { .. }
-            | Action::RollBack { .. }
-            | Action::Quarantine { .. }
-            | Action::MarkFailed { .. }
-            | Action::MarkCompensated { .. }
-            | Action::MarkQuarantined { .. }
-            | Action::Cancel { .. }
-            | Action::Reclaim { .. }
-            | Action::Annotate { .. }
-            | Action::Retry { .. } => Vec::new(),
-        }
-    }
-
-    /// The progress that it carries.
-    pub fn progress_mut(&mut self) -> Option<&mut Progress> {
-        let (Action::Heartbeat { progress, .. } | Action::Progress { progress, .. }) = self else {
-            return None;
-        };
-        progress.as_mut()
     }
 
     /// The proof of a lease that it carries.
     pub fn holder(&self) -> Option<&Holder> {
         match self {
-            Action::Heartbeat { by, .. }
-            | Action::Progress { by, .. }
-            | Action::Release { by, .. }
-            | Action::Adopt { by, .. }
-            | Action::Settle { by, .. }
-            | Action::Try { by, .. }
-            | Action::Complete { by, .. }
-            | Action::Fail { by, .. }
-            | Action::RollBack { by, .. }
-            | Action::Quarantine { by, .. } => Some(by),
-            Action::Register { by, .. } => by.as_ref(),
+            Action::ByHolder { by, .. } => Some(by),
             Action::Create(_)
             | Action::Put(_)
-            | Action::Dispatch { .. }
-            | Action::Acquire { .. }
             | Action::Claim { .. }
-            | Action::Waive { .. }
-            | Action::MarkCompleted { .. }
-            | Action::MarkFailed { .. }
-            | Action::MarkCompensated { .. }
-            | Action::MarkQuarantined { .. }
-            | Action::Cancel { .. }
-            | Action::Reclaim { .. }
-            | Action::Annotate { .. }
-            | Action::Retry { .. } => None,
+            | Action::Take { .. }
+            | Action::ByOperator { .. } => None,
         }
+    }
+
+    /// Who acts where nobody else is named: the owner of the lease that it is about. A reservation is made by somebody else.
+    pub fn actor(&self) -> Option<Actor> {
+        match self {
+            Action::Claim { owner, .. }
+            | Action::Take { take: Take::Acquire | Take::Reclaim, owner, .. }
+            | Action::ByHolder { by: Holder { owner, .. }, .. } => Some(Actor::from(owner)),
+            Action::Create(_)
+            | Action::Put(_)
+            | Action::Take { take: Take::Dispatch, .. }
+            | Action::ByOperator { .. } => None,
+        }
+    }
+
+    /// Who chose the id of the new task; none if it makes none.
+    pub fn id_origin(&self) -> Option<IdOrigin> {
+        match self {
+            Action::Create(create) => Some(create.naming),
+            Action::Put(put) => Some(put.record.naming),
+            Action::ByOperator { act: OperatorAction::Retry { naming, .. }, .. } => Some(*naming),
+            Action::Claim { .. }
+            | Action::Take { .. }
+            | Action::ByHolder { .. }
+            | Action::ByOperator { .. } => None,
+        }
+    }
+
+    /// What a holder does; none if it is another command.
+    pub fn by_holder(&self) -> Option<&HolderAction> {
+        if let Action::ByHolder { act, .. } = self { Some(act) } else { None }
+    }
+
+    /// What an operator does; none if it is another command.
+    pub fn by_operator(&self) -> Option<&OperatorAction> {
+        if let Action::ByOperator { act, .. } = self { Some(act) } else { None }
+    }
+
+    /// The JSON that it carries, each with the name of its field: for the edge, which makes it canonical.
+    pub fn documents_mut(&mut self) -> Vec<(&'static str, &mut Document)> {
+        fn named<'a>(
+            name: &'static str,
+            document: &'a mut Option<Document>,
+        ) -> Option<(&'static str, &'a mut Document)> {
+            Some((name, document.as_mut()?))
+        }
+        match self {
+            Action::Create(create) => vec![("payload", &mut create.payload)],
+            Action::Put(put) => {
+                let Put { record, result, .. } = &mut **put;
+                [("payload", &mut record.payload)].into_iter().chain(named("result", result)).collect()
+            }
+            Action::ByHolder {
+                act: HolderAction::Heartbeat { checkpoint, .. } | HolderAction::Progress { checkpoint, .. },
+                ..
+            } => named("checkpoint", checkpoint).into_iter().collect(),
+            Action::ByHolder { act: HolderAction::Complete { result }, .. }
+            | Action::ByOperator { act: OperatorAction::MarkCompleted { result, .. }, .. } => {
+                named("result", result).into_iter().collect()
+            }
+            Action::ByHolder { .. }
+            | Action::ByOperator { .. }
+            | Action::Claim { .. }
+            | Action::Take { .. } => Vec::new(),
+        }
+    }
+
+    /// The progress that it carries.
+    pub fn progress_mut(&mut self) -> Option<&mut Progress> {
+        let Action::ByHolder {
+            act: HolderAction::Heartbeat { progress, .. } | HolderAction::Progress { progress, .. },
+            ..
+        } = self
+        else {
+            return None;
+        };
+        progress.as_mut()
     }
 
     /// The limits that the types of the fields don't have. `invalid` comes before every other refusal.
@@ -469,43 +438,89 @@ impl Action {
             Action::Claim { limit, .. } if !(1..=CLAIM_MAX).contains(limit) => {
                 Err(Refusal::invalid("limit", format_args!("1 to {CLAIM_MAX}")))
             }
-            Action::Release { delay: Some(delay), .. } if *delay > Span::from_days(3_650) => {
-                Err(Refusal::invalid("delay", "up to 3650 days"))
-            }
-            Action::Progress { progress: None, checkpoint: None, .. } => {
-                Err(Refusal::invalid("progress", "give progress, a checkpoint, or both"))
-            }
-            Action::Annotate { note: None, triage: Triage::Dismissed, .. } => {
+            Action::Claim { .. } | Action::Take { .. } => Ok(()),
+            Action::ByHolder { act, .. } => act.check(),
+            Action::ByOperator { task, act } => act.check(task),
+        }
+    }
+}
+
+impl HolderAction {
+    /// The action on that task, with the proof of its lease.
+    pub fn on(self, task: TaskId, by: Holder) -> Action {
+        Action::ByHolder { task, by, act: self }
+    }
+
+    const fn verb(&self) -> Verb {
+        match self {
+            HolderAction::Heartbeat { .. } => Verb::Heartbeat,
+            HolderAction::Progress { .. } => Verb::Progress,
+            HolderAction::Release { .. } => Verb::Release,
+            HolderAction::Register { .. } => Verb::Register,
+            HolderAction::Adopt => Verb::Adopt,
+            HolderAction::Settle { .. } => Verb::Settle,
+            HolderAction::Try { .. } => Verb::Try,
+            HolderAction::Complete { .. } => Verb::Complete,
+            HolderAction::Fail { .. } => Verb::Fail,
+            HolderAction::RollBack { .. } => Verb::RollBack,
+            HolderAction::Quarantine { .. } => Verb::Quarantine,
+        }
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if let HolderAction::Release { delay: Some(delay), .. } = self
+            && *delay > Span::from_days(3_650)
+        {
+            return Err(Refusal::invalid("delay", "up to 3650 days"));
+        }
+        if let HolderAction::Progress { progress: None, checkpoint: None } = self {
+            return Err(Refusal::invalid("progress", "give progress, a checkpoint, or both"));
+        }
+        Ok(())
+    }
+}
+
+impl OperatorAction {
+    /// The action on that task.
+    pub fn on(self, task: TaskId) -> Action {
+        Action::ByOperator { task, act: self }
+    }
+
+    const fn verb(&self) -> Verb {
+        match self {
+            OperatorAction::Register { .. } => Verb::RegisterBeforeLease,
+            OperatorAction::Waive { .. } => Verb::Waive,
+            OperatorAction::MarkCompleted { .. } => Verb::MarkCompleted,
+            OperatorAction::MarkFailed { .. } => Verb::MarkFailed,
+            OperatorAction::MarkCompensated { .. } => Verb::MarkCompensated,
+            OperatorAction::MarkQuarantined { .. } => Verb::MarkQuarantined,
+            OperatorAction::Cancel { .. } => Verb::Cancel,
+            OperatorAction::Annotate { .. } => Verb::Annotate,
+            OperatorAction::Retry { .. } => Verb::Retry,
+        }
+    }
+
+    fn check(&self, task: &TaskId) -> Result<(), Refusal> {
+        match self {
+            OperatorAction::Annotate { note: None, triage: Triage::Dismissed, .. } => {
                 Err(Refusal::invalid("note", "say why nobody has to look at it"))
             }
-            Action::Annotate { note: None, terminal_reason: None, .. } => {
+            OperatorAction::Annotate { note: None, terminal_reason: None, .. } => {
                 Err(Refusal::invalid("note", "give a note, a terminal reason, or both"))
             }
-            Action::Retry { task, successor, .. } if task == successor => {
+            OperatorAction::Retry { successor, .. } if task == successor => {
                 Err(Refusal::invalid("id", "the new task needs an id of its own"))
             }
-            Action::MarkCompensated { waive, .. } | Action::Retry { waive, .. } => check_waivers(waive),
-            Action::Claim { .. }
-            | Action::Release { .. }
-            | Action::Progress { .. }
-            | Action::Annotate { .. }
-            | Action::Dispatch { .. }
-            | Action::Acquire { .. }
-            | Action::Heartbeat { .. }
-            | Action::Register { .. }
-            | Action::Adopt { .. }
-            | Action::Settle { .. }
-            | Action::Try { .. }
-            | Action::Waive { .. }
-            | Action::Complete { .. }
-            | Action::Fail { .. }
-            | Action::RollBack { .. }
-            | Action::Quarantine { .. }
-            | Action::MarkCompleted { .. }
-            | Action::MarkFailed { .. }
-            | Action::MarkQuarantined { .. }
-            | Action::Cancel { .. }
-            | Action::Reclaim { .. } => Ok(()),
+            OperatorAction::MarkCompensated { waive, .. } | OperatorAction::Retry { waive, .. } => {
+                check_waivers(waive)
+            }
+            OperatorAction::Register { .. }
+            | OperatorAction::Waive { .. }
+            | OperatorAction::MarkCompleted { .. }
+            | OperatorAction::MarkFailed { .. }
+            | OperatorAction::MarkQuarantined { .. }
+            | OperatorAction::Cancel { .. }
+            | OperatorAction::Annotate { .. } => Ok(()),
         }
     }
 }

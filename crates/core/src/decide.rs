@@ -3,7 +3,7 @@
 //! It executes the rows of [`crate::lifecycle`] and restates none of them.
 
 use crate::apply::apply;
-use crate::command::{Action, Command, Verb};
+use crate::command::{Action, Command, HolderAction, OperatorAction};
 use crate::compensation::COMPENSATIONS_MAX;
 use crate::event::{Event, EventData};
 use crate::id::{Epoch, Revision, TaskId};
@@ -11,6 +11,7 @@ use crate::lifecycle::{Outcome, Place, Table};
 use crate::refusal::{Code, HeldBy, Refusal};
 use crate::task::{Phase, Task, Undoing};
 use crate::time::Time;
+use crate::verb::Verb;
 
 /// Whether the names that a command would take, an id and a saga id, are free. Those of pruned tasks are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +46,18 @@ pub struct Case<'a> {
     pub command: &'a Command,
     /// When.
     pub now: Time,
+}
+
+impl<'a> Case<'a> {
+    /// What a holder asks for; none if it is another command.
+    pub(crate) fn by_holder(&self) -> Option<&'a HolderAction> {
+        self.command.action.by_holder()
+    }
+
+    /// What an operator asks for; none if it is another command.
+    pub(crate) fn by_operator(&self) -> Option<&'a OperatorAction> {
+        self.command.action.by_operator()
+    }
 }
 
 /// What follows from a command: events, and the tasks after them.
@@ -129,7 +142,7 @@ impl<'a> History<'a> {
     }
 
     fn spawn(&self, created: EventData) -> (Task, Event) {
-        let Action::Retry { successor, .. } = &self.case.command.action else {
+        let Some(OperatorAction::Retry { successor, .. }) = self.case.by_operator() else {
             panic!("only a retry makes a second task")
         };
         let event = self.event(successor.clone(), Revision(1), created);

@@ -159,6 +159,16 @@ impl From<&TaskId> for SagaId {
 }
 
 /// Whoever holds a lease may act under that name.
+impl Actor {
+    /// The actor of commands whose giver said no name.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// Somebody who said no name.
+    pub fn anonymous() -> Actor {
+        Actor(Arc::from(Self::ANONYMOUS))
+    }
+}
+
 impl From<&Owner> for Actor {
     fn from(owner: &Owner) -> Actor {
         Actor(Arc::clone(&owner.0))

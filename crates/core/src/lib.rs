@@ -19,3 +19,4 @@ mod put;
 pub mod refusal;
 pub mod task;
 pub mod time;
+pub mod verb;

@@ -12,6 +12,7 @@ use tenure::access::{NamespaceScope, Role, TokenHash};
 use tenure::core::command::{Action, LeaseScope};
 use tenure::core::id::{Actor, Namespace};
 use tenure::core::refusal::{Code, Refusal};
+use tenure::core::verb::GivenBy;
 
 use crate::options::{Exposure, Options};
 use crate::problem::Problem;
@@ -39,18 +40,18 @@ pub(crate) struct Caller {
     /// The token's name; none where none is needed.
     pub(crate) name: Option<Actor>,
     pub(crate) role: Role,
-    pub(crate) rooms: NamespaceScope,
+    pub(crate) namespaces: NamespaceScope,
 }
 
 impl Caller {
     /// Somebody of this machine, while no token exists.
     fn of_this_machine() -> Caller {
-        Caller { name: None, role: Role::Admin, rooms: NamespaceScope::All }
+        Caller { name: None, role: Role::Admin, namespaces: NamespaceScope::All }
     }
 
     /// Whoever asks for a probe.
     pub(crate) fn nobody() -> Caller {
-        Caller { name: None, role: Role::Reader, rooms: NamespaceScope::These(BTreeSet::new()) }
+        Caller { name: None, role: Role::Reader, namespaces: NamespaceScope::These(BTreeSet::new()) }
     }
 
     /// Which leases its commands may act on.
@@ -67,14 +68,14 @@ impl Caller {
             Access::Probe => return Ok(()),
             Access::Store(role) => role,
             Access::Watch(role) | Access::WholeStore(role) => {
-                if self.rooms != NamespaceScope::All {
+                if self.namespaces != NamespaceScope::All {
                     return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
                 }
                 role
             }
             Access::Namespace(role) => {
                 // To whoever is not bound to it, it is as if there were none.
-                if !namespace.is_some_and(|namespace| self.rooms.contains(namespace)) {
+                if !namespace.is_some_and(|namespace| self.namespaces.contains(namespace)) {
                     return Err(Problem::not_found("there is no such namespace for this token"));
                 }
                 role
@@ -120,7 +121,7 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     let token = token.filter(|token| token.is_live(page.at)).ok_or_else(|| {
         Problem::unauthenticated("this token is none, has expired, or was revoked; ask for another one")
     })?;
-    Ok(Caller { name: Some(token.name.clone()), role: token.role, rooms: token.rooms.clone() })
+    Ok(Caller { name: Some(token.name.clone()), role: token.role, namespaces: token.namespaces.clone() })
 }
 
 /// Turns away who was sent here under a foreign name, or by a page of another site: a browser carries both.
@@ -171,33 +172,9 @@ fn is_loopback(name: &str) -> bool {
 
 /// The role that a command needs: workers make tasks and use their own leases, operators do everything on tasks.
 pub(crate) fn needed(action: &Action) -> Role {
-    match action {
-        Action::Create(_)
-        | Action::Acquire { .. }
-        | Action::Claim { .. }
-        | Action::Heartbeat { .. }
-        | Action::Progress { .. }
-        | Action::Release { .. }
-        | Action::Register { by: Some(_), .. }
-        | Action::Adopt { .. }
-        | Action::Settle { .. }
-        | Action::Try { .. }
-        | Action::Complete { .. }
-        | Action::Fail { .. }
-        | Action::RollBack { .. }
-        | Action::Quarantine { .. } => Role::Worker,
-        Action::Put(_)
-        | Action::Dispatch { .. }
-        | Action::Register { by: None, .. }
-        | Action::Waive { .. }
-        | Action::MarkCompleted { .. }
-        | Action::MarkFailed { .. }
-        | Action::MarkCompensated { .. }
-        | Action::MarkQuarantined { .. }
-        | Action::Cancel { .. }
-        | Action::Reclaim { .. }
-        | Action::Annotate { .. }
-        | Action::Retry { .. } => Role::Operator,
+    match action.verb().given_by() {
+        GivenBy::Anybody | GivenBy::Holder => Role::Worker,
+        GivenBy::Operator | GivenBy::Recovery => Role::Operator,
     }
 }
 

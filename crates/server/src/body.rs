@@ -116,7 +116,7 @@ fn is_json(kind: &str) -> bool {
 
 /// A body as that. What does not fit is told with the place where it stands.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
-    Ok(tenure::record::read_body(text)?)
+    Ok(tenure::api::read_body(text)?)
 }
 
 /// The parameters of a query: each once, but for those that may be repeated, and none that nobody asks for.

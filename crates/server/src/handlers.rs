@@ -18,10 +18,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response};
 use tenure::Ledger;
+use tenure::api::duration::DurationInput;
 use tenure::core::id::{Namespace, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
-use tenure::record::DurationInput;
 use tenure::store::answering::AnswerForm;
 use tenure::store::{Answer, Cursor, Page, PageSize};
 

@@ -15,9 +15,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use tenure::core::command::Verb;
+
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
+use tenure::core::verb::Verb;
 use tenure::recovery::Recovery;
 use tenure::store::Answer;
 use tenure::{Error, Ledger};
@@ -174,7 +175,7 @@ impl Metrics {
         if let Err(Error::Refused(refusal)) = answer {
             self.0.refusals.get_or_create(&CodeLabel { code: refusal.code.as_str() }).inc();
         }
-        let labels = CommandLabels { verb: verb.as_str(), outcome: outcome(answer) };
+        let labels = CommandLabels { verb: label(verb), outcome: outcome(answer) };
         self.0.commands.get_or_create(&labels).inc();
     }
 
@@ -268,7 +269,7 @@ impl Counted {
     /// Begins what can be counted at nothing: a count that appears with its first event has not risen, for whoever looks at
     /// how it rises.
     fn begin(&self) {
-        for verb in Verb::ALL.map(Verb::as_str) {
+        for verb in Verb::ALL.iter().copied().map(label) {
             for outcome in OUTCOMES {
                 drop(self.commands.get_or_create(&CommandLabels { verb, outcome }));
             }
@@ -296,6 +297,11 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// What a command is counted under. To register is one thing for those who count, before a lease or under it.
+fn label(verb: Verb) -> &'static str {
+    if verb == Verb::RegisterBeforeLease { Verb::Register.as_str() } else { verb.as_str() }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use tenure::api::refusal::HeldBy;
+use tenure::api::schema::{CauseWord, StateWord, one_of};
 use tenure::core::refusal::Code;
-use tenure::record::read::HeldByShape;
-use tenure::record::schema::{CauseWord, StateWord, one_of};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -314,7 +314,7 @@ fn problem() -> RefOr<Schema> {
         .property("code", Ref::from_schema_name("ProblemCode"))
         .property("field", text())
         .property("state", Ref::from_schema_name(StateWord::name()))
-        .property("held_by", Ref::from_schema_name(HeldByShape::name()))
+        .property("held_by", Ref::from_schema_name(HeldBy::name()))
         .property("retry_at", retry_at)
         .required("type")
         .required("title")

@@ -8,8 +8,8 @@ use axum::http::header::{
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 use tenure::Error;
+use tenure::api::refusal::Refusal as RefusalJson;
 use tenure::core::refusal::{Code, Refusal};
-use tenure::record::RefusalRecord;
 
 /// Why a request has no answer, and what its sender may do about it.
 #[derive(Debug)]
@@ -223,14 +223,14 @@ struct ProblemRecord<'a> {
     status: u16,
     detail: &'a str,
     #[serde(flatten)]
-    refusal: Option<RefusalRecord<'a>>,
+    refusal: Option<RefusalJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
 }
 
 impl<'a> ProblemRecord<'a> {
     fn of(problem: &'a Problem) -> ProblemRecord<'a> {
-        let refusal = problem.refusal.as_deref().map(RefusalRecord::of);
+        let refusal = problem.refusal.as_deref().map(RefusalJson::from);
         ProblemRecord {
             kind: format!("/docs#{}", problem.code),
             title: problem.status.canonical_reason().unwrap_or("Problem"),

@@ -163,7 +163,7 @@ use Access::{Namespace as Room, Probe, Store, Watch, WholeStore};
 use Role::{Admin, Operator, Reader, Worker};
 
 use crate::shapes as shape;
-use tenure::record::command as body;
+use tenure::api::body;
 
 const RETURN: (&str, &str) = (
     "return",
@@ -303,7 +303,7 @@ pub(crate) fn router(served: Arc<ServerState>) -> Router {
 
 /// An answer as JSON.
 pub(crate) fn json(status: StatusCode, record: &impl serde::Serialize) -> Response<Body> {
-    let mut text = tenure::record::json(record);
+    let mut text = tenure::api::to_json(record);
     // It grew by doubling, and may be kept for a slow reader.
     text.shrink_to_fit();
     let mut response = Response::new(Body::from(text));

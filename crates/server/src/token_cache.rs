@@ -35,7 +35,7 @@ pub(crate) struct Page {
 impl Page {
     /// The token of that hash; also one that is over, which the caller must look at.
     pub(crate) fn find(&self, hash: &TokenHash) -> Option<&Token> {
-        self.tokens.tokens.iter().find(|(known, _)| known == hash).map(|(_, token)| token)
+        self.tokens.tokens.iter().find(|listed| listed.hash == *hash).map(|listed| &listed.token)
     }
 }
 

@@ -16,6 +16,8 @@ use tenure_core::id::{Actor, Namespace, Revision, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
+pub use tenure_api::audit::{Anchor, AnchorFileError, AnchorLine};
+
 use crate::codec::{read_data, seal};
 use crate::error::Error;
 use crate::store::stored::{StoredChain, StoredEvent};
@@ -102,86 +104,6 @@ impl Report {
     pub fn holds(&self) -> bool {
         self.findings.is_empty()
     }
-}
-
-/// What to remember of a store: where its history was, and the head of every chain.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Anchor {
-    /// Where the history was.
-    pub cursor: String,
-    /// The Merkle root over the lines: enough to detect, if the lines are lost.
-    pub root: Hash,
-    /// A line for each task, in the order of creation.
-    pub lines: Vec<AnchorLine>,
-}
-
-/// The head of one chain.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AnchorLine {
-    /// The task's room.
-    pub namespace: Namespace,
-    /// The task.
-    pub task: TaskId,
-    /// The number of its newest event.
-    pub number: Revision,
-    /// The hash of it.
-    pub head: Hash,
-}
-
-impl fmt::Display for AnchorLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.namespace, self.task, self.number, self.head)
-    }
-}
-
-/// The anchor as the text of a file.
-impl fmt::Display for Anchor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "tenure-anchor 1\ncursor {}\nroot {}", self.cursor, self.root)?;
-        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
-    }
-}
-
-/// A file that is not an anchor.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("line {line} of the anchor is not {expected}")]
-pub struct NotAnAnchor {
-    line: usize,
-    expected: &'static str,
-}
-
-impl std::str::FromStr for Anchor {
-    type Err = NotAnAnchor;
-
-    fn from_str(text: &str) -> Result<Anchor, NotAnAnchor> {
-        let mut lines = (1..).zip(text.lines());
-        let mut header = |line, expected, prefix: &str| {
-            let found = lines.next().and_then(|(_, line)| line.strip_prefix(prefix));
-            found.map(str::to_owned).ok_or(NotAnAnchor { line, expected })
-        };
-        let version = header(1, "`tenure-anchor 1`", "tenure-anchor ")?;
-        let cursor = header(2, "`cursor …`", "cursor ")?;
-        let root = header(3, "`root …`", "root ")?;
-        if version != "1" {
-            return Err(NotAnAnchor { line: 1, expected: "`tenure-anchor 1`" });
-        }
-        let root = Hash::from_hex(&root).ok_or(NotAnAnchor { line: 3, expected: "`root …`" })?;
-        let lines = lines.map(|(at, line)| {
-            read_line(line).ok_or(NotAnAnchor { line: at, expected: "`namespace id number head`" })
-        });
-        Ok(Anchor { cursor, root, lines: lines.collect::<Result<_, _>>()? })
-    }
-}
-
-fn read_line(line: &str) -> Option<AnchorLine> {
-    let mut words = line.split(' ');
-    let anchored = AnchorLine {
-        namespace: Namespace::new(words.next()?).ok()?,
-        task: TaskId::new(words.next()?).ok()?,
-        number: Revision(words.next()?.parse().ok()?),
-        head: Hash::from_hex(words.next()?)?,
-    };
-    words.next().is_none().then_some(anchored)
 }
 
 fn root(lines: &[AnchorLine]) -> Hash {

@@ -17,7 +17,8 @@ use tenure_core::task::{CancelTold, Cause, Labels, Overrun, State, Terminal};
 use tenure_core::time::{Span, Time};
 
 use crate::store::execute::Answered;
-use crate::wire::{self, Wire, Wired, Word};
+use crate::stored_json::{self as stored, StoredJson, read_json, to_json};
+use crate::wire::Word;
 
 /// An event as it is stored: its data as text, and the hash that chains it to its predecessor.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,9 +54,7 @@ fn link(event: &Event, data: &str, previous: Hash) -> Hash {
 
 /// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
 pub(crate) fn data(what: &EventData) -> String {
-    let tagged = serde_json::to_string(&Wired(what)).unwrap_or_else(|error| {
-        panic!("an event consists of texts and numbers, and those can be written: {error}")
-    });
+    let tagged = to_json(what);
     let begin = tagged.find(':').map_or(0, |at| at + 1);
     tagged[begin..tagged.len() - 1].to_owned()
 }
@@ -63,7 +62,7 @@ pub(crate) fn data(what: &EventData) -> String {
 /// Reads back what [`data`] wrote; none if the two columns are not what it writes.
 pub(crate) fn read_data(kind: &str, data: &str) -> Option<EventData> {
     let tag = if Terminal::of_word(kind).is_some() { "ended" } else { kind };
-    let Wired(what) = serde_json::from_str::<Wired<EventData>>(&format!("{{\"{tag}\":{data}}}")).ok()?;
+    let what = read_json::<EventData>(&format!("{{\"{tag}\":{data}}}"))?;
     (what.kind() == kind && self::data(&what) == data).then_some(what)
 }
 
@@ -132,20 +131,19 @@ fn digested(what: &EventData) -> Option<EventData> {
 }
 
 /// A value as the text of a column.
-pub(crate) fn column<T: Wire>(value: &T) -> String {
-    serde_json::to_string(&Wired(value))
-        .unwrap_or_else(|error| panic!("a value of texts and numbers can be written: {error}"))
+pub(crate) fn column<T: StoredJson>(value: &T) -> String {
+    to_json(value)
 }
 
 /// Reads back what [`column`] wrote.
-pub(crate) fn read_column<T: Wire>(text: &str) -> Option<T> {
-    serde_json::from_str::<Wired<T>>(text).ok().map(|wired| wired.0)
+pub(crate) fn read_column<T: StoredJson>(text: &str) -> Option<T> {
+    read_json(text)
 }
 
 /// Connects a mirror to the type that it mirrors.
 macro_rules! mirrored {
     ($($type:ty => $mirror:ident),* $(,)?) => { $(
-        impl Wire for $type {
+        impl StoredJson for $type {
             fn put<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 $mirror::serialize(self, serializer)
             }
@@ -166,22 +164,22 @@ mirrored!(
 mod present {
     use serde::{Deserializer, Serializer};
 
-    use crate::wire::{self, Wire};
+    use crate::stored_json::StoredJson;
 
-    pub(super) fn serialize<T: Wire, S: Serializer>(
+    pub(super) fn serialize<T: StoredJson, S: Serializer>(
         value: &Option<T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         match value {
-            Some(inner) => wire::serialize(inner, serializer),
+            Some(inner) => inner.put(serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, T: StoredJson, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<T>, D::Error> {
-        wire::deserialize(deserializer).map(Some)
+        T::take(deserializer).map(Some)
     }
 }
 
@@ -206,23 +204,23 @@ mod dismissed {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "EventData", rename_all = "snake_case")]
 enum WhatMirror {
-    Created(#[serde(with = "wire")] Box<Created>),
-    Changed(#[serde(with = "wire")] Box<Changes>),
+    Created(#[serde(with = "stored")] Box<Created>),
+    Changed(#[serde(with = "stored")] Box<Changes>),
     Registered {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         seq: Seq,
-        #[serde(flatten, with = "wire")]
+        #[serde(flatten, with = "stored")]
         undo: Undo,
     },
     Dispatched {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         owner: Owner,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         expires_at: Time,
     },
-    Acquired(#[serde(with = "wire")] Grant),
+    Acquired(#[serde(with = "stored")] Grant),
     Renewed {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         expires_at: Time,
         #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         progress: Option<Progress>,
@@ -236,26 +234,26 @@ enum WhatMirror {
         checkpoint: Option<Document>,
     },
     Released {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         reason: Reason,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         counting: Counting,
         #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Time>,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         lease: LeaseEnd,
     },
     RolledBack {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         reason: Reason,
         #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         lease: Option<LeaseEnd>,
     },
     Lapsed {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         lease: LeaseEnd,
     },
-    Reclaimed(#[serde(with = "wire")] Grant),
+    Reclaimed(#[serde(with = "stored")] Grant),
     Replanned {
         #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         not_before: Option<Time>,
@@ -263,31 +261,31 @@ enum WhatMirror {
         lease: Option<LeaseEnd>,
     },
     Adopted {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         seqs: Vec<Seq>,
     },
     Settled {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         seq: Seq,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         epoch: Epoch,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         receipt: Text,
     },
     Tried {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         seq: Seq,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         epoch: Epoch,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         error: Text,
     },
-    Waived(#[serde(with = "wire")] Waiver),
+    Waived(#[serde(with = "stored")] Waiver),
     CancelAsked {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         reason: Reason,
     },
-    Ended(#[serde(with = "wire")] Box<Ended>),
+    Ended(#[serde(with = "stored")] Box<Ended>),
     Annotated {
         #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
         note: Option<Reason>,
@@ -302,11 +300,11 @@ enum WhatMirror {
         triage: Triage,
     },
     Retried {
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         successor: TaskId,
-        #[serde(with = "wire")]
+        #[serde(with = "stored")]
         reason: Reason,
-        #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
         waived: Vec<Waiver>,
     },
 }
@@ -314,26 +312,26 @@ enum WhatMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Created")]
 struct CreatedMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     saga_id: SagaId,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     queue: Queue,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     kind: Kind,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     labels: Labels,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     payload: Document,
     priority: i32,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Time>,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     policy: Policy,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     compensations: Vec<Compensation>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     retry_of: Option<TaskId>,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     created_at: Time,
 }
 
@@ -359,13 +357,13 @@ struct ChangesMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Grant")]
 struct GrantMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     owner: Owner,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     epoch: Epoch,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     ttl: Ttl,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     expires_at: Time,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lapsed: Option<LeaseEnd>,
@@ -374,15 +372,15 @@ struct GrantMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "LeaseEnd")]
 struct LeaseEndMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     owner: Owner,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     epoch: Epoch,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     heartbeat_at: Time,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     progressed_at: Time,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     expires_at: Time,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     progress: Option<Progress>,
@@ -399,26 +397,26 @@ struct LeaseEndMirror {
 #[serde(remote = "CancelTold")]
 struct CancelToldMirror {
     times: u32,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     since: Time,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Ended")]
 struct EndedMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     state: Terminal,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     cause: Cause,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     result: Option<Document>,
-    #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
     compensations: Vec<Undo>,
-    #[serde(with = "wire", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
     waived: Vec<Waiver>,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     finished_at: Time,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseEnd>,
@@ -427,18 +425,18 @@ struct EndedMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Waiver")]
 struct WaiverMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     seq: Seq,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     reason: Reason,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Undo")]
 struct UndoMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     kind: Kind,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     target: Text,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
@@ -447,13 +445,13 @@ struct UndoMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Compensation")]
 struct CompensationMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     seq: Seq,
-    #[serde(flatten, with = "wire")]
+    #[serde(flatten, with = "stored")]
     undo: Undo,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     registered: Registered,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     status: Status,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     epoch: Option<Epoch>,
@@ -471,14 +469,14 @@ struct CompensationMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Policy")]
 struct PolicyMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     lease_ttl: Ttl,
     max_attempts: u32,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     backoff: Backoff,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     when_spent: WhenSpent,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     on_lapse: OnLapse,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     stall_after: Option<Span>,
@@ -495,19 +493,19 @@ struct PolicyMirror {
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Backoff")]
 struct BackoffMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     base: Span,
     factor: u32,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     cap: Span,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Answered")]
 struct AnsweredMirror {
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     task: TaskId,
-    #[serde(with = "wire")]
+    #[serde(with = "stored")]
     revision: Revision,
     #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseEnd>,

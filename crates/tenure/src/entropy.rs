@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tenure_api::command::RandomSource;
 use tenure_core::chain::Hash;
 use tenure_core::policy::Jitter;
 
@@ -10,13 +11,7 @@ use crate::error::Error;
 
 /// What a ledger draws. It decides nothing: a name is only a name, jitter only spreads what waits, and a secret proves
 /// only that somebody was given it.
-pub trait Entropy: Send + Sync {
-    /// A name that nobody else makes.
-    fn new_id(&self) -> String;
-
-    /// How much is taken off a backoff.
-    fn jitter(&self) -> Jitter;
-
+pub trait Entropy: RandomSource {
     /// What makes a secret that nobody can guess.
     fn secret_bits(&self) -> Result<[u8; 32], Error>;
 }
@@ -25,7 +20,7 @@ pub trait Entropy: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 
-impl Entropy for SystemEntropy {
+impl RandomSource for SystemEntropy {
     fn new_id(&self) -> String {
         uuid::Uuid::now_v7().to_string()
     }
@@ -35,7 +30,9 @@ impl Entropy for SystemEntropy {
         let [high, low, ..] = RandomState::new().hash_one(()).to_be_bytes();
         Jitter::from_random(u16::from_be_bytes([high, low]))
     }
+}
 
+impl Entropy for SystemEntropy {
     /// All of them random: of a UUID's bits some are fixed.
     fn secret_bits(&self) -> Result<[u8; 32], Error> {
         let mut bits = [0; 32];
@@ -61,7 +58,7 @@ impl SeededEntropy {
     }
 }
 
-impl Entropy for SeededEntropy {
+impl RandomSource for SeededEntropy {
     fn new_id(&self) -> String {
         let nth = self.drawn.fetch_add(1, Ordering::SeqCst) + 1;
         format!("seeded-{}-{nth}", self.seed)
@@ -71,7 +68,9 @@ impl Entropy for SeededEntropy {
     fn jitter(&self) -> Jitter {
         Jitter::NONE
     }
+}
 
+impl Entropy for SeededEntropy {
     fn secret_bits(&self) -> Result<[u8; 32], Error> {
         Ok(Hash::of(self.new_id().as_bytes()).0)
     }

@@ -43,7 +43,7 @@ use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, 
 
 pub use builder::{LedgerBuilder, shown};
 pub use call::{Call, Verb};
-pub(crate) use call::{FromAnswer, acting, send};
+pub(crate) use call::{FromAnswer, send};
 pub use notes::Note;
 pub use tokens::CreateToken;
 pub use verbs::*;
@@ -51,8 +51,6 @@ pub(crate) use waiting::claim_until;
 
 /// The namespace where none is named.
 pub const DEFAULT_NAMESPACE: &str = "default";
-/// Who acts where nobody is named and nobody holds a lease.
-pub const ANONYMOUS: &str = "anonymous";
 
 /// A store, seen from one namespace by one actor. Cheap to clone; clones share the store.
 #[derive(Clone)]

@@ -16,7 +16,6 @@ mod certificates;
 pub mod clock;
 pub(crate) mod codec;
 mod committer;
-pub(crate) mod digest;
 pub mod entropy;
 mod error;
 #[cfg(feature = "failpoints")]
@@ -25,18 +24,17 @@ pub mod failpoints;
 mod failpoints;
 pub mod handler;
 pub mod histogram;
-pub mod instant;
-pub mod json;
 pub mod keeper;
 pub mod ledger;
 pub mod owner;
 pub mod process;
 pub mod record;
 pub mod recovery;
+mod request_digest_v1;
 pub mod store;
+mod stored_json;
 pub mod trace;
 pub mod why;
-pub(crate) mod wire;
 pub mod worker;
 
 /// The examples of the README are compiled like any other.
@@ -46,4 +44,8 @@ struct Readme;
 
 pub use error::Error;
 pub use ledger::Ledger;
+pub use tenure_api as api;
+pub use tenure_api::{instant, json};
 pub use tenure_core as core;
+
+pub(crate) use tenure_api::wire;

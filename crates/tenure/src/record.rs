@@ -1,463 +1,401 @@
-//! The public JSON: the one shape of a task, an event, a refusal and whatever else surfaces print or read.
-//!
-//! Its names are the interface. They are not the core's, nor those of columns and events: `codec` has these, so that
-//! neither changes by accident with the other. What is written here is made of what it is given and kept by nobody.
+//! From the values of a ledger and its store to the public JSON, and back. The JSON itself is defined in [`tenure_api`].
 
-mod answers;
-pub mod command;
-mod create;
-mod duration;
-mod input;
-mod lists;
-mod minimal;
-mod others;
-pub mod read;
-mod recovery;
-#[cfg(feature = "openapi")]
-pub mod schema;
-mod tokens;
+use tenure_api as api;
+use tenure_api::answer::AnyTask;
+use tenure_api::refusal::{CommandError, Said};
+use tenure_core::event::Event;
+use tenure_core::id::{Epoch, Namespace, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
 
-use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
-use tenure_core::compensation::{Compensation, Registered, Status};
-use tenure_core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
-    Text, UndoKey,
-};
-use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
-use tenure_core::refusal::{HeldBy, Refusal};
-use tenure_core::task::{
-    Cancel, CancelTold, Cause, Dismissal, Labels, Lease, Phase, Reservation, State, Task, Undoing, Unwinding,
-};
-use tenure_core::time::{Span, Time};
+use crate::audit;
+use crate::codec;
+use crate::error::Error;
+use crate::recovery;
+use crate::store::answering::MinimalAnswer;
+use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
+use crate::store::{Answer, Cursor, Lapsed, Page, Recorded};
+use crate::why::Why;
 
-use crate::store::Recorded;
-use crate::wire::{Held, Wired};
+fn text(cursor: &Option<Cursor>) -> Option<String> {
+    cursor.as_ref().map(|cursor| cursor.as_str().to_owned())
+}
 
-pub use answers::{
-    AnchorAnswer, GrantedAnswer, NamedTasks, RenewalAnswer, ReportAnswer, RetriedAnswer, StatusAnswer,
-    TaskAnswer, WhyAnswer,
-};
-pub use create::{create_json, read_create};
-pub use duration::DurationInput;
-pub use input::{BackoffInput, PolicyInput, cause_of, read_body, read_put, state_of};
-pub use lists::{
-    AnswerRecord, AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage,
-    HeartbeatAnswersRecord, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord, OwnersAnswer,
-    PresenceRecord, RememberedRecord, StatsAnswer, TasksPage, WatchedRecord, WatchersAnswer,
-};
-pub use minimal::MinimalTaskRecord;
-pub use others::{
-    AnchorRecord, ErrorRecord, HoldingRecord, NextRecord, OverviewRecord, RenewalRecord, ReportRecord,
-    WatchersRecord,
-};
-pub use read::{read_error, read_recorded, read_refusal, read_renewal, read_task};
-pub use recovery::{PlannedRecord, PlansRecord, RecoveryRecord, SweptRecord, TendedRecord};
-pub use tokens::{NewTokenRecord, TokenRecord, TokensRecord, read_token, read_tokens};
+// ---- answers and errors --------------------------------------------------------------------------------------------
 
-type Of<'a, T> = Wired<&'a T>;
+fn whole(task: &Task, now: Time) -> AnyTask {
+    AnyTask::Whole(Box::new(api::task::Task::at(task, now)))
+}
 
-/// JSON that came in as that. Where somebody changed it in the database it may be none any more: then it is shown as the
-/// text that it is, because whoever looks into damage must not be left without an answer.
-struct Written<'a>(&'a str);
+/// What a command came to, with its tasks as they are at `now`.
+pub fn answer(answer: &Result<Answer, Error>, now: Time) -> api::answer::Answer {
+    let minimal = |task: &api::answer::MinimalTask| AnyTask::Minimal(Box::new(task.clone()));
+    let mut shown = api::answer::Answer::default();
+    match answer {
+        Ok(Answer::Task(task)) => shown.task = Some(whole(task, now)),
+        Ok(Answer::Claimed(tasks)) => shown.tasks = Some(tasks.iter().map(|task| whole(task, now)).collect()),
+        Ok(Answer::Renewed(renewal)) => shown.renewal = Some(*renewal),
+        Ok(Answer::Retried(new, old)) => {
+            (shown.task, shown.retried) = (Some(whole(new, now)), Some(whole(old, now)));
+        }
+        Ok(Answer::Minimal(MinimalAnswer::Task(task))) => shown.task = Some(minimal(task)),
+        Ok(Answer::Minimal(MinimalAnswer::Claimed(tasks))) => {
+            shown.tasks = Some(tasks.iter().map(minimal).collect());
+        }
+        Ok(Answer::Minimal(MinimalAnswer::Retried(new, old))) => {
+            (shown.task, shown.retried) = (Some(minimal(new)), Some(minimal(old)));
+        }
+        Err(error) => match CommandError::from(error) {
+            CommandError::Refusal(refusal) => shown.refusal = Some(refusal),
+            CommandError::Unavailable(said) => shown.unavailable = Some(said),
+            CommandError::Corrupt(said) => shown.corrupt = Some(said),
+            CommandError::Unknown(said) => shown.unknown = Some(said),
+        },
+    }
+    shown
+}
 
-impl<'a> Written<'a> {
-    fn of(document: &'a Document) -> Written<'a> {
-        Written(document.as_str())
+/// What each of many commands came to, in their order, with their tasks as they are at `now`.
+pub fn answers(answers: &[Result<Answer, Error>], now: Time) -> api::answer::Answers {
+    api::answer::Answers { answers: answers.iter().map(|one| answer(one, now)).collect() }
+}
+
+/// What a heartbeat among many is told, with the lease that it is about, where that could be read.
+pub fn heartbeat_answer(
+    lease: Option<(TaskId, Epoch)>,
+    answered: &Result<Answer, Error>,
+) -> api::answer::HeartbeatAnswer {
+    let (id, epoch) = lease.unzip();
+    let told = answer(answered, Time::MIN);
+    api::answer::HeartbeatAnswer {
+        id,
+        epoch,
+        at: told.renewal.map(|renewal| renewal.at),
+        expires_at: told.renewal.map(|renewal| renewal.expires_at),
+        cancel: told.renewal.map(|renewal| renewal.cancel_asked),
+        refusal: told.refusal,
+        unavailable: told.unavailable,
+        corrupt: told.corrupt,
+        unknown: told.unknown,
     }
 }
 
-impl Serialize for Written<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match serde_json::from_str::<&RawValue>(self.0) {
-            Ok(raw) => raw.serialize(serializer),
-            Err(_) => serializer.serialize_str(self.0),
+/// What a heartbeat or a progress is told, and the task as it is at `now`.
+pub fn renewal_answer(task: &Task, now: Time, renewal: api::answer::Renewal) -> api::answer::Answer {
+    api::answer::Answer {
+        task: Some(whole(task, now)),
+        renewal: Some(renewal),
+        ..api::answer::Answer::default()
+    }
+}
+
+/// A task as it is at `now`, why it is where it is, and what people noted on it.
+pub fn why_answer(task: &Task, now: Time, why: Why, notes: Vec<api::why::Note>) -> api::why::WhyAnswer {
+    api::why::WhyAnswer { task: api::task::Task::at(task, now), why: why.sentence, next: why.next, notes }
+}
+
+impl From<&Error> for CommandError {
+    fn from(error: &Error) -> CommandError {
+        let said = |message: &String| Said { message: message.clone() };
+        match error {
+            Error::Refused(refusal) => CommandError::Refusal(refusal.into()),
+            Error::Unavailable(message) => CommandError::Unavailable(said(message)),
+            Error::Corrupt(message) => CommandError::Corrupt(said(message)),
+            Error::Unknown(message) => CommandError::Unknown(said(message)),
         }
     }
 }
 
-/// The text of a record.
-pub fn json(record: &impl Serialize) -> String {
-    // Every record consists of texts, numbers, and documents that were JSON when they came in.
-    serde_json::to_string(record).unwrap_or_else(|error| panic!("a record can be written: {error}"))
-}
-
-/// Writes the text of a record behind what is there.
-pub fn write_json(record: &impl Serialize, out: &mut Vec<u8>) {
-    // As above.
-    serde_json::to_writer(out, record).unwrap_or_else(|error| panic!("a record can be written: {error}"));
-}
-
-/// A task.
-#[derive(Serialize)]
-pub struct TaskRecord<'a> {
-    id: Of<'a, TaskId>,
-    saga_id: Of<'a, SagaId>,
-    namespace: Of<'a, Namespace>,
-    queue: Of<'a, Queue>,
-    kind: Of<'a, Kind>,
-    state: Held<State>,
-    cause: Held<Option<Cause>>,
-    priority: i32,
-    not_before: Of<'a, Option<Time>>,
-    labels: Of<'a, Labels>,
-    payload: Written<'a>,
-    attempts: u32,
-    epoch: Of<'a, Epoch>,
-    revision: Of<'a, Revision>,
-    owed: usize,
-    policy: PolicyRecord<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lease: Option<LeaseRecord<'a>>,
-    reservation: Option<ReservationRecord<'a>>,
-    unwinding: Option<UnwindingRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Written<'a>>,
-    compensations: Vec<CompensationRecord<'a>>,
-    cancel: Option<CancelRecord<'a>>,
-    terminal_reason: Option<Of<'a, Reason>>,
-    result: Option<Written<'a>>,
-    retried_as: Option<Of<'a, TaskId>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dismissed: Option<DismissalRecord<'a>>,
-    retry_of: Of<'a, Option<TaskId>>,
-    stale: bool,
-    created_at: Of<'a, Time>,
-    updated_at: Of<'a, Time>,
-    started_at: Of<'a, Option<Time>>,
-    finished_at: Option<Of<'a, Time>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    given_null: Vec<&'static str>,
-}
-
-impl<'a> TaskRecord<'a> {
-    /// The task as it is at `now`: whether it is stale is a matter of time.
-    pub fn of(task: &'a Task, now: Time) -> TaskRecord<'a> {
-        let ending = task.ending();
-        TaskRecord {
-            id: Wired(&task.id),
-            saga_id: Wired(&task.saga_id),
-            namespace: Wired(&task.namespace),
-            queue: Wired(&task.queue),
-            kind: Wired(&task.kind),
-            state: Held(task.state()),
-            cause: Held(ending.map(|ending| ending.cause)),
-            priority: task.priority,
-            not_before: Wired(&task.not_before),
-            labels: Wired(&task.labels),
-            payload: Written(task.payload.as_str()),
-            attempts: task.attempts,
-            epoch: Wired(&task.epoch),
-            revision: Wired(&task.revision),
-            owed: task.owed().count(),
-            policy: PolicyRecord::of(&task.policy),
-            lease: task.lease().map(LeaseRecord::of),
-            reservation: task.reservation().map(ReservationRecord::of),
-            unwinding: UnwindingRecord::of(task),
-            checkpoint: task.checkpoint.as_ref().map(Written::of),
-            compensations: task.compensations.iter().map(CompensationRecord::of).collect(),
-            cancel: task.cancel.as_ref().map(CancelRecord::of),
-            terminal_reason: ending.and_then(|ending| ending.reason.as_ref()).map(Wired),
-            result: ending.and_then(|ending| ending.result.as_ref()).map(Written::of),
-            retried_as: ending.and_then(|ending| ending.retried_as.as_ref()).map(Wired),
-            dismissed: ending.and_then(|ending| ending.dismissed.as_ref()).map(DismissalRecord::of),
-            retry_of: Wired(&task.retry_of),
-            stale: task.is_stale(now),
-            created_at: Wired(&task.created_at),
-            updated_at: Wired(&task.updated_at),
-            started_at: Wired(&task.started_at),
-            finished_at: ending.map(|ending| Wired(&ending.finished_at)),
-            given_null: given_null(task),
+impl From<CommandError> for Error {
+    fn from(error: CommandError) -> Error {
+        match error {
+            CommandError::Refusal(refusal) => Error::Refused(refusal.into()),
+            CommandError::Unavailable(said) => Error::Unavailable(said.message),
+            CommandError::Corrupt(said) => Error::Corrupt(said.message),
+            CommandError::Unknown(said) => Error::Unknown(said.message),
         }
     }
 }
 
-/// Which of the fields that are `null` where there is nothing were given that value. Who reads a task could not tell
-/// otherwise, and what was given is what was given.
-fn given_null(task: &Task) -> Vec<&'static str> {
-    let result = task.ending().and_then(|ending| ending.result.as_ref()).map(Document::as_str);
-    let progress = task.lease().and_then(|lease| lease.progress.as_ref()).map(Progress::as_str);
-    let given = [("result", result), ("progress", progress)];
-    given.into_iter().filter(|(_, value)| *value == Some("null")).map(|(name, _)| name).collect()
+/// What a command came to, read back.
+pub fn read_answer(shown: api::answer::Answer) -> Result<Result<Answer, Error>, String> {
+    let error = shown.refusal.map(CommandError::Refusal);
+    let error = error.or(shown.unavailable.map(CommandError::Unavailable));
+    let error = error.or(shown.corrupt.map(CommandError::Corrupt));
+    if let Some(error) = error.or(shown.unknown.map(CommandError::Unknown)) {
+        return Ok(Err(error.into()));
+    }
+    let boxed = |task: AnyTask| Task::try_from(task).map(Box::new);
+    Ok(Ok(match (shown.task, shown.retried, shown.tasks, shown.renewal) {
+        (Some(task), None, None, None) => Answer::Task(boxed(task)?),
+        (Some(new), Some(old), None, None) => Answer::Retried(boxed(new)?, boxed(old)?),
+        (None, None, Some(tasks), None) => {
+            Answer::Claimed(tasks.into_iter().map(Task::try_from).collect::<Result<_, _>>()?)
+        }
+        (None, None, None, Some(renewal)) => Answer::Renewed(renewal),
+        (_, _, _, _) => return Err("the answer is of no known kind".into()),
+    }))
 }
 
-/// What a creator decided beforehand: four fields always, the others where they are not as by default.
-#[derive(Serialize)]
-struct PolicyRecord<'a> {
-    lease_ttl: Of<'a, Ttl>,
-    max_attempts: u32,
-    on_lapse: Of<'a, OnLapse>,
-    when_spent: Of<'a, WhenSpent>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backoff: Option<BackoffRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stall_after: Option<Of<'a, Span>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time_limit: Option<Of<'a, Span>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_within: Option<Of<'a, Span>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lock_delay: Option<Of<'a, Span>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancel_grace: Option<Of<'a, Span>>,
+// ---- lists ---------------------------------------------------------------------------------------------------------
+
+/// Some tasks as they are at `now`, and where their list goes on.
+pub fn task_page(page: &Page<Task>, now: Time) -> api::list::TaskPage {
+    api::list::TaskPage {
+        tasks: page.items.iter().map(|task| api::task::Task::at(task, now)).collect(),
+        next: text(&page.next),
+        more: page.is_cut,
+    }
 }
 
-impl<'a> PolicyRecord<'a> {
-    fn of(policy: &'a Policy) -> PolicyRecord<'a> {
-        let backoff = Some(&policy.backoff).filter(|backoff| **backoff != Backoff::default());
-        PolicyRecord {
-            lease_ttl: Wired(&policy.lease_ttl),
-            max_attempts: policy.max_attempts,
-            on_lapse: Wired(&policy.on_lapse),
-            when_spent: Wired(&policy.when_spent),
-            backoff: backoff.map(|Backoff { base, factor, cap }| BackoffRecord {
-                base: Wired(base),
-                factor: *factor,
-                cap: Wired(cap),
-            }),
-            stall_after: policy.stall_after.as_ref().map(Wired),
-            time_limit: policy.time_limit.as_ref().map(Wired),
-            start_within: policy.start_within.as_ref().map(Wired),
-            lock_delay: policy.lock_delay.as_ref().map(Wired),
-            cancel_grace: policy.cancel_grace.as_ref().map(Wired),
+impl TryFrom<api::list::TaskPage> for Page<Task> {
+    type Error = String;
+
+    fn try_from(page: api::list::TaskPage) -> Result<Page<Task>, String> {
+        let tasks = page.tasks.into_iter().map(Task::try_from).collect::<Result<_, _>>()?;
+        Ok(Page::new(tasks, page.next.map(Cursor), page.more))
+    }
+}
+
+impl From<&Page<Recorded>> for api::list::EventPage {
+    fn from(page: &Page<Recorded>) -> api::list::EventPage {
+        api::list::EventPage {
+            events: page.items.iter().map(api::event::Event::from).collect(),
+            next: text(&page.next),
+            more: page.is_cut,
+            unreadable: page.unreadable.clone(),
         }
     }
 }
 
-#[derive(Serialize)]
-struct BackoffRecord<'a> {
-    base: Of<'a, Span>,
-    factor: u32,
-    cap: Of<'a, Span>,
-}
+impl TryFrom<api::list::EventPage> for Page<Recorded> {
+    type Error = String;
 
-#[derive(Serialize)]
-struct LeaseRecord<'a> {
-    owner: Of<'a, Owner>,
-    epoch: Of<'a, Epoch>,
-    granted_to: Of<'a, Actor>,
-    ttl: Of<'a, Ttl>,
-    acquired_at: Of<'a, Time>,
-    heartbeat_at: Of<'a, Time>,
-    progressed_at: Of<'a, Time>,
-    expires_at: Of<'a, Time>,
-    progress: Option<Written<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancel_told: Option<CancelToldRecord<'a>>,
-}
-
-/// That its holder was told to stop, how often, and since when.
-#[derive(Serialize)]
-struct CancelToldRecord<'a> {
-    times: u32,
-    since: Of<'a, Time>,
-}
-
-impl<'a> LeaseRecord<'a> {
-    fn of(lease: &'a Lease) -> LeaseRecord<'a> {
-        LeaseRecord {
-            owner: Wired(&lease.owner),
-            epoch: Wired(&lease.epoch),
-            granted_to: Wired(&lease.granted_to),
-            ttl: Wired(&lease.ttl),
-            acquired_at: Wired(&lease.acquired_at),
-            heartbeat_at: Wired(&lease.heartbeat_at),
-            progressed_at: Wired(&lease.progressed_at),
-            expires_at: Wired(&lease.expires_at),
-            progress: lease.progress.as_ref().map(|progress| Written(progress.as_str())),
-            cancel_told: lease
-                .cancel_told
-                .as_ref()
-                .map(|CancelTold { times, since }| CancelToldRecord { times: *times, since: Wired(since) }),
-        }
+    fn try_from(page: api::list::EventPage) -> Result<Page<Recorded>, String> {
+        let events = page.events.into_iter().map(Recorded::try_from).collect::<Result<_, _>>()?;
+        let unreadable = page.unreadable;
+        Ok(Page { unreadable, ..Page::new(events, page.next.map(Cursor), page.more) })
     }
 }
 
-#[derive(Serialize)]
-struct ReservationRecord<'a> {
-    owner: Of<'a, Owner>,
-    reserved_at: Of<'a, Time>,
-    expires_at: Of<'a, Time>,
-}
-
-impl<'a> ReservationRecord<'a> {
-    fn of(reservation: &'a Reservation) -> ReservationRecord<'a> {
-        ReservationRecord {
-            owner: Wired(&reservation.owner),
-            reserved_at: Wired(&reservation.reserved_at),
-            expires_at: Wired(&reservation.expires_at),
-        }
-    }
-}
-
-/// Why a task is being undone, and from when on recovery may take that up where nobody holds it.
-#[derive(Serialize)]
-struct UnwindingRecord<'a> {
-    why: Of<'a, Unwinding>,
-    reason: Of<'a, Reason>,
-    due_at: Option<Of<'a, Time>>,
-}
-
-impl<'a> UnwindingRecord<'a> {
-    fn of(task: &'a Task) -> Option<UnwindingRecord<'a>> {
-        let Phase::Compensating { why, reason, undoing } = &task.phase else { return None };
-        let due_at = match undoing {
-            Undoing::DueAt(due_at) => Some(Wired(due_at)),
-            Undoing::HeldBy(_) => None,
-        };
-        Some(UnwindingRecord { why: Wired(why), reason: Wired(reason), due_at })
-    }
-}
-
-/// How to undo one side effect.
-#[derive(Serialize)]
-pub struct CompensationRecord<'a> {
-    seq: Of<'a, Seq>,
-    kind: Of<'a, Kind>,
-    target: Of<'a, Text>,
-    reason: Of<'a, Option<Reason>>,
-    status: Of<'a, Status>,
-    epoch: Of<'a, Option<Epoch>>,
-    tries: u32,
-    receipt: Of<'a, Option<Text>>,
-    last_error: Of<'a, Option<Text>>,
-    waiver: Of<'a, Option<Reason>>,
-    key: Of<'a, Option<UndoKey>>,
-    registered: Of<'a, Registered>,
-}
-
-impl<'a> CompensationRecord<'a> {
-    /// The compensation as it stands.
-    pub fn of(one: &'a Compensation) -> CompensationRecord<'a> {
-        CompensationRecord {
-            seq: Wired(&one.seq),
-            kind: Wired(&one.undo.kind),
-            target: Wired(&one.undo.target),
-            reason: Wired(&one.undo.reason),
-            status: Wired(&one.status),
-            epoch: Wired(&one.epoch),
-            tries: one.tries,
-            receipt: Wired(&one.receipt),
-            last_error: Wired(&one.last_error),
-            waiver: Wired(&one.waiver),
-            key: Wired(&one.key),
-            registered: Wired(&one.registered),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct CancelRecord<'a> {
-    at: Of<'a, Time>,
-    by: Of<'a, Actor>,
-    reason: Of<'a, Reason>,
-}
-
-impl<'a> CancelRecord<'a> {
-    fn of(cancel: &'a Cancel) -> CancelRecord<'a> {
-        CancelRecord { at: Wired(&cancel.at), by: Wired(&cancel.by), reason: Wired(&cancel.reason) }
-    }
-}
-
-/// That a person looked at the end of a task, and nobody has to any more.
-#[derive(Serialize)]
-struct DismissalRecord<'a> {
-    at: Of<'a, Time>,
-    by: Of<'a, Actor>,
-    note: Of<'a, Reason>,
-}
-
-impl<'a> DismissalRecord<'a> {
-    fn of(dismissed: &'a Dismissal) -> DismissalRecord<'a> {
-        let Dismissal { at, by, note } = dismissed;
-        DismissalRecord { at: Wired(at), by: Wired(by), note: Wired(note) }
-    }
-}
-
-/// An event of the history.
-#[derive(Serialize)]
-pub struct EventRecord<'a> {
-    cursor: &'a str,
-    namespace: Of<'a, Namespace>,
-    task: Of<'a, TaskId>,
-    number: Of<'a, Revision>,
-    at: Of<'a, Time>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    actor: Of<'a, Actor>,
-    data: &'a RawValue,
-    #[serde(serialize_with = "text")]
-    hash: tenure_core::chain::Hash,
-}
-
-impl<'a> EventRecord<'a> {
-    /// The event at its place.
-    pub fn of(recorded: &'a Recorded) -> EventRecord<'a> {
+impl From<&Recorded> for api::event::Event {
+    fn from(recorded: &Recorded) -> api::event::Event {
         let event = &recorded.event;
-        EventRecord {
-            cursor: recorded.cursor.as_str(),
-            namespace: Wired(&event.namespace),
-            task: Wired(&event.task),
-            number: Wired(&event.number),
-            at: Wired(&event.at),
-            kind: event.what.kind(),
-            actor: Wired(&event.actor),
+        api::event::Event {
+            cursor: recorded.cursor.as_str().to_owned(),
+            namespace: event.namespace.clone(),
+            task: event.task.clone(),
+            number: event.number,
+            at: event.at,
+            kind: event.what.kind().to_owned(),
+            actor: event.actor.clone(),
             // A store gives back only data that it could read.
-            data: serde_json::from_str(&recorded.data).unwrap_or(RawValue::NULL),
+            data: serde_json::value::RawValue::from_string(recorded.data.clone()).unwrap_or_default(),
             hash: recorded.hash,
         }
     }
 }
 
-/// An expected "no".
-#[derive(Serialize)]
-pub struct RefusalRecord<'a> {
-    code: &'static str,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<Held<State>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held_by: Option<HeldByRecord<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_at: Option<Of<'a, Time>>,
+impl TryFrom<api::event::Event> for Recorded {
+    type Error = String;
+
+    fn try_from(event: api::event::Event) -> Result<Recorded, String> {
+        let (kind, data) = (event.kind, event.data.get());
+        let what = codec::read_data(&kind, data)
+            .ok_or_else(|| format!("the data of event {} is not what `{kind}` has", event.cursor))?;
+        Ok(Recorded {
+            cursor: Cursor(event.cursor),
+            event: Event {
+                namespace: event.namespace,
+                task: event.task,
+                number: event.number,
+                at: event.at,
+                actor: event.actor,
+                what,
+            },
+            hash: event.hash,
+            data: data.to_owned(),
+        })
+    }
 }
 
-impl<'a> RefusalRecord<'a> {
-    /// The refusal with what the caller needs to act on it; what does not apply is left out.
-    pub fn of(refusal: &'a Refusal) -> RefusalRecord<'a> {
-        RefusalRecord {
-            code: refusal.code.as_str(),
-            message: &refusal.message,
-            field: refusal.field,
-            state: refusal.state.map(Held),
-            held_by: refusal.held_by.as_deref().map(HeldByRecord::of),
-            retry_at: refusal.retry_at.as_ref().map(Wired),
+impl From<&Lapsed> for api::list::Lapsed {
+    fn from(lapsed: &Lapsed) -> api::list::Lapsed {
+        let nominated = |(namespace, id): &(Namespace, TaskId)| api::list::Nominated {
+            namespace: namespace.clone(),
+            id: id.clone(),
+        };
+        api::list::Lapsed {
+            tasks: lapsed.tasks.iter().map(nominated).collect(),
+            next: text(&lapsed.next),
+            next_check: lapsed.next_check,
         }
     }
 }
 
-#[derive(Serialize)]
-struct HeldByRecord<'a> {
-    owner: Of<'a, Owner>,
-    epoch: Of<'a, Option<Epoch>>,
-    since: Of<'a, Time>,
-    until: Of<'a, Time>,
-}
-
-impl<'a> HeldByRecord<'a> {
-    fn of(held: &'a HeldBy) -> HeldByRecord<'a> {
-        HeldByRecord {
-            owner: Wired(&held.owner),
-            epoch: Wired(&held.epoch),
-            since: Wired(&held.since),
-            until: Wired(&held.until),
+impl From<api::list::Lapsed> for Lapsed {
+    fn from(lapsed: api::list::Lapsed) -> Lapsed {
+        Lapsed {
+            tasks: lapsed.tasks.into_iter().map(|one| (one.namespace, one.id)).collect(),
+            next: lapsed.next.map(Cursor),
+            next_check: lapsed.next_check,
         }
     }
 }
 
-/// Whatever can be printed, as the text that it prints.
-fn text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+// ---- chains --------------------------------------------------------------------------------------------------------
+
+impl From<&Page<StoredChain>> for api::chain::ChainPage {
+    fn from(page: &Page<StoredChain>) -> api::chain::ChainPage {
+        let chains = page.items.iter().map(api::chain::Chain::from).collect();
+        api::chain::ChainPage { chains, next: text(&page.next), more: page.is_cut }
+    }
+}
+
+impl TryFrom<api::chain::ChainPage> for Page<StoredChain> {
+    type Error = String;
+
+    fn try_from(page: api::chain::ChainPage) -> Result<Page<StoredChain>, String> {
+        let chains = page.chains.into_iter().map(StoredChain::try_from).collect::<Result<_, _>>()?;
+        Ok(Page::new(chains, page.next.map(Cursor), page.more))
+    }
+}
+
+impl From<&StoredChain> for api::chain::Chain {
+    fn from(chain: &StoredChain) -> api::chain::Chain {
+        let (namespace, id) = chain.name.clone().unzip();
+        api::chain::Chain {
+            row: chain.row,
+            namespace,
+            id,
+            stored_name: chain.stored_name.clone(),
+            rows: chain.rows.iter().map(api::chain::StoredRow::from).collect(),
+            apart: chain.apart.clone(),
+            events: chain.events.iter().map(api::chain::StoredEvent::from).collect(),
+        }
+    }
+}
+
+impl TryFrom<api::chain::Chain> for StoredChain {
+    type Error = String;
+
+    fn try_from(chain: api::chain::Chain) -> Result<StoredChain, String> {
+        Ok(StoredChain {
+            row: chain.row,
+            name: chain.namespace.zip(chain.id),
+            stored_name: chain.stored_name,
+            rows: chain.rows.into_iter().map(StoredRow::try_from).collect::<Result<_, _>>()?,
+            apart: chain.apart,
+            events: chain.events.into_iter().map(StoredEvent::try_from).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&StoredRow<'static>> for api::chain::StoredRow {
+    fn from(row: &StoredRow<'static>) -> api::chain::StoredRow {
+        use api::chain::Column;
+        let column = |value: &ColumnValue<'static>| match value {
+            ColumnValue::Null => Column::Null(()),
+            ColumnValue::Number(number) => Column::Number(*number),
+            ColumnValue::Text(text) => Column::Text(text.to_string()),
+            ColumnValue::Bytes(bytes) => Column::Bytes { bytes: hex(bytes) },
+        };
+        let columns = row.columns.iter().map(|(name, value)| (name.to_string(), column(value)));
+        api::chain::StoredRow { table: row.table.to_string(), columns: columns.collect() }
+    }
+}
+
+impl TryFrom<api::chain::StoredRow> for StoredRow<'static> {
+    type Error = String;
+
+    fn try_from(row: api::chain::StoredRow) -> Result<StoredRow<'static>, String> {
+        use api::chain::Column;
+        let column = |(name, value): (String, Column)| {
+            let value = match value {
+                Column::Null(()) => ColumnValue::Null,
+                Column::Number(number) => ColumnValue::Number(number),
+                Column::Text(text) => ColumnValue::Text(text.into()),
+                Column::Bytes { bytes } => {
+                    ColumnValue::Bytes(from_hex(&bytes).ok_or("bytes that are not hexadecimal")?.into())
+                }
+            };
+            Ok((name.into(), value))
+        };
+        let columns = row.columns.into_iter().map(column).collect::<Result<_, String>>()?;
+        Ok(StoredRow { table: row.table.into(), columns })
+    }
+}
+
+impl From<&StoredEvent> for api::chain::StoredEvent {
+    fn from(event: &StoredEvent) -> api::chain::StoredEvent {
+        api::chain::StoredEvent {
+            order: event.order,
+            number: event.number,
+            at: event.at,
+            actor: event.actor.clone(),
+            kind: event.kind.clone(),
+            data: event.data.clone(),
+            hash: hex(&event.hash),
+        }
+    }
+}
+
+impl TryFrom<api::chain::StoredEvent> for StoredEvent {
+    type Error = String;
+
+    fn try_from(event: api::chain::StoredEvent) -> Result<StoredEvent, String> {
+        Ok(StoredEvent {
+            order: event.order,
+            number: event.number,
+            at: event.at,
+            actor: event.actor,
+            kind: event.kind,
+            data: event.data,
+            hash: from_hex(&event.hash).ok_or("the hash of an event is not hexadecimal")?,
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
+        // A string takes everything that is written to it.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = hex.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?)).collect()
+}
+
+// ---- audits and recovery -------------------------------------------------------------------------------------------
+
+impl From<&audit::Report> for api::audit::Report {
+    fn from(report: &audit::Report) -> api::audit::Report {
+        let finding = |finding: &audit::Finding| api::audit::Finding {
+            task: finding.task.clone(),
+            number: finding.number,
+            message: finding.to_string(),
+        };
+        api::audit::Report {
+            holds: report.holds(),
+            tasks: report.tasks,
+            events: report.events,
+            findings: report.findings.iter().map(finding).collect(),
+        }
+    }
+}
+
+impl From<&recovery::Report> for api::recovery::SweepReport {
+    fn from(report: &recovery::Report) -> api::recovery::SweepReport {
+        let outcomes = api::recovery::Outcome::ALL.into_iter();
+        api::recovery::SweepReport {
+            tended: report.tended,
+            undone: report.undone,
+            outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
+        }
+    }
 }

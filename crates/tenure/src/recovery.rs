@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::id::{Epoch, Namespace, Owner, TaskId};
+use tenure_core::id::{Namespace, Owner};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ use crate::ledger::Ledger;
 use crate::store::watch::Presence;
 
 pub use metrics::{Metrics, Snapshot, UndoCounts};
-pub use plan::{Planned, PlannedUndo};
+pub use tenure_api::recovery::{Outcome, PlannedTask, PlannedUndo, RecoveredTask, UndoReceipt};
 
 /// How recovery goes about it.
 #[derive(Clone, Debug)]
@@ -75,77 +75,6 @@ impl Default for Settings {
             namespace: None,
         }
     }
-}
-
-/// What became of a task that recovery looked after.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Outcome {
-    /// It waits to be begun again.
-    Planned,
-    /// Nothing is owed any more, and it is closed.
-    Compensated,
-    /// It is parked for a person.
-    Quarantined,
-    /// Its undo waits for another try, or for another recoverer.
-    HandedBack,
-    /// Somebody else has it now, or ended it.
-    Lost,
-    /// The store could not be asked.
-    Failed,
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Outcome; 6] = [
-        Outcome::Planned,
-        Outcome::Compensated,
-        Outcome::Quarantined,
-        Outcome::HandedBack,
-        Outcome::Lost,
-        Outcome::Failed,
-    ];
-
-    /// The word that interfaces use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Planned => "planned",
-            Outcome::Compensated => "compensated",
-            Outcome::Quarantined => "quarantined",
-            Outcome::HandedBack => "handed_back",
-            Outcome::Lost => "lost",
-            Outcome::Failed => "failed",
-        }
-    }
-}
-
-/// An undo that ran and has its receipt.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UndoReceipt {
-    /// The number of the compensation.
-    pub seq: u32,
-    /// What was done.
-    pub kind: String,
-    /// To what.
-    pub target: String,
-    /// What it left as proof.
-    pub receipt: String,
-}
-
-/// A task that recovery looked after.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RecoveredTask {
-    /// The room of the task.
-    pub namespace: Namespace,
-    /// The task.
-    pub task: TaskId,
-    /// The epoch that it had when it was found: leases up to this one are over.
-    pub epoch: Epoch,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// What was undone, in that order.
-    pub undone: Vec<UndoReceipt>,
-    /// Why it is not simply done.
-    pub because: Option<String>,
 }
 
 /// What a run of recovery came to.
@@ -254,7 +183,7 @@ impl Recovery {
     }
 
     /// What [`Recovery::once`] would do now, without doing it.
-    pub async fn plan(&self) -> Result<Vec<Planned>, Error> {
+    pub async fn plan(&self) -> Result<Vec<PlannedTask>, Error> {
         plan::plan(self).await
     }
 
@@ -294,9 +223,9 @@ impl Recovery {
         self.metrics.count(tended);
         let (task, namespace) = (&tended.task, &tended.namespace);
         let (outcome, undone) = (tended.outcome.as_str(), tended.undone.len());
-        match &tended.because {
-            Some(because) => {
-                tracing::warn!(%namespace, %task, outcome, undone, because, "a stale task was looked after");
+        match &tended.reason {
+            Some(reason) => {
+                tracing::warn!(%namespace, %task, outcome, undone, reason, "a stale task was looked after");
             }
             None => tracing::info!(%namespace, %task, outcome, undone, "a stale task was looked after"),
         }

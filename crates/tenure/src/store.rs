@@ -44,6 +44,7 @@ use crate::store::watch::{Absence, Presence, Watchers};
 
 #[cfg(any(feature = "postgres", feature = "remote"))]
 pub(crate) use patience::read_patience;
+pub use tenure_api::answer::Renewal;
 
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -61,18 +62,6 @@ pub enum Answer {
     Retried(Box<Task>, Box<Task>),
     /// The same as the task, the claimed ones or those of a retry, for a caller that did not ask for whole tasks.
     Minimal(MinimalAnswer),
-}
-
-/// What a holder is told when it renews its lease.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Renewal {
-    /// When it was renewed, or looked at, by the store's clock. What is left of it is counted from here: a holder's own
-    /// clock may show another time.
-    pub at: Time,
-    /// When the lease ends now.
-    pub expires_at: Time,
-    /// Whether somebody asked for the task to stop.
-    pub cancel_asked: bool,
 }
 
 /// Which tasks a list is to have. What is left out does not matter.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use tenure_core::command::{Action, Command, LeaseScope};
+use tenure_core::command::{Action, Command, HolderAction, LeaseScope, Take};
 use tenure_core::decide::{Names, Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
 use tenure_core::policy::{Jitter, OnLapse};
@@ -13,6 +13,8 @@ use tenure_core::task::{
     CancelTold, Dismissal, Ending, Lease, Overrun, Phase, Reservation, State, Task, Undoing, Unwinding,
 };
 use tenure_core::time::{Span, Time};
+
+pub use tenure_api::why::{NextStep, Step};
 
 use crate::instant::{print_seconds, rough, rough_left};
 use crate::store::due::Due;
@@ -26,27 +28,7 @@ pub struct Why {
     /// The same without what every view of a task shows beside it: name and state.
     pub words: String,
     /// What happens next by itself, or becomes possible; none where nothing does.
-    pub next: Option<Next>,
-}
-
-/// What happens next.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Next {
-    /// What.
-    pub what: Step,
-    /// When; what is past is possible now.
-    pub at: Time,
-}
-
-/// What may happen next to a task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
-    /// It may be acquired; and claimed too, if nobody's lease on it has lapsed.
-    Due,
-    /// Its lease or reservation lapses unless it is renewed or used.
-    Lapse,
-    /// Recovery may take it.
-    Reclaim,
+    pub next: Option<NextStep>,
 }
 
 /// Says why the task is where it is at `now`. Whether somebody looks after the store is not known: see [`why_watched`].
@@ -80,7 +62,7 @@ fn told(task: &Task, now: Time, watchers: Option<&Watchers>) -> Why {
     Why { sentence: format!("{is}{apart}{words}"), words, next }
 }
 
-type Said = (String, Option<Next>);
+type Said = (String, Option<NextStep>);
 
 fn planned(task: &Task, now: Time) -> Said {
     let due = task.due_since();
@@ -97,7 +79,7 @@ fn planned(task: &Task, now: Time) -> Said {
         let _ = write!(words, ", after {} of {}", task.attempts, attempts(task.policy.max_attempts));
     }
     let Some(limit) = task.start_limit() else {
-        return (words, Some(Next { what: Step::Due, at: due }));
+        return (words, Some(NextStep { what: Step::Due, at: due }));
     };
     let _ = match limit <= now {
         true => {
@@ -106,7 +88,7 @@ fn planned(task: &Task, now: Time) -> Said {
         false => write!(words, "; unless somebody begins {}, recovery {}", by(limit, now), will(task, limit)),
     };
     let what = if due <= now { Step::Reclaim } else { Step::Due };
-    (words, Some(Next { what, at: if due <= now { limit } else { due } }))
+    (words, Some(NextStep { what, at: if due <= now { limit } else { due } }))
 }
 
 fn dispatched(reservation: &Reservation, now: Time) -> Said {
@@ -124,7 +106,7 @@ fn dispatched(reservation: &Reservation, now: Time) -> Said {
             (words, Step::Lapse)
         }
     };
-    (words, Some(Next { what, at: *expires_at }))
+    (words, Some(NextStep { what, at: *expires_at }))
 }
 
 fn running(task: &Task, lease: &Lease, now: Time) -> Said {
@@ -158,7 +140,7 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
         words.push_str(", and must settle or adopt what older leases owe before it can be completed");
     }
     let _ = write!(words, "; unless that is renewed, {}", after_lapse(task, reclaim_at));
-    (words, Some(Next { what: Step::Lapse, at: lease.expires_at }))
+    (words, Some(NextStep { what: Step::Lapse, at: lease.expires_at }))
 }
 
 fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
@@ -190,7 +172,7 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     let _ = write!(words, "; {after}; until somebody takes over, {owner} may still say how it ended");
     // Under `hold` recovery leaves it, and it is due for whoever acquires it.
     let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
-    (words, Some(Next { what, at }))
+    (words, Some(NextStep { what, at }))
 }
 
 /// What its holder reported last, of a lease whose holder did.
@@ -274,7 +256,7 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
                 "{owner} was undoing {owed} when its lease at epoch {epoch} lapsed {lapse}; recovery may take it over {}, and {then}",
                 from(at, now)
             );
-            (words, Some(Next { what: Step::Reclaim, at }))
+            (words, Some(NextStep { what: Step::Reclaim, at }))
         }
         Undoing::HeldBy(lease) => {
             let Lease { owner, epoch, expires_at, .. } = lease;
@@ -282,14 +264,14 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
                 "{owner} is undoing {owed} under epoch {epoch} {}, and {then}",
                 until(*expires_at, now)
             );
-            (words, Some(Next { what: Step::Lapse, at: *expires_at }))
+            (words, Some(NextStep { what: Step::Lapse, at: *expires_at }))
         }
         Undoing::DueAt(at) => {
             let words = format!(
                 "{owed} must be undone and nobody does it; recovery may take it {}, and {then}",
                 from(*at, now)
             );
-            (words, Some(Next { what: Step::Reclaim, at: *at }))
+            (words, Some(NextStep { what: Step::Reclaim, at: *at }))
         }
     }
 }
@@ -394,7 +376,12 @@ fn becomes(task: &Task, planned: &str, compensated: &str, quarantined: &str) -> 
 
 /// The task after recovery took it at that time; none if it would be refused.
 pub(crate) fn reclaimed(task: &Task, at: Time) -> Option<Task> {
-    let action = Action::Reclaim { task: task.id.clone(), owner: Owner::new("recovery").ok()?, ttl: None };
+    let action = Action::Take {
+        task: task.id.clone(),
+        take: Take::Reclaim,
+        owner: Owner::new("recovery").ok()?,
+        ttl: None,
+    };
     decided(task, action, at)
 }
 
@@ -405,7 +392,7 @@ fn undone(mut task: Task) -> Option<Task> {
     task.compensations.retain(|one| !one.is_owed() || one.seq == last);
     let (by, at) = (task.lease()?.holder(), task.lease()?.acquired_at);
     let receipt = Text::new("undone").ok()?;
-    decided(&task, Action::Settle { task: task.id.clone(), by, seq: last, receipt }, at)
+    decided(&task, HolderAction::Settle { seq: last, receipt }.on(task.id.clone(), by), at)
 }
 
 fn decided(task: &Task, action: Action, at: Time) -> Option<Task> {

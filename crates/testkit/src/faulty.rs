@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tenure::Error;
 use tenure::access::{NewToken, Token, TokenHash, Tokens};
-use tenure::core::command::{Command, Verb};
+use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
+use tenure::core::verb::Verb;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;

@@ -4,7 +4,8 @@
 //! The tasks are built by hand, also some that no history leads to: the table must answer those too.
 
 use tenure::core::command::{
-    Action, Command, Create, Holder, IdOrigin, LeaseScope, Put, PutUndo, QuarantineCause, UndoBy,
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
+    QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
 use tenure::core::decide::{Names, Stored};
@@ -18,7 +19,6 @@ use tenure::core::task::{
     Cancel, CancelTold, Cause, Ending, Lease, Phase, Reservation, State, Task, Terminal, Undoing, Unwinding,
 };
 use tenure::core::time::{Span, Time};
-use tenure::ledger::{create, new_record, record_of};
 
 use crate::BEGINNING;
 
@@ -36,7 +36,8 @@ pub fn each(mut visit: impl FnMut(Stored<'_>, &Command)) {
     }
     for task in tasks() {
         for command in commands(Some(&task)) {
-            let takes_names = matches!(command.action, Action::Retry { .. });
+            let takes_names =
+                matches!(command.action, Action::ByOperator { act: OperatorAction::Retry { .. }, .. });
             for names in [Names::Free, Names::Taken].into_iter().take(if takes_names { 2 } else { 1 }) {
                 visit(Stored { task: Some(&task), names, floor: Epoch::ZERO }, &command);
             }
@@ -315,44 +316,34 @@ fn by_lease() -> Vec<Action> {
         for ttl in [None, Some(Ttl::new(seconds(1)).expect("a length"))] {
             for report in [None, Some(progress.clone())] {
                 let (task, by) = (task.clone(), by.clone());
-                actions.push(Action::Heartbeat { task, by, ttl, progress: report, checkpoint: None });
+                actions
+                    .push(HolderAction::Heartbeat { ttl, progress: report, checkpoint: None }.on(task, by));
             }
         }
         for delay in [None, Some(seconds(9))] {
-            actions.push(Action::Release { task: task.clone(), by: by.clone(), reason: why.clone(), delay });
+            actions.push(HolderAction::Release { reason: why.clone(), delay }.on(task.clone(), by.clone()));
         }
         for seq in [1, 2, 9].map(Seq) {
-            actions.push(Action::Settle { task: task.clone(), by: by.clone(), seq, receipt: text.clone() });
-            actions.push(Action::Try { task: task.clone(), by: by.clone(), seq, error: text.clone() });
+            actions.push(HolderAction::Settle { seq, receipt: text.clone() }.on(task.clone(), by.clone()));
+            actions.push(HolderAction::Try { seq, error: text.clone() }.on(task.clone(), by.clone()));
         }
         for compensation in [None, Some(undo(Kind::NONE))] {
-            actions.push(Action::Fail {
-                task: task.clone(),
-                by: by.clone(),
-                reason: why.clone(),
-                compensation,
-            });
+            actions
+                .push(HolderAction::Fail { reason: why.clone(), compensation }.on(task.clone(), by.clone()));
         }
         for undo_by in [UndoBy::Recovery, UndoBy::Holder] {
-            actions.push(Action::RollBack {
-                task: task.clone(),
-                by: by.clone(),
-                reason: why.clone(),
-                undo_by,
-            });
+            actions
+                .push(HolderAction::RollBack { reason: why.clone(), undo_by }.on(task.clone(), by.clone()));
         }
         let (checkpoint, progress) = (Some(document.clone()), None);
-        actions.push(Action::Progress { task: task.clone(), by: by.clone(), progress, checkpoint });
-        actions.push(Action::Register { task: task.clone(), by: Some(by.clone()), undo: undo("undo") });
-        actions.push(Action::Adopt { task: task.clone(), by: by.clone() });
-        actions.push(Action::Complete { task: task.clone(), by: by.clone(), result: None });
+        actions.push(HolderAction::Progress { progress, checkpoint }.on(task.clone(), by.clone()));
+        actions.push(HolderAction::Register { undo: undo("undo") }.on(task.clone(), by.clone()));
+        actions.push(HolderAction::Adopt.on(task.clone(), by.clone()));
+        actions.push(HolderAction::Complete { result: None }.on(task.clone(), by.clone()));
         for parking in [QuarantineCause::ByHolder, QuarantineCause::UndoFailed] {
-            actions.push(Action::Quarantine {
-                task: task.clone(),
-                by: by.clone(),
-                reason: why.clone(),
-                parking,
-            });
+            actions.push(
+                HolderAction::Quarantine { reason: why.clone(), cause: parking }.on(task.clone(), by.clone()),
+            );
         }
     }
     actions
@@ -361,51 +352,63 @@ fn by_lease() -> Vec<Action> {
 fn by_anybody() -> Vec<Action> {
     let (task, why) = (id(), reason("why"));
     let mut actions = vec![
-        Action::Create(Box::new(create(task.clone(), IdOrigin::Given).expect("a creation"))),
-        Action::Register { task: task.clone(), by: None, undo: undo("undo") },
-        Action::MarkCompleted { task: task.clone(), reason: why.clone(), result: None },
-        Action::MarkQuarantined { task: task.clone(), reason: why.clone() },
-        Action::Cancel { task: task.clone(), reason: why.clone() },
+        Action::Create(Box::new(Create::new(task.clone(), IdOrigin::Given))),
+        OperatorAction::Register { undo: undo("undo") }.on(task.clone()),
+        OperatorAction::MarkCompleted { reason: why.clone(), result: None }.on(task.clone()),
+        OperatorAction::MarkQuarantined { reason: why.clone() }.on(task.clone()),
+        OperatorAction::Cancel { reason: why.clone() }.on(task.clone()),
     ];
     for name in ["w", "v"] {
         let owner = owner(name);
-        actions.push(Action::Dispatch { task: task.clone(), owner: owner.clone(), ttl: None });
-        actions.push(Action::Acquire { task: task.clone(), owner: owner.clone(), ttl: None });
-        actions.push(Action::Reclaim { task: task.clone(), owner: owner.clone(), ttl: None });
+        actions.push(Action::Take {
+            task: task.clone(),
+            take: Take::Dispatch,
+            owner: owner.clone(),
+            ttl: None,
+        });
+        actions.push(Action::Take {
+            task: task.clone(),
+            take: Take::Acquire,
+            owner: owner.clone(),
+            ttl: None,
+        });
+        actions.push(Action::Take {
+            task: task.clone(),
+            take: Take::Reclaim,
+            owner: owner.clone(),
+            ttl: None,
+        });
         let queue = Queue::new(Queue::DEFAULT).expect("a name");
         actions.push(Action::Claim { queue, limit: 1, owner, ttl: None });
     }
     for seq in [1, 2, 9].map(Seq) {
-        actions.push(Action::Waive { task: task.clone(), waiver: Waiver { seq, reason: why.clone() } });
+        actions.push(OperatorAction::Waive { waiver: Waiver { seq, reason: why.clone() } }.on(task.clone()));
     }
     for compensation in [None, Some(undo("undo"))] {
-        actions.push(Action::MarkFailed { task: task.clone(), reason: why.clone(), compensation });
+        actions.push(OperatorAction::MarkFailed { reason: why.clone(), compensation }.on(task.clone()));
     }
     for seqs in [&[][..], &[1], &[1, 2], &[2], &[9]] {
         let waive: Vec<Waiver> =
             seqs.iter().map(|seq| Waiver { seq: Seq(*seq), reason: why.clone() }).collect();
-        actions.push(Action::MarkCompensated {
-            task: task.clone(),
-            reason: why.clone(),
-            waive: waive.clone(),
-        });
+        actions.push(
+            OperatorAction::MarkCompensated { reason: why.clone(), waive: waive.clone() }.on(task.clone()),
+        );
         let successor = TaskId::new("u").expect("a name");
-        actions.push(Action::Retry {
-            task: task.clone(),
-            successor,
-            naming: IdOrigin::Given,
-            reason: why.clone(),
-            waive,
-        });
+        actions.push(
+            OperatorAction::Retry { successor, naming: IdOrigin::Given, reason: why.clone(), waive }
+                .on(task.clone()),
+        );
     }
     for terminal_reason in [None, Some(why.clone())] {
         for triage in [Triage::Stays, Triage::Dismissed] {
-            actions.push(Action::Annotate {
-                task: task.clone(),
-                note: Some(why.clone()),
-                terminal_reason: terminal_reason.clone(),
-                triage,
-            });
+            actions.push(
+                OperatorAction::Annotate {
+                    note: Some(why.clone()),
+                    terminal_reason: terminal_reason.clone(),
+                    triage,
+                }
+                .on(task.clone()),
+            );
         }
     }
     actions
@@ -413,12 +416,12 @@ fn by_anybody() -> Vec<Action> {
 
 /// The stored record with one thing changed, and new records.
 fn puts(task: Option<&Task>) -> Vec<Action> {
-    let fresh = new_record("t").expect("a record");
+    let fresh = Put::new(TaskId::new("t").expect("a name"));
     let mut puts = Vec::new();
     let mut bases =
         vec![Put { revision: None, ..fresh.clone() }, Put { revision: Some(Revision(9)), ..fresh }];
-    bases.extend(task.map(record_of));
-    bases.extend(task.map(|task| Put { revision: Some(Revision(5)), ..record_of(task) }));
+    bases.extend(task.map(Put::of));
+    bases.extend(task.map(|task| Put { revision: Some(Revision(5)), ..Put::of(task) }));
     for base in bases {
         let added = PutUndo { seq: None, undo: undo("undo") };
         let with_added = |put: &Put| Put {

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use tenure::core::command::{Action, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
+use tenure::core::command::{
+    Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, PutUndo, QuarantineCause, Take,
+    UndoBy,
+};
 use tenure::core::compensation::Undo;
 use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
@@ -14,7 +17,6 @@ use tenure::core::task::{State, Task};
 use tenure::core::time::{Span, Time};
 use tenure::instant::parse_span;
 use tenure::json;
-use tenure::ledger::{create, new_record};
 
 /// A story: a sentence, and what shows that it holds.
 #[derive(Clone, Debug)]
@@ -209,7 +211,7 @@ impl<'a> Words<'a> {
 
     /// What a creation takes, without its compensations.
     fn create(&self, now: Time) -> Result<tenure::core::command::Create, Refusal> {
-        let mut record = create(self.task()?, IdOrigin::Given)?;
+        let mut record = Create::new(self.task()?, IdOrigin::Given);
         record.saga_id = self.get("saga").map(SagaId::new).transpose()?;
         if let Some(queue) = self.get("queue") {
             record.queue = Queue::new(queue)?;
@@ -229,7 +231,7 @@ impl<'a> Words<'a> {
     }
 
     fn put(&self, now: Time, stored: Option<&Task>) -> Result<Put, Refusal> {
-        let mut put = new_record(self.plain(1))?;
+        let mut put = Put::new(TaskId::new(self.plain(1))?);
         put.record = self.create(now)?;
         put.revision = self.parsed("revision").map(Revision);
         put.state = match self.get("state") {
@@ -264,79 +266,82 @@ impl<'a> Words<'a> {
                 Action::Create(Box::new(record))
             }
             "put" => Action::Put(Box::new(self.put(now, stored)?)),
-            "dispatch" => Action::Dispatch { task: self.task()?, owner: self.owner()?, ttl: self.ttl()? },
-            "acquire" => Action::Acquire { task: self.task()?, owner: self.owner()?, ttl: self.ttl()? },
-            "reclaim" => Action::Reclaim { task: self.task()?, owner: self.owner()?, ttl: self.ttl()? },
+            "dispatch" => Action::Take {
+                task: self.task()?,
+                take: Take::Dispatch,
+                owner: self.owner()?,
+                ttl: self.ttl()?,
+            },
+            "acquire" => Action::Take {
+                task: self.task()?,
+                take: Take::Acquire,
+                owner: self.owner()?,
+                ttl: self.ttl()?,
+            },
+            "reclaim" => Action::Take {
+                task: self.task()?,
+                take: Take::Reclaim,
+                owner: self.owner()?,
+                ttl: self.ttl()?,
+            },
             "claim" => Action::Claim {
                 queue: Queue::new(self.plain(1))?,
                 limit: self.parsed("n").unwrap_or(1),
                 owner: self.owner()?,
                 ttl: self.ttl()?,
             },
-            "heartbeat" => Action::Heartbeat {
-                task: self.task()?,
-                by: self.holder()?,
+            "heartbeat" => HolderAction::Heartbeat {
                 ttl: self.ttl()?,
                 progress: self.get("progress").map(json::progress).transpose()?,
                 checkpoint: self.document("checkpoint")?,
-            },
-            "progress" => Action::Progress {
-                task: self.task()?,
-                by: self.holder()?,
+            }
+            .on(self.task()?, self.holder()?),
+            "progress" => HolderAction::Progress {
                 progress: self.get("progress").map(json::progress).transpose()?,
                 checkpoint: self.document("checkpoint")?,
-            },
-            "release" => Action::Release {
-                task: self.task()?,
-                by: self.holder()?,
-                reason: self.reason()?,
-                delay: self.span("delay"),
-            },
+            }
+            .on(self.task()?, self.holder()?),
+            "release" => HolderAction::Release { reason: self.reason()?, delay: self.span("delay") }
+                .on(self.task()?, self.holder()?),
             "register" => {
                 let by = (self.plain.len() > 3).then(|| self.holder_at(3)).transpose()?;
-                Action::Register { task: self.task()?, by, undo: undo(self.plain(2))? }
+                let (task, undo) = (self.task()?, undo(self.plain(2))?);
+                match by {
+                    Some(by) => HolderAction::Register { undo }.on(task, by),
+                    None => OperatorAction::Register { undo }.on(task),
+                }
             }
-            "adopt" => Action::Adopt { task: self.task()?, by: self.holder()? },
-            "settle" => Action::Settle {
-                task: self.task()?,
-                by: self.holder()?,
+            "adopt" => HolderAction::Adopt.on(self.task()?, self.holder()?),
+            "settle" => HolderAction::Settle {
                 seq: self.seq(),
                 receipt: Text::named("receipt", self.get("receipt").unwrap_or("done"))?,
-            },
-            "try" => Action::Try {
-                task: self.task()?,
-                by: self.holder()?,
+            }
+            .on(self.task()?, self.holder()?),
+            "try" => HolderAction::Try {
                 seq: self.seq(),
                 error: Text::named("error", self.get("error").unwrap_or("failed"))?,
-            },
-            "waive" => Action::Waive {
-                task: self.task()?,
-                waiver: Waiver { seq: self.seq(), reason: self.reason()? },
-            },
-            "complete" => Action::Complete { task: self.task()?, by: self.holder()?, result: result()? },
-            "fail" => Action::Fail {
-                task: self.task()?,
-                by: self.holder()?,
-                reason: self.reason()?,
-                compensation: self.undo()?,
-            },
-            "rollback" => Action::RollBack {
-                task: self.task()?,
-                by: self.holder()?,
+            }
+            .on(self.task()?, self.holder()?),
+            "waive" => OperatorAction::Waive { waiver: Waiver { seq: self.seq(), reason: self.reason()? } }
+                .on(self.task()?),
+            "complete" => HolderAction::Complete { result: result()? }.on(self.task()?, self.holder()?),
+            "fail" => HolderAction::Fail { reason: self.reason()?, compensation: self.undo()? }
+                .on(self.task()?, self.holder()?),
+            "rollback" => HolderAction::RollBack {
                 reason: self.reason()?,
                 undo_by: if self.has_plain("keep") { UndoBy::Holder } else { UndoBy::Recovery },
-            },
-            "quarantine" => Action::Quarantine {
-                task: self.task()?,
-                by: self.holder()?,
+            }
+            .on(self.task()?, self.holder()?),
+            "quarantine" => HolderAction::Quarantine {
                 reason: self.reason()?,
-                parking: match self.get("parking") {
+                cause: match self.get("parking") {
                     Some("undo_unhandled") => QuarantineCause::UndoUnhandled,
                     Some("undo_failed") => QuarantineCause::UndoFailed,
                     Some(other) => panic!("parking={other}"),
                     None => QuarantineCause::ByHolder,
                 },
-            },
+            }
+            .on(self.task()?, self.holder()?),
             other => self.operator_action(other)?,
         })
     }
@@ -345,26 +350,34 @@ impl<'a> Words<'a> {
         let (task, reason) = (self.task()?, self.reason()?);
         let words = |name| self.get(name).map(|text| Reason::named(name, text)).transpose();
         Ok(match command {
-            "mark-completed" => Action::MarkCompleted { task, reason, result: self.document("result")? },
-            "mark-failed" => Action::MarkFailed { task, reason, compensation: self.undo()? },
-            "mark-compensated" => Action::MarkCompensated { task, reason, waive: self.waivers()? },
-            "mark-quarantined" => Action::MarkQuarantined { task, reason },
-            "cancel" => Action::Cancel { task, reason },
+            "mark-completed" => {
+                OperatorAction::MarkCompleted { reason, result: self.document("result")? }.on(task)
+            }
+            "mark-failed" => OperatorAction::MarkFailed { reason, compensation: self.undo()? }.on(task),
+            "mark-compensated" => OperatorAction::MarkCompensated { reason, waive: self.waivers()? }.on(task),
+            "mark-quarantined" => OperatorAction::MarkQuarantined { reason }.on(task),
+            "cancel" => OperatorAction::Cancel { reason }.on(task),
             "annotate" => {
                 let triage = if self.has_plain("dismiss") { Triage::Dismissed } else { Triage::Stays };
-                Action::Annotate {
-                    task,
+                OperatorAction::Annotate {
                     note: words("note")?,
                     terminal_reason: words("terminal-reason")?,
                     triage,
                 }
+                .on(task)
             }
             "retry" => {
                 let (name, naming) = match self.get("as") {
                     Some(name) => (name.to_owned(), IdOrigin::Given),
                     None => (format!("{task}-again"), IdOrigin::Made),
                 };
-                Action::Retry { task, successor: TaskId::new(name)?, naming, reason, waive: self.waivers()? }
+                OperatorAction::Retry {
+                    successor: TaskId::new(name)?,
+                    naming,
+                    reason,
+                    waive: self.waivers()?,
+                }
+                .on(task)
             }
             other => panic!("there is no command {other}"),
         })

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::command::{
-    Action, Command, Holder, IdOrigin, LeaseScope, Put, PutUndo, QuarantineCause, UndoBy,
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
+    QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::Undo;
 use tenure::core::event::{Triage, Waiver};
@@ -20,7 +21,6 @@ use tenure::core::policy::{Jitter, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
-use tenure::ledger::{create, new_record, record_of};
 use tenure::store::{Answer, EventFilter, Filter, PageSize, Store};
 
 use crate::world::namespace;
@@ -120,7 +120,11 @@ pub async fn compare_lossy(
         let one = stores.reference.transact(commands.clone()).await.pop();
         let other = stores.far.transact(commands).await.pop();
         let (one, other) = one.zip(other).ok_or_else(|| format!("step {at}: no answer"))?;
-        let has_no_name = matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
+        let has_no_name = matches!(
+            command.action,
+            Action::ByHolder { act: HolderAction::Heartbeat { .. }, .. }
+                | Action::ByHolder { act: HolderAction::Progress { .. }, .. }
+        );
         let before = "it may have been done before it was refused";
         let nobody_knows =
             has_no_name && matches!(&other, Err(Error::Unknown(words)) if words.starts_with(before));
@@ -152,7 +156,7 @@ pub async fn compare_lossy(
 
 /// An answer as surfaces write it.
 fn told(answer: &Result<Answer, Error>) -> String {
-    tenure::record::json(&tenure::record::AnswerRecord::of(answer, tenure::core::time::Time::MIN))
+    tenure::api::to_json(&tenure::record::answer(answer, tenure::core::time::Time::MIN))
 }
 
 /// Instants to the millisecond: what is behind it is how often a command had to be sent.
@@ -179,7 +183,11 @@ struct Requests(HashMap<RequestId, (Action, Actor, Answer)>);
 impl Requests {
     /// The same command by the same actor is answered as it was first; another one is refused.
     fn check(&mut self, command: &Command, answer: &Result<Answer, Error>) -> Result<(), String> {
-        let remembers = !matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
+        let remembers = !matches!(
+            command.action,
+            Action::ByHolder { act: HolderAction::Heartbeat { .. }, .. }
+                | Action::ByHolder { act: HolderAction::Progress { .. }, .. }
+        );
         let Some(id) = command.request.as_ref().filter(|_| remembers) else { return Ok(()) };
         let malformed = answer.as_ref().is_err_and(|error| error.code() == Some(Code::Invalid));
         match (self.0.get(id), answer) {
@@ -355,7 +363,7 @@ impl TraceStep {
     }
 
     fn record(&self, clock: &ManualClock) -> tenure::core::command::Create {
-        let mut record = create(self.id(), IdOrigin::Given).expect("a record");
+        let mut record = Create::new(self.id(), IdOrigin::Given);
         record.policy = self.policy();
         record.queue = Queue::new(format!("q{}", self.dice(3, 2))).expect("a name");
         record.priority = i32::from(self.dice(4, 3));
@@ -369,8 +377,8 @@ impl TraceStep {
 
     fn put(&self, stored: Option<&Task>, clock: &ManualClock) -> Put {
         let mut put = match stored {
-            Some(task) => record_of(task),
-            None => Put { record: self.record(clock), ..new_record("t0").expect("a record") },
+            Some(task) => Put::of(task),
+            None => Put { record: self.record(clock), ..Put::new(TaskId::new("t0").expect("a name")) },
         };
         put.record.task = self.id();
         if self.dice(0, 3) == 0 {
@@ -415,59 +423,62 @@ impl TraceStep {
                 Action::Create(Box::new(record))
             }
             3..=4 => Action::Put(Box::new(self.put(stored, clock))),
-            5 => Action::Dispatch { task, owner, ttl },
-            6..=9 => Action::Acquire { task, owner, ttl },
+            5 => Action::Take { task, take: Take::Dispatch, owner, ttl },
+            6..=9 => Action::Take { task, take: Take::Acquire, owner, ttl },
             10..=11 => Action::Claim {
                 queue: Queue::new(format!("q{}", self.dice(3, 2))).expect("a name"),
                 limit: u32::from(self.dice(4, 4)),
                 owner,
                 ttl,
             },
-            12..=14 => Action::Heartbeat { task, by, ttl, progress, checkpoint },
-            15 => Action::Progress { task, by, progress, checkpoint },
+            12..=14 => HolderAction::Heartbeat { ttl, progress, checkpoint }.on(task, by),
+            15 => HolderAction::Progress { progress, checkpoint }.on(task, by),
             16 => {
                 let delay = (self.dice(3, 2) == 0).then(|| Span::from_secs(u64::from(self.dice(4, 9))));
-                Action::Release { task, by, reason, delay }
+                HolderAction::Release { reason, delay }.on(task, by)
             }
             17..=19 => {
                 let by = Some(by).filter(|_| self.dice(1, 4) != 0);
-                Action::Register { task, by, undo: self.undo() }
+                let undo = self.undo();
+                match by {
+                    Some(by) => HolderAction::Register { undo }.on(task, by),
+                    None => OperatorAction::Register { undo }.on(task),
+                }
             }
-            20 => Action::Adopt { task, by },
-            21..=23 => {
-                Action::Settle { task, by, seq: self.seq(), receipt: Text::new("done").expect("a text") }
-            }
-            24 => Action::Try { task, by, seq: self.seq(), error: Text::new("no").expect("a text") },
-            25 => Action::Waive { task, waiver: Waiver { seq: self.seq(), reason } },
-            26 => Action::Complete { task, by, result: checkpoint },
-            27 => Action::Fail { task, by, reason, compensation },
+            20 => HolderAction::Adopt.on(task, by),
+            21..=23 => HolderAction::Settle { seq: self.seq(), receipt: Text::new("done").expect("a text") }
+                .on(task, by),
+            24 => HolderAction::Try { seq: self.seq(), error: Text::new("no").expect("a text") }.on(task, by),
+            25 => OperatorAction::Waive { waiver: Waiver { seq: self.seq(), reason } }.on(task),
+            26 => HolderAction::Complete { result: checkpoint }.on(task, by),
+            27 => HolderAction::Fail { reason, compensation }.on(task, by),
             28..=29 => {
                 let undo_by = [UndoBy::Recovery, UndoBy::Holder][usize::from(self.dice(3, 2))];
-                Action::RollBack { task, by, reason, undo_by }
+                HolderAction::RollBack { reason, undo_by }.on(task, by)
             }
-            30 => Action::Quarantine { task, by, reason, parking: QuarantineCause::ByHolder },
+            30 => HolderAction::Quarantine { reason, cause: QuarantineCause::ByHolder }.on(task, by),
             31 => match self.dice(3, 4) {
-                0 => Action::MarkCompleted { task, reason, result: checkpoint },
-                1 => Action::MarkFailed { task, reason, compensation },
-                2 => Action::MarkCompensated { task, reason, waive: self.waivers(stored) },
-                _ => Action::MarkQuarantined { task, reason },
+                0 => OperatorAction::MarkCompleted { reason, result: checkpoint }.on(task),
+                1 => OperatorAction::MarkFailed { reason, compensation }.on(task),
+                2 => OperatorAction::MarkCompensated { reason, waive: self.waivers(stored) }.on(task),
+                _ => OperatorAction::MarkQuarantined { reason }.on(task),
             },
-            32 => Action::Cancel { task, reason },
-            33..=36 => Action::Reclaim { task, owner, ttl },
+            32 => OperatorAction::Cancel { reason }.on(task),
+            33..=36 => Action::Take { task, take: Take::Reclaim, owner, ttl },
             37 => {
                 let terminal_reason = (self.dice(3, 2) == 0).then(|| reason.clone());
                 let triage = [Triage::Stays, Triage::Dismissed][usize::from(self.dice(4, 2))];
-                Action::Annotate { task, note: Some(reason), terminal_reason, triage }
+                OperatorAction::Annotate { note: Some(reason), terminal_reason, triage }.on(task)
             }
             _ => {
                 let successor = TaskId::new(format!("t{}", self.dice(3, TASKS + 2))).expect("a name");
-                Action::Retry {
-                    task,
+                OperatorAction::Retry {
                     successor,
                     naming: IdOrigin::Given,
                     reason,
                     waive: self.waivers(stored),
                 }
+                .on(task)
             }
         }
     }

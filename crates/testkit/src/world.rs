@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tenure::Error;
 use tenure::clock::ManualClock;
 use tenure::core::apply::fold;
-use tenure::core::command::{Action, Command, LeaseScope};
+use tenure::core::command::{Action, Command, HolderAction, LeaseScope, OperatorAction, Take};
 use tenure::core::decide::{Case, Names, Stored, decide};
 use tenure::core::id::{Actor, Epoch, Namespace, RequestId, SagaId, Seq, TaskId};
 use tenure::core::lifecycle::{Place, Table};
@@ -113,9 +113,9 @@ impl World {
 
     fn order(&self, action: Action, actor: Option<&str>, words: Option<&Words<'_>>) -> Command {
         let owner = action.holder().map(|by| by.owner.to_string()).or(match &action {
-            Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } => {
-                Some(owner.to_string())
-            }
+            Action::Take { take: Take::Acquire, owner, .. }
+            | Action::Claim { owner, .. }
+            | Action::Take { take: Take::Reclaim, owner, .. } => Some(owner.to_string()),
             _ => None,
         });
         let actor = actor.map(str::to_owned).or(owner).unwrap_or_else(|| "operator".to_owned());
@@ -174,7 +174,11 @@ impl World {
                 self.rows.extend(decision.end);
                 let lease = decision.task.lease().map(|lease| lease.expires_at);
                 match (&command.action, lease) {
-                    (Action::Heartbeat { .. } | Action::Progress { .. }, Some(at)) => Foretold::Lease(at),
+                    (
+                        Action::ByHolder { act: HolderAction::Heartbeat { .. }, .. }
+                        | Action::ByHolder { act: HolderAction::Progress { .. }, .. },
+                        Some(at),
+                    ) => Foretold::Lease(at),
                     (_, _) => Foretold::Task(Box::new(decision.task)),
                 }
             }
@@ -214,7 +218,7 @@ impl World {
         let (id, saga_id) = match action {
             Action::Create(create) => (&create.task, create.saga_id.clone()),
             Action::Put(put) => (&put.record.task, put.record.saga_id.clone()),
-            Action::Retry { successor, .. } => (successor, None),
+            Action::ByOperator { act: OperatorAction::Retry { successor, .. }, .. } => (successor, None),
             _ => return Names::Free,
         };
         let saga_id = saga_id.unwrap_or_else(|| SagaId::from(id));
@@ -239,7 +243,7 @@ impl World {
         let has = self.task(Some(&task)).await.map_or(0, |task| task.compensations.len());
         let one = |number| {
             let undo = undo(&format!("fill:{number}")).expect("an undo");
-            self.order(Action::Register { task: task.clone(), by: None, undo }, None, None)
+            self.order(OperatorAction::Register { undo }.on(task.clone()), None, None)
         };
         let commands = (has..tenure::core::compensation::COMPENSATIONS_MAX).map(one).collect();
         let answers = self.store.transact(commands).await;

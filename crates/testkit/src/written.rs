@@ -3,24 +3,24 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tenure::Error;
 use tenure::access::{NewToken, Token, TokenHash, Tokens};
+use tenure::api::answer::Answers;
+use tenure::api::chain::{ChainAnswer, ChainPage};
+use tenure::api::command::{By, command_json, read_command};
+use tenure::api::list::{
+    Claimable, EventPage, Lapsed as LapsedJson, NamespaceList, Newest, NowAnswer, Remembered, TaskAnswer,
+    TaskPage, Watch,
+};
+use tenure::api::{from_json, to_json};
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::entropy::SeededEntropy;
-use tenure::record::command::{By, command_json, read_command};
-use tenure::record::read::{
-    AnswersShape, ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape,
-    NewestShape, NowShape, OwnersShape, PresenceShape, RememberedShape, Shape, StatsShape, TaskAnswerShape,
-    TasksShape, WatchShape, WatchersAnswerShape, read_shape,
-};
-use tenure::record::{
-    AnswersRecord, ChainAnswer, ChainsPage, ClaimableRecord, EventsPage, LapsedRecord, NamespacesRecord,
-    NewestRecord, NowRecord, OwnersAnswer, PresenceRecord, RememberedRecord, StatsAnswer, TaskAnswer,
-    TasksPage, TokensRecord, WatchedRecord, WatchersAnswer, json, read_tokens,
-};
+use tenure::record;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
@@ -39,9 +39,15 @@ impl WrittenStore {
     }
 }
 
-/// What comes out of the text. What does not is told with the text.
-fn read<S: Shape>(text: &str) -> S::Value {
-    read_shape::<S>(text).unwrap_or_else(|what| panic!("{what}: {text}"))
+/// A value as it is read after it was written. What does not come out is told with the text.
+fn through<A: Serialize + DeserializeOwned>(value: A) -> A {
+    let text = to_json(&value);
+    from_json(&text).unwrap_or_else(|what| panic!("{what}: {text}"))
+}
+
+/// The same of a value that has a form of its own in JSON.
+fn through_form<A: Serialize + DeserializeOwned, T: TryFrom<A, Error = String>>(form: A) -> T {
+    T::try_from(through(form)).unwrap_or_else(|what| panic!("{what}"))
 }
 
 /// The command as it is read after it was written, which must be the same.
@@ -50,7 +56,7 @@ fn through_json(command: Command) -> Command {
         namespace: &command.namespace,
         actor: None,
         reach: command.reach,
-        entropy: &SeededEntropy::new(1),
+        random: &SeededEntropy::new(1),
     };
     let text = command_json(&command);
     let read = read_command(&text, &by).unwrap_or_else(|refusal| panic!("{refusal}: {text}"));
@@ -64,15 +70,16 @@ impl Store for WrittenStore {
             let commands: Vec<Command> = commands.into_iter().map(through_json).collect();
             let answered = self.inner.transact_within(commands, options).await;
             let now = self.inner.now().await.expect("the time");
-            let answers = read::<AnswersShape>(&json(&AnswersRecord::of(&answered.answers, now)));
-            Answered { answers, ..answered }
+            let read = |answer| record::read_answer(answer).unwrap_or_else(|what| panic!("{what}"));
+            let written: Answers = through(record::answers(&answered.answers, now));
+            Answered { answers: written.answers.into_iter().map(read).collect(), ..answered }
         })
     }
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
             let (task, now) = (self.inner.task(namespace, id).await?, self.inner.now().await?);
-            Ok(task.map(|task| read::<TaskAnswerShape>(&json(&TaskAnswer::of(&task, now)))))
+            Ok(task.map(|task| through_form(TaskAnswer::at(&task, now).task)))
         })
     }
 
@@ -84,39 +91,36 @@ impl Store for WrittenStore {
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
             let page = self.inner.tasks(filter, after, size).await?;
-            Ok(read::<TasksShape>(&json(&TasksPage::of(&page, self.inner.now().await?))))
+            Ok(through_form::<TaskPage, _>(record::task_page(&page, self.inner.now().await?)))
         })
     }
 
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
         Box::pin(async move {
-            Ok(read::<LapsedShape>(&json(&LapsedRecord::of(&self.inner.lapsed(after, limit).await?))))
+            let lapsed = self.inner.lapsed(after, limit).await?;
+            Ok(through(LapsedJson::from(&lapsed)).into())
         })
     }
 
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
-        Box::pin(async move {
-            Ok(read::<StatsShape>(&json(&StatsAnswer::of(&self.inner.overview(namespace).await?))))
-        })
+        Box::pin(async move { Ok(through(self.inner.overview(namespace).await?)) })
     }
 
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
-        Box::pin(async move {
-            Ok(read::<OwnersShape>(&json(&OwnersAnswer::of(&self.inner.holdings(namespace).await?))))
-        })
+        Box::pin(async move { Ok(through(self.inner.holdings(namespace).await?)) })
     }
 
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
         Box::pin(async move {
             let at = self.inner.claimable_at(namespace, queue).await?;
-            Ok(read::<ClaimableShape>(&json(&ClaimableRecord::of(at))))
+            Ok(through(Claimable { at }).at)
         })
     }
 
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
         Box::pin(async move {
             let remembered = self.inner.remembers(namespace, id).await?;
-            Ok(read::<RememberedShape>(&json(&RememberedRecord::of(remembered))))
+            Ok(through(Remembered { remembered }).remembered)
         })
     }
 
@@ -128,14 +132,15 @@ impl Store for WrittenStore {
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
         Box::pin(async move {
             let page = self.inner.events(filter, after, size).await?;
-            Ok(read::<EventsShape>(&json(&EventsPage::of(&page))))
+            Ok(through_form(EventPage::from(&page)))
         })
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
-        Box::pin(
-            async move { Ok(read::<NewestShape>(&json(&NewestRecord::of(&self.inner.newest().await?)))) },
-        )
+        Box::pin(async move {
+            let newest = Newest { cursor: self.inner.newest().await?.as_str().to_owned() };
+            Ok(Cursor::from_text(through(newest).cursor))
+        })
     }
 
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
@@ -149,7 +154,7 @@ impl Store for WrittenStore {
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
             let page = self.inner.chains(after, size).await?;
-            let read = read::<ChainsShape>(&json(&ChainsPage::of(&page)));
+            let read = through_form(ChainPage::from(&page));
             assert_eq!(read, page, "chains are what they were");
             Ok(read)
         })
@@ -158,42 +163,39 @@ impl Store for WrittenStore {
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
             let chain = self.inner.chain(namespace, id).await?;
-            let through = |chain: &StoredChain| read::<ChainAnswerShape>(&json(&ChainAnswer::of(chain)));
-            assert_eq!(chain.as_ref().map(through), chain, "it is what it was");
+            let read = |chain: &StoredChain| through_form(through(ChainAnswer { chain: chain.into() }).chain);
+            assert_eq!(chain.as_ref().map(read), chain, "it is what it was");
             Ok(chain)
         })
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
-            let presence = read::<PresenceShape>(&json(&PresenceRecord::of(&presence)));
-            Ok(read::<WatchShape>(&json(&WatchedRecord::of(self.inner.watch(presence).await?))))
+            let absence = self.inner.watch(through(presence)).await?;
+            Ok(through(Watch { absence }).absence)
         })
     }
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
         Box::pin(async move {
             let watchers = self.inner.watchers(namespace).await?;
-            Ok(read::<WatchersAnswerShape>(&json(&WatchersAnswer::of(&watchers))))
+            Ok(through(watchers))
         })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
-        Box::pin(async move { Ok(read::<NowShape>(&json(&NowRecord::of(self.inner.now().await?)))) })
+        Box::pin(async move { Ok(through(NowAnswer { now: self.inner.now().await? }).now) })
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
         Box::pin(async move {
-            Ok(read::<NamespacesShape>(&json(&NamespacesRecord::of(&self.inner.namespaces().await?))))
+            let namespaces = self.inner.namespaces().await?;
+            Ok(through(NamespaceList { namespaces }).namespaces)
         })
     }
 
     fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
-        Box::pin(async move {
-            let tokens = self.inner.tokens(known).await?;
-            let written = |tokens: Tokens| read_tokens(&json(&TokensRecord::of(&tokens)));
-            Ok(tokens.map(|tokens| written(tokens).unwrap_or_else(|what| panic!("{what}"))))
-        })
+        Box::pin(async move { Ok(self.inner.tokens(known).await?.map(through)) })
     }
 
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use tenure::Error;
+use tenure::api::command::{By, CommandName, Target, read_body};
 use tenure::core::command::{Command, LeaseScope};
 use tenure::core::id::{Actor, RequestId};
 use tenure::core::refusal::Refusal;
-use tenure::record::command::{By, Target, Verb, read_body};
 use tenure::store::Answer;
 
 use super::{Needed, show};
@@ -29,12 +29,13 @@ pub(super) async fn create_many(
     let (person, entropy) = (context.person(who), Arc::clone(&context.around.entropy));
     let actor = Actor::named("as", person).map_err(Error::Refused)?;
     let by =
-        By { namespace: ledger.namespace(), actor: Some(actor), reach: LeaseScope::Any, entropy: &*entropy };
+        By { namespace: ledger.namespace(), actor: Some(actor), reach: LeaseScope::Any, random: &*entropy };
     let mut commands = Vec::<(usize, Command)>::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let request = context.request_id().map(|id| RequestId::new(format!("{id}/{number}"))).transpose();
-        let command = request
-            .and_then(|request| read_body(Verb::Create, Target { request, ..Target::default() }, line, &by));
+        let command = request.and_then(|request| {
+            read_body(CommandName::Create, Target { request, ..Target::default() }, line, &by)
+        });
         let command = command.map_err(|refusal| Error::Refused(at_line(number, refusal)))?;
         commands.push((number, command));
     }

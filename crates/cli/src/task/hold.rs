@@ -3,7 +3,7 @@
 use clap::Args;
 use tenure::Ledger;
 use tenure::instant::print_seconds;
-use tenure::record::RenewalAnswer;
+use tenure::record::renewal_answer;
 use tenure::store::Renewal;
 
 use super::{Needed, answer_call};
@@ -119,7 +119,7 @@ async fn show(
             "{id}: {done}, and lasts until {until}; but it can't be read after that: {error}"
         ))
     })?;
-    context.out.json(&RenewalAnswer::of(&task, now, renewal))
+    context.out.json(&renewal_answer(&task, now, renewal))
 }
 
 /// Give a lease back

@@ -3,11 +3,11 @@
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
+use tenure::api::task::Task as TaskJson;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{Cause, State};
 use tenure::instant::Since;
-use tenure::record::TaskRecord;
 use tenure::store::{Cursor, Filter, Order};
 
 use crate::arguments::OutputFormat;
@@ -129,7 +129,7 @@ impl Part {
             left -= page.items.len();
             match context.out.form() {
                 OutputFormat::Json => {
-                    page.items.iter().try_for_each(|task| context.out.json(&TaskRecord::of(task, now)))?;
+                    page.items.iter().try_for_each(|task| context.out.json(&TaskJson::at(task, now)))?;
                 }
                 OutputFormat::Table if context.out.is_quiet() => {
                     page.items.iter().try_for_each(|task| context.out.line(task.id.as_str()))?;

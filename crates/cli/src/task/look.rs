@@ -1,12 +1,13 @@
 //! `tenure task show` and `tenure task why`.
 
 use clap::Args;
+use tenure::api::list::TaskAnswer;
 use tenure::core::event::Triage;
 use tenure::core::task::Task;
 use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::ledger::Note;
-use tenure::record::{TaskAnswer, WhyAnswer};
+use tenure::record::why_answer;
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
 
@@ -36,7 +37,7 @@ impl Show {
         warn_of_broken_history(context, &ledger, &id).await;
         match context.out.form() {
             // As it is written it is read by `task put`. The notes are in `task why` and in the history.
-            OutputFormat::Json => context.out.json(&TaskAnswer::of(&task, now)),
+            OutputFormat::Json => context.out.json(&TaskAnswer::at(&task, now)),
             OutputFormat::Table if context.out.is_quiet() => context.out.line(task.state().as_str()),
             OutputFormat::Table => {
                 let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
@@ -65,7 +66,7 @@ impl Why {
         let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
         let why = why_watched(&task, now, &watchers);
         match context.out.form() {
-            OutputFormat::Json => context.out.json(&WhyAnswer::of(&task, now, &why, &notes)),
+            OutputFormat::Json => context.out.json(&why_answer(&task, now, why, notes)),
             OutputFormat::Table => {
                 let sentence = with_commands(context, &why.sentence)?;
                 context.out.sentence(&sentence)?;

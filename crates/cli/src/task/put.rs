@@ -1,7 +1,7 @@
 //! `tenure task put`.
 
 use clap::Args;
-use tenure::record::read_put;
+use tenure::api::put::read_put;
 
 use super::{Needed, answer_call};
 use crate::context::Context;

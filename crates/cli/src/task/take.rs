@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
+use tenure::api::task::Task as TaskJson;
 use tenure::core::task::Task;
-use tenure::record::TaskRecord;
 
 use super::{Needed, answer_call};
 use crate::arguments::OutputFormat;
@@ -126,7 +126,7 @@ async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) ->
     let none = || "none".to_owned();
     for task in tasks {
         match context.out.form() {
-            OutputFormat::Json => context.out.json(&TaskRecord::of(task, now))?,
+            OutputFormat::Json => context.out.json(&TaskJson::at(task, now))?,
             OutputFormat::Table if context.out.is_quiet() => {
                 let epoch = task.lease().map_or_else(none, |lease| lease.epoch.to_string());
                 context.out.line(&format!("{} {epoch}", task.id))?;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
-use tenure::record::CompensationRecord;
+use tenure::api::task::Compensation as CompensationJson;
 
 use super::{Needed, answer_call};
 use crate::arguments::OutputFormat;
@@ -179,7 +179,7 @@ impl List {
         let newest_first = || task.compensations.iter().rev();
         match context.out.form() {
             OutputFormat::Json => {
-                newest_first().try_for_each(|one| context.out.json(&CompensationRecord::of(one)))
+                newest_first().try_for_each(|one| context.out.json(&CompensationJson::from(one)))
             }
             OutputFormat::Table if context.out.is_quiet() => newest_first()
                 .filter(|one| one.is_owed())

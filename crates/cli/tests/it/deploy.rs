@@ -9,9 +9,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
-use tenure::core::command::Verb;
+
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
+use tenure::core::verb::Verb;
 use tenure_cli::command;
 use tenure_server::METRIC_NAMES;
 use tenure_server::access::Access;

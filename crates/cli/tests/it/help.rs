@@ -94,7 +94,7 @@ fn help_shows_what_there_is() {
       owners       List who holds what
       events       Show the history, oldest first
       audit        Verify the history, and remember what it is
-      namespace    The rooms of a store, in which ids are unique
+      namespace    The namespaces of a store, in which ids are unique
       token        Make and revoke tokens, which servers ask for
       completions  Write what makes a shell complete commands and the names that are stored
       man          Write manual pages

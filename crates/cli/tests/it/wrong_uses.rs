@@ -285,7 +285,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     {"id":"x","namespace":"other"}
     $ tenure task put
-    error: refused: invalid: namespace: the record is of `other`, and this is `default`; name the one
+    error: refused: invalid: namespace: the record's namespace is `other`, but the request is for `default`; use one of them
     status 3
     {"id":"x"} {"id":"y"}
     $ tenure task put

@@ -6,7 +6,7 @@
 mod put;
 mod undone;
 
-use crate::command::{Action, LeaseScope, QuarantineCause};
+use crate::command::{Action, HolderAction, LeaseScope, OperatorAction, QuarantineCause, Take};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
 use crate::decide::{Case, Names};
 use crate::event::{Triage, Waiver};
@@ -86,17 +86,8 @@ pub(crate) fn holds_active(case: &Case) -> bool {
     holds(case) && !lease_has_lapsed(case)
 }
 
-/// It shows the proof of a lease, and there is none.
 pub(crate) fn nobody_holds(case: &Case) -> bool {
-    lease(case).is_none() && gives_proof(case)
-}
-
-pub(crate) fn gives_proof(case: &Case) -> bool {
-    case.command.action.holder().is_some()
-}
-
-pub(crate) fn gives_no_proof(case: &Case) -> bool {
-    !gives_proof(case)
+    lease(case).is_none()
 }
 
 // ---- what extends a lease ------------------------------------------------------------------------------------
@@ -104,7 +95,9 @@ pub(crate) fn gives_no_proof(case: &Case) -> bool {
 /// Where a heartbeat would put the expiry, and which bound of the policy put it there; none: the ttl. Among equal ones the
 /// stricter names itself.
 pub(crate) fn renewal(case: &Case) -> Option<(Time, Option<Overrun>)> {
-    let Action::Heartbeat { ttl, progress, checkpoint, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Heartbeat { ttl, progress, checkpoint, .. }) = case.by_holder() else {
+        return None;
+    };
     let task = case.task?;
     let lease = task.lease()?;
     let until = case.now + ttl.unwrap_or(lease.ttl).span();
@@ -181,7 +174,7 @@ pub(crate) fn reserved_for_this_owner_or_lapsed(case: &Case) -> bool {
 
 fn names_the_reserved_owner(case: &Case) -> bool {
     match (&case.command.action, case.task.and_then(Task::reservation)) {
-        (Action::Acquire { owner, .. }, Some(reservation)) => *owner == reservation.owner,
+        (Action::Take { take: Take::Acquire, owner, .. }, Some(reservation)) => *owner == reservation.owner,
         (_, _) => false,
     }
 }
@@ -337,7 +330,7 @@ pub(crate) fn releases_owing_nothing(case: &Case) -> bool {
 // ---- parking -------------------------------------------------------------------------------------------------
 
 fn asks_for_a_person(case: &Case) -> bool {
-    matches!(case.command.action, Action::Quarantine { parking: QuarantineCause::ByHolder, .. })
+    matches!(case.by_holder(), Some(HolderAction::Quarantine { cause: QuarantineCause::ByHolder, .. }))
 }
 
 pub(crate) fn holds_and_asks_for_a_person(case: &Case) -> bool {
@@ -352,15 +345,18 @@ pub(crate) fn holds_and_can_not_undo(case: &Case) -> bool {
 // ---- records that a failed task needs ------------------------------------------------------------------------
 
 fn gives_compensation(case: &Case) -> bool {
-    matches!(
-        case.command.action,
-        Action::Fail { compensation: Some(_), .. } | Action::MarkFailed { compensation: Some(_), .. }
-    )
+    matches!(case.by_holder(), Some(HolderAction::Fail { compensation: Some(_), .. }))
+        || matches!(case.by_operator(), Some(OperatorAction::MarkFailed { compensation: Some(_), .. }))
+}
+
+fn registers(case: &Case) -> bool {
+    matches!(case.by_holder(), Some(HolderAction::Register { .. }))
+        || matches!(case.by_operator(), Some(OperatorAction::Register { .. }))
 }
 
 /// There is no room for one more compensation, and the command brings one.
 pub(crate) fn has_no_room(case: &Case) -> bool {
-    let brings_one = gives_compensation(case) || matches!(case.command.action, Action::Register { .. });
+    let brings_one = gives_compensation(case) || registers(case);
     brings_one && task_is(case, |task| task.compensations.len() >= COMPENSATIONS_MAX)
 }
 
@@ -388,12 +384,8 @@ pub(crate) fn holds_and_fails_with_a_record(case: &Case) -> bool {
     holds(case) && fails_with_a_record(case)
 }
 
-pub(crate) fn gives_no_proof_and_no_room(case: &Case) -> bool {
-    gives_no_proof(case) && has_no_room(case)
-}
-
-pub(crate) fn gives_no_proof_with_room(case: &Case) -> bool {
-    gives_no_proof(case) && !has_no_room(case)
+pub(crate) fn has_room(case: &Case) -> bool {
+    !has_no_room(case)
 }
 
 pub(crate) fn holds_active_without_room(case: &Case) -> bool {
@@ -417,10 +409,12 @@ fn fault_of(task: &Task, seq: Seq) -> Option<Code> {
 }
 
 fn named_seq(case: &Case) -> Option<Seq> {
-    if let Action::Waive { waiver, .. } = &case.command.action {
+    if let Some(OperatorAction::Waive { waiver }) = case.by_operator() {
         return Some(waiver.seq);
     }
-    let (Action::Settle { seq, .. } | Action::Try { seq, .. }) = &case.command.action else { return None };
+    let (HolderAction::Settle { seq, .. } | HolderAction::Try { seq, .. }) = case.by_holder()? else {
+        return None;
+    };
     Some(*seq)
 }
 
@@ -454,7 +448,7 @@ pub(crate) fn seq_is_owed_among_others(case: &Case) -> bool {
 
 /// A holder settles under its lease; a person waives without one.
 fn may_name_seq(case: &Case) -> bool {
-    holds(case) || matches!(case.command.action, Action::Waive { .. })
+    holds(case) || matches!(case.by_operator(), Some(OperatorAction::Waive { .. }))
 }
 
 fn owed_count(case: &Case) -> usize {
@@ -464,7 +458,9 @@ fn owed_count(case: &Case) -> usize {
 // ---- waivers that come with another command ------------------------------------------------------------------
 
 fn waivers<'a>(case: &Case<'a>) -> &'a [Waiver] {
-    let (Action::MarkCompensated { waive, .. } | Action::Retry { waive, .. }) = &case.command.action else {
+    let Some(OperatorAction::MarkCompensated { waive, .. } | OperatorAction::Retry { waive, .. }) =
+        case.by_operator()
+    else {
         return &[];
     };
     waive
@@ -541,7 +537,7 @@ pub(crate) fn gives_only_a_note(case: &Case) -> bool {
 }
 
 pub(crate) fn dismisses(case: &Case) -> bool {
-    matches!(case.command.action, Action::Annotate { triage: Triage::Dismissed, .. })
+    matches!(case.by_operator(), Some(OperatorAction::Annotate { triage: Triage::Dismissed, .. }))
 }
 
 pub(crate) fn dismisses_nothing(case: &Case) -> bool {
@@ -549,7 +545,7 @@ pub(crate) fn dismisses_nothing(case: &Case) -> bool {
 }
 
 fn corrects_the_end(case: &Case) -> bool {
-    matches!(case.command.action, Action::Annotate { terminal_reason: Some(_), .. })
+    matches!(case.by_operator(), Some(OperatorAction::Annotate { terminal_reason: Some(_), .. }))
 }
 
 // ---- shared --------------------------------------------------------------------------------------------------

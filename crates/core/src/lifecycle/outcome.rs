@@ -3,7 +3,7 @@
 //! Each function reads what its row's command, states and guard promise. Where that is not there it answers none,
 //! which `decide` takes for a broken table and stops at; the proof over the table shows that it does not come to that.
 
-use crate::command::{Action, Create, Holder, Put, UndoBy};
+use crate::command::{Action, Create, HolderAction, OperatorAction, Put, Take, UndoBy};
 use crate::compensation::{Compensation, Registered, Undo};
 use crate::decide::Case;
 use crate::event::{Counting, Created, Ended, EventData, Grant, LeaseEnd, Triage};
@@ -121,13 +121,15 @@ pub(crate) fn put_words(case: &Case) -> Steps {
 // ---- taking --------------------------------------------------------------------------------------------------
 
 pub(crate) fn dispatch(case: &Case) -> Steps {
-    let Action::Dispatch { owner, ttl, .. } = &case.command.action else { return None };
+    let Action::Take { take: Take::Dispatch, owner, ttl, .. } = &case.command.action else { return None };
     let expires_at = case.now + ttl.unwrap_or(case.task?.policy.lease_ttl).span();
     Some(vec![EventData::Dispatched { owner: owner.clone(), expires_at }])
 }
 
 pub(crate) fn acquire(case: &Case) -> Steps {
-    let (Action::Acquire { owner, ttl, .. } | Action::Claim { owner, ttl, .. }) = &case.command.action else {
+    let (Action::Take { take: Take::Acquire, owner, ttl, .. } | Action::Claim { owner, ttl, .. }) =
+        &case.command.action
+    else {
         return None;
     };
     let task = case.task?;
@@ -150,13 +152,13 @@ fn grant(case: &Case, task: &Task, owner: &Owner, ttl: Ttl, expires_at: Time) ->
 // ---- under a lease -------------------------------------------------------------------------------------------
 
 pub(crate) fn heartbeat(case: &Case) -> Steps {
-    let Action::Heartbeat { progress, checkpoint, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Heartbeat { progress, checkpoint, .. }) = case.by_holder() else { return None };
     let (expires_at, _) = guard::renewal(case)?;
     Some(vec![EventData::Renewed { expires_at, progress: progress.clone(), checkpoint: checkpoint.clone() }])
 }
 
 pub(crate) fn progress(case: &Case) -> Steps {
-    let Action::Progress { progress, checkpoint, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Progress { progress, checkpoint }) = case.by_holder() else { return None };
     Some(vec![EventData::Progressed { progress: progress.clone(), checkpoint: checkpoint.clone() }])
 }
 
@@ -186,13 +188,22 @@ pub(crate) fn release_to_successor(case: &Case) -> Steps {
 }
 
 fn released(case: &Case, counting: Counting) -> Option<EventData> {
-    let Action::Release { reason, delay, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Release { reason, delay }) = case.by_holder() else { return None };
     let not_before = delay.filter(|delay| *delay > Span::ZERO).map(|delay| case.now + delay);
     Some(EventData::Released { reason: reason.clone(), counting, not_before, lease: end_of_lease(case)? })
 }
 
 pub(crate) fn register(case: &Case) -> Steps {
-    let Action::Register { undo, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Register { undo }) = case.by_holder() else { return None };
+    registered(case, undo)
+}
+
+pub(crate) fn register_before_lease(case: &Case) -> Steps {
+    let Some(OperatorAction::Register { undo }) = case.by_operator() else { return None };
+    registered(case, undo)
+}
+
+fn registered(case: &Case, undo: &Undo) -> Steps {
     Some(vec![EventData::Registered { seq: case.task?.next_seq(), undo: undo.clone() }])
 }
 
@@ -204,24 +215,24 @@ pub(crate) fn adopt(case: &Case) -> Steps {
 }
 
 pub(crate) fn settle(case: &Case) -> Steps {
-    let Action::Settle { seq, receipt, by: Holder { epoch, .. }, .. } = &case.command.action else {
-        return None;
-    };
-    Some(vec![EventData::Settled { seq: *seq, epoch: *epoch, receipt: receipt.clone() }])
+    let Some(HolderAction::Settle { seq, receipt }) = case.by_holder() else { return None };
+    let epoch = case.task?.lease()?.epoch;
+    Some(vec![EventData::Settled { seq: *seq, epoch, receipt: receipt.clone() }])
 }
 
 pub(crate) fn record_try(case: &Case) -> Steps {
-    let Action::Try { seq, error, by: Holder { epoch, .. }, .. } = &case.command.action else { return None };
-    Some(vec![EventData::Tried { seq: *seq, epoch: *epoch, error: error.clone() }])
+    let Some(HolderAction::Try { seq, error }) = case.by_holder() else { return None };
+    let epoch = case.task?.lease()?.epoch;
+    Some(vec![EventData::Tried { seq: *seq, epoch, error: error.clone() }])
 }
 
 pub(crate) fn waive(case: &Case) -> Steps {
-    let Action::Waive { waiver, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::Waive { waiver }) = case.by_operator() else { return None };
     Some(vec![EventData::Waived(waiver.clone())])
 }
 
 pub(crate) fn roll_back(case: &Case) -> Steps {
-    let Action::RollBack { reason, undo_by, .. } = &case.command.action else { return None };
+    let Some(HolderAction::RollBack { reason, undo_by }) = case.by_holder() else { return None };
     let lease = match undo_by {
         UndoBy::Recovery => end_of_lease(case),
         UndoBy::Holder => None,
@@ -231,7 +242,7 @@ pub(crate) fn roll_back(case: &Case) -> Steps {
 
 /// There is nothing to undo, so there is nothing to keep the lease for.
 pub(crate) fn roll_back_nothing(case: &Case) -> Steps {
-    let Action::RollBack { reason, .. } = &case.command.action else { return None };
+    let Some(HolderAction::RollBack { reason, .. }) = case.by_holder() else { return None };
     Some(vec![EventData::RolledBack { reason: reason.clone(), lease: end_of_lease(case) }])
 }
 
@@ -255,47 +266,47 @@ fn end(ended: Ended) -> Steps {
 }
 
 pub(crate) fn complete(case: &Case) -> Steps {
-    let Action::Complete { result, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Complete { result }) = case.by_holder() else { return None };
     let completed = ended(case, Terminal::Completed, Cause::Completed, None);
     end(Ended { result: result.clone(), ..completed })
 }
 
 pub(crate) fn fail(case: &Case) -> Steps {
-    let Action::Fail { reason, compensation, .. } = &case.command.action else { return None };
+    let Some(HolderAction::Fail { reason, compensation }) = case.by_holder() else { return None };
     let failed = ended(case, Terminal::Failed, Cause::Failed, Some(reason));
     end(Ended { compensations: compensation.iter().cloned().collect(), ..failed })
 }
 
 pub(crate) fn quarantine(case: &Case) -> Steps {
-    let Action::Quarantine { reason, parking, .. } = &case.command.action else { return None };
-    end(ended(case, Terminal::Quarantined, parking.cause(), Some(reason)))
+    let Some(HolderAction::Quarantine { reason, cause }) = case.by_holder() else { return None };
+    end(ended(case, Terminal::Quarantined, cause.cause(), Some(reason)))
 }
 
 pub(crate) fn mark_completed(case: &Case) -> Steps {
-    let Action::MarkCompleted { reason, result, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::MarkCompleted { reason, result }) = case.by_operator() else { return None };
     let completed = ended(case, Terminal::Completed, Cause::ByOperator, Some(reason));
     end(Ended { result: result.clone(), ..completed })
 }
 
 pub(crate) fn mark_failed(case: &Case) -> Steps {
-    let Action::MarkFailed { reason, compensation, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::MarkFailed { reason, compensation }) = case.by_operator() else { return None };
     let failed = ended(case, Terminal::Failed, Cause::ByOperator, Some(reason));
     end(Ended { compensations: compensation.iter().cloned().collect(), ..failed })
 }
 
 pub(crate) fn mark_compensated(case: &Case) -> Steps {
-    let Action::MarkCompensated { reason, waive, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::MarkCompensated { reason, waive }) = case.by_operator() else { return None };
     let compensated = ended(case, Terminal::Compensated, Cause::ByOperator, Some(reason));
     end(Ended { waived: waive.clone(), ..compensated })
 }
 
 pub(crate) fn mark_quarantined(case: &Case) -> Steps {
-    let Action::MarkQuarantined { reason, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::MarkQuarantined { reason }) = case.by_operator() else { return None };
     end(ended(case, Terminal::Quarantined, Cause::ByOperator, Some(reason)))
 }
 
 pub(crate) fn cancel(case: &Case) -> Steps {
-    let Action::Cancel { reason, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::Cancel { reason }) = case.by_operator() else { return None };
     Some(vec![EventData::CancelAsked { reason: reason.clone() }])
 }
 
@@ -324,7 +335,7 @@ pub(crate) fn lapse(case: &Case) -> Steps {
 
 /// Undo is bounded by the lease's length alone, so the grant has no other bound.
 pub(crate) fn reclaim(case: &Case) -> Steps {
-    let Action::Reclaim { owner, ttl, .. } = &case.command.action else { return None };
+    let Action::Take { take: Take::Reclaim, owner, ttl, .. } = &case.command.action else { return None };
     let task = case.task?;
     let ttl = ttl.unwrap_or(task.policy.lease_ttl);
     Some(vec![EventData::Reclaimed(grant(case, task, owner, ttl, case.now + ttl.span()))])
@@ -333,20 +344,24 @@ pub(crate) fn reclaim(case: &Case) -> Steps {
 // ---- afterwards ----------------------------------------------------------------------------------------------
 
 pub(crate) fn annotate(case: &Case) -> Steps {
-    let Action::Annotate { note, terminal_reason, triage, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::Annotate { note, terminal_reason, triage }) = case.by_operator() else {
+        return None;
+    };
     let (note, terminal_reason) = (note.clone(), terminal_reason.clone());
     Some(vec![EventData::Annotated { note, terminal_reason, triage: *triage }])
 }
 
 pub(crate) fn retry(case: &Case) -> Steps {
-    let Action::Retry { successor, reason, waive, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::Retry { successor, reason, waive, .. }) = case.by_operator() else {
+        return None;
+    };
     let (successor, reason, waived) = (successor.clone(), reason.clone(), waive.clone());
     Some(vec![EventData::Retried { successor, reason, waived }])
 }
 
 /// The new task of a retry: as the old one was created, with what it still owes.
 pub(crate) fn successor(case: &Case) -> Option<EventData> {
-    let Action::Retry { task: old_id, successor, waive, .. } = &case.command.action else { return None };
+    let Some(OperatorAction::Retry { successor, waive, .. }) = case.by_operator() else { return None };
     let old = case.task?;
     let waived = |seq| waive.iter().any(|waiver| waiver.seq == seq);
     let copied = old.compensations.iter().filter_map(|one| {
@@ -372,7 +387,7 @@ pub(crate) fn successor(case: &Case) -> Option<EventData> {
         not_before: None,
         policy: old.policy,
         compensations: compensations.collect(),
-        retry_of: Some(old_id.clone()),
+        retry_of: Some(old.id.clone()),
         created_at: case.now,
     })))
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tenure::Error;
+use tenure::api::command::CommandName;
+use tenure::api::duration::DurationInput;
+use tenure::api::list::Claimable;
 use tenure::core::command::{Action, Command};
 use tenure::core::id::Queue;
 use tenure::core::task::Task;
-use tenure::record::command::Verb;
-use tenure::record::{AnswerRecord, ClaimableRecord, DurationInput, GrantedAnswer};
+use tenure::record;
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, MinimalAnswer, MinimalTask};
 use tenure::store::size::task_bytes;
@@ -31,7 +33,7 @@ struct Waiting {
 pub(crate) async fn claim(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
     let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait)?;
-    let command = verbs::command(&asked, Verb::Claim, &asked.body.text)?;
+    let command = verbs::command(&asked, CommandName::Claim, &asked.body.text)?;
     let tasks = match waiting.filter(|wait| !wait.is_zero()) {
         None => {
             let tasks = claim_once(&asked, command.clone()).await?;
@@ -51,13 +53,14 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
         }
     };
     let (now, bytes) = (granted_at(&tasks), tasks.iter().map(task_bytes).sum());
-    let make = move || match form {
-        AnswerForm::Whole | AnswerForm::GrantsWhole => json(StatusCode::OK, &GrantedAnswer::of(&tasks, now)),
-        AnswerForm::Minimal => {
-            let tasks = tasks.iter().map(MinimalTask::of).collect();
-            let answer = Ok(Answer::Minimal(MinimalAnswer::Claimed(tasks)));
-            json(StatusCode::OK, &AnswerRecord::of(&answer, now))
-        }
+    let make = move || {
+        let answer = match form {
+            AnswerForm::Whole | AnswerForm::GrantsWhole => Answer::Claimed(tasks),
+            AnswerForm::Minimal => {
+                Answer::Minimal(MinimalAnswer::Claimed(tasks.iter().map(MinimalTask::from).collect()))
+            }
+        };
+        json(StatusCode::OK, &record::answer(&Ok(answer), now))
     };
     Ok(prefers(&asked, asked.served.work.make(bytes, make).await?))
 }
@@ -119,7 +122,7 @@ pub(crate) async fn claimable(asked: Asked) -> Answered {
             () = over(&asked, waiting) => store.claimable_at(namespace.clone(), queue.clone()).await?,
         }
     };
-    Ok(json(StatusCode::OK, &ClaimableRecord::of(at)))
+    Ok(json(StatusCode::OK, &Claimable { at }))
 }
 
 /// When a wait is over: by its length, or because the server stops.

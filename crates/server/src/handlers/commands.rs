@@ -8,11 +8,13 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tenure::Error;
+use tenure::api::answer::HeartbeatAnswers;
+use tenure::api::command::{By, read_command, read_heartbeat};
 use tenure::core::command::{Action, Command};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
-use tenure::record::command::{By, read_command, read_heartbeat};
-use tenure::record::{AnswersRecord, HeartbeatAnswersRecord};
+use tenure::core::verb::Repeat;
+use tenure::record::{answers, heartbeat_answer};
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalTask};
 use tenure::store::size::answer_bytes;
@@ -76,11 +78,11 @@ pub(crate) async fn many(asked: Asked) -> Answered {
     let by = by(&asked, commands.len(), "commands")?;
     let read = |raw: &&RawValue| read_command(raw.get(), &by);
     let form = answer_form(&asked, AnswerForm::GrantsWhole)?;
-    let answers = decide(&asked, commands.iter().map(read).collect(), Some(form)).await?;
+    let answered = decide(&asked, commands.iter().map(read).collect(), Some(form)).await?;
     // They were done: a clock that can't be read makes no failure of that.
     let now = asked.served.ledger.now().await.unwrap_or(Time::MIN);
-    let bytes = answers.iter().map(answered_bytes).sum();
-    let make = move || json(StatusCode::OK, &AnswersRecord::of(&answers, now));
+    let bytes = answered.iter().map(answered_bytes).sum();
+    let make = move || json(StatusCode::OK, &answers(&answered, now));
     Ok(prefers(&asked, asked.served.work.make(bytes, make).await?))
 }
 
@@ -90,10 +92,14 @@ pub(crate) async fn heartbeats(asked: Asked) -> Answered {
     let by = by(&asked, heartbeats.len(), "heartbeats")?;
     let read = |raw: &&RawValue| read_heartbeat(raw.get(), &by);
     let commands: Vec<Result<Command, Refusal>> = heartbeats.iter().map(read).collect();
-    let named = |command: &Result<Command, Refusal>| HeartbeatAnswersRecord::name(command.as_ref().ok()?);
-    let named: Vec<_> = commands.iter().map(named).collect();
-    let answers = decide(&asked, commands, None).await?;
-    Ok(json(StatusCode::OK, &HeartbeatAnswersRecord::of(named.into_iter().zip(&answers))))
+    let lease = |command: &Result<Command, Refusal>| {
+        let action = &command.as_ref().ok()?.action;
+        Some((action.task()?.clone(), action.holder()?.epoch))
+    };
+    let leases: Vec<_> = commands.iter().map(lease).collect();
+    let answered = decide(&asked, commands, None).await?;
+    let answers = leases.into_iter().zip(&answered).map(|(lease, answer)| heartbeat_answer(lease, answer));
+    Ok(json(StatusCode::OK, &HeartbeatAnswers { answers: answers.collect() }))
 }
 
 fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>, Problem> {
@@ -105,7 +111,7 @@ fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>,
         namespace: asked.namespace()?,
         actor: caller.name.clone(),
         reach: caller.reach(),
-        entropy: served.ledger.entropy(),
+        random: served.ledger.entropy(),
     })
 }
 
@@ -190,7 +196,7 @@ async fn in_turns(
 
 /// Whether a command is answered with some words about a lease, whatever the form.
 fn is_renewal(action: &Action) -> bool {
-    matches!(action, Action::Heartbeat { .. } | Action::Progress { .. })
+    action.verb().repeat() == Repeat::Idempotent
 }
 
 /// That nothing was done of these.

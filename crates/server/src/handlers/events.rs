@@ -16,9 +16,10 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde::Serialize;
 use tenure::Error;
+use tenure::api::event::Event;
+use tenure::api::list::EventPage;
 use tenure::clock::Moment;
 use tenure::core::refusal::Refusal;
-use tenure::record::{EventRecord, EventsPage};
 use tenure::store::size::event_bytes;
 use tenure::store::{Cursor, EventFilter, Page, PageSize, Recorded, Store};
 use tokio::sync::mpsc;
@@ -87,7 +88,7 @@ async fn page(asked: &Asked, filter: EventFilter) -> Answered {
             }
         }
     };
-    Ok(json(StatusCode::OK, &EventsPage::of(&page)))
+    Ok(json(StatusCode::OK, &EventPage::from(&page)))
 }
 
 /// What the caller may see of some of the history.
@@ -111,7 +112,7 @@ async fn seen(
     };
     let mut page = bounded(asked, limit, read, event_bytes).await?;
     let has_more = page.is_cut || page.items.len() >= limit;
-    page.items.retain(|recorded| asked.caller.rooms.contains(&recorded.event.namespace));
+    page.items.retain(|recorded| asked.caller.namespaces.contains(&recorded.event.namespace));
     Ok(Seen { page, has_more })
 }
 
@@ -289,12 +290,12 @@ impl Source {
         self.may_read().await?;
         let last = page.items.last().map(|last| last.cursor.clone());
         for recorded in page.items {
-            if self.caller.rooms.contains(&recorded.event.namespace) {
+            if self.caller.namespaces.contains(&recorded.event.namespace) {
                 self.say(&told(&recorded)).await?;
             }
         }
         for words in &page.unreadable {
-            let told = tenure::record::json(&Unreadable { message: words });
+            let told = tenure::api::to_json(&Unreadable { message: words });
             self.say(format!("event: unreadable\ndata: {told}\n\n").as_bytes()).await?;
         }
         // Behind what could not be read, too.
@@ -342,7 +343,7 @@ fn told(recorded: &Recorded) -> Vec<u8> {
     let (id, kind) = (recorded.cursor.as_str(), recorded.event.what.kind());
     let mut text = Vec::with_capacity(event_bytes(recorded) + 2 * id.len() + 64);
     text.extend_from_slice(format!("id: {id}\nevent: {kind}\ndata: ").as_bytes());
-    tenure::record::write_json(&EventRecord::of(recorded), &mut text);
+    tenure::api::write_json(&Event::from(recorded), &mut text);
     text.extend_from_slice(b"\n\n");
     text
 }

@@ -1,10 +1,11 @@
 //! Lists of tasks: filtered, by age, a page at a time.
 
 use axum::http::StatusCode;
+use tenure::api::wire::parse_word;
 use tenure::core::id::{LabelKey, LabelValue, Owner, Queue};
 use tenure::core::refusal::Refusal;
 use tenure::instant::Since;
-use tenure::record::{TasksPage, cause_of, state_of};
+use tenure::record::task_page;
 use tenure::store::size::task_bytes;
 use tenure::store::{Filter, Order};
 
@@ -35,9 +36,9 @@ async fn list(asked: &Asked, filter: Filter) -> Answered {
     let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
     let read = async |size| store.tasks(filter, after, size).await;
     let mut page = page(asked, limit, read, task_bytes).await?;
-    page.items.retain(|task| asked.caller.rooms.contains(&task.namespace));
+    page.items.retain(|task| asked.caller.namespaces.contains(&task.namespace));
     let now = store.now().await?;
-    Ok(json(StatusCode::OK, &TasksPage::of(&page, now)))
+    Ok(json(StatusCode::OK, &task_page(&page, now)))
 }
 
 async fn filter(asked: &Asked) -> Result<Filter, Problem> {
@@ -49,8 +50,8 @@ async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     });
     Ok(Filter {
         namespace: None,
-        states: query.all("state").iter().map(|word| state_of(word)).collect::<Result<_, _>>()?,
-        cause: query.one("cause")?.map(cause_of).transpose()?,
+        states: query.all("state").iter().map(|word| parse_word("state", word)).collect::<Result<_, _>>()?,
+        cause: query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?,
         queue: query.one("queue")?.map(Queue::new).transpose()?,
         owner: query.one("owner")?.map(Owner::new).transpose()?,
         labels: labels.collect::<Result<_, Refusal>>()?,

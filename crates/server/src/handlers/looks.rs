@@ -1,12 +1,12 @@
 //! Looks at a namespace and at the store that are no lists of tasks.
 
 use axum::http::StatusCode;
+use tenure::api::audit::{AnchorAnswer, ReportAnswer};
+use tenure::api::chain::{ChainAnswer, ChainPage};
+use tenure::api::list::{Lapsed, NamespaceList, Newest, NowAnswer, Remembered};
+use tenure::api::overview::{OwnerList, StatsAnswer};
 use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
-use tenure::record::{
-    AnchorAnswer, ChainAnswer, ChainsPage, LapsedRecord, NamespacesRecord, NewestRecord, NowRecord,
-    OwnersAnswer, RememberedRecord, ReportAnswer, StatsAnswer,
-};
 
 use super::{cursor, limit, page};
 use tenure::store::size::chain_bytes;
@@ -21,43 +21,43 @@ const CHAINS_MAX: usize = 64;
 pub(crate) async fn stats(asked: Asked) -> Answered {
     let _room = asked.quota.scan().await?;
     let overview = asked.ledger()?.overview().await?;
-    Ok(json(StatusCode::OK, &StatsAnswer::of(&overview)))
+    Ok(json(StatusCode::OK, &StatsAnswer { stats: overview }))
 }
 
 /// `GET …/owners`.
 pub(crate) async fn owners(asked: Asked) -> Answered {
     let _room = asked.quota.scan().await?;
     let holdings = asked.ledger()?.holdings().await?;
-    Ok(json(StatusCode::OK, &OwnersAnswer::of(&holdings)))
+    Ok(json(StatusCode::OK, &OwnerList { owners: holdings }))
 }
 
 /// `GET …/requests`.
 pub(crate) async fn request(asked: Asked) -> Answered {
     let id = asked.query.one("id")?.ok_or_else(|| Refusal::invalid("id", "say which request id"))?;
     let store = asked.served.ledger.store();
-    let is_remembered = store.remembers(asked.namespace()?.clone(), RequestId::new(id)?).await?;
-    Ok(json(StatusCode::OK, &RememberedRecord::of(is_remembered)))
+    let remembered = store.remembers(asked.namespace()?.clone(), RequestId::new(id)?).await?;
+    Ok(json(StatusCode::OK, &Remembered { remembered }))
 }
 
 /// `GET …/anchor`.
 pub(crate) async fn anchor(asked: Asked) -> Answered {
     let _room = asked.quota.audit().await?;
     let anchor = asked.ledger()?.anchor_of_namespace().await?;
-    Ok(json(StatusCode::OK, &AnchorAnswer::of(&anchor)))
+    Ok(json(StatusCode::OK, &AnchorAnswer { anchor }))
 }
 
 /// `GET …/verify`.
 pub(crate) async fn verify(asked: Asked) -> Answered {
     let _room = asked.quota.audit().await?;
     let report = asked.ledger()?.verify_namespace(None).await?;
-    Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
+    Ok(json(StatusCode::OK, &ReportAnswer { report: (&report).into() }))
 }
 
 /// `GET …/tasks/{id}/verify`.
 pub(crate) async fn verify_task(asked: Asked) -> Answered {
     let _room = asked.quota.look().await?;
     let report = asked.ledger()?.verify_task(asked.id()?.as_str(), None).await?;
-    Ok(json(StatusCode::OK, &ReportAnswer::of(&report)))
+    Ok(json(StatusCode::OK, &ReportAnswer { report: (&report).into() }))
 }
 
 /// `GET …/tasks/{id}/chain`.
@@ -67,25 +67,25 @@ pub(crate) async fn chain(asked: Asked) -> Answered {
     let chain = store.chain(asked.namespace()?.clone(), id.clone()).await?;
     let chain = chain.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))?;
     asked.memory.for_answer(chain_bytes(&chain)).await?;
-    Ok(json(StatusCode::OK, &ChainAnswer::of(&chain)))
+    Ok(json(StatusCode::OK, &ChainAnswer { chain: (&chain).into() }))
 }
 
 /// `GET /v1/namespaces`.
 pub(crate) async fn namespaces(asked: Asked) -> Answered {
     let mut namespaces = asked.served.ledger.store().namespaces().await?;
-    namespaces.retain(|namespace| asked.caller.rooms.contains(namespace));
-    Ok(json(StatusCode::OK, &NamespacesRecord::of(&namespaces)))
+    namespaces.retain(|namespace| asked.caller.namespaces.contains(namespace));
+    Ok(json(StatusCode::OK, &NamespaceList { namespaces }))
 }
 
 /// `GET /v1/now`.
 pub(crate) async fn now(asked: Asked) -> Answered {
-    Ok(json(StatusCode::OK, &NowRecord::of(asked.served.ledger.now().await?)))
+    Ok(json(StatusCode::OK, &NowAnswer { now: asked.served.ledger.now().await? }))
 }
 
 /// `GET /v1/newest`.
 pub(crate) async fn newest(asked: Asked) -> Answered {
     let newest = asked.served.ledger.newest().await?;
-    Ok(json(StatusCode::OK, &NewestRecord::of(&newest)))
+    Ok(json(StatusCode::OK, &Newest { cursor: newest.as_str().to_owned() }))
 }
 
 /// `GET /v1/lapsed`: in the namespaces that the caller may see.
@@ -93,8 +93,8 @@ pub(crate) async fn lapsed(asked: Asked) -> Answered {
     let _room = asked.quota.scan().await?;
     let mut lapsed =
         asked.served.ledger.lapsed(cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
-    lapsed.tasks.retain(|(namespace, _)| asked.caller.rooms.contains(namespace));
-    Ok(json(StatusCode::OK, &LapsedRecord::of(&lapsed)))
+    lapsed.tasks.retain(|(namespace, _)| asked.caller.namespaces.contains(namespace));
+    Ok(json(StatusCode::OK, &Lapsed::from(&lapsed)))
 }
 
 /// `GET /v1/chains`.
@@ -104,5 +104,5 @@ pub(crate) async fn chains(asked: Asked) -> Answered {
     // Of how many events a chain is nobody knows before.
     let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?.min(CHAINS_MAX));
     let chains = page(&asked, limit, async |size| store.chains(after, size).await, chain_bytes).await?;
-    Ok(json(StatusCode::OK, &ChainsPage::of(&chains)))
+    Ok(json(StatusCode::OK, &ChainPage::from(&chains)))
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tenure::access::NamespaceScope;
+use tenure::api::list::Watch;
+use tenure::api::overview::{Presence, WatchersAnswer};
+use tenure::api::recovery::Recovered;
 use tenure::core::refusal::Refusal;
-use tenure::record::read::{PresenceShape, Shape as _};
-use tenure::record::{PlansRecord, SweptRecord, WatchedRecord, WatchersAnswer};
 use tenure::recovery::{RecoveredTask, Settings};
 
 use crate::body::parse;
@@ -32,8 +33,8 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let recovery = recovery.clone().settings(settings);
     let room = asked.quota.sweep()?;
     if asked.query.flag("plan")? {
-        let plans = recovery.plan().await?;
-        return Ok(json(StatusCode::OK, &PlansRecord::of(&plans)));
+        let planned = Some(recovery.plan().await?);
+        return Ok(json(StatusCode::OK, &Recovered { planned, ..Recovered::default() }));
     }
     let tended: Arc<Mutex<Vec<RecoveredTask>>> = Arc::default();
     let told = Arc::clone(&tended);
@@ -51,20 +52,22 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let swept = sweeping.await;
     let report = swept.map_err(|_| Problem::broken("recovery ended early; it is in the server's log"))??;
     let tended = std::mem::take(&mut *tended.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(json(StatusCode::OK, &SweptRecord::of(&report, &tended)))
+    Ok(json(
+        StatusCode::OK,
+        &Recovered { report: Some((&report).into()), tended: Some(tended), planned: None },
+    ))
 }
 
 /// `GET …/recovery`: who looks after the namespace, and what they handle.
 pub(crate) async fn watchers(asked: Asked) -> Answered {
     let watchers = asked.served.ledger.store().watchers(asked.namespace()?.clone()).await?;
-    Ok(json(StatusCode::OK, &WatchersAnswer::of(&watchers)))
+    Ok(json(StatusCode::OK, &WatchersAnswer { recovery: watchers }))
 }
 
 /// `POST /v1/watch`. A caller that is bound to namespaces looks after these alone: the mark of the whole store is not its to renew.
 pub(crate) async fn watch(asked: Asked) -> Answered {
-    let mut presence =
-        parse::<PresenceShape>(&asked.body.text)?.value().map_err(|words| Refusal::invalid("body", words))?;
-    if let NamespaceScope::These(own) = &asked.caller.rooms {
+    let mut presence: Presence = parse(&asked.body.text)?;
+    if let NamespaceScope::These(own) = &asked.caller.namespaces {
         if let Some(foreign) = presence.namespaces.iter().find(|one| !own.contains(*one)) {
             let words = format!("the token is not bound to `{foreign}`");
             return Err(Refusal::invalid("namespaces", words).into());
@@ -74,5 +77,5 @@ pub(crate) async fn watch(asked: Asked) -> Answered {
         }
     }
     let absence = asked.served.ledger.store().watch(presence).await?;
-    Ok(json(StatusCode::OK, &WatchedRecord::of(absence)))
+    Ok(json(StatusCode::OK, &Watch { absence }))
 }

@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::http::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use axum::http::{Response, StatusCode};
+use tenure::api::command::CommandName;
+use tenure::api::list::TaskAnswer;
 use tenure::core::command::Action;
 use tenure::core::id::{Namespace, Revision, TaskId};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::Task;
-use tenure::record::command::Verb;
-use tenure::record::{AnswerRecord, TaskAnswer, WhyAnswer};
+use tenure::record;
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, MinimalAnswer};
 use tenure::store::size::{answer_bytes, task_bytes};
@@ -21,7 +22,7 @@ use crate::routes::{Answered, Asked, json};
 
 /// `POST …/tasks`.
 pub(crate) async fn create(asked: Asked) -> Answered {
-    let answer = verbs::done(&asked, Verb::Create).await?;
+    let answer = verbs::done(&asked, CommandName::Create).await?;
     let place = named(&answer).map(|(namespace, id, _)| format!("/v1/{namespace}/tasks/{id}"));
     let mut response = told(&asked, StatusCode::CREATED, answer).await?;
     if let Some(place) = place.and_then(|place| HeaderValue::from_str(&place).ok()) {
@@ -42,7 +43,7 @@ pub(crate) async fn show(asked: Asked) -> Answered {
     }
     let (now, bytes) = (asked.served.ledger.now().await?, task_bytes(&task));
     let make = move || {
-        let mut response = json(StatusCode::OK, &TaskAnswer::of(&task, now));
+        let mut response = json(StatusCode::OK, &TaskAnswer::at(&task, now));
         tag(response.headers_mut(), task.revision);
         response
     };
@@ -52,7 +53,7 @@ pub(crate) async fn show(asked: Asked) -> Answered {
 /// `PUT …/tasks/{id}`.
 pub(crate) async fn put(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
-    let mut command = verbs::command(&asked, Verb::Put, &asked.body.text)?;
+    let mut command = verbs::command(&asked, CommandName::Put, &asked.body.text)?;
     let Action::Put(put) = &mut command.action else { return Err(Problem::broken("a put is no put")) };
     if let Some(revision) = if_match(&asked.head.headers)? {
         if put.revision.is_some_and(|said| said != revision) {
@@ -73,7 +74,8 @@ pub(crate) async fn why_so(asked: Asked) -> Answered {
     let (now, bytes) = (ledger.now().await?, task_bytes(&task));
     let make = move || {
         let why = why_watched(&task, now, &watchers);
-        let mut response = json(StatusCode::OK, &WhyAnswer::of(&task, now, &why, &notes));
+        let answer = record::why_answer(&task, now, why, notes);
+        let mut response = json(StatusCode::OK, &answer);
         tag(response.headers_mut(), task.revision);
         response
     };
@@ -103,7 +105,7 @@ pub(crate) async fn told(asked: &Asked, status: StatusCode, answer: Answer) -> A
     };
     let (now, bytes) = (time_for(&asked.served.ledger, &answer).await, answer_bytes(&answer));
     let make = move || {
-        let mut response = json(status, &AnswerRecord::of(&Ok(answer), now));
+        let mut response = json(status, &record::answer(&Ok(answer), now));
         tag(response.headers_mut(), revision);
         response
     };

@@ -1,50 +1,29 @@
 //! Tokens: made, listed and revoked by administrators. A secret is shown once, to whoever had it made.
 
 use axum::http::StatusCode;
-use serde::Deserialize;
 use tenure::access::{NamespaceScope, Role, TokenHash};
+use tenure::api::token::{NewToken, TokenBody, TokenName};
+use tenure::core::id::Actor;
 use tenure::core::refusal::{Code, Refusal};
-use tenure::ledger::{ANONYMOUS, DEFAULT_NAMESPACE};
-use tenure::record::{DurationInput, NewTokenRecord, TokenRecord, TokensRecord};
+use tenure::ledger::DEFAULT_NAMESPACE;
 
 use crate::body::parse;
 use crate::problem::Problem;
 use crate::routes::{Answered, Asked, json};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Making {
-    name: String,
-    role: String,
-    namespaces: Option<Vec<String>>,
-    expires: Option<DurationInput>,
-    /// Of a secret that the caller has drawn and keeps to itself.
-    hash: Option<String>,
-    #[serde(rename = "as")]
-    by: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Naming {
-    name: Option<String>,
-    #[serde(rename = "as")]
-    by: Option<String>,
-}
-
 /// `GET /v1/tokens`: those that are bound to nothing else than the caller is.
 pub(crate) async fn list(asked: Asked) -> Answered {
     let mut tokens = asked.served.ledger.store().tokens(None).await?.unwrap_or_default();
-    tokens.tokens.retain(|(_, token)| asked.caller.rooms.covers(&token.rooms));
-    Ok(json(StatusCode::OK, &TokensRecord::of(&tokens)))
+    tokens.tokens.retain(|listed| asked.caller.namespaces.covers(&listed.token.namespaces));
+    Ok(json(StatusCode::OK, &tokens))
 }
 
 /// `POST /v1/tokens`. Nobody gives more than they have: neither a namespace that they are not bound to, nor all of them.
 pub(crate) async fn create(asked: Asked) -> Answered {
-    let making: Making = parse(&asked.body.text)?;
+    let making: TokenBody = parse(&asked.body.text)?;
     let names = making.namespaces.unwrap_or_else(|| vec![DEFAULT_NAMESPACE.to_owned()]);
-    let rooms = NamespaceScope::of_words(&names)?;
-    if !asked.caller.rooms.covers(&rooms) {
+    let namespaces = NamespaceScope::of_words(&names)?;
+    if !asked.caller.namespaces.covers(&namespaces) {
         return Err(Problem::forbidden(
             "a token can't be bound to a namespace that its maker's is not bound to",
         ));
@@ -56,33 +35,34 @@ pub(crate) async fn create(asked: Asked) -> Answered {
     }
     let Some(hash) = making.hash else {
         let (secret, token) = new.await?;
-        return Ok(json(StatusCode::CREATED, &NewTokenRecord::of(&secret, &token)));
+        let token = NewToken { token: Some(secret.reveal().to_owned()), record: token };
+        return Ok(json(StatusCode::CREATED, &token));
     };
     let digits = || Refusal::invalid("hash", "the SHA-256 of the secret, as 64 hexadecimal digits");
     let hash = TokenHash::from_hex(&hash).ok_or_else(digits)?;
     let token = new.with_hash(hash).await?;
-    Ok(json(StatusCode::CREATED, &TokenRecord::of(&token)))
+    Ok(json(StatusCode::CREATED, &token))
 }
 
 /// `DELETE /v1/tokens`: by the name in the query, or in the body.
 pub(crate) async fn revoke(asked: Asked) -> Answered {
-    let naming: Naming = parse(&asked.body.text)?;
+    let naming: TokenName = parse(&asked.body.text)?;
     let in_query = asked.query.one("name")?.map(str::to_owned);
     let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "say which token"))?;
     let unknown = || Refusal::new(Code::NotFound, format!("there is no token {name}"));
     let tokens = asked.served.ledger.tokens().await?;
     // A name that is free again may be somebody else's by now: it is the newest of that name that is revoked.
     let newest = tokens.iter().rfind(|token| token.name.as_str() == name);
-    if !newest.is_some_and(|token| asked.caller.rooms.covers(&token.rooms)) {
+    if !newest.is_some_and(|token| asked.caller.namespaces.covers(&token.namespaces)) {
         return Err(unknown().into());
     }
     let ledger = asked.served.ledger.acting_as(&by(&asked, naming.by))?;
     let token = ledger.revoke_token(&name).await?;
-    Ok(json(StatusCode::OK, &TokenRecord::of(&token)))
+    Ok(json(StatusCode::OK, &token))
 }
 
 /// Who does it: the caller's token, or where none is needed whoever the body names.
 fn by(asked: &Asked, said: Option<String>) -> String {
     let token = asked.caller.name.as_ref().map(|name| name.as_str().to_owned());
-    token.or(said).unwrap_or_else(|| ANONYMOUS.to_owned())
+    token.or(said).unwrap_or_else(|| Actor::ANONYMOUS.to_owned())
 }

@@ -2,11 +2,11 @@
 
 use axum::http::StatusCode;
 use tenure::Error;
+use tenure::api::command::{By, CommandName, Target, read_body};
 use tenure::core::command::{Action, Command};
 use tenure::core::id::Seq;
 use tenure::core::refusal::Refusal;
-use tenure::record::command::{By, Target, Verb, read_body};
-use tenure::record::{AnswerRecord, RenewalAnswer};
+use tenure::record;
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, AnswerOptions, CLAIM_BYTES_MAX, MinimalAnswer};
 use tenure::store::size::task_bytes;
@@ -21,13 +21,13 @@ use crate::routes::{Answered, Asked, json};
 const USUAL_TASK_BYTES: usize = 4 * 1024;
 
 /// The command of that verb, by whoever asks, if they may give it.
-pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, Problem> {
+pub(crate) fn command(asked: &Asked, name: CommandName, body: &str) -> Result<Command, Problem> {
     let (caller, served) = (&asked.caller, &asked.served);
     let by = By {
         namespace: asked.namespace()?,
         actor: caller.name.clone(),
         reach: caller.reach(),
-        entropy: served.ledger.entropy(),
+        random: served.ledger.entropy(),
     };
     let task = asked.path.id.as_ref().map(|_| asked.id()).transpose()?;
     let seq = asked.path.seq.as_deref().map(|text| {
@@ -35,7 +35,7 @@ pub(crate) fn command(asked: &Asked, verb: Verb, body: &str) -> Result<Command, 
         number.map(Seq)
     });
     let target = Target { task, seq: seq.transpose()?, request: request_id(&asked.head.headers)? };
-    let command = read_body(verb, target, body, &by)?;
+    let command = read_body(name, target, body, &by)?;
     caller.may(&command.action)?;
     Ok(command)
 }
@@ -70,21 +70,21 @@ pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) ->
 }
 
 /// Reads and decides.
-pub(crate) async fn done(asked: &Asked, verb: Verb) -> Result<Answer, Problem> {
+pub(crate) async fn done(asked: &Asked, name: CommandName) -> Result<Answer, Problem> {
     let form = answer_form(asked, AnswerForm::Whole)?;
-    let command = command(asked, verb, &asked.body.text)?;
+    let command = command(asked, name, &asked.body.text)?;
     Ok(decide(asked, command, form).await?)
 }
 
-async fn answered(asked: Asked, verb: Verb, status: StatusCode) -> Answered {
-    let answer = done(&asked, verb).await?;
+async fn answered(asked: Asked, name: CommandName, status: StatusCode) -> Answered {
+    let answer = done(&asked, name).await?;
     tasks::told(&asked, status, answer).await
 }
 
 /// What a heartbeat or progress answers: the renewal, and the task as it is right after it.
-async fn renewed(asked: Asked, verb: Verb) -> Answered {
+async fn renewed(asked: Asked, name: CommandName) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
-    let command = command(&asked, verb, &asked.body.text)?;
+    let command = command(&asked, name, &asked.body.text)?;
     let Answer::Renewed(renewal) = decide(&asked, command, form).await? else {
         return Err(Problem::broken("the store answered another command"));
     };
@@ -95,17 +95,17 @@ async fn renewed(asked: Asked, verb: Verb) -> Answered {
     };
     let Some(task) = task else {
         let answer = Ok(Answer::Renewed(renewal));
-        let response = json(StatusCode::OK, &AnswerRecord::of(&answer, renewal.at));
+        let response = json(StatusCode::OK, &record::answer(&answer, renewal.at));
         return Ok(prefers(&asked, response));
     };
     let bytes = task_bytes(&task);
-    let make = move || json(StatusCode::OK, &RenewalAnswer::of(&task, renewal.at, renewal));
+    let make = move || json(StatusCode::OK, &record::renewal_answer(&task, renewal.at, renewal));
     asked.served.work.make(bytes, make).await
 }
 
 /// `POST …/retry`: the new task, and the old one, which names it.
 pub(crate) async fn retry(asked: Asked) -> Answered {
-    let answer = done(&asked, Verb::Retry).await?;
+    let answer = done(&asked, CommandName::Retry).await?;
     match answer {
         Answer::Retried(..) | Answer::Minimal(MinimalAnswer::Retried(..)) => {
             tasks::told(&asked, StatusCode::CREATED, answer).await
@@ -117,18 +117,18 @@ pub(crate) async fn retry(asked: Asked) -> Answered {
 }
 
 pub(crate) async fn heartbeat(asked: Asked) -> Answered {
-    renewed(asked, Verb::Heartbeat).await
+    renewed(asked, CommandName::Heartbeat).await
 }
 
 pub(crate) async fn progress(asked: Asked) -> Answered {
-    renewed(asked, Verb::Progress).await
+    renewed(asked, CommandName::Progress).await
 }
 
 /// Verbs that answer with the task as they left it.
 macro_rules! verbs {
     ($($name:ident: $verb:ident, $status:ident;)*) => { $(
         pub(crate) async fn $name(asked: Asked) -> Answered {
-            answered(asked, Verb::$verb, StatusCode::$status).await
+            answered(asked, CommandName::$verb, StatusCode::$status).await
         }
     )* };
 }

@@ -8,7 +8,7 @@ use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 
 use crate::error::Error;
-use crate::ledger::{ANONYMOUS, Ledger};
+use crate::ledger::Ledger;
 use crate::store::{Answer, BoxFuture, Renewal};
 
 /// A kind of command, with what it is answered with.
@@ -82,10 +82,7 @@ impl<V: Verb> Call<V> {
     /// The command itself, for those who send many together with [`Ledger::transact`].
     pub fn command(self) -> Result<Command, Error> {
         let action = self.action?;
-        let actor = match self.actor?.or_else(|| acting(&action)) {
-            Some(actor) => actor,
-            None => Actor::new(ANONYMOUS)?,
-        };
+        let actor = self.actor?.or_else(|| action.actor()).unwrap_or_else(Actor::anonymous);
         let namespace = self.ledger.namespace.clone();
         let jitter = self.ledger.entropy.jitter();
         Ok(Command { namespace, actor, request: self.request?, jitter, reach: LeaseScope::Any, action })
@@ -102,22 +99,6 @@ impl<V: Verb> Call<V> {
             self.action = Err(refusal);
         }
         self
-    }
-}
-
-/// Who acts where nobody is named: the owner of the lease that it is about.
-pub(crate) fn acting(action: &Action) -> Option<Actor> {
-    action.holder().map(|holder| &holder.owner).or(taker(action)).map(Actor::from)
-}
-
-/// Who takes a lease acts under the owner's name. A reservation is made by somebody else.
-fn taker(action: &Action) -> Option<&tenure_core::id::Owner> {
-    if let Action::Acquire { owner, .. } | Action::Claim { owner, .. } | Action::Reclaim { owner, .. } =
-        action
-    {
-        Some(owner)
-    } else {
-        None
     }
 }
 

@@ -1,27 +1,14 @@
 //! The notes that people left on a task, out of its history.
 
-use tenure_core::event::{EventData, Triage};
-use tenure_core::id::{Actor, Reason};
-use tenure_core::time::Time;
+use tenure_core::event::EventData;
 
 use crate::error::Error;
 use crate::ledger::Ledger;
 
+pub use tenure_api::why::Note;
+
 /// How many events are read at once.
 const PAGE: usize = 500;
-
-/// A note.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Note {
-    /// When.
-    pub at: Time,
-    /// Who.
-    pub by: Actor,
-    /// What it says.
-    pub words: Reason,
-    /// Whether it says that nobody has to look at the task any more.
-    pub triage: Triage,
-}
 
 impl Ledger {
     /// The notes on a task, the oldest first. It reads the task's whole history.

@@ -7,7 +7,7 @@ use tenure_core::refusal::Refusal;
 
 use crate::access::{Lifetime, NamespaceScope, NewToken, Role, Secret, Token, TokenHash};
 use crate::error::Error;
-use crate::ledger::{ANONYMOUS, Ledger};
+use crate::ledger::Ledger;
 use crate::store::BoxFuture;
 
 impl Ledger {
@@ -17,7 +17,7 @@ impl Ledger {
         let new = Actor::named("name", name).map(|name| NewToken {
             name,
             role,
-            rooms: NamespaceScope::These([self.namespace.clone()].into()),
+            namespaces: NamespaceScope::These([self.namespace.clone()].into()),
             lifetime: None,
             created_by: self.anybody(),
         });
@@ -27,7 +27,7 @@ impl Ledger {
     /// All tokens of the store in the order in which they were made, those that are not live any more too.
     pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
         let all = self.store.tokens(None).await?.unwrap_or_default();
-        Ok(all.tokens.into_iter().map(|(_, token)| token).collect())
+        Ok(all.tokens.into_iter().map(|listed| listed.token).collect())
     }
 
     /// Revokes the token of that name, from now on. One that was revoked already is answered as it is.
@@ -42,9 +42,7 @@ impl Ledger {
 
     /// Who acts where nobody holds a lease.
     fn anybody(&self) -> Actor {
-        let anonymous =
-            || Actor::new(ANONYMOUS).unwrap_or_else(|_| unreachable!("who is not named has a name"));
-        self.actor.clone().unwrap_or_else(anonymous)
+        self.actor.clone().unwrap_or_else(Actor::anonymous)
     }
 }
 
@@ -58,8 +56,8 @@ pub struct CreateToken {
 impl CreateToken {
     /// Bound to these namespaces and no other.
     pub fn in_namespaces<N: AsRef<str>>(self, names: impl IntoIterator<Item = N>) -> CreateToken {
-        let rooms = NamespaceScope::of_words(names);
-        self.change(|new| Ok(NewToken { rooms: rooms?, ..new }))
+        let namespaces = NamespaceScope::of_words(names);
+        self.change(|new| Ok(NewToken { namespaces: namespaces?, ..new }))
     }
 
     /// Live for that long.

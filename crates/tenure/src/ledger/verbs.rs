@@ -2,15 +2,15 @@
 //!
 //! Those that take a `&Holder` are by lease: owner and epoch are checked. The others are by whoever acts.
 
-use tenure_core::command::{Action, Create, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
+use tenure_core::command::{
+    Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, QuarantineCause, Take, UndoBy,
+};
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
-use tenure_core::id::{
-    Document, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
-};
+use tenure_core::id::{Kind, LabelKey, LabelValue, Owner, Queue, Reason, SagaId, Seq, TaskId, Text};
 use tenure_core::policy::{Policy, Ttl};
 use tenure_core::refusal::Refusal;
-use tenure_core::task::{Labels, State, Task};
+use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
 
 use crate::json;
@@ -74,12 +74,12 @@ impl Ledger {
 
     /// Creates a task of that id. A known id or saga id is refused `exists`, and the stored task is left as it is.
     pub fn create(&self, id: &str) -> Call<Creation> {
-        self.call(|| Ok(Action::Create(Box::new(create(TaskId::new(id)?, IdOrigin::Given)?))))
+        self.call(|| Ok(Action::Create(Box::new(Create::new(TaskId::new(id)?, IdOrigin::Given)))))
     }
 
     /// Creates a task with an id of the ledger's making: in order of time, and unique everywhere.
     pub fn create_unnamed(&self) -> Call<Creation> {
-        self.call(|| Ok(Action::Create(Box::new(create(self.made_id()?, IdOrigin::Made)?))))
+        self.call(|| Ok(Action::Create(Box::new(Create::new(self.made_id()?, IdOrigin::Made)))))
     }
 
     /// Writes a whole record, decided as a difference against what is stored. For imports and corrections; leases,
@@ -95,12 +95,26 @@ impl Ledger {
 
     /// Sets a task aside for an owner.
     pub fn dispatch(&self, id: &str, owner: &str) -> Call<Taking> {
-        self.call(|| Ok(Action::Dispatch { task: TaskId::new(id)?, owner: Owner::new(owner)?, ttl: None }))
+        self.call(|| {
+            Ok(Action::Take {
+                task: TaskId::new(id)?,
+                take: Take::Dispatch,
+                owner: Owner::new(owner)?,
+                ttl: None,
+            })
+        })
     }
 
     /// Takes a lease by the task's name. Of any number who try, one wins; the others are told who holds it.
     pub fn acquire(&self, id: &str, owner: &str) -> Call<Taking> {
-        self.call(|| Ok(Action::Acquire { task: TaskId::new(id)?, owner: Owner::new(owner)?, ttl: None }))
+        self.call(|| {
+            Ok(Action::Take {
+                task: TaskId::new(id)?,
+                take: Take::Acquire,
+                owner: Owner::new(owner)?,
+                ttl: None,
+            })
+        })
     }
 
     /// Takes leases on the next due tasks of a queue, one if [`Call::limit`] does not say more. None may be due.
@@ -115,14 +129,14 @@ impl Ledger {
     pub fn heartbeat(&self, id: &str, by: &Holder) -> Call<Heartbeating> {
         self.call(|| {
             let task = TaskId::new(id)?;
-            Ok(Action::Heartbeat { task, by: by.clone(), ttl: None, progress: None, checkpoint: None })
+            Ok(HolderAction::Heartbeat { ttl: None, progress: None, checkpoint: None }.on(task, by.clone()))
         })
     }
 
     /// Saves progress, or a checkpoint for a successor, without renewing the lease.
     pub fn progress(&self, id: &str, by: &Holder) -> Call<Progressing> {
         self.call(|| {
-            Ok(Action::Progress { task: TaskId::new(id)?, by: by.clone(), progress: None, checkpoint: None })
+            Ok(HolderAction::Progress { progress: None, checkpoint: None }.on(TaskId::new(id)?, by.clone()))
         })
     }
 
@@ -130,7 +144,7 @@ impl Ledger {
     pub fn release(&self, id: &str, by: &Holder, reason: &str) -> Call<Releasing> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::Release { task, by: by.clone(), reason, delay: None })
+            Ok(HolderAction::Release { reason, delay: None }.on(task, by.clone()))
         })
     }
 
@@ -138,25 +152,25 @@ impl Ledger {
     pub fn register(&self, id: &str, by: &Holder, kind: &str, target: &str) -> Call<Registering> {
         self.call(|| {
             let (task, undo) = (TaskId::new(id)?, undo(kind, target)?);
-            Ok(Action::Register { task, by: Some(by.clone()), undo })
+            Ok(HolderAction::Register { undo }.on(task, by.clone()))
         })
     }
 
     /// Registers, before a lease, what every attempt will owe.
     pub fn register_standing(&self, id: &str, kind: &str, target: &str) -> Call<Registering> {
-        self.call(|| Ok(Action::Register { task: TaskId::new(id)?, by: None, undo: undo(kind, target)? }))
+        self.call(|| Ok(OperatorAction::Register { undo: undo(kind, target)? }.on(TaskId::new(id)?)))
     }
 
     /// Makes what an older lease owes this one's.
     pub fn adopt(&self, id: &str, by: &Holder) -> Call<Plain> {
-        self.call(|| Ok(Action::Adopt { task: TaskId::new(id)?, by: by.clone() }))
+        self.call(|| Ok(HolderAction::Adopt.on(TaskId::new(id)?, by.clone())))
     }
 
     /// Reports that an undo ran, with what it left as proof.
     pub fn settle(&self, id: &str, by: &Holder, seq: u32, receipt: &str) -> Call<Plain> {
         self.call(|| {
             let (task, receipt) = (TaskId::new(id)?, Text::named("receipt", receipt)?);
-            Ok(Action::Settle { task, by: by.clone(), seq: Seq(seq), receipt })
+            Ok(HolderAction::Settle { seq: Seq(seq), receipt }.on(task, by.clone()))
         })
     }
 
@@ -164,25 +178,25 @@ impl Ledger {
     pub fn tried(&self, id: &str, by: &Holder, seq: u32, error: &str) -> Call<Plain> {
         self.call(|| {
             let (task, error) = (TaskId::new(id)?, Text::named("error", error)?);
-            Ok(Action::Try { task, by: by.clone(), seq: Seq(seq), error })
+            Ok(HolderAction::Try { seq: Seq(seq), error }.on(task, by.clone()))
         })
     }
 
     /// Says that something need not be undone.
     pub fn waive(&self, id: &str, seq: u32, reason: &str) -> Call<Plain> {
-        self.call(|| Ok(Action::Waive { task: TaskId::new(id)?, waiver: waiver(seq, reason)? }))
+        self.call(|| Ok(OperatorAction::Waive { waiver: waiver(seq, reason)? }.on(TaskId::new(id)?)))
     }
 
     /// Ends the task as done. What this lease owed is void.
     pub fn complete(&self, id: &str, by: &Holder) -> Call<Completing> {
-        self.call(|| Ok(Action::Complete { task: TaskId::new(id)?, by: by.clone(), result: None }))
+        self.call(|| Ok(HolderAction::Complete { result: None }.on(TaskId::new(id)?, by.clone())))
     }
 
     /// Ends the task for good and undoes nothing; a compensation must say what remains to undo.
     pub fn fail(&self, id: &str, by: &Holder, reason: &str) -> Call<Failing> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::Fail { task, by: by.clone(), reason, compensation: None })
+            Ok(HolderAction::Fail { reason, compensation: None }.on(task, by.clone()))
         })
     }
 
@@ -190,7 +204,7 @@ impl Ledger {
     pub fn roll_back(&self, id: &str, by: &Holder, reason: &str) -> Call<RollingBack> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::RollBack { task, by: by.clone(), reason, undo_by: UndoBy::Recovery })
+            Ok(HolderAction::RollBack { reason, undo_by: UndoBy::Recovery }.on(task, by.clone()))
         })
     }
 
@@ -198,7 +212,7 @@ impl Ledger {
     pub fn quarantine(&self, id: &str, by: &Holder, reason: &str) -> Call<Quarantining> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::Quarantine { task, by: by.clone(), reason, parking: QuarantineCause::ByHolder })
+            Ok(HolderAction::Quarantine { reason, cause: QuarantineCause::ByHolder }.on(task, by.clone()))
         })
     }
 
@@ -206,7 +220,7 @@ impl Ledger {
     pub fn mark_completed(&self, id: &str, reason: &str) -> Call<Completing> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::MarkCompleted { task, reason, result: None })
+            Ok(OperatorAction::MarkCompleted { reason, result: None }.on(task))
         })
     }
 
@@ -214,7 +228,7 @@ impl Ledger {
     pub fn mark_failed(&self, id: &str, reason: &str) -> Call<Failing> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::MarkFailed { task, reason, compensation: None })
+            Ok(OperatorAction::MarkFailed { reason, compensation: None }.on(task))
         })
     }
 
@@ -222,25 +236,35 @@ impl Ledger {
     pub fn mark_compensated(&self, id: &str, reason: &str) -> Call<MarkingCompensated> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
-            Ok(Action::MarkCompensated { task, reason, waive: Vec::new() })
+            Ok(OperatorAction::MarkCompensated { reason, waive: Vec::new() }.on(task))
         })
     }
 
     /// Parks a task, by an operator.
     pub fn mark_quarantined(&self, id: &str, reason: &str) -> Call<Plain> {
         self.call(|| {
-            Ok(Action::MarkQuarantined { task: TaskId::new(id)?, reason: Reason::named("reason", reason)? })
+            Ok(OperatorAction::MarkQuarantined { reason: Reason::named("reason", reason)? }
+                .on(TaskId::new(id)?))
         })
     }
 
     /// Asks for a task to stop. A running one hears it with its next heartbeat.
     pub fn cancel(&self, id: &str, reason: &str) -> Call<Plain> {
-        self.call(|| Ok(Action::Cancel { task: TaskId::new(id)?, reason: Reason::named("reason", reason)? }))
+        self.call(|| {
+            Ok(OperatorAction::Cancel { reason: Reason::named("reason", reason)? }.on(TaskId::new(id)?))
+        })
     }
 
     /// Takes a stale task over for recovery.
     pub fn reclaim(&self, id: &str, recoverer: &str) -> Call<Taking> {
-        self.call(|| Ok(Action::Reclaim { task: TaskId::new(id)?, owner: Owner::new(recoverer)?, ttl: None }))
+        self.call(|| {
+            Ok(Action::Take {
+                task: TaskId::new(id)?,
+                take: Take::Reclaim,
+                owner: Owner::new(recoverer)?,
+                ttl: None,
+            })
+        })
     }
 
     /// Leaves a note: the one write that an ended task takes.
@@ -248,7 +272,7 @@ impl Ledger {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
             let triage = Triage::Stays;
-            Ok(Action::Annotate { task: TaskId::new(id)?, note, terminal_reason: None, triage })
+            Ok(OperatorAction::Annotate { note, terminal_reason: None, triage }.on(TaskId::new(id)?))
         })
     }
 
@@ -257,7 +281,7 @@ impl Ledger {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
             let triage = Triage::Dismissed;
-            Ok(Action::Annotate { task: TaskId::new(id)?, note, terminal_reason: None, triage })
+            Ok(OperatorAction::Annotate { note, terminal_reason: None, triage }.on(TaskId::new(id)?))
         })
     }
 
@@ -266,7 +290,7 @@ impl Ledger {
         self.call(|| {
             let terminal_reason = Some(Reason::named("terminal_reason", terminal_reason)?);
             let triage = Triage::Stays;
-            Ok(Action::Annotate { task: TaskId::new(id)?, note: None, terminal_reason, triage })
+            Ok(OperatorAction::Annotate { note: None, terminal_reason, triage }.on(TaskId::new(id)?))
         })
     }
 
@@ -275,79 +299,14 @@ impl Ledger {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
             let successor = self.made_id()?;
-            Ok(Action::Retry { task, successor, naming: IdOrigin::Made, reason, waive: Vec::new() })
+            Ok(OperatorAction::Retry { successor, naming: IdOrigin::Made, reason, waive: Vec::new() }
+                .on(task))
         })
     }
 
     fn made_id(&self) -> Result<TaskId, Refusal> {
         TaskId::new(self.entropy.new_id())
     }
-}
-
-/// What a task is created with where nothing else is said.
-pub fn create(task: TaskId, naming: IdOrigin) -> Result<Create, Refusal> {
-    Ok(Create {
-        task,
-        naming,
-        saga_id: None,
-        queue: Queue::new(Queue::DEFAULT)?,
-        kind: Kind::new(Kind::DEFAULT)?,
-        labels: Labels::new(),
-        payload: Document::null(),
-        priority: 0,
-        not_before: None,
-        policy: Policy::default(),
-        compensations: Vec::new(),
-    })
-}
-
-/// The record of a stored task, to be changed and put back.
-pub fn record_of(task: &Task) -> Put {
-    let ending = task.ending();
-    Put {
-        record: Create {
-            task: task.id.clone(),
-            naming: IdOrigin::Given,
-            saga_id: Some(task.saga_id.clone()),
-            queue: task.queue.clone(),
-            kind: task.kind.clone(),
-            labels: task.labels.clone(),
-            payload: task.payload.clone(),
-            priority: task.priority,
-            not_before: task.not_before,
-            policy: task.policy,
-            compensations: Vec::new(),
-        },
-        revision: Some(task.revision),
-        state: task.state(),
-        terminal_reason: ending.and_then(|ending| ending.reason.clone()),
-        result: ending.and_then(|ending| ending.result.clone()),
-        compensations: task
-            .compensations
-            .iter()
-            .map(|one| PutUndo { seq: Some(one.seq), undo: one.undo.clone() })
-            .collect(),
-        created_at: Some(task.created_at),
-        finished_at: ending.map(|ending| ending.finished_at),
-        epoch: Some(task.epoch),
-        attempts: Some(task.attempts),
-    }
-}
-
-/// A record that does not exist yet, to be filled and put: planned, with nothing but its name.
-pub fn new_record(id: &str) -> Result<Put, Refusal> {
-    Ok(Put {
-        record: create(TaskId::new(id)?, IdOrigin::Given)?,
-        revision: None::<Revision>,
-        state: State::Planned,
-        terminal_reason: None,
-        result: None,
-        compensations: Vec::new(),
-        created_at: None,
-        finished_at: None,
-        epoch: None,
-        attempts: None,
-    })
 }
 
 fn undo(kind: &str, target: &str) -> Result<Undo, Refusal> {
@@ -454,7 +413,7 @@ macro_rules! refine {
 refine!(Taking {
     /// How long it lasts; else as the task's policy says.
     ttl(length: impl Into<Span>)
-        Action::Dispatch { ttl, .. } | Action::Acquire { ttl, .. } | Action::Reclaim { ttl, .. }
+        Action::Take { ttl, .. }
         => *ttl = Some(Ttl::new(length.into())?);
 });
 refine!(Claiming {
@@ -465,40 +424,42 @@ refine!(Claiming {
 });
 refine!(Heartbeating {
     /// How long the lease lasts from now on; else as long as when it was granted.
-    ttl(length: impl Into<Span>) Action::Heartbeat { ttl, .. } => *ttl = Some(Ttl::new(length.into())?);
+    ttl(length: impl Into<Span>) Action::ByHolder { act: HolderAction::Heartbeat { ttl, .. }, .. } => *ttl = Some(Ttl::new(length.into())?);
     /// How far the work is: JSON.
-    progress(value: &str) Action::Heartbeat { progress, .. } => *progress = Some(json::progress(value)?);
+    progress(value: &str) Action::ByHolder { act: HolderAction::Heartbeat { progress, .. }, .. } => *progress = Some(json::progress(value)?);
     /// What a successor needs to go on: JSON.
-    checkpoint(value: &str) Action::Heartbeat { checkpoint, .. }
+    checkpoint(value: &str) Action::ByHolder { act: HolderAction::Heartbeat { checkpoint, .. }, .. }
         => *checkpoint = Some(json::document("checkpoint", value)?);
 });
 refine!(Progressing {
     /// How far the work is: JSON.
-    report(value: &str) Action::Progress { progress, .. } => *progress = Some(json::progress(value)?);
+    report(value: &str) Action::ByHolder { act: HolderAction::Progress { progress, .. }, .. } => *progress = Some(json::progress(value)?);
     /// What a successor needs to go on: JSON.
-    checkpoint(value: &str) Action::Progress { checkpoint, .. }
+    checkpoint(value: &str) Action::ByHolder { act: HolderAction::Progress { checkpoint, .. }, .. }
         => *checkpoint = Some(json::document("checkpoint", value)?);
 });
 refine!(Releasing {
     /// Not to be taken again earlier.
-    delay(length: impl Into<Span>) Action::Release { delay, .. } => *delay = Some(length.into());
+    delay(length: impl Into<Span>) Action::ByHolder { act: HolderAction::Release { delay, .. }, .. } => *delay = Some(length.into());
 });
 refine!(Registering {
     /// Why it is registered.
-    reason(words: &str) Action::Register { undo, .. } => undo.reason = Some(Reason::named("reason", words)?);
+    reason(words: &str)
+        Action::ByHolder { act: HolderAction::Register { undo }, .. }
+        | Action::ByOperator { act: OperatorAction::Register { undo }, .. } => undo.reason = Some(Reason::named("reason", words)?);
 });
 refine!(Completing {
     /// What the work gave: JSON.
-    result(value: &str) Action::Complete { result, .. } | Action::MarkCompleted { result, .. }
+    result(value: &str) Action::ByHolder { act: HolderAction::Complete { result, .. }, .. } | Action::ByOperator { act: OperatorAction::MarkCompleted { result, .. }, .. }
         => *result = Some(json::document("result", value)?);
 });
 refine!(Failing {
     /// What remains to undo; kind `none` says that nothing does.
-    remains(kind: &str, target: &str) Action::Fail { compensation, .. } | Action::MarkFailed { compensation, .. }
+    remains(kind: &str, target: &str) Action::ByHolder { act: HolderAction::Fail { compensation, .. }, .. } | Action::ByOperator { act: OperatorAction::MarkFailed { compensation, .. }, .. }
         => *compensation = Some(undo(kind, target)?);
     /// What remains to undo, and why it was done.
     remains_because(kind: &str, target: &str, words: &str)
-        Action::Fail { compensation, .. } | Action::MarkFailed { compensation, .. }
+        Action::ByHolder { act: HolderAction::Fail { compensation, .. }, .. } | Action::ByOperator { act: OperatorAction::MarkFailed { compensation, .. }, .. }
         => {
             let reason = Some(Reason::named("compensations.reason", words)?);
             *compensation = Some(Undo { reason, ..undo(kind, target)? });
@@ -506,27 +467,27 @@ refine!(Failing {
 });
 refine!(RollingBack {
     /// The holder undoes the work itself, under the lease that it has.
-    keep_lease() Action::RollBack { undo_by, .. } => *undo_by = UndoBy::Holder;
+    keep_lease() Action::ByHolder { act: HolderAction::RollBack { undo_by, .. }, .. } => *undo_by = UndoBy::Holder;
 });
 refine!(Quarantining {
     /// Why, in one of the words that the end is known by.
-    parking(why: QuarantineCause) Action::Quarantine { parking, .. } => *parking = why;
+    parking(why: QuarantineCause) Action::ByHolder { act: HolderAction::Quarantine { cause, .. }, .. } => *cause = why;
 });
 refine!(MarkingCompensated {
     /// Something that is owed and need not be undone.
-    waive(seq: u32, reason: &str) Action::MarkCompensated { waive, .. } => waive.push(waiver(seq, reason)?);
+    waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::MarkCompensated { waive, .. }, .. } => waive.push(waiver(seq, reason)?);
 });
 refine!(Annotating {
     /// The corrected reason for the end of an ended task; the old one stays in the history.
-    terminal_reason(words: &str) Action::Annotate { terminal_reason, .. }
+    terminal_reason(words: &str) Action::ByOperator { act: OperatorAction::Annotate { terminal_reason, .. }, .. }
         => *terminal_reason = Some(Reason::named("terminal_reason", words)?);
 });
 refine!(Retrying {
     /// The new task's id.
-    id(id: &str) Action::Retry { successor, naming, .. } => {
+    id(id: &str) Action::ByOperator { act: OperatorAction::Retry { successor, naming, .. }, .. } => {
         *successor = TaskId::new(id)?;
         *naming = IdOrigin::Given;
     };
     /// Something that is owed and need not be undone.
-    waive(seq: u32, reason: &str) Action::Retry { waive, .. } => waive.push(waiver(seq, reason)?);
+    waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::Retry { waive, .. }, .. } => waive.push(waiver(seq, reason)?);
 });

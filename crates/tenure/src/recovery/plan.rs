@@ -1,8 +1,8 @@
 //! What recovery would do now, without doing it.
 
-use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::{State, Task};
-use tenure_core::time::Time;
+
+use tenure_api::recovery::{PlannedTask, PlannedUndo};
 
 use super::Recovery;
 use super::assess::{due_at, unfit};
@@ -11,41 +11,7 @@ use crate::error::Error;
 use crate::store::watch::Watchers;
 use crate::why::{reclaimed, why};
 
-/// A stale task, and what would become of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Planned {
-    /// The room of the task.
-    pub namespace: Namespace,
-    /// The task.
-    pub task: TaskId,
-    /// The state that it is in.
-    pub state: State,
-    /// Since when it may be reclaimed.
-    pub due_at: Time,
-    /// The state that it is in after it was reclaimed.
-    pub becomes: State,
-    /// What would be undone, in that order.
-    pub undo: Vec<PlannedUndo>,
-    /// Why nothing of it would be undone, and the task parked for a person.
-    pub parked_because: Option<String>,
-    /// All of it in a sentence.
-    pub words: String,
-}
-
-/// An undo that would run.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PlannedUndo {
-    /// The number of the compensation.
-    pub seq: u32,
-    /// What would be done.
-    pub kind: String,
-    /// To what.
-    pub target: String,
-    /// How often it was tried in vain.
-    pub tries: u32,
-}
-
-pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
+pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<PlannedTask>, Error> {
     let store = recovery.ledger.store();
     let (mut plans, mut after) = (Vec::new(), None);
     loop {
@@ -76,15 +42,15 @@ pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
                 Some(others) => format!("{words}; {others}"),
                 None => words,
             });
-            plans.push(Planned {
+            plans.push(PlannedTask {
                 namespace: task.namespace.clone(),
                 task: task.id.clone(),
                 state: task.state(),
                 due_at,
                 becomes: if parked.is_some() { State::Quarantined } else { then.state() },
                 undo: undo.collect(),
-                parked_because: parked,
-                words: why(&task, now).words,
+                parked_reason: parked,
+                sentence: why(&task, now).words,
             });
         }
         after = page.next;

@@ -403,11 +403,11 @@ impl<'r> Sweeper<'r> {
             self.recovery.metrics.reclaimed(due_at.max(left_until.unwrap_or(Time::MIN)), task.updated_at);
         }
         if task.lease().is_none() {
-            let because = task.ending().and_then(|ending| ending.reason.as_ref()).map(ToString::to_string);
+            let reason = task.ending().and_then(|ending| ending.reason.as_ref()).map(ToString::to_string);
             let outcome = end_of(&task);
-            let because = because.filter(|_| outcome == Outcome::Quarantined);
+            let reason = reason.filter(|_| outcome == Outcome::Quarantined);
             let (namespace, task, epoch) = (name.0, name.1, before.epoch);
-            self.tell(RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), because });
+            self.tell(RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), reason });
             return;
         }
         let (recovery, manner, busy) = (self.recovery.clone(), self.manner.clone(), name.clone());
@@ -547,9 +547,9 @@ impl Line {
 }
 
 /// A task that was due, and could not be looked after.
-fn untended((namespace, task): Name, because: String) -> RecoveredTask {
+fn untended((namespace, task): Name, reason: String) -> RecoveredTask {
     let (epoch, outcome) = (Epoch::ZERO, Outcome::Failed);
-    RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), because: Some(because) }
+    RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), reason: Some(reason) }
 }
 
 /// What becomes of a due task in this sweep.

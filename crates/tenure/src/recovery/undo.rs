@@ -29,13 +29,13 @@ pub(super) async fn undo(
     let (namespace, id) = (task.namespace.clone(), task.id.clone());
     // Recovery's own is one higher at least.
     let epoch = Epoch(task.epoch.0.saturating_sub(1));
-    let told = |outcome, because| RecoveredTask {
+    let told = |outcome, reason| RecoveredTask {
         namespace: namespace.clone(),
         task: id.clone(),
         epoch,
         outcome,
         undone: Vec::new(),
-        because,
+        reason,
     };
     let ledger = match recovery.ledger.in_namespace(namespace.as_str()) {
         Ok(ledger) => ledger,
@@ -51,7 +51,7 @@ pub(super) async fn undo(
     let metrics = recovery.metrics();
     let _is_undoing = metrics.undoing();
     let mut undoing = Undoing { recovery: &recovery, lease: &lease, manner, undone: Vec::new() };
-    let (outcome, because) = match undoing.all(task).await {
+    let (outcome, reason) = match undoing.all(task).await {
         Ok(end) => end,
         // What is lost is lost; everything else is this recovery's own trouble, and the next one's to mend.
         Err(Error::Refused(refusal)) => (Outcome::Lost, Some(refusal.to_string())),
@@ -59,7 +59,7 @@ pub(super) async fn undo(
             (Outcome::Failed, Some(error.to_string()))
         }
     };
-    RecoveredTask { undone: undoing.undone, ..told(outcome, because) }
+    RecoveredTask { undone: undoing.undone, ..told(outcome, reason) }
 }
 
 /// Why a task is handed back in the middle.

@@ -1,13 +1,13 @@
 //! How commands are answered, and how large the answers may be: what does not fit is not done.
 
 use tenure_core::command::Command;
-use tenure_core::id::{Epoch, Namespace, Owner, Revision, Seq, TaskId};
-use tenure_core::task::{Cause, State, Task};
-use tenure_core::time::Time;
+use tenure_core::task::Task;
 
 use crate::error::Error;
 use crate::store::Answer;
 use crate::store::size::task_bytes;
+
+pub use tenure_api::answer::{MinimalLease, MinimalTask};
 
 /// The most bytes of tasks that one claim grants, however many were asked for: a single one is granted whatever its size.
 pub const CLAIM_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -60,70 +60,6 @@ impl Answered {
     /// All were answered.
     pub fn all(answers: Vec<Result<Answer, Error>>) -> Answered {
         Answered { answers, ..Answered::default() }
-    }
-}
-
-/// A task without what can be large: enough to go on with a lease.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MinimalTask {
-    /// Its namespace.
-    pub namespace: Namespace,
-    /// Its id.
-    pub id: TaskId,
-    /// Its state.
-    pub state: State,
-    /// Why it ended, if it did.
-    pub cause: Option<Cause>,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// The epoch of its newest lease.
-    pub epoch: Epoch,
-    /// The number of its newest event.
-    pub revision: Revision,
-    /// How many compensations are owed.
-    pub owed: usize,
-    /// The number of its newest compensation: of the one that was just registered, after that.
-    pub newest_seq: Option<Seq>,
-    /// Who holds it, and until when.
-    pub lease: Option<MinimalLease>,
-    /// When it changed last.
-    pub updated_at: Time,
-}
-
-/// Who holds a task, and until when.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MinimalLease {
-    /// Who.
-    pub owner: Owner,
-    /// The lease's number.
-    pub epoch: Epoch,
-    /// Until when.
-    pub expires_at: Time,
-}
-
-impl MinimalTask {
-    /// The most bytes of JSON that one has.
-    pub const BYTES_MAX: usize = 1_200;
-
-    /// What is left of the task.
-    pub fn of(task: &Task) -> MinimalTask {
-        MinimalTask {
-            namespace: task.namespace.clone(),
-            id: task.id.clone(),
-            state: task.state(),
-            cause: task.ending().map(|ending| ending.cause),
-            attempts: task.attempts,
-            epoch: task.epoch,
-            revision: task.revision,
-            owed: task.owed().count(),
-            newest_seq: task.compensations.iter().map(|one| one.seq).max(),
-            lease: task.lease().map(|lease| MinimalLease {
-                owner: lease.owner.clone(),
-                epoch: lease.epoch,
-                expires_at: lease.expires_at,
-            }),
-            updated_at: task.updated_at,
-        }
     }
 }
 
@@ -184,11 +120,11 @@ impl AnswerBudget {
         if self.is_whole(grants) {
             return answer;
         }
-        let minimal = |task: Box<Task>| Box::new(MinimalTask::of(&task));
+        let minimal = |task: Box<Task>| Box::new(MinimalTask::from(&*task));
         match answer {
             Answer::Task(task) => Answer::Minimal(MinimalAnswer::Task(minimal(task))),
             Answer::Claimed(tasks) => {
-                Answer::Minimal(MinimalAnswer::Claimed(tasks.iter().map(MinimalTask::of).collect()))
+                Answer::Minimal(MinimalAnswer::Claimed(tasks.iter().map(MinimalTask::from).collect()))
             }
             Answer::Retried(new, old) => Answer::Minimal(MinimalAnswer::Retried(minimal(new), minimal(old))),
             Answer::Renewed(_) | Answer::Minimal(_) => answer,

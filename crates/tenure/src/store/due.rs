@@ -23,6 +23,13 @@ pub(crate) enum Wait {
     Start,
 }
 
+tenure_api::words_on_wire! {
+    Wait {
+        Wait::Lease => "lease", Wait::UndoLease => "undo_lease", Wait::Reservation => "reservation",
+        Wait::Undo => "undo", Wait::Start => "start",
+    }
+}
+
 /// One row of `due`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Due {

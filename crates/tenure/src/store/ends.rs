@@ -6,38 +6,16 @@
 use std::collections::BTreeMap;
 
 use tenure_core::id::{Namespace, Queue};
-use tenure_core::task::{Cause, Task, Terminal};
+use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
+
+pub use tenure_api::overview::EndCount;
 
 const MICROS_A_MINUTE: i64 = 60_000_000;
 /// Counts of minutes are kept a little longer than they are asked for.
 const KEPT: Span = Span::from_secs(25 * 3_600);
 /// The minute under which ends are counted in all.
 pub(crate) const IN_ALL: i64 = 0;
-
-/// How many tasks of one queue ended in one way.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EndCount {
-    /// The queue.
-    pub queue: Queue,
-    /// In which state.
-    pub state: Terminal,
-    /// What brought them there.
-    pub cause: Cause,
-    /// In the last hour.
-    pub last_hour: u64,
-    /// In the last day.
-    pub last_day: u64,
-    /// Since the store was made.
-    pub all: u64,
-}
-
-impl EndCount {
-    /// Whether these did not succeed: everything but completions and cancels.
-    pub fn is_bad(&self) -> bool {
-        self.state.is_bad(self.cause)
-    }
-}
 
 /// What is counted together.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -3,8 +3,9 @@
 //! In this order: limits, the request id, then what the core decides on the rows that the command names. A store gives
 //! the rows through [`Rows`] and has no rule of its own. After a refusal no row was written.
 
+use tenure_api::command::digest;
 use tenure_core::chain::Hash;
-use tenure_core::command::{Action, Command};
+use tenure_core::command::{Action, Command, HolderAction, OperatorAction, Take};
 use tenure_core::decide::{Decision, Names, Stored, decide_by};
 use tenure_core::event::{Event, LeaseEnd};
 use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
@@ -12,9 +13,10 @@ use tenure_core::lifecycle::Table;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::{Lease, Phase, Task};
 use tenure_core::time::{Span, Time};
+use tenure_core::verb::Repeat;
 
 use crate::codec::{Sealed, seal};
-use crate::digest::digest;
+use crate::request_digest_v1;
 use crate::store::answering::{AnswerBudget, CLAIM_BYTES_MAX, TooLarge};
 use crate::store::size::task_bytes;
 use crate::store::{Answer, Renewal};
@@ -157,7 +159,12 @@ pub(crate) fn read_set(command: &Command) -> Vec<ReadKey<'_>> {
     let names = new_names(&command.action).map(|(id, saga_id)| ReadKey::Names(id, saga_id));
     let named = if let Action::Claim { queue, limit, .. } = &command.action {
         Some(ReadKey::Queue(queue, *limit))
-    } else if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
+    } else if let Action::ByHolder {
+        task,
+        act: HolderAction::Heartbeat { .. } | HolderAction::Progress { .. },
+        ..
+    } = &command.action
+    {
         Some(ReadKey::Lease(task))
     } else if let Action::Create(_) = &command.action {
         // Of a new task there is nothing but the names, as a rule.
@@ -170,7 +177,7 @@ pub(crate) fn read_set(command: &Command) -> Vec<ReadKey<'_>> {
 
 /// The request id under which a command is remembered.
 pub(crate) fn remembered_as(command: &Command) -> Option<&RequestId> {
-    command.request.as_ref().filter(|_| takes_request_id(&command.action))
+    command.request.as_ref().filter(|_| command.action.verb().repeat() == Repeat::Remembered)
 }
 
 /// Executes one command at one instant, if there is room for its answer.
@@ -203,7 +210,7 @@ fn once<R: Rows>(
     let digest = digest(&command.action);
     let first = rows.request(&command.namespace, id)?.filter(|first| now < first.at + REQUEST_MEMORY);
     match first {
-        Some(first) if first.digest == digest && first.actor == command.actor => {
+        Some(first) if is_repeat(&first, command, digest) => {
             Ok(answer_again(rows, command, &first, room)?.map(Ok))
         }
         Some(_) => Ok(Ok(Err(Refusal::new(
@@ -222,14 +229,15 @@ fn once<R: Rows>(
     }
 }
 
-/// Whether a command grants a lease to work under. Recovery's grants are none: it reads the task before.
-fn grants(action: &Action) -> bool {
-    matches!(action, Action::Acquire { .. } | Action::Claim { .. })
+/// Whether a command is the one that was remembered under its request id. The digest of an older version counts, too.
+fn is_repeat(first: &Request, command: &Command, digest: Hash) -> bool {
+    first.actor == command.actor
+        && (first.digest == digest || first.digest == request_digest_v1::digest(&command.action))
 }
 
-/// A heartbeat that arrives twice does what it did once, so it needs no memory.
-fn takes_request_id(action: &Action) -> bool {
-    !matches!(action, Action::Heartbeat { .. } | Action::Progress { .. })
+/// Whether a command grants a lease to work under. Recovery's grants are none: it reads the task before.
+fn grants(action: &Action) -> bool {
+    matches!(action, Action::Take { take: Take::Acquire, .. } | Action::Claim { .. })
 }
 
 fn act<R: Rows>(
@@ -242,7 +250,12 @@ fn act<R: Rows>(
     if let Action::Claim { queue, limit, .. } = &command.action {
         return claim(rows, table, command, (queue, *limit, now), room);
     }
-    if let Action::Heartbeat { task, .. } | Action::Progress { task, .. } = &command.action {
+    if let Action::ByHolder {
+        task,
+        act: HolderAction::Heartbeat { .. } | HolderAction::Progress { .. },
+        ..
+    } = &command.action
+    {
         return renew(rows, table, command, task, now).map(Ok);
     }
     let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
@@ -316,7 +329,7 @@ fn new_names(action: &Action) -> Option<(&TaskId, SagaId)> {
     if let Action::Put(put) = action {
         return Some(named(&put.record.task, &put.record.saga_id));
     }
-    let Action::Retry { successor, .. } = action else { return None };
+    let Action::ByOperator { act: OperatorAction::Retry { successor, .. }, .. } = action else { return None };
     Some(named(successor, &None))
 }
 

@@ -15,7 +15,7 @@ use tenure_core::task::{Ending, Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
-use crate::access::{NewToken, Token, TokenHash, Tokens};
+use crate::access::{ListedToken, NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, Instants, Moment, SystemClock};
 use crate::codec::Sealed;
 use crate::committer::{Done, Job, run_jobs};
@@ -31,7 +31,7 @@ use crate::store::size::{chain_bytes, event_bytes, task_bytes};
 use crate::store::stored::{StoredChain, StoredEvent, owned_rows_of};
 use crate::store::tokens::{Known, TokenChange};
 use crate::store::vitals::{Counters, StoreMetrics};
-use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
+use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of};
 use crate::store::{
     BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageFill, PageSize, Recorded, Store,
 };
@@ -214,23 +214,23 @@ impl Rows for Memory {
 impl Memory {
     fn change_tokens(&mut self, wish: TokenChange, now: Time) -> Result<Token, Error> {
         let all = &mut self.tokens;
-        let namesake = all.tokens.iter().rposition(|(_, token)| token.name == *wish.name());
+        let namesake = all.tokens.iter().rposition(|listed| listed.token.name == *wish.name());
         let known = Known {
-            namesake: namesake.map(|at| all.tokens[at].1.clone()),
+            namesake: namesake.map(|at| all.tokens[at].token.clone()),
             same_hash: all
                 .tokens
                 .iter()
-                .find(|(hash, _)| Some(*hash) == wish.hash())
-                .map(|(_, token)| token.clone()),
+                .find(|listed| Some(listed.hash) == wish.hash())
+                .map(|listed| listed.token.clone()),
         };
         let decided = wish.decide(known, now)?;
         all.version = decided.version(all.version, now);
         if let (Some((at, by)), Some(namesake)) = (decided.revoke, namesake) {
-            let (_, namesake) = &mut all.tokens[namesake];
+            let namesake = &mut all.tokens[namesake].token;
             (namesake.revoked_at, namesake.revoked_by) = (Some(at), by);
         }
         if let Some(hash) = decided.add {
-            all.tokens.push((hash, decided.token.clone()));
+            all.tokens.push(ListedToken { hash, token: decided.token.clone() });
         }
         Ok(decided.token)
     }
@@ -302,7 +302,7 @@ impl Memory {
 
     fn watchers(&self, namespace: &Namespace, now: Time) -> Watchers {
         let rows = self.watch.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Watchers::of(rows, namespace, now)
+        watchers_of(rows, namespace, now)
     }
 
     fn chains(&self, after: Option<i64>, size: PageSize) -> Page<StoredChain> {

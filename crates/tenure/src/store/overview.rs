@@ -1,12 +1,11 @@
 //! A room at a glance: how much is in each state that somebody may have to look at, how old the oldest is, and who
 //! holds what. It costs what is in flight or ended badly, not what ever was.
 
-use tenure_core::id::{Owner, TaskId};
+use tenure_core::id::Owner;
 use tenure_core::task::{Ending, Phase, State, Task};
 use tenure_core::time::Time;
 
-use crate::store::ends::EndCount;
-use crate::store::watch::Watchers;
+pub use tenure_api::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
 
 /// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most. Of
 /// those that ended badly only those count that nobody made a new task of, or dismissed.
@@ -18,80 +17,6 @@ pub const OVERVIEW_STATES: [State; 6] = [
     State::Failed,
     State::Quarantined,
 ];
-
-/// A room at a glance.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Overview {
-    /// The store's time of it.
-    pub at: Time,
-    /// One for each of [`OVERVIEW_STATES`], in that order.
-    pub states: Vec<StateCount>,
-    /// How many tasks ended how, by queue, state and cause.
-    pub ends: Vec<EndCount>,
-    /// The holders that were told to stop and still renew their leases.
-    pub told_to_stop: ToldToStop,
-    /// Who looks after stale tasks.
-    pub recovery: Watchers,
-    /// What of the store's own settings breaks a promise, in words.
-    pub warnings: Vec<String>,
-}
-
-impl Overview {
-    /// The counts of what did not succeed.
-    pub fn did_not_succeed(&self) -> impl Iterator<Item = &EndCount> {
-        self.ends.iter().filter(|end| end.is_bad())
-    }
-}
-
-/// Holders that were told to stop and still hold their leases.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ToldToStop {
-    /// How many.
-    pub count: u64,
-    /// Since when the first of them knows.
-    pub since: Option<Time>,
-}
-
-/// The tasks of one state.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StateCount {
-    /// The state.
-    pub state: State,
-    /// How many are in it.
-    pub count: u64,
-    /// How many of them are planned and not due yet.
-    pub later: u64,
-    /// How many of them have a lease or reservation that lapsed.
-    pub stale: u64,
-    /// The one that is there for the longest time.
-    pub oldest: Option<Oldest>,
-}
-
-/// The oldest task of a state.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Oldest {
-    /// The task.
-    pub task: TaskId,
-    /// Since when: planned and due, reserved, at work since its attempt began (also while that is undone), or over.
-    pub since: Time,
-}
-
-/// What one owner holds.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Holding {
-    /// The owner.
-    pub owner: Owner,
-    /// How many leases.
-    pub leases: u64,
-    /// How many reservations.
-    pub reservations: u64,
-    /// How many of both have lapsed.
-    pub stale: u64,
-    /// Since when it holds the oldest of them.
-    pub since: Time,
-    /// When the first of them ends unless it is renewed.
-    pub until: Time,
-}
 
 /// Since when a task is as it is, as [`Oldest::since`] says.
 pub(crate) fn since(task: &Task) -> Time {

@@ -14,6 +14,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use tenure_api as api;
+use tenure_api::{from_json, to_json};
 use tenure_core::command::Command;
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::refusal::Code;
@@ -24,12 +27,6 @@ use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::instant;
-use crate::record::read::{
-    ChainAnswerShape, ChainsShape, ClaimableShape, EventsShape, LapsedShape, NamespacesShape, NewestShape,
-    NowShape, OwnersShape, RememberedShape, Shape, StatsShape, TaskAnswerShape, TasksShape, WatchShape,
-    WatchersAnswerShape, read_shape,
-};
-use crate::record::{PresenceRecord, json, read_token, read_tokens};
 use crate::store::answering::{AnswerOptions, Answered};
 use crate::store::overview::{Holding, Overview};
 use crate::store::size::{chain_bytes, event_bytes, task_bytes};
@@ -81,31 +78,34 @@ impl RemoteStore {
         Ok(RemoteStore { wire, sender })
     }
 
-    async fn get<S: Shape>(&self, path: String, query: Query<'_>) -> Result<S::Value, Error> {
-        self.look::<S>(format!("{path}{query}"), Asking::Now).await.map_err(told)
+    async fn get<A: DeserializeOwned>(&self, path: String, query: Query<'_>) -> Result<A, Error> {
+        self.look::<A>(format!("{path}{query}"), Asking::Now).await.map_err(told)
     }
 
-    async fn look<S: Shape>(&self, path: String, asking: Asking) -> Result<S::Value, Fault> {
+    async fn look<A: DeserializeOwned>(&self, path: String, asking: Asking) -> Result<A, Fault> {
         let text = self.wire.get(path, asking).await?;
-        read_shape::<S>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
+        from_json::<A>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
     }
 
     /// As many items as were asked for, over as many pages as that takes, or as many as are not too large together. A page that
     /// is too large to be read at once is asked for in smaller ones.
-    async fn pages<S: Shape<Value = Page<T>>, T>(
+    async fn pages<A: DeserializeOwned, T>(
         &self,
         path: &str,
         query: &Query<'_>,
         (name, after): (&'static str, Option<Cursor>),
         (size, mut page_max, bytes_of): (PageSize, usize, fn(&T) -> usize),
-    ) -> Result<Page<T>, Error> {
+    ) -> Result<Page<T>, Error>
+    where
+        Page<T>: TryFrom<A, Error = String>,
+    {
         let (limit, mut next, mut bytes) = (size.items.max(1), after, 0_usize);
         let (mut items, mut unreadable) = (Vec::new(), Vec::new());
         loop {
             let asked = (limit - items.len()).min(page_max);
             let page = query.clone().with("limit", Some(asked)).with(name, next.as_ref().map(Cursor::as_str));
-            let page = match self.look::<S>(format!("{path}{page}"), Asking::Now).await {
-                Ok(page) => page,
+            let page = match self.look::<A>(format!("{path}{page}"), Asking::Now).await {
+                Ok(page) => Page::try_from(page).map_err(wire::foreign)?,
                 Err(Fault::TooLarge(_)) if asked > 1 => {
                     page_max = asked / 2;
                     continue;
@@ -164,9 +164,9 @@ impl Store for RemoteStore {
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
             let path = in_room(&namespace, &format!("tasks/{id}"));
-            match self.get::<TaskAnswerShape>(path, Query::none()).await {
+            match self.get::<api::list::TaskAnswer>(path, Query::none()).await {
                 Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
-                answer => answer.map(Some),
+                answer => Ok(Some(answer?.task.try_into().map_err(wire::foreign)?)),
             }
         })
     }
@@ -195,8 +195,13 @@ impl Store for RemoteStore {
                 query = query.with("label", Some(format!("{key}={value}")));
             }
             let path = list_path(filter.namespace.as_ref(), "tasks");
-            self.pages::<TasksShape, Task>(&path, &query, ("cursor", after), (size, PAGE_MAX, task_bytes))
-                .await
+            self.pages::<api::list::TaskPage, Task>(
+                &path,
+                &query,
+                ("cursor", after),
+                (size, PAGE_MAX, task_bytes),
+            )
+            .await
         })
     }
 
@@ -205,13 +210,14 @@ impl Store for RemoteStore {
             let query = Query::none()
                 .with("limit", Some(limit.clamp(1, PAGE_MAX)))
                 .with("cursor", after.as_ref().map(Cursor::as_str));
-            let mut lapsed: Lapsed = self.get::<LapsedShape>("/v1/lapsed".to_owned(), query).await?;
+            let first = self.get::<api::list::Lapsed>("/v1/lapsed".to_owned(), query).await?;
+            let mut lapsed = Lapsed::from(first);
             while lapsed.tasks.len() < limit
                 && let Some(after) = lapsed.next.take()
             {
                 let left = (limit - lapsed.tasks.len()).clamp(1, PAGE_MAX);
                 let query = Query::none().with("limit", Some(left)).with("cursor", Some(after.as_str()));
-                let more: Lapsed = self.get::<LapsedShape>("/v1/lapsed".to_owned(), query).await?;
+                let more = Lapsed::from(self.get::<api::list::Lapsed>("/v1/lapsed".to_owned(), query).await?);
                 lapsed.tasks.extend(more.tasks);
                 lapsed.next = more.next;
                 lapsed.next_check = more.next_check;
@@ -221,17 +227,27 @@ impl Store for RemoteStore {
     }
 
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
-        Box::pin(async move { self.get::<StatsShape>(in_room(&namespace, "stats"), Query::none()).await })
+        Box::pin(async move {
+            Ok(self
+                .get::<api::overview::StatsAnswer>(in_room(&namespace, "stats"), Query::none())
+                .await?
+                .stats)
+        })
     }
 
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
-        Box::pin(async move { self.get::<OwnersShape>(in_room(&namespace, "owners"), Query::none()).await })
+        Box::pin(async move {
+            Ok(self
+                .get::<api::overview::OwnerList>(in_room(&namespace, "owners"), Query::none())
+                .await?
+                .owners)
+        })
     }
 
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
         Box::pin(async move {
             let query = Query::none().with("queue", Some(&queue));
-            self.get::<ClaimableShape>(in_room(&namespace, "claimable"), query).await
+            Ok(self.get::<api::list::Claimable>(in_room(&namespace, "claimable"), query).await?.at)
         })
     }
 
@@ -244,7 +260,7 @@ impl Store for RemoteStore {
         Some(Box::pin(async move {
             let query = Query::none().with("queue", Some(&queue)).with("wait", Some(Span::from(WAIT)));
             let path = in_room(&namespace, &format!("claimable{query}"));
-            let due = self.look::<ClaimableShape>(path, Asking::UntilSomethingHappens).await;
+            let due = self.look::<api::list::Claimable>(path, Asking::UntilSomethingHappens).await;
             due.map(|_| ()).map_err(told)
         }))
     }
@@ -252,7 +268,7 @@ impl Store for RemoteStore {
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
         Box::pin(async move {
             let query = Query::none().with("id", Some(&id));
-            self.get::<RememberedShape>(in_room(&namespace, "requests"), query).await
+            Ok(self.get::<api::list::Remembered>(in_room(&namespace, "requests"), query).await?.remembered)
         })
     }
 
@@ -272,7 +288,7 @@ impl Store for RemoteStore {
                 }
             };
             let read = || {
-                self.pages::<EventsShape, Recorded>(
+                self.pages::<api::list::EventPage, Recorded>(
                     &path,
                     &query,
                     ("after", after.clone()),
@@ -295,7 +311,9 @@ impl Store for RemoteStore {
     }
 
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
-        Box::pin(async move { self.get::<NewestShape>("/v1/newest".to_owned(), Query::none()).await })
+        Box::pin(async move {
+            Ok(Cursor(self.get::<api::list::Newest>("/v1/newest".to_owned(), Query::none()).await?.cursor))
+        })
     }
 
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
@@ -306,10 +324,12 @@ impl Store for RemoteStore {
                     .with("wait", Some(Span::from(WAIT)))
                     .with("after", after.as_ref().map(Cursor::as_str));
                 let asking = Asking::UntilSomethingHappens;
-                let page =
-                    self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?;
+                let page = self
+                    .look::<api::list::EventPage>(format!("/v1/events{query}"), asking)
+                    .await
+                    .map_err(told)?;
                 // What the caller may not see has moved the place; whoever looks sees that nothing is there.
-                if !page.items.is_empty() || page.next != after {
+                if !page.events.is_empty() || page.next.map(Cursor) != after {
                     return Ok(());
                 }
             }
@@ -324,44 +344,56 @@ impl Store for RemoteStore {
         Box::pin(async move {
             let query = Query::none();
             let sizes = (size, CHAINS_MAX, chain_bytes as fn(&StoredChain) -> usize);
-            self.pages::<ChainsShape, StoredChain>("/v1/chains", &query, ("cursor", after), sizes).await
+            self.pages::<api::chain::ChainPage, StoredChain>("/v1/chains", &query, ("cursor", after), sizes)
+                .await
         })
     }
 
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
             let path = in_room(&namespace, &format!("tasks/{id}/chain"));
-            match self.get::<ChainAnswerShape>(path, Query::none()).await {
+            match self.get::<api::chain::ChainAnswer>(path, Query::none()).await {
                 Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
-                answer => answer.map(Some),
+                answer => Ok(Some(answer?.chain.try_into().map_err(wire::foreign)?)),
             }
         })
     }
 
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
         Box::pin(async move {
-            let body = json(&PresenceRecord::of(&presence));
+            let body = to_json(&presence);
             let answer = self.wire.post("/v1/watch".to_owned(), body, Idempotency::Safe).await;
-            read_shape::<WatchShape>(&read(answer)?).map_err(unreadable)
+            let watch: api::list::Watch = from_json(&read(answer)?).map_err(unreadable)?;
+            Ok(watch.absence)
         })
     }
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
-        Box::pin(self.get::<WatchersAnswerShape>(in_room(&namespace, "recovery"), Query::none()))
+        Box::pin(async move {
+            let path = in_room(&namespace, "recovery");
+            Ok(self.get::<api::overview::WatchersAnswer>(path, Query::none()).await?.recovery)
+        })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
-        Box::pin(async move { self.get::<NowShape>("/v1/now".to_owned(), Query::none()).await })
+        Box::pin(async move {
+            Ok(self.get::<api::list::NowAnswer>("/v1/now".to_owned(), Query::none()).await?.now)
+        })
     }
 
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
-        Box::pin(async move { self.get::<NamespacesShape>("/v1/namespaces".to_owned(), Query::none()).await })
+        Box::pin(async move {
+            Ok(self
+                .get::<api::list::NamespaceList>("/v1/namespaces".to_owned(), Query::none())
+                .await?
+                .namespaces)
+        })
     }
 
     fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
         Box::pin(async move {
             let text = self.wire.get("/v1/tokens".to_owned(), Asking::Now).await;
-            let tokens = read_tokens(&read(text)?).map_err(wire::foreign)?;
+            let tokens: Tokens = from_json(&read(text)?).map_err(wire::foreign)?;
             Ok(Some(tokens).filter(|tokens| known != Some(tokens.version)))
         })
     }
@@ -372,21 +404,21 @@ impl Store for RemoteStore {
             let body = serde_json::json!({
                 "name": new.name.as_str(),
                 "role": new.role.as_str(),
-                "namespaces": new.rooms.words(),
+                "namespaces": new.namespaces.words(),
                 "expires": new.lifetime.map(|lifetime| lifetime.span().to_string()),
                 "as": new.created_by.as_str(),
                 "hash": hash.to_string(),
             });
-            let text = self.wire.post("/v1/tokens".to_owned(), json(&body), Idempotency::Unsafe).await;
-            read_token(&read(text)?).map_err(unreadable)
+            let text = self.wire.post("/v1/tokens".to_owned(), to_json(&body), Idempotency::Unsafe).await;
+            from_json(&read(text)?).map_err(unreadable)
         })
     }
 
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
-            let body = json(&serde_json::json!({ "name": name.as_str(), "as": by.as_str() }));
+            let body = to_json(&serde_json::json!({ "name": name.as_str(), "as": by.as_str() }));
             let text = self.wire.delete("/v1/tokens".to_owned(), body).await;
-            read_token(&read(text)?).map_err(unreadable)
+            from_json(&read(text)?).map_err(unreadable)
         })
     }
 }

@@ -6,7 +6,7 @@ use tenure_core::id::Actor;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Time;
 
-use crate::access::{NewToken, Token, TokenHash};
+use crate::access::{ListedToken, NewToken, Token, TokenHash};
 use crate::codec::read_column;
 use crate::store::columns::{Row, impossible};
 
@@ -21,19 +21,19 @@ pub(crate) use token_columns;
 /// The key of `meta` under which the version of all tokens stands.
 pub(crate) const VERSION_KEY: &str = "tokens";
 
-pub(crate) fn read_token<R: Row>(row: &R) -> Result<(TokenHash, Token), R::Fault> {
+pub(crate) fn read_token<R: Row>(row: &R) -> Result<ListedToken, R::Fault> {
     let namespaces = row.a_text(3)?;
     let token = Token {
         name: Actor::named("name", row.a_text(1)?)?,
         role: row.word("role", 2)?,
-        rooms: read_column(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
+        namespaces: read_column(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
         created_at: row.a_time(4)?,
         created_by: Actor::named("created_by", row.a_text(5)?)?,
         expires_at: row.time(6)?,
         revoked_at: row.time(7)?,
         revoked_by: row.optional(8, |text| Actor::named("revoked_by", text))?,
     };
-    Ok((TokenHash(row.hash(0)?), token))
+    Ok(ListedToken { hash: TokenHash(row.hash(0)?), token })
 }
 
 /// What somebody wants of the tokens.
@@ -106,7 +106,7 @@ impl TokenChange {
 }
 
 fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decided, Refusal> {
-    new.rooms.within_limits()?;
+    new.namespaces.within_limits()?;
     let exists = |words: String| Err(Refusal::new(Code::Exists, words));
     match known.same_hash {
         // Somebody asks again who was not answered.
@@ -126,7 +126,7 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
     let token = Token {
         name: new.name,
         role: new.role,
-        rooms: new.rooms,
+        namespaces: new.namespaces,
         created_at: now,
         created_by: new.created_by,
         expires_at: new.lifetime.map(|lifetime| now + lifetime.span()),
@@ -140,7 +140,7 @@ fn is_made_of(token: &Token, new: &NewToken) -> bool {
     let lifetime = token.expires_at.map(|at| at.since(token.created_at));
     token.name == new.name
         && token.role == new.role
-        && token.rooms == new.rooms
+        && token.namespaces == new.namespaces
         && token.created_by == new.created_by
         && lifetime == new.lifetime.map(|lifetime| lifetime.span())
 }

@@ -8,19 +8,11 @@ use serde::{Deserialize, Serialize};
 use tenure_core::id::{Kind, Namespace, Owner};
 use tenure_core::time::{Span, Time};
 
+pub use tenure_api::list::Absence;
+pub use tenure_api::overview::{Presence, Recoverer, Watchers};
+
 /// The mark is renewed this often.
 pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-/// A mark that is older than this says that nobody was there.
-const AWAY_AFTER: Span = Span::from_secs(5);
-
-/// A while in which nobody looked after the store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Absence {
-    /// When somebody was there last.
-    pub from: Time,
-    /// When somebody was there again.
-    pub until: Time,
-}
 
 /// What is stored: when somebody was there, and the last absence before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +31,7 @@ impl WatchMark {
         };
         // A clock that was set back does not make the mark younger than it is.
         let at = now.max(before.at);
-        let absence = match at.since(before.at) > AWAY_AFTER {
+        let absence = match at.since(before.at) > Watchers::AWAY_AFTER {
             true => Some(Absence { from: before.at, until: at }),
             false => before.absence,
         };
@@ -66,37 +58,24 @@ impl WatchMark {
     }
 }
 
-/// Who looks after a store, and what it can undo: told with each renewal of the mark.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Presence {
-    /// The name that it takes leases under. Without one only the mark is renewed.
-    pub name: Option<Owner>,
-    /// The namespaces that it looks after; none named: all.
-    pub namespaces: Vec<Namespace>,
-    /// The kinds of undo that it handles.
-    pub kinds: Vec<Kind>,
+/// The keys of the marks that somebody renews who is there: that of the whole store, or one for each of its namespaces.
+fn mark_keys(presence: &Presence) -> Vec<String> {
+    match presence.namespaces.as_slice() {
+        [] => vec![MARK_KEY.to_owned()],
+        namespaces => namespaces.iter().map(mark_key).collect(),
+    }
 }
 
-impl Presence {
-    /// The keys of the marks that it renews: that of the whole store, or one for each of its namespaces.
-    pub(crate) fn mark_keys(&self) -> Vec<String> {
-        match self.namespaces.as_slice() {
-            [] => vec![MARK_KEY.to_owned()],
-            namespaces => namespaces.iter().map(mark_key).collect(),
-        }
-    }
-
-    /// The row that tells of it, as key and value.
-    pub(crate) fn row(&self, now: Time) -> Option<(String, String)> {
-        let name = self.name.as_ref()?;
-        let stored = StoredPresence {
-            at: now.as_micros(),
-            namespaces: self.namespaces.iter().map(Namespace::to_string).collect(),
-            kinds: self.kinds.iter().map(Kind::to_string).collect(),
-        };
-        // Texts and a number can be written.
-        Some((format!("{RECOVERER_PREFIX}{name}"), serde_json::to_string(&stored).unwrap_or_default()))
-    }
+/// The row that tells who is there, as key and value.
+fn presence_row(presence: &Presence, now: Time) -> Option<(String, String)> {
+    let name = presence.name.as_ref()?;
+    let stored = StoredPresence {
+        at: now.as_micros(),
+        namespaces: presence.namespaces.iter().map(Namespace::to_string).collect(),
+        kinds: presence.kinds.iter().map(Kind::to_string).collect(),
+    };
+    // Texts and a number can be written.
+    Some((format!("{RECOVERER_PREFIX}{name}"), serde_json::to_string(&stored).unwrap_or_default()))
 }
 
 /// The key of the mark of the whole store.
@@ -126,15 +105,15 @@ impl MarkRenewal {
         let value =
             |wanted: &str| stored.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
         let mut renewal = MarkRenewal { written: Vec::new(), forgotten: Vec::new(), absence: None };
-        for key in presence.mark_keys() {
+        for key in mark_keys(presence) {
             // Whoever looks after the whole store looks after each namespace, too.
             let mark = WatchMark::renewed([value(MARK_KEY), value(&key)].into_iter().flatten(), now);
             renewal.absence = latest(renewal.absence, mark.absence);
             renewal.written.push((key, mark.written()));
         }
-        renewal.written.extend(presence.row(now));
+        renewal.written.extend(presence_row(presence, now));
         let rows = stored.iter().filter(|(key, _)| key.starts_with(RECOVERER_PREFIX));
-        let forgotten = rows.filter(|(key, value)| Recoverer::is_forgotten(key, value, now));
+        let forgotten = rows.filter(|(key, value)| is_forgotten(key, value, now));
         renewal.forgotten = forgotten.map(|(key, _)| key.clone()).collect();
         renewal
     }
@@ -144,19 +123,6 @@ fn latest(one: Option<Absence>, other: Option<Absence>) -> Option<Absence> {
     one.into_iter().chain(other).max_by_key(|absence| absence.until)
 }
 
-/// Somebody who looks after a store, as it was seen last.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Recoverer {
-    /// The name that it takes leases under.
-    pub name: Owner,
-    /// The namespaces that it looks after; none named: all.
-    pub namespaces: Vec<Namespace>,
-    /// The kinds of undo that it handles.
-    pub kinds: Vec<Kind>,
-    /// When it looked last.
-    pub seen_at: Time,
-}
-
 #[derive(Serialize, Deserialize)]
 struct StoredPresence {
     at: i64,
@@ -164,77 +130,46 @@ struct StoredPresence {
     kinds: Vec<String>,
 }
 
-impl Recoverer {
-    /// A row as it is stored; none if it can't be read.
-    pub(crate) fn read(key: &str, value: &str) -> Option<Recoverer> {
-        let stored: StoredPresence = serde_json::from_str(value).ok()?;
-        let named = |names: Vec<String>| names.into_iter().map(Namespace::new).collect::<Result<_, _>>().ok();
-        Some(Recoverer {
-            name: Owner::new(key.strip_prefix(RECOVERER_PREFIX)?).ok()?,
-            namespaces: named(stored.namespaces)?,
-            kinds: stored.kinds.into_iter().map(Kind::new).collect::<Result<_, _>>().ok()?,
-            seen_at: Time::from_micros(stored.at),
-        })
-    }
-
-    /// Whether a row need not be kept any longer.
-    pub(crate) fn is_forgotten(key: &str, value: &str, now: Time) -> bool {
-        Recoverer::read(key, value).is_none_or(|one| now.since(one.seen_at) > FORGOTTEN_AFTER)
-    }
-
-    fn looks_after(&self, namespace: &Namespace) -> bool {
-        self.namespaces.is_empty() || self.namespaces.contains(namespace)
-    }
+/// A row as it is stored; none if it can't be read.
+fn read_recoverer(key: &str, value: &str) -> Option<Recoverer> {
+    let stored: StoredPresence = serde_json::from_str(value).ok()?;
+    let named = |names: Vec<String>| names.into_iter().map(Namespace::new).collect::<Result<_, _>>().ok();
+    Some(Recoverer {
+        name: Owner::new(key.strip_prefix(RECOVERER_PREFIX)?).ok()?,
+        namespaces: named(stored.namespaces)?,
+        kinds: stored.kinds.into_iter().map(Kind::new).collect::<Result<_, _>>().ok()?,
+        seen_at: Time::from_micros(stored.at),
+    })
 }
 
-/// Who looks after a namespace.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Watchers {
-    /// When somebody looked last; none: nobody ever did.
-    pub seen_at: Option<Time>,
-    /// Those who were there in the last seconds, by name.
-    pub recoverers: Vec<Recoverer>,
+/// Whether a row need not be kept any longer.
+fn is_forgotten(key: &str, value: &str, now: Time) -> bool {
+    read_recoverer(key, value).is_none_or(|one| now.since(one.seen_at) > FORGOTTEN_AFTER)
 }
 
-impl Watchers {
-    /// Those of a namespace at `now`, of everything that is stored.
-    pub(crate) fn of<'a>(
-        rows: impl Iterator<Item = (&'a str, &'a str)>,
-        namespace: &Namespace,
-        now: Time,
-    ) -> Watchers {
-        let own_key = mark_key(namespace);
-        let mut watchers = Watchers::default();
-        for (key, value) in rows {
-            if key == MARK_KEY || key == own_key {
-                watchers.seen_at = watchers.seen_at.max(WatchMark::read(value).map(|mark| mark.at));
-            } else if let Some(one) = Recoverer::read(key, value).filter(|one| one.looks_after(namespace)) {
-                watchers.seen_at = watchers.seen_at.max(Some(one.seen_at));
-                watchers.recoverers.push(one);
-            }
+fn looks_after(recoverer: &Recoverer, namespace: &Namespace) -> bool {
+    recoverer.namespaces.is_empty() || recoverer.namespaces.contains(namespace)
+}
+
+/// Who looks after a namespace at `now`, of everything that is stored.
+pub(crate) fn watchers_of<'a>(
+    rows: impl Iterator<Item = (&'a str, &'a str)>,
+    namespace: &Namespace,
+    now: Time,
+) -> Watchers {
+    let own_key = mark_key(namespace);
+    let mut watchers = Watchers::default();
+    for (key, value) in rows {
+        if key == MARK_KEY || key == own_key {
+            watchers.seen_at = watchers.seen_at.max(WatchMark::read(value).map(|mark| mark.at));
+        } else if let Some(one) = read_recoverer(key, value).filter(|one| looks_after(one, namespace)) {
+            watchers.seen_at = watchers.seen_at.max(Some(one.seen_at));
+            watchers.recoverers.push(one);
         }
-        watchers.recoverers.retain(|one| now.since(one.seen_at) <= AWAY_AFTER);
-        watchers.recoverers.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
-        watchers
     }
-
-    /// Whether somebody is there at `now`.
-    pub fn are_there(&self, now: Time) -> bool {
-        self.seen_at.is_some_and(|seen_at| now.since(seen_at) <= AWAY_AFTER)
-    }
-
-    /// One of them that handles a kind.
-    pub fn handler_of(&self, kind: &Kind) -> Option<&Recoverer> {
-        self.recoverers.iter().find(|one| one.kinds.contains(kind))
-    }
-
-    /// The kinds that at least one of them handles, by name.
-    pub fn kinds(&self) -> Vec<&Kind> {
-        let mut kinds: Vec<&Kind> = self.recoverers.iter().flat_map(|one| &one.kinds).collect();
-        kinds.sort_by_key(|kind| kind.as_str());
-        kinds.dedup();
-        kinds
-    }
+    watchers.recoverers.retain(|one| now.since(one.seen_at) <= Watchers::AWAY_AFTER);
+    watchers.recoverers.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+    watchers
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Commands as JSON: what is written is read as the same command, and what is wrong is refused by its name.
 
+use tenure::api::command::{By, CommandName, Target, command_json, read_body, read_command, read_heartbeat};
 use tenure::core::command::{
-    Action, Command, Holder, IdOrigin, LeaseScope, Put, PutUndo, QuarantineCause, UndoBy,
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
+    QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::Undo;
 use tenure::core::event::{Triage, Waiver};
@@ -14,8 +16,6 @@ use tenure::core::refusal::Refusal;
 use tenure::core::task::State;
 use tenure::core::time::{Span, Time};
 use tenure::entropy::SeededEntropy;
-use tenure::ledger::{create, new_record};
-use tenure::record::command::{By, Target, Verb, command_json, read_body, read_command, read_heartbeat};
 
 static CHANCE: SeededEntropy = SeededEntropy::new(7);
 
@@ -50,7 +50,7 @@ fn undo(reason: Option<&str>) -> Undo {
 
 /// A record in which nothing is as by default.
 fn record() -> Put {
-    let mut put = new_record("t").expect("a record");
+    let mut put = Put::new(TaskId::new("t").expect("a name"));
     put.record.policy =
         Policy { backoff: Backoff { factor: 7, ..Backoff::default() }, max_attempts: 9, ..Policy::default() };
     put.record.naming = IdOrigin::Made;
@@ -75,79 +75,74 @@ fn actions() -> Vec<Action> {
     let (ttl, delay) = (Ttl::new(Span::from_secs(90)).ok(), Some(Span::from_micros(u64::MAX)));
     let (text, waiver) = (|| Text::new("").expect("a text"), Waiver { seq: Seq(2), reason: words("gone") });
     let progress = Some(Progress::new("null").expect("JSON"));
-    let mut full = create(id("t"), IdOrigin::Made).expect("a task");
+    let mut full = Create::new(id("t"), IdOrigin::Made);
     full.compensations = vec![undo(None), undo(Some("x"))];
     full.priority = i32::MIN;
-    let plain = create(id("t"), IdOrigin::Given).expect("a task");
+    let plain = Create::new(id("t"), IdOrigin::Given);
     vec![
         Action::Create(Box::new(plain)),
         Action::Create(Box::new(full)),
-        Action::Put(Box::new(new_record("t").expect("a record"))),
+        Action::Put(Box::new(Put::new(TaskId::new("t").expect("a name")))),
         Action::Put(Box::new(record())),
-        Action::Dispatch { task: task(), owner: owner(), ttl },
-        Action::Acquire { task: task(), owner: owner(), ttl: None },
-        Action::Reclaim { task: task(), owner: owner(), ttl },
+        Action::Take { task: task(), take: Take::Dispatch, owner: owner(), ttl },
+        Action::Take { task: task(), take: Take::Acquire, owner: owner(), ttl: None },
+        Action::Take { task: task(), take: Take::Reclaim, owner: owner(), ttl },
         Action::Claim { queue: queue.clone(), limit: 0, owner: owner(), ttl },
         Action::Claim { queue, limit: u32::MAX, owner: owner(), ttl: None },
-        Action::Heartbeat { task: task(), by: by(), ttl: None, progress: None, checkpoint: None },
-        Action::Heartbeat { task: task(), by: by(), ttl, progress: progress.clone(), checkpoint: null() },
-        Action::Progress { task: task(), by: by(), progress: None, checkpoint: None },
-        Action::Progress { task: task(), by: by(), progress, checkpoint: null() },
-        Action::Release { task: task(), by: by(), reason: reason(), delay: None },
-        Action::Release { task: task(), by: by(), reason: reason(), delay },
-        Action::Register { task: task(), by: None, undo: undo(None) },
-        Action::Register { task: task(), by: Some(by()), undo: undo(Some("x")) },
-        Action::Adopt { task: task(), by: by() },
-        Action::Settle { task: task(), by: by(), seq: Seq(1), receipt: text() },
-        Action::Try { task: task(), by: by(), seq: Seq(u32::MAX), error: text() },
-        Action::Waive { task: task(), waiver: waiver.clone() },
-        Action::Complete { task: task(), by: by(), result: None },
-        Action::Complete { task: task(), by: by(), result: null() },
-        Action::MarkCompleted { task: task(), reason: reason(), result: None },
-        Action::MarkCompleted { task: task(), reason: reason(), result: null() },
-        Action::Fail { task: task(), by: by(), reason: reason(), compensation: None },
-        Action::Fail { task: task(), by: by(), reason: reason(), compensation: Some(undo(None)) },
-        Action::MarkFailed { task: task(), reason: reason(), compensation: Some(undo(Some("x"))) },
-        Action::RollBack { task: task(), by: by(), reason: reason(), undo_by: UndoBy::Recovery },
-        Action::RollBack { task: task(), by: by(), reason: reason(), undo_by: UndoBy::Holder },
-        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: QuarantineCause::ByHolder },
-        Action::Quarantine {
-            task: task(),
-            by: by(),
-            reason: reason(),
-            parking: QuarantineCause::UndoUnhandled,
-        },
-        Action::Quarantine { task: task(), by: by(), reason: reason(), parking: QuarantineCause::UndoFailed },
-        Action::MarkQuarantined { task: task(), reason: reason() },
-        Action::MarkCompensated { task: task(), reason: reason(), waive: Vec::new() },
-        Action::MarkCompensated { task: task(), reason: reason(), waive: vec![waiver.clone()] },
-        Action::Cancel { task: task(), reason: reason() },
-        Action::Annotate { task: task(), note: None, terminal_reason: None, triage: Triage::Stays },
-        Action::Annotate {
-            task: task(),
+        HolderAction::Heartbeat { ttl: None, progress: None, checkpoint: None }.on(task(), by()),
+        HolderAction::Heartbeat { ttl, progress: progress.clone(), checkpoint: null() }.on(task(), by()),
+        HolderAction::Progress { progress: None, checkpoint: None }.on(task(), by()),
+        HolderAction::Progress { progress, checkpoint: null() }.on(task(), by()),
+        HolderAction::Release { reason: reason(), delay: None }.on(task(), by()),
+        HolderAction::Release { reason: reason(), delay }.on(task(), by()),
+        OperatorAction::Register { undo: undo(None) }.on(task()),
+        HolderAction::Register { undo: undo(Some("x")) }.on(task(), by()),
+        HolderAction::Adopt.on(task(), by()),
+        HolderAction::Settle { seq: Seq(1), receipt: text() }.on(task(), by()),
+        HolderAction::Try { seq: Seq(u32::MAX), error: text() }.on(task(), by()),
+        OperatorAction::Waive { waiver: waiver.clone() }.on(task()),
+        HolderAction::Complete { result: None }.on(task(), by()),
+        HolderAction::Complete { result: null() }.on(task(), by()),
+        OperatorAction::MarkCompleted { reason: reason(), result: None }.on(task()),
+        OperatorAction::MarkCompleted { reason: reason(), result: null() }.on(task()),
+        HolderAction::Fail { reason: reason(), compensation: None }.on(task(), by()),
+        HolderAction::Fail { reason: reason(), compensation: Some(undo(None)) }.on(task(), by()),
+        OperatorAction::MarkFailed { reason: reason(), compensation: Some(undo(Some("x"))) }.on(task()),
+        HolderAction::RollBack { reason: reason(), undo_by: UndoBy::Recovery }.on(task(), by()),
+        HolderAction::RollBack { reason: reason(), undo_by: UndoBy::Holder }.on(task(), by()),
+        HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::ByHolder }.on(task(), by()),
+        HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::UndoUnhandled }.on(task(), by()),
+        HolderAction::Quarantine { reason: reason(), cause: QuarantineCause::UndoFailed }.on(task(), by()),
+        OperatorAction::MarkQuarantined { reason: reason() }.on(task()),
+        OperatorAction::MarkCompensated { reason: reason(), waive: Vec::new() }.on(task()),
+        OperatorAction::MarkCompensated { reason: reason(), waive: vec![waiver.clone()] }.on(task()),
+        OperatorAction::Cancel { reason: reason() }.on(task()),
+        OperatorAction::Annotate { note: None, terminal_reason: None, triage: Triage::Stays }.on(task()),
+        OperatorAction::Annotate {
             note: Some(reason()),
             terminal_reason: Some(words("better")),
             triage: Triage::Dismissed,
-        },
-        Action::Retry {
-            task: task(),
+        }
+        .on(task()),
+        OperatorAction::Retry {
             successor: id("u"),
             naming: IdOrigin::Made,
             reason: reason(),
             waive: vec![waiver],
-        },
-        Action::Retry {
-            task: task(),
+        }
+        .on(task()),
+        OperatorAction::Retry {
             successor: id("u"),
             naming: IdOrigin::Given,
             reason: reason(),
             waive: Vec::new(),
-        },
+        }
+        .on(task()),
     ]
 }
 
 fn caller(namespace: &Namespace) -> By<'_> {
-    By { namespace, actor: None, reach: LeaseScope::Any, entropy: &CHANCE }
+    By { namespace, actor: None, reach: LeaseScope::Any, random: &CHANCE }
 }
 
 fn read(text: &str) -> Result<Command, Refusal> {
@@ -194,15 +189,15 @@ fn a_body_is_read_as_the_command_of_its_route() {
     let namespace = shop();
     let target = || Target { task: Some(id("t")), seq: Some(Seq(2)), request: RequestId::new("r1").ok() };
     let text = r#"{"owner":"w1","epoch":3,"receipt":"done","jitter":9}"#;
-    let command = read_body(Verb::Settle, target(), text, &caller(&namespace)).expect(text);
+    let command = read_body(CommandName::Settle, target(), text, &caller(&namespace)).expect(text);
     let holder = Holder { owner: Owner::new("w1").expect("a name"), epoch: Epoch(3) };
     let receipt = Text::new("done").expect("a text");
-    assert_eq!(command.action, Action::Settle { task: id("t"), by: holder, seq: Seq(2), receipt });
+    assert_eq!(command.action, HolderAction::Settle { seq: Seq(2), receipt }.on(id("t"), holder));
     assert_eq!((command.request, command.jitter), (target().request, Jitter::from_random(9)));
-    let put = |text| read_body(Verb::Put, Target::default(), text, &caller(&namespace)).expect(text);
+    let put = |text| read_body(CommandName::Put, Target::default(), text, &caller(&namespace)).expect(text);
     assert_eq!(put(r#"{"task":{"id":"t"},"as":"alice"}"#), put(r#"{"id":"t","as":"alice","cause":null}"#));
     let claim = r#"{"queue":"q","owner":"w1","wait":"30s"}"#;
-    let claim = read_body(Verb::Claim, Target::default(), claim, &caller(&namespace)).expect(claim);
+    let claim = read_body(CommandName::Claim, Target::default(), claim, &caller(&namespace)).expect(claim);
     assert!(matches!(claim.action, Action::Claim { limit: 1, .. }));
     let heartbeat = r#"{"id":"t","owner":"w1","epoch":3,"ttl":"60s"}"#;
     let heartbeat = read_heartbeat(heartbeat, &caller(&namespace)).expect(heartbeat);
@@ -212,7 +207,9 @@ fn a_body_is_read_as_the_command_of_its_route() {
 #[test]
 fn an_id_that_nobody_chose_is_made() {
     let made = read(r#"{"verb":"retry","task":"t","reason":"again"}"#).expect("a retry").action;
-    let Action::Retry { successor, naming, .. } = made else { panic!("{made:?}") };
+    let Action::ByOperator { act: OperatorAction::Retry { successor, naming, .. }, .. } = made else {
+        panic!("{made:?}")
+    };
     assert!(successor.as_str().starts_with("seeded-7-"), "{successor}");
     assert_eq!(naming, IdOrigin::Made);
     let created = read(r#"{"verb":"create","made":true}"#).expect("a creation").action;

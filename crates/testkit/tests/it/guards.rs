@@ -129,6 +129,6 @@ fn stories_by_row(stories: &[Story]) -> BTreeMap<&'static str, BTreeSet<usize>> 
 
 /// The rows that may answer where this one may.
 fn neighbours(row: &Row) -> BTreeSet<&'static str> {
-    let cells = row.places.iter().flat_map(|place| row.verbs.iter().map(move |verb| (*place, *verb)));
+    let cells = row.places.iter().flat_map(|place| row.verbs.iter().map(move |verb| (*place, verb)));
     cells.flat_map(|(place, verb)| Table::rules().at(place, verb)).map(|row| row.label).collect()
 }

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tenure::api::put::read_create;
 use tenure::core::command::Action;
 use tenure::core::compensation::Status;
 use tenure::core::id::Namespace;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
-use tenure::record::read_create;
 use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;

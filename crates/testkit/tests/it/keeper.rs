@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use tenure::Ledger;
 use tenure::clock::{Clock, Moment, SystemClock};
-use tenure::core::command::Verb;
+
 use tenure::core::id::{Actor, Reason};
 use tenure::core::policy::Policy;
 use tenure::core::refusal::Code;
 use tenure::core::task::{Cancel, State, Task};
 use tenure::core::time::Span;
+use tenure::core::verb::Verb;
 use tenure::keeper::{Keeping, LeaseStatus, Loss, RenewalError};
 use tenure::store::Answer;
 use tenure_testkit::faulty::Fault;

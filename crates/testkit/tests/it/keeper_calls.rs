@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::clock::Moment;
-use tenure::core::command::{Action, Command, Verb};
+use tenure::core::command::{Action, Command, Take};
 use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
+use tenure::core::verb::Verb;
 use tenure::keeper::{Keeping, LeaseStatus, Loss};
 use tenure::{Error, Ledger};
 use tenure_testkit::faulty::Fault;
@@ -252,7 +253,7 @@ fn a_grant_that_was_not_answered_is_asked_for_again_and_given_once() {
         let ids: Vec<_> = store
             .arrived()
             .into_iter()
-            .filter(|command| matches!(command.action, Action::Acquire { .. }))
+            .filter(|command| matches!(command.action, Action::Take { take: Take::Acquire, .. }))
             .map(|command| command.request)
             .collect();
         assert!(ids.len() == 3 && ids.iter().all(|id| id.is_some() && *id == ids[0]), "{ids:?}");

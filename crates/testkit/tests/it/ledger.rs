@@ -291,19 +291,6 @@ fn every_undo_may_say_why_it_was_registered() {
 }
 
 #[test]
-fn a_request_id_is_forgotten_after_seven_days() {
-    on_every_store(|ledger, clock| async move {
-        ledger.create("t").request_id("r").await?;
-        clock.advance(Duration::from_secs(7 * 86_400 - 1));
-        assert_eq!(ledger.create("t").request_id("r").await?.id.as_str(), "t", "answered as the first was");
-        clock.advance(Duration::from_secs(1));
-        let refused = ledger.create("t").request_id("r").await.expect_err("it is a new command now");
-        assert_eq!(refused.code(), Some(Code::Exists));
-        Ok(())
-    });
-}
-
-#[test]
 fn claims_reach_past_many_priorities_that_are_not_due() {
     on_every_store(|ledger, clock| async move {
         let later = clock.now() + tenure::core::time::Span::from_secs(3_600);

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenure::core::apply::apply;
-use tenure::core::command::{Action, Command, Verb};
+use tenure::core::command::{Action, Command, HolderAction};
 use tenure::core::decide::{Case, Decision, Stored, decide};
 use tenure::core::event::EventData;
 use tenure::core::lifecycle::{Outcome, Place, Row, Table};
 use tenure::core::policy::OnLapse;
 use tenure::core::refusal::Code;
 use tenure::core::task::{Phase, State, Task};
+use tenure::core::verb::Verb;
 use tenure_testkit::situations::{NOW, each};
 
 fn case<'a>(stored: Stored<'a>, command: &'a Command) -> Case<'a> {
@@ -199,7 +200,7 @@ fn promises(before: Option<&Task>, decision: &Decision, command: &Command) {
     if planned_anew && after.policy.on_lapse != OnLapse::Hold {
         assert!(!after.owes() || before.state() == State::Dispatched, "planned anew, and owes");
     }
-    if matches!(command.action, Action::Heartbeat { .. }) {
+    if matches!(command.action, Action::ByHolder { act: HolderAction::Heartbeat { .. }, .. }) {
         let expiry = |task: &Task| task.lease().map(|lease| lease.expires_at);
         assert!(expiry(after) > expiry(before), "a heartbeat extends");
         assert_eq!(after.revision, before.revision);

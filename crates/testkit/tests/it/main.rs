@@ -23,6 +23,7 @@ mod process;
 mod races;
 mod recovery;
 mod recovery_loop;
+mod request_ids;
 mod rivals;
 mod server;
 mod servers;

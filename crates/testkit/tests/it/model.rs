@@ -6,7 +6,9 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stateright::{Checker, Model, Property};
-use tenure::core::command::{Action, Command, Holder, IdOrigin, LeaseScope, UndoBy};
+use tenure::core::command::{
+    Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Take, UndoBy,
+};
 use tenure::core::compensation::{Status, Undo};
 use tenure::core::decide::{Names, Stored, decide_by};
 use tenure::core::event::{EventData, Waiver};
@@ -15,7 +17,6 @@ use tenure::core::lifecycle::{Guard, Row, Table};
 use tenure::core::policy::{Jitter, OnLapse, Policy, WhenSpent};
 use tenure::core::task::{Phase, State, Task};
 use tenure::core::time::{Span, Time};
-use tenure::ledger::create;
 use tenure_testkit::BEGINNING;
 
 /// How far time may go, in steps of half a lease.
@@ -118,44 +119,52 @@ impl World {
         let (reason, ttl) = (reason(), None);
         Some(match by {
             Move::Tick => return None,
-            Move::Acquire(client) => (client, Action::Acquire { task, owner: owner(client), ttl }),
+            Move::Acquire(client) => {
+                (client, Action::Take { task, take: Take::Acquire, owner: owner(client), ttl })
+            }
             Move::Claim(client) => {
                 let queue = self.task.queue.clone();
                 (client, Action::Claim { queue, limit: 1, owner: owner(client), ttl })
             }
             Move::Heartbeat(client) => {
                 let by = proof(client)?;
-                (client, Action::Heartbeat { task, by, ttl, progress: None, checkpoint: None })
+                (client, HolderAction::Heartbeat { ttl, progress: None, checkpoint: None }.on(task, by))
             }
             Move::Register(client) => {
-                (client, Action::Register { task, by: Some(proof(client)?), undo: undo() })
+                (client, HolderAction::Register { undo: undo() }.on(task, proof(client)?))
             }
-            Move::Adopt(client) => (client, Action::Adopt { task, by: proof(client)? }),
+            Move::Adopt(client) => (client, HolderAction::Adopt.on(task, proof(client)?)),
             Move::Settle(client, seq) => {
                 let receipt = Text::new("done").expect("a text");
-                (client, Action::Settle { task, by: proof(client)?, seq: Seq(seq), receipt })
+                (client, HolderAction::Settle { seq: Seq(seq), receipt }.on(task, proof(client)?))
             }
-            Move::Complete(client) => (client, Action::Complete { task, by: proof(client)?, result: None }),
+            Move::Complete(client) => {
+                (client, HolderAction::Complete { result: None }.on(task, proof(client)?))
+            }
             Move::Fail(client) => {
                 let compensation = Some(undo());
-                (client, Action::Fail { task, by: proof(client)?, reason, compensation })
+                (client, HolderAction::Fail { reason, compensation }.on(task, proof(client)?))
             }
             Move::RollBack(client, keep) => {
                 let undo_by = if keep { UndoBy::Holder } else { UndoBy::Recovery };
-                (client, Action::RollBack { task, by: proof(client)?, reason, undo_by })
+                (client, HolderAction::RollBack { reason, undo_by }.on(task, proof(client)?))
             }
             Move::Release(client) => {
-                (client, Action::Release { task, by: proof(client)?, reason, delay: None })
+                (client, HolderAction::Release { reason, delay: None }.on(task, proof(client)?))
             }
             Move::Quarantine(client) => {
                 let parking = tenure::core::command::QuarantineCause::ByHolder;
-                (client, Action::Quarantine { task, by: proof(client)?, reason, parking })
+                (client, HolderAction::Quarantine { reason, cause: parking }.on(task, proof(client)?))
             }
-            Move::Reclaim => (2, Action::Reclaim { task, owner: owner(2), ttl }),
-            Move::Cancel => (0, Action::Cancel { task, reason }),
-            Move::Waive(seq) => (0, Action::Waive { task, waiver: Waiver { seq: Seq(seq), reason } }),
-            Move::MarkCompleted => (0, Action::MarkCompleted { task, reason, result: None }),
-            Move::MarkCompensated => (0, Action::MarkCompensated { task, reason, waive: Vec::new() }),
+            Move::Reclaim => (2, Action::Take { task, take: Take::Reclaim, owner: owner(2), ttl }),
+            Move::Cancel => (0, OperatorAction::Cancel { reason }.on(task)),
+            Move::Waive(seq) => {
+                (0, OperatorAction::Waive { waiver: Waiver { seq: Seq(seq), reason } }.on(task))
+            }
+            Move::MarkCompleted => (0, OperatorAction::MarkCompleted { reason, result: None }.on(task)),
+            Move::MarkCompensated => {
+                (0, OperatorAction::MarkCompensated { reason, waive: Vec::new() }.on(task))
+            }
         })
     }
 
@@ -218,7 +227,8 @@ impl World {
                 Some("compensated, and something stands")
             }
             State::Completed if old.lease().is_some_and(|lease| old.owes_from_before(lease.epoch)) => {
-                let by_operator = matches!(action, Action::MarkCompleted { .. });
+                let by_operator =
+                    matches!(action, Action::ByOperator { act: OperatorAction::MarkCompleted { .. }, .. });
                 (!by_operator).then_some("completed over what an older lease owes")
             }
             State::Failed if new.compensations.is_empty() => Some("failed without a record"),
@@ -248,7 +258,7 @@ impl Model for Lifecycle {
             for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
                 for (max_attempts, standing) in [(1, 1), (2, 0), (2, 1)] {
                     let policy = Policy { on_lapse, when_spent, max_attempts, ..Policy::default() };
-                    let mut record = create(id(), IdOrigin::Given).expect("a record");
+                    let mut record = Create::new(id(), IdOrigin::Given);
                     record.policy = policy;
                     record.compensations = (0..standing).map(|_| undo()).collect();
                     let order = command("person", Action::Create(Box::new(record)));

@@ -6,11 +6,10 @@ use std::time::Duration;
 use tenure::clock::ManualClock;
 use tenure::core::command::{Holder, Put, PutUndo};
 use tenure::core::compensation::Undo;
-use tenure::core::id::{Kind, Owner, Reason, Text};
+use tenure::core::id::{Kind, Owner, Reason, TaskId, Text};
 use tenure::core::refusal::Code;
 use tenure::core::task::{State, Task};
 use tenure::instant;
-use tenure::ledger::{new_record, record_of};
 use tenure::store::sqlite::{SqliteOptions, SqliteStore};
 use tenure::{Error, Ledger};
 use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
@@ -193,7 +192,7 @@ fn after_a_terminal_state_every_mutation_and_lease_is_refused_and_only_audit_met
 
 fn failed_record(id: &str, compensations: Vec<PutUndo>) -> Result<Put, Error> {
     let terminal_reason = Some(reason("can't be done"));
-    Ok(Put { state: State::Failed, terminal_reason, compensations, ..new_record(id)? })
+    Ok(Put { state: State::Failed, terminal_reason, compensations, ..Put::new(TaskId::new(id)?) })
 }
 
 fn remains() -> Result<PutUndo, Error> {
@@ -229,19 +228,19 @@ fn a_failed_task_has_a_compensation_record_on_every_path_and_keeps_those_it_had(
 fn a_put_cannot_touch_a_lease_move_an_ended_task_or_win_against_an_end() {
     on_every_store(|ledger, clock| async move {
         ledger.create("t").await?;
-        let read = record_of(&ledger.task("t").await?);
+        let read = Put::of(&ledger.task("t").await?);
         let leased = ledger.acquire("t", "w1").await?;
         assert_eq!(code(ledger.put(read.clone()).await), Code::Leased, "the one that was read before");
-        assert_eq!(code(ledger.put(record_of(&leased)).await), Code::Leased, "and the newest one");
-        let planned = Put { state: State::Planned, ..record_of(&leased) };
+        assert_eq!(code(ledger.put(Put::of(&leased)).await), Code::Leased, "and the newest one");
+        let planned = Put { state: State::Planned, ..Put::of(&leased) };
         assert_eq!(code(ledger.put(planned).await), Code::Leased, "a lease is not cleared by saying planned");
         clock.advance(MINUTE);
-        assert_eq!(code(ledger.put(record_of(&leased)).await), Code::Leased, "not even a lapsed one");
+        assert_eq!(code(ledger.put(Put::of(&leased)).await), Code::Leased, "not even a lapsed one");
         assert_eq!(ledger.task("t").await?, leased);
 
         let ended = ledger.complete("t", &holder(&leased)).await?;
         assert_eq!(code(ledger.put(read).await), Code::Terminal, "the end was first");
-        let reopened = Put { state: State::Planned, ..record_of(&ended) };
+        let reopened = Put { state: State::Planned, ..Put::of(&ended) };
         assert_eq!(code(ledger.put(reopened).await), Code::Terminal);
         assert_eq!(ledger.task("t").await?, ended);
         Ok(())
@@ -254,7 +253,7 @@ fn creating_a_known_id_or_saga_id_is_refused_and_the_stored_task_is_untouched() 
         let stored = ledger.create("t").saga_id("saga").payload("1").await?;
         assert_eq!(code(ledger.create("t").payload("2").await), Code::Exists);
         assert_eq!(code(ledger.create("u").saga_id("saga").await), Code::Exists);
-        assert_eq!(code(ledger.put(new_record("t")?).await), Code::Exists);
+        assert_eq!(code(ledger.put(Put::new(TaskId::new("t")?)).await), Code::Exists);
         assert_eq!(ledger.task("t").await?, stored);
         assert_eq!(code(ledger.task("u").await), Code::NotFound);
         Ok(())
@@ -264,7 +263,7 @@ fn creating_a_known_id_or_saga_id_is_refused_and_the_stored_task_is_untouched() 
 #[test]
 fn times_are_stored_and_compared_in_utc_and_one_without_an_offset_is_refused() {
     on_every_store(|ledger, _| async move {
-        let mut record = new_record("t")?;
+        let mut record = Put::new(TaskId::new("t")?);
         record.created_at = Some(instant::parse("created_at", "2025-06-01T14:00:00+02:00")?);
         record.record.not_before = Some(instant::parse("not_before", "2025-12-31T23:59:59-05:00")?);
         ledger.put(record).await?;

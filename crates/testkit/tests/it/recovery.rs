@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::Error;
-use tenure::core::command::Verb;
+
 use tenure::core::compensation::Status;
 use tenure::core::id::{Namespace, Owner};
 use tenure::core::policy::{Backoff, OnLapse, Policy};
 use tenure::core::task::{Cause, State, Task};
 use tenure::core::time::Span;
+use tenure::core::verb::Verb;
 use tenure::handler::{Handlers, RetryPolicy};
 use tenure::recovery::{Outcome, RecoveredTask, Recovery, Settings};
 use tenure_testkit::faulty::Fault;
@@ -503,7 +504,7 @@ fn a_plan_tells_what_would_be_done_and_changes_nothing() {
         assert_eq!((targets, undone.becomes), (vec!["b", "a"], State::Compensating));
         let parked = plan("parked").expect("it is due");
         assert_eq!((parked.undo.len(), parked.becomes), (0, State::Quarantined));
-        assert!(parked.parked_because.as_ref().is_some_and(|words| words.contains("foreign")));
+        assert!(parked.parked_reason.as_ref().is_some_and(|words| words.contains("foreign")));
         assert_eq!(plan("planned").map(|plan| plan.becomes), Some(State::Planned));
         assert_eq!((plans.len(), plan("left")), (3, None));
         let report = recovery.once().await?;

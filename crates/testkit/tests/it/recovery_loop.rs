@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tenure::clock::Moment;
-use tenure::core::command::Verb;
+
 use tenure::core::policy::Policy;
 use tenure::core::task::{Cause, Phase, State, Task, Undoing};
 use tenure::core::time::Span;
+use tenure::core::verb::Verb;
 use tenure::handler::{Handlers, RetryPolicy};
 use tenure::recovery::{Outcome, Recovery, Settings};
 use tenure::store::{Store, watch::Presence};

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tenure::api::list::TaskAnswer;
+use tenure::api::to_json as json;
 use tenure::clock::ManualClock;
 use tenure::core::command::{Command, Holder};
 use tenure::core::id::{Epoch, Owner};
 use tenure::core::refusal::Code;
 use tenure::ledger::{Call, Creation};
-use tenure::record::{TaskAnswer, json};
 use tenure::store::answering::{AnswerForm, AnswerOptions, Answered, CLAIM_BYTES_MAX, MinimalAnswer};
 use tenure::store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure::store::{Answer, Cursor, EventFilter, Filter, PageSize, Store};
@@ -227,13 +228,13 @@ fn what_is_counted_of_a_task_is_never_less_than_what_is_written_of_it() {
         ledger.create("small").await.expect("made");
         let now = ledger.now().await.expect("the time");
         for task in ledger.tasks(Filter::default(), None, 10).await.expect("a list").items {
-            let (counted, written) = (task_bytes(&task), json(&TaskAnswer::of(&task, now)).len());
+            let (counted, written) = (task_bytes(&task), json(&TaskAnswer::at(&task, now)).len());
             assert!(written <= counted, "{written} of {counted}");
             assert!(counted < written + 4_096, "and not much more: {written} of {counted}");
         }
         let events = store.events(EventFilter::default(), None, 100.into()).await.expect("a history");
         for recorded in events.items {
-            let written = json(&tenure::record::EventRecord::of(&recorded)).len();
+            let written = json(&tenure::api::event::Event::from(&recorded)).len();
             assert!(written <= event_bytes(&recorded), "{written} of {}", event_bytes(&recorded));
         }
     });

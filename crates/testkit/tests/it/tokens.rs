@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::access::{Lifetime, NamespaceScope, NewToken, Role, Secret, Token, TokenHash, Tokens};
+use tenure::access::{
+    Lifetime, ListedToken, NamespaceScope, NewToken, Role, Secret, Token, TokenHash, Tokens,
+};
+use tenure::api::{from_json, to_json};
 use tenure::clock::ManualClock;
 use tenure::core::id::Actor;
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
-use tenure::record::{TokenRecord, TokensRecord, json, read_token, read_tokens};
 use tenure::store::Store;
 use tenure::{Error, Ledger};
 use tenure_testkit::competing::CompetingConnection;
@@ -66,7 +68,7 @@ fn for_ci(lifetime: Option<Span>) -> NewToken {
     NewToken {
         name: actor("ci"),
         role: Role::Worker,
-        rooms: NamespaceScope::of_words(["default"]).expect("a room"),
+        namespaces: NamespaceScope::of_words(["default"]).expect("a room"),
         lifetime: lifetime.map(|span| Lifetime::new(span).expect("a lifetime")),
         created_by: actor("alice"),
     }
@@ -82,7 +84,7 @@ fn a_token_is_kept_by_its_hash_with_what_it_may_be_used_for() {
         let expected = Token {
             name: actor("ci"),
             role: Role::Worker,
-            rooms: NamespaceScope::of_words(["build"])?,
+            namespaces: NamespaceScope::of_words(["build"])?,
             created_at: BEGINNING,
             created_by: actor("alice"),
             expires_at: Some(BEGINNING + Span::from_days(90)),
@@ -90,10 +92,11 @@ fn a_token_is_kept_by_its_hash_with_what_it_may_be_used_for() {
             revoked_by: None,
         };
         assert_eq!(token, expected);
-        assert_eq!((&wide.rooms, wide.expires_at), (&NamespaceScope::All, None));
+        assert_eq!((&wide.namespaces, wide.expires_at), (&NamespaceScope::All, None));
         let all = place.all().await;
-        assert_eq!(all.tokens, [(secret.hash(), token), (other.hash(), wide)], "{}", place.name);
-        assert_eq!(read_tokens(&json(&TokensRecord::of(&all))), Ok(all), "and reads back from its JSON");
+        let listed = |hash, token| ListedToken { hash, token };
+        assert_eq!(all.tokens, [listed(secret.hash(), token), listed(other.hash(), wide)], "{}", place.name);
+        assert_eq!(from_json(&to_json(&all)), Ok(all), "and reads back from its JSON");
         Ok(())
     });
 }
@@ -136,7 +139,7 @@ fn a_backup_that_is_changed_again_comes_to_no_version_that_somebody_knows() {
         let restored = opener.open(&format!("sqlite:{}", backup.display())).await.expect("opens");
         restored.revoke_token("ci").await.expect("revoked");
         let told = restored.store().tokens(Some(known)).await.expect("read");
-        assert!(told.is_some_and(|told| told.tokens.len() == 1 && told.tokens[0].1.revoked_at.is_some()));
+        assert!(told.is_some_and(|told| told.tokens.len() == 1 && told.tokens[0].token.revoked_at.is_some()));
     });
 }
 
@@ -148,14 +151,19 @@ fn a_name_is_free_when_its_token_is_revoked_or_has_expired() {
         assert_eq!(code(place.store.add_token(hash("2"), for_ci(None)).await), Some(Code::Exists));
         place.clock.advance(Duration::from_secs(1));
         place.store.add_token(hash("2"), for_ci(None)).await?;
-        let [(_, first), (_, second)] = &*place.all().await.tokens else { panic!("{}", place.name) };
+        let [ListedToken { token: first, .. }, ListedToken { token: second, .. }] =
+            &*place.all().await.tokens
+        else {
+            panic!("{}", place.name)
+        };
         let expiry = BEGINNING + Span::from_secs(60);
         assert_eq!((first.revoked_at, &first.revoked_by), (Some(expiry), &None), "at its expiry, by nobody");
         assert!(second.is_live(expiry) && second.expires_at.is_none());
         assert_eq!(code(place.store.add_token(hash("3"), for_ci(None)).await), Some(Code::Exists));
         place.store.revoke_token(actor("ci"), actor("bob")).await?;
         place.store.add_token(hash("3"), for_ci(None)).await?;
-        let live = |tokens: Tokens| tokens.tokens.iter().filter(|(_, token)| token.is_live(expiry)).count();
+        let live =
+            |tokens: Tokens| tokens.tokens.iter().filter(|listed| listed.token.is_live(expiry)).count();
         assert_eq!((place.all().await.tokens.len(), live(place.all().await)), (3, 1), "who acted stays");
         Ok(())
     });
@@ -169,7 +177,7 @@ fn a_second_revoke_answers_the_first_and_an_unknown_name_is_not_found() {
         let revoked = place.ledger.revoke_token("ci").await?;
         assert_eq!(revoked.revoked_at, Some(BEGINNING + Span::from_days(1)));
         assert_eq!(revoked.revoked_by, Some(actor("alice")));
-        assert_eq!(read_token(&json(&TokenRecord::of(&revoked))).as_ref(), Ok(&revoked));
+        assert_eq!(from_json(&to_json(&revoked)).as_ref(), Ok(&revoked));
         place.clock.advance(DAY);
         assert_eq!(place.store.revoke_token(actor("ci"), actor("bob")).await?, revoked);
         assert_eq!(code(place.ledger.revoke_token("nobody").await), Some(Code::NotFound));
@@ -201,7 +209,7 @@ fn what_a_token_must_not_be_is_refused_with_the_field() {
         assert_eq!(field(ci().in_namespaces(["a", "*"]).await), Some("namespaces"));
         assert_eq!(field(ci().lifetime(Duration::from_millis(999)).await), Some("expires"));
         assert_eq!(field(ci().lifetime(3_651 * DAY).await), Some("expires"));
-        let none = NewToken { rooms: NamespaceScope::These([].into()), ..for_ci(None) };
+        let none = NewToken { namespaces: NamespaceScope::These([].into()), ..for_ci(None) };
         assert_eq!(code(place.store.add_token(hash("1"), none).await), Some(Code::Invalid));
         assert_eq!(place.all().await, Tokens::default());
         Ok(())
@@ -272,10 +280,10 @@ fn what_one_process_revokes_another_one_sees_at_its_next_look() {
     async fn is_seen(one: Arc<dyn Store>, other: Arc<dyn Store>) {
         one.add_token(hash("1"), for_ci(None)).await.expect("added");
         let seen = other.tokens(None).await.expect("read").expect("nobody knew a version");
-        assert!(seen.tokens[0].1.is_live(BEGINNING));
+        assert!(seen.tokens[0].token.is_live(BEGINNING));
         one.revoke_token(actor("ci"), actor("bob")).await.expect("revoked");
         let told = other.tokens(Some(seen.version)).await.expect("read").expect("it changed");
-        assert!(!told.tokens[0].1.is_live(BEGINNING));
+        assert!(!told.tokens[0].token.is_live(BEGINNING));
     }
     block_on(async {
         let clock = ManualClock::at(BEGINNING);

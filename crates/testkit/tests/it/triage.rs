@@ -116,7 +116,7 @@ fn ends_of_many_commands_at_once_are_all_counted() {
 #[test]
 fn a_record_from_elsewhere_counts_when_it_ended_and_not_when_it_came() {
     on_every_store(|ledger, _| async move {
-        let mut record = tenure::ledger::new_record("old")?;
+        let mut record = tenure::core::command::Put::new(tenure::core::id::TaskId::new("old")?);
         record.state = State::Quarantined;
         record.terminal_reason = Some(tenure::core::id::Reason::new("odd")?);
         record.created_at = Some(BEGINNING - Span::from_days(9));

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tenure::core::command::{Action, Verb};
+use tenure::core::command::Action;
 use tenure::core::task::{Cause, State, Task};
+use tenure::core::verb::Verb;
 use tenure::worker::{Job, Report, Stop, WorkError, Worker};
 use tenure::{Error, Ledger};
 use tenure_testkit::faulty::Fault;

@@ -15,7 +15,6 @@ use tenure_core::time::{Span, Time};
 use crate::clock::Instants;
 use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
-use crate::record::read_create;
 use crate::store::answering::AnswerBudget;
 use crate::store::columns::{Policies, length};
 use crate::store::execute::execute;
@@ -26,6 +25,7 @@ use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::load::{Claims, Created, Intake, Loaded, LockWait, Queues, Until, Wanted, load};
 use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_again, write_back};
+use tenure_api::put::read_create;
 
 /// How often a batch is tried whose failures pass.
 const TRIES_MAX: u32 = 10;

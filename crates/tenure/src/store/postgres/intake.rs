@@ -14,9 +14,9 @@ use tokio_postgres::error::SqlState;
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::ledger::{Call, Creation};
-use crate::record::create_json;
 use crate::store::postgres::columns::Fault;
 use crate::store::postgres::{LOOK_FOR_INTAKE_EVERY, PostgresStore};
+use tenure_api::put::create_json;
 
 const TAKE_IN: &str = "select tenure.take_in($1, $2, $3, $4, $5, $6)";
 

@@ -55,12 +55,12 @@ const HORIZON: &str = "\
 
 /// Every namespace that has a task: from one to the next by an index, so that it costs the namespaces and not the tasks.
 const NAMESPACES: &str = "\
-    with recursive rooms (name) as ( \
+    with recursive namespaces (name) as ( \
         (select namespace from tenure.tasks order by namespace limit 1) \
         union all \
-        select (select namespace from tenure.tasks where namespace > rooms.name order by namespace limit 1) \
-        from rooms where rooms.name is not null) \
-    select name from rooms where name is not null";
+        select (select namespace from tenure.tasks where namespace > namespaces.name order by namespace limit 1) \
+        from namespaces where namespaces.name is not null) \
+    select name from namespaces where name is not null";
 
 impl<'l> Reader<'l> {
     pub(crate) fn new(link: &'l mut Link, database: &'l Database) -> Reader<'l> {

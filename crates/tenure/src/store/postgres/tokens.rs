@@ -108,7 +108,7 @@ async fn write(link: &mut Link, database: &Database, wish: &TokenChange) -> Foun
             &hash.0.0.as_slice(),
             &token.name.as_str(),
             &token.role.as_str(),
-            &column(&token.rooms),
+            &column(&token.namespaces),
             &token.created_at.as_micros(),
             &token.created_by.as_str(),
             &token.expires_at.map(Time::as_micros),
@@ -121,7 +121,7 @@ async fn write(link: &mut Link, database: &Database, wish: &TokenChange) -> Foun
 
 async fn known(link: &Link, wish: &TokenChange) -> Found<Known> {
     let read = |rows: Vec<tokio_postgres::Row>| {
-        rows.first().map(read_token).transpose().map(|found| found.map(|(_, token)| token))
+        rows.first().map(read_token).transpose().map(|found| found.map(|listed| listed.token))
     };
     let namesake = read(link.once(BY_NAME, &[&wish.name().as_str()]).await?)?;
     let same_hash = match wish.hash() {

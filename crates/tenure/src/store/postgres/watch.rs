@@ -5,7 +5,7 @@ use tenure_core::id::Namespace;
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::Found;
 use crate::store::postgres::read::Reader;
-use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
+use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of};
 
 /// The marks, and who was there.
 const READ: &str =
@@ -39,7 +39,7 @@ impl Reader<'_> {
         let now = self.now().await?;
         let rows = self.watch_rows().await?;
         let rows = rows.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Ok(Watchers::of(rows, namespace, now))
+        Ok(watchers_of(rows, namespace, now))
     }
 
     async fn watch_rows(&mut self) -> Found<Vec<(String, String)>> {

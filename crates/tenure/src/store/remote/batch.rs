@@ -4,16 +4,19 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use reqwest::Method;
+use tenure_api::answer::Answers as SentAnswers;
+use tenure_api::command::command_json;
+use tenure_api::from_json;
 use tenure_core::command::{Action, Command};
 use tenure_core::id::{Namespace, RequestId};
+use tenure_core::verb::Repeat;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::timeouts::RetryDeadline;
 use super::wire::{Asking, Fault, Wire};
 use crate::entropy::Entropy;
 use crate::error::{Error, SoFar};
-use crate::record::command::command_json;
-use crate::record::read::{AnswersShape, read_shape};
+use crate::record;
 use crate::store::Answer;
 
 /// Commands that may wait here or be under way, and their bytes; further callers wait themselves.
@@ -124,7 +127,7 @@ impl Sender {
         if matches!(&command.action, Action::Put(put) if !put.record.compensations.is_empty()) {
             command.action.check()?;
         }
-        let is_named = !matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
+        let is_named = command.action.verb().repeat() == Repeat::Remembered;
         let request = match command.request {
             None if is_named => Some(RequestId::new(self.entropy.new_id())?),
             request => request,
@@ -246,7 +249,7 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
             return asked.answers.into_iter().map(|answer| answer.unwrap_or_else(nothing)).collect();
         }
         let error = match wire.once(&Method::POST, &path, Some(&asked.body(&open)), Asking::Now).await {
-            Ok(text) => match read_shape::<AnswersShape>(&text) {
+            Ok(text) => match read_answers(&text) {
                 Ok(told) if told.len() == open.len() => {
                     match none_done(&told).filter(|_| wire.is_patient()) {
                         Some(words) => Error::Unavailable(words),
@@ -290,6 +293,10 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
             asked.fill(error);
         }
     }
+}
+
+fn read_answers(text: &str) -> Result<Answers, String> {
+    from_json::<SentAnswers>(text)?.answers.into_iter().map(record::read_answer).collect()
 }
 
 /// What is said of the first of them, where none was done: the server answers, and its database does not.

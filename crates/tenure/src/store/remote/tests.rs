@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tenure_core::command::{Action, Command, Holder, LeaseScope, Put, PutUndo};
+use tenure_core::command::{Action, Command, Holder, HolderAction, LeaseScope, Put, PutUndo};
 use tenure_core::compensation::Undo;
 use tenure_core::id::{Actor, Epoch, Kind, Namespace, Owner, Queue, RequestId, TaskId, Text};
 use tenure_core::policy::Jitter;
@@ -23,7 +23,6 @@ use super::{RemoteOptions, RemoteStore};
 use crate::clock::Moment;
 use crate::entropy::SeededEntropy;
 use crate::error::Error;
-use crate::ledger::new_record;
 use crate::store::{Answer, BoxFuture, EventFilter, Store};
 
 /// As short as a test can be without being in a hurry.
@@ -69,7 +68,7 @@ fn claim(queue: &str) -> Command {
 fn heartbeat() -> Command {
     let by = Holder { owner: Owner::new("w").expect("a name"), epoch: Epoch(1) };
     let task = TaskId::new("t").expect("a name");
-    command(Action::Heartbeat { task, by, ttl: None, progress: None, checkpoint: None })
+    command(HolderAction::Heartbeat { ttl: None, progress: None, checkpoint: None }.on(task, by))
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -443,7 +442,7 @@ async fn what_can_not_be_written_down_is_refused_here_and_alone() {
     let fake = Fake::new(|_, request| Reply::done(request));
     let target = Text::new("x").expect("a text");
     let undo = Undo { kind: Kind::new("a").expect("a name"), target, reason: None };
-    let mut put: Put = new_record("t").expect("a record");
+    let mut put: Put = Put::new(TaskId::new("t").expect("a name"));
     put.record.compensations.push(undo.clone());
     put.compensations.push(PutUndo { seq: None, undo });
     let answers = at(&fake).transact(vec![claim("a"), command(Action::Put(Box::new(put))), claim("b")]).await;

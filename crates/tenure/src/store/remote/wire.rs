@@ -9,6 +9,8 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
+use tenure_api::from_json;
+use tenure_api::refusal::Refusal as RefusalJson;
 use tenure_core::refusal::{Code, Refusal};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -19,7 +21,6 @@ use super::timeouts::{RetryDeadline, Timeouts};
 use crate::certificates::{self, Anchors, Proof, advice};
 use crate::entropy::Entropy;
 use crate::error::{Error, SoFar};
-use crate::record::read_refusal;
 
 /// How long data may stay unacknowledged before a connection counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
@@ -356,8 +357,8 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
         "corrupt" => Fault::Final(Error::Corrupt(detail)),
         "unauthenticated" | "misdirected" => Fault::Final(Refusal::new(Code::Forbidden, detail).into()),
         "too_large" => Fault::NotTaken(Refusal::invalid("body", detail).into()),
-        _ => match read_refusal(text) {
-            Ok(refusal) => Fault::Final(refusal.into()),
+        _ => match from_json::<RefusalJson>(text) {
+            Ok(refusal) => Fault::Final(Refusal::from(refusal).into()),
             Err(_) => Fault::Final(Error::Unavailable(format!("{place}: {code}: {detail}"))),
         },
     }

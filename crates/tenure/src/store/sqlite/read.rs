@@ -22,11 +22,11 @@ use crate::wire::Word;
 
 /// Every namespace that has a task: from one to the next by an index, so that it costs the namespaces and not the tasks.
 const NAMESPACES: &str = "\
-    with recursive rooms (name) as ( \
+    with recursive namespaces (name) as ( \
         select min(namespace) from tasks \
         union all \
-        select (select min(namespace) from tasks where namespace > rooms.name) from rooms where rooms.name is not null) \
-    select name from rooms where name is not null";
+        select (select min(namespace) from tasks where namespace > namespaces.name) from namespaces where namespaces.name is not null) \
+    select name from namespaces where name is not null";
 
 /// A look at the file.
 pub(crate) struct Reader<'c> {

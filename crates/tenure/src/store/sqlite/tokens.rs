@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tenure_core::time::Time;
 
-use crate::access::{Token, TokenHash, Tokens};
+use crate::access::{ListedToken, Token, Tokens};
 use crate::clock::Clock;
 use crate::codec::column;
 use crate::error::Error;
@@ -58,9 +58,9 @@ fn known(connection: &Connection, wish: &TokenChange) -> Found<Known> {
     Ok(Known { namesake: some(namesake)?, same_hash })
 }
 
-fn some(found: Found<(TokenHash, Token)>) -> Found<Option<Token>> {
+fn some(found: Found<ListedToken>) -> Found<Option<Token>> {
     match found {
-        Ok((_, token)) => Ok(Some(token)),
+        Ok(listed) => Ok(Some(listed.token)),
         Err(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows)) => Ok(None),
         Err(fault) => Err(fault),
     }
@@ -80,7 +80,7 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
             hash.0.0,
             token.name.as_str(),
             token.role.as_str(),
-            column(&token.rooms),
+            column(&token.namespaces),
             token.created_at.as_micros(),
             token.created_by.as_str(),
             token.expires_at.map(Time::as_micros),

@@ -12,7 +12,7 @@ use crate::store::sqlite::columns::Found;
 use crate::store::sqlite::open::{Database, Synchronous};
 use crate::store::sqlite::read::Reader;
 use crate::store::sqlite::writer_lock::WriterLock;
-use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers};
+use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of};
 
 /// Longer than any commit takes, and short enough for a loop that is to end.
 const TURN_WAITED_FOR: Duration = Duration::from_secs(5);
@@ -71,6 +71,6 @@ impl Reader<'_> {
     pub(crate) fn find_watchers(&self, namespace: &Namespace) -> Found<Watchers> {
         let (now, rows) = (self.find_now()?, find_rows(self.connection())?);
         let rows = rows.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        Ok(Watchers::of(rows, namespace, now))
+        Ok(watchers_of(rows, namespace, now))
     }
 }

@@ -19,7 +19,7 @@ use tenure_testkit::{BEGINNING, block_on, memory};
 
 use super::has_what_is_described;
 
-fn rooms(names: &[&str]) -> NamespaceScope {
+fn namespaces(names: &[&str]) -> NamespaceScope {
     NamespaceScope::These(names.iter().map(|name| Namespace::new(*name).expect("a name")).collect())
 }
 
@@ -27,11 +27,11 @@ pub(crate) async fn token(
     store: &Arc<dyn Store>,
     name: &str,
     role: Role,
-    rooms: NamespaceScope,
+    namespaces: NamespaceScope,
     lifetime: Option<Span>,
 ) -> String {
     let ledger = Ledger::with_store(store.clone()).acting_as("alice").expect("a name");
-    let mut new = ledger.create_token(name, role).in_namespaces(rooms.words());
+    let mut new = ledger.create_token(name, role).in_namespaces(namespaces.words());
     if let Some(lifetime) = lifetime {
         new = new.lifetime(lifetime.into());
     }
@@ -127,7 +127,7 @@ fn a_namespace_that_a_token_is_not_bound_to_is_not_there() {
     let store = memory(&clock);
     let served = Served::on(store.clone());
     block_on(async {
-        let secret = token(&store, "shop", Role::Admin, rooms(&["shop"]), None).await;
+        let secret = token(&store, "shop", Role::Admin, namespaces(&["shop"]), None).await;
         let client = served.client().with_token(&secret);
         let all = token(&store, "all", Role::Admin, NamespaceScope::All, None).await;
         let everywhere = served.client().with_token(&all);
@@ -306,7 +306,7 @@ fn what_is_counted_is_of_all_namespaces_and_for_whoever_may_see_all() {
     let store = memory(&ManualClock::at(BEGINNING));
     let served = Served::on(store.clone());
     block_on(async {
-        let bound = token(&store, "bound", Role::Admin, rooms(&["a"]), None).await;
+        let bound = token(&store, "bound", Role::Admin, namespaces(&["a"]), None).await;
         let whole = token(&store, "whole", Role::Reader, NamespaceScope::All, None).await;
         served.client().with_token(&bound).get("/metrics").await.is_problem(403, "forbidden");
         assert_eq!(served.client().with_token(&whole).get("/metrics").await.status, 200);
@@ -352,7 +352,7 @@ fn who_is_bound_to_a_namespace_says_only_of_that_one_that_somebody_looks_after_i
     let store = memory(&ManualClock::at(BEGINNING));
     let served = Served::on(store.clone());
     block_on(async {
-        let bound = token(&store, "bound", Role::Operator, rooms(&["a"]), None).await;
+        let bound = token(&store, "bound", Role::Operator, namespaces(&["a"]), None).await;
         let whole = token(&store, "whole", Role::Operator, NamespaceScope::All, None).await;
         let (bound, whole) = (served.client().with_token(&bound), served.client().with_token(&whole));
         let seen = async |client: &Client, room: &str| {

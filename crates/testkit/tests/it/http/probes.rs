@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tenure::access::{NamespaceScope, Role};
 use tenure::clock::ManualClock;
-use tenure::core::command::Verb;
+use tenure::core::verb::Verb;
+
 use tenure::handler::Handlers;
 use tenure_server::{Limits, Options};
 use tenure_testkit::faulty::{Fault, FaultyStore};

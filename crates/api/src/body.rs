@@ -4,30 +4,30 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::record::duration::DurationInput;
-use crate::record::input::PolicyInput;
-use crate::record::read::present;
+use crate::document::present;
+use crate::duration::DurationInput;
+use crate::policy::PolicyInput;
 
 /// Declares bodies, each with what all of them have.
 macro_rules! bodies {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => { $(
         $(#[$meta])*
-        #[derive(Deserialize)]
+        #[derive(Debug, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, expecting = "an object")]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub struct $name {
-            $($(#[$field_meta])* pub(super) $field: $type,)*
+            $($(#[$field_meta])* pub $field: $type,)*
             /// Who gives it, where that is not the owner. With a token it is the token's name, whatever is said here.
-            #[serde(rename = "as")]
-            pub(super) actor: Option<String>,
+            #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+            pub actor: Option<String>,
         }
 
         impl $name {
-            /// What it may say, but for `wait`, by the names that are written.
-            pub(super) const FIELDS: &'static [&'static str] = &[$(stringify!($field),)* "as"];
+            /// What it may say, by the names that are written.
+            pub(crate) const FIELDS: &'static [&'static str] = &[$(stringify!($field),)* "as"];
         }
     )* };
 }
@@ -36,26 +36,36 @@ bodies! {
     /// Creates a task.
     CreateBody {
         /// Its name; one is made where none is given.
+        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         /// A second unique name, of its saga; else its own.
+        #[serde(skip_serializing_if = "Option::is_none")]
         saga_id: Option<String>,
         /// Where workers claim it from; else `default`.
+        #[serde(skip_serializing_if = "Option::is_none")]
         queue: Option<String>,
         /// What sort of task it is; else `task`.
+        #[serde(skip_serializing_if = "Option::is_none")]
         kind: Option<String>,
         /// What people find it by: up to 32.
+        #[serde(skip_serializing_if = "Option::is_none")]
         labels: Option<BTreeMap<String, String>>,
         /// What is needed to do it: up to 256 KiB.
+        #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         payload: Option<Box<RawValue>>,
         /// Which of a queue's due tasks go first: the higher ones.
+        #[serde(skip_serializing_if = "Option::is_none")]
         priority: Option<i32>,
         /// Not to be acquired or claimed earlier: RFC 3339 with an offset.
+        #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(format = DateTime))]
         not_before: Option<String>,
         /// What is decided beforehand.
+        #[serde(skip_serializing_if = "Option::is_none")]
         policy: Option<PolicyInput>,
         /// What each attempt will owe.
+        #[serde(skip_serializing_if = "Option::is_none")]
         compensations: Option<Vec<UndoBody>>,
     }
     /// Takes a lease by the task's name, or recovers it, or reserves it.
@@ -63,6 +73,7 @@ bodies! {
         /// For whom.
         owner: String,
         /// How long, such as `60s`; else as the task's policy says.
+        #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<DurationInput>,
     }
     /// Takes leases on the next due tasks of a queue.
@@ -72,12 +83,14 @@ bodies! {
         /// For whom.
         owner: String,
         /// How long, such as `60s`; else as each task's policy says.
+        #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<DurationInput>,
         /// How many at most: 1 to 1000, else 1.
+        #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
         /// How long to wait for work, such as `30s`; up to 60s. Not in a list of commands.
-        #[serde(rename = "wait")]
-        _wait: Option<DurationInput>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        wait: Option<DurationInput>,
     }
     /// Renews a lease.
     HeartbeatBody {
@@ -86,13 +99,14 @@ bodies! {
         /// Its fencing token.
         epoch: u64,
         /// How long it lasts from now on; else as long as when it was granted.
+        #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<DurationInput>,
         /// How far the work is: up to 1 KiB. Null is a value.
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         progress: Option<Box<RawValue>>,
         /// What a successor needs to go on: up to 256 KiB. Null is a value.
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         checkpoint: Option<Box<RawValue>>,
     }
@@ -103,11 +117,11 @@ bodies! {
         /// Its fencing token.
         epoch: u64,
         /// How far the work is: up to 1 KiB. Null is a value.
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         progress: Option<Box<RawValue>>,
         /// What a successor needs to go on: up to 256 KiB. Null is a value.
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         checkpoint: Option<Box<RawValue>>,
     }
@@ -120,19 +134,23 @@ bodies! {
         /// Why.
         reason: String,
         /// How long it is not to be taken again, such as `5m`.
+        #[serde(skip_serializing_if = "Option::is_none")]
         delay: Option<DurationInput>,
     }
     /// Registers how to undo a side effect: by lease before the effect, or without one before the first lease.
     RegisterBody {
         /// Who holds the lease.
+        #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
         /// Its fencing token.
+        #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
         /// Which handler undoes it.
         kind: String,
         /// What is undone: a path, a number, a name.
         target: String,
         /// Why it is registered.
+        #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     }
     /// Makes what an older lease owes this one's.
@@ -149,8 +167,10 @@ bodies! {
         /// Its fencing token.
         epoch: u64,
         /// What it left as proof.
+        #[serde(skip_serializing_if = "Option::is_none")]
         receipt: Option<String>,
         /// Why it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     }
     /// Says that something need not be undone.
@@ -161,25 +181,31 @@ bodies! {
     /// Ends a task as done: by lease, or by operator with a reason.
     CompleteBody {
         /// Who holds the lease.
+        #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
         /// Its fencing token.
+        #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
         /// Why, by operator.
+        #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
         /// What the work gave: up to 256 KiB. Null is a value.
-        #[serde(default, deserialize_with = "present")]
+        #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         result: Option<Box<RawValue>>,
     }
     /// Ends a task for good, undoing nothing: by lease or by operator.
     FailBody {
         /// Who holds the lease.
+        #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
         /// Its fencing token.
+        #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
         /// Why.
         reason: String,
         /// What remains to undo; kind `none` says that nothing does.
+        #[serde(skip_serializing_if = "Option::is_none")]
         compensation: Option<UndoBody>,
     }
     /// Gives the work up and has it undone.
@@ -191,18 +217,22 @@ bodies! {
         /// Why.
         reason: String,
         /// Whether the holder undoes it itself, under the lease that it has.
+        #[serde(skip_serializing_if = "Option::is_none")]
         keep: Option<bool>,
     }
     /// Parks a task for a person: by lease or by operator.
     QuarantineBody {
         /// Who holds the lease.
+        #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
         /// Its fencing token.
+        #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
         /// Why.
         reason: String,
         /// By lease, the cause: `by_holder`, which it is where it is left out, `undo_unhandled` or `undo_failed`.
-        #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::record::schema::ParkingWord>))]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::ParkingWord>))]
         cause: Option<String>,
     }
     /// Closes a task as undone, by operator.
@@ -210,6 +240,7 @@ bodies! {
         /// Why.
         reason: String,
         /// What is owed and need not be undone.
+        #[serde(skip_serializing_if = "Option::is_none")]
         waive: Option<Vec<WaiverBody>>,
     }
     /// Asks for a task to stop.
@@ -220,43 +251,49 @@ bodies! {
     /// Leaves a note, or better words for the end, or both.
     NoteBody {
         /// The note.
+        #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
         /// The new words for the end.
+        #[serde(skip_serializing_if = "Option::is_none")]
         terminal_reason: Option<String>,
         /// `true`: nobody has to look at the end of this task any more, for the reason that the note says.
+        #[serde(skip_serializing_if = "Option::is_none")]
         dismiss: Option<bool>,
     }
     /// Makes a new task of one that ended badly.
     RetryBody {
         /// The new task's name; one is made where none is given.
+        #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         /// Why.
         reason: String,
         /// What is owed and need not be undone.
+        #[serde(skip_serializing_if = "Option::is_none")]
         waive: Option<Vec<WaiverBody>>,
     }
 }
 
 /// How to undo one side effect.
-#[derive(Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a compensation, as an object of kind, target and reason")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UndoBody {
     /// Which handler undoes it; `none` says that there is nothing to undo.
-    pub(in crate::record) kind: String,
+    pub kind: String,
     /// What is undone: a path, a number, a name.
-    pub(in crate::record) target: String,
+    pub target: String,
     /// Why it is registered.
-    pub(in crate::record) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// That something need not be undone.
-#[derive(Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object of seq and reason")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaiverBody {
     /// Which compensation.
-    pub(super) seq: u32,
+    pub seq: u32,
     /// Why.
-    pub(super) reason: String,
+    pub reason: String,
 }

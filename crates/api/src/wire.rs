@@ -1,5 +1,4 @@
-//! How the core's types are written as JSON, each in one way. Which fields a record or an event has is said by
-//! `codec` and `record`; here are only the leaves.
+//! How the core's names, numbers, times and enumerations are written as JSON, each in one way.
 //!
 //! The core has no serde. A field says `#[serde(with = "wire")]`, and its type is found here.
 
@@ -8,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
+use tenure_core::chain::Hash;
+use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::{Registered, Status};
 use tenure_core::event::Counting;
 use tenure_core::id::{
@@ -15,45 +16,35 @@ use tenure_core::id::{
     SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
+use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::{Cause, Labels, Overrun, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
 
-use crate::access::{NamespaceScope, Role};
 use crate::instant;
-use crate::store::due::Wait;
+use crate::recovery::Outcome;
+use crate::token::{NamespaceScope, Role, TokenHash};
 use crate::why::Step;
 
 /// A type with one way to be JSON.
-pub(crate) trait Wire: Sized {
+pub trait Wire: Sized {
+    /// Writes it.
     fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// Reads it.
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
-pub(crate) fn serialize<T: Wire, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+/// For `#[serde(with = "wire")]`.
+pub fn serialize<T: Wire, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     value.put(serializer)
 }
 
-pub(crate) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+/// For `#[serde(with = "wire")]`.
+pub fn deserialize<'de, T: Wire, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     T::take(deserializer)
 }
 
-/// Lets serde's own containers hold what is written by [`Wire`].
-pub(crate) struct Wired<T>(pub(crate) T);
-
-impl<T: Wire> Serialize for Wired<&T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.put(serializer)
-    }
-}
-
-/// The same of a value that is held and not borrowed.
-pub(crate) struct Held<T>(pub(crate) T);
-
-impl<T: Wire> Serialize for Held<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.put(serializer)
-    }
-}
+/// Lets serde's own containers hold what is read by [`Wire`].
+pub struct Wired<T>(pub T);
 
 impl<'de, T: Wire> Deserialize<'de> for Wired<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -61,10 +52,50 @@ impl<'de, T: Wire> Deserialize<'de> for Wired<T> {
     }
 }
 
+/// Lets serde's own containers hold what is written by [`Wire`].
+struct Borrowed<'a, T>(&'a T);
+
+impl<T: Wire> Serialize for Borrowed<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.put(serializer)
+    }
+}
+
+/// The JSON text of a value.
+pub fn to_json<T: Wire>(value: &T) -> String {
+    serde_json::to_string(&Borrowed(value))
+        .unwrap_or_else(|error| panic!("a value of texts and numbers can be written: {error}"))
+}
+
+/// Reads what [`to_json`] wrote.
+pub fn from_json<T: Wire>(text: &str) -> Option<T> {
+    serde_json::from_str::<Wired<T>>(text).ok().map(|wired| wired.0)
+}
+
+/// A field that must be there, though it may be `null`.
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(deserializer)
+}
+
+/// A list that may be `null`, and is empty then.
+pub(crate) mod list {
+    use super::*;
+
+    pub(crate) fn serialize<T: Wire, S: Serializer>(list: &Vec<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        list.put(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, T: Wire, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<T>, D::Error> {
+        <Option<Vec<T>> as Wire>::take(deserializer).map(Option::unwrap_or_default)
+    }
+}
+
 impl<T: Wire> Wire for Option<T> {
     fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Some(value) => serializer.serialize_some(&Wired(value)),
+            Some(value) => serializer.serialize_some(&Borrowed(value)),
             None => serializer.serialize_none(),
         }
     }
@@ -75,7 +106,7 @@ impl<T: Wire> Wire for Option<T> {
 
 impl<T: Wire> Wire for Vec<T> {
     fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().map(Wired))
+        serializer.collect_seq(self.iter().map(Borrowed))
     }
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Vec::<Wired<T>>::deserialize(deserializer)?.into_iter().map(|wired| wired.0).collect())
@@ -138,34 +169,49 @@ macro_rules! number_on_wire {
 number_on_wire!(Epoch as u64, Revision as u64, Seq as u32);
 
 /// A closed set of words.
-pub(crate) trait Word: Copy + 'static {
+pub trait Word: Copy + 'static {
+    /// Each value with its word.
     const WORDS: &'static [(Self, &'static str)];
+    /// The word of this value.
     fn word(self) -> &'static str;
+    /// The value of that word.
     fn of_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(_, name)| *name == word).map(|(value, _)| *value)
     }
 }
 
+/// Reads one of them.
+pub fn take_word<'de, T: Word, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    T::of_word(&word).ok_or_else(|| D::Error::custom(format_args!("unknown word `{word}`")))
+}
+
+/// The value of that word; another one is refused by the name of its field.
+pub fn parse_word<T: Word>(field: &'static str, word: &str) -> Result<T, Refusal> {
+    T::of_word(word).ok_or_else(|| Refusal::invalid(field, format_args!("one of {}", words::<T>())))
+}
+
 /// All of them, for those who gave another one.
-pub(crate) fn words<T: Word>() -> String {
+pub fn words<T: Word>() -> String {
     T::WORDS.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 
+/// Gives enumerations their words, and with them their JSON.
+#[macro_export]
 macro_rules! words_on_wire {
     ($($type:ty { $($value:path => $word:literal),* $(,)? })*) => { $(
-        impl Word for $type {
+        impl $crate::wire::Word for $type {
             const WORDS: &'static [(Self, &'static str)] = &[$(($value, $word)),*];
             fn word(self) -> &'static str {
                 match self { $($value => $word),* }
             }
         }
-        impl Wire for $type {
-            fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.word())
+        impl $crate::wire::Wire for $type {
+            fn put<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(<$type as $crate::wire::Word>::word(*self))
             }
-            fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let word = String::deserialize(deserializer)?;
-                <$type>::of_word(&word).ok_or_else(|| D::Error::custom(format_args!("unknown word `{word}`")))
+            fn take<'de, D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::wire::take_word(deserializer)
             }
         }
     )* };
@@ -178,10 +224,6 @@ words_on_wire! {
     Status {
         Status::Standing => "standing", Status::Owed => "owed", Status::Done => "done",
         Status::Waived => "waived", Status::Void => "void",
-    }
-    Wait {
-        Wait::Lease => "lease", Wait::UndoLease => "undo_lease", Wait::Reservation => "reservation",
-        Wait::Undo => "undo", Wait::Start => "start",
     }
     Step { Step::Due => "due", Step::Lapse => "lapse", Step::Reclaim => "reclaim" }
     Role {
@@ -203,6 +245,15 @@ words_on_wire! {
     }
     Overrun {
         Overrun::Stalled => "stalled", Overrun::OutOfTime => "out_of_time", Overrun::Cancelled => "cancelled",
+    }
+    Outcome {
+        Outcome::Planned => "planned", Outcome::Compensated => "compensated",
+        Outcome::Quarantined => "quarantined", Outcome::HandedBack => "handed_back", Outcome::Lost => "lost",
+        Outcome::Failed => "failed",
+    }
+    QuarantineCause {
+        QuarantineCause::ByHolder => "by_holder", QuarantineCause::UndoUnhandled => "undo_unhandled",
+        QuarantineCause::UndoFailed => "undo_failed",
     }
     Cause {
         Cause::Completed => "completed", Cause::Failed => "failed", Cause::RolledBack => "rolled_back",
@@ -238,6 +289,37 @@ impl Wire for Ttl {
     }
     fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ttl::new(Span::take(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// In hexadecimal digits.
+impl Wire for Hash {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Hash::from_hex(&text).ok_or_else(|| D::Error::custom(format_args!("`{text}` is not a hash")))
+    }
+}
+
+impl Wire for TokenHash {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.put(serializer)
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Hash::take(deserializer).map(TokenHash)
+    }
+}
+
+impl Wire for Code {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let code = Code::ALL.into_iter().find(|code| code.as_str() == word);
+        code.ok_or_else(|| D::Error::custom(format_args!("unknown refusal code `{word}`")))
     }
 }
 

@@ -1,20 +1,29 @@
-//! What a request id stands for: a digest of all that the caller gave. A made id and jitter are not part of it, so a
-//! repeat has the same digest although the ledger drew them anew.
+//! The first form of a request's digest, for request ids that an older version remembered. Today's is
+//! [`tenure_api::command::digest`].
+//!
+//! Request ids are remembered for 7 days. So this can go with the first version that no store comes to from a version
+//! that wrote this form.
 
 use tenure_core::chain::{Canonical, Hash};
-use tenure_core::command::{Action, Create, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
+use tenure_core::command::{
+    Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, PutUndo, UndoBy,
+};
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::TaskId;
 use tenure_core::policy::Ttl;
 use tenure_core::time::{Span, Time};
+use tenure_core::verb::Verb;
 
 use crate::codec::{column, state_word};
+use crate::wire::Word;
 
 /// The digest of a command's action.
 pub(crate) fn digest(action: &Action) -> Hash {
     let mut pieces = Pieces(Canonical::new());
-    pieces.text(action.verb().as_str());
+    // Registering was one verb then.
+    let is_register = action.verb() == Verb::RegisterBeforeLease;
+    pieces.text(if is_register { Verb::Register } else { action.verb() }.as_str());
     pieces.action(action);
     pieces.0.hash()
 }
@@ -132,7 +141,6 @@ impl Pieces {
         self.optional(*attempts, |pieces, attempts| pieces.number(attempts));
     }
 
-    /// It is longer than a screen because it is one match over every command, with a line or two for each.
     fn action(&mut self, action: &Action) {
         if let (Some(task), false) = (action.task(), matches!(action, Action::Create(_) | Action::Put(_))) {
             self.text(task.as_str());
@@ -140,9 +148,7 @@ impl Pieces {
         match action {
             Action::Create(create) => self.create(create),
             Action::Put(put) => self.put(put),
-            Action::Dispatch { task: _, owner, ttl }
-            | Action::Acquire { task: _, owner, ttl }
-            | Action::Reclaim { task: _, owner, ttl } => {
+            Action::Take { task: _, take: _, owner, ttl } => {
                 self.text(owner.as_str());
                 self.ttl(ttl);
             }
@@ -152,76 +158,81 @@ impl Pieces {
                 self.text(owner.as_str());
                 self.ttl(ttl);
             }
-            Action::Heartbeat { task: _, by, ttl, progress, checkpoint } => {
+            Action::ByHolder { task: _, by, act: HolderAction::Register { undo } } => {
+                self.optional(Some(by), Pieces::holder);
+                self.undo(undo);
+            }
+            Action::ByHolder { task: _, by, act } => {
                 self.holder(by);
+                self.holder_action(act);
+            }
+            Action::ByOperator { task: _, act } => self.operator_action(act),
+        }
+    }
+
+    fn holder_action(&mut self, act: &HolderAction) {
+        match act {
+            HolderAction::Heartbeat { ttl, progress, checkpoint } => {
                 self.ttl(ttl);
                 self.optional_text(progress);
                 self.optional_text(checkpoint);
             }
-            Action::Progress { task: _, by, progress, checkpoint } => {
-                self.holder(by);
+            HolderAction::Progress { progress, checkpoint } => {
                 self.optional_text(progress);
                 self.optional_text(checkpoint);
             }
-            Action::Release { task: _, by, reason, delay } => {
-                self.holder(by);
+            HolderAction::Release { reason, delay } => {
                 self.text(reason.as_str());
                 self.span(*delay);
             }
-            Action::Register { task: _, by, undo } => {
-                self.optional(by.as_ref(), Pieces::holder);
-                self.undo(undo);
-            }
-            Action::Adopt { task: _, by } => self.holder(by),
-            Action::Settle { task: _, by, seq, receipt: text }
-            | Action::Try { task: _, by, seq, error: text } => {
-                self.holder(by);
+            HolderAction::Register { undo } => self.undo(undo),
+            HolderAction::Adopt => {}
+            HolderAction::Settle { seq, receipt: text } | HolderAction::Try { seq, error: text } => {
                 self.number(seq.0);
                 self.text(text.as_str());
             }
-            Action::Waive { task: _, waiver } => self.text(&column(waiver)),
-            Action::Complete { task: _, by, result } => {
-                self.holder(by);
-                self.optional_text(result);
-            }
-            Action::Fail { task: _, by, reason, compensation } => {
-                self.holder(by);
+            HolderAction::Complete { result } => self.optional_text(result),
+            HolderAction::Fail { reason, compensation } => {
                 self.text(reason.as_str());
                 self.optional(compensation.as_ref(), Pieces::undo);
             }
-            Action::RollBack { task: _, by, reason, undo_by } => {
-                self.holder(by);
+            HolderAction::RollBack { reason, undo_by } => {
                 self.text(reason.as_str());
                 self.text(match undo_by {
                     UndoBy::Recovery => "recovery",
                     UndoBy::Holder => "holder",
                 });
             }
-            Action::Quarantine { task: _, by, reason, parking } => {
-                self.holder(by);
+            HolderAction::Quarantine { reason, cause } => {
                 self.text(reason.as_str());
-                self.text(match parking {
-                    QuarantineCause::ByHolder => "by_holder",
-                    QuarantineCause::UndoUnhandled => "undo_unhandled",
-                    QuarantineCause::UndoFailed => "undo_failed",
-                });
+                self.text(cause.word());
             }
-            Action::MarkCompleted { task: _, reason, result } => {
+        }
+    }
+
+    fn operator_action(&mut self, act: &OperatorAction) {
+        match act {
+            OperatorAction::Register { undo } => {
+                self.optional(None::<&Holder>, Pieces::holder);
+                self.undo(undo);
+            }
+            OperatorAction::Waive { waiver } => self.text(&column(waiver)),
+            OperatorAction::MarkCompleted { reason, result } => {
                 self.text(reason.as_str());
                 self.optional_text(result);
             }
-            Action::MarkFailed { task: _, reason, compensation } => {
+            OperatorAction::MarkFailed { reason, compensation } => {
                 self.text(reason.as_str());
                 self.optional(compensation.as_ref(), Pieces::undo);
             }
-            Action::MarkCompensated { task: _, reason, waive } => {
+            OperatorAction::MarkCompensated { reason, waive } => {
                 self.text(reason.as_str());
                 self.waivers(waive);
             }
-            Action::MarkQuarantined { task: _, reason } | Action::Cancel { task: _, reason } => {
+            OperatorAction::MarkQuarantined { reason } | OperatorAction::Cancel { reason } => {
                 self.text(reason.as_str());
             }
-            Action::Annotate { task: _, note, terminal_reason, triage } => {
+            OperatorAction::Annotate { note, terminal_reason, triage } => {
                 self.optional_text(note);
                 self.optional_text(terminal_reason);
                 // Notes that dismiss nothing are digested as they were before any did.
@@ -230,7 +241,7 @@ impl Pieces {
                     Triage::Dismissed => self.text("dismissed"),
                 }
             }
-            Action::Retry { task: _, successor, naming, reason, waive } => {
+            OperatorAction::Retry { successor, naming, reason, waive } => {
                 self.named(successor, *naming);
                 self.text(reason.as_str());
                 self.waivers(waive);
@@ -241,43 +252,74 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
+    use tenure_core::command::Take;
+    use tenure_core::id::{Epoch, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Text};
+
     use super::*;
-    use tenure_core::id::Owner;
-    use tenure_core::id::Reason;
 
     fn task(id: &str) -> TaskId {
-        TaskId::new(id).expect("valid")
+        TaskId::new(id).expect("a name")
     }
 
     fn reason(words: &str) -> Reason {
-        Reason::new(words).expect("valid")
+        Reason::new(words).expect("words")
     }
 
+    fn undo(kind: &str, target: &str, why: Option<&str>) -> Undo {
+        let (kind, target) = (Kind::new(kind).expect("a name"), Text::new(target).expect("a text"));
+        Undo { kind, target, reason: why.map(reason) }
+    }
+
+    /// Read from a store that the last version with this form wrote.
     #[test]
-    fn a_made_id_is_not_part_of_what_the_caller_gave() {
-        let retry = |successor: &str, naming| {
-            digest(&Action::Retry {
-                task: task("t"),
-                successor: task(successor),
-                naming,
-                reason: reason("x"),
-                waive: Vec::new(),
-            })
+    fn it_is_as_the_last_version_that_wrote_it_had_it() {
+        let owner = || Owner::new("w1").expect("a name");
+        let by = || Holder { owner: owner(), epoch: Epoch(1) };
+        let label = (LabelKey::new("issue").expect("a key"), LabelValue::new("168").expect("a value"));
+        let create = Create {
+            queue: Queue::new("agents").expect("a name"),
+            payload: crate::json::document("payload", r#"{"a":1}"#).expect("JSON"),
+            labels: [label].into(),
+            compensations: vec![undo("remove", "/tmp/x", None)],
+            ..Create::new(task("t"), IdOrigin::Given)
         };
-        assert_eq!(retry("a", IdOrigin::Made), retry("b", IdOrigin::Made));
-        assert_ne!(retry("a", IdOrigin::Given), retry("b", IdOrigin::Given));
-        assert_ne!(retry("a", IdOrigin::Given), retry("a", IdOrigin::Made));
-    }
-
-    #[test]
-    fn everything_that_the_caller_gave_is_part_of_it() {
-        let owner = || Owner::new("w").expect("valid");
-        let acquire = |ttl| digest(&Action::Acquire { task: task("t"), owner: owner(), ttl });
-        let dispatch = digest(&Action::Dispatch { task: task("t"), owner: owner(), ttl: None });
-        assert_ne!(acquire(None), acquire(Some(Ttl::MINUTE)));
-        assert_ne!(acquire(None), dispatch, "the verb too");
-        let cancel = |id, why| digest(&Action::Cancel { task: task(id), reason: reason(why) });
-        assert_ne!(cancel("t", "x"), cancel("u", "x"));
-        assert_ne!(cancel("t", "x"), cancel("t", "y"));
+        let fail = HolderAction::Fail { reason: reason("no way"), compensation: None };
+        let register = HolderAction::Register { undo: undo("close-pr", "pr/12", Some("made")) };
+        let before = OperatorAction::Register { undo: undo("stop-vm", "vm-7", None) };
+        let (naming, waive) = (IdOrigin::Given, Vec::new());
+        let retry = OperatorAction::Retry { successor: task("again"), naming, reason: reason("try"), waive };
+        let cancel = OperatorAction::Cancel { reason: reason("enough") };
+        for (action, hex) in [
+            (
+                Action::Create(Box::new(create)),
+                "0e1577d8efff135716f244b11d83a58ad26cc8d90ccdc7abc99f74dcf7c8385a",
+            ),
+            (
+                Action::Take { task: task("t"), take: Take::Acquire, owner: owner(), ttl: Some(Ttl::MINUTE) },
+                "1f0f6e76944730bc5ef0cb60aa101ca2d692c63cfb0510b88ad01d5250dabe45",
+            ),
+            (
+                Action::ByHolder { task: task("t"), by: by(), act: fail },
+                "9b360f0ebde90b5d58bfe46b3c43d01ce7d9b1e9fea7cc92ab073c64d1248557",
+            ),
+            (
+                Action::ByHolder { task: task("p"), by: by(), act: register },
+                "5cc8dd362fa016e532dc6818ae0cdb6009210cf6466b4819b5f57fdaff662a4b",
+            ),
+            (
+                Action::ByOperator { task: task("p"), act: before },
+                "08ce0023794ffdd68acbff35f39eb644ee65e485ad48c7afe5113456fd7b5d79",
+            ),
+            (
+                Action::ByOperator { task: task("t"), act: retry },
+                "42df478d57cccb9d6ebda54fcc5eb8d550ac643cfccc04b5212f0803a173ae02",
+            ),
+            (
+                Action::ByOperator { task: task("again"), act: cancel },
+                "caad17955de8c6fe3bd6c26badf154193fe627fb1e8764a624202ac221668305",
+            ),
+        ] {
+            assert_eq!(digest(&action).to_string(), hex, "{action:?}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
@@ -12,6 +12,8 @@ use tenure_core::time::Span;
 use crate::instant;
 
 /// A text such as `90s` or `PT1M30S`, or a number of seconds: as it was written, and still to be read under the name of its field.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(untagged)]
 pub enum DurationInput {
     /// A text.
     Text(String),
@@ -32,6 +34,12 @@ impl DurationInput {
             let most = u64::MAX / MICROS_PER_SECOND;
             Refusal::invalid(field, format_args!("a number of seconds from 0 to {most}, {TEXTS}"))
         })
+    }
+}
+
+impl From<Span> for DurationInput {
+    fn from(span: Span) -> DurationInput {
+        DurationInput::Text(span.to_string())
     }
 }
 

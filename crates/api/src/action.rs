@@ -1,0 +1,432 @@
+//! From a body to what it asks for, and back. Every text is checked here, under the name that it has in JSON.
+
+use serde_json::value::RawValue;
+use tenure_core::command::{
+    Action, Holder, HolderAction, IdOrigin, OperatorAction, QuarantineCause, Take, UndoBy,
+};
+use tenure_core::compensation::Undo;
+use tenure_core::event::{Triage, Waiver};
+use tenure_core::id::{Epoch, Kind, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
+use tenure_core::policy::Ttl;
+use tenure_core::refusal::Refusal;
+
+use crate::body::*;
+use crate::command::{By, CommandBody, CommandName, Target};
+use crate::document::raw;
+use crate::duration::DurationInput;
+use crate::json;
+use crate::members::Members;
+use crate::put::PutBody;
+use crate::read::{document, of_member};
+use crate::wire::{Word, parse_word};
+
+/// A body that can be read from the members of an object.
+pub(crate) trait ReadBody: Sized {
+    /// Who it says gives the command, and the body.
+    fn read(members: Members<'_>) -> Result<(Option<String>, Self), Refusal>;
+
+    /// What it asks for. `name` matters only to those that several commands share.
+    fn action(self, name: CommandName, target: Target, by: &By<'_>) -> Result<Action, Refusal>;
+}
+
+macro_rules! body {
+    ($body_type:ident, |$body:ident, $name:pat_param, $target:pat_param, $by:pat_param| $action:expr) => {
+        impl ReadBody for $body_type {
+            fn read(members: Members<'_>) -> Result<(Option<String>, $body_type), Refusal> {
+                let mut body: $body_type = members.into_body(|error| of_member(error, $body_type::FIELDS))?;
+                Ok((body.actor.take(), body))
+            }
+
+            fn action(self, $name: CommandName, $target: Target, $by: &By<'_>) -> Result<Action, Refusal> {
+                let $body = self;
+                $action
+            }
+        }
+    };
+}
+
+body!(CreateBody, |body, _, _, by| {
+    let (id, origin) = new_id(body.id.clone(), by)?;
+    Ok(Action::Create(Box::new(body.into_create(id, origin)?)))
+});
+
+body!(TakeBody, |body, name, target, _| {
+    let (task, owner, ttl) = (target.task()?, Owner::new(body.owner)?, ttl(body.ttl)?);
+    let take = if name == CommandName::Dispatch {
+        Take::Dispatch
+    } else if name == CommandName::Reclaim {
+        Take::Reclaim
+    } else {
+        Take::Acquire
+    };
+    Ok(Action::Take { task, take, owner, ttl })
+});
+
+body!(ClaimBody, |body, _, _, _| {
+    let (queue, owner, ttl) = (Queue::new(body.queue)?, Owner::new(body.owner)?, ttl(body.ttl)?);
+    Ok(Action::Claim { queue, limit: body.limit.unwrap_or(1), owner, ttl })
+});
+
+body!(HeartbeatBody, |body, _, target, _| {
+    let (task, by) = (target.task()?, holder(body.owner, body.epoch)?);
+    let (progress, checkpoint) = (progress(body.progress)?, document("checkpoint", body.checkpoint)?);
+    let act = HolderAction::Heartbeat { ttl: ttl(body.ttl)?, progress, checkpoint };
+    Ok(Action::ByHolder { task, by, act })
+});
+
+body!(ProgressBody, |body, _, target, _| {
+    let (task, by) = (target.task()?, holder(body.owner, body.epoch)?);
+    let (progress, checkpoint) = (progress(body.progress)?, document("checkpoint", body.checkpoint)?);
+    Ok(HolderAction::Progress { progress, checkpoint }.on(task, by))
+});
+
+body!(ReleaseBody, |body, _, target, _| {
+    let (task, by) = (target.task()?, holder(body.owner, body.epoch)?);
+    let delay = body.delay.map(|said| said.span("delay")).transpose()?;
+    Ok(HolderAction::Release { reason: reason(body.reason)?, delay }.on(task, by))
+});
+
+body!(RegisterBody, |body, _, target, _| {
+    let (task, by) = (target.task()?, proof(body.owner, body.epoch)?);
+    let said = UndoBody { kind: body.kind, target: body.target, reason: body.reason };
+    let undo = undo(["kind", "target", "reason"], said)?;
+    Ok(match by {
+        Some(by) => HolderAction::Register { undo }.on(task, by),
+        None => OperatorAction::Register { undo }.on(task),
+    })
+});
+
+body!(AdoptBody, |body, _, target, _| {
+    let (task, by) = (target.task()?, holder(body.owner, body.epoch)?);
+    Ok(HolderAction::Adopt.on(task, by))
+});
+
+body!(SettleBody, |body, _, target, _| {
+    let (task, seq, by) = (target.task()?, target.seq()?, holder(body.owner, body.epoch)?);
+    let act = match (body.receipt, body.error) {
+        (Some(receipt), None) => HolderAction::Settle { seq, receipt: Text::named("receipt", receipt)? },
+        (None, Some(error)) => HolderAction::Try { seq, error: Text::named("error", error)? },
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Refusal::invalid(
+                "receipt",
+                "give a receipt, or the error of an undo that was tried in vain; one of them",
+            ));
+        }
+    };
+    Ok(Action::ByHolder { task, by, act })
+});
+
+body!(WaiveBody, |body, _, target, _| {
+    let (task, seq) = (target.task()?, target.seq()?);
+    let waiver = Waiver { seq, reason: reason(body.reason)? };
+    Ok(OperatorAction::Waive { waiver }.on(task))
+});
+
+body!(CompleteBody, |body, _, target, _| {
+    let (task, result) = (target.task()?, document("result", body.result)?);
+    match (proof(body.owner, body.epoch)?, body.reason) {
+        (Some(by), None) => Ok(HolderAction::Complete { result }.on(task, by)),
+        (None, Some(words)) => {
+            let act = OperatorAction::MarkCompleted { reason: reason(words)?, result };
+            Ok(Action::ByOperator { task, act })
+        }
+        (Some(_), Some(_)) => {
+            Err(Refusal::invalid("reason", "only an operator gives one, who gives no owner and epoch"))
+        }
+        (None, None) => Err(Refusal::invalid("reason", "an operator gives one; a holder owner and epoch")),
+    }
+});
+
+body!(FailBody, |body, _, target, _| {
+    let (task, reason) = (target.task()?, reason(body.reason)?);
+    let names = ["compensation.kind", "compensation.target", "compensation.reason"];
+    let compensation = body.compensation.map(|said| undo(names, said)).transpose()?;
+    Ok(match proof(body.owner, body.epoch)? {
+        Some(by) => HolderAction::Fail { reason, compensation }.on(task, by),
+        None => OperatorAction::MarkFailed { reason, compensation }.on(task),
+    })
+});
+
+body!(RollBackBody, |body, _, target, _| {
+    let (task, by) = (target.task()?, holder(body.owner, body.epoch)?);
+    let undo_by = if body.keep == Some(true) { UndoBy::Holder } else { UndoBy::Recovery };
+    Ok(HolderAction::RollBack { reason: reason(body.reason)?, undo_by }.on(task, by))
+});
+
+body!(QuarantineBody, |body, _, target, _| {
+    let (task, reason) = (target.task()?, reason(body.reason)?);
+    let cause = body.cause.as_deref().map(|word| parse_word("cause", word)).transpose()?;
+    match (proof(body.owner, body.epoch)?, cause) {
+        (Some(by), cause) => {
+            let cause = cause.unwrap_or(QuarantineCause::ByHolder);
+            Ok(HolderAction::Quarantine { reason, cause }.on(task, by))
+        }
+        (None, None) => Ok(OperatorAction::MarkQuarantined { reason }.on(task)),
+        (None, Some(_)) => {
+            Err(Refusal::invalid("cause", "only a holder gives one, with its owner and epoch"))
+        }
+    }
+});
+
+body!(CompensateBody, |body, _, target, _| {
+    let (task, reason) = (target.task()?, reason(body.reason)?);
+    let act = OperatorAction::MarkCompensated { reason, waive: waivers(body.waive)? };
+    Ok(Action::ByOperator { task, act })
+});
+
+body!(CancelBody, |body, _, target, _| {
+    let (task, reason) = (target.task()?, reason(body.reason)?);
+    Ok(OperatorAction::Cancel { reason }.on(task))
+});
+
+body!(NoteBody, |body, _, target, _| {
+    let note = body.note.map(|words| Reason::named("note", words)).transpose()?;
+    let terminal_reason =
+        body.terminal_reason.map(|words| Reason::named("terminal_reason", words)).transpose()?;
+    let triage = if body.dismiss == Some(true) { Triage::Dismissed } else { Triage::Stays };
+    let act = OperatorAction::Annotate { note, terminal_reason, triage };
+    Ok(Action::ByOperator { task: target.task()?, act })
+});
+
+body!(RetryBody, |body, _, target, by| {
+    let (task, reason) = (target.task()?, reason(body.reason)?);
+    let (successor, naming) = new_id(body.id, by)?;
+    let act = OperatorAction::Retry { successor, naming, reason, waive: waivers(body.waive)? };
+    Ok(Action::ByOperator { task, act })
+});
+
+impl Target {
+    fn task(&self) -> Result<TaskId, Refusal> {
+        self.task.clone().ok_or_else(|| Refusal::invalid("task", "say which task"))
+    }
+
+    fn seq(&self) -> Result<Seq, Refusal> {
+        self.seq.ok_or_else(|| Refusal::invalid("seq", "say which compensation"))
+    }
+}
+
+/// The id of a new task.
+fn new_id(id: Option<String>, by: &By<'_>) -> Result<(TaskId, IdOrigin), Refusal> {
+    match id {
+        Some(id) => Ok((TaskId::new(id)?, IdOrigin::Given)),
+        None => Ok((TaskId::new(by.random.new_id())?, IdOrigin::Made)),
+    }
+}
+
+fn holder(owner: String, epoch: u64) -> Result<Holder, Refusal> {
+    Ok(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) })
+}
+
+/// Half a proof is none: what was meant by lease must not be done by operator.
+fn proof(owner: Option<String>, epoch: Option<u64>) -> Result<Option<Holder>, Refusal> {
+    match (owner, epoch) {
+        (Some(owner), Some(epoch)) => holder(owner, epoch).map(Some),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Refusal::invalid("epoch", "give owner and epoch together, or neither")),
+        (None, Some(_)) => Err(Refusal::invalid("owner", "give owner and epoch together, or neither")),
+    }
+}
+
+fn reason(words: String) -> Result<Reason, Refusal> {
+    Reason::named("reason", words)
+}
+
+fn ttl(said: Option<DurationInput>) -> Result<Option<Ttl>, Refusal> {
+    said.map(|said| Ttl::new(said.span("ttl")?)).transpose()
+}
+
+fn progress(raw: Option<Box<RawValue>>) -> Result<Option<Progress>, Refusal> {
+    raw.map(|raw| json::progress(raw.get())).transpose()
+}
+
+fn waivers(waive: Option<Vec<WaiverBody>>) -> Result<Vec<Waiver>, Refusal> {
+    let waivers = waive.unwrap_or_default().into_iter();
+    waivers
+        .map(|one| Ok(Waiver { seq: Seq(one.seq), reason: Reason::named("waive.reason", one.reason)? }))
+        .collect()
+}
+
+/// What somebody who registers says, under the names of its three fields.
+pub(crate) fn undo([kind, target, reason]: [&'static str; 3], said: UndoBody) -> Result<Undo, Refusal> {
+    Ok(Undo {
+        kind: Kind::named(kind, said.kind)?,
+        target: Text::named(target, said.target)?,
+        reason: said.reason.map(|words| Reason::named(reason, words)).transpose()?,
+    })
+}
+
+// ---- from an action to its body -----------------------------------------------------------------------------------
+
+/// The body from which the same action is read, but for who chose the id of a new task.
+pub(crate) fn body_of(action: &Action) -> CommandBody {
+    match action {
+        Action::Create(create) => CommandBody::Create(CreateBody::from(&**create)),
+        Action::Put(put) => CommandBody::Put(PutBody::from(&**put)),
+        Action::Claim { queue, limit, owner, ttl } => CommandBody::Claim(ClaimBody {
+            queue: queue.to_string(),
+            owner: owner.to_string(),
+            ttl: ttl.map(duration),
+            limit: Some(*limit),
+            wait: None,
+            actor: None,
+        }),
+        Action::Take { task: _, take, owner, ttl } => {
+            let body = TakeBody { owner: owner.to_string(), ttl: ttl.map(duration), actor: None };
+            match take {
+                Take::Dispatch => CommandBody::Dispatch(body),
+                Take::Acquire => CommandBody::Acquire(body),
+                Take::Reclaim => CommandBody::Reclaim(body),
+            }
+        }
+        Action::ByHolder { task: _, by, act } => of_holder(by, act),
+        Action::ByOperator { task: _, act } => of_operator(act),
+    }
+}
+
+#[allow(clippy::too_many_lines)] // One list of what a holder does.
+fn of_holder(by: &Holder, act: &HolderAction) -> CommandBody {
+    let (owner, epoch, actor) = (by.owner.to_string(), by.epoch.0, None);
+    match act {
+        HolderAction::Heartbeat { ttl, progress, checkpoint } => CommandBody::Heartbeat(HeartbeatBody {
+            owner,
+            epoch,
+            ttl: ttl.map(duration),
+            progress: progress.as_ref().map(raw),
+            checkpoint: checkpoint.as_ref().map(raw),
+            actor,
+        }),
+        HolderAction::Progress { progress, checkpoint } => CommandBody::Progress(ProgressBody {
+            owner,
+            epoch,
+            progress: progress.as_ref().map(raw),
+            checkpoint: checkpoint.as_ref().map(raw),
+            actor,
+        }),
+        HolderAction::Release { reason, delay } => CommandBody::Release(ReleaseBody {
+            owner,
+            epoch,
+            reason: reason.to_string(),
+            delay: delay.map(DurationInput::from),
+            actor,
+        }),
+        HolderAction::Register { undo } => register(Some(by), undo),
+        HolderAction::Adopt => CommandBody::Adopt(AdoptBody { owner, epoch, actor }),
+        HolderAction::Settle { seq: _, receipt } => {
+            let receipt = Some(receipt.to_string());
+            CommandBody::Settle(SettleBody { owner, epoch, receipt, error: None, actor })
+        }
+        HolderAction::Try { seq: _, error } => {
+            let error = Some(error.to_string());
+            CommandBody::Settle(SettleBody { owner, epoch, receipt: None, error, actor })
+        }
+        HolderAction::Complete { result } => CommandBody::Complete(CompleteBody {
+            owner: Some(owner),
+            epoch: Some(epoch),
+            reason: None,
+            result: result.as_ref().map(raw),
+            actor,
+        }),
+        HolderAction::Fail { reason, compensation } => CommandBody::Fail(FailBody {
+            owner: Some(owner),
+            epoch: Some(epoch),
+            reason: reason.to_string(),
+            compensation: compensation.as_ref().map(UndoBody::from),
+            actor,
+        }),
+        HolderAction::RollBack { reason, undo_by } => CommandBody::RollBack(RollBackBody {
+            owner,
+            epoch,
+            reason: reason.to_string(),
+            keep: (*undo_by == UndoBy::Holder).then_some(true),
+            actor,
+        }),
+        HolderAction::Quarantine { reason, cause } => CommandBody::Quarantine(QuarantineBody {
+            owner: Some(owner),
+            epoch: Some(epoch),
+            reason: reason.to_string(),
+            cause: Some(cause.word().to_owned()),
+            actor,
+        }),
+    }
+}
+
+fn of_operator(act: &OperatorAction) -> CommandBody {
+    let (owner, epoch, actor) = (None, None, None);
+    match act {
+        OperatorAction::Register { undo } => register(None, undo),
+        OperatorAction::Waive { waiver } => {
+            CommandBody::Waive(WaiveBody { reason: waiver.reason.to_string(), actor })
+        }
+        OperatorAction::MarkCompleted { reason, result } => CommandBody::Complete(CompleteBody {
+            owner,
+            epoch,
+            reason: Some(reason.to_string()),
+            result: result.as_ref().map(raw),
+            actor,
+        }),
+        OperatorAction::MarkFailed { reason, compensation } => CommandBody::Fail(FailBody {
+            owner,
+            epoch,
+            reason: reason.to_string(),
+            compensation: compensation.as_ref().map(UndoBody::from),
+            actor,
+        }),
+        OperatorAction::MarkCompensated { reason, waive } => CommandBody::Compensate(CompensateBody {
+            reason: reason.to_string(),
+            waive: waiver_bodies(waive),
+            actor,
+        }),
+        OperatorAction::MarkQuarantined { reason } => CommandBody::Quarantine(QuarantineBody {
+            owner,
+            epoch,
+            reason: reason.to_string(),
+            cause: None,
+            actor,
+        }),
+        OperatorAction::Cancel { reason } => {
+            CommandBody::Cancel(CancelBody { reason: reason.to_string(), actor })
+        }
+        OperatorAction::Annotate { note, terminal_reason, triage } => CommandBody::Notes(NoteBody {
+            note: note.as_ref().map(Reason::to_string),
+            terminal_reason: terminal_reason.as_ref().map(Reason::to_string),
+            dismiss: (*triage == Triage::Dismissed).then_some(true),
+            actor,
+        }),
+        OperatorAction::Retry { successor, naming: _, reason, waive } => CommandBody::Retry(RetryBody {
+            id: Some(successor.to_string()),
+            reason: reason.to_string(),
+            waive: waiver_bodies(waive),
+            actor,
+        }),
+    }
+}
+
+fn register(by: Option<&Holder>, undo: &Undo) -> CommandBody {
+    CommandBody::Register(RegisterBody {
+        owner: by.map(|by| by.owner.to_string()),
+        epoch: by.map(|by| by.epoch.0),
+        kind: undo.kind.to_string(),
+        target: undo.target.to_string(),
+        reason: undo.reason.as_ref().map(Reason::to_string),
+        actor: None,
+    })
+}
+
+fn duration(ttl: Ttl) -> DurationInput {
+    ttl.span().into()
+}
+
+fn waiver_bodies(waive: &[Waiver]) -> Option<Vec<WaiverBody>> {
+    let body = |one: &Waiver| WaiverBody { seq: one.seq.0, reason: one.reason.to_string() };
+    (!waive.is_empty()).then(|| waive.iter().map(body).collect())
+}
+
+impl From<&Undo> for UndoBody {
+    fn from(undo: &Undo) -> UndoBody {
+        UndoBody {
+            kind: undo.kind.to_string(),
+            target: undo.target.to_string(),
+            reason: undo.reason.as_ref().map(Reason::to_string),
+        }
+    }
+}

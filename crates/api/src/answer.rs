@@ -1,0 +1,231 @@
+//! What commands are answered with.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use tenure_core as core;
+use tenure_core::id::{Epoch, Namespace, Owner, Revision, Seq, TaskId};
+use tenure_core::task::{Cause, State};
+use tenure_core::time::Time;
+
+use crate::refusal::{Refusal, Said};
+#[cfg(feature = "openapi")]
+use crate::schema;
+use crate::task::Task;
+use crate::wire;
+
+/// What a holder is told when it renews its lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Renewal {
+    /// When it was renewed, or looked at, by the store's clock. What is left of it is counted from here: a holder's own
+    /// clock may show another time.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Time,
+    /// When the lease ends now.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires_at: Time,
+    /// Whether somebody asked for the task to stop.
+    #[serde(rename = "cancel")]
+    pub cancel_asked: bool,
+}
+
+/// What of a task is needed to go on with it: nothing that can be large. Its fields are those of a whole one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MinimalTask {
+    /// Its id.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: TaskId,
+    /// Its namespace.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub namespace: Namespace,
+    /// Its state.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
+    pub state: State,
+    /// Why it ended; null before that.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CauseWord>, required))]
+    pub cause: Option<Cause>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The epoch of its newest lease.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub epoch: Epoch,
+    /// The number of its newest event.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub revision: Revision,
+    /// How many compensations are owed.
+    pub owed: u32,
+    /// The number of its newest compensation: of the one that was just registered.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>, required))]
+    pub newest_seq: Option<Seq>,
+    /// Who holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<MinimalLease>,
+    /// When it changed last.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub updated_at: Time,
+}
+
+/// Who holds a task, and until when.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MinimalLease {
+    /// Who.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub owner: Owner,
+    /// The lease's number.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub epoch: Epoch,
+    /// Until when.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub expires_at: Time,
+}
+
+impl MinimalTask {
+    /// The most bytes of JSON that one has.
+    pub const BYTES_MAX: usize = 1_200;
+}
+
+impl From<&core::task::Task> for MinimalTask {
+    fn from(task: &core::task::Task) -> MinimalTask {
+        MinimalTask {
+            id: task.id.clone(),
+            namespace: task.namespace.clone(),
+            state: task.state(),
+            cause: task.ending().map(|ending| ending.cause),
+            attempts: task.attempts,
+            epoch: task.epoch,
+            revision: task.revision,
+            owed: u32::try_from(task.owed().count()).unwrap_or(u32::MAX),
+            newest_seq: task.compensations.iter().map(|one| one.seq).max(),
+            lease: task.lease().map(|lease| MinimalLease {
+                owner: lease.owner.clone(),
+                epoch: lease.epoch,
+                expires_at: lease.expires_at,
+            }),
+            updated_at: task.updated_at,
+        }
+    }
+}
+
+/// A task, whole or in its minimal form. A program that reads one back asks for whole tasks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(untagged)]
+pub enum AnyTask {
+    /// All of it.
+    Whole(Box<Task>),
+    /// What is needed to go on with it.
+    Minimal(Box<MinimalTask>),
+}
+
+impl<'de> Deserialize<'de> for AnyTask {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyTask, D::Error> {
+        Box::<Task>::deserialize(deserializer).map(AnyTask::Whole)
+    }
+}
+
+impl TryFrom<AnyTask> for core::task::Task {
+    type Error = String;
+
+    fn try_from(task: AnyTask) -> Result<core::task::Task, String> {
+        match task {
+            AnyTask::Whole(task) => (*task).try_into(),
+            AnyTask::Minimal(_) => Err("a task in its minimal form is not the task".into()),
+        }
+    }
+}
+
+/// What a command came to: one of a task, tasks, a renewal, or why not; with the old task besides, after a retry.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CommandAnswer))]
+pub struct Answer {
+    /// The task afterwards; after a retry the new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<AnyTask>,
+    /// What a claim was granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Vec<AnyTask>>,
+    /// What a heartbeat or a progress is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
+    /// The old task, after a retry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retried: Option<AnyTask>,
+    /// The expected "no".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Surely not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<Said>,
+    /// What is stored contradicts itself; nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt: Option<Said>,
+    /// Maybe done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Said>,
+}
+
+/// What each of many commands came to, in their order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CommandAnswers))]
+pub struct Answers {
+    /// One for each command.
+    pub answers: Vec<Answer>,
+}
+
+/// What a heartbeat among many is told: the new end, or why not.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OneHeartbeatAnswer))]
+pub struct HeartbeatAnswer {
+    /// The task.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub id: Option<TaskId>,
+    /// The lease's number.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub epoch: Option<Epoch>,
+    /// When it was renewed, by the store's clock.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub at: Option<Time>,
+    /// When it ends now.
+    #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub expires_at: Option<Time>,
+    /// Whether somebody asked for the task to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<bool>,
+    /// The expected "no".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Surely not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<Said>,
+    /// What is stored contradicts itself; nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt: Option<Said>,
+    /// Maybe done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Said>,
+}
+
+/// What many heartbeats are told, in their order.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HeartbeatAnswers {
+    /// One for each.
+    pub answers: Vec<HeartbeatAnswer>,
+}

@@ -1,0 +1,152 @@
+//! What a verification saw, and what to remember of a history.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use tenure_core::chain::Hash;
+use tenure_core::id::{Namespace, Revision, TaskId};
+
+use crate::wire;
+
+/// Something that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Finding {
+    /// The task.
+    pub task: String,
+    /// The number of the event, where it is about one.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub number: Option<i64>,
+    /// What was found.
+    pub message: String,
+}
+
+/// Whether a history holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Report {
+    /// Whether nothing was found.
+    pub holds: bool,
+    /// How many tasks were looked at.
+    pub tasks: u64,
+    /// How many events.
+    pub events: u64,
+    /// What does not hold.
+    pub findings: Vec<Finding>,
+}
+
+/// What a verification saw.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReportAnswer {
+    /// The report.
+    pub report: Report,
+}
+
+/// What to remember of a store: where its history was, and the head of every chain.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Anchor {
+    /// Up to which event.
+    pub cursor: String,
+    /// The Merkle root over the lines: enough to detect a change, if the lines are lost.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub root: Hash,
+    /// One for each task, in the order of creation.
+    pub lines: Vec<AnchorLine>,
+}
+
+/// The head of the history of one task.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnchorLine {
+    /// Its namespace.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub namespace: Namespace,
+    /// The task.
+    #[serde(rename = "id", with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub task: TaskId,
+    /// The number of its newest event.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub number: Revision,
+    /// The hash of its newest event.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub head: Hash,
+}
+
+/// What to remember of the history.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnchorAnswer {
+    /// The anchor.
+    pub anchor: Anchor,
+}
+
+impl fmt::Display for AnchorLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.namespace, self.task, self.number, self.head)
+    }
+}
+
+/// The anchor as the text of a file.
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "tenure-anchor 1\ncursor {}\nroot {}", self.cursor, self.root)?;
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// A file that is not an anchor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AnchorFileError {
+    line: usize,
+    expected: &'static str,
+}
+
+impl fmt::Display for AnchorFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of the anchor is not {}", self.line, self.expected)
+    }
+}
+
+impl std::error::Error for AnchorFileError {}
+
+impl FromStr for Anchor {
+    type Err = AnchorFileError;
+
+    fn from_str(text: &str) -> Result<Anchor, AnchorFileError> {
+        let mut lines = (1..).zip(text.lines());
+        let mut header = |line, expected, prefix: &str| {
+            let found = lines.next().and_then(|(_, line)| line.strip_prefix(prefix));
+            found.map(str::to_owned).ok_or(AnchorFileError { line, expected })
+        };
+        let version = header(1, "`tenure-anchor 1`", "tenure-anchor ")?;
+        let cursor = header(2, "`cursor …`", "cursor ")?;
+        let root = header(3, "`root …`", "root ")?;
+        if version != "1" {
+            return Err(AnchorFileError { line: 1, expected: "`tenure-anchor 1`" });
+        }
+        let root = Hash::from_hex(&root).ok_or(AnchorFileError { line: 3, expected: "`root …`" })?;
+        let lines = lines.map(|(at, line)| {
+            read_line(line).ok_or(AnchorFileError { line: at, expected: "`namespace id number head`" })
+        });
+        Ok(Anchor { cursor, root, lines: lines.collect::<Result<_, _>>()? })
+    }
+}
+
+fn read_line(line: &str) -> Option<AnchorLine> {
+    let mut words = line.split(' ');
+    let anchored = AnchorLine {
+        namespace: Namespace::new(words.next()?).ok()?,
+        task: TaskId::new(words.next()?).ok()?,
+        number: Revision(words.next()?.parse().ok()?),
+        head: Hash::from_hex(words.next()?)?,
+    };
+    words.next().is_none().then_some(anchored)
+}

@@ -1,0 +1,47 @@
+//! An event as JSON, with its data to the byte: what is hashed is what was written.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tenure_core::chain::Hash;
+use tenure_core::id::{Actor, Namespace, Revision, TaskId};
+use tenure_core::time::Time;
+
+use crate::wire;
+
+/// An event of the history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Event {
+    /// Its place among all events: those after it come behind this cursor.
+    pub cursor: String,
+    /// The room of the task.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub namespace: Namespace,
+    /// The task that it happened to.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub task: TaskId,
+    /// Its number within the task, from 1.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub number: Revision,
+    /// When it happened.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Time,
+    /// What happened, in a word.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Who made it happen.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub actor: Actor,
+    /// What happened: canonical JSON, which is hashed to the byte.
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
+    pub data: Box<RawValue>,
+    /// What chains it to the task's event before: SHA-256 in hexadecimal.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub hash: Hash,
+}

@@ -1,0 +1,54 @@
+//! The public JSON of Tenure: one owned structure for each command, record and answer.
+//!
+//! HTTP bodies, lists of commands, the remote client, what the command line prints, and the description of the API all use
+//! these. Each is made from the core's type and made into it: [`Task::at`], `TryFrom<Task>`, and so on. What is stored has
+//! definitions of its own, so that neither changes by accident with the other.
+
+mod action;
+pub mod answer;
+pub mod audit;
+pub mod body;
+pub mod chain;
+pub mod command;
+mod document;
+pub mod duration;
+pub mod event;
+pub mod instant;
+pub mod json;
+pub mod list;
+mod members;
+pub mod overview;
+pub mod policy;
+pub mod put;
+mod read;
+pub mod recovery;
+pub mod refusal;
+#[cfg(feature = "openapi")]
+pub mod schema;
+pub mod task;
+pub mod token;
+pub mod why;
+pub mod wire;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use read::read_body;
+
+/// The JSON text of a value.
+pub fn to_json(value: &impl Serialize) -> String {
+    // Every value here consists of texts, numbers, and documents that were JSON when they came in.
+    serde_json::to_string(value).unwrap_or_else(|error| panic!("a record can be written: {error}"))
+}
+
+/// Writes the JSON text of a value behind what is there.
+pub fn write_json(value: &impl Serialize, out: &mut Vec<u8>) {
+    // As above.
+    serde_json::to_writer(out, value).unwrap_or_else(|error| panic!("a record can be written: {error}"));
+}
+
+/// Reads one value back, with nothing behind it. A newer program may write more than is known here, which is ignored. What is
+/// missing is never guessed. What is wrong is told with the place where it stands.
+pub fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    read::located(text, "one record")
+}

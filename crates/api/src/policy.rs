@@ -1,0 +1,216 @@
+//! What a task's creator decides beforehand, as JSON.
+
+use serde::{Deserialize, Serialize};
+use tenure_core as core;
+use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
+use tenure_core::refusal::Refusal;
+use tenure_core::time::Span;
+
+use crate::duration::DurationInput;
+#[cfg(feature = "openapi")]
+use crate::schema;
+use crate::wire::{self, Word, parse_word};
+
+/// What a task's creator decides beforehand. What is left out is as by default.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyInput {
+    /// A lease's length where the one who takes it gives none: 1 s to 7 days, else `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_ttl: Option<DurationInput>,
+    /// How often it is tried by itself; else once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u32>,
+    /// What happens when its lease lapses: `recover`, which it is where it is left out, `hold` or `quarantine`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OnLapseWord>))]
+    pub on_lapse: Option<String>,
+    /// Where it ends when its attempts are spent: `compensated`, where it is left out, or `quarantined`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WhenSpentWord>))]
+    pub when_spent: Option<String>,
+    /// The wait between attempts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<BackoffInput>,
+    /// How long a lease may be renewed without progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_after: Option<DurationInput>,
+    /// How long an attempt may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<DurationInput>,
+    /// How long it may wait for its first attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_within: Option<DurationInput>,
+    /// How long after its lapse a lease may be taken over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_delay: Option<DurationInput>,
+    /// How long a lease is still renewed after its holder was told to stop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel_grace: Option<DurationInput>,
+}
+
+/// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BackoffInput {
+    /// The wait after the first attempt; else `1s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<DurationInput>,
+    /// How much longer each further wait is; else twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<u32>,
+    /// The longest wait; else `5m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap: Option<DurationInput>,
+}
+
+/// What a task's creator decided beforehand: four fields always, the others where they are not as by default.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Policy {
+    /// A lease's length where the one who takes it gives none: `60s`.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub lease_ttl: Ttl,
+    /// How often it is tried by itself.
+    pub max_attempts: u32,
+    /// What happens when its lease lapses: `recover`, `hold` or `quarantine`.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::OnLapseWord))]
+    pub on_lapse: OnLapse,
+    /// Where it ends when its attempts are spent: `compensated` or `quarantined`.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::WhenSpentWord))]
+    pub when_spent: WhenSpent,
+    /// The wait between attempts; left out where it is as by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+    /// How long a lease may be renewed without progress.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub stall_after: Option<Span>,
+    /// How long an attempt may take.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub time_limit: Option<Span>,
+    /// How long it may wait for its first attempt.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub start_within: Option<Span>,
+    /// How long after its lapse a lease may be taken over.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub lock_delay: Option<Span>,
+    /// How long a lease is still renewed after its holder was told to stop.
+    #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub cancel_grace: Option<Span>,
+}
+
+/// How long a task waits before it is tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Backoff {
+    /// The wait after the first attempt.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub base: Span,
+    /// How much longer each further wait is.
+    pub factor: u32,
+    /// The longest wait.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub cap: Span,
+}
+
+impl From<&core::policy::Policy> for Policy {
+    fn from(policy: &core::policy::Policy) -> Policy {
+        let backoff = Some(policy.backoff).filter(|backoff| *backoff != core::policy::Backoff::default());
+        Policy {
+            lease_ttl: policy.lease_ttl,
+            max_attempts: policy.max_attempts,
+            on_lapse: policy.on_lapse,
+            when_spent: policy.when_spent,
+            backoff: backoff.map(|core::policy::Backoff { base, factor, cap }| Backoff { base, factor, cap }),
+            stall_after: policy.stall_after,
+            time_limit: policy.time_limit,
+            start_within: policy.start_within,
+            lock_delay: policy.lock_delay,
+            cancel_grace: policy.cancel_grace,
+        }
+    }
+}
+
+impl From<Policy> for core::policy::Policy {
+    fn from(policy: Policy) -> core::policy::Policy {
+        let backoff = |Backoff { base, factor, cap }| core::policy::Backoff { base, factor, cap };
+        core::policy::Policy {
+            lease_ttl: policy.lease_ttl,
+            max_attempts: policy.max_attempts,
+            backoff: policy.backoff.map(backoff).unwrap_or_default(),
+            when_spent: policy.when_spent,
+            on_lapse: policy.on_lapse,
+            stall_after: policy.stall_after,
+            time_limit: policy.time_limit,
+            start_within: policy.start_within,
+            lock_delay: policy.lock_delay,
+            cancel_grace: policy.cancel_grace,
+        }
+    }
+}
+
+impl From<Policy> for PolicyInput {
+    fn from(policy: Policy) -> PolicyInput {
+        PolicyInput {
+            lease_ttl: Some(policy.lease_ttl.span().into()),
+            max_attempts: Some(policy.max_attempts),
+            on_lapse: Some(policy.on_lapse.word().to_owned()),
+            when_spent: Some(policy.when_spent.word().to_owned()),
+            backoff: policy.backoff.map(|backoff| BackoffInput {
+                base: Some(backoff.base.into()),
+                factor: Some(backoff.factor),
+                cap: Some(backoff.cap.into()),
+            }),
+            stall_after: policy.stall_after.map(Into::into),
+            time_limit: policy.time_limit.map(Into::into),
+            start_within: policy.start_within.map(Into::into),
+            lock_delay: policy.lock_delay.map(Into::into),
+            cancel_grace: policy.cancel_grace.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<PolicyInput> for core::policy::Policy {
+    type Error = Refusal;
+
+    fn try_from(policy: PolicyInput) -> Result<core::policy::Policy, Refusal> {
+        let default = core::policy::Policy::default();
+        let ttl = span("policy.lease_ttl", policy.lease_ttl)?;
+        let ttl = ttl.map(|ttl| Ttl::named("policy.lease_ttl", ttl)).transpose()?;
+        let on_lapse = policy.on_lapse.map(|word| parse_word::<OnLapse>("policy.on_lapse", &word));
+        let when_spent = policy.when_spent.map(|word| parse_word::<WhenSpent>("policy.when_spent", &word));
+        let backoff = policy.backoff.unwrap_or_default();
+        Ok(core::policy::Policy {
+            lease_ttl: ttl.unwrap_or(default.lease_ttl),
+            max_attempts: policy.max_attempts.unwrap_or(default.max_attempts),
+            backoff: core::policy::Backoff {
+                base: span("policy.backoff.base", backoff.base)?.unwrap_or(default.backoff.base),
+                factor: backoff.factor.unwrap_or(default.backoff.factor),
+                cap: span("policy.backoff.cap", backoff.cap)?.unwrap_or(default.backoff.cap),
+            },
+            when_spent: when_spent.transpose()?.unwrap_or_default(),
+            on_lapse: on_lapse.transpose()?.unwrap_or_default(),
+            stall_after: span("policy.stall_after", policy.stall_after)?,
+            time_limit: span("policy.time_limit", policy.time_limit)?,
+            start_within: span("policy.start_within", policy.start_within)?,
+            lock_delay: span("policy.lock_delay", policy.lock_delay)?,
+            cancel_grace: span("policy.cancel_grace", policy.cancel_grace)?,
+        })
+    }
+}
+
+fn span(field: &'static str, said: Option<DurationInput>) -> Result<Option<Span>, Refusal> {
+    said.map(|said| said.span(field)).transpose()
+}

@@ -1,0 +1,325 @@
+//! Access tokens: who may do what in which namespaces. Nothing of a secret is here but its hash.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tenure_core::chain::Hash;
+use tenure_core::id::{Actor, Namespace};
+use tenure_core::refusal::Refusal;
+use tenure_core::time::Time;
+
+use crate::duration::DurationInput;
+#[cfg(feature = "openapi")]
+use crate::schema;
+use crate::wire::{self, Word, parse_word};
+
+/// What a token may be used for. Each may also do what those before it may.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    /// Looks at everything and changes nothing.
+    Reader,
+    /// Creates tasks, and uses the leases that were granted under its own name.
+    Worker,
+    /// Everything about tasks, whoever holds them.
+    Operator,
+    /// Tokens as well.
+    Admin,
+}
+
+impl Role {
+    /// Every role, the least first.
+    pub const ALL: [Role; 4] = [Role::Reader, Role::Worker, Role::Operator, Role::Admin];
+
+    /// The word that interfaces use.
+    pub fn as_str(self) -> &'static str {
+        self.word()
+    }
+
+    /// The role of that word.
+    pub fn named(word: &str) -> Result<Role, Refusal> {
+        parse_word("role", word)
+    }
+
+    /// Whether whoever has this role may do what needs that one.
+    pub const fn includes(self, needed: Role) -> bool {
+        match (self, needed) {
+            (Role::Admin, Role::Admin | Role::Operator | Role::Worker | Role::Reader)
+            | (Role::Operator, Role::Operator | Role::Worker | Role::Reader)
+            | (Role::Worker, Role::Worker | Role::Reader)
+            | (Role::Reader, Role::Reader) => true,
+            (Role::Operator, Role::Admin)
+            | (Role::Worker, Role::Admin | Role::Operator)
+            | (Role::Reader, Role::Admin | Role::Operator | Role::Worker) => false,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The namespaces that a token is bound to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NamespaceScope {
+    /// Every one, those that come later too.
+    All,
+    /// These and no other.
+    These(BTreeSet<Namespace>),
+}
+
+impl NamespaceScope {
+    /// How all of them are written. No namespace can be called that.
+    pub const ALL: &'static str = "*";
+    /// The most that a token may name.
+    pub const NAMED_MAX: usize = 100;
+
+    /// Whether that one is among them.
+    pub fn contains(&self, namespace: &Namespace) -> bool {
+        match self {
+            NamespaceScope::All => true,
+            NamespaceScope::These(these) => these.contains(namespace),
+        }
+    }
+
+    /// Whether all of those are among them.
+    pub fn covers(&self, others: &NamespaceScope) -> bool {
+        match (self, others) {
+            (NamespaceScope::All, NamespaceScope::All | NamespaceScope::These(_)) => true,
+            (NamespaceScope::These(_), NamespaceScope::All) => false,
+            (NamespaceScope::These(these), NamespaceScope::These(others)) => others.is_subset(these),
+        }
+    }
+
+    /// Reads how they are written: their names, or `*` alone.
+    pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<NamespaceScope, Refusal> {
+        let words: Vec<W> = words.into_iter().collect();
+        if words.iter().any(|word| word.as_ref() == NamespaceScope::ALL) {
+            return if words.len() == 1 {
+                Ok(NamespaceScope::All)
+            } else {
+                Err(NamespaceScope::out_of_limits())
+            };
+        }
+        let these = words.iter().map(|word| Namespace::named("namespaces", word.as_ref()));
+        let scope = NamespaceScope::These(these.collect::<Result<_, Refusal>>()?);
+        scope.within_limits().map(|()| scope)
+    }
+
+    /// How they are written.
+    pub fn words(&self) -> Vec<&str> {
+        match self {
+            NamespaceScope::All => vec![NamespaceScope::ALL],
+            NamespaceScope::These(these) => these.iter().map(Namespace::as_str).collect(),
+        }
+    }
+
+    /// A token that is bound to no namespace is a mistake, and one that lists very many is read with every look.
+    pub fn within_limits(&self) -> Result<(), Refusal> {
+        let count = match self {
+            NamespaceScope::All => return Ok(()),
+            NamespaceScope::These(these) => these.len(),
+        };
+        match count {
+            1..=NamespaceScope::NAMED_MAX => Ok(()),
+            _ => Err(NamespaceScope::out_of_limits()),
+        }
+    }
+
+    fn out_of_limits() -> Refusal {
+        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all of them")
+    }
+}
+
+/// A token as it is stored. Whoever presents its secret acts under its name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OneToken))]
+pub struct Token {
+    /// Who acts with it.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub name: Actor,
+    /// What it may be used for.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::RoleWord))]
+    pub role: Role,
+    /// Where.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub namespaces: NamespaceScope,
+    /// When it was made.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: Time,
+    /// By whom.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub created_by: Actor,
+    /// When it expires; null: it is valid until it is revoked.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
+    pub expires_at: Option<Time>,
+    /// When it was revoked; null: it was not. An expired token counts as revoked once its name is given to another.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
+    pub revoked_at: Option<Time>,
+    /// Who revoked it; null where its name was given to another.
+    #[serde(with = "wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
+    pub revoked_by: Option<Actor>,
+}
+
+impl Token {
+    /// Whether it is valid at that time, which must be the store's.
+    pub fn is_live(&self, now: Time) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}
+
+/// The SHA-256 of a secret. Nobody finds the secret from it, since there are 2^256 to try; so it needs no salt, and a slow
+/// hash would only cost servers time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TokenHash(pub Hash);
+
+impl TokenHash {
+    /// Of what somebody presents, whatever it is. A text that is no secret has a hash that no token has; looking that up
+    /// takes a time that tells nothing of the secrets.
+    pub fn of_presented(text: &str) -> TokenHash {
+        TokenHash(Hash::of(text.as_bytes()))
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<TokenHash> {
+        Hash::from_hex(text).map(TokenHash)
+    }
+}
+
+/// In hexadecimal digits.
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A token that was just made. Its schema is in `schema`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NewToken {
+    /// The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the caller
+    /// has drawn it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The token.
+    #[serde(flatten)]
+    pub record: Token,
+}
+
+/// A token in a list. Its schema is in `schema`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListedToken {
+    /// The SHA-256 of its secret, in hexadecimal digits.
+    #[serde(with = "wire")]
+    pub hash: TokenHash,
+    /// The token.
+    #[serde(flatten)]
+    pub token: Token,
+}
+
+/// All tokens of a store. Those that are no longer valid stay, because somebody acted under their names.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TokenList))]
+pub struct Tokens {
+    /// Counts the changes of them: the same number, the same tokens. 0 if there never was a token.
+    pub version: u64,
+    /// In the order in which they were made.
+    pub tokens: Vec<ListedToken>,
+}
+
+/// A token to be made.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenBody {
+    /// Who acts with it.
+    pub name: String,
+    /// `reader`, `worker`, `operator` or `admin`.
+    #[cfg_attr(feature = "openapi", schema(value_type = schema::RoleWord))]
+    pub role: String,
+    /// Where it is of use: names, or `*` alone for all; else `default`.
+    pub namespaces: Option<Vec<String>>,
+    /// How long it is of use, such as `90d`; else until it is revoked.
+    pub expires: Option<DurationInput>,
+    /// The SHA-256 of a secret that the caller has drawn, in hexadecimal digits; then the answer has none.
+    pub hash: Option<String>,
+    /// Who makes it, while no token exists.
+    #[serde(rename = "as")]
+    pub by: Option<String>,
+}
+
+/// A token by its name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenName {
+    /// The name; or give it in the query.
+    pub name: Option<String>,
+    /// Who revokes it, while no token exists.
+    #[serde(rename = "as")]
+    pub by: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_includes_those_before_it_and_no_other() {
+        for (at, role) in Role::ALL.into_iter().enumerate() {
+            for (needs, needed) in Role::ALL.into_iter().enumerate() {
+                assert_eq!(role.includes(needed), needs <= at, "{role} for what needs {needed}");
+            }
+            assert_eq!(Role::named(role.as_str()), Ok(role));
+        }
+        let refusal = Role::named("root").expect_err("no role");
+        assert_eq!(refusal.message.as_ref(), "role: one of reader, worker, operator, admin");
+    }
+
+    #[test]
+    fn namespaces_are_named_or_all_of_them() {
+        let named = |name| Namespace::new(name).expect("a name");
+        assert_eq!(NamespaceScope::of_words(["*"]), Ok(NamespaceScope::All));
+        assert!(NamespaceScope::All.contains(&named("anywhere")));
+        let two = NamespaceScope::of_words(["b", "a", "b"]).expect("two names");
+        assert_eq!(two.words(), ["a", "b"]);
+        assert!(two.contains(&named("a")) && !two.contains(&named("c")));
+        let many: Vec<String> = (0..=NamespaceScope::NAMED_MAX).map(|at| format!("n{at}")).collect();
+        let fields = [
+            NamespaceScope::of_words(["*", "a"]),
+            NamespaceScope::of_words::<&str>([]),
+            NamespaceScope::of_words(many),
+        ]
+        .map(|namespaces| namespaces.expect_err("no such namespaces").field);
+        assert_eq!(fields, [Some("namespaces"); 3]);
+    }
+
+    #[test]
+    fn a_token_is_live_until_the_instant_at_which_it_expires_or_is_revoked() {
+        let at = |secs: i64| Time::from_micros(secs * 1_000_000);
+        let actor = |name| Actor::new(name).expect("a name");
+        let token = Token {
+            name: actor("ci"),
+            role: Role::Worker,
+            namespaces: NamespaceScope::All,
+            created_at: at(0),
+            created_by: actor("alice"),
+            expires_at: Some(at(10)),
+            revoked_at: None,
+            revoked_by: None,
+        };
+        assert!(token.is_live(at(9)) && !token.is_live(at(10)));
+        assert!(Token { expires_at: None, ..token.clone() }.is_live(Time::MAX));
+        // Also for a clock that is behind: who revoked it has said so.
+        assert!(!Token { revoked_at: Some(at(5)), ..token }.is_live(at(4)));
+    }
+}
