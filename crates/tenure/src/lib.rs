@@ -37,10 +37,14 @@ pub mod trace;
 pub mod why;
 pub mod worker;
 
-/// The examples of the README are compiled like any other.
+/// The examples of these documents are compiled like any other.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/scaling.md")]
+struct Scaling;
 
 pub use error::Error;
 pub use ledger::Ledger;
