@@ -155,9 +155,7 @@ impl Wire {
 
     /// Rests before something is tried again, up to half of that shorter; false when there is no time left.
     pub(super) async fn rests(&self, patience: &mut RetryDeadline) -> bool {
-        let jitter = self.entropy.jitter();
-        let spread = |half: Duration| Duration::from_micros(jitter.part_of(half.into()).as_micros());
-        patience.rest(self.places.count(), spread).await
+        patience.rest(self.places.count(), self.entropy.jitter()).await
     }
 
     /// Asks the server that answered last; where it does not, the next one is that.
