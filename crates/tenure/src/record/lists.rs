@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use base16ct::lower::encode_string;
 use serde::Serialize;
 use tenure_core::command::Command;
 use tenure_core::id::{Epoch, Kind, Namespace, Owner, TaskId};
@@ -10,7 +11,7 @@ use tenure_core::time::Time;
 
 use super::{
     ErrorRecord, EventRecord, HoldingRecord, MinimalTaskRecord, Of, OverviewRecord, RenewalRecord,
-    TaskRecord, WatchersRecord, text,
+    TaskRecord, WatchersRecord,
 };
 use crate::error::Error;
 use crate::store::answering::{MinimalAnswer, MinimalTask};
@@ -407,10 +408,7 @@ enum ColumnRecord<'a> {
     Null,
     Number(i64),
     Text(&'a str),
-    Bytes {
-        #[serde(serialize_with = "text")]
-        bytes: Hex<'a>,
-    },
+    Bytes { bytes: String },
 }
 
 fn columns<S: serde::Serializer>(
@@ -422,7 +420,7 @@ fn columns<S: serde::Serializer>(
             ColumnValue::Null => ColumnRecord::Null,
             ColumnValue::Number(number) => ColumnRecord::Number(*number),
             ColumnValue::Text(text) => ColumnRecord::Text(text),
-            ColumnValue::Bytes(bytes) => ColumnRecord::Bytes { bytes: Hex(bytes) },
+            ColumnValue::Bytes(bytes) => ColumnRecord::Bytes { bytes: encode_string(bytes) },
         };
         (name, value)
     }))
@@ -437,8 +435,7 @@ struct StoredEventRecord<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     data: &'a str,
-    #[serde(serialize_with = "text")]
-    hash: Hex<'a>,
+    hash: String,
 }
 
 impl<'a> ChainsPage<'a> {
@@ -486,15 +483,7 @@ impl<'a> StoredEventRecord<'a> {
             actor: &event.actor,
             kind: &event.kind,
             data: &event.data,
-            hash: Hex(&event.hash),
+            hash: encode_string(&event.hash),
         }
-    }
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

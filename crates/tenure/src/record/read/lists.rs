@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base16ct::mixed::decode_vec;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use tenure_core::id::{Namespace, TaskId};
@@ -428,7 +429,8 @@ impl Shape for StoredRowShape {
                 ColumnShape::Number(number) => ColumnValue::Number(number),
                 ColumnShape::Text(text) => ColumnValue::Text(text.into()),
                 ColumnShape::Bytes { bytes: hex } => {
-                    ColumnValue::Bytes(bytes(&hex).ok_or("bytes that are not hexadecimal")?.into())
+                    let bytes = decode_vec(&hex).map_err(|_| "bytes that are not hexadecimal")?;
+                    ColumnValue::Bytes(bytes.into())
                 }
             };
             Ok((name.into(), value))
@@ -442,7 +444,7 @@ impl Shape for StoredEventShape {
     type Value = StoredEvent;
 
     fn value(self) -> Result<StoredEvent, String> {
-        let hash = bytes(&self.hash).ok_or("the hash of an event is not hexadecimal")?;
+        let hash = decode_vec(&self.hash).map_err(|_| "the hash of an event is not hexadecimal")?;
         Ok(StoredEvent {
             order: self.order,
             number: self.number,
@@ -453,10 +455,4 @@ impl Shape for StoredEventShape {
             hash,
         })
     }
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = hex.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?)).collect()
 }
