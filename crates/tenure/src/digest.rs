@@ -132,7 +132,7 @@ impl Pieces {
         self.optional(*attempts, |pieces, attempts| pieces.number(attempts));
     }
 
-    /// It is longer than a screen because it is one match over every command, with a line or two for each.
+    #[expect(clippy::too_many_lines, reason = "one match over every command")]
     fn action(&mut self, action: &Action) {
         if let (Some(task), false) = (action.task(), matches!(action, Action::Create(_) | Action::Put(_))) {
             self.text(task.as_str());

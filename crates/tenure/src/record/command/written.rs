@@ -145,8 +145,8 @@ impl<M: SerializeMap> Entries<M> {
         self.maybe("attempts", put.attempts)
     }
 
-    /// What a command has besides the task's name and the proof of a lease. It is longer than a screen because it is one
-    /// list of all commands.
+    /// What a command has besides the task's name and the proof of a lease.
+    #[expect(clippy::too_many_lines, reason = "one list of all commands")]
     fn rest(&mut self, action: &Action) -> Entered<M> {
         match action {
             Action::Create(create) => self.create(create),
