@@ -1,5 +1,7 @@
 //! Running steps: programs, and checks in this process. Each is named, timed and counted; none stops the others.
 
+#![expect(clippy::disallowed_methods, reason = "real time is measured")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! `cargo xtask torture`: suites of random choices, again and again with new seeds, for as long as asked. It ends in one table,
 //! with the command that repeats each failure.
 
+#![expect(clippy::disallowed_methods, reason = "real time is measured")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

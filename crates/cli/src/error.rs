@@ -161,7 +161,7 @@ fn advice_on_token(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// The way out. It is longer than a screen because it is one match.
+/// The way out.
 fn advice(error: &Error) -> Option<&'static str> {
     let refusal = match error {
         Error::Refused(refusal) => refusal,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tenure::core::policy::Backoff;
+use tenure::core::time::Span;
 use tenure::handler::command::CommandHandler;
 use tenure::handler::template::Template;
 use tenure::handler::webhook::Webhook;
@@ -73,23 +75,24 @@ fn with(
 }
 
 fn patience(section: &UndoSection) -> Result<RetryPolicy, String> {
-    let length = |name: &'static str, text: &Option<String>, default: Duration| match text {
-        None => Ok(default),
-        Some(text) => span(name, Some(text))
-            .map(|length| length.map_or(default, Duration::from))
-            .map_err(|refusal| refusal.to_string()),
+    let length = |name: &'static str, text: &Option<String>, default: Span| {
+        let length = span(name, text.as_deref()).map_err(|refusal| refusal.to_string())?;
+        Ok::<Span, String>(length.unwrap_or(default))
     };
     let usual = RetryPolicy::default();
     let tries = section.tries.unwrap_or(usual.tries);
-    let timeout = length("timeout", &section.timeout, usual.timeout)?;
+    let timeout = Duration::from(length("timeout", &section.timeout, usual.timeout.into())?);
     if tries == 0 || timeout.is_zero() {
         return Err("tries must be 1 or more, and timeout more than nothing".into());
     }
     Ok(RetryPolicy {
         timeout,
         tries,
-        backoff: length("backoff", &section.backoff, usual.backoff)?,
-        backoff_max: length("backoff_cap", &section.backoff_cap, usual.backoff_max)?,
+        backoff: Backoff {
+            base: length("backoff", &section.backoff, usual.backoff.base)?,
+            cap: length("backoff_cap", &section.backoff_cap, usual.backoff.cap)?,
+            ..usual.backoff
+        },
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use clap::builder::styling::{AnsiColor, Style};
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 use tenure::api;
@@ -367,18 +368,17 @@ pub(crate) enum Colour {
 }
 
 fn paint(screen: Screen, text: &str, colour: Colour) -> String {
-    let code = match colour {
-        Colour::Good => "32",
-        Colour::Busy => "36",
-        Colour::Bad => "31",
-        Colour::Faint => "2",
-        Colour::Strong => "1",
-        Colour::First => "36",
-        Colour::Second => "35",
-        Colour::Third => "33",
+    let style = match colour {
+        Colour::Good => AnsiColor::Green.on_default(),
+        Colour::Busy | Colour::First => AnsiColor::Cyan.on_default(),
+        Colour::Bad => AnsiColor::Red.on_default(),
+        Colour::Faint => Style::new().dimmed(),
+        Colour::Strong => Style::new().bold(),
+        Colour::Second => AnsiColor::Magenta.on_default(),
+        Colour::Third => AnsiColor::Yellow.on_default(),
     };
     match screen {
-        Screen::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        Screen::Coloured => format!("{style}{text}{style:#}"),
         Screen::Plain | Screen::Terminal => text.to_owned(),
     }
 }

@@ -22,21 +22,15 @@ impl Hash {
 
     /// Reads 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Hash> {
-        let digits = text.as_bytes();
         let mut bytes = [0; 32];
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Hash(bytes))
+        let length = base16ct::mixed::decode(text, &mut bytes).ok()?.len();
+        (length == bytes.len()).then_some(Hash(bytes))
     }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(base16ct::lower::encode_str(&self.0, &mut [0; 64])?)
     }
 }
 

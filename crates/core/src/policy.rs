@@ -83,7 +83,8 @@ impl WhenSpent {
     }
 }
 
-/// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
+/// How long to wait before the next try: `base`, times `factor` for each try after the first, up to `cap`. Retries of tasks,
+/// undos, requests and processes all use it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Backoff {
     /// The wait after the first attempt.

@@ -4,6 +4,7 @@
 //!
 //! All run in turns, so the ratios hold on a noisy machine; absolute figures are for orientation.
 //! `cargo bench -p tenure-server --bench http -- --seconds 3 --rounds 3`.
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // A bench prints, and stops where it is surprised.
 
 #[allow(dead_code)] // The benches of stores take more of it.

@@ -1,5 +1,6 @@
 //! Reading what a request brings: its body, within bounds of size and time, and its query.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use tenure::core::refusal::Refusal;
 use tokio::time::timeout;
@@ -175,21 +177,14 @@ fn listed(known: &[&str]) -> String {
 fn decoded(text: &str) -> Result<String, Problem> {
     let refused =
         || Problem::from(Refusal::invalid("query", "it must be UTF-8, with `%` and two hexadecimal digits"));
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: Option<u8>| (byte? as char).to_digit(16);
-                let (high, low) = (digit(rest.next()), digit(rest.next()));
-                let value = high.zip(low).map(|(high, low)| high * 16 + low).ok_or_else(refused)?;
-                u8::try_from(value).map_err(|_| refused())?
-            }
-            other => other,
-        });
+    let is_escape = |after: &str| {
+        after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(refused());
     }
-    String::from_utf8(bytes).map_err(|_| refused())
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8().map(Cow::into_owned).map_err(|_| refused())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! noisy machine; the absolute figures are for orientation. The role must be allowed to make schemas.
 //! `cargo bench -p tenure --features postgres --bench postgres -- --url URL --seconds 3 --rounds 3`.
 // A bench prints, and stops where it is surprised.
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod common;

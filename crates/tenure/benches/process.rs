@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p tenure --bench process [RUNS]`
 // A bench prints, and stops where it is surprised.
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 //!
 //! The living are measured in one run twice: beside a loop that has nothing to do, and beside one that has everything to do.
 //! `cargo bench -p tenure --bench recovery -- --lapsing 10000 --seconds 20`.
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // A bench prints, and stops where it is surprised.
 
 use std::sync::Arc;

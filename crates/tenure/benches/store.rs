@@ -3,6 +3,7 @@
 //!
 //! Both run in turns in one process on one disk, so the ratios hold on a noisy machine; the absolute figures are for
 //! orientation. `cargo bench -p tenure --bench store -- --seconds 3 --rounds 3`.
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // A bench prints, and stops where it is surprised.
 
 mod common;

@@ -1,5 +1,7 @@
 //! The only place where a clock is read. Everything else is told what time it is.
 
+#![expect(clippy::disallowed_methods, reason = "clocks are read here and nowhere else")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tenure_core::compensation::Compensation;
 use tenure_core::id::{Kind, TEXT_BYTES_MAX};
+use tenure_core::policy::{Backoff, Jitter};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Lease, Task};
 
@@ -120,28 +121,20 @@ pub struct RetryPolicy {
     pub timeout: Duration,
     /// How often it is tried.
     pub tries: u32,
-    /// The wait after the first try; each further one is twice as long.
-    pub backoff: Duration,
-    /// The longest wait.
-    pub backoff_max: Duration,
+    /// The wait after each failed try.
+    pub backoff: Backoff,
 }
 
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {
-        RetryPolicy {
-            timeout: Duration::from_secs(60),
-            tries: 5,
-            backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(300),
-        }
+        RetryPolicy { timeout: Duration::from_secs(60), tries: 5, backoff: Backoff::default() }
     }
 }
 
 impl RetryPolicy {
-    /// The wait after that many tries in vain.
+    /// The wait after this many failed tries.
     pub fn wait_after(&self, tries: u32) -> Duration {
-        let doublings = tries.saturating_sub(1).min(31);
-        self.backoff.saturating_mul(1 << doublings).min(self.backoff_max)
+        self.backoff.after(tries, Jitter::NONE).into()
     }
 }
 

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use tenure_core::command::Holder;
 use tenure_core::id::TaskId;
+use tenure_core::policy::Jitter;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
@@ -43,7 +44,7 @@ use crate::ledger::{Call, Ledger, Verb, send};
 use crate::process::Limit;
 use crate::store::Renewal;
 
-use grant::{ASK_AGAIN, ASK_AGAIN_MAX};
+use grant::ASK_AGAIN;
 pub(crate) use grant::{Counted, named};
 
 /// How long before the end of a lease a process that works under it is killed; never more than a quarter of the margin.
@@ -316,7 +317,7 @@ impl KeptLease {
         // Until it is known how it went: also between two tries a renewal may be refused because one of them was done.
         let _on_its_way = self.kept.calls.read().await;
         self.refuse_if_over_for(until)?;
-        let (mut wait, mut so_far) = (ASK_AGAIN, SoFar::Undone);
+        let (mut tries, mut so_far) = (0, SoFar::Undone);
         loop {
             let answer = tokio::select! {
                 answer = send::<Task>(&self.kept.ledger, command.clone()) => answer,
@@ -341,8 +342,8 @@ impl KeptLease {
                 Some(_) => {}
                 None => self.refuse_if_over().map_err(|refusal| so_far.or(refusal, error))?,
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(ASK_AGAIN_MAX);
+            tries += 1;
+            tokio::time::sleep(ASK_AGAIN.after(tries, Jitter::NONE).into()).await;
         }
     }
 

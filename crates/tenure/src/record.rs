@@ -1,5 +1,7 @@
 //! From the values of a ledger and its store to the public JSON, and back. The JSON itself is defined in [`tenure_api`].
 
+use base16ct::lower::encode_string;
+use base16ct::mixed::decode_vec;
 use tenure_api as api;
 use tenure_api::answer::AnyTask;
 use tenure_api::refusal::{CommandError, Said};
@@ -298,7 +300,7 @@ impl From<&StoredRow<'static>> for api::chain::StoredRow {
             ColumnValue::Null => Column::Null(()),
             ColumnValue::Number(number) => Column::Number(*number),
             ColumnValue::Text(text) => Column::Text(text.to_string()),
-            ColumnValue::Bytes(bytes) => Column::Bytes { bytes: hex(bytes) },
+            ColumnValue::Bytes(bytes) => Column::Bytes { bytes: encode_string(bytes) },
         };
         let columns = row.columns.iter().map(|(name, value)| (name.to_string(), column(value)));
         api::chain::StoredRow { table: row.table.to_string(), columns: columns.collect() }
@@ -316,7 +318,8 @@ impl TryFrom<api::chain::StoredRow> for StoredRow<'static> {
                 Column::Number(number) => ColumnValue::Number(number),
                 Column::Text(text) => ColumnValue::Text(text.into()),
                 Column::Bytes { bytes } => {
-                    ColumnValue::Bytes(from_hex(&bytes).ok_or("bytes that are not hexadecimal")?.into())
+                    let bytes = decode_vec(&bytes).map_err(|_| "bytes that are not hexadecimal")?;
+                    ColumnValue::Bytes(bytes.into())
                 }
             };
             Ok((name.into(), value))
@@ -335,7 +338,7 @@ impl From<&StoredEvent> for api::chain::StoredEvent {
             actor: event.actor.clone(),
             kind: event.kind.clone(),
             data: event.data.clone(),
-            hash: hex(&event.hash),
+            hash: encode_string(&event.hash),
         }
     }
 }
@@ -351,24 +354,9 @@ impl TryFrom<api::chain::StoredEvent> for StoredEvent {
             actor: event.actor,
             kind: event.kind,
             data: event.data,
-            hash: from_hex(&event.hash).ok_or("the hash of an event is not hexadecimal")?,
+            hash: decode_vec(&event.hash).map_err(|_| "the hash of an event is not hexadecimal")?,
         })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-        // A string takes everything that is written to it.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-fn from_hex(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = hex.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?)).collect()
 }
 
 // ---- audits and recovery -------------------------------------------------------------------------------------------

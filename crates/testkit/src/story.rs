@@ -255,8 +255,8 @@ impl<'a> Words<'a> {
         Ok(put)
     }
 
-    /// The action that the words ask for. It is longer than a screen because it is one match over
-    /// every command.
+    /// The action that the words ask for.
+    #[expect(clippy::too_many_lines, reason = "one match over every command")]
     pub fn action(&self, now: Time, stored: Option<&Task>) -> Result<Action, Refusal> {
         let result = || self.document("result");
         Ok(match self.plain(0) {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenure::clock::ManualClock;
-use tenure::core::policy::Policy;
+use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::Task;
+use tenure::core::time::Span;
 use tenure::handler::{Handler, Handlers, RetryPolicy, UndoCall, UndoError, Undone, while_held};
 use tenure::keeper::LeaseWatch;
 use tenure::recovery::{Recovery, Report};
@@ -190,8 +191,7 @@ impl HandlerSpy {
 pub const SHORT_PATIENCE: RetryPolicy = RetryPolicy {
     timeout: Duration::from_secs(20),
     tries: 3,
-    backoff: Duration::from_millis(20),
-    backoff_max: Duration::from_millis(50),
+    backoff: Backoff { base: Span::from_millis(20), factor: 2, cap: Span::from_millis(50) },
 };
 
 impl Handler for HandlerSpy {

@@ -383,7 +383,7 @@ fn check_refusal(words: &[String], answer: &Result<Answer, Error>) -> Result<(),
     }
 }
 
-/// It is longer than a screen because it is one match.
+#[expect(clippy::too_many_lines, reason = "one match")]
 fn check_task(words: &[String], task: &Task, now: Time) -> Result<(), String> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());

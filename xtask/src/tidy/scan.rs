@@ -18,6 +18,40 @@ pub(super) fn code_only(text: &str) -> String {
     code
 }
 
+/// Where people read in a file of code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Prose {
+    Comment,
+    Literal,
+}
+
+/// Comments and string literals, each with its line, counted from 0. Comments with nothing between them are one.
+pub(super) fn prose(text: &str) -> Vec<(Prose, usize, String)> {
+    let characters: Vec<char> = text.chars().collect();
+    let mut found: Vec<(Prose, usize, String)> = Vec::new();
+    let (mut at, mut line, mut goes_on) = (0, 0, false);
+    while at < characters.len() {
+        let length = blank_from(&characters, at);
+        let piece: String = characters[at..at + length.max(1)].iter().collect();
+        let is_comment = length > 0 && characters[at] == '/';
+        let is_blank = length == 0 && characters[at].is_whitespace();
+        let said = piece.trim_start_matches(['/', '!']);
+        match found.last_mut() {
+            Some((_, _, comment)) if goes_on && is_comment => comment.push_str(said),
+            Some((_, _, comment)) if goes_on && is_blank => comment.push_str(&piece),
+            _ if is_comment => found.push((Prose::Comment, line, said.to_owned())),
+            _ if length > 0 && matches!(characters[at], '"' | 'r') => {
+                found.push((Prose::Literal, line, piece.clone()));
+            }
+            _ => {}
+        }
+        goes_on = is_comment || (goes_on && is_blank);
+        line += piece.matches('\n').count();
+        at += length.max(1);
+    }
+    found
+}
+
 /// For each line of code whether it is part of a test or of a module of tests.
 pub(super) fn test_lines(code: &[&str]) -> Vec<bool> {
     let mut is_test = vec![false; code.len()];

@@ -1,6 +1,6 @@
 //! The rules about tests: that each of them is compiled, and that none waits for the clock where it could watch.
 
-use super::File;
+use super::file::File;
 use super::scan::{code_only, test_lines};
 
 /// Polling lives in these; everything else asks them to wait until something holds.
@@ -42,7 +42,7 @@ pub(super) fn sleeping_tests(file: &File) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{findings, with_folders};
+    use super::super::file::{findings, with_folders};
     use super::*;
 
     #[test]

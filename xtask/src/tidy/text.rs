@@ -1,6 +1,6 @@
 //! The rules about words: what is left to do, what belongs to a workplace and not to the project, and where paths lead.
 
-use super::File;
+use super::file::File;
 use super::scan::is_of_a_name;
 
 /// A note of something left to do says until when: the condition in parentheses, then a colon. Documents may speak of
@@ -162,7 +162,7 @@ fn is_below_a_source(known: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::findings;
+    use super::super::file::findings;
     use super::*;
 
     const SOURCE: &str = "crates/core/src/lifecycle.rs";

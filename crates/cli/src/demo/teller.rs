@@ -2,8 +2,11 @@
 //!
 //! Lines are broken where a terminal ends; where there is none they are left whole.
 
+use std::borrow::Cow;
+
 use tenure::core::event::{Event, EventData};
 use tenure::core::time::Time;
+use textwrap::WordSplitter::NoHyphenation;
 
 use crate::arguments::OutputFormat;
 use crate::context::Context;
@@ -38,7 +41,7 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
     pub(super) fn explain(&mut self, words: &str) -> Result<(), CliError> {
         let columns =
             self.columns().map_or(SENTENCE_COLUMNS_MAX, |columns| columns.min(SENTENCE_COLUMNS_MAX));
-        broken(words, Some(columns.saturating_sub(2)))
+        wrapped(words, Some(columns.saturating_sub(2)))
             .iter()
             .try_for_each(|line| self.say("  ", 2, line, None))
     }
@@ -98,9 +101,9 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
             return Ok(());
         }
         let indented = " ".repeat(indent);
-        for (nth, line) in broken(&harmless_line(words), columns).iter().enumerate() {
+        for (nth, line) in wrapped(&harmless_line(words), columns).iter().enumerate() {
             let before = if nth == 0 { before } else { &indented };
-            let line = colour.map_or(line.clone(), |colour| out.painted(line, colour));
+            let line = colour.map_or(line.to_string(), |colour| out.painted(line, colour));
             out.line(&format!("{before}{line}"))?;
         }
         out.flush()
@@ -152,25 +155,11 @@ fn said_last(receipt: &str) -> &str {
     last.strip_prefix("output: ").unwrap_or(last)
 }
 
-/// The text in lines of so many columns at most, broken at blanks. A word that is longer stays whole, to be copied.
-fn broken(text: &str, columns: Option<usize>) -> Vec<String> {
-    let Some(columns) = columns else { return vec![text.to_owned()] };
-    let (mut lines, mut line, mut length) = (Vec::new(), String::new(), 0);
-    for word in text.split(' ') {
-        let more = word.chars().count();
-        if length > 0 && length + 1 + more > columns {
-            lines.push(std::mem::take(&mut line));
-            length = 0;
-        }
-        if length > 0 {
-            line.push(' ');
-            length += 1;
-        }
-        line.push_str(word);
-        length += more;
-    }
-    lines.push(line);
-    lines
+/// The text in lines of at most that many columns. A longer word stays whole, to be copied.
+fn wrapped(text: &str, columns: Option<usize>) -> Vec<Cow<'_, str>> {
+    let Some(columns) = columns else { return vec![text.into()] };
+    let options = textwrap::Options::new(columns).break_words(false).word_splitter(NoHyphenation);
+    textwrap::wrap(text, options)
 }
 
 #[cfg(test)]
@@ -178,11 +167,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_broken_at_blanks_and_words_are_not() {
-        assert_eq!(broken("one two three", None), ["one two three"]);
-        assert_eq!(broken("one two three", Some(7)), ["one two", "three"]);
-        assert_eq!(broken("one twothreefour", Some(7)), ["one", "twothreefour"]);
-        assert_eq!(broken("", Some(7)), [""]);
+    fn lines_are_wrapped_at_blanks_and_words_stay_whole() {
+        assert_eq!(wrapped("one two three", None), ["one two three"]);
+        assert_eq!(wrapped("one two three", Some(7)), ["one two", "three"]);
+        assert_eq!(wrapped("one two-threefour", Some(7)), ["one", "two-threefour"]);
+        assert_eq!(wrapped("", Some(7)), [""]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All tests of the command line, in one program: what they share is built and linked once.
 
+#![expect(clippy::too_many_lines, reason = "a test is as long as its story")]
 #![allow(clippy::expect_used)] // What surprises a test stops it.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures, and what could not run, are printed.
 

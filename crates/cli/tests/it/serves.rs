@@ -1,5 +1,7 @@
 //! `tenure serve` as a process: where it listens, what it needs, how it ends, and what it tells who started it.
 
+#![expect(clippy::disallowed_methods, reason = "a test measures real time")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenure_core::command::Command;
 use tenure_core::id::RequestId;
+use tenure_core::policy::Backoff;
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
 
@@ -15,9 +16,8 @@ use crate::ledger::{Call, Claiming, FromAnswer, Ledger, Taking, claim_until, sen
 /// How long a grant is asked for of which it is unknown whether it was given.
 const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
 /// The wait between two tries of the same command.
-pub(super) const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// And the longest, when it has been tried often.
-pub(super) const ASK_AGAIN_MAX: Duration = Duration::from_secs(2);
+pub(super) const ASK_AGAIN: Backoff =
+    Backoff { base: Span::from_millis(100), factor: 2, cap: Span::from_secs(2) };
 
 impl Call<Taking> {
     /// Takes the lease, and keeps it until it is ended, lost or dropped.
@@ -86,7 +86,7 @@ pub(crate) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
         if matches!(error, Error::Unavailable(_)) || Moment::now() >= until {
             return Err(error);
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(ASK_AGAIN.base.into()).await;
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process, kill_process_group,
 };
+use tenure_core::policy::{Backoff, Jitter};
 use tenure_core::time::Span;
 
 use super::alarm::Alarm;
@@ -28,9 +29,10 @@ use super::terminal::Terminal;
 use super::{Cause, Containment, Limit, STAGE_WORD, own_binary};
 use crate::clock::Moment;
 
-/// How long after a kill it looks whether anything is left, doubled each time up to the second one.
-const LOOK_AGAIN_MIN: Duration = Duration::from_millis(5);
-const LOOK_AGAIN_MAX: Duration = Duration::from_millis(500);
+/// How long after each kill it looks whether anything is left.
+const LOOK_AGAIN: Backoff = Backoff { base: Span::from_millis(5), factor: 2, cap: Span::from_millis(500) };
+/// How often it looks whether a control group is empty, where nothing tells.
+const LOOK_AT_CGROUP: Span = Span::from_millis(50);
 /// What was killed that long ago and is not gone is reported.
 const LINGERS_AFTER: Duration = Duration::from_secs(1);
 /// New processes may appear while all are asked to end; those that do after this many looks are killed in the end.
@@ -66,7 +68,7 @@ enum Phase {
     Killing {
         since: Moment,
         next: Moment,
-        wait: Duration,
+        looks: u32,
     },
 }
 
@@ -376,12 +378,12 @@ impl Warden {
             Phase::Letting => {}
             Phase::Asked { kill_at } => {
                 if now >= kill_at {
-                    self.kill_everything(Moment::now(), LOOK_AGAIN_MIN);
+                    self.kill_everything(Moment::now(), 1);
                 }
             }
-            Phase::Killing { since, next, wait } => {
+            Phase::Killing { since, next, looks } => {
                 if now >= next || self.children == Children::More {
-                    self.kill_everything(since, wait);
+                    self.kill_everything(since, looks.saturating_add(1));
                 }
             }
         }
@@ -422,11 +424,11 @@ impl Warden {
     fn kill(&mut self, cause: Cause) {
         self.note(cause);
         if !matches!(self.phase, Phase::Killing { .. }) {
-            self.kill_everything(Moment::now(), LOOK_AGAIN_MIN);
+            self.kill_everything(Moment::now(), 1);
         }
     }
 
-    fn kill_everything(&mut self, since: Moment, wait: Duration) {
+    fn kill_everything(&mut self, since: Moment, looks: u32) {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
@@ -445,8 +447,8 @@ impl Warden {
         if now.since(since) > span(LINGERS_AFTER) && !left.is_empty() {
             self.report(&Report::Lingering(u32::try_from(left.len()).unwrap_or(u32::MAX)));
         }
-        let next = now + span(wait);
-        self.phase = Phase::Killing { since, next, wait: (wait * 2).min(LOOK_AGAIN_MAX) };
+        let next = now + LOOK_AGAIN.after(looks, Jitter::NONE);
+        self.phase = Phase::Killing { since, next, looks };
     }
 
     /// The first reason counts.
@@ -501,7 +503,7 @@ impl Warden {
         };
         // Nothing tells when the last process has left a cgroup that nobody here is a parent of.
         let is_only_cgroup = matches!(self.stage, Stage::Ended) && self.children == Children::None;
-        let look = is_only_cgroup.then(|| Moment::now() + span(LOOK_AGAIN_MAX / 10));
+        let look = is_only_cgroup.then(|| Moment::now() + LOOK_AT_CGROUP);
         let more = (self.children == Children::More).then(Moment::now);
         [ask, kill, own, look, more].into_iter().flatten().min()
     }

@@ -1,5 +1,6 @@
 //! The library's tests from outside, in one program: what they share is built and linked once.
 
+#![expect(clippy::too_many_lines, reason = "a test is as long as its story")]
 #![allow(clippy::expect_used)] // What surprises a test stops it.
 
 mod commands;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tenure::Ledger;
+use tenure::core::policy::Backoff;
+use tenure::core::time::Span;
 use tenure::handler::command::CommandHandler;
 use tenure::handler::template::Template;
 use tenure::handler::{Handlers, RetryPolicy, UndoCall, UndoError};
@@ -81,7 +83,10 @@ async fn work(ledger: Ledger, log: Arc<File>) {
 
 /// Looks after the store until it is killed.
 async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
-    let patience = RetryPolicy { backoff: Duration::from_millis(50), ..RetryPolicy::default() };
+    let patience = RetryPolicy {
+        backoff: Backoff { base: Span::from_millis(50), ..Backoff::default() },
+        ..RetryPolicy::default()
+    };
     let words = ["sh", "-c", COMMAND, "sh", "key={key}", "epoch={epoch}", path].map(str::to_owned);
     let command = CommandHandler::new(Template::new(words.to_vec(), "x").expect("a template"));
     let remove = move |call: UndoCall| {

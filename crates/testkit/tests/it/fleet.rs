@@ -1,5 +1,7 @@
 //! Many processes on one PostgreSQL: what each is handed out, what a follower sees of all of them, and how they start.
 
+#![expect(clippy::disallowed_methods, reason = "a test measures real time")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

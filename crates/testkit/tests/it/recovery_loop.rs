@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure::clock::Moment;
 
-use tenure::core::policy::Policy;
+use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{Cause, Phase, State, Task, Undoing};
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
@@ -57,7 +57,8 @@ fn a_loop_hands_a_failed_undo_back_ownerless_until_it_is_due_again() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Works]);
-        let patience = RetryPolicy { backoff: SECOND * 3, backoff_max: MINUTE, ..SHORT_PATIENCE };
+        let backoff = Backoff { base: Span::from_secs(3), ..Backoff::default() };
+        let patience = RetryPolicy { backoff, ..SHORT_PATIENCE };
         let recovery = world.recovery(Handlers::new().with("k", patience, spy.clone())?);
         let running = Loop::of(&recovery);
         let back = |task: &Task| task.state() == State::Compensating && task.lease().is_none();
@@ -565,7 +566,8 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             let id = format!("{does:?}").to_lowercase();
             world.lapsed(&id, &[("k", "a")]).await?;
             let spy = HandlerSpy::that(&[does]);
-            let patience = RetryPolicy { backoff: MINUTE, backoff_max: MINUTE, ..SHORT_PATIENCE };
+            let backoff = Backoff { base: Span::from_secs(60), ..Backoff::default() };
+            let patience = RetryPolicy { backoff, ..SHORT_PATIENCE };
             let grace = Duration::from_millis(200);
             let settings = Settings { grace, ttl: SECOND * 2, ..Settings::default() };
             let recovery =

@@ -1,6 +1,8 @@
 //! Two servers on one PostgreSQL, one of which is always being killed or started: nobody who renews a lease loses it, and
 //! nobody who follows the history misses an event.
 
+#![expect(clippy::disallowed_methods, reason = "a test measures real time")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

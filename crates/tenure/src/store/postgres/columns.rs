@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::error::Error;
 use crate::store::columns::{Impossible, Row};
-use crate::store::postgres::connect::ConnectError;
+use crate::store::postgres::libpq::ConnectError;
 
 /// What is wrong with the store: the server says so, or it says nothing, or what it gives can't be.
 #[derive(Debug)]

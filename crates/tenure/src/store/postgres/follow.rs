@@ -55,7 +55,7 @@ pub(crate) async fn listen(database: Arc<Database>) {
 }
 
 async fn listen_until_lost(database: &Arc<Database>) -> Found<()> {
-    let (client, driver) = database.settings.connect().await?;
+    let (client, driver) = database.settings.database.connect().await?;
     let theirs = Arc::clone(database);
     let mut driving = tokio::spawn(drive(driver, Warnings::default(), move || sign(&theirs.grown)));
     let listening = client.batch_execute(&format!("listen \"{}\"", database.channel())).await;

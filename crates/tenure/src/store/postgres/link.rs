@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
 use crate::store::postgres::columns::{Fault, Found};
-use crate::store::postgres::connect::Driver;
+use crate::store::postgres::libpq::Driver;
 use crate::store::postgres::settings::Settings;
 
 /// How long an answer may take. A statement waits for locks for less; a commit may wait for a standby.
@@ -61,7 +61,7 @@ pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: 
 impl Link {
     /// Connects, on the runtime that the caller runs on.
     pub(crate) async fn connect(settings: &Settings) -> Found<Link> {
-        let (client, driver) = settings.connect().await?;
+        let (client, driver) = settings.database.connect().await?;
         let warnings = Warnings::default();
         tokio::spawn(drive(driver, warnings.clone(), || {}));
         Ok(Link { client, prepared: HashMap::new(), settings: settings.clone(), warnings })

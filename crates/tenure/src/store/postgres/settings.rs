@@ -1,34 +1,14 @@
-//! Where a PostgreSQL database is and how to get in: from a URL and the variables that libpq reads.
-//!
-//! Nobody is connected to here. What libpq has beyond the parameters that are known is not there: services
-//! (`PGSERVICE`), GSSAPI, encrypted keys, revocation lists.
-
-pub(crate) mod file;
-pub(crate) mod parameters;
-pub(crate) mod passfile;
-mod url;
+//! What a PostgreSQL URL says of the store, besides how to connect: the schema, and how long to wait.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tenure_core::refusal::Refusal;
-use tokio_postgres::Config;
 
 use crate::error::Error;
-use crate::store::postgres::tls::Tls;
+use crate::store::postgres::libpq::{ConnectOptions, Parameters};
 use crate::store::read_patience;
 
-use file::Source;
-use parameters::Parameters;
-use passfile::LOCALHOST;
-
-/// Where a server on the same machine has its socket: on Debian and its kin, and as PostgreSQL itself is
-/// built.
-const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
-
-const PORT: u16 = 5432;
 /// How long a command that writes waits for a database that is away, where nobody says.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -82,15 +62,10 @@ impl fmt::Display for Schema {
     }
 }
 
-/// Where a database is and how to get in.
-#[derive(Clone)]
+/// A database, and what the store asks of it.
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// What is the same for every place: neither address nor password.
-    pub(crate) config: Config,
-    /// Where it may be, in the order in which it is looked for. There is at least one.
-    pub(crate) places: Vec<Place>,
-    pub(crate) password: Password,
-    pub(crate) tls: Tls,
+    pub(crate) database: ConnectOptions,
     pub(crate) schema: Schema,
     /// How long a write waits for a database that is away: one that fails over comes back after a while.
     pub(crate) patience: Duration,
@@ -98,181 +73,22 @@ pub(crate) struct Settings {
     pub(crate) patience_to_open: Duration,
 }
 
-/// The password, or where it is looked for when a connection is made.
-#[derive(Clone)]
-pub(crate) enum Password {
-    Given(String),
-    In(Source),
-}
-
-/// A server that may be the one.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
-    /// On this machine, by the socket in that folder.
-    Socket { folder: PathBuf, port: u16 },
-    /// By the network. The name is what its certificate is about, also if the address is given.
-    Network { name: String, address: Option<IpAddr>, port: u16 },
-}
-
 impl Settings {
     /// By a URL, and for what it leaves out by the variables that libpq reads.
-    ///
-    /// libpq asks the system who the user is. No function of std does, so `USER` or `LOGNAME` must tell, and
-    /// `HOME` where the user's files are.
     pub(crate) fn read(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Error> {
-        let parameters = Parameters::collect(url, variable)?;
-        let set = |name| variable(name).filter(|value| !value.is_empty());
-        let home = set("HOME");
+        let parameters = Parameters::collect(url, &["schema", "patience"], variable)?;
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
         let said = parameters.get("patience").map(read_patience).transpose();
         let said = said.map_err(|limit| parameters.invalid("patience", limit))?;
         // Whoever mistypes a host is not to wait for it, unless waiting is what was asked for.
         let (patience, patience_to_open) = (said.unwrap_or(PATIENCE), said.unwrap_or_default());
-        let tls = Tls::read(&parameters, home.as_deref())?;
-        let places = places(&parameters, &|socket| socket.exists())?;
-        let password = match parameters.get("password") {
-            Some(password) => Password::Given(password.to_owned()),
-            None => Password::In(parameters.file("passfile", home.as_deref(), ".pgpass")),
-        };
-        let user = parameters.get("user").map(str::to_owned);
-        let user = user.or_else(|| set("USER")).or_else(|| set("LOGNAME")).ok_or_else(|| {
-            Refusal::invalid("store", "no user is named; write postgres://USER@HOST/DATABASE, or set PGUSER")
-        })?;
-        let mut config = parameters.config()?;
-        config.dbname(parameters.get("dbname").unwrap_or(&user));
-        config.user(user);
-        config.ssl_negotiation(tls.negotiation());
-        Ok(Settings { config, places, password, tls, schema, patience, patience_to_open })
+        let database = ConnectOptions::read(&parameters, variable)?;
+        Ok(Settings { database, schema, patience, patience_to_open })
     }
 
     /// The URL without what is secret, for people.
     pub(crate) fn shown(&self) -> String {
-        let encode = |text: &str| url::encode(text, "");
-        let user = encode(self.config.get_user().unwrap_or_default());
-        let database = encode(self.config.get_dbname().unwrap_or_default());
-        let is_socket = |place: &Place| matches!(place, Place::Socket { .. });
-        let schema = &self.schema;
-        if self.places.iter().any(is_socket) {
-            // A folder can't stand before a database's name, unless it is encoded past recognition.
-            let hosts: Vec<String> =
-                self.places.iter().map(|place| url::encode(&place.host(), "/:")).collect();
-            let ports: Vec<String> = self.places.iter().map(|place| place.port().to_string()).collect();
-            let (hosts, ports) = (hosts.join(","), ports.join(","));
-            return format!("postgres://{user}@/{database}?host={hosts}&port={ports}&schema={schema}");
-        }
-        let places: Vec<String> = self.places.iter().map(Place::to_string).collect();
-        format!("postgres://{user}@{}/{database}?schema={schema}", places.join(","))
-    }
-}
-
-/// Never derived: the password must not get into a log.
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Settings({})", self.shown())
-    }
-}
-
-impl Place {
-    pub(crate) fn port(&self) -> u16 {
-        match self {
-            Place::Socket { port, .. } | Place::Network { port, .. } => *port,
-        }
-    }
-
-    fn host(&self) -> String {
-        match self {
-            Place::Socket { folder, .. } => folder.display().to_string(),
-            Place::Network { name, .. } => name.clone(),
-        }
-    }
-
-    /// What it is called in the password file.
-    pub(crate) fn called(&self) -> String {
-        match self {
-            Place::Socket { folder, .. } if SOCKET_FOLDERS.iter().any(|usual| folder == Path::new(usual)) => {
-                LOCALHOST.to_owned()
-            }
-            Place::Socket { .. } | Place::Network { .. } => self.host(),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Socket { folder, port } => write!(f, "{}", socket_in(folder, *port).display()),
-            Place::Network { name, port, .. } if name.contains(':') => write!(f, "[{name}]:{port}"),
-            Place::Network { name, port, .. } => write!(f, "{name}:{port}"),
-        }
-    }
-}
-
-fn socket_in(folder: &Path, port: u16) -> PathBuf {
-    folder.join(format!(".s.PGSQL.{port}"))
-}
-
-/// `host`, `hostaddr` and `port` are lists of the same length; one port alone is everybody's.
-fn places(parameters: &Parameters, exists: &dyn Fn(&Path) -> bool) -> Result<Vec<Place>, Refusal> {
-    let list =
-        |name| parameters.get(name).map(|list| list.split(',').collect::<Vec<&str>>()).unwrap_or_default();
-    let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
-    let count = hosts.len().max(addresses.len()).max(1);
-    for (name, items) in [("host", &hosts), ("hostaddr", &addresses), ("port", &ports)] {
-        let is_one_for_all = name == "port" && items.len() == 1;
-        if !items.is_empty() && items.len() != count && !is_one_for_all {
-            let given = items.len();
-            let limit =
-                format_args!("`{name}` has {given} items, and the servers are {count}; give one for each");
-            return Err(Refusal::invalid("store", limit));
-        }
-    }
-    let item = |list: &[&str], at: usize| list.get(at).map(|item| (*item).to_owned()).unwrap_or_default();
-    let mut places = Vec::with_capacity(count);
-    for at in 0..count {
-        let port = port(&item(&ports, if ports.len() == 1 { 0 } else { at }))?;
-        let address = match item(&addresses, at).as_str() {
-            "" => None,
-            address => Some(address.parse().map_err(|_| {
-                parameters.invalid("hostaddr", "it is an address in digits; names are given as `host`")
-            })?),
-        };
-        places.push(place(item(&hosts, at), address, port, exists));
-    }
-    Ok(places)
-}
-
-/// The value is not told: behind a `:` without an `@` it is a password.
-fn port(text: &str) -> Result<u16, Refusal> {
-    if text.is_empty() {
-        return Ok(PORT);
-    }
-    text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-        Refusal::invalid(
-            "store",
-            "a port is a number from 1 to 65535; behind user and password stands an `@`, and around an IPv6 \
-             address stand brackets, as in [::1]:5432",
-        )
-    })
-}
-
-/// Where nothing is named, the server is on this machine: by its socket if it has one, else by the network.
-fn place(host: String, address: Option<IpAddr>, port: u16, exists: &dyn Fn(&Path) -> bool) -> Place {
-    match address {
-        Some(address) => {
-            // The address is also what a certificate must be about, if no name is.
-            let has_name = !host.is_empty() && !host.starts_with('/');
-            let name = if has_name { host } else { address.to_string() };
-            Place::Network { name, address: Some(address), port }
-        }
-        None if host.starts_with('/') => Place::Socket { folder: PathBuf::from(host), port },
-        None if host.is_empty() => {
-            let folders = SOCKET_FOLDERS.map(Path::new);
-            match folders.into_iter().find(|folder| exists(&socket_in(folder, port))) {
-                Some(folder) => Place::Socket { folder: folder.to_owned(), port },
-                None => Place::Network { name: LOCALHOST.to_owned(), address: None, port },
-            }
-        }
-        None => Place::Network { name: host, address: None, port },
+        self.database.redacted_url(&format!("schema={}", self.schema))
     }
 }
 
@@ -280,147 +96,26 @@ fn place(host: String, address: Option<IpAddr>, port: u16, exists: &dyn Fn(&Path
 mod tests {
     use super::*;
 
-    /// Nothing is set but these, and who the user is.
-    fn with(url: &str, variables: &[(&str, &str)]) -> Result<Settings, Error> {
-        let variables = [variables, &[("USER", "ann")]].concat();
-        Settings::read(url, &|asked| {
-            let found = variables.iter().find(|(name, _)| *name == asked);
-            found.map(|(_, value)| (*value).to_owned())
-        })
+    /// No variable is set but who the user is.
+    fn read(url: &str) -> Result<Settings, Error> {
+        Settings::read(url, &|asked| (asked == "USER").then(|| "ann".to_owned()))
     }
 
     fn shown(url: &str) -> String {
-        with(url, &[]).expect("a good URL").shown()
+        read(url).expect("a good URL").shown()
     }
 
     fn refusal(url: &str) -> String {
-        let error = with(url, &[]).expect_err(url);
+        let error = read(url).expect_err(url);
         error.to_string()
-    }
-
-    fn places_of(query: &str, sockets: &[&str]) -> Vec<Place> {
-        let parameters =
-            Parameters::collect(&format!("postgres://?{query}"), &|_| None).expect("a good query");
-        let exists = |socket: &Path| sockets.iter().any(|there| socket == Path::new(there));
-        places(&parameters, &exists).expect("good places")
-    }
-
-    fn network(name: &str, address: Option<&str>, port: u16) -> Place {
-        let address = address.map(|address| address.parse().expect("an address"));
-        Place::Network { name: name.to_owned(), address, port }
-    }
-
-    #[test]
-    fn a_url_wins_over_the_variables() {
-        let variables = [
-            ("PGHOST", "b"),
-            ("PGPORT", "2"),
-            ("PGUSER", "bob"),
-            ("PGPASSWORD", "bob's"),
-            ("PGDATABASE", "bobs"),
-            ("PGSSLMODE", "nonsense"),
-        ];
-        let url = with("postgres://eve:eve%27s@a:1/eves?sslmode=require", &variables).expect("a good URL");
-        assert_eq!(url.shown(), "postgres://eve@a:1/eves?schema=tenure");
-        assert!(matches!(url.password, Password::Given(password) if password == "eve's"));
-        let variables = with("postgres://?sslmode=require", &variables).expect("good variables");
-        assert_eq!(variables.shown(), "postgres://bob@b:2/bobs?schema=tenure");
-        assert!(matches!(variables.password, Password::Given(password) if password == "bob's"));
     }
 
     #[test]
     fn a_password_is_never_shown() {
-        let settings = with("postgres://ann:secret@a/b?schema=c", &[]).expect("a good URL");
+        let settings = read("postgres://ann:secret@a/b?schema=c").expect("a good URL");
         assert_eq!(settings.shown(), "postgres://ann@a:5432/b?schema=c");
-        let debugged = format!("{settings:?} {:?}", settings.config);
-        assert!(!debugged.contains("secret"), "{debugged}");
-        for wrong in [
-            "postgres://ann:secret@a:b/c",
-            "postgres://ann:secret/b",
-            "postgres://ann:secret@a?schema=1",
-            "postgres://ann:secret@a?port=1,2",
-            "postgres://ann:secret@a?sslmode=b",
-            "postgres://ann:secret@a?b=c",
-            "postgres://a/b?password=secret&c=d",
-        ] {
-            assert!(!refusal(wrong).contains("secret"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_user_is_who_the_system_says_and_the_database_is_called_the_same() {
-        let settings = with("postgres://a", &[]).expect("a good URL");
-        assert_eq!((settings.config.get_user(), settings.config.get_dbname()), (Some("ann"), Some("ann")));
-        let logname = |name: &str| (name == "LOGNAME").then(|| "bob".to_owned());
-        let settings = Settings::read("postgres://a", &logname).expect("a good URL");
-        assert_eq!(settings.config.get_user(), Some("bob"));
-        let refusal = Settings::read("postgres://a", &|_| None).expect_err("no user");
-        assert!(refusal.to_string().contains("PGUSER"), "{refusal}");
-    }
-
-    #[test]
-    fn the_password_file_lies_in_the_home_folder_unless_it_is_named() {
-        let file = |url: &str, variables: &[(&str, &str)]| match with(url, variables).expect("good").password
-        {
-            Password::In(source) => source,
-            Password::Given(_) => panic!("no password is given"),
-        };
-        let usual = || Source::Usual("/home/ann/.pgpass".into());
-        assert_eq!(file("postgres://a", &[("HOME", "/home/ann")]), usual());
-        assert_eq!(file("postgres://ann:@a", &[("HOME", "/home/ann"), ("PGPASSWORD", "")]), usual());
-        assert_eq!(file("postgres://a", &[("HOME", "")]), Source::Nowhere);
-        let named = [("PGPASSFILE", "/b"), ("HOME", "/home/ann")];
-        assert_eq!(file("postgres://a", &named), Source::Named("/b".into()));
-        assert_eq!(file("postgres://a?passfile=/c", &named), Source::Named("/c".into()));
-    }
-
-    #[test]
-    fn several_servers_are_tried_in_their_order() {
-        assert_eq!(
-            places_of("host=a,::1,/run/pg&port=1,,3", &[]),
-            [
-                network("a", None, 1),
-                network("::1", None, 5432),
-                Place::Socket { folder: "/run/pg".into(), port: 3 },
-            ]
-        );
-        assert_eq!(places_of("host=a,b&port=7", &[]), [network("a", None, 7), network("b", None, 7)]);
-        assert_eq!(
-            places_of("host=a,b&hostaddr=10.0.0.1,", &[]),
-            [network("a", Some("10.0.0.1"), 5432), network("b", None, 5432)]
-        );
-        assert_eq!(places_of("hostaddr=::2", &[]), [network("::2", Some("::2"), 5432)]);
-    }
-
-    #[test]
-    fn lists_of_servers_must_be_of_one_length() {
-        assert!(
-            refusal("postgres://?host=a,b&port=1,2,3").contains("`port` has 3 items, and the servers are 2")
-        );
-        assert!(refusal("postgres://?host=a,b&hostaddr=10.0.0.1").contains("`hostaddr` has 1 items"));
-        assert!(refusal("postgres://?hostaddr=b").contains("hostaddr can't be `b`"));
-        for port in ["0", "65536", "-1", "x"] {
-            assert!(refusal(&format!("postgres://a:{port}")).contains("from 1 to 65535"), "{port}");
-        }
-    }
-
-    #[test]
-    fn a_server_that_nobody_names_is_on_this_machine() {
-        let (debian, usual) = ("/var/run/postgresql/.s.PGSQL.5432", "/tmp/.s.PGSQL.5432");
-        let socket = |folder: &str| [Place::Socket { folder: folder.into(), port: 5432 }];
-        assert_eq!(places_of("", &[usual, debian]), socket("/var/run/postgresql"));
-        assert_eq!(places_of("", &[usual]), socket("/tmp"));
-        assert_eq!(places_of("", &[]), [network("localhost", None, 5432)]);
-        assert_eq!(places_of("port=6432", &[usual, debian]), [network("localhost", None, 6432)]);
-    }
-
-    #[test]
-    fn the_password_file_calls_a_server_by_the_name_it_is_reached_by() {
-        let called = |query: &str| places_of(query, &[])[0].called();
-        assert_eq!(called("host=/tmp"), "localhost");
-        assert_eq!(called("host=/run/pg"), "/run/pg");
-        assert_eq!(called("host=a&hostaddr=10.0.0.1"), "a");
-        assert_eq!(called("hostaddr=10.0.0.1"), "10.0.0.1");
+        assert!(!format!("{settings:?}").contains("secret"));
+        assert!(!refusal("postgres://ann:secret@a?schema=1").contains("secret"));
     }
 
     #[test]

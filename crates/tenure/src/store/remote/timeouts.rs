@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tenure_core::policy::{Backoff, Jitter};
+use tenure_core::time::Span;
+
 use crate::clock::Moment;
 
 /// How long is waited for what, and how much is read.
@@ -49,9 +52,8 @@ impl Timeouts {
     }
 }
 
-/// The rest before the second round over all servers. It doubles with each round.
-const REST: Duration = Duration::from_millis(50);
-const REST_MAX: Duration = Duration::from_secs(1);
+/// The wait before each further round over all servers.
+const REST: Backoff = Backoff { base: Span::from_millis(50), factor: 2, cap: Span::from_secs(1) };
 
 /// How long something is tried again.
 pub(super) struct RetryDeadline {
@@ -64,20 +66,19 @@ impl RetryDeadline {
         RetryDeadline { until: Moment::now() + length.into(), tries: 0 }
     }
 
-    /// Rests before the next try. Every server is asked once before the first rest, also where one took all the time. `spread`
-    /// is a part of the rest by which those who failed together don't come back together. False when no time is left.
-    pub(super) async fn rest(&mut self, servers: usize, spread: impl FnOnce(Duration) -> Duration) -> bool {
+    /// Waits before the next try. Every server is asked once before the first wait, also where one took all the time. The
+    /// jitter keeps clients that failed together from coming back together. False when no time is left.
+    pub(super) async fn rest(&mut self, servers: usize, jitter: Jitter) -> bool {
         self.tries += 1;
         if !self.tries.is_multiple_of(servers) {
             return self.tries < servers || Moment::now() < self.until;
         }
-        let round = u32::try_from(self.tries / servers).unwrap_or(u32::MAX) - 1;
-        let rest = REST.saturating_mul(1 << round.min(5)).min(REST_MAX);
-        let rest = rest - spread(rest / 2);
-        if Moment::now() + rest.into() >= self.until {
+        let round = u32::try_from(self.tries / servers).unwrap_or(u32::MAX);
+        let rest = REST.after(round, jitter);
+        if Moment::now() + rest >= self.until {
             return false;
         }
-        tokio::time::sleep(rest).await;
+        tokio::time::sleep(rest.into()).await;
         true
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
@@ -156,9 +157,7 @@ impl Wire {
 
     /// Rests before something is tried again, up to half of that shorter; false when there is no time left.
     pub(super) async fn rests(&self, patience: &mut RetryDeadline) -> bool {
-        let jitter = self.entropy.jitter();
-        let spread = |half: Duration| Duration::from_micros(jitter.part_of(half.into()).as_micros());
-        patience.rest(self.places.count(), spread).await
+        patience.rest(self.places.count(), self.entropy.jitter()).await
     }
 
     /// Asks the server that answered last; where it does not, the next one is that.
@@ -369,6 +368,9 @@ pub(super) fn foreign(what: String) -> Error {
     Error::Unavailable(format!("what answers is no server of Tenure, or of another version: {what}"))
 }
 
+/// What is encoded in a query: all but what never has a meaning there.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
 /// The parameters of a query.
 #[derive(Clone, Default)]
 pub(super) struct Query<'a>(Vec<(&'a str, String)>);
@@ -389,15 +391,7 @@ impl fmt::Display for Query<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (name, value)) in self.0.iter().enumerate() {
             f.write_str(if at == 0 { "?" } else { "&" })?;
-            write!(f, "{name}=")?;
-            for byte in value.bytes() {
-                match byte {
-                    b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                        write!(f, "{}", byte as char)?
-                    }
-                    other => write!(f, "%{other:02X}")?,
-                }
-            }
+            write!(f, "{name}={}", utf8_percent_encode(value, ENCODED))?;
         }
         Ok(())
     }

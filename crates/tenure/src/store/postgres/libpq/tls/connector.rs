@@ -13,7 +13,9 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::certificates::{Proof, advice_of_rustls, client};
-use crate::store::postgres::tls::ROOTS;
+
+/// The parameter that names authorities.
+pub(crate) const ROOTS: &str = "sslrootcert";
 
 /// Who this side is.
 pub(crate) struct Identity {

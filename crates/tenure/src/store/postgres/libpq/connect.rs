@@ -15,10 +15,12 @@ use tokio_postgres::{Client, Config, Connection, Socket};
 
 use crate::certificates::advice;
 use crate::error::Error;
-use crate::store::postgres::settings::passfile::{Login, PasswordFile};
-use crate::store::postgres::settings::{Password, Place, Settings};
-use crate::store::postgres::tls::connector::{Connector, Stream};
-use crate::store::postgres::tls::{self, Attempt};
+
+use super::options::{ConnectOptions, Password};
+use super::passfile::{Login, PasswordFile};
+use super::places::Place;
+use super::tls::Attempt;
+use super::tls::connector::{Connector, ROOTS, Stream};
 
 /// What moves the client's messages. Somebody must poll it for as long as the client is used.
 pub(crate) type Driver = Connection<Socket, Stream>;
@@ -51,7 +53,7 @@ impl From<ConnectError> for Error {
     }
 }
 
-impl Settings {
+impl ConnectOptions {
     /// Connects to the first place that is the one, as sslmode says.
     pub(crate) async fn connect(&self) -> Result<(Client, Driver), ConnectError> {
         let time_max = self.config.get_connect_timeout().copied();
@@ -226,7 +228,7 @@ impl Failures {
         let mut why = told(error);
         if let Some(code) = error.code() {
             self.code = Some(code.clone());
-        } else if let Some(advice) = advice(error, tls::ROOTS) {
+        } else if let Some(advice) = advice(error, ROOTS) {
             why.push_str(&format!("; {advice}"));
         } else if config.get_password().is_none() && is_password_missed(error) {
             why = "the server asks for a password; set PGPASSWORD, or give it a line in the password file"
@@ -271,15 +273,17 @@ fn told(error: &tokio_postgres::Error) -> String {
 mod tests {
     use tokio::net::TcpListener;
 
+    use super::super::parameters::Parameters;
     use super::*;
 
-    fn settings(url: &str) -> Settings {
+    fn options(url: &str) -> ConnectOptions {
         let user = |name: &str| (name == "USER").then(|| "ann".to_owned());
-        Settings::read(url, &user).expect("a good URL")
+        let parameters = Parameters::collect(url, &[], &user).expect("a good URL");
+        ConnectOptions::read(&parameters, &user).expect("good parameters")
     }
 
     async fn refusal(url: &str) -> ConnectError {
-        settings(url).connect().await.err().expect("nobody is there")
+        options(url).connect().await.err().expect("nobody is there")
     }
 
     /// A port at which nobody listens.

@@ -18,13 +18,11 @@ use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
 
 use crate::certificates::{Anchors, Proof, certificates};
-use crate::store::postgres::settings::file::Source;
-use crate::store::postgres::settings::parameters::Parameters;
 
-use connector::{Connector, Handshake, Identity};
+use super::file::Source;
+use super::parameters::Parameters;
 
-/// The parameter that names authorities.
-pub(crate) const ROOTS: &str = "sslrootcert";
+use connector::{Connector, Handshake, Identity, ROOTS};
 
 /// What TLS is used for and with which files. They are read anew for each connection, so that a renewed
 /// certificate needs no restart.
@@ -233,7 +231,7 @@ mod tests {
     ];
 
     fn tls(query: &str) -> Result<Tls, Refusal> {
-        let parameters = Parameters::collect(&format!("postgres://?{query}"), &|_| None)?;
+        let parameters = Parameters::collect(&format!("postgres://?{query}"), &[], &|_| None)?;
         Tls::read(&parameters, None)
     }
 

@@ -7,7 +7,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::store::postgres::settings::file::Source;
+use super::file::Source;
 
 /// What a server is called in the file when it is reached by a socket that needs no name.
 pub(crate) const LOCALHOST: &str = "localhost";

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tenure_core::refusal::Refusal;
 use tokio_postgres::Config;
 
-use crate::store::postgres::settings::file::Source;
-use crate::store::postgres::settings::url;
+use super::file::Source;
+use super::url;
 
 /// A parameter that is known: its name, the variable that gives it where the URL does not, and what it is
 /// else.
@@ -38,7 +38,7 @@ impl Known {
 /// Where libpq would wait for ever, these end: a place that does not answer within ten seconds, and a
 /// connection whose data nobody acknowledges for half a minute. And a ledger writes, so a standby is passed
 /// over.
-const KNOWN: [Known; 25] = [
+const KNOWN: [Known; 23] = [
     known("host", "PGHOST"),
     known("hostaddr", "PGHOSTADDR"),
     known("port", "PGPORT"),
@@ -46,8 +46,6 @@ const KNOWN: [Known; 25] = [
     known("password", "PGPASSWORD"),
     known("passfile", "PGPASSFILE"),
     known("dbname", "PGDATABASE"),
-    without_variable("schema"),
-    without_variable("patience"),
     known("sslmode", "PGSSLMODE"),
     known("sslnegotiation", "PGSSLNEGOTIATION"),
     known("sslrootcert", "PGSSLROOTCERT"),
@@ -102,16 +100,18 @@ const NOT_READ: [(&str, &str); 4] = [
 ];
 
 impl Parameters {
-    /// The URL wins over a variable, and that over the default.
+    /// The URL wins over a variable, and that over the default. `own` are the parameters that the URL may have besides
+    /// libpq's.
     pub(crate) fn collect(
         url: &str,
+        own: &[&'static str],
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Parameters, Refusal> {
         let mut given = BTreeMap::new();
         for (name, value) in url::split(url)? {
             let named = if name == COUNT_OF_TOKIO_POSTGRES { "keepalives_count" } else { name.as_str() };
-            let known = KNOWN.iter().find(|known| known.name == named).ok_or_else(|| unknown(&name))?;
-            given.insert(known.name, Given { value, named: known.name });
+            let named = names(own).find(|known| *known == named).ok_or_else(|| unknown(&name, own))?;
+            given.insert(named, Given { value, named });
         }
         for (named, what) in NOT_READ {
             if variable(named).is_some_and(|value| !value.is_empty()) {
@@ -186,13 +186,17 @@ impl Parameters {
     }
 }
 
-fn unknown(name: &str) -> Refusal {
-    let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+fn names(own: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    own.iter().copied().chain(KNOWN.iter().map(|known| known.name))
+}
+
+fn unknown(name: &str, own: &[&'static str]) -> Refusal {
+    let names: Vec<&str> = names(own).collect();
     Refusal::invalid(
         "store",
         format_args!(
-            "`{name}` is no parameter of a PostgreSQL store; there are {}. They are explained, all but `schema` and `patience`, \
-             at https://www.postgresql.org/docs/current/libpq-connect.html",
+            "`{name}` is no parameter of a PostgreSQL store; there are {}. Those of libpq are explained at \
+             https://www.postgresql.org/docs/current/libpq-connect.html",
             names.join(", ")
         ),
     )
@@ -211,7 +215,7 @@ mod tests {
             let found = variables.iter().find(|(name, _)| *name == asked);
             found.map(|(_, value)| (*value).to_owned())
         };
-        Parameters::collect(url, &variable)
+        Parameters::collect(url, &[], &variable)
     }
 
     fn config(url: &str) -> Result<Config, String> {
