@@ -6,28 +6,20 @@ use tenure_core::command::{
 };
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
-use tenure_core::id::{Epoch, Kind, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
+use tenure_core::id::{Epoch, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
 use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
 
 use crate::body::*;
-use crate::command::{By, CommandBody, CommandName, Target};
+use crate::command_body::{CommandBody, CommandName, ReadBody};
 use crate::document::raw;
 use crate::duration::DurationInput;
 use crate::json;
 use crate::members::Members;
-use crate::put::PutBody;
+use crate::put::undo;
 use crate::read::{document, of_member};
+use crate::target::{By, Target};
 use crate::wire::{Word, parse_word};
-
-/// A body that can be read from the members of an object.
-pub(crate) trait ReadBody: Sized {
-    /// Who it says gives the command, and the body.
-    fn read(members: Members<'_>) -> Result<(Option<String>, Self), Refusal>;
-
-    /// What it asks for. `name` matters only to those that several commands share.
-    fn action(self, name: CommandName, target: Target, by: &By<'_>) -> Result<Action, Refusal>;
-}
 
 macro_rules! body {
     ($body_type:ident, |$body:ident, $name:pat_param, $target:pat_param, $by:pat_param| $action:expr) => {
@@ -246,15 +238,6 @@ fn waivers(waive: Option<Vec<WaiverBody>>) -> Result<Vec<Waiver>, Refusal> {
         .collect()
 }
 
-/// What somebody who registers says, under the names of its three fields.
-pub(crate) fn undo([kind, target, reason]: [&'static str; 3], said: UndoBody) -> Result<Undo, Refusal> {
-    Ok(Undo {
-        kind: Kind::named(kind, said.kind)?,
-        target: Text::named(target, said.target)?,
-        reason: said.reason.map(|words| Reason::named(reason, words)).transpose()?,
-    })
-}
-
 // ---- from an action to its body -----------------------------------------------------------------------------------
 
 /// The body from which the same action is read, but for who chose the id of a new task.
@@ -419,14 +402,4 @@ fn duration(ttl: Ttl) -> DurationInput {
 fn waiver_bodies(waive: &[Waiver]) -> Option<Vec<WaiverBody>> {
     let body = |one: &Waiver| WaiverBody { seq: one.seq.0, reason: one.reason.to_string() };
     (!waive.is_empty()).then(|| waive.iter().map(body).collect())
-}
-
-impl From<&Undo> for UndoBody {
-    fn from(undo: &Undo) -> UndoBody {
-        UndoBody {
-            kind: undo.kind.to_string(),
-            target: undo.target.to_string(),
-            reason: undo.reason.as_ref().map(Reason::to_string),
-        }
-    }
 }

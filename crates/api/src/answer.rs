@@ -229,3 +229,29 @@ pub struct HeartbeatAnswers {
     /// One for each.
     pub answers: Vec<HeartbeatAnswer>,
 }
+
+#[cfg(feature = "openapi")]
+mod schemas {
+    use utoipa::openapi::schema::{AnyOfBuilder, Schema};
+    use utoipa::openapi::{Ref, RefOr};
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::{AnyTask, MinimalTask};
+    use crate::task::Task;
+
+    impl PartialSchema for AnyTask {
+        fn schema() -> RefOr<Schema> {
+            let whole = Ref::from_schema_name(Task::name());
+            AnyOfBuilder::new().item(whole).item(Ref::from_schema_name(MinimalTask::name())).into()
+        }
+    }
+
+    impl ToSchema for AnyTask {
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            schemas.push((Task::name().into_owned(), Task::schema()));
+            schemas.push((MinimalTask::name().into_owned(), MinimalTask::schema()));
+            Task::schemas(schemas);
+            MinimalTask::schemas(schemas);
+        }
+    }
+}

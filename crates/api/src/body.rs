@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -296,4 +297,130 @@ pub struct WaiverBody {
     pub seq: u32,
     /// Why.
     pub reason: String,
+}
+
+/// A task as somebody wrote it: texts that are still to be checked, each by its own name.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a task, as an object")]
+pub struct PutBody {
+    /// Its name. It may be left out where it is known already which task is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The namespace that it must be of, if it says one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The revision that was read; without one the task must not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// A second unique name, of its saga.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saga_id: Option<String>,
+    /// Where workers claim it from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// What sort of task it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The state that the record shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Which of a queue's due tasks go first: the higher ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Not to be acquired or claimed earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// What people find it by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// What is needed to do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
+    /// What is decided beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyInput>,
+    /// How to undo what was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compensations: Option<Vec<PutUndoBody>>,
+    /// Why it ended, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminal_reason: Option<String>,
+    /// What the work gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<RawValue>>,
+    /// How often work was begun and not released.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// The newest lease's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// When it was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// Those of its fields that were given the value `null`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_null: Option<Vec<String>>,
+    // What follows from the rest, or from commands of its own.
+    #[serde(rename = "cause", default, skip_serializing)]
+    pub(crate) _cause: IgnoredAny,
+    #[serde(rename = "dismissed", default, skip_serializing)]
+    pub(crate) _dismissed: IgnoredAny,
+    #[serde(rename = "owed", default, skip_serializing)]
+    pub(crate) _owed: IgnoredAny,
+    #[serde(rename = "lease", default, skip_serializing)]
+    pub(crate) _lease: IgnoredAny,
+    #[serde(rename = "reservation", default, skip_serializing)]
+    pub(crate) _reservation: IgnoredAny,
+    #[serde(rename = "unwinding", default, skip_serializing)]
+    pub(crate) _unwinding: IgnoredAny,
+    #[serde(rename = "checkpoint", default, skip_serializing)]
+    pub(crate) _checkpoint: IgnoredAny,
+    #[serde(rename = "cancel", default, skip_serializing)]
+    pub(crate) _cancel: IgnoredAny,
+    #[serde(rename = "retried_as", default, skip_serializing)]
+    pub(crate) _retried_as: IgnoredAny,
+    #[serde(rename = "retry_of", default, skip_serializing)]
+    pub(crate) _retry_of: IgnoredAny,
+    #[serde(rename = "stale", default, skip_serializing)]
+    pub(crate) _stale: IgnoredAny,
+    #[serde(rename = "updated_at", default, skip_serializing)]
+    pub(crate) _updated_at: IgnoredAny,
+    #[serde(rename = "started_at", default, skip_serializing)]
+    pub(crate) _started_at: IgnoredAny,
+}
+
+/// A compensation of a whole record.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutUndoBody {
+    /// The number of the stored one that it restates; none: a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u32>,
+    /// Which handler undoes it.
+    pub kind: String,
+    /// What is undone.
+    pub target: String,
+    /// Why it is registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    // What becomes of it is said by commands of their own.
+    #[serde(rename = "status", default, skip_serializing)]
+    pub(crate) _status: IgnoredAny,
+    #[serde(rename = "epoch", default, skip_serializing)]
+    pub(crate) _epoch: IgnoredAny,
+    #[serde(rename = "tries", default, skip_serializing)]
+    pub(crate) _tries: IgnoredAny,
+    #[serde(rename = "receipt", default, skip_serializing)]
+    pub(crate) _receipt: IgnoredAny,
+    #[serde(rename = "last_error", default, skip_serializing)]
+    pub(crate) _last_error: IgnoredAny,
+    #[serde(rename = "waiver", default, skip_serializing)]
+    pub(crate) _waiver: IgnoredAny,
+    #[serde(rename = "key", default, skip_serializing)]
+    pub(crate) _key: IgnoredAny,
+    #[serde(rename = "registered", default, skip_serializing)]
+    pub(crate) _registered: IgnoredAny,
 }

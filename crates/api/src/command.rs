@@ -5,132 +5,21 @@
 //! command it is: the namespace, and which leases it may act on, are never taken from what was sent.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tenure_core::chain::Hash;
-use tenure_core::command::{Action, Command, HolderAction, IdOrigin, LeaseScope, OperatorAction};
-use tenure_core::id::{Actor, Namespace, RequestId, Seq, TaskId};
+use tenure_core::command::{Action, Command, HolderAction, IdOrigin, OperatorAction};
+use tenure_core::id::{Actor, RequestId, Seq, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Refusal;
 
-use crate::action::{self, ReadBody};
-use crate::body::{
-    AdoptBody, CancelBody, ClaimBody, CompensateBody, CompleteBody, CreateBody, FailBody, HeartbeatBody,
-    NoteBody, ProgressBody, QuarantineBody, RegisterBody, ReleaseBody, RetryBody, RollBackBody, SettleBody,
-    TakeBody, WaiveBody,
-};
+use crate::action;
+use crate::command_body::{CommandBody, read_action};
 use crate::json;
 use crate::members::Members;
-use crate::put::PutBody;
+#[cfg(feature = "openapi")]
+use crate::schema::word_schemas;
 
-/// Declares the commands: what each is called in JSON, and which body it has.
-macro_rules! commands {
-    ($($name:ident $word:literal $body:ident;)*) => {
-        /// What a command is called in JSON. By lease and by operator it is the same word: owner and epoch tell.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        #[allow(missing_docs)] // One for each word; the core's command says what it does.
-        pub enum CommandName { $($name),* }
-
-        impl CommandName {
-            /// Every name.
-            pub const ALL: &'static [CommandName] = &[$(CommandName::$name),*];
-
-            /// The word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(CommandName::$name => $word),* }
-            }
-        }
-
-        /// The body of a command.
-        #[derive(Debug, Serialize)]
-        #[serde(untagged)]
-        pub(crate) enum CommandBody { $($name($body)),* }
-
-        impl CommandBody {
-            fn name(&self) -> CommandName {
-                match self { $(CommandBody::$name(_) => CommandName::$name),* }
-            }
-        }
-
-        /// Who the body says gives the command, and what it asks for.
-        fn read_action(
-            name: CommandName,
-            target: Target,
-            members: Members<'_>,
-            by: &By<'_>,
-        ) -> Result<(Option<String>, Action), Refusal> {
-            match name { $(CommandName::$name => action_of::<$body>(name, target, members, by)),* }
-        }
-    };
-}
-commands! {
-    Create "create" CreateBody;
-    Put "put" PutBody;
-    Dispatch "dispatch" TakeBody;
-    Acquire "acquire" TakeBody;
-    Reclaim "reclaim" TakeBody;
-    Claim "claim" ClaimBody;
-    Heartbeat "heartbeat" HeartbeatBody;
-    Progress "progress" ProgressBody;
-    Release "release" ReleaseBody;
-    Register "register" RegisterBody;
-    Adopt "adopt" AdoptBody;
-    Settle "settle" SettleBody;
-    Waive "waive" WaiveBody;
-    Complete "complete" CompleteBody;
-    Fail "fail" FailBody;
-    RollBack "rollback" RollBackBody;
-    Quarantine "quarantine" QuarantineBody;
-    Compensate "compensate" CompensateBody;
-    Cancel "cancel" CancelBody;
-    Notes "notes" NoteBody;
-    Retry "retry" RetryBody;
-}
-
-impl CommandName {
-    /// The command of that word.
-    pub fn of(word: &str) -> Option<CommandName> {
-        CommandName::ALL.iter().copied().find(|name| name.as_str() == word)
-    }
-
-    /// Whether the id of a new task may be made for it.
-    const fn names_a_new_task(self) -> bool {
-        matches!(self, CommandName::Create | CommandName::Put | CommandName::Retry)
-    }
-}
-
-/// What is drawn for a command that does not bring it. It decides nothing: an id is only a name, jitter only spreads what
-/// waits.
-pub trait RandomSource: Send + Sync {
-    /// An id that nobody else makes.
-    fn new_id(&self) -> String;
-
-    /// How much is taken off a backoff.
-    fn jitter(&self) -> Jitter;
-}
-
-/// Whose commands are read, and what is drawn for them.
-#[derive(Clone)]
-pub struct By<'a> {
-    /// The room that they are about.
-    pub namespace: &'a Namespace,
-    /// Who gives them, whatever they say; none: who they say, else the owner, else `anonymous`.
-    pub actor: Option<Actor>,
-    /// Which leases their proof counts for.
-    pub reach: LeaseScope,
-    /// Where jitter and ids come from that they don't bring.
-    pub random: &'a dyn RandomSource,
-}
-
-/// What a command is about that its body does not say.
-#[derive(Clone, Default, Debug)]
-pub struct Target {
-    /// The task.
-    pub task: Option<TaskId>,
-    /// The compensation.
-    pub seq: Option<Seq>,
-    /// The command's own name.
-    pub request: Option<RequestId>,
-}
+pub use crate::command_body::CommandName;
+pub use crate::target::{By, RandomSource, Target};
 
 /// Reads the body of a command's route.
 pub fn read_body(name: CommandName, target: Target, text: &str, by: &By<'_>) -> Result<Command, Refusal> {
@@ -212,16 +101,6 @@ fn command(
     let actor = by.actor.clone().or(said).or_else(|| action.actor()).unwrap_or_else(Actor::anonymous);
     let jitter = jitter.map(Jitter::from_random).unwrap_or_else(|| by.random.jitter());
     Ok(Command { namespace: by.namespace.clone(), actor, request, jitter, reach: by.reach, action })
-}
-
-fn action_of<B: ReadBody + DeserializeOwned>(
-    name: CommandName,
-    target: Target,
-    members: Members<'_>,
-    by: &By<'_>,
-) -> Result<(Option<String>, Action), Refusal> {
-    let (actor, body) = B::read(members)?;
-    Ok((actor, body.action(name, target, by)?))
 }
 
 /// Who chose the id of the new task, if the action makes one.
@@ -327,6 +206,12 @@ impl CommandBody {
             body.id = None;
         }
     }
+}
+
+#[cfg(feature = "openapi")]
+word_schemas! {
+    /// What a command among many does.
+    VerbWord shown as "Verb": CommandName::ALL.iter().map(|name| name.as_str());
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod body;
 pub mod chain;
 pub mod command;
+mod command_body;
 mod document;
 pub mod duration;
 pub mod event;
@@ -25,6 +26,7 @@ pub mod recovery;
 pub mod refusal;
 #[cfg(feature = "openapi")]
 pub mod schema;
+mod target;
 pub mod task;
 pub mod token;
 pub mod why;

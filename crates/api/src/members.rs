@@ -7,9 +7,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 use serde_json::value::RawValue;
 use tenure_core::refusal::Refusal;
 
-use crate::read::read_whole;
-
-pub(crate) type ReadError = serde_path_to_error::Error<serde_json::Error>;
+use crate::read::{ReadError, read_whole};
 
 /// The members of an object, as they stand.
 pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);

@@ -5,25 +5,27 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tenure_core::command::{Action, Create, IdOrigin, Put, PutUndo};
+use tenure_core::compensation::Undo;
 use tenure_core::id::{
     Document, Epoch, Kind, LabelKey, LabelValue, Namespace, Queue, Reason, Revision, SagaId, Seq, TaskId,
+    Text,
 };
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Labels, State};
 use tenure_core::time::Time;
 
-use crate::action::{ReadBody, undo};
-use crate::body::{CreateBody, UndoBody};
-use crate::command::{By, CommandName, Target};
+use crate::body::{CreateBody, PutBody, PutUndoBody, UndoBody};
+use crate::command_body::{CommandName, ReadBody};
 use crate::document::raw;
 use crate::instant;
 use crate::members::Members;
 use crate::policy::{Policy, PolicyInput};
 use crate::read::{document, explained, of_member, read_whole};
+use crate::target::{By, Target};
 use crate::wire::parse_word;
 
 /// Reads the whole record of one task in `namespace`, bare or as a command printed it: `{"task":{…}}`.
@@ -57,132 +59,6 @@ pub fn create_json(create: &Create) -> String {
 struct PrintedTask<'a> {
     #[serde(borrow)]
     task: &'a RawValue,
-}
-
-/// A task as somebody wrote it: texts that are still to be checked, each by its own name.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a task, as an object")]
-pub struct PutBody {
-    /// Its name. It may be left out where it is known already which task is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The namespace that it must be of, if it says one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The revision that was read; without one the task must not exist.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<u64>,
-    /// A second unique name, of its saga.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub saga_id: Option<String>,
-    /// Where workers claim it from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<String>,
-    /// What sort of task it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// The state that it is to be in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// Which of a queue's due tasks go first: the higher ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<i32>,
-    /// Not to be acquired or claimed earlier.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<String>,
-    /// What people find it by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, String>>,
-    /// What is needed to do it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payload: Option<Box<RawValue>>,
-    /// What is decided beforehand.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<PolicyInput>,
-    /// How to undo what was done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub compensations: Option<Vec<PutUndoBody>>,
-    /// Why it ended, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub terminal_reason: Option<String>,
-    /// What the work gave.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<Box<RawValue>>,
-    /// How often work was begun and not released.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<u32>,
-    /// The newest lease's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<u64>,
-    /// When it was created.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<String>,
-    /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<String>,
-    /// Those of its fields that were given the value `null`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub given_null: Option<Vec<String>>,
-    // What follows from the rest, or from commands of its own.
-    #[serde(rename = "cause", default, skip_serializing)]
-    _cause: IgnoredAny,
-    #[serde(rename = "dismissed", default, skip_serializing)]
-    _dismissed: IgnoredAny,
-    #[serde(rename = "owed", default, skip_serializing)]
-    _owed: IgnoredAny,
-    #[serde(rename = "lease", default, skip_serializing)]
-    _lease: IgnoredAny,
-    #[serde(rename = "reservation", default, skip_serializing)]
-    _reservation: IgnoredAny,
-    #[serde(rename = "unwinding", default, skip_serializing)]
-    _unwinding: IgnoredAny,
-    #[serde(rename = "checkpoint", default, skip_serializing)]
-    _checkpoint: IgnoredAny,
-    #[serde(rename = "cancel", default, skip_serializing)]
-    _cancel: IgnoredAny,
-    #[serde(rename = "retried_as", default, skip_serializing)]
-    _retried_as: IgnoredAny,
-    #[serde(rename = "retry_of", default, skip_serializing)]
-    _retry_of: IgnoredAny,
-    #[serde(rename = "stale", default, skip_serializing)]
-    _stale: IgnoredAny,
-    #[serde(rename = "updated_at", default, skip_serializing)]
-    _updated_at: IgnoredAny,
-    #[serde(rename = "started_at", default, skip_serializing)]
-    _started_at: IgnoredAny,
-}
-
-/// A compensation of a whole record.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PutUndoBody {
-    /// The number of the stored one that it restates; none: a new one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seq: Option<u32>,
-    /// Which handler undoes it.
-    pub kind: String,
-    /// What is undone.
-    pub target: String,
-    /// Why it is registered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    // What becomes of it is said by commands of their own.
-    #[serde(rename = "status", default, skip_serializing)]
-    _status: IgnoredAny,
-    #[serde(rename = "epoch", default, skip_serializing)]
-    _epoch: IgnoredAny,
-    #[serde(rename = "tries", default, skip_serializing)]
-    _tries: IgnoredAny,
-    #[serde(rename = "receipt", default, skip_serializing)]
-    _receipt: IgnoredAny,
-    #[serde(rename = "last_error", default, skip_serializing)]
-    _last_error: IgnoredAny,
-    #[serde(rename = "waiver", default, skip_serializing)]
-    _waiver: IgnoredAny,
-    #[serde(rename = "key", default, skip_serializing)]
-    _key: IgnoredAny,
-    #[serde(rename = "registered", default, skip_serializing)]
-    _registered: IgnoredAny,
 }
 
 /// The record, bare or wrapped as it is printed, with who writes it beside.
@@ -405,7 +281,26 @@ impl From<&PutUndo> for PutUndoBody {
     }
 }
 
-/// Whoever names a namespace in what they write must mean the one that it is written to.
+/// What somebody who registers says, under the names of its three fields.
+pub(crate) fn undo([kind, target, reason]: [&'static str; 3], said: UndoBody) -> Result<Undo, Refusal> {
+    Ok(Undo {
+        kind: Kind::named(kind, said.kind)?,
+        target: Text::named(target, said.target)?,
+        reason: said.reason.map(|words| Reason::named(reason, words)).transpose()?,
+    })
+}
+
+impl From<&Undo> for UndoBody {
+    fn from(undo: &Undo) -> UndoBody {
+        UndoBody {
+            kind: undo.kind.to_string(),
+            target: undo.target.to_string(),
+            reason: undo.reason.as_ref().map(Reason::to_string),
+        }
+    }
+}
+
+/// A namespace in a record must be the one that it is written to.
 fn is_of(namespace: &Namespace, named: Option<String>) -> Result<(), Refusal> {
     match named.filter(|named| named != namespace.as_str()) {
         Some(named) => Err(Refusal::invalid(

@@ -6,7 +6,9 @@ use tenure_core::id::Document;
 use tenure_core::refusal::Refusal;
 
 use crate::json;
-use crate::members::ReadError;
+
+/// What is wrong with JSON, and where.
+pub(crate) type ReadError = serde_path_to_error::Error<serde_json::Error>;
 
 /// Reads what a request brings: one value and nothing after it.
 pub fn read_body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {

@@ -8,8 +8,9 @@ use tenure_core::task::State;
 use tenure_core::time::Time;
 
 #[cfg(feature = "openapi")]
-use crate::schema;
+use crate::schema::{self, all, word_schemas};
 use crate::wire::{self, Word};
+use crate::words_on_wire;
 
 /// What became of a task that recovery handled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -76,7 +77,7 @@ pub struct RecoveredTask {
     pub epoch: Epoch,
     /// What became of it.
     #[serde(with = "wire")]
-    #[cfg_attr(feature = "openapi", schema(value_type = schema::OutcomeWord))]
+    #[cfg_attr(feature = "openapi", schema(value_type = OutcomeWord))]
     pub outcome: Outcome,
     /// What was undone, in that order.
     pub undone: Vec<UndoReceipt>,
@@ -160,4 +161,18 @@ pub struct Recovered {
     /// What would be done, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Vec<PlannedTask>>,
+}
+
+words_on_wire! {
+    Outcome {
+        Outcome::Planned => "planned", Outcome::Compensated => "compensated",
+        Outcome::Quarantined => "quarantined", Outcome::HandedBack => "handed_back", Outcome::Lost => "lost",
+        Outcome::Failed => "failed",
+    }
+}
+
+#[cfg(feature = "openapi")]
+word_schemas! {
+    /// What became of a task that recovery looked after.
+    OutcomeWord shown as "Outcome": all::<Outcome>();
 }

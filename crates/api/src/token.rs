@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tenure_core::chain::Hash;
 use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Time;
 
 use crate::duration::DurationInput;
+use crate::wire::{self, Wire, Word, parse_word};
+use crate::words_on_wire;
+
 #[cfg(feature = "openapi")]
-use crate::schema;
-use crate::wire::{self, Word, parse_word};
+pub use schemas::RoleWord;
 
 /// What a token may be used for. Each may also do what those before it may.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -21,7 +24,7 @@ pub enum Role {
     Reader,
     /// Creates tasks, and uses the leases that were granted under its own name.
     Worker,
-    /// Everything about tasks, whoever holds them.
+    /// Everything about tasks, also about those that others hold.
     Operator,
     /// Tokens as well.
     Admin,
@@ -41,7 +44,7 @@ impl Role {
         parse_word("role", word)
     }
 
-    /// Whether whoever has this role may do what needs that one.
+    /// Whether this role may do what needs that one.
     pub const fn includes(self, needed: Role) -> bool {
         match (self, needed) {
             (Role::Admin, Role::Admin | Role::Operator | Role::Worker | Role::Reader)
@@ -133,7 +136,7 @@ impl NamespaceScope {
     }
 }
 
-/// A token as it is stored. Whoever presents its secret acts under its name.
+/// A token as it is stored. A caller that presents its secret acts under its name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OneToken))]
 pub struct Token {
@@ -143,7 +146,7 @@ pub struct Token {
     pub name: Actor,
     /// What it may be used for.
     #[serde(with = "wire")]
-    #[cfg_attr(feature = "openapi", schema(value_type = schema::RoleWord))]
+    #[cfg_attr(feature = "openapi", schema(value_type = RoleWord))]
     pub role: Role,
     /// Where.
     #[serde(with = "wire")]
@@ -203,7 +206,7 @@ impl fmt::Display for TokenHash {
     }
 }
 
-/// A token that was just made. Its schema is in `schema`.
+/// A token that was just made. Its schema is below.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct NewToken {
     /// The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the caller
@@ -215,7 +218,7 @@ pub struct NewToken {
     pub record: Token,
 }
 
-/// A token in a list. Its schema is in `schema`.
+/// A token in a list. Its schema is below.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ListedToken {
     /// The SHA-256 of its secret, in hexadecimal digits.
@@ -244,7 +247,7 @@ pub struct TokenBody {
     /// Who acts with it.
     pub name: String,
     /// `reader`, `worker`, `operator` or `admin`.
-    #[cfg_attr(feature = "openapi", schema(value_type = schema::RoleWord))]
+    #[cfg_attr(feature = "openapi", schema(value_type = RoleWord))]
     pub role: String,
     /// Where it is of use: names, or `*` alone for all; else `default`.
     pub namespaces: Option<Vec<String>>,
@@ -267,6 +270,97 @@ pub struct TokenName {
     /// Who revokes it, while no token exists.
     #[serde(rename = "as")]
     pub by: Option<String>,
+}
+
+words_on_wire! {
+    Role {
+        Role::Reader => "reader", Role::Worker => "worker", Role::Operator => "operator", Role::Admin => "admin",
+    }
+}
+
+impl Wire for TokenHash {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.put(serializer)
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Hash::take(deserializer).map(TokenHash)
+    }
+}
+
+impl Wire for NamespaceScope {
+    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.words())
+    }
+    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NamespaceScope::of_words(Vec::<String>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Schemas of what is flattened into one object.
+#[cfg(feature = "openapi")]
+mod schemas {
+    use serde_json::{Value, json};
+    use utoipa::openapi::RefOr;
+    use utoipa::openapi::schema::Schema;
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::{ListedToken, NewToken, Role, Token};
+    use crate::schema::{all, word_schemas};
+
+    word_schemas! {
+            /// What a token may be used for.
+        RoleWord shown as "Role": all::<Role>();
+    }
+
+    /// A token with one field more.
+    fn token_with(description: &str, name: &str, field: Value, is_required: bool) -> RefOr<Schema> {
+        changed(Token::schema(), |schema| {
+            schema["description"] = description.into();
+            schema["properties"][name] = field;
+            if let Some(required) = schema["required"].as_array_mut().filter(|_| is_required) {
+                required.insert(0, name.into());
+            }
+        })
+    }
+
+    fn changed(schema: RefOr<Schema>, change: impl FnOnce(&mut Value)) -> RefOr<Schema> {
+        let unchanged = |error| panic!("a schema is JSON: {error}");
+        let mut json = serde_json::to_value(schema).unwrap_or_else(unchanged);
+        change(&mut json);
+        serde_json::from_value(json).unwrap_or_else(|error| panic!("a schema stays one: {error}"))
+    }
+
+    impl PartialSchema for ListedToken {
+        fn schema() -> RefOr<Schema> {
+            let hash = json!({ "type": "string", "description": "The SHA-256 of its secret, in hexadecimal digits." });
+            token_with("A token in a list.", "hash", hash, true)
+        }
+    }
+
+    impl ToSchema for ListedToken {
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            Token::schemas(schemas);
+        }
+    }
+
+    impl PartialSchema for NewToken {
+        fn schema() -> RefOr<Schema> {
+            let secret = "The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the \
+                caller has drawn it.";
+            token_with(
+                "A token that was just made.",
+                "token",
+                json!({ "type": ["string", "null"], "description": secret }),
+                false,
+            )
+        }
+    }
+
+    impl ToSchema for NewToken {
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            Token::schemas(schemas);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use tenure_core::id::{Actor, Reason};
 use tenure_core::time::Time;
 
 #[cfg(feature = "openapi")]
-use crate::schema;
+use crate::schema::{all, word_schemas};
 use crate::task::Task;
 use crate::wire;
+use crate::words_on_wire;
 
 /// What happens next to a task.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -16,7 +17,7 @@ use crate::wire;
 pub struct NextStep {
     /// The next step.
     #[serde(with = "wire")]
-    #[cfg_attr(feature = "openapi", schema(value_type = schema::NextWord))]
+    #[cfg_attr(feature = "openapi", schema(value_type = NextWord))]
     pub what: Step,
     /// When; what is past is possible now.
     #[serde(with = "wire")]
@@ -74,4 +75,14 @@ pub struct WhyAnswer {
     pub next: Option<NextStep>,
     /// What people noted, the oldest first.
     pub notes: Vec<Note>,
+}
+
+words_on_wire! {
+    Step { Step::Due => "due", Step::Lapse => "lapse", Step::Reclaim => "reclaim" }
+}
+
+#[cfg(feature = "openapi")]
+word_schemas! {
+    /// What happens next to a task: it may be taken, its lease lapses, or recovery takes it up.
+    NextWord shown as "Next": all::<Step>();
 }

@@ -21,9 +21,6 @@ use tenure_core::task::{Cause, Labels, Overrun, State, Terminal, Unwinding};
 use tenure_core::time::{Span, Time};
 
 use crate::instant;
-use crate::recovery::Outcome;
-use crate::token::{NamespaceScope, Role, TokenHash};
-use crate::why::Step;
 
 /// A type with one way to be JSON.
 pub trait Wire: Sized {
@@ -225,10 +222,6 @@ words_on_wire! {
         Status::Standing => "standing", Status::Owed => "owed", Status::Done => "done",
         Status::Waived => "waived", Status::Void => "void",
     }
-    Step { Step::Due => "due", Step::Lapse => "lapse", Step::Reclaim => "reclaim" }
-    Role {
-        Role::Reader => "reader", Role::Worker => "worker", Role::Operator => "operator", Role::Admin => "admin",
-    }
     Terminal {
         Terminal::Completed => "completed", Terminal::Failed => "failed",
         Terminal::Compensated => "compensated", Terminal::Quarantined => "quarantined",
@@ -245,11 +238,6 @@ words_on_wire! {
     }
     Overrun {
         Overrun::Stalled => "stalled", Overrun::OutOfTime => "out_of_time", Overrun::Cancelled => "cancelled",
-    }
-    Outcome {
-        Outcome::Planned => "planned", Outcome::Compensated => "compensated",
-        Outcome::Quarantined => "quarantined", Outcome::HandedBack => "handed_back", Outcome::Lost => "lost",
-        Outcome::Failed => "failed",
     }
     QuarantineCause {
         QuarantineCause::ByHolder => "by_holder", QuarantineCause::UndoUnhandled => "undo_unhandled",
@@ -303,15 +291,6 @@ impl Wire for Hash {
     }
 }
 
-impl Wire for TokenHash {
-    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.put(serializer)
-    }
-    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Hash::take(deserializer).map(TokenHash)
-    }
-}
-
 impl Wire for Code {
     fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -320,15 +299,6 @@ impl Wire for Code {
         let word = String::deserialize(deserializer)?;
         let code = Code::ALL.into_iter().find(|code| code.as_str() == word);
         code.ok_or_else(|| D::Error::custom(format_args!("unknown refusal code `{word}`")))
-    }
-}
-
-impl Wire for NamespaceScope {
-    fn put<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.words())
-    }
-    fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        NamespaceScope::of_words(Vec::<String>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

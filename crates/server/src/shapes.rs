@@ -13,6 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 pub(crate) use tenure::api::answer::{Answers as CommandAnswers, AnyTask, HeartbeatAnswers, Renewal};
 pub(crate) use tenure::api::audit::{AnchorAnswer, ReportAnswer};
 pub(crate) use tenure::api::chain::{ChainAnswer as OneChain, ChainPage as Chains};
+use tenure::api::command::VerbWord;
 use tenure::api::duration::DurationInput;
 pub(crate) use tenure::api::list::{
     Claimable, EventPage as Events, Lapsed, NamespaceList as Namespaces, Newest, NowAnswer as Now,
@@ -22,7 +23,7 @@ pub(crate) use tenure::api::overview::{
     OwnerList as Owners, Presence as PresenceBody, StatsAnswer as Stats, WatchersAnswer as Watchers,
 };
 pub(crate) use tenure::api::recovery::Recovered;
-use tenure::api::schema::{VerbWord, one_of};
+use tenure::api::schema::one_of;
 pub(crate) use tenure::api::task::Task;
 pub(crate) use tenure::api::token::{NewToken, Token as OneToken, TokenBody, TokenName, Tokens as TokenList};
 pub(crate) use tenure::api::why::WhyAnswer as Why;

@@ -106,6 +106,22 @@ impl Report {
     }
 }
 
+impl From<&Report> for tenure_api::audit::Report {
+    fn from(report: &Report) -> tenure_api::audit::Report {
+        let finding = |finding: &Finding| tenure_api::audit::Finding {
+            task: finding.task.clone(),
+            number: finding.number,
+            message: finding.to_string(),
+        };
+        tenure_api::audit::Report {
+            holds: report.holds(),
+            tasks: report.tasks,
+            events: report.events,
+            findings: report.findings.iter().map(finding).collect(),
+        }
+    }
+}
+
 fn root(lines: &[AnchorLine]) -> Hash {
     let mut merkle = Merkle::default();
     lines.iter().for_each(|line| merkle.leaf(line.to_string().as_bytes()));

@@ -1,4 +1,4 @@
-//! From the values of a ledger and its store to the public JSON, and back. The JSON itself is defined in [`tenure_api`].
+//! From what a store answers to the public JSON, and back. The JSON itself is defined in [`tenure_api`].
 
 use base16ct::lower::encode_string;
 use base16ct::mixed::decode_vec;
@@ -10,14 +10,11 @@ use tenure_core::id::{Epoch, Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use crate::audit;
 use crate::codec;
 use crate::error::Error;
-use crate::recovery;
 use crate::store::answering::MinimalAnswer;
 use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::{Answer, Cursor, Lapsed, Page, Recorded};
-use crate::why::Why;
 
 fn text(cursor: &Option<Cursor>) -> Option<String> {
     cursor.as_ref().map(|cursor| cursor.as_str().to_owned())
@@ -89,11 +86,6 @@ pub fn renewal_answer(task: &Task, now: Time, renewal: api::answer::Renewal) -> 
         renewal: Some(renewal),
         ..api::answer::Answer::default()
     }
-}
-
-/// A task as it is at `now`, why it is where it is, and what people noted on it.
-pub fn why_answer(task: &Task, now: Time, why: Why, notes: Vec<api::why::Note>) -> api::why::WhyAnswer {
-    api::why::WhyAnswer { task: api::task::Task::at(task, now), why: why.sentence, next: why.next, notes }
 }
 
 impl From<&Error> for CommandError {
@@ -356,34 +348,5 @@ impl TryFrom<api::chain::StoredEvent> for StoredEvent {
             data: event.data,
             hash: decode_vec(&event.hash).map_err(|_| "the hash of an event is not hexadecimal")?,
         })
-    }
-}
-
-// ---- audits and recovery -------------------------------------------------------------------------------------------
-
-impl From<&audit::Report> for api::audit::Report {
-    fn from(report: &audit::Report) -> api::audit::Report {
-        let finding = |finding: &audit::Finding| api::audit::Finding {
-            task: finding.task.clone(),
-            number: finding.number,
-            message: finding.to_string(),
-        };
-        api::audit::Report {
-            holds: report.holds(),
-            tasks: report.tasks,
-            events: report.events,
-            findings: report.findings.iter().map(finding).collect(),
-        }
-    }
-}
-
-impl From<&recovery::Report> for api::recovery::SweepReport {
-    fn from(report: &recovery::Report) -> api::recovery::SweepReport {
-        let outcomes = api::recovery::Outcome::ALL.into_iter();
-        api::recovery::SweepReport {
-            tended: report.tended,
-            undone: report.undone,
-            outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
-        }
     }
 }

@@ -42,6 +42,7 @@ use crate::ledger::Ledger;
 use crate::store::watch::Presence;
 
 pub use metrics::{Metrics, Snapshot, UndoCounts};
+use tenure_api::recovery::SweepReport;
 pub use tenure_api::recovery::{Outcome, PlannedTask, PlannedUndo, RecoveredTask, UndoReceipt};
 
 /// How recovery goes about it.
@@ -98,6 +99,17 @@ impl Report {
     /// How many ended that way.
     pub fn of(&self, outcome: Outcome) -> u64 {
         self.outcomes.get(&outcome).copied().unwrap_or_default()
+    }
+}
+
+impl From<&Report> for SweepReport {
+    fn from(report: &Report) -> SweepReport {
+        let outcomes = Outcome::ALL.into_iter();
+        SweepReport {
+            tended: report.tended,
+            undone: report.undone,
+            outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
+        }
     }
 }
 

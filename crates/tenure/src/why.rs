@@ -14,7 +14,9 @@ use tenure_core::task::{
 };
 use tenure_core::time::{Span, Time};
 
+use tenure_api::task::Task as TaskJson;
 pub use tenure_api::why::{NextStep, Step};
+use tenure_api::why::{Note, WhyAnswer};
 
 use crate::instant::{print_seconds, rough, rough_left};
 use crate::store::due::Due;
@@ -29,6 +31,13 @@ pub struct Why {
     pub words: String,
     /// What happens next by itself, or becomes possible; none where nothing does.
     pub next: Option<NextStep>,
+}
+
+impl Why {
+    /// The same as JSON, with the task as it is at `now` and what people noted on it.
+    pub fn answer(self, task: &Task, now: Time, notes: Vec<Note>) -> WhyAnswer {
+        WhyAnswer { task: TaskJson::at(task, now), why: self.sentence, next: self.next, notes }
+    }
 }
 
 /// Says why the task is where it is at `now`. Whether somebody looks after the store is not known: see [`why_watched`].

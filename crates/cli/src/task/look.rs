@@ -7,7 +7,6 @@ use tenure::core::task::Task;
 use tenure::core::time::{Span, Time};
 use tenure::instant::{print_seconds, rough, rough_left};
 use tenure::ledger::Note;
-use tenure::record::why_answer;
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
 
@@ -66,7 +65,7 @@ impl Why {
         let (watchers, notes) = (ledger.watchers().await?, ledger.notes(&id).await?);
         let why = why_watched(&task, now, &watchers);
         match context.out.form() {
-            OutputFormat::Json => context.out.json(&why_answer(&task, now, why, notes)),
+            OutputFormat::Json => context.out.json(&why.answer(&task, now, notes)),
             OutputFormat::Table => {
                 let sentence = with_commands(context, &why.sentence)?;
                 context.out.sentence(&sentence)?;

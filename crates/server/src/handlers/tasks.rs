@@ -74,7 +74,7 @@ pub(crate) async fn why_so(asked: Asked) -> Answered {
     let (now, bytes) = (ledger.now().await?, task_bytes(&task));
     let make = move || {
         let why = why_watched(&task, now, &watchers);
-        let answer = record::why_answer(&task, now, why, notes);
+        let answer = why.answer(&task, now, notes);
         let mut response = json(StatusCode::OK, &answer);
         tag(response.headers_mut(), task.revision);
         response
