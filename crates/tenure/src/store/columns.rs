@@ -1,5 +1,5 @@
-//! The columns of each table, written down once: in `columns/`, a list for each table, with the reader of its rows below it.
-//! The statements of SQLite and PostgreSQL, their parameters, and the places of columns in rows follow from the lists.
+//! The columns of each table, written down once: `columns/` has a list for each table, and below it the reader of its rows.
+//! The statements of SQLite and PostgreSQL, their parameters, and the positions of columns in rows follow from the lists.
 //!
 //! A new column is a line in its list, a line in its reader, and a migration of each database. What is read is checked like
 //! what comes from outside, because another program may have written it.
@@ -20,7 +20,9 @@ pub(crate) use events::{EventRow, read_event};
 pub(crate) use requests::{RequestRow, read_request};
 #[cfg(feature = "postgres")]
 pub(crate) use tasks::read_task_key;
-pub(crate) use tasks::{Policies, TASK_WIDTH, TaskParts, TaskRow, compensation_count, read_task, task_list};
+pub(crate) use tasks::{
+    Policies, TASK_COLUMN_COUNT, TaskParts, TaskRow, compensation_count, read_task, task_select_list,
+};
 
 use crate::store::stored::ColumnValue;
 use crate::wire::Word;
@@ -99,16 +101,16 @@ pub(crate) trait TableRow<'a>: Copy + 'a {
     /// All but the key by which a database finds the row of a task.
     const COLUMNS: &'a [Column<'a, Self>];
     /// What must still be as it was read, or an update changes nothing.
-    const FENCE: &'static [&'static str] = &[];
+    const EXPECTED: &'static [&'static str] = &[];
 
     /// The columns that one of these changes.
     fn changed_by(by: &'static [ChangedBy]) -> impl Iterator<Item = &'a Column<'a, Self>> {
         Self::COLUMNS.iter().filter(|column| by.contains(&column.changed_by))
     }
 
-    /// The columns of [`Self::FENCE`].
-    fn fence() -> impl Iterator<Item = &'a Column<'a, Self>> {
-        Self::COLUMNS.iter().filter(|column| Self::FENCE.contains(&column.name))
+    /// The columns of [`Self::EXPECTED`].
+    fn expected() -> impl Iterator<Item = &'a Column<'a, Self>> {
+        Self::COLUMNS.iter().filter(|column| Self::EXPECTED.contains(&column.name))
     }
 
     /// What the row has in some columns.
@@ -122,12 +124,12 @@ pub(crate) trait TableRow<'a>: Copy + 'a {
     /// The columns that are read, with their table: what a reader takes, in its order.
     fn select_list() -> String {
         let read = Self::COLUMNS.iter().filter(|column| column.is_read);
-        listed(read, |name| format!("{}.{name}", Self::TABLE))
+        join_names(read, |name| format!("{}.{name}", Self::TABLE))
     }
 }
 
 /// The columns between commas, each as its name makes it.
-pub(crate) fn listed<'a, R: TableRow<'a>>(
+pub(crate) fn join_names<'a, R: TableRow<'a>>(
     columns: impl IntoIterator<Item = &'a Column<'a, R>>,
     each: impl Fn(&str) -> String,
 ) -> String {
@@ -135,7 +137,7 @@ pub(crate) fn listed<'a, R: TableRow<'a>>(
 }
 
 /// How many columns of a table are read.
-pub(crate) const fn width<'a, R: TableRow<'a>>() -> usize {
+pub(crate) const fn column_count<'a, R: TableRow<'a>>() -> usize {
     let (mut count, mut at) = (0, 0);
     while at < R::COLUMNS.len() {
         count += R::COLUMNS[at].is_read as usize;
@@ -144,16 +146,16 @@ pub(crate) const fn width<'a, R: TableRow<'a>>() -> usize {
     count
 }
 
-/// The place of a column among those of its table that are read. See [`at`].
-pub(crate) const fn place<'a, R: TableRow<'a>>(name: &str) -> usize {
-    let (mut place, mut at) = (0, 0);
+/// The position of a column among those of its table that are read. See [`at`].
+pub(crate) const fn position<'a, R: TableRow<'a>>(name: &str) -> usize {
+    let (mut position, mut at) = (0, 0);
     while at < R::COLUMNS.len() {
         let column = &R::COLUMNS[at];
         if column.is_read {
             if is_same(column.name.as_bytes(), name.as_bytes()) {
-                return place;
+                return position;
             }
-            place += 1;
+            position += 1;
         }
         at += 1;
     }
@@ -169,11 +171,11 @@ const fn is_same(one: &[u8], other: &[u8]) -> bool {
     at == one.len() && at == other.len()
 }
 
-/// Where a column is in the part of a row that holds the columns of its table. The compiler finds the place, and refuses a
-/// name that the list does not have.
+/// The position of a column in the part of a row that holds the columns of its table, found when this is compiled. A name that
+/// the list does not have is an error of the compiler.
 macro_rules! at {
     ($row:ident, $name:literal) => {
-        const { $crate::store::columns::place::<$row<'_>>($name) }
+        const { $crate::store::columns::position::<$row<'_>>($name) }
     };
 }
 pub(crate) use at;
@@ -237,7 +239,7 @@ pub(crate) trait Row {
     }
 
     /// The row from a column on: the part of it that holds the columns of one table.
-    fn from_column(&self, first: usize) -> RowPart<'_, Self> {
+    fn starting_at(&self, first: usize) -> RowPart<'_, Self> {
         RowPart { row: self, first }
     }
 }
@@ -296,3 +298,6 @@ pub(crate) fn unsigned(number: i64) -> u64 {
 pub(crate) fn length(span: Span) -> i64 {
     number(span.as_micros())
 }
+
+#[cfg(test)]
+mod tests;

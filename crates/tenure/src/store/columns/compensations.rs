@@ -27,12 +27,12 @@ impl<'a> TableRow<'a> for CompensationRow<'a> {
         Column::new("last_error", Text, Command, |one| one.last_error.as_ref().into()),
         Column::new("waiver", Text, Command, |one| one.waiver.as_ref().into()),
     ];
-    const FENCE: &'static [&'static str] = &["seq"];
+    const EXPECTED: &'static [&'static str] = &["seq"];
 }
 
 /// The compensation whose columns begin at `first`.
 pub(crate) fn read_compensation<R: Row>(row: &R, first: usize) -> Result<Compensation, R::Fault> {
-    let row = row.from_column(first);
+    let row = row.starting_at(first);
     Ok(Compensation {
         seq: Seq(row.small(at!(CompensationRow, "seq"))?),
         undo: Undo {

@@ -48,7 +48,7 @@ impl<'a> TableRow<'a> for DueRow<'a> {
         Column::new("cancel_told", Number, Heartbeat, |row| row.cancel_told(|told| told.times)),
         Column::new("cancel_told_at", Number, Heartbeat, |row| row.cancel_told(|told| told.since)),
     ];
-    const FENCE: &'static [&'static str] = &["owner", "epoch"];
+    const EXPECTED: &'static [&'static str] = &["owner", "epoch"];
 }
 
 impl<'a> DueRow<'a> {
@@ -68,7 +68,7 @@ impl<'a> DueRow<'a> {
 
 /// The row of `due` whose columns begin at `first`; none where there is none.
 pub(crate) fn read_due<R: Row>(row: &R, first: usize) -> Result<Option<Due>, R::Fault> {
-    let row = row.from_column(first);
+    let row = row.starting_at(first);
     if row.text(at!(DueRow, "wait"))?.is_none() {
         return Ok(None);
     }

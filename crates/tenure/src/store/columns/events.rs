@@ -30,7 +30,7 @@ pub(crate) fn read_event<R: Row>(
     namespace: &Namespace,
     task: &TaskId,
 ) -> Result<Event, R::Fault> {
-    let row = row.from_column(first);
+    let row = row.starting_at(first);
     let (kind, data) = (row.a_text(at!(EventRow, "type"))?, row.a_text(at!(EventRow, "data"))?);
     Ok(Event {
         namespace: namespace.clone(),

@@ -23,7 +23,7 @@ impl<'a> TableRow<'a> for RequestRow<'a> {
 
 /// The remembered request whose columns begin at `first`.
 pub(crate) fn read_request<R: Row>(row: &R, first: usize) -> Result<Request, R::Fault> {
-    let row = row.from_column(first);
+    let row = row.starting_at(first);
     let answered = row.a_text(at!(RequestRow, "answered"))?;
     Ok(Request {
         digest: row.hash(at!(RequestRow, "digest"))?,

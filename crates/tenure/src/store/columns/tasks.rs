@@ -12,7 +12,7 @@ use tenure_core::task::{
 
 use super::ChangedBy::{Command, Nothing, Put};
 use super::ColumnType::{Bytes, Number, Text};
-use super::{Column, Impossible, Row, TableRow, at, impossible, unsigned, width};
+use super::{Column, Impossible, Row, TableRow, at, column_count, impossible, unsigned};
 use crate::codec::{column, read_column};
 use crate::store::due::{Due, Wait};
 use crate::store::execute::StoredTask;
@@ -64,7 +64,7 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("dismissed_by", Text, Command, |row| row.dismissal(|dismissed| &dismissed.by)),
         Column::new("dismissed_note", Text, Command, |row| row.dismissal(|dismissed| &dismissed.note)),
     ];
-    const FENCE: &'static [&'static str] = &["epoch", "revision", "state"];
+    const EXPECTED: &'static [&'static str] = &["epoch", "revision", "state"];
 }
 
 impl<'a> TaskRow<'a> {
@@ -104,15 +104,15 @@ impl<'a> TaskRow<'a> {
 }
 
 /// The columns that [`read_task`] reads, in its order: those of the list that are read, and the number of the row.
-pub(crate) fn task_list() -> String {
+pub(crate) fn task_select_list() -> String {
     format!("{}, tasks.no", TaskRow::select_list())
 }
 
 /// Where the number of the row is.
-const NO: usize = width::<TaskRow<'_>>();
+const NO: usize = column_count::<TaskRow<'_>>();
 
-/// How many columns [`task_list`] has.
-pub(crate) const TASK_WIDTH: usize = NO + 1;
+/// How many columns [`task_select_list`] has.
+pub(crate) const TASK_COLUMN_COUNT: usize = NO + 1;
 
 /// What of a task is not in its own row.
 #[derive(Default)]
@@ -134,7 +134,7 @@ pub(crate) fn read_task_key<R: Row>(row: &R) -> Result<(Namespace, TaskId), R::F
     Ok((Namespace::new(namespace)?, TaskId::new(id)?))
 }
 
-/// The task of a row that begins with [`task_list`].
+/// The task of a row that begins with [`task_select_list`].
 pub(crate) fn read_task<R: Row>(
     row: &R,
     policies: &mut Policies,

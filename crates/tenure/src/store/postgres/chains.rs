@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use crate::error::Error;
 use crate::store::columns::{EventRow, Row as _, TableRow as _, at};
-use crate::store::postgres::columns::{Found, KEY_WIDTH};
+use crate::store::postgres::columns::{Found, KEY_COLUMN_COUNT};
 use crate::store::postgres::read::Reader;
 use crate::store::postgres::sql::Sql;
 use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
@@ -103,7 +103,7 @@ const OTHER_ROWS: [(&str, &str); 3] = [
 /// A row as it is stored; its first two columns are the names of its task.
 fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> Found<StoredRow<'static>> {
     let mut columns = Vec::with_capacity(row.len());
-    for (at, column) in row.columns().iter().enumerate().skip(KEY_WIDTH) {
+    for (at, column) in row.columns().iter().enumerate().skip(KEY_COLUMN_COUNT) {
         let value = match *column.type_() {
             Type::INT8 => row.number(at)?.into(),
             Type::TEXT => row.text(at)?.map(str::to_owned).into(),
@@ -231,7 +231,7 @@ impl Reader<'_> {
         for row in self.link.ask(&EVENTS, &[&namespaces, &ids]).await? {
             let chain = places.get(&names_of(&row)?).and_then(|at| chains.get_mut(*at));
             let Some(chain) = chain else { continue };
-            let event = row.from_column(KEY_WIDTH);
+            let event = row.starting_at(KEY_COLUMN_COUNT);
             chain.events.push(StoredEvent {
                 // Places are given anew from one, so that what was moved by its feed is found, too.
                 order: chain.events.len() as i64 + 1,

@@ -278,7 +278,7 @@ impl ToSql for ColumnValue<'_> {
 pub(crate) type Key = (Namespace, TaskId);
 
 /// How many columns a key has, where it stands in front of what is read.
-pub(crate) const KEY_WIDTH: usize = 2;
+pub(crate) const KEY_COLUMN_COUNT: usize = 2;
 
 /// The key whose columns begin at `at`.
 pub(crate) fn read_key(row: &tokio_postgres::Row, at: usize) -> Found<Key> {

@@ -10,13 +10,13 @@ use tenure_core::id::{Actor, Document, Epoch, Namespace, Queue, RequestId, SagaI
 use tenure_core::time::Time;
 
 use crate::store::columns::{
-    Policies, Row as _, TASK_WIDTH, TaskParts, number, read_compensation, read_due, read_event, read_request,
-    read_task, read_task_key, unsigned,
+    Policies, Row as _, TASK_COLUMN_COUNT, TaskParts, number, read_compensation, read_due, read_event,
+    read_request, read_task, read_task_key, unsigned,
 };
 use crate::store::due::Due;
 use crate::store::execute::{ReadKey, read_set, remembered_as};
 use crate::store::postgres::batch::{Batch, LockedLease, Slot, Whole};
-use crate::store::postgres::columns::{Fault, Found, KEY_WIDTH, Key, Keys, read_key};
+use crate::store::postgres::columns::{Fault, Found, KEY_COLUMN_COUNT, Key, Keys, read_key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
 
@@ -237,7 +237,7 @@ async fn first_look(
     read_taken(&wanted.names, &rows_of(taken).await?, &mut batch)?;
     for row in rows_of(requests).await? {
         let name = (Namespace::new(row.a_text(0)?)?, RequestId::new(row.a_text(1)?)?);
-        batch.requests.insert(name, read_request(&row, KEY_WIDTH)?);
+        batch.requests.insert(name, read_request(&row, KEY_COLUMN_COUNT)?);
     }
     let now = now.answer().await?;
     let now = now.first().ok_or_else(|| crate::store::columns::impossible("now", "nothing"))?;
@@ -309,7 +309,7 @@ async fn second_look(
     rows.read_into(batch, policies, &BTreeSet::new())?;
     for row in &histories {
         let key = read_key(row, 0)?;
-        let event = read_event(row, KEY_WIDTH, &key.0, &key.1)?;
+        let event = read_event(row, KEY_COLUMN_COUNT, &key.0, &key.1)?;
         batch.histories.entry(key).or_default().push(event);
     }
     created.extend(more_created);
@@ -342,7 +342,7 @@ fn see(
 ) -> Found<()> {
     let mut seen = HashMap::new();
     for row in rows {
-        let due = read_due(row, TASK_WIDTH)?;
+        let due = read_due(row, TASK_COLUMN_COUNT)?;
         seen.insert(
             read_task_key(row)?,
             read_task(row, policies, TaskParts { due, ..TaskParts::default() })?,
@@ -407,24 +407,24 @@ impl PartRows {
     fn read_into(self, batch: &mut Batch, policies: &mut Policies, leases: &BTreeSet<Key>) -> Found<()> {
         let mut due = HashMap::<Key, Due>::new();
         for row in &self.due {
-            if let Some(read) = read_due(row, KEY_WIDTH)? {
+            if let Some(read) = read_due(row, KEY_COLUMN_COUNT)? {
                 due.insert(read_key(row, 0)?, read);
             }
         }
         let mut parts = HashMap::<Key, TaskParts>::new();
         for row in &self.compensations {
             let part = parts.entry(read_key(row, 0)?).or_default();
-            part.compensations.push(read_compensation(row, KEY_WIDTH)?);
+            part.compensations.push(read_compensation(row, KEY_COLUMN_COUNT)?);
         }
         for row in &self.checkpoints {
             let part = parts.entry(read_key(row, 0)?).or_default();
-            part.checkpoint = row.optional(KEY_WIDTH, Document::new)?;
+            part.checkpoint = row.optional(KEY_COLUMN_COUNT, Document::new)?;
         }
         for row in &self.tasks {
             let key = read_task_key(row)?;
             let (due, parts) = (due.remove(&key), parts.remove(&key).unwrap_or_default());
             let kept = read_task(row, policies, TaskParts { due: due.clone(), ..parts })?;
-            let feed = row.a_number(TASK_WIDTH)?;
+            let feed = row.a_number(TASK_COLUMN_COUNT)?;
             let whole =
                 Whole { stored: Some(kept.clone()), kept: Some(kept), stored_due: due.clone(), due, feed };
             batch.slots.insert(key, Slot::Whole(Box::new(whole)));

@@ -8,11 +8,12 @@ use tenure_core::time::{Span, Time};
 use tokio_postgres::types::ToSql;
 
 use crate::store::columns::{
-    DueRow, EventRow, Policies, Row, TASK_WIDTH, TableRow, TaskParts, at, compensation_count, listed,
-    read_compensation, read_due, read_event, read_task, read_task_key, task_list, width,
+    DueRow, EventRow, Policies, Row, TASK_COLUMN_COUNT, TableRow, TaskParts, at, column_count,
+    compensation_count, join_names, read_compensation, read_due, read_event, read_task, read_task_key,
+    task_select_list,
 };
 use crate::store::execute::{REQUEST_MEMORY, StoredTask};
-use crate::store::postgres::columns::{Fault, Found, KEY_WIDTH, Key, Keys, read_key};
+use crate::store::postgres::columns::{Fault, Found, KEY_COLUMN_COUNT, Key, Keys, read_key};
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::sql::{self, Sql};
@@ -31,7 +32,7 @@ pub(crate) struct Reader<'l> {
 
 /// Tasks with all that belongs to them but their compensations. Conditions and an order come behind it.
 static SELECT_TASKS: Sql = Sql::new(|| {
-    let (task, due) = (task_list(), DueRow::select_list());
+    let (task, due) = (task_select_list(), DueRow::select_list());
     format!(
         "select {task}, checkpoints.checkpoint, {due} from tenure.tasks \
          left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
@@ -101,15 +102,18 @@ impl<'l> Reader<'l> {
         if !with_compensations.is_empty() {
             let keys = Keys::of(with_compensations.iter());
             for row in self.link.ask(&sql::COMPENSATIONS, &[&keys.namespaces, &keys.ids]).await? {
-                compensations.entry(read_key(&row, 0)?).or_default().push(read_compensation(&row, KEY_WIDTH));
+                compensations
+                    .entry(read_key(&row, 0)?)
+                    .or_default()
+                    .push(read_compensation(&row, KEY_COLUMN_COUNT));
             }
         }
         let policies = &mut self.policies;
         let read = |row: &tokio_postgres::Row| {
             let compensations = compensations.remove(&read_task_key(row)?).unwrap_or_default();
             let parts = TaskParts {
-                due: read_due(row, TASK_WIDTH + 1)?,
-                checkpoint: row.optional(TASK_WIDTH, Document::new)?,
+                due: read_due(row, TASK_COLUMN_COUNT + 1)?,
+                checkpoint: row.optional(TASK_COLUMN_COUNT, Document::new)?,
                 compensations: compensations.into_iter().collect::<Found<_>>()?,
             };
             read_task(row, policies, parts)
@@ -273,7 +277,7 @@ impl<'l> Reader<'l> {
         }
         let (limit, bytes) = (page(size.items), i64::try_from(size.bytes).unwrap_or(i64::MAX).max(1));
         let columns =
-            format!("feed, \"order\", namespace, task, {}", listed(EventRow::COLUMNS, str::to_owned));
+            format!("feed, \"order\", namespace, task, {}", join_names(EventRow::COLUMNS, str::to_owned));
         // What a server sends is all kept here, so it counts how much that is.
         let sql = format!(
             "select {columns}, all_rows from ( \
@@ -286,7 +290,8 @@ impl<'l> Reader<'l> {
         );
         let mut found = FoundEvents::new(size);
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
-        let all_rows = rows.first().map_or(Ok(0), |row| row.a_number(EVENT + width::<EventRow<'_>>()))?;
+        let all_rows =
+            rows.first().map_or(Ok(0), |row| row.a_number(EVENT + column_count::<EventRow<'_>>()))?;
         for row in &rows {
             let cursor = Cursor::between('e', row.a_number(0)?, row.a_number(1)?);
             let recorded = match recorded(row, cursor.clone()) {
@@ -326,13 +331,13 @@ impl<'l> Reader<'l> {
 }
 
 /// Where the columns of the event are in a row of [`Reader::events`]: behind its place in the feed and its task's key.
-const EVENT: usize = 2 + KEY_WIDTH;
+const EVENT: usize = 2 + KEY_COLUMN_COUNT;
 
 /// The event of a row of [`Reader::events`].
 fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
     let (namespace, task) = read_key(row, 2)?;
     let event = read_event(row, EVENT, &namespace, &task)?;
-    let row = row.from_column(EVENT);
+    let row = row.starting_at(EVENT);
     let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
     Ok(Recorded { cursor, event, hash, data })
 }

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use crate::store::columns::ColumnType::{Bytes, Number, Text};
 use crate::store::columns::{
-    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, listed,
-    task_list,
+    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow,
+    join_names, task_select_list,
 };
 
 /// A statement that names the columns of a table.
@@ -47,7 +47,7 @@ pub(crate) static LOCK_TASKS: Sql = Sql::new(|| {
         "select {}, tasks.feed from unnest($1::text[], $2::text[]) as wanted(n, i) \
          join tenure.tasks on tasks.namespace = n and tasks.id = i \
          order by tasks.namespace, tasks.id for update of tasks",
-        task_list()
+        task_select_list()
     )
 });
 
@@ -90,7 +90,7 @@ pub(crate) static LOCK_CLAIMABLE: Sql = Sql::new(|| {
     format!(
         "select {}, tasks.feed from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
             coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5), $6) as tasks",
-        task_list()
+        task_select_list()
     )
 });
 
@@ -109,7 +109,7 @@ pub(crate) static SEE_TASKS: Sql = Sql::new(|| {
         "select {}, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
          join tenure.tasks on tasks.namespace = n and tasks.id = i \
          left join tenure.due on due.namespace = n and due.task = i",
-        task_list(),
+        task_select_list(),
         DueRow::select_list()
     )
 });
@@ -159,7 +159,7 @@ pub(crate) static INSERT_COMPENSATIONS: Sql = Sql::new(|| {
 });
 
 pub(crate) static UPDATE_COMPENSATIONS: Sql =
-    Sql::new(|| update::<CompensationRow<'_>>(("task", "compensations"), &[ChangedBy::Command], ""));
+    Sql::new(|| update::<CompensationRow<'_>>("task", &[ChangedBy::Command], "", "compensations"));
 
 pub(crate) const PUT_CHECKPOINTS: &str = "\
     insert into tenure.checkpoints (namespace, task, checkpoint) \
@@ -177,11 +177,11 @@ pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
 
 pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
     let feed = format!(", feed = greatest(tasks.feed, {OWN_FEED})");
-    update::<TaskRow<'_>>(("id", "tasks"), &[ChangedBy::Command], &feed)
+    update::<TaskRow<'_>>("id", &[ChangedBy::Command], &feed, "tasks")
 });
 
 pub(crate) static UPDATE_PUT_FIELDS: Sql =
-    Sql::new(|| update::<TaskRow<'_>>(("id", "tasks"), &[ChangedBy::Put], ""));
+    Sql::new(|| update::<TaskRow<'_>>("id", &[ChangedBy::Put], "", "tasks"));
 
 pub(crate) const DELETE_DUE: &str = "\
     with gone as (delete from tenure.due using unnest($1::text[], $2::text[]) as wanted(n, i) \
@@ -193,9 +193,10 @@ pub(crate) static INSERT_DUE: Sql = Sql::new(|| {
     format!("insert into tenure.due (task, {names}) select * from unnest({arrays})")
 });
 
-/// What heartbeats write. Each is fenced by owner and epoch, which no heartbeat changes.
-pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>(("task", "leases"), BY_HEARTBEATS, ""));
+/// Owner and epoch are expected: no heartbeat changes them.
+pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", BY_HEARTBEATS, "", "leases"));
 
+/// What writes the columns that a heartbeat may change.
 pub(crate) const BY_HEARTBEATS: &[ChangedBy] = &[ChangedBy::Heartbeat, ChangedBy::LateHeartbeat];
 
 /// In the order of the arrays, which is that of the decisions.
@@ -218,7 +219,7 @@ pub(crate) static INSERT_EVENTS: Sql = Sql::new(|| {
 /// A request id that is remembered no longer may be used again. The last parameter is for how long one is.
 pub(crate) static REMEMBER: Sql = Sql::new(|| {
     let (names, arrays) = (names(RequestRow::COLUMNS), arrays(&[Text, Text], RequestRow::COLUMNS));
-    let excluded = listed(RequestRow::COLUMNS, |name| format!("{name} = excluded.{name}"));
+    let excluded = join_names(RequestRow::COLUMNS, |name| format!("{name} = excluded.{name}"));
     let memory = 3 + RequestRow::COLUMNS.len();
     format!(
         "with remembered as (insert into tenure.requests as old (namespace, id, {names}) \
@@ -266,7 +267,7 @@ pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(tru
 // ---- how columns are named ---------------------------------------------------------------------------------------
 
 fn names<'a, R: TableRow<'a>>(columns: impl IntoIterator<Item = &'a Column<'a, R>>) -> String {
-    listed(columns, str::to_owned)
+    join_names(columns, str::to_owned)
 }
 
 /// Parameters for arrays of those types, and for one of each column.
@@ -279,18 +280,19 @@ fn arrays<'a, R: TableRow<'a>>(
     arrays.collect::<Vec<_>>().join(", ")
 }
 
-/// Writes the columns that these change. It takes keys, what must still be as it was read, and the changes, and repeats what was
-/// read, so that a row that is not that is never overwritten.
-fn update<'a, R: TableRow<'a>>((id, what): (&str, &str), by: &'static [ChangedBy], more: &str) -> String {
+/// Writes the columns that these change. Its parameters are the keys, what is expected to be as it was read, and the changes. A row
+/// that is not as expected is never overwritten, and the transaction fails.
+fn update<'a, R: TableRow<'a>>(id: &str, by: &'static [ChangedBy], more: &str, what: &str) -> String {
     let table = R::TABLE;
-    let arrays = arrays(&[Text, Text], R::fence().chain(R::changed_by(by)));
-    let old = listed(R::fence(), |name| format!("old_{name}"));
-    let fence: String = R::fence().map(|column| format!(" and {table}.{0} = old_{0}", column.name)).collect();
-    let changes = listed(R::changed_by(by), |name| format!("{name} = new.{name}"));
+    let arrays = arrays(&[Text, Text], R::expected().chain(R::changed_by(by)));
+    let old = join_names(R::expected(), |name| format!("old_{name}"));
+    let expected: String =
+        R::expected().map(|column| format!(" and {table}.{0} = old_{0}", column.name)).collect();
+    let changes = join_names(R::changed_by(by), |name| format!("{name} = new.{name}"));
     let new = names(R::changed_by(by));
     format!(
         "with changed as (update tenure.{table} set {changes}{more} from unnest({arrays}) as new(n, i, {old}, {new}) \
-            where {table}.namespace = n and {table}.{id} = i{fence} returning 1) \
+            where {table}.namespace = n and {table}.{id} = i{expected} returning 1) \
          select tenure.all_of((select count(*) from changed), cardinality($2::text[]), '{what}')"
     )
 }

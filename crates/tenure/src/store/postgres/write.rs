@@ -13,7 +13,7 @@ use crate::store::columns::{
 };
 use crate::store::due::Due;
 use crate::store::ends::{EndKey, Minutes, NewEnds};
-use crate::store::execute::{REQUEST_MEMORY, StoredTask};
+use crate::store::execute::REQUEST_MEMORY;
 use crate::store::postgres::batch::{Batch, Slot, Whole};
 use crate::store::postgres::columns::{Fault, Key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
@@ -69,6 +69,17 @@ impl<'a, T> Items<'a, T> {
         self
     }
 
+    /// What an update of rows takes: the keys, what is expected to be as it was read, and the columns that change.
+    fn update<R: TableRow<'a>>(
+        self,
+        by: &'static [ChangedBy],
+        key: impl Fn(&'a T) -> &'a Key,
+        before: impl Fn(&'a T) -> R,
+        after: impl Fn(&'a T) -> R,
+    ) -> Self {
+        self.key(key).columns(R::expected(), before).columns(R::changed_by(by), after)
+    }
+
     /// A value for all of them.
     fn value(mut self, value: impl ToSql + Sync + 'a) -> Self {
         self.write.parameters.push(Box::new(value));
@@ -90,10 +101,20 @@ struct Changed<'b> {
     row: TaskRow<'b>,
 }
 
+impl<'b> Changed<'b> {
+    /// None where the task is new.
+    fn update(&self) -> Option<Updated<'b>> {
+        let before = TaskRow::of(self.whole.stored.as_ref()?);
+        Some(Updated { key: self.key, before, after: self.row })
+    }
+}
+
 /// One that was there before, too.
+#[derive(Clone, Copy)]
 struct Updated<'b> {
-    changed: &'b Changed<'b>,
-    before: &'b StoredTask,
+    key: &'b Key,
+    before: TaskRow<'b>,
+    after: TaskRow<'b>,
 }
 
 /// What is written about tasks' rows of `due`.
@@ -112,12 +133,9 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     let by_key: std::collections::HashMap<&Key, usize> =
         changed.iter().enumerate().map(|(at, one)| (one.key, at)).collect();
     let new: Vec<&Changed<'_>> = batch.made.iter().filter_map(|key| changed.get(*by_key.get(key)?)).collect();
-    let updated: Vec<Updated<'_>> = changed
-        .iter()
-        .filter_map(|changed| Some(Updated { changed, before: changed.whole.stored.as_ref()? }))
-        .collect();
-    let put: Vec<&Updated<'_>> =
-        updated.iter().filter(|one| TaskRow::was_put(&one.before.task, one.changed.row.task)).collect();
+    let updated: Vec<Updated<'_>> = changed.iter().filter_map(Changed::update).collect();
+    let is_put = |one: &&Updated<'_>| TaskRow::was_put(one.before.task, one.after.task);
+    let put: Vec<Updated<'_>> = updated.iter().filter(is_put).copied().collect();
     let due = due_changes(batch);
     let compensations = CompensationChanges::of(&changed);
     let checkpoints = checkpoints(batch);
@@ -139,14 +157,10 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         .into(&mut writes);
     Items::new(&sql::INSERT_TASKS, &new).columns(TaskRow::COLUMNS, |one| one.row).into(&mut writes);
     Items::new(&sql::UPDATE_PUT_FIELDS, &put)
-        .key(|one| one.changed.key)
-        .columns(TaskRow::fence(), |one| TaskRow::of(one.before))
-        .columns(TaskRow::changed_by(&[ChangedBy::Put]), |one| one.changed.row)
+        .update(&[ChangedBy::Put], |one| one.key, |one| one.before, |one| one.after)
         .into(&mut writes);
     Items::new(&sql::UPDATE_TASKS, &updated)
-        .key(|one| one.changed.key)
-        .columns(TaskRow::fence(), |one| TaskRow::of(one.before))
-        .columns(TaskRow::changed_by(&[ChangedBy::Command]), |one| one.changed.row)
+        .update(&[ChangedBy::Command], |one| one.key, |one| one.before, |one| one.after)
         .into(&mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);
@@ -309,9 +323,7 @@ impl<'b> DueChanges<'b> {
             .columns(DueRow::COLUMNS, |(_, row)| *row)
             .into(writes);
         Items::new(&sql::RENEW_DUE, &self.renewed)
-            .key(|(key, _)| key)
-            .columns(DueRow::fence(), |(_, row)| *row)
-            .columns(DueRow::changed_by(sql::BY_HEARTBEATS), |(_, row)| *row)
+            .update(sql::BY_HEARTBEATS, |(key, _)| key, |(_, row)| *row, |(_, row)| *row)
             .into(writes);
     }
 }
@@ -370,9 +382,7 @@ impl<'b> CompensationChanges<'b> {
             .columns(CompensationRow::COLUMNS, |(_, one)| *one)
             .into(writes);
         Items::new(&sql::UPDATE_COMPENSATIONS, &self.changed)
-            .key(|(key, _)| key)
-            .columns(CompensationRow::fence(), |(_, one)| *one)
-            .columns(CompensationRow::changed_by(&[ChangedBy::Command]), |(_, one)| *one)
+            .update(&[ChangedBy::Command], |(key, _)| key, |(_, one)| *one, |(_, one)| *one)
             .into(writes);
     }
 }

@@ -8,7 +8,7 @@ use tenure_core::refusal::Refusal;
 
 use crate::error::Error;
 use crate::store::columns::{
-    Impossible, Policies, Row, TASK_WIDTH, TaskParts, compensation_count, read_compensation, read_due,
+    Impossible, Policies, Row, TASK_COLUMN_COUNT, TaskParts, compensation_count, read_compensation, read_due,
     read_task,
 };
 use crate::store::execute::StoredTask;
@@ -108,8 +108,8 @@ pub(crate) fn read_whole(
     policies: &mut Policies,
     row: &rusqlite::Row<'_>,
 ) -> Found<StoredTask> {
-    let checkpoint = row.optional(TASK_WIDTH, Document::new)?;
-    let due = read_due(row, TASK_WIDTH + 1)?;
+    let checkpoint = row.optional(TASK_COLUMN_COUNT, Document::new)?;
+    let due = read_due(row, TASK_COLUMN_COUNT + 1)?;
     let mut stored = read_task(row, policies, TaskParts { due, checkpoint, ..TaskParts::default() })?;
     if compensation_count(row)? != 0 {
         stored.task.compensations = read_compensations(connection, stored.row)?;

@@ -8,7 +8,7 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::columns::{EventRow, Policies, Row as _, at, read_event};
+use crate::store::columns::{EventRow, Policies, Row as _, at, column_count, read_event};
 use crate::store::execute::REQUEST_MEMORY;
 use crate::store::size::{chain_bytes, task_bytes};
 use crate::store::sqlite::columns::{Fault, Found, find_task, read_whole};
@@ -232,7 +232,7 @@ impl<'c> Reader<'c> {
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
         let mut found = FoundEvents::new(size);
         while let Some(row) = rows.next()? {
-            let cursor = Cursor::of('e', row.get(0)?);
+            let cursor = Cursor::of('e', row.get(ORDER)?);
             let recorded = match recorded(row, cursor.clone()) {
                 Err(Fault::Broken(_)) => None,
                 read => Some(read?),
@@ -321,15 +321,14 @@ impl<'c> Reader<'c> {
         let mut events = self.connection.prepare_cached(&sql::CHAIN)?;
         let mut events = events.query([no])?;
         while let Some(row) = events.next()? {
-            const FIRST: usize = 1;
             chain.events.push(StoredEvent {
-                order: row.get(0)?,
-                number: row.get(FIRST + at!(EventRow, "number"))?,
-                at: row.get(FIRST + at!(EventRow, "at"))?,
-                actor: text_as_stored(row, FIRST + at!(EventRow, "actor"))?,
-                kind: text_as_stored(row, FIRST + at!(EventRow, "type"))?,
-                data: text_as_stored(row, FIRST + at!(EventRow, "data"))?,
-                hash: row.get(FIRST + at!(EventRow, "hash"))?,
+                order: row.get(ORDER)?,
+                number: row.get(at!(EventRow, "number"))?,
+                at: row.get(at!(EventRow, "at"))?,
+                actor: text_as_stored(row, at!(EventRow, "actor"))?,
+                kind: text_as_stored(row, at!(EventRow, "type"))?,
+                data: text_as_stored(row, at!(EventRow, "data"))?,
+                hash: row.get(at!(EventRow, "hash"))?,
             });
         }
         for (table, sql) in [
@@ -381,12 +380,13 @@ fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<ColumnValue<'sta
     })
 }
 
+/// Where the place of an event is: behind its columns. The names of its task come next.
+const ORDER: usize = column_count::<EventRow<'_>>();
+
 /// The event of a row of [`Reader::find_events`].
 fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> Found<Recorded> {
-    let (namespace, task) =
-        (Namespace::new(row.get::<_, String>(1)?)?, TaskId::new(row.get::<_, String>(2)?)?);
-    let event = read_event(row, 3, &namespace, &task)?;
-    let row = row.from_column(3);
+    let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
+    let event = read_event(row, 0, &namespace, &TaskId::new(row.get::<_, String>(ORDER + 2)?)?)?;
     let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
     Ok(Recorded { cursor, event, hash, data })
 }

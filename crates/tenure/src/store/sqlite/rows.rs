@@ -10,8 +10,8 @@ use tenure_core::time::Time;
 
 use crate::codec::Sealed;
 use crate::store::columns::{
-    ChangedBy, DueRow, Policies, RequestRow, TableRow, TaskRow, number, read_due, read_event, read_request,
-    width,
+    ChangedBy, DueRow, Policies, RequestRow, TableRow, TaskRow, column_count, number, read_due, read_event,
+    read_request,
 };
 use crate::store::due::Due;
 use crate::store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
@@ -93,8 +93,8 @@ impl SqliteRows<'_> {
         after: R,
     ) -> Found<()> {
         let changes = after.values(R::changed_by(by));
-        let fence = before.values(R::fence());
-        self.change_one(sql, params_from_iter(changes.chain([ColumnValue::Number(no)]).chain(fence)))
+        let expected = before.values(R::expected());
+        self.change_one(sql, params_from_iter(changes.chain([ColumnValue::Number(no)]).chain(expected)))
     }
 
     fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> Found<()> {
@@ -249,7 +249,7 @@ impl Rows for SqliteRows<'_> {
         let Some(row) = rows.next()? else { return Ok(None) };
         let Some(due) = read_due(row, 0)? else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        let row = row.get(width::<DueRow<'_>>())?;
+        let row = row.get(column_count::<DueRow<'_>>())?;
         Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
     }
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::store::columns::{
-    ChangedBy, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, listed, task_list,
+    ChangedBy, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, join_names, task_select_list,
 };
 
 /// A statement, or the beginning of one.
@@ -13,7 +13,7 @@ type Sql = LazyLock<String>;
 
 /// Tasks with all that belongs to them but their compensations. Conditions and an order come behind it.
 pub(crate) static SELECT_TASKS: Sql = Sql::new(|| {
-    let (task, due) = (task_list(), DueRow::select_list());
+    let (task, due) = (task_select_list(), DueRow::select_list());
     format!(
         "select {task}, checkpoints.checkpoint, {due} from tasks left join due on due.task = tasks.no \
          left join checkpoints on checkpoints.task = tasks.no"
@@ -44,17 +44,17 @@ pub(crate) static HISTORY: Sql = Sql::new(|| {
     )
 });
 
-/// Each event behind its place among all.
+/// The events of a task, and behind each its place among all.
 pub(crate) static CHAIN: Sql = Sql::new(|| {
     let event = EventRow::select_list();
-    format!("select \"order\", {event} from events where task = ? order by \"order\"")
+    format!("select {event}, \"order\" from events where task = ? order by \"order\"")
 });
 
-/// Each event behind its place among all and the names of its task. Conditions come behind it.
+/// Events, and behind each its place among all and the names of its task. Conditions come behind it.
 pub(crate) static SELECT_EVENTS: Sql = Sql::new(|| {
     let event = EventRow::select_list();
     format!(
-        "select events.\"order\", tasks.namespace, tasks.id, {event} from events \
+        "select {event}, events.\"order\", tasks.namespace, tasks.id from events \
          join tasks on tasks.no = events.task"
     )
 });
@@ -81,14 +81,14 @@ pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", &[Ch
 
 /// All columns behind those of the key.
 fn insert<'a, R: TableRow<'a>>(verb: &str, key: &[&str]) -> String {
-    let (table, key_names, names) = (R::TABLE, key.join(", "), listed(R::COLUMNS, str::to_owned));
+    let (table, key_names, names) = (R::TABLE, key.join(", "), join_names(R::COLUMNS, str::to_owned));
     let places = ", ?".repeat(key.len() - 1 + R::COLUMNS.len());
     format!("{verb} into {table} ({key_names}, {names}) values (?{places})")
 }
 
 /// The columns that one of these changes, then the key, then what must still be as it was read.
 fn update<'a, R: TableRow<'a>>(key: &str, by: &'static [ChangedBy]) -> String {
-    let changes = listed(R::changed_by(by), |name| format!("{name} = ?"));
-    let fence: String = R::fence().map(|column| format!(" and {} = ?", column.name)).collect();
-    format!("update {} set {changes} where {key} = ?{fence}", R::TABLE)
+    let changes = join_names(R::changed_by(by), |name| format!("{name} = ?"));
+    let expected: String = R::expected().map(|column| format!(" and {} = ?", column.name)).collect();
+    format!("update {} set {changes} where {key} = ?{expected}", R::TABLE)
 }
