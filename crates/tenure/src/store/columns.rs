@@ -32,6 +32,7 @@ pub(crate) struct Column<'a, R> {
     pub(crate) name: &'static str,
     pub(crate) kind: ColumnType,
     changed_by: ChangedBy,
+    is_expected: bool,
     is_read: bool,
     /// What a row has in it.
     pub(crate) value: fn(R) -> ColumnValue<'a>,
@@ -81,7 +82,17 @@ impl<'a, R> Column<'a, R> {
         changed_by: ChangedBy,
         value: fn(R) -> ColumnValue<'a>,
     ) -> Self {
-        Column { name, kind, changed_by, is_read: true, value }
+        Column { name, kind, changed_by, is_expected: false, is_read: true, value }
+    }
+
+    /// One that must still be as it was read, or an update of the row fails.
+    const fn expected(
+        name: &'static str,
+        kind: ColumnType,
+        changed_by: ChangedBy,
+        value: fn(R) -> ColumnValue<'a>,
+    ) -> Self {
+        Column { is_expected: true, ..Column::new(name, kind, changed_by, value) }
     }
 
     /// One that repeats what others tell, for lists and indexes, and that no reader asks for.
@@ -91,7 +102,7 @@ impl<'a, R> Column<'a, R> {
         changed_by: ChangedBy,
         value: fn(R) -> ColumnValue<'a>,
     ) -> Self {
-        Column { name, kind, changed_by, is_read: false, value }
+        Column { is_read: false, ..Column::new(name, kind, changed_by, value) }
     }
 }
 
@@ -100,17 +111,15 @@ pub(crate) trait TableRow<'a>: Copy + 'a {
     const TABLE: &'static str;
     /// All but the key by which a database finds the row of a task.
     const COLUMNS: &'a [Column<'a, Self>];
-    /// What must still be as it was read, or an update changes nothing.
-    const EXPECTED: &'static [&'static str] = &[];
 
     /// The columns that one of these changes.
     fn changed_by(by: &'static [ChangedBy]) -> impl Iterator<Item = &'a Column<'a, Self>> {
         Self::COLUMNS.iter().filter(|column| by.contains(&column.changed_by))
     }
 
-    /// The columns of [`Self::EXPECTED`].
+    /// The columns that must still be as they were read, or an update of the row fails.
     fn expected() -> impl Iterator<Item = &'a Column<'a, Self>> {
-        Self::COLUMNS.iter().filter(|column| Self::EXPECTED.contains(&column.name))
+        Self::COLUMNS.iter().filter(|column| column.is_expected)
     }
 
     /// What the row has in some columns.

@@ -14,7 +14,7 @@ pub(crate) type CompensationRow<'a> = &'a Compensation;
 impl<'a> TableRow<'a> for CompensationRow<'a> {
     const TABLE: &'static str = "compensations";
     const COLUMNS: &'a [Column<'a, Self>] = &[
-        Column::new("seq", Number, Nothing, |one| one.seq.0.into()),
+        Column::expected("seq", Number, Nothing, |one| one.seq.0.into()),
         Column::new("kind", Text, Nothing, |one| (&one.undo.kind).into()),
         Column::new("target", Text, Nothing, |one| (&one.undo.target).into()),
         Column::new("reason", Text, Nothing, |one| one.undo.reason.as_ref().into()),
@@ -27,7 +27,6 @@ impl<'a> TableRow<'a> for CompensationRow<'a> {
         Column::new("last_error", Text, Command, |one| one.last_error.as_ref().into()),
         Column::new("waiver", Text, Command, |one| one.waiver.as_ref().into()),
     ];
-    const EXPECTED: &'static [&'static str] = &["seq"];
 }
 
 /// The compensation whose columns begin at `first`.

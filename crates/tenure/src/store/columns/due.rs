@@ -27,9 +27,9 @@ impl<'a> TableRow<'a> for DueRow<'a> {
         Column::new("wait", Text, Nothing, |row| row.due.wait.word().into()),
         Column::write_only("namespace", Text, Nothing, |row| row.namespace.into()),
         Column::write_only("queue", Text, Nothing, |row| row.queue.into()),
-        Column::new("owner", Text, Nothing, |row| row.due.owner.as_ref().into()),
+        Column::expected("owner", Text, Nothing, |row| row.due.owner.as_ref().into()),
         Column::new("granted_to", Text, Nothing, |row| row.lease(|lease| Some(&lease.granted_to))),
-        Column::new("epoch", Number, Nothing, |row| row.lease(|lease| Some(lease.epoch.0))),
+        Column::expected("epoch", Number, Nothing, |row| row.lease(|lease| Some(lease.epoch.0))),
         Column::new("ttl", Number, Nothing, |row| row.lease(|lease| Some(lease.ttl.span()))),
         Column::new("since", Number, Nothing, |row| row.due.since.into()),
         Column::new("heartbeat_at", Number, Heartbeat, |row| row.lease(|lease| Some(lease.heartbeat_at))),
@@ -48,7 +48,6 @@ impl<'a> TableRow<'a> for DueRow<'a> {
         Column::new("cancel_told", Number, Heartbeat, |row| row.cancel_told(|told| told.times)),
         Column::new("cancel_told_at", Number, Heartbeat, |row| row.cancel_told(|told| told.since)),
     ];
-    const EXPECTED: &'static [&'static str] = &["owner", "epoch"];
 }
 
 impl<'a> DueRow<'a> {

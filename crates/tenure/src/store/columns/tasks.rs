@@ -34,7 +34,7 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("saga_id", Text, Nothing, |row| (&row.task.saga_id).into()),
         Column::new("queue", Text, Put, |row| (&row.task.queue).into()),
         Column::new("kind", Text, Put, |row| (&row.task.kind).into()),
-        Column::new("state", Text, Command, |row| row.task.state().word().into()),
+        Column::expected("state", Text, Command, |row| row.task.state().word().into()),
         Column::new("cause", Text, Command, |row| row.ending(|end| Some(end.cause.word()))),
         Column::new("priority", Number, Put, |row| row.task.priority.into()),
         Column::new("not_before", Number, Command, |row| row.task.not_before.into()),
@@ -42,8 +42,8 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("payload", Text, Put, |row| (&row.task.payload).into()),
         Column::new("policy", Text, Put, |row| column(&row.task.policy).into()),
         Column::new("attempts", Number, Command, |row| row.task.attempts.into()),
-        Column::new("epoch", Number, Command, |row| row.task.epoch.0.into()),
-        Column::new("revision", Number, Command, |row| row.task.revision.0.into()),
+        Column::expected("epoch", Number, Command, |row| row.task.epoch.0.into()),
+        Column::expected("revision", Number, Command, |row| row.task.revision.0.into()),
         Column::write_only("owed", Number, Command, |row| (row.task.owed().count() as i64).into()),
         Column::new("compensations", Number, Command, |row| (row.task.compensations.len() as i64).into()),
         Column::new("unwinding", Text, Command, |row| row.unwinding(|why, _| why.word())),
@@ -64,7 +64,6 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("dismissed_by", Text, Command, |row| row.dismissal(|dismissed| &dismissed.by)),
         Column::new("dismissed_note", Text, Command, |row| row.dismissal(|dismissed| &dismissed.note)),
     ];
-    const EXPECTED: &'static [&'static str] = &["epoch", "revision", "state"];
 }
 
 impl<'a> TaskRow<'a> {

@@ -82,8 +82,7 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    /// Writes the columns that commands, puts or heartbeats change. It repeats what was read, so that a row that is not that
-    /// is never overwritten.
+    /// Writes the columns that these change. A row that is not what was read is never overwritten.
     fn update<'a, R: TableRow<'a>>(
         &self,
         sql: &str,
