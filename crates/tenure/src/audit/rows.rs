@@ -14,7 +14,7 @@ use crate::wire::Word as _;
 
 /// In which columns the rows are not what the events tell; none where they are.
 pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Option<Vec<String>> {
-    let expected = rows_of(told, head);
+    let expected = rows_of(told, &head);
     let mut columns = chain.apart.clone();
     for table in ["tasks", "due", "checkpoints", "compensations"] {
         let told_rows: Vec<_> = expected.iter().filter(|row| row.table == table).collect();

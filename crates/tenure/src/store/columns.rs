@@ -1,63 +1,193 @@
-//! Columns to types and back, for the stores on a database: they have the same ones. What is stored is checked like what
-//! comes from outside, because another program may have written it.
+//! The columns of each table, written down once: `columns/` has a list for each table, and below it the reader of its rows.
+//! The statements of SQLite and PostgreSQL, their parameters, and the positions of columns in rows follow from the lists.
+//!
+//! A new column is a line in its list, a line in its reader, and a migration of each database. What is read is checked like
+//! what comes from outside, because another program may have written it.
 
-use std::collections::HashMap;
+mod compensations;
+mod due;
+mod events;
+mod requests;
+mod tasks;
 
 use tenure_core::chain::Hash;
-use tenure_core::compensation::{Compensation, Undo};
-use tenure_core::event::Event;
-use tenure_core::id::{
-    Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId,
-    Text, UndoKey,
-};
-use tenure_core::policy::{Policy, Ttl};
 use tenure_core::refusal::Refusal;
-use tenure_core::task::{
-    Cancel, CancelTold, Cause, Dismissal, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding,
-};
 use tenure_core::time::{Span, Time};
 
-use crate::codec::{column, read_column, read_data};
-use crate::store::due::{Due, LeaseColumns, Wait};
-use crate::store::execute::{Request, StoredTask};
+pub(crate) use compensations::{CompensationRow, read_compensation};
+pub(crate) use due::{DueRow, read_due};
+pub(crate) use events::{EventRow, read_event};
+pub(crate) use requests::{RequestRow, read_request};
+#[cfg(feature = "postgres")]
+pub(crate) use tasks::read_task_key;
+pub(crate) use tasks::{
+    Policies, TASK_COLUMN_COUNT, TaskParts, TaskRow, compensation_count, read_task, task_select_list,
+};
+
+use crate::store::stored::ColumnValue;
 use crate::wire::Word;
 
-/// The columns that [`read_task`] reads, in its order.
-macro_rules! task_columns {
-    () => {
-        "tasks.no, tasks.namespace, tasks.id, tasks.saga_id, tasks.queue, tasks.kind, tasks.state, tasks.cause, \
-         tasks.priority, tasks.not_before, tasks.labels, tasks.payload, tasks.policy, tasks.attempts, tasks.epoch, \
-         tasks.revision, tasks.compensations, tasks.unwinding, tasks.unwinding_reason, tasks.cancel_at, \
-         tasks.cancel_by, tasks.cancel_reason, tasks.terminal_reason, tasks.result, tasks.retried_as, \
-         tasks.retry_of, tasks.created_at, tasks.updated_at, tasks.started_at, tasks.finished_at, tasks.head, \
-         tasks.dismissed_at, tasks.dismissed_by, tasks.dismissed_note"
+/// A column of a table whose rows are made of an `R`.
+pub(crate) struct Column<'a, R> {
+    pub(crate) name: &'static str,
+    pub(crate) kind: ColumnType,
+    changed_by: ChangedBy,
+    is_expected: bool,
+    is_read: bool,
+    /// What a row has in it.
+    pub(crate) value: fn(R) -> ColumnValue<'a>,
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ColumnType {
+    Text,
+    /// A number, a time, a span.
+    Number,
+    Truth,
+    Bytes,
+}
+
+impl ColumnType {
+    /// What PostgreSQL calls an array of such values.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn array(self) -> &'static str {
+        match self {
+            ColumnType::Text => "text[]",
+            ColumnType::Number => "bigint[]",
+            ColumnType::Truth => "boolean[]",
+            ColumnType::Bytes => "bytea[]",
+        }
+    }
+}
+
+/// What changes a column after its row was inserted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ChangedBy {
+    Nothing,
+    /// Any command.
+    Command,
+    /// Only a put.
+    Put,
+    /// Only heartbeats and progress.
+    Heartbeat,
+    /// Only a heartbeat at or after `check_at`: once a ttl, because the column is in an index.
+    LateHeartbeat,
+}
+
+impl<'a, R> Column<'a, R> {
+    const fn new(
+        name: &'static str,
+        kind: ColumnType,
+        changed_by: ChangedBy,
+        value: fn(R) -> ColumnValue<'a>,
+    ) -> Self {
+        Column { name, kind, changed_by, is_expected: false, is_read: true, value }
+    }
+
+    /// One that must still be as it was read, or an update of the row fails.
+    const fn expected(
+        name: &'static str,
+        kind: ColumnType,
+        changed_by: ChangedBy,
+        value: fn(R) -> ColumnValue<'a>,
+    ) -> Self {
+        Column { is_expected: true, ..Column::new(name, kind, changed_by, value) }
+    }
+
+    /// One that repeats what others tell, for lists and indexes, and that no reader asks for.
+    const fn write_only(
+        name: &'static str,
+        kind: ColumnType,
+        changed_by: ChangedBy,
+        value: fn(R) -> ColumnValue<'a>,
+    ) -> Self {
+        Column { is_read: false, ..Column::new(name, kind, changed_by, value) }
+    }
+}
+
+/// What a row is made of, and the columns of its table.
+pub(crate) trait TableRow<'a>: Copy + 'a {
+    const TABLE: &'static str;
+    /// All but the key by which a database finds the row of a task.
+    const COLUMNS: &'a [Column<'a, Self>];
+
+    /// The columns that one of these changes.
+    fn changed_by(by: &'static [ChangedBy]) -> impl Iterator<Item = &'a Column<'a, Self>> {
+        Self::COLUMNS.iter().filter(|column| by.contains(&column.changed_by))
+    }
+
+    /// The columns that must still be as they were read, or an update of the row fails.
+    fn expected() -> impl Iterator<Item = &'a Column<'a, Self>> {
+        Self::COLUMNS.iter().filter(|column| column.is_expected)
+    }
+
+    /// What the row has in some columns.
+    fn values(
+        self,
+        columns: impl Iterator<Item = &'a Column<'a, Self>>,
+    ) -> impl Iterator<Item = ColumnValue<'a>> {
+        columns.map(move |column| (column.value)(self))
+    }
+
+    /// The columns that are read, with their table: what a reader takes, in its order.
+    fn select_list() -> String {
+        let read = Self::COLUMNS.iter().filter(|column| column.is_read);
+        join_names(read, |name| format!("{}.{name}", Self::TABLE))
+    }
+}
+
+/// The columns between commas, each as its name makes it.
+pub(crate) fn join_names<'a, R: TableRow<'a>>(
+    columns: impl IntoIterator<Item = &'a Column<'a, R>>,
+    each: impl Fn(&str) -> String,
+) -> String {
+    columns.into_iter().map(|column| each(column.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// How many columns of a table are read.
+pub(crate) const fn column_count<'a, R: TableRow<'a>>() -> usize {
+    let (mut count, mut at) = (0, 0);
+    while at < R::COLUMNS.len() {
+        count += R::COLUMNS[at].is_read as usize;
+        at += 1;
+    }
+    count
+}
+
+/// The position of a column among those of its table that are read. See [`at`].
+pub(crate) const fn position<'a, R: TableRow<'a>>(name: &str) -> usize {
+    let (mut position, mut at) = (0, 0);
+    while at < R::COLUMNS.len() {
+        let column = &R::COLUMNS[at];
+        if column.is_read {
+            if is_same(column.name.as_bytes(), name.as_bytes()) {
+                return position;
+            }
+            position += 1;
+        }
+        at += 1;
+    }
+    panic!("the list of the table has no column of this name that is read")
+}
+
+/// `==`, which a constant can't say of texts.
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+/// The position of a column in the part of a row that holds the columns of its table, found when this is compiled. A name that
+/// the list does not have is an error of the compiler.
+macro_rules! at {
+    ($row:ident, $name:literal) => {
+        const { $crate::store::columns::position::<$row<'_>>($name) }
     };
 }
-pub(crate) use task_columns;
-
-/// How many they are.
-pub(crate) const TASK_COLUMNS: usize = 34;
-
-/// The columns that [`read_due`] reads, in its order.
-macro_rules! due_columns {
-    () => {
-        "due.wait, due.owner, due.granted_to, due.epoch, due.ttl, due.since, due.heartbeat_at, due.progressed_at, \
-         due.expires_at, due.check_at, due.progress, due.cancel_asked, due.stall_after, due.time_limit, \
-         due.lock_delay, due.held_back, due.cancel_grace, due.cancel_told, due.cancel_told_at"
-    };
-}
-pub(crate) use due_columns;
-
-/// How many they are.
-pub(crate) const DUE_COLUMNS: usize = 19;
-
-/// The columns that [`read_compensation`] reads, in its order.
-macro_rules! compensation_columns {
-    () => {
-        "seq, kind, target, reason, registered, status, epoch, key, tries, receipt, last_error, waiver"
-    };
-}
-pub(crate) use compensation_columns;
+pub(crate) use at;
 
 /// A row that some database gave.
 pub(crate) trait Row {
@@ -106,9 +236,50 @@ pub(crate) trait Row {
         Ok(self.text(at)?.map(new).transpose()?)
     }
 
-    fn word<T: Word>(&self, column: &str, at: usize) -> Result<T, Self::Fault> {
+    fn word<T: Word>(&self, at: usize) -> Result<T, Self::Fault> {
         let text = self.a_text(at)?;
-        Ok(T::of_word(text).ok_or_else(|| impossible(column, text))?)
+        Ok(T::of_word(text).ok_or_else(|| impossible(self.name(at), text))?)
+    }
+
+    /// A number of a type that is narrower than a column.
+    fn small<T: TryFrom<i64>>(&self, at: usize) -> Result<T, Self::Fault> {
+        let number = self.a_number(at)?;
+        Ok(T::try_from(number).map_err(|_| impossible(self.name(at), number))?)
+    }
+
+    /// The row from a column on: the part of it that holds the columns of one table.
+    fn starting_at(&self, first: usize) -> RowPart<'_, Self> {
+        RowPart { row: self, first }
+    }
+}
+
+/// The part of a row that holds the columns of one table.
+pub(crate) struct RowPart<'r, R: ?Sized> {
+    row: &'r R,
+    first: usize,
+}
+
+impl<R: Row + ?Sized> Row for RowPart<'_, R> {
+    type Fault = R::Fault;
+
+    fn name(&self, at: usize) -> &str {
+        self.row.name(self.first + at)
+    }
+
+    fn text(&self, at: usize) -> Result<Option<&str>, R::Fault> {
+        self.row.text(self.first + at)
+    }
+
+    fn number(&self, at: usize) -> Result<Option<i64>, R::Fault> {
+        self.row.number(self.first + at)
+    }
+
+    fn truth(&self, at: usize) -> Result<bool, R::Fault> {
+        self.row.truth(self.first + at)
+    }
+
+    fn bytes(&self, at: usize) -> Result<Option<&[u8]>, R::Fault> {
+        self.row.bytes(self.first + at)
     }
 }
 
@@ -125,276 +296,6 @@ fn missing(column: &str, what: &str) -> Impossible {
     Impossible(format!("the column {column} is empty, and must hold {what}"))
 }
 
-/// Policies by their text: most tasks of a store have one of a few, and reading JSON costs more than a look.
-#[derive(Default)]
-pub(crate) struct Policies(HashMap<String, Policy>);
-
-impl Policies {
-    const MAX: usize = 256;
-
-    fn read(&mut self, text: &str) -> Result<Policy, Impossible> {
-        if let Some(policy) = self.0.get(text) {
-            return Ok(*policy);
-        }
-        let policy: Policy = read_column(text).ok_or_else(|| impossible("policy", text))?;
-        if self.0.len() >= Self::MAX {
-            self.0.clear();
-        }
-        self.0.insert(text.to_owned(), policy);
-        Ok(policy)
-    }
-}
-
-/// The columns that follow from the phase.
-pub(crate) struct TaskColumns<'a> {
-    pub(crate) state: &'static str,
-    pub(crate) cause: Option<&'static str>,
-    pub(crate) owed: i64,
-    pub(crate) compensations: i64,
-    pub(crate) unwinding: Option<&'static str>,
-    pub(crate) unwinding_reason: Option<&'a str>,
-    pub(crate) cancel_at: Option<i64>,
-    pub(crate) cancel_by: Option<&'a str>,
-    pub(crate) cancel_reason: Option<&'a str>,
-    pub(crate) terminal_reason: Option<&'a str>,
-    pub(crate) result: Option<&'a str>,
-    pub(crate) retried_as: Option<&'a str>,
-    pub(crate) finished_at: Option<i64>,
-    pub(crate) dismissed_at: Option<i64>,
-    pub(crate) dismissed_by: Option<&'a str>,
-    pub(crate) dismissed_note: Option<&'a str>,
-}
-
-impl TaskColumns<'_> {
-    pub(crate) fn of(task: &Task) -> TaskColumns<'_> {
-        let ending = task.ending();
-        let (unwinding, unwinding_reason) = match &task.phase {
-            Phase::Compensating { why, reason, .. } => (Some(why.word()), Some(reason.as_str())),
-            Phase::Planned | Phase::Dispatched(_) | Phase::Running(_) | Phase::Ended(_) => (None, None),
-        };
-        let cancel = task.cancel.as_ref();
-        let dismissed = ending.and_then(|ending| ending.dismissed.as_ref());
-        TaskColumns {
-            state: task.state().word(),
-            cause: ending.map(|ending| ending.cause.word()),
-            owed: task.owed().count() as i64,
-            compensations: task.compensations.len() as i64,
-            unwinding,
-            unwinding_reason,
-            cancel_at: cancel.map(|cancel| cancel.at.as_micros()),
-            cancel_by: cancel.map(|cancel| cancel.by.as_str()),
-            cancel_reason: cancel.map(|cancel| cancel.reason.as_str()),
-            terminal_reason: ending.and_then(|ending| ending.reason.as_ref()).map(Reason::as_str),
-            result: ending.and_then(|ending| ending.result.as_ref()).map(Document::as_str),
-            retried_as: ending.and_then(|ending| ending.retried_as.as_ref()).map(TaskId::as_str),
-            finished_at: ending.map(|ending| ending.finished_at.as_micros()),
-            dismissed_at: dismissed.map(|dismissed| dismissed.at.as_micros()),
-            dismissed_by: dismissed.map(|dismissed| dismissed.by.as_str()),
-            dismissed_note: dismissed.map(|dismissed| dismissed.note.as_str()),
-        }
-    }
-}
-
-/// What of a task is not in its own row.
-#[derive(Default)]
-pub(crate) struct Parts {
-    pub(crate) due: Option<Due>,
-    pub(crate) checkpoint: Option<Document>,
-    pub(crate) compensations: Vec<Compensation>,
-}
-
-/// How many compensations the row says that the task has: where there are none, nobody has to look.
-pub(crate) fn compensation_count<R: Row>(row: &R) -> Result<i64, R::Fault> {
-    row.a_number(16)
-}
-
-/// The task of a row that begins with [`task_columns`].
-pub(crate) fn read_task<R: Row>(
-    row: &R,
-    policies: &mut Policies,
-    parts: Parts,
-) -> Result<StoredTask, R::Fault> {
-    let labels = row.a_text(10)?;
-    let cancel = match row.time(19)? {
-        Some(at) => {
-            Some(Cancel { at, by: Actor::new(row.a_text(20)?)?, reason: Reason::new(row.a_text(21)?)? })
-        }
-        None => None,
-    };
-    let task = Task {
-        namespace: Namespace::new(row.a_text(1)?)?,
-        id: TaskId::new(row.a_text(2)?)?,
-        saga_id: SagaId::new(row.a_text(3)?)?,
-        queue: Queue::new(row.a_text(4)?)?,
-        kind: Kind::new(row.a_text(5)?)?,
-        priority: small(row, 8)?,
-        not_before: row.time(9)?,
-        labels: read_labels(labels)?,
-        payload: Document::new(row.a_text(11)?)?,
-        policy: policies.read(row.a_text(12)?)?,
-        attempts: small(row, 13)?,
-        epoch: Epoch(unsigned(row.a_number(14)?)),
-        revision: Revision(unsigned(row.a_number(15)?)),
-        cancel,
-        retry_of: row.optional(25, TaskId::new)?,
-        created_at: row.a_time(26)?,
-        updated_at: row.a_time(27)?,
-        started_at: row.time(28)?,
-        phase: read_phase(row, parts.due)?,
-        checkpoint: parts.checkpoint,
-        compensations: parts.compensations,
-    };
-    Ok(StoredTask { row: row.a_number(0)?, task, head: row.hash(30)? })
-}
-
-fn read_phase<R: Row>(row: &R, due: Option<Due>) -> Result<Phase, R::Fault> {
-    let state = row.word::<State>("state", 6)?;
-    if let Some(state) = state.terminal() {
-        return Ok(Phase::Ended(Box::new(Ending {
-            state,
-            cause: row.word::<Cause>("cause", 7)?,
-            reason: row.optional(22, Reason::new)?,
-            result: row.optional(23, Document::new)?,
-            retried_as: row.optional(24, TaskId::new)?,
-            dismissed: read_dismissal(row)?,
-            finished_at: row.a_time(29)?,
-        })));
-    }
-    if state == State::Planned {
-        return Ok(Phase::Planned);
-    }
-    let without = || impossible("state", format_args!("{} without a row of due", state.word()));
-    let due = due.ok_or_else(without)?;
-    if due.state() != state {
-        let both = format_args!("{}, and due waits for {}", state.word(), due.wait.word());
-        return Err(impossible("state", both).into());
-    }
-    let incomplete = || impossible("due", format_args!("a {} without its columns", due.wait.word()));
-    Ok(match due.wait {
-        Wait::Start => return Err(impossible("state", state.word()).into()),
-        Wait::Reservation => Phase::Dispatched(Reservation {
-            owner: due.owner.clone().ok_or_else(incomplete)?,
-            reserved_at: due.since.ok_or_else(incomplete)?,
-            expires_at: due.expires_at,
-        }),
-        Wait::Lease => Phase::Running(due.lease().ok_or_else(incomplete)?),
-        Wait::UndoLease => read_unwinding(row, Undoing::HeldBy(due.lease().ok_or_else(incomplete)?))?,
-        Wait::Undo => read_unwinding(row, Undoing::DueAt(due.expires_at))?,
-    })
-}
-
-fn read_dismissal<R: Row>(row: &R) -> Result<Option<Dismissal>, R::Fault> {
-    let Some(at) = row.time(31)? else { return Ok(None) };
-    Ok(Some(Dismissal { at, by: Actor::new(row.a_text(32)?)?, note: Reason::new(row.a_text(33)?)? }))
-}
-
-fn read_unwinding<R: Row>(row: &R, undoing: Undoing) -> Result<Phase, R::Fault> {
-    let why = row.word::<Unwinding>("unwinding", 17)?;
-    Ok(Phase::Compensating { why, reason: Reason::new(row.a_text(18)?)?, undoing })
-}
-
-/// The row of `due` whose [`due_columns`] begin at `at`; none where there is none.
-pub(crate) fn read_due<R: Row>(row: &R, at: usize) -> Result<Option<Due>, R::Fault> {
-    if row.text(at)?.is_none() {
-        return Ok(None);
-    }
-    let lease = match row.number(at + 3)? {
-        Some(epoch) => Some(LeaseColumns {
-            epoch: Epoch(unsigned(epoch)),
-            granted_to: Actor::new(row.a_text(at + 2)?)?,
-            ttl: Ttl::new(Span::from_micros(unsigned(row.a_number(at + 4)?)))?,
-            heartbeat_at: row.a_time(at + 6)?,
-            progressed_at: row.a_time(at + 7)?,
-            progress: row.optional(at + 10, Progress::new)?,
-            cancel_asked: row.truth(at + 11)?,
-            stall_after: row.span(at + 12)?,
-            time_limit: row.span(at + 13)?,
-            lock_delay: row.span(at + 14)?,
-            cancel_grace: row.span(at + 16)?,
-            cancel_told: read_cancel_told(row, at + 17)?,
-        }),
-        None => None,
-    };
-    Ok(Some(Due {
-        wait: row.word::<Wait>("wait", at)?,
-        owner: row.optional(at + 1, Owner::new)?,
-        lease,
-        since: row.time(at + 5)?,
-        expires_at: row.a_time(at + 8)?,
-        check_at: row.a_time(at + 9)?,
-        held_back: row.truth(at + 15)?,
-    }))
-}
-
-/// How often a holder was told to stop, and since when: two columns, both empty where it was not.
-fn read_cancel_told<R: Row>(row: &R, at: usize) -> Result<Option<CancelTold>, R::Fault> {
-    let Some(since) = row.time(at + 1)? else { return Ok(None) };
-    Ok(Some(CancelTold { times: small(row, at)?, since }))
-}
-
-/// The compensation whose [`compensation_columns`] begin at `at`.
-pub(crate) fn read_compensation<R: Row>(row: &R, at: usize) -> Result<Compensation, R::Fault> {
-    Ok(Compensation {
-        seq: Seq(small(row, at)?),
-        undo: Undo {
-            kind: Kind::new(row.a_text(at + 1)?)?,
-            target: Text::new(row.a_text(at + 2)?)?,
-            reason: row.optional(at + 3, Reason::new)?,
-        },
-        registered: row.word("registered", at + 4)?,
-        status: row.word("status", at + 5)?,
-        epoch: row.number(at + 6)?.map(|epoch| Epoch(unsigned(epoch))),
-        key: row.optional(at + 7, UndoKey::new)?,
-        tries: small(row, at + 8)?,
-        receipt: row.optional(at + 9, Text::new)?,
-        last_error: row.optional(at + 10, Text::new)?,
-        waiver: row.optional(at + 11, Reason::new)?,
-    })
-}
-
-/// An event whose number, time, actor, type and data begin at a column.
-pub(crate) fn read_event<R: Row>(
-    row: &R,
-    at: usize,
-    namespace: &Namespace,
-    task: &TaskId,
-) -> Result<Event, R::Fault> {
-    let (kind, data) = (row.a_text(at + 3)?, row.a_text(at + 4)?);
-    Ok(Event {
-        namespace: namespace.clone(),
-        task: task.clone(),
-        number: Revision(unsigned(row.a_number(at)?)),
-        at: row.a_time(at + 1)?,
-        actor: Actor::new(row.a_text(at + 2)?)?,
-        what: read_data(kind, data).ok_or_else(|| impossible("data", format_args!("{kind} {data}")))?,
-    })
-}
-
-/// A remembered request whose digest, actor, time and answer begin at a column.
-pub(crate) fn read_request<R: Row>(row: &R, at: usize) -> Result<Request, R::Fault> {
-    let answered = row.a_text(at + 3)?;
-    Ok(Request {
-        digest: row.hash(at)?,
-        actor: Actor::new(row.a_text(at + 1)?)?,
-        at: row.a_time(at + 2)?,
-        answered: read_column(answered).ok_or_else(|| impossible("answered", answered))?,
-    })
-}
-
-pub(crate) fn labels_column(labels: &Labels) -> String {
-    if labels.is_empty() { "{}".to_owned() } else { column(labels) }
-}
-
-fn read_labels(text: &str) -> Result<Labels, Impossible> {
-    if text == "{}" { Ok(Labels::new()) } else { read_column(text).ok_or_else(|| impossible("labels", text)) }
-}
-
-/// A number of a type that is narrower than a column.
-fn small<R: Row, T: TryFrom<i64>>(row: &R, at: usize) -> Result<T, R::Fault> {
-    let number = row.a_number(at)?;
-    Ok(T::try_from(number).map_err(|_| impossible(row.name(at), number))?)
-}
-
 pub(crate) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -407,6 +308,5 @@ pub(crate) fn length(span: Span) -> i64 {
     number(span.as_micros())
 }
 
-pub(crate) fn micros(time: Option<Time>) -> Option<i64> {
-    time.map(Time::as_micros)
-}
+#[cfg(test)]
+mod tests;

@@ -332,7 +332,7 @@ impl Memory {
             row: kept.row,
             name: Some((task.namespace.clone(), task.id.clone())),
             stored_name: Some(format!("{}/{}", task.namespace, task.id)),
-            rows: owned_rows_of(task, kept.head),
+            rows: owned_rows_of(task, &kept.head),
             apart: Vec::new(),
             events: events.collect(),
         }

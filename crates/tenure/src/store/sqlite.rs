@@ -8,6 +8,7 @@ mod overview;
 mod read;
 mod rows;
 mod same_file;
+mod sql;
 mod tokens;
 mod watch;
 mod writer_lock;

@@ -1,20 +1,19 @@
 //! What a store holds of a task, row by row and column by column, before anybody believes it.
 //!
-//! `rows_of` is what the rows of a task must be. SQLite inserts them from it, and an audit compares what is stored with
-//! what it makes of the task that the history tells: so a column can't be written and stay out of the comparison.
+//! `rows_of` is what the rows of a task must be, from the same lists of columns that the stores write by. An audit compares what
+//! is stored with what it makes of the task that the history tells: so a column can't be written and stay out of the comparison.
 
 use std::borrow::Cow;
 
 use tenure_core::chain::Hash;
-use tenure_core::compensation::Compensation;
-use tenure_core::id::{Document, Namespace, Owner, Progress, Reason, TaskId, Text, UndoKey};
+use tenure_core::id::{
+    Actor, Document, Kind, Namespace, Owner, Progress, Queue, Reason, SagaId, TaskId, Text, UndoKey,
+};
 use tenure_core::task::Task;
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 
-use crate::codec::column;
-use crate::store::columns::{TaskColumns, labels_column, length, micros, number};
-use crate::store::due::{Due, Wait};
-use crate::wire::Word;
+use crate::store::columns::{self, Column, DueRow, TableRow, TaskRow};
+use crate::store::due::Due;
 
 /// A task's chain as it is stored, to be verified. Nothing of it is trusted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,17 +108,37 @@ impl ColumnValue<'_> {
     }
 }
 
-impl From<i64> for ColumnValue<'_> {
-    fn from(number: i64) -> Self {
-        ColumnValue::Number(number)
-    }
+/// Numbers as a column has them.
+macro_rules! number_values {
+    ($($type:ty => |$number:ident| $value:expr),* $(,)?) => { $(
+        impl From<$type> for ColumnValue<'_> {
+            fn from($number: $type) -> Self {
+                ColumnValue::Number($value)
+            }
+        }
+    )* };
 }
+number_values!(
+    i64 => |number| number,
+    i32 => |number| number.into(),
+    u32 => |number| number.into(),
+    u64 => |number| columns::number(number),
+    bool => |truth| truth.into(),
+    Time => |time| time.as_micros(),
+    Span => |span| columns::length(span),
+);
 
-impl From<bool> for ColumnValue<'_> {
-    fn from(truth: bool) -> Self {
-        ColumnValue::Number(truth.into())
-    }
+/// Texts as a column has them.
+macro_rules! text_values {
+    ($($type:ty),* $(,)?) => { $(
+        impl<'a> From<&'a $type> for ColumnValue<'a> {
+            fn from(text: &'a $type) -> Self {
+                ColumnValue::Text(text.as_str().into())
+            }
+        }
+    )* };
 }
+text_values!(Actor, Document, Kind, Namespace, Owner, Progress, Queue, Reason, SagaId, TaskId, Text, UndoKey);
 
 impl<'a> From<&'a str> for ColumnValue<'a> {
     fn from(text: &'a str) -> Self {
@@ -133,9 +152,9 @@ impl From<String> for ColumnValue<'_> {
     }
 }
 
-impl From<Time> for ColumnValue<'_> {
-    fn from(time: Time) -> Self {
-        ColumnValue::Number(time.as_micros())
+impl<'a> From<&'a Hash> for ColumnValue<'a> {
+    fn from(hash: &'a Hash) -> Self {
+        ColumnValue::Bytes(hash.0.as_slice().into())
     }
 }
 
@@ -165,120 +184,23 @@ pub struct StoredEvent {
 }
 
 /// The rows that a task has, in every table but that of events.
-pub(crate) fn rows_of(task: &Task, head: Hash) -> Vec<StoredRow<'_>> {
-    let mut rows = vec![task_row(task, head)];
-    rows.extend(Due::of(task).map(|due| due_row(task, &due).into_owned()));
-    rows.extend(task.checkpoint.as_ref().map(checkpoint_row));
-    rows.extend(task.compensations.iter().map(compensation_row));
+pub(crate) fn rows_of<'a>(task: &'a Task, head: &'a Hash) -> Vec<StoredRow<'a>> {
+    let mut rows = vec![stored_row(TaskRow { task, head })];
+    rows.extend(Due::of(task).map(|due| stored_row(DueRow::of(task, &due)).into_owned()));
+    rows.extend(task.checkpoint.as_ref().map(|checkpoint| StoredRow {
+        table: "checkpoints".into(),
+        columns: vec![("checkpoint".into(), checkpoint.into())],
+    }));
+    rows.extend(task.compensations.iter().map(stored_row));
     rows
 }
 
 /// The rows of a task that can be kept beside it.
-pub(crate) fn owned_rows_of(task: &Task, head: Hash) -> Vec<StoredRow<'static>> {
+pub(crate) fn owned_rows_of(task: &Task, head: &Hash) -> Vec<StoredRow<'static>> {
     rows_of(task, head).into_iter().map(StoredRow::into_owned).collect()
 }
 
-fn row<'a, const N: usize>(table: &'a str, columns: [(&'a str, ColumnValue<'a>); N]) -> StoredRow<'a> {
-    let columns = columns.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    StoredRow { table: table.into(), columns }
-}
-
-pub(crate) fn task_row(task: &Task, head: Hash) -> StoredRow<'_> {
-    let columns = TaskColumns::of(task);
-    row(
-        "tasks",
-        [
-            ("namespace", task.namespace.as_str().into()),
-            ("id", task.id.as_str().into()),
-            ("saga_id", task.saga_id.as_str().into()),
-            ("queue", task.queue.as_str().into()),
-            ("kind", task.kind.as_str().into()),
-            ("state", columns.state.into()),
-            ("cause", columns.cause.into()),
-            ("priority", i64::from(task.priority).into()),
-            ("not_before", task.not_before.into()),
-            ("labels", labels_column(&task.labels).into()),
-            ("payload", task.payload.as_str().into()),
-            ("policy", column(&task.policy).into()),
-            ("attempts", i64::from(task.attempts).into()),
-            ("epoch", number(task.epoch.0).into()),
-            ("revision", number(task.revision.0).into()),
-            ("owed", columns.owed.into()),
-            ("compensations", columns.compensations.into()),
-            ("unwinding", columns.unwinding.into()),
-            ("unwinding_reason", columns.unwinding_reason.into()),
-            ("cancel_at", columns.cancel_at.into()),
-            ("cancel_by", columns.cancel_by.into()),
-            ("cancel_reason", columns.cancel_reason.into()),
-            ("terminal_reason", columns.terminal_reason.into()),
-            ("result", columns.result.into()),
-            ("retried_as", columns.retried_as.into()),
-            ("retry_of", task.retry_of.as_ref().map(TaskId::as_str).into()),
-            ("created_at", task.created_at.into()),
-            ("updated_at", task.updated_at.into()),
-            ("started_at", micros(task.started_at).into()),
-            ("finished_at", columns.finished_at.into()),
-            ("head", ColumnValue::Bytes(head.0.to_vec().into())),
-            ("dismissed_at", columns.dismissed_at.into()),
-            ("dismissed_by", columns.dismissed_by.into()),
-            ("dismissed_note", columns.dismissed_note.into()),
-        ],
-    )
-}
-
-pub(crate) fn due_row<'a>(task: &'a Task, due: &'a Due) -> StoredRow<'a> {
-    let lease = due.lease.as_ref();
-    let told = lease.and_then(|lease| lease.cancel_told);
-    // Only reservations are looked for by their queue.
-    let queue = Some(task.queue.as_str()).filter(|_| due.wait == Wait::Reservation);
-    row(
-        "due",
-        [
-            ("wait", due.wait.word().into()),
-            ("namespace", task.namespace.as_str().into()),
-            ("queue", queue.into()),
-            ("owner", due.owner.as_ref().map(Owner::as_str).into()),
-            ("granted_to", lease.map(|lease| lease.granted_to.as_str()).into()),
-            ("epoch", lease.map(|lease| number(lease.epoch.0)).into()),
-            ("ttl", lease.map(|lease| length(lease.ttl.span())).into()),
-            ("since", due.since.into()),
-            ("heartbeat_at", lease.map(|lease| lease.heartbeat_at).into()),
-            ("progressed_at", lease.map(|lease| lease.progressed_at).into()),
-            ("expires_at", due.expires_at.into()),
-            ("check_at", due.check_at.into()),
-            ("progress", lease.and_then(|lease| lease.progress.as_ref()).map(Progress::as_str).into()),
-            ("cancel_asked", lease.is_some_and(|lease| lease.cancel_asked).into()),
-            ("stall_after", lease.and_then(|lease| lease.stall_after).map(length).into()),
-            ("time_limit", lease.and_then(|lease| lease.time_limit).map(length).into()),
-            ("lock_delay", lease.and_then(|lease| lease.lock_delay).map(length).into()),
-            ("held_back", due.held_back.into()),
-            ("cancel_grace", lease.and_then(|lease| lease.cancel_grace).map(length).into()),
-            ("cancel_told", told.map(|told| i64::from(told.times)).into()),
-            ("cancel_told_at", told.map(|told| told.since).into()),
-        ],
-    )
-}
-
-fn checkpoint_row(checkpoint: &Document) -> StoredRow<'_> {
-    row("checkpoints", [("checkpoint", checkpoint.as_str().into())])
-}
-
-pub(crate) fn compensation_row(one: &Compensation) -> StoredRow<'_> {
-    row(
-        "compensations",
-        [
-            ("seq", i64::from(one.seq.0).into()),
-            ("kind", one.undo.kind.as_str().into()),
-            ("target", one.undo.target.as_str().into()),
-            ("reason", one.undo.reason.as_ref().map(Reason::as_str).into()),
-            ("registered", one.registered.word().into()),
-            ("status", one.status.word().into()),
-            ("epoch", one.epoch.map(|epoch| number(epoch.0)).into()),
-            ("key", one.key.as_ref().map(UndoKey::as_str).into()),
-            ("tries", i64::from(one.tries).into()),
-            ("receipt", one.receipt.as_ref().map(Text::as_str).into()),
-            ("last_error", one.last_error.as_ref().map(Text::as_str).into()),
-            ("waiver", one.waiver.as_ref().map(Reason::as_str).into()),
-        ],
-    )
+fn stored_row<'a, R: TableRow<'a>>(row: R) -> StoredRow<'a> {
+    let named = |column: &Column<'a, R>| (column.name.into(), (column.value)(row));
+    StoredRow { table: R::TABLE.into(), columns: R::COLUMNS.iter().map(named).collect() }
 }

@@ -25,7 +25,7 @@ pub(crate) fn read_token<R: Row>(row: &R) -> Result<ListedToken, R::Fault> {
     let namespaces = row.a_text(3)?;
     let token = Token {
         name: Actor::named("name", row.a_text(1)?)?,
-        role: row.word("role", 2)?,
+        role: row.word(2)?,
         namespaces: read_column(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
         created_at: row.a_time(4)?,
         created_by: Actor::named("created_by", row.a_text(5)?)?,

@@ -6,9 +6,10 @@ use tenure_core::id::{Namespace, TaskId};
 use tokio_postgres::types::Type;
 
 use crate::error::Error;
-use crate::store::columns::Row as _;
-use crate::store::postgres::columns::Found;
+use crate::store::columns::{EventRow, Row as _, TableRow as _, at};
+use crate::store::postgres::columns::{Found, KEY_COLUMN_COUNT};
 use crate::store::postgres::read::Reader;
+use crate::store::postgres::sql::Sql;
 use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::{Cursor, Page, PageFill, PageSize, page};
 
@@ -60,9 +61,13 @@ const HISTORY_OCTETS: &str = "\
     select 2 * coalesce(sum(octet_length(data) + 320), 0)::bigint from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
     left join tenure.events on namespace = n and task = i group by place order by place";
 
-const EVENTS: &str = "\
-    select namespace, task, number, at, actor, type, data, hash from unnest($1::text[], $2::text[]) as wanted(n, i) \
-    join tenure.events on namespace = n and task = i order by namespace, task, feed, \"order\"";
+static EVENTS: Sql = Sql::new(|| {
+    format!(
+        "select namespace, task, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.events on namespace = n and task = i order by namespace, task, feed, \"order\"",
+        EventRow::select_list()
+    )
+});
 
 /// The rows of tasks in the order of their names as they are given. Behind them what only PostgreSQL keeps: whether the names are
 /// taken, and where the newest event is in the feed.
@@ -98,7 +103,7 @@ const OTHER_ROWS: [(&str, &str); 3] = [
 /// A row as it is stored; its first two columns are the names of its task.
 fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> Found<StoredRow<'static>> {
     let mut columns = Vec::with_capacity(row.len());
-    for (at, column) in row.columns().iter().enumerate().skip(2) {
+    for (at, column) in row.columns().iter().enumerate().skip(KEY_COLUMN_COUNT) {
         let value = match *column.type_() {
             Type::INT8 => row.number(at)?.into(),
             Type::TEXT => row.text(at)?.map(str::to_owned).into(),
@@ -223,18 +228,19 @@ impl Reader<'_> {
                 }
             }
         }
-        for row in self.link.ask(EVENTS, &[&namespaces, &ids]).await? {
+        for row in self.link.ask(&EVENTS, &[&namespaces, &ids]).await? {
             let chain = places.get(&names_of(&row)?).and_then(|at| chains.get_mut(*at));
             let Some(chain) = chain else { continue };
+            let event = row.starting_at(KEY_COLUMN_COUNT);
             chain.events.push(StoredEvent {
                 // Places are given anew from one, so that what was moved by its feed is found, too.
                 order: chain.events.len() as i64 + 1,
-                number: row.a_number(2)?,
-                at: row.a_number(3)?,
-                actor: row.a_text(4)?.to_owned(),
-                kind: row.a_text(5)?.to_owned(),
-                data: row.a_text(6)?.to_owned(),
-                hash: row.bytes(7)?.unwrap_or_default().to_vec(),
+                number: event.a_number(at!(EventRow, "number"))?,
+                at: event.a_number(at!(EventRow, "at"))?,
+                actor: event.a_text(at!(EventRow, "actor"))?.to_owned(),
+                kind: event.a_text(at!(EventRow, "type"))?.to_owned(),
+                data: event.a_text(at!(EventRow, "data"))?.to_owned(),
+                hash: event.bytes(at!(EventRow, "hash"))?.unwrap_or_default().to_vec(),
             });
         }
         Ok(chains)

@@ -1,14 +1,18 @@
 //! PostgreSQL's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::refusal::Refusal;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::Error;
 use crate::store::columns::{Impossible, Row};
 use crate::store::postgres::libpq::ConnectError;
+use crate::store::stored::ColumnValue;
 
 /// What is wrong with the store: the server says so, or it says nothing, or what it gives can't be.
 #[derive(Debug)]
@@ -161,7 +165,7 @@ impl Fault {
 }
 
 /// The error with what it says of its causes: the outermost words alone often say only where it happened.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -175,7 +179,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn error_is_of_transport(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+    StdError::source(error).is_some_and(|source| source.is::<std::io::Error>())
 }
 
 fn meaning_of(code: &SqlState) -> Meaning {
@@ -251,10 +255,32 @@ impl Row for tokio_postgres::Row {
     }
 }
 
+/// A value of an array that a statement is given.
+impl ToSql for ColumnValue<'_> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        match self {
+            ColumnValue::Null => Ok(IsNull::Yes),
+            ColumnValue::Number(truth) if *kind == Type::BOOL => (*truth != 0).to_sql(kind, out),
+            ColumnValue::Number(number) => number.to_sql(kind, out),
+            ColumnValue::Text(text) => text.to_sql(kind, out),
+            ColumnValue::Bytes(bytes) => bytes.as_ref().to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::BOOL, Type::TEXT, Type::BYTEA].contains(kind)
+    }
+
+    to_sql_checked!();
+}
+
 /// A task by the names that are its key in every table.
 pub(crate) type Key = (Namespace, TaskId);
 
-/// The key whose two columns begin at `at`.
+/// How many columns a key has, where it stands in front of what is read.
+pub(crate) const KEY_COLUMN_COUNT: usize = 2;
+
+/// The key whose columns begin at `at`.
 pub(crate) fn read_key(row: &tokio_postgres::Row, at: usize) -> Found<Key> {
     Ok((Namespace::new(row.a_text(at)?)?, TaskId::new(row.a_text(at + 1)?)?))
 }

@@ -10,13 +10,13 @@ use tenure_core::id::{Actor, Document, Epoch, Namespace, Queue, RequestId, SagaI
 use tenure_core::time::Time;
 
 use crate::store::columns::{
-    Parts, Policies, Row as _, TASK_COLUMNS, number, read_compensation, read_due, read_event, read_request,
-    read_task, unsigned,
+    Policies, Row as _, TASK_COLUMN_COUNT, TaskParts, number, read_compensation, read_due, read_event,
+    read_request, read_task, read_task_key, unsigned,
 };
 use crate::store::due::Due;
 use crate::store::execute::{ReadKey, read_set, remembered_as};
 use crate::store::postgres::batch::{Batch, LockedLease, Slot, Whole};
-use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
+use crate::store::postgres::columns::{Fault, Found, KEY_COLUMN_COUNT, Key, Keys, read_key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
 
@@ -117,22 +117,23 @@ impl Wanted {
     /// The statements that [`first_look`] sends, so that they can be prepared before.
     pub(crate) fn statements(&self) -> Vec<&'static str> {
         let mut statements = vec![sql::NOW];
-        let parts = [sql::LOCK_TASKS, sql::LOCK_DUE, sql::COMPENSATIONS, sql::CHECKPOINTS];
+        let parts: [&'static str; 4] =
+            [&sql::LOCK_TASKS, &sql::LOCK_DUE, &sql::COMPENSATIONS, sql::CHECKPOINTS];
         if !self.tasks.is_empty() {
             statements.extend(parts);
         }
         if !self.leases.is_empty() {
-            statements.push(sql::LOCK_DUE);
+            statements.push(&sql::LOCK_DUE);
         }
         if !self.names.is_empty() {
             statements.push(sql::NAMES);
         }
         if !self.requests.is_empty() {
-            statements.push(sql::REQUESTS);
+            statements.push(&sql::REQUESTS);
         }
         if !self.queues.is_empty() {
             statements.extend(parts);
-            statements.extend([sql::LOCK_CLAIMABLE, sql::LOCK_INTAKE_OF_QUEUES]);
+            statements.extend::<[&'static str; 2]>([&sql::LOCK_CLAIMABLE, sql::LOCK_INTAKE_OF_QUEUES]);
         }
         if self.intake == Intake::Any {
             statements.push(sql::LOCK_SOME_INTAKE);
@@ -203,18 +204,18 @@ async fn first_look(
         LockWait::Usual => sql::BEGIN,
         LockWait::Little => sql::BEGIN_BRIEFLY,
     });
-    let when = |wanted: bool, sql, parameters| wanted.then(|| link.send(sql, parameters));
-    let locked = when(!tasks.is_empty(), sql::LOCK_TASKS, &task_keys[..]);
-    let locked_due = when(!due.is_empty(), sql::LOCK_DUE, &due_keys[..]);
-    let compensations = when(!tasks.is_empty(), sql::COMPENSATIONS, &task_keys[..]);
+    let when = |wanted: bool, sql: &'static str, parameters| wanted.then(|| link.send(sql, parameters));
+    let locked = when(!tasks.is_empty(), &sql::LOCK_TASKS, &task_keys[..]);
+    let locked_due = when(!due.is_empty(), &sql::LOCK_DUE, &due_keys[..]);
+    let compensations = when(!tasks.is_empty(), &sql::COMPENSATIONS, &task_keys[..]);
     let checkpoints = when(!tasks.is_empty(), sql::CHECKPOINTS, &task_keys[..]);
     let has_queues = !wanted.queues.is_empty();
     let created_for_queues = when(has_queues, sql::LOCK_INTAKE_OF_QUEUES, &queue_keys[..2]);
     // Not both: they lock in orders of their own. Who nudged looks again.
     let created = when(wanted.intake == Intake::Any && !has_queues, sql::LOCK_SOME_INTAKE, &[]);
-    let claimable = when(has_queues, sql::LOCK_CLAIMABLE, &queue_keys[..]);
+    let claimable = when(has_queues, &sql::LOCK_CLAIMABLE, &queue_keys[..]);
     let taken = when(!wanted.names.is_empty(), sql::NAMES, &names_keys[..]);
-    let requests = when(!wanted.requests.is_empty(), sql::REQUESTS, &request_keys[..]);
+    let requests = when(!wanted.requests.is_empty(), &sql::REQUESTS, &request_keys[..]);
     let now = link.send(sql::NOW, &[]);
 
     begun.answer().await?;
@@ -231,12 +232,12 @@ async fn first_look(
     rows.read_into(&mut batch, policies, &wanted.leases)?;
     let mut created = read_created(&rows_of(created).await?)?;
     created.extend(read_created(&rows_of(created_for_queues).await?)?);
-    let claimed = rows_of(claimable).await?.into_iter().map(|row| Ok((read_key(&row, 1)?, row)));
+    let claimed = rows_of(claimable).await?.into_iter().map(|row| Ok((read_task_key(&row)?, row)));
     let claimed = claimed.collect::<Found<Vec<_>>>()?;
     read_taken(&wanted.names, &rows_of(taken).await?, &mut batch)?;
     for row in rows_of(requests).await? {
         let name = (Namespace::new(row.a_text(0)?)?, RequestId::new(row.a_text(1)?)?);
-        batch.requests.insert(name, read_request(&row, 2)?);
+        batch.requests.insert(name, read_request(&row, KEY_COLUMN_COUNT)?);
     }
     let now = now.answer().await?;
     let now = now.first().ok_or_else(|| crate::store::columns::impossible("now", "nothing"))?;
@@ -268,7 +269,7 @@ async fn second_look(
     if claimed.is_empty() && missing.is_empty() && answered.is_empty() && retold.is_empty() {
         return Ok(());
     }
-    link.prepare(&[sql::LOCK_INTAKE, sql::SEE_TASKS, sql::HISTORIES]).await?;
+    link.prepare(&[sql::LOCK_INTAKE, &sql::SEE_TASKS, &sql::HISTORIES]).await?;
     let link = &*link;
     let claimed_keys = Keys::of(claimed.iter().map(|(key, _)| key));
     let part_keys: [Parameter<'_>; 2] = [&claimed_keys.namespaces, &claimed_keys.ids];
@@ -286,14 +287,14 @@ async fn second_look(
     let revisions: Vec<i64> = newest.values().copied().collect();
     let history_keys: [Parameter<'_>; 3] = [&namespaces, &ids, &revisions];
 
-    let when = |wanted: bool, sql, parameters| wanted.then(|| link.send(sql, parameters));
-    let due = when(!claimed.is_empty(), sql::LOCK_DUE, &part_keys[..]);
-    let compensations = when(!claimed.is_empty(), sql::COMPENSATIONS, &part_keys[..]);
+    let when = |wanted: bool, sql: &'static str, parameters| wanted.then(|| link.send(sql, parameters));
+    let due = when(!claimed.is_empty(), &sql::LOCK_DUE, &part_keys[..]);
+    let compensations = when(!claimed.is_empty(), &sql::COMPENSATIONS, &part_keys[..]);
     let checkpoints = when(!claimed.is_empty(), sql::CHECKPOINTS, &part_keys[..]);
     let more_created = when(!missing.is_empty(), sql::LOCK_INTAKE, &missing_parameters[..]);
     // After that: who waited for somebody who made such a task sees it.
-    let seen = when(!missing.is_empty(), sql::SEE_TASKS, &missing_parameters[..]);
-    let histories = when(!newest.is_empty(), sql::HISTORIES, &history_keys[..]);
+    let seen = when(!missing.is_empty(), &sql::SEE_TASKS, &missing_parameters[..]);
+    let histories = when(!newest.is_empty(), &sql::HISTORIES, &history_keys[..]);
 
     let (due, compensations) = (rows_of(due).await?, rows_of(compensations).await?);
     let checkpoints = rows_of(checkpoints).await?;
@@ -308,7 +309,7 @@ async fn second_look(
     rows.read_into(batch, policies, &BTreeSet::new())?;
     for row in &histories {
         let key = read_key(row, 0)?;
-        let event = read_event(row, 2, &key.0, &key.1)?;
+        let event = read_event(row, KEY_COLUMN_COUNT, &key.0, &key.1)?;
         batch.histories.entry(key).or_default().push(event);
     }
     created.extend(more_created);
@@ -341,8 +342,11 @@ fn see(
 ) -> Found<()> {
     let mut seen = HashMap::new();
     for row in rows {
-        let due = read_due(row, TASK_COLUMNS)?;
-        seen.insert(read_key(row, 1)?, read_task(row, policies, Parts { due, ..Parts::default() })?);
+        let due = read_due(row, TASK_COLUMN_COUNT)?;
+        seen.insert(
+            read_task_key(row)?,
+            read_task(row, policies, TaskParts { due, ..TaskParts::default() })?,
+        );
     }
     for key in missing {
         let found = seen.remove(key);
@@ -403,24 +407,24 @@ impl PartRows {
     fn read_into(self, batch: &mut Batch, policies: &mut Policies, leases: &BTreeSet<Key>) -> Found<()> {
         let mut due = HashMap::<Key, Due>::new();
         for row in &self.due {
-            if let Some(read) = read_due(row, 2)? {
+            if let Some(read) = read_due(row, KEY_COLUMN_COUNT)? {
                 due.insert(read_key(row, 0)?, read);
             }
         }
-        let mut parts = HashMap::<Key, Parts>::new();
+        let mut parts = HashMap::<Key, TaskParts>::new();
         for row in &self.compensations {
             let part = parts.entry(read_key(row, 0)?).or_default();
-            part.compensations.push(read_compensation(row, 2)?);
+            part.compensations.push(read_compensation(row, KEY_COLUMN_COUNT)?);
         }
         for row in &self.checkpoints {
             let part = parts.entry(read_key(row, 0)?).or_default();
-            part.checkpoint = row.optional(2, Document::new)?;
+            part.checkpoint = row.optional(KEY_COLUMN_COUNT, Document::new)?;
         }
         for row in &self.tasks {
-            let key = read_key(row, 1)?;
+            let key = read_task_key(row)?;
             let (due, parts) = (due.remove(&key), parts.remove(&key).unwrap_or_default());
-            let kept = read_task(row, policies, Parts { due: due.clone(), ..parts })?;
-            let feed = row.a_number(TASK_COLUMNS)?;
+            let kept = read_task(row, policies, TaskParts { due: due.clone(), ..parts })?;
+            let feed = row.a_number(TASK_COLUMN_COUNT)?;
             let whole =
                 Whole { stored: Some(kept.clone()), kept: Some(kept), stored_due: due.clone(), due, feed };
             batch.slots.insert(key, Slot::Whole(Box::new(whole)));

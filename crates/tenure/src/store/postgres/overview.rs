@@ -144,8 +144,8 @@ impl Reader<'_> {
         let read = |row: &tokio_postgres::Row| {
             Ok(EndCount {
                 queue: Queue::new(row.a_text(0)?)?,
-                state: row.word("state", 1)?,
-                cause: row.word("cause", 2)?,
+                state: row.word(1)?,
+                cause: row.word(2)?,
                 last_hour: unsigned(row.a_number(3)?),
                 last_day: unsigned(row.a_number(4)?),
                 all: unsigned(row.a_number(5)?),

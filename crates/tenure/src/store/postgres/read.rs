@@ -8,14 +8,15 @@ use tenure_core::time::{Span, Time};
 use tokio_postgres::types::ToSql;
 
 use crate::store::columns::{
-    Parts, Policies, Row, TASK_COLUMNS, due_columns, read_compensation, read_due, read_event, read_task,
-    task_columns,
+    DueRow, EventRow, Policies, Row, TASK_COLUMN_COUNT, TableRow, TaskParts, at, column_count,
+    compensation_count, join_names, read_compensation, read_due, read_event, read_task, read_task_key,
+    task_select_list,
 };
 use crate::store::execute::{REQUEST_MEMORY, StoredTask};
-use crate::store::postgres::columns::{Fault, Found, Key, Keys, read_key};
+use crate::store::postgres::columns::{Fault, Found, KEY_COLUMN_COUNT, Key, Keys, read_key};
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Parameter};
-use crate::store::postgres::sql;
+use crate::store::postgres::sql::{self, Sql};
 use crate::store::size::task_bytes;
 use crate::store::{
     Cursor, EventFilter, Filter, FoundEvents, Lapsed, Order, Page, PageFill, PageSize, Recorded, page,
@@ -29,20 +30,17 @@ pub(crate) struct Reader<'l> {
     pub(crate) policies: Policies,
 }
 
-/// A task with all that belongs to it but its compensations.
-macro_rules! concat_task_sql {
-    ($rest:literal) => {
-        concat!(
-            "select ",
-            task_columns!(),
-            ", checkpoints.checkpoint, ",
-            due_columns!(),
-            " from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
-             left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id ",
-            $rest
-        )
-    };
-}
+/// Tasks with all that belongs to them but their compensations. Conditions and an order come behind it.
+static SELECT_TASKS: Sql = Sql::new(|| {
+    let (task, due) = (task_select_list(), DueRow::select_list());
+    format!(
+        "select {task}, checkpoints.checkpoint, {due} from tenure.tasks \
+         left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
+         left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id"
+    )
+});
+
+static TASK: Sql = Sql::new(|| format!("{} where tasks.namespace = $1 and tasks.id = $2", *SELECT_TASKS));
 
 /// How large a compensation is that is stored.
 const COMPENSATION_OCTETS: &str = "octet_length(target) + coalesce(octet_length(reason), 0) + coalesce(octet_length(receipt), 0) \
@@ -86,34 +84,36 @@ impl<'l> Reader<'l> {
 
     pub(crate) async fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
         self.begin().await?;
-        let sql = concat_task_sql!("where tasks.namespace = $1 and tasks.id = $2");
-        let rows = self.link.ask(sql, &[&namespace.as_str(), &id.as_str()]).await?;
+        let rows = self.link.ask(&TASK, &[&namespace.as_str(), &id.as_str()]).await?;
         let found = self.read_whole(&rows).await?.pop();
         self.end().await?;
         found.map(|kept| Ok(kept?.task)).transpose()
     }
 
-    /// The tasks of rows of [`concat_task_sql`], as far as each can be read.
+    /// The tasks of rows of [`SELECT_TASKS`], as far as each can be read.
     async fn read_whole(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<Found<StoredTask>>> {
         let mut with_compensations = Vec::new();
         for row in rows {
-            if crate::store::columns::compensation_count(row)? > 0 {
-                with_compensations.extend(read_key(row, 1).ok());
+            if compensation_count(row)? > 0 {
+                with_compensations.extend(read_task_key(row).ok());
             }
         }
         let mut compensations = HashMap::<Key, Vec<_>>::new();
         if !with_compensations.is_empty() {
             let keys = Keys::of(with_compensations.iter());
-            for row in self.link.ask(sql::COMPENSATIONS, &[&keys.namespaces, &keys.ids]).await? {
-                compensations.entry(read_key(&row, 0)?).or_default().push(read_compensation(&row, 2));
+            for row in self.link.ask(&sql::COMPENSATIONS, &[&keys.namespaces, &keys.ids]).await? {
+                compensations
+                    .entry(read_key(&row, 0)?)
+                    .or_default()
+                    .push(read_compensation(&row, KEY_COLUMN_COUNT));
             }
         }
         let policies = &mut self.policies;
         let read = |row: &tokio_postgres::Row| {
-            let compensations = compensations.remove(&read_key(row, 1)?).unwrap_or_default();
-            let parts = Parts {
-                due: read_due(row, TASK_COLUMNS + 1)?,
-                checkpoint: row.optional(TASK_COLUMNS, Document::new)?,
+            let compensations = compensations.remove(&read_task_key(row)?).unwrap_or_default();
+            let parts = TaskParts {
+                due: read_due(row, TASK_COLUMN_COUNT + 1)?,
+                checkpoint: row.optional(TASK_COLUMN_COUNT, Document::new)?,
                 compensations: compensations.into_iter().collect::<Found<_>>()?,
             };
             read_task(row, policies, parts)
@@ -135,9 +135,8 @@ impl<'l> Reader<'l> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         self.begin().await?;
         let (fits, mut more) = self.rows_that_fit(&wanted, filter.order, size).await?;
-        let order = filter.order.sql();
-        let sql =
-            format!(concat_task_sql!("where {} order by tasks.no {} limit {}"), wanted.sql(), order, fits);
+        let (select, order) = (&*SELECT_TASKS, filter.order.sql());
+        let sql = format!("{select} where {} order by tasks.no {order} limit {fits}", wanted.sql());
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
         let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<StoredTask>>>()?;
         self.end().await?;
@@ -277,19 +276,22 @@ impl<'l> Reader<'l> {
             wanted.add("task = ", task.to_string());
         }
         let (limit, bytes) = (page(size.items), i64::try_from(size.bytes).unwrap_or(i64::MAX).max(1));
+        let columns =
+            format!("feed, \"order\", namespace, task, {}", join_names(EventRow::COLUMNS, str::to_owned));
         // What a server sends is all kept here, so it counts how much that is.
         let sql = format!(
-            "select feed, \"order\", namespace, task, hash, number, at, actor, type, data, all_rows from ( \
+            "select {columns}, all_rows from ( \
                  select *, count(*) over () as all_rows, \
                      sum(octet_length(data)) over (order by feed, \"order\") - octet_length(data) as before from ( \
-                     select feed, \"order\", namespace, task, hash, number, at, actor, type, data from tenure.events \
+                     select {columns} from tenure.events \
                      where {} order by feed, \"order\" limit {limit}) as page) as counted \
              where before < {bytes} order by feed, \"order\"",
             wanted.sql()
         );
         let mut found = FoundEvents::new(size);
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
-        let all_rows = rows.first().map_or(Ok(0), |row| row.a_number(10))?;
+        let all_rows =
+            rows.first().map_or(Ok(0), |row| row.a_number(EVENT + column_count::<EventRow<'_>>()))?;
         for row in &rows {
             let cursor = Cursor::between('e', row.a_number(0)?, row.a_number(1)?);
             let recorded = match recorded(row, cursor.clone()) {
@@ -328,11 +330,16 @@ impl<'l> Reader<'l> {
     }
 }
 
+/// Where the columns of the event are in a row of [`Reader::events`]: behind its place in the feed and its task's key.
+const EVENT: usize = 2 + KEY_COLUMN_COUNT;
+
 /// The event of a row of [`Reader::events`].
 fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
     let (namespace, task) = read_key(row, 2)?;
-    let event = read_event(row, 5, &namespace, &task)?;
-    Ok(Recorded { cursor, event, hash: row.hash(4)?, data: row.a_text(9)?.to_owned() })
+    let event = read_event(row, EVENT, &namespace, &task)?;
+    let row = row.starting_at(EVENT);
+    let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
+    Ok(Recorded { cursor, event, hash, data })
 }
 
 pub(crate) fn one(rows: &[tokio_postgres::Row]) -> Found<&tokio_postgres::Row> {

@@ -1,9 +1,19 @@
-//! The statements of a batch. They fetch and write for many commands at once, and decide nothing.
+//! The statements of a batch. They fetch and write for many commands at once, and decide nothing. Those that name the columns
+//! of a table are made once, from the lists in [`crate::store::columns`].
 //!
 //! `tenure.` stands for the schema. Names of a batch come as arrays; `wanted` is what they are unnested to. Rows are
 //! locked in the order of their keys, so that two batches never wait for one another.
 
-use crate::store::columns::{compensation_columns, due_columns, task_columns};
+use std::sync::LazyLock;
+
+use crate::store::columns::ColumnType::{Bytes, Number, Text};
+use crate::store::columns::{
+    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow,
+    join_names, task_select_list,
+};
+
+/// A statement that names the columns of a table.
+pub(crate) type Sql = LazyLock<String>;
 
 /// Begins, whatever the role's own settings are. Answered means durable, so a commit waits at least for this server's
 /// disk. A process that is stopped while it holds locks gives them back. The plans are those for few rows in large tables:
@@ -32,27 +42,30 @@ pub(crate) const COMMIT: &str = "commit";
 
 // ---- what is looked at -------------------------------------------------------------------------------------------
 
-pub(crate) const LOCK_TASKS: &str = concat!(
-    "select ",
-    task_columns!(),
-    ", tasks.feed from unnest($1::text[], $2::text[]) as wanted(n, i) \
-     join tenure.tasks on tasks.namespace = n and tasks.id = i \
-     order by tasks.namespace, tasks.id for update of tasks"
-);
+pub(crate) static LOCK_TASKS: Sql = Sql::new(|| {
+    format!(
+        "select {}, tasks.feed from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.tasks on tasks.namespace = n and tasks.id = i \
+         order by tasks.namespace, tasks.id for update of tasks",
+        task_select_list()
+    )
+});
 
-pub(crate) const LOCK_DUE: &str = concat!(
-    "select due.namespace, due.task, ",
-    due_columns!(),
-    " from unnest($1::text[], $2::text[]) as wanted(n, i) \
-     join tenure.due on due.namespace = n and due.task = i order by due.namespace, due.task for update of due"
-);
+pub(crate) static LOCK_DUE: Sql = Sql::new(|| {
+    format!(
+        "select due.namespace, due.task, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.due on due.namespace = n and due.task = i order by due.namespace, due.task for update of due",
+        DueRow::select_list()
+    )
+});
 
-pub(crate) const COMPENSATIONS: &str = concat!(
-    "select namespace, task, ",
-    compensation_columns!(),
-    " from unnest($1::text[], $2::text[]) as wanted(n, i) \
-     join tenure.compensations on namespace = n and task = i order by namespace, task, seq"
-);
+pub(crate) static COMPENSATIONS: Sql = Sql::new(|| {
+    format!(
+        "select namespace, task, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.compensations on namespace = n and task = i order by namespace, task, seq",
+        CompensationRow::select_list()
+    )
+});
 
 pub(crate) const CHECKPOINTS: &str = "\
     select namespace, task, checkpoint from unnest($1::text[], $2::text[]) as wanted(n, i) \
@@ -64,17 +77,22 @@ pub(crate) const NAMES: &str = "\
            (select true from tenure.names where namespace = n and saga_id = s) is not null \
     from unnest($1::text[], $2::text[], $3::text[]) with ordinality as wanted(n, i, s, at) order by at";
 
-pub(crate) const REQUESTS: &str = "\
-    select namespace, id, digest, actor, at, answered from unnest($1::text[], $2::text[]) as wanted(n, i) \
-    join tenure.requests on namespace = n and id = i";
+pub(crate) static REQUESTS: Sql = Sql::new(|| {
+    format!(
+        "select namespace, id, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.requests on namespace = n and id = i",
+        RequestRow::select_list()
+    )
+});
 
 /// What is due in queues until an instant, or by the database's clock and a little ahead of it, locked. With `true` it is an error if it does not suffice while others hold some that are due.
-pub(crate) const LOCK_CLAIMABLE: &str = concat!(
-    "select ",
-    task_columns!(),
-    ", tasks.feed from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
-        coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5), $6) as tasks"
-);
+pub(crate) static LOCK_CLAIMABLE: Sql = Sql::new(|| {
+    format!(
+        "select {}, tasks.feed from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
+            coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5), $6) as tasks",
+        task_select_list()
+    )
+});
 
 /// What is due in queues, not locked: to be locked by name, and waited for.
 pub(crate) const CLAIMABLE: &str = "select namespace, id from tenure.claimable($1::text[], $2::text[], $3::bigint[], \
@@ -86,20 +104,23 @@ pub(crate) const NOW: &str = "\
            (select value::bigint from tenure.meta where key = 'epoch_floor')";
 
 /// Whole tasks as they are at one moment, not locked: to say why not. Their compensations don't matter for that.
-pub(crate) const SEE_TASKS: &str = concat!(
-    "select ",
-    task_columns!(),
-    ", ",
-    due_columns!(),
-    " from unnest($1::text[], $2::text[]) as wanted(n, i) \
-     join tenure.tasks on tasks.namespace = n and tasks.id = i \
-     left join tenure.due on due.namespace = n and due.task = i"
-);
+pub(crate) static SEE_TASKS: Sql = Sql::new(|| {
+    format!(
+        "select {}, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.tasks on tasks.namespace = n and tasks.id = i \
+         left join tenure.due on due.namespace = n and due.task = i",
+        task_select_list(),
+        DueRow::select_list()
+    )
+});
 
-pub(crate) const HISTORIES: &str = "\
-    select events.namespace, events.task, events.number, events.at, events.actor, events.type, events.data \
-    from unnest($1::text[], $2::text[], $3::bigint[]) as wanted(n, i, r) \
-    join tenure.events on namespace = n and task = i and number <= r order by namespace, task, number";
+pub(crate) static HISTORIES: Sql = Sql::new(|| {
+    format!(
+        "select namespace, task, {} from unnest($1::text[], $2::text[], $3::bigint[]) as wanted(n, i, r) \
+         join tenure.events on namespace = n and task = i and number <= r order by namespace, task, number",
+        EventRow::select_list()
+    )
+});
 
 /// Tasks of these names that were created in transactions of others and are not made yet.
 pub(crate) const LOCK_INTAKE: &str = "\
@@ -132,119 +153,82 @@ pub(crate) const TAKE_NAMES: &str = "\
         on conflict do nothing returning 1) \
     select tenure.none_was_faster((select count(*) from taken), cardinality($2::text[]), 'a name was taken')";
 
-pub(crate) const INSERT_COMPENSATIONS: &str = "\
-    insert into tenure.compensations (namespace, task, seq, kind, target, reason, registered, status, epoch, key, tries, \
-        receipt, last_error, waiver) \
-    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], \
-        $8::text[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[])";
+pub(crate) static INSERT_COMPENSATIONS: Sql = Sql::new(|| {
+    let (names, arrays) = (names(CompensationRow::COLUMNS), arrays(&[Text, Text], CompensationRow::COLUMNS));
+    format!("insert into tenure.compensations (namespace, task, {names}) select * from unnest({arrays})")
+});
 
-pub(crate) const UPDATE_COMPENSATIONS: &str = "\
-    with changed as (update tenure.compensations set status = new.status, epoch = new.epoch, key = new.key, \
-        tries = new.tries, receipt = new.receipt, last_error = new.last_error, waiver = new.waiver \
-        from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], \
-            $8::text[], $9::text[], $10::text[]) \
-            as new(n, i, seq, status, epoch, key, tries, receipt, last_error, waiver) \
-        where compensations.namespace = n and compensations.task = i and compensations.seq = new.seq returning 1) \
-    select tenure.all_of((select count(*) from changed), cardinality($2::text[]), 'compensations')";
+pub(crate) static UPDATE_COMPENSATIONS: Sql =
+    Sql::new(|| update::<CompensationRow<'_>>("task", &[ChangedBy::Command], "", "compensations"));
 
 pub(crate) const PUT_CHECKPOINTS: &str = "\
     insert into tenure.checkpoints (namespace, task, checkpoint) \
     select * from unnest($1::text[], $2::text[], $3::text[]) \
     on conflict (namespace, task) do update set checkpoint = excluded.checkpoint";
 
-pub(crate) const INSERT_TASKS: &str = "\
-    insert into tenure.tasks (namespace, id, saga_id, queue, kind, state, cause, priority, not_before, labels, payload, \
-        policy, attempts, epoch, revision, owed, compensations, unwinding, unwinding_reason, cancel_at, cancel_by, \
-        cancel_reason, terminal_reason, result, retried_as, retry_of, created_at, updated_at, started_at, finished_at, \
-        head, dismissed_at, dismissed_by, dismissed_note, feed) \
-    select new.*, (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint \
-    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], \
-        $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::bigint[], \
-        $16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], \
-        $24::text[], $25::text[], $26::text[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[], \
-        $31::bytea[], $32::bigint[], $33::text[], $34::text[]) as new";
+/// The number of the transaction, as it counts among all of the store.
+const OWN_FEED: &str =
+    "(select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint";
 
-/// Repeats what was read, so that a row that is not that is never overwritten.
-pub(crate) const UPDATE_TASKS: &str = "\
-    with changed as (update tenure.tasks set state = new.state, cause = new.cause, not_before = new.not_before, \
-        attempts = new.attempts, epoch = new.epoch, revision = new.revision, owed = new.owed, \
-        compensations = new.compensations, unwinding = new.unwinding, unwinding_reason = new.unwinding_reason, \
-        cancel_at = new.cancel_at, cancel_by = new.cancel_by, cancel_reason = new.cancel_reason, \
-        terminal_reason = new.terminal_reason, result = new.result, retried_as = new.retried_as, \
-        updated_at = new.updated_at, started_at = new.started_at, finished_at = new.finished_at, head = new.head, \
-        dismissed_at = new.dismissed_at, dismissed_by = new.dismissed_by, dismissed_note = new.dismissed_note, \
-        feed = greatest(tasks.feed, \
-            (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint) \
-        from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], \
-            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], \
-            $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[], \
-            $23::bigint[], $24::bigint[], $25::bytea[], $26::bigint[], $27::text[], $28::text[]) \
-            as new(n, i, old_revision, old_state, old_epoch, state, cause, not_before, attempts, epoch, revision, owed, \
-                compensations, unwinding, unwinding_reason, cancel_at, cancel_by, cancel_reason, terminal_reason, \
-                result, retried_as, updated_at, started_at, finished_at, head, dismissed_at, dismissed_by, \
-                dismissed_note) \
-        where tasks.namespace = n and tasks.id = i and tasks.revision = old_revision and tasks.state = old_state \
-            and tasks.epoch = old_epoch returning 1) \
-    select tenure.all_of((select count(*) from changed), cardinality($2::text[]), 'tasks')";
+pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
+    let (names, arrays) = (names(TaskRow::COLUMNS), arrays(&[], TaskRow::COLUMNS));
+    format!("insert into tenure.tasks ({names}, feed) select new.*, {OWN_FEED} from unnest({arrays}) as new")
+});
 
-/// What only a put changes.
-pub(crate) const UPDATE_FIELDS: &str = "\
-    with changed as (update tenure.tasks set queue = new.queue, kind = new.kind, priority = new.priority, \
-        labels = new.labels, payload = new.payload, policy = new.policy \
-        from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[]) \
-            as new(n, i, queue, kind, priority, labels, payload, policy) \
-        where tasks.namespace = n and tasks.id = i returning 1) \
-    select tenure.all_of((select count(*) from changed), cardinality($2::text[]), 'tasks')";
+pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
+    let feed = format!(", feed = greatest(tasks.feed, {OWN_FEED})");
+    update::<TaskRow<'_>>("id", &[ChangedBy::Command], &feed, "tasks")
+});
+
+pub(crate) static UPDATE_PUT_FIELDS: Sql =
+    Sql::new(|| update::<TaskRow<'_>>("id", &[ChangedBy::Put], "", "tasks"));
 
 pub(crate) const DELETE_DUE: &str = "\
     with gone as (delete from tenure.due using unnest($1::text[], $2::text[]) as wanted(n, i) \
         where due.namespace = n and due.task = i returning 1) \
     select tenure.all_of((select count(*) from gone), cardinality($2::text[]), 'due')";
 
-pub(crate) const INSERT_DUE: &str = "\
-    insert into tenure.due (namespace, task, wait, queue, owner, granted_to, epoch, ttl, since, heartbeat_at, \
-        progressed_at, expires_at, check_at, progress, cancel_asked, stall_after, time_limit, lock_delay, held_back, \
-        cancel_grace, cancel_told, cancel_told_at) \
-    select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], \
-        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], \
-        $15::boolean[], $16::bigint[], $17::bigint[], $18::bigint[], $19::boolean[], $20::bigint[], $21::bigint[], \
-        $22::bigint[])";
+pub(crate) static INSERT_DUE: Sql = Sql::new(|| {
+    let (names, arrays) = (names(DueRow::COLUMNS), arrays(&[Text], DueRow::COLUMNS));
+    format!("insert into tenure.due (task, {names}) select * from unnest({arrays})")
+});
 
-/// What heartbeats write. Each is fenced by owner and epoch, which no heartbeat changes.
-pub(crate) const RENEW_DUE: &str = "\
-    with renewed as (update tenure.due set heartbeat_at = new.heartbeat_at, progressed_at = new.progressed_at, \
-        expires_at = new.expires_at, check_at = new.check_at, progress = new.progress, \
-        cancel_told = new.cancel_told, cancel_told_at = new.cancel_told_at \
-        from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-            $8::bigint[], $9::text[], $10::bigint[], $11::bigint[]) \
-            as new(n, i, owner, epoch, heartbeat_at, progressed_at, expires_at, check_at, progress, cancel_told, \
-                cancel_told_at) \
-        where due.namespace = n and due.task = i and due.owner = new.owner and due.epoch = new.epoch returning 1) \
-    select tenure.all_of((select count(*) from renewed), cardinality($2::text[]), 'leases')";
+/// Owner and epoch are expected: no heartbeat changes them.
+pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", BY_HEARTBEATS, "", "leases"));
+
+/// What writes the columns that a heartbeat may change.
+pub(crate) const BY_HEARTBEATS: &[ChangedBy] = &[ChangedBy::Heartbeat, ChangedBy::LateHeartbeat];
 
 /// In the order of the arrays, which is that of the decisions.
 ///
 /// The first of each task comes behind the event whose hash is the task's head, which must be the newest one.
-pub(crate) const INSERT_EVENTS: &str = "\
-    with new as (select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], \
-            $7::text[], $8::text[], $9::bytea[], $10::bytea[]) as new(n, i, number, feed, at, actor, type, data, hash, head)), \
-    continued as (insert into tenure.events (namespace, task, number, feed, at, actor, type, data, hash) \
-        select n, i, number, greatest(feed, \
-                (select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint), \
-            at, actor, type, data, hash from new \
-        where head is null or (number - 1, head) = (select newest.number, newest.hash from tenure.events as newest \
-            where newest.namespace = n and newest.task = i order by newest.number desc limit 1) \
-        returning namespace, task, number) \
-    select tenure.continue_their_histories((select n || '/' || i from new where not exists (select from continued \
-        where continued.namespace = n and continued.task = i and continued.number = new.number) limit 1))";
+pub(crate) static INSERT_EVENTS: Sql = Sql::new(|| {
+    let (names, arrays) = (names(EventRow::COLUMNS), arrays(&[Text, Text, Number, Bytes], EventRow::COLUMNS));
+    format!(
+        "with new as (select * from unnest({arrays}) as new(n, i, feed, head, {names})), \
+         continued as (insert into tenure.events (namespace, task, feed, {names}) \
+            select n, i, greatest(feed, {OWN_FEED}), {names} from new \
+            where head is null or (number - 1, head) = (select newest.number, newest.hash from tenure.events as newest \
+                where newest.namespace = n and newest.task = i order by newest.number desc limit 1) \
+            returning namespace, task, number) \
+         select tenure.continue_their_histories((select n || '/' || i from new where not exists (select from continued \
+            where continued.namespace = n and continued.task = i and continued.number = new.number) limit 1))"
+    )
+});
 
-/// A request id that is remembered no longer may be used again.
-pub(crate) const REMEMBER: &str = "\
-    with remembered as (insert into tenure.requests as old (namespace, id, digest, actor, at, answered) \
-        select * from unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::text[]) \
-        on conflict (namespace, id) do update set digest = excluded.digest, actor = excluded.actor, \
-            at = excluded.at, answered = excluded.answered where old.at <= excluded.at - $7::bigint returning 1) \
-    select tenure.none_was_faster((select count(*) from remembered), cardinality($2::text[]), 'a request was repeated')";
+/// A request id that is remembered no longer may be used again. The last parameter is for how long one is.
+pub(crate) static REMEMBER: Sql = Sql::new(|| {
+    let (names, arrays) = (names(RequestRow::COLUMNS), arrays(&[Text, Text], RequestRow::COLUMNS));
+    let excluded = join_names(RequestRow::COLUMNS, |name| format!("{name} = excluded.{name}"));
+    let memory = 3 + RequestRow::COLUMNS.len();
+    format!(
+        "with remembered as (insert into tenure.requests as old (namespace, id, {names}) \
+            select * from unnest({arrays}) on conflict (namespace, id) do update set {excluded} \
+            where old.at <= excluded.at - ${memory}::bigint returning 1) \
+         select tenure.none_was_faster((select count(*) from remembered), cardinality($2::text[]), \
+            'a request was repeated')"
+    )
+});
 
 /// Each request that comes lets up to two go that are old enough, so they are forgotten without a sweep.
 pub(crate) const FORGET: &str = "\
@@ -279,3 +263,36 @@ pub(crate) const FORGET_ENDS: &str = "\
 
 /// Gives a transaction something to commit: a word in the log that nobody reads. A number alone is committed without a wait.
 pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(true, 'tenure', '')::text";
+
+// ---- how columns are named ---------------------------------------------------------------------------------------
+
+fn names<'a, R: TableRow<'a>>(columns: impl IntoIterator<Item = &'a Column<'a, R>>) -> String {
+    join_names(columns, str::to_owned)
+}
+
+/// Parameters for arrays of those types, and for one of each column.
+fn arrays<'a, R: TableRow<'a>>(
+    first: &[ColumnType],
+    columns: impl IntoIterator<Item = &'a Column<'a, R>>,
+) -> String {
+    let types = first.iter().copied().chain(columns.into_iter().map(|column| column.kind));
+    let arrays = types.zip(1..).map(|(kind, at)| format!("${at}::{}", kind.array()));
+    arrays.collect::<Vec<_>>().join(", ")
+}
+
+/// Writes the columns that these change. Its parameters are the keys, what is expected to be as it was read, and the changes. A row
+/// that is not as expected is never overwritten, and the transaction fails.
+fn update<'a, R: TableRow<'a>>(id: &str, by: &'static [ChangedBy], more: &str, what: &str) -> String {
+    let table = R::TABLE;
+    let arrays = arrays(&[Text, Text], R::expected().chain(R::changed_by(by)));
+    let old = join_names(R::expected(), |name| format!("old_{name}"));
+    let expected: String =
+        R::expected().map(|column| format!(" and {table}.{0} = old_{0}", column.name)).collect();
+    let changes = join_names(R::changed_by(by), |name| format!("{name} = new.{name}"));
+    let new = names(R::changed_by(by));
+    format!(
+        "with changed as (update tenure.{table} set {changes}{more} from unnest({arrays}) as new(n, i, {old}, {new}) \
+            where {table}.namespace = n and {table}.{id} = i{expected} returning 1) \
+         select tenure.all_of((select count(*) from changed), cardinality($2::text[]), '{what}')"
+    )
+}

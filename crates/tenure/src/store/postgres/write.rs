@@ -3,21 +3,21 @@
 //! What belongs to a task goes first: the guards of the tables refuse it once the task's own row says that it ended.
 
 use tenure_core::compensation::Compensation;
-use tenure_core::id::{Document, Owner, Progress, Reason, TaskId, Text, UndoKey};
-use tenure_core::task::{CancelTold, Task};
+use tenure_core::id::Document;
 use tenure_core::time::Time;
 use tokio_postgres::types::ToSql;
 
-use crate::codec::{Sealed, column};
-use crate::store::columns::{TaskColumns, labels_column, length, micros, number};
-use crate::store::due::{Due, Wait};
+use crate::codec::Sealed;
+use crate::store::columns::{
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, length,
+};
+use crate::store::due::Due;
 use crate::store::ends::{EndKey, Minutes, NewEnds};
-use crate::store::execute::{REQUEST_MEMORY, StoredTask};
+use crate::store::execute::REQUEST_MEMORY;
 use crate::store::postgres::batch::{Batch, Slot, Whole};
 use crate::store::postgres::columns::{Fault, Key};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
-use crate::wire::Word;
 
 /// How a transaction ended that was to be committed.
 pub(crate) enum Ended {
@@ -53,6 +53,33 @@ impl<'a, T> Items<'a, T> {
         self
     }
 
+    fn key(self, key: impl Fn(&'a T) -> &'a Key) -> Self {
+        self.column(|item| key(item).0.as_str()).column(|item| key(item).1.as_str())
+    }
+
+    /// These columns of the row that an item is.
+    fn columns<R: TableRow<'a>>(
+        mut self,
+        columns: impl IntoIterator<Item = &'a Column<'a, R>>,
+        row: impl Fn(&'a T) -> R,
+    ) -> Self {
+        for column in columns {
+            self = self.column(|item| (column.value)(row(item)));
+        }
+        self
+    }
+
+    /// What an update of rows takes: the keys, what is expected to be as it was read, and the columns that change.
+    fn update<R: TableRow<'a>>(
+        self,
+        by: &'static [ChangedBy],
+        key: impl Fn(&'a T) -> &'a Key,
+        before: impl Fn(&'a T) -> R,
+        after: impl Fn(&'a T) -> R,
+    ) -> Self {
+        self.key(key).columns(R::expected(), before).columns(R::changed_by(by), after)
+    }
+
     /// A value for all of them.
     fn value(mut self, value: impl ToSql + Sync + 'a) -> Self {
         self.write.parameters.push(Box::new(value));
@@ -71,33 +98,31 @@ impl<'a, T> Items<'a, T> {
 struct Changed<'b> {
     key: &'b Key,
     whole: &'b Whole,
-    task: &'b Task,
-    head: &'b [u8],
-    columns: TaskColumns<'b>,
+    row: TaskRow<'b>,
 }
 
-impl Changed<'_> {
-    fn namespace(&self) -> &str {
-        self.key.0.as_str()
-    }
-
-    fn id(&self) -> &str {
-        self.key.1.as_str()
+impl<'b> Changed<'b> {
+    /// None where the task is new.
+    fn update(&self) -> Option<Updated<'b>> {
+        let before = TaskRow::of(self.whole.stored.as_ref()?);
+        Some(Updated { key: self.key, before, after: self.row })
     }
 }
 
 /// One that was there before, too.
+#[derive(Clone, Copy)]
 struct Updated<'b> {
-    changed: &'b Changed<'b>,
-    before: &'b StoredTask,
+    key: &'b Key,
+    before: TaskRow<'b>,
+    after: TaskRow<'b>,
 }
 
 /// What is written about tasks' rows of `due`.
 #[derive(Default)]
 struct DueChanges<'b> {
     gone: Vec<&'b Key>,
-    new: Vec<(&'b Key, &'b Task, &'b Due)>,
-    renewed: Vec<(&'b Key, &'b Due)>,
+    new: Vec<(&'b Key, DueRow<'b>)>,
+    renewed: Vec<(&'b Key, DueRow<'b>)>,
 }
 
 /// Writes what changed and commits.
@@ -108,11 +133,9 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     let by_key: std::collections::HashMap<&Key, usize> =
         changed.iter().enumerate().map(|(at, one)| (one.key, at)).collect();
     let new: Vec<&Changed<'_>> = batch.made.iter().filter_map(|key| changed.get(*by_key.get(key)?)).collect();
-    let updated: Vec<Updated<'_>> = changed
-        .iter()
-        .filter_map(|changed| Some(Updated { changed, before: changed.whole.stored.as_ref()? }))
-        .collect();
-    let fields: Vec<&Updated<'_>> = updated.iter().filter(|one| one.has_other_fields()).collect();
+    let updated: Vec<Updated<'_>> = changed.iter().filter_map(Changed::update).collect();
+    let is_put = |one: &&Updated<'_>| TaskRow::was_put(one.before.task, one.after.task);
+    let put: Vec<Updated<'_>> = updated.iter().filter(is_put).copied().collect();
     let due = due_changes(batch);
     let compensations = CompensationChanges::of(&changed);
     let checkpoints = checkpoints(batch);
@@ -129,18 +152,21 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     take_names(&named, &mut writes);
     compensations.write(&mut writes);
     Items::new(sql::PUT_CHECKPOINTS, &checkpoints)
-        .column(|(key, _)| key.0.as_str())
-        .column(|(key, _)| key.1.as_str())
+        .key(|(key, _)| key)
         .column(|(_, checkpoint)| checkpoint.as_str())
         .into(&mut writes);
-    insert_tasks(&new, &mut writes);
-    update_fields(&fields, &mut writes);
-    update_tasks(&updated, &mut writes);
+    Items::new(&sql::INSERT_TASKS, &new).columns(TaskRow::COLUMNS, |one| one.row).into(&mut writes);
+    Items::new(&sql::UPDATE_PUT_FIELDS, &put)
+        .update(&[ChangedBy::Put], |one| one.key, |one| one.before, |one| one.after)
+        .into(&mut writes);
+    Items::new(&sql::UPDATE_TASKS, &updated)
+        .update(&[ChangedBy::Command], |one| one.key, |one| one.before, |one| one.after)
+        .into(&mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);
     remember(&requests, now, &mut writes);
     count_ends(&ends, Time::from_micros(now), &mut writes);
-    Items::new(sql::MADE, made).column(|key| key.0.as_str()).column(|key| key.1.as_str()).into(&mut writes);
+    Items::new(sql::MADE, made).key(|key| key).into(&mut writes);
     send_and_commit(link, &writes).await
 }
 
@@ -222,13 +248,7 @@ fn changed(batch: &Batch) -> Vec<Changed<'_>> {
         let kept = whole.kept.as_ref()?;
         // Only events change a task's row and its head; heartbeats change neither.
         let same = whole.stored.as_ref().is_some_and(|stored| stored.head == kept.head);
-        (!same).then(|| Changed {
-            key,
-            whole,
-            task: &kept.task,
-            head: &kept.head.0,
-            columns: TaskColumns::of(&kept.task),
-        })
+        (!same).then(|| Changed { key, whole, row: TaskRow::of(kept) })
     };
     batch.slots.iter().filter_map(changed).collect()
 }
@@ -237,7 +257,7 @@ fn changed(batch: &Batch) -> Vec<Changed<'_>> {
 fn ends(changed: &[Changed<'_>], now: Time) -> Vec<(EndKey, i64)> {
     let mut ends = NewEnds::default();
     for one in changed {
-        ends.count(one.whole.stored.as_ref().map(|stored| &stored.task), one.task, now);
+        ends.count(one.whole.stored.as_ref().map(|stored| &stored.task), one.row.task, now);
     }
     ends.take()
 }
@@ -267,14 +287,19 @@ fn due_changes(batch: &Batch) -> DueChanges<'_> {
                 let Some(kept) = &whole.kept else { continue };
                 match (&whole.stored_due, &whole.due) {
                     (Some(stored), Some(due)) if stored == due => {}
-                    (Some(stored), Some(due)) if is_renewal(stored, due) => changes.renewed.push((key, due)),
+                    (Some(stored), Some(due)) if is_renewal(stored, due) => {
+                        changes.renewed.push((key, DueRow::of(&kept.task, due)));
+                    }
                     (stored, due) => {
                         changes.gone.extend(stored.as_ref().map(|_| key));
-                        changes.new.extend(due.as_ref().map(|due| (key, &kept.task, due)));
+                        changes.new.extend(due.as_ref().map(|due| (key, DueRow::of(&kept.task, due))));
                     }
                 }
             }
-            Slot::Lease(row) if row.stored != row.due => changes.renewed.push((key, &row.due)),
+            Slot::Lease(row) if row.stored != row.due => {
+                // A lease is no reservation.
+                changes.renewed.push((key, DueRow { namespace: &key.0, queue: None, due: &row.due }));
+            }
             Slot::Lease(_) | Slot::Seen(_) => {}
         }
     }
@@ -292,56 +317,15 @@ fn is_renewal(stored: &Due, due: &Due) -> bool {
 
 impl<'b> DueChanges<'b> {
     fn write(&'b self, writes: &mut Vec<Write<'b>>) {
-        Items::new(sql::DELETE_DUE, &self.gone)
-            .column(|key| key.0.as_str())
-            .column(|key| key.1.as_str())
-            .into(writes);
-        Items::new(sql::INSERT_DUE, &self.new)
-            .column(|(key, _, _)| key.0.as_str())
-            .column(|(key, _, _)| key.1.as_str())
-            .column(|(_, _, due)| due.wait.word())
-            .column(|(_, task, due)| Some(task.queue.as_str()).filter(|_| due.wait == Wait::Reservation))
-            .column(|(_, _, due)| due.owner.as_ref().map(Owner::as_str))
-            .column(|(_, _, due)| due.lease.as_ref().map(|lease| lease.granted_to.as_str()))
-            .column(|(_, _, due)| due.lease.as_ref().map(|lease| number(lease.epoch.0)))
-            .column(|(_, _, due)| due.lease.as_ref().map(|lease| length(lease.ttl.span())))
-            .column(|(_, _, due)| micros(due.since))
-            .column(|(_, _, due)| due.lease.as_ref().map(|lease| lease.heartbeat_at.as_micros()))
-            .column(|(_, _, due)| due.lease.as_ref().map(|lease| lease.progressed_at.as_micros()))
-            .column(|(_, _, due)| due.expires_at.as_micros())
-            .column(|(_, _, due)| due.check_at.as_micros())
-            .column(|(_, _, due)| progress(due))
-            .column(|(_, _, due)| due.lease.as_ref().is_some_and(|lease| lease.cancel_asked))
-            .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.stall_after).map(length))
-            .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.time_limit).map(length))
-            .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.lock_delay).map(length))
-            .column(|(_, _, due)| due.held_back)
-            .column(|(_, _, due)| due.lease.as_ref().and_then(|lease| lease.cancel_grace).map(length))
-            .column(|(_, _, due)| told(due).map(|told| i64::from(told.times)))
-            .column(|(_, _, due)| told(due).map(|told| told.since.as_micros()))
-            .into(writes);
-        Items::new(sql::RENEW_DUE, &self.renewed)
-            .column(|(key, _)| key.0.as_str())
+        Items::new(sql::DELETE_DUE, &self.gone).key(|key| key).into(writes);
+        Items::new(&sql::INSERT_DUE, &self.new)
             .column(|(key, _)| key.1.as_str())
-            .column(|(_, due)| due.owner.as_ref().map(Owner::as_str))
-            .column(|(_, due)| due.lease.as_ref().map(|lease| number(lease.epoch.0)))
-            .column(|(_, due)| due.lease.as_ref().map(|lease| lease.heartbeat_at.as_micros()))
-            .column(|(_, due)| due.lease.as_ref().map(|lease| lease.progressed_at.as_micros()))
-            .column(|(_, due)| due.expires_at.as_micros())
-            .column(|(_, due)| due.check_at.as_micros())
-            .column(|(_, due)| progress(due))
-            .column(|(_, due)| told(due).map(|told| i64::from(told.times)))
-            .column(|(_, due)| told(due).map(|told| told.since.as_micros()))
+            .columns(DueRow::COLUMNS, |(_, row)| *row)
+            .into(writes);
+        Items::new(&sql::RENEW_DUE, &self.renewed)
+            .update(sql::BY_HEARTBEATS, |(key, _)| key, |(_, row)| *row, |(_, row)| *row)
             .into(writes);
     }
-}
-
-fn told(due: &Due) -> Option<CancelTold> {
-    due.lease.as_ref().and_then(|lease| lease.cancel_told)
-}
-
-fn progress(due: &Due) -> Option<&str> {
-    due.lease.as_ref().and_then(|lease| lease.progress.as_ref()).map(Progress::as_str)
 }
 
 fn checkpoints<'b>(batch: &'b Batch) -> Vec<(&'b Key, &'b Document)> {
@@ -365,106 +349,8 @@ fn checkpoints<'b>(batch: &'b Batch) -> Vec<(&'b Key, &'b Document)> {
 
 fn take_names<'b>(new: &'b [&Changed<'_>], writes: &mut Vec<Write<'b>>) {
     Items::new(sql::TAKE_NAMES, new)
-        .column(|one| one.namespace())
-        .column(|one| one.id())
-        .column(|one| one.task.saga_id.as_str())
-        .into(writes);
-}
-
-fn insert_tasks<'b>(new: &'b [&Changed<'_>], writes: &mut Vec<Write<'b>>) {
-    Items::new(sql::INSERT_TASKS, new)
-        .column(|one| one.namespace())
-        .column(|one| one.id())
-        .column(|one| one.task.saga_id.as_str())
-        .column(|one| one.task.queue.as_str())
-        .column(|one| one.task.kind.as_str())
-        .column(|one| one.columns.state)
-        .column(|one| one.columns.cause)
-        .column(|one| i64::from(one.task.priority))
-        .column(|one| micros(one.task.not_before))
-        .column(|one| labels_column(&one.task.labels))
-        .column(|one| one.task.payload.as_str())
-        .column(|one| column(&one.task.policy))
-        .column(|one| i64::from(one.task.attempts))
-        .column(|one| number(one.task.epoch.0))
-        .column(|one| number(one.task.revision.0))
-        .column(|one| one.columns.owed)
-        .column(|one| one.columns.compensations)
-        .column(|one| one.columns.unwinding)
-        .column(|one| one.columns.unwinding_reason)
-        .column(|one| one.columns.cancel_at)
-        .column(|one| one.columns.cancel_by)
-        .column(|one| one.columns.cancel_reason)
-        .column(|one| one.columns.terminal_reason)
-        .column(|one| one.columns.result)
-        .column(|one| one.columns.retried_as)
-        .column(|one| one.task.retry_of.as_ref().map(TaskId::as_str))
-        .column(|one| one.task.created_at.as_micros())
-        .column(|one| one.task.updated_at.as_micros())
-        .column(|one| micros(one.task.started_at))
-        .column(|one| one.columns.finished_at)
-        .column(|one| one.head)
-        .column(|one| one.columns.dismissed_at)
-        .column(|one| one.columns.dismissed_by)
-        .column(|one| one.columns.dismissed_note)
-        .into(writes);
-}
-
-fn update_tasks<'b>(updated: &'b [Updated<'b>], writes: &mut Vec<Write<'b>>) {
-    Items::new(sql::UPDATE_TASKS, updated)
-        .column(|one| one.changed.namespace())
-        .column(|one| one.changed.id())
-        .column(|one| number(one.before.task.revision.0))
-        .column(|one| one.before.task.state().word())
-        .column(|one| number(one.before.task.epoch.0))
-        .column(|one| one.changed.columns.state)
-        .column(|one| one.changed.columns.cause)
-        .column(|one| micros(one.changed.task.not_before))
-        .column(|one| i64::from(one.changed.task.attempts))
-        .column(|one| number(one.changed.task.epoch.0))
-        .column(|one| number(one.changed.task.revision.0))
-        .column(|one| one.changed.columns.owed)
-        .column(|one| one.changed.columns.compensations)
-        .column(|one| one.changed.columns.unwinding)
-        .column(|one| one.changed.columns.unwinding_reason)
-        .column(|one| one.changed.columns.cancel_at)
-        .column(|one| one.changed.columns.cancel_by)
-        .column(|one| one.changed.columns.cancel_reason)
-        .column(|one| one.changed.columns.terminal_reason)
-        .column(|one| one.changed.columns.result)
-        .column(|one| one.changed.columns.retried_as)
-        .column(|one| one.changed.task.updated_at.as_micros())
-        .column(|one| micros(one.changed.task.started_at))
-        .column(|one| one.changed.columns.finished_at)
-        .column(|one| one.changed.head)
-        .column(|one| one.changed.columns.dismissed_at)
-        .column(|one| one.changed.columns.dismissed_by)
-        .column(|one| one.changed.columns.dismissed_note)
-        .into(writes);
-}
-
-impl Updated<'_> {
-    fn has_other_fields(&self) -> bool {
-        let (before, after) = (&self.before.task, self.changed.task);
-        before.queue != after.queue
-            || before.kind != after.kind
-            || before.priority != after.priority
-            || before.labels != after.labels
-            || before.payload != after.payload
-            || before.policy != after.policy
-    }
-}
-
-fn update_fields<'b>(updated: &'b [&Updated<'b>], writes: &mut Vec<Write<'b>>) {
-    Items::new(sql::UPDATE_FIELDS, updated)
-        .column(|one| one.changed.namespace())
-        .column(|one| one.changed.id())
-        .column(|one| one.changed.task.queue.as_str())
-        .column(|one| one.changed.task.kind.as_str())
-        .column(|one| i64::from(one.changed.task.priority))
-        .column(|one| labels_column(&one.changed.task.labels))
-        .column(|one| one.changed.task.payload.as_str())
-        .column(|one| column(&one.changed.task.policy))
+        .key(|one| one.key)
+        .column(|one| one.row.task.saga_id.as_str())
         .into(writes);
 }
 
@@ -479,7 +365,7 @@ impl<'b> CompensationChanges<'b> {
         let mut changes = CompensationChanges { new: Vec::new(), changed: Vec::new() };
         for one in tasks {
             let before = one.whole.stored.as_ref().map_or(&[][..], |kept| &kept.task.compensations);
-            for (at, after) in one.task.compensations.iter().enumerate() {
+            for (at, after) in one.row.task.compensations.iter().enumerate() {
                 match before.get(at) {
                     Some(old) if old == after => {}
                     Some(_) => changes.changed.push((one.key, after)),
@@ -491,33 +377,12 @@ impl<'b> CompensationChanges<'b> {
     }
 
     fn write(&'b self, writes: &mut Vec<Write<'b>>) {
-        Items::new(sql::INSERT_COMPENSATIONS, &self.new)
-            .column(|(key, _)| key.0.as_str())
-            .column(|(key, _)| key.1.as_str())
-            .column(|(_, one)| i64::from(one.seq.0))
-            .column(|(_, one)| one.undo.kind.as_str())
-            .column(|(_, one)| one.undo.target.as_str())
-            .column(|(_, one)| one.undo.reason.as_ref().map(Reason::as_str))
-            .column(|(_, one)| one.registered.word())
-            .column(|(_, one)| one.status.word())
-            .column(|(_, one)| one.epoch.map(|epoch| number(epoch.0)))
-            .column(|(_, one)| one.key.as_ref().map(UndoKey::as_str))
-            .column(|(_, one)| i64::from(one.tries))
-            .column(|(_, one)| one.receipt.as_ref().map(Text::as_str))
-            .column(|(_, one)| one.last_error.as_ref().map(Text::as_str))
-            .column(|(_, one)| one.waiver.as_ref().map(Reason::as_str))
+        Items::new(&sql::INSERT_COMPENSATIONS, &self.new)
+            .key(|(key, _)| key)
+            .columns(CompensationRow::COLUMNS, |(_, one)| *one)
             .into(writes);
-        Items::new(sql::UPDATE_COMPENSATIONS, &self.changed)
-            .column(|(key, _)| key.0.as_str())
-            .column(|(key, _)| key.1.as_str())
-            .column(|(_, one)| i64::from(one.seq.0))
-            .column(|(_, one)| one.status.word())
-            .column(|(_, one)| one.epoch.map(|epoch| number(epoch.0)))
-            .column(|(_, one)| one.key.as_ref().map(UndoKey::as_str))
-            .column(|(_, one)| i64::from(one.tries))
-            .column(|(_, one)| one.receipt.as_ref().map(Text::as_str))
-            .column(|(_, one)| one.last_error.as_ref().map(Text::as_str))
-            .column(|(_, one)| one.waiver.as_ref().map(Reason::as_str))
+        Items::new(&sql::UPDATE_COMPENSATIONS, &self.changed)
+            .update(&[ChangedBy::Command], |(key, _)| key, |(_, one)| *one, |(_, one)| *one)
             .into(writes);
     }
 }
@@ -548,17 +413,12 @@ impl<'b> NewEvent<'b> {
 }
 
 fn insert_events<'b>(events: &'b [NewEvent<'b>], writes: &mut Vec<Write<'b>>) {
-    Items::new(sql::INSERT_EVENTS, events)
+    Items::new(&sql::INSERT_EVENTS, events)
         .column(|new| new.sealed.event.namespace.as_str())
         .column(|new| new.sealed.event.task.as_str())
-        .column(|new| number(new.sealed.event.number.0))
         .column(|new| new.feed)
-        .column(|new| new.sealed.event.at.as_micros())
-        .column(|new| new.sealed.event.actor.as_str())
-        .column(|new| new.sealed.event.what.kind())
-        .column(|new| new.sealed.data.as_str())
-        .column(|new| &new.sealed.hash.0[..])
         .column(|new| new.head)
+        .columns(EventRow::COLUMNS, |new| new.sealed)
         .into(writes);
 }
 
@@ -567,13 +427,10 @@ type Remembered<'b> =
 
 fn remember<'b>(requests: &'b [Remembered<'b>], now: i64, writes: &mut Vec<Write<'b>>) {
     let forgotten_at = now.saturating_sub(length(REQUEST_MEMORY));
-    Items::new(sql::REMEMBER, requests)
+    Items::new(&sql::REMEMBER, requests)
         .column(|(name, _)| name.0.as_str())
         .column(|(name, _)| name.1.as_str())
-        .column(|(_, request)| &request.digest.0[..])
-        .column(|(_, request)| request.actor.as_str())
-        .column(|(_, request)| request.at.as_micros())
-        .column(|(_, request)| column(&request.answered))
+        .columns(RequestRow::COLUMNS, |(_, request)| *request)
         .value(length(REQUEST_MEMORY))
         .into(writes);
     Items::new(sql::FORGET, requests)

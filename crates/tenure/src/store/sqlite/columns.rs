@@ -1,32 +1,20 @@
 //! SQLite's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
 
-use rusqlite::{Connection, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, ToSql, params};
 use tenure_core::compensation::Compensation;
 use tenure_core::id::{Document, Namespace, TaskId};
 use tenure_core::refusal::Refusal;
 
 use crate::error::Error;
 use crate::store::columns::{
-    Impossible, Parts, Policies, Row, TASK_COLUMNS, compensation_columns, compensation_count,
-    read_compensation, read_due, read_task,
+    Impossible, Policies, Row, TASK_COLUMN_COUNT, TaskParts, compensation_count, read_compensation, read_due,
+    read_task,
 };
 use crate::store::execute::StoredTask;
 use crate::store::sqlite::open::Database;
-
-/// A task with all that belongs to it but its compensations, as [`read_whole`] reads it.
-macro_rules! concat_task_sql {
-    ($rest:literal) => {
-        concat!(
-            "select ",
-            $crate::store::columns::task_columns!(),
-            ", checkpoints.checkpoint, ",
-            $crate::store::columns::due_columns!(),
-            " from tasks left join due on due.task = tasks.no left join checkpoints on checkpoints.task = tasks.no ",
-            $rest
-        )
-    };
-}
-pub(crate) use concat_task_sql;
+use crate::store::sqlite::sql;
+use crate::store::stored::ColumnValue;
 
 /// What is wrong with the store: SQLite says so, or what it gives can't be.
 #[derive(Debug)]
@@ -90,6 +78,17 @@ impl Row for rusqlite::Row<'_> {
     }
 }
 
+impl ToSql for ColumnValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            ColumnValue::Null => Ok(ToSqlOutput::from(rusqlite::types::Null)),
+            ColumnValue::Number(number) => number.to_sql(),
+            ColumnValue::Text(text) => text.to_sql(),
+            ColumnValue::Bytes(bytes) => bytes.to_sql(),
+        }
+    }
+}
+
 /// The task of that name, with its row and head.
 pub(crate) fn find_task(
     connection: &Connection,
@@ -97,31 +96,29 @@ pub(crate) fn find_task(
     namespace: &Namespace,
     id: &TaskId,
 ) -> Found<Option<StoredTask>> {
-    let sql = concat_task_sql!("where tasks.namespace = ? and tasks.id = ?");
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(&sql::TASK)?;
     let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     read_whole(connection, policies, row).map(Some)
 }
 
-/// The task of a row of [`concat_task_sql`].
+/// The task of a row of [`sql::SELECT_TASKS`].
 pub(crate) fn read_whole(
     connection: &Connection,
     policies: &mut Policies,
     row: &rusqlite::Row<'_>,
 ) -> Found<StoredTask> {
-    let compensations = match compensation_count(row)? {
-        0 => Vec::new(),
-        _ => read_compensations(connection, row.a_number(0)?)?,
-    };
-    let checkpoint = row.optional(TASK_COLUMNS, Document::new)?;
-    let due = read_due(row, TASK_COLUMNS + 1)?;
-    read_task(row, policies, Parts { due, checkpoint, compensations })
+    let checkpoint = row.optional(TASK_COLUMN_COUNT, Document::new)?;
+    let due = read_due(row, TASK_COLUMN_COUNT + 1)?;
+    let mut stored = read_task(row, policies, TaskParts { due, checkpoint, ..TaskParts::default() })?;
+    if compensation_count(row)? != 0 {
+        stored.task.compensations = read_compensations(connection, stored.row)?;
+    }
+    Ok(stored)
 }
 
 fn read_compensations(connection: &Connection, no: i64) -> Found<Vec<Compensation>> {
-    let sql = concat!("select ", compensation_columns!(), " from compensations where task = ? order by seq");
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(&sql::COMPENSATIONS)?;
     let mut rows = statement.query(params![no])?;
     let mut compensations = Vec::new();
     while let Some(row) = rows.next()? {

@@ -125,8 +125,8 @@ impl Reader<'_> {
         while let Some(row) = rows.next()? {
             found.push(EndCount {
                 queue: Queue::new(row.get::<_, String>(0)?)?,
-                state: row.word("state", 1)?,
-                cause: row.word("cause", 2)?,
+                state: row.word(1)?,
+                cause: row.word(2)?,
                 last_hour: number(row, 3)?,
                 last_day: number(row, 4)?,
                 all: number(row, 5)?,

@@ -8,12 +8,13 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::columns::{Policies, Row as _, read_event};
+use crate::store::columns::{EventRow, Policies, Row as _, at, column_count, read_event};
 use crate::store::execute::REQUEST_MEMORY;
 use crate::store::size::{chain_bytes, task_bytes};
-use crate::store::sqlite::columns::{Fault, Found, concat_task_sql, find_task, read_whole};
+use crate::store::sqlite::columns::{Fault, Found, find_task, read_whole};
 use crate::store::sqlite::engine::{newest_event, read_mark};
 use crate::store::sqlite::open::Database;
+use crate::store::sqlite::sql;
 use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::{
     Cursor, EventFilter, Filter, FoundEvents, Lapsed, Page, PageFill, PageSize, Recorded, page,
@@ -105,12 +106,8 @@ impl<'c> Reader<'c> {
     fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, size: PageSize) -> Found<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.find_now()?);
         let limit = page(size.items) + 1;
-        let sql = format!(
-            concat_task_sql!("where {} order by tasks.no {} limit {}"),
-            wanted.sql(),
-            filter.order.sql(),
-            limit
-        );
+        let (select, order) = (&*sql::SELECT_TASKS, filter.order.sql());
+        let sql = format!("{select} where {} order by tasks.no {order} limit {limit}", wanted.sql());
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
         let (mut items, mut last, mut fill, mut more) = (Vec::new(), None, PageFill::new(size), false);
@@ -229,17 +226,13 @@ impl<'c> Reader<'c> {
             wanted.add("tasks.id = ?", task.to_string());
         }
         let limit = page(size.items);
-        let sql = format!(
-            "select events.\"order\", tasks.namespace, tasks.id, events.hash, events.number, events.at, events.actor, \
-             events.type, events.data from events join tasks on tasks.no = events.task where {} \
-             order by events.\"order\" limit {limit}",
-            wanted.sql()
-        );
+        let (select, wanted_sql) = (&*sql::SELECT_EVENTS, wanted.sql());
+        let sql = format!("{select} where {wanted_sql} order by events.\"order\" limit {limit}");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(&wanted.values))?;
         let mut found = FoundEvents::new(size);
         while let Some(row) = rows.next()? {
-            let cursor = Cursor::of('e', row.get(0)?);
+            let cursor = Cursor::of('e', row.get(ORDER)?);
             let recorded = match recorded(row, cursor.clone()) {
                 Err(Fault::Broken(_)) => None,
                 read => Some(read?),
@@ -325,19 +318,17 @@ impl<'c> Reader<'c> {
 
     fn chain(&mut self, no: i64) -> Found<StoredChain> {
         let mut chain = StoredChain::without_task(no, None);
-        let mut events = self.connection.prepare_cached(
-            "select \"order\", number, at, actor, type, data, hash from events where task = ? order by \"order\"",
-        )?;
+        let mut events = self.connection.prepare_cached(&sql::CHAIN)?;
         let mut events = events.query([no])?;
         while let Some(row) = events.next()? {
             chain.events.push(StoredEvent {
-                order: row.get(0)?,
-                number: row.get(1)?,
-                at: row.get(2)?,
-                actor: text_as_stored(row, 3)?,
-                kind: text_as_stored(row, 4)?,
-                data: text_as_stored(row, 5)?,
-                hash: row.get(6)?,
+                order: row.get(ORDER)?,
+                number: row.get(at!(EventRow, "number"))?,
+                at: row.get(at!(EventRow, "at"))?,
+                actor: text_as_stored(row, at!(EventRow, "actor"))?,
+                kind: text_as_stored(row, at!(EventRow, "type"))?,
+                data: text_as_stored(row, at!(EventRow, "data"))?,
+                hash: row.get(at!(EventRow, "hash"))?,
             });
         }
         for (table, sql) in [
@@ -389,12 +380,15 @@ fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<ColumnValue<'sta
     })
 }
 
+/// Where the place of an event is: behind its columns. The names of its task come next.
+const ORDER: usize = column_count::<EventRow<'_>>();
+
 /// The event of a row of [`Reader::find_events`].
 fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> Found<Recorded> {
-    let (namespace, task) =
-        (Namespace::new(row.get::<_, String>(1)?)?, TaskId::new(row.get::<_, String>(2)?)?);
-    let event = read_event(row, 4, &namespace, &task)?;
-    Ok(Recorded { cursor, event, hash: row.hash(3)?, data: row.a_text(8)?.to_owned() })
+    let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
+    let event = read_event(row, 0, &namespace, &TaskId::new(row.get::<_, String>(ORDER + 2)?)?)?;
+    let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
+    Ok(Recorded { cursor, event, hash, data })
 }
 
 /// A where clause and its values.
@@ -499,7 +493,7 @@ mod tests {
     /// How SQLite goes about a list, in its own words.
     fn plan(filter: &Filter) -> String {
         let wanted = Conditions::of(filter, None, Time::MIN);
-        let list = format!(concat_task_sql!("where {} order by tasks.no desc limit 51"), wanted.sql());
+        let list = format!("{} where {} order by tasks.no desc limit 51", *sql::SELECT_TASKS, wanted.sql());
         plan_of(&list, &wanted.values)
     }
 

@@ -1,42 +1,24 @@
 //! The rows of a command inside one SQLite transaction. SQL here finds and writes; it decides nothing.
 
-use std::iter;
-use std::sync::OnceLock;
-
-use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, OptionalExtension, Params, ToSql, params, params_from_iter};
-use tenure_core::chain::Hash;
+use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 use tenure_core::compensation::Compensation;
 use tenure_core::decide::Names;
 use tenure_core::event::Event;
-use tenure_core::id::{
-    Document, Epoch, Namespace, Progress, Queue, Reason, RequestId, Revision, SagaId, TaskId, Text, UndoKey,
-};
+use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use crate::codec::{Sealed, column};
+use crate::codec::Sealed;
 use crate::store::columns::{
-    DUE_COLUMNS, Policies, TaskColumns, due_columns, labels_column, micros, number, read_due, read_event,
+    ChangedBy, DueRow, Policies, RequestRow, TableRow, TaskRow, column_count, number, read_due, read_event,
     read_request,
 };
 use crate::store::due::Due;
 use crate::store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
 use crate::store::execute::{Change, LeaseRow, REQUEST_MEMORY, Request, Rows, StoredTask, does_not_continue};
 use crate::store::sqlite::columns::{Fault, Found, find_task};
-use crate::store::stored::{ColumnValue, StoredRow, compensation_row, due_row, task_row};
-use crate::wire::Word;
-
-impl ToSql for ColumnValue<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match self {
-            ColumnValue::Null => Ok(ToSqlOutput::from(rusqlite::types::Null)),
-            ColumnValue::Number(number) => number.to_sql(),
-            ColumnValue::Text(text) => text.to_sql(),
-            ColumnValue::Bytes(bytes) => bytes.to_sql(),
-        }
-    }
-}
+use crate::store::sqlite::sql;
+use crate::store::stored::ColumnValue;
 
 /// The transaction's view of the tables.
 pub(crate) struct SqliteRows<'c> {
@@ -93,110 +75,41 @@ impl SqliteRows<'_> {
         Err(Fault::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
     }
 
-    /// Inserts a row behind the number of its task. `text` keeps the statement, which is the same for each row of a table.
-    fn insert(&self, text: &OnceLock<String>, no: (&str, i64), row: &StoredRow<'_>) -> Found<()> {
-        let text = text.get_or_init(|| {
-            let names: Vec<&str> = row.columns.iter().map(|(name, _)| name.as_ref()).collect();
-            let places = ", ?".repeat(names.len());
-            format!("insert into {} ({}, {}) values (?{places})", row.table, no.0, names.join(", "))
-        });
-        let values = row.columns.iter().map(|(_, value)| value);
-        self.execute(text, params_from_iter(iter::once(&ColumnValue::Number(no.1)).chain(values)))?;
+    /// Inserts a row behind its key.
+    fn insert<'a, R: TableRow<'a>>(&self, sql: &str, key: &[i64], row: R) -> Found<()> {
+        let key = key.iter().map(|number| ColumnValue::Number(*number));
+        self.execute(sql, params_from_iter(key.chain(row.values(R::COLUMNS.iter()))))?;
         Ok(())
     }
 
-    fn insert_task(&self, no: i64, task: &Task, head: Hash) -> Found<()> {
-        static INSERT: OnceLock<String> = OnceLock::new();
-        self.insert(&INSERT, ("no", no), &task_row(task, head))
+    /// Writes the columns that these change. A row that is not what was read is never overwritten.
+    fn update<'a, R: TableRow<'a>>(
+        &self,
+        sql: &str,
+        by: &'static [ChangedBy],
+        no: i64,
+        before: R,
+        after: R,
+    ) -> Found<()> {
+        let changes = after.values(R::changed_by(by));
+        let expected = before.values(R::expected());
+        self.change_one(sql, params_from_iter(changes.chain([ColumnValue::Number(no)]).chain(expected)))
     }
 
-    /// Writes what commands change. It repeats what was read, so that a row that is not that is never overwritten.
-    fn update_task(&self, before: &StoredTask, task: &Task, head: Hash) -> Found<()> {
-        let columns = TaskColumns::of(task);
-        let old = &before.task;
-        self.change_one(
-            "update tasks set state = ?, cause = ?, not_before = ?, attempts = ?, epoch = ?, revision = ?, owed = ?, \
-             compensations = ?, unwinding = ?, unwinding_reason = ?, cancel_at = ?, cancel_by = ?, \
-             cancel_reason = ?, terminal_reason = ?, result = ?, retried_as = ?, updated_at = ?, started_at = ?, \
-             finished_at = ?, head = ?, dismissed_at = ?, dismissed_by = ?, dismissed_note = ? where no = ? and revision = ? and state = ? and epoch = ?",
-            params![
-                columns.state,
-                columns.cause,
-                micros(task.not_before),
-                task.attempts,
-                number(task.epoch.0),
-                number(task.revision.0),
-                columns.owed,
-                columns.compensations,
-                columns.unwinding,
-                columns.unwinding_reason,
-                columns.cancel_at,
-                columns.cancel_by,
-                columns.cancel_reason,
-                columns.terminal_reason,
-                columns.result,
-                columns.retried_as,
-                task.updated_at.as_micros(),
-                micros(task.started_at),
-                columns.finished_at,
-                head.0,
-                columns.dismissed_at,
-                columns.dismissed_by,
-                columns.dismissed_note,
-                before.row,
-                number(old.revision.0),
-                old.state().word(),
-                number(old.epoch.0)
-            ],
-        )
-    }
-
-    /// Writes what only a put changes.
-    fn update_fields(&self, no: i64, before: &Task, task: &Task) -> Found<()> {
-        let same = before.queue == task.queue
-            && before.kind == task.kind
-            && before.priority == task.priority
-            && before.labels == task.labels
-            && before.payload == task.payload
-            && before.policy == task.policy;
-        if same {
-            return Ok(());
+    fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> Found<()> {
+        let (no, old) = (before.row, TaskRow::of(before));
+        if TaskRow::was_put(&before.task, after.task) {
+            self.update(&sql::UPDATE_PUT_FIELDS, &[ChangedBy::Put], no, old, after)?;
         }
-        self.change_one(
-            "update tasks set queue = ?, kind = ?, priority = ?, labels = ?, payload = ?, policy = ? where no = ?",
-            params![
-                task.queue.as_str(),
-                task.kind.as_str(),
-                task.priority,
-                labels_column(&task.labels),
-                task.payload.as_str(),
-                column(&task.policy),
-                no
-            ],
-        )
+        self.update(&sql::UPDATE_TASK, &[ChangedBy::Command], no, old, after)
     }
 
     fn write_compensations(&self, no: i64, before: &[Compensation], after: &[Compensation]) -> Found<()> {
-        static INSERT: OnceLock<String> = OnceLock::new();
         for (at, one) in after.iter().enumerate() {
             match before.get(at) {
                 Some(old) if old == one => {}
-                Some(_) => self.change_one(
-                    "update compensations set status = ?, epoch = ?, key = ?, tries = ?, receipt = ?, last_error = ?, \
-                     waiver = ? where task = ? and seq = ?",
-                    params![
-                        one.status.word(),
-                        one.epoch.map(|epoch| number(epoch.0)),
-                        one.key.as_ref().map(UndoKey::as_str),
-                        one.tries,
-                        one.receipt.as_ref().map(Text::as_str),
-                        one.last_error.as_ref().map(Text::as_str),
-                        one.waiver.as_ref().map(Reason::as_str),
-                        no,
-                        one.seq.0
-                    ],
-                )?,
-                None => self.insert(&INSERT, ("task", no), &compensation_row(one))?,
+                Some(old) => self.update(&sql::UPDATE_COMPENSATION, &[ChangedBy::Command], no, old, one)?,
+                None => self.insert(&sql::INSERT_COMPENSATION, &[no], one)?,
             }
         }
         Ok(())
@@ -210,16 +123,11 @@ impl SqliteRows<'_> {
                 if old.is_some() {
                     self.change_one("delete from due where task = ?", params![no])?;
                 }
-                self.insert_due(no, task, &due)
+                self.insert(&sql::INSERT_DUE, &[no], DueRow::of(task, &due))
             }
             None if old.is_some() => self.change_one("delete from due where task = ?", params![no]),
             None => Ok(()),
         }
-    }
-
-    fn insert_due(&self, no: i64, task: &Task, due: &Due) -> Found<()> {
-        static INSERT: OnceLock<String> = OnceLock::new();
-        self.insert(&INSERT, ("task", no), &due_row(task, due))
     }
 
     fn write_checkpoint(&self, no: i64, checkpoint: &Document) -> Found<()> {
@@ -232,20 +140,7 @@ impl SqliteRows<'_> {
     }
 
     fn write_event(&mut self, no: i64, sealed: &Sealed) -> Found<()> {
-        let event = &sealed.event;
-        self.execute(
-            "insert into events (\"order\", task, number, at, actor, type, data, hash) values (?, ?, ?, ?, ?, ?, ?, ?)",
-            params![
-                self.next_event,
-                no,
-                number(event.number.0),
-                event.at.as_micros(),
-                event.actor.as_str(),
-                event.what.kind(),
-                sealed.data,
-                sealed.hash.0
-            ],
-        )?;
+        self.insert(&sql::INSERT_EVENT, &[self.next_event, no], sealed)?;
         self.next_event += 1;
         Ok(())
     }
@@ -348,16 +243,12 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<LeaseRow>> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "select ",
-            due_columns!(),
-            ", due.task from due where due.task = (select no from tasks where namespace = ? and id = ?)"
-        ))?;
+        let mut statement = self.connection.prepare_cached(&sql::LEASE)?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let Some(due) = read_due(row, 0)? else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        let row = row.get(DUE_COLUMNS)?;
+        let row = row.get(column_count::<DueRow<'_>>())?;
         Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
     }
 
@@ -404,10 +295,7 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> Found<Vec<Event>> {
-        let mut statement = self.connection.prepare_cached(
-            "select number, at, actor, type, data from events \
-             where task = (select no from tasks where namespace = ? and id = ?) and number <= ? order by number",
-        )?;
+        let mut statement = self.connection.prepare_cached(&sql::HISTORY)?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str(), number(up_to.0)])?;
         let mut events = Vec::new();
         while let Some(row) = rows.next()? {
@@ -417,26 +305,16 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Found<Option<Request>> {
-        let mut statement = self.connection.prepare_cached(
-            "select digest, actor, at, answered from requests where namespace = ? and id = ?",
-        )?;
+        let mut statement = self.connection.prepare_cached(&sql::REQUEST)?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         read_request(row, 0).map(Some)
     }
 
     fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Found<()> {
-        self.execute(
-            "insert or replace into requests (namespace, id, digest, actor, at, answered) values (?, ?, ?, ?, ?, ?)",
-            params![
-                namespace.as_str(),
-                id.as_str(),
-                request.digest.0,
-                request.actor.as_str(),
-                request.at.as_micros(),
-                column(&request.answered)
-            ],
-        )?;
+        let name = [namespace.into(), ColumnValue::Text(id.as_str().into())];
+        let values = request.values(RequestRow::COLUMNS.iter());
+        self.execute(&sql::PUT_REQUEST, params_from_iter(name.into_iter().chain(values)))?;
         self.forget(request.at - REQUEST_MEMORY)
     }
 
@@ -452,13 +330,11 @@ impl Rows for SqliteRows<'_> {
         if let Some(changed) = after.checkpoint.as_ref().filter(|new| checkpoint != Some(*new)) {
             self.write_checkpoint(no, changed)?;
         }
+        let row = TaskRow { task: after, head: &head };
         match before {
-            Some(before) => {
-                self.update_fields(no, &before.task, after)?;
-                self.update_task(before, after, head)?;
-            }
+            Some(before) => self.update_task(before, row)?,
             None => {
-                self.insert_task(no, after, head)?;
+                self.insert(&sql::INSERT_TASK, &[no], row)?;
                 self.next_task += 1;
             }
         }
@@ -468,24 +344,12 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Found<()> {
-        let Some(lease) = after.lease() else {
+        let Some(due) = Due::of(after) else {
             return Err(Fault::Broken("a heartbeat without a lease".into()));
         };
-        self.change_one(
-            "update due set heartbeat_at = ?, progressed_at = ?, expires_at = ?, progress = ?, cancel_told = ?, \
-             cancel_told_at = ? where task = ? and owner = ? and epoch = ?",
-            params![
-                lease.heartbeat_at.as_micros(),
-                lease.progressed_at.as_micros(),
-                lease.expires_at.as_micros(),
-                lease.progress.as_ref().map(Progress::as_str),
-                lease.cancel_told.map(|told| told.times),
-                lease.cancel_told.map(|told| told.since.as_micros()),
-                before.row,
-                lease.owner.as_str(),
-                number(lease.epoch.0)
-            ],
-        )?;
+        // No heartbeat changes what fences it.
+        let row = DueRow::of(after, &due);
+        self.update(&sql::RENEW_DUE, &[ChangedBy::Heartbeat], before.row, row, row)?;
         if before.check_at <= now {
             // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
             self.change_one("update due set check_at = expires_at where task = ?", params![before.row])?;

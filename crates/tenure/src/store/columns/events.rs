@@ -1,0 +1,43 @@
+//! The table `events`: the history.
+
+use tenure_core::event::Event;
+use tenure_core::id::{Actor, Namespace, Revision, TaskId};
+
+use super::ChangedBy::Nothing;
+use super::ColumnType::{Bytes, Number, Text};
+use super::{Column, Row, TableRow, at, impossible, unsigned};
+use crate::codec::{Sealed, read_data};
+
+/// What a row of `events` is made of.
+pub(crate) type EventRow<'a> = &'a Sealed;
+
+impl<'a> TableRow<'a> for EventRow<'a> {
+    const TABLE: &'static str = "events";
+    const COLUMNS: &'a [Column<'a, Self>] = &[
+        Column::new("number", Number, Nothing, |sealed| sealed.event.number.0.into()),
+        Column::new("at", Number, Nothing, |sealed| sealed.event.at.into()),
+        Column::new("actor", Text, Nothing, |sealed| (&sealed.event.actor).into()),
+        Column::new("type", Text, Nothing, |sealed| sealed.event.what.kind().into()),
+        Column::new("data", Text, Nothing, |sealed| sealed.data.as_str().into()),
+        Column::new("hash", Bytes, Nothing, |sealed| (&sealed.hash).into()),
+    ];
+}
+
+/// The event whose columns begin at `first`.
+pub(crate) fn read_event<R: Row>(
+    row: &R,
+    first: usize,
+    namespace: &Namespace,
+    task: &TaskId,
+) -> Result<Event, R::Fault> {
+    let row = row.starting_at(first);
+    let (kind, data) = (row.a_text(at!(EventRow, "type"))?, row.a_text(at!(EventRow, "data"))?);
+    Ok(Event {
+        namespace: namespace.clone(),
+        task: task.clone(),
+        number: Revision(unsigned(row.a_number(at!(EventRow, "number"))?)),
+        at: row.a_time(at!(EventRow, "at"))?,
+        actor: Actor::new(row.a_text(at!(EventRow, "actor"))?)?,
+        what: read_data(kind, data).ok_or_else(|| impossible("data", format_args!("{kind} {data}")))?,
+    })
+}
