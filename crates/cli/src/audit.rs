@@ -25,17 +25,17 @@ impl AuditVerb {
     }
 }
 
-/// Look whether the history is what was written, in all namespaces or of one task
+/// Verify the history, of all namespaces or of one task
 ///
-/// Use it when you must rely on the record. It names each event that was changed, removed, inserted or moved, and with an
-/// anchor each task that is gone; then the status is 1.
+/// Use it when you must rely on the record. It names each event that was changed, removed, inserted or moved and, with an
+/// anchor, each task that is missing. If it finds anything, the exit status is 1.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure audit verify --anchor anchor-of-monday")]
 pub(crate) struct Verify {
-    /// Only the history of this task, in --namespace
+    /// Verify only this task, in --namespace
     #[arg(long, value_name = "ID")]
     task: Option<String>,
-    /// What `tenure audit anchor` wrote then; - for standard input
+    /// Anchor to verify against, a file that `tenure audit anchor` wrote; - for standard input
     #[arg(long, value_name = "FILE")]
     anchor: Option<String>,
 }
@@ -90,10 +90,10 @@ fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, CliError> {
     })
 }
 
-/// Write down what the history is, to verify it against later
+/// Write an anchor, to verify the history against later
 ///
-/// Use it regularly, and keep the file somewhere else: the chain alone does not see a tail that was cut off, nor a task
-/// that was taken away whole.
+/// Use it regularly, and keep the file somewhere else. The hash chain alone does not show that the newest events of a task
+/// were cut off, or that a whole task was removed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure audit anchor > anchor-of-monday")]
 pub(crate) struct WriteAnchor {}

@@ -19,11 +19,10 @@ use crate::signals::Signals;
 
 use stage::Stage;
 
-/// Watch a worker die, its work undone, and done again by another
+/// Show how a killed worker's task is undone and redone
 ///
-/// Use it first: it runs three workers and recovery on a temporary file, kills one worker with kill -9, and shows what
-/// the record makes of it, as it happens. It takes about 20 seconds, and ends with status 0 only if each thing that it
-/// shows happened.
+/// Use it first. It runs three workers and recovery on a temporary store, kills one worker with kill -9, and prints each
+/// event as it is recorded. It takes about 20 seconds. The exit status is 0 only if every step happened as described.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure demo")]
 pub(crate) struct Demo {}

@@ -25,23 +25,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Show the history, oldest first
 ///
-/// Use it to see who did what and when, or with --follow to see it as it happens. As JSON it is an event a line; its
-/// cursor is where --after goes on.
+/// Use it to see who did what and when, or with --follow to see it as it happens. As JSON it prints one event per line, with
+/// the cursor to give to --after.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure events --task build-42\n  tenure events --follow --after now -o json"
 )]
 pub(crate) struct Events {
-    /// Only of this task
+    /// Show only events of this task
     #[arg(long, value_name = "ID", add = ArgValueCompleter::new(complete::tasks))]
     task: Option<String>,
-    /// Only what came after that cursor; `now` for what is to come [else: from the beginning]
+    /// Show only events after this cursor; now for new events only [default: from the beginning]
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
-    /// No more than this many [else: all]
+    /// Maximum number of events to show [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Go on with what happens from now on, until it is interrupted
+    /// Keep printing new events until interrupted
     #[arg(short, long)]
     follow: bool,
 }

@@ -23,10 +23,10 @@ impl NamespaceVerb {
     }
 }
 
-/// List the namespaces in which there ever was a task
+/// List the namespaces that have or had tasks
 ///
-/// Use it to see which rooms a store has, and where something needs a look. With a token it lists those that the token is
-/// bound to. As JSON it is a namespace a line.
+/// Use it to see which namespaces a store has, and which need attention. With a token it lists only the token's namespaces.
+/// As JSON it prints one namespace per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure namespace list")]
 pub(crate) struct List {}

@@ -9,10 +9,10 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Colour, Output, plain};
 
-/// List who holds what
+/// List the owners of leases and reservations
 ///
-/// Use it to see which workers are alive: how many leases each has, and when the first of them ends. As JSON it is an
-/// owner a line.
+/// Use it to see which workers are alive, how many leases each has, and when the first of them expires. As JSON it prints
+/// one owner per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure owners")]
 pub(crate) struct Owners {}

@@ -23,30 +23,30 @@ use crate::output::{Output, plain};
 use crate::signals::Signals;
 use crate::values::span;
 
-/// Look after stale tasks, and undo what they left
+/// Recover stale tasks and undo what they left
 ///
-/// Use it where no server does: once, from a timer or by hand, or with --watch as a service. It takes over every task
-/// whose lease has lapsed, undoes what it owes by the `[undo.KIND]` sections of the file that --config names, newest
-/// first, and lets it be tried again, closes it, or parks it for a person. It looks after all namespaces unless one is said.
+/// Use it where no server runs recovery: once, from a timer or by hand, or with --watch as a service. It takes over every
+/// task whose lease has lapsed and undoes what the task owes, newest first, as the `[undo.KIND]` sections of the --config
+/// file say. Then it plans the task again, closes it, or quarantines it. It covers all namespaces unless one is given.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure recover --plan\n  tenure recover --watch --config tenure.toml")]
 pub(crate) struct Recover {
-    /// Only show what would be done
+    /// Print what recovery would do, without doing it
     #[arg(long, conflicts_with = "watch")]
     plan: bool,
-    /// Go on, and look after what becomes due, until it is interrupted
+    /// Keep running, and recover tasks as they become stale, until interrupted
     #[arg(long)]
     watch: bool,
-    /// How many tasks are undone at once
+    /// Maximum number of tasks to undo at the same time
     #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// How many tasks one sweep takes over at most
+    /// Maximum number of tasks that one sweep takes over
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Advanced")]
     sweep_max: u32,
-    /// With --watch: how long a task is left to others that nobody here can undo, before it is parked for a person
+    /// With --watch: how long a task that this process has no handler for is left to others, before it is quarantined
     #[arg(long, value_name = "DURATION", default_value = "10m", help_heading = "Advanced")]
     handler_wait: String,
-    /// With --watch: how long an undo may go on when it is interrupted
+    /// With --watch: how long undos in progress may take after an interrupt
     #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Advanced")]
     grace: String,
 }

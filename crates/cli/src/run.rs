@@ -29,42 +29,45 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Run any command under a lease
 ///
-/// Use it to make a command crash-safe without changing it. It creates the task if there is none, takes the lease, renews
-/// it while the command runs, stops the command with everything that it started if the lease is lost, and records how it
-/// ended. Its input, output and status are the command's; 75: the lease was not to be had; 79: it was lost, and the command
-/// stopped; 126 and 127 as a shell has them; 6: it ended, and that could not be recorded; 5: it was never begun.
+/// Use it to make a command crash-safe without changing it. It creates the task if it does not exist, acquires the lease,
+/// renews it while the command runs, and records how the command ended. If the lease is lost, it stops the command and
+/// every process that the command started.
+///
+/// The exit status is the command's, or: 75 if the lease could not be acquired; 79 if the lease was lost and the command
+/// stopped; 126 if the command could not be run; 127 if it was not found; 6 if it ended but that could not be recorded;
+/// 5 if the store was unavailable and the command was not run.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure run --task build-42 --undo remove-worktree=/tmp/wt-42 -- ./build.sh /tmp/wt-42"
 )]
 pub(crate) struct Run {
-    /// The task; it is created if there is none [else: one is made and its id told]
+    /// Task id; the task is created if it does not exist [default: a new id, which is printed]
     #[arg(long, value_name = "ID")]
     task: Option<String>,
-    /// Wait this long for a task that somebody else has, or that is not due [else: not at all]
+    /// How long to wait for a task that is held or not due [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
-    /// What it comes to if the task was completed before: `refuse` is status 75, `ok` is 0. The command does not run either way
-    #[arg(long, value_name = "WORD", default_value = "refuse")]
+    /// What to do if the task is already completed: exit with status 75 (refuse) or 0 (ok); the command is not run
+    #[arg(long, value_name = "ACTION", default_value = "refuse")]
     if_completed: IfCompleted,
     #[command(flatten)]
     supervision: SupervisionOptions,
-    /// Keep the end of what the command writes to its standard error for the record; it then writes to a pipe
+    /// Save the end of the command's standard error in the task; the command then writes it to a pipe
     #[arg(long)]
     keep_errors: bool,
     #[command(flatten)]
     creation: CreationOptions,
-    /// The command and its arguments
+    /// Command to run, with its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
-/// What a task comes to that was completed before.
+/// What to do with a task that is already completed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum IfCompleted {
-    /// The lease is refused.
+    /// Exit with status 75
     Refuse,
-    /// All is well.
+    /// Exit with status 0
     Ok,
 }
 

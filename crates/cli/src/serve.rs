@@ -30,18 +30,21 @@ use listening::Listening;
 use service_manager::ServiceManager;
 use settings::{Said, Settings};
 
-/// Serve the record to other machines, and look after what is stale
+/// Run the HTTP API, recovery and metrics in one process
 ///
-/// Use it where workers run on more than one machine, or in other languages: API, recovery and metrics in one process. Any
-/// number of servers may run on one PostgreSQL. While no token was ever made, a server on a loopback address needs none;
-/// elsewhere it does not start without tokens and TLS. Ctrl-C or SIGTERM ends it in order.
+/// Use it where workers run on several machines or in other languages. Several servers can share one PostgreSQL store.
+/// Until the first token is created, a server on loopback accepts requests without one; on other addresses it starts only
+/// with a token and TLS. Ctrl-C or SIGTERM stops it gracefully.
+///
+/// Each setting comes from its option, else from its environment variable, else from the `[serve]` section of the --config
+/// file, else from its default.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure serve\n  tenure serve --check\n  \
     tenure serve --store postgres://db/tenure --listen 0.0.0.0:7117 --tls-elsewhere")]
 pub(crate) struct Serve {
     #[command(flatten)]
     said: Said,
-    /// Show the settings, each with where it comes from, check them, and end
+    /// Check the settings, print each with its source, and exit
     #[arg(long)]
     check: bool,
 }

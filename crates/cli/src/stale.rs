@@ -9,7 +9,8 @@ use crate::task::Part;
 
 /// List tasks whose lease or reservation has lapsed
 ///
-/// Use it to see which workers died or hang. It costs what is due, not what exists; as JSON it is a task a line.
+/// Use it to see which workers died or hang. Its cost grows with the number of due tasks, not of all tasks. As JSON it prints
+/// one task per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure stale")]
 pub(crate) struct Stale {

@@ -22,14 +22,14 @@ use crate::tables;
 /// How many tasks of each kind that needs a look are named.
 const NAMED: usize = 10;
 
-/// Show what is in flight, stale or quarantined, what did not succeed, and who looks after it
+/// Show open, stale, quarantined and unsuccessful tasks, and recovery
 ///
-/// Use it first, whenever something seems wrong. What did not succeed is counted over the last day, by the cause of the end;
-/// those who cancelled a task wanted that.
+/// Use it first when something seems wrong. Tasks that did not succeed are counted over the last 24 hours, by cause;
+/// cancelled tasks are not counted.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure status")]
 pub(crate) struct Status {
-    /// Of each namespace in which there ever was a task, one after the other; as JSON one a line
+    /// Show every namespace that has or had tasks, one after the other; as JSON, one per line
     #[arg(long)]
     all_namespaces: bool,
 }

@@ -41,7 +41,7 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 /// What `tenure run` and `tenure worker` take alike.
 #[derive(Args, Clone)]
 pub(crate) struct SupervisionOptions {
-    /// Under which name leases are taken [else: the machine and the process]
+    /// Owner of the leases [default: the names of this machine and process]
     #[arg(long, value_name = "OWNER")]
     pub(crate) owner: Option<String>,
     #[command(flatten)]
@@ -55,11 +55,10 @@ pub(crate) struct SupervisionOptions {
 /// How a command is ended that must end.
 #[derive(Args, Clone)]
 pub(crate) struct GraceOptions {
-    /// How long everything of the command may take to end after SIGTERM, before it is killed; never longer than its lease
-    /// lasts
+    /// How long the command's processes may take to end after SIGTERM before they are killed; at most until the lease lapses
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: String,
-    /// How long the end of the command is tried to be recorded while the store can't be reached
+    /// How long to retry recording the end of the command while the store can't be reached
     #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = "Advanced")]
     record_timeout: String,
 }

@@ -30,8 +30,8 @@ use crate::error::CliError;
     // clap has no headings among commands: the two that few need are listed apart.
     after_help = "Advanced:\n  \
         dispatch    Reserve a task for one owner\n  \
-        put         Write a whole record, from JSON\n\n\
-        Verbs by lease take --owner and --epoch. Without them a verb is by a person, with --as and --reason."
+        put         Write a whole task record from JSON\n\n\
+        The holder of a lease acts with --owner and --epoch. An operator acts without them, with --as and --reason."
 )]
 pub(crate) enum TaskVerb {
     Create(Box<create::Create>),
@@ -52,7 +52,7 @@ pub(crate) enum TaskVerb {
     Compensate(end::Compensate),
     Note(end::Note),
     Retry(retry::Retry),
-    /// Say how to undo what the work does, and that it was undone
+    /// Register what to undo, and settle, adopt or list it
     #[command(subcommand, arg_required_else_help = true)]
     Undo(undo::UndoVerb),
     #[command(hide = true)]

@@ -31,24 +31,25 @@ impl TokenVerb {
     }
 }
 
-/// Make a token, and show it this once
+/// Create a token and show its secret once
 ///
-/// Use it before a server is reached by others: once a store has had a token, its servers ask every request for one. What
-/// is done with the token is recorded under its name. As JSON it is the token with its record.
+/// Use it before other machines can reach a server: after the first token is created, servers require one for every
+/// request. What is done with the token is recorded under its name. As JSON it prints the secret and the token's record.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token create --name ci --role worker --expires 90d\n  \
         tenure token create --name alice --role admin --namespace '*'")]
 pub(crate) struct Create {
-    /// Who acts with it; no live token has that name yet
+    /// Name of the token, recorded as the actor; unique among live tokens
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What it is for: looking; tasks and leases of its own; all about tasks; tokens too
+    /// What the token allows: reader reads; worker also creates tasks and uses its own leases; operator acts on all tasks;
+    /// admin also manages tokens
     #[arg(long, value_name = "ROLE", value_parser = one_of(&Role::ALL, Role::as_str))]
     role: Role,
-    /// How long it is live, 1s to 3650d [else: until it is revoked]
+    /// How long the token is live, 1s to 3650d [default: until it is revoked]
     #[arg(long, value_name = "DURATION")]
     expires: Option<String>,
-    /// A room that it is bound to, or '*' for all of them. May be repeated [else: TENURE_NAMESPACE, or `default`]
+    /// Namespace that the token is bound to, or '*' for all. Can be repeated [default: default] [env: TENURE_NAMESPACE]
     #[arg(long, value_name = "NAME")]
     namespace: Vec<String>,
     #[command(flatten)]
@@ -113,10 +114,9 @@ fn is_the_first(out: &mut Output<'_>, role: Role) {
     }
 }
 
-/// List the tokens of a store, those that are not live any more too
+/// List the tokens of a store, including revoked and expired ones
 ///
-/// Use it to see who may do what, and since when somebody no longer may. No secret is shown: none is kept. As JSON it is a
-/// token a line.
+/// Use it to see who has access to what. Secrets are not shown, because none is stored. As JSON it prints one token per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token list")]
 pub(crate) struct List {}
@@ -166,14 +166,14 @@ fn state(token: &Token, now: Time) -> (String, Colour) {
     }
 }
 
-/// Revoke a token: from the next request on it does not count any more
+/// Revoke a token
 ///
-/// Use it when a token may have got into other hands, or is not needed. It stays in the list, and its name is free again.
-/// A second revoke answers the first.
+/// Use it when a token may have leaked or is no longer needed. Servers reject it from the next request on. It stays in the
+/// list, and its name is free again. Revoking it again has no further effect.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token revoke ci --as alice")]
 pub(crate) struct Revoke {
-    /// The name of the token
+    /// Name of the token
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::token_names))]
     name: String,
     #[command(flatten)]

@@ -12,10 +12,10 @@ use crate::complete;
 /// The proof of a lease.
 #[derive(Args, Clone, Default)]
 pub(crate) struct ByLease {
-    /// Who holds the lease [else: TENURE_OWNER]
+    /// Owner of the lease [env: TENURE_OWNER]
     #[arg(long, value_name = "OWNER", add = ArgValueCompleter::new(complete::owners))]
     pub(crate) owner: Option<String>,
-    /// The lease's number, as the acquire answered it [else: TENURE_EPOCH]
+    /// Epoch of the lease, as acquire printed it [env: TENURE_EPOCH]
     #[arg(long, value_name = "EPOCH")]
     pub(crate) epoch: Option<u64>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct ByLease {
 /// Who gives a command.
 #[derive(Args, Clone, Default)]
 pub(crate) struct ByOperator {
-    /// Who gives the command; it is recorded [else: the login name, or the owner of the lease]
+    /// Name to record as the actor [default: the owner of the lease, or the login name]
     #[arg(long = "as", value_name = "WHO")]
     pub(crate) who: Option<String>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct ByOperator {
 /// A task by its name.
 #[derive(Args, Clone)]
 pub(crate) struct TaskArgument {
-    /// The task [else: TENURE_TASK]
+    /// Task id [env: TENURE_TASK]
     #[arg(value_name = "ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) id: Option<String>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct TaskArgument {
 /// How long a lease lasts.
 #[derive(Args, Clone)]
 pub(crate) struct Length {
-    /// How long, 1s to 7d [else: as the task's policy says]
+    /// How long it lasts unless it is renewed, 1s to 7d [default: the ttl of the task's policy]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
 }
@@ -96,10 +96,10 @@ pub(crate) struct UndoWords {
 
 #[derive(Args)]
 struct UndoOptions {
-    /// How to undo a side effect; all after the first `=` is the target. May be repeated
+    /// How to undo a side effect: the handler, and after the first = the target. Can be repeated
     #[arg(long, value_name = "KIND=TARGET", value_parser = kind_and_target)]
     undo: Vec<(String, String)>,
-    /// Why the undo before it is registered; also @FILE or @-
+    /// Reason for the --undo before it; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     undo_reason: Vec<String>,
 }

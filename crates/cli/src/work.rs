@@ -27,33 +27,34 @@ use crate::values::{Length, span};
 
 /// Claim tasks from a queue, and run a command for each
 ///
-/// Use it to work through a queue with a program of any language. Each command runs under a lease of its own, as with
-/// `tenure run`, and finds its task's payload on its standard input. On SIGTERM or Ctrl-C it claims no more, lets what runs
-/// go on for --drain, and gives back the rest; a second time it stops what runs at once.
+/// Use it to work through a queue with a program in any language. Each command runs under its own lease, as with
+/// `tenure run`, and reads the task's payload from standard input. On SIGTERM or Ctrl-C the worker claims no more tasks,
+/// lets running commands continue for up to --drain, then stops them and releases their tasks. A second signal stops them
+/// at once.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure worker --queue agents -c 4 -- ./build.sh")]
 pub(crate) struct Work {
-    /// Where tasks are claimed from; tasks of `tenure run` are in the queue run
+    /// Queue to claim from; `tenure run` puts its tasks in the queue run
     #[arg(long, required = true, add = ArgValueCompleter::new(complete::queues))]
     queue: String,
-    /// How many commands run at once
+    /// Maximum number of commands to run at the same time
     #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     #[command(flatten)]
     length: Length,
-    /// How long what runs may go on when the worker is told to stop
+    /// How long running commands may continue after the worker is told to stop
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     drain: String,
-    /// End when nothing of the queue is due any more
+    /// Exit when no task in the queue is due
     #[arg(long)]
     until_idle: bool,
-    /// What becomes of what the commands write: `raw` is handed on as it is, `prefix` has the task before each line, `files=DIR`
-    /// makes a file for the output of each and one for its errors
+    /// Where the commands' output goes: raw passes it on unchanged, prefix puts the task before each line, files=DIR writes
+    /// standard output and standard error of each command to two files in DIR
     #[arg(long, value_name = "raw|prefix|files=DIR", default_value = "raw", value_parser = JobOutput::parse)]
     output: JobOutput,
     #[command(flatten)]
     supervision: SupervisionOptions,
-    /// The command and its arguments
+    /// Command to run, with its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }

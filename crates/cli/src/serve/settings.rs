@@ -20,55 +20,56 @@ use crate::values::span;
 /// The options of the command line.
 #[derive(Args)]
 pub(super) struct Said {
-    /// Where to listen [else: TENURE_LISTEN, the file, or 127.0.0.1:7117]
+    /// Address to listen on [default: 127.0.0.1:7117] [env: TENURE_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// The certificate of the server and those that vouch for it, in PEM [else: TENURE_TLS_CERT]
+    /// TLS certificate chain of the server, in PEM [env: TENURE_TLS_CERT]
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The key of the certificate, in PEM [else: TENURE_TLS_KEY]
+    /// Private key of the certificate, in PEM [env: TENURE_TLS_KEY]
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// A proxy in front ends TLS: serve in the clear also to other machines [else: TENURE_TLS_ELSEWHERE]
+    /// Accept plain HTTP from other machines, because a proxy in front terminates TLS [env: TENURE_TLS_ELSEWHERE]
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     tls_elsewhere: bool,
-    /// A further name of this machine, while no token exists; may be repeated [else: TENURE_HOSTS, with commas]
+    /// Another host name to accept requests for while no token exists. Can be repeated; with commas in the variable
+    /// [env: TENURE_HOSTS]
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
-    /// How long requests and undos that have begun may go on at a stop [else: TENURE_GRACE, or 20s]
+    /// How long requests and undos in progress may take when the server stops [default: 20s] [env: TENURE_GRACE]
     #[arg(long, value_name = "DURATION")]
     grace: Option<String>,
-    /// Leave stale tasks to others [else: TENURE_RECOVERY=false]
+    /// Don't run recovery in this server [env: TENURE_RECOVERY=false]
     #[arg(long)]
     no_recovery: bool,
-    /// How many tasks are undone at once [else: TENURE_UNDO_CONCURRENCY, or 32]
+    /// Maximum number of tasks to undo at the same time [default: 32] [env: TENURE_UNDO_CONCURRENCY]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     undo_concurrency: Option<String>,
-    /// How long a task is left to others that nobody here can undo, before it is parked for a person [else:
-    /// TENURE_HANDLER_WAIT, or 10m]
+    /// How long a task that this server has no handler for is left to other servers, before it is quarantined [default: 10m]
+    /// [env: TENURE_HANDLER_WAIT]
     #[arg(long, value_name = "DURATION", help_heading = "Advanced")]
     handler_wait: Option<String>,
-    /// Connections at once; further ones wait [else: TENURE_CONNECTIONS_MAX, or 12000]
+    /// Maximum number of open connections; more have to wait [default: 12000] [env: TENURE_CONNECTIONS_MAX]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     connections_max: Option<String>,
-    /// The bytes of one body [else: TENURE_BODY_MAX, or 16777216]
+    /// Maximum size of a request body [default: 16777216] [env: TENURE_BODY_MAX]
     #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
     body_max: Option<String>,
-    /// The bytes of memory for all requests together, above what an idle server has [else: TENURE_MEMORY_MAX, or 536870912]
+    /// Maximum memory for all requests together, on top of an idle server's [default: 536870912] [env: TENURE_MEMORY_MAX]
     #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
     memory_max: Option<String>,
-    /// Requests a second of one caller; 0: no limit [else: TENURE_RATE, or 20000]
+    /// Maximum requests per second from one caller; 0 for no limit [default: 20000] [env: TENURE_RATE]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     rate: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or as of which part, `info,tenure_server=debug` [else: TENURE_LOG, or
-    /// info]
+    /// Log level: off, error, warn, info, debug, trace, or levels per module such as info,tenure_server=debug [default: info]
+    /// [env: TENURE_LOG]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
-    /// Logs as text, or as a JSON object a line [else: TENURE_LOG_FORMAT, or text]
-    #[arg(long, value_name = "FORM")]
+    /// Log format: text, or json for one object per line [default: text] [env: TENURE_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Where traces are collected by OpenTelemetry over HTTP, such as http://localhost:4318 [else:
-    /// OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere]
+    /// OpenTelemetry collector to send traces to over HTTP, such as http://localhost:4318 [default: none]
+    /// [env: OTEL_EXPORTER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL", help_heading = "Advanced")]
     otlp: Option<String>,
 }

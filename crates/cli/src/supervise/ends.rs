@@ -47,11 +47,12 @@ impl Word {
 /// Which status means what.
 #[derive(Args, Clone)]
 pub(crate) struct Ends {
-    /// What becomes of the task if the command ends badly
-    #[arg(long, value_name = "WORD", default_value = "rollback", value_parser = one_of(&Word::BAD, Word::as_str))]
+    /// What to do with the task if the command fails
+    #[arg(long, value_name = "ACTION", default_value = "rollback", value_parser = one_of(&Word::BAD, Word::as_str))]
     on_failure: Word,
-    /// What a status means, such as 75=release or 100-109=fail; 128 and its number for a signal. May be repeated
-    #[arg(long, value_name = "STATUS=WORD", value_parser = rule)]
+    /// What to do for an exit status or range of them, such as 75=release or 100-109=fail; a signal counts as 128 plus its
+    /// number. Can be repeated; the last match applies
+    #[arg(long, value_name = "STATUS=ACTION", value_parser = rule)]
     on_status: Vec<Rule>,
 }
 

@@ -18,8 +18,8 @@ const LINE_BYTES_MAX: usize = 1_024;
 /// Whether a command reports progress.
 #[derive(Args, Clone)]
 pub(crate) struct ProgressOptions {
-    /// The command reports progress by lines that it writes to this open file, 3 or higher: JSON, or text
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(3..=255))]
+    /// File descriptor, 3 to 255, to which the command writes its progress, one line of JSON or text at a time
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..=255))]
     progress_fd: Option<i32>,
 }
 

@@ -18,9 +18,9 @@ use crate::output::escape_control;
 use crate::tables;
 use crate::values::TaskArgument;
 
-/// Show all of a task
+/// Show everything that is stored about a task
 ///
-/// Use it to see what is stored: state, lease, payload, what was registered to be undone and what became of it.
+/// Use it to see its state, lease, payload, policy, compensations and notes.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task show build-42")]
 pub(crate) struct Show {
@@ -46,9 +46,9 @@ impl Show {
     }
 }
 
-/// Say in one sentence why a task is where it is
+/// Explain in one sentence why a task is in its state
 ///
-/// Use it when a task does not move: it says what it waits for, who holds it, what happens next and when.
+/// Use it when a task does not move. It says what the task waits for, who holds it, what happens next and when.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task why build-42")]
 pub(crate) struct Why {

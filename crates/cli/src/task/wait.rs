@@ -16,17 +16,17 @@ use crate::values::{TaskArgument, one_of, span};
 
 /// Wait until a task ends
 ///
-/// Use it in a script that needs the end of work that somebody else does. It ends with status 0 as soon as the task is in
-/// a terminal state; with --for only if that is the state, else with 1. A state that passes quickly may be missed.
+/// Use it in a script that needs work to be finished elsewhere. It exits with status 0 as soon as the task is in a terminal
+/// state; with --for only if it is in that state, otherwise with 1. It can miss a state that lasts only a moment.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task wait build-42 --for completed --timeout 1h && echo built")]
 pub(crate) struct Wait {
     #[command(flatten)]
     task: TaskArgument,
-    /// The state that is waited for [else: any terminal state]. May be repeated
+    /// State to wait for. Can be repeated [default: any terminal state]
     #[arg(long = "for", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
     wanted: Vec<State>,
-    /// No longer than this; then the status is 1 [else: for ever]
+    /// Maximum time to wait; after it the exit status is 1 [default: no limit]
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
 }

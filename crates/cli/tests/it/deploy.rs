@@ -162,8 +162,10 @@ static HELP: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
 /// The value that an option has by default, as its help says.
 fn default_of(option: &str) -> String {
     let help = HELP.get(option).unwrap_or_else(|| panic!("--{option}"));
-    let default = help.rsplit_once(" or ").map(|(_, default)| default.trim_end_matches(']').to_owned());
-    default.unwrap_or_else(|| panic!("--{option} says its default: {help}"))
+    let default = help.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));
+    default
+        .map(|(default, _)| default.to_owned())
+        .unwrap_or_else(|| panic!("--{option} says its default: {help}"))
 }
 
 fn port() -> String {

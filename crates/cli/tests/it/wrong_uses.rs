@@ -154,7 +154,7 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure -o yaml task list
-    error: invalid value 'yaml' for '--format <FORM>'
+    error: invalid value 'yaml' for '--format <FORMAT>'
       [possible values: table, json]
 
     For more information, try '--help'.
