@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{Undos, one_of, pair, span};
 
-/// Everything but the name.
+/// All options except the id.
 #[derive(Args)]
 pub(crate) struct CreationOptions {
     /// Queue to put the task in; workers claim from queues by name [default: default, or run for `tenure run`]
@@ -47,7 +47,7 @@ pub(crate) struct CreationOptions {
     policy: PolicyOptions,
 }
 
-/// What is decided beforehand.
+/// The policy of the task.
 #[derive(Args)]
 #[command(next_help_heading = "Policy")]
 struct PolicyOptions {
@@ -114,18 +114,18 @@ impl PolicyOptions {
     }
 }
 
-/// What was read of the options, before there is a ledger: what is wrong with them is told first.
+/// The parsed options, read before the store is opened: wrong options are reported first.
 pub(crate) struct Read {
     policy: Policy,
     not_before: Option<tenure::core::time::Time>,
     delay: Option<tenure::core::time::Span>,
     payload: Option<String>,
-    /// Why each undo is registered, in their order.
+    /// The reason of each undo, in their order.
     pub(crate) undo_reasons: Vec<Option<String>>,
 }
 
 impl CreationOptions {
-    /// The length of a lease, if it was said.
+    /// The length of a lease, if it was given.
     pub(crate) fn ttl(&self) -> Result<Option<tenure::core::time::Span>, Refusal> {
         span("ttl", self.policy.ttl.as_deref())
     }
@@ -142,7 +142,8 @@ impl CreationOptions {
         Ok(Read { policy, not_before, delay, payload, undo_reasons })
     }
 
-    /// The call that creates it; without an id one is made. Where no queue was said it waits in that one.
+    /// The call that creates the task; without an id a new one is chosen. Without --queue the task goes to the given
+    /// queue.
     pub(crate) async fn call(
         &self,
         ledger: &Ledger,
@@ -150,7 +151,7 @@ impl CreationOptions {
         queue: &str,
         read: Read,
     ) -> Result<Call<Creation>, CliError> {
-        // By the store's clock, which is the one that decides when it is due.
+        // By the store's clock, because that clock decides when the task is due.
         let not_before = match read.delay {
             Some(delay) => Some(ledger.now().await? + delay),
             None => read.not_before,

@@ -1,4 +1,4 @@
-//! `tenure completions` and `tenure man`: what a package installs besides the binary.
+//! `tenure completions` and `tenure man`: files that a package installs beside the binary.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ fn shells() -> impl TypedValueParser<Value = String> {
 impl Completions {
     pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let builtins = Shells::builtins();
-        let unknown = || CliError::Failed(format!("there is no completion for {}", self.shell));
+        let unknown = || CliError::Failed(format!("no completion script for {}", self.shell));
         let shell = builtins.completer(&self.shell).ok_or_else(unknown)?;
         let mut script = Vec::new();
         let written = shell.write_registration(VARIABLE, "tenure", "tenure", "tenure", &mut script);
@@ -68,7 +68,7 @@ impl Man {
         }
         let mut of = &tenure;
         for word in &self.words {
-            let unknown = || CliError::Usage(format!("there is no command `{word}` in `{}`", of.get_name()));
+            let unknown = || CliError::Usage(format!("`{}` has no command `{word}`", of.get_name()));
             of = of.find_subcommand(word).ok_or_else(unknown)?;
         }
         let page = page(of).map_err(|error| CliError::Failed(error.to_string()))?;
@@ -76,7 +76,7 @@ impl Man {
     }
 }
 
-/// The page of a command and of all below it, those included that lists of commands leave out.
+/// Writes the page of a command and of all its subcommands, also of those that lists of commands leave out.
 fn write_pages(command: &Command, folder: &Path) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name());
     std::fs::write(folder.join(format!("{name}.1")), page(command)?)?;

@@ -1,4 +1,4 @@
-//! `tenure namespace …`: the rooms of a store.
+//! `tenure namespace …`: the namespaces of a store.
 
 use clap::{Args, Subcommand};
 use tenure::core::task::State;
@@ -43,10 +43,10 @@ impl List {
             return namespaces.iter().try_for_each(|one| context.out.line(one.as_str()));
         }
         if namespaces.is_empty() {
-            context.out.note("there is no namespace yet: the first task of one makes it");
+            context.out.note("there are no namespaces yet; the first task of one creates it");
             return Ok(());
         }
-        let headings = ["NAMESPACE", "OPEN", "STALE", "QUARANTINED", "DID NOT SUCCEED TODAY", "OLDEST OPEN"];
+        let headings = ["NAMESPACE", "OPEN", "STALE", "QUARANTINED", "UNSUCCESSFUL (24H)", "OLDEST OPEN"];
         let mut table = context.out.table(&headings);
         for namespace in &namespaces {
             let overview = ledger.in_namespace(namespace.as_str())?.overview().await?;
@@ -72,7 +72,7 @@ impl List {
     }
 }
 
-/// What of a namespace is counted in one row.
+/// The counts of a namespace in one row.
 struct Glance {
     open: u64,
     stale: u64,

@@ -28,11 +28,11 @@ impl Owners {
             return holdings.iter().try_for_each(|holding| context.out.line(holding.owner.as_str()));
         }
         if holdings.is_empty() {
-            context.out.note("nobody holds anything");
+            context.out.note("there are no leases or reservations");
             return Ok(());
         }
         let mut table =
-            context.out.table(&["OWNER", "LEASES", "RESERVED", "STALE", "HOLDS FOR", "FIRST ENDS"]);
+            context.out.table(&["OWNER", "LEASES", "RESERVED", "STALE", "HELD FOR", "FIRST EXPIRES"]);
         for holding in &holdings {
             let ends = match holding.until > now {
                 true => plain(format_args!("in {}", rough_left(holding.until.since(now)))),

@@ -1,4 +1,4 @@
-//! `tenure token …`: who may use servers on a store, and for what.
+//! `tenure token …`: the tokens that give access to servers on a store.
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -59,13 +59,14 @@ pub(crate) struct Create {
 impl Create {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         if context.has_request_id() {
-            let words = "a token is shown once, so that a repeat can't answer it: leave --request-id out";
+            let words =
+                "--request-id can't be used here: a repeat can't return the secret, which is shown only once";
             return Err(CliError::Usage(words.to_owned()));
         }
         let namespaces = context.namespaces_said(self.namespace)?;
         let lifetime = span("expires", self.expires.as_deref())?;
         let ledger = context.ledger().await?.acting_as(&context.person(&self.by))?;
-        context.out.detail(&format!("the token is bound to {}", namespaces.join(", ")));
+        context.out.detail(&format!("namespaces of the token: {}", namespaces.join(", ")));
         let before = ledger.tokens().await?;
         let call = ledger.create_token(&self.name, self.role).in_namespaces(namespaces);
         let call = match lifetime {
@@ -80,8 +81,8 @@ impl Create {
                 context.out.line(&made(&token))?;
                 context.out.line(secret.reveal())?;
                 context.out.line(&format!(
-                    "It is shown this once and kept nowhere. Whoever has it acts as {}: give it as TENURE_TOKEN, or \
-                     in a file that TENURE_TOKEN_FILE names.",
+                    "The secret is shown only now and is not stored. Anybody who has it acts as {}. Set it as TENURE_TOKEN, \
+                     or put it in a file and set TENURE_TOKEN_FILE to its path.",
                     token.name
                 ))?;
             }
@@ -95,7 +96,7 @@ impl Create {
 
 fn made(token: &Token) -> String {
     let until = token.expires_at.map_or_else(|| "it is revoked".to_owned(), print_seconds);
-    format!("token of {}, {} in {}, until {until}", token.name, token.role, rooms(&token.rooms))
+    format!("created token {}: {} in {}, valid until {until}", token.name, token.role, rooms(&token.rooms))
 }
 
 fn rooms(rooms: &NamespaceScope) -> String {
@@ -106,10 +107,10 @@ fn rooms(rooms: &NamespaceScope) -> String {
 }
 
 fn is_the_first(out: &mut Output<'_>, role: Role) {
-    out.note("this is the store's first token: from now on its servers ask every request for one");
+    out.note("this is the first token of the store: from now on its servers require one for every request");
     if role != Role::Admin {
         out.note(
-            "no token of the role admin exists: servers can't make tokens, this command with the store's own URL can",
+            "no admin token exists, so tokens can't be created through a server; use this command with the store's own URL",
         );
     }
 }
@@ -132,7 +133,7 @@ impl List {
             return tokens.iter().try_for_each(|token| context.out.line(token.name.as_str()));
         }
         if tokens.is_empty() {
-            context.out.note("there never was a token: servers on this store ask for none");
+            context.out.note("there are no tokens; servers on this store don't require one");
             return Ok(());
         }
         let headings = ["NAME", "ROLE", "NAMESPACES", "CREATED BY", "EXPIRES", "STATE"];
@@ -155,11 +156,11 @@ impl List {
     }
 }
 
-/// In words, whether it counts.
+/// Whether the token is live, in words.
 fn state(token: &Token, now: Time) -> (String, Colour) {
     match (token.revoked_at, &token.revoked_by) {
         (Some(at), Some(by)) => (format!("revoked {} by {by}", print_seconds(at)), Colour::Faint),
-        // Its name was given to another one afterwards.
+        // Its name was given to a newer token.
         (Some(_), None) => ("expired".to_owned(), Colour::Faint),
         (None, _) if token.is_live(now) => ("live".to_owned(), Colour::Good),
         (None, _) => ("expired".to_owned(), Colour::Bad),

@@ -1,4 +1,5 @@
-//! What a server goes by: each setting from the command line, else its variable, else the file, else as by default.
+//! The settings of a server: each from its option, else its environment variable, else the settings file, else its
+//! default.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -17,7 +18,7 @@ use crate::io::Variables;
 use crate::logs::Logs;
 use crate::values::span;
 
-/// The options of the command line.
+/// The options of `tenure serve`.
 #[derive(Args)]
 pub(super) struct Said {
     /// Address to listen on [default: 127.0.0.1:7117] [env: TENURE_LISTEN]
@@ -74,7 +75,7 @@ pub(super) struct Said {
     otlp: Option<String>,
 }
 
-/// How long a server may let what has begun go on at a stop.
+/// The longest allowed grace.
 const GRACE_MAX: Duration = Duration::from_secs(60 * 60);
 const MIB: u64 = 1_024 * 1_024;
 
@@ -98,7 +99,7 @@ impl From {
     }
 }
 
-/// What a server goes by.
+/// The settings in effect.
 pub(super) struct Settings {
     pub(super) listen: String,
     pub(super) tls: Tls,
@@ -114,18 +115,18 @@ pub(super) struct Settings {
     pub(super) rate: u32,
     pub(super) logs: Logs,
     pub(super) store_from: From,
-    /// All of them by name, as they are shown.
+    /// All settings by name, as `--check` prints them.
     pub(super) told: Vec<(&'static str, String, From)>,
 }
 
-/// One setting after the other, each looked for where it may be said.
+/// Finds settings one by one, and remembers where each came from.
 struct Finder<'a> {
     variables: &'a Variables,
     told: Vec<(&'static str, String, From)>,
 }
 
 impl Finder<'_> {
-    /// The text of a setting, where it is first said.
+    /// The text of a setting, from the first source that has it.
     fn text(
         &mut self,
         name: &'static str,
@@ -133,7 +134,7 @@ impl Finder<'_> {
         file: Option<String>,
         default: &str,
     ) -> String {
-        // Collectors have one name for it in every program.
+        // OpenTelemetry has a standard name for this variable.
         let key = match name {
             "otlp" => "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
             _ => format!("TENURE_{}", name.to_ascii_uppercase()),
@@ -158,7 +159,7 @@ impl Finder<'_> {
         let number: Option<u64> = text.parse().ok().filter(|number| bounds.contains(number));
         number.ok_or_else(|| {
             let (least, most) = bounds.into_inner();
-            CliError::Usage(format!("{name}: `{text}` is no whole number from {least} to {most}"))
+            CliError::Usage(format!("{name}: `{text}` is not a whole number from {least} to {most}"))
         })
     }
 
@@ -185,7 +186,7 @@ impl Finder<'_> {
         match self.text(name, said.map(text), file.map(text), usual).as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(CliError::Usage(format!("{name}: `{other}` is neither true nor false"))),
+            other => Err(CliError::Usage(format!("{name}: `{other}` is not true or false"))),
         }
     }
 }
@@ -209,7 +210,9 @@ impl Settings {
         let hosts = hosts.map(host_name).collect::<Result<Vec<String>, CliError>>()?;
         let grace = find.length("grace", said.grace.clone(), file.grace, "20s")?;
         if grace > GRACE_MAX {
-            return Err(CliError::Usage("grace: it may be up to 1h; a second signal cuts it earlier".into()));
+            return Err(CliError::Usage(
+                "grace: at most 1h; a second signal stops the server earlier".into(),
+            ));
         }
         let recovery = find.word("recovery", said.no_recovery.then_some(false), file.recovery, "true")?;
         let undo = said.undo_concurrency.clone();
@@ -227,8 +230,8 @@ impl Settings {
         let needed = body_max * Limits::MEMORY_OF_A_BODY as u64;
         if memory_max < needed {
             return Err(CliError::Usage(format!(
-                "memory_max: a body of {body_max} bytes (body_max) needs {needed} with its answer; give --memory-max that much, \
-                 or a smaller --body-max"
+                "memory_max: a request body of {body_max} bytes (body_max) needs {needed} bytes with its response; pass a larger \
+                 --memory-max or a smaller --body-max"
             )));
         }
         let rate = find.number("rate", said.rate.clone(), file.rate, 20_000, 0..=1_000_000_000)?;
@@ -254,26 +257,26 @@ impl Settings {
         })
     }
 
-    /// Who could reach it where it is told to listen.
+    /// Whether other machines could reach the address.
     pub(super) fn exposure(&self) -> Exposure {
         let addresses = self.listen.to_socket_addrs().map(|found| found.collect::<Vec<SocketAddr>>());
         exposure_of(&addresses.unwrap_or_default())
     }
 }
 
-/// Whether something can be listened on there at all: a port that is none would be told as a name that is not known.
+/// Checks that the text is an address with a port: a wrong port would be reported as an unknown host name.
 fn is_place(listen: &str) -> Result<(), CliError> {
     let place =
         listen.rsplit_once(':').filter(|(address, port)| !address.is_empty() && port.parse::<u16>().is_ok());
     match place {
         Some((address, _)) if !address.contains(':') || address.starts_with('[') => Ok(()),
         Some(_) | None => Err(CliError::Usage(format!(
-            "listen: `{listen}` is no address with a port; give it as 127.0.0.1:7117 or [::1]:7117"
+            "listen: `{listen}` is not an address with a port, such as 127.0.0.1:7117 or [::1]:7117"
         ))),
     }
 }
 
-/// A name that requests may be for. What comes with one in a URL does not come with one in a request.
+/// A host name that requests may be for. A URL can have brackets around it that a request's host does not have.
 fn host_name(host: &str) -> Result<String, CliError> {
     let bare = host.trim_matches(['[', ']']);
     let is_address = bare.parse::<IpAddr>().is_ok();
@@ -282,7 +285,7 @@ fn host_name(host: &str) -> Result<String, CliError> {
     if is_address || is_name {
         return Ok(bare.to_owned());
     }
-    let words = "is no name of a machine; give it alone, without scheme, port, path or `*`";
+    let words = "is not a host name; pass it without scheme, port, path or `*`";
     Err(CliError::Usage(format!("hosts: `{host}` {words}")))
 }
 

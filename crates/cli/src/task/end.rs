@@ -1,5 +1,5 @@
-//! How a task ends, by its holder or by a person: `tenure task complete`, `fail`, `rollback`, `quarantine`, `cancel`,
-//! `compensate`; and the note that may be left after it.
+//! Ending a task, as its holder or as an operator: `tenure task complete`, `fail`, `rollback`, `quarantine`, `cancel`,
+//! `compensate`; and `note`.
 
 use clap::Args;
 
@@ -8,11 +8,11 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{ByLease, ByOperator, TaskArgument, UndoWords, Undos, waiver};
 
-/// Why a person ends what somebody else may hold: not to be left out.
+/// The reason of an operator, which can't be left out.
 fn reason_by_operator(reason: Option<String>) -> Result<String, CliError> {
     reason.ok_or_else(|| {
         CliError::Usage(
-            "give --owner and --epoch to do it by lease, or --reason to do it as an operator".to_owned(),
+            "no lease and no reason given: pass --owner and --epoch as the holder, or --reason as an operator".to_owned(),
         )
     })
 }
@@ -45,7 +45,7 @@ impl Complete {
         let id = context.task_id(self.task.id)?;
         let holder = context.holder(&id, &self.lease, &self.by)?;
         if holder.is_some() && self.reason.is_some() {
-            let words = "--reason is for ending it without a lease; what the work gave is --result";
+            let words = "--reason is only for completing a task without a lease; pass the result of the work with --result";
             return Err(CliError::Usage(words.to_owned()));
         }
         let result = context.optional_text("--result", self.result)?;
@@ -96,7 +96,8 @@ impl Fail {
         let mut undos = self.undos.0.into_iter();
         let undo = undos.next();
         if undos.next().is_some() {
-            let words = "give one --undo; what else is to be undone is registered before, with `tenure task undo add`";
+            let words =
+                "only one --undo can be given; register the others first, with `tenure task undo add`";
             return Err(CliError::Usage(words.to_owned()));
         }
         let ledger = context.ledger().await?;
@@ -276,8 +277,8 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
-        // With a corrected reason the note may be left out; then one word alone is the task's ID, unless the environment
-        // names the task.
+        // With --terminal-reason the note can be left out. Then a single argument is the task's id, unless the
+        // environment names the task.
         let is_alone = self.note.is_none() && self.terminal_reason.is_some() && !self.dismiss;
         let (id, note) = match (self.task.id, context.variable("TENURE_TASK")) {
             (id, None) if is_alone => (context.task_id(id)?, None),

@@ -1,4 +1,4 @@
-//! While a lease is held: `tenure task heartbeat`, `progress` and `release`.
+//! What a holder does while it holds a lease: `tenure task heartbeat`, `progress` and `release`.
 
 use clap::Args;
 use tenure::Ledger;
@@ -55,7 +55,7 @@ impl Heartbeat {
             call = call.checkpoint(checkpoint);
         }
         let renewal = call.await?;
-        show(context, &ledger, &id, renewal, "its lease is renewed").await
+        show(context, &ledger, &id, renewal, "lease renewed, expires at").await
     }
 }
 
@@ -94,11 +94,12 @@ impl Progress {
             call = call.checkpoint(checkpoint);
         }
         let renewal = call.await?;
-        show(context, &ledger, &id, renewal, "its progress is saved, its lease is as it was").await
+        show(context, &ledger, &id, renewal, "progress saved, lease not renewed, expires at").await
     }
 }
 
-/// Shows what a holder is told. The task is read after it, when more may have happened; the renewal is what was done.
+/// Prints the result of a renewal. The task is read afterwards, when more may have happened; the renewal is what this
+/// command did.
 async fn show(
     context: &mut Context<'_, '_>,
     ledger: &Ledger,
@@ -111,14 +112,12 @@ async fn show(
         if context.out.is_quiet() {
             return if renewal.cancel_asked { context.out.line("cancel") } else { Ok(()) };
         }
-        let stop = if renewal.cancel_asked { "; somebody asked for it to stop" } else { "" };
-        return context.out.line(&format!("{id}: {done}, and lasts until {until}{stop}"));
+        let stop = if renewal.cancel_asked { "; somebody asked the task to stop" } else { "" };
+        return context.out.line(&format!("{id}: {done} {until}{stop}"));
     }
     let read = async { Ok::<_, tenure::Error>((ledger.task(id).await?, ledger.now().await?)) };
     let (task, now) = read.await.map_err(|error| {
-        CliError::Failed(format!(
-            "{id}: {done}, and lasts until {until}; but it can't be read after that: {error}"
-        ))
+        CliError::Failed(format!("{id}: {done} {until}; but then reading the task failed: {error}"))
     })?;
     context.out.json(&RenewalAnswer::of(&task, now, renewal))
 }

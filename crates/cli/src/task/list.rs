@@ -1,4 +1,4 @@
-//! `tenure task list`: the newest tasks that fit; and what other lists share with it.
+//! `tenure task list`, and the paging that other lists of tasks share.
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
@@ -17,7 +17,7 @@ use crate::error::CliError;
 use crate::tables::{self, Headed};
 use crate::values::{one_of, pair};
 
-/// How many tasks are read at once: a long list begins at once, and is never in memory as a whole.
+/// How many tasks are read at once, so that a long list starts at once and is never in memory as a whole.
 const PAGE: usize = 500;
 
 /// List tasks, newest first
@@ -64,7 +64,7 @@ pub(crate) struct List {
     part: Part,
 }
 
-/// Which part of a list.
+/// The options that select a part of a list.
 #[derive(Args)]
 pub(crate) struct Part {
     /// Maximum number of tasks to show [default: all]
@@ -79,7 +79,7 @@ impl List {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let label = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
         let labels: Result<_, Refusal> = self.labels.into_iter().map(label).collect();
-        // Of those that a person must look at, only the ones that nobody has looked at.
+        // Lists of tasks that need attention leave out those that got it.
         let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
         let only_for_a_person = !self.states.is_empty() && self.states.iter().all(for_a_person);
         let unattended = (self.ended_badly || only_for_a_person) && !self.all;
@@ -103,16 +103,16 @@ impl List {
             Some(since) => Some(since.from(ledger.now().await?)),
             None => None,
         };
-        self.part.show(context, &ledger, Filter { since, ..filter }, "there is no such task").await?;
+        self.part.show(context, &ledger, Filter { since, ..filter }, "no task matches").await?;
         if unattended && context.out.form() == OutputFormat::Table && !context.out.is_quiet() {
-            context.out.note("what was retried or dismissed is left out; --all shows it");
+            context.out.note("retried and dismissed tasks are left out; --all shows them");
         }
         Ok(())
     }
 }
 
 impl Part {
-    /// Shows the tasks that fit, page by page; or in those words that there are none.
+    /// Prints the tasks that match, page by page; if there are none, prints the given note.
     pub(crate) async fn show(
         self,
         context: &mut Context<'_, '_>,

@@ -1,4 +1,4 @@
-//! Taking a lease: `tenure task acquire`, `claim` and `dispatch`.
+//! Getting a lease or reservation: `tenure task acquire`, `claim` and `dispatch`.
 
 use std::time::Duration;
 
@@ -140,6 +140,8 @@ async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) ->
 fn owner(context: &Context<'_, '_>, given: Option<String>) -> Result<String, CliError> {
     let owner = given.or_else(|| context.variable("TENURE_OWNER"));
     owner.ok_or_else(|| {
-        CliError::Usage("who takes it? Give --owner NAME, such as host/pid/agent-3".to_owned())
+        CliError::Usage(
+            "no owner given: pass --owner NAME, such as host/pid/agent-3, or set TENURE_OWNER".to_owned(),
+        )
     })
 }

@@ -1,4 +1,4 @@
-//! `tenure task undo …`: what is to be undone, and what became of it.
+//! `tenure task undo …`: registering, settling, adopting and listing compensations.
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -115,7 +115,7 @@ impl Settle {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let (id, seq) = context.task_id_before(self.task.id, self.seq, "NUMBER")?;
         let seq: u32 = seq.parse().map_err(|_| {
-            CliError::Usage(format!("`{seq}` is no NUMBER; see `tenure task undo list {id}`"))
+            CliError::Usage(format!("`{seq}` is not a number; see `tenure task undo list {id}`"))
         })?;
         if self.waive {
             context.is_a_person(&self.by)?;
@@ -186,7 +186,7 @@ impl List {
                 .filter(|one| one.is_owed())
                 .try_for_each(|one| context.out.line(&one.seq.to_string())),
             OutputFormat::Table if task.compensations.is_empty() => {
-                context.out.note("nothing was registered to be undone");
+                context.out.note("no compensations are registered");
                 Ok(())
             }
             OutputFormat::Table => {

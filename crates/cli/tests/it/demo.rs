@@ -81,13 +81,13 @@ fn the_demonstration_shows_what_it_says_and_leaves_nothing_behind() {
         "kill -9",
         "✓ w2 was killed while it held build-",
         "✓ its command ended with it",
-        "w2's lease lapsed: takes over, epoch 2",
+        "takes over under epoch 2: w2's lease lapsed",
         ", made by w2 under epoch 1",
-        "✓ what w2 left is gone, and there is a receipt for that",
+        "✓ what w2 left is gone, and there is a receipt for the undo",
         "under epoch 3",
         "error: refused: ",
         "✓ six builds are completed",
-        "✓ the history holds",
+        "✓ the history is verified",
     ];
     for words in shown {
         assert!(for_people.out.contains(words), "{words}: {}", for_people.out);
@@ -196,5 +196,5 @@ fn a_folder_that_can_not_be_made_is_told() {
     let place = Place::new();
     let ended = ended(place.command("demo").env("TMPDIR", Path::new("/nonexistent")).output().expect("ran"));
     assert_eq!(ended.status, 1);
-    assert!(ended.errors.contains("the demonstration can't go on"), "{}", ended.errors);
+    assert!(ended.errors.contains("the demo can't continue"), "{}", ended.errors);
 }

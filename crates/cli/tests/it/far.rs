@@ -298,7 +298,7 @@ fn whoever_follows_or_waits_goes_on_once_the_server_is_back() {
     far.place.done("task create --id meanwhile");
     far.place.done("task cancel before --as alice --reason enough");
     // They say so when they have asked for longer than a single request is tried again.
-    let goes_on = |name: &str| far.place.text(name).contains("goes on once the store is back");
+    let goes_on = |name: &str| far.place.text(name).contains("the store is unavailable, retrying");
     until("both go on", || goes_on("follower-told") && goes_on("waiter-told"));
     assert!(following.try_wait().expect("its status").is_none(), "it goes on asking");
     assert!(waiting.try_wait().expect("its status").is_none(), "and so does who waits");

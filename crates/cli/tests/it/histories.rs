@@ -90,13 +90,16 @@ fn who_reads_or_changes_a_task_whose_history_was_changed_is_told() {
     );
     assert_eq!(
         world.tells("audit verify --task one"),
-        "$ tenure audit verify --task one\nholds: 1 task, 2 events\n"
+        "$ tenure audit verify --task one\nverified: 1 task, 2 events\n"
     );
     let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
     connection.execute("update tasks set head = zeroblob(32) where id = 'one'", []).expect("changed");
     for verb in ["task show one", "task why one", "events --task one"] {
         let told = world.tells(verb);
-        assert!(told.contains("error: the history of this task does not hold: default/one: "), "{told}");
+        assert!(
+            told.contains("error: the history of this task is not what was recorded: default/one: "),
+            "{told}"
+        );
         assert!(told.contains("see `tenure audit verify --task one`"), "{told}");
         assert!(told.contains("one") && told.contains("w1"), "it is shown all the same: {told}");
     }
@@ -106,7 +109,7 @@ fn who_reads_or_changes_a_task_whose_history_was_changed_is_told() {
     let told = world.tells("task note one --as alice seen -o json");
     assert!(told.contains("{\"corrupt\":{\"message\":\""), "{told}");
     let told = world.tells("audit verify --task one");
-    assert!(told.contains("does not hold") && told.contains("status 1\n"), "{told}");
+    assert!(told.contains("not verified") && told.contains("status 1\n"), "{told}");
     let told = world.tells("audit verify --task nobody");
     assert!(told.contains("there is no task nobody") && told.contains("status 4\n"), "{told}");
 }

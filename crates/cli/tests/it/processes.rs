@@ -64,7 +64,7 @@ fn an_answer_that_can_not_be_written_is_told_and_the_command_is_done() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("opens");
     let ended = ended(place.command("task create --id t").stdout(full).output().expect("ran"));
     assert_eq!(ended.status, 1);
-    assert!(ended.errors.contains("what the command had to do was done"), "{}", ended.errors);
+    assert!(ended.errors.contains("the command itself was done"), "{}", ended.errors);
     assert_eq!(place.task("t")["state"], "planned");
 }
 
@@ -106,7 +106,7 @@ fn a_wait_ends_when_another_process_ends_the_task() {
     place.done("task acquire t --owner w");
     let short = place.run("task wait t --timeout 100ms");
     assert_eq!(short.status, 1);
-    assert!(short.errors.contains("waited for 100ms"), "{}", short.errors);
+    assert!(short.errors.contains("t is still running after 100ms"), "{}", short.errors);
     let waiting = |words: &str| {
         place.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
     };
@@ -117,7 +117,7 @@ fn a_wait_ends_when_another_process_ends_the_task() {
     assert_eq!((any.status, &json(&any.out)["task"]["state"]), (0, &"completed".into()));
     let other = ended(other.wait_with_output().expect("its end"));
     assert_eq!(other.status, 1);
-    assert!(other.errors.contains("ended as completed"), "{}", other.errors);
+    assert!(other.errors.contains("t ended as completed, not as failed"), "{}", other.errors);
 }
 
 /// Starts a claim that waits, of a queue in which nothing is yet. Whoever writes after this comes after its first look.
@@ -173,7 +173,7 @@ fn a_command_that_is_killed_has_happened_whole_or_not_at_all() {
             assert_eq!(shown.status, 4, "{}", shown.errors);
         }
     }
-    assert!(place.done("audit verify").starts_with("holds"));
+    assert!(place.done("audit verify").starts_with("verified"));
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_plan_shows_what_would_be_done_and_does_nothing() {
     assert!(because.contains("strange, unknown"), "{because}");
     let config = place.settings(REMOVE);
     let shown = place.done(&format!("recover --config {config} --plan"));
-    assert!(shown.contains("have undone: remove") && shown.contains("be parked for a person"), "{shown}");
+    assert!(shown.contains("undo remove") && shown.contains("quarantine: "), "{shown}");
     assert_eq!(place.dump(), before);
 }
 
@@ -209,7 +209,7 @@ fn a_process_that_still_works_under_a_lease_that_is_over_is_named() {
     zombie.kill().expect("killed");
     zombie.wait().expect("ended");
     assert_eq!(status, 0, "{errors}");
-    let named = format!("process {} (sleep) of this machine still works for a under epoch 1", zombie.id());
+    let named = format!("process {} (sleep) on this machine still works on a under epoch 1", zombie.id());
     assert!(errors.contains(&named), "{errors}");
 }
 
@@ -219,14 +219,11 @@ fn settings_that_make_no_sense_are_told_with_their_place() {
     let wrong = [
         ("[undo.k]\nrun = [\"rm\", \"{target}\"]", "undo.k: `run` needs `allow`"),
         ("[undo.k]\nallow = \"x\"", "undo.k: give `run`, a command, or `post`"),
-        (
-            "[undo.k]\nrun = [\"rm\"]\npost = \"http://x\"\nallow = \"x\"",
-            "undo.k: give `run` or `post`, not both",
-        ),
+        ("[undo.k]\nrun = [\"rm\"]\npost = \"http://x\"\nallow = \"x\"", "undo.k: has both `run` and `post`"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"(\"", "undo.k"),
         ("[undo.k]\nrun = [\"{target}\"]\nallow = \"x\"", "undo.k"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntimeout = \"soon\"", "undo.k: invalid: timeout"),
-        ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntries = 0", "undo.k: tries"),
+        ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntries = 0", "undo.k: `tries`"),
         ("[undo.k]\npost = \"http://x\"", "undo.k: `post` needs `secret_file`"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\nshell = true", "unknown field `shell`"),
         ("[undo.none]\nrun = [\"rm\"]\nallow = \"x\"", "undo.none"),

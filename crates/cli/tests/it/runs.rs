@@ -193,7 +193,7 @@ fn a_command_acts_by_its_lease_with_nothing_but_its_environment_wherever_it_goes
 /// Waits until a run says that its command has ended the task, or is over, since it took that for something else.
 fn until_the_end_is_seen(place: &Place, run: &mut Child) {
     until("the end is seen", || {
-        place.text("told").contains("has ended its task itself") || run.try_wait().expect("a look").is_some()
+        place.text("told").contains("ended its task itself") || run.try_wait().expect("a look").is_some()
     });
 }
 
@@ -247,7 +247,7 @@ fn a_command_that_gives_its_task_away_is_stopped_before_another_may_be_at_work()
     until("the release", || place.path("given").exists());
     let Ended { status, errors, .. } = ended(run.wait_with_output().expect("ends"));
     assert_eq!((status, place.state("a").as_str()), (7, "planned"), "its status is its own: {errors}");
-    assert!(errors.contains("given its task away"), "{errors}");
+    assert!(errors.contains("gave up its lease itself"), "{errors}");
 }
 
 #[test]
@@ -529,10 +529,10 @@ fn a_task_that_was_completed_before_is_told_from_one_that_is_busy() {
     std::fs::remove_file(place.folder.path().join("did")).expect("it ran");
     let Ended { status, errors, .. } = run("");
     assert_eq!(status, 75, "{errors}");
-    assert!(errors.contains("t was completed already, so the command was not run"), "{errors}");
+    assert!(errors.contains("t is already completed, so the command was not run"), "{errors}");
     let Ended { status, errors, .. } = run("--if-completed ok");
     assert_eq!((status, place.has("did")), (0, false), "{errors}");
-    assert!(errors.contains("t was completed already"), "{errors}");
+    assert!(errors.contains("t is already completed"), "{errors}");
     place.done("task create --id busy");
     place.done("task acquire busy --owner w1");
     let busy = place.runs("--task busy --if-completed ok", &["touch", "did"]);

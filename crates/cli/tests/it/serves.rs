@@ -122,18 +122,16 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
         let ran = ran(place, &[&["serve", "--listen", "127.0.0.1:0"], words, &["--check"]].concat());
         (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
     };
-    for (store, named) in [
-        ("sqlite:folder", "folder"),
-        ("sqlite:text", "text"),
-        ("sqlite:missing/tasks.db", "there is no folder"),
-    ] {
+    for (store, named) in
+        [("sqlite:folder", "folder"), ("sqlite:text", "text"), ("sqlite:missing/tasks.db", "does not exist")]
+    {
         let (status, told) = check(&["--store", store]);
-        assert!(told.contains("it would not start") && told.contains(named), "{store}: {told}");
+        assert!(told.contains("the server would not start") && told.contains(named), "{store}: {told}");
         let started = ran(place, &["serve", "--listen", "127.0.0.1:0", "--store", store]);
         assert_eq!(status, started.status.code(), "{store}: {told} {started:?}");
     }
     let (status, told) = check(&["--store", "sqlite:new.db"]);
-    assert_eq!((status, told.as_str()), (Some(0), "note: it would start\n"));
+    assert_eq!((status, told.as_str()), (Some(0), "note: the server would start\n"));
     assert!(!place.join("new.db").exists(), "a check leaves nothing behind");
     assert!(ran(place, &["--store", "sqlite:old.db", "task", "create"]).status.success());
     let version = |set: Option<i32>| {
@@ -145,7 +143,7 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
     };
     version(Some(1));
     let (status, told) = check(&["--store", "sqlite:old.db"]);
-    assert!(status == Some(0) && told.contains("earlier version"), "{told}");
+    assert!(status == Some(0) && told.contains("older schema"), "{told}");
     assert_eq!(version(None), 1, "nor does it change what is there");
     // What somebody who was killed left beside the file.
     let killed = rusqlite::Connection::open(place.join("old.db")).expect("a file");
@@ -175,19 +173,22 @@ fn wrong_settings_are_named() {
         (&["--connections-max", "0"], "connections_max"),
         (&["--log-format", "xml"], "log_format"),
         (&["--log", "a=b=c"], "log"),
-        (&["--log", "loud"], "`loud` is no level"),
-        (&["--log", "info,tenure_server"], "`tenure_server` is no level"),
+        (&["--log", "loud"], "`loud` is not a level"),
+        (&["--log", "info,tenure_server"], "`tenure_server` is not a level"),
         (&["--listen", "nowhere"], "nowhere"),
         (&["--listen", "127.0.0.1:70000"], "listen: `127.0.0.1:70000`"),
         (&["--listen", "::1:7117"], "[::1]:7117"),
         (&["--host", "*"], "hosts: `*`"),
         (&["--host", "a.example:80"], "hosts: `a.example:80`"),
         (&["--host", "a.example/tenure"], "hosts: `a.example/tenure`"),
-        (&["--grace", "100d"], "grace: it may be up to 1h"),
-        (&["--body-max", "99999999999"], "body_max: `99999999999` is no whole number from 1024 to 715128832"),
+        (&["--grace", "100d"], "grace: at most 1h"),
+        (
+            &["--body-max", "99999999999"],
+            "body_max: `99999999999` is not a whole number from 1024 to 715128832",
+        ),
         (
             &["--memory-max", "67108864"],
-            "memory_max: a body of 16777216 bytes (body_max) needs 100663296 with its answer",
+            "memory_max: a request body of 16777216 bytes (body_max) needs 100663296 bytes",
         ),
         (&["--otlp", "http://"], "otlp: `http://`"),
         (&["--otlp", "http://collector:port"], "otlp: `http://collector:port`"),

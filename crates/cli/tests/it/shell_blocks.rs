@@ -118,7 +118,7 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
             ),
             (
                 "tenure audit verify --task build-42",
-                given("tenure task create --id build-42; tenure audit anchor > anchor-of-monday", &["holds"]),
+                given("tenure task create --id build-42; tenure audit anchor > anchor-of-monday", &["verified"]),
             ),
             (
                 "#!/bin/sh\nreport=$(/usr/local/bin/tenure --store sqlite:/var/lib/tenure/tenure.db audit verify",
@@ -151,7 +151,7 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
                 given(
                     "export TENURE_STORE=http://127.0.0.1:7117 TENURE_TASK=build-53 TENURE_OWNER=w1 TENURE_EPOCH=1
                      tenure task create --id build-53; tenure task acquire build-53 --owner w1",
-                    &["recovery undoes 1 compensation", "its progress is saved"],
+                    &["recovery undoes 1 compensation", "progress saved"],
                 ),
             ),
         ],

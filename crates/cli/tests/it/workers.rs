@@ -53,7 +53,7 @@ fn each_task_of_the_queue_has_its_command_with_its_payload_to_read_and_ends_by_i
     assert_eq!(place.states(), ["a completed", "b compensated", "c completed", "other planned"]);
     let reason = place.task("b")["terminal_reason"].as_str().expect("a reason").to_owned();
     assert!(reason.contains("status 3") && reason.contains("complaint"), "{reason}");
-    assert!(errors.contains("of 3 claimed: 2 completed, 1 rolled back"), "{errors}");
+    assert!(errors.contains("claimed 3 tasks: 2 completed, 1 rolled back"), "{errors}");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_command_that_is_not_there_ends_no_task() {
         let Ended { status, errors, .. } = place.run(&format!("worker --queue q --until-idle -- {program}"));
         assert_eq!(status, 2, "{errors}");
         assert!(
-            errors.contains(program.trim_end_matches('/')) && errors.contains("there is no program"),
+            errors.contains(program.trim_end_matches('/')) && errors.contains("program not found"),
             "{errors}"
         );
         assert_eq!(place.states(), ["a planned"]);
@@ -160,7 +160,7 @@ fn told_to_stop_it_claims_no_more_lets_what_runs_end_and_gives_back_the_rest() {
     let mut worker = worker.stderr(place.to_file("told")).spawn().expect("runs");
     until("both run", || place.has("began-quick") && place.has("began-slow"));
     signal(&worker, Signal::TERM);
-    until("it has heard that", || place.text("told").contains("claims no more"));
+    until("it has heard that", || place.text("told").contains("no more claims"));
     place.done("task create --id late");
     place.write("go");
     let status = worker.wait().expect("ends").code();
@@ -300,6 +300,6 @@ fn what_commands_write_can_be_told_apart() {
     let worker =
         place.working("--queue q --until-idle --output files=/dev/null/x", script).output().expect("ran");
     let Ended { errors, .. } = ended(worker);
-    assert!(errors.contains("what it writes can't be kept"), "{errors}");
+    assert!(errors.contains("the command's output can't be written"), "{errors}");
     assert_eq!(place.task("d")["state"], "completed", "its end is what counts");
 }
