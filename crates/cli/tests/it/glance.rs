@@ -1,4 +1,4 @@
-//! What is seen at a glance: the status of a namespace and of all of them, and what leaves it once somebody has seen to it.
+//! Tests `tenure status`, of one namespace and of all, and how tasks leave it once somebody has dealt with them.
 
 use insta::assert_snapshot;
 

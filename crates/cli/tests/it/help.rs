@@ -1,4 +1,4 @@
-//! Help that teaches: each command says what it is for, when to use it, and shows an example that works.
+//! Tests the help texts: each command says what it does, when to use it, and has an example that parses.
 
 use clap::Command;
 use insta::assert_snapshot;
@@ -6,7 +6,7 @@ use tenure_cli::command;
 
 use crate::frozen::{Frozen, split};
 
-/// Every command that does something, with its words.
+/// Every command without subcommands, with its full name.
 fn commands() -> Vec<(Vec<String>, Command)> {
     fn below(path: Vec<String>, command: &Command, found: &mut Vec<(Vec<String>, Command)>) {
         let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").collect();

@@ -1,4 +1,4 @@
-//! The history as people look at it, also where it was changed.
+//! Tests `events` and `audit`, also on histories that were changed.
 
 use insta::assert_snapshot;
 

@@ -1,4 +1,4 @@
-//! All tests of the command line, in one program: what they share is built and linked once.
+//! All integration tests of the command line, in one program: what they share is built and linked once.
 
 #![allow(clippy::expect_used)] // What surprises a test stops it.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures, and what could not run, are printed.

@@ -1,4 +1,4 @@
-//! `tenure recover`: what is stale is looked after, by commands that the file with settings allows.
+//! Tests `tenure recover`: stale tasks are undone by the commands that the settings file allows.
 
 use std::fs;
 use std::process::Stdio;
@@ -23,7 +23,7 @@ impl Place {
         path.display().to_string()
     }
 
-    /// Recovers once, with those settings; a line of JSON for each task.
+    /// Runs recovery once with those settings; returns a JSON line for each task.
     fn recovers(&self, settings: &str, options: &str) -> Vec<Value> {
         let config = self.settings(settings);
         self.done(&format!("recover --config {config} -o json {options}")).lines().map(json).collect()
@@ -115,7 +115,7 @@ fn an_undo_that_fails_is_tried_as_often_as_was_said_and_then_a_person_is_asked()
     );
     let error = task["compensations"][0]["last_error"].as_str().expect("an error");
     assert!(error.contains("exited with 1") && error.contains("No such file"), "{error}");
-    // And the way out.
+    // And what to do about it.
     place.done("task retry a --as alice --reason mended --waive 1=gone --id a2");
 }
 

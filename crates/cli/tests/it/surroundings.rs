@@ -1,5 +1,4 @@
-//! What a command takes from its surroundings: the environment, files, standard input, settings; and what it leaves out for
-//! scripts.
+//! Tests what a command takes from its environment, files, standard input and settings; and what `--quiet` leaves out.
 
 use insta::assert_snapshot;
 

@@ -1,4 +1,4 @@
-//! What people see when they create, hold and end tasks, in a world where nothing moves but what a test moves.
+//! Tests the output for people when they create, hold and end tasks, with a frozen clock.
 
 use insta::assert_snapshot;
 

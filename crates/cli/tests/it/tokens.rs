@@ -1,4 +1,4 @@
-//! Tokens on the command line: made and shown once, listed, revoked; what is said of them, and what never is.
+//! Tests `tenure token`: secrets are shown once, tokens are listed and revoked, and no secret appears anywhere else.
 
 use insta::assert_snapshot;
 
@@ -218,7 +218,7 @@ fn a_token_that_one_process_makes_another_one_sees() {
     assert_ne!(other.trim_end(), secret);
 }
 
-/// The one place where a secret may stand is the answer to whoever made it.
+/// A secret may appear only in the answer to whoever created the token.
 #[test]
 fn a_secret_is_in_nothing_but_the_answer_to_who_made_it() {
     let place = Place::new();

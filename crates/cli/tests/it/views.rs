@@ -1,4 +1,4 @@
-//! What people look at: lists, why a task is where it is, and what is owed.
+//! Tests what people read: lists, why a task is in its state, and what is owed.
 
 use insta::assert_snapshot;
 use tenure_cli::io::Screen;

@@ -1,4 +1,4 @@
-//! `tenure worker`: commands for the tasks of a queue, and its end in order.
+//! Tests `tenure worker`: it runs a command for each task of a queue, and stops gracefully.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -151,11 +151,11 @@ fn told_to_stop_it_claims_no_more_lets_what_runs_end_and_gives_back_the_rest() {
     for id in ["quick", "slow"] {
         place.done(&format!("task create --id {id} --max-attempts 3"));
     }
-    // The quick one ends when it may; the slow one never does.
+    // The quick one ends when the test lets it; the slow one never does.
     let script = r#"touch "began-$TENURE_TASK"
         if [ "$TENURE_TASK" = quick ]; then until [ -e go ]; do sleep 0.05; done; exit 0; fi
         while :; do sleep 0.05; done"#;
-    // The quick one needs a part of a second to end, and what is still there after the drain is given back.
+    // The quick one needs part of a second to end; what still runs after the drain is released.
     let mut worker = place.working("--queue default -c 2 --drain 5s --grace 1s", script);
     let mut worker = worker.stderr(place.to_file("told")).spawn().expect("runs");
     until("both run", || place.has("began-quick") && place.has("began-slow"));
@@ -177,7 +177,7 @@ fn told_twice_it_stops_what_runs_at_once() {
     let script = "touch began; while :; do sleep 0.05; done";
     let mut worker = place.working("--queue default --drain 1h --grace 1s", script).spawn().expect("runs");
     until("it runs", || place.has("began"));
-    // Two that come together are one, so they come until it has ended.
+    // Two signals at the same time count as one, so they are sent until it has ended.
     until("its end", || {
         let has_ended = worker.try_wait().expect("a look").is_some();
         if !has_ended {
@@ -224,7 +224,7 @@ fn a_worker_that_is_killed_leaves_what_recovery_undoes_and_another_does_again() 
 fn what_its_commands_print_is_handed_on_while_they_run() {
     let place = Place::new();
     place.done("task create --id t");
-    // It ends by itself, too, so that a failure of this is one and no wait for ever.
+    // It also ends by itself, so that a failure of this test does not wait for ever.
     let script =
         "echo out; echo error >&2; for _ in $(seq 600); do [ -e go-on ] && break; sleep 0.1; done; echo end";
     let mut worker = place.working("--queue default --until-idle", script).spawn().expect("a process");

@@ -1,4 +1,4 @@
-//! Wrong uses: each is told what was wrong and what to do, with the status that scripts go by, and loses nothing.
+//! Tests wrong uses: each one prints what was wrong and what to do, has the documented exit status, and changes nothing.
 
 use insta::assert_snapshot;
 
