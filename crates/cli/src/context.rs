@@ -304,7 +304,7 @@ impl<'a, 'w> Context<'a, 'w> {
         };
         let is_said = said.owner.is_some() && said.epoch.is_some();
         if !is_said && !self.is_about_the_environment(task)? {
-            let words = "TENURE_OWNER and TENURE_EPOCH are a lease on another task, store or namespace: \
+            let words = "TENURE_OWNER and TENURE_EPOCH belong to a lease on another task, store or namespace: \
                          pass --owner and --epoch, or --as to act as an operator";
             return Err(CliError::Usage(words.to_owned()));
         }

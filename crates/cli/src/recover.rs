@@ -217,7 +217,7 @@ fn show(
 fn name(namespace: &Namespace, task: &TaskId) -> String {
     match namespace.as_str() {
         tenure::ledger::DEFAULT_NAMESPACE => task.to_string(),
-        room => format!("{room}/{task}"),
+        other => format!("{other}/{task}"),
     }
 }
 

@@ -55,11 +55,11 @@ pub(crate) struct Run {
     /// Save the end of the command's standard error in the task; the command then writes it to a pipe
     #[arg(long)]
     keep_errors: bool,
-    #[command(flatten)]
-    creation: CreationOptions,
     /// Command to run, with its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
+    #[command(flatten)]
+    creation: CreationOptions,
 }
 
 /// What to do with a task that is already completed.

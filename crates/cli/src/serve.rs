@@ -14,7 +14,7 @@ use tenure::access::Token;
 use tenure::core::id::Namespace;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
-use tenure::recovery::{Recovery, Report, Settings as Manner};
+use tenure::recovery::{Recovery, Report, Settings as RecoverySettings};
 use tenure::{Error, Ledger};
 use tenure_server::{Exposure, Limits, Options, Server};
 use tokio::task::JoinHandle;
@@ -55,7 +55,7 @@ impl Serve {
         let store = context.store_of(&common)?;
         if is_served(&store) {
             let words =
-                "the store is another server; `tenure serve` needs a file or a database: pass --store";
+                "the store is another server, and a server needs a file or a database: pass another --store";
             return Err(CliError::Usage(words.into()));
         }
         let settings = Settings::of(&self.said, &common, &context.around.variables)?;
@@ -177,14 +177,14 @@ fn options(settings: &Settings, listening: &Listening, store: String, namespace:
 
 /// Builds recovery from the settings.
 fn recovery(settings: &Settings, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
-    let manner = Manner {
+    let settings = RecoverySettings {
         at_once: settings.undo_concurrency,
         handler_wait: settings.handler_wait,
         grace: settings.grace,
-        ..Manner::default()
+        ..RecoverySettings::default()
     };
     let handlers = handlers.clone();
-    move |ledger| Recovery::new(ledger).settings(manner).handlers(handlers)
+    move |ledger| Recovery::new(ledger).settings(settings).handlers(handlers)
 }
 
 #[derive(Serialize)]

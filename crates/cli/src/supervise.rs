@@ -41,7 +41,7 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 /// The options that `tenure run` and `tenure worker` share.
 #[derive(Args, Clone)]
 pub(crate) struct SupervisionOptions {
-    /// Owner of the leases [default: the names of this machine and process]
+    /// Owner of the leases [default: host name and process id, such as build1/4711]
     #[arg(long, value_name = "OWNER")]
     pub(crate) owner: Option<String>,
     #[command(flatten)]

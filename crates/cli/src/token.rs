@@ -96,13 +96,18 @@ impl Create {
 
 fn made(token: &Token) -> String {
     let until = token.expires_at.map_or_else(|| "it is revoked".to_owned(), print_seconds);
-    format!("created token {}: {} in {}, valid until {until}", token.name, token.role, rooms(&token.rooms))
+    format!(
+        "created token {}: {} in {}, valid until {until}",
+        token.name,
+        token.role,
+        namespaces(&token.rooms)
+    )
 }
 
-fn rooms(rooms: &NamespaceScope) -> String {
-    match rooms {
+fn namespaces(scope: &NamespaceScope) -> String {
+    match scope {
         NamespaceScope::All => "all namespaces".to_owned(),
-        NamespaceScope::These(_) => rooms.words().join(", "),
+        NamespaceScope::These(_) => scope.words().join(", "),
     }
 }
 

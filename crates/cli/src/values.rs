@@ -39,7 +39,7 @@ pub(crate) struct TaskArgument {
 /// The length of a lease or reservation.
 #[derive(Args, Clone)]
 pub(crate) struct Length {
-    /// How long it lasts unless it is renewed, 1s to 7d [default: the ttl of the task's policy]
+    /// How long a lease or reservation lasts, 1s to 7d [default: the ttl of the task's policy]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
 }

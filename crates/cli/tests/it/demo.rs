@@ -164,10 +164,10 @@ fn with_a_liar(theatre: &Theatre, lie: &str) -> Child {
 fn a_demonstration_whose_commands_fail_or_lie_fails() {
     let lies = [
         ("'task create --id build-6'*) exit 0;;", "six builds are planned"),
-        ("*recover*) exit 0;;", "recovery was to go on"),
+        ("*recover*) exit 0;;", "recovery stopped unexpectedly"),
         ("*'--owner w3'*) echo no such luck >&2; exit 1;;", "no such luck"),
-        ("'task undo add'*) exit 0;;", "recovery's takeover did not come"),
-        ("'task complete'*) exit 0;;", "not with 3"),
+        ("'task undo add'*) exit 0;;", "timed out waiting for recovery's takeover"),
+        ("'task complete'*) exit 0;;", "expected 3"),
         ("'task complete'*) echo refused: leased; exit 3;;", "the late message was refused"),
         ("'audit verify'*) exit 1;;", "audit verify"),
     ];

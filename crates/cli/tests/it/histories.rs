@@ -38,7 +38,7 @@ fn events_are_the_history_and_the_history_can_be_verified() {
     e3
     e4
     $ tenure audit verify
-    holds: 2 tasks, 4 events
+    verified: 2 tasks, 4 events
     $ tenure audit verify -o json
     {"report":{"holds":true,"tasks":2,"events":4,"findings":[]}}
     $ tenure audit anchor
@@ -50,7 +50,7 @@ fn events_are_the_history_and_the_history_can_be_verified() {
     "#
     );
     let anchor = world.write("anchor", &world.run("audit anchor").out);
-    assert_snapshot!(world.run(&format!("audit verify --anchor {anchor}")).out, @"holds: 2 tasks, 4 events");
+    assert_snapshot!(world.run(&format!("audit verify --anchor {anchor}")).out, @"verified: 2 tasks, 4 events");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_history_that_was_tampered_with_is_named_and_the_status_is_1() {
         @r#"
     $ tenure audit verify
     default/a: event 1 was changed
-    does not hold: 1 finding in 1 task, 1 event
+    not verified: 1 finding in 1 task, 1 event
     status 1
     $ tenure audit verify -o json
     {"report":{"holds":false,"tasks":1,"events":1,"findings":[{"task":"default/a","number":1,"message":"default/a: event 1 was changed"}]}}

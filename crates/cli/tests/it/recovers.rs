@@ -218,7 +218,7 @@ fn settings_that_make_no_sense_are_told_with_their_place() {
     let place = Place::new();
     let wrong = [
         ("[undo.k]\nrun = [\"rm\", \"{target}\"]", "undo.k: `run` needs `allow`"),
-        ("[undo.k]\nallow = \"x\"", "undo.k: give `run`, a command, or `post`"),
+        ("[undo.k]\nallow = \"x\"", "undo.k: needs `run`, a command, or `post`"),
         ("[undo.k]\nrun = [\"rm\"]\npost = \"http://x\"\nallow = \"x\"", "undo.k: has both `run` and `post`"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"(\"", "undo.k"),
         ("[undo.k]\nrun = [\"{target}\"]\nallow = \"x\"", "undo.k"),

@@ -60,7 +60,7 @@ fn a_command_inside_a_lease_takes_it_from_its_environment() {
     $ tenure task note 'half way'
     t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), with progress 2026-01-31T12:00:00Z (just now): {"percent":40}; unless that is renewed, recovery closes it as compensated
     $ tenure task complete other
-    error: TENURE_OWNER and TENURE_EPOCH are a lease on another task, store or namespace: pass --owner and --epoch, or --as to act as an operator
+    error: TENURE_OWNER and TENURE_EPOCH belong to a lease on another task, store or namespace: pass --owner and --epoch, or --as to act as an operator
       → see `tenure task complete --help`
     status 2
     $ tenure task complete --as bob
