@@ -1,4 +1,4 @@
-//! The words of the command line: what is common to all commands, and which commands there are.
+//! The definition of the command line: the global options and the list of commands.
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -22,8 +22,14 @@ use crate::{audit, demo, events, manual, owners, recover, run, serve, stale, sta
         tenure task create --id build-42 --undo remove-worktree=/tmp/wt-42\n  \
         tenure task acquire build-42 --owner w1 --ttl 60s\n  \
         tenure task complete build-42 --owner w1 --epoch 1\n\n\
-        Status: 0 done; 1 failed; 2 wrong usage; 3 refused; 4 not found; 5 unavailable, surely not done;\n        \
-        6 unknown, repeat it with the same --request-id."
+        Exit status:\n  \
+        0  done\n  \
+        1  failed\n  \
+        2  wrong usage\n  \
+        3  refused\n  \
+        4  not found\n  \
+        5  unavailable: nothing was done\n  \
+        6  unknown: repeat the command with the same --request-id"
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -32,14 +38,15 @@ pub(crate) struct Arguments {
     pub(crate) verb: Verb,
 }
 
-/// What every command takes.
+/// The options that every command takes.
 #[derive(Args, Clone)]
 pub(crate) struct Global {
-    /// Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `http://HOST:PORT` for a server or several,
-    /// `http://a:7117,b:7117`, or `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+    /// Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT for a server (http://a:7117,b:7117 for several),
+    /// or memory: to keep nothing [default: tenure.db in the user's data directory] [env: TENURE_STORE]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     pub(crate) store: Option<String>,
-    /// How long to retry a database or servers that are away [default: 30s for writes to PostgreSQL, 2s for servers; or `patience=` in the URL]
+    /// How long to retry while PostgreSQL or the servers can't be reached; the same as `patience=` in the URL [default: 30s for
+    /// writes to PostgreSQL, 2s for servers]
     #[arg(
         long,
         global = true,
@@ -48,25 +55,25 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) store_patience: Option<String>,
-    /// The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
+    /// Namespace; ids are unique within one [default: default] [env: TENURE_NAMESPACE]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub(crate) namespace: Vec<String>,
-    /// Tables for people, or JSON: one document, or one a line for lists and streams
+    /// Output format: a table, or JSON (one document; lists and streams print one per line)
     #[arg(
         // `tenure worker` has an option `--output`, and names must be unique.
         id = "format",
         short = 'o',
         long = "format",
         global = true,
-        value_name = "FORM",
+        value_name = "FORMAT",
         default_value = "table",
         help_heading = "Global options"
     )]
     pub(crate) output: OutputFormat,
-    /// Names the command, so that a repeat within 7 days is answered as the first was and not done again
+    /// Id of this request: a repeat with the same id within 7 days returns the first answer and changes nothing
     #[arg(long, global = true, value_name = "ID", help_heading = "Global options")]
     pub(crate) request_id: Option<String>,
-    /// A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the file that TENURE_TOKEN_FILE names]
+    /// Token to send to a server; other stores need none. TENURE_TOKEN_FILE names a file to read it from [env: TENURE_TOKEN]
     #[arg(
         long,
         global = true,
@@ -75,19 +82,19 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) token: Option<String>,
-    /// A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
+    /// Settings file in TOML: `store`, `namespace`, `[serve]`, `[undo.KIND]` [env: TENURE_CONFIG]
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true, help_heading = "Global options")]
     pub(crate) config: Option<String>,
-    /// Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes
+    /// Print only what scripts need, such as ids, or the epoch of an acquire; no notes
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
     pub(crate) quiet: bool,
-    /// Also say which store and namespace are used, and as whom
+    /// Print which store, namespace and actor are used
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) verbose: bool,
 }
 
 impl Arguments {
-    /// What clap can't know of an option of all commands: only a token may be bound to several namespaces.
+    /// Checks what clap can't: only `token create` takes several namespaces.
     pub(crate) fn checked(self) -> Result<Arguments, clap::Error> {
         if self.global.namespace.len() > 1 && !matches!(self.verb, Verb::Token(TokenVerb::Create(_))) {
             let words = "the argument '--namespace <NAME>' cannot be used multiple times";
@@ -97,7 +104,7 @@ impl Arguments {
     }
 }
 
-/// How answers are written.
+/// How answers are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum OutputFormat {
     Table,
@@ -111,27 +118,39 @@ pub(crate) enum Verb {
     Run(Box<run::Run>),
     Worker(Box<work::Work>),
     Recover(recover::Recover),
-    /// Create tasks, hold them, and end them
+    /// Create, list, lease and end tasks
     #[command(subcommand, arg_required_else_help = true)]
     Task(Box<TaskVerb>),
     Status(status::Status),
     Stale(stale::Stale),
     Owners(owners::Owners),
     Events(events::Events),
-    /// Verify the history, and remember what it is
+    /// Verify the history, and write anchors to verify it against
     #[command(subcommand, arg_required_else_help = true)]
     Audit(audit::AuditVerb),
-    /// The namespaces of a store, in which ids are unique
+    /// List the namespaces of a store
     #[command(subcommand, arg_required_else_help = true)]
     Namespace(NamespaceVerb),
-    /// Make and revoke tokens, which servers ask for
+    /// Create, list and revoke the tokens that servers require
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),
     Completions(manual::Completions),
     Man(manual::Man),
 }
 
-/// The command as clap knows it: for parsing, completion and manual pages.
+/// The command line as clap knows it: for parsing, completion and manual pages.
 pub fn command() -> clap::Command {
-    Arguments::command()
+    with_defaults_on_own_lines(Arguments::command())
+}
+
+/// In `--help`, puts `[default: …]` and `[env: …]` at the end of a help text on lines of their own, as clap does with its own
+/// defaults. Clap's `env` can't be used: it reads this process's environment, and a command's environment comes from `Io`.
+fn with_defaults_on_own_lines(command: clap::Command) -> clap::Command {
+    let on_own_lines = |argument: clap::Arg| {
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let begin = [" [default: ", " [env: "].iter().filter_map(|mark| help.find(mark)).min();
+        let Some((text, values)) = begin.and_then(|at| help.split_at_checked(at)) else { return argument };
+        argument.long_help(format!("{text}\n\n{}", values.trim_start().replace("] [", "]\n[")))
+    };
+    command.mut_args(on_own_lines).mut_subcommands(with_defaults_on_own_lines)
 }

@@ -25,17 +25,17 @@ impl AuditVerb {
     }
 }
 
-/// Look whether the history is what was written, in all namespaces or of one task
+/// Verify the history, of all namespaces or of one task
 ///
-/// Use it when you must rely on the record. It names each event that was changed, removed, inserted or moved, and with an
-/// anchor each task that is gone; then the status is 1.
+/// Use it when you must rely on the record. It names each event that was changed, removed, inserted or moved and, with an
+/// anchor, each task that is missing. If it finds anything, the exit status is 1.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure audit verify --anchor anchor-of-monday")]
 pub(crate) struct Verify {
-    /// Only the history of this task, in --namespace
+    /// Verify only this task, in --namespace
     #[arg(long, value_name = "ID")]
     task: Option<String>,
-    /// What `tenure audit anchor` wrote then; - for standard input
+    /// Anchor to verify against, a file that `tenure audit anchor` wrote; - for standard input
     #[arg(long, value_name = "FILE")]
     anchor: Option<String>,
 }
@@ -48,22 +48,24 @@ impl Verify {
             Some(task) => ledger.verify_task(task, anchor.as_ref()).await?,
             None => ledger.verify(anchor.as_ref()).await?,
         };
-        // The verdict is the status, also where nobody reads to the end.
+        // The exit status gives the verdict, even if nobody reads the output to its end.
         let verdict = if report.holds() { Ok(()) } else { Err(CliError::Told) };
         let shown = show(context, &report);
         verdict.and(shown)
     }
 }
 
-/// Tells those who read the history of a task that it is not what was written. They are shown it all the same.
+/// Warns that the history of a task is not what was recorded. The command continues and shows the task.
 pub(crate) async fn warn_of_broken_history(context: &mut Context<'_, '_>, ledger: &Ledger, task: &str) {
-    // What can't be looked at is told by the command itself.
+    // If the history can't be read, the command itself reports it.
     let Ok(report) = ledger.verify_task(task, None).await else { return };
     if let Some(first) = report.findings.first() {
-        let words = format!("the history of this task does not hold: {first}");
+        let words = format!("the history of this task is not what was recorded: {first}");
         context.out.error(
             &words,
-            Some(&format!("see `tenure audit verify --task {task}`, and keep a copy of the store")),
+            Some(&format!(
+                "copy the store before you change anything; see `tenure audit verify --task {task}`"
+            )),
         );
     }
 }
@@ -78,22 +80,22 @@ fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> 
     }
     let looked_at = format!("{}, {}", counted(report.tasks, "task"), counted(report.events, "event"));
     context.out.line(&match report.findings.len() {
-        0 => format!("holds: {looked_at}"),
-        count => format!("does not hold: {} in {looked_at}", counted(count as u64, "finding")),
+        0 => format!("verified: {looked_at}"),
+        count => format!("not verified: {} in {looked_at}", counted(count as u64, "finding")),
     })
 }
 
 fn read(context: &mut Context<'_, '_>, file: &str) -> Result<Anchor, CliError> {
     let text = context.file("--anchor", file)?;
     text.parse().map_err(|error| {
-        CliError::Usage(format!("--anchor: {file}: {error}; give what `tenure audit anchor` wrote"))
+        CliError::Usage(format!("--anchor: {file}: {error}; pass a file that `tenure audit anchor` wrote"))
     })
 }
 
-/// Write down what the history is, to verify it against later
+/// Write an anchor, to verify the history against later
 ///
-/// Use it regularly, and keep the file somewhere else: the chain alone does not see a tail that was cut off, nor a task
-/// that was taken away whole.
+/// Use it regularly, and keep the file somewhere else. The hash chain alone does not show that the newest events of a task
+/// were cut off, or that a whole task was removed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure audit anchor > anchor-of-monday")]
 pub(crate) struct WriteAnchor {}

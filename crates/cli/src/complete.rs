@@ -1,6 +1,6 @@
-//! What a shell is told when somebody asks it to complete a word: ids, queues, kinds, owners and names of tokens that are stored.
+//! Shell completion of ids, queues, kinds, owners and token names that are in the store.
 //!
-//! It only looks, at no more than the newest tasks, and says nothing where there is no store.
+//! It reads only the newest tasks, creates no store, and completes nothing if there is none.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,13 +16,13 @@ use crate::arguments::{Global, OutputFormat, command};
 use crate::context::{Settings, default_store};
 use crate::io::variables;
 
-/// Set by the script that a shell loaded, when it asks.
+/// The variable that the completion script sets when it asks for completions.
 pub(crate) const VARIABLE: &str = "TENURE_COMPLETE";
 
-/// How many tasks are looked at: enough to find what one works with, few enough to answer at once.
+/// How many tasks are read: enough to find the ones in use, few enough to answer at once.
 const NEWEST: usize = 200;
 
-/// Answers a shell that asks for completions, and ends the process; returns if none asks.
+/// If a shell asks for completions, answers it and ends the process; otherwise returns.
 pub fn answer_shell() {
     CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
@@ -55,7 +55,7 @@ pub(crate) fn owners(word: &OsStr) -> Vec<CompletionCandidate> {
     beginning(word, owners.unwrap_or_default())
 }
 
-/// Those that can be revoked.
+/// The names of tokens that can be revoked.
 pub(crate) fn token_names(word: &OsStr) -> Vec<CompletionCandidate> {
     let names = look(async |ledger| {
         let tokens = ledger.tokens().await?.into_iter();
@@ -78,7 +78,7 @@ fn newest() -> Vec<Task> {
     page.unwrap_or_default()
 }
 
-/// Looks into the store that the words typed so far name.
+/// Reads the store that the words typed so far select.
 fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option<T> {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let option = |name: &str| {

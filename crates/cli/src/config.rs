@@ -1,4 +1,4 @@
-//! A file with settings, in TOML: where the record is, and how recovery undoes each kind of compensation.
+//! The settings file, in TOML: the store, the namespace, the server, and the undo handlers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,47 +7,47 @@ use serde::Deserialize;
 
 use crate::error::CliError;
 
-/// Settings of a file; what is left out is as if there were none.
+/// The content of a settings file; whatever is missing has no setting.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) store: Option<String>,
     pub(crate) namespace: Option<String>,
-    /// What recovery does, by kind of compensation.
+    /// How recovery undoes each kind of compensation.
     #[serde(default)]
     pub(crate) undo: BTreeMap<String, UndoSection>,
-    /// How a server goes about it.
+    /// The settings of `tenure serve`.
     pub(crate) serve: Option<ServeSection>,
-    /// Where it was read from.
+    /// The path of the file.
     #[serde(skip)]
     pub(crate) path: PathBuf,
 }
 
-/// `[undo.KIND]`: a command to run, or a place to post to.
+/// `[undo.KIND]`: a command to run, or a URL to post to.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UndoSection {
-    /// The command, word by word; `{target}` stands for what is to be undone.
+    /// The command and its arguments; `{target}` stands for the target of the compensation.
     pub(crate) run: Option<Vec<String>>,
-    /// A regular expression that a whole target must match.
+    /// A regular expression that the whole target must match.
     pub(crate) allow: Option<String>,
-    /// Where a command is run; else where recovery was started.
+    /// The directory to run the command in; by default where recovery was started.
     pub(crate) folder: Option<PathBuf>,
-    /// The URL that is posted to.
+    /// The URL to post to.
     pub(crate) post: Option<String>,
-    /// The file with the secret that a post is signed with.
+    /// The file with the secret that signs the posts.
     pub(crate) secret_file: Option<PathBuf>,
-    /// How long a try may take.
+    /// The time limit of one try.
     pub(crate) timeout: Option<String>,
-    /// How often it is tried before a person is asked.
+    /// The number of tries before the task is quarantined.
     pub(crate) tries: Option<u32>,
-    /// The wait after the first try; each further one is twice as long.
+    /// The wait after the first try; each further wait is twice as long.
     pub(crate) backoff: Option<String>,
     /// The longest wait.
     pub(crate) backoff_cap: Option<String>,
 }
 
-/// `[serve]`: what `tenure serve` takes as options, under the same names.
+/// `[serve]`: the options of `tenure serve`, under the same names.
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServeSection {
@@ -78,7 +78,7 @@ impl Config {
         Ok(Config { path: PathBuf::from(path), ..config })
     }
 
-    /// A path that the file names: one that is not absolute begins at the file's own folder.
+    /// Resolves a path in the file: a relative one starts at the file's directory.
     pub(crate) fn beside(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }

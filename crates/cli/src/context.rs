@@ -1,4 +1,4 @@
-//! What a running command has at hand: its ledger, its input and output, and what goes for all commands.
+//! What a command needs while it runs: the store, the settings, the input and the output.
 
 use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
@@ -25,12 +25,12 @@ use crate::output::Output;
 use crate::supervise::{Place, TaskNote};
 use crate::values::{ByLease, ByOperator};
 
-/// The URL of a store as somebody said it: what has no scheme is the path of a file.
+/// The URL of a store as it was given: without a scheme it is the path of a file.
 fn store_url(said: &str) -> String {
     if said.contains(':') || said.is_empty() { said.to_owned() } else { format!("sqlite:{said}") }
 }
 
-/// The part of the world that a command has besides its output.
+/// The environment, input, clock and entropy of a command.
 pub(crate) struct Environment<'w> {
     pub(crate) variables: Variables,
     pub(crate) input: &'w mut dyn Read,
@@ -39,12 +39,12 @@ pub(crate) struct Environment<'w> {
     pub(crate) entropy: Arc<dyn Entropy>,
 }
 
-/// What a running command has at hand.
+/// The context in which a command runs.
 pub(crate) struct Context<'a, 'w> {
     pub(crate) out: &'a mut Output<'w>,
     pub(crate) around: Environment<'w>,
     global: Global,
-    /// Whether standard input was read: there is only one.
+    /// Whether standard input was read already: it can be read only once.
     pub(crate) input_is_read: bool,
 }
 
@@ -53,22 +53,22 @@ impl<'a, 'w> Context<'a, 'w> {
         Context { out, around, global, input_is_read: false }
     }
 
-    /// The store, made where it is missing.
+    /// Opens the store, and creates it if it is missing.
     pub(crate) async fn ledger(&mut self) -> Result<Ledger, CliError> {
         self.open(IfMissing::Make).await
     }
 
-    /// The store, for a look. A look at a mistyped place must not pass for one at a store without anything in it.
+    /// Opens the store for reading. A mistyped path must not look like an empty store.
     pub(crate) async fn ledger_to_read(&mut self) -> Result<Ledger, CliError> {
         let store = self.settings()?.store;
         if store.as_deref().is_some_and(is_database) {
-            // A schema is made by who writes: who reads may not be allowed to, and a mistyped one would stay.
+            // Only commands that write create a schema: a reader may not be allowed to, and a mistyped one would stay.
             return self.existing_ledger().await;
         }
         self.ledger_not_mistyped().await
     }
 
-    /// The store, to look for work in it. It says when it made an empty store; of servers it asks one whether it is there.
+    /// Opens the store to look for work in it. It says so if it creates an empty file, and checks that a server answers.
     pub(crate) async fn ledger_with_work(&mut self) -> Result<Ledger, CliError> {
         let ledger = self.ledger_not_mistyped().await?;
         if self.is_store_served()? {
@@ -77,34 +77,34 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok(ledger)
     }
 
-    /// The store; a file that is missing is made, and that is said.
+    /// Opens the store. A missing file is created, with a note.
     async fn ledger_not_mistyped(&mut self) -> Result<Ledger, CliError> {
         let url = self.store_of(&self.settings()?)?;
         let missing = url.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists());
         let ledger = self.open(IfMissing::Make).await?;
         if let Some(file) = missing {
-            self.out.note(&format!("there was no store at {}; an empty one was made", file.display()));
+            self.out.note(&format!("there was no store at {}; created an empty one", file.display()));
         }
         Ok(ledger)
     }
 
-    /// Whether the store is behind servers.
+    /// Whether the store is reached through servers.
     pub(crate) fn is_store_served(&self) -> Result<bool, CliError> {
         Ok(is_served(&self.store_of(&self.settings()?)?))
     }
 
-    /// The store, if there is one: who verifies a history must not be told that an empty one holds.
+    /// Opens the store only if it exists: a new, empty store must not pass for a verified history.
     pub(crate) async fn existing_ledger(&mut self) -> Result<Ledger, CliError> {
         self.open(IfMissing::Refuse).await
     }
 
-    /// Which store, which room, and what the file with settings says.
+    /// The store, the namespace and the settings file in effect.
     pub(crate) fn settings(&self) -> Result<Settings, CliError> {
         Settings::of(&self.global, &self.around.variables)
     }
 
-    /// The namespaces that were said for something that may have several; else the one that every command has. What was
-    /// said is then not the one that the ledger looks at: it need not be one.
+    /// The namespaces given to a command that takes several; without any, the one in effect. They don't change the
+    /// namespace that the ledger uses: `*` is not one.
     pub(crate) fn namespaces_said(&mut self, said: Vec<String>) -> Result<Vec<String>, CliError> {
         self.global.namespace.clear();
         match said.is_empty() {
@@ -129,20 +129,18 @@ impl<'a, 'w> Context<'a, 'w> {
         };
         let Some(patience) = &self.global.store_patience else { return Ok(url) };
         if !["postgres", "http"].iter().any(|scheme| url.starts_with(scheme)) {
-            let words =
-                "--store-patience is for a store that may be away for a while: PostgreSQL, or servers";
+            let words = "--store-patience is only for PostgreSQL and for servers";
             return Err(CliError::Usage(words.into()));
         }
         let joint = if url.contains('?') { '&' } else { '?' };
         Ok(format!("{url}{joint}patience={patience}"))
     }
 
-    /// The URL of the store as a command in another folder needs it; one that only this process sees is of no use to it.
+    /// The URL of the store with an absolute path, for child processes. A memory store is refused: they could not see it.
     pub(crate) fn store_for_others(&self) -> Result<String, CliError> {
         let url = self.store_of(&self.settings()?)?;
         let Some(rest) = url.strip_prefix("sqlite:") else {
-            let words =
-                "memory: is seen by this process alone; a command under a lease needs a store that lasts";
+            let words = "a memory: store exists only in this process; a command under a lease needs one that others can open";
             return if url == "memory:" { Err(CliError::Usage(words.into())) } else { Ok(url) };
         };
         let file = file_of(rest);
@@ -161,16 +159,16 @@ impl<'a, 'w> Context<'a, 'w> {
         }
         let token = if is_served(&url) { self.token()? } else { None };
         let actor = match &token {
-            // Who that is only the server knows.
-            Some(_) => "whoever the token names".to_owned(),
+            // Only the server knows the token's name.
+            Some(_) => "the token's name".to_owned(),
             None => login_name(&self.around.variables),
         };
         self.out.detail(&format!("store {}, namespace {namespace}, as {actor}", shown(&url)));
         if url == "memory:" {
-            self.out.note("memory: is gone when this command ends");
+            self.out.note("the memory: store is gone when this command ends");
         }
         if self.global.token.is_some() && !is_served(&url) {
-            self.out.note("this store asks for no token; --token is not used");
+            self.out.note("--token is ignored: this store needs no token");
         }
         let mut opener = Ledger::builder().missing(missing);
         if let Some(token) = token {
@@ -184,7 +182,7 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok(ledger.in_namespace(&namespace)?)
     }
 
-    /// What proves to a server who asks: as it is said, else as the environment has it, or a file that it names.
+    /// The token for a server: --token, else TENURE_TOKEN, else the content of the file that TENURE_TOKEN_FILE names.
     pub(crate) fn token(&self) -> Result<Option<String>, CliError> {
         if let Some(token) = self.global.token.clone().or_else(|| self.variable("TENURE_TOKEN")) {
             return Ok(Some(token));
@@ -195,26 +193,26 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok(Some(text.trim().to_owned()))
     }
 
-    /// Where a command under a lease finds its task.
+    /// What a command under a lease needs to find its task.
     pub(crate) fn place(&self, store: &str, ledger: &Ledger) -> Place {
         let (store, namespace) = (store.to_owned(), ledger.namespace().to_string());
         Place { store, namespace, token: self.global.token.clone() }
     }
 
-    /// The time that this machine's clock shows.
+    /// The time of this machine's clock.
     pub(crate) fn wall(&self) -> Time {
         let system = || SystemClock::default().read();
         self.around.clock.as_ref().map_or_else(system, |clock| clock.read()).wall
     }
 
-    /// A line of this command about a task, with the wall's time.
+    /// Prints a note about a task, with the time of this machine's clock.
     pub(crate) fn note_of_task(&mut self, note: &TaskNote) {
         let now = print_seconds(self.wall());
         self.out.note(&format!("{now} {note}"));
     }
 
-    /// The store's time, for showing what a command left. That was done, so a look at the clock that fails must not make
-    /// a failure of it: then it is shown as at its last change.
+    /// The store's time, for printing a task after a command. The command is done, so failing to read the clock is no
+    /// error: the time of the task's last change is used then.
     pub(crate) async fn moment(&self, ledger: &Ledger, task: Option<&Task>) -> Time {
         let at_least = task.map_or(Time::MIN, |task| task.updated_at);
         ledger.now().await.unwrap_or(at_least)
@@ -224,16 +222,16 @@ impl<'a, 'w> Context<'a, 'w> {
         variable(&self.around.variables, name)
     }
 
-    /// The task that is meant: as it was given, or as the environment of a running command says.
+    /// The task id as it was given, else TENURE_TASK.
     pub(crate) fn task_id(&mut self, given: Option<String>) -> Result<String, CliError> {
         let id = given.or_else(|| self.variable("TENURE_TASK"));
         let id =
-            id.ok_or_else(|| CliError::Usage("which task? Give its ID, or set TENURE_TASK".to_owned()))?;
+            id.ok_or_else(|| CliError::Usage("no task given: pass its ID, or set TENURE_TASK".to_owned()))?;
         self.out.is_about(&id);
         Ok(id)
     }
 
-    /// The task and what is given behind it, where the task may be left out and what follows may not.
+    /// The task id and the argument after it. The id can be left out if TENURE_TASK is set; the argument can't.
     pub(crate) fn task_id_before(
         &mut self,
         first: Option<String>,
@@ -245,12 +243,12 @@ impl<'a, 'w> Context<'a, 'w> {
                 Ok((self.task_id(Some(id))?, value))
             }
             (Some(_), None, None) | (None, _, Some(_)) => Err(CliError::Usage(format!("{what} is missing"))),
-            (None, _, None) => Err(CliError::Usage(format!("give the ID of the task, and {what}"))),
+            (None, _, None) => Err(CliError::Usage(format!("the task ID and {what} are missing"))),
         }
     }
 
-    /// The lease by which a command is given, if it is: by its words, or by the environment of a running command. Whoever
-    /// has a lease there acts by it, and is fenced; to act as a person takes a word, `--as`.
+    /// The lease by which the command acts, from its options or the environment; none for an operator. A process that has
+    /// a lease in its environment acts by it, and is fenced, unless --as is given.
     pub(crate) fn holder(
         &self,
         task: &str,
@@ -263,25 +261,25 @@ impl<'a, 'w> Context<'a, 'w> {
         }
     }
 
-    /// The same for a command that only a holder may give.
+    /// The same for a command that only the holder of a lease can give.
     pub(crate) fn the_holder(&self, task: &str, lease: &ByLease) -> Result<Holder, CliError> {
-        let unnamed = "by which lease? Give --owner and --epoch, as the acquire answered them";
+        let unnamed = "no lease given: pass --owner and --epoch, as acquire printed them";
         self.lease(task, lease)?.ok_or_else(|| CliError::Usage(unnamed.to_owned()))
     }
 
-    /// For verbs that are a person's alone: whoever has a lease in the environment is a worker until it is said who else.
+    /// Checks that an operator gives the command: a process with a lease in its environment is a worker unless --as is
+    /// given.
     pub(crate) fn is_a_person(&self, by: &ByOperator) -> Result<(), CliError> {
         let is_worker =
             ["TENURE_OWNER", "TENURE_EPOCH"].iter().any(|name| self.around.variables.contains_key(*name));
         if is_worker && by.who.is_none() {
-            let words =
-                "this is by a person, and TENURE_OWNER and TENURE_EPOCH are a worker's; say who, with --as";
+            let words = "only an operator can do this, but TENURE_OWNER and TENURE_EPOCH of a worker are set: pass --as";
             return Err(CliError::Usage(words.to_owned()));
         }
         Ok(())
     }
 
-    /// Owner and epoch, each as it was said or as the environment has it.
+    /// Owner and epoch, each from its option, else from the environment.
     fn lease(&self, task: &str, said: &ByLease) -> Result<Option<Holder>, CliError> {
         let owner = match &said.owner {
             Some(owner) => Some(owner.clone()),
@@ -297,30 +295,35 @@ impl<'a, 'w> Context<'a, 'w> {
         let (owner, epoch) = match (owner, epoch) {
             (Some(owner), Some(epoch)) => (owner, epoch),
             (None, None) => return Ok(None),
-            (Some(_), None) => return Err(half_a_lease("an owner", "epoch: --epoch, or TENURE_EPOCH")),
-            (None, Some(_)) => return Err(half_a_lease("an epoch", "owner: --owner, or TENURE_OWNER")),
+            (Some(_), None) => {
+                return Err(half_a_lease("an owner but no epoch", "--epoch or set TENURE_EPOCH"));
+            }
+            (None, Some(_)) => {
+                return Err(half_a_lease("an epoch but no owner", "--owner or set TENURE_OWNER"));
+            }
         };
         let is_said = said.owner.is_some() && said.epoch.is_some();
         if !is_said && !self.is_about_the_environment(task)? {
-            let words = "the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; \
-                         give --owner and --epoch, or --as to act as a person";
+            let words = "TENURE_OWNER and TENURE_EPOCH belong to a lease on another task, store or namespace: \
+                         pass --owner and --epoch, or --as to act as an operator";
             return Err(CliError::Usage(words.to_owned()));
         }
         Ok(Some(Holder { owner: Owner::new(owner)?, epoch: Epoch(epoch) }))
     }
 
-    /// A part of a lease. One that is set and says nothing is what an acquire that failed leaves in a script.
+    /// One part of a lease from the environment. An empty variable is what a failed acquire leaves behind in a script.
     fn lease_variable(&self, name: &str) -> Result<Option<String>, CliError> {
         let is_set = self.around.variables.contains_key(name);
         match self.variable(name) {
             None if is_set => {
-                Err(CliError::Usage(format!("{name} is set and says nothing; was the task acquired?")))
+                Err(CliError::Usage(format!("{name} is set but empty; was the task acquired?")))
             }
             said => Ok(said),
         }
     }
 
-    /// Whether the command is about the task, store and room of the environment: one of the same name elsewhere is another.
+    /// Whether the command is about the task, store and namespace of the environment: the same id elsewhere is another
+    /// task.
     fn is_about_the_environment(&self, task: &str) -> Result<bool, CliError> {
         let namespace = |said| {
             let global = Global { namespace: Vec::from_iter(said), ..self.global.clone() };
@@ -334,17 +337,17 @@ impl<'a, 'w> Context<'a, 'w> {
         Ok(is_here && is_its_store && self.variable("TENURE_TASK").is_none_or(|its| its == task))
     }
 
-    /// Who acts where nobody holds a lease: as it was said, or the login name.
+    /// The actor of a command without a lease: the name given with --as, else the login name.
     pub(crate) fn person(&self, who: &ByOperator) -> String {
         who.who.clone().unwrap_or_else(|| login_name(&self.around.variables))
     }
 
-    /// A call by a person: as whom it was said, or by the login name.
+    /// Makes the call as an operator, under the name given with --as or the login name.
     pub(crate) fn by_operator<V: Verb>(&self, call: Call<V>, who: &ByOperator) -> Call<V> {
         self.named(call.acting_as(&self.person(who)))
     }
 
-    /// A call by whoever holds the lease, who acts under the owner's name unless another is given.
+    /// Makes the call as the holder of the lease, under the owner's name unless --as is given.
     pub(crate) fn by_holder<V: Verb>(&self, call: Call<V>, who: &ByOperator) -> Call<V> {
         self.named(match &who.who {
             Some(who) => call.acting_as(who),
@@ -352,7 +355,7 @@ impl<'a, 'w> Context<'a, 'w> {
         })
     }
 
-    /// With the request id, if there is one.
+    /// Adds the request id, if there is one.
     pub(crate) fn named<V: Verb>(&self, call: Call<V>) -> Call<V> {
         match &self.global.request_id {
             Some(id) => call.request_id(id),
@@ -361,11 +364,11 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 }
 
-/// Which store and which room: as the command line says, else the environment, else the file with settings.
+/// The store and the namespace: from the command line, else the environment, else the settings file.
 pub(crate) struct Settings {
-    /// None: the one that is everybody's own.
+    /// None: the default store of the user.
     pub(crate) store: Option<String>,
-    /// None: the default one, or all of them for what looks after a whole store.
+    /// None: the default namespace, or all of them for recovery.
     pub(crate) said_namespace: Option<String>,
     pub(crate) config: Config,
 }
@@ -391,13 +394,13 @@ impl Settings {
     }
 }
 
-/// Whether the store is behind servers.
+/// Whether the store is reached through servers.
 pub(crate) fn is_served(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
 fn half_a_lease(what: &str, missing: &str) -> CliError {
-    CliError::Usage(format!("{what} is no lease without its {missing}; to act as a person give --as"))
+    CliError::Usage(format!("the lease has {what}: pass {missing}, or pass --as to act as an operator"))
 }
 
 pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
@@ -405,8 +408,8 @@ pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Who is at the keyboard, as the environment says; it is recorded, not proven. What a name here may not have stands as
-/// a dash: whoever is called `CORP\alice` can work, too.
+/// The login name from the environment; it is recorded, not verified. Characters that an actor can't have become dashes,
+/// so that a name like `CORP\alice` works.
 fn login_name(variables: &Variables) -> String {
     let user = rustix::process::getuid().as_raw().to_string();
     let named = ["LOGNAME", "USER"].into_iter().find_map(|name| variable(variables, name));
@@ -416,7 +419,7 @@ fn login_name(variables: &Variables) -> String {
     if Actor::new(name.as_str()).is_ok() { name } else { format!("uid:{user}") }
 }
 
-/// The name of a user by number, where the environment was cleared and the machine keeps a list.
+/// The name of a user id in /etc/passwd, for when the environment was cleared.
 fn name_of(user: &str) -> Option<String> {
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
     let mut fields = users.lines().map(|line| line.split(':'));
@@ -426,17 +429,17 @@ fn name_of(user: &str) -> Option<String> {
     })
 }
 
-/// `tenure.db` in the user's data directory, by the rules for base directories of desktops.
+/// `tenure.db` in the user's data directory, as the XDG base directory specification says.
 pub(crate) fn default_store(variables: &Variables) -> Result<String, CliError> {
     let data = variables.get("XDG_DATA_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let home = || variables.get("HOME").map(Path::new).filter(|home| home.is_absolute());
     let data = data.or_else(|| Some(home()?.join(".local/share")));
-    let unnamed = "where is the record kept? Give --store sqlite:PATH or postgres://…, or set TENURE_STORE (HOME is no folder)";
+    let unnamed = "no store given, and HOME is not set to an absolute path: pass --store or set TENURE_STORE";
     let data = data.ok_or_else(|| CliError::Usage(unnamed.to_owned()))?;
     Ok(format!("sqlite:{}", data.join("tenure").join("tenure.db").display()))
 }
 
-/// Whether the store is in a database, and not in a file of this machine.
+/// Whether the store is in PostgreSQL.
 fn is_database(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
@@ -452,20 +455,20 @@ fn is_one_file(one: &str, other: &str) -> bool {
     file(one).is_some_and(|one| file(other) == Some(one))
 }
 
-/// The file of a URL, without what opens it in another way.
+/// The path in a SQLite URL, without the query.
 pub(crate) fn file_of(rest: &str) -> &Path {
     let path = rest.split_once('?').map_or(rest, |(path, _)| path);
     Path::new(path.strip_prefix("//").unwrap_or(path))
 }
 
-/// Makes the folder of everybody's own store, for its user alone.
+/// Creates the directory of the default store, accessible to its user only.
 fn make_folder(url: &str) -> Result<(), CliError> {
     let file = file_of(url.strip_prefix("sqlite:").unwrap_or(url));
     let folder = file.parent().unwrap_or(Path::new("/"));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
         let folder = folder.display();
         CliError::Failed(format!(
-            "can't make the folder {folder} for the record: {error}; give --store sqlite:PATH, or set TENURE_STORE"
+            "can't create the directory {folder} for the store: {error}; pass --store sqlite:PATH, or set TENURE_STORE"
         ))
     })
 }

@@ -13,79 +13,82 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{Undos, one_of, pair, span};
 
-/// Everything but the name.
+/// All options except the id.
 #[derive(Args)]
 pub(crate) struct CreationOptions {
-    /// Where workers claim it from [else: default, and of `tenure run` the queue run, which no worker claims unless it says so]
+    /// Queue to put the task in; workers claim from queues by name [default: default, or run for `tenure run`]
     #[arg(long, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
-    /// What sort of task it is [else: task]
+    /// Kind of task, a free name [default: task]
     #[arg(long, add = ArgValueCompleter::new(complete::kinds))]
     kind: Option<String>,
-    /// Something to find it by. May be repeated
+    /// Label to find the task by. Can be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// What is needed to do it: JSON, @FILE or @-
+    /// Input for the work: JSON, @FILE or @-
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
-    /// Which of a queue's due tasks go first: the higher ones
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    priority: Option<i32>,
-    /// Not to be acquired or claimed earlier: a time with an offset, such as 2026-01-31T12:00:00Z
+    /// Priority in the queue; higher ones are claimed first
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, default_value_t = 0)]
+    priority: i32,
+    /// Time before which the task can't be acquired or claimed, with an offset, such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", conflicts_with = "delay")]
     not_before: Option<String>,
-    /// Not to be acquired or claimed before this long from now, such as 10m
+    /// How long from now the task can't be acquired or claimed, such as 10m
     #[arg(long, value_name = "DURATION")]
     delay: Option<String>,
     #[command(flatten)]
     pub(crate) undos: Undos,
-    #[command(flatten)]
-    policy: PolicyOptions,
-    /// A second unique name, for the task's saga [else: its id]
+    /// Second unique name, for the task's saga [default: the task id]
     #[arg(long, value_name = "SAGA", help_heading = "Advanced")]
     saga: Option<String>,
+    // Last: the options of a command that come after it would be under its heading.
+    #[command(flatten)]
+    policy: PolicyOptions,
 }
 
-/// What is decided beforehand.
+/// The policy of the task.
 #[derive(Args)]
 #[command(next_help_heading = "Policy")]
 struct PolicyOptions {
-    /// How long a lease lasts unless it is renewed, 1s to 7d [else: 60s]
+    /// How long a lease lasts unless it is renewed, 1s to 7d [default: 60s]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
-    /// How often it is tried by itself [else: 1]
-    #[arg(long, value_name = "COUNT")]
-    max_attempts: Option<u32>,
-    /// What a lapse of its lease means [else: recover]
-    #[arg(long, value_name = "WORD", value_parser = one_of(&OnLapse::ALL, OnLapse::as_str))]
-    on_lapse: Option<OnLapse>,
-    /// Where it ends when its attempts are spent [else: compensated]
-    #[arg(long, value_name = "WORD", value_parser = one_of(&WhenSpent::ALL, WhenSpent::as_str))]
-    when_spent: Option<WhenSpent>,
-    /// No heartbeat extends a lease beyond this long after the last progress [else: off]
+    /// Maximum number of attempts
+    #[arg(long, value_name = "COUNT", default_value_t = Policy::default().max_attempts)]
+    max_attempts: u32,
+    /// What to do when a lease lapses: undo and try again (recover), wait for somebody to acquire it (hold), or quarantine it
+    #[arg(long, value_name = "ACTION", default_value = OnLapse::default().as_str(),
+        value_parser = one_of(&OnLapse::ALL, OnLapse::as_str))]
+    on_lapse: OnLapse,
+    /// State of the task when it has no attempts left
+    #[arg(long, value_name = "STATE", default_value = WhenSpent::default().as_str(),
+        value_parser = one_of(&WhenSpent::ALL, WhenSpent::as_str))]
+    when_spent: WhenSpent,
+    /// Maximum time without progress: heartbeats don't extend the lease beyond it [default: off]
     #[arg(long, value_name = "DURATION")]
     stall_after: Option<String>,
-    /// No heartbeat extends a lease beyond this long after the attempt began [else: off]
+    /// Maximum time of an attempt: heartbeats don't extend the lease beyond it [default: off]
     #[arg(long, value_name = "DURATION")]
     time_limit: Option<String>,
-    /// The first attempt must begin this long after the task is created and due [else: off]
+    /// Maximum time until the first attempt begins, once the task is created and due [default: off]
     #[arg(long, value_name = "DURATION")]
     start_within: Option<String>,
-    /// Takeover and recovery of a lapsed lease wait this long, for effects that can't be fenced [else: off]
+    /// How long takeover and recovery wait after a lease lapses, for side effects that can't be fenced [default: off]
     #[arg(long, value_name = "DURATION")]
     lock_delay: Option<String>,
-    /// A holder that was told to stop may renew its lease for this long [else: off]
+    /// How long a holder that was told to stop can still renew its lease [default: off]
     #[arg(long, value_name = "DURATION")]
     cancel_grace: Option<String>,
-    /// The wait after the first attempt [else: 1s]
-    #[arg(long, value_name = "DURATION")]
-    backoff_base: Option<String>,
-    /// How much longer each further wait is [else: 2]
-    #[arg(long, value_name = "FACTOR")]
-    backoff_factor: Option<u32>,
-    /// The longest wait [else: 5m]
-    #[arg(long, value_name = "DURATION")]
-    backoff_cap: Option<String>,
+    /// Wait after the first attempt
+    #[arg(long, value_name = "DURATION", default_value_t = Backoff::default().base.to_string())]
+    backoff_base: String,
+    /// Factor by which each further wait is longer
+    #[arg(long, value_name = "FACTOR", default_value_t = Backoff::default().factor)]
+    backoff_factor: u32,
+    /// Longest wait between attempts
+    #[arg(long, value_name = "DURATION", default_value_t = Backoff::default().cap.to_string())]
+    backoff_cap: String,
 }
 
 impl PolicyOptions {
@@ -94,14 +97,14 @@ impl PolicyOptions {
         let ttl = span("ttl", self.ttl.as_deref())?.map(Ttl::new).transpose()?;
         Ok(Policy {
             lease_ttl: ttl.unwrap_or(default.lease_ttl),
-            max_attempts: self.max_attempts.unwrap_or(default.max_attempts),
+            max_attempts: self.max_attempts,
             backoff: Backoff {
-                base: span("backoff_base", self.backoff_base.as_deref())?.unwrap_or(default.backoff.base),
-                factor: self.backoff_factor.unwrap_or(default.backoff.factor),
-                cap: span("backoff_cap", self.backoff_cap.as_deref())?.unwrap_or(default.backoff.cap),
+                base: span("backoff_base", Some(&self.backoff_base))?.unwrap_or(default.backoff.base),
+                factor: self.backoff_factor,
+                cap: span("backoff_cap", Some(&self.backoff_cap))?.unwrap_or(default.backoff.cap),
             },
-            when_spent: self.when_spent.unwrap_or_default(),
-            on_lapse: self.on_lapse.unwrap_or_default(),
+            when_spent: self.when_spent,
+            on_lapse: self.on_lapse,
             stall_after: span("stall_after", self.stall_after.as_deref())?,
             time_limit: span("time_limit", self.time_limit.as_deref())?,
             start_within: span("start_within", self.start_within.as_deref())?,
@@ -111,18 +114,18 @@ impl PolicyOptions {
     }
 }
 
-/// What was read of the options, before there is a ledger: what is wrong with them is told first.
+/// The parsed options, read before the store is opened: wrong options are reported first.
 pub(crate) struct Read {
     policy: Policy,
     not_before: Option<tenure::core::time::Time>,
     delay: Option<tenure::core::time::Span>,
     payload: Option<String>,
-    /// Why each undo is registered, in their order.
+    /// The reason of each undo, in their order.
     pub(crate) undo_reasons: Vec<Option<String>>,
 }
 
 impl CreationOptions {
-    /// The length of a lease, if it was said.
+    /// The length of a lease, if it was given.
     pub(crate) fn ttl(&self) -> Result<Option<tenure::core::time::Span>, Refusal> {
         span("ttl", self.policy.ttl.as_deref())
     }
@@ -139,7 +142,8 @@ impl CreationOptions {
         Ok(Read { policy, not_before, delay, payload, undo_reasons })
     }
 
-    /// The call that creates it; without an id one is made. Where no queue was said it waits in that one.
+    /// The call that creates the task; without an id a new one is chosen. Without --queue the task goes to the given
+    /// queue.
     pub(crate) async fn call(
         &self,
         ledger: &Ledger,
@@ -147,7 +151,7 @@ impl CreationOptions {
         queue: &str,
         read: Read,
     ) -> Result<Call<Creation>, CliError> {
-        // By the store's clock, which is the one that decides when it is due.
+        // By the store's clock, because that clock decides when the task is due.
         let not_before = match read.delay {
             Some(delay) => Some(ledger.now().await? + delay),
             None => read.not_before,
@@ -156,7 +160,7 @@ impl CreationOptions {
             Some(id) => ledger.create(id),
             None => ledger.create_unnamed(),
         };
-        call = call.policy(read.policy).priority(self.priority.unwrap_or_default());
+        call = call.policy(read.policy).priority(self.priority);
         call = call.queue(self.queue.as_deref().unwrap_or(queue));
         if let Some(kind) = &self.kind {
             call = call.kind(kind);

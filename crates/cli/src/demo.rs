@@ -1,9 +1,9 @@
-//! `tenure demo`: three workers, one of which is killed, on a record that is gone afterwards.
+//! `tenure demo`: three workers, one of which is killed, on a temporary store.
 //!
-//! Workers, recovery and every step are commands of this very binary in processes of their own, as a reader could type
-//! them. That each did what it was to show is looked up in the record and in the folder; a demonstration that goes wrong
-//! says so and ends with status 1. `stage` is where it takes place, `play` what happens, `seen` what the record has shown
-//! of it, and `teller` how it is told.
+//! Workers, recovery and every step are commands of this binary in their own processes, as a reader could type them.
+//! After each step the store and the files are checked; if something did not happen, the demo says so and exits with
+//! status 1. `stage` manages the directory and the processes, `play` has the steps, `seen` answers questions about the
+//! history so far, and `teller` prints.
 
 mod play;
 mod seen;
@@ -19,11 +19,10 @@ use crate::signals::Signals;
 
 use stage::Stage;
 
-/// Watch a worker die, its work undone, and done again by another
+/// Show how a killed worker's task is undone and redone
 ///
-/// Use it first: it runs three workers and recovery on a temporary file, kills one worker with kill -9, and shows what
-/// the record makes of it, as it happens. It takes about 20 seconds, and ends with status 0 only if each thing that it
-/// shows happened.
+/// Use it first. It runs three workers and recovery on a temporary store, kills one worker with kill -9, and prints each
+/// event as it is recorded. It takes about 20 seconds. The exit status is 0 only if every step happened as described.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure demo")]
 pub(crate) struct Demo {}
@@ -38,7 +37,7 @@ impl Demo {
             played = stage.play() => played,
         };
         let steps = stage.close().await;
-        // Whoever stopped watching was not shown everything.
+        // If the output was closed, not everything was shown.
         let played = played
             .map_err(|failure| if let CliError::Output(_) = failure { CliError::Told } else { failure });
         let told = context.out.json_only(&Played { demo: Steps { passed: played.is_ok(), steps } });
@@ -73,7 +72,7 @@ mod tests {
     use crate::io::Screen;
     use crate::output::Output;
 
-    /// Plays the demonstration with another program in the place of `tenure`.
+    /// Plays the demo with another program in place of `tenure`.
     fn played_with(program: &str) -> (Result<(), CliError>, Vec<String>) {
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         let mut output = Output::new(&mut out, &mut errors, (Screen::Plain, None), Screen::Plain);
@@ -98,7 +97,7 @@ mod tests {
     fn a_command_that_fails_ends_the_demonstration() {
         let (played, shown) = played_with("false");
         let words = format!("{:?}", played.expect_err("it failed"));
-        assert!(words.contains("task create") && words.contains("not with 0"), "{words}");
+        assert!(words.contains("task create") && words.contains("expected 0"), "{words}");
         assert!(shown.is_empty());
     }
 

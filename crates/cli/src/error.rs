@@ -1,4 +1,4 @@
-//! What a command that was not done ends with: words for a person, JSON for a program, and a status.
+//! Errors of commands: the message for people, the JSON for programs, and the exit status.
 
 use std::io;
 
@@ -9,26 +9,26 @@ use tenure::{Error, instant};
 
 use crate::output::{Output, harmless_line};
 
-/// Why a command was not done.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum CliError {
-    /// The words of the command line make no sense together.
+    /// The arguments make no sense together.
     Usage(String),
-    /// It was tried, and something other than the ledger stood in the way.
+    /// It failed for a reason outside the ledger.
     Failed(String),
-    /// The ledger's answer.
+    /// The ledger's error.
     Ledger(Error),
-    /// The ledger's answer about a token.
+    /// The ledger's error about a token.
     OfToken(Error),
-    /// The answer could not be written.
+    /// The output could not be written.
     Output(io::Error),
-    /// A lease was not to be had.
+    /// The lease could not be acquired.
     NotAcquired(Refusal),
-    /// All was said already.
+    /// The error was printed already.
     Told,
-    /// All was said already, and the status is another's.
+    /// The error was printed already, and this is the exit status.
     Status(u8),
-    /// Somebody asked the command to stop, with a signal of that number.
+    /// The command was interrupted by a signal with that number.
     Interrupted(u8),
 }
 
@@ -45,7 +45,7 @@ impl From<Refusal> for CliError {
 }
 
 impl CliError {
-    /// Says it, and returns the status of the process.
+    /// Prints the error, and returns the exit status.
     pub(crate) fn show(&self, out: &mut Output<'_>) -> u8 {
         match self {
             CliError::Usage(words) => {
@@ -55,18 +55,20 @@ impl CliError {
             CliError::Failed(words) => out.error(&harmless_line(words), None),
             CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             CliError::Output(error) => out.error(
-                &format!("the answer can't be written: {error}"),
+                &format!("can't write the output: {error}"),
                 Some(if out.has_subject() {
-                    "what the command had to do was done before; look with `tenure task show ID`"
+                    "the command itself was done; see `tenure task show ID`"
                 } else {
-                    "what the command had to do was done before; look with `tenure events`"
+                    "the command itself was done; see `tenure events`"
                 }),
             ),
             CliError::Ledger(error) => {
                 let advice = match error {
-                    Error::Unknown(_) if out.has_request_id() => Some("repeat it with the same --request-id"),
+                    Error::Unknown(_) if out.has_request_id() => {
+                        Some("repeat the command with the same --request-id")
+                    }
                     Error::Unknown(_) if out.has_subject() => Some(
-                        "look with `tenure task show ID` before you repeat it; with a --request-id a repeat is safe",
+                        "check with `tenure task show ID` before you repeat the command; with --request-id a repeat is safe",
                     ),
                     Error::Unknown(_) | Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) => {
                         advice(error)
@@ -84,7 +86,7 @@ impl CliError {
         self.status()
     }
 
-    /// What it says to a person, for those who gather several.
+    /// The message alone, for callers that collect several.
     pub(crate) fn words(&self) -> String {
         match self {
             CliError::Usage(words) | CliError::Failed(words) => words.clone(),
@@ -95,7 +97,7 @@ impl CliError {
         }
     }
 
-    /// What the process ends with.
+    /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {
             CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -104,7 +106,7 @@ impl CliError {
             CliError::Ledger(error) | CliError::OfToken(error) => status_of(error),
             CliError::NotAcquired(_) => NOT_ACQUIRED,
             CliError::Status(status) => *status,
-            // As a shell has it: 128 and the signal's number.
+            // As in a shell: 128 plus the number of the signal.
             CliError::Interrupted(signal) => 128 + signal,
         }
     }
@@ -121,16 +123,16 @@ fn status_of(error: &Error) -> u8 {
     }
 }
 
-/// As `tenure run` ends when the lease was not to be had: "try again later", among the statuses of sysexits.h.
+/// The exit status of `tenure run` when the lease could not be acquired: "try again later" in sysexits.h.
 const NOT_ACQUIRED: u8 = 75;
 
 fn show_ledgers(error: &Error, advice: Option<&str>, out: &mut Output<'_>) {
     out.error(&harmless_line(&told(error)), advice);
-    // Whoever reads JSON finds it where the answer would be. If that can't be written, it was said above.
+    // Programs read the JSON from standard output. If it can't be written, the message was printed above.
     let _ = out.json_only(&CommandError::from(error)).and_then(|()| out.flush());
 }
 
-/// The error in words, with the times to the second.
+/// The message, with times to the second.
 fn told(error: &Error) -> String {
     let Error::Refused(refusal) = error else { return error.to_string() };
     let mut words = format!("refused: {}: {}", refusal.code, refusal.message);
@@ -147,12 +149,10 @@ fn told(error: &Error) -> String {
     words
 }
 
-/// The way out, where it is about a token and not about a task.
+/// The hint for an error about a token.
 fn advice_on_token(error: &Error) -> Option<&'static str> {
     match (error, error.code()) {
-        (_, Some(Code::Exists)) => {
-            Some("see `tenure token list`; `tenure token revoke NAME` makes a name free")
-        }
+        (_, Some(Code::Exists)) => Some("see `tenure token list`; `tenure token revoke NAME` frees the name"),
         (_, Some(Code::NotFound)) => Some("see `tenure token list`, and check --store"),
         (Error::Unknown(_), _) => {
             Some("see `tenure token list`; if the token is listed but you never saw its secret, revoke it")
@@ -161,77 +161,81 @@ fn advice_on_token(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// The way out.
+/// The hint: what to do next.
 fn advice(error: &Error) -> Option<&'static str> {
     let refusal = match error {
         Error::Refused(refusal) => refusal,
-        // It says itself what is wrong with the file, or that it may be tried again.
+        // The message itself says what is wrong with the file, or that the command can be repeated.
         Error::Unavailable(_) => return None,
         Error::Corrupt(_) => {
-            return Some("keep a copy of the store as it is; `tenure audit verify` says what does not hold");
+            return Some(
+                "copy the store before you change anything; `tenure audit verify` shows what is wrong",
+            );
         }
         Error::Unknown(_) => {
             return Some(
-                "look with `tenure events` before you repeat it; with a --request-id a repeat is safe",
+                "check with `tenure events` before you repeat the command; with --request-id a repeat is safe",
             );
         }
     };
     match refusal.code {
         Code::Invalid => match refusal.field {
             Some("payload" | "result" | "progress" | "checkpoint") => {
-                Some("give it in single quotes, '{\"a\":1}', or as @FILE")
+                Some("put JSON in single quotes, '{\"a\":1}', or in a file: @FILE")
             }
-            Some("record") => {
-                Some("see `tenure task put --help`, and `tenure task show` with -o json for how one looks")
-            }
-            // The others are said in full: the field and its limit.
+            Some("record") => Some(
+                "see `tenure task put --help`; `tenure task show -o json` prints a record in this format",
+            ),
+            // The message says the rest: the field and its limit.
             Some(_) | None => None,
         },
         Code::Forbidden => Some(
-            "give a token that may, with --token or TENURE_TOKEN; see `tenure --store STORE token list`, with the server's own store",
+            "pass a token with the needed role and namespace, with --token or TENURE_TOKEN; `tenure --store STORE token list`, with the server's own store, lists them",
         ),
-        // The state is that of a task which is there: it is a compensation that is not.
+        // The refusal has a task's state, so the task exists and the compensation does not.
         Code::NotFound if refusal.state.is_some() => {
-            Some("see the numbers that there are: `tenure task undo list ID`")
+            Some("see the valid numbers: `tenure task undo list ID`")
         }
         Code::NotFound => Some("see `tenure task list`, and check --namespace and --store"),
-        Code::Exists => Some("see what is stored: `tenure task show ID`; or leave --id out, and one is made"),
-        Code::RequestReused => Some("take a new --request-id for a new command"),
+        Code::Exists => Some("see the stored task: `tenure task show ID`; or leave --id out to get a new id"),
+        Code::RequestReused => Some("use a new --request-id for each new command"),
         Code::Terminal if refusal.state == Some(State::Completed) => {
-            Some("it stays as it is; `tenure task note ID '…'` leaves a note")
+            Some("a completed task does not change; `tenure task note ID '…'` adds a note")
         }
         Code::Terminal => Some(
-            "it stays as it is; `tenure task note ID '…'` leaves a note, `tenure task retry ID --reason '…'` makes a new task of it, once",
+            "an ended task does not change; `tenure task note ID '…'` adds a note, `tenure task retry ID --reason '…'` retries it as a new task, once",
         ),
         Code::Leased | Code::Reserved => Some(
-            "wait until it is free, see `tenure task why ID`; only its holder acts on it, with its --owner and --epoch",
+            "wait until it is free, see `tenure task why ID`; only its holder can act on it, with --owner and --epoch",
         ),
-        Code::NotDue => Some("wait until then, or see `tenure task why ID`"),
+        Code::NotDue => Some("wait until then; see `tenure task why ID`"),
         Code::NoLease => match refusal.state {
             Some(State::Planned) => Some("acquire it first: `tenure task acquire ID --owner OWNER`"),
             Some(_) | None => Some("see `tenure task why ID`"),
         },
-        Code::StaleEpoch => {
-            Some("this lease is over: stop the work, its result does not count; see `tenure task why ID`")
-        }
-        Code::WrongOwner => Some("give the --owner that acquired it; see `tenure task why ID`"),
+        Code::StaleEpoch => Some(
+            "stop the work: this lease has ended, and its result is not accepted; see `tenure task why ID`",
+        ),
+        Code::WrongOwner => Some("pass the --owner that acquired the task; see `tenure task why ID`"),
         Code::LeaseLapsed => Some(
-            "the lease is over; until somebody takes over it may still be ended (complete, fail, rollback, release)",
+            "the lease has lapsed; until somebody takes over, you can still end it (complete, fail, rollback, release)",
         ),
-        Code::NotExtending => Some("give a longer --ttl; what is held is not shortened"),
-        Code::Stalled => Some("report progress with the heartbeat: --progress"),
+        Code::NotExtending => Some("pass a longer --ttl; a lease is never shortened"),
+        Code::Stalled => Some("report progress with the heartbeat: pass --progress"),
         Code::OutOfTime => Some("end the attempt: complete, fail, rollback or release"),
-        Code::Cancelled => Some("stop the work, and give it up: rollback, or another end"),
-        Code::CompensationRequired => Some("say what remains to undo: --undo KIND=TARGET, or --undo none=-"),
+        Code::Cancelled => Some("stop the work and end the attempt: rollback, fail, release or complete"),
+        Code::CompensationRequired => {
+            Some("name what remains to be undone: --undo KIND=TARGET, or --undo none=- for nothing")
+        }
         Code::CompensationOwed => Some(
-            "see what is owed: `tenure task undo list ID`; `tenure recover` undoes it, unless the task is under on_lapse hold; \
-             who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle ID NUMBER --as WHO \
-             --waive --reason '…'`",
+            "see what is owed: `tenure task undo list ID`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new \
+             holder can settle or adopt it; an operator can waive it: `tenure task undo settle ID NUMBER --as WHO --waive \
+             --reason '…'`",
         ),
-        Code::CompensationSettled => Some("nothing is to be done; see `tenure task undo list ID`"),
+        Code::CompensationSettled => Some("nothing to do; see `tenure task undo list ID`"),
         Code::WrongState => Some("see `tenure task why ID`"),
         Code::StaleWrite => {
-            Some("read it again, `tenure task show ID -o json`, and put that with the change")
+            Some("read the task again with `tenure task show ID -o json`, and put it with your change")
         }
     }
 }

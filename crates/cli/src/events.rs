@@ -20,28 +20,28 @@ use crate::tables::{self, Headed};
 
 /// How many events are read at once.
 const PAGE: usize = 500;
-/// How often a follower that has nothing to write looks whether anybody still reads.
+/// How often a follower with nothing to print checks whether its output is still read.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Show the history, oldest first
 ///
-/// Use it to see who did what and when, or with --follow to see it as it happens. As JSON it is an event a line; its
-/// cursor is where --after goes on.
+/// Use it to see who did what and when, or with --follow to see it as it happens. As JSON it prints one event per line, with
+/// the cursor to give to --after.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure events --task build-42\n  tenure events --follow --after now -o json"
 )]
 pub(crate) struct Events {
-    /// Only of this task
+    /// Show only events of this task
     #[arg(long, value_name = "ID", add = ArgValueCompleter::new(complete::tasks))]
     task: Option<String>,
-    /// Only what came after that cursor; `now` for what is to come [else: from the beginning]
+    /// Show only events after this cursor; now for new events only [default: from the beginning]
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
-    /// No more than this many [else: all]
+    /// Maximum number of events to show [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Go on with what happens from now on, until it is interrupted
+    /// Keep printing new events until interrupted
     #[arg(short, long)]
     follow: bool,
 }
@@ -50,7 +50,7 @@ impl Events {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         if let Some(task) = &self.task {
-            // A task that does not exist has no history, and a typing error should not look like one.
+            // A task that does not exist has no history; a typo must not look like an empty one.
             ledger.task(task).await?;
         }
         let after = match self.after.as_deref() {
@@ -96,7 +96,7 @@ impl Events {
             page.unreadable.iter().for_each(|words| context.out.error(words, None));
             all_read = all_read && page.unreadable.is_empty();
             left -= page.items.len() as u64;
-            // A page that is not full was the last, unless its events are large: the history went no further when it was read.
+            // A page that is not full was the last one, unless it was cut because its events are large.
             if (page.items.len() < limit && !page.is_cut) || left == 0 {
                 return if all_read { Ok(()) } else { Err(CliError::Told) };
             }
@@ -115,7 +115,7 @@ impl Events {
             Some(task) => ledger.follow_task(task, after)?,
             None => ledger.follow(after),
         };
-        // A store that is not there from the start is more likely a mistyped one.
+        // A store that can't be reached from the start is more likely a typo than an outage.
         ledger.newest().await?;
         let (mut outage, mut left, mut told) = (Outage::default(), left, None);
         while left > 0 {
@@ -127,7 +127,8 @@ impl Events {
                     context.out.flush()?;
                     left -= 1;
                 }
-                // An event is passed over, and what comes behind it is shown. A store that is damaged says the same again and again.
+                // An unreadable event is skipped, and the ones after it are shown. A damaged store would repeat the same
+                // error endlessly.
                 Err(Error::Corrupt(words)) => {
                     if told.as_ref() != Some(&words) {
                         context.out.error(&words, None);
@@ -150,9 +151,9 @@ impl Events {
     }
 }
 
-/// What happens next; nothing, once nobody reads it any more.
+/// The next event; none once nobody reads the output.
 async fn next(context: &Context<'_, '_>, changes: &mut Follower) -> Option<Result<Recorded, Error>> {
-    // The same look goes on while the reader is looked after: one that is long is not begun again and again.
+    // The same read continues while the output is checked, so that a long one is not restarted again and again.
     let mut next = std::pin::pin!(changes.next());
     loop {
         tokio::select! {
@@ -166,7 +167,7 @@ async fn next(context: &Context<'_, '_>, changes: &mut Follower) -> Option<Resul
     }
 }
 
-/// An event on a line: place, time, task, number, what, by whom, and all that belongs to it.
+/// Prints an event on one line: cursor, time, task, number, type, actor and data.
 fn show(context: &mut Context<'_, '_>, recorded: &Recorded) -> Result<(), CliError> {
     if context.out.form() == OutputFormat::Json {
         return context.out.json(&EventJson::from(recorded));

@@ -1,4 +1,4 @@
-//! The handlers that the `[undo.KIND]` sections of a file with settings make.
+//! Builds the undo handlers from the `[undo.KIND]` sections of the settings file.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::span;
 
-/// A handler for each section.
+/// One handler for each section.
 pub(crate) fn of(context: &mut Context<'_, '_>, config: &Config) -> Result<Handlers, CliError> {
     let mut handlers = Handlers::new();
     for (kind, section) in &config.undo {
@@ -42,11 +42,11 @@ fn with(
     let added = match (&section.run, &section.post) {
         (Some(run), None) => {
             if section.secret_file.is_some() {
-                return Err("secret_file belongs to `post`, and this runs a command".into());
+                return Err("`secret_file` is only for `post`, but this section has `run`".into());
             }
             let allow = section.allow.as_deref().ok_or(
-                "`run` needs `allow`, a regular expression that a whole target must match: \
-                 who registers a compensation must not choose what is executed on",
+                "`run` needs `allow`, a regular expression that the whole target must match: \
+                 whoever registers a compensation must not be able to choose any target",
             )?;
             let handler = CommandHandler::new(Template::new(run.clone(), allow)?);
             let handler = match &section.folder {
@@ -59,17 +59,19 @@ fn with(
             for (name, is_there) in [("allow", section.allow.is_some()), ("folder", section.folder.is_some())]
             {
                 if is_there {
-                    return Err(format!("{name} belongs to `run`, and this posts"));
+                    return Err(format!("`{name}` is only for `run`, but this section has `post`"));
                 }
             }
-            let secret =
-                section.secret_file.as_ref().ok_or("`post` needs `secret_file`, to be signed with")?;
+            let secret = section
+                .secret_file
+                .as_ref()
+                .ok_or("`post` needs `secret_file`, the secret that signs its requests")?;
             let webhook = Webhook::from_secret_file(post, config.beside(secret))?;
             warning = webhook.warning();
             handlers.with(kind, patience, webhook)
         }
-        (Some(_), Some(_)) => return Err("give `run` or `post`, not both".into()),
-        (None, None) => return Err("give `run`, a command, or `post`, a URL".into()),
+        (Some(_), Some(_)) => return Err("has both `run` and `post`; keep one".into()),
+        (None, None) => return Err("needs `run`, a command, or `post`, a URL".into()),
     };
     added.map(|handlers| (handlers, warning)).map_err(|refusal| refusal.to_string())
 }
@@ -83,7 +85,7 @@ fn patience(section: &UndoSection) -> Result<RetryPolicy, String> {
     let tries = section.tries.unwrap_or(usual.tries);
     let timeout = Duration::from(length("timeout", &section.timeout, usual.timeout.into())?);
     if tries == 0 || timeout.is_zero() {
-        return Err("tries must be 1 or more, and timeout more than nothing".into());
+        return Err("`tries` must be at least 1, and `timeout` more than 0s".into());
     }
     Ok(RetryPolicy {
         timeout,
@@ -96,9 +98,9 @@ fn patience(section: &UndoSection) -> Result<RetryPolicy, String> {
     })
 }
 
-/// A file of that name in this folder is not used unless it is named: what it says is executed.
+/// A tenure.toml in the current directory is used only if it is named, because its commands are executed.
 fn note_what_is_not_used(context: &mut Context<'_, '_>, config: &Config) {
     if config.path.as_os_str().is_empty() && std::path::Path::new("tenure.toml").exists() {
-        context.out.note("there is a tenure.toml here, which is not used; name it with --config tenure.toml");
+        context.out.note("tenure.toml in this directory is not used; pass --config tenure.toml to use it");
     }
 }

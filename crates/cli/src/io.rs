@@ -1,4 +1,4 @@
-//! What a command sees of its surroundings. The binary gives it the process's own; tests give it a frozen one.
+//! Everything that a command gets from its process: environment, streams, clock and entropy. Tests replace them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use tenure::clock::Clock;
 use tenure::entropy::Entropy;
 
-/// Everything outside of the command itself.
+/// Everything that a command gets from outside.
 pub struct Io<'w> {
     /// The environment.
     pub variables: Variables,
-    /// How the output is shown.
+    /// How standard output is shown.
     pub screen: Screen,
-    /// How many columns fit, where the output is a terminal.
+    /// The width in columns, if the output is a terminal.
     pub width: Option<u16>,
-    /// How errors are shown.
+    /// How standard error is shown.
     pub error_screen: Screen,
     /// Standard input.
     pub input: &'w mut dyn Read,
@@ -24,18 +24,18 @@ pub struct Io<'w> {
     pub output: &'w mut dyn Write,
     /// Standard error.
     pub errors: &'w mut dyn Write,
-    /// Whether nobody reads the output any more.
+    /// Whether the reader of the output has closed it.
     pub reader_is_gone: &'w dyn Fn() -> bool,
-    /// Where the time comes from; none: from the store.
+    /// The clock; none: the store's clock.
     pub clock: Option<Arc<dyn Clock>>,
-    /// Where made names come from.
+    /// The source of new ids.
     pub entropy: Arc<dyn Entropy>,
 }
 
 /// The variables of an environment.
 pub type Variables = BTreeMap<String, OsString>;
 
-/// The environment of this process. One whose name is no text is none of ours.
+/// The environment of this process. Variables whose names are not UTF-8 are left out: Tenure has none of those.
 pub fn variables() -> Variables {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
 }
@@ -43,16 +43,16 @@ pub fn variables() -> Variables {
 /// How text is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Screen {
-    /// As it is: for programs and files.
+    /// Unchanged, for programs and files.
     Plain,
-    /// To a person, without colour.
+    /// For people, without colour.
     Terminal,
-    /// To a person, in colour.
+    /// For people, in colour.
     Coloured,
 }
 
 impl Screen {
-    /// A terminal is coloured unless the environment asks for none; anything else is plain.
+    /// A terminal gets colour unless the environment disables it; anything else is plain.
     pub fn of(is_terminal: bool, variables: &Variables) -> Screen {
         let is_plain = variables.get("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = variables.get("TERM").is_some_and(|term| term == "dumb");

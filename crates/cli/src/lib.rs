@@ -1,7 +1,8 @@
-//! The command line: words into calls of the ledger, and answers into text or JSON.
+//! The `tenure` command line: it parses arguments, calls the ledger, and prints the answer as text or JSON.
 //!
-//! It decides nothing about tasks. A module for each command; `output` is how answers are shown, `failure` what a
-//! command that was not done ends with. Everything around a command comes from [`io::Io`].
+//! It decides nothing about tasks. Each command has a module. `output` prints answers; `error` turns failures into
+//! messages and exit statuses. Environment, streams, clock and entropy come from [`io::Io`], so that tests can replace
+//! them.
 
 pub mod allocator;
 mod arguments;
@@ -47,7 +48,7 @@ use output::Output;
 
 pub use arguments::command;
 
-/// Runs one command and says with which status the process is to end.
+/// Runs one command and returns the exit status of the process.
 pub fn run(words: impl IntoIterator<Item = OsString>, io: Io<'_>) -> u8 {
     let Io { variables, screen, width, error_screen, input, output, errors, reader_is_gone, clock, entropy } =
         io;
@@ -64,7 +65,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, io: Io<'_>) -> u8 {
     out.set(&arguments.global);
     let around = Environment { variables, input, reader_is_gone, clock, entropy };
     let ended = run_verb(arguments, around, &mut out);
-    // What was written comes before what is said about it. Where both failed, the command's own failure is the one to know.
+    // The output is flushed before an error is printed. If both fail, the command's own error matters more.
     let flushed = out.flush();
     match ended.and(flushed) {
         Ok(()) => 0,
@@ -72,21 +73,22 @@ pub fn run(words: impl IntoIterator<Item = OsString>, io: Io<'_>) -> u8 {
     }
 }
 
-/// The words that name the command: `task create`.
+/// The name of the command with its subcommand, such as `task create`.
 fn verb_of(matches: &clap::ArgMatches) -> String {
     let subcommands = std::iter::successors(matches.subcommand(), |(_, inner)| inner.subcommand());
     subcommands.map(|(name, _)| name).collect::<Vec<_>>().join(" ")
 }
 
 fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<'w>) -> Result<(), CliError> {
-    // A server has many requests at work at once; everything else is one thing after the other.
+    // A server handles many requests in parallel; every other command does one thing at a time.
     let mut runtime = if let Verb::Serve(_) = &arguments.verb {
         tokio::runtime::Builder::new_multi_thread()
     } else {
         tokio::runtime::Builder::new_current_thread()
     };
     let runtime = runtime.enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::Failed(format!("can't start: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| CliError::Failed(format!("can't start the async runtime: {error}")))?;
     let ended = runtime.block_on(async {
         let mut context = Context::new(arguments.global, around, out);
         match arguments.verb {
@@ -107,7 +109,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Man(verb) => verb.run(&mut context),
         }
     });
-    // A look into the store that still runs must not keep an ended command waiting.
+    // A read of the store that is still running must not delay the exit.
     runtime.shutdown_background();
     ended
 }

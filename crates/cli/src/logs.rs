@@ -1,5 +1,5 @@
-//! What a long-running command says of itself: on standard error, as text for people or a JSON object a line, and to whoever
-//! collects traces.
+//! Logging and tracing of long-running commands: log lines on standard error as text or JSON, and traces to an
+//! OpenTelemetry collector.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -11,11 +11,11 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::error::CliError;
 
-/// What is logged, in which form, and where traces go.
+/// Log level and format, and where traces go.
 pub(crate) struct Logs {
     level: String,
     form: LogFormat,
-    /// Where traces are collected; empty: nowhere.
+    /// The URL of the collector; empty for none.
     #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "it is empty there"))]
     otlp: String,
 }
@@ -26,10 +26,10 @@ enum LogFormat {
     Json,
 }
 
-/// How much is said, from nothing to everything.
+/// The log levels, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Whether somebody can be asked there: a scheme, a host, and a port that is one.
+/// Whether the text is an HTTP URL with a host and a valid port.
 fn is_url(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
         return false;
@@ -44,7 +44,7 @@ fn is_url(text: &str) -> bool {
     !host.is_empty() && is_port && !text.contains(char::is_whitespace)
 }
 
-/// Sends what is left of traces when it is dropped.
+/// Sends the remaining traces when dropped.
 pub(crate) struct Listening {
     #[cfg(feature = "otlp")]
     traces: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
@@ -55,13 +55,15 @@ impl Logs {
         let form = match form {
             "text" => LogFormat::Text,
             "json" => LogFormat::Json,
-            other => return Err(CliError::Usage(format!("log_format: `{other}` is neither text nor json"))),
+            other => return Err(CliError::Usage(format!("log_format: `{other}` is not text or json"))),
         };
         if !otlp.is_empty() && !is_url(otlp) {
-            return Err(CliError::Usage(format!("otlp: `{otlp}` is no URL such as http://collector:4318")));
+            return Err(CliError::Usage(format!(
+                "otlp: `{otlp}` is not a URL such as http://collector:4318"
+            )));
         }
         if cfg!(not(feature = "otlp")) && !otlp.is_empty() {
-            let words = "otlp: this program was built without traces; build it with the feature `otlp`";
+            let words = "otlp: this program was built without tracing; build it with the feature `otlp`";
             return Err(CliError::Usage(words.into()));
         }
         let logs = Logs { level: level.to_owned(), form, otlp: otlp.to_owned() };
@@ -73,31 +75,31 @@ impl Logs {
         let wrong = |why: &str| {
             let levels = LEVELS.join(", ");
             CliError::Usage(format!(
-                "log: `{}`: {why}; give {levels}, or as of which part, `info,tenure_server=debug`",
+                "log: `{}`: {why}; use {levels}, or levels per module, such as `info,tenure_server=debug`",
                 self.level
             ))
         };
-        // A word alone that is no level would be taken for a part, and all others would be silent.
+        // A word that is not a level would be taken for a module, and everything else would be silent.
         let is_level = |word: &str| {
             LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
                 || matches!(word.as_bytes(), [b'0'..=b'5'])
         };
-        // Spans in brackets have commas and signs of their own.
+        // Span filters in brackets contain commas and equals signs of their own.
         let has_spans = self.level.contains('[');
         let mut words = self.level.split(',').map(str::trim).filter(|word| !word.is_empty() && !has_spans);
         if let Some(word) = words.find(|word| !word.contains('=') && !is_level(word)) {
-            return Err(wrong(&format!("`{word}` is no level")));
+            return Err(wrong(&format!("`{word}` is not a level")));
         }
         EnvFilter::try_new(&self.level).map_err(|error| wrong(&error.to_string()))
     }
 
-    /// From now on this process says what it does, for as long as what is given back is kept.
+    /// Starts logging, until the returned value is dropped.
     pub(crate) fn listen(&self) -> Result<Listening, CliError> {
         let filter = self.filter()?;
-        // The binary holds the lock of standard error for the command, and requests are answered by other threads.
+        // The command holds the lock of standard error, and requests are logged by other threads.
         let place = std::io::stderr().as_fd().try_clone_to_owned();
-        let place = place
-            .map_err(|error| CliError::Failed(format!("standard error can't be written to: {error}")))?;
+        let place =
+            place.map_err(|error| CliError::Failed(format!("can't write to standard error: {error}")))?;
         let place = Arc::new(File::from(place));
         let lines = match self.form {
             LogFormat::Text => fmt::layer().with_ansi(false).with_writer(place).boxed(),
@@ -110,14 +112,14 @@ impl Logs {
             let layer = traces.as_ref().map(|traces| {
                 use opentelemetry::trace::TracerProvider;
                 let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer("tenure"));
-                // What the sending itself does would be sent for ever.
+                // Spans of the exporter itself would be exported in an endless loop.
                 layer.with_filter(EnvFilter::new("off,tenure=info,tenure_server=info,tenure_cli=info"))
             });
             (registry.with(layer), Listening { traces })
         };
         #[cfg(not(feature = "otlp"))]
         let listening = Listening {};
-        // In a test somebody else may listen already, and hears the same.
+        // In a test a subscriber may be set already, which gets the same events.
         let _ = registry.try_init();
         Ok(listening)
     }
@@ -131,12 +133,12 @@ impl Logs {
         if self.otlp.is_empty() {
             return Ok(None);
         }
-        // As the variable of that name has it: the place of the collector, under which each kind has a path.
+        // As for the environment variable of that name: the base URL of the collector, with a path for each kind of data.
         let endpoint = format!("{}/v1/traces", self.otlp.trim_end_matches('/'));
         let wrong = |error| CliError::Usage(format!("otlp: `{}`: {error}", self.otlp));
         let exporter =
             SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(endpoint);
-        // The exporter's client asks for what the process goes by; one that is there already is as good.
+        // The exporter's client needs a default TLS provider of the process; one that is set already is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let exporter = exporter.build().map_err(wrong)?;
         let resource = Resource::builder().with_service_name("tenure").build();
@@ -148,7 +150,7 @@ impl Logs {
 impl Drop for Listening {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces {
-            // A collector that is away is no reason to hang, nor to fail at the end of everything else.
+            // A collector that can't be reached must neither block nor fail the exit.
             let _ = traces.shutdown_with_timeout(std::time::Duration::from_secs(3));
         }
     }

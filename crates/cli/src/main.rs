@@ -1,4 +1,4 @@
-//! The binary: the environment and streams of this process, and nothing else.
+//! The `tenure` binary: it passes this process's environment and streams to the library, and does nothing else.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     ExitCode::from(tenure_cli::run(std::env::args_os(), io))
 }
 
-/// Whether whoever read the output has closed it. Writing would tell too, but a follower may have nothing to write.
+/// Whether the reader of the output has closed it. A write would fail then, too, but a follower may have nothing to
+/// write.
 fn reader_is_gone() -> bool {
     let output = io::stdout();
     let mut looked_at = [PollFd::new(&output, PollFlags::empty())];

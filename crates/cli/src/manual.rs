@@ -1,4 +1,4 @@
-//! `tenure completions` and `tenure man`: what a package installs besides the binary.
+//! `tenure completions` and `tenure man`: files that a package installs beside the binary.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,15 +12,16 @@ use crate::complete::VARIABLE;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// Write what makes a shell complete commands and the names that are stored
+/// Print a shell completion script
 ///
-/// Use it once for your shell. What is completed is asked of `tenure` itself, so that it knows your tasks.
+/// Use it once for your shell. The script asks `tenure` for completions, so it also completes the tasks, queues and owners
+/// in your store.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure completions bash > tenure.bash && source ./tenure.bash\n\n\
-                  To keep it, write it where your shell looks: bash-completion/completions/tenure in the user's data\n\
-                  directory, a folder of zsh's fpath under the name _tenure, fish/completions/tenure.fish.")]
+                  To install it, write it to the file that your shell loads: bash-completion/completions/tenure in\n\
+                  your data directory, _tenure in a directory of zsh's fpath, or fish/completions/tenure.fish.")]
 pub(crate) struct Completions {
-    /// For which shell
+    /// Shell to complete in
     #[arg(value_name = "SHELL", value_parser = shells())]
     shell: String,
 }
@@ -32,7 +33,7 @@ fn shells() -> impl TypedValueParser<Value = String> {
 impl Completions {
     pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let builtins = Shells::builtins();
-        let unknown = || CliError::Failed(format!("there is no completion for {}", self.shell));
+        let unknown = || CliError::Failed(format!("no completion script for {}", self.shell));
         let shell = builtins.completer(&self.shell).ok_or_else(unknown)?;
         let mut script = Vec::new();
         let written = shell.write_registration(VARIABLE, "tenure", "tenure", "tenure", &mut script);
@@ -41,17 +42,17 @@ impl Completions {
     }
 }
 
-/// Write manual pages
+/// Print or write manual pages
 ///
-/// Use it to read a page, `tenure man task acquire | man -l -`, or with --dir to write all of them for a package.
+/// Use it to read a page (`tenure man task acquire | man -l -`), or with --dir to write all pages for a package.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure man --dir ~/.local/share/man/man1")]
 pub(crate) struct Man {
-    /// The command that the page is about [else: tenure itself]
+    /// Command to print the page of [default: tenure]
     #[arg(value_name = "COMMAND")]
     words: Vec<String>,
-    /// Write the pages of all commands into this folder
-    #[arg(long, value_name = "FOLDER", conflicts_with = "words")]
+    /// Directory to write the pages of all commands to
+    #[arg(long, value_name = "DIR", conflicts_with = "words")]
     dir: Option<PathBuf>,
 }
 
@@ -67,7 +68,7 @@ impl Man {
         }
         let mut of = &tenure;
         for word in &self.words {
-            let unknown = || CliError::Usage(format!("there is no command `{word}` in `{}`", of.get_name()));
+            let unknown = || CliError::Usage(format!("`{}` has no command `{word}`", of.get_name()));
             of = of.find_subcommand(word).ok_or_else(unknown)?;
         }
         let page = page(of).map_err(|error| CliError::Failed(error.to_string()))?;
@@ -75,7 +76,7 @@ impl Man {
     }
 }
 
-/// The page of a command and of all below it, those included that lists of commands leave out.
+/// Writes the page of a command and of all its subcommands, also of those that lists of commands leave out.
 fn write_pages(command: &Command, folder: &Path) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or(command.get_name());
     std::fs::write(folder.join(format!("{name}.1")), page(command)?)?;

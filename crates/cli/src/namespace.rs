@@ -23,10 +23,10 @@ impl NamespaceVerb {
     }
 }
 
-/// List the namespaces in which there ever was a task
+/// List the namespaces that have or had tasks
 ///
-/// Use it to see which namespaces a store has, and where something needs a look. With a token it lists those that the token is
-/// bound to. As JSON it is a namespace a line.
+/// Use it to see which namespaces a store has, and which need attention. With a token it lists only the token's namespaces.
+/// As JSON it prints one namespace per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure namespace list")]
 pub(crate) struct List {}
@@ -43,10 +43,10 @@ impl List {
             return namespaces.iter().try_for_each(|one| context.out.line(one.as_str()));
         }
         if namespaces.is_empty() {
-            context.out.note("there is no namespace yet: the first task of one makes it");
+            context.out.note("there are no namespaces yet; the first task of one creates it");
             return Ok(());
         }
-        let headings = ["NAMESPACE", "OPEN", "STALE", "QUARANTINED", "DID NOT SUCCEED TODAY", "OLDEST OPEN"];
+        let headings = ["NAMESPACE", "OPEN", "STALE", "QUARANTINED", "UNSUCCESSFUL (24H)", "OLDEST OPEN"];
         let mut table = context.out.table(&headings);
         for namespace in &namespaces {
             let overview = ledger.in_namespace(namespace.as_str())?.overview().await?;
@@ -72,7 +72,7 @@ impl List {
     }
 }
 
-/// What of a namespace is counted in one row.
+/// The counts of a namespace in one row.
 struct Glance {
     open: u64,
     stale: u64,

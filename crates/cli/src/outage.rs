@@ -1,5 +1,4 @@
-//! Whoever waits for something to happen waits through an outage, too: a server that is restarted comes back.
-//! What stands in the way is said once.
+//! Commands that wait also wait through an outage: a server that is restarted comes back. Each cause is printed once.
 
 use std::time::Duration;
 
@@ -7,28 +6,28 @@ use tenure::Error;
 
 use crate::output::Output;
 
-/// The rest before a store that is away is asked again.
+/// The pause before the store is tried again.
 const REST: Duration = Duration::from_secs(1);
 
-/// What was told of the store that is away just now.
+/// The cause of the current outage that was printed last.
 #[derive(Default)]
 pub(crate) struct Outage {
     told: Option<String>,
 }
 
 impl Outage {
-    /// Rests after an error that passes; what does not pass is given back.
+    /// Pauses after an error that may pass; returns any other error.
     pub(crate) async fn rest(&mut self, error: Error, out: &mut Output<'_>) -> Result<(), Error> {
         let Error::Unavailable(words) = &error else { return Err(error) };
         if self.told.as_ref() != Some(words) {
-            out.note(&format!("goes on once the store is back: {words}"));
+            out.note(&format!("the store is unavailable, retrying: {words}"));
             self.told = Some(words.clone());
         }
         tokio::time::sleep(REST).await;
         Ok(())
     }
 
-    /// It has answered.
+    /// Ends the outage: the store has answered.
     pub(crate) fn is_over(&mut self) {
         self.told = None;
     }

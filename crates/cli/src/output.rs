@@ -1,4 +1,4 @@
-//! How answers are shown: lines and tables for people, JSON for programs; notes and errors beside them.
+//! Prints answers: lines and tables for people, JSON for programs; notes and errors on standard error.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::arguments::{Global, OutputFormat};
 use crate::error::CliError;
 use crate::io::Screen;
 
-/// Where answers go, and in which form.
+/// Where output goes, and in which format.
 pub(crate) struct Output<'w> {
     out: &'w mut dyn Write,
     errors: &'w mut dyn Write,
@@ -21,13 +21,13 @@ pub(crate) struct Output<'w> {
     form: OutputFormat,
     quiet: bool,
     verbose: bool,
-    /// The task that the command is about, for advice.
+    /// The task that the command is about, for hints.
     subject: Option<String>,
-    /// The options of this command that say which store is meant, as they are typed.
+    /// The options of this command that select the store, as they are typed.
     said_store: String,
-    /// The option that says which namespace is meant.
+    /// The option that selects the namespace.
     said_namespace: String,
-    /// The command, such as `task create`.
+    /// The command of this run, such as `task create`.
     verb: String,
     has_request_id: bool,
 }
@@ -64,7 +64,7 @@ impl<'w> Output<'w> {
         self.quiet = global.quiet;
         self.verbose = global.verbose;
         self.has_request_id = global.request_id.is_some();
-        // A hint that is typed as it is printed must be about the same store.
+        // A command in a hint must work on the same store when it is copied.
         let config = global.config.iter().map(|value| ("config", value.clone()));
         let store = global.store.iter().map(|value| ("store", tenure::ledger::shown(value).to_string()));
         let option = |(name, value): (&str, String)| format!(" --{name} {}", quoted(&value));
@@ -73,12 +73,12 @@ impl<'w> Output<'w> {
             global.namespace.iter().map(|name| option(("namespace", name.clone()))).collect();
     }
 
-    /// The command of which this is the output, such as `task create`.
+    /// Sets the command whose output this is, such as `task create`.
     pub(crate) fn is_of(&mut self, verb: String) {
         self.verb = verb;
     }
 
-    /// How the command is written whose help says more.
+    /// The command line that prints more help.
     pub(crate) fn help(&self) -> String {
         let verb = if self.verb.is_empty() { String::new() } else { format!(" {}", self.verb) };
         format!("tenure{verb} --help")
@@ -92,7 +92,7 @@ impl<'w> Output<'w> {
         self.subject.is_some()
     }
 
-    /// Words with commands in them, each with the options that say which store is meant, where it does not name one itself.
+    /// Adds to each command in a text the options that select this store, unless it has its own.
     pub(crate) fn with_options(&self, words: &str) -> String {
         let Output { said_store, said_namespace, .. } = self;
         let mut parts = words.split("`tenure ");
@@ -105,17 +105,17 @@ impl<'w> Output<'w> {
         said
     }
 
-    /// From now on commands in words name this namespace: the command goes through several.
+    /// Sets the namespace of commands in hints, for a command that goes through several namespaces.
     pub(crate) fn is_about_namespace(&mut self, namespace: &str) {
         self.said_namespace = format!(" --namespace {}", quoted(namespace));
     }
 
-    /// A line of the answer with commands in it.
+    /// Prints a line that has commands in it.
     pub(crate) fn line_with_commands(&mut self, words: &str) -> Written {
         self.line(&self.with_options(words))
     }
 
-    /// From now on advice names this task.
+    /// Sets the task that hints name.
     pub(crate) fn is_about(&mut self, task: &str) {
         self.subject = Some(task.to_owned());
     }
@@ -124,7 +124,7 @@ impl<'w> Output<'w> {
         self.form
     }
 
-    /// How many columns fit, where the output is a terminal.
+    /// The width in columns, if the output is a terminal.
     pub(crate) fn width(&self) -> Option<u16> {
         self.width
     }
@@ -133,13 +133,13 @@ impl<'w> Output<'w> {
         self.quiet
     }
 
-    /// One document, or one of a stream.
+    /// Prints one JSON document, or one of a stream.
     pub(crate) fn json(&mut self, record: &impl Serialize) -> Written {
         let text = api::to_json(record);
         self.line(&escape_json(text))
     }
 
-    /// A document for programs, where there are only words for people otherwise.
+    /// Prints a JSON document if the format is JSON, and nothing otherwise.
     pub(crate) fn json_only(&mut self, record: &impl Serialize) -> Written {
         match self.form {
             OutputFormat::Json => self.json(record),
@@ -151,7 +151,7 @@ impl<'w> Output<'w> {
         writeln!(self.out, "{text}").map_err(CliError::Output)
     }
 
-    /// Text as it is, such as a file.
+    /// Prints bytes unchanged, such as a file.
     pub(crate) fn bytes(&mut self, text: &[u8]) -> Written {
         self.out.write_all(text).map_err(CliError::Output)
     }
@@ -160,14 +160,15 @@ impl<'w> Output<'w> {
         self.out.flush().map_err(CliError::Output)
     }
 
-    /// An empty table with these headings, if there are any. On a terminal it fits the width; elsewhere nothing is wrapped.
+    /// An empty table with these headings, if there are any. On a terminal it fits the width; elsewhere no cell is
+    /// wrapped.
     pub(crate) fn table(&self, headings: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
         if !headings.is_empty() {
             table.set_header(headings.iter().map(|heading| self.cell(heading, Colour::Strong).0));
         }
-        // The width is what the world says, whoever runs this; without one nothing is wrapped.
+        // The width comes from `Io`, whatever terminal the process has; without one nothing is wrapped.
         table.force_no_tty();
         if let Some(width) = self.width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
@@ -178,19 +179,19 @@ impl<'w> Output<'w> {
         table
     }
 
-    /// Adds a row. Columns stand two apart, and the first at the edge.
+    /// Adds a row. Columns are two blanks apart, without a margin on the left.
     pub(crate) fn row(table: &mut Table, cells: impl IntoIterator<Item = Cell>) {
         table.add_row(cells.into_iter().map(comfy_table::Cell::from));
         for (at, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
             if at < 2 {
-                // Names and states are read and copied: they are not broken, however narrow the terminal.
+                // Names and states are copied, so they are not broken, however narrow the terminal is.
                 column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
     }
 
-    /// A cell in a colour, where there are colours.
+    /// A cell in a colour, if colours are on.
     pub(crate) fn cell(&self, text: &str, colour: Colour) -> Cell {
         let cell = plain(text).0;
         Cell(match (self.screen, colour) {
@@ -206,48 +207,48 @@ impl<'w> Output<'w> {
         })
     }
 
-    /// Writes a table, each line without what only fills it up.
+    /// Prints a table without trailing blanks.
     pub(crate) fn show(&mut self, table: &Table) -> Written {
         let text = table.to_string();
         text.lines().try_for_each(|line| self.line(line.trim_end()))
     }
 
-    /// A sentence with stored texts in it.
+    /// Prints a line that contains stored text.
     pub(crate) fn sentence(&mut self, text: &str) -> Written {
         self.line(&harmless_line(text))
     }
 
-    /// A word in a colour, where there are colours.
+    /// Text in a colour, if colours are on.
     pub(crate) fn painted(&self, text: &str, colour: Colour) -> String {
         paint(self.screen, text, colour)
     }
 
-    /// Something that is good to know and not asked for.
+    /// Prints a note on standard error: information that was not asked for.
     pub(crate) fn note(&mut self, text: &str) {
         if !self.quiet {
-            // Who can't be told is not kept from the answer.
+            // A note that can't be printed must not fail the command.
             let _ = writeln!(self.errors, "note: {}", escape_control(text));
         }
     }
 
-    /// Where a list that was limited goes on: beside the list, which has tasks alone.
+    /// Says where a limited list continues: on standard error, since standard output has only tasks.
     pub(crate) fn goes_on(&mut self, cursor: &str) {
         match self.form {
             OutputFormat::Json => {
                 let _ = writeln!(self.errors, "{{\"next\":\"{cursor}\"}}");
             }
-            OutputFormat::Table => self.note(&format!("there are more; go on with --cursor {cursor}")),
+            OutputFormat::Table => self.note(&format!("there are more; continue with --cursor {cursor}")),
         }
     }
 
-    /// A document beside the output, which has a place of its own there.
+    /// Prints a JSON document on standard error, when standard output has a stream of its own.
     pub(crate) fn beside(&mut self, record: &impl Serialize) {
         if !self.quiet {
             let _ = writeln!(self.errors, "{}", api::to_json(record));
         }
     }
 
-    /// Something that only `--verbose` says.
+    /// Prints a detail that only `--verbose` shows.
     pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {
             let _ = writeln!(self.errors, "{}", escape_control(text));
@@ -263,7 +264,7 @@ impl<'w> Output<'w> {
         self.told(&self.with_options(words), advice);
     }
 
-    /// The same with a command that mends it, which is written as it is to be typed.
+    /// Prints an error with a command that fixes it, exactly as it is to be typed.
     pub(crate) fn error_mended_by(&mut self, words: &str, command: String) {
         self.told(words, Some(command));
     }
@@ -276,7 +277,7 @@ impl<'w> Output<'w> {
         }
     }
 
-    /// What clap says: help that was asked for goes to the output, what was wrong to the errors.
+    /// Prints what clap has to say: requested help on standard output, usage errors on standard error.
     pub(crate) fn show_usage(&mut self, error: &clap::Error) -> u8 {
         let (to, screen): (&mut dyn Write, _) = match error.use_stderr() {
             true => (&mut *self.errors, self.error_screen),
@@ -294,7 +295,7 @@ impl<'w> Output<'w> {
     }
 }
 
-/// A cell of a table. Whatever was stored, it is harmless to a terminal.
+/// A cell of a table. Stored text in it can't affect the terminal.
 pub(crate) struct Cell(comfy_table::Cell);
 
 pub(crate) fn plain(value: impl std::fmt::Display) -> Cell {
@@ -307,8 +308,8 @@ impl From<Cell> for comfy_table::Cell {
     }
 }
 
-/// Text that somebody stored, as a terminal may have it: what would move the cursor, colour or reorder what stands beside
-/// it is shown by its number. Lines stay lines.
+/// Makes stored text safe for a terminal: characters that would move the cursor, change colours or reorder text are shown
+/// as escapes. Line breaks stay.
 pub(crate) fn escape_control(text: &str) -> String {
     escape(text, |c| c == '\n')
 }
@@ -330,7 +331,7 @@ fn escape(text: &str, may_stay: impl Fn(char) -> bool) -> String {
     escaped
 }
 
-/// JSON in which nothing turns what a terminal shows: only texts have such characters, and may have them as escapes.
+/// Escapes characters in JSON that would affect a terminal: they occur only in strings, where escapes are allowed.
 fn escape_json(text: String) -> String {
     if !text.contains(does_something) {
         return text;
@@ -345,13 +346,13 @@ fn escape_json(text: String) -> String {
     escaped
 }
 
-/// Whether a terminal does something with a character: control characters, and those that turn the direction of what follows.
+/// Whether a character affects a terminal: control characters, and those that change the direction of text.
 fn does_something(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// What a colour means. Nothing is said by colour alone.
+/// What a colour means. No information is in the colour alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Colour {
     Good,
@@ -359,11 +360,11 @@ pub(crate) enum Colour {
     Bad,
     Faint,
     Strong,
-    /// One of several that are told apart.
+    /// The first of several that are told apart.
     First,
-    /// Another one.
+    /// The second.
     Second,
-    /// And another.
+    /// The third.
     Third,
 }
 
@@ -383,7 +384,7 @@ fn paint(screen: Screen, text: &str, colour: Colour) -> String {
     }
 }
 
-/// A word as a shell takes it: as it is where nothing in it means anything to a shell.
+/// Quotes a word for a shell; unchanged if no character in it is special.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./:@+=,".contains(one);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -391,7 +392,7 @@ pub(crate) fn quoted(word: &str) -> String {
     }
     let in_quotes = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     if word.chars().any(char::is_control) {
-        // A control character must not reach a terminal, so it is written as an escape that every shell's printf knows.
+        // A control character must not reach the terminal, so it is written as an escape that every shell's printf knows.
         let escape = |one: char| match one {
             '\\' => "\\\\".to_owned(),
             one if one.is_control() => {

@@ -8,10 +8,10 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{Colour, Output, plain};
 
-/// List who holds what
+/// List the owners of leases and reservations
 ///
-/// Use it to see which workers are alive: how many leases each has, and when the first of them ends. As JSON it is an
-/// owner a line.
+/// Use it to see which workers are alive, how many leases each has, and when the first of them expires. As JSON it prints
+/// one owner per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure owners")]
 pub(crate) struct Owners {}
@@ -27,11 +27,11 @@ impl Owners {
             return holdings.iter().try_for_each(|holding| context.out.line(holding.owner.as_str()));
         }
         if holdings.is_empty() {
-            context.out.note("nobody holds anything");
+            context.out.note("there are no leases or reservations");
             return Ok(());
         }
         let mut table =
-            context.out.table(&["OWNER", "LEASES", "RESERVED", "STALE", "HOLDS FOR", "FIRST ENDS"]);
+            context.out.table(&["OWNER", "LEASES", "RESERVED", "STALE", "HELD FOR", "FIRST EXPIRES"]);
         for holding in &holdings {
             let ends = match holding.until > now {
                 true => plain(format_args!("in {}", rough_left(holding.until.since(now)))),

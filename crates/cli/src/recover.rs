@@ -21,32 +21,33 @@ use crate::error::CliError;
 use crate::handlers;
 use crate::output::{Output, plain};
 use crate::signals::Signals;
+use crate::tables::counted;
 use crate::values::span;
 
-/// Look after stale tasks, and undo what they left
+/// Recover stale tasks and undo what they left
 ///
-/// Use it where no server does: once, from a timer or by hand, or with --watch as a service. It takes over every task
-/// whose lease has lapsed, undoes what it owes by the `[undo.KIND]` sections of the file that --config names, newest
-/// first, and lets it be tried again, closes it, or parks it for a person. It looks after all namespaces unless one is said.
+/// Use it where no server runs recovery: once, from a timer or by hand, or with --watch as a service. It takes over every
+/// task whose lease has lapsed and undoes what the task owes, newest first, as the `[undo.KIND]` sections of the --config
+/// file say. Then it plans the task again, closes it, or quarantines it. It covers all namespaces unless one is given.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure recover --plan\n  tenure recover --watch --config tenure.toml")]
 pub(crate) struct Recover {
-    /// Only show what would be done
+    /// Print what recovery would do, without doing it
     #[arg(long, conflicts_with = "watch")]
     plan: bool,
-    /// Go on, and look after what becomes due, until it is interrupted
+    /// Keep running, and recover tasks as they become stale, until interrupted
     #[arg(long)]
     watch: bool,
-    /// How many tasks are undone at once
+    /// Maximum number of tasks to undo at the same time
     #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// How many tasks one sweep takes over at most
+    /// Maximum number of tasks that one sweep takes over
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Advanced")]
     sweep_max: u32,
-    /// With --watch: how long a task is left to others that nobody here can undo, before it is parked for a person
+    /// With --watch: how long a task that this process has no handler for is left to others, before it is quarantined
     #[arg(long, value_name = "DURATION", default_value = "10m", help_heading = "Advanced")]
     handler_wait: String,
-    /// With --watch: how long an undo may go on when it is interrupted
+    /// With --watch: how long undos in progress may take after an interrupt
     #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Advanced")]
     grace: String,
 }
@@ -68,7 +69,7 @@ impl Recover {
         }
         let (tell, mut told) = mpsc::unbounded_channel();
         let recovery = recovery.on_tended(move |tended| {
-            // Nobody hears it any more only where the output has failed, which is told then.
+            // Sending fails only if the output has failed, which is reported then.
             let _ = tell.send(tended.clone());
         });
         let (stop, mut survivors) = (CancellationToken::new(), Survivors { store, ..Survivors::default() });
@@ -89,7 +90,7 @@ impl Recover {
                         by_signal = Some(signal);
                         match self.watch {
                             true => stop.cancel(),
-                            // What is being undone goes on under the next recoverer, when this one's leases have lapsed.
+                            // The next recovery continues what is being undone, once the leases of this one have lapsed.
                             false => return Err(CliError::Interrupted(signal)),
                         }
                     }
@@ -117,7 +118,7 @@ impl Recover {
         })
     }
 
-    /// What it came to: for people in a line, for programs on standard error, where a stream of tasks has its own place.
+    /// Prints the summary: a note for people; JSON on standard error for programs, since standard output has the tasks.
     fn sum_up(&self, context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> {
         if context.out.form() == OutputFormat::Table {
             context.out.note(&summary(report));
@@ -134,21 +135,21 @@ impl Recover {
 fn watches(context: &mut Context<'_, '_>, handlers: &Handlers) {
     let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();
     let kinds = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
-    context.out.note(&format!("looks after stale tasks, and can undo {kinds}; Ctrl-C ends it"));
+    context.out.note(&format!("recovering stale tasks, with handlers for {kinds}; Ctrl-C stops it"));
 }
 
 fn summary(report: &Report) -> String {
     if report.tended == 0 {
-        return "nothing was stale".to_owned();
+        return "no stale tasks".to_owned();
     }
     let outcomes = Outcome::ALL.iter().filter(|one| report.of(**one) > 0);
     let outcomes: Vec<String> =
         outcomes.map(|one| format!("{} {}", report.of(*one), one.as_str().replace('_', " "))).collect();
-    let tasks = if report.tended == 1 { "1 task".to_owned() } else { format!("{} tasks", report.tended) };
-    format!("{tasks} looked after: {}; {} undone", outcomes.join(", "), report.undone)
+    let tasks = counted(report.tended, "task");
+    format!("recovered {tasks}: {}; {} undone", outcomes.join(", "), counted(report.undone, "compensation"))
 }
 
-/// Processes of this machine that work under a lease, looked for now and then.
+/// Processes of this machine that work under a lease, listed again from time to time.
 #[derive(Default)]
 struct Survivors {
     store: String,
@@ -157,8 +158,8 @@ struct Survivors {
 }
 
 impl Survivors {
-    /// Tells of those that still work for a task under a lease that is over. Their warden was killed with whoever started
-    /// them, and there was no cgroup to end them by.
+    /// Names processes that still work on a task under a lease that has ended. Their warden was killed together with its
+    /// parent, and there was no cgroup to end them by.
     fn name(&mut self, context: &mut Context<'_, '_>, tended: &RecoveredTask) {
         if matches!(tended.outcome, Outcome::Lost | Outcome::Failed) {
             return;
@@ -175,14 +176,14 @@ impl Survivors {
         };
         for one in self.seen.iter().filter(is_its) {
             context.out.note(&format!(
-                "process {} ({}) of this machine still works for {} under epoch {}, which is over; end it",
+                "process {} ({}) on this machine still works on {} under epoch {}, which has ended; stop it",
                 one.pid, one.name, one.task, one.epoch
             ));
         }
     }
 }
 
-/// A task that was looked after, as soon as it is.
+/// Prints a recovered task as soon as recovery is done with it.
 fn show(
     context: &mut Context<'_, '_>,
     survivors: &mut Survivors,
@@ -201,10 +202,10 @@ fn show(
         let became = match tended.outcome {
             Outcome::Planned => "planned again",
             Outcome::Compensated => "closed as compensated",
-            Outcome::Quarantined => "parked for a person",
+            Outcome::Quarantined => "quarantined",
             Outcome::HandedBack => "handed back",
-            Outcome::Lost => "left, since somebody else has it now",
-            Outcome::Failed => "left, since the store could not be asked",
+            Outcome::Lost => "skipped: somebody else has it now",
+            Outcome::Failed => "skipped: the store is unavailable",
         };
         let name = name(&tended.namespace, &tended.task);
         context.out.sentence(&format!("{name}: {undone}{became}{reason}"))?;
@@ -212,11 +213,11 @@ fn show(
     context.out.flush()
 }
 
-/// A task by its name, with its room in front where that is not the usual one: recovery looks after all of them.
+/// The id of a task, with its namespace in front unless that is the default one: recovery covers all namespaces.
 fn name(namespace: &Namespace, task: &TaskId) -> String {
     match namespace.as_str() {
         tenure::ledger::DEFAULT_NAMESPACE => task.to_string(),
-        room => format!("{room}/{task}"),
+        other => format!("{other}/{task}"),
     }
 }
 
@@ -227,11 +228,11 @@ fn show_plan(context: &mut Context<'_, '_>, plans: &[PlannedTask]) -> Result<(),
             plans.iter().try_for_each(|planned| context.out.line(planned.task.as_str()))
         }
         OutputFormat::Table if plans.is_empty() => {
-            context.out.note("nothing is stale");
+            context.out.note("no stale tasks");
             Ok(())
         }
         OutputFormat::Table => {
-            let mut table = context.out.table(&["TASK", "STATE", "DUE SINCE", "WOULD"]);
+            let mut table = context.out.table(&["TASK", "STATE", "DUE SINCE", "ACTION"]);
             for planned in plans {
                 Output::row(
                     &mut table,
@@ -239,7 +240,7 @@ fn show_plan(context: &mut Context<'_, '_>, plans: &[PlannedTask]) -> Result<(),
                         plain(name(&planned.namespace, &planned.task)),
                         plain(planned.state.as_str()),
                         plain(print_seconds(planned.due_at)),
-                        plain(would(planned)),
+                        plain(action(planned)),
                     ],
                 );
             }
@@ -248,22 +249,22 @@ fn show_plan(context: &mut Context<'_, '_>, plans: &[PlannedTask]) -> Result<(),
     }
 }
 
-fn would(planned: &PlannedTask) -> String {
+fn action(planned: &PlannedTask) -> String {
     if let Some(reason) = &planned.parked_reason {
-        return format!("be parked for a person: {reason}");
+        return format!("quarantine: {reason}");
     }
     if planned.undo.is_empty() {
         return match planned.becomes {
-            State::Planned => "be planned again".to_owned(),
-            State::Compensated => "be closed as compensated".to_owned(),
-            State::Quarantined => "be parked for a person".to_owned(),
+            State::Planned => "plan again".to_owned(),
+            State::Compensated => "close as compensated".to_owned(),
+            State::Quarantined => "quarantine".to_owned(),
             other @ (State::Dispatched
             | State::Running
             | State::Compensating
             | State::Completed
-            | State::Failed) => format!("be {}", other.as_str()),
+            | State::Failed) => format!("make it {}", other.as_str()),
         };
     }
     let undo: Vec<String> = planned.undo.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
-    format!("have undone: {}", undo.join(", then "))
+    format!("undo {}", undo.join(", then "))
 }

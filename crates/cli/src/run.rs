@@ -22,49 +22,52 @@ use crate::signals::Signals;
 use crate::supervise::{self, Finished, JobOutput, Notes, Sign, Supervised, SupervisionOptions, Why};
 use crate::values::{ByOperator, span};
 
-/// Where a task waits that this made: nobody but another `tenure run` is to take it, with a command of its own.
+/// The queue of tasks that `tenure run` creates, so that workers don't claim them with another command.
 const QUEUE: &str = "run";
-/// Another look at a task that can't be acquired yet comes at least this often.
+/// How often a task that can't be acquired yet is tried again, at least.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Run any command under a lease
 ///
-/// Use it to make a command crash-safe without changing it. It creates the task if there is none, takes the lease, renews
-/// it while the command runs, stops the command with everything that it started if the lease is lost, and records how it
-/// ended. Its input, output and status are the command's; 75: the lease was not to be had; 79: it was lost, and the command
-/// stopped; 126 and 127 as a shell has them; 6: it ended, and that could not be recorded; 5: it was never begun.
+/// Use it to make a command crash-safe without changing it. It creates the task if it does not exist, acquires the lease,
+/// renews it while the command runs, and records how the command ended. If the lease is lost, it stops the command and
+/// every process that the command started.
+///
+/// The exit status is the command's, or: 75 if the lease could not be acquired; 79 if the lease was lost and the command
+/// stopped; 126 if the command could not be run; 127 if it was not found; 6 if it ended but that could not be recorded;
+/// 5 if the store was unavailable and the command was not run.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure run --task build-42 --undo remove-worktree=/tmp/wt-42 -- ./build.sh /tmp/wt-42"
 )]
 pub(crate) struct Run {
-    /// The task; it is created if there is none [else: one is made and its id told]
+    /// Task id; the task is created if it does not exist [default: a new id, which is printed]
     #[arg(long, value_name = "ID")]
     task: Option<String>,
-    /// Wait this long for a task that somebody else has, or that is not due [else: not at all]
+    /// How long to wait for a task that is held or not due [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
-    /// What it comes to if the task was completed before: `refuse` is status 75, `ok` is 0. The command does not run either way
-    #[arg(long, value_name = "WORD", default_value = "refuse")]
+    /// What to do if the task is already completed: exit with status 75 (refuse) or 0 (ok); the command is not run
+    #[arg(long, value_name = "ACTION", default_value = "refuse")]
     if_completed: IfCompleted,
     #[command(flatten)]
     supervision: SupervisionOptions,
-    /// Keep the end of what the command writes to its standard error for the record; it then writes to a pipe
+    /// Save the end of the command's standard error in the task; the command then writes it to a pipe
     #[arg(long)]
     keep_errors: bool,
-    #[command(flatten)]
-    creation: CreationOptions,
-    /// The command and its arguments
+    /// Command to run, with its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
+    #[command(flatten)]
+    creation: CreationOptions,
 }
 
-/// What a task comes to that was completed before.
+/// What to do with a task that is already completed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum IfCompleted {
-    /// The lease is refused.
+    /// Exit with status 75
     Refuse,
-    /// All is well.
+    /// Exit with status 0
     Ok,
 }
 
@@ -76,7 +79,7 @@ impl Run {
             Owner::new(self.supervision.owner.clone().unwrap_or_else(tenure::owner::of_this_process))?;
         let wait = span("wait", self.wait.as_deref())?.unwrap_or(Span::ZERO);
         let keeping = self.supervision.grace.keeping()?;
-        // From here on a signal is heard, so that what is begun is also ended.
+        // From here on signals are handled, so that whatever begins also ends.
         let mut signals = Signals::that_are_passed_on()?;
         let ledger = context.ledger().await?;
         let failed = |error: std::io::Error| CliError::Failed(format!("--progress-fd: {error}"));
@@ -90,11 +93,11 @@ impl Run {
             Ok(lease) => lease,
             Err(CliError::NotAcquired(refusal)) if is_completed(&refusal) => {
                 if self.if_completed == IfCompleted::Ok {
-                    context.out.note(&format!("{created} was completed already, so the command is not run"));
+                    context.out.note(&format!("{created} is already completed; the command was not run"));
                     return Ok(());
                 }
                 let words = format!(
-                    "{created} was completed already, so the command was not run; --if-completed ok makes that status 0"
+                    "{created} is already completed, so the command was not run; with --if-completed ok the exit status is 0"
                 );
                 return Err(CliError::NotAcquired(Refusal { message: words.into(), ..refusal }));
             }
@@ -135,7 +138,7 @@ impl Run {
         self.record(context, (&lease, &url), finished, &mut signals).await
     }
 
-    /// The task by its name, made if it is not there.
+    /// Returns the id of the task, which is created if it does not exist.
     async fn find_or_create(
         &self,
         context: &mut Context<'_, '_>,
@@ -156,11 +159,11 @@ impl Run {
                 context.out.note(&format!("task {}", task.id));
                 Ok(task.id.to_string())
             }
-            // Somebody else created it meanwhile; then it is theirs, or a lease tells.
+            // Somebody else created it in the meantime; acquiring the lease decides.
             (Err(Error::Refused(refusal)), Some(id)) if refusal.code == Code::Exists => {
                 match ledger.task(id).await {
                     Ok(_) => Ok(id.clone()),
-                    // It is its saga id that is taken.
+                    // The saga id is taken, not the id.
                     Err(_) => Err(refusal.into()),
                 }
             }
@@ -168,8 +171,8 @@ impl Run {
         }
     }
 
-    /// Takes the lease, waiting for it if it was said so. Only the wait is broken off by a signal: a grant on its way is waited
-    /// for, since nobody would keep it.
+    /// Acquires the lease, and waits for it if --wait is given. A signal interrupts the wait only: a grant that is on its
+    /// way is waited for, since nobody else would renew it.
     async fn take(
         &self,
         ledger: &Ledger,
@@ -180,7 +183,7 @@ impl Run {
     ) -> Result<KeptLease, CliError> {
         let until = Moment::now() + wait;
         loop {
-            // The place is taken before the look, so that nothing can happen between the two unseen.
+            // The cursor is taken before the acquire, so that no event in between is missed.
             let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
             let refusal = match self.take_now(ledger, id, owner.as_str(), keeping).await {
                 Ok(lease) => return Ok(lease),
@@ -207,7 +210,8 @@ impl Run {
         keeping: Keeping,
     ) -> Result<KeptLease, Error> {
         let (task, now) = (ledger.task(id).await?, ledger.now().await?);
-        // Who holds it is said by the acquire; whoever has let it lapse owes what this does not answer for.
+        // A refused acquire says who holds the lease. A lease that lapsed may have left undos that this command does not
+        // adopt.
         if task.owes() && (task.is_stale(now) || task.state() == State::Planned) {
             return Err(owes(&task).into());
         }
@@ -217,16 +221,19 @@ impl Run {
         }
         let lease = call.keep_with(keeping).await?;
         if lease.task().owes_from_before(lease.task().epoch) {
-            // It came to owe between the look and the grant.
+            // It began to owe between the read and the grant.
             lease
-                .release("it owes from before, and `tenure run` does not answer for that", Duration::ZERO)
+                .release(
+                    "an earlier lease still owes an undo, and `tenure run` does not adopt it",
+                    Duration::ZERO,
+                )
                 .await?;
             return Err(owes(lease.task()).into());
         }
         Ok(lease)
     }
 
-    /// What the command line says must be undone is owed before the command begins, whoever created the task.
+    /// Registers the --undo options that the task does not owe yet, before the command begins, whoever created the task.
     async fn register_what_is_missing(
         &self,
         lease: &KeptLease,
@@ -248,8 +255,8 @@ impl Run {
                 None => call,
             });
             if let Err(error) = registered.await {
-                // Nothing was begun, so nothing is lost by giving it back.
-                let _ = lease.release("its undo could not be registered", Duration::ZERO).await;
+                // Nothing has begun, so releasing the lease loses nothing.
+                let _ = lease.release("the undo could not be registered", Duration::ZERO).await;
                 return Err(error.into());
             }
         }
@@ -257,13 +264,14 @@ impl Run {
     }
 
     fn launch(&self) -> Result<Launch, CliError> {
-        let missing = || CliError::Usage("which command? Give it after --".to_owned());
+        let missing = || CliError::Usage("no command given: pass it after --".to_owned());
         let (program, arguments) = self.command.split_first().ok_or_else(missing)?;
         let errors = if self.keep_errors { Output::Piped } else { Output::Inherit };
         Ok(Launch::new(program).args(arguments).errors(errors).terminal(terminal()))
     }
 
-    /// Records how it ended, and ends the same way. A signal meanwhile gives the recording up, and says how it is done by hand.
+    /// Records how the command ended, and exits with its status. A signal during that interrupts the recording, and the
+    /// command that records it by hand is printed.
     async fn record(
         &self,
         context: &mut Context<'_, '_>,
@@ -285,11 +293,11 @@ impl Run {
             Some(ending) => {
                 let recorded = tokio::select! {
                     recorded = ending.record(lease) => recorded,
-                    _ = signals.next() => Err(Error::Unavailable("it was given up for a signal".into())),
+                    _ = signals.next() => Err(Error::Unavailable("interrupted by a signal".into())),
                 };
                 match recorded {
                     Ok(_) => CliError::Status(status),
-                    // The command ended its task itself, by the lease in its environment.
+                    // The command ended its task itself, with the lease in its environment.
                     Err(Error::Refused(_)) if supervise::ended_by_its_command(lease).await.is_some() => {
                         CliError::Status(status)
                     }
@@ -307,21 +315,22 @@ impl Run {
     }
 }
 
-/// As `tenure run` ends when the lease was lost.
+/// The exit status of `tenure run` when the lease was lost.
 pub(crate) const LEASE_LOST: u8 = 79;
 
 fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str, error: &Error) -> CliError {
     match error {
         Error::Refused(refusal) if lease.loss().is_some() => {
-            context
-                .out
-                .error(&format!("it ended too late to count: {refusal}"), Some("see `tenure task why ID`"));
+            context.out.error(
+                &format!("the command ended too late, its result does not count: {refusal}"),
+                Some("see `tenure task why ID`"),
+            );
             CliError::Status(LEASE_LOST)
         }
         Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => {
-            let words = format!("the command has ended, and that is not recorded: {error}");
+            let words = format!("the command has ended, but that could not be recorded: {error}");
             context.out.error_mended_by(&words, by_hand.to_owned());
-            // Not 5, by which nothing was done: the command was.
+            // Not 5, which means that nothing was done: the command was run.
             CliError::Status(if matches!(error, Error::Refused(_)) { 3 } else { 6 })
         }
     }
@@ -331,11 +340,11 @@ fn is_completed(refusal: &Refusal) -> bool {
     refusal.code == Code::Terminal && refusal.state == Some(State::Completed)
 }
 
-/// Whether what stands in the way of an acquire may go away by itself.
+/// Whether the reason that an acquire was refused may go away by itself.
 fn may_pass(refusal: &Refusal) -> bool {
     match refusal.code {
         Code::Leased | Code::Reserved | Code::NotDue | Code::CompensationOwed => true,
-        // It is being undone, or waits for that.
+        // It is being undone, or waits to be.
         Code::WrongState => refusal.state == Some(State::Compensating),
         Code::Invalid
         | Code::NotFound
@@ -357,15 +366,16 @@ fn may_pass(refusal: &Refusal) -> bool {
     }
 }
 
-/// A task that owes from before is taken over by somebody who answers for that, or recovered; not by this.
+/// The refusal for a task that owes undos of an earlier lease: a holder must adopt them, or recovery undo them; `tenure
+/// run` does neither.
 fn owes(task: &Task) -> Refusal {
     let words =
-        format!("{} owes what an earlier lease left to undo; it must be undone or waived first", task.id);
+        format!("{} still owes what an earlier lease left to undo; undo or waive that first", task.id);
     Refusal { state: Some(task.state()), ..Refusal::new(Code::CompensationOwed, words) }
 }
 
-/// Where the command goes at a terminal: in the place of this process. Beside others of a pipeline only when it asks for that,
-/// since they would lose the terminal with this one.
+/// How the command gets the terminal: in place of this process. In a pipeline only when it asks for it, since the other
+/// processes would lose the terminal, too.
 fn terminal() -> Terminal {
     match (std::io::stdin().is_terminal(), tenure::process::is_alone_in_its_group()) {
         (false, _) => Terminal::Leave,

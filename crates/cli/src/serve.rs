@@ -14,7 +14,7 @@ use tenure::access::Token;
 use tenure::core::id::Namespace;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
-use tenure::recovery::{Recovery, Report, Settings as Manner};
+use tenure::recovery::{Recovery, Report, Settings as RecoverySettings};
 use tenure::{Error, Ledger};
 use tenure_server::{Exposure, Limits, Options, Server};
 use tokio::task::JoinHandle;
@@ -30,18 +30,21 @@ use listening::Listening;
 use service_manager::ServiceManager;
 use settings::{Said, Settings};
 
-/// Serve the record to other machines, and look after what is stale
+/// Run the HTTP API, recovery and metrics in one process
 ///
-/// Use it where workers run on more than one machine, or in other languages: API, recovery and metrics in one process. Any
-/// number of servers may run on one PostgreSQL. While no token was ever made, a server on a loopback address needs none;
-/// elsewhere it does not start without tokens and TLS. Ctrl-C or SIGTERM ends it in order.
+/// Use it where workers run on several machines or in other languages. Several servers can share one PostgreSQL store.
+/// Until the first token is created, a server on loopback accepts requests without one; on other addresses it starts only
+/// with a token and TLS. Ctrl-C or SIGTERM stops it gracefully.
+///
+/// Each setting comes from its option, else from its environment variable, else from the `[serve]` section of the --config
+/// file, else from its default.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure serve\n  tenure serve --check\n  \
     tenure serve --store postgres://db/tenure --listen 0.0.0.0:7117 --tls-elsewhere")]
 pub(crate) struct Serve {
     #[command(flatten)]
     said: Said,
-    /// Show the settings, each with where it comes from, check them, and end
+    /// Check the settings, print each with its source, and exit
     #[arg(long)]
     check: bool,
 }
@@ -52,7 +55,7 @@ impl Serve {
         let store = context.store_of(&common)?;
         if is_served(&store) {
             let words =
-                "a server serves a file or a database, and not what another server does; give --store";
+                "the store is another server, and a server needs a file or a database: pass another --store";
             return Err(CliError::Usage(words.into()));
         }
         let settings = Settings::of(&self.said, &common, &context.around.variables)?;
@@ -78,7 +81,7 @@ impl Serve {
         });
         tell(context, &listening, &settings, (&store, &tokens))?;
         let manager = ServiceManager::of_this_process();
-        manager.ready(&format!("serves {}", listening.url));
+        manager.ready(&format!("serving {}", listening.url));
         let watched = tokio::spawn(manager.clone().watch());
         let mut signals = Signals::that_end()?;
         let mut serving = std::pin::pin!(server.run(listening.listener, tls, stop.clone()));
@@ -86,34 +89,36 @@ impl Serve {
             ended = &mut serving => ended,
             _ = signals.next() => {
                 manager.stopping();
-                context.out.note("stops: what has begun may end; a second signal cuts it");
+                context.out.note("stopping: requests and undos in progress may finish; a second signal stops at once");
                 stop.cancel();
-                // Side by side: requests and undos have the same grace, which begins now.
+                // At the same time: requests and undos have the same grace, which begins now.
                 let in_order = async {
                     let (ended, ()) =
                         tokio::join!(serving, hand_back(&server, looking_after, settings.grace));
-                    // A request may have begun a sweep in its grace. It is stopped already, and hands back.
+                    // A request may have started a sweep within the grace. It is stopped already, and releases its
+                    // leases.
                     let _ = tokio::time::timeout(HANDED_BACK_WITHIN, server.swept()).await;
                     ended
                 };
                 tokio::select! {
                     ended = in_order => ended,
                     _ = signals.next() => {
-                        context.out.note("was told a second time, and cuts what goes on");
+                        context.out.note("second signal: stopping at once");
                         Ok(())
                     }
                 }
             }
         };
         watched.abort();
-        ended.map_err(|error| CliError::Failed(format!("can't go on listening: {error}")))
+        ended.map_err(|error| CliError::Failed(format!("can't accept connections: {error}")))
     }
 }
 
-/// What recovery has to hand back after the grace: undos that are stopped then, and the leases on their tasks.
+/// How long recovery may take after the grace to stop undos and release its leases.
 const HANDED_BACK_WITHIN: Duration = Duration::from_secs(15);
 
-/// Waits for recovery, which was told to stop when the requests were: for the grace, and for what it hands back then.
+/// Waits for recovery, which was stopped together with the requests: for the grace, and for releasing its leases after
+/// it.
 async fn hand_back(
     server: &Server,
     looking_after: Option<JoinHandle<Result<Report, Error>>>,
@@ -121,31 +126,31 @@ async fn hand_back(
 ) {
     let all = async {
         if let Some(looking_after) = looking_after {
-            // How it went is in its log.
+            // Its result is in the log.
             let _ = looking_after.await;
         }
         server.swept().await;
     };
     if tokio::time::timeout(grace + HANDED_BACK_WITHIN, all).await.is_err() {
-        tracing::warn!("recovery still hands back what it was undoing, and is cut; the leases lapse");
+        tracing::warn!("recovery did not release its leases in time; they will lapse");
     }
 }
 
-/// Elsewhere than on this machine nobody is served without a token, and no token travels without TLS.
+/// Refuses to listen beyond loopback without a token or without TLS.
 fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Result<(), CliError> {
     if exposure == Exposure::Loopback {
         return Ok(());
     }
     if !settings.tls.is_on() && !settings.tls_elsewhere {
         return Err(CliError::Usage(format!(
-            "{} can be reached from other machines, and tokens must not travel in the clear: give --tls-cert and --tls-key, \
-             or --tls-elsewhere where a proxy in front ends TLS",
+            "{} can be reached from other machines, so tokens need TLS: pass --tls-cert and --tls-key, or --tls-elsewhere if a \
+             proxy in front terminates TLS",
             settings.listen
         )));
     }
     if tokens.iter().all(|token| token.revoked_at.is_some()) {
         return Err(CliError::Usage(format!(
-            "{} can be reached from other machines, and no token exists: make one first, \
+            "{} can be reached from other machines, but no token exists: create one first, \
              `tenure token create --name admin --role admin --namespace '*'`",
             settings.listen
         )));
@@ -170,16 +175,16 @@ fn options(settings: &Settings, listening: &Listening, store: String, namespace:
     }
 }
 
-/// Recovery as the settings have it.
+/// Builds recovery from the settings.
 fn recovery(settings: &Settings, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
-    let manner = Manner {
+    let settings = RecoverySettings {
         at_once: settings.undo_concurrency,
         handler_wait: settings.handler_wait,
         grace: settings.grace,
-        ..Manner::default()
+        ..RecoverySettings::default()
     };
     let handlers = handlers.clone();
-    move |ledger| Recovery::new(ledger).settings(manner).handlers(handlers)
+    move |ledger| Recovery::new(ledger).settings(settings).handlers(handlers)
 }
 
 #[derive(Serialize)]
@@ -194,7 +199,7 @@ struct Serving<'a> {
     recovery: bool,
 }
 
-/// Where it is, and what to do next.
+/// Prints the URL, and what to do next.
 fn tell(
     context: &mut Context<'_, '_>,
     listening: &Listening,
@@ -212,27 +217,27 @@ fn tell(
         out.line(url)?;
         return out.flush();
     }
-    out.line(&format!("Tenure serves {url}; the record is in {}", shown(store)))?;
+    out.line(&format!("Tenure is serving {url}; the store is {}", shown(store)))?;
     let needs = match tokens {
-        [] => "No token was made, so this machine needs none. Next, in another shell:".to_owned(),
+        [] => "No token exists yet, so this machine needs none. Next, in another shell:".to_owned(),
         _ => {
             format!(
-                "Every request needs a token: `tenure --store {} token create --name NAME --role ROLE` makes one. Next, in \
+                "Every request needs a token: `tenure --store {} token create --name NAME --role ROLE` creates one. Next, in \
                  another shell:",
                 quoted(&shown(store).to_string())
             )
         }
     };
-    // Which name stands in the certificate, and who vouches for it, the one who started it knows.
+    // Only the person who started the server knows the names in the certificate and its issuer.
     let tls = if settings.tls.is_on() {
-        "  # with a name that the certificate has; with `?ca=FILE` if the system does not know who vouches for it\n"
+        "  # use a host name from the certificate; add `?ca=FILE` if the system does not trust its issuer\n"
     } else {
         ""
     };
-    let described = if tokens.is_empty() { "" } else { ", for whoever shows a token" };
+    let described = if tokens.is_empty() { "" } else { " (with a token)" };
     let token = if tokens.is_empty() { "" } else { "  export TENURE_TOKEN=…\n" };
     out.line(&format!(
-        "{needs}\n{token}{tls}  export TENURE_STORE={url}\n  tenure run -- echo done\n  tenure task list\n  tenure status\nThe API is described at {url}/docs{described}. Ctrl-C ends it."
+        "{needs}\n{token}{tls}  export TENURE_STORE={url}\n  tenure run -- echo done\n  tenure task list\n  tenure status\nAPI documentation: {url}/docs{described}. Ctrl-C stops the server."
     ))?;
     out.flush()
 }

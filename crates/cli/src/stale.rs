@@ -9,7 +9,8 @@ use crate::task::Part;
 
 /// List tasks whose lease or reservation has lapsed
 ///
-/// Use it to see which workers died or hang. It costs what is due, not what exists; as JSON it is a task a line.
+/// Use it to see which workers died or hang. Its cost grows with the number of due tasks, not of all tasks. As JSON it prints
+/// one task per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure stale")]
 pub(crate) struct Stale {
@@ -20,8 +21,6 @@ pub(crate) struct Stale {
 impl Stale {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
-        self.part
-            .show(context, &ledger, Filter { stale: true, ..Filter::default() }, "nothing is stale")
-            .await
+        self.part.show(context, &ledger, Filter { stale: true, ..Filter::default() }, "no stale tasks").await
     }
 }

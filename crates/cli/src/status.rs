@@ -20,17 +20,17 @@ use crate::error::CliError;
 use crate::output::{Colour, Output, harmless_line, plain};
 use crate::tables;
 
-/// How many tasks of each kind that needs a look are named.
+/// How many tasks are listed in each section.
 const NAMED: usize = 10;
 
-/// Show what is in flight, stale or quarantined, what did not succeed, and who looks after it
+/// Show open, stale, quarantined and unsuccessful tasks, and recovery
 ///
-/// Use it first, whenever something seems wrong. What did not succeed is counted over the last day, by the cause of the end;
-/// those who cancelled a task wanted that.
+/// Use it first when something seems wrong. Tasks that did not succeed are counted over the last 24 hours, by cause;
+/// cancelled tasks are not counted.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure status")]
 pub(crate) struct Status {
-    /// Of each namespace in which there ever was a task, one after the other; as JSON one a line
+    /// Show every namespace that has or had tasks, one after the other; as JSON, one per line
     #[arg(long)]
     all_namespaces: bool,
 }
@@ -43,7 +43,7 @@ impl Status {
         }
         let namespaces = ledger.namespaces().await?;
         if namespaces.is_empty() {
-            context.out.note("there is no namespace yet: the first task of one makes it");
+            context.out.note("there are no namespaces yet; the first task of one creates it");
         }
         for (nth, namespace) in namespaces.iter().enumerate() {
             let is_for_people = context.out.form() == OutputFormat::Table;
@@ -65,7 +65,7 @@ impl Status {
         let quarantined = named(ledger, parked).await?;
         let since = Some(overview.at - Span::from_days(1));
         let ended_badly = Filter {
-            // Those that are parked have a list of their own.
+            // Quarantined tasks have a section of their own.
             states: vec![State::Failed, State::Compensated],
             ended_badly: true,
             unattended: true,
@@ -73,7 +73,7 @@ impl Status {
             ..Filter::default()
         };
         let ended_badly = named(ledger, ended_badly).await?;
-        // The lists are looked at after the counts, so they are judged by a time that is not before them.
+        // The lists are read after the counts, so they are judged by a time that is not earlier.
         let now = ledger.now().await?;
         if context.out.form() == OutputFormat::Json {
             let shown = |tasks: &[Task]| tasks.iter().map(|task| TaskJson::at(task, now)).collect();
@@ -113,14 +113,14 @@ impl Status {
         section(context.out, "Stale", &stale, counted(|one| one.stale), "tenure stale", now)?;
         let parked = counted(|one| if one.state == State::Quarantined { one.count } else { 0 });
         let further = "tenure task list --state quarantined";
-        section(context.out, "Quarantined, for a person", &quarantined, parked, further, now)?;
+        section(context.out, "Quarantined", &quarantined, parked, further, now)?;
         let further = "tenure task list --ended-badly --since 24h";
-        let title = "Failed or undone in the last day";
+        let title = "Failed or compensated in the last 24 hours";
         section(context.out, title, &ended_badly, ended_badly.len() as u64, further, now)
     }
 }
 
-/// What is said beside the counts of states, a line each.
+/// The lines between the counts and the lists.
 fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
     let bad = || overview.did_not_succeed();
     let sum = |count: fn(&EndCount) -> u64| bad().map(count).sum::<u64>();
@@ -133,9 +133,10 @@ fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
     }
     let mut lines = Vec::new();
     lines.push(match today {
-        0 => "did not succeed: 0 today".to_owned(),
+        0 => "unsuccessful in the last 24 hours: 0".to_owned(),
         _ => format!(
-            "did not succeed: {today} today ({}), {last_hour} in the last hour: `tenure task list --ended-badly --since 24h`",
+            "unsuccessful in the last 24 hours: {today} ({}), {last_hour} of them in the last hour; see \
+             `tenure task list --ended-badly --since 24h`",
             most_first(causes)
         ),
     });
@@ -146,22 +147,21 @@ fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
     if let Some(since) = since.filter(|_| count > 0) {
         let ago = rough(now.since(since));
         lines.push(format!(
-            "told to stop and still at work: {count}, the first of them for {ago}: see `tenure task why` of those in \
-             `tenure task list --state running`"
+            "asked to stop but still running: {count}, the first for {ago}; see `tenure task list --state running`"
         ));
     }
     let recovery = &overview.recovery;
     let kinds: Vec<&str> = recovery.kinds().iter().map(|kind| kind.as_str()).collect();
     lines.push(match recovery.seen_at {
-        None => format!("recovery: nobody looks after this store; {}", watched_by(is_served)),
+        None => format!("recovery: not running; {}", watched_by(is_served)),
         Some(seen_at) if !recovery.are_there(now) => format!(
-            "recovery: nobody looks after this store since {} ({} ago); {}",
+            "recovery: not running since {} ({} ago); {}",
             print_seconds(seen_at),
             rough(now.since(seen_at)),
             watched_by(is_served)
         ),
         Some(seen_at) => {
-            let kinds = if kinds.is_empty() { "no kind of undo".to_owned() } else { kinds.join(", ") };
+            let kinds = if kinds.is_empty() { "no kinds of undo".to_owned() } else { kinds.join(", ") };
             format!("recovery: last seen {} ago, handles {kinds}", rough(now.since(seen_at)))
         }
     });
@@ -169,15 +169,15 @@ fn lines(overview: &Overview, now: Time, is_served: bool) -> Vec<String> {
     lines
 }
 
-/// Who could look after a store. What a server serves can't be served again from here.
+/// How to start recovery. A store behind a server can't be served again from here.
 fn watched_by(is_served: bool) -> &'static str {
     match is_served {
-        true => "run `tenure recover --watch`, or its server without --no-recovery",
+        true => "run `tenure recover --watch`, or the server without --no-recovery",
         false => "run `tenure serve` or `tenure recover --watch`",
     }
 }
 
-/// That this machine's clock is far from the store's: what people read here and there can't be compared then.
+/// A warning if this machine's clock is far from the store's: times here and there can't be compared then.
 fn clock_words(wall: Time, store: Time) -> Option<String> {
     const FAR: Span = Span::from_secs(5);
     let (apart, word) = match wall > store {
@@ -185,21 +185,24 @@ fn clock_words(wall: Time, store: Time) -> Option<String> {
         false => (store.since(wall), "behind"),
     };
     (apart > FAR).then(|| {
-        format!("clock: this machine is {} {word} the store; leases go by the store's", rough(apart))
+        format!("clock: this machine is {} {word} the store; leases use the store's clock", rough(apart))
     })
 }
 
 fn no_namespace_words(namespace: &Namespace, all: &[Namespace]) -> String {
     let names: Vec<&str> = all.iter().map(Namespace::as_str).collect();
     match names.as_slice() {
-        [] => format!("there is no task in the namespace {namespace}, nor in any other"),
+        [] => format!("no task was ever created in the namespace {namespace}, or in any other"),
         names => {
-            format!("there never was a task in the namespace {namespace}; there are {}", names.join(", "))
+            format!(
+                "no task was ever created in the namespace {namespace}; namespaces with tasks: {}",
+                names.join(", ")
+            )
         }
     }
 }
 
-/// Names with their counts, the highest first.
+/// Names with their counts, the highest count first.
 fn most_first(counts: BTreeMap<&str, u64>) -> String {
     let mut counts: Vec<(&str, u64)> = counts.into_iter().collect();
     counts.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
@@ -212,7 +215,7 @@ async fn named(ledger: &Ledger, filter: Filter) -> Result<Vec<Task>, CliError> {
 }
 
 fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
-    let mut table = out.table(&["STATE", "TASKS", "STALE", "OLDEST", "WHICH"]);
+    let mut table = out.table(&["STATE", "TASKS", "STALE", "OLDEST", "OLDEST TASK"]);
     for count in &overview.states {
         let ended_badly = count.state.terminal().is_some() && count.count > 0;
         let colour = match count.count {
@@ -243,7 +246,7 @@ fn counts(out: &Output<'_>, overview: &Overview) -> comfy_table::Table {
     table
 }
 
-/// The newest tasks that need a look, each with why, and how many there are besides.
+/// The newest tasks that need attention, each with the reason, and the number of further ones.
 fn section(
     out: &mut Output<'_>,
     title: &str,

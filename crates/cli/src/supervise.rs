@@ -1,4 +1,4 @@
-//! A command under a lease: it may run as long as the lease is held, and what becomes of it is recorded.
+//! Runs a command under a lease: it runs only while the lease is held, and how it ended is recorded.
 
 mod ends;
 mod notes;
@@ -33,15 +33,15 @@ use output::Destination;
 pub(crate) use output::JobOutput;
 pub(crate) use progress::ProgressOptions;
 
-/// How much of what a command writes to its standard error is kept for the record.
+/// How much of the end of a command's standard error is kept for the record.
 const TAIL_BYTES_MAX: usize = 2_000;
-/// How long the record is asked who ended a task.
+/// How long to look for who ended a task.
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
-/// What `tenure run` and `tenure worker` take alike.
+/// The options that `tenure run` and `tenure worker` share.
 #[derive(Args, Clone)]
 pub(crate) struct SupervisionOptions {
-    /// Under which name leases are taken [else: the machine and the process]
+    /// Owner of the leases [default: host name and process id, such as build1/4711]
     #[arg(long, value_name = "OWNER")]
     pub(crate) owner: Option<String>,
     #[command(flatten)]
@@ -52,14 +52,13 @@ pub(crate) struct SupervisionOptions {
     pub(crate) progress: ProgressOptions,
 }
 
-/// How a command is ended that must end.
+/// How a command is stopped.
 #[derive(Args, Clone)]
 pub(crate) struct GraceOptions {
-    /// How long everything of the command may take to end after SIGTERM, before it is killed; never longer than its lease
-    /// lasts
+    /// How long the command's processes may take to end after SIGTERM before they are killed; at most until the lease lapses
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: String,
-    /// How long the end of the command is tried to be recorded while the store can't be reached
+    /// How long to retry recording the end of the command while the store can't be reached
     #[arg(long, value_name = "DURATION", default_value = "5m", help_heading = "Advanced")]
     record_timeout: String,
 }
@@ -69,26 +68,26 @@ impl GraceOptions {
         Ok(span("grace", Some(&self.grace))?.map(Duration::from).unwrap_or_default())
     }
 
-    /// How the lease is kept: it is given up early enough for the command to end in time.
+    /// How the lease is renewed: it is given up early enough for the command to stop in time.
     pub(crate) fn keeping(&self) -> Result<tenure::keeper::Keeping, CliError> {
         let record_timeout = span("record_timeout", Some(&self.record_timeout))?.map(Duration::from);
         Ok(tenure::keeper::Keeping {
-            // A lease that is asked back at once still needs a moment for the kill.
+            // Even without a grace, killing takes a moment.
             margin: Some(self.grace()?.max(Duration::from_millis(250))),
             record_timeout: record_timeout.unwrap_or_default(),
         })
     }
 }
 
-/// What somebody wants of a command that runs.
+/// What the command is asked to do while it runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Sign {
     /// Nothing yet.
     #[default]
     None,
-    /// It gets this signal. The count makes each a change.
+    /// Pass on this signal. The count makes each one a change.
     Signal(u8, u64),
-    /// It must end: its worker does.
+    /// Stop, because the worker stops.
     Stop,
 }
 
@@ -97,30 +96,30 @@ pub(crate) enum Sign {
 pub(crate) enum Why {
     /// By itself, or by a signal that was passed on.
     ItsOwn,
-    /// Somebody asked for the task to stop.
+    /// Somebody asked the task to stop.
     Cancelled,
-    /// Whoever ran it was told to end.
+    /// The worker was told to stop.
     ToldToStop,
-    /// The command ended its task itself, by the lease that it had.
+    /// The command ended its task itself, with its lease.
     EndedItsTask,
     /// The lease was lost.
     Lost(Loss),
-    /// It never began.
+    /// It could not be started.
     NotStarted(StartError),
 }
 
-/// A command that is over, with everything that it started.
+/// A command that has ended, with all its processes.
 pub(crate) struct Finished {
     pub(crate) why: Why,
-    /// None where it never began.
+    /// None if it was not started.
     pub(crate) end: Option<End>,
-    /// The end of what it wrote to its standard error, if that was kept.
+    /// The end of its standard error, if it was kept.
     pub(crate) tail: String,
-    /// What it wrote, on its way to whoever reads it.
+    /// Its output that is still being passed on.
     pub(crate) copies: Vec<Copying>,
 }
 
-/// A command to be supervised.
+/// A command to run and supervise.
 pub(crate) struct Supervised<'l> {
     pub(crate) lease: &'l KeptLease,
     pub(crate) grace: Duration,
@@ -131,7 +130,7 @@ pub(crate) struct Supervised<'l> {
 }
 
 impl Supervised<'_> {
-    /// Starts it, watches over it, and comes back when nothing of it is left.
+    /// Starts the command, supervises it, and returns when all its processes have ended.
     pub(crate) async fn run(mut self, launch: Launch) -> Finished {
         let mut standing = self.lease.standing();
         let held = match &*standing.borrow_and_update() {
@@ -171,7 +170,7 @@ impl Supervised<'_> {
                     }
                 };
                 if running.cause().is_none() {
-                    // What is left of it is ended now, and that may take a while: its own end was in time.
+                    // The processes that it left are ended now, which may take a while: the command itself ended in time.
                     self.lease.work_is_over();
                 }
                 (end, running.finish(self.grace).await)
@@ -181,12 +180,12 @@ impl Supervised<'_> {
                 never = reporting => match never {},
             }
         };
-        // The limit that the warden keeps and the one that the keeper does are the same moment: either may be first.
+        // The warden and the keeper have the same deadline: either may act first.
         if watching.why == Why::ItsOwn && running.cause() == Some(Cause::Limit) {
-            self.note("the lease could not be renewed before its end; the command was stopped");
+            self.note("the lease could not be renewed in time; the command was stopped");
             watching.why = Why::Lost(self.lease.loss().unwrap_or(Loss::Fenced));
         }
-        // It had ended before anybody made it: what it did counts.
+        // The command had ended by itself before it was stopped, so its result counts.
         if matches!(watching.why, Why::Cancelled | Why::ToldToStop) && running.cause().is_none() {
             watching.why = Why::ItsOwn;
         }
@@ -207,12 +206,12 @@ impl Supervised<'_> {
         self.notes.tell(words);
     }
 
-    /// Hands on what the command writes to one of its streams.
+    /// Passes on one of the command's output streams.
     fn hand_on(&self, from: Option<pipe::Receiver>, stream: &str, to: &impl AsFd) -> Copying {
         match self.output.destination(self.lease, stream, to) {
             Ok(destination) => hand_on(from, destination),
             Err(error) => {
-                self.note(format!("what it writes can't be kept: {error}"));
+                self.note(format!("the command's output can't be written: {error}"));
                 hand_on(from, Destination { file: None, prefix: Vec::new() })
             }
         }
@@ -220,19 +219,16 @@ impl Supervised<'_> {
 
     fn tell_of(&self, emptied: Emptied) {
         if emptied.remains == Remains::Unknown {
-            self.note("nobody knows whether something of the command goes on: its warden is gone");
+            self.note("processes of the command may still be running: its warden is gone");
         }
         if emptied.left_behind > 0 {
             let processes = if emptied.left_behind == 1 { "process" } else { "processes" };
-            self.note(format!(
-                "{} {processes} that the command left behind had to be ended",
-                emptied.left_behind
-            ));
+            self.note(format!("ended {} {processes} that the command left behind", emptied.left_behind));
         }
     }
 }
 
-/// The state of the task, if the lease is over because the command ended it itself, by the lease that it has in its
+/// The state of the task, if the lease ended because the command ended the task itself, with the lease in its
 /// environment.
 pub(crate) async fn ended_by_its_command(lease: &KeptLease) -> Option<State> {
     tokio::time::timeout(ASKED_FOR, own_end(lease)).await.ok().flatten()
@@ -249,13 +245,13 @@ async fn own_end(lease: &KeptLease) -> Option<State> {
     loop {
         let page = ledger.history(id, after, PAGE).await.ok()?;
         let is_whole = page.items.len() < PAGE && !page.is_cut;
-        // Notes and the like may follow whatever ended the lease.
+        // Notes and the like can follow the event that ended the lease.
         let is_after =
             |what: &EventData| matches!(what, EventData::Annotated { .. } | EventData::Retried { .. });
         let ends = page.items.into_iter().filter(|recorded| !is_after(&recorded.event.what));
         last = ends.last().map(|recorded| recorded.event.actor).or(last);
         if is_whole {
-            // Whoever acts by the lease acts under the name that it was granted to: the owner's, or a token's.
+            // Commands by the lease have the actor that it was granted to: the owner, or a token.
             let own = &lease.task().lease()?.granted_to;
             return (last? == *own).then_some(task.state());
         }
@@ -263,21 +259,21 @@ async fn own_end(lease: &KeptLease) -> Option<State> {
     }
 }
 
-/// Where a command finds its task.
+/// What a command needs to find its task.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) store: String,
     pub(crate) namespace: String,
-    /// What proves to a server who asks, where that was said by an option.
+    /// The token for a server, if it was given as an option.
     pub(crate) token: Option<String>,
 }
 
-/// What a command finds in its environment: enough for `tenure task undo add` and the like to act by its lease.
+/// Sets the environment of the command, so that `tenure task undo add` and the like act by its lease.
 pub(crate) fn environment(launch: Launch, at: &Place, lease: &KeptLease) -> Launch {
     let holder = lease.holder();
     let Place { store, namespace, token } = at;
     let launch = match token {
-        // What was said to this command is not in its environment yet.
+        // An option of this process is not in the environment.
         Some(token) => launch.env("TENURE_TOKEN", token),
         None => launch,
     };
@@ -289,22 +285,22 @@ pub(crate) fn environment(launch: Launch, at: &Place, lease: &KeptLease) -> Laun
         .env("TENURE_EPOCH", holder.epoch.to_string())
 }
 
-/// Where this work belongs in a trace: as it was said to this process, else in the trace of its task.
+/// The trace parent of the work: the one of this process, else one made from the task.
 pub(crate) fn trace_parent(said: Option<String>, task: &Task) -> String {
     said.unwrap_or_else(|| tenure::trace::parent_in(&task.namespace, &task.id))
 }
 
-/// What is known of a command that runs.
+/// The state of a running command.
 struct Watching {
     why: Why,
-    /// When nobody may count on the lease any more, as it was last renewed.
+    /// When the lease ends, as it was last renewed.
     kill_at: Moment,
-    /// The trouble that was told last: each is told once.
+    /// The problem that was printed last: each is printed once.
     told: Option<String>,
 }
 
 impl Watching {
-    /// It stands differently with the lease.
+    /// Handles a change of the lease.
     async fn stands(&mut self, command: &Supervised<'_>, running: &Running, standing: LeaseStatus) {
         match standing {
             LeaseStatus::Held(held) => self.still_held(command, running, &held),
@@ -315,7 +311,7 @@ impl Watching {
 
     async fn lost(&mut self, command: &Supervised<'_>, running: &Running, loss: Loss) {
         let may_be_its_own = |refusal: &Refusal| {
-            // Another holder, or a lease that lapsed, is nothing that the command did.
+            // Another holder or a lapsed lease was not caused by the command.
             !matches!(refusal.code, Code::StaleEpoch | Code::WrongOwner | Code::LeaseLapsed)
         };
         if let Loss::Refused(refusal) = &loss
@@ -324,19 +320,19 @@ impl Watching {
         {
             self.why = Why::EndedItsTask;
             if state.terminal().is_some() {
-                // Nobody else can have it any more, so what the command still does is its own affair.
-                command.note("the command has ended its task itself");
+                // The task has ended, so whatever the command still does is its own affair.
+                command.note("the command ended its task itself");
                 let far = Moment::now() + Span::from_days(36_500);
                 running.may_run_until(Limit { ask: far, kill: far });
             } else {
-                // Others may begin with it, or undo it.
-                command.note("the command has given its task away itself; it is stopped");
+                // Others may begin the task, or undo it.
+                command.note("the command gave up its lease itself; stopping it");
                 running.stop(command.grace.min(Duration::from(self.kill_at.since(Moment::now()))));
             }
             return;
         }
-        command.note(format!("{loss}; the command is stopped"));
-        // Within what the lease would still have given it, less the moment that a kill takes.
+        command.note(format!("{loss}; stopping the command"));
+        // Within the time that the lease still had, minus the moment that a kill takes.
         let left = Duration::from(self.kill_at.since(Moment::now()));
         if left.is_zero() {
             running.kill();
@@ -355,7 +351,7 @@ impl Watching {
             self.told = Some(trouble);
         }
         if held.cancel_asked && self.why == Why::ItsOwn {
-            command.note("somebody asked for the task to stop; the command is stopped");
+            command.note("somebody asked the task to stop; stopping the command");
             self.why = Why::Cancelled;
             running.stop(command.grace);
         }
@@ -375,15 +371,15 @@ impl Watching {
     }
 }
 
-/// What a command writes, handed on, with the end of it kept.
+/// Output of a command that is being passed on, with the end of it kept.
 pub(crate) struct Copying {
     tail: Arc<Mutex<Tail>>,
-    /// None: nothing is copied, or all of it was.
+    /// None: nothing is copied, or the copy is complete.
     over: Option<oneshot::Receiver<()>>,
 }
 
-/// Beside what this process writes itself, whose output is locked as long as it runs; and on a thread of its own, since those
-/// that the stores look through are few.
+/// Writes directly to the file descriptor, because this process holds the lock of its output while it runs; and on a
+/// thread of its own, since the stores read on the few shared ones.
 fn hand_on(from: Option<pipe::Receiver>, to: Destination) -> Copying {
     let (tell, told) = oneshot::channel();
     let tail = Arc::new(Mutex::new(Tail::of(TAIL_BYTES_MAX)));
@@ -400,8 +396,8 @@ fn hand_on(from: Option<pipe::Receiver>, to: Destination) -> Copying {
 }
 
 impl Copying {
-    /// The end of it, when all of it was read. That is soon, since nobody is left who could write; but whoever reads it here
-    /// may be slow, and must not keep the task's end from being recorded.
+    /// The kept end, after the output was read completely. That is soon, since no process is left to write; but a slow
+    /// reader of this process's output must not delay recording the task's end.
     async fn settle(&mut self) -> String {
         const READ_WITHIN: Duration = Duration::from_secs(1);
         if let Some(over) = &mut self.over
@@ -412,12 +408,12 @@ impl Copying {
         self.tail.lock().map(|tail| tail.text()).unwrap_or_default()
     }
 
-    /// Whether some of it is still to be handed on.
+    /// Whether some output is still to be passed on.
     pub(crate) fn goes_on(&mut self) -> bool {
         self.over.as_mut().is_some_and(|over| matches!(over.try_recv(), Err(TryRecvError::Empty)))
     }
 
-    /// Resolves when all of it was handed on.
+    /// Resolves when all output was passed on.
     pub(crate) async fn finish(self) {
         if let Some(over) = self.over {
             let _ = over.await;
@@ -425,8 +421,8 @@ impl Copying {
     }
 }
 
-/// Hands on whole lines, since several commands may write to one place. A line that is very long goes in parts. Where nobody
-/// reads any more, the command goes on all the same: its end is what counts.
+/// Passes on whole lines, since several commands may write to one destination. Very long lines are split. If nobody reads
+/// the output, the command continues: only its end counts.
 fn copy(mut from: File, mut to: Destination, tail: &Mutex<Tail>) {
     const LINE_BYTES_MAX: usize = 64 * 1024;
     let (mut line, mut some) = (Vec::new(), [0; 8 * 1024]);

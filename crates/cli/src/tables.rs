@@ -1,4 +1,4 @@
-//! Tables and words for what people look at.
+//! Tables, and the words in their cells.
 
 use comfy_table::Table;
 use tenure::core::compensation::{Compensation, Status};
@@ -10,7 +10,7 @@ use tenure::store::Recorded;
 
 use crate::output::{Colour, Output, plain};
 
-/// Tasks, a row for each. Only the first part of a long list has headings.
+/// A table of tasks. Only the first page of a long list has headings.
 pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed) -> Table {
     let mut table = match headed {
         Headed::Yes => {
@@ -37,7 +37,7 @@ pub(crate) fn tasks(out: &Output<'_>, tasks: &[Task], now: Time, headed: Headed)
     table
 }
 
-/// Events, a row for each. Only the first part of a long history has headings.
+/// A table of events. Only the first page of a long history has headings.
 pub(crate) fn events(out: &Output<'_>, events: &[Recorded], headed: Headed) -> Table {
     let mut table = match headed {
         Headed::Yes => out.table(&["CURSOR", "TIME", "TASK", "#", "EVENT", "BY", "DATA"]),
@@ -61,7 +61,7 @@ pub(crate) fn events(out: &Output<'_>, events: &[Recorded], headed: Headed) -> T
     table
 }
 
-/// What belongs to an event, as it is recorded; nothing, for one to which nothing belongs.
+/// The data of an event as it is recorded; empty if the event has none.
 pub(crate) fn data_of(recorded: &Recorded) -> &str {
     if recorded.data == "{}" { "" } else { &recorded.data }
 }
@@ -94,13 +94,14 @@ pub(crate) fn colour(task: &Task, now: Time) -> Colour {
     }
 }
 
-/// Who holds a task, or whom it is reserved for.
+/// The holder of a task, or the owner that it is reserved for.
 pub(crate) fn holder(task: &Task) -> String {
     let lease = task.lease().map(|lease| format!("{}, epoch {}", lease.owner, lease.epoch));
     lease.or(task.reservation().map(|one| one.owner.to_string())).unwrap_or_default()
 }
 
-/// How long a task has left of what it waits for, or for how long that has been over, or since when it has ended.
+/// How long until the lease or reservation lapses or since it lapsed, how long ago the task ended, or how long it has
+/// been due.
 fn time(task: &Task, now: Time) -> String {
     let ends = task.lease().map(|lease| lease.expires_at).or(task.reservation().map(|one| one.expires_at));
     let ended = task.ending().map(|ending| ending.finished_at);
@@ -120,9 +121,9 @@ fn owed(task: &Task) -> String {
     }
 }
 
-/// What was registered to be undone, in the order given.
+/// A table of compensations, in the order given.
 pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = &'a Compensation>) -> Table {
-    let mut table = out.table(&["UNDO", "STATUS", "KIND", "TARGET", "REASON", "WHAT BECAME OF IT"]);
+    let mut table = out.table(&["NUMBER", "STATUS", "KIND", "TARGET", "REASON", "OUTCOME"]);
     for one in all {
         let colour = match one.status {
             Status::Owed => Colour::Bad,
@@ -150,7 +151,7 @@ pub(crate) fn compensations<'a>(out: &Output<'_>, all: impl IntoIterator<Item = 
     table
 }
 
-/// A policy in a line: what is always there, and what is set.
+/// A policy on one line: the basic settings, and the others where they are set.
 pub(crate) fn policy_words(policy: &Policy) -> String {
     let mut words = vec![
         format!("ttl {}", policy.lease_ttl.span()),
@@ -173,7 +174,7 @@ pub(crate) fn policy_words(policy: &Policy) -> String {
     words.join(", ")
 }
 
-/// A number of things: `1 task`, `2 tasks`.
+/// A count with its noun: `1 task`, `2 tasks`.
 pub(crate) fn counted(count: u64, thing: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {thing}{plural}")

@@ -1,4 +1,4 @@
-//! `tenure task …`: everything that is about one task, and lists of tasks.
+//! `tenure task …`: commands about one task, and lists of tasks.
 
 mod create;
 mod create_many;
@@ -30,8 +30,8 @@ use crate::error::CliError;
     // clap has no headings among commands: the two that few need are listed apart.
     after_help = "Advanced:\n  \
         dispatch    Reserve a task for one owner\n  \
-        put         Write a whole record, from JSON\n\n\
-        Verbs by lease take --owner and --epoch. Without them a verb is by a person, with --as and --reason."
+        put         Write a whole task record from JSON\n\n\
+        The holder of a lease acts with --owner and --epoch. An operator acts without them, with --as and --reason."
 )]
 pub(crate) enum TaskVerb {
     Create(Box<create::Create>),
@@ -52,7 +52,7 @@ pub(crate) enum TaskVerb {
     Compensate(end::Compensate),
     Note(end::Note),
     Retry(retry::Retry),
-    /// Say how to undo what the work does, and that it was undone
+    /// Register what to undo, and settle, adopt or list it
     #[command(subcommand, arg_required_else_help = true)]
     Undo(undo::UndoVerb),
     #[command(hide = true)]
@@ -89,7 +89,7 @@ impl TaskVerb {
     }
 }
 
-/// What is printed of a task that a command changed where only what a script needs is wanted.
+/// What `--quiet` prints of a task that a command changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needed {
     Nothing,
@@ -97,7 +97,7 @@ enum Needed {
     Epoch,
 }
 
-/// Shows the task that a command left: why it is where it is now, or all of it as JSON.
+/// Prints the task after a command: why it is in its state, or the whole task as JSON.
 async fn answer(
     context: &mut Context<'_, '_>,
     ledger: &Ledger,
@@ -108,7 +108,7 @@ async fn answer(
     show(context, task, now, needed)
 }
 
-/// The same at a moment that is known.
+/// The same, at a time that is known already.
 fn show(context: &mut Context<'_, '_>, task: &Task, now: Time, needed: Needed) -> Result<(), CliError> {
     match context.out.form() {
         OutputFormat::Json => context.out.json(&TaskAnswer::at(task, now)),
@@ -121,7 +121,7 @@ fn show(context: &mut Context<'_, '_>, task: &Task, now: Time, needed: Needed) -
     }
 }
 
-/// Shows a call's task.
+/// Runs a call and prints the task that it returns.
 async fn answer_call<V: tenure::ledger::Verb<Done = Task>>(
     context: &mut Context<'_, '_>,
     ledger: &Ledger,

@@ -1,4 +1,4 @@
-//! `tenure token …`: who may use servers on a store, and for what.
+//! `tenure token …`: the tokens that give access to servers on a store.
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -31,24 +31,25 @@ impl TokenVerb {
     }
 }
 
-/// Make a token, and show it this once
+/// Create a token and show its secret once
 ///
-/// Use it before a server is reached by others: once a store has had a token, its servers ask every request for one. What
-/// is done with the token is recorded under its name. As JSON it is the token with its record.
+/// Use it before other machines can reach a server: after the first token is created, servers require one for every
+/// request. What is done with the token is recorded under its name. As JSON it prints the secret and the token's record.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token create --name ci --role worker --expires 90d\n  \
         tenure token create --name alice --role admin --namespace '*'")]
 pub(crate) struct Create {
-    /// Who acts with it; no live token has that name yet
+    /// Name of the token, recorded as the actor; unique among live tokens
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What it is for: looking; tasks and leases of its own; all about tasks; tokens too
+    /// What the token allows: reader reads; worker also creates tasks and uses its own leases; operator acts on all tasks;
+    /// admin also manages tokens
     #[arg(long, value_name = "ROLE", value_parser = one_of(&Role::ALL, Role::as_str))]
     role: Role,
-    /// How long it is live, 1s to 3650d [else: until it is revoked]
+    /// How long the token is live, 1s to 3650d [default: until it is revoked]
     #[arg(long, value_name = "DURATION")]
     expires: Option<String>,
-    /// A room that it is bound to, or '*' for all of them. May be repeated [else: TENURE_NAMESPACE, or `default`]
+    /// Namespace that the token is bound to, or '*' for all. Can be repeated [default: default] [env: TENURE_NAMESPACE]
     #[arg(long, value_name = "NAME")]
     namespace: Vec<String>,
     #[command(flatten)]
@@ -58,13 +59,14 @@ pub(crate) struct Create {
 impl Create {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         if context.has_request_id() {
-            let words = "a token is shown once, so that a repeat can't answer it: leave --request-id out";
+            let words =
+                "--request-id can't be used here: a repeat can't return the secret, which is shown only once";
             return Err(CliError::Usage(words.to_owned()));
         }
         let namespaces = context.namespaces_said(self.namespace)?;
         let lifetime = span("expires", self.expires.as_deref())?;
         let ledger = context.ledger().await?.acting_as(&context.person(&self.by))?;
-        context.out.detail(&format!("the token is bound to {}", namespaces.join(", ")));
+        context.out.detail(&format!("namespaces of the token: {}", namespaces.join(", ")));
         let before = ledger.tokens().await?;
         let call = ledger.create_token(&self.name, self.role).in_namespaces(namespaces);
         let call = match lifetime {
@@ -81,8 +83,8 @@ impl Create {
                 context.out.line(&made(&token))?;
                 context.out.line(secret.reveal())?;
                 context.out.line(&format!(
-                    "It is shown this once and kept nowhere. Whoever has it acts as {}: give it as TENURE_TOKEN, or \
-                     in a file that TENURE_TOKEN_FILE names.",
+                    "The secret is shown only now and is not stored. Anybody who has it acts as {}. Set it as TENURE_TOKEN, \
+                     or put it in a file and set TENURE_TOKEN_FILE to its path.",
                     token.name
                 ))?;
             }
@@ -96,29 +98,33 @@ impl Create {
 
 fn made(token: &Token) -> String {
     let until = token.expires_at.map_or_else(|| "it is revoked".to_owned(), print_seconds);
-    format!("token of {}, {} in {}, until {until}", token.name, token.role, namespaces(&token.namespaces))
+    format!(
+        "created token {}: {} in {}, valid until {until}",
+        token.name,
+        token.role,
+        namespaces(&token.namespaces)
+    )
 }
 
-fn namespaces(namespaces: &NamespaceScope) -> String {
-    match namespaces {
+fn namespaces(scope: &NamespaceScope) -> String {
+    match scope {
         NamespaceScope::All => "all namespaces".to_owned(),
-        NamespaceScope::These(_) => namespaces.words().join(", "),
+        NamespaceScope::These(_) => scope.words().join(", "),
     }
 }
 
 fn is_the_first(out: &mut Output<'_>, role: Role) {
-    out.note("this is the store's first token: from now on its servers ask every request for one");
+    out.note("this is the first token of the store: from now on its servers require one for every request");
     if role != Role::Admin {
         out.note(
-            "no token of the role admin exists: servers can't make tokens, this command with the store's own URL can",
+            "no admin token exists, so tokens can't be created through a server; use this command with the store's own URL",
         );
     }
 }
 
-/// List the tokens of a store, those that are not live any more too
+/// List the tokens of a store, including revoked and expired ones
 ///
-/// Use it to see who may do what, and since when somebody no longer may. No secret is shown: none is kept. As JSON it is a
-/// token a line.
+/// Use it to see who has access to what. Secrets are not shown, because none is stored. As JSON it prints one token per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token list")]
 pub(crate) struct List {}
@@ -134,7 +140,7 @@ impl List {
             return tokens.iter().try_for_each(|token| context.out.line(token.name.as_str()));
         }
         if tokens.is_empty() {
-            context.out.note("there never was a token: servers on this store ask for none");
+            context.out.note("there are no tokens; servers on this store don't require one");
             return Ok(());
         }
         let headings = ["NAME", "ROLE", "NAMESPACES", "CREATED BY", "EXPIRES", "STATE"];
@@ -157,25 +163,25 @@ impl List {
     }
 }
 
-/// In words, whether it counts.
+/// Whether the token is live, in words.
 fn state(token: &Token, now: Time) -> (String, Colour) {
     match (token.revoked_at, &token.revoked_by) {
         (Some(at), Some(by)) => (format!("revoked {} by {by}", print_seconds(at)), Colour::Faint),
-        // Its name was given to another one afterwards.
+        // Its name was given to a newer token.
         (Some(_), None) => ("expired".to_owned(), Colour::Faint),
         (None, _) if token.is_live(now) => ("live".to_owned(), Colour::Good),
         (None, _) => ("expired".to_owned(), Colour::Bad),
     }
 }
 
-/// Revoke a token: from the next request on it does not count any more
+/// Revoke a token
 ///
-/// Use it when a token may have got into other hands, or is not needed. It stays in the list, and its name is free again.
-/// A second revoke answers the first.
+/// Use it when a token may have leaked or is no longer needed. Servers reject it from the next request on. It stays in the
+/// list, and its name is free again. Revoking it again has no further effect.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token revoke ci --as alice")]
 pub(crate) struct Revoke {
-    /// The name of the token
+    /// Name of the token
     #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::token_names))]
     name: String,
     #[command(flatten)]

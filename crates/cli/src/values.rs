@@ -9,37 +9,37 @@ use tenure::instant;
 
 use crate::complete;
 
-/// The proof of a lease.
+/// The options that prove a lease.
 #[derive(Args, Clone, Default)]
 pub(crate) struct ByLease {
-    /// Who holds the lease [else: TENURE_OWNER]
+    /// Owner of the lease [env: TENURE_OWNER]
     #[arg(long, value_name = "OWNER", add = ArgValueCompleter::new(complete::owners))]
     pub(crate) owner: Option<String>,
-    /// The lease's number, as the acquire answered it [else: TENURE_EPOCH]
+    /// Epoch of the lease, as acquire printed it [env: TENURE_EPOCH]
     #[arg(long, value_name = "EPOCH")]
     pub(crate) epoch: Option<u64>,
 }
 
-/// Who gives a command.
+/// The option that names the actor.
 #[derive(Args, Clone, Default)]
 pub(crate) struct ByOperator {
-    /// Who gives the command; it is recorded [else: the login name, or the owner of the lease]
+    /// Name to record as the actor [default: the owner of the lease, or the login name]
     #[arg(long = "as", value_name = "WHO")]
     pub(crate) who: Option<String>,
 }
 
-/// A task by its name.
+/// The id of a task.
 #[derive(Args, Clone)]
 pub(crate) struct TaskArgument {
-    /// The task [else: TENURE_TASK]
+    /// Task id [env: TENURE_TASK]
     #[arg(value_name = "ID", add = ArgValueCompleter::new(complete::tasks))]
     pub(crate) id: Option<String>,
 }
 
-/// How long a lease lasts.
+/// The length of a lease or reservation.
 #[derive(Args, Clone)]
 pub(crate) struct Length {
-    /// How long, 1s to 7d [else: as the task's policy says]
+    /// How long a lease or reservation lasts, 1s to 7d [default: the ttl of the task's policy]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
 }
@@ -50,30 +50,30 @@ impl Length {
     }
 }
 
-/// A length that may be left out.
+/// A duration that can be left out.
 pub(crate) fn span(field: &'static str, text: Option<&str>) -> Result<Option<Span>, Refusal> {
     text.map(|text| instant::parse_span(field, text)).transpose()
 }
 
-/// `key=value`, at the first `=`.
+/// Splits `key=value` at the first `=`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("give it as KEY=VALUE")?;
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// `kind=target`, at the first `=`.
+/// Splits `kind=target` at the first `=`.
 fn kind_and_target(text: &str) -> Result<(String, String), String> {
-    pair(text).map_err(|_| "give it as KIND=TARGET, such as remove-worktree=/tmp/wt-42".to_owned())
+    pair(text).map_err(|_| "expected KIND=TARGET, such as remove-worktree=/tmp/wt-42".to_owned())
 }
 
-/// `2=gone`: a number and why it need not be undone.
+/// Parses `2=gone`: the number of a compensation and why it need not be undone.
 pub(crate) fn waiver(text: &str) -> Result<(u32, String), String> {
-    let form = "give it as NUMBER=REASON, such as 2=gone";
+    let form = "expected NUMBER=REASON, such as 2=gone";
     let (seq, reason) = text.split_once('=').ok_or(form)?;
     Ok((seq.parse().map_err(|_| form)?, reason.to_owned()))
 }
 
-/// One of a closed set, by its word.
+/// A parser for one of a fixed set of words.
 pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
     word: fn(T) -> &'static str,
@@ -82,11 +82,11 @@ pub(crate) fn one_of<T: Copy + Send + Sync + 'static>(
     words.try_map(move |given| all.iter().copied().find(|value| word(*value) == given).ok_or("no such word"))
 }
 
-/// `--undo KIND=TARGET`, as often as needed, each with the `--undo-reason` that follows it.
+/// All `--undo KIND=TARGET` options, each with the `--undo-reason` that follows it.
 #[derive(Clone, Default)]
 pub(crate) struct Undos(pub(crate) Vec<UndoWords>);
 
-/// What is said of one side effect.
+/// One side effect to undo.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct UndoWords {
     pub(crate) kind: String,
@@ -96,10 +96,10 @@ pub(crate) struct UndoWords {
 
 #[derive(Args)]
 struct UndoOptions {
-    /// How to undo a side effect; all after the first `=` is the target. May be repeated
+    /// How to undo a side effect: the handler, and after the first = the target. Can be repeated
     #[arg(long, value_name = "KIND=TARGET", value_parser = kind_and_target)]
     undo: Vec<(String, String)>,
-    /// Why the undo before it is registered; also @FILE or @-
+    /// Reason for the --undo before it; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     undo_reason: Vec<String>,
 }
@@ -127,7 +127,7 @@ impl FromArgMatches for Undos {
                 Some(_) | None => {
                     return Err(clap::Error::raw(
                         clap::error::ErrorKind::ArgumentConflict,
-                        "each --undo-reason goes after the --undo that it is about, one for each\n",
+                        "an --undo-reason must follow its --undo, and each --undo can have one\n",
                     ));
                 }
             }

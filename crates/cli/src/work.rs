@@ -23,42 +23,44 @@ use crate::supervise::{
     self, Copying, Ends, JobOutput, Notes, ProgressOptions, Sign, Supervised, SupervisionOptions, TaskNote,
     Why,
 };
+use crate::tables::counted;
 use crate::values::{Length, span};
 
 /// Claim tasks from a queue, and run a command for each
 ///
-/// Use it to work through a queue with a program of any language. Each command runs under a lease of its own, as with
-/// `tenure run`, and finds its task's payload on its standard input. On SIGTERM or Ctrl-C it claims no more, lets what runs
-/// go on for --drain, and gives back the rest; a second time it stops what runs at once.
+/// Use it to work through a queue with a program in any language. Each command runs under its own lease, as with
+/// `tenure run`, and reads the task's payload from standard input. On SIGTERM or Ctrl-C the worker claims no more tasks,
+/// lets running commands continue for up to --drain, then stops them and releases their tasks. A second signal stops them
+/// at once.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure worker --queue agents -c 4 -- ./build.sh")]
 pub(crate) struct Work {
-    /// Where tasks are claimed from; tasks of `tenure run` are in the queue run
+    /// Queue to claim from; `tenure run` puts its tasks in the queue run
     #[arg(long, required = true, add = ArgValueCompleter::new(complete::queues))]
     queue: String,
-    /// How many commands run at once
+    /// Maximum number of commands to run at the same time
     #[arg(short = 'c', long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     #[command(flatten)]
     length: Length,
-    /// How long what runs may go on when the worker is told to stop
+    /// How long running commands may continue after the worker is told to stop
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     drain: String,
-    /// End when nothing of the queue is due any more
+    /// Exit when no task in the queue is due
     #[arg(long)]
     until_idle: bool,
-    /// What becomes of what the commands write: `raw` is handed on as it is, `prefix` has the task before each line, `files=DIR`
-    /// makes a file for the output of each and one for its errors
+    /// Where the commands' output goes: raw passes it on unchanged, prefix puts the task before each line, files=DIR writes
+    /// standard output and standard error of each command to two files in DIR
     #[arg(long, value_name = "raw|prefix|files=DIR", default_value = "raw", value_parser = JobOutput::parse)]
     output: JobOutput,
     #[command(flatten)]
     supervision: SupervisionOptions,
-    /// The command and its arguments
+    /// Command to run, with its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
-/// What each command needs.
+/// What is needed to run the command of each task.
 #[derive(Clone)]
 struct Each {
     program: OsString,
@@ -72,7 +74,7 @@ struct Each {
     output: JobOutput,
     notes: UnboundedSender<TaskNote>,
     at_once: CancellationToken,
-    /// What commands wrote that have ended, on its way to whoever reads it.
+    /// Output of ended commands that is still being passed on.
     copies: Arc<Mutex<Vec<Copying>>>,
 }
 
@@ -82,7 +84,7 @@ impl Work {
         let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
         let mut command = self.command.into_iter();
         let program =
-            command.next().ok_or_else(|| CliError::Usage("which command? Give it after --".into()))?;
+            command.next().ok_or_else(|| CliError::Usage("no command given: pass it after --".into()))?;
         let store = context.store_for_others()?;
         let copies = Arc::new(Mutex::new(Vec::new()));
         let mut signals = Signals::that_end()?;
@@ -110,7 +112,7 @@ impl Work {
                 async move { each.work(&lease, stop).await }
             });
         let (away, mut is_away) = mpsc::unbounded_channel();
-        // Nobody hears it any more only where the worker has ended.
+        // Sending fails only after the worker has ended.
         worker = worker.on_trouble(move |error| drop(away.send(error.to_string())));
         if let Some(owner) = &self.supervision.owner {
             worker = worker.owner(owner)?;
@@ -126,13 +128,13 @@ impl Work {
                 biased;
                 Some(note) = noted.recv() => context.note_of_task(&note),
                 Some(words) = is_away.recv() => {
-                    context.out.note(&format!("can't claim, and tries again: {words}"));
+                    context.out.note(&format!("can't claim, retrying: {words}"));
                 }
                 _ = signals.next() => {
                     if stop.is_cancelled() {
                         at_once.cancel();
                     } else {
-                        context.out.note("claims no more, and ends when what runs has ended; a second signal stops it at once");
+                        context.out.note("stopping: no more claims, waiting for running commands; a second signal stops them at once");
                     }
                     stop.cancel();
                 }
@@ -148,7 +150,7 @@ impl Work {
     }
 }
 
-/// Waits until what commands wrote is read, or somebody does not want to wait for it.
+/// Waits until all output is passed on, or a second signal.
 async fn finish(copies: &Mutex<Vec<Copying>>, signals: &mut Signals) {
     let copies = copies.lock().map(|mut copies| std::mem::take(&mut *copies)).unwrap_or_default();
     for copy in copies {
@@ -202,12 +204,12 @@ impl Each {
                 notes.tell(format!("{}: {}", ending.word.as_str(), ending.reason));
                 ending.returned()
             }
-            // What is lost is not spoken of; the worker sees that, too.
-            None => Err(WorkError::RollBack("its lease was lost".into())),
+            // The lease is lost, so nothing is recorded; the worker sees that, too.
+            None => Err(WorkError::RollBack("the lease was lost".into())),
         }
     }
 
-    /// Resolves when what runs must end because the worker does.
+    /// Resolves when the command must end because the worker stops.
     async fn must_stop(&self, stop: &CancellationToken) {
         stop.cancelled().await;
         tokio::select! {
@@ -228,7 +230,7 @@ impl Each {
     }
 }
 
-/// Whether the program is there: one that is mistyped would end each task of the queue.
+/// Checks that the program exists: a mistyped one would end every task in the queue.
 fn can_be_started(program: &OsStr, path: Option<&str>) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let is_program = |file: &Path| {
@@ -239,10 +241,10 @@ fn can_be_started(program: &OsStr, path: Option<&str>) -> Result<(), String> {
     {
         (true, _) => is_program(named),
         (false, Some(path)) => std::env::split_paths(path).any(|folder| is_program(&folder.join(named))),
-        // Where it is looked for then is the system's to say.
+        // Without PATH the system decides where to look.
         (false, None) => true,
     };
-    let words = || format!("there is no program {}: name one in PATH, or by its path", named.display());
+    let words = || format!("program not found: {}; pass a path, or a name that is in PATH", named.display());
     if is_there { Ok(()) } else { Err(words()) }
 }
 
@@ -250,9 +252,9 @@ fn summary(report: &Report) -> String {
     let counts = [
         ("completed", report.completed),
         ("rolled back", report.rolled_back),
-        ("given back", report.released),
+        ("released", report.released),
         ("failed", report.failed),
-        ("parked for a person", report.quarantined),
+        ("quarantined", report.quarantined),
         ("lost", report.lost),
         ("not recorded", report.unrecorded),
     ];
@@ -262,7 +264,7 @@ fn summary(report: &Report) -> String {
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
     match counts.is_empty() {
-        true => "no task was claimed".to_owned(),
-        false => format!("of {} claimed: {}", report.claimed, counts.join(", ")),
+        true => "claimed no tasks".to_owned(),
+        false => format!("claimed {}: {}", counted(report.claimed, "task"), counts.join(", ")),
     }
 }

@@ -1,4 +1,4 @@
-//! What the demonstration shows, scene by scene, and what must be so after each.
+//! The scenes of the demo, and what is checked after each.
 
 use tenure::core::compensation::Status;
 use tenure::core::task::State;
@@ -9,22 +9,22 @@ use super::seen::Work;
 use super::stage::{Stage, in_words};
 use crate::error::CliError;
 
-/// How many tasks there are to do.
+/// The number of tasks.
 const BUILDS: usize = 6;
 const WORKERS: [&str; 3] = ["w1", "w2", "w3"];
-/// Who is killed.
+/// The worker that is killed.
 const VICTIM: &str = "w2";
 const RECOVERY: &str = "recovery";
 const KILL: i32 = 9;
 const TERMINATE: i32 = 15;
 
 impl Stage<'_, '_, '_> {
-    /// From the first scene to the last. An error says what did not happen.
+    /// Plays all scenes. An error says what did not happen.
     pub(super) async fn play(&mut self) -> Result<(), CliError> {
         let folder = self.folder().display().to_string();
         self.tell.heading("Three workers share a queue, and one of them is killed.")?;
         self.tell.explain(
-            "All of it is real: processes, files, and a record in a folder that is removed at the end.",
+            "Everything is real: processes, files, and a store in a directory that is removed at the end.",
         )?;
         self.tell.command(&format!("cd {folder}"))?;
         self.queue_up().await?;
@@ -34,13 +34,13 @@ impl Stage<'_, '_, '_> {
         self.do_again(&lost).await?;
         self.finish().await?;
         self.verify(&lost).await?;
-        self.tell.heading("That was Tenure. The same in your shell: see `tenure worker --help`.")
+        self.tell.heading("That was Tenure. To do the same in your shell, see `tenure worker --help`.")
     }
 
     async fn queue_up(&mut self) -> Result<(), CliError> {
-        self.scene("1. Six builds are put into a queue")?;
+        self.scene("1. Six builds are queued")?;
         self.tell
-            .explain("A lease on one lasts 5 seconds unless it is renewed. Each may be tried 3 times.")?;
+            .explain("A lease lasts 5 seconds unless it is renewed. Each build has up to 3 attempts.")?;
         let create = |nth| format!("task create --id build-{nth} --queue builds --ttl 5s --max-attempts 3");
         self.command(&create(1), 0).await?;
         for nth in 2..=BUILDS {
@@ -53,10 +53,10 @@ impl Stage<'_, '_, '_> {
     }
 
     async fn set_to_work(&mut self) -> Result<(), CliError> {
-        self.scene("2. Recovery stands by, and three workers begin")?;
+        self.scene("2. Recovery and three workers start")?;
         self.tell.explain(
-            "build.sh registers how to undo its worktree, then makes it, then works; tenure.toml says how that is undone. \
-             From here on each line is something that came into the record, as it comes.",
+            "build.sh registers how to undo its worktree, creates the worktree, then works. tenure.toml has the undo command. \
+             From here on, each line is an event, printed as it is recorded.",
         )?;
         self.begin(RECOVERY, "--config tenure.toml recover --watch").await?;
         for worker in WORKERS {
@@ -70,19 +70,19 @@ impl Stage<'_, '_, '_> {
         self.is_so("each of three workers took a build")
     }
 
-    /// Kills a worker in the middle of a task, and shows what is left of it.
+    /// Kills a worker in the middle of a task, and shows what it leaves.
     async fn kill_one(&mut self) -> Result<Work, CliError> {
         let middle = format!("{VICTIM} in the middle of a build");
         let lost = self.until(&middle, |seen| seen.in_the_middle(VICTIM)).await?;
-        // First the deed, then the words: meanwhile the build goes on.
+        // The worker is killed before the explanation is printed, since its build goes on in the meantime.
         let process = self.process_of(VICTIM).unwrap_or_default();
         let (end, _) = self.end(VICTIM, KILL).await?;
         let Work { task, owner, epoch, .. } = &lost;
         self.scene(&format!("3. {owner} is killed in the middle of {task}"))?;
-        self.tell.explain("No goodbye, and nothing given back: only the record knows what it was doing.")?;
+        self.tell.explain("It releases nothing and says nothing: only the store knows what it was doing.")?;
         self.tell.command(&format!("kill -9 {process}"))?;
         if end != End::Signalled(KILL) {
-            return Err(CliError::Failed(format!("{owner} was to be killed, and {}", in_words(&end))));
+            return Err(CliError::Failed(format!("{owner} was not killed: {}", in_words(&end))));
         }
         let held = self.ledger.task(task).await?;
         let is_held =
@@ -90,7 +90,7 @@ impl Stage<'_, '_, '_> {
         self.must(is_held, &format!("{owner} was killed while it held {task} under epoch {epoch}"))?;
         self.until_nobody_makes(task).await?;
         let is_left = self.written(task, "made-by").is_some_and(|by| by == lost.signature());
-        self.must(is_left, &format!("its command ended with it; worktrees/{task} was left behind"))?;
+        self.must(is_left, &format!("its command ended with it and left worktrees/{task} behind"))?;
         self.command(&format!("task why {task}"), 0).await?;
         Ok(lost)
     }
@@ -98,17 +98,18 @@ impl Stage<'_, '_, '_> {
     async fn undo(&mut self, lost: &Work) -> Result<(), CliError> {
         let Work { task, owner, .. } = lost;
         self.scene("4. Its lease lapses, and recovery undoes what it left")?;
-        self.tell.explain(&format!("Nobody renews it now. The others go on; watch for {task}."))?;
+        self.tell
+            .explain(&format!("Nobody renews the lease now. The other workers continue; watch {task}."))?;
         let epoch = self.until("recovery's takeover", |seen| seen.reclaimed(lost)).await?;
         self.is_so(&format!(
-            "recovery took {task} over under epoch {epoch}, since {owner}'s lease had lapsed"
+            "recovery took over {task} under epoch {epoch}, after {owner}'s lease had lapsed"
         ))?;
         let receipt = self.until("a receipt for the undo", |seen| seen.receipt(lost)).await?;
         let is_there = self.written(task, "made-by").is_some_and(|by| by == lost.signature());
         let is_told = receipt.contains(&format!("removed worktrees/{task}, made by {}", lost.signature()));
         self.must(
             !is_there && is_told,
-            &format!("what {owner} left is gone, and there is a receipt for that"),
+            &format!("what {owner} left is gone, and there is a receipt for the undo"),
         )?;
         self.until("another attempt", |seen| seen.is_planned_again(lost).then_some(())).await?;
         self.is_so(&format!("{task} was planned again"))
@@ -119,12 +120,12 @@ impl Stage<'_, '_, '_> {
         self.scene("5. Another worker does it again")?;
         let (other, higher) = self.until("another worker", |seen| seen.successor(lost)).await?;
         self.must(other != *owner, &format!("{other} took {task} under epoch {higher}"))?;
-        self.scene(&format!("6. A message of {owner} that was stuck somewhere arrives now"))?;
-        self.tell.explain("Its epoch is over, so it is refused, whatever it says.")?;
+        self.scene(&format!("6. A late message from {owner} arrives"))?;
+        self.tell.explain("Its epoch is too old, so it is refused, whatever it says.")?;
         let told = self.seen.events.len();
         let late = format!("task complete {task} --owner {owner} --epoch {epoch}");
         let answer = self.command(&late, 3).await?;
-        // On a slow machine the other one may have completed it already.
+        // On a slow machine the other worker may have completed it already.
         let is_refused = ["stale_epoch", "terminal"].iter().any(|code| answer.contains(code));
         self.must(is_refused, "the late message was refused")?;
         self.scene("7. The rest is done")?;
@@ -149,7 +150,10 @@ impl Stage<'_, '_, '_> {
         for name in ["w1", "w3", RECOVERY] {
             let (end, said) = self.end(name, TERMINATE).await?;
             if end != End::Exited(0) {
-                return Err(CliError::Failed(format!("{name} was to stop, and {}: {said}", in_words(&end))));
+                return Err(CliError::Failed(format!(
+                    "{name} did not stop cleanly: {}: {said}",
+                    in_words(&end)
+                )));
             }
             let last = said.lines().next_back().unwrap_or_default();
             self.tell.printed(&format!("{name}: {}", last.strip_prefix("note: ").unwrap_or(last)))?;
@@ -159,7 +163,7 @@ impl Stage<'_, '_, '_> {
 
     async fn verify(&mut self, lost: &Work) -> Result<(), CliError> {
         let Work { task, owner, .. } = lost;
-        self.scene("8. Every step is an event of a history that can be verified")?;
+        self.scene("8. Every step is an event in a history that can be verified")?;
         let record = self.ledger.task(task).await?;
         let is_done = |one: &&tenure::core::compensation::Compensation| one.status == Status::Done;
         let is_kept = record.compensations.iter().find(is_done).is_some_and(|one| one.receipt.is_some());
@@ -167,20 +171,20 @@ impl Stage<'_, '_, '_> {
         self.command("audit verify", 0).await?;
         let report = self.ledger.verify(None).await?;
         let is_whole = report.holds() && report.tasks == BUILDS as u64;
-        self.must(is_whole, "the history holds")
+        self.must(is_whole, "the history is verified")
     }
 
-    /// A heading, behind everything that came before it.
+    /// Prints a heading, after all events so far.
     fn scene(&mut self, words: &str) -> Result<(), CliError> {
         self.catch_up()?;
         self.tell.heading(words)
     }
 
-    /// Shows what was to be shown, if it is so.
+    /// Prints a statement, if it is true.
     fn must(&mut self, is_so: bool, what: &str) -> Result<(), CliError> {
         match is_so {
             true => self.is_so(what),
-            false => Err(not_shown(what, "the record and the folder say otherwise")),
+            false => Err(not_shown(what, "the store and the files say otherwise")),
         }
     }
 
@@ -192,5 +196,5 @@ impl Stage<'_, '_, '_> {
 }
 
 fn not_shown(what: &str, why: &str) -> CliError {
-    CliError::Failed(format!("it was to be shown that {what}, but: {why}"))
+    CliError::Failed(format!("this is not so: {what}; {why}"))
 }

@@ -1,4 +1,4 @@
-//! What the record has shown so far, and the questions that the demonstration asks of it.
+//! The events of the demo so far, and questions about them.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use tenure::core::event::{Event, EventData};
 use tenure::core::id::Epoch;
 use tenure::core::task::{Task, Terminal};
 
-/// The history as it was followed, and what is being worked on.
+/// The history so far, and the tasks in progress.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) events: Vec<Event>,
     pub(super) work: Vec<Work>,
 }
 
-/// How far somebody is with a task.
+/// The progress of a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Work {
     pub(super) task: String,
@@ -24,7 +24,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// What the task's record says of it; none where nobody holds it, or its holder has not reported.
+    /// The progress in the task's record; none if nobody holds it, or its holder has not reported any.
     pub(super) fn of(task: &Task) -> Option<Work> {
         let lease = task.lease()?;
         let progress: serde_json::Value = serde_json::from_str(lease.progress.as_ref()?.as_str()).ok()?;
@@ -37,31 +37,31 @@ impl Work {
         })
     }
 
-    /// Well begun, and with something left to do.
+    /// Whether it is at least half done, and not finished.
     pub(super) fn is_in_the_middle(&self) -> bool {
         self.step * 2 >= self.of && self.step < self.of
     }
 
-    /// As `build.sh` writes it into its worktree.
+    /// The text that `build.sh` writes to its worktree.
     pub(super) fn signature(&self) -> String {
         format!("{} under epoch {}", self.owner, self.epoch)
     }
 }
 
 impl Seen {
-    /// Whether that worker took a task.
+    /// Whether that worker acquired a task.
     pub(super) fn has_begun(&self, owner: &str) -> bool {
         let is_its =
             |event: &Event| matches!(&event.what, EventData::Acquired(by) if by.owner.as_str() == owner);
         self.events.iter().any(is_its)
     }
 
-    /// What that worker is in the middle of.
+    /// The task that the worker is in the middle of.
     pub(super) fn in_the_middle(&self, owner: &str) -> Option<Work> {
         self.work.iter().find(|work| work.owner == owner && work.is_in_the_middle()).cloned()
     }
 
-    /// Under which epoch recovery took over, because that lease had lapsed.
+    /// The epoch under which recovery took over after that lease had lapsed.
     pub(super) fn reclaimed(&self, lost: &Work) -> Option<Epoch> {
         self.of(&lost.task).find_map(|event| {
             let EventData::Reclaimed(grant) = &event.what else { return None };
@@ -71,7 +71,7 @@ impl Seen {
         })
     }
 
-    /// The receipt for what that worker left.
+    /// The receipt for undoing that worker's task.
     pub(super) fn receipt(&self, lost: &Work) -> Option<String> {
         self.of(&lost.task).find_map(|event| {
             let EventData::Settled { epoch, receipt, .. } = &event.what else { return None };
@@ -79,14 +79,14 @@ impl Seen {
         })
     }
 
-    /// Whether it was planned again after that.
+    /// Whether the task was planned again after that.
     pub(super) fn is_planned_again(&self, lost: &Work) -> bool {
         self.of(&lost.task).any(|event| {
             matches!(&event.what, EventData::Replanned { lease: Some(undo), .. } if undo.epoch > lost.epoch)
         })
     }
 
-    /// Who took it after that, and under which epoch.
+    /// Who acquired it after that, and under which epoch.
     pub(super) fn successor(&self, lost: &Work) -> Option<(String, Epoch)> {
         self.of(&lost.task).find_map(|event| {
             let EventData::Acquired(grant) = &event.what else { return None };
@@ -94,14 +94,14 @@ impl Seen {
         })
     }
 
-    /// How many tasks are completed.
+    /// The number of completed tasks.
     pub(super) fn completed(&self) -> usize {
         let is_it =
             |event: &&Event| matches!(&event.what, EventData::Ended(end) if end.state == Terminal::Completed);
         self.events.iter().filter(is_it).map(|event| &event.task).collect::<BTreeSet<_>>().len()
     }
 
-    /// Whether that worker was heard again, from that event on.
+    /// Whether that worker is the actor of any event from that index on.
     pub(super) fn was_heard_again(&self, owner: &str, from: usize) -> bool {
         self.events.iter().skip(from).any(|event| event.actor.as_str() == owner)
     }

@@ -1,6 +1,6 @@
-//! Where the demonstration takes place: a folder that goes away, a record in it, and the processes that are at work there.
+//! The stage of the demo: a temporary directory with a store, and the processes that work there.
 //!
-//! Each long process is run under a warden of its own, so that nothing of it outlives the demonstration, however that ends.
+//! Each long-running process has its own warden, so that none outlives the demo, however that ends.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,16 +24,16 @@ use super::teller::Teller;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// How long it is waited for what must come next: longer than it takes on a machine that is busy with something else.
+/// How long to wait for the next expected event: longer than it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked how far the work is. Heartbeats and progress leave no event.
+/// How often progress is read. Heartbeats and progress leave no events.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOKS_MAX: u128 = PATIENCE.as_millis() / LOOK_EVERY.as_millis();
-/// How much of what a process says is kept, for when it fails.
+/// How much of a process's standard error is kept, for when it fails.
 const SAID_BYTES_MAX: usize = 2_000;
-/// How long it is listened to who has ended.
+/// How long to wait for the remaining output of an ended process.
 const LISTENED_FOR: Duration = Duration::from_secs(1);
-/// How often the folder is tried to be removed while somebody who was killed may still make a file in it.
+/// How often removing the directory is tried while a killed process may still create a file in it.
 const REMOVALS_MAX: u32 = 200;
 
 const FILES: [(&str, &str); 3] = [
@@ -42,30 +42,30 @@ const FILES: [(&str, &str); 3] = [
     ("tenure.toml", include_str!("tenure.toml")),
 ];
 
-/// The folder, the record, and who is at work.
+/// The directory, the store and the processes.
 pub(super) struct Stage<'s, 'a, 'w> {
     pub(super) tell: Teller<'s, 'a, 'w>,
     pub(super) tenure: PathBuf,
     pub(super) ledger: Ledger,
     pub(super) seen: Seen,
-    /// What was shown and is so.
+    /// The statements that were checked and printed.
     pub(super) steps: Vec<String>,
     folder: tempfile::TempDir,
     events: mpsc::UnboundedReceiver<Result<Recorded, Error>>,
     following: JoinHandle<()>,
-    /// Who is expected to be there, and who was told to end.
+    /// The processes that should be running, and those that were told to stop.
     at_work: Vec<AtWork>,
     told_to_end: Vec<AtWork>,
-    /// Whose work was told to be half done.
+    /// The tasks whose progress was printed already.
     half_done: Vec<(String, u64)>,
 }
 
-/// A process that goes on.
+/// A long-running process.
 struct AtWork {
     name: &'static str,
     running: Running,
     said: Arc<Mutex<Tail>>,
-    /// Reads what it says; none when all of that was waited for.
+    /// The task that reads its output; none after it was waited for.
     listening: Option<JoinHandle<()>>,
 }
 
@@ -98,7 +98,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         self.folder.path()
     }
 
-    /// Runs a command, shows it and what it prints, and wants it to end with that status. What it printed.
+    /// Runs a command, prints it and its output, and checks its exit status. Returns the output.
     pub(super) async fn command(&mut self, words: &str, status: i32) -> Result<String, CliError> {
         self.tell.command(&format!("tenure {words}"))?;
         let printed = self.in_silence(words, status).await?;
@@ -106,7 +106,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         Ok(printed)
     }
 
-    /// The same, not shown.
+    /// The same without printing.
     pub(super) async fn in_silence(&self, words: &str, status: i32) -> Result<String, CliError> {
         let mut command = Command::new(&self.tenure);
         self.hidden().for_each(|name| {
@@ -120,13 +120,13 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         match ran.status.code() {
             Some(code) if code == status => Ok(printed),
             _ => {
-                let words = format!("`tenure {words}` ended with {}, not with {status}", ran.status);
+                let words = format!("`tenure {words}` ended with {}, expected {status}", ran.status);
                 Err(CliError::Failed(if printed.is_empty() { words } else { format!("{words}: {printed}") }))
             }
         }
     }
 
-    /// Starts a command that goes on.
+    /// Starts a long-running command.
     pub(super) async fn begin(&mut self, name: &'static str, words: &str) -> Result<(), CliError> {
         self.tell.command(&format!("tenure {words}"))?;
         let mut launch = Launch::new(&self.tenure).args(words.split(' ')).folder(self.folder());
@@ -144,13 +144,13 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         Ok(())
     }
 
-    /// What the reader has set for a record of their own: it is none of this one's.
+    /// The reader's own TENURE_ variables, which must not apply to this store.
     fn hidden(&self) -> impl Iterator<Item = &String> {
         self.tell.context.around.variables.keys().filter(|name| name.starts_with("TENURE_"))
     }
 
-    /// Goes on telling what happens until it is so. As long as something happens it is only slow; and it is looks that are
-    /// counted, so that whoever was stopped for a while does not take that for the others' silence.
+    /// Prints events until the condition holds. While events come, it is only slow. It counts polls and not time, so that
+    /// a demo that was suspended does not time out.
     pub(super) async fn until<T>(
         &mut self,
         what: &str,
@@ -178,7 +178,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         }
     }
 
-    /// Tells what has come and was not told yet.
+    /// Prints the events that have come and are not printed yet.
     pub(super) fn catch_up(&mut self) -> Result<(), CliError> {
         while let Ok(recorded) = self.events.try_recv() {
             self.take(Some(recorded))?;
@@ -187,14 +187,14 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     fn take(&mut self, recorded: Option<Result<Recorded, Error>>) -> Result<(), CliError> {
-        let ended = || CliError::Failed("the record could not be followed to its end".to_owned());
+        let ended = || CliError::Failed("the history could not be followed to its end".to_owned());
         let event = recorded.ok_or_else(ended)??.event;
         self.tell.event(&event)?;
         self.seen.events.push(event);
         Ok(())
     }
 
-    /// How far the work is, whether everybody is there who should be, and whether anybody watches.
+    /// Reads the progress of tasks, and checks that all processes run and that the output is still read.
     async fn look_around(&mut self) -> Result<(), CliError> {
         if (self.tell.context.around.reader_is_gone)() {
             return Err(CliError::Told);
@@ -206,10 +206,10 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         self.tell_of_work(now)?;
         let mut gone = None;
         for one in &mut self.at_work {
-            // Asked, not waited for.
+            // This only checks; it does not wait.
             if let Ok(end) = tokio::time::timeout(Duration::ZERO, one.running.ended()).await {
                 one.hear_out().await;
-                gone.get_or_insert(format!("{} was to go on, and {}", one.name, in_words(&end)));
+                gone.get_or_insert(format!("{} stopped unexpectedly: {}", one.name, in_words(&end)));
             }
         }
         gone.map_or(Ok(()), |words| Err(self.with_last_words(CliError::Failed(words))))
@@ -227,15 +227,15 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         Ok(())
     }
 
-    /// The number of its process.
+    /// The process id.
     pub(super) fn process_of(&self, name: &str) -> Option<u32> {
         self.at_work.iter().find(|one| one.name == name).map(|one| one.running.pid())
     }
 
-    /// Sends it a signal, and waits for its end. What is left of it goes on until the demonstration is over.
+    /// Sends a signal to a process, and waits until it ends. What is left of it runs until the demo is over.
     pub(super) async fn end(&mut self, name: &str, signal: i32) -> Result<(End, String), CliError> {
         let Some(nth) = self.at_work.iter().position(|one| one.name == name) else {
-            return Err(CliError::Failed(format!("{name} is not at work")));
+            return Err(CliError::Failed(format!("{name} is not running")));
         };
         let ending = self.at_work.remove(nth);
         self.told_to_end.push(ending);
@@ -250,18 +250,18 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         }
     }
 
-    /// Waits until the process that makes that worktree is gone.
+    /// Waits until the process that builds the worktree has ended.
     pub(super) async fn until_nobody_makes(&mut self, task: &str) -> Result<(), CliError> {
         let process = self.written(task, "process").and_then(|id| Pid::from_raw(id.parse().ok()?));
         let Some(process) = process else {
-            return Err(CliError::Failed(format!("nothing says which process works on {task}")));
+            return Err(CliError::Failed(format!("no process id is recorded for {task}")));
         };
         let what = format!("the end of the command that works on {task}");
         let is_gone = || test_kill_process(process) == Err(rustix::io::Errno::SRCH);
         self.until(&what, |_| is_gone().then_some(())).await
     }
 
-    /// What a build wrote into its worktree.
+    /// The content of a file that a build wrote to its worktree.
     pub(super) fn written(&self, task: &str, file: &str) -> Option<String> {
         let path = self.folder().join("worktrees").join(task).join(file);
         std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
@@ -272,19 +272,19 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         for one in self.at_work.iter().chain(&self.told_to_end) {
             let said = one.last_words();
             if !said.is_empty() {
-                words.push_str(&format!("; {} said last: {said}", one.name));
+                words.push_str(&format!("; last output of {}: {said}", one.name));
             }
         }
         CliError::Failed(words)
     }
 
-    /// Ends everybody, and removes the folder. What was shown.
+    /// Ends all processes and removes the directory. Returns the statements that were shown.
     pub(super) async fn close(mut self) -> Vec<String> {
         self.following.abort();
         self.at_work.append(&mut self.told_to_end);
         self.at_work.iter().for_each(|one| one.running.kill());
         for one in &mut self.at_work {
-            // One that the system holds is not waited for.
+            // A process that the kernel blocks is not waited for.
             let _ = tokio::time::timeout(PATIENCE, one.running.finish(Duration::ZERO)).await;
         }
         for _ in 0..REMOVALS_MAX {
@@ -299,8 +299,8 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
 }
 
 impl AtWork {
-    /// Waits for what it said, once it has ended. A descendant that it left behind may have its errors open; that is not
-    /// waited for.
+    /// Reads the rest of its output after it has ended. A descendant may still have the pipe open; that is not waited
+    /// for.
     async fn hear_out(&mut self) {
         if let Some(listening) = self.listening.take() {
             let _ = tokio::time::timeout(LISTENED_FOR, listening).await;
@@ -312,13 +312,13 @@ impl AtWork {
     }
 }
 
-/// Something that the demonstration needs of the machine, and that is not there.
+/// An error for something that the demo needs from the machine and did not get.
 pub(super) fn failed(error: std::io::Error) -> CliError {
-    CliError::Failed(format!("the demonstration can't go on: {error}"))
+    CliError::Failed(format!("the demo can't continue: {error}"))
 }
 
 fn in_vain(what: &str) -> CliError {
-    CliError::Failed(format!("{what} did not come within {} seconds", PATIENCE.as_secs()))
+    CliError::Failed(format!("timed out waiting for {what}, after {} seconds", PATIENCE.as_secs()))
 }
 
 pub(super) fn in_words(end: &End) -> String {
@@ -333,7 +333,7 @@ fn store(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("tenure.db").display())
 }
 
-/// Reads the history as it grows, from its beginning.
+/// Follows the history from its beginning.
 fn follow(ledger: &Ledger) -> (JoinHandle<()>, mpsc::UnboundedReceiver<Result<Recorded, Error>>) {
     let (sender, events) = mpsc::unbounded_channel();
     let mut changes = ledger.follow(None);
@@ -349,7 +349,7 @@ fn follow(ledger: &Ledger) -> (JoinHandle<()>, mpsc::UnboundedReceiver<Result<Re
     (following, events)
 }
 
-/// Keeps the end of what a process says.
+/// Keeps the end of a process's output.
 async fn keep(mut from: pipe::Receiver, said: Arc<Mutex<Tail>>) {
     let mut some = [0; 1024];
     while let Ok(count @ 1..) = from.read(&mut some).await {

@@ -1,6 +1,6 @@
-//! How the demonstration is told: headings, commands with what they print, and a line for each event as it comes.
+//! Prints the demo: headings, commands with their output, and a line for each event as it comes.
 //!
-//! Lines are broken where a terminal ends; where there is none they are left whole.
+//! Lines are wrapped at the width of the terminal; without one they are left whole.
 
 use std::borrow::Cow;
 
@@ -15,15 +15,15 @@ use crate::output::{Colour, harmless_line};
 
 /// Wider lines are hard to read, however wide the terminal is.
 const COLUMNS_MAX: usize = 100;
-/// Sentences are broken where there is no terminal, too.
+/// Sentences are wrapped at this width without a terminal, too.
 const SENTENCE_COLUMNS_MAX: usize = 76;
-/// Where the words of an event begin, behind its time, who, and which task.
+/// The column of an event's text, after time, actor and task.
 const EVENT_INDENT: usize = 28;
 
-/// Tells whoever watches, at once.
+/// Prints the demo as it happens.
 pub(super) struct Teller<'s, 'a, 'w> {
     pub(super) context: &'s mut Context<'a, 'w>,
-    /// The time of the first event: the others are told as so long after it.
+    /// The time of the first event: times are printed relative to it.
     began: Option<Time>,
 }
 
@@ -37,7 +37,7 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
         self.say("", 0, words, Some(Colour::Strong))
     }
 
-    /// What to look at, in a sentence.
+    /// Prints an explanation.
     pub(super) fn explain(&mut self, words: &str) -> Result<(), CliError> {
         let columns =
             self.columns().map_or(SENTENCE_COLUMNS_MAX, |columns| columns.min(SENTENCE_COLUMNS_MAX));
@@ -46,24 +46,24 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
             .try_for_each(|line| self.say("  ", 2, line, None))
     }
 
-    /// A command as somebody could type it.
+    /// Prints a command as it could be typed.
     pub(super) fn command(&mut self, words: &str) -> Result<(), CliError> {
         let sign = self.context.out.painted("$ ", Colour::Busy);
         self.say(&sign, 4, words, Some(Colour::Busy))
     }
 
-    /// A line that a command printed.
+    /// Prints a line of a command's output.
     pub(super) fn printed(&mut self, words: &str) -> Result<(), CliError> {
         self.say("    ", 4, words, Some(Colour::Faint))
     }
 
-    /// Something that was looked up, and is so.
+    /// Prints a statement that was checked.
     pub(super) fn is_so(&mut self, words: &str) -> Result<(), CliError> {
         let sign = self.context.out.painted("  ✓ ", Colour::Good);
         self.say(&sign, 4, words, Some(Colour::Good))
     }
 
-    /// Something that came into the record. That the tasks came to be is told together.
+    /// Prints an event. The creation of tasks is printed for all of them together.
     pub(super) fn event(&mut self, event: &Event) -> Result<(), CliError> {
         self.began.get_or_insert(event.at);
         match words_of(&event.what) {
@@ -72,7 +72,7 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
         }
     }
 
-    /// Something that happened, and to what.
+    /// Prints what happened to a task.
     pub(super) fn happened(&mut self, at: Time, who: &str, task: &str, words: &str) -> Result<(), CliError> {
         let after = at.since(*self.began.get_or_insert(at)).as_micros() / 100_000;
         let who = if who.starts_with("recovery/") { "recovery" } else { who };
@@ -87,7 +87,7 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
         self.context.out.width().map(|width| usize::from(width).min(COLUMNS_MAX))
     }
 
-    /// Says something behind what stands before it already. The first line has that, the others are indented.
+    /// Prints text after a prefix. The first line has the prefix, the others are indented.
     fn say(
         &mut self,
         before: &str,
@@ -110,7 +110,7 @@ impl<'s, 'a, 'w> Teller<'s, 'a, 'w> {
     }
 }
 
-/// Who is who, where there are colours.
+/// The colour of each actor.
 fn colour_of(who: &str) -> Colour {
     match who {
         "w1" => Colour::First,
@@ -120,21 +120,23 @@ fn colour_of(who: &str) -> Colour {
     }
 }
 
-/// An event in words, if it is told by itself.
+/// An event in words; none if it is not printed.
 fn words_of(what: &EventData) -> Option<String> {
     Some(match what {
         EventData::Created(_) => return None,
         EventData::Registered { .. } => "registers its undo".to_owned(),
-        EventData::Acquired(grant) => format!("has the lease, epoch {}", grant.epoch),
+        EventData::Acquired(grant) => format!("acquires the lease, epoch {}", grant.epoch),
         EventData::Reclaimed(grant) => match &grant.lapsed {
-            Some(lapsed) => format!("{}'s lease lapsed: takes over, epoch {}", lapsed.owner, grant.epoch),
-            None => format!("takes over, epoch {}", grant.epoch),
+            Some(lapsed) => {
+                format!("takes over under epoch {1}: {0}'s lease lapsed", lapsed.owner, grant.epoch)
+            }
+            None => format!("takes over under epoch {}", grant.epoch),
         },
         EventData::Settled { receipt, .. } => format!("undone; receipt: {}", said_last(receipt.as_str())),
-        EventData::Tried { error, .. } => format!("not undone yet: {}", said_last(error.as_str())),
+        EventData::Tried { error, .. } => format!("undo failed: {}", said_last(error.as_str())),
         EventData::Replanned { .. } => "planned again".to_owned(),
         EventData::RolledBack { reason, .. } => format!("gives up: {reason}"),
-        EventData::Released { reason, .. } => format!("given back: {reason}"),
+        EventData::Released { reason, .. } => format!("released: {reason}"),
         EventData::Changed(_)
         | EventData::Dispatched { .. }
         | EventData::Renewed { .. }
@@ -149,13 +151,13 @@ fn words_of(what: &EventData) -> Option<String> {
     })
 }
 
-/// A command's receipt has its status, and then what it printed.
+/// A command's receipt has its exit status, then its output.
 fn said_last(receipt: &str) -> &str {
     let last = receipt.lines().next_back().unwrap_or(receipt);
     last.strip_prefix("output: ").unwrap_or(last)
 }
 
-/// The text in lines of at most that many columns. A longer word stays whole, to be copied.
+/// Wraps the text at blanks to this many columns. A longer word stays whole, so that it can be copied.
 fn wrapped(text: &str, columns: Option<usize>) -> Vec<Cow<'_, str>> {
     let Some(columns) = columns else { return vec![text.into()] };
     let options = textwrap::Options::new(columns).break_words(false).word_splitter(NoHyphenation);

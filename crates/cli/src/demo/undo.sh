@@ -1,4 +1,4 @@
-# Removes a worktree. Twice does no harm: what is gone already is success.
+# Removes a worktree. It can run twice: a worktree that is gone already is a success.
 tree=$1
 if [ ! -d "$tree" ]; then
   echo "$tree was gone already"

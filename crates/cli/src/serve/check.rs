@@ -1,5 +1,5 @@
-//! `tenure serve --check`: everything that a server would go by, and what would keep it from starting. It goes the way of the
-//! start, and leaves nothing behind.
+//! `tenure serve --check`: prints the settings and finds what would keep the server from starting. It does what a start
+//! does, but changes nothing.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ struct Setting<'a> {
     from: &'static str,
 }
 
-/// Shows the settings and says whether a server would start with them; the status is the one that the start would end with.
+/// Prints the settings and whether the server would start. The exit status is the one that the start would have.
 pub(super) async fn run(
     context: &mut Context<'_, '_>,
     settings: &Settings,
@@ -47,15 +47,15 @@ pub(super) async fn run(
         context.out.note(note);
     }
     let Some(first) = found.trouble.first() else {
-        context.out.note("it would start");
+        context.out.note("the server would start");
         return Ok(());
     };
     context.out.flush()?;
-    context.out.error(&format!("it would not start: {}", trouble.join("; ")), None);
+    context.out.error(&format!("the server would not start: {}", trouble.join("; ")), None);
     Err(CliError::Status(first.status()))
 }
 
-/// What a look found that a start would meet.
+/// What the check found.
 #[derive(Default)]
 struct Found {
     trouble: Vec<CliError>,
@@ -71,10 +71,10 @@ async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -
     }
     let exposure = match Listening::on(settings).await {
         Ok(listening) => Some(listening.exposure),
-        // Whoever checks before a restart has the server of before there.
+        // Before a restart, the running server has the port.
         Err(NotListening::Taken(failure)) => {
             found.notes.push(format!(
-                "the port is in use, by the server that is to be restarted or by another program: {}",
+                "the port is in use, by a running server or by another program: {}",
                 failure.words()
             ));
             Some(settings.exposure())
@@ -95,8 +95,8 @@ async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -
     found
 }
 
-/// The tokens of the store as it is; one that the start would make has none. Those of one that it would change first are not
-/// known.
+/// The tokens of the existing store; none for a store that the start would create. Unknown for one that the start would
+/// upgrade first.
 async fn existing(
     context: &mut Context<'_, '_>,
     store: &str,
@@ -111,8 +111,8 @@ async fn existing(
     match Ledger::builder().condition(store).await? {
         SchemaState::Missing => Ok(Some(Vec::new())),
         SchemaState::Older => {
-            let words = "the store is of an earlier version; the start would bring it to this one's, and an earlier program \
-                         could not open it then";
+            let words = "the store has an older schema; the server would upgrade it, and older versions of Tenure could not \
+                         open it any more";
             notes.push(words.to_owned());
             Ok(None)
         }
@@ -120,23 +120,23 @@ async fn existing(
     }
 }
 
-/// Whether a file could be made there.
+/// Checks that the file could be created.
 fn can_be_made(file: &Path, with_its_folder: bool) -> Result<(), CliError> {
     let file = std::path::absolute(file)
         .map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
     let mut folders = file.ancestors().skip(1);
     let folder = if with_its_folder { folders.find(|folder| folder.exists()) } else { folders.next() };
     let Some(folder) = folder else {
-        return Err(unavailable(format!("{} is no place for a file", file.display())));
+        return Err(unavailable(format!("{} is not a path of a file", file.display())));
     };
     if !folder.is_dir() {
         let (folder, file) = (folder.display(), file.display());
-        return Err(unavailable(format!("there is no folder {folder}, in which {file} would be made")));
+        return Err(unavailable(format!("can't create {file}: the directory {folder} does not exist")));
     }
     may_be_written(folder)
 }
 
-/// Whether a server could write to its file, if it has one and that is there. SQLite opens one that it can't, for looks.
+/// Checks that an existing file can be written. SQLite opens a read-only file without an error.
 pub(super) fn is_writable(store: &str) -> Result<(), CliError> {
     match store.strip_prefix("sqlite:").map(context::file_of).filter(|file| file.exists()) {
         Some(file) => may_be_written(file),
@@ -146,10 +146,10 @@ pub(super) fn is_writable(store: &str) -> Result<(), CliError> {
 
 fn may_be_written(place: &Path) -> Result<(), CliError> {
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK)
-        .map_err(|error| unavailable(format!("{} can't be written: {error}", place.display())))
+        .map_err(|error| unavailable(format!("can't write to {}: {error}", place.display())))
 }
 
-/// As the store says it that can't be opened.
+/// The error of a store that can't be opened.
 fn unavailable(words: String) -> CliError {
     Error::Unavailable(words).into()
 }
@@ -178,7 +178,7 @@ fn show(
         Output::row(&mut table, [plain(*name), plain(*value), plain(from.as_str())]);
     }
     let (kinds, from) =
-        if kinds.is_empty() { ("nothing".to_owned(), From::Default) } else { (kinds.join(", "), From::File) };
+        if kinds.is_empty() { ("none".to_owned(), From::Default) } else { (kinds.join(", "), From::File) };
     Output::row(&mut table, [plain("undo"), plain(kinds), plain(from.as_str())]);
     context.out.show(&table)
 }

@@ -1,4 +1,4 @@
-//! Where a server listens: at an address, or on a socket that the service manager opened before.
+//! Opens the socket of a server: at an address, or the socket that the service manager passed.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,16 +9,16 @@ use tokio::net::TcpListener;
 use super::settings::Settings;
 use crate::error::CliError;
 
-/// A listener, and who can reach it.
+/// A listener, and whether other machines can reach it.
 pub(super) struct Listening {
     pub(super) listener: TcpListener,
     pub(super) exposure: Exposure,
     pub(super) url: String,
 }
 
-/// Why nobody can listen there.
+/// Why the server can't listen.
 pub(super) enum NotListening {
-    /// Somebody does already.
+    /// The address is in use.
     Taken(CliError),
     Other(CliError),
 }
@@ -47,14 +47,14 @@ impl Listening {
                 if error.kind() == ErrorKind::AddrInUse {
                     return NotListening::Taken(CliError::Failed(words));
                 }
-                NotListening::Other(CliError::Failed(format!("{words}; give another --listen ADDRESS:PORT")))
+                NotListening::Other(CliError::Failed(format!("{words}; pass another --listen ADDRESS:PORT")))
             })?,
         };
         let address = listener.local_addr();
         let address =
             address.map_err(|error| CliError::Failed(format!("the socket has no address: {error}")))?;
         let scheme = if settings.tls.is_on() { "https" } else { "http" };
-        // Nobody can be reached at "every address"; by the machine's name others can, as a rule.
+        // A wildcard address can't be connected to; usually the machine's name can.
         let place = match address.ip().is_unspecified() {
             true => format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), address.port()),
             false => address.to_string(),
@@ -63,20 +63,20 @@ impl Listening {
     }
 }
 
-/// Who can reach these addresses. One that is not known yet may be any.
+/// Whether other machines can reach these addresses. An unknown address may be any.
 pub(super) fn exposure_of(addresses: &[SocketAddr]) -> Exposure {
     let is_own = !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback());
     if is_own { Exposure::Loopback } else { Exposure::Network }
 }
 
-/// The socket that the service manager listens on for this process, if it does.
+/// The socket that the service manager passed to this process, if it did.
 fn handed_over() -> Result<Option<TcpListener>, CliError> {
     let wrong = |error: std::io::Error| {
-        CliError::Failed(format!("the socket that was handed over is none that can be listened on: {error}"))
+        CliError::Failed(format!("can't listen on the socket of the service manager: {error}"))
     };
     let mut sockets = listenfd::ListenFd::from_env();
     if sockets.len() > 1 {
-        return Err(CliError::Usage("more than one socket was handed over; one is served".into()));
+        return Err(CliError::Usage("the service manager passed more than one socket; configure one".into()));
     }
     let Some(socket) = sockets.take_tcp_listener(0).map_err(wrong)? else { return Ok(None) };
     socket.set_nonblocking(true).map_err(wrong)?;

@@ -1,13 +1,13 @@
-//! What the service manager is told: that the server is ready, that it stops, and, while it is well, that it lives.
+//! Notifies systemd that the server is ready, stopping, or alive.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// systemd, where it started this process and wants to be told; else nobody.
+/// systemd, if it started this process and wants notifications; otherwise nothing.
 #[derive(Clone)]
 pub(super) struct ServiceManager {
-    /// How often it wants to hear.
+    /// The interval of watchdog notifications.
     every: Option<Duration>,
 }
 
@@ -24,14 +24,14 @@ impl ServiceManager {
         say(&[NotifyState::Stopping]);
     }
 
-    /// Says at half of the time that the manager waits for it that this process lives: that its tasks still get their turn, of
-    /// which this is one. It does not ask the store: one that is away, or hangs, is no reason to be restarted.
+    /// Notifies the watchdog at half of its timeout, as long as the async runtime schedules tasks. It does not check the
+    /// store: a store that is unavailable is no reason to restart the server.
     pub(super) async fn watch(self) {
         let Some(every) = self.every else { return };
         let mut ticks = tokio::time::interval(every);
         loop {
             ticks.tick().await;
-            // Also one that is new must get a turn, among all that wait for one.
+            // A newly spawned task must get its turn, too.
             if tokio::spawn(async {}).await.is_ok() {
                 say(&[NotifyState::Watchdog]);
             }
@@ -39,9 +39,9 @@ impl ServiceManager {
     }
 }
 
-/// Where nobody listens nothing is said.
+/// Without a service manager this does nothing.
 fn say(what: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(what) {
-        tracing::warn!(%error, "the service manager can't be told");
+        tracing::warn!(%error, "can't notify the service manager");
     }
 }

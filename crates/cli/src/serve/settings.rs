@@ -1,4 +1,5 @@
-//! What a server goes by: each setting from the command line, else its variable, else the file, else as by default.
+//! The settings of a server: each from its option, else its environment variable, else the settings file, else its
+//! default.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -17,63 +18,64 @@ use crate::io::Variables;
 use crate::logs::Logs;
 use crate::values::span;
 
-/// The options of the command line.
+/// The options of `tenure serve`.
 #[derive(Args)]
 pub(super) struct Said {
-    /// Where to listen [else: TENURE_LISTEN, the file, or 127.0.0.1:7117]
+    /// Address to listen on [default: 127.0.0.1:7117] [env: TENURE_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// The certificate of the server and those that vouch for it, in PEM [else: TENURE_TLS_CERT]
+    /// TLS certificate chain of the server, in PEM [env: TENURE_TLS_CERT]
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The key of the certificate, in PEM [else: TENURE_TLS_KEY]
+    /// Private key of the certificate, in PEM [env: TENURE_TLS_KEY]
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// A proxy in front ends TLS: serve in the clear also to other machines [else: TENURE_TLS_ELSEWHERE]
+    /// Accept plain HTTP from other machines, because a proxy in front terminates TLS [env: TENURE_TLS_ELSEWHERE]
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     tls_elsewhere: bool,
-    /// A further name of this machine, while no token exists; may be repeated [else: TENURE_HOSTS, with commas]
+    /// Another host name to accept requests for while no token exists. Can be repeated; with commas in the variable
+    /// [env: TENURE_HOSTS]
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
-    /// How long requests and undos that have begun may go on at a stop [else: TENURE_GRACE, or 20s]
+    /// How long requests and undos in progress may take when the server stops [default: 20s] [env: TENURE_GRACE]
     #[arg(long, value_name = "DURATION")]
     grace: Option<String>,
-    /// Leave stale tasks to others [else: TENURE_RECOVERY=false]
+    /// Don't run recovery in this server [env: TENURE_RECOVERY=false]
     #[arg(long)]
     no_recovery: bool,
-    /// How many tasks are undone at once [else: TENURE_UNDO_CONCURRENCY, or 32]
+    /// Maximum number of tasks to undo at the same time [default: 32] [env: TENURE_UNDO_CONCURRENCY]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     undo_concurrency: Option<String>,
-    /// How long a task is left to others that nobody here can undo, before it is parked for a person [else:
-    /// TENURE_HANDLER_WAIT, or 10m]
+    /// How long a task that this server has no handler for is left to other servers, before it is quarantined [default: 10m]
+    /// [env: TENURE_HANDLER_WAIT]
     #[arg(long, value_name = "DURATION", help_heading = "Advanced")]
     handler_wait: Option<String>,
-    /// Connections at once; further ones wait [else: TENURE_CONNECTIONS_MAX, or 12000]
+    /// Maximum number of open connections; more have to wait [default: 12000] [env: TENURE_CONNECTIONS_MAX]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     connections_max: Option<String>,
-    /// The bytes of one body [else: TENURE_BODY_MAX, or 16777216]
+    /// Maximum size of a request body [default: 16777216] [env: TENURE_BODY_MAX]
     #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
     body_max: Option<String>,
-    /// The bytes of memory for all requests together, above what an idle server has [else: TENURE_MEMORY_MAX, or 536870912]
+    /// Maximum memory for all requests together, on top of an idle server's [default: 536870912] [env: TENURE_MEMORY_MAX]
     #[arg(long, value_name = "BYTES", help_heading = "Advanced")]
     memory_max: Option<String>,
-    /// Requests a second of one caller; 0: no limit [else: TENURE_RATE, or 20000]
+    /// Maximum requests per second from one caller; 0 for no limit [default: 20000] [env: TENURE_RATE]
     #[arg(long, value_name = "COUNT", help_heading = "Advanced")]
     rate: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, or as of which part, `info,tenure_server=debug` [else: TENURE_LOG, or
-    /// info]
+    /// Log level: off, error, warn, info, debug, trace, or levels per module such as info,tenure_server=debug [default: info]
+    /// [env: TENURE_LOG]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
-    /// Logs as text, or as a JSON object a line [else: TENURE_LOG_FORMAT, or text]
-    #[arg(long, value_name = "FORM")]
+    /// Log format: text, or json for one object per line [default: text] [env: TENURE_LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Where traces are collected by OpenTelemetry over HTTP, such as http://localhost:4318 [else:
-    /// OTEL_EXPORTER_OTLP_ENDPOINT, or nowhere]
+    /// OpenTelemetry collector to send traces to over HTTP, such as http://localhost:4318 [default: none]
+    /// [env: OTEL_EXPORTER_OTLP_ENDPOINT]
     #[arg(long, value_name = "URL", help_heading = "Advanced")]
     otlp: Option<String>,
 }
 
-/// How long a server may let what has begun go on at a stop.
+/// The longest allowed grace.
 const GRACE_MAX: Duration = Duration::from_secs(60 * 60);
 const MIB: u64 = 1_024 * 1_024;
 
@@ -97,7 +99,7 @@ impl From {
     }
 }
 
-/// What a server goes by.
+/// The settings in effect.
 pub(super) struct Settings {
     pub(super) listen: String,
     pub(super) tls: Tls,
@@ -113,18 +115,18 @@ pub(super) struct Settings {
     pub(super) rate: u32,
     pub(super) logs: Logs,
     pub(super) store_from: From,
-    /// All of them by name, as they are shown.
+    /// All settings by name, as `--check` prints them.
     pub(super) told: Vec<(&'static str, String, From)>,
 }
 
-/// One setting after the other, each looked for where it may be said.
+/// Finds settings one by one, and remembers where each came from.
 struct Finder<'a> {
     variables: &'a Variables,
     told: Vec<(&'static str, String, From)>,
 }
 
 impl Finder<'_> {
-    /// The text of a setting, where it is first said.
+    /// The text of a setting, from the first source that has it.
     fn text(
         &mut self,
         name: &'static str,
@@ -132,7 +134,7 @@ impl Finder<'_> {
         file: Option<String>,
         default: &str,
     ) -> String {
-        // Collectors have one name for it in every program.
+        // OpenTelemetry has a standard name for this variable.
         let key = match name {
             "otlp" => "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
             _ => format!("TENURE_{}", name.to_ascii_uppercase()),
@@ -157,7 +159,7 @@ impl Finder<'_> {
         let number: Option<u64> = text.parse().ok().filter(|number| bounds.contains(number));
         number.ok_or_else(|| {
             let (least, most) = bounds.into_inner();
-            CliError::Usage(format!("{name}: `{text}` is no whole number from {least} to {most}"))
+            CliError::Usage(format!("{name}: `{text}` is not a whole number from {least} to {most}"))
         })
     }
 
@@ -184,7 +186,7 @@ impl Finder<'_> {
         match self.text(name, said.map(text), file.map(text), usual).as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
-            other => Err(CliError::Usage(format!("{name}: `{other}` is neither true nor false"))),
+            other => Err(CliError::Usage(format!("{name}: `{other}` is not true or false"))),
         }
     }
 }
@@ -208,7 +210,9 @@ impl Settings {
         let hosts = hosts.map(host_name).collect::<Result<Vec<String>, CliError>>()?;
         let grace = find.length("grace", said.grace.clone(), file.grace, "20s")?;
         if grace > GRACE_MAX {
-            return Err(CliError::Usage("grace: it may be up to 1h; a second signal cuts it earlier".into()));
+            return Err(CliError::Usage(
+                "grace: at most 1h; a second signal stops the server earlier".into(),
+            ));
         }
         let recovery = find.word("recovery", said.no_recovery.then_some(false), file.recovery, "true")?;
         let undo = said.undo_concurrency.clone();
@@ -226,8 +230,8 @@ impl Settings {
         let needed = body_max * Limits::MEMORY_OF_A_BODY as u64;
         if memory_max < needed {
             return Err(CliError::Usage(format!(
-                "memory_max: a body of {body_max} bytes (body_max) needs {needed} with its answer; give --memory-max that much, \
-                 or a smaller --body-max"
+                "memory_max: a request body of {body_max} bytes (body_max) needs {needed} bytes with its response; pass a larger \
+                 --memory-max or a smaller --body-max"
             )));
         }
         let rate = find.number("rate", said.rate.clone(), file.rate, 20_000, 0..=1_000_000_000)?;
@@ -253,26 +257,26 @@ impl Settings {
         })
     }
 
-    /// Who could reach it where it is told to listen.
+    /// Whether other machines could reach the address.
     pub(super) fn exposure(&self) -> Exposure {
         let addresses = self.listen.to_socket_addrs().map(|found| found.collect::<Vec<SocketAddr>>());
         exposure_of(&addresses.unwrap_or_default())
     }
 }
 
-/// Whether something can be listened on there at all: a port that is none would be told as a name that is not known.
+/// Checks that the text is an address with a port: a wrong port would be reported as an unknown host name.
 fn is_place(listen: &str) -> Result<(), CliError> {
     let place =
         listen.rsplit_once(':').filter(|(address, port)| !address.is_empty() && port.parse::<u16>().is_ok());
     match place {
         Some((address, _)) if !address.contains(':') || address.starts_with('[') => Ok(()),
         Some(_) | None => Err(CliError::Usage(format!(
-            "listen: `{listen}` is no address with a port; give it as 127.0.0.1:7117 or [::1]:7117"
+            "listen: `{listen}` is not an address with a port, such as 127.0.0.1:7117 or [::1]:7117"
         ))),
     }
 }
 
-/// A name that requests may be for. What comes with one in a URL does not come with one in a request.
+/// A host name that requests may be for. A URL can have brackets around it that a request's host does not have.
 fn host_name(host: &str) -> Result<String, CliError> {
     let bare = host.trim_matches(['[', ']']);
     let is_address = bare.parse::<IpAddr>().is_ok();
@@ -281,7 +285,7 @@ fn host_name(host: &str) -> Result<String, CliError> {
     if is_address || is_name {
         return Ok(bare.to_owned());
     }
-    let words = "is no name of a machine; give it alone, without scheme, port, path or `*`";
+    let words = "is not a host name; pass it without scheme, port, path or `*`";
     Err(CliError::Usage(format!("hosts: `{host}` {words}")))
 }
 

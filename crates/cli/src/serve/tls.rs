@@ -1,4 +1,4 @@
-//! Who the server shows that it is: a certificate and its key, read again once their files are others.
+//! The server's TLS certificate and key, reloaded when their files change.
 
 use std::fs::metadata;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::error::CliError;
 
-/// The files of a certificate, behind which come those that vouch for it, and of its key. Empty, where there is no TLS.
+/// The files of the certificate chain and of its key. Empty without TLS.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     certificate: String,
@@ -29,7 +29,7 @@ impl Tls {
         !self.certificate.is_empty() || !self.key.is_empty()
     }
 
-    /// The settings of TLS; none, where there is none.
+    /// The TLS configuration; none without TLS.
     pub(super) fn config(&self) -> Result<Option<Arc<ServerConfig>>, CliError> {
         if !self.is_on() {
             return Ok(None);
@@ -47,14 +47,14 @@ impl Tls {
         Ok(Some(Arc::new(config)))
     }
 
-    /// The certificate with its key, if they belong together.
+    /// Reads the certificate and its key, and checks that they belong together.
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
         let Tls { certificate, key } = self;
         let chain =
             CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let chain = chain.map_err(|error| format!("{certificate}: {error}"))?;
         if chain.is_empty() {
-            return Err(format!("{certificate}: there is no certificate in it"));
+            return Err(format!("{certificate}: contains no certificate"));
         }
         let secret =
             PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{key}: {}", no_key(&error)))?;
@@ -74,20 +74,19 @@ impl Tls {
     }
 }
 
-/// Why there is no key to be had, and the way out.
+/// Why no key could be read, and what to do.
 fn no_key(error: &pem::Error) -> String {
     if matches!(error, pem::Error::NoItemsFound) {
-        let words =
-            "there is no key in it that is not encrypted; `openssl pkey -in KEY -out PLAIN` decrypts one";
+        let words = "contains no unencrypted key; `openssl pkey -in KEY -out PLAIN` decrypts one";
         return words.to_owned();
     }
     error.to_string()
 }
 
-/// By what a file is told from the one that lay there before.
+/// What identifies a version of a file.
 type Version = (u64, u64, i64, i64);
 
-/// What is shown to those who connect.
+/// The certificate that clients get.
 #[derive(Debug)]
 struct Shown {
     files: Tls,
@@ -98,7 +97,7 @@ struct Shown {
 #[derive(Debug)]
 struct Newest {
     certified: Arc<CertifiedKey>,
-    /// What was looked at last, whether it could be used or not.
+    /// The versions of the files that were read last, whether they could be used or not.
     seen: [Option<Version>; 2],
 }
 
@@ -109,8 +108,8 @@ impl Shown {
         Ok(Shown { files, provider, newest: Mutex::new(Newest { certified, seen }) })
     }
 
-    /// The certificate as the files have it now. While they have none that can be used, as between the writing of the one and
-    /// of the other, it is the earlier one.
+    /// The certificate in the files now. While they can't be used, as between writing the one and the other, the previous
+    /// one stays.
     fn current(&self) -> Arc<CertifiedKey> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let versions = self.files.versions();
@@ -119,12 +118,11 @@ impl Shown {
             match self.files.read(&self.provider) {
                 Ok(certified) => {
                     newest.certified = Arc::new(certified);
-                    tracing::info!(
-                        file = self.files.certificate,
-                        "a renewed certificate is shown from now on"
-                    );
+                    tracing::info!(file = self.files.certificate, "reloaded the TLS certificate");
                 }
-                Err(error) => tracing::warn!(error, "the certificate's files are others and can't be used"),
+                Err(error) => {
+                    tracing::warn!(error, "the changed TLS certificate can't be used; the previous one stays")
+                }
             }
         }
         Arc::clone(&newest.certified)

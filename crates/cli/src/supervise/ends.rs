@@ -1,4 +1,4 @@
-//! How a command's end becomes its task's: by its status, as the options say.
+//! Decides from a command's exit status what happens to its task, as the options say.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use super::{Finished, Why};
 use crate::output::quoted;
 use crate::values::one_of;
 
-/// What becomes of a task whose command ended.
+/// What happens to a task whose command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Word {
-    /// It is done.
+    /// The task is completed.
     Complete,
-    /// What it owes is undone; then it is tried again if attempts are left.
+    /// What the task owes is undone; then it is tried again if attempts are left.
     Rollback,
-    /// It is closed for good, and nothing is undone.
+    /// The task has failed for good, and nothing is undone.
     Fail,
-    /// It is given back, and the attempt does not count.
+    /// The lease is released, and the attempt does not count.
     Release,
-    /// It is parked for a person.
+    /// The task is quarantined.
     Quarantine,
 }
 
 impl Word {
     const ALL: [Word; 5] = [Word::Complete, Word::Rollback, Word::Fail, Word::Release, Word::Quarantine];
-    /// What a command that ended badly may come to, the default first.
+    /// The choices for a failed command, the default first.
     const BAD: [Word; 3] = [Word::Rollback, Word::Fail, Word::Release];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -44,14 +44,15 @@ impl Word {
     }
 }
 
-/// Which status means what.
+/// The options that map exit statuses to actions.
 #[derive(Args, Clone)]
 pub(crate) struct Ends {
-    /// What becomes of the task if the command ends badly
-    #[arg(long, value_name = "WORD", default_value = "rollback", value_parser = one_of(&Word::BAD, Word::as_str))]
+    /// What to do with the task if the command fails
+    #[arg(long, value_name = "ACTION", default_value = "rollback", value_parser = one_of(&Word::BAD, Word::as_str))]
     on_failure: Word,
-    /// What a status means, such as 75=release or 100-109=fail; 128 and its number for a signal. May be repeated
-    #[arg(long, value_name = "STATUS=WORD", value_parser = rule)]
+    /// What to do for an exit status or range of them, such as 75=release or 100-109=fail; a signal counts as 128 plus its
+    /// number. Can be repeated; the last match applies
+    #[arg(long, value_name = "STATUS=ACTION", value_parser = rule)]
     on_status: Vec<Rule>,
 }
 
@@ -63,13 +64,15 @@ pub(crate) struct Rule {
 }
 
 fn rule(text: &str) -> Result<Rule, String> {
-    let form = "give it as STATUS=WORD or FROM-TO=WORD, with complete, rollback, fail, release or quarantine";
+    let form =
+        "expected STATUS=ACTION or FROM-TO=ACTION, with complete, rollback, fail, release or quarantine";
     let (statuses, word) = text.split_once('=').ok_or(form)?;
     let (from, to) = statuses.split_once('-').unwrap_or((statuses, statuses));
-    let number = |text: &str| text.parse::<u8>().map_err(|_| format!("`{text}` is no status, 0 to 255"));
+    let number =
+        |text: &str| text.parse::<u8>().map_err(|_| format!("`{text}` is not an exit status from 0 to 255"));
     let (from, to) = (number(from)?, number(to)?);
     if from > to {
-        return Err(format!("{from}-{to} has no status in it"));
+        return Err(format!("the range {from}-{to} is empty"));
     }
     let word = Word::ALL.into_iter().find(|one| one.as_str() == word).ok_or(form)?;
     Ok(Rule { from, to, word })
@@ -83,12 +86,13 @@ pub(crate) struct Ending {
 }
 
 impl Ends {
-    /// What becomes of the task. None: it is lost, and nothing may be said of it.
+    /// What happens to the task. None: the lease is lost, and nothing may be recorded.
     pub(crate) fn of(&self, finished: &Finished) -> Option<Ending> {
         let (status, words) = match (&finished.why, &finished.end) {
             (Why::Lost(_) | Why::EndedItsTask, _) => return None,
             (Why::Cancelled, _) => {
-                let reason = with_tail("the command was stopped, as somebody asked for it", finished);
+                let reason =
+                    with_tail("the command was stopped, because somebody asked the task to stop", finished);
                 return Some(Ending { word: Word::Rollback, reason });
             }
             (Why::ToldToStop, _) => {
@@ -110,15 +114,15 @@ impl Ends {
     }
 }
 
-/// What happened, and the end of what the command said about it.
+/// What happened, and the end of the command's standard error.
 fn with_tail(words: &str, finished: &Finished) -> String {
     if finished.tail.is_empty() {
         return words.to_owned();
     }
-    truncate_for_record(&format!("{words}; it said last: {}", finished.tail))
+    truncate_for_record(&format!("{words}; last output: {}", finished.tail))
 }
 
-/// As a shell has it.
+/// The exit status as a shell reports it.
 pub(crate) fn status_of(end: &End) -> u8 {
     match end {
         End::Exited(status) => u8::try_from(*status).unwrap_or(u8::MAX),
@@ -127,7 +131,7 @@ pub(crate) fn status_of(end: &End) -> u8 {
     }
 }
 
-/// As a shell has it: 127 for what is not there, 126 for what can't be executed.
+/// The exit status as a shell reports it: 127 for a program that is not found, 126 for one that can't be executed.
 pub(crate) fn status_of_start(error: &StartError) -> u8 {
     match error {
         StartError::NotFound(_) => 127,
@@ -138,14 +142,14 @@ pub(crate) fn status_of_start(error: &StartError) -> u8 {
 
 fn words_of(end: &End) -> String {
     match end {
-        End::Exited(status) => format!("the command ended with status {status}"),
+        End::Exited(status) => format!("the command exited with status {status}"),
         End::Signalled(signal) => format!("the command was ended by signal {signal}"),
-        End::Lost(why) => format!("nobody knows how the command ended: {why}"),
+        End::Lost(why) => format!("it is not known how the command ended: {why}"),
     }
 }
 
 impl Ending {
-    /// Records it.
+    /// Records the end of the task.
     pub(crate) async fn record(&self, lease: &KeptLease) -> Result<Task, tenure::Error> {
         match self.word {
             Word::Complete => lease.complete(None).await,
@@ -156,7 +160,7 @@ impl Ending {
         }
     }
 
-    /// For a worker, which records it itself.
+    /// The result for a worker, which records it itself.
     pub(crate) fn returned(self) -> Result<Option<String>, WorkError> {
         match self.word {
             Word::Complete => Ok(None),
@@ -167,7 +171,7 @@ impl Ending {
         }
     }
 
-    /// The command that records it by hand.
+    /// The command line that records it by hand.
     pub(crate) fn by_hand(&self, lease: &KeptLease, store: &str) -> String {
         let (id, holder) = (lease.id(), lease.holder());
         let verb = self.word.as_str();

@@ -1,4 +1,4 @@
-//! What `tenure run` and `tenure worker` say themselves of a task, beside what its command writes.
+//! Notes of `tenure run` and `tenure worker` about a task, apart from the command's output.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use tenure::core::id::{Epoch, TaskId};
 use tenure::keeper::KeptLease;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-/// A line about a task.
+/// A note about a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct TaskNote {
     task: TaskId,
@@ -20,7 +20,7 @@ impl fmt::Display for TaskNote {
     }
 }
 
-/// Takes lines about one task, to whoever prints them.
+/// Sends notes about one task to the code that prints them.
 #[derive(Clone)]
 pub(crate) struct Notes {
     to: UnboundedSender<TaskNote>,
@@ -29,19 +29,19 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    /// About the task of that lease, with the end at which they come out.
+    /// Notes about the task of this lease, and the receiver for them.
     pub(crate) fn of(lease: &KeptLease) -> (Notes, UnboundedReceiver<TaskNote>) {
         let (to, from) = mpsc::unbounded_channel();
         (Notes::to(to, lease), from)
     }
 
-    /// The same, to an end that takes those of several tasks.
+    /// The same, to a receiver that several tasks share.
     pub(crate) fn to(to: UnboundedSender<TaskNote>, lease: &KeptLease) -> Notes {
         Notes { to, task: lease.id().clone(), epoch: lease.holder().epoch }
     }
 
     pub(crate) fn tell(&self, words: impl Into<String>) {
-        // Who can't be told is not kept from the work.
+        // A note that can't be printed must not stop the work.
         let _ = self.to.send(TaskNote { task: self.task.clone(), epoch: self.epoch, words: words.into() });
     }
 }

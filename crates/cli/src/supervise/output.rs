@@ -1,4 +1,4 @@
-//! Where what commands write goes to: through, through with the task before each line, or into files.
+//! Where the output of commands goes: passed on unchanged, passed on with the task before each line, or to files.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,14 +7,14 @@ use std::path::PathBuf;
 
 use tenure::keeper::KeptLease;
 
-/// What becomes of what commands write.
+/// What happens to the output of commands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum JobOutput {
-    /// It is handed on as it is.
+    /// It is passed on unchanged.
     Raw,
-    /// It is handed on with the task before each line.
+    /// It is passed on with the task before each line.
     Prefix,
-    /// Each command has files of its own in that folder.
+    /// It goes to files in this directory, two for each command.
     Files(PathBuf),
 }
 
@@ -24,11 +24,11 @@ impl JobOutput {
             ("raw", _) => Ok(JobOutput::Raw),
             ("prefix", _) => Ok(JobOutput::Prefix),
             (_, Some(folder)) if !folder.is_empty() => Ok(JobOutput::Files(PathBuf::from(folder))),
-            (_, _) => Err("give raw, prefix, or files=DIR with the name of a folder".into()),
+            (_, _) => Err("expected raw, prefix or files=DIR".into()),
         }
     }
 
-    /// Where one of the streams of a command goes to. A file is named after the task, the epoch and the stream, so that no two
+    /// The destination of one of a command's streams. A file is named after task, epoch and stream, so that no two
     /// attempts share one.
     pub(crate) fn destination(
         &self,
@@ -54,21 +54,21 @@ impl JobOutput {
     }
 }
 
-/// Where lines are written to; nowhere, where that could not be opened.
+/// Where lines are written to; nowhere if that could not be opened.
 pub(crate) struct Destination {
     pub(crate) file: Option<File>,
     pub(crate) prefix: Vec<u8>,
 }
 
 impl Destination {
-    /// Writes lines, the last of which may have no end.
+    /// Writes lines, of which the last can be incomplete.
     pub(crate) fn write(&mut self, lines: &[u8]) {
         let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return };
         if self.prefix.is_empty() {
             let _ = file.write_all(lines);
             return;
         }
-        // In one write, so that lines of several commands don't get into one another.
+        // In one write, so that lines of several commands are not mixed.
         let mut prefixed = Vec::with_capacity(lines.len() + self.prefix.len());
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             prefixed.extend_from_slice(&self.prefix);

@@ -1,4 +1,4 @@
-//! Progress that a command reports on an open file of its own: a line each, JSON or text.
+//! Reads the progress of a command from a file descriptor: one line at a time, JSON or text.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -12,19 +12,19 @@ use tokio::net::unix::pipe;
 
 use super::Notes;
 
-/// Longer lines are left out, and that is told: the ledger takes no more than this.
+/// Longer lines are skipped with a note: the ledger accepts no more than this.
 const LINE_BYTES_MAX: usize = 1_024;
 
-/// Whether a command reports progress.
+/// The option for reporting progress.
 #[derive(Args, Clone)]
 pub(crate) struct ProgressOptions {
-    /// The command reports progress by lines that it writes to this open file, 3 or higher: JSON, or text
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(3..=255))]
+    /// File descriptor, 3 to 255, to which the command writes its progress, one line of JSON or text at a time
+    #[arg(long, value_name = "FD", value_parser = clap::value_parser!(i32).range(3..=255))]
     progress_fd: Option<i32>,
 }
 
 impl ProgressOptions {
-    /// The launch with that file open in it, and where what is written there is read.
+    /// Opens the file descriptor in the command, and returns the end to read from.
     pub(crate) fn open(&self, launch: Launch) -> std::io::Result<(Launch, Option<pipe::Receiver>)> {
         let Some(number) = self.progress_fd else { return Ok((launch, None)) };
         let (sender, receiver) = pipe::pipe()?;
@@ -33,8 +33,8 @@ impl ProgressOptions {
     }
 }
 
-/// Reports lines, for as long as somebody asks for it. Of lines that come faster than they can be reported the last one
-/// counts, so that the command is never held up by a pipe that is full.
+/// Reports progress until it is cancelled. If lines come faster than they can be reported, only the last one is, so that
+/// a full pipe never blocks the command.
 pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, notes: Notes) -> Infallible {
     let Some(mut from) = from else { return std::future::pending().await };
     let (mut lines, mut some) = (Lines::default(), [0; 4 * 1024]);
@@ -60,15 +60,15 @@ pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, note
                     }
                 };
                 answer.err().map(|error| match error {
-                    Error::Refused(refusal) => format!("progress was not taken: {refusal}"),
+                    Error::Refused(refusal) => format!("progress was refused: {refusal}"),
                     Error::Unavailable(words) | Error::Corrupt(words) | Error::Unknown(words) => {
-                        format!("progress could not be told: {words}")
+                        format!("progress could not be recorded: {words}")
                     }
                 })
             }
             Err(words) => Some(words),
         };
-        // The same trouble is told once.
+        // The same problem is printed once.
         if let Some(words) = trouble.clone().filter(|_| trouble != told) {
             notes.tell(words);
         }
@@ -76,7 +76,7 @@ pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, note
     }
 }
 
-/// Bytes as lines, of which only the latest is kept.
+/// Splits bytes into lines, and keeps only the latest.
 #[derive(Default)]
 struct Lines {
     begun: Vec<u8>,
@@ -84,7 +84,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// How much of a line without an end is kept: enough to see that it is too long.
+    /// How much of an incomplete line is kept: enough to see that it is too long.
     const BEGUN_MAX: usize = 4 * LINE_BYTES_MAX;
 
     fn push(&mut self, some: &[u8]) {
@@ -99,7 +99,7 @@ impl Lines {
     }
 }
 
-/// JSON as it is; text as `{"message": …}`.
+/// JSON unchanged; text as `{"message": …}`.
 fn as_json(line: &str) -> Result<String, String> {
     let line = line.trim();
     let json = match serde_json::from_str::<serde_json::Value>(line) {
@@ -108,9 +108,7 @@ fn as_json(line: &str) -> Result<String, String> {
     };
     match json.len() {
         ..=LINE_BYTES_MAX => Ok(json),
-        bytes => Err(format!(
-            "a line of progress has {bytes} bytes, and {LINE_BYTES_MAX} is the limit; it is left out"
-        )),
+        bytes => Err(format!("skipped a progress line of {bytes} bytes; the limit is {LINE_BYTES_MAX}")),
     }
 }
 

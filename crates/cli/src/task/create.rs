@@ -12,27 +12,27 @@ use crate::values::ByOperator;
 
 /// Create a task
 ///
-/// Use it to write down that work is to be done, before anybody begins it. A known id or saga id is refused, and what is
-/// stored stays as it is.
+/// Use it to record work before anybody begins it. If the id or saga id exists already, the command is refused and the
+/// stored task does not change.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42\n  \
         tenure task create --from-file tasks.jsonl"
 )]
 pub(crate) struct Create {
-    /// Its name [else: one is made and printed]
+    /// Task id [default: a new id, which is printed]
     #[arg(long)]
     id: Option<String>,
-    /// Many tasks, each as JSON on a line of its own, as `POST …/tasks` takes it; `-` for standard input. Either every line is
-    /// well-formed, or none is created; one that is refused stops no other
+    /// Create many tasks from a file with one task per line, as JSON like the body of `POST …/tasks`; - for standard input. If a
+    /// line is malformed, no task is created; if one is refused, the others are still created
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "id", "queue", "kind", "labels", "payload", "priority", "not_before", "delay", "saga", "UndoOptions", "PolicyOptions",
     ])]
     from_file: Option<String>,
     #[command(flatten)]
-    creation: CreationOptions,
-    #[command(flatten)]
     by: ByOperator,
+    #[command(flatten)]
+    creation: CreationOptions,
 }
 
 impl Create {

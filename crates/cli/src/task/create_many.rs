@@ -1,4 +1,4 @@
-//! `tenure task create --from-file`: many tasks at once, a line for each.
+//! `tenure task create --from-file`: creates many tasks, one per line of a file.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::ByOperator;
 
-/// How many are sent at once: they share a commit, and what is done by then is told.
+/// How many tasks are sent at once: they share a commit, and each batch is reported when it is done.
 const AT_ONCE: usize = 500;
 
-/// Creates them in the order of the lines. A line that is malformed is told before any is created; one that is refused stops no
-/// other.
+/// Creates the tasks in the order of the lines. A malformed line is reported before any task is created. A refused one
+/// does not stop the others.
 pub(super) async fn create_many(
     context: &mut Context<'_, '_>,
     file: &str,
@@ -41,7 +41,7 @@ pub(super) async fn create_many(
     }
     let all = commands.len();
     if all == 0 {
-        return Err(CliError::Usage(format!("--from-file: {file}: there is no task in it")));
+        return Err(CliError::Usage(format!("--from-file: {file}: contains no task")));
     }
     let (mut created, mut refused) = (0, 0);
     let mut rest = commands.into_iter();
@@ -59,14 +59,14 @@ pub(super) async fn create_many(
                     show(context, &task, now, Needed::Id)?;
                 }
                 Ok(_) => {
-                    return Err(CliError::Failed(format!("line {number}: a create was answered otherwise")));
+                    return Err(CliError::Failed(format!("line {number}: the store returned no task")));
                 }
                 Err(Error::Refused(refusal)) => {
                     refused += 1;
                     context.out.error(&at_line(number, refusal).message, None);
                 }
                 Err(error) => {
-                    context.out.note(&format!("{created} of {all} were created before line {number}"));
+                    context.out.note(&format!("created {created} of {all} tasks before line {number}"));
                     return Err(error.into());
                 }
             }
@@ -75,13 +75,13 @@ pub(super) async fn create_many(
     match refused {
         0 => Ok(()),
         _ => {
-            context.out.note(&format!("{created} of {all} were created; {refused} were refused"));
+            context.out.note(&format!("created {created} of {all} tasks; {refused} refused"));
             Err(CliError::Status(3))
         }
     }
 }
 
-/// The refusal, with the line that it is about.
+/// The refusal, with the number of the line.
 fn at_line(number: usize, refusal: Refusal) -> Refusal {
     Refusal { message: format!("line {number}: {}", refusal.message).into(), ..refusal }
 }

@@ -1,5 +1,5 @@
-//! How a task ends, by its holder or by a person: `tenure task complete`, `fail`, `rollback`, `quarantine`, `cancel`,
-//! `compensate`; and the note that may be left after it.
+//! Ending a task, as its holder or as an operator: `tenure task complete`, `fail`, `rollback`, `quarantine`, `cancel`,
+//! `compensate`; and `note`.
 
 use clap::Args;
 
@@ -8,19 +8,19 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{ByLease, ByOperator, TaskArgument, UndoWords, Undos, waiver};
 
-/// Why a person ends what somebody else may hold: not to be left out.
+/// The reason of an operator, which can't be left out.
 fn reason_by_operator(reason: Option<String>) -> Result<String, CliError> {
     reason.ok_or_else(|| {
         CliError::Usage(
-            "give --owner and --epoch to do it by lease, or --reason to do it as an operator".to_owned(),
+            "no lease and no reason given: pass --owner and --epoch as the holder, or --reason as an operator".to_owned(),
         )
     })
 }
 
-/// End a task as done
+/// Complete a task
 ///
-/// Use it when the work is finished. By its holder with --owner and --epoch; without them by a person who knows that it is
-/// done, with --reason.
+/// Use it when the work is finished. The holder of the lease gives --owner and --epoch. An operator who knows that the work
+/// is done gives --reason instead.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task complete build-42 --owner w1 --epoch 1 --result '{\"pr\":12}'"
@@ -30,12 +30,12 @@ pub(crate) struct Complete {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// What the work gave: JSON, @FILE or @-
+    /// Result of the work: JSON, @FILE or @-
     #[arg(long, value_name = "JSON")]
     result: Option<String>,
     #[command(flatten)]
     by: ByOperator,
-    /// Why, without a lease; also @FILE or @-
+    /// Reason, when completing it without a lease; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -45,7 +45,7 @@ impl Complete {
         let id = context.task_id(self.task.id)?;
         let holder = context.holder(&id, &self.lease, &self.by)?;
         if holder.is_some() && self.reason.is_some() {
-            let words = "--reason is for ending it without a lease; what the work gave is --result";
+            let words = "--reason is only for completing a task without a lease; pass the result of the work with --result";
             return Err(CliError::Usage(words.to_owned()));
         }
         let result = context.optional_text("--result", self.result)?;
@@ -66,10 +66,10 @@ impl Complete {
     }
 }
 
-/// Close a task for good, undoing nothing
+/// Fail a task for good, without undoing anything
 ///
-/// Use it when the work can't be done and trying again would not help. It must say what remains to undo: what was
-/// registered before, or --undo; `--undo none=-` says that nothing does. To have the work undone, roll it back.
+/// Use it when the work can't be done and another attempt would not help. What remains to be undone must be known: it is
+/// registered before, or given with --undo; `--undo none=-` says that nothing remains. To have the work undone, roll it back.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task fail build-42 --owner w1 --epoch 1 --reason 'no such repo' --undo none=-"
@@ -79,7 +79,7 @@ pub(crate) struct Fail {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// Why; also @FILE or @-
+    /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -96,7 +96,8 @@ impl Fail {
         let mut undos = self.undos.0.into_iter();
         let undo = undos.next();
         if undos.next().is_some() {
-            let words = "give one --undo; what else is to be undone is registered before, with `tenure task undo add`";
+            let words =
+                "only one --undo can be given; register the others first, with `tenure task undo add`";
             return Err(CliError::Usage(words.to_owned()));
         }
         let ledger = context.ledger().await?;
@@ -116,10 +117,10 @@ impl Fail {
     }
 }
 
-/// Give the work up and have it undone
+/// Give up the work and have it undone
 ///
-/// Use it when the work failed and what it did must not stay. Recovery undoes what is owed, newest first; then the task is
-/// tried again if attempts are left.
+/// Use it when the work failed and its side effects must not stay. Recovery undoes what is owed, newest first. Then the task
+/// is tried again if it has attempts left.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task rollback build-42 --owner w1 --epoch 1 --reason 'tests failed'"
@@ -129,10 +130,10 @@ pub(crate) struct Rollback {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// Why; also @FILE or @-
+    /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Keep the lease, and undo the work yourself with `undo settle`
+    /// Keep the lease, to undo the work yourself with `undo settle`
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
@@ -152,9 +153,9 @@ impl Rollback {
     }
 }
 
-/// Park a task for a person
+/// Quarantine a task until a person decides
 ///
-/// Use it when somebody must look before anything else happens to the task. What is owed stays owed.
+/// Use it when a person must look at the task before anything else happens to it. What is owed stays owed.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task quarantine build-42 --as alice --reason 'needs a look'")]
 pub(crate) struct Quarantine {
@@ -162,7 +163,7 @@ pub(crate) struct Quarantine {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// Why; also @FILE or @-
+    /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -188,10 +189,10 @@ impl Quarantine {
     }
 }
 
-/// Ask for a task to stop
+/// Ask a task to stop
 ///
-/// Use it when the work is not wanted any more. A planned task is closed, after its undo; the holder of a running one is
-/// told with the next heartbeat, and its lapse is then never tried again.
+/// Use it when the work is no longer wanted. A planned task is undone and closed. The holder of a running task is told at
+/// its next heartbeat, and the task is not tried again.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task cancel build-42 --as alice --reason 'superseded by build-43'"
@@ -199,7 +200,7 @@ impl Quarantine {
 pub(crate) struct Cancel {
     #[command(flatten)]
     task: TaskArgument,
-    /// Why; also @FILE or @-
+    /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -216,9 +217,9 @@ impl Cancel {
     }
 }
 
-/// Close a task as undone
+/// Close a task that was undone by hand
 ///
-/// Use it when a person has cleaned up by hand. Each compensation that is still owed must be waived with it, with a reason.
+/// Use it when a person has cleaned up. Each compensation that is still owed must be waived, with a reason.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task compensate build-42 --as alice --reason 'cleaned by hand' --waive 2=gone"
@@ -226,10 +227,10 @@ impl Cancel {
 pub(crate) struct Compensate {
     #[command(flatten)]
     task: TaskArgument,
-    /// Why; also @FILE or @-
+    /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// The number of a compensation that need not be undone, and why. May be repeated
+    /// Number of an owed compensation that need not be undone, and why. Can be repeated
     #[arg(long = "waive", value_name = "NUMBER=REASON", value_parser = waiver)]
     waivers: Vec<(u32, String)>,
     #[command(flatten)]
@@ -251,23 +252,23 @@ impl Compensate {
     }
 }
 
-/// Leave a note on a task
+/// Add a note to a task
 ///
-/// Use it to write down what was found or done by hand. It is an event of the history, and the one thing that a task which
-/// has ended still takes. With --dismiss the task leaves the lists of what a person must look at.
+/// Use it to record what was found or done by hand. The note is an event of the history; it can be added to a task that has
+/// ended. With --dismiss the task leaves the lists of tasks that need attention.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task note build-42 --as alice 'looked at it'\n  \
     tenure task note build-42 --dismiss --as alice 'seen; the disk was full'")]
 pub(crate) struct Note {
     #[command(flatten)]
     task: TaskArgument,
-    /// The note; also @FILE or @-
+    /// Text of the note; also @FILE or @-
     #[arg(value_name = "TEXT")]
     note: Option<String>,
-    /// Correct the reason for the end of a task that has ended; the old one stays in the history. Also @FILE or @-
+    /// Corrected reason for the end of a task; the old one stays in the history. Also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     terminal_reason: Option<String>,
-    /// Nobody has to look at the end of this task any more, for the reason that the note says
+    /// Mark the end of the task as dealt with; the note says why
     #[arg(long)]
     dismiss: bool,
     #[command(flatten)]
@@ -276,8 +277,8 @@ pub(crate) struct Note {
 
 impl Note {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
-        // With a corrected reason the note may be left out; then one word alone is the task's ID, unless the environment
-        // names the task.
+        // With --terminal-reason the note can be left out. Then a single argument is the task's id, unless the
+        // environment names the task.
         let is_alone = self.note.is_none() && self.terminal_reason.is_some() && !self.dismiss;
         let (id, note) = match (self.task.id, context.variable("TENURE_TASK")) {
             (id, None) if is_alone => (context.task_id(id)?, None),

@@ -1,4 +1,4 @@
-//! While a lease is held: `tenure task heartbeat`, `progress` and `release`.
+//! What a holder does while it holds a lease: `tenure task heartbeat`, `progress` and `release`.
 
 use clap::Args;
 use tenure::Ledger;
@@ -14,8 +14,9 @@ use crate::values::{ByLease, ByOperator, Length, TaskArgument, span};
 
 /// Renew a lease
 ///
-/// Use it while the work goes on, at about a third of the lease's length. The answer says when the lease ends now, and
-/// whether somebody asked for the task to stop. After a refusal stop: the lease is not yours any more, or can't be extended.
+/// Use it while the work goes on, each time a third of the lease's length has passed. It prints when the lease now expires,
+/// and whether somebody asked the task to stop. If it is refused, stop the work: the lease is no longer yours, or can't be
+/// extended.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task heartbeat build-42 --owner w1 --epoch 1 --ttl 60s --progress '{\"percent\":40}'"
@@ -27,10 +28,10 @@ pub(crate) struct Heartbeat {
     lease: ByLease,
     #[command(flatten)]
     length: Length,
-    /// How far the work is: JSON, @FILE or @-
+    /// Progress of the work: JSON, @FILE or @-
     #[arg(long, value_name = "JSON")]
     progress: Option<String>,
-    /// What a successor needs to go on: JSON, @FILE or @-
+    /// Data from which the next holder can go on: JSON, @FILE or @-
     #[arg(long, value_name = "JSON")]
     checkpoint: Option<String>,
 }
@@ -54,13 +55,13 @@ impl Heartbeat {
             call = call.checkpoint(checkpoint);
         }
         let renewal = call.await?;
-        show(context, &ledger, &id, renewal, "its lease is renewed").await
+        show(context, &ledger, &id, renewal, "lease renewed, expires at").await
     }
 }
 
 /// Report progress without renewing the lease
 ///
-/// Use it where the work gets on but something else sends the heartbeats. It counts against --stall-after.
+/// Use it when something else sends the heartbeats. It counts as progress for --stall-after.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task progress build-42 --owner w1 --epoch 1 --progress '{\"percent\":40}'"
@@ -70,10 +71,10 @@ pub(crate) struct Progress {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// How far the work is: JSON, @FILE or @-
+    /// Progress of the work: JSON, @FILE or @-
     #[arg(long, value_name = "JSON", required_unless_present = "checkpoint")]
     progress: Option<String>,
-    /// What a successor needs to go on: JSON, @FILE or @-
+    /// Data from which the next holder can go on: JSON, @FILE or @-
     #[arg(long, value_name = "JSON")]
     checkpoint: Option<String>,
 }
@@ -93,11 +94,12 @@ impl Progress {
             call = call.checkpoint(checkpoint);
         }
         let renewal = call.await?;
-        show(context, &ledger, &id, renewal, "its progress is saved, its lease is as it was").await
+        show(context, &ledger, &id, renewal, "progress saved, lease not renewed, expires at").await
     }
 }
 
-/// Shows what a holder is told. The task is read after it, when more may have happened; the renewal is what was done.
+/// Prints the result of a renewal. The task is read afterwards, when more may have happened; the renewal is what this
+/// command did.
 async fn show(
     context: &mut Context<'_, '_>,
     ledger: &Ledger,
@@ -110,22 +112,20 @@ async fn show(
         if context.out.is_quiet() {
             return if renewal.cancel_asked { context.out.line("cancel") } else { Ok(()) };
         }
-        let stop = if renewal.cancel_asked { "; somebody asked for it to stop" } else { "" };
-        return context.out.line(&format!("{id}: {done}, and lasts until {until}{stop}"));
+        let stop = if renewal.cancel_asked { "; somebody asked the task to stop" } else { "" };
+        return context.out.line(&format!("{id}: {done} {until}{stop}"));
     }
     let read = async { Ok::<_, tenure::Error>((ledger.task(id).await?, ledger.now().await?)) };
     let (task, now) = read.await.map_err(|error| {
-        CliError::Failed(format!(
-            "{id}: {done}, and lasts until {until}; but it can't be read after that: {error}"
-        ))
+        CliError::Failed(format!("{id}: {done} {until}; but then reading the task failed: {error}"))
     })?;
     context.out.json(&renewal_answer(&task, now, renewal))
 }
 
-/// Give a lease back
+/// Release a lease before the work is done
 ///
-/// Use it when you hold a task and can't go on with it: on shutdown, or when something is missing. The attempt does not
-/// count; what is owed is undone first, unless the policy is `hold`.
+/// Use it when you hold a task and can't continue: on shutdown, or when something is missing. The attempt does not count.
+/// What is owed is undone first, unless the policy is `hold`.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task release build-42 --owner w1 --epoch 1 --reason 'shutting down'"
@@ -135,10 +135,10 @@ pub(crate) struct Release {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// Why; also @FILE or @-
+    /// Reason for the release; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Not to be taken again for this long [else: at once]
+    /// How long nobody can acquire or claim the task afterwards [default: no delay]
     #[arg(long, value_name = "DURATION")]
     delay: Option<String>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `tenure task list`: the newest tasks that fit; and what other lists share with it.
+//! `tenure task list`, and the paging that other lists of tasks share.
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
@@ -17,60 +17,60 @@ use crate::error::CliError;
 use crate::tables::{self, Headed};
 use crate::values::{one_of, pair};
 
-/// How many tasks are read at once: a long list begins at once, and is never in memory as a whole.
+/// How many tasks are read at once, so that a long list starts at once and is never in memory as a whole.
 const PAGE: usize = 500;
 
-/// List tasks, the newest first
+/// List tasks, newest first
 ///
-/// Use it to find tasks by what is known of them. As JSON it is a task a line.
+/// Use it to find tasks by state, queue, owner, label or time. As JSON it prints one task per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task list --queue agents --state running --label issue=168\n  \
     tenure task list --ended-badly --since 24h")]
 pub(crate) struct List {
-    /// Only in this state. May be repeated
+    /// Show only tasks in this state. Can be repeated
     #[arg(long = "state", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
     states: Vec<State>,
-    /// Only with this cause of their end
+    /// Show only tasks that ended with this cause
     #[arg(long, value_name = "CAUSE", value_parser = one_of(&Cause::ALL, Cause::as_str))]
     cause: Option<Cause>,
-    /// Only of this queue
+    /// Show only tasks of this queue
     #[arg(long, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
-    /// Only held by, or reserved for, this owner
+    /// Show only tasks held by or reserved for this owner
     #[arg(long, add = ArgValueCompleter::new(complete::owners))]
     owner: Option<String>,
-    /// Only with this label. May be repeated
+    /// Show only tasks with this label. Can be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
     labels: Vec<(String, String)>,
-    /// Only those whose lease or reservation has lapsed
+    /// Show only tasks whose lease or reservation has lapsed
     #[arg(long)]
     stale: bool,
-    /// Only those that have not ended
+    /// Show only tasks that have not ended
     #[arg(long)]
     open: bool,
-    /// Only those that did not succeed: failed, quarantined, or compensated and not cancelled
+    /// Show only tasks that did not succeed: failed, quarantined, or compensated but not cancelled
     #[arg(long)]
     ended_badly: bool,
-    /// With --ended-badly, or a state that a person must look at: also those that were retried or dismissed
+    /// Also show retried and dismissed tasks, which --ended-badly and --state failed or quarantined leave out
     #[arg(long)]
     all: bool,
-    /// Only those that ended, or, if open, changed within this time; or since an instant
+    /// Show only tasks that ended, or changed if still open, since this time or within this duration
     #[arg(long, value_name = "DURATION|TIME")]
     since: Option<String>,
-    /// By age, the newest or the oldest first
-    #[arg(long, value_name = "WORD", default_value = "newest", value_parser = one_of(&Order::ALL, Order::as_str))]
+    /// Which tasks come first
+    #[arg(long, value_name = "ORDER", default_value = "newest", value_parser = one_of(&Order::ALL, Order::as_str))]
     order: Order,
     #[command(flatten)]
     part: Part,
 }
 
-/// Which part of a list.
+/// The options that select a part of a list.
 #[derive(Args)]
 pub(crate) struct Part {
-    /// No more than this many [else: all]
+    /// Maximum number of tasks to show [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Go on where a list with --limit ended
+    /// Continue where a list with --limit ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
 }
@@ -79,7 +79,7 @@ impl List {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let label = |(key, value): (String, String)| Ok((LabelKey::new(key)?, LabelValue::new(value)?));
         let labels: Result<_, Refusal> = self.labels.into_iter().map(label).collect();
-        // Of those that a person must look at, only the ones that nobody has looked at.
+        // Lists of tasks that need attention leave out those that got it.
         let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
         let only_for_a_person = !self.states.is_empty() && self.states.iter().all(for_a_person);
         let unattended = (self.ended_badly || only_for_a_person) && !self.all;
@@ -103,16 +103,16 @@ impl List {
             Some(since) => Some(since.from(ledger.now().await?)),
             None => None,
         };
-        self.part.show(context, &ledger, Filter { since, ..filter }, "there is no such task").await?;
+        self.part.show(context, &ledger, Filter { since, ..filter }, "no task matches").await?;
         if unattended && context.out.form() == OutputFormat::Table && !context.out.is_quiet() {
-            context.out.note("what was retried or dismissed is left out; --all shows it");
+            context.out.note("retried and dismissed tasks are left out; --all shows them");
         }
         Ok(())
     }
 }
 
 impl Part {
-    /// Shows the tasks that fit, page by page; or in those words that there are none.
+    /// Prints the tasks that match, page by page; if there are none, prints the given note.
     pub(crate) async fn show(
         self,
         context: &mut Context<'_, '_>,

@@ -18,9 +18,9 @@ use crate::output::escape_control;
 use crate::tables;
 use crate::values::TaskArgument;
 
-/// Show all of a task
+/// Show everything that is stored about a task
 ///
-/// Use it to see what is stored: state, lease, payload, what was registered to be undone and what became of it.
+/// Use it to see its state, lease, payload, policy, compensations and notes.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task show build-42")]
 pub(crate) struct Show {
@@ -35,7 +35,7 @@ impl Show {
         let (task, now) = (ledger.task(&id).await?, ledger.now().await?);
         warn_of_broken_history(context, &ledger, &id).await;
         match context.out.form() {
-            // As it is written it is read by `task put`. The notes are in `task why` and in the history.
+            // `task put` reads this format. The notes are in `task why` and in the history.
             OutputFormat::Json => context.out.json(&TaskAnswer::at(&task, now)),
             OutputFormat::Table if context.out.is_quiet() => context.out.line(task.state().as_str()),
             OutputFormat::Table => {
@@ -46,9 +46,9 @@ impl Show {
     }
 }
 
-/// Say in one sentence why a task is where it is
+/// Explain in one sentence why a task is in its state
 ///
-/// Use it when a task does not move: it says what it waits for, who holds it, what happens next and when.
+/// Use it when a task does not move. It says what the task waits for, who holds it, what happens next and when.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task why build-42")]
 pub(crate) struct Why {
@@ -75,14 +75,14 @@ impl Why {
     }
 }
 
-/// Why a task is where it is, with commands that can be typed here: what a server serves can't be served again.
+/// Why a task is in its state, with commands that can be typed here: a server's store can't be served again from here.
 fn with_commands(context: &Context<'_, '_>, words: &str) -> Result<String, CliError> {
     let words = context.out.with_options(words);
     let serve = context.out.with_options("`tenure serve` or ");
     Ok(if context.is_store_served()? { words.replace(&serve, "") } else { words })
 }
 
-/// A task as a person reads it: a line for each thing that there is to say.
+/// Prints a task for people: one line for each thing to say.
 fn show(
     context: &mut Context<'_, '_>,
     task: &Task,
@@ -144,7 +144,7 @@ fn show(
     Ok(())
 }
 
-/// A time, and how long ago that is.
+/// A time, and how long ago or ahead it is.
 fn moment(time: Time, now: Time) -> String {
     let apart = if time > now {
         format!("in {}", rough_left(time.since(now)))
@@ -156,13 +156,13 @@ fn moment(time: Time, now: Time) -> String {
     format!("{} ({apart})", print_seconds(time))
 }
 
-/// A note as a line.
+/// A note on one line.
 fn words(note: &Note, now: Time) -> String {
-    let dismissed = if note.triage == Triage::Dismissed { ", which dismisses the task" } else { "" };
+    let dismissed = if note.triage == Triage::Dismissed { ", dismissing the task" } else { "" };
     format!("{} by {}{dismissed}: {}", moment(note.at, now), note.by, note.words)
 }
 
-/// Named lines, one below the other.
+/// Lines that each begin with a name.
 #[derive(Default)]
 struct Lines(Vec<String>);
 
@@ -171,9 +171,9 @@ impl Lines {
         self.add_shown(name, escape_control(&value.to_string()));
     }
 
-    /// What is as a terminal may have it.
+    /// Adds a value that is already safe for a terminal.
     fn add_shown(&mut self, name: &str, value: String) {
-        // A text of several lines stays below its name.
+        // Further lines of a text are indented below the first.
         self.0.push(format!("{name:<10} {}", value.replace('\n', "\n           ")));
     }
 }

@@ -8,16 +8,17 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::ByOperator;
 
-/// Write a whole record, from JSON
+/// Write a whole task record from JSON
 ///
-/// Use it to bring tasks from elsewhere, or to correct one that nobody holds. Without a revision the task must not exist;
-/// with one it must be the stored one. What is left out is as by default; leases, epochs and ended tasks are out of reach.
+/// Use it to bring in tasks from elsewhere, or to correct a task that nobody holds. Without a revision the task must not
+/// exist; with one, it must be the stored revision. Missing fields get their defaults. Leases, epochs and ended tasks can't
+/// be changed.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task show build-42 -o json | sed 's/\"priority\":0/\"priority\":5/' | tenure task put"
 )]
 pub(crate) struct Put {
-    /// The task as `tenure task show -o json` prints it, or with less in it; also @FILE
+    /// Task as `tenure task show -o json` prints it, or with fewer fields; also @FILE
     #[arg(value_name = "RECORD", default_value = "@-")]
     record: String,
     #[command(flatten)]

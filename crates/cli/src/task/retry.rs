@@ -7,10 +7,10 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{ByOperator, TaskArgument, waiver};
 
-/// Make a new task of one that failed, was undone or is parked
+/// Retry a failed, compensated or quarantined task as a new task
 ///
-/// Use it when what stood in the way is gone. The new task has the old one's payload, policy and what is still owed, which
-/// is undone first; the old one stays as it is and names the new one. Once.
+/// Use it when the cause of the failure is gone. The new task gets the old one's payload, policy and what is still owed,
+/// which is undone first. The old task does not change, except that it names the new one. A task can be retried once.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task retry build-42 --as alice --reason 'handler added' --waive 2=gone"
@@ -18,13 +18,13 @@ use crate::values::{ByOperator, TaskArgument, waiver};
 pub(crate) struct Retry {
     #[command(flatten)]
     task: TaskArgument,
-    /// Why; also @FILE or @-
+    /// Reason; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// The new task's name [else: one is made and printed]
+    /// Id of the new task [default: a new id, which is printed]
     #[arg(long = "id", value_name = "ID")]
     successor: Option<String>,
-    /// The number of something owed that need not be undone, and why. May be repeated
+    /// Number of an owed compensation that need not be undone, and why. Can be repeated
     #[arg(long = "waive", value_name = "NUMBER=REASON", value_parser = waiver)]
     waivers: Vec<(u32, String)>,
     #[command(flatten)]

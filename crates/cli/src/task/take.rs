@@ -1,4 +1,4 @@
-//! Taking a lease: `tenure task acquire`, `claim` and `dispatch`.
+//! Getting a lease or reservation: `tenure task acquire`, `claim` and `dispatch`.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::Ledger;
 use tenure::api::task::Task as TaskJson;
+use tenure::core::id::Queue;
 use tenure::core::task::Task;
 
 use super::{Needed, answer_call};
@@ -15,16 +16,16 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{ByOperator, Length, TaskArgument, span};
 
-/// Take a lease on a task by its name
+/// Acquire the lease of a task
 ///
-/// Use it when you know which task to work on. Of any number who try, one gets the lease, with an epoch that fences off
-/// everybody before; the others are told who holds it.
+/// Use it when you know which task to work on. If several callers try, one gets the lease, with an epoch that fences off
+/// all earlier holders. The others are told who holds it.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task acquire build-42 --owner w1 --ttl 60s")]
 pub(crate) struct Acquire {
     #[command(flatten)]
     task: TaskArgument,
-    /// Who takes it: a free name, such as host/pid/agent-3 [else: TENURE_OWNER]
+    /// Owner of the lease: a free name, such as host/pid/agent-3 [env: TENURE_OWNER]
     #[arg(long, add = ArgValueCompleter::new(complete::owners))]
     owner: Option<String>,
     #[command(flatten)]
@@ -49,14 +50,14 @@ impl Acquire {
 
 /// Reserve a task for one owner
 ///
-/// Use it when a scheduler decides who works on what: until the reservation lapses only that owner may acquire the task,
-/// and then anybody.
+/// Use it when a scheduler decides who works on what. Until the reservation lapses, only that owner can acquire the task;
+/// then anybody can.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task dispatch build-42 --owner w2 --ttl 30s")]
 pub(crate) struct Dispatch {
     #[command(flatten)]
     task: TaskArgument,
-    /// For whom it is reserved
+    /// Owner to reserve the task for
     #[arg(long, add = ArgValueCompleter::new(complete::owners))]
     owner: String,
     #[command(flatten)]
@@ -79,25 +80,25 @@ impl Dispatch {
     }
 }
 
-/// Take leases on the next due tasks of a queue
+/// Claim the next due tasks of a queue
 ///
-/// Use it in a worker that does whatever is next. It prints a line for each task, as JSON a task a line; where none is due
-/// it prints none and ends with status 0.
+/// Use it in a worker that takes whatever is next. It prints one line per task. If no task is due, it prints nothing and
+/// exits with status 0.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task claim --queue agents --owner w1 --ttl 60s -n 4 --wait 30s")]
 pub(crate) struct Claim {
-    /// Where the tasks are taken from [else: default]
-    #[arg(long, add = ArgValueCompleter::new(complete::queues))]
-    queue: Option<String>,
-    /// Who takes them [else: TENURE_OWNER]
+    /// Queue to claim from
+    #[arg(long, default_value = Queue::DEFAULT, add = ArgValueCompleter::new(complete::queues))]
+    queue: String,
+    /// Owner of the leases [env: TENURE_OWNER]
     #[arg(long, add = ArgValueCompleter::new(complete::owners))]
     owner: Option<String>,
     #[command(flatten)]
     length: Length,
-    /// How many at most, up to 1000
+    /// Maximum number of tasks, up to 1000
     #[arg(short = 'n', long = "limit", value_name = "COUNT", default_value_t = 1)]
     limit: u32,
-    /// How long to wait until one is due [else: not at all]
+    /// How long to wait until a task is due [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
     #[command(flatten)]
@@ -109,8 +110,7 @@ impl Claim {
         let owner = owner(context, self.owner.clone())?;
         let (ttl, wait) = (self.length.span()?, span("wait", self.wait.as_deref())?);
         let ledger = context.ledger().await?;
-        let queue = self.queue.as_deref().unwrap_or(tenure::core::id::Queue::DEFAULT);
-        let mut call = ledger.claim(queue, &owner).limit(self.limit);
+        let mut call = ledger.claim(&self.queue, &owner).limit(self.limit);
         if let Some(ttl) = ttl {
             call = call.ttl(ttl);
         }
@@ -140,6 +140,8 @@ async fn show(context: &mut Context<'_, '_>, ledger: &Ledger, tasks: &[Task]) ->
 fn owner(context: &Context<'_, '_>, given: Option<String>) -> Result<String, CliError> {
     let owner = given.or_else(|| context.variable("TENURE_OWNER"));
     owner.ok_or_else(|| {
-        CliError::Usage("who takes it? Give --owner NAME, such as host/pid/agent-3".to_owned())
+        CliError::Usage(
+            "no owner given: pass --owner NAME, such as host/pid/agent-3, or set TENURE_OWNER".to_owned(),
+        )
     })
 }

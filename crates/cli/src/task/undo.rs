@@ -1,4 +1,4 @@
-//! `tenure task undo …`: what is to be undone, and what became of it.
+//! `tenure task undo …`: registering, settling, adopting and listing compensations.
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
@@ -33,8 +33,8 @@ impl UndoVerb {
 
 /// Register how to undo a side effect, before it happens
 ///
-/// Use it right before each effect that must not stay if the work fails. By the holder it is owed at once; before a lease
-/// it stands, and every attempt owes it.
+/// Use it right before each side effect that must not stay if the work fails. Registered by the holder of a lease, it is
+/// owed at once. Registered without a lease, it is owed by every attempt that begins.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task undo add build-42 --owner w1 --epoch 1 --kind close-pr --target 12"
@@ -44,13 +44,13 @@ pub(crate) struct Add {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    /// Which handler undoes it; `none` says that there is nothing to undo
+    /// Handler that undoes it; none if there is nothing to undo
     #[arg(long, add = ArgValueCompleter::new(complete::undo_kinds))]
     kind: String,
-    /// What is undone: a path, a number, a name
+    /// What to undo: a path, a number, a name
     #[arg(long)]
     target: String,
-    /// Why it is registered; also @FILE or @-
+    /// Reason for registering it; also @FILE or @-
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -77,10 +77,10 @@ impl Add {
     }
 }
 
-/// Say what became of an undo: it ran, it was tried in vain, or it is waived
+/// Record that an undo ran, failed, or is waived
 ///
-/// Use it with --receipt after each undo that ran; with --error after one that did not work; with --waive, by a person,
-/// for one that need not run.
+/// Use it with --receipt after an undo that ran, with --error after one that failed, or with --waive for one that need not
+/// run. Only an operator can waive.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'\n  \
@@ -90,18 +90,18 @@ impl Add {
 pub(crate) struct Settle {
     #[command(flatten)]
     task: TaskArgument,
-    /// Its number, as `tenure task undo list` shows it
+    /// Number of the compensation, as `tenure task undo list` shows it
     #[arg(value_name = "NUMBER")]
     seq: Option<String>,
     #[command(flatten)]
     lease: ByLease,
-    /// What the undo left as proof; also @FILE or @-
+    /// Proof that the undo ran; also @FILE or @-
     #[arg(long, value_name = "TEXT", group = "outcome")]
     receipt: Option<String>,
-    /// Why it did not work; also @FILE or @-
+    /// Why the undo failed; also @FILE or @-
     #[arg(long, value_name = "TEXT", group = "outcome")]
     error: Option<String>,
-    /// It need not run; say why with --reason
+    /// Record that the undo need not run, for the given --reason
     #[arg(long, group = "outcome", requires = "reason", conflicts_with_all = ["owner", "epoch"])]
     waive: bool,
     /// Why it is waived; also @FILE or @-
@@ -115,7 +115,7 @@ impl Settle {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let (id, seq) = context.task_id_before(self.task.id, self.seq, "NUMBER")?;
         let seq: u32 = seq.parse().map_err(|_| {
-            CliError::Usage(format!("`{seq}` is no NUMBER; see `tenure task undo list {id}`"))
+            CliError::Usage(format!("`{seq}` is not a number; see `tenure task undo list {id}`"))
         })?;
         if self.waive {
             context.is_a_person(&self.by)?;
@@ -137,9 +137,9 @@ impl Settle {
     }
 }
 
-/// Answer for what an older lease still owes
+/// Adopt what an earlier lease still owes
 ///
-/// Use it after taking over a task under `hold`: what your predecessor owed becomes yours, to keep or to undo.
+/// Use it after taking over a task whose policy is `hold`. What the previous holder owed becomes yours, to keep or to undo.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task undo adopt build-42 --owner w2 --epoch 2")]
 pub(crate) struct Adopt {
@@ -161,9 +161,10 @@ impl Adopt {
     }
 }
 
-/// List what is to be undone, newest first: the order in which it is undone
+/// List the compensations of a task, newest first
 ///
-/// Use it to see what a task owes and what was undone, with the receipts. As JSON it is a compensation a line.
+/// Use it to see what a task owes and what was undone, with the receipts. They are undone in the order shown. As JSON it
+/// prints one compensation per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task undo list build-42")]
 pub(crate) struct List {
@@ -185,7 +186,7 @@ impl List {
                 .filter(|one| one.is_owed())
                 .try_for_each(|one| context.out.line(&one.seq.to_string())),
             OutputFormat::Table if task.compensations.is_empty() => {
-                context.out.note("nothing was registered to be undone");
+                context.out.note("no compensations are registered");
                 Ok(())
             }
             OutputFormat::Table => {

@@ -16,17 +16,17 @@ use crate::values::{TaskArgument, one_of, span};
 
 /// Wait until a task ends
 ///
-/// Use it in a script that needs the end of work that somebody else does. It ends with status 0 as soon as the task is in
-/// a terminal state; with --for only if that is the state, else with 1. A state that passes quickly may be missed.
+/// Use it in a script that needs work to be finished elsewhere. It exits with status 0 as soon as the task is in a terminal
+/// state; with --for only if it is in that state, otherwise with 1. It can miss a state that lasts only a moment.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task wait build-42 --for completed --timeout 1h && echo built")]
 pub(crate) struct Wait {
     #[command(flatten)]
     task: TaskArgument,
-    /// The state that is waited for [else: any terminal state]. May be repeated
+    /// State to wait for. Can be repeated [default: any terminal state]
     #[arg(long = "for", value_name = "STATE", value_parser = one_of(&State::ALL, State::as_str))]
     wanted: Vec<State>,
-    /// No longer than this; then the status is 1 [else: for ever]
+    /// Maximum time to wait; after it the exit status is 1 [default: no limit]
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
 }
@@ -43,12 +43,12 @@ impl Wait {
                 let waited = tokio::time::timeout(Duration::from_micros(timeout.as_micros()), waiting).await;
                 match waited {
                     Ok(task) => task?,
-                    // It may have come to its end while the wait came to its own.
+                    // The task may have ended just as the wait did.
                     Err(_) => ledger.task(&id).await?,
                 }
             }
         };
-        // What became of it is the status, also where nobody reads the answer.
+        // The exit status says how the task ended, even if nobody reads the output.
         let shown = answer(context, &ledger, &task, Needed::Nothing).await;
         self.judge(&task, timeout).and(shown)
     }
@@ -60,16 +60,19 @@ impl Wait {
         }
         Err(CliError::Failed(match timeout {
             Some(timeout) if !has_ended => {
-                format!("waited for {timeout}, and {id} is still {}", state.as_str())
+                format!("{id} is still {} after {timeout}", state.as_str())
             }
-            Some(_) | None => format!("{id} ended as {}, which was not waited for", state.as_str()),
+            Some(_) | None => {
+                let wanted: Vec<&str> = self.wanted.iter().map(|state| state.as_str()).collect();
+                format!("{id} ended as {}, not as {}", state.as_str(), wanted.join(" or "))
+            }
         }))
     }
 }
 
-/// The task once it is in a wanted state, or has ended.
+/// Returns the task once it is in a wanted state, or has ended.
 async fn until(out: &mut Output<'_>, ledger: &Ledger, id: &str, wanted: &[State]) -> Result<Task, CliError> {
-    // The place is taken before the look, so that nothing can happen between the two unseen.
+    // The cursor is taken before the task is read, so that no event in between is missed.
     let mut changes = ledger.follow_task(id, Some(ledger.newest().await?))?;
     let mut task = ledger.task(id).await?;
     let mut outage = Outage::default();
@@ -85,7 +88,7 @@ async fn until(out: &mut Output<'_>, ledger: &Ledger, id: &str, wanted: &[State]
             }
             Err(error) => {
                 outage.rest(error, out).await?;
-                // What was heard before the store went away was maybe not looked at.
+                // An event from before the outage may not have been handled, so the task is read again.
                 task = loop {
                     match ledger.task(id).await {
                         Ok(now) => break now,

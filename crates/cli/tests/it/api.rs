@@ -1,5 +1,5 @@
-//! The API as its own description has it: Schemathesis makes requests of `openapi.json`, those that fit and those that
-//! don't, and none may be answered with a fault of the server, or in another form than was described.
+//! Tests the HTTP API against its own description: Schemathesis sends valid and invalid requests made from
+//! `openapi.json`, and no response may be a server error or have another form than described.
 
 use std::process::Command;
 
@@ -26,7 +26,7 @@ fn no_request_that_its_own_description_leads_to_is_a_fault_of_the_server() {
             "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         ])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--request-timeout", "60"])
-        // The first token that is made would close the server to what comes after it.
+        // The first token that is created would make the server reject the requests after it.
         .args(["--exclude-path", "/v1/tokens", "--seed", &seed.to_string(), "--no-color"])
         .output()
         .expect("it starts");

@@ -1,5 +1,5 @@
-//! Clients that generators make of `docs/openapi.json`: their types are sound, and the programs in `docs/examples/generated/`,
-//! which are written against them, take a task through its life.
+//! Tests clients generated from `docs/openapi.json`: their types check, and the programs in `docs/examples/generated/`
+//! that use them take a task from creation to its end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,18 +7,18 @@ use std::process::Command;
 use crate::installed;
 use crate::serving::Serving;
 
-/// The folders that `cargo xtask test` installs them in.
+/// The directories where `cargo xtask test` installs the generators.
 const OF_PYTHON: &str = "openapi-python-client-0.29.1";
 const OF_TYPESCRIPT: &str = "openapi-typescript-7.13.0";
 
-/// As the example says to call the compiler.
+/// How the example calls the compiler.
 const TSC: [&str; 5] = ["--strict", "--target", "es2022", "--module", "nodenext"];
 
 fn document(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
 }
 
-/// What it prints, once it has succeeded.
+/// What the compiled program prints on success.
 fn done(command: &mut Command) -> String {
     let ended = command.output().expect("it starts");
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
@@ -36,7 +36,7 @@ fn a_client_in_python_is_typed_to_the_end_and_takes_a_task_through_its_life() {
     let client = folder.path().join("client");
     let mut generate = Command::new(&generator);
     generate.args(["generate", "--path"]).arg(document("openapi.json")).arg("--output-path").arg(&client);
-    // It tidies up what it made with a program that stands beside it.
+    // It formats its output with a program that is installed beside it.
     done(
         generate.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())),
     );

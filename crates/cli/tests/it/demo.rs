@@ -1,4 +1,5 @@
-//! The demonstration, as a process: what it shows and leaves, how it ends early, and that it fails where something lies.
+//! Tests `tenure demo` as a process: what it shows and leaves behind, how it stops early, and that it fails if a command
+//! fails or lies.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,7 @@ use rustix::process::Signal;
 use crate::place::{Place, TENURE, ended, json, signal};
 use crate::waiting::until;
 
-/// A place with a folder for temporary files of its own.
+/// A place with its own directory for temporary files.
 struct Theatre {
     place: Place,
     temporary: PathBuf,
@@ -37,7 +38,7 @@ impl Theatre {
         assert!(!self.place.file().exists(), "the reader's own store is not touched");
     }
 
-    /// The processes whose environment names the folder: all that the demonstration starts have it in their store's URL.
+    /// The processes whose environment names the directory: everything that the demo starts has it in its store URL.
     fn processes(&self) -> Vec<PathBuf> {
         let folder = self.temporary.display().to_string();
         let all = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
@@ -50,7 +51,7 @@ impl Theatre {
     }
 }
 
-/// Reads until a line has these words.
+/// Reads until a line contains these words.
 fn read_until(lines: &mut Lines<BufReader<ChildStdout>>, words: &str) {
     assert!(lines.any(|line| line.expect("text").contains(words)), "{words}");
 }
@@ -58,7 +59,7 @@ fn read_until(lines: &mut Lines<BufReader<ChildStdout>>, words: &str) {
 #[test]
 fn the_demonstration_shows_what_it_says_and_leaves_nothing_behind() {
     let theatre = Theatre::new();
-    // Two at once, in a folder that nobody may write to, without a home, and with a lease of the reader's own around.
+    // Two at once, in a read-only directory, without a home directory, and with another lease in the environment.
     let elsewhere = theatre.place.folder.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("made");
     std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o555)).expect("set");
@@ -81,13 +82,13 @@ fn the_demonstration_shows_what_it_says_and_leaves_nothing_behind() {
         "kill -9",
         "✓ w2 was killed while it held build-",
         "✓ its command ended with it",
-        "w2's lease lapsed: takes over, epoch 2",
+        "takes over under epoch 2: w2's lease lapsed",
         ", made by w2 under epoch 1",
-        "✓ what w2 left is gone, and there is a receipt for that",
+        "✓ what w2 left is gone, and there is a receipt for the undo",
         "under epoch 3",
         "error: refused: ",
         "✓ six builds are completed",
-        "✓ the history holds",
+        "✓ the history is verified",
     ];
     for words in shown {
         assert!(for_people.out.contains(words), "{words}: {}", for_people.out);
@@ -134,7 +135,7 @@ fn a_demonstration_that_nobody_watches_any_more_ends() {
     theatre.is_empty();
 }
 
-/// Begins a demonstration of a copy of the binary, and then puts a script in its place that does some commands otherwise.
+/// Starts the demo with a copy of the binary, then replaces the copy with a script that changes some commands.
 fn with_a_liar(theatre: &Theatre, lie: &str) -> Child {
     let folder = theatre.place.folder.path();
     let (shown, liar) = (folder.join("tenure"), folder.join("liar"));
@@ -151,7 +152,7 @@ fn with_a_liar(theatre: &Theatre, lie: &str) -> Child {
     command.env("TMPDIR", &theatre.temporary).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().expect("a process");
     let mut output = process.stdout.take().expect("its output");
-    // It knows its own path by now.
+    // By now the demo has read its own path.
     let mut first = [0; 1];
     std::io::Read::read_exact(&mut output, &mut first).expect("the first line");
     std::fs::rename(&liar, &shown).expect("replaced");
@@ -163,10 +164,10 @@ fn with_a_liar(theatre: &Theatre, lie: &str) -> Child {
 fn a_demonstration_whose_commands_fail_or_lie_fails() {
     let lies = [
         ("'task create --id build-6'*) exit 0;;", "six builds are planned"),
-        ("*recover*) exit 0;;", "recovery was to go on"),
+        ("*recover*) exit 0;;", "recovery stopped unexpectedly"),
         ("*'--owner w3'*) echo no such luck >&2; exit 1;;", "no such luck"),
-        ("'task undo add'*) exit 0;;", "recovery's takeover did not come"),
-        ("'task complete'*) exit 0;;", "not with 3"),
+        ("'task undo add'*) exit 0;;", "timed out waiting for recovery's takeover"),
+        ("'task complete'*) exit 0;;", "expected 3"),
         ("'task complete'*) echo refused: leased; exit 3;;", "the late message was refused"),
         ("'audit verify'*) exit 1;;", "audit verify"),
     ];
@@ -196,5 +197,5 @@ fn a_folder_that_can_not_be_made_is_told() {
     let place = Place::new();
     let ended = ended(place.command("demo").env("TMPDIR", Path::new("/nonexistent")).output().expect("ran"));
     assert_eq!(ended.status, 1);
-    assert!(ended.errors.contains("the demonstration can't go on"), "{}", ended.errors);
+    assert!(ended.errors.contains("the demo can't continue"), "{}", ended.errors);
 }

@@ -1,5 +1,5 @@
-//! What is deployed fits the binary: each option, variable, setting, port, probe, path and metric in the files of `deploy`, and
-//! in what documents say of them, is compared with the binary's own. Nothing is started here.
+//! Tests that the deployment files match the binary: each option, variable, setting, port, probe, path and metric in
+//! `deploy`, and in the documents about it, is compared with the binary's own. Nothing is started here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,7 +43,7 @@ fn json(path: &str) -> Value {
     serde_json::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A unit: what is set, by section and key. A key may be set more than once.
+/// A systemd unit: its settings by section and key. A key can be set more than once.
 fn unit(path: &str) -> BTreeMap<(String, String), Vec<String>> {
     let (mut section, mut set) = (String::new(), BTreeMap::<_, Vec<String>>::new());
     for line in text(path).lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -84,7 +84,7 @@ const FILES: [&str; 11] = [
     DASHBOARD,
 ];
 
-/// One value of a set in a unit.
+/// The value of a setting in a unit.
 fn set(path: &str, section: &str, key: &str) -> String {
     let mut values = unit(path).remove(&(section.to_owned(), key.to_owned())).unwrap_or_default();
     assert_eq!(values.len(), 1, "{path}: [{section}] {key}");
@@ -114,7 +114,7 @@ fn words(list: &Value) -> Vec<String> {
     words.iter().map(|word| word.as_str().expect("a word").to_owned()).collect()
 }
 
-/// Every text in a document, wherever it is.
+/// Every string in a document, at any depth.
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
@@ -124,7 +124,7 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// The texts of all fields of that name, wherever they are.
+/// The strings of all fields with that name, at any depth.
 fn fields(value: &Value, name: &str) -> Vec<String> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| fields(item, name)).collect(),
@@ -148,7 +148,7 @@ fn seconds(length: &str) -> u64 {
 
 // ---- what the binary has -------------------------------------------------------------------------------------
 
-/// What the help of `serve` and of the global options says, with the names of the options.
+/// The help of each option of `serve`, and of the global options.
 static HELP: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     let mut tenure = command();
     tenure.build();
@@ -160,30 +160,32 @@ static HELP: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     said.collect()
 });
 
-/// The value that an option has by default, as its help says.
+/// The default of an option, as its help says it.
 fn default_of(option: &str) -> String {
     let help = HELP.get(option).unwrap_or_else(|| panic!("--{option}"));
-    let default = help.rsplit_once(" or ").map(|(_, default)| default.trim_end_matches(']').to_owned());
-    default.unwrap_or_else(|| panic!("--{option} says its default: {help}"))
+    let default = help.split_once("[default: ").and_then(|(_, rest)| rest.split_once(']'));
+    default
+        .map(|(default, _)| default.to_owned())
+        .unwrap_or_else(|| panic!("--{option} says its default: {help}"))
 }
 
 fn port() -> String {
     default_of("listen").rsplit_once(':').expect("an address").1.to_owned()
 }
 
-/// How long a stop may take: the grace, which requests and undos have side by side, and 15 s to hand back what is not undone.
+/// How long a stop can take: the grace, which requests and undos share, and 15 s to release the leases of the rest.
 fn stop_seconds() -> u64 {
     let given = settings()["serve"]["grace"].as_str().map(str::to_owned);
     seconds(&given.unwrap_or_else(|| default_of("grace"))) + 15
 }
 
-/// The file with settings in the ConfigMap.
+/// The settings file in the ConfigMap.
 fn settings() -> toml::Table {
     let text = kind("ConfigMap")["data"]["tenure.toml"].as_str().expect("the settings").to_owned();
     text.parse().unwrap_or_else(|error| panic!("{KUBERNETES}: tenure.toml: {error}"))
 }
 
-/// Words are a command that the binary takes.
+/// Checks that the binary accepts these words as a command.
 fn is_taken(place: &str, words: &[String]) {
     let words = ["tenure".to_owned()].into_iter().chain(words.iter().cloned());
     if let Err(error) = command().try_get_matches_from(words) {
@@ -193,7 +195,7 @@ fn is_taken(place: &str, words: &[String]) {
 
 // ---- files ---------------------------------------------------------------------------------------------------
 
-/// Played by promtool, which `cargo xtask test` puts there where the machine has none.
+/// Run by promtool, which `cargo xtask test` installs if the machine has none.
 #[test]
 fn alerts_ring_and_end_as_their_cases_say_and_each_has_one_of_both() {
     let alerts: BTreeSet<String> = fields(&one_yaml(ALERTS), "alert").into_iter().collect();
@@ -345,7 +347,7 @@ fn the_cluster_gives_a_server_the_memory_that_it_may_take() {
     let of_requests: u64 = default_of("memory-max").parse().expect("bytes");
     let limit = container()["resources"]["limits"]["memory"].as_str().expect("a limit").to_owned();
     let gibibytes: u64 = limit.strip_suffix("Gi").expect("in GiB").parse().expect("a number");
-    // What an idle server and 12,000 connections have, and the store's own pages.
+    // The memory of an idle server with 12,000 connections, and the store's own pages.
     let besides = 384 * 1024 * 1024;
     assert!(gibibytes << 30 >= of_requests + besides, "{limit} for {of_requests} and what comes on top");
 }
@@ -474,7 +476,7 @@ fn queries() -> Vec<String> {
     alerts.into_iter().chain(panels).collect()
 }
 
-/// The name of a metric, without the ends that the parts of histograms have.
+/// The name of a metric, without the suffixes of histograms.
 fn metric(word: &str) -> &str {
     let part = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end));
     part.filter(|name| METRIC_NAMES.contains(name)).unwrap_or(word)
@@ -515,7 +517,7 @@ fn every_value_of_a_label_is_one_that_there_is() {
     }
 }
 
-/// What a heading is called in a link to it.
+/// The anchor of a heading in a link.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_ascii_lowercase();
     kept.chars()

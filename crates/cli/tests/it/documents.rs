@@ -1,5 +1,5 @@
-//! What documents show of the command line is what it prints: their `console` blocks are run, one after the other, in a
-//! frozen world in which time passes where a line says so.
+//! Tests that documents show real output: their `console` blocks are run, one after the other, in a frozen world in which
+//! time passes where a line says so.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn console_lines(text: &str) -> Vec<&str> {
     lines
 }
 
-/// What the commands of these lines print, each behind its command. A shell does not print statuses.
+/// The output of these commands, each after its command. A shell does not print exit statuses.
 fn printed(lines: &[&str]) -> Vec<String> {
     let world = Frozen::world();
     let mut printed = Vec::new();
@@ -39,7 +39,7 @@ fn printed(lines: &[&str]) -> Vec<String> {
     printed
 }
 
-/// The documents with such blocks that no other test runs, each in a world of its own.
+/// The documents with `console` blocks that no other test runs, each in its own world.
 const DOCUMENTS: &[(&str, &str)] = &[
     ("README.md", include_str!("../../../../README.md")),
     ("docs/operating.md", include_str!("../../../../docs/operating.md")),
@@ -55,7 +55,7 @@ fn documents_show_what_is_printed() {
     }
 }
 
-/// The commands that a text names within backticks, each on one line.
+/// The commands in backticks in a text, each on one line.
 fn named_commands(text: &str) -> Vec<String> {
     let paragraphs =
         text.split("\n```").step_by(2).map(|prose| prose.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -72,10 +72,10 @@ fn a_command_that_a_document_names_is_there_with_its_options() {
     let (mut seen, mut wrong) = (0, Vec::new());
     for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "md")) {
         for command in named_commands(&fs::read_to_string(file).expect("text")) {
-            // What runs under a lease is not ours, nor is what is said of several commands at once.
+            // The command after ` -- ` is not Tenure's, and braces list several commands at once.
             let own = command.split(" -- ").next().unwrap_or_default().replace("{", "").replace("}", "");
             let mut words: Vec<&str> = own.split(' ').skip(1).collect();
-            // Options that go for all commands may stand in front of one.
+            // Global options can come before the command.
             while let Some(first) = words.first().filter(|word| word.starts_with('-')) {
                 let length = if *first == "-q" { 1 } else { 2 };
                 words.drain(..length.min(words.len()));

@@ -1,5 +1,4 @@
-//! Commands on one machine, the record on another: `run`, `worker` and `recover` over HTTP, under tokens and TLS, while the
-//! server goes away and comes back.
+//! Tests `run`, `worker` and `recover` over HTTP, with tokens and TLS, while the server stops and comes back.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +9,7 @@ use crate::place::{Ended, Place, TENURE, ended, json};
 use crate::serving::{Serving, counted};
 use crate::waiting::until;
 
-/// A server on the place's file, and commands on another machine: whatever they know of the file the server tells them.
+/// A server on the place's file, and commands on another machine that know only the server.
 struct Far {
     place: Place,
     serving: Serving,
@@ -23,13 +22,13 @@ impl Far {
         Far { place, serving }
     }
 
-    /// A token of that role, for the namespace that is there by itself.
+    /// A token with that role, for the default namespace.
     fn token(&self, name: &str, role: &str) -> String {
         let made = self.place.done(&format!("token create --name {name} --role {role} -o json"));
         json(&made)["token"].as_str().expect("a token").to_owned()
     }
 
-    /// A command on a machine that has nothing but the server's name and that token.
+    /// A command on a machine that has only the server's URL and that token.
     fn command(&self, token: &str, words: &str) -> Command {
         let mut command = self.place.command(words);
         command.env("TENURE_STORE", &self.serving.url).env("TENURE_TOKEN", token);
@@ -42,7 +41,7 @@ impl Far {
         ended(command.args(["sh", "-c", script]).output().expect("ran"))
     }
 
-    /// Kills the server; one that begins again is at the same address.
+    /// Kills the server; the next one has the same address.
     fn server_dies(&mut self) {
         self.serving.process.kill().expect("it is there");
         self.serving.process.wait().expect("it ends");
@@ -107,7 +106,7 @@ fn a_worker_far_from_the_record_works_through_a_queue_while_the_server_is_killed
         far.place.done(&format!("task create --id {id} --queue q"));
     }
     let mut worker = far.command(&token, "worker --queue q --concurrency 2 --until-idle --");
-    // The first two end by themselves, the others when they may.
+    // The first two end by themselves, the others when the test lets them.
     let script = r#"touch "at-$TENURE_TASK"
         case "$TENURE_TASK" in job-0|job-1) ;; *) until [ -e go ]; do sleep 0.05; done ;; esac
         echo "$TENURE_TASK" >> done"#;
@@ -138,7 +137,7 @@ fn a_run_goes_on_while_the_server_is_away() {
     let run = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     until("it runs", || far.place.has("began"));
     far.server_dies();
-    // Where the server was, somebody listens who answers nothing.
+    // At the server's address, something listens that never answers.
     let silent = TcpListener::bind(far.serving.address()).expect("the server is gone");
     silent.set_nonblocking(true).expect("set");
     far.place.write("go");
@@ -174,13 +173,13 @@ fn recovery_far_from_the_record_undoes_what_a_worker_left() {
 
 // ---- TLS -------------------------------------------------------------------------------------------------------
 
-/// A certificate for `localhost`, or a key or an authority, as files of these tests have it: `own` is what
-/// `openssl req -x509` makes, `issued` is one that `authority` vouches for. They end in 2126, and nobody else trusts them.
+/// A certificate for `localhost`, a key or an authority from the files of these tests: `own` is self-signed by `openssl
+/// req -x509`, `issued` is signed by `authority`. They expire in 2126, and nobody else trusts them.
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
 }
 
-/// A server that shows that certificate.
+/// A server with that certificate.
 struct Encrypted {
     place: Place,
     serving: Serving,
@@ -200,7 +199,7 @@ impl Encrypted {
         Encrypted { place, serving }
     }
 
-    /// What becomes of a look by somebody who trusts that, and calls the server by that name.
+    /// The result of a read by a client that trusts that authority and uses that host name.
     fn looked_at(&self, host: &str, trusting: Option<&str>) -> Ended {
         let (_, port) = self.serving.url.rsplit_once(':').expect("a port");
         let trusted = trusting.map(|name| format!("?ca={}", file(name).display())).unwrap_or_default();
@@ -286,7 +285,7 @@ fn whoever_follows_or_waits_goes_on_once_the_server_is_back() {
         .stderr(far.place.to_file("waiter-told"))
         .spawn();
     let mut waiting = waiting.expect("it runs");
-    // Nobody else looks at a single task: once for what it is, and again after something has happened, from within the wait.
+    // Nobody else reads this single task: the wait reads it once at first, and again after each event.
     let looks = |server: &Serving| {
         let route = "route=\"/v1/{ns}/tasks/{id}\"";
         counted(&server.url, Some(&watching), "tenure_http_requests_total", route)
@@ -297,8 +296,8 @@ fn whoever_follows_or_waits_goes_on_once_the_server_is_back() {
     far.server_dies();
     far.place.done("task create --id meanwhile");
     far.place.done("task cancel before --as alice --reason enough");
-    // They say so when they have asked for longer than a single request is tried again.
-    let goes_on = |name: &str| far.place.text(name).contains("goes on once the store is back");
+    // They say so once they have retried for longer than a single request is retried.
+    let goes_on = |name: &str| far.place.text(name).contains("the store is unavailable, retrying");
     until("both go on", || goes_on("follower-told") && goes_on("waiter-told"));
     assert!(following.try_wait().expect("its status").is_none(), "it goes on asking");
     assert!(waiting.try_wait().expect("its status").is_none(), "and so does who waits");

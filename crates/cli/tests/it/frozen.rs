@@ -1,5 +1,5 @@
-//! A frozen world for tests of the command line: a cleared environment, a clock that stands until it is moved, names
-//! that are the same each time, and a folder of its own that output shows as `<folder>`.
+//! A frozen world for tests of the command line: an empty environment, a clock that moves only when a test moves it, ids
+//! that are the same each time, and its own directory that output shows as `<folder>`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tenure::entropy::SeededEntropy;
 use tenure::instant;
 use tenure_cli::io::{Io, Screen, Variables};
 
-/// The world, as it stays between commands.
+/// The world, which stays the same between commands.
 pub(crate) struct Frozen {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) variables: Variables,
@@ -19,7 +19,7 @@ pub(crate) struct Frozen {
     input: Vec<u8>,
 }
 
-/// What a command printed, and its status.
+/// The output of a command, and its exit status.
 pub(crate) struct Ran {
     pub(crate) status: u8,
     pub(crate) out: String,
@@ -27,7 +27,7 @@ pub(crate) struct Ran {
 }
 
 impl Frozen {
-    /// Noon of a day in 2026, with nobody but alice.
+    /// Noon of a day in 2026; the user is alice.
     pub(crate) fn world() -> Frozen {
         let folder = tempfile::tempdir().expect("a folder");
         let store = format!("sqlite:{}", folder.path().join("tenure.db").display());
@@ -43,7 +43,7 @@ impl Frozen {
         self
     }
 
-    /// What the next command finds on its standard input.
+    /// Sets the standard input of the next command.
     pub(crate) fn with_input(&mut self, input: &str) -> &mut Frozen {
         input.as_bytes().clone_into(&mut self.input);
         self
@@ -63,7 +63,7 @@ impl Frozen {
         self.path(name)
     }
 
-    /// Runs a command, written as one would type it after `tenure`.
+    /// Runs a command, given as it would be typed after `tenure`.
     pub(crate) fn run(&self, words: &str) -> Ran {
         self.run_on(Screen::Plain, words)
     }
@@ -87,7 +87,7 @@ impl Frozen {
         Ran { status, out: self.shown(out), errors: self.shown(errors) }
     }
 
-    /// Runs commands that are to be done, one a line, for their effect alone.
+    /// Runs commands for their effect, one a line; each must succeed.
     pub(crate) fn given(&self, commands: &str) -> &Frozen {
         for command in commands.lines().map(str::trim).filter(|command| !command.is_empty()) {
             if let Some(seconds) = command.strip_prefix("tick ") {
@@ -100,14 +100,14 @@ impl Frozen {
         self
     }
 
-    /// A command line as a reader sees it: what was typed, what came back, and the status where that is not 0.
+    /// A command as a reader sees it: the command line, its output, and the exit status if it is not 0.
     pub(crate) fn told(&self, words: &str) -> String {
         let Ran { status, out, errors } = self.run(words);
         let status = if status == 0 { String::new() } else { format!("status {status}\n") };
         format!("$ tenure {}\n{out}{errors}{status}", self.unnamed(words))
     }
 
-    /// Several of them, one a line; `tick 5` lets five seconds pass.
+    /// Several commands, one a line; `tick 5` lets five seconds pass.
     pub(crate) fn tells(&self, lines: &str) -> String {
         let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
         let tell = |line: &str| match line.strip_prefix("tick ") {
@@ -124,7 +124,7 @@ impl Frozen {
         self.unnamed(&String::from_utf8(bytes).expect("output is text"))
     }
 
-    /// The text without the name of the folder, which is another one each time.
+    /// The text with the name of the directory replaced, since it differs each time.
     fn unnamed(&self, text: &str) -> String {
         let folder = self.folder.path().canonicalize().expect("the folder");
         let text = text.replace(&folder.display().to_string(), "<folder>");
@@ -133,13 +133,13 @@ impl Frozen {
 }
 
 impl Ran {
-    /// The document that it printed.
+    /// The JSON document that it printed.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.errors))
     }
 }
 
-/// Splits words as a shell does, as far as tests need it: blanks, and single quotes.
+/// Splits words as a shell does, as far as tests need it: at blanks, with single quotes.
 pub(crate) fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = None::<String>;

@@ -1,4 +1,4 @@
-//! What is seen at a glance: the status of a namespace and of all of them, and what leaves it once somebody has seen to it.
+//! Tests `tenure status`, of one namespace and of all, and how tasks leave it once somebody has dealt with them.
 
 use insta::assert_snapshot;
 
@@ -17,7 +17,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     $ tenure status
     namespace default at 2026-01-31T12:00:00Z
 
-    STATE         TASKS  STALE  OLDEST  WHICH
+    STATE         TASKS  STALE  OLDEST  OLDEST TASK
     planned       0      0
     dispatched    0      0
     running       0      0
@@ -25,10 +25,10 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     failed        0      0
     quarantined   0      0
 
-    did not succeed: 0 today
-    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
-    there is no task in the namespace default, nor in any other
-    note: there was no store at <folder>/tenure.db; an empty one was made
+    unsuccessful in the last 24 hours: 0
+    recovery: not running; run `tenure serve` or `tenure recover --watch`
+    no task was ever created in the namespace default, or in any other
+    note: there was no store at <folder>/tenure.db; created an empty one
     "
     );
     world.given(
@@ -55,7 +55,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     $ tenure status
     namespace default at 2026-01-31T12:01:40Z
 
-    STATE         TASKS              STALE  OLDEST  WHICH
+    STATE         TASKS              STALE  OLDEST  OLDEST TASK
     planned       2 (1 not due yet)  0      1m 40s  planned
     dispatched    0                  0
     running       1                  1      1m 40s  hung
@@ -63,16 +63,16 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     failed        1                  0      1m 40s  broken
     quarantined   1                  0      1m 40s  parked
 
-    did not succeed: 2 today (by_operator 2), 2 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
+    unsuccessful in the last 24 hours: 2 (by_operator 2), 2 of them in the last hour; see `tenure task list --ended-badly --since 24h`
+    recovery: not running; run `tenure serve` or `tenure recover --watch`
 
     Stale
       hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until somebody takes over, w1 may still say how it ended
 
-    Quarantined, for a person
+    Quarantined
       parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look
 
-    Failed or undone in the last day
+    Failed or compensated in the last 24 hours
       broken failed: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: no such repo
     $ tenure -q status
     planned 2
@@ -100,7 +100,7 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     $ tenure status
     namespace default at 2026-01-31T12:00:00Z
 
-    STATE         TASKS  STALE  OLDEST  WHICH
+    STATE         TASKS  STALE  OLDEST  OLDEST TASK
     planned       0      0
     dispatched    0      0
     running       0      0
@@ -108,8 +108,8 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     failed        0      0
     quarantined   0      0
 
-    did not succeed: 1 today (by_holder 1), 1 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
+    unsuccessful in the last 24 hours: 1 (by_holder 1), 1 of them in the last hour; see `tenure task list --ended-badly --since 24h`
+    recovery: not running; run `tenure serve` or `tenure recover --watch`
     $ tenure task why parked
     parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
     $ tenure task why again
@@ -144,7 +144,7 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     $ tenure status
     namespace default at 2026-01-31T12:00:00Z
 
-    STATE         TASKS  STALE  OLDEST  WHICH
+    STATE         TASKS  STALE  OLDEST  OLDEST TASK
     planned       0      0
     dispatched    0      0
     running       0      0
@@ -152,10 +152,10 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     failed        0      0
     quarantined   0      0
 
-    did not succeed: 3 today (rolled_back 3), 3 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
+    unsuccessful in the last 24 hours: 3 (rolled_back 3), 3 of them in the last hour; see `tenure task list --ended-badly --since 24h`
+    recovery: not running; run `tenure serve` or `tenure recover --watch`
 
-    Failed or undone in the last day
+    Failed or compensated in the last 24 hours
       nightly-3 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
       nightly-2 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
       nightly-1 compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
@@ -164,7 +164,7 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     nightly-1  compensated  nightly           0ms ago        1/1
     nightly-2  compensated  nightly           0ms ago        1/1
     nightly-3  compensated  nightly           0ms ago        1/1
-    note: what was retried or dismissed is left out; --all shows it
+    note: retried and dismissed tasks are left out; --all shows them
     $ tenure task note nightly-1 --dismiss --as alice 'the disk was full'
     nightly-1 is compensated since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1; dismissed by alice 2026-01-31T12:00:00Z (just now): the disk was full
     $ tenure task note nightly-2 --dismiss --as alice
@@ -180,7 +180,7 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     nightly-1
     $ tenure task why nightly-1
     nightly-1 is compensated since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1; dismissed by alice 2026-01-31T12:00:00Z (just now): the disk was full
-    note: 2026-01-31T12:00:00Z (just now) by alice, which dismisses the task: the disk was full
+    note: 2026-01-31T12:00:00Z (just now) by alice, dismissing the task: the disk was full
     $ tenure task list --since yesterday
     error: refused: invalid: since: a length such as 24h, or an instant such as 2026-01-31T12:00:00Z
     status 3
@@ -193,9 +193,12 @@ fn a_namespace_that_was_never_used_is_told_from_an_empty_one() {
     let world = Frozen::world();
     world.given("task create --id t");
     let told = world.told("--namespace typo status");
-    assert!(told.contains("there never was a task in the namespace typo; there are default"), "{told}");
+    assert!(
+        told.contains("no task was ever created in the namespace typo; namespaces with tasks: default"),
+        "{told}"
+    );
     let told = world.told("status");
-    assert!(!told.contains("never was"), "{told}");
+    assert!(!told.contains("ever created"), "{told}");
 }
 
 #[test]
@@ -203,8 +206,8 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
     let world = Frozen::world();
     assert_snapshot!(world.tells("namespace list"), @"
     $ tenure namespace list
-    note: there was no store at <folder>/tenure.db; an empty one was made
-    note: there is no namespace yet: the first task of one makes it
+    note: there was no store at <folder>/tenure.db; created an empty one
+    note: there are no namespaces yet; the first task of one creates it
     ");
     world.given(
         "task create --id a
@@ -222,9 +225,9 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
         ),
         @r#"
     $ tenure namespace list
-    NAMESPACE  OPEN  STALE  QUARANTINED  DID NOT SUCCEED TODAY  OLDEST OPEN
+    NAMESPACE  OPEN  STALE  QUARANTINED  UNSUCCESSFUL (24H)  OLDEST OPEN
     ci         0     0      0            1
-    default    1     0      0            0                      0ms
+    default    1     0      0            0                   0ms
     $ tenure -q namespace list
     ci
     default
@@ -234,7 +237,7 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
     $ tenure status --all-namespaces
     namespace ci at 2026-01-31T12:00:00Z
 
-    STATE         TASKS  STALE  OLDEST  WHICH
+    STATE         TASKS  STALE  OLDEST  OLDEST TASK
     planned       0      0
     dispatched    0      0
     running       0      0
@@ -242,15 +245,15 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
     failed        0      0
     quarantined   0      0
 
-    did not succeed: 1 today (rolled_back 1), 1 in the last hour: `tenure --namespace ci task list --ended-badly --since 24h`
-    recovery: nobody looks after this store; run `tenure --namespace ci serve` or `tenure --namespace ci recover --watch`
+    unsuccessful in the last 24 hours: 1 (rolled_back 1), 1 of them in the last hour; see `tenure --namespace ci task list --ended-badly --since 24h`
+    recovery: not running; run `tenure --namespace ci serve` or `tenure --namespace ci recover --watch`
 
-    Failed or undone in the last day
+    Failed or compensated in the last 24 hours
       b compensated: since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1
 
     namespace default at 2026-01-31T12:00:00Z
 
-    STATE         TASKS  STALE  OLDEST  WHICH
+    STATE         TASKS  STALE  OLDEST  OLDEST TASK
     planned       1      0      0ms     a
     dispatched    0      0
     running       0      0
@@ -258,8 +261,8 @@ fn namespaces_are_listed_and_status_goes_through_all_of_them() {
     failed        0      0
     quarantined   0      0
 
-    did not succeed: 0 today
-    recovery: nobody looks after this store; run `tenure --namespace default serve` or `tenure --namespace default recover --watch`
+    unsuccessful in the last 24 hours: 0
+    recovery: not running; run `tenure --namespace default serve` or `tenure --namespace default recover --watch`
     $ tenure -q status --all-namespaces
     namespace ci
     planned 0

@@ -1,4 +1,4 @@
-//! Help that teaches: each command says what it is for, when to use it, and shows an example that works.
+//! Tests the help texts: each command says what it does, when to use it, and has an example that parses.
 
 use clap::Command;
 use insta::assert_snapshot;
@@ -6,7 +6,7 @@ use tenure_cli::command;
 
 use crate::frozen::{Frozen, split};
 
-/// Every command that does something, with its words.
+/// Every command without subcommands, with its full name.
 fn commands() -> Vec<(Vec<String>, Command)> {
     fn below(path: Vec<String>, command: &Command, found: &mut Vec<(Vec<String>, Command)>) {
         let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").collect();
@@ -82,22 +82,21 @@ fn help_shows_what_there_is() {
     Usage: tenure [OPTIONS] <COMMAND>
 
     Commands:
-      demo         Watch a worker die, its work undone, and done again by another
-      serve        Serve the record to other machines, and look after what is stale
+      demo         Show how a killed worker's task is undone and redone
+      serve        Run the HTTP API, recovery and metrics in one process
       run          Run any command under a lease
       worker       Claim tasks from a queue, and run a command for each
-      recover      Look after stale tasks, and undo what they left
-      task         Create tasks, hold them, and end them
-      status       Show what is in flight, stale or quarantined, what did not succeed, and who looks
-                   after it
+      recover      Recover stale tasks and undo what they left
+      task         Create, list, lease and end tasks
+      status       Show open, stale, quarantined and unsuccessful tasks, and recovery
       stale        List tasks whose lease or reservation has lapsed
-      owners       List who holds what
+      owners       List the owners of leases and reservations
       events       Show the history, oldest first
-      audit        Verify the history, and remember what it is
-      namespace    The namespaces of a store, in which ids are unique
-      token        Make and revoke tokens, which servers ask for
-      completions  Write what makes a shell complete commands and the names that are stored
-      man          Write manual pages
+      audit        Verify the history, and write anchors to verify it against
+      namespace    List the namespaces of a store
+      token        Create, list and revoke the tokens that servers require
+      completions  Print a shell completion script
+      man          Print or write manual pages
       help         Print this message or the help of the given subcommand(s)
 
     Options:
@@ -109,39 +108,50 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or `memory:` for
-              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT for a server
+              (http://a:7117,b:7117 for several), or memory: to keep nothing
+              
+              [default: tenure.db in the user's data directory]
+              [env: TENURE_STORE]
 
           --store-patience <DURATION>
-              How long to retry a database or servers that are away [default: 30s for writes to
-              PostgreSQL, 2s for servers; or `patience=` in the URL]
+              How long to retry while PostgreSQL or the servers can't be reached; the same as
+              `patience=` in the URL
+              
+              [default: 30s for writes to PostgreSQL, 2s for servers]
 
           --namespace <NAME>
-              The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
+              Namespace; ids are unique within one
+              
+              [default: default]
+              [env: TENURE_NAMESPACE]
 
-      -o, --format <FORM>
-              Tables for people, or JSON: one document, or one a line for lists and streams
+      -o, --format <FORMAT>
+              Output format: a table, or JSON (one document; lists and streams print one per line)
               
               [default: table]
               [possible values: table, json]
 
           --request-id <ID>
-              Names the command, so that a repeat within 7 days is answered as the first was and not
-              done again
+              Id of this request: a repeat with the same id within 7 days returns the first answer and
+              changes nothing
 
           --token <TOKEN>
-              A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the
-              file that TENURE_TOKEN_FILE names]
+              Token to send to a server; other stores need none. TENURE_TOKEN_FILE names a file to read
+              it from
+              
+              [env: TENURE_TOKEN]
 
           --config <FILE>
-              A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
+              Settings file in TOML: `store`, `namespace`, `[serve]`, `[undo.KIND]`
+              
+              [env: TENURE_CONFIG]
 
       -q, --quiet
-              Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes
+              Print only what scripts need, such as ids, or the epoch of an acquire; no notes
 
       -v, --verbose
-              Also say which store and namespace are used, and as whom
+              Print which store, namespace and actor are used
 
     First steps:
       tenure demo
@@ -149,33 +159,39 @@ fn help_shows_what_there_is() {
       tenure task acquire build-42 --owner w1 --ttl 60s
       tenure task complete build-42 --owner w1 --epoch 1
 
-    Status: 0 done; 1 failed; 2 wrong usage; 3 refused; 4 not found; 5 unavailable, surely not done;
-            6 unknown, repeat it with the same --request-id.
+    Exit status:
+      0  done
+      1  failed
+      2  wrong usage
+      3  refused
+      4  not found
+      5  unavailable: nothing was done
+      6  unknown: repeat the command with the same --request-id
     $ tenure task --help
-    Create tasks, hold them, and end them
+    Create, list, lease and end tasks
 
     Usage: tenure task [OPTIONS] <COMMAND>
 
     Commands:
       create      Create a task
-      show        Show all of a task
-      list        List tasks, the newest first
-      why         Say in one sentence why a task is where it is
+      show        Show everything that is stored about a task
+      list        List tasks, newest first
+      why         Explain in one sentence why a task is in its state
       wait        Wait until a task ends
-      acquire     Take a lease on a task by its name
-      claim       Take leases on the next due tasks of a queue
+      acquire     Acquire the lease of a task
+      claim       Claim the next due tasks of a queue
       heartbeat   Renew a lease
       progress    Report progress without renewing the lease
-      release     Give a lease back
-      complete    End a task as done
-      fail        Close a task for good, undoing nothing
-      rollback    Give the work up and have it undone
-      quarantine  Park a task for a person
-      cancel      Ask for a task to stop
-      compensate  Close a task as undone
-      note        Leave a note on a task
-      retry       Make a new task of one that failed, was undone or is parked
-      undo        Say how to undo what the work does, and that it was undone
+      release     Release a lease before the work is done
+      complete    Complete a task
+      fail        Fail a task for good, without undoing anything
+      rollback    Give up the work and have it undone
+      quarantine  Quarantine a task until a person decides
+      cancel      Ask a task to stop
+      compensate  Close a task that was undone by hand
+      note        Add a note to a task
+      retry       Retry a failed, compensated or quarantined task as a new task
+      undo        Register what to undo, and settle, adopt or list it
       help        Print this message or the help of the given subcommand(s)
 
     Options:
@@ -184,219 +200,253 @@ fn help_shows_what_there_is() {
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or `memory:` for
-              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT for a server
+              (http://a:7117,b:7117 for several), or memory: to keep nothing
+              
+              [default: tenure.db in the user's data directory]
+              [env: TENURE_STORE]
 
           --store-patience <DURATION>
-              How long to retry a database or servers that are away [default: 30s for writes to
-              PostgreSQL, 2s for servers; or `patience=` in the URL]
+              How long to retry while PostgreSQL or the servers can't be reached; the same as
+              `patience=` in the URL
+              
+              [default: 30s for writes to PostgreSQL, 2s for servers]
 
           --namespace <NAME>
-              The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
+              Namespace; ids are unique within one
+              
+              [default: default]
+              [env: TENURE_NAMESPACE]
 
-      -o, --format <FORM>
-              Tables for people, or JSON: one document, or one a line for lists and streams
+      -o, --format <FORMAT>
+              Output format: a table, or JSON (one document; lists and streams print one per line)
               
               [default: table]
               [possible values: table, json]
 
           --request-id <ID>
-              Names the command, so that a repeat within 7 days is answered as the first was and not
-              done again
+              Id of this request: a repeat with the same id within 7 days returns the first answer and
+              changes nothing
 
           --token <TOKEN>
-              A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the
-              file that TENURE_TOKEN_FILE names]
+              Token to send to a server; other stores need none. TENURE_TOKEN_FILE names a file to read
+              it from
+              
+              [env: TENURE_TOKEN]
 
           --config <FILE>
-              A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
+              Settings file in TOML: `store`, `namespace`, `[serve]`, `[undo.KIND]`
+              
+              [env: TENURE_CONFIG]
 
       -q, --quiet
-              Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes
+              Print only what scripts need, such as ids, or the epoch of an acquire; no notes
 
       -v, --verbose
-              Also say which store and namespace are used, and as whom
+              Print which store, namespace and actor are used
 
     Advanced:
       dispatch    Reserve a task for one owner
-      put         Write a whole record, from JSON
+      put         Write a whole task record from JSON
 
-    Verbs by lease take --owner and --epoch. Without them a verb is by a person, with --as and --reason.
+    The holder of a lease acts with --owner and --epoch. An operator acts without them, with --as and
+    --reason.
     $ tenure task create -h
     Create a task
 
     Usage: tenure task create [OPTIONS]
 
     Options:
-          --id <ID>             Its name [else: one is made and printed]
-          --from-file <FILE>    Many tasks, each as JSON on a line of its own, as `POST …/tasks` takes
-                                it; `-` for standard input. Either every line is well-formed, or none is
-                                created; one that is refused stops no other
-          --queue <QUEUE>       Where workers claim it from [else: default, and of `tenure run` the
-                                queue run, which no worker claims unless it says so]
-          --kind <KIND>         What sort of task it is [else: task]
-          --label <KEY=VALUE>   Something to find it by. May be repeated
-          --payload <JSON>      What is needed to do it: JSON, @FILE or @-
-          --priority <NUMBER>   Which of a queue's due tasks go first: the higher ones
-          --not-before <TIME>   Not to be acquired or claimed earlier: a time with an offset, such as
-                                2026-01-31T12:00:00Z
-          --delay <DURATION>    Not to be acquired or claimed before this long from now, such as 10m
-          --undo <KIND=TARGET>  How to undo a side effect; all after the first `=` is the target. May be
-                                repeated
-          --undo-reason <TEXT>  Why the undo before it is registered; also @FILE or @-
+          --id <ID>             Task id [default: a new id, which is printed]
+          --from-file <FILE>    Create many tasks from a file with one task per line, as JSON like the
+                                body of `POST …/tasks`; - for standard input. If a line is malformed, no
+                                task is created; if one is refused, the others are still created
+          --as <WHO>            Name to record as the actor [default: the owner of the lease, or the
+                                login name]
+          --queue <QUEUE>       Queue to put the task in; workers claim from queues by name [default:
+                                default, or run for `tenure run`]
+          --kind <KIND>         Kind of task, a free name [default: task]
+          --label <KEY=VALUE>   Label to find the task by. Can be repeated
+          --payload <JSON>      Input for the work: JSON, @FILE or @-
+          --priority <NUMBER>   Priority in the queue; higher ones are claimed first [default: 0]
+          --not-before <TIME>   Time before which the task can't be acquired or claimed, with an offset,
+                                such as 2026-01-31T12:00:00Z
+          --delay <DURATION>    How long from now the task can't be acquired or claimed, such as 10m
+          --undo <KIND=TARGET>  How to undo a side effect: the handler, and after the first = the
+                                target. Can be repeated
+          --undo-reason <TEXT>  Reason for the --undo before it; also @FILE or @-
       -h, --help                Print help (see more with '--help')
 
-    Policy:
-          --ttl <DURATION>           How long a lease lasts unless it is renewed, 1s to 7d [else: 60s]
-          --max-attempts <COUNT>     How often it is tried by itself [else: 1]
-          --on-lapse <WORD>          What a lapse of its lease means [else: recover] [possible values:
-                                     recover, hold, quarantine]
-          --when-spent <WORD>        Where it ends when its attempts are spent [else: compensated]
-                                     [possible values: compensated, quarantined]
-          --stall-after <DURATION>   No heartbeat extends a lease beyond this long after the last
-                                     progress [else: off]
-          --time-limit <DURATION>    No heartbeat extends a lease beyond this long after the attempt
-                                     began [else: off]
-          --start-within <DURATION>  The first attempt must begin this long after the task is created
-                                     and due [else: off]
-          --lock-delay <DURATION>    Takeover and recovery of a lapsed lease wait this long, for effects
-                                     that can't be fenced [else: off]
-          --cancel-grace <DURATION>  A holder that was told to stop may renew its lease for this long
-                                     [else: off]
-          --backoff-base <DURATION>  The wait after the first attempt [else: 1s]
-          --backoff-factor <FACTOR>  How much longer each further wait is [else: 2]
-          --backoff-cap <DURATION>   The longest wait [else: 5m]
-          --as <WHO>                 Who gives the command; it is recorded [else: the login name, or the
-                                     owner of the lease]
-
     Advanced:
-          --saga <SAGA>  A second unique name, for the task's saga [else: its id]
+          --saga <SAGA>  Second unique name, for the task's saga [default: the task id]
+
+    Policy:
+          --ttl <DURATION>           How long a lease lasts unless it is renewed, 1s to 7d [default:
+                                     60s]
+          --max-attempts <COUNT>     Maximum number of attempts [default: 1]
+          --on-lapse <ACTION>        What to do when a lease lapses: undo and try again (recover), wait
+                                     for somebody to acquire it (hold), or quarantine it [default:
+                                     recover] [possible values: recover, hold, quarantine]
+          --when-spent <STATE>       State of the task when it has no attempts left [default:
+                                     compensated] [possible values: compensated, quarantined]
+          --stall-after <DURATION>   Maximum time without progress: heartbeats don't extend the lease
+                                     beyond it [default: off]
+          --time-limit <DURATION>    Maximum time of an attempt: heartbeats don't extend the lease
+                                     beyond it [default: off]
+          --start-within <DURATION>  Maximum time until the first attempt begins, once the task is
+                                     created and due [default: off]
+          --lock-delay <DURATION>    How long takeover and recovery wait after a lease lapses, for side
+                                     effects that can't be fenced [default: off]
+          --cancel-grace <DURATION>  How long a holder that was told to stop can still renew its lease
+                                     [default: off]
+          --backoff-base <DURATION>  Wait after the first attempt [default: 1s]
+          --backoff-factor <FACTOR>  Factor by which each further wait is longer [default: 2]
+          --backoff-cap <DURATION>   Longest wait between attempts [default: 5m]
 
     Global options:
-          --store <URL>       Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-                              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or
-                              `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the
-                              user's data directory]
-          --namespace <NAME>  The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
-      -o, --format <FORM>     Tables for people, or JSON: one document, or one a line for lists and
-                              streams [default: table] [possible values: table, json]
-          --request-id <ID>   Names the command, so that a repeat within 7 days is answered as the first
-                              was and not done again
-      -q, --quiet             Only what a script needs: ids of lists and new tasks, the epoch of an
-                              acquire; no notes
-      -v, --verbose           Also say which store and namespace are used, and as whom
+          --store <URL>       Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT
+                              for a server (http://a:7117,b:7117 for several), or memory: to keep
+                              nothing [default: tenure.db in the user's data directory] [env:
+                              TENURE_STORE]
+          --namespace <NAME>  Namespace; ids are unique within one [default: default] [env:
+                              TENURE_NAMESPACE]
+      -o, --format <FORMAT>   Output format: a table, or JSON (one document; lists and streams print one
+                              per line) [default: table] [possible values: table, json]
+          --request-id <ID>   Id of this request: a repeat with the same id within 7 days returns the
+                              first answer and changes nothing
+      -q, --quiet             Print only what scripts need, such as ids, or the epoch of an acquire; no
+                              notes
+      -v, --verbose           Print which store, namespace and actor are used
 
     Example:
       tenure task create --id build-42 --queue agents --undo remove-worktree=/tmp/wt-42
       tenure task create --from-file tasks.jsonl
     $ tenure help task undo settle
-    Say what became of an undo: it ran, it was tried in vain, or it is waived
+    Record that an undo ran, failed, or is waived
 
-    Use it with --receipt after each undo that ran; with --error after one that did not work; with
-    --waive, by a person, for one that need not run.
+    Use it with --receipt after an undo that ran, with --error after one that failed, or with --waive
+    for one that need not run. Only an operator can waive.
 
     Usage: tenure task undo settle [OPTIONS] <--receipt <TEXT>|--error <TEXT>|--waive> [ID] [NUMBER]
 
     Arguments:
       [ID]
-              The task [else: TENURE_TASK]
+              Task id
+              
+              [env: TENURE_TASK]
 
       [NUMBER]
-              Its number, as `tenure task undo list` shows it
+              Number of the compensation, as `tenure task undo list` shows it
 
     Options:
           --owner <OWNER>
-              Who holds the lease [else: TENURE_OWNER]
+              Owner of the lease
+              
+              [env: TENURE_OWNER]
 
           --epoch <EPOCH>
-              The lease's number, as the acquire answered it [else: TENURE_EPOCH]
+              Epoch of the lease, as acquire printed it
+              
+              [env: TENURE_EPOCH]
 
           --receipt <TEXT>
-              What the undo left as proof; also @FILE or @-
+              Proof that the undo ran; also @FILE or @-
 
           --error <TEXT>
-              Why it did not work; also @FILE or @-
+              Why the undo failed; also @FILE or @-
 
           --waive
-              It need not run; say why with --reason
+              Record that the undo need not run, for the given --reason
 
           --reason <TEXT>
               Why it is waived; also @FILE or @-
 
           --as <WHO>
-              Who gives the command; it is recorded [else: the login name, or the owner of the lease]
+              Name to record as the actor
+              
+              [default: the owner of the lease, or the login name]
 
       -h, --help
               Print help (see a summary with '-h')
 
     Global options:
           --store <URL>
-              Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-              `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or `memory:` for
-              nothing that lasts [else: TENURE_STORE, or tenure.db in the user's data directory]
+              Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT for a server
+              (http://a:7117,b:7117 for several), or memory: to keep nothing
+              
+              [default: tenure.db in the user's data directory]
+              [env: TENURE_STORE]
 
           --store-patience <DURATION>
-              How long to retry a database or servers that are away [default: 30s for writes to
-              PostgreSQL, 2s for servers; or `patience=` in the URL]
+              How long to retry while PostgreSQL or the servers can't be reached; the same as
+              `patience=` in the URL
+              
+              [default: 30s for writes to PostgreSQL, 2s for servers]
 
           --namespace <NAME>
-              The room in which ids are unique [else: TENURE_NAMESPACE, or `default`]
+              Namespace; ids are unique within one
+              
+              [default: default]
+              [env: TENURE_NAMESPACE]
 
-      -o, --format <FORM>
-              Tables for people, or JSON: one document, or one a line for lists and streams
+      -o, --format <FORMAT>
+              Output format: a table, or JSON (one document; lists and streams print one per line)
               
               [default: table]
               [possible values: table, json]
 
           --request-id <ID>
-              Names the command, so that a repeat within 7 days is answered as the first was and not
-              done again
+              Id of this request: a repeat with the same id within 7 days returns the first answer and
+              changes nothing
 
           --token <TOKEN>
-              A token, for a store behind a server; a file asks for none [else: TENURE_TOKEN, or the
-              file that TENURE_TOKEN_FILE names]
+              Token to send to a server; other stores need none. TENURE_TOKEN_FILE names a file to read
+              it from
+              
+              [env: TENURE_TOKEN]
 
           --config <FILE>
-              A file with settings in TOML: `store`, `namespace`, `[undo.KIND]` [else: TENURE_CONFIG]
+              Settings file in TOML: `store`, `namespace`, `[serve]`, `[undo.KIND]`
+              
+              [env: TENURE_CONFIG]
 
       -q, --quiet
-              Only what a script needs: ids of lists and new tasks, the epoch of an acquire; no notes
+              Print only what scripts need, such as ids, or the epoch of an acquire; no notes
 
       -v, --verbose
-              Also say which store and namespace are used, and as whom
+              Print which store, namespace and actor are used
 
     Example:
       tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt 'closed'
       tenure task undo settle build-42 1 --as alice --waive --reason 'gone already'
     $ tenure token create -h
-    Make a token, and show it this once
+    Create a token and show its secret once
 
     Usage: tenure token create [OPTIONS] --name <NAME> --role <ROLE>
 
     Options:
-          --name <NAME>         Who acts with it; no live token has that name yet
-          --role <ROLE>         What it is for: looking; tasks and leases of its own; all about tasks;
-                                tokens too [possible values: reader, worker, operator, admin]
-          --expires <DURATION>  How long it is live, 1s to 3650d [else: until it is revoked]
-          --namespace <NAME>    A room that it is bound to, or '*' for all of them. May be repeated
-                                [else: TENURE_NAMESPACE, or `default`]
-          --as <WHO>            Who gives the command; it is recorded [else: the login name, or the
-                                owner of the lease]
+          --name <NAME>         Name of the token, recorded as the actor; unique among live tokens
+          --role <ROLE>         What the token allows: reader reads; worker also creates tasks and uses
+                                its own leases; operator acts on all tasks; admin also manages tokens
+                                [possible values: reader, worker, operator, admin]
+          --expires <DURATION>  How long the token is live, 1s to 3650d [default: until it is revoked]
+          --namespace <NAME>    Namespace that the token is bound to, or '*' for all. Can be repeated
+                                [default: default] [env: TENURE_NAMESPACE]
+          --as <WHO>            Name to record as the actor [default: the owner of the lease, or the
+                                login name]
       -h, --help                Print help (see more with '--help')
 
     Global options:
-          --store <URL>      Where the record is kept: `sqlite:PATH`, `postgres://USER@HOST/DATABASE`,
-                             `http://HOST:PORT` for a server or several, `http://a:7117,b:7117`, or
-                             `memory:` for nothing that lasts [else: TENURE_STORE, or tenure.db in the
-                             user's data directory]
-      -o, --format <FORM>    Tables for people, or JSON: one document, or one a line for lists and
-                             streams [default: table] [possible values: table, json]
-          --request-id <ID>  Names the command, so that a repeat within 7 days is answered as the first
-                             was and not done again
-      -q, --quiet            Only what a script needs: ids of lists and new tasks, the epoch of an
-                             acquire; no notes
-      -v, --verbose          Also say which store and namespace are used, and as whom
+          --store <URL>      Store to use: sqlite:PATH, postgres://USER@HOST/DATABASE, http://HOST:PORT
+                             for a server (http://a:7117,b:7117 for several), or memory: to keep nothing
+                             [default: tenure.db in the user's data directory] [env: TENURE_STORE]
+      -o, --format <FORMAT>  Output format: a table, or JSON (one document; lists and streams print one
+                             per line) [default: table] [possible values: table, json]
+          --request-id <ID>  Id of this request: a repeat with the same id within 7 days returns the
+                             first answer and changes nothing
+      -q, --quiet            Print only what scripts need, such as ids, or the epoch of an acquire; no
+                             notes
+      -v, --verbose          Print which store, namespace and actor are used
 
     Example:
       tenure token create --name ci --role worker --expires 90d

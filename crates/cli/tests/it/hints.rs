@@ -1,5 +1,6 @@
-//! Each command that is printed as a hint is run as it is printed, where it is printed, with the outcome that it promises. The store
-//! has a name with a space in it and is said by an option, as is the namespace: a hint must be about the same ones.
+//! Tests the commands in hints: each is run exactly as it is printed, in the same situation, and does what the hint
+//! promises. The store's path has a blank in it and is given by an option, as is the namespace: a hint must name the same
+//! ones.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +14,7 @@ struct Shell {
     place: Place,
 }
 
-/// What makes the store and the namespace other ones than those by default.
+/// Options for another store and namespace than the default ones.
 const SAID: &str = "--store 'a store.db' --namespace room";
 
 impl Shell {
@@ -21,7 +22,7 @@ impl Shell {
         Shell { place: Place::new() }
     }
 
-    /// Types a line; `tenure` is in the path, and nothing of the environment says where the store is.
+    /// Types a line; `tenure` is in PATH, and the environment does not say where the store is.
     fn types(&self, line: &str) -> Ended {
         let folder = Path::new(TENURE).parent().expect("a folder").display().to_string();
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
@@ -41,7 +42,7 @@ impl Shell {
         }
     }
 
-    /// The commands that are printed where that one is refused.
+    /// The commands in the hint of a refused command.
     fn hints(&self, verb: &str, status: i32) -> Vec<String> {
         let line = format!("tenure {SAID} {verb}");
         let told = self.types(&line);
@@ -53,7 +54,7 @@ impl Shell {
         commands
     }
 
-    /// Runs each of them, with something in the place of what a person must say.
+    /// Runs each of them, with values in place of the placeholders.
     fn follows(&self, hints: &[String]) {
         for hint in hints {
             let line = hint
@@ -69,7 +70,7 @@ impl Shell {
 
 #[test]
 fn a_hint_does_in_its_situation_what_it_says() {
-    // What is given, what is refused with which status; then each hint is followed.
+    // The setup, the refused command and its exit status; then each hint is run.
     let situations: &[(&[&str], &str, i32)] = &[
         (&["task create --id t", "task complete t --as a --reason x"], "task cancel t --as a --reason x", 3),
         (
@@ -137,7 +138,7 @@ fn who_could_look_after_a_task_is_said_for_the_store_that_was_asked() {
         let Ended { out, .. } = shell.types(&format!("tenure {SAID} {look}"));
         assert!(out.contains(&said), "{look}: {out}");
     }
-    // What a server serves can't be served again from here.
+    // A store behind a server can't be served again from here.
     let serving = Serving::on(
         &format!("sqlite:{}/far.db", shell.place.folder.path().display()),
         "127.0.0.1:0",
@@ -183,7 +184,7 @@ fn a_wrong_use_names_the_help_of_its_command() {
 fn an_end_that_could_not_be_recorded_is_recorded_by_the_line_that_is_printed() {
     let shell = Shell::new();
     let file = shell.place.file().display().to_string();
-    // What a shell would change, and what a hint replaces elsewhere.
+    // Characters that are special to a shell, and placeholders that hints replace elsewhere.
     let script = r"echo > begun; until [ -e go ]; do sleep 0.05; done; printf 'it\047s $HOME, see ID 7\tor 8' >&2; exit 3";
     std::fs::write(shell.place.folder.path().join("job.sh"), script).expect("written");
     let run = format!(

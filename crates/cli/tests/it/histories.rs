@@ -1,4 +1,4 @@
-//! The history as people look at it, also where it was changed.
+//! Tests `events` and `audit`, also on histories that were changed.
 
 use insta::assert_snapshot;
 
@@ -38,7 +38,7 @@ fn events_are_the_history_and_the_history_can_be_verified() {
     e3
     e4
     $ tenure audit verify
-    holds: 2 tasks, 4 events
+    verified: 2 tasks, 4 events
     $ tenure audit verify -o json
     {"report":{"holds":true,"tasks":2,"events":4,"findings":[]}}
     $ tenure audit anchor
@@ -50,7 +50,7 @@ fn events_are_the_history_and_the_history_can_be_verified() {
     "#
     );
     let anchor = world.write("anchor", &world.run("audit anchor").out);
-    assert_snapshot!(world.run(&format!("audit verify --anchor {anchor}")).out, @"holds: 2 tasks, 4 events");
+    assert_snapshot!(world.run(&format!("audit verify --anchor {anchor}")).out, @"verified: 2 tasks, 4 events");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_history_that_was_tampered_with_is_named_and_the_status_is_1() {
         @r#"
     $ tenure audit verify
     default/a: event 1 was changed
-    does not hold: 1 finding in 1 task, 1 event
+    not verified: 1 finding in 1 task, 1 event
     status 1
     $ tenure audit verify -o json
     {"report":{"holds":false,"tasks":1,"events":1,"findings":[{"task":"default/a","number":1,"message":"default/a: event 1 was changed"}]}}
@@ -90,13 +90,16 @@ fn who_reads_or_changes_a_task_whose_history_was_changed_is_told() {
     );
     assert_eq!(
         world.tells("audit verify --task one"),
-        "$ tenure audit verify --task one\nholds: 1 task, 2 events\n"
+        "$ tenure audit verify --task one\nverified: 1 task, 2 events\n"
     );
     let connection = rusqlite::Connection::open(frozen::file(&world)).expect("opens");
     connection.execute("update tasks set head = zeroblob(32) where id = 'one'", []).expect("changed");
     for verb in ["task show one", "task why one", "events --task one"] {
         let told = world.tells(verb);
-        assert!(told.contains("error: the history of this task does not hold: default/one: "), "{told}");
+        assert!(
+            told.contains("error: the history of this task is not what was recorded: default/one: "),
+            "{told}"
+        );
         assert!(told.contains("see `tenure audit verify --task one`"), "{told}");
         assert!(told.contains("one") && told.contains("w1"), "it is shown all the same: {told}");
     }
@@ -106,7 +109,7 @@ fn who_reads_or_changes_a_task_whose_history_was_changed_is_told() {
     let told = world.tells("task note one --as alice seen -o json");
     assert!(told.contains("{\"corrupt\":{\"message\":\""), "{told}");
     let told = world.tells("audit verify --task one");
-    assert!(told.contains("does not hold") && told.contains("status 1\n"), "{told}");
+    assert!(told.contains("not verified") && told.contains("status 1\n"), "{told}");
     let told = world.tells("audit verify --task nobody");
     assert!(told.contains("there is no task nobody") && told.contains("status 4\n"), "{told}");
 }

@@ -1,4 +1,4 @@
-//! Requests that are small and cost much: a server gives them no more memory than it was told, and nobody else loses a lease.
+//! Tests small requests that cost much: a server uses no more memory than its limit, and nobody else loses a lease.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,18 +12,18 @@ use crate::waiting::until;
 
 const MIB: u64 = 1024 * 1024;
 
-/// A POST of JSON; its status and its answer.
+/// Sends a POST of JSON; returns the status and the response.
 fn post(url: &str, path: &str, body: &str) -> (u16, String) {
     let head =
         format!("POST {path} HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
     send(url, &head, body)
 }
 
-/// The same by somebody who may be cut off: a body that there is no memory for is not taken to its end.
+/// The same, where the server may close the connection: it does not read a body for which it has no memory.
 fn post_or_cut(url: &str, path: &str, body: &str) -> Option<(u16, usize)> {
     let (_, address) = url.split_once("://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("a connection");
-    // Several of these wait for one another's memory, in a build for tests, beside other tests.
+    // Several of these wait for memory, in a debug build, beside other tests.
     stream.set_read_timeout(Some(HEARD_WITHIN * 5)).expect("a time");
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -37,14 +37,14 @@ fn post_or_cut(url: &str, path: &str, body: &str) -> Option<(u16, usize)> {
     status.map(|status| (status, text.len()))
 }
 
-/// The most memory that a process has had so far.
+/// The peak memory of a process so far.
 fn peak_mib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a size");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_024
 }
 
-/// A request whose answer nobody reads.
+/// Sends a request and never reads the response.
 fn unread(address: &str, path: &str, accept: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: {accept}\r\n\r\n");
@@ -92,10 +92,10 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
             let beat = |number: usize| json!({"id": format!("g{number}"), "owner": "good", "epoch": 1, "ttl": "30s"});
             let beats = json!({"heartbeats": (0..LEASES).map(beat).collect::<Vec<_>>()}).to_string();
             let mut rounds = 0;
-            // A build for tests is ten times slower than one that is used, and other tests run beside it.
+            // A debug build is ten times slower than a release build, and other tests run beside it.
             while !is_over.load(Ordering::Relaxed) || rounds < 3 {
                 let (status, answer) = post(&url, "/v1/good/heartbeats", &beats);
-                // On a machine that is busy with others it may not be done in time, and is repeated: the lease decides.
+                // On a busy machine it may time out, and is repeated: only the lease decides.
                 if status == 503 && !is_over.load(Ordering::Relaxed) {
                     continue;
                 }
@@ -108,7 +108,7 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
                 rounds += 1;
             }
         });
-        // Whoever reads nothing of what it asked for, from the beginning of the history and from its tasks.
+        // Clients that read nothing of the history or the tasks that they asked for.
         let mut held: Vec<TcpStream> = Vec::new();
         for _ in 0..24 {
             held.push(unread(&address, "/v1/default/events?after=e0", "text/event-stream"));
@@ -135,7 +135,7 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
         renewing.join().expect("no lease was lost");
         told.into_iter().filter_map(|one| one.expect("it ends")).collect()
     });
-    // While nobody reads what they hold, there may be no room for any of it; then there is.
+    // While these responses are unread, there may be no memory for another one; afterwards there is.
     until("the same is done", || {
         post_or_cut(&url, "/v1/default/commands", &adopts).is_some_and(|(status, _)| status == 200)
     });
@@ -145,7 +145,8 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
     }
     let after = peak_mib(serving.process.id());
     println!("{before} MiB before, {after} MiB at most; {told:?}");
-    // What is read before its size is known comes on top, five items at most; and what the allocator keeps of what was freed.
+    // Five items at most are read before their size is known; that comes on top, as does what the allocator keeps of
+    // freed memory.
     assert!(after < before + GIVEN + 256, "{before} MiB before, {after} MiB at most");
     until("the memory that was taken", || counted(&url, None, "tenure_http_memory_bytes", "") == 0);
 }

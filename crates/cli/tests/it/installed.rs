@@ -1,9 +1,9 @@
-//! Programs of others that `cargo xtask test` installs beside what Cargo builds.
+//! Finds third-party programs that `cargo xtask test` installs beside Cargo's output.
 
 use std::path::{Path, PathBuf};
 
-/// Where a program is, by its place in that folder. None where it is not there: its test is then not run, and says so. Where
-/// `CI` is set nobody would read that, and it is a failure.
+/// The path of such a program. None if it is not installed: its test is then skipped, and says so. If `CI` is set nobody
+/// would read that, so it is a failure.
 pub(crate) fn program(place: &str) -> Option<PathBuf> {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(place);
     if program.is_file() {

@@ -1,4 +1,4 @@
-//! All tests of the command line, in one program: what they share is built and linked once.
+//! All integration tests of the command line, in one program: what they share is built and linked once.
 
 #![expect(clippy::too_many_lines, reason = "a test is as long as its story")]
 #![allow(clippy::expect_used)] // What surprises a test stops it.

@@ -1,4 +1,4 @@
-//! The rules that the project began with, each through the binary, from separate processes.
+//! Tests the rules that the project began with, through the binary, in separate processes.
 
 use std::io::Write;
 use std::process::{Child, Stdio};
@@ -142,7 +142,7 @@ fn a_failed_task_carries_a_compensation_on_every_path() {
     assert_eq!(place.run("task show put").status, 4);
 }
 
-/// Puts a record through standard input and says with which code it was refused.
+/// Puts a record from standard input and returns the code of its refusal.
 fn refused_put(place: &Place, record: &str) -> String {
     let (status, out) = put(place, record);
     assert_eq!(status, 3, "{out}");
@@ -256,7 +256,7 @@ fn many_tasks_come_from_a_file_and_a_line_that_is_wrong_is_told_before_any_is_cr
 
     let more = file("more.jsonl", "{\"id\":\"m1\"}\n{\"id\":\"t1\"}\n{\"id\":\"m2\"}\n");
     for _ in 0..2 {
-        // A repeat under the same name is answered as the first was.
+        // A repeat with the same request id returns the first answer.
         let told = place.run(&format!("task create --from-file {more} --request-id more -q"));
         assert_eq!((told.status, told.out.as_str()), (3, "m1\nm2\n"), "{}", told.errors);
         assert!(told.errors.contains("line 2: "), "{}", told.errors);

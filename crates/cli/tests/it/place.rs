@@ -1,4 +1,4 @@
-//! A place for tests of the binary: a folder with a store, commands in processes of their own, and what they ended with.
+//! A place for tests of the binary: a directory with a store, commands that run as processes, and their results.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The binary that is tested.
 pub(crate) const TENURE: &str = env!("CARGO_BIN_EXE_tenure");
 
-/// Runs the binary in a process of its own. Of the environment of the tests it gets `PATH` alone; its user is alice.
+/// Runs the binary as a process. Its environment has only `PATH`, and alice as the user.
 pub(crate) fn tenure(words: &[&str]) -> Command {
     let mut command = Command::new(TENURE);
     command.args(words).env_clear().env("USER", "alice").stdin(Stdio::null());
@@ -19,12 +19,12 @@ pub(crate) fn tenure(words: &[&str]) -> Command {
     command
 }
 
-/// A folder with a store, and nothing of the environment of whoever runs the tests.
+/// A directory with a store, without the environment of whoever runs the tests.
 pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// What a process ended with.
+/// The exit status and output of a process.
 pub(crate) struct Ended {
     pub(crate) status: i32,
     pub(crate) out: String,
@@ -51,14 +51,14 @@ impl Place {
         ended(self.command(words).output().expect("ran"))
     }
 
-    /// A command that is to be done; what it printed.
+    /// Runs a command that must succeed; returns its output.
     pub(crate) fn done(&self, words: &str) -> String {
         let Ended { status, out, errors } = self.run(words);
         assert_eq!(status, 0, "`{words}`: {out}{errors}");
         out
     }
 
-    /// A command that is to be refused, with that code.
+    /// Runs a command that must be refused with that code.
     pub(crate) fn refused(&self, words: &str, code: &str) -> Value {
         let before = self.dump();
         let Ended { status, out, errors } = self.run(&format!("{words} -o json"));
@@ -86,40 +86,40 @@ impl Place {
         self.path(name).exists()
     }
 
-    /// Makes an empty file, for a script that waits for it.
+    /// Creates an empty file, for a script that waits for it.
     pub(crate) fn write(&self, name: &str) {
         fs::write(self.path(name), "").expect("written");
     }
 
-    /// What a file says; nothing where it is not there yet.
+    /// The content of a file; empty if it does not exist yet.
     pub(crate) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// How many lines a file has.
+    /// The number of lines in a file.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.text(name).lines().count()
     }
 
-    /// A new file for what a process prints, so that it can be read while the process runs.
+    /// A new file for the output of a process, so that it can be read while the process runs.
     pub(crate) fn to_file(&self, name: &str) -> File {
         File::create(self.path(name)).expect("made")
     }
 
-    /// The process that wrote its number into that file.
+    /// The process whose id is in that file.
     pub(crate) fn process(&self, name: &str) -> u32 {
         let text = self.text(name);
         text.trim().parse().unwrap_or_else(|_| panic!("`{text}` in {name} is no process"))
     }
 
-    /// Keeps everybody from writing to the store until the file is dropped, as a machine does whose disk is away.
+    /// Blocks all writers of the store until the file is dropped, as a disk that hangs does.
     pub(crate) fn hold_the_turn(&self) -> File {
         let file = File::open(self.lock_file("turn")).expect("the turn");
         file.lock().expect("taken");
         file
     }
 
-    /// Whether a process waits at the head of the line for the writer's turn.
+    /// Whether a process is first in line for the writer lock.
     pub(crate) fn somebody_is_next(&self) -> bool {
         let line = File::open(self.lock_file("line")).expect("the line");
         matches!(line.try_lock(), Err(TryLockError::WouldBlock))
@@ -129,7 +129,7 @@ impl Place {
         PathBuf::from(format!("{}-{which}", self.file().display()))
     }
 
-    /// Everything that is stored, as text.
+    /// The whole content of the store, as text.
     pub(crate) fn dump(&self) -> String {
         let connection = rusqlite::Connection::open(self.file()).expect("opens");
         let tables = ["tasks", "due", "checkpoints", "compensations", "events"];
@@ -165,7 +165,7 @@ pub(crate) fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).expect("a number")).expect("a process")
 }
 
-/// Whether a process is there and not only waited for by its parent.
+/// Whether a process is running, and not a zombie.
 pub(crate) fn is_alive(id: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());

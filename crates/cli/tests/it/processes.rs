@@ -1,4 +1,4 @@
-//! What only processes show: pipes, signals, two at once, waiting for one another, and what a shell is told.
+//! Tests what needs real processes: pipes, signals, concurrent commands, waiting, and shell completion.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -29,7 +29,7 @@ fn a_closed_pipe_hides_no_failure() {
             file.execute_batch("drop trigger events_do_not_change; update events set actor = 'm'")
         })
         .expect("changed");
-    // More than any buffer holds, so that the first write that fails is not the last.
+    // More than any buffer holds, so that the first failed write is not the last one.
     let long = "x".repeat(100_000);
     for nth in 0..3 {
         place.done(&format!("task create --id long-{nth} --payload [\"{long}\"]"));
@@ -64,7 +64,7 @@ fn an_answer_that_can_not_be_written_is_told_and_the_command_is_done() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("opens");
     let ended = ended(place.command("task create --id t").stdout(full).output().expect("ran"));
     assert_eq!(ended.status, 1);
-    assert!(ended.errors.contains("what the command had to do was done"), "{}", ended.errors);
+    assert!(ended.errors.contains("the command itself was done"), "{}", ended.errors);
     assert_eq!(place.task("t")["state"], "planned");
 }
 
@@ -106,7 +106,7 @@ fn a_wait_ends_when_another_process_ends_the_task() {
     place.done("task acquire t --owner w");
     let short = place.run("task wait t --timeout 100ms");
     assert_eq!(short.status, 1);
-    assert!(short.errors.contains("waited for 100ms"), "{}", short.errors);
+    assert!(short.errors.contains("t is still running after 100ms"), "{}", short.errors);
     let waiting = |words: &str| {
         place.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
     };
@@ -117,10 +117,11 @@ fn a_wait_ends_when_another_process_ends_the_task() {
     assert_eq!((any.status, &json(&any.out)["task"]["state"]), (0, &"completed".into()));
     let other = ended(other.wait_with_output().expect("its end"));
     assert_eq!(other.status, 1);
-    assert!(other.errors.contains("ended as completed"), "{}", other.errors);
+    assert!(other.errors.contains("t ended as completed, not as failed"), "{}", other.errors);
 }
 
-/// Starts a claim that waits, of a queue in which nothing is yet. Whoever writes after this comes after its first look.
+/// Starts a claim that waits on an empty queue. It returns after the claim has looked once, so that later writes come
+/// after that.
 fn finds_nothing_first(place: &Place, claim: &mut Command) -> Child {
     let turn = place.hold_the_turn();
     let waiting = claim.spawn().expect("a process");
@@ -162,7 +163,7 @@ fn a_command_that_is_killed_has_happened_whole_or_not_at_all() {
     for round in 0..30 {
         let words = format!("task create --id k{round} --undo a=x --undo b=y");
         let mut process = place.command(&words).stdout(Stdio::null()).spawn().expect("a process");
-        // played: a kill at another point each time; what is looked at holds at each of them.
+        // played: a kill at another moment each time; the assertions hold at each of them.
         std::thread::sleep(Duration::from_micros(500 * round));
         process.kill().expect("killed");
         process.wait().expect("its end");
@@ -173,7 +174,7 @@ fn a_command_that_is_killed_has_happened_whole_or_not_at_all() {
             assert_eq!(shown.status, 4, "{}", shown.errors);
         }
     }
-    assert!(place.done("audit verify").starts_with("holds"));
+    assert!(place.done("audit verify").starts_with("verified"));
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn what_a_package_installs_needs_no_place_for_a_record_and_makes_none() {
     assert_eq!(std::fs::read_dir(&home).expect("read").count(), 0, "nothing was made");
 }
 
-/// Creates sixteen tasks at once, each by a process of its own.
+/// Creates sixteen tasks at the same time, each in its own process.
 fn create_sixteen_at_once(place: &Place) {
     let creators: Vec<Child> = (0..16)
         .map(|creator| {

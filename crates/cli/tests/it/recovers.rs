@@ -1,4 +1,4 @@
-//! `tenure recover`: what is stale is looked after, by commands that the file with settings allows.
+//! Tests `tenure recover`: stale tasks are undone by the commands that the settings file allows.
 
 use std::fs;
 use std::process::Stdio;
@@ -23,7 +23,7 @@ impl Place {
         path.display().to_string()
     }
 
-    /// Recovers once, with those settings; a line of JSON for each task.
+    /// Runs recovery once with those settings; returns a JSON line for each task.
     fn recovers(&self, settings: &str, options: &str) -> Vec<Value> {
         let config = self.settings(settings);
         self.done(&format!("recover --config {config} -o json {options}")).lines().map(json).collect()
@@ -82,7 +82,7 @@ fn a_plan_shows_what_would_be_done_and_does_nothing() {
     assert!(because.contains("strange, unknown"), "{because}");
     let config = place.settings(REMOVE);
     let shown = place.done(&format!("recover --config {config} --plan"));
-    assert!(shown.contains("have undone: remove") && shown.contains("be parked for a person"), "{shown}");
+    assert!(shown.contains("undo remove") && shown.contains("quarantine: "), "{shown}");
     assert_eq!(place.dump(), before);
 }
 
@@ -115,7 +115,7 @@ fn an_undo_that_fails_is_tried_as_often_as_was_said_and_then_a_person_is_asked()
     );
     let error = task["compensations"][0]["last_error"].as_str().expect("an error");
     assert!(error.contains("exited with 1") && error.contains("No such file"), "{error}");
-    // And the way out.
+    // And what to do about it.
     place.done("task retry a --as alice --reason mended --waive 1=gone --id a2");
 }
 
@@ -209,7 +209,7 @@ fn a_process_that_still_works_under_a_lease_that_is_over_is_named() {
     zombie.kill().expect("killed");
     zombie.wait().expect("ended");
     assert_eq!(status, 0, "{errors}");
-    let named = format!("process {} (sleep) of this machine still works for a under epoch 1", zombie.id());
+    let named = format!("process {} (sleep) on this machine still works on a under epoch 1", zombie.id());
     assert!(errors.contains(&named), "{errors}");
 }
 
@@ -218,15 +218,12 @@ fn settings_that_make_no_sense_are_told_with_their_place() {
     let place = Place::new();
     let wrong = [
         ("[undo.k]\nrun = [\"rm\", \"{target}\"]", "undo.k: `run` needs `allow`"),
-        ("[undo.k]\nallow = \"x\"", "undo.k: give `run`, a command, or `post`"),
-        (
-            "[undo.k]\nrun = [\"rm\"]\npost = \"http://x\"\nallow = \"x\"",
-            "undo.k: give `run` or `post`, not both",
-        ),
+        ("[undo.k]\nallow = \"x\"", "undo.k: needs `run`, a command, or `post`"),
+        ("[undo.k]\nrun = [\"rm\"]\npost = \"http://x\"\nallow = \"x\"", "undo.k: has both `run` and `post`"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"(\"", "undo.k"),
         ("[undo.k]\nrun = [\"{target}\"]\nallow = \"x\"", "undo.k"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntimeout = \"soon\"", "undo.k: invalid: timeout"),
-        ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntries = 0", "undo.k: tries"),
+        ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\ntries = 0", "undo.k: `tries`"),
         ("[undo.k]\npost = \"http://x\"", "undo.k: `post` needs `secret_file`"),
         ("[undo.k]\nrun = [\"rm\"]\nallow = \"x\"\nshell = true", "unknown field `shell`"),
         ("[undo.none]\nrun = [\"rm\"]\nallow = \"x\"", "undo.none"),

@@ -1,4 +1,4 @@
-//! `tenure run` as a person uses it: real commands in real processes, with what becomes of them and of their tasks.
+//! Tests `tenure run` with real commands in real processes: what happens to them and to their tasks.
 
 use std::fs;
 use std::io::Write;
@@ -25,7 +25,7 @@ impl Place {
         self.run(&format!("task show {id}")).status == 0
     }
 
-    /// Lets as much time pass as a lease lasts that is granted now.
+    /// Waits as long as a lease lasts that is granted now.
     fn a_later_lease_lapses(&self, ttl: &str) {
         self.done(&format!("task create --id later --on-lapse hold --ttl {ttl}"));
         self.done("task acquire later --owner w9");
@@ -33,7 +33,7 @@ impl Place {
     }
 }
 
-/// Everything below a process, as far as it can be seen.
+/// All descendants of a process, as far as they can be seen.
 fn descendants(id: u32) -> Vec<u32> {
     let children = |id: u32| -> Vec<u32> {
         let Ok(threads) = fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
@@ -52,15 +52,15 @@ fn descendants(id: u32) -> Vec<u32> {
     found
 }
 
-/// When a run has ended, nobody of its command is there any more. The warden, the first of them, may still be about to go.
+/// After a run no process of its command is left. The warden, the first of them, may be about to exit.
 fn nobody_is_left(family: &[u32]) {
     let left: Vec<u32> = family[1..].iter().copied().filter(|id| is_alive(*id)).collect();
     assert!(left.is_empty(), "of {family:?} there are still {left:?}");
     until("the end of the warden", || !is_alive(family[0]));
 }
 
-/// A script that starts a grandchild that ignores SIGTERM and a daemon in a group of its own; each of the three writes a
-/// line to `ticks` over and over.
+/// A script that starts a grandchild that ignores SIGTERM, and a daemon in its own process group; each of the three keeps
+/// writing lines to `ticks`.
 const FAMILY: &str = r#"
 ( setsid sh -c 'while :; do echo daemon >> ticks; sleep 0.02; done' & )
 sh -c 'trap "" TERM; while :; do echo grandchild >> ticks; sleep 0.02; done' &
@@ -190,10 +190,10 @@ fn a_command_acts_by_its_lease_with_nothing_but_its_environment_wherever_it_goes
     assert_eq!(shown["compensations"][0]["status"], "owed");
 }
 
-/// Waits until a run says that its command has ended the task, or is over, since it took that for something else.
+/// Waits until a run says that its command ended the task, or until it exits because it took that for something else.
 fn until_the_end_is_seen(place: &Place, run: &mut Child) {
     until("the end is seen", || {
-        place.text("told").contains("has ended its task itself") || run.try_wait().expect("a look").is_some()
+        place.text("told").contains("ended its task itself") || run.try_wait().expect("a look").is_some()
     });
 }
 
@@ -206,7 +206,8 @@ fn a_command_may_end_its_task_itself_and_its_status_is_still_its_own() {
     let run = run.env("TENURE", TENURE).stdout(Stdio::piped()).stderr(place.to_file("told"));
     let mut run = run.spawn().expect("runs");
     until_the_end_is_seen(&place, &mut run);
-    // Nobody renews that lease any more: past the end of a later one the command would be dead, had it still a limit.
+    // Nobody renews that lease any more: if the command still had a deadline, it would be killed when a later lease
+    // lapses.
     place.a_later_lease_lapses("5s");
     place.write("go");
     let Ended { status, out, .. } = ended(run.wait_with_output().expect("ends"));
@@ -226,7 +227,7 @@ fn a_note_by_somebody_else_does_not_make_that_end_a_loss() {
     let run = run.env("TENURE", TENURE).stderr(place.to_file("told"));
     let mut run = run.spawn().expect("runs");
     until("it runs", || place.has("began"));
-    // Stopped, so that it looks at the task only when there is a note behind the end.
+    // It is stopped, so that it reads the task only after a note follows the end.
     signal(&run, Signal::STOP);
     place.write("end");
     until("its end", || place.has("done"));
@@ -247,7 +248,7 @@ fn a_command_that_gives_its_task_away_is_stopped_before_another_may_be_at_work()
     until("the release", || place.path("given").exists());
     let Ended { status, errors, .. } = ended(run.wait_with_output().expect("ends"));
     assert_eq!((status, place.state("a").as_str()), (7, "planned"), "its status is its own: {errors}");
-    assert!(errors.contains("given its task away"), "{errors}");
+    assert!(errors.contains("gave up its lease itself"), "{errors}");
 }
 
 #[test]
@@ -398,7 +399,7 @@ fn when_all_of_it_was_stopped_past_its_lease_it_is_dead_before_it_does_more() {
     until("the lapse", || place.task("a")["stale"] == true);
     place.done("task acquire a --owner w2 --ttl 60s");
     let before = place.count("ticks");
-    // The command first, so that it has every chance to go on before anybody stops it.
+    // The command first, so that it has every chance to continue before it is stopped.
     for id in everybody.iter().rev() {
         let _ = kill_process(pid(*id), Signal::CONT);
     }
@@ -406,7 +407,7 @@ fn when_all_of_it_was_stopped_past_its_lease_it_is_dead_before_it_does_more() {
     assert_eq!(status, 79, "{errors}");
     nobody_is_left(&everybody[1..]);
     let more = place.count("ticks") - before;
-    // Three that write fifty lines a second: the margin of half a second would be seventy-five.
+    // Three processes write fifty lines a second: a margin of half a second would be seventy-five lines.
     assert!(more < 75, "{more} lines after it went on");
     place.refused("task complete a --owner w1 --epoch 1", "stale_epoch");
 }
@@ -529,10 +530,10 @@ fn a_task_that_was_completed_before_is_told_from_one_that_is_busy() {
     std::fs::remove_file(place.folder.path().join("did")).expect("it ran");
     let Ended { status, errors, .. } = run("");
     assert_eq!(status, 75, "{errors}");
-    assert!(errors.contains("t was completed already, so the command was not run"), "{errors}");
+    assert!(errors.contains("t is already completed, so the command was not run"), "{errors}");
     let Ended { status, errors, .. } = run("--if-completed ok");
     assert_eq!((status, place.has("did")), (0, false), "{errors}");
-    assert!(errors.contains("t was completed already"), "{errors}");
+    assert!(errors.contains("t is already completed"), "{errors}");
     place.done("task create --id busy");
     place.done("task acquire busy --owner w1");
     let busy = place.runs("--task busy --if-completed ok", &["touch", "did"]);

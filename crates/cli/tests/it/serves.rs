@@ -1,4 +1,4 @@
-//! `tenure serve` as a process: where it listens, what it needs, how it ends, and what it tells who started it.
+//! Tests `tenure serve` as a process: where it listens, what it requires, how it stops, and what it prints.
 
 #![expect(clippy::disallowed_methods, reason = "a test measures real time")]
 
@@ -18,7 +18,7 @@ use crate::place::{TENURE, signal, tenure};
 use crate::serving::{HEARD_WITHIN, Serving, ask, counted, send};
 use crate::waiting::until;
 
-/// What a command came to in that folder, on the store there that servers of these tests have.
+/// Runs a command in that directory, on the store that the servers of these tests use.
 fn ran(folder: &Path, words: &[&str]) -> Output {
     let mut command = tenure(words);
     command.current_dir(folder).env("TENURE_STORE", "sqlite:tasks.db").output().expect("it runs")
@@ -109,7 +109,7 @@ fn what_it_goes_by_is_shown_whole_with_where_it_comes_from() {
     assert_eq!(told["undo"], serde_json::json!(["rm"]));
     let text = format!("{told}{}", String::from_utf8_lossy(&ran.stderr));
     assert!(!text.contains("secret"), "{text}");
-    // A database that is away keeps a server from starting, and that is said.
+    // A server does not start if its database is unavailable, and says so.
     assert_eq!((ran.status.code(), &told["ok"]), (Some(5), &Value::Bool(false)));
 }
 
@@ -124,18 +124,16 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
         let ran = ran(place, &[&["serve", "--listen", "127.0.0.1:0"], words, &["--check"]].concat());
         (ran.status.code(), String::from_utf8_lossy(&ran.stderr).into_owned())
     };
-    for (store, named) in [
-        ("sqlite:folder", "folder"),
-        ("sqlite:text", "text"),
-        ("sqlite:missing/tasks.db", "there is no folder"),
-    ] {
+    for (store, named) in
+        [("sqlite:folder", "folder"), ("sqlite:text", "text"), ("sqlite:missing/tasks.db", "does not exist")]
+    {
         let (status, told) = check(&["--store", store]);
-        assert!(told.contains("it would not start") && told.contains(named), "{store}: {told}");
+        assert!(told.contains("the server would not start") && told.contains(named), "{store}: {told}");
         let started = ran(place, &["serve", "--listen", "127.0.0.1:0", "--store", store]);
         assert_eq!(status, started.status.code(), "{store}: {told} {started:?}");
     }
     let (status, told) = check(&["--store", "sqlite:new.db"]);
-    assert_eq!((status, told.as_str()), (Some(0), "note: it would start\n"));
+    assert_eq!((status, told.as_str()), (Some(0), "note: the server would start\n"));
     assert!(!place.join("new.db").exists(), "a check leaves nothing behind");
     assert!(ran(place, &["--store", "sqlite:old.db", "task", "create"]).status.success());
     let version = |set: Option<i32>| {
@@ -147,9 +145,9 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
     };
     version(Some(1));
     let (status, told) = check(&["--store", "sqlite:old.db"]);
-    assert!(status == Some(0) && told.contains("earlier version"), "{told}");
+    assert!(status == Some(0) && told.contains("older schema"), "{told}");
     assert_eq!(version(None), 1, "nor does it change what is there");
-    // What somebody who was killed left beside the file.
+    // The log that a killed process left beside the file.
     let killed = rusqlite::Connection::open(place.join("old.db")).expect("a file");
     killed.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).expect("set");
     killed.pragma_update(None, "user_version", 1).expect("set");
@@ -162,7 +160,7 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
     let address = taken.local_addr().expect("an address").to_string();
     let checked = ran(place, &["serve", "--check", "--listen", &address]);
     let told = String::from_utf8_lossy(&checked.stderr);
-    // A new configuration is checked while the server runs that is to be started anew.
+    // A new configuration is checked while the server runs that is to be restarted.
     assert!(checked.status.success() && told.contains("the port is in use"), "{told}");
     let quiet = ran(place, &["-q", "serve", "--check", "--listen", "127.0.0.1:0"]);
     assert_eq!((quiet.stdout.len(), quiet.stderr.len(), quiet.status.code()), (0, 0, Some(0)), "{quiet:?}");
@@ -177,19 +175,22 @@ fn wrong_settings_are_named() {
         (&["--connections-max", "0"], "connections_max"),
         (&["--log-format", "xml"], "log_format"),
         (&["--log", "a=b=c"], "log"),
-        (&["--log", "loud"], "`loud` is no level"),
-        (&["--log", "info,tenure_server"], "`tenure_server` is no level"),
+        (&["--log", "loud"], "`loud` is not a level"),
+        (&["--log", "info,tenure_server"], "`tenure_server` is not a level"),
         (&["--listen", "nowhere"], "nowhere"),
         (&["--listen", "127.0.0.1:70000"], "listen: `127.0.0.1:70000`"),
         (&["--listen", "::1:7117"], "[::1]:7117"),
         (&["--host", "*"], "hosts: `*`"),
         (&["--host", "a.example:80"], "hosts: `a.example:80`"),
         (&["--host", "a.example/tenure"], "hosts: `a.example/tenure`"),
-        (&["--grace", "100d"], "grace: it may be up to 1h"),
-        (&["--body-max", "99999999999"], "body_max: `99999999999` is no whole number from 1024 to 715128832"),
+        (&["--grace", "100d"], "grace: at most 1h"),
+        (
+            &["--body-max", "99999999999"],
+            "body_max: `99999999999` is not a whole number from 1024 to 715128832",
+        ),
         (
             &["--memory-max", "67108864"],
-            "memory_max: a body of 16777216 bytes (body_max) needs 100663296 with its answer",
+            "memory_max: a request body of 16777216 bytes (body_max) needs 100663296 bytes",
         ),
         (&["--otlp", "http://"], "otlp: `http://`"),
         (&["--otlp", "http://collector:port"], "otlp: `http://collector:port`"),
@@ -235,7 +236,7 @@ fn a_socket_that_was_opened_before_is_served() {
     let folder = tempfile::tempdir().expect("a folder");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
-    // The number of the process is known only inside of it.
+    // The process id is known only in the process itself.
     let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve --store sqlite:tasks.db -q";
     let mut command = Command::new("sh");
     command.args(["-c", script, TENURE]).current_dir(folder.path()).stdout(Stdio::null());
@@ -271,14 +272,14 @@ fn it_looks_after_stale_tasks_itself_unless_it_is_told_not_to() {
     let serving = Serving::on(&store, "127.0.0.1:0", &words[..2], &[]);
     until("the server undoes what the worker left", || marker.exists());
     until("and closes the task", || task(folder.path(), "t")["state"] == "compensated");
-    // Both were there from the lapse to the end of the undo.
+    // Both were running from the lapse to the end of the undo.
     let looks = |server: &Serving| counted(&server.url, None, "tenure_recovery_sweeps_total", "");
     assert!(looks(&serving) > 0, "who looks after stale tasks counts its looks");
     assert_eq!(looks(&idle), 0, "who was told not to never looked");
 }
 
-/// A folder in which a task waits for an undo that is that script, and the words of a server that looks after it. In the
-/// script, FOLDER is the folder.
+/// A directory with a task that waits for an undo, which is that script; and the arguments of a server that runs it. In
+/// the script, FOLDER is the directory.
 fn with_an_undo(script: &str, grace: &str) -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let script = script.replace("FOLDER", &folder.path().display().to_string());
@@ -298,10 +299,10 @@ fn with_an_undo(script: &str, grace: &str) -> (tempfile::TempDir, Vec<String>) {
     (folder, words)
 }
 
-/// An undo that goes on until it is ended, and writes a line again and again while it does.
+/// An undo that runs until it is stopped, and keeps writing lines.
 const ENDLESS: &str = "while :; do echo >> FOLDER/ticks; sleep 0.05; done";
 
-/// How many lines the endless undo has written.
+/// The number of lines that the endless undo has written.
 fn ticks(folder: &tempfile::TempDir) -> usize {
     std::fs::read_to_string(folder.path().join("ticks")).unwrap_or_default().lines().count()
 }
@@ -314,7 +315,7 @@ fn task(folder: &Path, id: &str) -> Value {
 
 #[test]
 fn at_a_stop_an_undo_may_go_on_for_the_whole_grace() {
-    // Longer than recovery gives an undo where nothing is said, which is 10 s: it's the server's grace that counts.
+    // Longer than recovery's own default grace of 10 s: the server's grace counts.
     let script = "touch FOLDER/began; sleep 11.5; touch FOLDER/ended";
     let (folder, words) = with_an_undo(script, "10m");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -333,10 +334,10 @@ fn an_undo_that_outlasts_the_grace_is_stopped_and_its_task_handed_back() {
     until("the undo has begun", || ticks(&folder) > 0);
     let before = ticks(&folder);
     assert_eq!(serving.stop(), Some(0));
-    // A line takes 50 ms at least: in the grace there are twenty, in that of recovery where nothing is said two hundred.
+    // A line takes at least 50 ms: twenty fit in the server's grace, two hundred in recovery's default.
     let lines = ticks(&folder) - before;
     assert!(lines < 100, "it went on for {lines} lines");
-    // A server that ends without waiting for its recovery leaves the lease to lapse.
+    // A server that exits without waiting for its recovery leaves the lease to lapse.
     let left = task(folder.path(), "t");
     assert_eq!((&left["state"], &left["lease"]), (&Value::from("compensating"), &Value::Null), "{left}");
 }
@@ -396,7 +397,7 @@ fn logs_are_json_where_they_are_to_be_and_have_no_token_and_no_payload() {
     assert!(!log.contains(canary) && !log.contains(&secret), "nobody reads secrets in logs");
 }
 
-/// Whoever looks for a task finds what every server did about it in one trace, and what its caller did is linked to it.
+/// One trace has what all servers did about a task, with links to the callers' own traces.
 #[test]
 fn traces_carry_the_id_of_their_task() {
     use tenure::core::id::{Namespace, TaskId};
@@ -447,7 +448,7 @@ fn traces_carry_the_id_of_their_task() {
     assert!(has(&of_task("build-43")), "and is linked to the task's");
 }
 
-/// What a process has in memory, in MiB.
+/// The memory of a process, in MiB.
 fn resident_mib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
@@ -471,7 +472,7 @@ fn ten_thousand_idle_connections_and_bodies_of_100_mb_cost_little_memory_and_the
     let before = resident_mib(serving.process.id());
     let idle: Vec<TcpStream> =
         (0..IDLE).map(|_| TcpStream::connect(&address).expect("a connection")).collect();
-    // Sixteen who send a body that is far too large, and go on sending whatever they are told.
+    // Sixteen clients send a body that is far too large, and keep sending whatever the response is.
     let large: Vec<_> = (0..16)
         .map(|_| {
             let address = address.clone();
@@ -480,7 +481,7 @@ fn ten_thousand_idle_connections_and_bodies_of_100_mb_cost_little_memory_and_the
                 let head = "POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
                 stream.write_all(head.as_bytes()).expect("sent");
                 let part = [&b"100000\r\n"[..], &vec![b' '; 0x10_0000], b"\r\n"].concat();
-                // It is refused before it has come whole, and then nobody takes more of it.
+                // It is refused before it has arrived completely, and the rest is not read.
                 (0..100).take_while(|_| stream.write_all(&part).is_ok()).count()
             })
         })
@@ -498,6 +499,6 @@ fn ten_thousand_idle_connections_and_bodies_of_100_mb_cost_little_memory_and_the
         "{before} MiB before, {after} MiB with {IDLE} idle connections and 16 large bodies; 50 requests in {took:?}"
     );
     assert!(after < before + 400, "{before} MiB before, {after} MiB now");
-    // Generous: that each of them was answered is the test.
+    // A generous limit: the test is that each request was answered.
     assert!(took < Duration::from_secs(60), "{took:?}");
 }

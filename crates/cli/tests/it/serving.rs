@@ -1,4 +1,4 @@
-//! A server of a test's own: the binary, in a process of its own, on a port that is free; and requests to it.
+//! A server for a test: the binary as a process, on a free port; and requests to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,24 +11,24 @@ use rustix::process::Signal;
 use crate::place::{signal, tenure};
 use crate::waiting::until;
 
-/// How long a test waits for one piece of what it is told: nothing takes a minute when all is well.
+/// How long a test waits for one piece of output: nothing takes a minute when all is well.
 pub(crate) const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
-/// A server that is ended when it is dropped.
+/// A server that is stopped when it is dropped.
 pub(crate) struct Serving {
-    /// Where it is.
+    /// Its URL.
     pub(crate) url: String,
     /// Its process.
     pub(crate) process: Child,
 }
 
 impl Serving {
-    /// A server on a file in that folder.
+    /// Starts a server on a file in that directory.
     pub(crate) fn start(folder: &Path, words: &[&str]) -> Serving {
         Serving::on(&format!("sqlite:{}/tasks.db", folder.display()), "127.0.0.1:0", words, &[])
     }
 
-    /// A server on that store, at that address, with those variables.
+    /// Starts a server on that store, at that address, with those variables.
     pub(crate) fn on(store: &str, listen: &str, words: &[&str], variables: &[(&str, &str)]) -> Serving {
         let mut command = tenure(&["serve", "--store", store, "--listen", listen, "-o", "json"]);
         command.args(words).envs(variables.iter().copied()).env("TENURE_LOG", "warn");
@@ -47,12 +47,12 @@ impl Serving {
         self.url.split_once("://").expect("a URL").1
     }
 
-    /// Whether its process is over.
+    /// Whether its process has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.process.try_wait().expect("its status").is_some()
     }
 
-    /// Tells it to stop, and waits until it has; its status.
+    /// Stops it with SIGTERM and waits until it ends; returns its exit status.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         signal(&self.process, Signal::TERM);
         until("the end of the server", || self.has_ended());
@@ -62,18 +62,18 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // One that has ended already is not there any more.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// One request without a body, on a connection of its own; the status and the body of the answer.
+/// Sends a request without a body, on its own connection; returns status and body of the response.
 pub(crate) fn ask(url: &str, head: &str) -> (u16, String) {
     send(url, head, "")
 }
 
-/// One request on a connection of its own; the status and the body of the answer.
+/// Sends a request on its own connection; returns status and body of the response.
 pub(crate) fn send(url: &str, head: &str, body: &str) -> (u16, String) {
     let (_, address) = url.split_once("://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -87,7 +87,7 @@ pub(crate) fn send(url: &str, head: &str, body: &str) -> (u16, String) {
     (status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-/// What a server has counted under that name, where its labels have these words.
+/// The value of a server's metric with these labels.
 pub(crate) fn counted(url: &str, token: Option<&str>, name: &str, labels: &str) -> u64 {
     let proof = token.map(|token| format!("\r\nauthorization: Bearer {token}")).unwrap_or_default();
     let (status, text) = ask(url, &format!("GET /metrics HTTP/1.1{proof}"));

@@ -1,6 +1,6 @@
-//! What documents tell people to type is typed into a shell, in an empty folder, one block after the other, and does what it
-//! promises. Blocks with answers in them (`console`) are compared to the letter by other tests. A block that nobody listed here
-//! is found: it is listed with what it shows, or with why it can't be run.
+//! Tests the `sh` blocks of documents: they are typed into a shell, in an empty directory, one after the other, and must
+//! print what is listed here. Blocks with output in them (`console`) are compared by other tests. Every block must be
+//! listed here, with what it prints or with the reason why it can't be run.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,18 +10,18 @@ use std::process::Command;
 
 use crate::place::TENURE;
 
-/// What becomes of a block.
+/// How a block is tested.
 enum Block {
-    /// It is typed.
+    /// It is run.
     Typed {
-        /// What somebody has done before, who comes to this place of the document.
+        /// Commands that the reader has run before this block.
         given: &'static str,
-        /// How the commands begin that fail there. All others succeed.
+        /// Prefixes of the commands that fail. All others succeed.
         fails: &'static [&'static str],
-        /// What is printed.
+        /// Texts that are printed.
         shows: &'static [&'static str],
     },
-    /// It is not, for a reason.
+    /// It is not run, for this reason.
     Elsewhere(&'static str),
 }
 
@@ -39,11 +39,11 @@ const BUILDS: &str = "it builds for minutes; what it names is looked at by anoth
 const ROOT: &str = "it changes the machine, as root";
 const DOCKER: &str = "it needs Docker";
 
-/// A server that the document says is running, in another terminal.
+/// The server that the document assumes is running in another terminal.
 const SERVER: &str =
     "tenure serve & until curl -sf http://127.0.0.1:7117/readyz; do kill -0 $! && sleep 0.05; done";
 
-/// The blocks of each document, each by how it begins.
+/// The blocks of each document, each identified by how it begins.
 const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
     (
         "README.md",
@@ -118,7 +118,7 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
             ),
             (
                 "tenure audit verify --task build-42",
-                given("tenure task create --id build-42; tenure audit anchor > anchor-of-monday", &["holds"]),
+                given("tenure task create --id build-42; tenure audit anchor > anchor-of-monday", &["verified"]),
             ),
             (
                 "#!/bin/sh\nreport=$(/usr/local/bin/tenure --store sqlite:/var/lib/tenure/tenure.db audit verify",
@@ -151,14 +151,14 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
                 given(
                     "export TENURE_STORE=http://127.0.0.1:7117 TENURE_TASK=build-53 TENURE_OWNER=w1 TENURE_EPOCH=1
                      tenure task create --id build-53; tenure task acquire build-53 --owner w1",
-                    &["recovery undoes 1 compensation", "its progress is saved"],
+                    &["recovery undoes 1 compensation", "progress saved"],
                 ),
             ),
         ],
     ),
 ];
 
-/// The blocks of a document that are to be typed.
+/// The `sh` blocks of a document.
 fn blocks(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -176,7 +176,7 @@ fn document(name: &str) -> String {
     fs::read_to_string(path).expect(name)
 }
 
-/// A port that no other test gets by asking the system for one, and none of these at the same time.
+/// A free port outside the range that the system assigns, different for each process of these tests.
 fn free_port() -> u16 {
     const LEAST: u32 = 20_000;
     const COUNT: u32 = 10_000;
@@ -185,7 +185,7 @@ fn free_port() -> u16 {
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a port is free")
 }
 
-/// A folder for one document, with what its places on a machine are there.
+/// A directory for one document, with replacements for the machine's paths.
 struct Machine {
     folder: tempfile::TempDir,
     places: Vec<(&'static str, String)>,
@@ -205,7 +205,7 @@ impl Machine {
             ("/var/backups/tenure", within("backups")),
             ("/etc/tenure", within("etc")),
             ("/tmp/wt", within("wt")),
-            // The token that was shown last.
+            // The token that was printed last.
             (
                 "tenure_…",
                 format!(
@@ -229,7 +229,7 @@ impl Machine {
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("its mode");
     }
 
-    /// A text of the document as it is here.
+    /// The text with its paths replaced.
     fn here(&self, text: &str) -> String {
         self.places.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
     }
@@ -238,7 +238,7 @@ impl Machine {
         fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 
-    /// Types it all, and ends what was left running.
+    /// Runs the script, and stops what it left running.
     fn types(&self, script: &str) {
         let folder = self.folder.path();
         let programs: PathBuf = Path::new(TENURE).parent().expect("a folder").into();
@@ -246,7 +246,7 @@ impl Machine {
         let path = format!("{}:{}:{path}", folder.join("bin").display(), programs.display());
         let listen = self.here("127.0.0.1:7117");
         let mut shell = Command::new("timeout");
-        // In the group of this test, so that whoever kills that kills these.
+        // In the process group of this test, so that killing the test kills these, too.
         shell.args(["--foreground", "-k", "5", "300", "bash", "-c", script]).current_dir(folder).env_clear();
         shell.env("PATH", path).env("HOME", folder).env("USER", "alice").env("TENURE_LISTEN", listen);
         let ended = shell.output().expect("bash runs");
@@ -255,12 +255,13 @@ impl Machine {
     }
 }
 
-/// Each block in turn, with what it prints in a file and what fails in another. All in one shell, as it is for whoever types.
+/// A script with all blocks in one shell, as for a reader. Each block's output goes to a file, and its failed commands to
+/// another.
 fn script(machine: &Machine, blocks: &[(String, &Block)]) -> String {
     let mut script = "set -E; trap 'status=$?; kill $(jobs -p) 2>/dev/null; exit $status' EXIT\n".to_owned();
     for (number, (text, block)) in blocks.iter().enumerate() {
         let Typed { given, .. } = block else { continue };
-        // One that ends its shell is run in one of its own.
+        // A block that exits its shell gets a subshell.
         let (open, close) = if text.contains("exit") { ("(", ")") } else { ("{", "}") };
         script += &format!(
             "exec >given 2>&1\ntrap 'exit 9' ERR\n{given}\ntrap - ERR\nexec >block-{number} 2>&1\n\
@@ -321,7 +322,7 @@ fn what_documents_say_to_type_does_what_they_say() {
     }
 }
 
-/// The commands that a document gives to cron, as cron gives them to a shell.
+/// The cron commands of a document, as cron passes them to a shell.
 fn cron_commands(text: &str) -> Vec<String> {
     let is_time =
         |field: &&str| !field.is_empty() && field.chars().all(|one| one == '*' || one.is_ascii_digit());

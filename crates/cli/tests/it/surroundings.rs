@@ -1,5 +1,4 @@
-//! What a command takes from its surroundings: the environment, files, standard input, settings; and what it leaves out for
-//! scripts.
+//! Tests what a command takes from its environment, files, standard input and settings; and what `--quiet` leaves out.
 
 use insta::assert_snapshot;
 
@@ -55,17 +54,17 @@ fn a_command_inside_a_lease_takes_it_from_its_environment() {
     $ tenure task undo add --kind a --target x
     t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is closed as compensated
     $ tenure task progress --progress '{"percent":40}'
-    t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:01:00Z
+    t: progress saved, lease not renewed, expires at 2026-01-31T12:01:00Z
     $ tenure task undo settle 1 --receipt gone
     t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), with progress 2026-01-31T12:00:00Z (just now): {"percent":40}; unless that is renewed, recovery closes it as compensated
     $ tenure task note 'half way'
     t is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), with progress 2026-01-31T12:00:00Z (just now): {"percent":40}; unless that is renewed, recovery closes it as compensated
     $ tenure task complete other
-    error: the lease in TENURE_OWNER and TENURE_EPOCH is of another task, store or namespace; give --owner and --epoch, or --as to act as a person
+    error: TENURE_OWNER and TENURE_EPOCH belong to a lease on another task, store or namespace: pass --owner and --epoch, or --as to act as an operator
       → see `tenure task complete --help`
     status 2
     $ tenure task complete --as bob
-    error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
+    error: no lease and no reason given: pass --owner and --epoch as the holder, or --reason as an operator
       → see `tenure task complete --help`
     status 2
     $ tenure task complete
@@ -101,9 +100,9 @@ fn long_texts_come_from_files_and_from_standard_input() {
     created    2026-01-31T12:00:00Z (just now)
     updated    2026-01-31T12:00:00Z (just now)
 
-    UNDO  STATUS    KIND  TARGET  REASON  WHAT BECAME OF IT
-    1     standing  a     @x      two
-                                  lines
+    NUMBER  STATUS    KIND  TARGET  REASON  OUTCOME
+    1       standing  a     @x      two
+                                    lines
     $ tenure task quarantine t --reason '@@home is away'
     t is quarantined since 2026-01-31T12:00:00Z (just now), cause by_operator, because: @home is away
     "#
@@ -179,8 +178,8 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
         @"
     $ tenure -v task list
     store sqlite:<folder>/data/tenure/tenure.db, namespace default, as alice
-    note: there was no store at <folder>/data/tenure/tenure.db; an empty one was made
-    note: there is no such task
+    note: there was no store at <folder>/data/tenure/tenure.db; created an empty one
+    note: no task matches
     "
     );
     world.variables.remove("XDG_DATA_HOME");
@@ -193,7 +192,7 @@ fn the_record_is_kept_in_the_data_directory_where_nothing_else_is_said() {
         ),
         @"
     $ tenure task list
-    error: where is the record kept? Give --store sqlite:PATH or postgres://…, or set TENURE_STORE (HOME is no folder)
+    error: no store given, and HOME is not set to an absolute path: pass --store or set TENURE_STORE
       → see `tenure task list --help`
     status 2
     "
@@ -221,12 +220,12 @@ fn a_lease_in_the_environment_is_of_that_store_and_room_alone_and_whole() {
     );
     for elsewhere in [format!("--store {other}"), "--namespace elsewhere".to_owned()] {
         let told = world.told(&format!("{elsewhere} task complete"));
-        assert!(told.contains("status 2") && told.contains("of another task, store or namespace"), "{told}");
+        assert!(told.contains("status 2") && told.contains("on another task, store or namespace"), "{told}");
     }
     world.variables.remove("TENURE_EPOCH");
     assert_snapshot!(world.told("task fail --reason no --undo none=-"), @"
     $ tenure task fail --reason no --undo none=-
-    error: an owner is no lease without its epoch: --epoch, or TENURE_EPOCH; to act as a person give --as
+    error: the lease has an owner but no epoch: pass --epoch or set TENURE_EPOCH, or pass --as to act as an operator
       → see `tenure task fail --help`
     status 2
     ");
@@ -259,11 +258,11 @@ fn who_has_a_lease_in_the_environment_is_fenced_by_it_and_acts_as_a_person_only_
         ["task compensate t --reason x", "task undo settle t 1 --waive --reason x", "task retry t --reason x"]
     {
         let told = world.told(words);
-        assert!(told.contains("status 2") && told.contains("say who, with --as"), "{told}");
+        assert!(told.contains("status 2") && told.contains("pass --as"), "{told}");
     }
     world.set("TENURE_EPOCH", "");
     let told = world.told("task quarantine t --reason late");
-    assert!(told.contains("status 2") && told.contains("TENURE_EPOCH is set and says nothing"), "{told}");
+    assert!(told.contains("status 2") && told.contains("TENURE_EPOCH is set but empty"), "{told}");
     world.set("TENURE_OWNER", "w2").set("TENURE_EPOCH", "2");
     assert_eq!(world.run("task heartbeat t --ttl 90s").status, 0, "a good one counts without TENURE_TASK");
     assert_eq!(
@@ -315,8 +314,8 @@ fn a_look_at_a_mistyped_place_is_said_to_be_one() {
     let typo = format!("sqlite:{}", world.path("typo.db"));
     assert_snapshot!(world.tells(&format!("--store {typo} task list\n--store {typo} task show t")), @"
     $ tenure --store sqlite:<folder>/typo.db task list
-    note: there was no store at <folder>/typo.db; an empty one was made
-    note: there is no such task
+    note: there was no store at <folder>/typo.db; created an empty one
+    note: no task matches
     $ tenure --store sqlite:<folder>/typo.db task show t
     error: refused: not_found: there is no task t in default
       → see `tenure --store sqlite:<folder>/typo.db task list`, and check --namespace and --store
@@ -337,5 +336,9 @@ fn a_store_without_a_scheme_is_a_file() {
     assert_eq!(at("sqlite:some.db", "task show t").status, 0);
     let told = at("some.db", "--store-patience 5s task show t");
     assert_eq!(told.status, 2, "{}", told.errors);
-    assert!(told.errors.contains("--store-patience is for a store that may be away"), "{}", told.errors);
+    assert!(
+        told.errors.contains("--store-patience is only for PostgreSQL and for servers"),
+        "{}",
+        told.errors
+    );
 }

@@ -1,4 +1,4 @@
-//! What people see when they create, hold and end tasks, in a world where nothing moves but what a test moves.
+//! Tests the output for people when they create, hold and end tasks, with a frozen clock.
 
 use insta::assert_snapshot;
 
@@ -32,7 +32,7 @@ fn a_task_is_created_held_and_completed() {
     build-42 is running: w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (just now) until 2026-01-31T12:01:05Z (in 1m); unless that is renewed, recovery undoes 1 compensation, and then it is planned again
     (20 s pass)
     $ tenure task heartbeat build-42 --owner w1 --epoch 1 --ttl 60s --progress '{"percent":40}'
-    build-42: its lease is renewed, and lasts until 2026-01-31T12:01:25Z
+    build-42: lease renewed, expires at 2026-01-31T12:01:25Z
     $ tenure task undo add build-42 --owner w1 --epoch 1 --kind close-pr --target 12 --reason 'opened by this run'
     build-42 is running: w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (20s ago) until 2026-01-31T12:01:25Z (in 1m), with progress 2026-01-31T12:00:25Z (just now): {"percent":40}; unless that is renewed, recovery undoes 2 compensations, and then it is planned again
     $ tenure task undo settle build-42 1 --owner w1 --epoch 1 --receipt closed
@@ -56,9 +56,9 @@ fn a_task_is_created_held_and_completed() {
     created    2026-01-31T12:00:00Z (35s ago)
     updated    2026-01-31T12:00:25Z (10s ago)
 
-    UNDO  STATUS  KIND             TARGET      REASON                     WHAT BECAME OF IT
-    1     done    remove-worktree  /tmp/wt-42  clean up after the worker  receipt: closed
-    2     owed    close-pr         12          opened by this run
+    NUMBER  STATUS  KIND             TARGET      REASON                     OUTCOME
+    1       done    remove-worktree  /tmp/wt-42  clean up after the worker  receipt: closed
+    2       owed    close-pr         12          opened by this run
     $ tenure task complete build-42 --owner w1 --epoch 1 --result '{"pr":12}'
     build-42 is completed since 2026-01-31T12:00:35Z (just now)
     (10 s pass)
@@ -77,9 +77,9 @@ fn a_task_is_created_held_and_completed() {
     created    2026-01-31T12:00:00Z (45s ago)
     updated    2026-01-31T12:00:35Z (10s ago)
 
-    UNDO  STATUS  KIND             TARGET      REASON                     WHAT BECAME OF IT
-    1     done    remove-worktree  /tmp/wt-42  clean up after the worker  receipt: closed
-    2     void    close-pr         12          opened by this run
+    NUMBER  STATUS  KIND             TARGET      REASON                     OUTCOME
+    1       done    remove-worktree  /tmp/wt-42  clean up after the worker  receipt: closed
+    2       void    close-pr         12          opened by this run
     "#
     );
 }
@@ -155,7 +155,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone
     t is compensated since 2026-01-31T12:00:00Z (just now), cause by_operator, because: cleaned by hand
@@ -198,7 +198,7 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
     t is planned: it may be acquired, or claimed from the queue default, from 2026-01-31T12:01:00Z on (in 1m)
     $ tenure task acquire t --owner w2
     error: refused: not_due: it is not due yet; not before 2026-01-31T12:01:00Z
-      → wait until then, or see `tenure task why t`
+      → wait until then; see `tenure task why t`
     status 3
     "
     );
@@ -222,12 +222,12 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
     t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
     error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
-      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
     t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
     $ tenure task progress t --owner w3 --epoch 3 --progress '[1]' --checkpoint '{"at":7}'
-    t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:03:01Z
+    t: progress saved, lease not renewed, expires at 2026-01-31T12:03:01Z
     $ tenure task rollback t --owner w3 --epoch 3 --reason 'tests failed'
     t is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
     "#
@@ -253,7 +253,7 @@ fn a_record_is_read_changed_and_put_back() {
     {"task":{"id":"t","saga_id":"t","namespace":"default","queue":"default","kind":"task","state":"planned","cause":null,"priority":5,"not_before":null,"labels":{},"payload":{"n":2},"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated","backoff":{"base":"2s","factor":2,"cap":"5m"},"stall_after":"5m"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"standing","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":null}}
     $ tenure task put
     error: refused: stale_write: the record was changed since it was read; read it again
-      → read it again, `tenure task show t -o json`, and put that with the change
+      → read the task again with `tenure task show t -o json`, and put it with your change
     status 3
     "#
     );
@@ -287,7 +287,7 @@ fn a_repeated_request_is_answered_and_not_done_again() {
         @"
     $ tenure task create --id other --request-id r1
     error: refused: request_reused: this request id was used for another command, or by another actor; take a new one
-      → take a new --request-id for a new command
+      → use a new --request-id for each new command
     status 3
     "
     );

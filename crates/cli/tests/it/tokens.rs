@@ -1,4 +1,4 @@
-//! Tokens on the command line: made and shown once, listed, revoked; what is said of them, and what never is.
+//! Tests `tenure token`: secrets are shown once, tokens are listed and revoked, and no secret appears anywhere else.
 
 use insta::assert_snapshot;
 
@@ -28,18 +28,18 @@ fn a_token_is_shown_once_and_then_listed_and_revoked_by_its_name() {
         ),
         @r#"
     $ tenure token list
-    note: there was no store at <folder>/tenure.db; an empty one was made
-    note: there never was a token: servers on this store ask for none
+    note: there was no store at <folder>/tenure.db; created an empty one
+    note: there are no tokens; servers on this store don't require one
     $ tenure token create --name ci --role worker --expires 90d
-    token of ci, worker in default, until 2026-05-01T12:00:00Z
+    created token ci: worker in default, valid until 2026-05-01T12:00:00Z
     tenure_148d5bae1b892d82750395f698e220ee2cf114a0297f8ef867aabfbf1d37fcec
-    It is shown this once and kept nowhere. Whoever has it acts as ci: give it as TENURE_TOKEN, or in a file that TENURE_TOKEN_FILE names.
-    note: this is the store's first token: from now on its servers ask every request for one
-    note: no token of the role admin exists: servers can't make tokens, this command with the store's own URL can
+    The secret is shown only now and is not stored. Anybody who has it acts as ci. Set it as TENURE_TOKEN, or put it in a file and set TENURE_TOKEN_FILE to its path.
+    note: this is the first token of the store: from now on its servers require one for every request
+    note: no admin token exists, so tokens can't be created through a server; use this command with the store's own URL
     $ tenure token create --name alice --role admin --namespace '*' --as root
-    token of alice, admin in all namespaces, until it is revoked
+    created token alice: admin in all namespaces, valid until it is revoked
     tenure_2b6a6f40efc30f22cf4017931c8bbaae01bf2e8c4f61ae84ce3aab50ff70d2a1
-    It is shown this once and kept nowhere. Whoever has it acts as alice: give it as TENURE_TOKEN, or in a file that TENURE_TOKEN_FILE names.
+    The secret is shown only now and is not stored. Anybody who has it acts as alice. Set it as TENURE_TOKEN, or put it in a file and set TENURE_TOKEN_FILE to its path.
     $ tenure token create --name dash --role reader --namespace a --namespace b -o json
     {"token":"tenure_478189fb7a39fb9f52b4c711f04bbcd11a26dc85fcb21f0093b07ed411379ac8","name":"dash","role":"reader","namespaces":["a","b"],"created_at":"2026-01-31T12:00:00.000000Z","created_by":"alice","expires_at":null,"revoked_at":null,"revoked_by":null}
     $ tenure -q token create --name brief --role operator --expires 1m
@@ -89,7 +89,7 @@ fn the_first_token_says_what_it_changes_and_what_is_missing_yet() {
     );
     let world = Frozen::world();
     let first = world.run("token create --name root --role admin -o json");
-    assert_snapshot!(first.errors, @"note: this is the store's first token: from now on its servers ask every request for one");
+    assert_snapshot!(first.errors, @"note: this is the first token of the store: from now on its servers require one for every request");
     assert_snapshot!(world.run("token create --name other --role reader -o json").errors, @"");
 }
 
@@ -121,12 +121,12 @@ fn what_is_no_token_is_refused_with_the_way_out() {
         @r#"
     $ tenure token create --name ci --role reader
     error: refused: exists: there is a token ci; revoke it first, or take another name
-      → see `tenure token list`; `tenure token revoke NAME` makes a name free
+      → see `tenure token list`; `tenure token revoke NAME` frees the name
     status 3
     $ tenure token create --name ci --role reader -o json
     {"refusal":{"code":"exists","message":"there is a token ci; revoke it first, or take another name"}}
     error: refused: exists: there is a token ci; revoke it first, or take another name
-      → see `tenure token list`; `tenure token revoke NAME` makes a name free
+      → see `tenure token list`; `tenure token revoke NAME` frees the name
     status 3
     $ tenure token create --name 'c i' --role reader
     error: refused: invalid: name: 1 to 200 of A-Z a-z 0-9 - _ . : @ + /, not . or ..
@@ -161,7 +161,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
     For more information, try '--help'.
     status 2
     $ tenure --request-id r token create --name x --role reader
-    error: a token is shown once, so that a repeat can't answer it: leave --request-id out
+    error: --request-id can't be used here: a repeat can't return the secret, which is shown only once
       → see `tenure token create --help`
     status 2
     $ tenure token revoke nobody
@@ -177,7 +177,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
     For more information, try '--help'.
     status 2
     $ tenure --namespace a task list --namespace a
-    note: there is no such task
+    note: no task matches
     $ tenure --namespace a --namespace b task list
     error: the argument '--namespace <NAME>' cannot be used multiple times
 
@@ -218,7 +218,7 @@ fn a_token_that_one_process_makes_another_one_sees() {
     assert_ne!(other.trim_end(), secret);
 }
 
-/// The one place where a secret may stand is the answer to whoever made it.
+/// A secret may appear only in the answer to whoever created the token.
 #[test]
 fn a_secret_is_in_nothing_but_the_answer_to_who_made_it() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! What people look at: lists, why a task is where it is, and what is owed.
+//! Tests what people read: lists, why a task is in its state, and what is owed.
 
 use insta::assert_snapshot;
 use tenure_cli::io::Screen;
@@ -42,7 +42,7 @@ fn lists_show_the_newest_first_and_go_on_where_they_ended() {
     TASK   STATE    QUEUE    HELD BY  TIME        OWED  ATTEMPTS  LABELS
     four   planned  default           in 59m 20s        0/1
     three  planned  default           for 40s           0/1
-    note: there are more; go on with --cursor t3
+    note: there are more; continue with --cursor t3
     $ tenure -q task list --limit 2 --cursor t3
     two
     one
@@ -52,15 +52,15 @@ fn lists_show_the_newest_first_and_go_on_where_they_ended() {
     TASK  STATE           QUEUE    HELD BY      TIME            OWED  ATTEMPTS  LABELS
     one   running, stale  default  w1, epoch 1  lapsed 10s ago        1/1       team=a
     $ tenure owners
-    OWNER  LEASES  RESERVED  STALE  HOLDS FOR  FIRST ENDS
-    w1     1       0         1      40s        10s ago
-    w2     0       1         0      40s        in 1m 20s
+    OWNER  LEASES  RESERVED  STALE  HELD FOR  FIRST EXPIRES
+    w1     1       0         1      40s       10s ago
+    w2     0       1         0      40s       in 1m 20s
     $ tenure owners -o json
     {"owner":"w1","leases":1,"reservations":0,"stale":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:00:30.000000Z"}
     {"owner":"w2","leases":0,"reservations":1,"stale":0,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:02:00.000000Z"}
     $ tenure task list --state failed
-    note: there is no such task
-    note: what was retried or dismissed is left out; --all shows it
+    note: no task matches
+    note: retried and dismissed tasks are left out; --all shows them
     "#
     );
 }
@@ -186,10 +186,10 @@ fn what_is_owed_is_listed_newest_first_with_what_became_of_it() {
         ),
         @r#"
     $ tenure task undo list t
-    UNDO  STATUS  KIND  TARGET  REASON  WHAT BECAME OF IT
-    3     owed    c     three           tried 1 time: no route
-    2     done    b     two             receipt: removed
-    1     waived  a     one=1   first   waived: gone already
+    NUMBER  STATUS  KIND  TARGET  REASON  OUTCOME
+    3       owed    c     three           tried 1 time: no route
+    2       done    b     two             receipt: removed
+    1       waived  a     one=1   first   waived: gone already
     $ tenure task undo list t -o json
     {"seq":3,"kind":"c","target":"three","reason":null,"status":"owed","epoch":1,"tries":1,"receipt":null,"last_error":"no route","waiver":null,"key":"default/t/3/1","registered":"under_lease"}
     {"seq":2,"kind":"b","target":"two","reason":null,"status":"done","epoch":1,"tries":0,"receipt":"removed","last_error":null,"waiver":null,"key":"default/t/2/1","registered":"before_lease"}
@@ -223,7 +223,7 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
     assert_snapshot!(shown(Screen::Coloured, "status"), @r"
     namespace default at 2026-01-31T12:00:00Z
 
-    <esc>[1mSTATE         <esc>[0m<esc>[1mTASKS  <esc>[0m<esc>[1mSTALE  <esc>[0m<esc>[1mOLDEST  <esc>[0m<esc>[1mWHICH   <esc>[0m
+    <esc>[1mSTATE         <esc>[0m<esc>[1mTASKS  <esc>[0m<esc>[1mSTALE  <esc>[0m<esc>[1mOLDEST  <esc>[0m<esc>[1mOLDEST TASK  <esc>[0m
     <esc>[2mplanned       <esc>[0m0      0
     <esc>[2mdispatched    <esc>[0m0      0
     <esc>[1mrunning       <esc>[0m1      0      0ms     t
@@ -231,15 +231,15 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
     <esc>[2mfailed        <esc>[0m0      0
     <esc>[38;5;1mquarantined   <esc>[39m1      0      0ms     parked
 
-    did not succeed: 1 today (by_operator 1), 1 in the last hour: `tenure task list --ended-badly --since 24h`
-    recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
+    unsuccessful in the last 24 hours: 1 (by_operator 1), 1 of them in the last hour; see `tenure task list --ended-badly --since 24h`
+    recovery: not running; run `tenure serve` or `tenure recover --watch`
 
-    <esc>[1mQuarantined, for a person<esc>[0m
+    <esc>[1mQuarantined<esc>[0m
       <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped
     ");
     assert_snapshot!(shown(Screen::Coloured, "task acquire t --owner w2"), @"
     <esc>[31merror:<esc>[0m refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      <esc>[2m→<esc>[0m wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
+      <esc>[2m→<esc>[0m wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     ");
     for words in
         ["task list", "task show t", "task show parked", "task why parked", "events", "task undo list t"]

@@ -1,8 +1,8 @@
-//! Waiting for what must come: it is looked for again and again, so that a slow machine fails no test.
+//! Waits for a condition by polling, so that a slow machine fails no test.
 
 use std::time::Duration;
 
-/// Waits until it holds. That it comes is the test; how fast is not: nothing takes a minute when all is well.
+/// Waits until the condition holds. The test is that it does, not how fast: nothing takes a minute when all is well.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     const LOOK_EVERY: Duration = Duration::from_millis(25);
     const LOOKS_MAX: u32 = 2_400;

@@ -1,5 +1,5 @@
-//! The worked example shows what happens: the `console` blocks of `docs/worked-example.md` are typed into one shell, in
-//! which time passes as it does, and what it prints is compared but for times, lengths of time and widths of columns.
+//! Tests `docs/worked-example.md`: its `console` blocks are typed into one shell in real time, and the output is compared
+//! except for times, durations and column widths.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,23 +7,23 @@ use std::process::Command;
 use crate::place::TENURE;
 
 const DOCUMENT: &str = include_str!("../../../../docs/worked-example.md");
-/// As the document calls the folder, and the script where Debian has it.
+/// The directory in the document, and the path of the script on Debian.
 const FOLDER: &str = "/srv/demo";
 const SCRIPT: &str = "/usr/share/doc/git/contrib/workdir/git-new-workdir";
-/// Where others have it.
+/// Its path on other systems.
 const ELSEWHERE: &[&str] = &[
     "/usr/share/git/workdir/git-new-workdir",
     "/usr/share/git-core/contrib/workdir/git-new-workdir",
     "/opt/homebrew/share/git-core/contrib/workdir/git-new-workdir",
-    // Where `cargo xtask test` unpacks it that finds none.
+    // Where `cargo xtask test` unpacks it if none is installed.
     concat!(env!("CARGO_TARGET_TMPDIR"), "/git-package/usr/share/doc/git/contrib/workdir/git-new-workdir"),
 ];
-/// Before what a command prints.
+/// Printed before the output of each command.
 const MARK: &str = "=== printed by command";
 
-/// A command, and the lines that it prints.
+/// A command, and its expected output.
 struct Shown<'d> {
-    /// More than one line where it goes on after `> `.
+    /// More than one line if it continues after `> `.
     command: Vec<&'d str>,
     prints: Vec<&'d str>,
 }
@@ -48,7 +48,7 @@ fn shown(text: &str) -> Vec<Shown<'_>> {
     shown
 }
 
-/// A line without what is another one each time: times, lengths of time, and the blanks that line up columns.
+/// A line without the parts that differ each time: times, durations, and the blanks that align columns.
 fn timeless(line: &str) -> String {
     let is_time = |word: &str| word.len() == 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
     let is_length = |word: &str| {
@@ -63,7 +63,7 @@ fn timeless(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ").replace("LENGTH ago", "AGO").replace("just now", "AGO")
 }
 
-/// Types all of it into one shell, in that folder; what each command printed.
+/// Types everything into one shell in that directory; returns the output of each command.
 fn printed(shown: &[Shown], script: &Path, folder: &Path) -> Vec<String> {
     let (folder, script) = (folder.display().to_string(), script.display().to_string());
     let mut lines = vec!["exec 2>&1".to_owned()];
@@ -93,7 +93,7 @@ fn printed(shown: &[Shown], script: &Path, folder: &Path) -> Vec<String> {
     text.split(MARK).skip(1).map(|printed| printed.trim_matches('\n').to_owned()).collect()
 }
 
-/// The script as it is installed here, or none and a line that says so. Where `CI` is set nobody would read that.
+/// The script if it is installed; otherwise none, with a note. If `CI` is set nobody would read that, so it is a failure.
 fn script() -> Option<PathBuf> {
     let places = std::iter::once(&SCRIPT).chain(ELSEWHERE).map(PathBuf::from);
     let found = places.into_iter().find(|place| place.is_file());

@@ -1,4 +1,4 @@
-//! `tenure worker`: commands for the tasks of a queue, and its end in order.
+//! Tests `tenure worker`: it runs a command for each task of a queue, and stops gracefully.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -53,7 +53,7 @@ fn each_task_of_the_queue_has_its_command_with_its_payload_to_read_and_ends_by_i
     assert_eq!(place.states(), ["a completed", "b compensated", "c completed", "other planned"]);
     let reason = place.task("b")["terminal_reason"].as_str().expect("a reason").to_owned();
     assert!(reason.contains("status 3") && reason.contains("complaint"), "{reason}");
-    assert!(errors.contains("of 3 claimed: 2 completed, 1 rolled back"), "{errors}");
+    assert!(errors.contains("claimed 3 tasks: 2 completed, 1 rolled back"), "{errors}");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_command_that_is_not_there_ends_no_task() {
         let Ended { status, errors, .. } = place.run(&format!("worker --queue q --until-idle -- {program}"));
         assert_eq!(status, 2, "{errors}");
         assert!(
-            errors.contains(program.trim_end_matches('/')) && errors.contains("there is no program"),
+            errors.contains(program.trim_end_matches('/')) && errors.contains("program not found"),
             "{errors}"
         );
         assert_eq!(place.states(), ["a planned"]);
@@ -151,16 +151,16 @@ fn told_to_stop_it_claims_no_more_lets_what_runs_end_and_gives_back_the_rest() {
     for id in ["quick", "slow"] {
         place.done(&format!("task create --id {id} --max-attempts 3"));
     }
-    // The quick one ends when it may; the slow one never does.
+    // The quick one ends when the test lets it; the slow one never does.
     let script = r#"touch "began-$TENURE_TASK"
         if [ "$TENURE_TASK" = quick ]; then until [ -e go ]; do sleep 0.05; done; exit 0; fi
         while :; do sleep 0.05; done"#;
-    // The quick one needs a part of a second to end, and what is still there after the drain is given back.
+    // The quick one needs part of a second to end; what still runs after the drain is released.
     let mut worker = place.working("--queue default -c 2 --drain 5s --grace 1s", script);
     let mut worker = worker.stderr(place.to_file("told")).spawn().expect("runs");
     until("both run", || place.has("began-quick") && place.has("began-slow"));
     signal(&worker, Signal::TERM);
-    until("it has heard that", || place.text("told").contains("claims no more"));
+    until("it has heard that", || place.text("told").contains("no more claims"));
     place.done("task create --id late");
     place.write("go");
     let status = worker.wait().expect("ends").code();
@@ -177,7 +177,7 @@ fn told_twice_it_stops_what_runs_at_once() {
     let script = "touch began; while :; do sleep 0.05; done";
     let mut worker = place.working("--queue default --drain 1h --grace 1s", script).spawn().expect("runs");
     until("it runs", || place.has("began"));
-    // Two that come together are one, so they come until it has ended.
+    // Two signals at the same time count as one, so they are sent until it has ended.
     until("its end", || {
         let has_ended = worker.try_wait().expect("a look").is_some();
         if !has_ended {
@@ -224,7 +224,7 @@ fn a_worker_that_is_killed_leaves_what_recovery_undoes_and_another_does_again() 
 fn what_its_commands_print_is_handed_on_while_they_run() {
     let place = Place::new();
     place.done("task create --id t");
-    // It ends by itself, too, so that a failure of this is one and no wait for ever.
+    // It also ends by itself, so that a failure of this test does not wait for ever.
     let script =
         "echo out; echo error >&2; for _ in $(seq 600); do [ -e go-on ] && break; sleep 0.1; done; echo end";
     let mut worker = place.working("--queue default --until-idle", script).spawn().expect("a process");
@@ -300,6 +300,6 @@ fn what_commands_write_can_be_told_apart() {
     let worker =
         place.working("--queue q --until-idle --output files=/dev/null/x", script).output().expect("ran");
     let Ended { errors, .. } = ended(worker);
-    assert!(errors.contains("what it writes can't be kept"), "{errors}");
+    assert!(errors.contains("the command's output can't be written"), "{errors}");
     assert_eq!(place.task("d")["state"], "completed", "its end is what counts");
 }

@@ -1,4 +1,4 @@
-//! Wrong uses: each is told what was wrong and what to do, with the status that scripts go by, and loses nothing.
+//! Tests wrong uses: each one prints what was wrong and what to do, has the documented exit status, and changes nothing.
 
 use insta::assert_snapshot;
 
@@ -72,17 +72,17 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure task create --label nokey
-    error: invalid value 'nokey' for '--label <KEY=VALUE>': give it as KEY=VALUE
+    error: invalid value 'nokey' for '--label <KEY=VALUE>': expected KEY=VALUE
 
     For more information, try '--help'.
     status 2
     $ tenure task create --undo nokind
-    error: invalid value 'nokind' for '--undo <KIND=TARGET>': give it as KIND=TARGET, such as remove-worktree=/tmp/wt-42
+    error: invalid value 'nokind' for '--undo <KIND=TARGET>': expected KIND=TARGET, such as remove-worktree=/tmp/wt-42
 
     For more information, try '--help'.
     status 2
     $ tenure task create --undo-reason early --undo a=x
-    error: each --undo-reason goes after the --undo that it is about, one for each
+    error: an --undo-reason must follow its --undo, and each --undo can have one
     status 2
     $ tenure task claim -n many --owner w
     error: invalid value 'many' for '--limit <COUNT>': invalid digit found in string
@@ -90,19 +90,19 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure task heartbeat t --owner w1
-    error: an owner is no lease without its epoch: --epoch, or TENURE_EPOCH; to act as a person give --as
+    error: the lease has an owner but no epoch: pass --epoch or set TENURE_EPOCH, or pass --as to act as an operator
       → see `tenure task heartbeat --help`
     status 2
     $ tenure task heartbeat t
-    error: by which lease? Give --owner and --epoch, as the acquire answered them
+    error: no lease given: pass --owner and --epoch, as acquire printed them
       → see `tenure task heartbeat --help`
     status 2
     $ tenure task show
-    error: which task? Give its ID, or set TENURE_TASK
+    error: no task given: pass its ID, or set TENURE_TASK
       → see `tenure task show --help`
     status 2
     $ tenure task acquire t
-    error: who takes it? Give --owner NAME, such as host/pid/agent-3
+    error: no owner given: pass --owner NAME, such as host/pid/agent-3, or set TENURE_OWNER
       → see `tenure task acquire --help`
     status 2
     $ tenure task note t
@@ -110,20 +110,20 @@ fn words_that_make_no_command_are_usage_errors() {
       → see `tenure task note --help`
     status 2
     $ tenure task complete t
-    error: give --owner and --epoch to do it by lease, or --reason to do it as an operator
+    error: no lease and no reason given: pass --owner and --epoch as the holder, or --reason as an operator
       → see `tenure task complete --help`
     status 2
     $ tenure task complete t --owner w --epoch 1 --reason done
-    error: --reason is for ending it without a lease; what the work gave is --result
+    error: --reason is only for completing a task without a lease; pass the result of the work with --result
       → see `tenure task complete --help`
     status 2
     $ tenure task compensate t --reason x --waive two=gone
-    error: invalid value 'two=gone' for '--waive <NUMBER=REASON>': give it as NUMBER=REASON, such as 2=gone
+    error: invalid value 'two=gone' for '--waive <NUMBER=REASON>': expected NUMBER=REASON, such as 2=gone
 
     For more information, try '--help'.
     status 2
     $ tenure task fail t --reason no --undo a=x --undo b=y
-    error: give one --undo; what else is to be undone is registered before, with `tenure task undo add`
+    error: only one --undo can be given; register the others first, with `tenure task undo add`
       → see `tenure task fail --help`
     status 2
     $ tenure task undo settle t 1
@@ -135,7 +135,7 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure task undo settle t one --receipt x --owner w --epoch 1
-    error: `one` is no NUMBER; see `tenure task undo list t`
+    error: `one` is not a number; see `tenure task undo list t`
       → see `tenure task undo settle --help`
     status 2
     $ tenure task undo settle t 1 --waive
@@ -154,13 +154,13 @@ fn words_that_make_no_command_are_usage_errors() {
     For more information, try '--help'.
     status 2
     $ tenure -o yaml task list
-    error: invalid value 'yaml' for '--format <FORM>'
+    error: invalid value 'yaml' for '--format <FORMAT>'
       [possible values: table, json]
 
     For more information, try '--help'.
     status 2
     $ tenure man task fly
-    error: there is no command `fly` in `task`
+    error: `task` has no command `fly`
       → see `tenure man --help`
     status 2
     ");
@@ -199,11 +199,11 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     $ tenure task create --payload {bad
     error: refused: invalid: payload: must be JSON: key must be a string at line 1 column 2
-      → give it in single quotes, '{"a":1}', or as @FILE
+      → put JSON in single quotes, '{"a":1}', or in a file: @FILE
     status 3
     $ tenure task create --payload '{"a":1,"a":2}'
     error: refused: invalid: payload: must be JSON: the key "a" stands twice, again at line 1 column 8
-      → give it in single quotes, '{"a":1}', or as @FILE
+      → put JSON in single quotes, '{"a":1}', or in a file: @FILE
     status 3
     $ tenure task create --ttl 1ms
     error: refused: invalid: ttl: 1 s to 7 days
@@ -225,7 +225,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --progress nope
     error: refused: invalid: progress: must be JSON: expected ident at line 1 column 2
-      → give it in single quotes, '{"a":1}', or as @FILE
+      → put JSON in single quotes, '{"a":1}', or in a file: @FILE
     status 3
     $ tenure task cancel t --reason ' '
     error: refused: invalid: reason: must say something: 1 byte to 4 KiB of text, without NUL
@@ -263,17 +263,17 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     {
     $ tenure task put
     error: refused: invalid: record: EOF while parsing an object at line 1 column 1
-      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
+      → see `tenure task put --help`; `tenure task show -o json` prints a record in this format
     status 3
     {"id":"x","stat":"planned"}
     $ tenure task put
     error: refused: invalid: record: stat: unknown field `stat`, expected one of `id`, `namespace`, `revision`, `saga_id`, `queue`, `kind`, `state`, `priority`, `not_before`, `labels`, `payload`, `policy`, `compensations`, `terminal_reason`, `result`, `attempts`, `epoch`, `created_at`, `finished_at`, `given_null`, `cause`, `dismissed`, `owed`, `lease`, `reservation`, `unwinding`, `checkpoint`, `cancel`, `retried_as`, `retry_of`, `stale`, `updated_at`, `started_at` at line 1 column 16
-      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
+      → see `tenure task put --help`; `tenure task show -o json` prints a record in this format
     status 3
     {"id":"x","policy":{"max_attempts":"two"}}
     $ tenure task put
     error: refused: invalid: record: policy.max_attempts: invalid type: string "two", expected a whole number from 0 to 4294967295 at line 1 column 40
-      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
+      → see `tenure task put --help`; `tenure task show -o json` prints a record in this format
     status 3
     {"id":"x","created_at":"2026-01-01T00:00:00"}
     $ tenure task put
@@ -290,7 +290,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     {"id":"x"} {"id":"y"}
     $ tenure task put
     error: refused: invalid: record: must be one task: trailing characters at line 1 column 12
-      → see `tenure task put --help`, and `tenure task show` with -o json for how one looks
+      → see `tenure task put --help`; `tenure task show -o json` prints a record in this format
     status 3
     "#);
 }
@@ -330,31 +330,31 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     assert_snapshot!(all, @"
     $ tenure task create --id t
     error: refused: exists: a task of that id exists; it is left as it is (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is stored: `tenure task show t`; or leave --id out, and one is made
+      → see the stored task: `tenure task show t`; or leave --id out to get a new id
     status 3
     $ tenure task acquire t --owner w2
     error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
+      → wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     status 3
     $ tenure task acquire reserved --owner w1
     error: refused: reserved: it is reserved for another owner (reserved for w2, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → wait until it is free, see `tenure task why reserved`; only its holder acts on it, with its --owner and --epoch
+      → wait until it is free, see `tenure task why reserved`; only its holder can act on it, with --owner and --epoch
     status 3
     $ tenure task acquire later --owner w1
     error: refused: not_due: it is not due yet; not before 2026-01-31T13:00:00Z
-      → wait until then, or see `tenure task why later`
+      → wait until then; see `tenure task why later`
     status 3
     $ tenure task acquire done --owner w1
     error: refused: terminal: the task has ended, and nothing changes it any more; `retry` makes a new task of one that ended badly
-      → it stays as it is; `tenure task note done '…'` leaves a note, `tenure task retry done --reason '…'` makes a new task of it, once
+      → an ended task does not change; `tenure task note done '…'` adds a note, `tenure task retry done --reason '…'` retries it as a new task, once
     status 3
     $ tenure task heartbeat t --owner w2 --epoch 1
     error: refused: wrong_owner: the lease is another owner's (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → give the --owner that acquired it; see `tenure task why t`
+      → pass the --owner that acquired the task; see `tenure task why t`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 7
     error: refused: stale_epoch: the epoch is not the lease's: another one was granted (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → this lease is over: stop the work, its result does not count; see `tenure task why t`
+      → stop the work: this lease has ended, and its result is not accepted; see `tenure task why t`
     status 3
     $ tenure task heartbeat bare --owner w1 --epoch 1
     error: refused: no_lease: nobody holds a lease; a reservation is none
@@ -362,19 +362,19 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --ttl 10s
     error: refused: not_extending: it would not move the expiry ahead (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → give a longer --ttl; what is held is not shortened
+      → pass a longer --ttl; a lease is never shortened
     status 3
     $ tenure task fail bare --reason no
     error: refused: compensation_required: a failed task carries a compensation, even if it is of kind none
-      → say what remains to undo: --undo KIND=TARGET, or --undo none=-
+      → name what remains to be undone: --undo KIND=TARGET, or --undo none=- for nothing
     status 3
     $ tenure task compensate t --reason x
     error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
+      → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo add t --kind a --target x
     error: refused: leased: the task is leased: its holder registers, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
+      → wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     status 3
     ");
     assert_snapshot!(
@@ -389,12 +389,12 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     $ tenure task acquire t --owner w2 -o json
     {"refusal":{"code":"leased","message":"somebody holds the lease","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}
     error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
-      → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
+      → wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     status 3
     (60 s pass)
     $ tenure task heartbeat t --owner w1 --epoch 1
     error: refused: lease_lapsed: the lease has lapsed; until somebody takes over the task may still be ended, released, adopted or settled (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → the lease is over; until somebody takes over it may still be ended (complete, fail, rollback, release)
+      → the lease has lapsed; until somebody takes over, you can still end it (complete, fail, rollback, release)
     status 3
     "#
     );
@@ -442,7 +442,7 @@ fn what_is_not_there_has_a_status_of_its_own() {
     status 4
     $ tenure task undo settle t 9 --owner w1 --epoch 1 --receipt x
     error: refused: not_found: the task has no compensation of that number (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
-      → see the numbers that there are: `tenure task undo list t`
+      → see the valid numbers: `tenure task undo list t`
     status 4
     $ tenure --namespace elsewhere task show t
     error: refused: not_found: there is no task t in elsewhere
@@ -529,7 +529,7 @@ fn files_of_input_that_can_not_be_read_are_usage_errors() {
     }
     assert_snapshot!(all, @"
     $ tenure task create --payload @missing.json
-    error: --payload: missing.json: No such file or directory (os error 2); a text that begins with @ is written with @@
+    error: --payload: missing.json: No such file or directory (os error 2); write @@ for a text that begins with @
       → see `tenure task create --help`
     status 2
     $ tenure task create --payload @<folder>/binary
@@ -541,7 +541,7 @@ fn files_of_input_that_can_not_be_read_are_usage_errors() {
       → see `tenure task create --help`
     status 2
     $ tenure task create --payload @- --undo a=x --undo-reason @-
-    error: --undo-reason: standard input was read for another option already
+    error: --undo-reason: another option already reads standard input
       → see `tenure task create --help`
     status 2
     $ tenure audit verify --anchor missing
@@ -549,7 +549,7 @@ fn files_of_input_that_can_not_be_read_are_usage_errors() {
       → see `tenure audit verify --help`
     status 2
     $ tenure audit verify --anchor <folder>/no-anchor
-    error: --anchor: <folder>/no-anchor: line 1 of the anchor is not `tenure-anchor 1`; give what `tenure audit anchor` wrote
+    error: --anchor: <folder>/no-anchor: line 1 of the anchor is not `tenure-anchor 1`; pass a file that `tenure audit anchor` wrote
       → see `tenure audit verify --help`
     status 2
     $ tenure --config missing.toml task list
@@ -571,12 +571,12 @@ fn a_token_for_a_file_is_said_to_be_of_no_use() {
         ),
         @"
     $ tenure --token secret task list
-    note: this store asks for no token; --token is not used
-    note: there was no store at <folder>/tenure.db; an empty one was made
-    note: there is no such task
+    note: --token is ignored: this store needs no token
+    note: there was no store at <folder>/tenure.db; created an empty one
+    note: no task matches
     $ tenure --store memory: task create --id t
     t is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now)
-    note: memory: is gone when this command ends
+    note: the memory: store is gone when this command ends
     "
     );
 }

@@ -69,7 +69,7 @@ fn a_life_from_the_command_line_is_the_same_on_postgresql() {
         .map(|line| serde_json::from_str::<Value>(line).expect("an event")["type"].to_string())
         .collect();
     assert_eq!(types, ["\"created\"", "\"acquired\"", "\"registered\"", "\"completed\""]);
-    assert!(done("audit verify").contains("holds: 1 task, 4 events"));
+    assert!(done("audit verify").contains("verified: 1 task, 4 events"));
     assert_eq!(run(&store, "task show nope").status, 4);
 }
 
