@@ -131,7 +131,7 @@ impl NamespaceScope {
     }
 
     fn out_of_limits() -> Refusal {
-        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all of them")
+        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all namespaces")
     }
 }
 

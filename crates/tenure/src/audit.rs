@@ -73,15 +73,15 @@ impl fmt::Display for Finding {
             Tampering::Inserted => f.write_str("was inserted"),
             Tampering::Moved(from) => write!(f, "was moved here from {from}"),
             Tampering::RecordChanged(columns) => {
-                f.write_str("the record is not what its events tell")?;
+                f.write_str("the record does not match its events")?;
                 match columns.as_slice() {
                     [] => Ok(()),
                     columns => write!(f, ": {}", columns.join(", ")),
                 }
             }
             Tampering::TaskRemoved => f.write_str("the task was removed"),
-            Tampering::Rewritten => f.write_str("and those before it are not what was anchored"),
-            Tampering::AnchorBroken => f.write_str("the anchor's root is not that of its lines"),
+            Tampering::Rewritten => f.write_str("or an event before it differs from the anchor"),
+            Tampering::AnchorBroken => f.write_str("the anchor's root does not match its lines"),
         }
     }
 }
@@ -144,7 +144,7 @@ impl fmt::Display for Anchor {
 
 /// A file that is not an anchor.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("line {line} of the anchor is not {expected}")]
+#[error("not an anchor file: line {line} must be {expected}")]
 pub struct NotAnAnchor {
     line: usize,
     expected: &'static str,
@@ -209,7 +209,7 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
                 Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
             })();
             let broken =
-                || Error::Corrupt(format!("the task of row {} can't be read; verify first", chain.row));
+                || Error::Corrupt(format!("the task of row {} can't be read; run `tenure audit verify` first", chain.row));
             lines.push(line.ok_or_else(broken)?);
         }
         after = chains.next;
@@ -368,8 +368,8 @@ fn look_at(
 ) {
     let task = match (&chain.name, &chain.stored_name) {
         (Some((namespace, id)), _) => format!("{namespace}/{id}"),
-        (None, Some(name)) => format!("the task of row {}, whose name can't be `{name}`", chain.row),
-        (None, None) => format!("the task of row {}, which is gone", chain.row),
+        (None, Some(name)) => format!("the task of row {}, whose stored name `{name}` is invalid", chain.row),
+        (None, None) => format!("the task of row {}, which was deleted", chain.row),
     };
     let beside_the_chain = match (&chain.name, &chain.stored_name) {
         (Some(_), Some(_)) => Vec::new(),
@@ -494,7 +494,7 @@ impl<'a> Walk<'a> {
             }
             let before = at.checked_sub(1).map_or(i64::MIN, |before| orders[before].1);
             let odd = if next_order > before { number } else { next_number };
-            let elsewhere = "another place in the order of events".to_owned();
+            let elsewhere = "another position in the order of events".to_owned();
             self.tell(findings, Some(odd), Tampering::Moved(elsewhere));
         }
     }

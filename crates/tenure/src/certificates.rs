@@ -62,7 +62,7 @@ impl Anchors {
         authorities.add_parsable_certificates(found.certs);
         if authorities.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!("the system lists no authorities{why}; name a file of them as `{setting}`"));
+            return Err(format!("no CA certificates found on this system{why}; set `{setting}` to a file of them"));
         }
         Ok(Anchors { authorities, listed: Vec::new() })
     }
@@ -73,7 +73,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(format!("{} has no certificate in it; it must be PEM", path.display())),
+        Ok(_) => Err(format!("{} contains no certificate; it must be PEM", path.display())),
         Err(error) => Err(format!("can't read certificates from {}: {error}", path.display())),
     }
 }
@@ -197,27 +197,27 @@ pub(crate) fn advice(error: &(dyn Error + 'static), setting: &str) -> Option<Str
 /// As [`advice`], of rustls's own error.
 pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<String> {
     if let rustls::Error::InvalidMessage(_) = error {
-        return Some("what answers there does not speak TLS".to_owned());
+        return Some("the server does not speak TLS".to_owned());
     }
     let rustls::Error::InvalidCertificate(error) = error else { return None };
     if let CertificateError::Other(error) = error {
         return match error.to_string().as_str() {
             "UnsupportedCertVersion" => {
-                Some("the certificate is of X.509 version 1; make one of version 3".to_owned())
+                Some("the certificate is X.509 version 1; use version 3".to_owned())
             }
             "CaUsedAsEndEntity" => Some(format!(
-                "the server's certificate is an authority's; list it in `{setting}`, or make another one"
+                "the server's certificate is a CA certificate; list it in `{setting}`, or issue a server certificate"
             )),
             _ => None,
         };
     }
     if *error == CertificateError::UnknownIssuer {
-        return Some(format!("none of the authorities in `{setting}` stands for the server's certificate"));
+        return Some(format!("no CA in `{setting}` has signed the server's certificate"));
     }
     let is_name =
         matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
     is_name.then(|| {
-        "the name must be among the certificate's subjectAltNames; its common name does not count".to_owned()
+        "the host name must be one of the certificate's subjectAltNames; its common name is ignored".to_owned()
     })
 }
 

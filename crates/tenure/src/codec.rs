@@ -54,7 +54,7 @@ fn link(event: &Event, data: &str, previous: Hash) -> Hash {
 /// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
 pub(crate) fn data(what: &EventData) -> String {
     let tagged = serde_json::to_string(&Wired(what)).unwrap_or_else(|error| {
-        panic!("an event consists of texts and numbers, and those can be written: {error}")
+        panic!("an event can always be written as JSON: {error}")
     });
     let begin = tagged.find(':').map_or(0, |at| at + 1);
     tagged[begin..tagged.len() - 1].to_owned()
@@ -134,7 +134,7 @@ fn digested(what: &EventData) -> Option<EventData> {
 /// A value as the text of a column.
 pub(crate) fn column<T: Wire>(value: &T) -> String {
     serde_json::to_string(&Wired(value))
-        .unwrap_or_else(|error| panic!("a value of texts and numbers can be written: {error}"))
+        .unwrap_or_else(|error| panic!("a value of texts and numbers can always be written as JSON: {error}"))
 }
 
 /// Reads back what [`column`] wrote.

@@ -104,7 +104,7 @@ pub(crate) trait Engine: Send + 'static {
 pub(crate) fn broken_rule(panic: &(dyn Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-    format!("a rule is broken, please report it: {words}")
+    format!("an internal rule was broken, please report it: {words}")
 }
 
 /// How much waits, and how long.
@@ -242,12 +242,12 @@ impl Committer {
     /// Waits for the answers. Who has waited too long takes the job back, unless it has begun: then its end is near.
     async fn wait(&self, number: u64, mut answered: oneshot::Receiver<Answered>) -> Result<Answered, Error> {
         let lost = |_| {
-            Error::Unknown("the store's thread has ended; look, or repeat with the same request id".into())
+            Error::Unknown("the store's writer thread has ended; repeat the command with the same request id, or check the task".into())
         };
         match tokio::time::timeout(self.limits.wait_max, &mut answered).await {
             Ok(answered) => answered.map_err(lost),
             Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(
-                "waited {} s for its turn; another program may hold the store's lock: try again later",
+                "waited {} s to write to the store; another process may hold its lock: try again later",
                 self.limits.wait_max.as_secs()
             ))),
             Err(_) => answered.await.map_err(lost),

@@ -97,7 +97,7 @@ impl SoFar {
     pub(crate) fn at_last(self, error: Error) -> Error {
         match (self, error) {
             (SoFar::Unsure, Error::Refused(refusal)) => {
-                Error::Unknown(format!("it may have been done before it was refused: {refusal}"))
+                Error::Unknown(format!("an earlier try may have succeeded; the last one was refused: {refusal}"))
             }
             (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
             (_, error) => error,

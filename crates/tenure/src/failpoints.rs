@@ -36,7 +36,7 @@ mod armed {
         let Some((point, left)) = deadly.as_mut().filter(|(point, _)| point == name) else { return };
         *left = left.saturating_sub(1);
         if *left == 0 {
-            tracing::info!(point, "dies here, as it was told to");
+            tracing::info!(point, "crashes here, as requested");
             let _ = kill_process(getpid(), Signal::KILL);
             // The signal is on its way; nothing more is done until it is here.
             std::thread::park();

@@ -16,7 +16,7 @@ pub fn print(time: Time) -> String {
     // A core time is always within what jiff can print, and a string takes everything that is written to it.
     let timestamp = Timestamp::from_microsecond(time.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
     let printed = PRINTER.print_timestamp(&timestamp, &mut text);
-    debug_assert!(printed.is_ok(), "a string takes everything");
+    debug_assert!(printed.is_ok(), "writing to a string never fails");
     text
 }
 
@@ -80,7 +80,7 @@ impl Since {
     pub fn read(field: &'static str, text: &str) -> Result<Since, Refusal> {
         let length = parse_span(field, text).map(Since::Length);
         length.or_else(|_| parse(field, text).map(Since::Instant)).map_err(|_| {
-            Refusal::invalid(field, "a length such as 24h, or an instant such as 2026-01-31T12:00:00Z")
+            Refusal::invalid(field, "a duration such as 24h, or a time such as 2026-01-31T12:00:00Z")
         })
     }
 

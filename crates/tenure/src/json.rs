@@ -37,7 +37,7 @@ impl CanonicalError {
     fn of(self, field: &'static str, limit: &'static str) -> Refusal {
         match self {
             CanonicalError::TooLarge => Refusal::invalid(field, limit),
-            CanonicalError::Malformed(why) => Refusal::invalid(field, format_args!("must be JSON: {why}")),
+            CanonicalError::Malformed(why) => Refusal::invalid(field, format_args!("must be valid JSON: {why}")),
         }
     }
 }
@@ -89,7 +89,7 @@ fn tokens(text: &str, bytes_max: usize) -> Result<Vec<Token>, CanonicalError> {
                 at += 1;
                 open.push(tokens.len());
                 if open.len() > DEPTH_MAX {
-                    return Err(CanonicalError::Malformed(format!("more than {DEPTH_MAX} levels deep")));
+                    return Err(CanonicalError::Malformed(format!("nested more than {DEPTH_MAX} levels deep")));
                 }
             }
             b'"' => at = end_of_string(bytes, begin),
@@ -149,7 +149,7 @@ impl<'a> Writer<'a> {
         members.sort_unstable();
         if let Some([(key, _), (_, second)]) = members.array_windows().find(|[one, other]| one.0 == other.0) {
             let (line, column) = self.place(*second);
-            let why = format!("the key {key:?} stands twice, again at line {line} column {column}");
+            let why = format!("duplicate key {key:?} at line {line} column {column}");
             return Err(CanonicalError::Malformed(why));
         }
         self.out.push('{');
@@ -196,7 +196,7 @@ impl<'a> Writer<'a> {
         }
         let text: String = serde_json::from_str(raw)?;
         if text.contains('\0') {
-            return Err(CanonicalError::Malformed("a text has a NUL in it".to_owned()));
+            return Err(CanonicalError::Malformed("a string contains a NUL character".to_owned()));
         }
         Ok(Cow::Owned(text))
     }

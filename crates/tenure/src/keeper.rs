@@ -153,14 +153,14 @@ impl fmt::Display for Loss {
         match self {
             Loss::Refused(refusal) => write!(f, "the lease is lost: {refusal}"),
             Loss::Fenced => {
-                f.write_str("the lease must be taken for lost: it was not renewed before its end")
+                f.write_str("the lease is lost: it could not be renewed before it expired")
             }
         }
     }
 }
 
 /// A lease with its keeper. Dropped without an end it is let go: that is logged, and the lease lapses.
-#[must_use = "a lease that is dropped is not renewed any more"]
+#[must_use = "a dropped lease is no longer renewed"]
 pub struct KeptLease {
     kept: Arc<SharedLease>,
 }
@@ -310,7 +310,7 @@ impl KeptLease {
         let is_its_own =
             command.action.task() == Some(self.id()) && command.namespace == self.kept.granted.namespace;
         if !is_its_own {
-            let limit = format!("a call by this lease is about {}; give others to the ledger", self.id());
+            let limit = format!("this lease is for {}; send commands for other tasks to the ledger", self.id());
             return Err(Refusal::invalid("task", limit).into());
         }
         // Until it is known how it went: also between two tries a renewal may be refused because one of them was done.
@@ -320,7 +320,7 @@ impl KeptLease {
         loop {
             let answer = tokio::select! {
                 answer = send::<Task>(&self.kept.ledger, command.clone()) => answer,
-                () = self.is_over(until) => Err(Error::Unknown("no answer in time".into())),
+                () = self.is_over(until) => Err(Error::Unknown("the store did not answer in time".into())),
             };
             let error = match answer {
                 Ok(task) => {
@@ -368,7 +368,7 @@ impl KeptLease {
         match &*self.kept.standing.borrow() {
             LeaseStatus::Held(_) => Ok(()),
             LeaseStatus::Lost(loss) => Err(loss.refusal().into()),
-            LeaseStatus::Ended => Err(Refusal::new(Code::NoLease, "its holder has ended this lease").into()),
+            LeaseStatus::Ended => Err(Refusal::new(Code::NoLease, "the holder has already ended this lease").into()),
         }
     }
 
@@ -472,7 +472,7 @@ impl Drop for KeptLease {
         if was_held {
             let (task, holder) = (self.id(), self.holder());
             tracing::warn!(%task, owner = %holder.owner, epoch = %holder.epoch,
-                "a lease was dropped without an end; it lapses");
+                "a lease was dropped before its task was ended; it will lapse");
         }
     }
 }

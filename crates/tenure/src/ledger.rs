@@ -78,7 +78,7 @@ impl Ledger {
     /// A ledger on a store that was made elsewhere.
     pub fn with_store(store: Arc<dyn Store>) -> Ledger {
         let namespace = Namespace::new(DEFAULT_NAMESPACE);
-        let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a name"));
+        let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a valid name"));
         Ledger { store, namespace, actor: None, entropy: Arc::new(SystemEntropy) }
     }
 
@@ -230,7 +230,7 @@ impl Ledger {
     }
 
     fn no_task(&self, id: &TaskId) -> Refusal {
-        Refusal::new(Code::NotFound, format!("there is no task {id} in {}", self.namespace))
+        Refusal::new(Code::NotFound, format!("there is no task {id} in the namespace {}", self.namespace))
     }
 
     /// The same in this namespace alone.

@@ -296,9 +296,9 @@ impl Recovery {
         let (outcome, undone) = (tended.outcome.as_str(), tended.undone.len());
         match &tended.because {
             Some(because) => {
-                tracing::warn!(%namespace, %task, outcome, undone, because, "a stale task was looked after");
+                tracing::warn!(%namespace, %task, outcome, undone, because, "recovery handled a stale task");
             }
-            None => tracing::info!(%namespace, %task, outcome, undone, "a stale task was looked after"),
+            None => tracing::info!(%namespace, %task, outcome, undone, "recovery handled a stale task"),
         }
         if let Some(tell) = &self.on_tended {
             tell(tended);

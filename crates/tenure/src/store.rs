@@ -191,13 +191,13 @@ impl Cursor {
     }
 
     pub(crate) fn foreign() -> Error {
-        Error::Refused(Refusal::invalid("cursor", "give one that this list gave"))
+        Error::Refused(Refusal::invalid("cursor", "not a cursor of this list"))
     }
 
     /// A place that the history has not come to, as a follower has it whose store was replaced by an older copy: what comes
     /// would be taken for what was seen.
     pub(crate) fn ahead() -> Error {
-        let limit = "it is ahead of the history; was the store restored? Begin anew, from the beginning or from the newest";
+        let limit = "it is past the end of the history; was the store restored? Start again from the beginning or from the newest event";
         Error::Refused(Refusal::invalid("cursor", limit))
     }
 
@@ -315,7 +315,7 @@ impl FoundEvents {
             Some(recorded) => self.items.push(recorded),
             // No name is told: the page may be for somebody who must not see it.
             None => self.unreadable.push(format!(
-                "the event at {} can't be read, and is passed over; `tenure audit verify` names it",
+                "the event at {} can't be read and was skipped; `tenure audit verify` names it",
                 place.as_str()
             )),
         }

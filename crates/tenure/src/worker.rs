@@ -291,7 +291,7 @@ impl Worker {
                     break;
                 }
                 Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
-                    tracing::warn!(%error, queue = self.queue, "nothing could be claimed");
+                    tracing::warn!(%error, queue = self.queue, "the worker can't claim tasks; it tries again");
                     if let Some(tell) = self.on_trouble.as_ref().filter(|_| !is_troubled) {
                         tell(&error);
                     }

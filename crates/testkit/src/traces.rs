@@ -121,7 +121,7 @@ pub async fn compare_lossy(
         let other = stores.far.transact(commands).await.pop();
         let (one, other) = one.zip(other).ok_or_else(|| format!("step {at}: no answer"))?;
         let has_no_name = matches!(command.action, Action::Heartbeat { .. } | Action::Progress { .. });
-        let before = "it may have been done before it was refused";
+        let before = "an earlier try may have succeeded; the last one was refused";
         let nobody_knows =
             has_no_name && matches!(&other, Err(Error::Unknown(words)) if words.starts_with(before));
         let (told, heard) = (roughly(&told(&one)), roughly(&told(&other)));

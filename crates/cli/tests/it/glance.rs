@@ -182,7 +182,7 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     nightly-1 is compensated since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1; dismissed by alice 2026-01-31T12:00:00Z (just now): the disk was full
     note: 2026-01-31T12:00:00Z (just now) by alice, which dismisses the task: the disk was full
     $ tenure task list --since yesterday
-    error: refused: invalid: since: a length such as 24h, or an instant such as 2026-01-31T12:00:00Z
+    error: refused: invalid: since: a duration such as 24h, or a time such as 2026-01-31T12:00:00Z
     status 3
     "
     );

@@ -147,7 +147,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
     error: refused: invalid: expires: a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601 without months and years, such as PT1M30S
     status 3
     $ tenure token create --name x --role reader --namespace a --namespace '*'
-    error: refused: invalid: namespaces: 1 to 100 names, or `*` alone for all of them
+    error: refused: invalid: namespaces: 1 to 100 names, or `*` alone for all namespaces
     status 3
     $ tenure token create --name x --role reader --namespace 'a b'
     error: refused: invalid: namespaces: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..

@@ -198,11 +198,11 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: id: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
     $ tenure task create --payload {bad
-    error: refused: invalid: payload: must be JSON: key must be a string at line 1 column 2
+    error: refused: invalid: payload: must be valid JSON: key must be a string at line 1 column 2
       → give it in single quotes, '{"a":1}', or as @FILE
     status 3
     $ tenure task create --payload '{"a":1,"a":2}'
-    error: refused: invalid: payload: must be JSON: the key "a" stands twice, again at line 1 column 8
+    error: refused: invalid: payload: must be valid JSON: duplicate key "a" at line 1 column 8
       → give it in single quotes, '{"a":1}', or as @FILE
     status 3
     $ tenure task create --ttl 1ms
@@ -224,14 +224,14 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: limit: 1 to 1000
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --progress nope
-    error: refused: invalid: progress: must be JSON: expected ident at line 1 column 2
+    error: refused: invalid: progress: must be valid JSON: expected ident at line 1 column 2
       → give it in single quotes, '{"a":1}', or as @FILE
     status 3
     $ tenure task cancel t --reason ' '
     error: refused: invalid: reason: must say something: 1 byte to 4 KiB of text, without NUL
     status 3
     $ tenure task list --cursor e5
-    error: refused: invalid: cursor: give one that this list gave
+    error: refused: invalid: cursor: not a cursor of this list
     status 3
     $ tenure task create --label a=1 --label a=2
     error: refused: invalid: labels: the key a is given twice
@@ -240,10 +240,10 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: namespace: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
     $ tenure --store tasks:db task list
-    error: refused: invalid: store: `tasks:db` is no store; give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server
+    error: refused: invalid: store: `tasks:db` is not a store URL; use memory:, sqlite:PATH, postgres://HOST/DATABASE or http://HOST:PORT
     status 3
     $ tenure --store sqlite:x?sync=off task list
-    error: refused: invalid: store: `sync=off` is no option; there is synchronous=full or normal
+    error: refused: invalid: store: unknown option `sync=off`; use synchronous=full or synchronous=normal
     status 3
     "#);
     let mut all = String::new();
@@ -549,7 +549,7 @@ fn files_of_input_that_can_not_be_read_are_usage_errors() {
       → see `tenure audit verify --help`
     status 2
     $ tenure audit verify --anchor <folder>/no-anchor
-    error: --anchor: <folder>/no-anchor: line 1 of the anchor is not `tenure-anchor 1`; give what `tenure audit anchor` wrote
+    error: --anchor: <folder>/no-anchor: not an anchor file: line 1 must be `tenure-anchor 1`; give what `tenure audit anchor` wrote
       → see `tenure audit verify --help`
     status 2
     $ tenure --config missing.toml task list

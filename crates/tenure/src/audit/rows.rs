@@ -31,7 +31,7 @@ pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Optio
                     let differing = told_row.columns.iter().filter(differs);
                     columns.extend(differing.map(|(name, _)| format!("{table}.{name}")));
                 }
-                (Some(_), None) => columns.push(format!("a row missing in {table}")),
+                (Some(_), None) => columns.push(format!("a missing row in {table}")),
                 // Its first heartbeat may have brought one.
                 (None, Some(_)) if table == "checkpoints" && told.lease().is_some() => {}
                 (None, Some(_)) => columns.push(too_many(table)),
@@ -90,5 +90,5 @@ fn heartbeat_may_write(table: &str, name: &str, told: &StoredRow<'_>, stored: &S
 }
 
 pub(super) fn too_many(table: &str) -> String {
-    format!("a row too many in {table}")
+    format!("an extra row in {table}")
 }

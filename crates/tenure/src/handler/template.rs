@@ -36,17 +36,17 @@ impl Template {
     pub fn new(argv: Vec<String>, allow: &str) -> Result<Template, String> {
         let words = argv.iter().map(|text| Word::new(text)).collect::<Result<Vec<_>, _>>()?;
         let Some((program, _)) = words.split_first() else {
-            return Err("the command has no words; the first one is the program".into());
+            return Err("the command is empty; give at least a program".into());
         };
         match program.literal() {
             None => {
                 return Err(
-                    "the first word is the program, and has no placeholders: whoever registers an undo \
-                            must not choose what is executed"
+                    "the program (the first word) must not contain a placeholder: otherwise the one who registers an undo \
+                            could choose which program runs"
                         .into(),
                 );
             }
-            Some("") => return Err("the first word is the program, and must not be empty".into()),
+            Some("") => return Err("the program (the first word) must not be empty".into()),
             Some(_) => {}
         }
         refuse_names_as_options(&words)?;
@@ -108,8 +108,8 @@ impl Place {
         found.map(|(_, place)| place).ok_or_else(|| {
             let known: Vec<String> = Place::ALL.iter().map(|(known, _)| format!("{{{known}}}")).collect();
             format!(
-                "nothing is known as `{{{name}}}`: there are {}. Braces that are meant as such need something in \
-                 them that is no lowercase letter, such as a blank",
+                "unknown placeholder `{{{name}}}`: use one of {}. To write literal braces, put something other than a \
+                 lowercase letter inside, such as a blank",
                 known.join(", ")
             )
         })
@@ -141,7 +141,7 @@ struct Word(Vec<Piece>);
 impl Word {
     fn new(text: &str) -> Result<Word, String> {
         if text.contains('\0') {
-            return Err(format!("the word {} has a NUL in it, which no argument can have", shown(text)));
+            return Err(format!("the word {} contains a NUL character, which no argument can", shown(text)));
         }
         let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find('{') {
@@ -218,8 +218,8 @@ fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
     for (name, place) in Place::ALL.iter().filter(|(_, place)| named.contains(place)) {
         if before_double_dash(words).any(|word| word.begins_with(*place)) {
             return Err(format!(
-                "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or a text \
-                 such as `--{name}=`"
+                "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or prefix it, \
+                 for example with `--{name}=`"
             ));
         }
     }
@@ -237,8 +237,8 @@ fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
     let script = operand(behind_shell().skip_while(|word| !takes_script(word)));
     if script.is_some_and(|script| script.literal().is_none()) {
         return Err(
-            "a shell would run what stands in place of the placeholder: leave it out of the script, and \
-                    give it as an argument, as in `sh -c 'rm -- \"$1\"' sh {target}`"
+            "a shell would run the placeholder's value as code: keep it out of the script and pass it as \
+                    an argument, as in `sh -c 'rm -- \"$1\"' sh {target}`"
                 .into(),
         );
     }
@@ -246,8 +246,8 @@ fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
     let is_run = words.first().is_some_and(|program| is_shell(program) || is_program(program, &RUNNERS));
     let has_script = behind_shell().any(|word| takes_script(word) || word.literal() == Some("-s"));
     if is_run && !has_script && operand(behind_shell()).is_some_and(|file| file.literal().is_none()) {
-        return Err("a shell would run the file that stands in place of the placeholder: name a script of your own before it, \
-                    or another program than a shell"
+        return Err("a shell would run the placeholder's value as a script file: put a script of your own before it, \
+                    or use a program that is not a shell"
             .into());
     }
     Ok(())
@@ -277,17 +277,17 @@ fn operand<'a>(mut words: impl Iterator<Item = &'a Word>) -> Option<&'a Word> {
 /// the group.
 fn whole(pattern: &str) -> Result<Regex, String> {
     if pattern.is_empty() {
-        return Err("`allow` is empty, and would allow no target but the empty one".into());
+        return Err("`allow` is empty; it would allow only the empty target".into());
     }
     let compiled = |pattern: &str| {
         let mut builder = RegexBuilder::new(pattern);
         builder.size_limit(PATTERN_BYTES_MAX).nest_limit(PATTERN_DEPTH_MAX).build()
     };
     // By itself first: `a)|(?:b` is a pattern only between our own parentheses, and would be anchored at neither end.
-    compiled(pattern).map_err(|error| format!("`allow` can't be read: {error}"))?;
+    compiled(pattern).map_err(|error| format!("`allow` is not a valid regular expression: {error}"))?;
     // No group is closed by a comment that `(?x)` allows at the end of a pattern.
     compiled(&format!(r"\A(?:{pattern})\z"))
-        .map_err(|error| format!("`allow` can't be anchored, and must not end with a comment: {error}"))
+        .map_err(|error| format!("`allow` must not end with a comment, because it has to match the whole target: {error}"))
 }
 
 /// A text for people, with what can't be seen made visible.
@@ -340,7 +340,7 @@ mod tests {
             &["sudo", "-u", "ci", "bash", "-o", "pipefail", "{target}"],
             &["env", "sh", "/srv/{target}"],
         ] {
-            assert!(refused(words).contains("name a script of your own"), "{words:?}");
+            assert!(refused(words).contains("put a script of your own before it"), "{words:?}");
         }
         for words in [
             &["sh", "undo.sh", "{target}"][..],
@@ -401,10 +401,10 @@ mod tests {
 
     #[test]
     fn the_program_is_never_chosen_by_a_target() {
-        assert!(refused(&[]).contains("no words"));
+        assert!(refused(&[]).contains("the command is empty"));
         assert!(refused(&["", "x"]).contains("empty"));
         for program in ["{target}", "/opt/{kind}/undo", "undo-{target}"] {
-            assert!(refused(&[program]).contains("must not choose what is executed"), "{program}");
+            assert!(refused(&[program]).contains("could choose which program runs"), "{program}");
         }
         assert!(refused(&["x", "a\0b"]).contains("NUL"));
     }
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn a_pattern_that_closes_our_group_is_no_pattern() {
         let said = template(&["rm", "{target}"], "a)|(?:b").expect_err("unbalanced");
-        assert!(said.starts_with("`allow` can't be read: "), "{said}");
+        assert!(said.starts_with("`allow` is not a valid regular expression: "), "{said}");
         let said = template(&["rm", "{target}"], "(?x)a|b # or").expect_err("a comment");
         assert!(said.contains("must not end with a comment"), "{said}");
         assert!(template(&["rm", "{target}"], "(?x) a # first\n | b # or\n").is_ok());

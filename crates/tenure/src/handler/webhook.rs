@@ -137,20 +137,20 @@ fn never(why: impl AsRef<str>) -> UndoError {
 
 /// The URL, if a request can be sent to it just as it stands.
 fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("the webhook's URL can't be read: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("the webhook's URL is invalid: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) {
         return Err(format!(
-            "the webhook's URL must begin with https:// or http://, and not with {}:",
+            "the webhook's URL must begin with https:// or http://, not with {}:",
             url.scheme()
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the webhook's URL has a name or a password before its `@`: leave them out, requests \
-                    are proven by their signatures"
+        return Err("the webhook's URL contains a user name or password before its `@`: remove them; requests \
+                    are signed instead"
             .into());
     }
     if url.fragment().is_some() {
-        return Err("the webhook's URL has a `#`, and what follows one is never sent".into());
+        return Err("the webhook's URL contains a `#` fragment, which is never sent; remove it".into());
     }
     Ok(url)
 }
@@ -178,7 +178,7 @@ fn client(url: &Url) -> Result<Client, String> {
     // Some servers take nobody who does not say so.
     encryption.alpn_protocols = vec![b"http/1.1".to_vec()];
     let builder = builder.https_only(is_encrypted).tls_backend_preconfigured(encryption);
-    let made = builder.build().map_err(|error| format!("webhooks can't be sent: {}", causes(error)))?;
+    let made = builder.build().map_err(|error| format!("can't set up the client for webhooks: {}", causes(error)))?;
     Ok(shared.get_or_init(|| made).clone())
 }
 

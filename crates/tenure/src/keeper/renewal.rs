@@ -137,7 +137,7 @@ async fn ask(kept: &SharedLease, held: &Held, sent: Moment) -> Result<Renewal, E
     let patience = patience.clamp(TRY_AGAIN, ANSWER_WAITED_FOR);
     let call = kept.ledger.heartbeat(kept.granted.id.as_str(), &kept.holder);
     let asked = tokio::time::timeout(patience, call.into_future());
-    asked.await.unwrap_or_else(|_| Err(Error::Unknown("no answer in time".into())))
+    asked.await.unwrap_or_else(|_| Err(Error::Unknown("the store did not answer in time".into())))
 }
 
 /// When to renew after a renewal that was answered: at a third of what it gave, and up to a tenth of that earlier, so that

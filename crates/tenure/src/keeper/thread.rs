@@ -12,7 +12,7 @@ static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
 /// Makes sure that it runs: before a lease is taken that nobody could keep.
 pub(super) fn start() -> Result<&'static Handle, Error> {
     let started = THREAD.get_or_init(|| begin().map_err(|error| error.to_string()));
-    started.as_ref().map_err(|error| Error::Unavailable(format!("no thread to keep leases: {error}")))
+    started.as_ref().map_err(|error| Error::Unavailable(format!("can't start the thread that renews leases: {error}")))
 }
 
 /// Has it do something besides.
@@ -35,5 +35,5 @@ fn begin() -> std::io::Result<Handle> {
             }
         }
     })?;
-    told.recv().unwrap_or_else(|_| Err(std::io::Error::other("it ended at once")))
+    told.recv().unwrap_or_else(|_| Err(std::io::Error::other("the thread ended at once")))
 }

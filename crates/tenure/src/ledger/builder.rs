@@ -99,7 +99,7 @@ impl LedgerBuilder {
             }
             #[cfg(not(feature = "postgres"))]
             Some(("postgres" | "postgresql", _)) => {
-                let limit = "this program was built without PostgreSQL; build it with the feature `postgres`";
+                let limit = "this program was built without PostgreSQL support; build it with the feature `postgres`";
                 return Err(Refusal::invalid("store", limit).into());
             }
             #[cfg(feature = "remote")]
@@ -110,13 +110,13 @@ impl LedgerBuilder {
             }
             #[cfg(not(feature = "remote"))]
             Some(("http" | "https", _)) => {
-                let limit = "this program was built without servers; build it with the feature `remote`";
+                let limit = "this program was built without support for servers; build it with the feature `remote`";
                 return Err(Refusal::invalid("store", limit).into());
             }
             Some(_) | None => {
-                let forms = "give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server";
+                let forms = "use memory:, sqlite:PATH, postgres://HOST/DATABASE or http://HOST:PORT";
                 return Err(
-                    Refusal::invalid("store", format_args!("`{}` is no store; {forms}", shown(url))).into()
+                    Refusal::invalid("store", format_args!("`{}` is not a store URL; {forms}", shown(url))).into()
                 );
             }
         };
@@ -153,7 +153,7 @@ fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {
         options.synchronous = match pair {
             "synchronous=full" => Synchronous::Full,
             "synchronous=normal" => Synchronous::Normal,
-            _ => return Err(invalid(format!("`{pair}` is no option; there is synchronous=full or normal"))),
+            _ => return Err(invalid(format!("unknown option `{pair}`; use synchronous=full or synchronous=normal"))),
         };
     }
     Ok(options)

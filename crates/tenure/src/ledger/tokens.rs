@@ -43,13 +43,13 @@ impl Ledger {
     /// Who acts where nobody holds a lease.
     fn anybody(&self) -> Actor {
         let anonymous =
-            || Actor::new(ANONYMOUS).unwrap_or_else(|_| unreachable!("who is not named has a name"));
+            || Actor::new(ANONYMOUS).unwrap_or_else(|_| unreachable!("the default actor is a valid name"));
         self.actor.clone().unwrap_or_else(anonymous)
     }
 }
 
 /// A token that is made when it is awaited. What is wrong with its words is told then, too.
-#[must_use = "a token is made only when it is awaited"]
+#[must_use = "a token is created only when it is awaited"]
 pub struct CreateToken {
     ledger: Ledger,
     new: Result<NewToken, Refusal>,

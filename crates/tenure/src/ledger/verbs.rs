@@ -426,7 +426,7 @@ impl Call<Creation> {
     /// Why the undo that was named last is registered.
     pub fn undo_reason(self, words: &str) -> Self {
         self.set(|create| {
-            let unnamed = || Refusal::invalid("compensations.reason", "name the undo before its reason");
+            let unnamed = || Refusal::invalid("compensations.reason", "give the undo before its reason");
             let last = create.compensations.last_mut().ok_or_else(unnamed)?;
             last.reason = Some(Reason::named("compensations.reason", words)?);
             Ok(())

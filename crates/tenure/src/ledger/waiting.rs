@@ -126,7 +126,7 @@ fn nth_request(id: &RequestId, nth: u32) -> Result<RequestId, Refusal> {
     if nth == 1 {
         return Ok(id.clone());
     }
-    let too_long = |_| Refusal::invalid("request_id", "up to 189 characters for a claim that waits");
+    let too_long = |_| Refusal::invalid("request_id", "up to 189 characters for a claim with a wait");
     RequestId::new(format!("{id}/{nth}")).map_err(too_long)
 }
 

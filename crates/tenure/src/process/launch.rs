@@ -214,10 +214,10 @@ impl Launch {
         Err(match (step, error.kind()) {
             (Some(Step::Command), io::ErrorKind::NotFound) => StartError::NotFound(name),
             (Some(Step::Command), _) => StartError::NotExecutable(name, error.to_string()),
-            (Some(Step::Folder), _) => failed(format!("the folder {}: {error}", folder.display())),
-            (Some(Step::Warden), _) => failed(format!("the warden: {error}")),
+            (Some(Step::Folder), _) => failed(format!("can't enter the directory {}: {error}", folder.display())),
+            (Some(Step::Warden), _) => failed(format!("can't start the warden process: {error}")),
             (None, _) => failed(
-                "the warden ended; is the first line of its main `serve_if_asked`, of this version?".into(),
+                "the warden process ended early; call tenure::process::serve_if_asked() of this version first in main".into(),
             ),
         })
     }
@@ -231,7 +231,7 @@ impl Launch {
         let mut warden = tokio::process::Command::new(binary);
         warden.arg0("tenure-warden").arg(WARDEN_WORD).process_group(0);
         warden.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
-        let warden_process = warden.spawn().map_err(|error| format!("the warden: {error}"))?;
+        let warden_process = warden.spawn().map_err(|error| format!("can't start the warden process: {error}"))?;
         // It holds the other end, which must not stay open here.
         drop(warden);
 
@@ -278,7 +278,7 @@ impl Launch {
             Some(binary) => Ok(binary),
             None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(|error| error.to_string()),
             None => {
-                Err("this program must call tenure::process::serve_if_asked() in the first line of its main"
+                Err("this program must call tenure::process::serve_if_asked() in the first line of its main function"
                     .into())
             }
         }
@@ -289,17 +289,17 @@ impl Launch {
         let mut numbers = self.order.numbers.clone();
         numbers.sort_unstable();
         if numbers.first().is_some_and(|least| *least < 3) || numbers.windows(2).any(|two| two[0] == two[1]) {
-            return Err("descriptors are given at numbers of their own from 3 on".into());
+            return Err("each file descriptor needs its own number, from 3 on".into());
         }
         if numbers.len() + 3 > DESCRIPTORS_MAX {
-            return Err(format!("{} descriptors at most can be given", DESCRIPTORS_MAX - 3));
+            return Err(format!("at most {} file descriptors can be passed", DESCRIPTORS_MAX - 3));
         }
         let is_name = |name: &OsString| !name.is_empty() && !name.to_string_lossy().contains('=');
         if let Some((name, _)) = self.order.variables.iter().find(|(name, _)| !is_name(name)) {
-            return Err(format!("`{}` is no name of a variable", name.to_string_lossy()));
+            return Err(format!("`{}` is not a valid name for an environment variable", name.to_string_lossy()));
         }
         match self.order.limit {
-            Some(limit) if limit.kill <= Moment::now() => Err("its right to run is over".into()),
+            Some(limit) if limit.kill <= Moment::now() => Err("its time limit has already passed".into()),
             Some(_) | None => Ok(()),
         }
     }

@@ -84,7 +84,7 @@ impl SpawnRequest {
         let mut body = Vec::new();
         for (letter, value) in self.fields() {
             if value.contains(&0) {
-                return Err(malformed("a zero byte in an argument, a variable or a path"));
+                return Err(malformed("an argument, a variable or a path contains a NUL byte"));
             }
             body.push(letter);
             body.extend(value);
@@ -127,12 +127,12 @@ impl SpawnRequest {
         let mut head = [0; HEAD_BYTES];
         head[0] = VERSION;
         let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_BYTES_MAX);
-        let length = length.ok_or_else(|| malformed("too long a command"))?;
+        let length = length.ok_or_else(|| malformed("the command is too long"))?;
         head[4..].copy_from_slice(&length.to_le_bytes());
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut rights = SendAncillaryBuffer::new(&mut space);
         if descriptors.len() > DESCRIPTORS_MAX || !rights.push(SendAncillaryMessage::ScmRights(descriptors)) {
-            return Err(malformed("too many descriptors"));
+            return Err(malformed("too many file descriptors"));
         }
         sendmsg(socket, &[IoSlice::new(&head)], &mut rights, SendFlags::empty())?;
         (&*socket).write_all(&body)
@@ -151,17 +151,17 @@ impl SpawnRequest {
             }
         }
         if received.bytes != HEAD_BYTES || head[0] != VERSION {
-            return Err(malformed("a head of another version"));
+            return Err(malformed("the request comes from another version of this program"));
         }
         let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
         if length > BODY_BYTES_MAX {
-            return Err(malformed("too long a body"));
+            return Err(malformed("the request is too long"));
         }
         let mut body = vec![0; length];
         (&*socket).read_exact(&mut body)?;
-        let order = SpawnRequest::read(&body).ok_or_else(|| malformed("a body that can't be read"))?;
+        let order = SpawnRequest::read(&body).ok_or_else(|| malformed("the request can't be read"))?;
         if descriptors.len() != order.numbers.len() + 3 {
-            return Err(malformed("other descriptors than it says"));
+            return Err(malformed("the request does not match its file descriptors"));
         }
         Ok((order, descriptors))
     }

@@ -188,7 +188,7 @@ impl Running {
     pub async fn ended(&mut self) -> End {
         match self.news.wait_for(|news| news.end.is_some()).await.map(|news| news.end.clone()) {
             Ok(Some(end)) => end,
-            Ok(None) | Err(_) => End::Lost("the runtime that listened to it has ended".into()),
+            Ok(None) | Err(_) => End::Lost("the runtime that watched the command has ended".into()),
         }
     }
 
@@ -253,8 +253,8 @@ impl Attendant {
         let known = self.tell.borrow().clone();
         if known.emptied.is_none() && known.not_started.is_none() {
             let why = match status {
-                Ok(status) => format!("its warden has ended before it: {status}"),
-                Err(error) => format!("its warden has ended before it: {error}"),
+                Ok(status) => format!("its warden process ended early: {status}"),
+                Err(error) => format!("its warden process ended early: {error}"),
             };
             let remains = end_without_warden(known.started).await;
             self.tell.send_modify(|news| {

@@ -76,7 +76,7 @@ fn tie_to(warden: &str) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // One that ended before that call would go unnoticed.
     let parent = getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
-    if parent.to_string() == warden { Ok(()) } else { Err(io::Error::other("the warden has ended")) }
+    if parent.to_string() == warden { Ok(()) } else { Err(io::Error::other("the warden process has ended")) }
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -567,7 +567,7 @@ fn spawn_stage() -> io::Result<(Pid, UnixStream)> {
     command.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.process_group(0).spawn()?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    Ok((id.ok_or_else(|| io::Error::other("a process without a number"))?, here))
+    Ok((id.ok_or_else(|| io::Error::other("a process without an id"))?, here))
 }
 
 /// The terminal, lent to the command, if the order says so.

@@ -103,6 +103,6 @@ fn others(task: &Task, watchers: &Watchers) -> Option<String> {
     handlers.dedup();
     let all = handlers.join(", ");
     (!all.is_empty()).then(|| {
-        format!("{all} looks after this store and handles it: leave it to that, or give its handlers here")
+        format!("{all} runs recovery for this store and handles it: leave the task to it, or configure the same handlers here")
     })
 }

@@ -188,10 +188,10 @@ impl<'r> Sweeper<'r> {
             true => {
                 tracing::warn!(
                     ?away,
-                    "nobody looked after the store for a while: holders get their time back"
+                    "no recovery ran for a while; holders get extra time before their tasks are reclaimed"
                 );
             }
-            false => tracing::debug!(?away, "nobody looked after the store for a while, some time ago"),
+            false => tracing::debug!(?away, "no recovery ran for a while, some time ago"),
         }
     }
 
@@ -200,14 +200,14 @@ impl<'r> Sweeper<'r> {
         // It is asked again each second, and one line is enough for as long as it says the same.
         let words = error.to_string();
         if self.troubled_by.as_ref() != Some(&words) {
-            tracing::warn!(error = words, "the store could not be looked after");
+            tracing::warn!(error = words, "recovery can't reach the store; it tries again every second");
             self.troubled_by = Some(words);
         }
     }
 
     fn is_fine(&mut self) {
         if self.troubled_by.take().is_some() {
-            tracing::info!("the store is looked after again");
+            tracing::info!("recovery reaches the store again");
         }
     }
 
@@ -416,7 +416,7 @@ impl<'r> Sweeper<'r> {
     }
 
     fn refused(&mut self, name: Name, code: &Code) {
-        tracing::debug!(task = %name.1, %code, "a stale task was not to be reclaimed");
+        tracing::debug!(task = %name.1, %code, "a stale task could not be reclaimed; recovery looks again later");
         self.leave_for_now(name);
     }
 
@@ -466,7 +466,7 @@ impl<'r> Sweeper<'r> {
                 self.tell(tended);
             }
             Err(error) => {
-                tracing::error!(%error, "recovery of a task ended early; its lease lapses");
+                tracing::error!(%error, "recovery of a task ended early; its lease will lapse");
                 let name = self.busy.iter().find(|(_, id)| **id == error.id()).map(|(name, _)| name.clone());
                 if let Some(name) = name {
                     self.busy.remove(&name);

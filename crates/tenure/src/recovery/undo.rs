@@ -101,7 +101,7 @@ impl Undoing<'_> {
                 return self.park(parking, words).await;
             }
             let Some(owed) = task.owed().next().cloned() else {
-                return Ok((Outcome::Failed, Some("it is compensating and owes nothing".into())));
+                return Ok((Outcome::Failed, Some("the task is compensating, but owes nothing".into())));
             };
             if self.is_told_to_stop() {
                 return self.hand_back(STOPPED, Duration::ZERO).await;
@@ -177,7 +177,7 @@ impl Undoing<'_> {
             // Where that can't be told, the next recoverer tries once more than it would.
             let _ = self.lease.call(self.lease.ledger().tried(id, holder, owed.seq.0, &words)).await;
         }
-        (Outcome::Failed, Some("its undo does not stop; the lease is left to lapse".into()))
+        (Outcome::Failed, Some("its undo does not stop; recovery lets the lease lapse".into()))
     }
 
     fn is_told_to_stop(&self) -> bool {

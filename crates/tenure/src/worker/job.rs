@@ -83,7 +83,7 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> O
         biased;
         done = running.join_next() => return ended(done),
         loss = lease.lost() => {
-            tracing::warn!(task = %lease.id(), %loss, "the work is dropped");
+            tracing::warn!(task = %lease.id(), %loss, "the lease is lost; the work is stopped");
             None
         }
         () = after(manners.stop.cancelled(), manners.grace) => Some(released()),
@@ -93,7 +93,7 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> O
     match tokio::time::timeout(STOPPING_MAX, running.shutdown()).await {
         Ok(()) => end,
         Err(_) => {
-            tracing::error!(task = %lease.id(), "the work does not stop; its lease is left to lapse");
+            tracing::error!(task = %lease.id(), "the work does not stop; the worker lets its lease lapse");
             None
         }
     }
@@ -124,10 +124,10 @@ async fn record(lease: &KeptLease, end: End) -> JobOutcome {
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
-        tracing::warn!(task = %lease.id(), %error, "it ended too late to count");
+        tracing::warn!(task = %lease.id(), %error, "the work ended after its lease was lost; its outcome was not recorded");
         return JobOutcome::Lost;
     }
-    tracing::error!(task = %lease.id(), %error, "its end could not be recorded");
+    tracing::error!(task = %lease.id(), %error, "the outcome of the work could not be recorded");
     match error {
         // What can't be completed as it is can still be undone.
         Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {

@@ -112,7 +112,7 @@ fn a_lock_that_another_program_holds_for_too_long_is_said_and_nothing_was_done()
     turn.lock().expect("another writer's turn");
     // The first finds the thread waiting in line; the second waits behind it.
     let words = unavailable(block_on(async { ledger.create("t").await }));
-    assert_says(&words, &["another program", "lock", "try again later"]);
+    assert_says(&words, &["another process", "lock", "try again later"]);
     let reads = block_on(ledger.task("t")).expect_err("it is not there").code().map(|code| code.as_str());
     assert_eq!(reads, Some("not_found"), "and reads go on");
     turn.unlock().expect("given back");

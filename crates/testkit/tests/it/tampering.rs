@@ -177,7 +177,7 @@ fn a_moved_event_is_found_and_named() {
     let file = File::with_history();
     file.tamper("update events set \"order\" = 99 where task = 1 and number = 2");
     let findings = file.findings(None);
-    assert_eq!(findings, ["default/a: event 2 was moved here from another place in the order of events"]);
+    assert_eq!(findings, ["default/a: event 2 was moved here from another position in the order of events"]);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_tail_that_was_cut_off_and_a_history_that_was_written_anew_are_found_by_the_
     assert!(file.verify(None).holds(), "the rest is whole");
     assert_eq!(
         file.findings(Some(&anchor)),
-        ["default/b: event 4 and those before it are not what was anchored"]
+        ["default/b: event 4 or an event before it differs from the anchor"]
     );
 }
 
@@ -233,7 +233,7 @@ fn a_name_that_can_not_be_is_found_and_the_rest_is_looked_at_all_the_same() {
     file.tamper("update tasks set id = 'a b' where id = 'a'; update events set actor = 'mallory' where task = 2 and number = 2");
     let findings = file.findings(None);
     assert!(
-        findings.iter().any(|finding| finding.contains("whose name can't be `default/a b`")),
+        findings.iter().any(|finding| finding.contains("whose stored name `default/a b` is invalid")),
         "{findings:?}"
     );
     assert!(findings.contains(&"default/b: event 2 was changed".to_owned()), "{findings:?}");

@@ -43,7 +43,7 @@ impl Secret {
             Secret::File(path) => {
                 let path = Arc::clone(path);
                 let read = tokio::task::spawn_blocking(move || Keys::in_file(&path)).await;
-                read.map_err(|error| format!("the file with the secret was not read: {error}"))?
+                read.map_err(|error| format!("can't read the file with the webhook secret: {error}"))?
             }
         }
     }
@@ -54,8 +54,8 @@ impl Secret {
         let mode = fs::metadata(path).ok()?.mode();
         (mode & 0o004 != 0).then(|| {
             format!(
-                "everybody on this machine may read {} (its mode is {:o}), and who does can sign requests; \
-                 take their right with `chmod o-r {}`",
+                "all users of this machine can read {} (its mode is {:o}) and could sign requests; \
+                 run `chmod o-r {}`",
                 path.display(),
                 mode & 0o777,
                 path.display()
@@ -73,10 +73,10 @@ impl Keys {
         let secrets: Vec<&str> = text.split_whitespace().collect();
         let count = secrets.len();
         if count == 0 {
-            return Err("there is no webhook secret".into());
+            return Err("the webhook secret is missing".into());
         }
         if count > KEYS_MAX {
-            return Err(format!("there are {count} webhook secrets, and {KEYS_MAX} is the limit"));
+            return Err(format!("there are {count} webhook secrets; the limit is {KEYS_MAX}"));
         }
         let numbered = |(at, secret): (usize, &str)| {
             key(secret).map_err(|error| match count {
@@ -110,11 +110,11 @@ impl Keys {
 }
 
 fn key(secret: &str) -> Result<Hmac<Sha256>, String> {
-    let encoded = secret.strip_prefix(PREFIX).ok_or_else(|| format!("does not begin with `{PREFIX}`"))?;
+    let encoded = secret.strip_prefix(PREFIX).ok_or_else(|| format!("must begin with `{PREFIX}`"))?;
     // The error of the decoder has a letter of the secret in it.
-    let key = BASE64.decode(encoded).map_err(|_| format!("is not base64 after `{PREFIX}`"))?;
+    let key = BASE64.decode(encoded).map_err(|_| format!("must be base64 after `{PREFIX}`"))?;
     if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
-        return Err(format!("has {} bytes, and must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}", key.len()));
+        return Err(format!("has {} bytes; it must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}", key.len()));
     }
     Hmac::new_from_slice(&key).map_err(|error| error.to_string())
 }
@@ -123,13 +123,13 @@ fn text(path: &Path) -> Result<String, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     // To open a pipe is to wait for whoever writes to it, and it can be read once only.
     if !metadata.is_file() {
-        return Err("the webhook secret must be in a plain file".into());
+        return Err("the webhook secret must be in a regular file".into());
     }
     let mut text = String::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it is longer than {FILE_BYTES_MAX} bytes, so it holds no webhook secrets"));
+        return Err(format!("the file is longer than {FILE_BYTES_MAX} bytes; it must contain only webhook secrets"));
     }
     Ok(text)
 }
@@ -176,15 +176,15 @@ mod tests {
         let of_bytes = |bytes: usize| format!("{PREFIX}{}", BASE64.encode(vec![7; bytes]));
         assert!(Keys::in_text(&of_bytes(24)).is_ok() && Keys::in_text(&of_bytes(64)).is_ok());
         let said = |text: &str| Keys::in_text(text).err().unwrap_or_default();
-        assert_eq!(said(" \n"), "there is no webhook secret");
-        assert_eq!(said("AAECAwQFBgcICQoL"), "the webhook secret does not begin with `whsec_`");
-        assert_eq!(said("whsec_AAEC-_BgcI"), "the webhook secret is not base64 after `whsec_`");
-        assert_eq!(said(&of_bytes(23)), "the webhook secret has 23 bytes, and must have 24 to 64");
+        assert_eq!(said(" \n"), "the webhook secret is missing");
+        assert_eq!(said("AAECAwQFBgcICQoL"), "the webhook secret must begin with `whsec_`");
+        assert_eq!(said("whsec_AAEC-_BgcI"), "the webhook secret must be base64 after `whsec_`");
+        assert_eq!(said(&of_bytes(23)), "the webhook secret has 23 bytes; it must have 24 to 64");
         assert_eq!(
             said(&format!("{SHORT_SECRET} {}", of_bytes(65))),
-            "webhook secret 2 of 2 has 65 bytes, and must have 24 to 64"
+            "webhook secret 2 of 2 has 65 bytes; it must have 24 to 64"
         );
-        assert!(said(&format!("{SHORT_SECRET} ").repeat(9)).contains("8 is the limit"));
+        assert!(said(&format!("{SHORT_SECRET} ").repeat(9)).contains("the limit is 8"));
     }
 
     #[test]
@@ -193,10 +193,10 @@ mod tests {
         let path = folder.path().join("secret");
         let said = |path: &Path| Keys::in_file(path).err().unwrap_or_default();
         assert!(said(&path).contains("secret: No such file"), "{}", said(&path));
-        assert!(said(folder.path()).contains("must be in a plain file"));
+        assert!(said(folder.path()).contains("must be in a regular file"));
         for (content, expected) in [
-            ("".to_owned(), "there is no webhook secret"),
-            ("hunter2".to_owned(), "does not begin with `whsec_`"),
+            ("".to_owned(), "the webhook secret is missing"),
+            ("hunter2".to_owned(), "must begin with `whsec_`"),
             ("x".repeat(20_000), "longer than 16384 bytes"),
         ] {
             fs::write(&path, content).expect("a file");

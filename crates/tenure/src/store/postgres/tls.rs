@@ -351,7 +351,7 @@ mod tests {
         fs::write(file("torn"), "-----BEGIN CERTIFICATE-----\nMIIB").expect("a file");
 
         assert!(told(&format!("sslrootcert={}", file("missing"))).contains("missing: No such file"));
-        assert!(told(&format!("sslrootcert={}", file("empty"))).contains("empty has no certificate in it"));
+        assert!(told(&format!("sslrootcert={}", file("empty"))).contains("empty contains no certificate"));
         assert!(told(&format!("sslcert={}", file("torn"))).contains("torn"));
         let unread = tls(&format!("sslmode=disable&sslrootcert={}", file("missing"))).expect("a good query");
         assert!(unread.connector().is_ok(), "no file is needed without TLS");

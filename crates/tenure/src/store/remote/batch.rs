@@ -346,7 +346,7 @@ impl Asked<'_> {
                 }
                 // What has no name is decided anew each time; so a heartbeat that was done may find nothing left to extend.
                 (SoFar::Unsure, Err(Error::Refused(refusal))) if !self.texts[at].is_named => {
-                    let words = format!("it may have been done before it was refused: {refusal}");
+                    let words = format!("an earlier try may have succeeded; the last one was refused: {refusal}");
                     self.answers[at] = Some(Err(Error::Unknown(words)));
                 }
                 (_, told) => self.answers[at] = Some(told),
