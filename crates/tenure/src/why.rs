@@ -91,7 +91,7 @@ fn planned(task: &Task, now: Time) -> Said {
         false => format!("it may be acquired, or claimed from the queue {}, {}", task.queue, from(due, now)),
     };
     if task.owes() {
-        let _ = write!(words, ", and whoever does inherits {}", count(task.owed().count()));
+        let _ = write!(words, ", and its next owner inherits {}", count(task.owed().count()));
     }
     if task.attempts > 0 {
         let _ = write!(words, ", after {} of {}", task.attempts, attempts(task.policy.max_attempts));
@@ -134,7 +134,7 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
         format!("{owner} holds it under epoch {epoch} since {since} {until}{}", progress(task, lease, now));
     if let Some(cancel) = &task.cancel {
         let _ = match lease.cancel_told {
-            None => write!(words, ", and hears with the next heartbeat that {} asked it to stop", cancel.by),
+            None => write!(words, ", and will learn at its next heartbeat that {} asked it to stop", cancel.by),
             Some(CancelTold { times, since }) => {
                 let since = ago(since, now);
                 write!(
@@ -149,7 +149,7 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
             let end = told.since + grace;
             let _ = match end > now {
                 true => write!(words, "; its lease is renewed for the last time {}", self::by(end, now)),
-                false => write!(words, "; its lease is not renewed any more"),
+                false => write!(words, "; its lease is no longer renewed"),
             };
         }
     }
@@ -187,7 +187,7 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
         let _ = write!(words, ", and its lock delay lasts {}", until(at, now));
     }
     let after = after_lapse(task, at);
-    let _ = write!(words, "; {after}; until somebody takes over, {owner} may still say how it ended");
+    let _ = write!(words, "; {after}; until it is taken over, {owner} can still end it");
     // Under `hold` recovery leaves it, and it is due for whoever acquires it.
     let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
     (words, Some(Next { what, at }))
@@ -224,8 +224,8 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
     }
     if !watchers.are_there(now) {
         let since = match watchers.seen_at {
-            Some(seen_at) => format!("nobody looks after this store since {}", ago(seen_at, now)),
-            None => "nobody looks after this store".to_owned(),
+            Some(seen_at) => format!("no recovery has run for this store since {}", ago(seen_at, now)),
+            None => "no recovery is running for this store".to_owned(),
         };
         return Some(format!("{since}: run `tenure serve` or `tenure recover --watch`"));
     }
@@ -244,7 +244,7 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
         return None;
     }
     Some(format!(
-        "no recovery that runs handles {}: without a handler the task is parked for a person",
+        "no running recovery has a handler for {}: without one the task will be parked for a person",
         unhandled.join(", ")
     ))
 }
@@ -286,7 +286,7 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
         }
         Undoing::DueAt(at) => {
             let words = format!(
-                "{owed} must be undone and nobody does it; recovery may take it {}, and {then}",
+                "{owed} must be undone; recovery may start {}, and {then}",
                 from(*at, now)
             );
             (words, Some(Next { what: Step::Reclaim, at: *at }))
@@ -307,7 +307,7 @@ fn ended(task: &Task, ending: &Ending, now: Time) -> String {
     }
     match &ending.retried_as {
         Some(successor) if task.owes() => {
-            let _ = write!(words, "; it was retried as {successor}, with what was owed and not waived");
+            let _ = write!(words, "; it was retried as {successor}, which now owes what was not waived");
         }
         Some(successor) => {
             let _ = write!(words, "; it was retried as {successor}");
@@ -334,9 +334,9 @@ fn after_lapse(task: &Task, at: Time) -> String {
     match reclaimed(task, at) {
         Some(_) => format!("recovery {}", will(task, at)),
         None if task.owes() => {
-            format!("whoever acquires it next goes on, and inherits {}", count(task.owed().count()))
+            format!("the next owner to acquire it continues, and inherits {}", count(task.owed().count()))
         }
-        None => "whoever acquires it next goes on".to_owned(),
+        None => "the next owner to acquire it continues".to_owned(),
     }
 }
 

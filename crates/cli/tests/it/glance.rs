@@ -67,7 +67,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
 
     Stale
-      hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until somebody takes over, w1 may still say how it ended
+      hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until it is taken over, w1 can still end it
 
     Quarantined, for a person
       parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look
@@ -111,9 +111,9 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     did not succeed: 1 today (by_holder 1), 1 in the last hour: `tenure task list --ended-badly --since 24h`
     recovery: nobody looks after this store; run `tenure serve` or `tenure recover --watch`
     $ tenure task why parked
-    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
+    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, which now owes what was not waived
     $ tenure task why again
-    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; it is a retry: parked still owed it; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    again is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; it is a retry: parked still owed it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     ");
 }
 

@@ -41,7 +41,7 @@ fn a_task_is_created_held_and_completed() {
     $ tenure task show build-42
     task       build-42
     state      running
-    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     queue      agents, priority 0
     kind       task
     label      issue=168
@@ -219,17 +219,17 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
         @r#"
     (61 s pass)
     $ tenure task acquire t --owner w3
-    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, the next owner to acquire it continues, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
     error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
-    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, the next owner to acquire it continues, and inherits 1 compensation
     $ tenure task progress t --owner w3 --epoch 3 --progress '[1]' --checkpoint '{"at":7}'
     t: its progress is saved, its lease is as it was, and lasts until 2026-01-31T12:03:01Z
     $ tenure task rollback t --owner w3 --epoch 3 --reason 'tests failed'
-    t is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
+    t is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
     "#
     );
 }
@@ -286,7 +286,7 @@ fn a_repeated_request_is_answered_and_not_done_again() {
         ),
         @"
     $ tenure task create --id other --request-id r1
-    error: refused: request_reused: this request id was used for another command, or by another actor; take a new one
+    error: refused: request_reused: this request id was already used for another command or by another actor; use a new one
       → take a new --request-id for a new command
     status 3
     "

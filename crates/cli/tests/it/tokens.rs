@@ -120,12 +120,12 @@ fn what_is_no_token_is_refused_with_the_way_out() {
         ),
         @r#"
     $ tenure token create --name ci --role reader
-    error: refused: exists: there is a token ci; revoke it first, or take another name
+    error: refused: exists: a token named ci already exists; revoke it first, or use another name
       → see `tenure token list`; `tenure token revoke NAME` makes a name free
     status 3
     $ tenure token create --name ci --role reader -o json
-    {"refusal":{"code":"exists","message":"there is a token ci; revoke it first, or take another name"}}
-    error: refused: exists: there is a token ci; revoke it first, or take another name
+    {"refusal":{"code":"exists","message":"a token named ci already exists; revoke it first, or use another name"}}
+    error: refused: exists: a token named ci already exists; revoke it first, or use another name
       → see `tenure token list`; `tenure token revoke NAME` makes a name free
     status 3
     $ tenure token create --name 'c i' --role reader

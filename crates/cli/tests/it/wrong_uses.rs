@@ -475,31 +475,31 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     }
     assert_snapshot!(all, @"
     $ tenure --store sqlite:<folder>/notes.txt task list
-    error: unavailable, nothing was done: <folder>/notes.txt: the file is not an SQLite database; name another file (file is not a database)
+    error: unavailable, nothing was done: <folder>/notes.txt: the file is not an SQLite database; choose another file (file is not a database)
     status 5
     $ tenure --store sqlite:<folder>/foreign.db task list
-    error: unavailable, nothing was done: <folder>/foreign.db is another program's database; name another file
+    error: unavailable, nothing was done: <folder>/foreign.db is another program's database; choose another file
     status 5
     $ tenure --store sqlite:<folder>/newer.db task list
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 3; use a newer version of it
     status 5
     $ tenure --store sqlite:<folder> task list
-    error: unavailable, nothing was done: <folder> is a folder; name a file in it
+    error: unavailable, nothing was done: <folder> is a directory; give a file in it
     status 5
     $ tenure --store sqlite:<folder>/missing/tenure.db task list
-    error: unavailable, nothing was done: the folder <folder>/missing does not exist; make it first
+    error: unavailable, nothing was done: the directory <folder>/missing does not exist; create it first
     status 5
     ");
     assert_snapshot!(world.told(&format!("--store sqlite:{folder}/typo.db audit verify")), @"
     $ tenure --store sqlite:<folder>/typo.db audit verify
-    error: unavailable, nothing was done: there is no store at <folder>/typo.db; check its name
+    error: unavailable, nothing was done: there is no store at <folder>/typo.db; check the path
     status 5
     ");
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 3; use a newer version of it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 3; use a newer version of it
     status 5
     "#);
 }

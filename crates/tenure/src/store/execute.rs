@@ -25,8 +25,8 @@ pub(crate) const REQUEST_MEMORY: Span = Span::from_days(7);
 /// What is said of a task whose newest event is not the one that its row names.
 pub(crate) fn does_not_continue(namespace: &Namespace, id: &TaskId) -> String {
     format!(
-        "the history of {namespace}/{id} does not end where the task says, so nothing is appended to it; \
-         `tenure audit verify --task {id}` names what was changed"
+        "the newest event of {namespace}/{id} is not the one that its record names, so nothing was written; \
+         run `tenure audit verify --task {id}` to see what was changed"
     )
 }
 
@@ -208,7 +208,7 @@ fn once<R: Rows>(
         }
         Some(_) => Ok(Ok(Err(Refusal::new(
             Code::RequestReused,
-            "this request id was used for another command, or by another actor; take a new one",
+            "this request id was already used for another command or by another actor; use a new one",
         )))),
         None => {
             let executed = act(rows, table, command, now, room)?;
@@ -386,7 +386,7 @@ fn renew<R: Rows>(
         let stored =
             Stored { task: kept.as_ref().map(|kept| &kept.task), names: Names::Free, floor: Epoch::ZERO };
         return match decide_by(table, stored, command, now) {
-            Ok(decision) => Err(rows.broken(format!("a lease without its row: {}", decision.row))),
+            Ok(decision) => Err(rows.broken(format!("a lease without a row in `due`: {}", decision.row))),
             Err(refusal) => Ok(Err(refusal)),
         };
     };
@@ -462,7 +462,7 @@ fn answer_again<R: Rows>(
         let events = rows.history(&command.namespace, &answered.task, answered.revision)?;
         let folded = tenure_core::apply::fold(&events);
         let Ok(Some(task)) = folded else {
-            return Err(rows.broken(format!("the history of {} does not fold", answered.task)));
+            return Err(rows.broken(format!("the history of {} does not add up to a task", answered.task)));
         };
         let task = as_it_was(task, answered);
         // Its history has at least as much, and more where much happened to it.
@@ -480,7 +480,7 @@ fn answer_again<R: Rows>(
     match (tasks.next(), tasks.next()) {
         (Some(successor), Some(old)) => Ok(Ok(Answer::Retried(successor, old))),
         (Some(task), None) => Ok(Ok(Answer::Task(task))),
-        (None, _) => Err(rows.broken("a remembered request without an answer".into())),
+        (None, _) => Err(rows.broken("a remembered request has no answer".into())),
     }
 }
 

@@ -207,7 +207,7 @@ impl Rows for Memory {
     }
 
     fn broken(&mut self, what: String) -> Infallible {
-        panic!("the store in memory is broken: {what}")
+        panic!("the memory store is inconsistent: {what}")
     }
 }
 

@@ -12,5 +12,5 @@ const PATIENCE_MAX: Span = Span::from_secs(3_600);
 /// Reads it; what it must be, where it is something else.
 pub(crate) fn read_patience(text: &str) -> Result<Duration, &'static str> {
     let length = instant::parse_span("patience", text).ok().filter(|length| *length <= PATIENCE_MAX);
-    length.map(Duration::from).ok_or("it is a length of up to 1h, such as 30s")
+    length.map(Duration::from).ok_or("it must be a duration of up to 1h, such as 30s")
 }

@@ -150,7 +150,7 @@ impl PostgresStore {
     }
 
     fn start(mut self, committers: usize, wait_max: Duration) -> Result<Arc<PostgresStore>, Error> {
-        let failed = |error| Error::Unavailable(format!("can't start the thread that commits: {error}"));
+        let failed = |error| Error::Unavailable(format!("can't start the commit thread: {error}"));
         // Whoever waits in the queue waits as long as the one at work.
         let wait_max = wait_max.max(self.database.settings.patience);
         let limits = Limits { wait_max, ..Limits::default() };
@@ -179,7 +179,7 @@ impl PostgresStore {
         let work: BoxFuture<'static, Result<T, Error>> = Box::pin(work);
         let done = self.runtime()?.spawn(work).await;
         done.unwrap_or_else(|error| {
-            Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
+            Err(Error::Unavailable(format!("reading from the store failed: {error}")))
         })
     }
 
@@ -267,7 +267,7 @@ impl PostgresStore {
         let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
         changing
             .await
-            .unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
+            .unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}"))))
     }
 
     /// Makes what was created in transactions of others first, if there is any.
@@ -279,7 +279,7 @@ impl PostgresStore {
             self.take_in().await?;
         }
         Err(Error::Unavailable(
-            "more is created in transactions than can be taken in; try again later".into(),
+            "too many tasks are waiting that were created in other transactions; try again later".into(),
         ))
     }
 }

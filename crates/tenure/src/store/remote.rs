@@ -143,7 +143,7 @@ fn read(answer: Result<String, Fault>) -> Result<String, Error> {
 
 /// It was done, but what it was answered with can't be read.
 fn unreadable(what: String) -> Error {
-    Error::Unknown(format!("done, and answered with what can't be read: {what}"))
+    Error::Unknown(format!("the command was done, but the server's response can't be read: {what}"))
 }
 
 /// The path of something in a namespace.

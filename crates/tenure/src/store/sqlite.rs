@@ -104,7 +104,7 @@ impl SqliteStore {
         let path = open::plain_path(&options.path)?;
         if options.missing == IfMissing::Refuse && !path.exists() {
             return Err(Error::Unavailable(format!(
-                "there is no store at {}; check its name",
+                "there is no store at {}; check the path",
                 path.display()
             )));
         }
@@ -120,7 +120,7 @@ impl SqliteStore {
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let counters = Arc::<Counters>::default();
         let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
-            .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
+            .map_err(|error| Error::Unavailable(format!("can't start the commit thread: {error}")))?;
         let readers = Readers { database, file, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
         Ok(SqliteStore {
             readers: Arc::new(readers),
@@ -216,7 +216,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
     done.unwrap_or_else(|error| {
-        Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
+        Err(Error::Unavailable(format!("reading from the store failed: {error}")))
     })
 }
 
@@ -225,7 +225,7 @@ async fn blocking_write<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
-    done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
+    done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}"))))
 }
 
 /// Tokio's part is compiled for each kind of answer then, and not for each kind of work.

@@ -111,13 +111,13 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
     match known.same_hash {
         // Somebody asks again who was not answered.
         Some(token) if is_made_of(&token, &new) => return Ok(Decided::already(token)),
-        Some(_) => return exists("a token with this secret exists; make a new secret".to_owned()),
+        Some(_) => return exists("a token with this secret already exists; use a new secret".to_owned()),
         None => {}
     }
     let revoke = match known.namesake {
         Some(namesake) if namesake.is_live(now) => {
             let name = &namesake.name;
-            return exists(format!("there is a token {name}; revoke it first, or take another name"));
+            return exists(format!("a token named {name} already exists; revoke it first, or use another name"));
         }
         // One that has expired gives its name up at that instant.
         Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),
@@ -147,7 +147,7 @@ fn is_made_of(token: &Token, new: &NewToken) -> bool {
 
 fn revoke(name: &Actor, by: Actor, namesake: Option<Token>, now: Time) -> Result<Decided, Refusal> {
     match namesake {
-        None => Err(Refusal::new(Code::NotFound, format!("there is no token {name}"))),
+        None => Err(Refusal::new(Code::NotFound, format!("there is no token named {name}"))),
         Some(token) if token.revoked_at.is_some() => Ok(Decided::already(token)),
         Some(token) => {
             let revoke = Some((now, Some(by.clone())));

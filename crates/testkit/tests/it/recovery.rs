@@ -421,7 +421,7 @@ fn each_policy_says_what_a_lapse_means() {
         assert_eq!(state("too-long").await?, (State::Compensated, Some(Cause::OutOfTime)));
         assert_eq!(state("locked").await?, (State::Running, None), "its effects may still come");
         assert_eq!(state("reserved").await?, (State::Planned, None));
-        assert_eq!(state("held").await?, (State::Running, None), "whoever acquires it next goes on");
+        assert_eq!(state("held").await?, (State::Running, None), "the next owner to acquire it continues");
         assert_eq!(state("held-cancelled").await?, (State::Compensated, Some(Cause::Cancelled)));
         assert_eq!(state("parks").await?.0, State::Quarantined);
         assert_eq!(state("owes-nothing").await?, (State::Compensated, Some(Cause::Lapsed)));

@@ -243,9 +243,9 @@ fn a_name_that_can_not_be_is_found_and_the_rest_is_looked_at_all_the_same() {
 #[test]
 fn a_row_that_can_not_be_read_is_told_with_its_column_and_what_is_wrong_there() {
     for (change, told) in [
-        ("tasks set cause = null", "the column cause is empty, and must hold a text"),
-        ("tasks set attempts = -1", "the column attempts holds what can't be: -1"),
-        ("tasks set head = x'00'", "the column head holds what can't be: not 32 bytes"),
+        ("tasks set cause = null", "the column cause is empty, but must contain a text"),
+        ("tasks set attempts = -1", "the column attempts contains an invalid value: -1"),
+        ("tasks set head = x'00'", "the column head contains an invalid value: not 32 bytes"),
     ] {
         let file = File::with_history();
         file.tamper(&format!("pragma ignore_check_constraints = on; update {change} where id = 'b'"));

@@ -144,7 +144,7 @@ impl Rows for Batch {
         match self.slot(namespace, id)? {
             Slot::Whole(whole) => Ok(whole.kept.clone()),
             Slot::Seen(seen) => Ok(seen.as_deref().cloned()),
-            Slot::Lease(_) => Err(Fault::Broken(format!("of {namespace}/{id} only the lease was fetched"))),
+            Slot::Lease(_) => Err(Fault::Broken(format!("only the lease of {namespace}/{id} was fetched, not the task"))),
         }
     }
 
@@ -191,7 +191,7 @@ impl Rows for Batch {
         if whole {
             Ok(events)
         } else {
-            Err(Fault::Broken(format!("the history of {namespace}/{id} is not whole")))
+            Err(Fault::Broken(format!("the history of {namespace}/{id} has gaps")))
         }
     }
 

@@ -58,7 +58,7 @@ impl Settings {
         // A home folder may lie on a server, too.
         let files = within(time_max, self.files())
             .await
-            .unwrap_or_else(|why| Err(format!("the files with certificates and passwords: {why}")))
+            .unwrap_or_else(|why| Err(format!("can't read certificates and passwords: {why}")))
             .map_err(|told| ConnectError { told, code: None })?;
         let order = self.config.get_load_balance_hosts();
         let mut failures = Failures::default();
@@ -98,7 +98,7 @@ impl Settings {
         };
         let read = tokio::task::spawn_blocking(read).await;
         read.unwrap_or_else(|error| {
-            Err(format!("the reading of certificates and passwords ended early: {error}"))
+            Err(format!("reading certificates and passwords failed: {error}"))
         })
     }
 
@@ -174,9 +174,9 @@ impl Place {
             Place::Network { name, address: None, port } => (name.as_str(), *port),
         };
         let found = tokio::net::lookup_host((name, port)).await;
-        let found = found.map_err(|error| format!("the name has no address: {error}"))?;
+        let found = found.map_err(|error| format!("can't resolve the host name: {error}"))?;
         let found: Vec<Option<IpAddr>> = found.map(|address| Some(address.ip())).collect();
-        if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
+        if found.is_empty() { Err("the host name has no address".into()) } else { Ok(found) }
     }
 }
 
@@ -202,7 +202,7 @@ async fn within<T>(time_max: Option<Duration>, work: impl Future<Output = T>) ->
         None => Ok(work.await),
         Some(time_max) => tokio::time::timeout(time_max, work)
             .await
-            .map_err(|_| format!("no answer within {} s, which is `connect_timeout`", time_max.as_secs())),
+            .map_err(|_| format!("no answer within {} s (`connect_timeout`)", time_max.as_secs())),
     }
 }
 
@@ -229,7 +229,7 @@ impl Failures {
         } else if let Some(advice) = advice(error, tls::ROOTS) {
             why.push_str(&format!("; {advice}"));
         } else if config.get_password().is_none() && is_password_missed(error) {
-            why = "the server asks for a password; set PGPASSWORD, or give it a line in the password file"
+            why = "the server asks for a password; set PGPASSWORD, or add a line to the password file"
                 .to_owned();
             if let Some(unused) = files.passwords.unused() {
                 why.push_str(&format!(" ({unused})"));
@@ -301,7 +301,7 @@ mod tests {
             "{told}"
         );
         assert!(parts[1].starts_with(&format!("/nowhere/.s.PGSQL.{port}: ")), "{told}");
-        assert!(parts[2].starts_with(&format!("a..b:{port}: the name has no address: ")), "{told}");
+        assert!(parts[2].starts_with(&format!("a..b:{port}: can't resolve the host name: ")), "{told}");
         assert_eq!(error.code(), None);
         assert!(matches!(Error::from(error), Error::Unavailable(said) if said == told));
     }
@@ -313,7 +313,7 @@ mod tests {
         let url = |mode| format!("postgres://127.0.0.1:{port}?sslmode={mode}&connect_timeout=1");
         let (disable, prefer, require) = (url("disable"), url("prefer"), url("require"));
         let (disable, prefer, require) = tokio::join!(refusal(&disable), refusal(&prefer), refusal(&require));
-        let told = format!("127.0.0.1:{port}: no answer within 1 s, which is `connect_timeout`");
+        let told = format!("127.0.0.1:{port}: no answer within 1 s (`connect_timeout`)");
         for error in [disable, prefer, require] {
             assert_eq!(error.to_string(), told);
         }

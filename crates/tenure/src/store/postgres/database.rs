@@ -111,7 +111,7 @@ impl Database {
             return Ok(());
         }
         if version.is_none() && missing == IfMissing::Refuse {
-            return Err(Fault::Unfit("there is no store here; check the name of the schema".into()));
+            return Err(Fault::Unfit("this schema contains no store; check its name".into()));
         }
         // The lock is the transaction's own, so it goes with it however that ends, also behind a pooler.
         link.send_plain("begin isolation level read committed read write").answer().await?;
@@ -154,12 +154,12 @@ impl Database {
         match version {
             Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
             Some(version) => Err(Fault::Unfit(format!(
-                "the schema `{schema}` has version {version}, and this program knows up to {}; use the newer program \
-                 that wrote it",
+                "the schema `{schema}` has version {version}, but this program supports only up to {}; use a newer \
+                 version of it",
                 MIGRATIONS.len()
             ))),
             None => Err(Fault::Unfit(format!(
-                "the schema `{schema}` has another program's tables; name another one with ?schema="
+                "the schema `{schema}` contains another program's tables; choose another one with ?schema="
             ))),
         }
     }
@@ -221,10 +221,10 @@ async fn look_at_server(link: &Link) -> Found<()> {
     let (version, encoding) = (row.a_number(0)?, row.a_text(1)?);
     if version < SERVER_MIN {
         let version = version / 10_000;
-        return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; 14 or later is needed")));
+        return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; Tenure needs 14 or later")));
     }
     if encoding != "UTF8" {
-        return Err(Fault::Unfit(format!("the database's encoding is {encoding}; create one with UTF8")));
+        return Err(Fault::Unfit(format!("the database's encoding is {encoding}; use a database with the encoding UTF8")));
     }
     Ok(())
 }

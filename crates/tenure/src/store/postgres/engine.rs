@@ -53,7 +53,7 @@ impl PostgresEngine {
     pub(crate) fn new(database: Arc<Database>) -> Result<PostgresEngine, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
-            .map_err(|error| Error::Unavailable(format!("can't make a runtime to commit in: {error}")))?;
+            .map_err(|error| Error::Unavailable(format!("can't start the commit runtime: {error}")))?;
         Ok(PostgresEngine { database, runtime, link: None, policies: Policies::default() })
     }
 
@@ -79,7 +79,7 @@ impl PostgresEngine {
                     let told = fault.told(&self.database.shown());
                     return all(
                         jobs,
-                        &Error::Unknown(format!("{told}; repeat it with the same request id, or look")),
+                        &Error::Unknown(format!("{told}; repeat the command with the same request id, or check the task")),
                     );
                 }
                 Tried::Failed(fault) => fault,

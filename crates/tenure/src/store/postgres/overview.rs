@@ -119,15 +119,15 @@ impl Reader<'_> {
         // Without the right to see more, each standby looks asynchronous: then only the setting tells.
         if asynchronous > 0 && (seen > 0 || waits_for.is_empty()) {
             warnings.push(format!(
-                "{asynchronous} of the database's standbys follow asynchronously: a failover to one loses what was answered"
+                "{asynchronous} of the database's standbys replicate asynchronously: a failover to one can lose answered commands"
             ));
         }
         if matches!(commit, "off" | "local") {
-            warnings.push(format!("synchronous_commit is {commit}: what was answered may be lost"));
+            warnings.push(format!("synchronous_commit is {commit}: a crash can lose answered commands"));
         }
         for (name, at) in [("fsync", 4), ("full_page_writes", 5)] {
             if row.a_text(at)? == "off" {
-                warnings.push(format!("{name} is off: a power loss may damage the database"));
+                warnings.push(format!("{name} is off: a power failure can damage the database"));
             }
         }
         Ok(warnings)

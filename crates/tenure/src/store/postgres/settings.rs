@@ -52,8 +52,8 @@ impl Schema {
         Err(Refusal::invalid(
             "store",
             format_args!(
-                "`{name}` can't be a schema; it is made of a-z, 0-9 and `_`, has {LENGTH_MAX} of them at most, \
-                 does not begin with a digit, and not with `pg_`"
+                "`{name}` is not a valid schema name; use at most {LENGTH_MAX} of a-z, 0-9 and `_`, \
+                 not beginning with a digit or `pg_`"
             ),
         ))
     }
@@ -136,7 +136,7 @@ impl Settings {
         };
         let user = parameters.get("user").map(str::to_owned);
         let user = user.or_else(|| set("USER")).or_else(|| set("LOGNAME")).ok_or_else(|| {
-            Refusal::invalid("store", "no user is named; write postgres://USER@HOST/DATABASE, or set PGUSER")
+            Refusal::invalid("store", "the user is missing; write postgres://USER@HOST/DATABASE, or set PGUSER")
         })?;
         let mut config = parameters.config()?;
         config.dbname(parameters.get("dbname").unwrap_or(&user));
@@ -222,7 +222,7 @@ fn places(parameters: &Parameters, exists: &dyn Fn(&Path) -> bool) -> Result<Vec
         if !items.is_empty() && items.len() != count && !is_one_for_all {
             let given = items.len();
             let limit =
-                format_args!("`{name}` has {given} items, and the servers are {count}; give one for each");
+                format_args!("`{name}` has {given} items, but there are {count} servers; give one for each");
             return Err(Refusal::invalid("store", limit));
         }
     }
@@ -233,7 +233,7 @@ fn places(parameters: &Parameters, exists: &dyn Fn(&Path) -> bool) -> Result<Vec
         let address = match item(&addresses, at).as_str() {
             "" => None,
             address => Some(address.parse().map_err(|_| {
-                parameters.invalid("hostaddr", "it is an address in digits; names are given as `host`")
+                parameters.invalid("hostaddr", "it must be an IP address; use `host` for names")
             })?),
         };
         places.push(place(item(&hosts, at), address, port, exists));
@@ -249,8 +249,8 @@ fn port(text: &str) -> Result<u16, Refusal> {
     text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
         Refusal::invalid(
             "store",
-            "a port is a number from 1 to 65535; behind user and password stands an `@`, and around an IPv6 \
-             address stand brackets, as in [::1]:5432",
+            "a port must be a number from 1 to 65535; write an `@` after user and password, and put an IPv6 \
+             address in brackets, as in [::1]:5432",
         )
     })
 }
@@ -395,10 +395,10 @@ mod tests {
     #[test]
     fn lists_of_servers_must_be_of_one_length() {
         assert!(
-            refusal("postgres://?host=a,b&port=1,2,3").contains("`port` has 3 items, and the servers are 2")
+            refusal("postgres://?host=a,b&port=1,2,3").contains("`port` has 3 items, but there are 2 servers")
         );
         assert!(refusal("postgres://?host=a,b&hostaddr=10.0.0.1").contains("`hostaddr` has 1 items"));
-        assert!(refusal("postgres://?hostaddr=b").contains("hostaddr can't be `b`"));
+        assert!(refusal("postgres://?hostaddr=b").contains("hostaddr has the invalid value `b`"));
         for port in ["0", "65536", "-1", "x"] {
             assert!(refusal(&format!("postgres://a:{port}")).contains("from 1 to 65535"), "{port}");
         }

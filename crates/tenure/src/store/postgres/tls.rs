@@ -64,7 +64,7 @@ impl Tls {
         };
         let mode = match (parameters.get("sslmode"), &roots) {
             (Some(word), _) => Mode::from_word(word).ok_or_else(|| {
-                let words = "it is disable, allow, prefer, require, verify-ca or verify-full";
+                let words = "it must be disable, allow, prefer, require, verify-ca or verify-full";
                 parameters.invalid("sslmode", words)
             })?,
             (None, Roots::System) => Mode::VerifyFull,
@@ -78,11 +78,11 @@ impl Tls {
         let negotiation = match parameters.get("sslnegotiation") {
             None | Some("postgres") => SslNegotiation::Postgres,
             Some("direct") if matches!(mode, Mode::Disable | Mode::Allow | Mode::Prefer) => {
-                let way_out = "it may only be where sslmode is require, verify-ca or verify-full";
+                let way_out = "it is allowed only if sslmode is require, verify-ca or verify-full";
                 return Err(parameters.invalid("sslnegotiation", way_out));
             }
             Some("direct") => SslNegotiation::Direct,
-            Some(_) => return Err(parameters.invalid("sslnegotiation", "it is postgres or direct")),
+            Some(_) => return Err(parameters.invalid("sslnegotiation", "it must be postgres or direct")),
         };
         let certificate = parameters.file("sslcert", home, ".postgresql/postgresql.crt");
         let key = parameters.file("sslkey", home, ".postgresql/postgresql.key");
@@ -114,7 +114,7 @@ impl Tls {
         match self.key.found()? {
             Some(key) => Ok(Some(Identity { chain, key: private_key(key)? })),
             None => {
-                Err(format!("{} is a certificate without its key; name that as `sslkey`", path.display()))
+                Err(format!("the key for the certificate {} is missing; set `sslkey`", path.display()))
             }
         }
     }
@@ -150,8 +150,8 @@ impl Mode {
                 Ok(Proof::Chain(anchors))
             }
             (Mode::VerifyCa | Mode::VerifyFull, None) => {
-                Err("there is no file of authorities to verify the server's certificate with; name one as \
-                     `sslrootcert`, put it to ~/.postgresql/root.crt, or let sslrootcert be system"
+                Err("there are no CA certificates to verify the server with; set `sslrootcert` to a file or to `system`, \
+                     or put a file at ~/.postgresql/root.crt"
                     .into())
             }
             (Mode::Disable | Mode::Allow | Mode::Prefer | Mode::Require, None) => Ok(Proof::Nothing),
@@ -210,11 +210,11 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let too_much = if file.uid() == 0 { 0o037 } else { 0o077 };
     if !file.is_file() || file.mode() & too_much != 0 {
         return Err(format!(
-            "the key {shown} must be a file that is its owner's alone; do `chmod 600 {shown}`"
+            "the key {shown} must be a file that only its owner can access; run `chmod 600 {shown}`"
         ));
     }
     PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| format!("can't read the key {shown}: {error}; it must be PEM, and not encrypted"))
+        .map_err(|error| format!("can't read the key {shown}: {error}; it must be PEM and not encrypted"))
 }
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
         }
         assert_eq!(tls("").expect("the usual").mode, Mode::Prefer);
         let told = refusal("sslmode=verify_full");
-        assert!(told.starts_with("store: sslmode can't be `verify_full`; it is disable, allow"), "{told}");
+        assert!(told.starts_with("store: sslmode has the invalid value `verify_full`; it must be disable, allow"), "{told}");
     }
 
     #[test]

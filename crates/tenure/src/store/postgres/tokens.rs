@@ -133,7 +133,7 @@ async fn known(link: &Link, wish: &TokenChange) -> Found<Known> {
 
 fn version(rows: &[tokio_postgres::Row]) -> Found<u64> {
     let text = one(rows)?.a_text(0)?;
-    text.parse().map_err(|_| Fault::Broken(format!("the version of the tokens is no number: {text}")))
+    text.parse().map_err(|_| Fault::Broken(format!("the version of the tokens is not a number: {text}")))
 }
 
 impl Reader<'_> {

@@ -192,7 +192,7 @@ async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<tokio_postgres::Row>>>) -> E
             None => Ended::Committed,
             // Such as that somebody ended the wait for a standby: it is committed here, and maybe nowhere else.
             Some(warning) => {
-                Ended::Unknown(Fault::Unfit(format!("the commit came with a warning: {warning}")))
+                Ended::Unknown(Fault::Unfit(format!("the database warned during the commit: {warning}")))
             }
         },
     }

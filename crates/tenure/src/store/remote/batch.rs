@@ -114,7 +114,7 @@ impl Sender {
         if !stopped && !part.texts.is_empty() {
             self.submit(part, &mut answers).await;
         }
-        let behind = || Err(Error::Unavailable("not sent, since one before it was not answered".into()));
+        let behind = || Err(Error::Unavailable("not sent, because a command before it got no answer".into()));
         answers.into_iter().map(|answer| answer.unwrap_or_else(behind)).collect()
     }
 
@@ -157,13 +157,13 @@ impl Sender {
             Some((commands, bytes.await.ok()?))
         };
         let Ok(Some(room)) = tokio::time::timeout(self.wire.limits.room, room).await else {
-            return all(Error::Unavailable("too many commands wait to be sent; try again later".into()));
+            return all(Error::Unavailable("too many commands are waiting to be sent; try again later".into()));
         };
         let (reply, answers) = oneshot::channel();
         if self.jobs.send(Job { namespace, texts, bytes, reply, _room: room }).is_err() {
             return all(Error::Unavailable("the store is closed".into()));
         }
-        answers.await.unwrap_or_else(|_| all(Error::Unknown("the store was closed meanwhile".into())))
+        answers.await.unwrap_or_else(|_| all(Error::Unknown("the store was closed before the server answered".into())))
     }
 }
 
@@ -257,7 +257,7 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                     }
                 }
                 // It was done, or some of it; nobody can tell from that.
-                Ok(_) | Err(_) => Error::Unknown(format!("{} answers with what is no answer", wire.named())),
+                Ok(_) | Err(_) => Error::Unknown(format!("{} sent an unexpected response", wire.named())),
             },
             Err(Fault::TooLarge(words)) => {
                 asked.so_far.with(Error::Unknown(words.clone()));
@@ -305,7 +305,7 @@ fn is_undone(answer: &Result<Answer, Error>) -> bool {
 }
 
 fn nothing() -> Result<Answer, Error> {
-    Err(Error::Unknown("there is no answer".into()))
+    Err(Error::Unknown("the server gave no answer to this command".into()))
 }
 
 /// What is known of a batch.

@@ -30,20 +30,20 @@ impl Endpoints {
     /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE` and `?patience=30s`.
     pub(super) fn read(url: &str) -> Result<Endpoints, Refusal> {
         let invalid = |limit: String| Refusal::invalid("store", limit);
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("give http://HOST:PORT".into()))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("must be http://HOST:PORT".into()))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest.contains("://") {
-            return Err(invalid(format!("give the scheme once, in front: {scheme}://a:7117,b:7117")));
+            return Err(invalid(format!("give the scheme only once, at the beginning: {scheme}://a:7117,b:7117")));
         }
         let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         if hosts.contains('@') {
-            let words = "a server takes no user and password; give --token, or TENURE_TOKEN";
+            let words = "the URL of a server contains no user and password; use --token or TENURE_TOKEN";
             return Err(invalid(words.into()));
         }
         let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
         if hosts.iter().any(|host| host.is_empty()) {
-            return Err(invalid(format!("`{url}` names no server, or one without a name")));
+            return Err(invalid(format!("a host name is missing in `{url}`")));
         }
         let (mut authorities, mut patience) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -56,7 +56,7 @@ impl Endpoints {
                 }
                 _ => {
                     let words =
-                        format!("`{pair}` is no option; there are {PATIENCE}=30s, and {CA}=FILE for https");
+                        format!("unknown option `{pair}`; use {PATIENCE}=30s, or {CA}=FILE with https");
                     return Err(invalid(words));
                 }
             }
@@ -67,7 +67,7 @@ impl Endpoints {
         };
         let urls: Vec<String> = hosts.into_iter().map(base).collect();
         if let Some(odd) = urls.iter().find(|url| reqwest::Url::parse(url).is_err()) {
-            return Err(invalid(format!("`{odd}` is no URL of a server")));
+            return Err(invalid(format!("`{odd}` is not a valid URL")));
         }
         let (current, is_encrypted) = (AtomicUsize::new(0), scheme == "https");
         Ok(Endpoints { urls, current, authorities, is_encrypted, patience })

@@ -320,7 +320,7 @@ async fn what_is_no_server_of_ours_is_told_as_that() {
     let store = at(&fake);
     assert!(is_unknown(&one(&store, claim("a")).await), "something took it");
     let error = store.now().await.expect_err("no time").to_string();
-    assert!(error.contains("no server of Tenure, or of another version"), "{error}");
+    assert!(error.contains("not a Tenure server, or its version is incompatible"), "{error}");
     for reply in [Reply::page(404), Reply::page(301), Reply::page(403)] {
         let fake = Fake::always(reply);
         assert!(is_unavailable(&one(&at(&fake), claim("a")).await));

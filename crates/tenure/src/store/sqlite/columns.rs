@@ -54,7 +54,7 @@ impl From<rusqlite::Error> for Fault {
 /// A stored name that breaks its limits: somebody else wrote it.
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
-        Fault::Broken(format!("a stored value can't be: {refusal}"))
+        Fault::Broken(format!("a stored value is invalid: {refusal}"))
     }
 }
 

@@ -149,7 +149,7 @@ impl Engine for SqliteEngine {
     fn begin(&mut self) -> Result<(), Error> {
         self.turn
             .take()
-            .map_err(|error| Error::Unavailable(format!("can't wait for the turn to write: {error}")))?;
+            .map_err(|error| Error::Unavailable(format!("can't take the writer lock: {error}")))?;
         let begun = self.begin_transaction();
         if begun.is_err() {
             self.give_turn();
@@ -169,7 +169,7 @@ impl SqliteEngine {
     /// corrupt, one for each of its commands.
     fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
-            let lost = Error::Unavailable("the connection was lost before the transaction began".into());
+            let lost = Error::Unavailable("the connection to the file was lost before the transaction began".into());
             return all(jobs, &lost);
         };
         match self.execute_all(&connection, jobs) {
@@ -294,7 +294,7 @@ fn newest_chains_hold(connection: &Connection) -> Found<()> {
         let (head, hash): ([u8; 32], [u8; 32]) = (row.get(0)?, row.get(2)?);
         let (revision, number): (i64, i64) = (row.get(1)?, row.get(3)?);
         if Hash(head) != Hash(hash) || unsigned(revision) != unsigned(number) {
-            return Err(Fault::Broken("a task's head is not its newest event's hash".into()));
+            return Err(Fault::Broken("a task's head differs from the hash of its newest event".into()));
         }
     }
     Ok(())
@@ -360,7 +360,7 @@ mod tests {
         let connection = engine.connection.take().expect("open");
         connection.execute("update tasks set head = zeroblob(32)", []).expect("as a disk that lies");
         let refused = engine.begin().expect_err("it was looked at");
-        assert!(refused.to_string().contains("a task's head is not its newest event's hash"), "{refused}");
+        assert!(refused.to_string().contains("a task's head differs from the hash of its newest event"), "{refused}");
         connection.execute("update tasks set head = (select hash from events)", []).expect("mended");
         assert!(run(&mut engine, &["b"])[0][0].is_ok());
     }

@@ -49,15 +49,15 @@ pub(crate) struct Database {
 pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
     let shown = path.display();
     if path.is_dir() {
-        return Err(Error::Unavailable(format!("{shown} is a folder; name a file in it")));
+        return Err(Error::Unavailable(format!("{shown} is a directory; give a file in it")));
     }
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
     }
-    let name = path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} names no file")))?;
+    let name = path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file")))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let missing =
-        |_| Error::Unavailable(format!("the folder {} does not exist; make it first", folder.display()));
+        |_| Error::Unavailable(format!("the directory {} does not exist; create it first", folder.display()));
     Ok(folder.canonicalize().map_err(missing)?.join(name))
 }
 
@@ -73,7 +73,7 @@ impl Database {
         if !taken {
             let path = self.path.display();
             return Err(Error::Unavailable(format!(
-                "{path}: waited {} s for another program that writes to it; try again later",
+                "{path}: waited {} s for another process that is writing to it; try again later",
                 wait_max.as_secs()
             )));
         }
@@ -124,7 +124,7 @@ impl Database {
     pub(crate) fn lock_failed(&self, error: &std::io::Error) -> Error {
         let path = self.path.display();
         Error::Unavailable(format!(
-            "can't lock {path}-line and {path}-turn, which must be writable beside the file: {error}"
+            "can't lock {path}-line and {path}-turn; both must be writable: {error}"
         ))
     }
 
@@ -147,7 +147,7 @@ impl Database {
             let synced = File::open(&self.path).and_then(|file| file.sync_all());
             synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
                 let path = self.path.display();
-                Error::Unavailable(format!("{path} was made, but could not be synced to the disk: {error}"))
+                Error::Unavailable(format!("{path} was created, but could not be synced to the disk: {error}"))
             })?;
         }
         Ok(())
@@ -165,14 +165,14 @@ impl Database {
         let path = self.path.display();
         if application != APPLICATION_ID && tables > 0 {
             return Err(Error::Unavailable(format!(
-                "{path} is another program's database; name another file"
+                "{path} is another program's database; choose another file"
             )));
         }
         let version = usize::try_from(version).unwrap_or(0);
         if version > MIGRATIONS.len() {
             return Err(Error::Unavailable(format!(
-                "{path} has schema version {version}, and this program knows up to {}; use the newer program that \
-                 wrote it",
+                "{path} has schema version {version}, but this program supports only up to {}; use a newer version \
+                 of it",
                 MIGRATIONS.len()
             )));
         }
@@ -190,7 +190,7 @@ impl Database {
             if wal != "wal" {
                 return Err(rusqlite::Error::SqliteFailure(
                     rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-                    Some(format!("its journal can't be a write-ahead log, but stays `{wal}`")),
+                    Some(format!("can't switch to WAL mode; journal_mode stays `{wal}`")),
                 ));
             }
             let synchronous = match self.synchronous {
@@ -259,22 +259,22 @@ impl Database {
             return Error::Corrupt(format!("{path}: {advice} ({error})"));
         }
         let advice = match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; name another file",
+            Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
             Some(ErrorCode::ReadOnly) => {
-                "the file can't be written; check its permissions and those of its folder"
+                "the file can't be written; check its permissions and those of its directory"
             }
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                "the file can't be opened; check its permissions and those of its folder"
+                "the file can't be opened; check its permissions and those of its directory"
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                "another program has locked the file for too long; end its transaction and try again"
+                "another program keeps the file locked; end its transaction and try again"
             }
             Some(ErrorCode::SystemIoFailure) if self.has_no_room() => {
-                "the disk is full, and to open the file there must be some room beside it; make room"
+                "the disk is full, and opening the file needs some free space; free some"
             }
             Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
-            _ => "the store could not do it",
+            _ => "SQLite reported an error",
         };
         Error::Unavailable(format!("{path}: {advice} ({error})"))
     }

@@ -30,10 +30,10 @@ impl SameFile {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,
-            Err(error) => return Err(self.gone(&format!("is not there any more ({error})"))),
+            Err(error) => return Err(self.gone(&format!("is gone ({error})"))),
         };
         if (found.dev(), found.ino()) != (self.device, self.inode) {
-            return Err(self.gone("is another file than the one that was opened"));
+            return Err(self.gone("was replaced by another file"));
         }
         let longest = self.longest.fetch_max(found.len(), Ordering::Relaxed);
         if found.len() >= longest {
@@ -45,15 +45,15 @@ impl SameFile {
         }
         let (path, bytes) = (self.path.display(), found.len());
         Err(Error::Corrupt(format!(
-            "{path} was cut from {longest} to {bytes} bytes while it was open: tasks are lost. Stop what uses it, and put a \
-             copy in its place"
+            "{path} shrank from {longest} to {bytes} bytes while it was open: tasks are lost. Stop all programs that use it \
+             and restore a copy"
         )))
     }
 
     fn gone(&self, what: &str) -> Error {
         Error::Unavailable(format!(
-            "{} {what}. What was written now would be lost, so nothing is. Put the file back, or stop this process and \
-             start it again",
+            "{} {what}. Nothing was written, because it would be lost. Put the original file back, or restart \
+             this process",
             self.path.display()
         ))
     }

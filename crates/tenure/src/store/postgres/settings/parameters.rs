@@ -95,10 +95,10 @@ struct Given {
 /// Variables of libpq that ask for something that is not there. To pass over them would be to connect elsewhere, or with
 /// less proof, than was asked for.
 const NOT_READ: [(&str, &str); 4] = [
-    ("PGSERVICE", "services are not read: name host and database"),
-    ("PGSSLCRL", "revocation lists are not read"),
-    ("PGSSLCRLDIR", "revocation lists are not read"),
-    ("PGREQUIREAUTH", "the way of logging in can't be demanded"),
+    ("PGSERVICE", "services are not supported; give host and database instead"),
+    ("PGSSLCRL", "revocation lists are not supported"),
+    ("PGSSLCRLDIR", "revocation lists are not supported"),
+    ("PGREQUIREAUTH", "requiring an authentication method is not supported"),
 ];
 
 impl Parameters {
@@ -115,7 +115,7 @@ impl Parameters {
         }
         for (named, what) in NOT_READ {
             if variable(named).is_some_and(|value| !value.is_empty()) {
-                let limit = format_args!("{named} is set, and {what}; unset it for this program");
+                let limit = format_args!("{named} is set, but {what}; unset it for this program");
                 return Err(Refusal::invalid("store", limit));
             }
         }
@@ -144,7 +144,7 @@ impl Parameters {
     pub(crate) fn invalid(&self, name: &str, way_out: &str) -> Refusal {
         let given = self.0.get(name);
         let (named, value) = given.map_or((name, ""), |given| (given.named, given.value.as_str()));
-        Refusal::invalid("store", format_args!("{named} can't be `{value}`; {way_out}"))
+        Refusal::invalid("store", format_args!("{named} has the invalid value `{value}`; {way_out}"))
     }
 
     /// A file: the named one, or the one that lies there in the home folder.
@@ -163,19 +163,19 @@ impl Parameters {
             let Some(value) = self.get(name) else { continue };
             let word = format!("{passed_as}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
             if word.parse::<Config>().is_err() {
-                return Err(self.invalid(name, &format!("it is {may_be}")));
+                return Err(self.invalid(name, &format!("it must be {may_be}")));
             }
             words.push_str(&word);
         }
         let mut config: Config = words.parse().map_err(|error| {
-            Refusal::invalid("store", format_args!("tokio-postgres does not take it: {error}"))
+            Refusal::invalid("store", format_args!("tokio-postgres rejects it: {error}"))
         })?;
         // tokio-postgres would take libpq's milliseconds for seconds.
         if let Some(milliseconds) = self.get("tcp_user_timeout") {
             let milliseconds: i32 = milliseconds.parse().map_err(|_| {
                 self.invalid(
                     "tcp_user_timeout",
-                    "it is a number of milliseconds, or 0 for the system's own limit",
+                    "it must be a number of milliseconds, or 0 for the system's limit",
                 )
             })?;
             if let Some(milliseconds) = u64::try_from(milliseconds).ok().filter(|limit| *limit > 0) {
@@ -191,8 +191,8 @@ fn unknown(name: &str) -> Refusal {
     Refusal::invalid(
         "store",
         format_args!(
-            "`{name}` is no parameter of a PostgreSQL store; there are {}. They are explained, all but `schema` and `patience`, \
-             at https://www.postgresql.org/docs/current/libpq-connect.html",
+            "unknown parameter `{name}` of a PostgreSQL store; use one of {}. See \
+             https://www.postgresql.org/docs/current/libpq-connect.html for all but `schema` and `patience`",
             names.join(", ")
         ),
     )
@@ -294,11 +294,11 @@ mod tests {
         let refusal = parameters.config().expect_err("not known to tokio-postgres");
         assert_eq!(
             &*refusal.message,
-            "store: PGTARGETSESSIONATTRS can't be `primary`; it is any, read-write or read-only"
+            "store: PGTARGETSESSIONATTRS has the invalid value `primary`; it must be any, read-write or read-only"
         );
         for (name, _, may_be) in PASSED.iter().filter(|(_, _, may_be)| *may_be != "any text") {
             let told = config(&format!("postgres://?{name}=what")).expect_err(name);
-            assert_eq!(told, format!("store: {name} can't be `what`; it is {may_be}"));
+            assert_eq!(told, format!("store: {name} has the invalid value `what`; it must be {may_be}"));
         }
         let told = config("postgres://?tcp_user_timeout=30s").expect_err("a unit");
         assert!(told.contains("milliseconds"), "{told}");

@@ -69,12 +69,12 @@ fn lines(path: &Path) -> Result<Vec<u8>, String> {
 
 fn is_for_its_owner(path: &Path, metadata: &Metadata) -> Result<(), String> {
     if !metadata.is_file() {
-        return Err("it is not used, for it is no plain file".into());
+        return Err("ignored, because it is not a regular file".into());
     }
     if metadata.mode() & 0o077 != 0 {
         let path = path.display();
         return Err(format!(
-            "it is not used, for others may use it too; take their rights with `chmod 600 {path}`"
+            "ignored, because other users can access it; run `chmod 600 {path}`"
         ));
     }
     Ok(())
