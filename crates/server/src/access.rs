@@ -68,14 +68,14 @@ impl Caller {
             Access::Store(role) => role,
             Access::Watch(role) | Access::WholeStore(role) => {
                 if self.rooms != NamespaceScope::All {
-                    return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
+                    return Err(Problem::forbidden("this request needs a token that is bound to all namespaces"));
                 }
                 role
             }
             Access::Namespace(role) => {
                 // To whoever is not bound to it, it is as if there were none.
                 if !namespace.is_some_and(|namespace| self.rooms.contains(namespace)) {
-                    return Err(Problem::not_found("there is no such namespace for this token"));
+                    return Err(Problem::not_found("this namespace does not exist, or the token is not bound to it"));
                 }
                 role
             }
@@ -95,7 +95,7 @@ impl Caller {
         let (needed, own) = (needed.as_str(), self.role.as_str());
         Err(Refusal::new(
             Code::Forbidden,
-            format!("this needs a token of the role {needed}, and this one is {own}"),
+            format!("this request needs a token with the role {needed}; this token has the role {own}"),
         ))
     }
 }
@@ -108,7 +108,7 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     }
     let mut presented = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(only), None) = (presented.next(), presented.next()) else {
-        let words = "give one token: `Authorization: Bearer …`; `tenure token create --name NAME --role ROLE`, on the server's store, makes one";
+        let words = "the token is missing; send exactly one `Authorization: Bearer TOKEN` header. To create a token, run `tenure token create --name NAME --role ROLE` on the server's store";
         return Err(Problem::unauthenticated(words));
     };
     let presented = only.to_str().ok().and_then(|text| text.split_once(' '));
@@ -118,7 +118,7 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     let token = page.find(&TokenHash::of_presented(secret.trim()));
     // What is wrong with it is nobody's business who does not have it.
     let token = token.filter(|token| token.is_live(page.at)).ok_or_else(|| {
-        Problem::unauthenticated("this token is none, has expired, or was revoked; ask for another one")
+        Problem::unauthenticated("the token is invalid, expired or revoked; ask for a new one")
     })?;
     Ok(Caller { name: Some(token.name.clone()), role: token.role, rooms: token.rooms.clone() })
 }
@@ -132,7 +132,7 @@ fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
     let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let foreign = |words: &str, name: &str| {
         Problem::misdirected(format!(
-            "{words} `{name}` is not this machine; while no token exists only it is served: see `--host`, or make a token"
+            "{words} `{name}` is not this machine; until a token is created, only local requests are accepted: create one, or allow the host with `--host`"
         ))
     };
     // HTTP/2 has it in its target, as a request to a proxy does. A request without any is no browser's.

@@ -57,7 +57,7 @@ impl Bytes {
 
     /// The body as text. Where there is none it is an object in which nothing is said.
     pub(crate) fn text(self) -> Result<Text, Problem> {
-        let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "it must be UTF-8"))?;
+        let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "must be UTF-8"))?;
         let text = if text.trim().is_empty() { "{}".to_owned() } else { text };
         Ok(Text { text, _memory: self.memory })
     }
@@ -96,7 +96,7 @@ async fn gather(
 ) -> Result<(Vec<u8>, BodyMemory), Problem> {
     let (mut bytes, mut memory) = (Vec::new(), BodyMemory::default());
     while let Some(frame) = body.frame().await {
-        let cut = |_| Problem::from(Refusal::invalid("body", "it ended before it was complete"));
+        let cut = |_| Problem::from(Refusal::invalid("body", "ended before it was complete; send it again"));
         let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
             return Err(Problem::too_large(bytes_max));
@@ -132,7 +132,7 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name)?;
             if !known.contains(&name.as_str()) {
-                let limit = format!("`{name}` is no parameter of this route; there is {}", listed(known));
+                let limit = format!("unknown parameter `{name}`; this route takes {}", listed(known));
                 return Err(Refusal::invalid("query", limit).into());
             }
             // `state=` says nothing of states: whoever fills in a form leaves fields empty.
@@ -148,7 +148,7 @@ impl Query {
         match self.all(name) {
             [] => Ok(None),
             [value] => Ok(Some(value)),
-            _ => Err(Refusal::invalid(name, "give it once").into()),
+            _ => Err(Refusal::invalid(name, "must be given only once").into()),
         }
     }
 
@@ -174,7 +174,7 @@ fn listed(known: &[&str]) -> String {
 /// A part of a query or path as text: `%2F` is a slash, and in a query `+` is a space.
 fn decoded(text: &str) -> Result<String, Problem> {
     let refused =
-        || Problem::from(Refusal::invalid("query", "it must be UTF-8, with `%` and two hexadecimal digits"));
+        || Problem::from(Refusal::invalid("query", "must be UTF-8, percent-encoded with `%` and two hexadecimal digits"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

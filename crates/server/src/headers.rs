@@ -21,9 +21,9 @@ pub(crate) fn one<'a>(
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::invalid(field, "give it once").into());
+        return Err(Refusal::invalid(field, "must be given only once").into());
     }
-    let text = value.to_str().map_err(|_| Refusal::invalid(field, "it must be printable ASCII"))?;
+    let text = value.to_str().map_err(|_| Refusal::invalid(field, "must be printable ASCII"))?;
     Ok(Some(text))
 }
 
@@ -50,11 +50,11 @@ pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
 /// That whoever gives a header is heard: a condition or a name that a route passes over would be taken for kept.
 pub(crate) fn are_heard(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key(IF_MATCH) && route.method != Method::Put {
-        let limit = "only a PUT is for a revision; a lease is proved by `owner` and `epoch`";
+        let limit = "only PUT accepts a revision; prove a lease with `owner` and `epoch`";
         return Err(Refusal::invalid("If-Match", limit).into());
     }
     if route.method != Method::Get && headers.contains_key(&IDEMPOTENCY_KEY) && !route.names_its_command() {
-        let limit = "this request has no name of its own; among many commands give each its `request_id`";
+        let limit = "this route does not accept it; in a list of commands give each one its `request_id`";
         return Err(Refusal::invalid("Idempotency-Key", limit).into());
     }
     let encoding = one(headers, &CONTENT_ENCODING, "Content-Encoding")?;

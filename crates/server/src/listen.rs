@@ -59,7 +59,7 @@ pub(crate) async fn run(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection can't be accepted");
+                    tracing::warn!(%error, "can't accept a connection; trying again");
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                     continue;
                 }
@@ -88,7 +88,7 @@ pub(crate) async fn run(
     tokio::select! {
         () = graceful.shutdown() => Ok(()),
         () = tokio::time::sleep(grace) => {
-            tracing::warn!("requests were still going on when the grace was over, and are cut");
+            tracing::warn!("requests were still running at the end of the grace period and were cut off");
             Ok(())
         }
     }
@@ -119,7 +119,7 @@ async fn handshake(
         Ok(Ok(stream)) => Some(stream),
         // Scanners, and clients that don't know the authority: nothing to wake anybody for.
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a handshake failed");
+            tracing::debug!(%error, "a TLS handshake failed");
             None
         }
         Err(_) => None,

@@ -199,7 +199,7 @@ impl Metrics {
         scraped.register_collector(Box::new(scrape));
         let mut text = String::new();
         if self.write(&mut text, &scraped).is_err() {
-            tracing::error!("what is counted can't be written; it ends early");
+            tracing::error!("the metrics could not be written completely");
         }
         text
     }
@@ -226,43 +226,43 @@ impl Counted {
     fn register(&mut self) {
         let registry = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Which version this is", version);
+        registry.register("build", "Version of the server", version);
         registry.register(
             "http_requests",
-            "Requests that were answered, by route and status",
+            "HTTP responses, by route and status",
             self.requests.clone(),
         );
         registry.register_with_unit(
             "http_request",
-            "How long requests took; those that wait for something take as long as they wait",
+            "Duration of requests, including the time that they wait for work or events",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
         registry.register(
             "http_problems",
-            "Requests that were answered with a problem, by its code",
+            "Error responses, by code",
             self.problems.clone(),
         );
-        registry.register("http_connections", "Connections that are open", self.connections.clone());
-        registry.register("http_streams", "Streams of events that are open", self.streams.clone());
+        registry.register("http_connections", "Open connections", self.connections.clone());
+        registry.register("http_streams", "Open event streams", self.streams.clone());
         registry.register_with_unit(
             "http_memory",
-            "What requests have taken of the memory that they may take together",
+            "Memory used by requests, of their shared budget",
             Unit::Bytes,
             self.memory.clone(),
         );
         registry.register_with_unit(
             "http_memory_max",
-            "The memory that requests may take together",
+            "Shared memory budget of all requests",
             Unit::Bytes,
             self.memory_max.clone(),
         );
         registry.register(
             "commands",
-            "Commands of requests and of recovery, by verb and by what they were answered with",
+            "Commands from requests and from recovery, by verb and outcome",
             self.commands.clone(),
         );
-        registry.register("refusals", "Commands that were refused, by code", self.refusals.clone());
+        registry.register("refusals", "Refused commands, by code", self.refusals.clone());
     }
 
     /// Begins what can be counted at nothing: a count that appears with its first event has not risen, for whoever looks at

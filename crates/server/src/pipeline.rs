@@ -78,7 +78,7 @@ impl ServerState {
         let page = match looked {
             Ok(Ok(page)) => page,
             Ok(Err(_)) | Err(_) => self.token_cache.last().ok_or_else(|| {
-                Problem::unavailable("the store does not answer, and never has since this server began")
+                Problem::unavailable("the store does not answer, and has not answered since this server started")
             })?,
         };
         identify(head, &page, &self.options)
@@ -160,7 +160,7 @@ async fn work(
 }
 
 fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {
-    let parts = parts.map_err(|_| Refusal::invalid("path", "it must be UTF-8"))?;
+    let parts = parts.map_err(|_| Refusal::invalid("path", "must be UTF-8"))?;
     let mut path = Path::default();
     for (name, value) in &parts {
         match name {
@@ -177,7 +177,7 @@ async fn caught(work: impl Future<Output = Answered>) -> Answered {
     let mut work = pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(polled) => polled,
-        Err(_) => Poll::Ready(Err(Problem::broken("a fault of the server; it is in its log"))),
+        Err(_) => Poll::Ready(Err(Problem::broken("internal server error; see the server's log"))),
     })
     .await
 }

@@ -24,32 +24,32 @@ pub(crate) struct Problem {
 
 /// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
 pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 11] = [
-    ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed, and none that is valid was given."),
-    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
-    ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
-    ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a request may be."),
+    ("unauthenticated", StatusCode::UNAUTHORIZED, "The request needs a valid token."),
+    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, but does not take this method."),
+    ("too_slow", StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
+    ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request body is over the size limit."),
     (
         "unsupported_media_type",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The body is not said to be JSON, or is packed.",
+        "The body's `Content-Type` is not JSON, or the body has a `Content-Encoding`.",
     ),
     (
         "misdirected",
         StatusCode::MISDIRECTED_REQUEST,
-        "The request is for another host, or comes from another site.",
+        "The request is for another host or comes from another site.",
     ),
-    ("too_many_requests", StatusCode::TOO_MANY_REQUESTS, "There are more requests than one caller may make."),
-    ("broken", StatusCode::INTERNAL_SERVER_ERROR, "The server is at fault. Please report it."),
+    ("too_many_requests", StatusCode::TOO_MANY_REQUESTS, "The caller is over its request limit."),
+    ("broken", StatusCode::INTERNAL_SERVER_ERROR, "Internal server error. Please report it."),
     (
         "corrupt",
         StatusCode::INTERNAL_SERVER_ERROR,
-        "What is stored contradicts itself. Nothing was done; somebody must look, see `tenure audit verify`.",
+        "The stored data is inconsistent. Nothing was done; run `tenure audit verify` to see where.",
     ),
-    ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "It was surely not done, and may be tried again."),
+    ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "The request was not executed; try it again."),
     (
         "unknown",
         StatusCode::GATEWAY_TIMEOUT,
-        "Nobody knows whether it was done. Repeat it with the same Idempotency-Key.",
+        "It is unknown whether the request was executed. Repeat it with the same `Idempotency-Key`.",
     ),
 ];
 
@@ -74,20 +74,20 @@ impl Problem {
 
     /// The route does not take this method.
     pub(crate) fn method_not_allowed() -> Problem {
-        Problem::other("method_not_allowed", "this route takes other methods; see /openapi.json")
+        Problem::other("method_not_allowed", "this route does not take this method; see /openapi.json")
     }
 
     /// The body is not complete, and nobody waits for it any longer.
     pub(crate) fn too_slow() -> Problem {
         Problem::other(
             "too_slow",
-            "the body did not come in time; send it again, faster or in smaller requests",
+            "the request body did not arrive in time; send it again, faster or in smaller requests",
         )
     }
 
     /// The body is over the limit.
     pub(crate) fn too_large(limit: usize) -> Problem {
-        let detail = format!("the body is over the limit of {limit} bytes; send several smaller requests");
+        let detail = format!("the request body is over the limit of {limit} bytes; send several smaller requests");
         Problem::other("too_large", detail)
     }
 
@@ -99,7 +99,7 @@ impl Problem {
 
     /// The body is packed in a way that nobody here unpacks.
     pub(crate) fn unsupported_encoding() -> Problem {
-        let detail = "send the body as it is, without `Content-Encoding`";
+        let detail = "compressed bodies are not supported; send the body without `Content-Encoding`";
         Problem::other("unsupported_media_type", detail)
     }
 

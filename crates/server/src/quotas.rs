@@ -149,7 +149,7 @@ impl TokenQuota {
     pub(crate) fn count(&self) -> Result<(), Problem> {
         match &self.rate {
             Some(rate) if rate.check().is_err() => Err(Problem::too_many_requests(
-                "more requests a second than this server takes of one caller; send many commands in one request",
+                "this caller is over its limit of requests per second; send several commands in one request",
             )),
             Some(_) | None => Ok(()),
         }
@@ -187,20 +187,20 @@ impl TokenQuota {
 
     /// Room to wait for something.
     pub(crate) fn wait(&self) -> Result<Taken, Problem> {
-        taken(&self.own.waits, &self.all.waits, "requests that wait")
+        taken(&self.own.waits, &self.all.waits, "waiting requests")
     }
 
     /// Room for a look that may go through much of the store. It is waited for, in the order of asking: as long as some are
     /// left for them, the looks that each request begins with don't wait for those.
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many lists and histories are being read; try again"))
+        room.ok_or_else(|| Problem::unavailable("too many lists and histories are being read at once; try again"))
     }
 
     /// Room to read a single task, which may be large: it is held until memory for it was taken.
     pub(crate) async fn look(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.looks, 1), (&self.all.looks, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many large tasks are being read; try again"))
+        room.ok_or_else(|| Problem::unavailable("too many large tasks are being read at once; try again"))
     }
 
     /// The same, if there is some at once.
@@ -212,7 +212,7 @@ impl TokenQuota {
     /// Room to go through the whole store, which takes as long as that is large.
     pub(crate) async fn audit(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.audits, 1), (&self.all.audits, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many audits go on; try again"))
+        room.ok_or_else(|| Problem::unavailable("too many audits are running; try again"))
     }
 
     /// Room to look after what is stale.
@@ -231,7 +231,7 @@ type Part<'a> = (&'a Arc<Semaphore>, u32);
 
 fn no_memory() -> Error {
     Error::Unavailable(
-        "the memory for requests is taken, by bodies or by answers that wait for their readers; \
+        "the memory for requests is used up, by request bodies or by responses that clients read slowly; \
          nothing was done: try again later, or ask for less at once"
             .into(),
     )
@@ -257,7 +257,7 @@ fn taken(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken
     let own = own.map_err(|_| Problem::too_many_requests(format!("this caller has too many {what}")))?;
     let all = Arc::clone(all).try_acquire_owned();
     let all =
-        all.map_err(|_| Problem::unavailable(format!("there are too many {what}; try another server")))?;
+        all.map_err(|_| Problem::unavailable(format!("this server has too many {what}; try another server")))?;
     Ok((own, all))
 }
 

@@ -31,12 +31,12 @@ pub(crate) async fn with_memory(
     let kept = memory.kept(bytes).await;
     if kept.is_none() && method == Method::Get {
         return Err(Problem::unavailable(
-            "the memory for answers is taken by those that wait for their readers; try again",
+            "the memory for responses is used up, because clients read slowly; try again",
         ));
     }
     let (head, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, usize::MAX).await;
-    let rest = whole.map_err(|_| Problem::broken("an answer was lost before it was sent"))?;
+    let rest = whole.map_err(|_| Problem::broken("the response was lost before it was sent"))?;
     Ok(Response::from_parts(head, Body::new(Held::of(rest, kept.unwrap_or_default(), wait_max))))
 }
 
@@ -96,7 +96,7 @@ impl hyper::body::Body for Held {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let mut left = self.left();
         if left.is_given_up {
-            let error = io::Error::new(io::ErrorKind::TimedOut, "nothing of the answer was taken");
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading the response");
             return Poll::Ready(Some(Err(error)));
         }
         if left.rest.is_empty() {

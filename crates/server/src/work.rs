@@ -32,7 +32,7 @@ impl Work {
     ) -> Result<T, Problem> {
         let threads = self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
         let working = AbortOnDropHandle::new(threads.spawn(work.in_current_span()));
-        working.await.map_err(|_| Problem::broken("a fault of the server; it is in its log"))
+        working.await.map_err(|_| Problem::broken("internal server error; see the server's log"))
     }
 
     /// Makes something of so many bytes: there, unless they are few.

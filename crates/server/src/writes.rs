@@ -53,7 +53,7 @@ impl Writes {
     fn go_through(&self) {
         if let Some(Failing { since, count, is_told: true, .. }) = self.failing().take() {
             let length = Duration::from(Moment::now().since(since));
-            tracing::info!(count, ?length, "the store takes what is written again");
+            tracing::info!(count, ?length, "the store accepts writes again");
         }
     }
 
@@ -67,7 +67,7 @@ impl Writes {
             known.unwrap_or(Failing { since: now, last: now, count: 0, is_told: false });
         let counts = now.since(since) >= self.counts_after;
         if counts && !is_told {
-            tracing::warn!(error = words, "the store does not take what is written");
+            tracing::warn!(error = words, "the store does not accept writes");
         }
         let count = count.saturating_add(1);
         *failing = Some(Failing { since, last: now, count, is_told: is_told || counts });

@@ -47,7 +47,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
             Poll::Pending => {
                 let Some(until) = &mut this.until else { return Poll::Pending };
                 ready!(until.as_mut().poll(context));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came that is HTTP")))
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not send an HTTP request in time")))
             }
         }
     }
@@ -106,7 +106,7 @@ impl<S> Taking<S> {
         let wait_max = self.wait_max;
         let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait_max)));
         ready!(until.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing of the answer was taken")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading the response")))
     }
 }
 
