@@ -1,5 +1,5 @@
-//! The tests of all crates in one pool, by cargo-nextest: each in a process of its own, several at once. What they share
-//! and which of them need the machine for themselves is in `.config/nextest.toml`.
+//! Runs the tests of all crates in one pool with cargo-nextest: each test in its own process, several at once.
+//! `.config/nextest.toml` says which tests share something and which need the machine alone.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};

@@ -1,6 +1,6 @@
-//! PostgreSQL for the tests: its programs are installed where they are missing, and as many servers are started as tests run
-//! at once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server belongs
-//! to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also has the whole search for the programs.
+//! PostgreSQL for the tests: installs its programs if they are missing, and starts as many servers as tests run at
+//! once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server
+//! belongs to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also searches for the programs.
 
 mod newest;
 

@@ -1,4 +1,4 @@
-//! Programs written in Python that the tests run. Each has an environment of its own beside what Cargo builds.
+//! Python programs that the tests run. Each has its own virtual environment in the target directory.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,5 @@
-//! Running steps: programs, and checks in this process. Each is named, timed and counted; none stops the others.
+//! Runs steps: programs, and checks in this process. Each step is named, timed and counted; a failed step does not
+//! stop the others.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::ops::AddAssign;

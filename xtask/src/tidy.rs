@@ -1,7 +1,7 @@
-//! `cargo xtask tidy`: the house rules that a program can check, over every file that is or may be committed.
+//! `cargo xtask tidy`: the house rules that a program can check, on every file that is or may be committed.
 //!
-//! A rule is a pure function from a [`File`] to its findings, so each is shown by a text that breaks it and one that
-//! does not. It reads text, not syntax: rustfmt has made the text regular, and what is left is worth no parser.
+//! A rule is a pure function from a [`File`] to its findings, so its tests are a text that breaks it and one that
+//! does not. It reads text, not syntax: rustfmt makes the text regular enough.
 
 mod code;
 mod scan;

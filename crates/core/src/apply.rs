@@ -1,4 +1,5 @@
-//! `apply`: the only change of a task. It does not ask whether an event is allowed, only whether it fits.
+//! `apply` changes a task as one event says. It is the only function that changes a task. It does not check whether
+//! the event is allowed, only whether it fits the task.
 
 use crate::compensation::{Compensation, Registered, Status};
 use crate::event::{Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage};

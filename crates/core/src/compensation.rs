@@ -1,4 +1,4 @@
-//! Compensations: the stored obligations to undo one side effect each.
+//! Compensations. Each one is a stored obligation to undo one side effect.
 
 use crate::id::{Epoch, Kind, Namespace, Reason, Seq, TaskId, Text, UndoKey};
 

@@ -1,6 +1,7 @@
-//! Names and texts, each a type of its own that can't hold what the limits forbid.
+//! Ids, names and texts. Each has a type of its own that can't hold a value over the limits.
 //!
-//! Constructors answer with the refusal `invalid` that names the field and the limit. Nothing is trimmed or cut.
+//! A constructor that gets an invalid value returns the refusal `invalid`, which names the field and the limit.
+//! Nothing is trimmed or cut.
 
 use std::fmt;
 use std::sync::Arc;

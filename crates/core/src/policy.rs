@@ -1,4 +1,5 @@
-//! What a task's creator decides beforehand: how long leases last, how often it may be tried, what a lapse means.
+//! The policy of a task, which its creator sets: how long leases last, how many attempts it gets, and what happens
+//! after a lapse.
 
 use crate::refusal::Refusal;
 use crate::time::{Span, Time};

@@ -1,5 +1,5 @@
-//! A write of a whole record, read as a difference: what it changes, what it adds, and where it contradicts itself or
-//! what is stored. The table decides what follows.
+//! Reads a put, the write of a whole record, as a difference to the stored task: what it changes, what it adds, and
+//! where it contradicts itself or the stored task. The table decides what follows.
 
 use crate::command::{Put, PutUndo};
 use crate::compensation::COMPENSATIONS_MAX;

@@ -1,4 +1,5 @@
-//! Refusals: expected answers "no", each with a stable code. A refusal is not an error and leaves what is stored as it was.
+//! Refusals: expected "no" answers, each with a stable code. A refusal is not an error, and it changes nothing that
+//! is stored.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! The task: the durable record of one piece of work and its saga.
 //!
-//! Its [`Phase`] holds what only that phase has, so that a planned task can't have a lease and a running one can't
-//! lack it.
+//! Fields that exist only in one phase are in [`Phase`]. So a planned task can't have a lease, and a running task
+//! can't be without one.
 
 mod ending;
 

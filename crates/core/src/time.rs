@@ -1,4 +1,4 @@
-//! Points in time and lengths of time. There is no clock here: whoever calls the core says what time it is.
+//! Points in time and durations. The core has no clock: its caller passes the time.
 
 use std::fmt;
 use std::ops::{Add, Sub};

@@ -1,8 +1,9 @@
-//! Who asks, and what they may.
+//! Identifies the caller of a request and checks what it may do.
 //!
-//! While no token was ever made, a server that only this machine reaches needs none; then a page of another site must not
-//! pass for its user, so a foreign `Host` or `Origin` is turned away. Once one was made, every route but the probes needs
-//! one, also after the last was revoked. What a route needs stands in the table of routes, what a command needs below.
+//! Until the first token is created, a server on loopback accepts requests without one. Then a web page of another
+//! site must not act for the user, so a foreign `Host` or `Origin` is refused. After the first token was created,
+//! every route but the probes needs one, even if all tokens are revoked. The table of routes says what a route needs;
+//! this module says what a command needs.
 
 use std::collections::BTreeSet;
 

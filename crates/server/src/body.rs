@@ -1,4 +1,4 @@
-//! Reading what a request brings: its body, within bounds of size and time, and its query.
+//! Reads the body of a request, within limits of size and time, and its query.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the headers of a request say beside its body: each once, and none that its route would pass over in silence.
+//! Reads the headers of a request. Each may be given once, and a header that the route would ignore is refused.
 
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderName, IF_MATCH};
 use tenure::core::id::RequestId;

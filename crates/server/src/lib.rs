@@ -1,8 +1,9 @@
 //! The server of Tenure: HTTP API, recovery and metrics in one process, over any store.
 //!
-//! It keeps nothing: any number of servers may run on one database, and one that is killed leaves only leases that lapse.
-//! What there is stands in the table of [`routes`]; who may what, in [`access`]. It decides nothing about tasks: a request
-//! becomes commands, the ledger has them decided, and the answer is the public JSON.
+//! It stores nothing itself. Any number of servers may run on one database, and a server that is killed leaves only
+//! leases that lapse. The table in [`routes`] lists the routes; [`access`] says who may use them. The server decides
+//! nothing about tasks: it turns a request into commands, the ledger has them decided, and the response is the public
+//! JSON.
 
 pub mod access;
 mod body;

@@ -1,4 +1,4 @@
-//! Connections: accepted up to so many, kept while they are used, and ended in order when the server stops.
+//! Accepts connections up to a limit, serves them, and closes them in order when the server stops.
 
 mod bounded;
 

@@ -1,4 +1,4 @@
-//! The memory of one request, beside that of its body: what it reads, and what it is answered.
+//! The memory of one request, apart from its body: what it reads, and its response.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

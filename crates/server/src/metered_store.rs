@@ -1,4 +1,4 @@
-//! A store that counts what it is asked, and how it answered.
+//! Wraps a store and counts commands and their outcomes.
 
 use std::sync::Arc;
 

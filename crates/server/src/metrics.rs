@@ -1,5 +1,5 @@
-//! What is counted, in the form that Prometheus reads. No label has a value that callers choose: a namespace, a queue or a
-//! task would make as many series as there are names.
+//! The metrics of a server, in the format of Prometheus. No label takes a value that callers choose, because a
+//! namespace, a queue or a task as a label would create a series for each name.
 
 mod scrape;
 

@@ -1,4 +1,4 @@
-//! The description of the API after OpenAPI 3.1, made from the table of routes.
+//! The OpenAPI 3.1 description of the API, generated from the table of routes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How a server goes about it: its limits and its manners. Where it listens is said when it runs.
+//! The options and limits of a server. The address is given when the server runs.
 
 use std::time::Duration;
 

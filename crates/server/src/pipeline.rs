@@ -1,4 +1,4 @@
-//! The way of a request: who asks, whether they may, what they bring; then the handler, and what is counted.
+//! The steps of a request: identify the caller, check its rights, read the body, run the handler, count the result.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! What is answered instead of what was asked for: problems after RFC 9457, with the refusal's code.
+//! Error responses: problems as in RFC 9457, with the refusal's code.
 
 use axum::body::Body;
 use axum::http::header::{

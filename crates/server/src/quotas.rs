@@ -1,4 +1,5 @@
-//! What callers share: memory, and room for waits, streams and looks. Each has a part of it, so that none can take all.
+//! Quotas for what callers share: memory, waiting requests, streams and reads. Each caller gets a part, so that none
+//! can take all.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! The description of the API for people: the same document, as HTML.
+//! The API description as an HTML page.
 
 use serde_json::Value;
 

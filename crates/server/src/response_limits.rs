@@ -1,4 +1,5 @@
-//! Large answers that are on their way: each takes memory until its reader has taken it, is gone, or takes nothing for too long.
+//! Limits for large responses: each holds memory until the client has read it, has disconnected, or has stopped
+//! reading for too long.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! The table of routes: what there is, what it needs, what it takes and gives. Router, matrix of rights and OpenAPI are
-//! made from it, so that a route can't be without an entry in any of them.
+//! The table of routes: path, required rights, request body and response. The router, the access rules and the
+//! OpenAPI document are made from it, so that no route can be missing from one of them.
 
 use std::sync::Arc;
 use std::sync::LazyLock;

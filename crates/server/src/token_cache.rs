@@ -1,8 +1,9 @@
-//! The book of tokens: who may do what, as the store has it now.
+//! The cache of tokens: who may do what, as the store says now.
 //!
-//! A token that was revoked must fail on the next request, wherever it was revoked. So each request is checked by a look
-//! into the store that began after it came. Requests that come together share one look, and a look that finds nothing
-//! changed reads one number. Only who watches the server is known by the last look, while the store does not answer.
+//! A revoked token must fail on its next request, on whichever server it was revoked. So each request is checked by a
+//! read of the store that began after the request arrived. Requests that arrive together share one read, and if
+//! nothing has changed, the read fetches one number. Only monitoring requests are checked by the last read, while the
+//! store does not answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

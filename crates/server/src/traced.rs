@@ -1,4 +1,4 @@
-//! Where a request belongs in a trace. Without somebody who collects traces nothing is done.
+//! Connects a request to its trace. It does nothing unless traces are collected.
 
 use axum::http::request::Parts;
 use tenure::core::id::Namespace;

@@ -1,5 +1,5 @@
-//! Those who wait for work, in a line for each queue. Only the first few of a line look whether something is due: however many
-//! wait, a queue costs the store no more looks, and what comes goes to those who have waited longest.
+//! A queue of waiting claims for each task queue. Only the first few of them poll the store. So the cost does not
+//! grow with the number of waiting claims, and work goes to those that have waited longest.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

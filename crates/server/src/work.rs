@@ -1,5 +1,5 @@
-//! Threads for what takes long: reading large bodies, writing large answers, going through lists. The threads that answer probes,
-//! heartbeats and small requests never do that.
+//! Threads for slow work: reading large bodies, writing large responses, reading lists. The threads that answer
+//! probes, heartbeats and small requests never do such work.
 
 use std::future::Future;
 

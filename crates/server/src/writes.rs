@@ -1,5 +1,5 @@
-//! Whether what is written gets into the store, by what the last commands came to. A store that can be read and not written,
-//! as on a full disk, answers every look, so that no look tells.
+//! Tracks whether the store accepts writes, by the results of the last commands. A store on a full disk can be read
+//! but not written, so reads do not show it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Verifying a history, and remembering what it was.
+//! Verifies a history, and makes anchors of it.
 //!
-//! Every event is chained to the one before it on its task, so a changed, removed, inserted or moved one is found from
-//! the store alone. What the store alone can't show is that its newest events, or a whole task, were taken away: for
-//! that an [`Anchor`] is kept elsewhere.
+//! Each event is chained to the event before it on the same task. So a changed, removed, inserted or moved event is
+//! found from the store alone. If the newest events or a whole task were removed, the store alone does not show it.
+//! An [`Anchor`] that is kept elsewhere does.
 
 mod rows;
 

@@ -1,4 +1,4 @@
-//! What a server's certificate must prove, and by which authorities.
+//! What the certificate of a server must prove, and which certificate authorities are trusted.
 
 use std::error::Error;
 use std::io;

@@ -1,4 +1,4 @@
-//! The only place where a clock is read. Everything else is told what time it is.
+//! The only place that reads a clock. All other code gets the time as an argument.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

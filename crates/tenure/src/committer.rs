@@ -1,8 +1,8 @@
-//! Group commit: what waits while one transaction commits is taken, all of it, into the next.
+//! Group commit: all commands that arrive during one transaction go into the next one.
 //!
-//! One thread owns the engine. Callers put jobs into a bounded queue and wait for answers that come after the commit.
-//! A caller that goes away cancels nothing; one that has waited too long takes its job back if nobody has begun it,
-//! and only then is told that nothing was done.
+//! One thread owns the engine. Callers put jobs into a bounded queue and wait for the answers, which come after the
+//! commit. If a caller goes away, its job is still executed. If a caller has waited too long, it takes its job back,
+//! unless the thread has begun it. Only then is the caller told that nothing was done.
 
 use std::any::Any;
 use std::collections::VecDeque;

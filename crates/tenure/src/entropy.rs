@@ -1,4 +1,4 @@
-//! Where made names and jitter come from: the only place that draws anything by chance.
+//! The source of ids, jitter and secrets. This is the only place that uses randomness.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};

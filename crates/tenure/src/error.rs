@@ -1,4 +1,4 @@
-//! What a command can be answered with besides being done: refused, unavailable, corrupt, unknown.
+//! The four kinds of error that a command can return: refused, unavailable, corrupt, unknown.
 
 use tenure_core::refusal::{Code, Refusal};
 

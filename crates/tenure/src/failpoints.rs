@@ -1,8 +1,8 @@
-//! The points at which a crash matters, by name.
+//! The named points in the code where a crash matters.
 //!
-//! In a product nothing happens at them. Built with the feature `points`, a process that was told so by
-//! [`crash_at`] ends there as by `kill -9`: how tests show what a crash leaves. A name is written once in the code, and
-//! `docs/testing.md` has them all.
+//! In a product they do nothing. With the feature `points`, [`crash_at`] makes the process end at one of them, as by
+//! `kill -9`. Tests use that to show what a crash leaves behind. Each name occurs once in the code; `docs/testing.md`
+//! lists them all.
 
 /// Says that the process is at that point.
 #[inline]

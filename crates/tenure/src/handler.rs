@@ -1,9 +1,9 @@
-//! Handlers: what recovery does for each kind of compensation.
+//! Handlers: code that undoes one kind of compensation for recovery.
 //!
-//! A handler is asked to undo one effect, and answers with a receipt or says why not. It may be asked twice for the same
-//! effect: whoever asked may have died before the receipt was stored. So running twice must be harmless, "already gone" is
-//! success, and [`UndoCall::key`] stays the same until the undo has its receipt. What is retried, and when a person is
-//! needed, recovery decides; nothing here touches the ledger.
+//! A handler undoes one effect and returns a receipt, or an error. Recovery may call it twice for the same effect,
+//! because an earlier recovery may have died before it stored the receipt. So running twice must be harmless, and
+//! "already gone" is success. [`UndoCall::key`] stays the same until the receipt is stored. Recovery decides what to
+//! retry and when a person is needed. A handler does not use the ledger.
 
 pub mod command;
 pub mod template;

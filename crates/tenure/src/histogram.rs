@@ -1,4 +1,4 @@
-//! How many of what was measured were how large: counts by class, for those who watch. Nothing is decided by it.
+//! Histograms for metrics. Nothing is decided by them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

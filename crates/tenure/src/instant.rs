@@ -1,6 +1,7 @@
-//! Instants and durations as text: RFC 3339 in UTC outside, microseconds inside.
+//! Times and durations as text: RFC 3339 in UTC outside, microseconds inside.
 //!
-//! An instant with another offset is taken to UTC; one without an offset is refused, since nobody can say when it was.
+//! A time with another offset is converted to UTC. A time without an offset is refused, because it does not say which
+//! instant it means.
 
 use jiff::fmt::temporal::{DateTimePrinter, SpanParser};
 use jiff::{SpanRelativeTo, Timestamp};

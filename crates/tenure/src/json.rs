@@ -1,7 +1,7 @@
-//! Canonical JSON: what callers give as payload, result, checkpoint or progress, in the one form that is stored.
+//! Canonical JSON: the one form in which payload, result, checkpoint and progress are stored.
 //!
-//! Keys are sorted and white space is gone; numbers stay to the letter, whatever their size. A key that stands twice
-//! is refused, because a reader would silently lose one of its values.
+//! Keys are sorted, white space is removed, and numbers stay to the letter, whatever their size. A duplicate key is
+//! refused, because a reader would silently lose one of its values.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
-//! The keeper: holds a lease while work goes on, and says when it is over.
+//! The keeper: renews a lease while work goes on, and reports when the lease is lost.
 //!
-//! It renews from a thread of its own, so that busy or blocking work can't starve it, and counts its deadline from when the
-//! last good renewal was *sent*, on a clock that goes on while the machine sleeps. An answer that does not come is not a
-//! loss: it asks again until the deadline. Past that it fences itself: whoever holds the handle is told, and no call goes
-//! out any more. It decides nothing about tasks; what it may not do, the ledger refuses by the epoch.
+//! It renews on a thread of its own, so busy or blocking work can't delay it. It counts the deadline from when the
+//! last successful renewal was *sent*, on a clock that goes on while the machine sleeps. A missing answer is not yet
+//! a loss: the keeper retries until the deadline. After the deadline it fences itself: it tells the holder of the
+//! handle, and sends no more commands. It decides nothing about tasks; the ledger checks the epoch of each command.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -1,4 +1,4 @@
-//! The ledger: what programs hold. Every command is a call that can be refined and is then awaited.
+//! The ledger: the API that programs use. Each command is a builder; awaiting it sends it.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

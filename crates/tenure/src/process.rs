@@ -1,11 +1,12 @@
-//! Runs a command so that nothing of it outlives its right to run.
+//! Runs a command and ends all its processes when its time limit passes.
 //!
-//! Neither the command nor what it started, daemons included, goes on when its limit has come, when the program that
-//! started it was killed or stopped, or when it is told to end. Which lease the limit comes from is not known here.
+//! The command and everything that it started, daemons included, is ended in three cases: its limit has passed, the
+//! program that started it was killed or stopped, or the program asks for it. This module does not know which lease a
+//! limit comes from.
 //!
-//! Between the program and its command is a *warden*: the program's own binary, started once more, so the first line of
-//! its `main` must be [`serve_if_asked`]. The warden alone enforces the limit, whatever has become of the program; the
-//! system kills the command when the warden ends.
+//! Between the program and its command runs a *warden* process: the program's own binary, started once more. So the
+//! first line of `main` must be [`serve_if_asked`]. The warden alone enforces the limit, even if the program is gone.
+//! If the warden ends, the system kills the command.
 //!
 //! ```no_run
 //! use tenure::process::{End, Launch};

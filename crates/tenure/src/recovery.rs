@@ -1,9 +1,9 @@
-//! Recovery: looks after stale tasks, and undoes what they left.
+//! Recovery: undoes what stale tasks left behind, or parks them for a person.
 //!
-//! Any number of programs may run it on one store. It reclaims a task under a lease of its own, which a keeper renews, and
-//! undoes what is owed, newest first. Where it dies, its lease lapses like any other, and the next one goes on where it
-//! stopped. It decides nothing: whether a task may be reclaimed and what follows from it is the core's to say; what is here
-//! is when to look, how much at once, and how patiently to undo.
+//! Any number of processes may run it on one store. It reclaims a stale task under a lease of its own, which a keeper
+//! renews, and undoes what is owed, newest first. If a recovery process dies, its lease lapses like any other, and
+//! the next one continues. The core decides whether a task may be reclaimed and what follows. This module decides
+//! when to look, how many tasks to handle at once, and how often to retry an undo.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -1,7 +1,7 @@
-//! The narrow waist: what a store must do, and nothing about how tasks live.
+//! The `Store` trait: what a store must do. It contains no rules about tasks.
 //!
-//! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
-//! answers after the commit. What one command does in there is written once, in `store/execute.rs`, for every store.
+//! A store remembers. In one transaction it loads what a command names, asks the core, and writes what follows. It
+//! answers after the commit. `store/execute.rs` has what one command does in a transaction, once for all stores.
 
 pub mod answering;
 pub(crate) mod columns;

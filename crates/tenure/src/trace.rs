@@ -1,7 +1,7 @@
-//! Where work belongs in a trace: every task has one of its own, whose id is made of its name.
+//! The trace of a task: its trace id is computed from the task's name.
 //!
-//! So the id travels with the task without being stored anywhere: each attempt, wherever it runs, each recoverer, and each
-//! server that is asked about the task names the same trace.
+//! So nothing needs to be stored: each attempt, each recovery, and each server that handles the task uses the same
+//! trace id.
 
 use tenure_core::chain::Canonical;
 use tenure_core::id::{Namespace, TaskId};

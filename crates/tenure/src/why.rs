@@ -1,7 +1,7 @@
-//! Why a task is where it is: in one sentence what it waits for, who holds it, what happens next and when.
+//! Explains the state of a task in one sentence: what it waits for, who holds it, and what happens next and when.
 //!
-//! What recovery would do is not restated here. The core is asked to decide it on the task as it is, at the time it
-//! would happen, and the sentence tells the answer.
+//! This module does not repeat the rules of recovery. It asks the core to decide a reclaim on the task at the time it
+//! would happen, and describes the answer.
 
 use std::fmt::Write;
 

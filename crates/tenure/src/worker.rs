@@ -1,8 +1,9 @@
-//! A worker: claims the tasks of a queue, so many at once, and runs a function for each under a lease that is kept.
+//! A worker: claims the tasks of a queue, several at once, and runs a function for each under a lease that a keeper
+//! renews.
 //!
-//! How a task ends follows from what its function returns: `Ok` completes it, an error rolls it back unless it is of another
-//! kind ([`WorkError`]), and a panic is an error like any other. A function whose lease is lost is dropped. It starts no
-//! process; `tenure worker` does that.
+//! The function's result decides how the task ends: `Ok` completes it, an error rolls it back unless it is of another
+//! kind ([`WorkError`]), and a panic counts as an error. If the lease is lost, the function is dropped. A worker
+//! starts no process; `tenure worker` does that.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

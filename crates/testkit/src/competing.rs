@@ -1,5 +1,5 @@
-//! A rival: somebody else's connection to the same database, which holds what the store is after. With it each race
-//! between two transactions is played in one order, and not left to luck.
+//! A competing connection to the same database, which holds a lock that the store needs. So a test can play a race
+//! between two transactions in one fixed order.
 
 use tenure::store::postgres::tokio_postgres::{self, Client, NoTls, Row};
 

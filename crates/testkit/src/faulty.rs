@@ -1,5 +1,5 @@
-//! A store that can be told to misbehave: outages, lost answers, slow ones, refusals that nobody would expect. What it is
-//! not told to do wrong, the store behind it does right.
+//! A store that fails on request: outages, lost answers, slow answers, unexpected refusals. Otherwise it passes
+//! everything to the store behind it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What stories of kept leases share: stores that are fickle, in the machine's own time, and a lease on a new task.
+//! Helpers for stories about kept leases: faulty stores in real time, and a lease on a new task.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A network between a store and its database that fails when it is told to.
+//! A network proxy between a store and its database that fails on request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};

@@ -1,5 +1,5 @@
-//! A network between a client and a server that loses what it carries, as often as it is told to, by chance that a seed
-//! repeats. It knows nothing of what it carries but when a request begins.
+//! A network relay between a client and a server that loses requests and responses at a given rate; a seed repeats
+//! the same losses. Of the traffic it knows only when a request begins.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

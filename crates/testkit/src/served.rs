@@ -1,5 +1,5 @@
-//! A server of a test's own, in this process and on a runtime of its own, a client that speaks plain HTTP to it, and a store
-//! that tells what the server asks of it.
+//! A server inside the test process, on a runtime of its own, an HTTP client for it, and a store that records what
+//! the server asks of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

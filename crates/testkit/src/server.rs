@@ -1,11 +1,13 @@
-//! PostgreSQL servers for tests. A test starts one itself, or shares one with others, and none survives them.
+//! PostgreSQL servers for tests. A test starts its own server or shares one with other tests; no server outlives its
+//! tests.
 //!
-//! A shared server is one that a test has for itself while it runs, and that others have before and after it: what a reader
-//! sees of events depends on every transaction in the cluster. `cargo xtask test` starts as many as tests run at once, and
-//! names them in `TENURE_TEST_POSTGRES`. Without that variable each process of tests has a shared server of its own.
+//! A test has a shared server for itself while it runs; other tests use it before and after. The reason is that any
+//! open transaction in the cluster can change what a reader of events sees. `cargo xtask test` starts as many servers
+//! as tests run at once, and lists them in `TENURE_TEST_POSTGRES`. Without that variable, each test process starts
+//! its own shared server.
 //!
-//! A server belongs to a guardian, the program `tenure-postgres`, and the guardian to this process: see there for how
-//! it cleans up after whatever end. A server's own log is in the file `log` of its folder for as long as there is one.
+//! A server belongs to a guardian, the program `tenure-postgres`, and the guardian belongs to this process. The
+//! guardian cleans up, however this process ends. The server's log is the file `log` in its directory.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

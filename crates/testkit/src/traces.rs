@@ -1,6 +1,7 @@
-//! Generated traces: the same commands to two stores under the same clock, and the same answers, history and lists.
+//! Generated traces: sends the same commands to two stores under the same clock, and compares answers, history and
+//! lists.
 //!
-//! A step is a handful of numbers that are read against what is stored when its turn comes, so that most commands are
+//! A step is a few numbers. They are interpreted on the stored state when the step runs, so that most commands are
 //! about to succeed and the rest are wrong in one way. Numbers shrink well.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! What stories of recovery share: handlers that write down what they are asked, and a loop beside the story.
+//! Helpers for stories about recovery: handlers that record their calls, and a recovery loop beside the story.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,5 @@
-//! Waiting for what must come: it is looked for again and again, and only what does not come in a minute is a failure, so
-//! that a slow machine fails no test. Nothing here shows that something does not happen; for that a test waits for what
-//! surely happens after it would have.
+//! Waits for something to happen: polls until it does, and fails only after a minute, so that a slow machine fails no
+//! test. It can't show that something does not happen. For that, a test waits for a later event that is certain.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The rules about Rust code: how long it is, how it opens, and what it may not call.
+//! The rules about Rust code: the length of files and functions, module docs, and functions that must not be called.
 
 use super::File;
 use super::scan::{block_end, code_only, is_of_a_name, test_lines};

@@ -1,4 +1,4 @@
-//! How a task ended: in which state, what brought it there, and whether a person has seen to it.
+//! How a task ended: its terminal state, the cause, and whether a person has handled it.
 
 use super::State;
 use crate::id::{Actor, Document, Reason, TaskId};

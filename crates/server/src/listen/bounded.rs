@@ -1,6 +1,6 @@
-//! Connections that are not waited for for ever. The first bytes must come in time: until they are there nobody knows which
-//! HTTP is spoken, and no other bound holds yet. And what is written must be taken, since else it would be kept for whoever
-//! never reads it.
+//! Time limits for connections. The first bytes must arrive in time: until then the HTTP version is unknown, and no
+//! other limit applies. And a client must read its response in time, because otherwise the server would keep the
+//! response in memory for ever.
 
 use std::io;
 use std::pin::Pin;

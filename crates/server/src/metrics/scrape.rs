@@ -1,5 +1,5 @@
-//! How the store and recovery are at the moment of a scrape. However many ask for it, the store is asked once in each
-//! `measured_age_max` of the limits, and not for long: whoever watches must not be what it has to work for.
+//! The state of the store and of recovery at a scrape. However many clients scrape, the store is read once in each
+//! `measured_age_max` of the limits, and only for a limited time, so that monitoring does not load it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

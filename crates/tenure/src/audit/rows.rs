@@ -1,4 +1,4 @@
-//! Whether the rows of a task are what its events tell, column by column.
+//! Compares the stored rows of a task with its events, column by column.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
-//! Undo by a command: its words with the target in their place, everything about the undo as JSON on its standard input,
-//! and what it printed as the receipt. There is no shell in it.
+//! A handler that runs a command. The command gets the target as an argument, and the whole undo as JSON on its
+//! standard input. Its output is the receipt. No shell is involved.
 //!
-//! The command does not outlive the lease that it undoes by, nor the recovery that started it: a warden sees to that
-//! ([`crate::process`]). Status 0 is success; anything else is tried again.
+//! The command does not outlive the lease, nor the recovery that started it: a warden process ensures that (see
+//! [`crate::process`]). Status 0 is success; after any other status, recovery tries again.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,14 +1,16 @@
-//! The words of a command that undoes, with places for what is to be undone, and the targets that it may be given.
+//! The command line of an undo command, with placeholders, and the pattern of the targets that it accepts. This
+//! module runs nothing.
 //!
-//! Whoever may register compensations must not choose what is executed. So the program is fixed, a target must match
-//! `allow` as a whole, it is always one argument, and one that could be read as an option is refused. Nothing is put
-//! through a shell, and where a template names one, its script has no placeholders. This module runs nothing; and it
-//! can't know of every program that takes an argument for a program text or a list of them, as `ssh`, `eval` or
-//! `python -c` do: there `allow` is all that stands between.
+//! A client that registers compensations must not be able to choose which program runs. So the program is fixed, and
+//! the whole target must match `allow`. The target is always one argument, and a target that could be read as an
+//! option is refused. Nothing goes through a shell; if a template runs a shell, its script contains no placeholders.
+//! Some programs take code or a command as an argument, such as `ssh`, `eval` or `python -c`. This module can't know
+//! them all; for these, `allow` is the only protection.
 //!
-//! `{target}`, `{task}`, `{key}`, `{kind}`, `{namespace}`, `{seq}` and `{epoch}` are replaced, each once: a target that has
-//! such a word in it stays as it is. Another `{word}` of lowercase letters and `_` is an error, since it is most likely one
-//! of these mistyped. Every other brace stands for itself, so that `{ print $1 }` and `{a,b}` need no escape.
+//! The placeholders are `{target}`, `{task}`, `{key}`, `{kind}`, `{namespace}`, `{seq}` and `{epoch}`. They are
+//! replaced once: a placeholder inside a target is left as it is. Any other `{word}` of lowercase letters and `_` is
+//! an error, because it is probably a typing error. Other braces are literal, so `{ print $1 }` and `{a,b}` need no
+//! escape.
 
 use regex::{Regex, RegexBuilder};
 

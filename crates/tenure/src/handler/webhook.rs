@@ -1,9 +1,9 @@
-//! Undoes by a signed HTTP POST, after the Standard Webhooks specification 1.0.0.
+//! A handler that sends a signed HTTP POST, as in the Standard Webhooks specification 1.0.0.
 //!
-//! The body is `{"type":"undo.requested","timestamp":"…Z","data":{…}}`, where the data is the [`UndoCall`]. `webhook-id` is
-//! the undo's key and stays the same however often it is asked; `webhook-timestamp` and the body's are those of the try. An
-//! endpoint verifies the signature over the bytes that came, keeps the ids that it is done with, and answers those again at
-//! once.
+//! The body is `{"type":"undo.requested","timestamp":"…Z","data":{…}}`; the data is the [`UndoCall`]. The header
+//! `webhook-id` is the undo's key, which is the same for each try. `webhook-timestamp` and the body's timestamp are
+//! the time of the try. An endpoint verifies the signature over the bytes that it received. It remembers the ids that
+//! it has handled, and answers a repeat at once.
 //!
 //! | answer | what it means here |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Grants that are kept: they are asked for until they are known, and counted from when they were asked for.
+//! Takes leases that a keeper will renew: retries until it is known whether the lease was granted, and counts the
+//! lease from when the request was sent.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One lease's renewals, until it is ended or lost.
+//! The renewals of one lease, until it is ended or lost.
 
 use std::sync::Arc;
 use std::time::Duration;

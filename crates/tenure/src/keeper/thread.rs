@@ -1,4 +1,4 @@
-//! The thread that renews: one for all leases of the process, which no work can starve.
+//! The thread that renews all leases of the process. Work can't delay it.
 
 use std::sync::OnceLock;
 use std::sync::mpsc;

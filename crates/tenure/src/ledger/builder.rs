@@ -1,4 +1,4 @@
-//! Opening a ledger: the store that a URL names, with a clock, chance and manners of the caller's choice.
+//! Opens a ledger: the store that a URL names, with the caller's clock, source of randomness and options.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A command on its way: refined by methods, checked as it grows, and sent when it is awaited.
+//! The builder of one command. Methods refine and check it; awaiting it sends it.
 
 use std::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! The notes that people left on a task, out of its history.
+//! The notes on a task, read from its history.
 
 use tenure_core::event::{EventData, Triage};
 use tenure_core::id::{Actor, Reason};

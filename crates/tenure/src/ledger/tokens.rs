@@ -1,4 +1,4 @@
-//! Tokens of the store, and its namespaces: what goes beyond the one namespace that a ledger looks at.
+//! Calls that concern the whole store and not one namespace: tokens, and the list of namespaces.
 
 use std::time::Duration;
 

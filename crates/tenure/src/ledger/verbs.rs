@@ -1,6 +1,6 @@
-//! Every command as a method of the ledger, and the words that refine it.
+//! Every command as a method of the ledger, and the methods that refine it.
 //!
-//! Those that take a `&Holder` are by lease: owner and epoch are checked. The others are by whoever acts.
+//! Methods that take a `&Holder` are by lease: owner and epoch are checked. The others are by the ledger's actor.
 
 use tenure_core::command::{Action, Create, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};
 use tenure_core::compensation::Undo;

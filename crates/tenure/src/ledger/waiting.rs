@@ -1,4 +1,4 @@
-//! A claim that waits for work: it looks by reading, and sends a claim only when something is due.
+//! A claim that waits for work. It polls by reading, and sends a claim only when a task is due.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Waiting for descriptors until a moment that also comes while the machine sleeps.
+//! Waits for file descriptors until a deadline that also counts while the machine sleeps.
 
 use rustix::event::PollFd;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,5 @@
-//! A cgroup of a command's own, where the system allows one. It is killed as a whole, however fast its processes fork.
+//! A cgroup for one command, if the system allows it. Killing the cgroup ends all its processes, however fast they
+//! fork.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! What is to be run, and the start of it.
+//! Describes a command and starts it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

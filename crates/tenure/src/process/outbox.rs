@@ -1,5 +1,5 @@
-//! The program's words to its warden. Saying one never waits: a limit is told by whoever has renewed, at once, even if
-//! the rest of the program is held up.
+//! Sends the program's messages to its warden. Sending never blocks, so a renewed limit reaches the warden at once,
+//! even if the rest of the program is busy.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

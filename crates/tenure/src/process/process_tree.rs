@@ -1,8 +1,8 @@
-//! Which processes descend from one, and signals that reach exactly those.
+//! Finds the descendants of a process, and sends signals to exactly those.
 //!
-//! A warden adopts what its command leaves behind, so everything of the command descends from it. Processes are found by
-//! going through `/proc`, which every Linux has; its lists of children are optional. A number may be given to another
-//! process between the look and the signal, so each is held by a descriptor and looked at again.
+//! A warden adopts what its command leaves behind, so all processes of the command descend from the warden. They are
+//! found by reading `/proc`, which every Linux has; its lists of children are optional. A process id can be reused
+//! between the look and the signal. So each process is held by a descriptor and checked again.
 
 #[cfg(target_os = "linux")]
 use std::collections::HashMap;

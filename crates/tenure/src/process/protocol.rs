@@ -1,9 +1,10 @@
-//! What a program and its warden say to each other: first an order with descriptors, then lines in both directions.
+//! The protocol between a program and its warden: first a spawn request with file descriptors, then lines in both
+//! directions.
 //!
-//! The order is a head of eight bytes (version, three zeros, the length of the body), sent with the descriptors, and a
-//! body of fields: a letter, a value, a zero byte. The warden hands the same order on to the stage that becomes the
-//! command. Lines are words with a space between them; lengths of time are milliseconds, moments are microseconds since
-//! the machine was started.
+//! The request has a head of eight bytes (version, three zeros, length of the body), sent together with the
+//! descriptors. The body consists of fields: a letter, a value, a zero byte. The warden passes the same request on to
+//! the stage that becomes the command. Lines are words separated by spaces. Durations are in milliseconds; moments
+//! are in microseconds since the machine was started.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};

@@ -1,4 +1,4 @@
-//! A command that runs: what its warden reports of it, and what it is told.
+//! A running command: what its warden reports, and the program's commands to it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Line;

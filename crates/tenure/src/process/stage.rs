@@ -1,5 +1,5 @@
-//! The stage between a warden and its command: the same binary, which ties its life to the warden's and becomes the
-//! command. Safe Rust can't run anything between fork and exec; here it need not.
+//! The stage between a warden and its command: the same binary once more. It ties its life to the warden's, and then
+//! becomes the command by exec. Safe Rust can't run code between fork and exec; with a stage it need not.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,7 +1,7 @@
-//! Processes of this machine that work under a lease, as their environment says.
+//! Finds processes of this machine that work under a lease, by their environment variables.
 //!
-//! Nothing relies on it: a process may change or drop its environment, and those of other users can't be read. It is for
-//! telling people that something still works whose lease is over.
+//! Nothing relies on this: a process can change its environment, and the environments of other users' processes can't
+//! be read. It is used to tell people that a process still works after its lease is over.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! The end of what a command wrote: that tells most, and has a bound.
+//! Keeps the end of a command's output: it tells the most, and its size is bounded.
 
 use std::collections::VecDeque;
 

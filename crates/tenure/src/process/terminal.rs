@@ -1,4 +1,4 @@
-//! The terminal of a program, lent to its command: which group of processes gets the keys.
+//! Lends the program's terminal to its command: sets which process group gets the keys.
 
 use std::os::fd::{AsFd, OwnedFd};
 

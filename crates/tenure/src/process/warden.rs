@@ -1,7 +1,7 @@
-//! The warden: a small process between a program and its command, which ends everything of the command when its right
-//! to run is over. It has no store, no threads and no runtime, so that little can hinder it.
+//! The warden: a small process between a program and its command. It ends all processes of the command when its time
+//! limit passes. It has no store, threads or async runtime, so that little can block it.
 //!
-//! What the command leaves behind becomes the warden's child, and the warden does not end before it has none.
+//! What the command leaves behind becomes a child of the warden. The warden does not end while it has children.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};

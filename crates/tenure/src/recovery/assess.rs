@@ -1,5 +1,5 @@
-//! What recovery sees in a task before it touches it: whether it is due, what a reclaim would come to, and which of what it
-//! owes can't be undone here.
+//! Looks at a task before recovery touches it: whether it is due, what a reclaim would do, and what can't be undone
+//! here.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

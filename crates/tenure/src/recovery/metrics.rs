@@ -1,4 +1,4 @@
-//! What recovery counts.
+//! The metrics of recovery.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

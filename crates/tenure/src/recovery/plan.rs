@@ -1,4 +1,4 @@
-//! What recovery would do now, without doing it.
+//! Shows what recovery would do now, without doing it.
 
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::{State, Task};

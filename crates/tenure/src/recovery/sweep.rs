@@ -1,4 +1,4 @@
-//! Sweeps: looking at what is due, reclaiming so much of it at once, and resting in between.
+//! Sweeps: finds due tasks, reclaims a limited number of them at once, and rests in between.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;

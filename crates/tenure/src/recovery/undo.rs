@@ -1,4 +1,5 @@
-//! One task's undo, under the lease that it was reclaimed by: newest first, each with its receipt.
+//! Undoes one task under the lease of its reclaim: newest compensation first, and each receipt is stored before the
+//! next one begins.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How commands are answered, and how large the answers may be: what does not fit is not done.
+//! The form of answers and their size limits. A command whose answer does not fit is not executed.
 
 use tenure_core::command::Command;
 use tenure_core::id::{Epoch, Namespace, Owner, Revision, Seq, TaskId};

@@ -1,7 +1,7 @@
-//! What a task that is not terminal waits for, as one narrow row: a lease's end, a reservation's, the time of an undo
-//! that nobody holds, the limit for its start.
+//! The due row: one narrow row for what an open task waits for. That is the end of a lease or a reservation, the time
+//! of an undo that nobody holds, or the start limit.
 //!
-//! A heartbeat reads and writes this row alone, so the row has copies of what a heartbeat needs to be decided.
+//! A heartbeat reads and writes only this row. So the row has copies of the fields that a heartbeat is decided on.
 
 use tenure_core::id::{Actor, Epoch, Namespace, Owner, Progress, Reason, TaskId};
 use tenure_core::policy::{OnLapse, Policy, Ttl};

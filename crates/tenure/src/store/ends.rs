@@ -1,7 +1,7 @@
-//! How many tasks ended how: counted as they end, since there may be millions of them.
+//! Counts how tasks ended. They are counted when they end, because there may be millions of them.
 //!
-//! A namespace has a count in all for each queue, state and cause, and of the last day one for each minute. So "the last hour" begins
-//! with the minute in which it began.
+//! A namespace has a total for each queue, state and cause, and one count for each minute of the last day. So "the
+//! last hour" begins at the start of a minute.
 
 use std::collections::BTreeMap;
 

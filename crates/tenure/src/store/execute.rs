@@ -1,7 +1,7 @@
-//! What one command does inside a transaction: the same for every store.
+//! Executes one command inside a transaction, the same way for every store.
 //!
-//! In this order: limits, the request id, then what the core decides on the rows that the command names. A store gives
-//! the rows through [`Rows`] and has no rule of its own. After a refusal no row was written.
+//! The order is: check the limits, look up the request id, then let the core decide on the rows that the command
+//! names. A store gives the rows through [`Rows`] and has no rules of its own. A refused command has written nothing.
 
 use tenure_core::chain::Hash;
 use tenure_core::command::{Action, Command};

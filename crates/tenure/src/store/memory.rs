@@ -1,6 +1,7 @@
-//! The store in memory: for tests, and the reference that every other store is compared with. It keeps nothing.
+//! The memory store: for tests, and the reference that every other store is compared with. Nothing is kept after the
+//! process ends.
 //!
-//! It scans where the others have indexes, because it must be obviously right before it is fast.
+//! It scans where other stores use an index, because being obviously right matters more here than speed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;

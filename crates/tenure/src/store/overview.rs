@@ -1,5 +1,5 @@
-//! A room at a glance: how much is in each state that somebody may have to look at, how old the oldest is, and who
-//! holds what. It costs what is in flight or ended badly, not what ever was.
+//! The overview of a namespace: how many tasks are in each state that needs attention, the age of the oldest, and who
+//! holds what. Its cost depends on the tasks that are in flight or ended badly, not on all tasks.
 
 use tenure_core::id::{Owner, TaskId};
 use tenure_core::task::{Ending, Phase, State, Task};

@@ -1,4 +1,4 @@
-//! How long a URL says to wait for a store that is away.
+//! Reads the URL option `patience`: how long to wait for a store that is unavailable.
 
 use std::time::Duration;
 

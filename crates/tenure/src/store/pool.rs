@@ -1,4 +1,4 @@
-//! Connections that are made when they are needed and kept, and no more at once than so many.
+//! A bounded connection pool that opens connections when they are needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

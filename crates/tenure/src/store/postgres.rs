@@ -1,7 +1,7 @@
-//! The store on PostgreSQL: for when one machine is outgrown. Any number of processes and nodes share one database.
+//! The store on PostgreSQL, for more than one machine. Any number of processes share one database.
 //!
-//! A few committers, each with a thread and a connection of its own, execute what waits in groups; what is read has a small
-//! pool of connections. Everything that decides is in the rows: a process that is gone leaves nothing but leases that lapse.
+//! A few committers, each with its own thread and connection, execute waiting commands in groups. Reads use a small
+//! pool of connections. Everything that is decided is in the rows: a process that dies leaves only leases that lapse.
 
 mod batch;
 mod chains;

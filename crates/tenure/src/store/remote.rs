@@ -1,8 +1,8 @@
-//! The store behind servers: everything that a store does, asked for over HTTP.
+//! The remote store: everything that a store does, requested from servers over HTTP.
 //!
-//! Commands that wait go together in one request, as they go in one commit on the other side. Each has a request id, so that
-//! it can be sent again when nobody knows whether it was done; a heartbeat needs none. A server that can't be reached is
-//! passed over for the next one. Nothing is decided here, and nothing is kept.
+//! Commands that wait go together in one request, as they go in one commit on the server. Each has a request id, so
+//! that it can be sent again if its outcome is unknown; a heartbeat needs none. If a server can't be reached, the
+//! client tries the next one. The client decides and stores nothing.
 
 mod batch;
 mod endpoints;

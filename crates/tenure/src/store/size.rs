@@ -1,5 +1,5 @@
-//! How large things are in an answer: bytes of JSON, counted without writing it. What is counted is never less than what is
-//! written, so that bounds on memory can be kept before there is anything to measure.
+//! Counts how many bytes a value has as JSON, without writing it. The count is never less than the real size, so that
+//! memory can be reserved before the JSON is made.
 
 use std::borrow::Cow;
 

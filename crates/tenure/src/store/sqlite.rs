@@ -1,5 +1,5 @@
-//! The store on an embedded SQLite file: one writer thread that commits in groups, readers with connections of their
-//! own, and several processes on one file.
+//! The store on an SQLite file: one writer thread with group commit, readers with their own connections. Several
+//! processes can share one file.
 
 mod columns;
 mod engine;

@@ -1,7 +1,8 @@
-//! What a store holds of a task, row by row and column by column, before anybody believes it.
+//! The rows that a store has for a task, column by column, without any trust in them.
 //!
-//! `rows_of` is what the rows of a task must be. SQLite inserts them from it, and an audit compares what is stored with
-//! what it makes of the task that the history tells: so a column can't be written and stay out of the comparison.
+//! `rows_of` makes the rows that a task must have. SQLite inserts rows from it. An audit compares the stored rows
+//! with the rows that `rows_of` makes of the task that the history tells. So no column can be written and left out of
+//! the comparison.
 
 use std::borrow::Cow;
 

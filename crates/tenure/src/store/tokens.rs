@@ -1,6 +1,6 @@
-//! What adding and revoking a token come to, and its columns: once, for every store.
+//! The rules for adding and revoking a token, and its columns, once for every store.
 //!
-//! A store locks its tokens, looks up what is stored, has it decided here, and writes what follows in one transaction.
+//! A store locks its tokens, reads them, lets this module decide, and writes the result, all in one transaction.
 
 use tenure_core::id::Actor;
 use tenure_core::refusal::{Code, Refusal};

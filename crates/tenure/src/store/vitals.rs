@@ -1,4 +1,4 @@
-//! What tells whoever watches a store how it is: what it committed, what waits, what grows. Nothing is decided by it.
+//! The metrics of a store: what it has committed, what waits, and what grows. Nothing is decided by them.
 
 use tenure_core::time::Span;
 

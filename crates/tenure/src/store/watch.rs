@@ -1,8 +1,8 @@
-//! The watch mark: whether recovery was there all the time, or has just come back.
+//! The watch mark, which shows whether recovery ran all the time or was absent.
 //!
-//! Who looks after tasks in a loop renews the mark each second. Whoever finds it old knows that nobody looked after the
-//! store for a while: then nobody may have been able to renew a lease either, so what lapsed meanwhile is left to its
-//! holders for the length of a lease. The absence stays written beside the mark, so that all who come back hear of it.
+//! A recovery loop renews the mark each second. A process that finds an old mark knows that no recovery ran for a
+//! while. Maybe nobody could renew a lease in that time either. So a lease that lapsed then is left to its holder for
+//! one more lease length. The absence stays recorded beside the mark, so that every recovery that returns sees it.
 
 use serde::{Deserialize, Serialize};
 use tenure_core::id::{Kind, Namespace, Owner};

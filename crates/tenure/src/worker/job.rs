@@ -1,4 +1,4 @@
-//! One claimed task: its function runs beside its lease, and what comes of it is recorded.
+//! One claimed task: runs its function under the lease, and records the result.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A process of its own for tests that need more than one, or one to kill. It tells what it was answered, line by line.
+//! A child process for tests that need several processes, or one to kill. It prints each answer that it gets, line by
+//! line.
 
 use std::io::Write;
 use std::time::Duration;

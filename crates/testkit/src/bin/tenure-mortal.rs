@@ -1,7 +1,7 @@
-//! A worker or a recoverer that can be told to die at a named point, as by `kill -9`: for tests that do so at each of them.
+//! A worker or a recovery process that dies at a named point, as by `kill -9`.
 //!
-//! `tenure-mortal work|mend URL LOG [POINT NTH]`. The log has a line for each thing that was begun or ended, written whole
-//! by one call, so that its order is the order in which things happened.
+//! Usage: `tenure-mortal work|mend URL LOG [POINT NTH]`. The log has a line for each action that began or ended. Each
+//! line is written by one call, so the order of lines is the order of events.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

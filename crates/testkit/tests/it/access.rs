@@ -1,5 +1,5 @@
-//! How PostgreSQL is got into, and what a schema must be: TLS by `sslmode`, roles that may little, versions, guards that
-//! refuse what SQL must not do, and a history that shows what was done all the same.
+//! Connecting to PostgreSQL, and what a schema must be: TLS by `sslmode`, roles with few rights, versions, guards
+//! against direct SQL, and a history that shows changes made despite them.
 
 use std::process::Command;
 

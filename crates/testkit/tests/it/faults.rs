@@ -1,4 +1,5 @@
-//! What the disk and other programs do to a store: a clear message with a way out, nothing lost, and service resumes.
+//! Faults by the disk and by other programs: the message is clear and says what to do, nothing is lost, and service
+//! resumes.
 
 use std::fs::TryLockError;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What recovery does with a stale task: what is owed is undone, newest first and each with its receipt, or a person is
-//! asked; and one bad task is nobody else's trouble. How its loop goes about that is in `recovery_loop.rs`.
+//! What recovery does with a stale task: it undoes what is owed, newest first and each with its receipt, or parks the
+//! task for a person. One bad task does not affect the others. `recovery_loop.rs` tests the loop.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! What somebody does to the file with SQL: the database refuses it, and where its guards were taken off, it is found
-//! and named.
+//! Direct SQL on the file: the database refuses it; with its guards removed, an audit finds and names it.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Tokens and namespaces, on every store: what is kept, when a token counts, whose name is free, who is told of a change.
+//! Tokens and namespaces, on every store: what is stored, when a token is live, which names are free, and who learns
+//! of a change.
 
 use std::sync::Arc;
 use std::time::Duration;

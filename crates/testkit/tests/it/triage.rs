@@ -1,5 +1,5 @@
-//! What somebody must see who looks after a fleet: what did not succeed, who was told to stop and did not, who looks after stale
-//! tasks. On every store, the remote one too.
+//! What an operator of a fleet must see: tasks that did not succeed, holders that were told to stop and did not, and
+//! which recovery processes run. On every store, the remote one too.
 
 use std::sync::Arc;
 use std::time::Duration;

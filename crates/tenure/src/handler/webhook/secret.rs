@@ -1,7 +1,7 @@
-//! The secrets of a webhook, and what is signed with them.
+//! The secrets of a webhook, and the signatures made with them.
 //!
-//! They are as Standard Webhooks writes them: `whsec_` and base64. What is wrong with one is said without a piece of it.
-//! Keys that sign without being shared (`whsk_`) are not known here.
+//! Secrets have the format of Standard Webhooks: `whsec_` and base64. An error message never contains a part of a
+//! secret. Asymmetric keys (`whsk_`) are not supported.
 
 use std::fs::{self, File};
 use std::io::Read;

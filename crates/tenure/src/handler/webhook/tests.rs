@@ -1,4 +1,4 @@
-//! Webhooks against a server of a few lines, which answers what it is told to and shows what it got.
+//! Tests of webhooks against a small server that returns a fixed response and records the requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! What a batch of commands sees of the tables: fetched before the first command is decided, changed by each, and written
-//! back after the last. So the database is asked as often for a thousand commands as for one.
+//! The rows of a batch of commands, in memory: fetched before the first command is decided, changed by each command,
+//! and written back after the last. So a thousand commands need as many database requests as one.
 
 use std::collections::{HashMap, HashSet};
 

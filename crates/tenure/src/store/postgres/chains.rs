@@ -1,4 +1,4 @@
-//! Chains to verify, and the events that no task has.
+//! Reads chains to verify, and finds events that belong to no task.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
-//! Connecting: each place in turn, each of its addresses, and each way that `sslmode` allows there.
+//! Connects to PostgreSQL: tries each host, each of its addresses, and each method that `sslmode` allows.
 //!
-//! tokio-postgres can go through places itself, but knows three modes of libpq's six, and never falls back.
-//! So it is given one address and one way at a time.
+//! tokio-postgres can try several hosts itself, but it knows only three of libpq's six modes, and never falls back.
+//! So this module gives it one address and one method at a time.
 
 use std::error::Error as _;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! A database as all parts of a store share it: how to get in, the clock, who is told of new events. And what its schema
-//! must be, how it is made and migrated, and what is said when it is something else.
+//! The database that all parts of a store share: connecting, the clock, and signals about new events. Also what its
+//! schema must be, how it is created and migrated, and the error if the schema is something else.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! A committer's engine: executes a batch in one transaction, commits, and knows what a failure means.
+//! A committer's engine: executes a batch in one transaction, commits it, and knows what a failure means.
 //!
-//! A failure before the commit was sent proves that nothing was done, and what passes is tried again. One afterwards proves
-//! nothing, unless the server refused a statement before the commit: then it made of the commit a roll back.
+//! A failure before the commit was sent proves that nothing was done; a temporary failure is retried. A failure after
+//! that proves nothing, unless the server rejected a statement before the commit: then it rolled back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

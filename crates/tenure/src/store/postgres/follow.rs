@@ -1,5 +1,5 @@
-//! Signs that there may be new events. They only wake: whoever is woken looks, and looks now and then without a sign, too.
-//! So a sign that is lost costs at most one such look.
+//! Signals about new events. A signal only wakes a follower, which then reads. A follower also reads from time to
+//! time without a signal, so a lost signal delays it only a little.
 
 use std::sync::Arc;
 use std::time::Duration;

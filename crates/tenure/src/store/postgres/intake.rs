@@ -1,7 +1,7 @@
-//! Creating a task inside a caller's own transaction: it exists if, and only if, that transaction commits.
+//! Creates a task inside a caller's own transaction: the task exists if and only if that transaction commits.
 //!
-//! The transaction reserves the names and leaves a record in `intake`. Whoever looks next has a committer make the task of
-//! it, by the rules as for any other; a look now and then sees to it that this does not take long.
+//! The transaction reserves the ids and leaves a record in `intake`. The next reader asks a committer to create the
+//! task from it, by the same rules as any other task. A periodic check bounds how long that takes.
 
 use std::sync::Weak;
 

@@ -1,5 +1,5 @@
-//! A room at a glance, in SQL: by what is planned, by what waits, and by what ended badly. Each is a table or an index of
-//! its own, so it costs these and not what ever was.
+//! The overview of a namespace, in SQL: planned tasks, waiting tasks, and tasks that ended badly. Each has its own
+//! table or index, so the cost does not depend on all tasks.
 
 use tenure_core::id::{Namespace, Owner, Queue, TaskId};
 use tenure_core::task::State;

@@ -1,7 +1,7 @@
-//! Where a PostgreSQL database is and how to get in: from a URL and the variables that libpq reads.
+//! The settings of a PostgreSQL connection, from a URL and the environment variables that libpq reads. This module
+//! does not connect.
 //!
-//! Nobody is connected to here. What libpq has beyond the parameters that are known is not there: services
-//! (`PGSERVICE`), GSSAPI, encrypted keys, revocation lists.
+//! Some features of libpq are not supported: services (`PGSERVICE`), GSSAPI, encrypted keys, revocation lists.
 
 pub(crate) mod file;
 pub(crate) mod parameters;

@@ -1,7 +1,7 @@
-//! The statements of a batch. They fetch and write for many commands at once, and decide nothing.
+//! The SQL statements of a batch. They fetch and write for many commands at once, and decide nothing.
 //!
-//! `tenure.` stands for the schema. Names of a batch come as arrays; `wanted` is what they are unnested to. Rows are
-//! locked in the order of their keys, so that two batches never wait for one another.
+//! `tenure.` stands for the schema. Ids of a batch are passed as arrays, and `wanted` is the table made of them by
+//! `unnest`. Rows are locked in the order of their keys, so that two batches can't deadlock.
 
 use crate::store::columns::{compensation_columns, due_columns, task_columns};
 

@@ -1,9 +1,9 @@
-//! TLS by rustls as libpq's `sslmode` has it: what is tried in which order, and what a server's certificate
+//! TLS with rustls for libpq's `sslmode`: which methods are tried in which order, and what a server's certificate
 //! must prove.
 //!
-//! It is stricter than libpq where rustls is: a name counts only as a subjectAltName, never as a common name;
-//! certificates are of X.509 version 3; nothing older than TLS 1.2 is spoken. And a file that can't be used
-//! is an error in every mode that may need it, where libpq may go on without TLS.
+//! rustls is stricter than libpq. A host name must be a subjectAltName; the common name is ignored. Certificates must
+//! be X.509 version 3, and TLS must be 1.2 or later. A file that can't be used is an error in every mode that may
+//! need it, while libpq may continue without TLS.
 
 pub(crate) mod connector;
 

@@ -1,4 +1,4 @@
-//! Tokens in the database. They are changed seldom, each time on a connection of its own.
+//! Tokens in the database. They change rarely, each time on a connection of its own.
 
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Time;

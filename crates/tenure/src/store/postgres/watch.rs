@@ -1,4 +1,4 @@
-//! The watch mark in the database: read, and written unless somebody else did so meanwhile.
+//! The watch mark in the database. It is written only if no other process changed it since it was read.
 
 use tenure_core::id::Namespace;
 

@@ -1,4 +1,5 @@
-//! Commands on their way: those that wait go together, and each is sent until its answer is known or too long.
+//! Commands on their way to a server: waiting commands go together, and each is sent again until its answer is known
+//! or its time is over.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};

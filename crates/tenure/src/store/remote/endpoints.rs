@@ -1,4 +1,4 @@
-//! Where servers are: one URL that names one or several of them.
+//! The servers of a remote store, from one URL that lists one or several of them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What a client makes of servers and networks that do wrong.
+//! Tests of the client against servers and networks that fail.
 
 #![allow(clippy::expect_used)] // What surprises a test stops it.
 

@@ -1,4 +1,4 @@
-//! How long is waited for what, how much is read, and how long something is tried again.
+//! Timeouts, size limits and retry times of the remote store.
 
 use std::time::Duration;
 

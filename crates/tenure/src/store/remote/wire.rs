@@ -1,6 +1,7 @@
-//! Requests and their answers: which server is asked, and what it means when none answers.
+//! HTTP requests and responses: which server gets a request, and what it means if none answers.
 //!
-//! All of it happens on a thread of its own: a caller's runtime may be busy, or gone, while its leases are to be renewed.
+//! All of it runs on a thread of its own, because the caller's runtime may be busy or gone while its leases must be
+//! renewed.
 
 use std::fmt;
 use std::sync::Arc;

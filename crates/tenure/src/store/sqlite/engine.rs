@@ -1,8 +1,9 @@
-//! The writer: takes the turn, executes a batch in one transaction, commits, and knows what a failure means.
+//! The writer: takes the writer lock, executes a batch in one transaction, commits it, and knows what a failure
+//! means.
 //!
-//! A failure before the commit proves that nothing was done. One in the commit proves nothing, except where the disk was
-//! full, or somebody had a lock: then the commit's own frame was not written. After such a failure the connection is not trusted any more: it
-//! is opened anew and looked at before anything else is answered.
+//! A failure before the commit proves that nothing was done. A failure in the commit proves nothing, except if the
+//! disk was full or the file was locked: then the commit frame was not written. After such a failure the connection
+//! is not trusted any more. The file is opened again and checked before anything else is answered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Opening the file: what it must be, how it is made and migrated, and what is said when it is something else.
+//! Opens the file: checks what it is, creates or migrates it, and reports an error if it is something else.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

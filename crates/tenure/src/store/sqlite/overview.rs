@@ -1,4 +1,5 @@
-//! A room at a glance, in SQL: read from what is in flight or ended badly, each through its narrow index.
+//! The overview of a namespace, in SQL. It reads only tasks that are in flight or ended badly, each through a narrow
+//! index.
 
 use rusqlite::{OptionalExtension, Row, named_params, params};
 use tenure_core::id::{Namespace, Owner, Queue, TaskId};

@@ -1,5 +1,6 @@
-//! Whether the file is still the one that was opened. One that is removed or replaced while a process has it open goes on
-//! taking what is written, without a name: all of it would be gone with that process. One that was cut has lost pages.
+//! Checks that the file is still the one that was opened. If a file is removed or replaced while a process has it
+//! open, the process can still write to it, but everything written is lost when the process ends. A file that was cut
+//! has lost pages.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! Tokens in the file. They are changed seldom, on a connection of their own that takes the same turn as the committer.
+//! Tokens in the file. They change rarely, on a connection of its own that takes the same writer lock as the
+//! committer.
 
 use std::time::Duration;
 

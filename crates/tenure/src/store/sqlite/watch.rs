@@ -1,4 +1,5 @@
-//! The watch mark in the file. It takes the same turn as the committer, on a connection of its own.
+//! The watch mark in the file. It is written on a connection of its own that takes the same writer lock as the
+//! committer.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! The turn to write: processes that write to one file stand in line on two lock files beside it.
+//! The writer lock: processes that write to one file queue on two lock files beside it.
 //!
-//! A writer first takes its place at the head of the line, then waits for the turn, then leaves the line to the next.
-//! With one lock alone a busy process could take it again before a waiter wakes up; here whoever is at the head of the
-//! line gets the next turn for certain. The kernel releases the locks of a process that dies.
+//! A writer first takes the lock at the head of the queue, then waits for the lock to write, then gives up the head
+//! to the next writer. With only one lock, a busy process could take it again before a waiting one wakes up. With
+//! two, the writer at the head always gets the next turn. If a process dies, the kernel releases its locks.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;

@@ -1,4 +1,4 @@
-//! The history over HTTP: pages that wait, and streams that go on where they were.
+//! The history over HTTP: pages that wait, and streams that resume.
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Files that libpq knows: named, or looked for where they usually lie.
+//! Files that libpq uses: named by a setting, or in their default place.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

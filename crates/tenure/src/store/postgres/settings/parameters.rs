@@ -1,7 +1,7 @@
-//! The parameters of a connection: from the URL, from the variables that libpq reads, or as they are by
+//! The parameters of a connection: from the URL, else from the environment variables that libpq reads, else the
 //! default.
 //!
-//! Whatever has a meaning of its own here is read elsewhere; the rest is tokio-postgres's to understand.
+//! Parameters that Tenure itself interprets are read elsewhere. tokio-postgres interprets the rest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
-//! The password file, usually `~/.pgpass`: which line's password is meant for which server.
+//! The password file, usually `~/.pgpass`: finds the password for a server.
 //!
-//! As with libpq it never makes an error. What kept it from being used is remembered, for when a password is
-//! missed.
+//! As in libpq, a problem with this file is never an error. The problem is remembered, and reported if a password
+//! turns out to be missing.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;

@@ -1,6 +1,6 @@
-//! A PostgreSQL URL taken apart into parameters, as libpq does it. What they mean is not asked here.
+//! Splits a PostgreSQL URL into parameters, as libpq does. It does not interpret them.
 //!
-//! No error tells any of the URL but the name of a parameter: what is malformed may be a piece of the
+//! An error contains nothing of the URL but the name of a parameter, because a malformed part may be a part of the
 //! password.
 
 use tenure_core::refusal::Refusal;

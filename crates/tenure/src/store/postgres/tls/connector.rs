@@ -1,4 +1,4 @@
-//! rustls as tokio-postgres calls it, with word of how far a handshake came.
+//! The TLS connector that tokio-postgres calls. It also records how far a handshake came.
 
 use std::convert::Infallible;
 use std::future::Future;

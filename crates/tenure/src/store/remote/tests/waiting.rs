@@ -1,4 +1,4 @@
-//! Waiting for what other threads do.
+//! Waits for what other threads do.
 
 use std::time::{Duration, Instant};
 
