@@ -28,7 +28,7 @@ pub const PROGRESS_LIMIT: &str = "up to 1 KiB of JSON, without NUL";
 const ID_LIMIT: &str = "1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..";
 const NAME_LIMIT: &str = "1 to 200 of A-Z a-z 0-9 - _ . : @ + /, not . or ..";
 
-/// Declares a text type with its constructor's check; the type can be had in no other way.
+/// Declares a text type. Its constructor checks the limits, and is the only way to make a value.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $field:literal, $check:path) => {
         $(#[$doc])*
@@ -113,7 +113,7 @@ impl Document {
 }
 
 impl Reason {
-    /// Words that the core makes out of names, which keeps them far below the limit.
+    /// Texts that the core makes from names. They are always far below the limit.
     pub(crate) fn made(words: fmt::Arguments<'_>) -> Reason {
         Reason(Arc::from(words.to_string()))
     }
@@ -152,7 +152,7 @@ impl UndoKey {
     }
 }
 
-/// The saga is named as the task where its creator gave no other name: what is a valid task id is a valid saga id.
+/// The saga id is the task id if its creator gave no other: what is a valid task id is a valid saga id.
 impl From<&TaskId> for SagaId {
     fn from(id: &TaskId) -> SagaId {
         SagaId(Arc::clone(&id.0))

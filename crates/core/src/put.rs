@@ -10,12 +10,14 @@ use crate::task::{State, Task, Terminal};
 use crate::time::Time;
 
 impl Put {
-    /// What can't be in any record: an end without a terminal state, a time that has not come, an end without words.
+    /// Contradictions within the record: an end without a terminal state, a time in the future, an end
+    /// without a reason.
     pub(crate) fn contradiction(&self, now: Time) -> Option<Refusal> {
         let begins = self.state.terminal().is_none();
         let granted = "a new task begins at 0; leave it out";
         if begins && self.epoch.is_some_and(|epoch| epoch != Epoch::ZERO) {
-            // It would be granted anew from 1, below what others may have fenced by.
+            // Otherwise epochs would start again at 1, below epochs that other systems may have used for
+            // fencing.
             return Some(Refusal::invalid("epoch", granted));
         }
         if begins && self.attempts.is_some_and(|attempts| attempts != 0) {
@@ -50,7 +52,7 @@ impl Put {
         None
     }
 
-    /// What the record says otherwise than what is stored, and that never changes.
+    /// Differences to the stored task in fields that never change.
     pub(crate) fn contradicts(&self, task: &Task, now: Time) -> Option<Refusal> {
         let never =
             |field| Some(Refusal::invalid(field, "never changes; give the stored one or leave it out"));
@@ -69,7 +71,8 @@ impl Put {
         itself.or_else(|| self.contradicts_what_was_read(task)).or_else(|| self.has_too_many(task))
     }
 
-    /// Of a record that is not the newest any more these may have changed since; that is a stale write, or a lease.
+    /// If the record's revision is old, these fields may have changed since; that is a stale write, or a
+    /// lease.
     fn contradicts_what_was_read(&self, task: &Task) -> Option<Refusal> {
         if self.revision != Some(task.revision) {
             return None;

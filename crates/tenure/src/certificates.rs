@@ -20,18 +20,18 @@ use rustls::{
 pub(crate) enum Proof {
     #[cfg(feature = "postgres")]
     Nothing,
-    /// That one of the authorities stands for it.
+    /// A trusted authority has signed it.
     #[cfg(feature = "postgres")]
     Chain(Anchors),
-    /// And that it is about the server that was asked for.
+    /// And it names the requested server.
     ChainAndName(Anchors),
 }
 
-/// Who is trusted.
+/// The trusted certificate authorities.
 #[derive(Debug)]
 pub(crate) struct Anchors {
     authorities: RootCertStore,
-    /// The same as they stand in the file: a server may have one of them for its own.
+    /// The same, as stored in the file: a server may use one of them as its own certificate.
     listed: Vec<CertificateDer<'static>>,
 }
 
@@ -48,14 +48,14 @@ impl Anchors {
         Ok(Anchors { authorities, listed })
     }
 
-    /// For a client that speaks no TLS, and still must be given a configuration of it.
+    /// For a client that does not use TLS, but still needs a TLS configuration.
     #[cfg(any(feature = "remote", feature = "webhooks"))]
     pub(crate) fn nobody() -> Anchors {
         Anchors { authorities: RootCertStore::empty(), listed: Vec::new() }
     }
 
-    /// Some of a system's may be unreadable, or too old for rustls. It is enough that some are not. Where none is, `setting`
-    /// is how a file of them is named.
+    /// Some certificates of a system may be unreadable, or too old for rustls. That is fine if others are
+    /// usable. If none is usable, the error names `setting`, which can give a file of them.
     pub(crate) fn of_the_system(setting: &str) -> Result<Anchors, String> {
         let found = rustls_native_certs::load_native_certs();
         let mut authorities = RootCertStore::empty();
@@ -78,7 +78,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// What the configuration of a client begins with that wants such a proof.
+/// The TLS configuration of a client that requires this proof.
 pub(crate) fn client(proof: Proof) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let provider = ring::default_provider();
     let verifier = Verifier { proof, algorithms: provider.signature_verification_algorithms };
@@ -89,7 +89,7 @@ pub(crate) fn client(proof: Proof) -> Result<ConfigBuilder<ClientConfig, WantsCl
         .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-/// Judges a server's certificate.
+/// Verifies a server's certificate.
 #[derive(Debug)]
 struct Verifier {
     proof: Proof,
@@ -124,8 +124,7 @@ impl Verifier {
     }
 }
 
-/// webpki's own error is out of reach but for its words. Should they change, then such certificates are
-/// refused.
+/// webpki's error is available only as text. If the text changes, such certificates are refused.
 fn is_authority_as_server(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(error))
         if error.to_string() == "CaUsedAsEndEntity")
@@ -152,8 +151,8 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    // That the server has the key of its certificate is verified in each mode: channel binding, by which a
-    // password proves the server too, would be worth nothing if anybody could show the certificate.
+    // Every mode verifies that the server has the key of its certificate. Otherwise channel binding, by which
+    // a password also proves the server, would be worthless.
 
     fn verify_tls12_signature(
         &self,
@@ -178,7 +177,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// What to do about a failed handshake, where rustls's words don't say it; `setting` is how authorities are named.
+/// Advice for a failed handshake, if rustls's message has none. `setting` is the setting that lists certificate
+/// authorities.
 pub(crate) fn advice(error: &(dyn Error + 'static), setting: &str) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {

@@ -4,7 +4,7 @@
 //! `kill -9`. Tests use that to show what a crash leaves behind. Each name occurs once in the code; `docs/testing.md`
 //! lists them all.
 
-/// Says that the process is at that point.
+/// Marks that the process has reached that point.
 #[inline]
 pub(crate) fn reached(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -24,7 +24,7 @@ mod armed {
 
     static DEADLY: Mutex<Option<(String, u32)>> = Mutex::new(None);
 
-    /// From now on the process dies when it reaches that point for the `nth` time, the first being 1.
+    /// Makes the process crash when it reaches that point for the `nth` time, counted from 1.
     pub fn crash_at(name: &str, nth: u32) {
         if let Ok(mut deadly) = DEADLY.lock() {
             *deadly = Some((name.to_owned(), nth));

@@ -29,7 +29,7 @@ pub fn print_seconds(time: Time) -> String {
     text
 }
 
-/// A length for people, in its two largest units and never as longer than it is: `42s`, `2m 5s`, `3d 4h`.
+/// A duration for people, in its two largest units, rounded down: `42s`, `2m 5s`, `3d 4h`.
 pub fn rough(span: Span) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let seconds = span.as_micros() / 1_000_000;
@@ -45,7 +45,7 @@ pub fn rough(span: Span) -> String {
     }
 }
 
-/// The same of what is left of a length, never as shorter than it is: a lease of a minute has `1m` left at once.
+/// The same for a remaining duration, rounded up: a lease of a minute has `1m` left at first.
 pub fn rough_left(span: Span) -> String {
     match span.as_micros() {
         0..1_000_000 => rough(span),
@@ -67,12 +67,12 @@ pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
     }
 }
 
-/// From when on: a length before now, or an instant.
+/// A start time: a duration before now, or a point in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Since {
-    /// So long before now.
+    /// This long before now.
     Length(Span),
-    /// Then.
+    /// At this time.
     Instant(Time),
 }
 

@@ -11,7 +11,7 @@ use tenure_core::id::{
 };
 use tenure_core::refusal::Refusal;
 
-/// Values deeper than this are refused: readers in other languages stop at about as much.
+/// The maximum depth: readers in other languages stop at about the same.
 const DEPTH_MAX: usize = 100;
 
 /// Canonical JSON of up to 256 KiB.
@@ -48,7 +48,8 @@ impl From<serde_json::Error> for CanonicalError {
     }
 }
 
-/// The text is read a fixed number of times, however deep its values are, and given up as soon as it is too large or too deep.
+/// The text is read a fixed number of times, however deep it is nested. Reading stops as soon as the text is too
+/// large or too deep.
 fn canonical(text: &str, bytes_max: usize) -> Result<String, CanonicalError> {
     let _valid: &RawValue = serde_json::from_str(text)?;
     let tokens = tokens(text, bytes_max)?;

@@ -16,8 +16,8 @@ use regex::{Regex, RegexBuilder};
 
 use crate::handler::UndoCall;
 
-/// The largest program that a pattern may be compiled to. It bounds what a target costs, too: a match takes at most so
-/// many steps for each character.
+/// The largest compiled size of a pattern. It also bounds the cost of a match, which takes at most this many
+/// steps for each character.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// How deep a pattern may be nested.
 const PATTERN_DEPTH_MAX: u32 = 64;
@@ -29,7 +29,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 pub struct Template {
     words: Vec<Word>,
     pattern: String,
-    /// The pattern between anchors of its own.
+    /// The pattern, anchored at both ends.
     allow: Regex,
 }
 
@@ -212,9 +212,9 @@ fn before_double_dash(words: &[Word]) -> impl Iterator<Item = &Word> {
     words.iter().skip(1).take_while(|word| word.literal() != Some("--"))
 }
 
-/// Names of tasks and namespaces may begin with `-` too, and whoever creates a task chooses them. Since a task is undone
-/// whole or not at all, it must not come out in the midst of it; so a template must be right for every name. The kind is
-/// chosen by whoever wrote the template, and the numbers have no sign.
+/// Ids of tasks and namespaces can begin with `-`, too, and the creator of a task chooses them. A task is undone
+/// completely or not at all, so this must not fail in the middle of it. So a template must be safe for every id.
+/// The author of the template chooses the kind, and the numbers have no sign.
 fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
     let named = [Place::Task, Place::Namespace, Place::Key];
     for (name, place) in Place::ALL.iter().filter(|(_, place)| named.contains(place)) {
@@ -228,7 +228,7 @@ fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
     Ok(())
 }
 
-/// A shell reads its script as a program, and with a placeholder in it whoever registers an undo would write that program.
+/// A shell runs its script as code. With a placeholder in it, the registrant of an undo could write that code.
 fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
     let is_shell = |word: &Word| is_program(word, &SHELLS);
     let takes_script = |word: &Word| {
@@ -292,7 +292,7 @@ fn whole(pattern: &str) -> Result<Regex, String> {
         .map_err(|error| format!("`allow` must not end with a comment, because it has to match the whole target: {error}"))
 }
 
-/// A text for people, with what can't be seen made visible.
+/// A text for people, with invisible characters escaped.
 fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let beginning: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();

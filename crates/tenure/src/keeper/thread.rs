@@ -9,13 +9,13 @@ use crate::error::Error;
 
 static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
 
-/// Makes sure that it runs: before a lease is taken that nobody could keep.
+/// Starts the thread if needed, before any lease is taken that it must renew.
 pub(super) fn start() -> Result<&'static Handle, Error> {
     let started = THREAD.get_or_init(|| begin().map_err(|error| error.to_string()));
     started.as_ref().map_err(|error| Error::Unavailable(format!("can't start the thread that renews leases: {error}")))
 }
 
-/// Has it do something besides.
+/// Runs a future on it.
 pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     start()?.spawn(work);
     Ok(())

@@ -19,7 +19,7 @@ pub struct Note {
     pub by: Actor,
     /// What it says.
     pub words: Reason,
-    /// Whether it says that nobody has to look at the task any more.
+    /// Whether it dismisses the task.
     pub triage: Triage,
 }
 
@@ -35,7 +35,7 @@ impl Ledger {
                     notes.push(Note { at, by, words: words.clone(), triage: *triage });
                 }
             }
-            // The history of a task goes on for ever; behind its newest event there is nothing yet.
+            // The history of a task never ends; after its newest event there is nothing yet.
             let is_all = page.items.len() < PAGE && !page.is_cut;
             after = page.next;
             if is_all || after.is_none() {

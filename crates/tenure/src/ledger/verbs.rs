@@ -20,7 +20,7 @@ use crate::store::Renewal;
 
 type Checked = Result<(), Refusal>;
 
-/// Declares the kinds of calls, each with what it gives when it is done.
+/// Declares the kinds of calls, each with the type of its answer.
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident => $done:ty;)*) => { $(
         $(#[$doc])*
@@ -37,7 +37,7 @@ calls! {
     Creation => Task;
     /// Writes a whole record.
     Putting => Task;
-    /// Takes a lease by the task's name, or recovers it, or reserves it: what has only a length to refine.
+    /// Acquires, reclaims or reserves a task: calls that only take a length.
     Taking => Task;
     /// Takes leases on the next due tasks of a queue.
     Claiming => Vec<Task>;
@@ -77,13 +77,13 @@ impl Ledger {
         self.call(|| Ok(Action::Create(Box::new(create(TaskId::new(id)?, IdOrigin::Given)?))))
     }
 
-    /// Creates a task with an id of the ledger's making: in order of time, and unique everywhere.
+    /// Creates a task with a new id: ordered by time, and unique everywhere.
     pub fn create_unnamed(&self) -> Call<Creation> {
         self.call(|| Ok(Action::Create(Box::new(create(self.made_id()?, IdOrigin::Made)?))))
     }
 
-    /// Writes a whole record, decided as a difference against what is stored. For imports and corrections; leases,
-    /// epochs and ended tasks are beyond its reach.
+    /// Writes a whole record, decided as a difference to the stored one. For imports and corrections; it
+    /// can't change leases, epochs and ended tasks.
     pub fn put(&self, mut record: Put) -> Call<Putting> {
         self.call(|| {
             record.record.payload = json::document("payload", record.record.payload.as_str())?;
@@ -93,17 +93,18 @@ impl Ledger {
         })
     }
 
-    /// Sets a task aside for an owner.
+    /// Reserves a task for an owner.
     pub fn dispatch(&self, id: &str, owner: &str) -> Call<Taking> {
         self.call(|| Ok(Action::Dispatch { task: TaskId::new(id)?, owner: Owner::new(owner)?, ttl: None }))
     }
 
-    /// Takes a lease by the task's name. Of any number who try, one wins; the others are told who holds it.
+    /// Acquires a task by its id. If several try, one wins; the others are told who holds it.
     pub fn acquire(&self, id: &str, owner: &str) -> Call<Taking> {
         self.call(|| Ok(Action::Acquire { task: TaskId::new(id)?, owner: Owner::new(owner)?, ttl: None }))
     }
 
-    /// Takes leases on the next due tasks of a queue, one if [`Call::limit`] does not say more. None may be due.
+    /// Takes leases on the next due tasks of a queue: one, or as many as [`Call::limit`] says. There may be
+    /// none.
     pub fn claim(&self, queue: &str, owner: &str) -> Call<Claiming> {
         self.call(|| {
             let (queue, owner) = (Queue::new(queue)?, Owner::new(owner)?);
@@ -111,7 +112,7 @@ impl Ledger {
         })
     }
 
-    /// Renews a lease by its length, and tells whether cancel was asked.
+    /// Renews a lease, and returns whether a cancel was asked for.
     pub fn heartbeat(&self, id: &str, by: &Holder) -> Call<Heartbeating> {
         self.call(|| {
             let task = TaskId::new(id)?;
@@ -147,12 +148,12 @@ impl Ledger {
         self.call(|| Ok(Action::Register { task: TaskId::new(id)?, by: None, undo: undo(kind, target)? }))
     }
 
-    /// Makes what an older lease owes this one's.
+    /// Adopts what older leases owe, for this lease.
     pub fn adopt(&self, id: &str, by: &Holder) -> Call<Plain> {
         self.call(|| Ok(Action::Adopt { task: TaskId::new(id)?, by: by.clone() }))
     }
 
-    /// Reports that an undo ran, with what it left as proof.
+    /// Reports that an undo ran, with its receipt.
     pub fn settle(&self, id: &str, by: &Holder, seq: u32, receipt: &str) -> Call<Plain> {
         self.call(|| {
             let (task, receipt) = (TaskId::new(id)?, Text::named("receipt", receipt)?);
@@ -160,7 +161,7 @@ impl Ledger {
         })
     }
 
-    /// Reports that an undo was tried in vain.
+    /// Reports that an undo failed.
     pub fn tried(&self, id: &str, by: &Holder, seq: u32, error: &str) -> Call<Plain> {
         self.call(|| {
             let (task, error) = (TaskId::new(id)?, Text::named("error", error)?);
@@ -168,17 +169,17 @@ impl Ledger {
         })
     }
 
-    /// Says that something need not be undone.
+    /// Waives a compensation: it need not be undone.
     pub fn waive(&self, id: &str, seq: u32, reason: &str) -> Call<Plain> {
         self.call(|| Ok(Action::Waive { task: TaskId::new(id)?, waiver: waiver(seq, reason)? }))
     }
 
-    /// Ends the task as done. What this lease owed is void.
+    /// Completes the task. What this lease owed is void.
     pub fn complete(&self, id: &str, by: &Holder) -> Call<Completing> {
         self.call(|| Ok(Action::Complete { task: TaskId::new(id)?, by: by.clone(), result: None }))
     }
 
-    /// Ends the task for good and undoes nothing; a compensation must say what remains to undo.
+    /// Fails the task and undoes nothing; a compensation must say what remains to undo.
     pub fn fail(&self, id: &str, by: &Holder, reason: &str) -> Call<Failing> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
@@ -186,7 +187,7 @@ impl Ledger {
         })
     }
 
-    /// Gives the work up: what is owed is undone, and then it is tried again if attempts are left.
+    /// Rolls the work back: what is owed is undone, and then the task is tried again if attempts are left.
     pub fn roll_back(&self, id: &str, by: &Holder, reason: &str) -> Call<RollingBack> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
@@ -233,17 +234,17 @@ impl Ledger {
         })
     }
 
-    /// Asks for a task to stop. A running one hears it with its next heartbeat.
+    /// Cancels a task. If it is running, its holder is asked to stop with its next heartbeat.
     pub fn cancel(&self, id: &str, reason: &str) -> Call<Plain> {
         self.call(|| Ok(Action::Cancel { task: TaskId::new(id)?, reason: Reason::named("reason", reason)? }))
     }
 
-    /// Takes a stale task over for recovery.
+    /// Reclaims a stale task for recovery.
     pub fn reclaim(&self, id: &str, recoverer: &str) -> Call<Taking> {
         self.call(|| Ok(Action::Reclaim { task: TaskId::new(id)?, owner: Owner::new(recoverer)?, ttl: None }))
     }
 
-    /// Leaves a note: the one write that an ended task takes.
+    /// Adds a note, which is also possible on an ended task.
     pub fn annotate(&self, id: &str, note: &str) -> Call<Annotating> {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
@@ -252,7 +253,7 @@ impl Ledger {
         })
     }
 
-    /// Says that nobody has to look at a task any more that ended badly, and why.
+    /// Dismisses a task that ended badly: it needs no more attention, and why.
     pub fn dismiss(&self, id: &str, note: &str) -> Call<Annotating> {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
@@ -270,7 +271,8 @@ impl Ledger {
         })
     }
 
-    /// Makes a new task of one that failed, was undone or is parked. The old one only names it; once.
+    /// Retries a task that failed, was undone or is parked: makes a new task of it, once. The old task only
+    /// names the new one.
     pub fn retry(&self, id: &str, reason: &str) -> Call<Retrying> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
@@ -284,7 +286,7 @@ impl Ledger {
     }
 }
 
-/// What a task is created with where nothing else is said.
+/// The defaults of a new task.
 pub fn create(task: TaskId, naming: IdOrigin) -> Result<Create, Refusal> {
     Ok(Create {
         task,
@@ -334,7 +336,7 @@ pub fn record_of(task: &Task) -> Put {
     }
 }
 
-/// A record that does not exist yet, to be filled and put: planned, with nothing but its name.
+/// A new record, to be filled and put: planned, with only its id.
 pub fn new_record(id: &str) -> Result<Put, Refusal> {
     Ok(Put {
         record: create(TaskId::new(id)?, IdOrigin::Given)?,
@@ -376,12 +378,12 @@ impl Call<Creation> {
         self.set(|create| Queue::new(queue).map(|queue| create.queue = queue))
     }
 
-    /// What sort of task it is.
+    /// The kind of task.
     pub fn kind(self, kind: &str) -> Self {
         self.set(|create| Kind::new(kind).map(|kind| create.kind = kind))
     }
 
-    /// Something to find it by.
+    /// A label.
     pub fn label(self, key: &str, value: &str) -> Self {
         self.set(|create| {
             create.labels.insert(LabelKey::new(key)?, LabelValue::new(value)?);
@@ -389,7 +391,7 @@ impl Call<Creation> {
         })
     }
 
-    /// What is needed to do it: JSON.
+    /// The payload, in JSON.
     pub fn payload(self, payload: &str) -> Self {
         self.set(|create| json::document("payload", payload).map(|payload| create.payload = payload))
     }
@@ -410,7 +412,7 @@ impl Call<Creation> {
         })
     }
 
-    /// What is decided beforehand.
+    /// The policy.
     pub fn policy(self, policy: Policy) -> Self {
         self.set(|create| {
             create.policy = policy;
@@ -423,7 +425,7 @@ impl Call<Creation> {
         self.set(|create| undo(kind, target).map(|undo| create.compensations.push(undo)))
     }
 
-    /// Why the undo that was named last is registered.
+    /// The reason for the undo that was given last.
     pub fn undo_reason(self, words: &str) -> Self {
         self.set(|create| {
             let unnamed = || Refusal::invalid("compensations.reason", "give the undo before its reason");
@@ -434,7 +436,7 @@ impl Call<Creation> {
     }
 }
 
-/// The refinement of one field of one action, for calls that have but a few.
+/// A setter for one field of one action, for calls that have only a few.
 macro_rules! refine {
     ($call:ident { $($(#[$doc:meta])* $method:ident($($argument:ident: $type:ty),*) $pattern:pat => $change:expr;)* }) => {
         impl Call<$call> { $(
@@ -452,30 +454,30 @@ macro_rules! refine {
 }
 
 refine!(Taking {
-    /// How long it lasts; else as the task's policy says.
+    /// How long it lasts. Default: the task's policy.
     ttl(length: impl Into<Span>)
         Action::Dispatch { ttl, .. } | Action::Acquire { ttl, .. } | Action::Reclaim { ttl, .. }
         => *ttl = Some(Ttl::new(length.into())?);
 });
 refine!(Claiming {
-    /// How many at most.
+    /// The maximum number of tasks.
     limit(count: u32) Action::Claim { limit, .. } => *limit = count;
-    /// How long the leases last; else as each task's policy says.
+    /// How long the leases last. Default: each task's policy.
     ttl(length: impl Into<Span>) Action::Claim { ttl, .. } => *ttl = Some(Ttl::new(length.into())?);
 });
 refine!(Heartbeating {
-    /// How long the lease lasts from now on; else as long as when it was granted.
+    /// How long the lease lasts from now on. Default: the length at its grant.
     ttl(length: impl Into<Span>) Action::Heartbeat { ttl, .. } => *ttl = Some(Ttl::new(length.into())?);
-    /// How far the work is: JSON.
+    /// Progress, in JSON.
     progress(value: &str) Action::Heartbeat { progress, .. } => *progress = Some(json::progress(value)?);
-    /// What a successor needs to go on: JSON.
+    /// A checkpoint for a successor, in JSON.
     checkpoint(value: &str) Action::Heartbeat { checkpoint, .. }
         => *checkpoint = Some(json::document("checkpoint", value)?);
 });
 refine!(Progressing {
-    /// How far the work is: JSON.
+    /// Progress, in JSON.
     report(value: &str) Action::Progress { progress, .. } => *progress = Some(json::progress(value)?);
-    /// What a successor needs to go on: JSON.
+    /// A checkpoint for a successor, in JSON.
     checkpoint(value: &str) Action::Progress { checkpoint, .. }
         => *checkpoint = Some(json::document("checkpoint", value)?);
 });
@@ -488,7 +490,7 @@ refine!(Registering {
     reason(words: &str) Action::Register { undo, .. } => undo.reason = Some(Reason::named("reason", words)?);
 });
 refine!(Completing {
-    /// What the work gave: JSON.
+    /// The result of the work, in JSON.
     result(value: &str) Action::Complete { result, .. } | Action::MarkCompleted { result, .. }
         => *result = Some(json::document("result", value)?);
 });
@@ -509,11 +511,11 @@ refine!(RollingBack {
     keep_lease() Action::RollBack { undo_by, .. } => *undo_by = UndoBy::Holder;
 });
 refine!(Quarantining {
-    /// Why, in one of the words that the end is known by.
+    /// The cause of the end.
     parking(why: QuarantineCause) Action::Quarantine { parking, .. } => *parking = why;
 });
 refine!(MarkingCompensated {
-    /// Something that is owed and need not be undone.
+    /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::MarkCompensated { waive, .. } => waive.push(waiver(seq, reason)?);
 });
 refine!(Annotating {
@@ -527,6 +529,6 @@ refine!(Retrying {
         *successor = TaskId::new(id)?;
         *naming = IdOrigin::Given;
     };
-    /// Something that is owed and need not be undone.
+    /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::Retry { waive, .. } => waive.push(waiver(seq, reason)?);
 });

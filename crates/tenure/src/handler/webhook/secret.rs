@@ -18,11 +18,11 @@ use sha2::Sha256;
 const PREFIX: &str = "whsec_";
 const KEY_BYTES_MIN: usize = 24;
 const KEY_BYTES_MAX: usize = 64;
-/// To change from one secret to another takes two. Each costs a signature in every request.
+/// Rotating a secret needs two of them. Each one adds a signature to every request.
 const KEYS_MAX: usize = 8;
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 
-/// The padding is there or not, as the specification's own libraries read it.
+/// Padding is optional, as in the specification's own libraries.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -48,7 +48,7 @@ impl Secret {
         }
     }
 
-    /// That more may read the file than should.
+    /// A warning if too many users can read the file.
     pub(crate) fn warning(&self) -> Option<String> {
         let Secret::File(path) = self else { return None };
         let mode = fs::metadata(path).ok()?.mode();
@@ -64,7 +64,7 @@ impl Secret {
     }
 }
 
-/// Keys that sign. There is at least one.
+/// The signing keys, at least one.
 #[derive(Clone)]
 pub(crate) struct Keys(Vec<Hmac<Sha256>>);
 
@@ -111,7 +111,7 @@ impl Keys {
 
 fn key(secret: &str) -> Result<Hmac<Sha256>, String> {
     let encoded = secret.strip_prefix(PREFIX).ok_or_else(|| format!("must begin with `{PREFIX}`"))?;
-    // The error of the decoder has a letter of the secret in it.
+    // The decoder's error contains a character of the secret.
     let key = BASE64.decode(encoded).map_err(|_| format!("must be base64 after `{PREFIX}`"))?;
     if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
         return Err(format!("has {} bytes; it must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}", key.len()));
@@ -121,7 +121,7 @@ fn key(secret: &str) -> Result<Hmac<Sha256>, String> {
 
 fn text(path: &Path) -> Result<String, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    // To open a pipe is to wait for whoever writes to it, and it can be read once only.
+    // Opening a pipe would wait for its writer, and a pipe can be read only once.
     if !metadata.is_file() {
         return Err("the webhook secret must be in a regular file".into());
     }
