@@ -78,13 +78,13 @@ text_type!(/// The unique name of a task in its namespace.
     TaskId, "id", check_id);
 text_type!(/// A second unique name, for the task's saga; the task's own id where none is given.
     SagaId, "saga_id", check_id);
-text_type!(/// The room that ids are unique in.
+text_type!(/// The namespace of a task. Ids are unique within one.
     Namespace, "namespace", check_id);
 text_type!(/// Who holds, or asks for, a lease: a free name such as `host/pid/agent-3`.
     Owner, "owner", check_name);
-text_type!(/// Where workers claim from.
+text_type!(/// The queue that workers claim from.
     Queue, "queue", check_name);
-text_type!(/// What sort of task, or of compensation, it is.
+text_type!(/// The kind of a task or of a compensation.
     Kind, "kind", check_name);
 text_type!(/// Who gave a command.
     Actor, "actor", check_name);
@@ -96,7 +96,7 @@ text_type!(/// The value of a label.
     LabelValue, "labels", check_label_value);
 text_type!(/// Free text that may be empty: a target, a receipt, an error.
     Text, "text", check_text);
-text_type!(/// Free text that says why, so it must say something.
+text_type!(/// Free text that says why. It must not be empty.
     Reason, "reason", check_reason);
 text_type!(/// JSON that the edge has validated and made canonical: a payload, a result, a checkpoint.
     Document, "payload", check_document);

@@ -69,14 +69,18 @@ impl Caller {
             Access::Store(role) => role,
             Access::Watch(role) | Access::WholeStore(role) => {
                 if self.rooms != NamespaceScope::All {
-                    return Err(Problem::forbidden("this request needs a token that is bound to all namespaces"));
+                    return Err(Problem::forbidden(
+                        "this request needs a token that is bound to all namespaces",
+                    ));
                 }
                 role
             }
             Access::Namespace(role) => {
                 // To whoever is not bound to it, it is as if there were none.
                 if !namespace.is_some_and(|namespace| self.rooms.contains(namespace)) {
-                    return Err(Problem::not_found("this namespace does not exist, or the token is not bound to it"));
+                    return Err(Problem::not_found(
+                        "this namespace does not exist, or the token is not bound to it",
+                    ));
                 }
                 role
             }

@@ -173,8 +173,12 @@ fn listed(known: &[&str]) -> String {
 
 /// A part of a query or path as text: `%2F` is a slash, and in a query `+` is a space.
 fn decoded(text: &str) -> Result<String, Problem> {
-    let refused =
-        || Problem::from(Refusal::invalid("query", "must be UTF-8, percent-encoded with `%` and two hexadecimal digits"));
+    let refused = || {
+        Problem::from(Refusal::invalid(
+            "query",
+            "must be UTF-8, percent-encoded with `%` and two hexadecimal digits",
+        ))
+    };
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

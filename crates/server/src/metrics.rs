@@ -227,22 +227,14 @@ impl Counted {
         let registry = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Version of the server", version);
-        registry.register(
-            "http_requests",
-            "HTTP responses, by route and status",
-            self.requests.clone(),
-        );
+        registry.register("http_requests", "HTTP responses, by route and status", self.requests.clone());
         registry.register_with_unit(
             "http_request",
             "Duration of requests, including the time that they wait for work or events",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
-        registry.register(
-            "http_problems",
-            "Error responses, by code",
-            self.problems.clone(),
-        );
+        registry.register("http_problems", "Error responses, by code", self.problems.clone());
         registry.register("http_connections", "Open connections", self.connections.clone());
         registry.register("http_streams", "Open event streams", self.streams.clone());
         registry.register_with_unit(

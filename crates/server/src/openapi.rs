@@ -180,7 +180,8 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
 fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
     let mut headers = Vec::new();
     if route.names_its_command() {
-        let words = "The request id of the command; a repeat gets the first response and is not executed again.";
+        let words =
+            "The request id of the command; a repeat gets the first response and is not executed again.";
         headers.push(("Idempotency-Key", words));
     }
     if route.query.iter().any(|(name, _)| *name == "return") {
@@ -191,7 +192,10 @@ fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
         headers.push(("If-Match", words));
     }
     if route.is_tagged() {
-        headers.push(("If-None-Match", "An `ETag`. If the task still has it, the response is 304 without a body."));
+        headers.push((
+            "If-None-Match",
+            "An `ETag`. If the task still has it, the response is 304 without a body.",
+        ));
     }
     if route.kinds().contains(&"text/event-stream") {
         headers.push((
@@ -208,7 +212,10 @@ fn needs(route: &Route) -> String {
         Access::Probe => "Needs no token.".to_owned(),
         Access::Store(role) => format!("Needs a token with the role {} or higher.", role.as_str()),
         Access::WholeStore(role) | Access::Watch(role) => {
-            format!("Needs a token with the role {} or higher that is bound to all namespaces.", role.as_str())
+            format!(
+                "Needs a token with the role {} or higher that is bound to all namespaces.",
+                role.as_str()
+            )
         }
         Access::Namespace(role) => {
             let operator = if is_also_an_operators(route) {
@@ -350,8 +357,12 @@ fn said(code: Code) -> &'static str {
         Code::Stalled => "No progress was reported within the policy's `stall_after`.",
         Code::OutOfTime => "The attempt has reached the policy's `time_limit`.",
         Code::Cancelled => "The holder was told to stop, and the policy's `cancel_grace` is over.",
-        Code::CompensationRequired => "A failed task needs at least one compensation, if only of kind `none`.",
-        Code::CompensationOwed => "The task owes compensations; they must be undone, adopted or waived first.",
+        Code::CompensationRequired => {
+            "A failed task needs at least one compensation, if only of kind `none`."
+        }
+        Code::CompensationOwed => {
+            "The task owes compensations; they must be undone, adopted or waived first."
+        }
         Code::CompensationSettled => "The compensation is no longer owed.",
         Code::WrongState => "The task's state does not allow this command.",
         Code::StaleWrite => "The record has changed since you read it.",

@@ -78,7 +78,9 @@ impl ServerState {
         let page = match looked {
             Ok(Ok(page)) => page,
             Ok(Err(_)) | Err(_) => self.token_cache.last().ok_or_else(|| {
-                Problem::unavailable("the store does not answer, and has not answered since this server started")
+                Problem::unavailable(
+                    "the store does not answer, and has not answered since this server started",
+                )
             })?,
         };
         identify(head, &page, &self.options)

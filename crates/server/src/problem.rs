@@ -25,7 +25,11 @@ pub(crate) struct Problem {
 /// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
 pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 11] = [
     ("unauthenticated", StatusCode::UNAUTHORIZED, "The request needs a valid token."),
-    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, but does not take this method."),
+    (
+        "method_not_allowed",
+        StatusCode::METHOD_NOT_ALLOWED,
+        "The route exists, but does not take this method.",
+    ),
     ("too_slow", StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
     ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request body is over the size limit."),
     (
@@ -87,7 +91,8 @@ impl Problem {
 
     /// The body is over the limit.
     pub(crate) fn too_large(limit: usize) -> Problem {
-        let detail = format!("the request body is over the limit of {limit} bytes; send several smaller requests");
+        let detail =
+            format!("the request body is over the limit of {limit} bytes; send several smaller requests");
         Problem::other("too_large", detail)
     }
 

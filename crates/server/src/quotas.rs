@@ -195,7 +195,9 @@ impl TokenQuota {
     /// left for them, the looks that each request begins with don't wait for those.
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many lists and histories are being read at once; try again"))
+        room.ok_or_else(|| {
+            Problem::unavailable("too many lists and histories are being read at once; try again")
+        })
     }
 
     /// Room to read a single task, which may be large: it is held until memory for it was taken.
@@ -257,8 +259,8 @@ fn taken(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken
     let own = Arc::clone(own).try_acquire_owned();
     let own = own.map_err(|_| Problem::too_many_requests(format!("this caller has too many {what}")))?;
     let all = Arc::clone(all).try_acquire_owned();
-    let all =
-        all.map_err(|_| Problem::unavailable(format!("this server has too many {what}; try another server")))?;
+    let all = all
+        .map_err(|_| Problem::unavailable(format!("this server has too many {what}; try another server")))?;
     Ok((own, all))
 }
 

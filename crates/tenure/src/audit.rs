@@ -209,8 +209,12 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
                 let (namespace, task) = chain.name.clone()?;
                 Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
             })();
-            let broken =
-                || Error::Corrupt(format!("the task of row {} can't be read; run `tenure audit verify` first", chain.row));
+            let broken = || {
+                Error::Corrupt(format!(
+                    "the task of row {} can't be read; run `tenure audit verify` first",
+                    chain.row
+                ))
+            };
             lines.push(line.ok_or_else(broken)?);
         }
         after = chains.next;

@@ -62,7 +62,9 @@ impl Anchors {
         authorities.add_parsable_certificates(found.certs);
         if authorities.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!("no CA certificates found on this system{why}; set `{setting}` to a file of them"));
+            return Err(format!(
+                "no CA certificates found on this system{why}; set `{setting}` to a file of them"
+            ));
         }
         Ok(Anchors { authorities, listed: Vec::new() })
     }
@@ -202,9 +204,7 @@ pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<S
     let rustls::Error::InvalidCertificate(error) = error else { return None };
     if let CertificateError::Other(error) = error {
         return match error.to_string().as_str() {
-            "UnsupportedCertVersion" => {
-                Some("the certificate is X.509 version 1; use version 3".to_owned())
-            }
+            "UnsupportedCertVersion" => Some("the certificate is X.509 version 1; use version 3".to_owned()),
             "CaUsedAsEndEntity" => Some(format!(
                 "the server's certificate is a CA certificate; list it in `{setting}`, or issue a server certificate"
             )),
@@ -217,7 +217,8 @@ pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<S
     let is_name =
         matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
     is_name.then(|| {
-        "the host name must be one of the certificate's subjectAltNames; its common name is ignored".to_owned()
+        "the host name must be one of the certificate's subjectAltNames; its common name is ignored"
+            .to_owned()
     })
 }
 

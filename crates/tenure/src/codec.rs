@@ -53,9 +53,8 @@ fn link(event: &Event, data: &str, previous: Hash) -> Hash {
 
 /// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
 pub(crate) fn data(what: &EventData) -> String {
-    let tagged = serde_json::to_string(&Wired(what)).unwrap_or_else(|error| {
-        panic!("an event can always be written as JSON: {error}")
-    });
+    let tagged = serde_json::to_string(&Wired(what))
+        .unwrap_or_else(|error| panic!("an event can always be written as JSON: {error}"));
     let begin = tagged.find(':').map_or(0, |at| at + 1);
     tagged[begin..tagged.len() - 1].to_owned()
 }

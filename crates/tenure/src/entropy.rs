@@ -41,7 +41,9 @@ impl Entropy for SystemEntropy {
         let mut bits = [0; 32];
         match getrandom::fill(&mut bits) {
             Ok(()) => Ok(bits),
-            Err(error) => Err(Error::Unavailable(format!("the system's random number generator failed: {error}"))),
+            Err(error) => {
+                Err(Error::Unavailable(format!("the system's random number generator failed: {error}")))
+            }
         }
     }
 }

@@ -98,9 +98,9 @@ impl SoFar {
     #[cfg(feature = "remote")]
     pub(crate) fn at_last(self, error: Error) -> Error {
         match (self, error) {
-            (SoFar::Unsure, Error::Refused(refusal)) => {
-                Error::Unknown(format!("an earlier try may have succeeded; the last one was refused: {refusal}"))
-            }
+            (SoFar::Unsure, Error::Refused(refusal)) => Error::Unknown(format!(
+                "an earlier try may have succeeded; the last one was refused: {refusal}"
+            )),
             (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
             (_, error) => error,
         }

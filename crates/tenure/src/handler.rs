@@ -183,7 +183,10 @@ impl Handlers {
     ) -> Result<Handlers, Refusal> {
         let kind = Kind::named("undo", kind)?;
         if kind.is_none() {
-            return Err(Refusal::invalid("undo", "kind `none` means that there is nothing to undo; it takes no handler"));
+            return Err(Refusal::invalid(
+                "undo",
+                "kind `none` means that there is nothing to undo; it takes no handler",
+            ));
         }
         self.0.insert(kind, Registered { handler: Arc::new(handler), patience });
         Ok(self)

@@ -37,7 +37,9 @@ impl CanonicalError {
     fn of(self, field: &'static str, limit: &'static str) -> Refusal {
         match self {
             CanonicalError::TooLarge => Refusal::invalid(field, limit),
-            CanonicalError::Malformed(why) => Refusal::invalid(field, format_args!("must be valid JSON: {why}")),
+            CanonicalError::Malformed(why) => {
+                Refusal::invalid(field, format_args!("must be valid JSON: {why}"))
+            }
         }
     }
 }
@@ -90,7 +92,9 @@ fn tokens(text: &str, bytes_max: usize) -> Result<Vec<Token>, CanonicalError> {
                 at += 1;
                 open.push(tokens.len());
                 if open.len() > DEPTH_MAX {
-                    return Err(CanonicalError::Malformed(format!("nested more than {DEPTH_MAX} levels deep")));
+                    return Err(CanonicalError::Malformed(format!(
+                        "nested more than {DEPTH_MAX} levels deep"
+                    )));
                 }
             }
             b'"' => at = end_of_string(bytes, begin),

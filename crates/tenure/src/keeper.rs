@@ -152,9 +152,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Loss::Refused(refusal) => write!(f, "the lease is lost: {refusal}"),
-            Loss::Fenced => {
-                f.write_str("the lease is lost: it could not be renewed before it expired")
-            }
+            Loss::Fenced => f.write_str("the lease is lost: it could not be renewed before it expired"),
         }
     }
 }
@@ -312,7 +310,8 @@ impl KeptLease {
         let is_its_own =
             command.action.task() == Some(self.id()) && command.namespace == self.kept.granted.namespace;
         if !is_its_own {
-            let limit = format!("this lease is for {}; send commands for other tasks to the ledger", self.id());
+            let limit =
+                format!("this lease is for {}; send commands for other tasks to the ledger", self.id());
             return Err(Refusal::invalid("task", limit).into());
         }
         // Held until the outcome is known: between two tries a renewal may be refused because one of them was
@@ -371,7 +370,9 @@ impl KeptLease {
         match &*self.kept.standing.borrow() {
             LeaseStatus::Held(_) => Ok(()),
             LeaseStatus::Lost(loss) => Err(loss.refusal().into()),
-            LeaseStatus::Ended => Err(Refusal::new(Code::NoLease, "the holder has already ended this lease").into()),
+            LeaseStatus::Ended => {
+                Err(Refusal::new(Code::NoLease, "the holder has already ended this lease").into())
+            }
         }
     }
 

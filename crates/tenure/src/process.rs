@@ -57,12 +57,13 @@ use crate::clock::Moment;
 const WARDEN_WORD: &str = "__tenure_warden";
 const STAGE_WORD: &str = "__tenure_stage";
 
-/// Whether this program does what [`serve_if_asked`] is for.
+/// Whether this program has called [`serve_if_asked`].
 static SERVES: AtomicBool = AtomicBool::new(false);
 
-/// Serves as a warden and ends this process, if that is what it was started for. Otherwise it returns at once.
+/// If this process was started as a warden or a stage, serves as that and ends the process. Otherwise it returns
+/// at once.
 ///
-/// It must be the first line of `main`: a warden has no business with what the program does before.
+/// It must be the first line of `main`: a warden must not run the program's other code.
 pub fn serve_if_asked() {
     SERVES.store(true, Ordering::Relaxed);
     let mut words = std::env::args_os().skip(1);
@@ -73,12 +74,12 @@ pub fn serve_if_asked() {
         }
         (_, _, _) => return,
     }
-    // After a command that couldn't be started, or when nothing is left. Who waits for it has been told.
+    // The command could not be started, or none of its processes is left. The program has been told.
     std::process::exit(0);
 }
 
-/// Whether nobody but those who wait for it is in the group of this process, so that nobody loses the terminal with it. Others
-/// are there in a pipeline.
+/// Whether this process's group contains only processes that wait for it, so that no other process loses the
+/// terminal. In a pipeline there are others.
 pub fn is_alone_in_its_group() -> bool {
     let members = process_tree::members(rustix::process::getpgrp());
     let mut waiting = vec![rustix::process::getpid().as_raw_nonzero().get()];
@@ -90,30 +91,30 @@ pub fn is_alone_in_its_group() -> bool {
     members.iter().all(|kin| waiting.contains(&kin.number()))
 }
 
-/// The binary of this process, also when another one has been put in its place since.
+/// The binary of this process, even if the file was replaced since.
 fn own_binary() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
 }
 
-/// Until when a command may run.
+/// The time limit of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit {
-    /// From then on everything of it is asked to end, with SIGTERM.
+    /// From then on, all its processes are asked to end, with SIGTERM.
     pub ask: Moment,
-    /// From then on everything of it is killed. If it has passed when the machine or the warden wakes up, nothing is
-    /// asked before.
+    /// From then on, all its processes are killed. If this has passed when the machine or the warden wakes
+    /// up, they are killed without being asked.
     pub kill: Moment,
 }
 
-/// Why a command was ended, if it did not end by itself.
+/// Why a command was ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// Its limit had come.
+    /// Its time limit had passed.
     Limit,
     /// [`Running::stop`] or [`Running::finish`] was called.
     Stopped,
     /// [`Running::kill`] was called.
     Killed,
-    /// Its program was gone, or had dropped it.
+    /// The program had ended, or had dropped its handle.
     Orphaned,
 }

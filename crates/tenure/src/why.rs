@@ -134,7 +134,9 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
         format!("{owner} holds it under epoch {epoch} since {since} {until}{}", progress(task, lease, now));
     if let Some(cancel) = &task.cancel {
         let _ = match lease.cancel_told {
-            None => write!(words, ", and will learn at its next heartbeat that {} asked it to stop", cancel.by),
+            None => {
+                write!(words, ", and will learn at its next heartbeat that {} asked it to stop", cancel.by)
+            }
             Some(CancelTold { times, since }) => {
                 let since = ago(since, now);
                 write!(
@@ -285,10 +287,7 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
             (words, Some(Next { what: Step::Lapse, at: *expires_at }))
         }
         Undoing::DueAt(at) => {
-            let words = format!(
-                "{owed} must be undone; recovery may start {}, and {then}",
-                from(*at, now)
-            );
+            let words = format!("{owed} must be undone; recovery may start {}, and {then}", from(*at, now));
             (words, Some(Next { what: Step::Reclaim, at: *at }))
         }
     }

@@ -47,7 +47,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
             Poll::Pending => {
                 let Some(until) = &mut this.until else { return Poll::Pending };
                 ready!(until.as_mut().poll(context));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not send an HTTP request in time")))
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client did not send an HTTP request in time",
+                )))
             }
         }
     }

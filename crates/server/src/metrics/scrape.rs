@@ -226,7 +226,8 @@ impl Scrape {
         let Some(overview) = &self.looked.overview else { return Ok(()) };
         let states = &overview.states;
         let counts = |count: fn(&InState) -> u64| states.iter().map(move |one| (one.state, count(one)));
-        let what = "Tasks in each state; of tasks that ended badly, only those that nobody retried or dismissed";
+        let what =
+            "Tasks in each state; of tasks that ended badly, only those that nobody retried or dismissed";
         page.gauges(("tasks", what, None), "state", counts(|one| one.count))?;
         let what = "Tasks in each state that are not due yet";
         page.gauges(("tasks_later", what, None), "state", counts(|one| one.later))?;
@@ -269,7 +270,8 @@ impl Scrape {
             page.span("told_to_stop_age", "Time since the first of these holders was told to stop", age)?;
         }
         if let Some(age) = overview.recovery_seen_age {
-            let what = "Time since recovery last ran, in any process, for the namespace where that was longest ago";
+            let what =
+                "Time since recovery last ran, in any process, for the namespace where that was longest ago";
             page.span("recovery_seen_age", what, age)?;
         }
         Ok(())
@@ -307,11 +309,7 @@ fn commits(page: &mut Page<'_>, vitals: &StoreMetrics) -> fmt::Result {
     page.classes(("commit_commands", what, None), &vitals.batch, |count| count as f64)?;
     let what = "Duration of transactions, including the wait for the writer lock";
     page.classes(("commit", what, Some(Unit::Seconds)), &vitals.commit_us, seconds)?;
-    page.gauge(
-        "queue_commands",
-        "Commands waiting for a transaction",
-        vitals.waiting_commands,
-    )?;
+    page.gauge("queue_commands", "Commands waiting for a transaction", vitals.waiting_commands)?;
     if let Some(bytes) = vitals.wal_bytes {
         let what = "Size of the write-ahead log of the SQLite file";
         page.one(("wal", what, Some(Unit::Bytes)), bytes)?;

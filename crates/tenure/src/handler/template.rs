@@ -288,8 +288,9 @@ fn whole(pattern: &str) -> Result<Regex, String> {
     // By itself first: `a)|(?:b` is a pattern only between our own parentheses, and would be anchored at neither end.
     compiled(pattern).map_err(|error| format!("`allow` is not a valid regular expression: {error}"))?;
     // No group is closed by a comment that `(?x)` allows at the end of a pattern.
-    compiled(&format!(r"\A(?:{pattern})\z"))
-        .map_err(|error| format!("`allow` must not end with a comment, because it has to match the whole target: {error}"))
+    compiled(&format!(r"\A(?:{pattern})\z")).map_err(|error| {
+        format!("`allow` must not end with a comment, because it has to match the whole target: {error}")
+    })
 }
 
 /// A text for people, with invisible characters escaped.

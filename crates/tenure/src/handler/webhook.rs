@@ -148,9 +148,11 @@ fn endpoint(text: &str) -> Result<Url, String> {
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the webhook's URL contains a user name or password before its `@`: remove them; requests \
+        return Err(
+            "the webhook's URL contains a user name or password before its `@`: remove them; requests \
                     are signed instead"
-            .into());
+                .into(),
+        );
     }
     if url.fragment().is_some() {
         return Err("the webhook's URL contains a `#` fragment, which is never sent; remove it".into());
@@ -181,7 +183,9 @@ fn client(url: &Url) -> Result<Client, String> {
     // Some servers require ALPN.
     encryption.alpn_protocols = vec![b"http/1.1".to_vec()];
     let builder = builder.https_only(is_encrypted).tls_backend_preconfigured(encryption);
-    let made = builder.build().map_err(|error| format!("can't set up the client for webhooks: {}", causes(error)))?;
+    let made = builder
+        .build()
+        .map_err(|error| format!("can't set up the client for webhooks: {}", causes(error)))?;
     Ok(shared.get_or_init(|| made).clone())
 }
 

@@ -12,7 +12,9 @@ static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
 /// Starts the thread if needed, before any lease is taken that it must renew.
 pub(super) fn start() -> Result<&'static Handle, Error> {
     let started = THREAD.get_or_init(|| begin().map_err(|error| error.to_string()));
-    started.as_ref().map_err(|error| Error::Unavailable(format!("can't start the thread that renews leases: {error}")))
+    started
+        .as_ref()
+        .map_err(|error| Error::Unavailable(format!("can't start the thread that renews leases: {error}")))
 }
 
 /// Runs a future on it.

@@ -100,7 +100,8 @@ impl LedgerBuilder {
             }
             #[cfg(not(feature = "postgres"))]
             Some(("postgres" | "postgresql", _)) => {
-                let limit = "this program was built without PostgreSQL support; build it with the feature `postgres`";
+                let limit =
+                    "this program was built without PostgreSQL support; build it with the feature `postgres`";
                 return Err(Refusal::invalid("store", limit).into());
             }
             #[cfg(feature = "remote")]
@@ -111,14 +112,17 @@ impl LedgerBuilder {
             }
             #[cfg(not(feature = "remote"))]
             Some(("http" | "https", _)) => {
-                let limit = "this program was built without support for servers; build it with the feature `remote`";
+                let limit =
+                    "this program was built without support for servers; build it with the feature `remote`";
                 return Err(Refusal::invalid("store", limit).into());
             }
             Some(_) | None => {
                 let forms = "use memory:, sqlite:PATH, postgres://HOST/DATABASE or http://HOST:PORT";
-                return Err(
-                    Refusal::invalid("store", format_args!("`{}` is not a store URL; {forms}", shown(url))).into()
-                );
+                return Err(Refusal::invalid(
+                    "store",
+                    format_args!("`{}` is not a store URL; {forms}", shown(url)),
+                )
+                .into());
             }
         };
         Ok(Ledger { entropy: self.entropy, ..Ledger::with_store(store) })
@@ -154,7 +158,11 @@ fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {
         options.synchronous = match pair {
             "synchronous=full" => Synchronous::Full,
             "synchronous=normal" => Synchronous::Normal,
-            _ => return Err(invalid(format!("unknown option `{pair}`; use synchronous=full or synchronous=normal"))),
+            _ => {
+                return Err(invalid(format!(
+                    "unknown option `{pair}`; use synchronous=full or synchronous=normal"
+                )));
+            }
         };
     }
     Ok(options)

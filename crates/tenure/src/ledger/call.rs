@@ -137,5 +137,6 @@ impl<V: Verb> IntoFuture for Call<V> {
 pub(crate) async fn send<D: FromAnswer>(ledger: &Ledger, command: Command) -> Result<D, Error> {
     let answer = ledger.store.transact(vec![command]).await.pop();
     let answer = answer.unwrap_or_else(|| Err(Error::Unknown("the store gave no answer".into())))?;
-    D::from_answer(answer).ok_or_else(|| Error::Unknown("the store's answer is for another kind of command".into()))
+    D::from_answer(answer)
+        .ok_or_else(|| Error::Unknown("the store's answer is for another kind of command".into()))
 }

@@ -16,10 +16,10 @@ use super::terminal::own_group_at;
 use super::{Limit, SERVES, WARDEN_WORD, own_binary};
 use crate::clock::Moment;
 
-/// What a command reads.
+/// The standard input of a command.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Input {
-    /// What the program reads: the same terminal, file or pipe.
+    /// Inherited from the program: the same terminal, file or pipe.
     #[default]
     Inherit,
     /// Nothing: `/dev/null`.
@@ -28,10 +28,10 @@ pub enum Input {
     Bytes(Vec<u8>),
 }
 
-/// Where a command writes.
+/// Where a command's output goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Output {
-    /// Where the program writes: the same terminal, file or pipe.
+    /// Inherited from the program: the same terminal, file or pipe.
     #[default]
     Inherit,
     /// Nowhere: `/dev/null`.
@@ -57,28 +57,28 @@ pub enum Terminal {
 /// What holds the processes of a command together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Containment {
-    /// Its group, its descent from the warden, and a cgroup where one can be made.
+    /// Its process group, its descent from the warden, and a cgroup if one can be made.
     #[default]
     CgroupIfPossible,
-    /// Its group and its descent from the warden.
+    /// Its process group and its descent from the warden.
     GroupOnly,
 }
 
-/// Why a command was not started. Each says the command's name.
+/// Why a command was not started. Each variant contains the command's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// There is no such command. Shells end with 127 then.
+    /// The command was not found. Shells end with status 127 then.
     #[error("{0}: not found")]
     NotFound(String),
-    /// There is one, but it can't be executed. Shells end with 126 then.
+    /// The command can't be executed. Shells end with status 126 then.
     #[error("{0}: cannot be executed: {1}")]
     NotExecutable(String, String),
-    /// It was not tried.
+    /// The start failed before the command was executed.
     #[error("{0}: cannot be started: {1}")]
     Failed(String, String),
 }
 
-/// A command that is to be run.
+/// A command to run.
 #[derive(Debug)]
 pub struct Launch {
     order: SpawnRequest,
@@ -93,7 +93,8 @@ pub struct Launch {
 impl Launch {
     const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
-    /// Of that program, which is looked for in `PATH` if it has no slash. Everything else is as the program has it.
+    /// A command with this program, which is searched in `PATH` if it has no slash. Everything else is
+    /// inherited from this process.
     pub fn new(program: impl AsRef<OsStr>) -> Launch {
         let order = SpawnRequest {
             program: program.as_ref().to_owned(),
@@ -111,26 +112,26 @@ impl Launch {
         }
     }
 
-    /// With these arguments, after those that it has.
+    /// Adds these arguments.
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Launch {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
         self.order.arguments.extend(arguments);
         self
     }
 
-    /// With this variable in its environment.
+    /// Sets this environment variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Launch {
         self.order.variables.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
-    /// Without this variable of the program's environment.
+    /// Removes this environment variable.
     pub fn without(mut self, name: impl AsRef<OsStr>) -> Launch {
         self.order.variables.push((name.as_ref().to_owned(), None));
         self
     }
 
-    /// In this folder. A relative path of the program counts from there.
+    /// Sets the working directory. A relative path of the program is relative to it.
     pub fn folder(mut self, path: impl Into<PathBuf>) -> Launch {
         self.order.folder = Some(path.into());
         self
@@ -231,7 +232,8 @@ impl Launch {
         let mut warden = tokio::process::Command::new(binary);
         warden.arg0("tenure-warden").arg(WARDEN_WORD).process_group(0);
         warden.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
-        let warden_process = warden.spawn().map_err(|error| format!("can't start the warden process: {error}"))?;
+        let warden_process =
+            warden.spawn().map_err(|error| format!("can't start the warden process: {error}"))?;
         // It holds the other end, which must not stay open here.
         drop(warden);
 
@@ -296,7 +298,10 @@ impl Launch {
         }
         let is_name = |name: &OsString| !name.is_empty() && !name.to_string_lossy().contains('=');
         if let Some((name, _)) = self.order.variables.iter().find(|(name, _)| !is_name(name)) {
-            return Err(format!("`{}` is not a valid name for an environment variable", name.to_string_lossy()));
+            return Err(format!(
+                "`{}` is not a valid name for an environment variable",
+                name.to_string_lossy()
+            ));
         }
         match self.order.limit {
             Some(limit) if limit.kill <= Moment::now() => Err("its time limit has already passed".into()),

@@ -16,7 +16,7 @@ pub struct Survivor {
     pub name: String,
     /// The store of its lease.
     pub store: String,
-    /// The room of its task.
+    /// The namespace of its task.
     pub namespace: String,
     /// Its task.
     pub task: String,
@@ -24,7 +24,7 @@ pub struct Survivor {
     pub epoch: u64,
 }
 
-/// Everybody who can be seen. Where there is no `/proc` that is nobody.
+/// All processes that can be seen; none without `/proc`.
 pub fn survivors() -> Vec<Survivor> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| of(&entry.path())).collect()

@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::store::watch::Watchers;
 use crate::why::{reclaimed, why};
 
-/// A stale task, and what would become of it.
+/// A stale task, and what recovery would do with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Planned {
-    /// The room of the task.
+    /// The namespace of the task.
     pub namespace: Namespace,
     /// The task.
     pub task: TaskId,
@@ -22,13 +22,13 @@ pub struct Planned {
     pub state: State,
     /// Since when it may be reclaimed.
     pub due_at: Time,
-    /// The state that it is in after it was reclaimed.
+    /// Its state after the reclaim.
     pub becomes: State,
     /// What would be undone, in that order.
     pub undo: Vec<PlannedUndo>,
-    /// Why nothing of it would be undone, and the task parked for a person.
+    /// Why nothing would be undone and the task would be parked for a person.
     pub parked_because: Option<String>,
-    /// All of it in a sentence.
+    /// The plan in one sentence.
     pub words: String,
 }
 
@@ -41,7 +41,7 @@ pub struct PlannedUndo {
     pub kind: String,
     /// To what.
     pub target: String,
-    /// How often it was tried in vain.
+    /// How many tries have failed.
     pub tries: u32,
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<Planned>, Error> {
     }
 }
 
-/// Who else handles all that a task owes, and would undo it if it were left to them.
+/// Other recovery processes that handle everything that the task owes, and would undo it.
 fn others(task: &Task, watchers: &Watchers) -> Option<String> {
     let handlers: Option<Vec<&str>> =
         task.owed().map(|owed| watchers.handler_of(&owed.undo.kind).map(|one| one.name.as_str())).collect();

@@ -35,7 +35,7 @@ pub(crate) struct Due {
     pub(crate) expires_at: Time,
     /// When somebody should look; never after `expires_at`.
     pub(crate) check_at: Time,
-    /// Lapses of it are nobody's business but the next holder's.
+    /// Recovery ignores its lapse; only the next holder handles it.
     pub(crate) held_back: bool,
 }
 
@@ -145,8 +145,9 @@ impl Due {
         self.expires_at + delay.unwrap_or(Span::ZERO)
     }
 
-    /// The part of the task that a heartbeat is decided on: its phase with the lease, what bounds it, and whether cancel
-    /// is asked. Everything else is empty, and no guard of a heartbeat or a progress looks at it; a test shows that.
+    /// The part of the task that a heartbeat is decided on: its phase with the lease, its limits, and whether
+    /// a cancel was asked for. Everything else is empty, and no guard of a heartbeat or a progress reads it;
+    /// a test shows that.
     pub(crate) fn seen_by_heartbeat(&self, namespace: &Namespace, id: &TaskId) -> Option<Task> {
         let lease = self.lease()?;
         let columns = self.lease.as_ref()?;

@@ -10,9 +10,9 @@ use tenure_core::task::{Cause, Task, Terminal};
 use tenure_core::time::{Span, Time};
 
 const MICROS_A_MINUTE: i64 = 60_000_000;
-/// Counts of minutes are kept a little longer than they are asked for.
+/// Counts by minute are kept a little longer than needed.
 const KEPT: Span = Span::from_secs(25 * 3_600);
-/// The minute under which ends are counted in all.
+/// The minute under which the totals are stored.
 pub(crate) const IN_ALL: i64 = 0;
 
 /// How many tasks of one queue ended in one way.
@@ -72,7 +72,7 @@ fn minute(time: Time) -> i64 {
     time.as_micros().div_euclid(MICROS_A_MINUTE)
 }
 
-/// Ends that one transaction brings, to be added to what is stored.
+/// The ends of one transaction, to be added to the stored counts.
 #[derive(Default)]
 pub(crate) struct NewEnds(BTreeMap<EndKey, i64>);
 
@@ -94,7 +94,7 @@ impl NewEnds {
             *self.0.entry(key).or_default() += 1;
         };
         count(IN_ALL);
-        // A record from elsewhere may have ended long ago.
+        // An imported record may have ended long ago.
         let minute = minute(ending.finished_at);
         if minute >= Minutes::at(now).kept {
             count(minute);
@@ -107,7 +107,7 @@ impl NewEnds {
     }
 }
 
-/// Counts the ended tasks of a namespace, for a store that has them in hand. The others keep counts.
+/// Counts the ended tasks of a namespace, for the memory store. The others keep counts.
 pub(crate) fn count<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<EndCount> {
     let minutes = Minutes::at(now);
     let mut counts = BTreeMap::<(Queue, &str, &str), EndCount>::new();

@@ -22,7 +22,7 @@ use crate::store::{Answer, Renewal};
 /// How long a request id is remembered.
 pub(crate) const REQUEST_MEMORY: Span = Span::from_days(7);
 
-/// What is said of a task whose newest event is not the one that its row names.
+/// The message for a task whose newest event is not the one that its row names.
 pub(crate) fn does_not_continue(namespace: &Namespace, id: &TaskId) -> String {
     format!(
         "the newest event of {namespace}/{id} is not the one that its record names, so nothing was written; \
@@ -30,7 +30,7 @@ pub(crate) fn does_not_continue(namespace: &Namespace, id: &TaskId) -> String {
     )
 }
 
-/// About what reading an event of a history costs besides what it brings to the task, in bytes.
+/// The approximate cost in bytes of reading an event, besides what it adds to the task.
 const HISTORY_BYTES: usize = 512;
 
 /// A task as a store keeps it: with the number of its row and the head of its chain.
@@ -49,11 +49,11 @@ pub(crate) struct LeaseRow {
     pub(crate) task: Task,
 }
 
-/// What a command leaves to be written about one task.
+/// What must be written about one task after a command.
 pub(crate) struct Change<'a> {
     /// The task as it was read; none: it is new.
     pub(crate) before: Option<&'a StoredTask>,
-    /// The task as it is to be.
+    /// The task after the command.
     pub(crate) after: &'a Task,
     /// The new head of its chain.
     pub(crate) head: Hash,
@@ -79,9 +79,10 @@ pub(crate) struct Answered {
     pub(crate) lease: Option<LeaseEnd>,
 }
 
-/// The rows of a store inside one transaction. An `Err` is a fault of the store: the whole transaction is given up.
+/// The rows of a store inside one transaction. An `Err` is a fault of the store: the whole transaction is
+/// aborted.
 pub(crate) trait Rows {
-    /// What is wrong with the store.
+    /// A fault of the store.
     type Fault;
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<StoredTask>, Self::Fault>;
@@ -126,7 +127,7 @@ pub(crate) trait Rows {
     /// No grant is at or below it.
     fn floor(&mut self) -> Result<Epoch, Self::Fault>;
 
-    /// Something is stored that can't be: the operation stops loudly.
+    /// The stored data is inconsistent: the operation stops with an error.
     fn broken(&mut self, what: String) -> Self::Fault;
 }
 
@@ -148,7 +149,7 @@ pub(crate) enum ReadKey<'c> {
     Queue(&'c Queue, u32),
 }
 
-/// What a command looks at; nothing, if it is malformed.
+/// What a command reads; nothing if it is invalid.
 #[cfg(feature = "postgres")]
 pub(crate) fn read_set(command: &Command) -> Vec<ReadKey<'_>> {
     if command.action.check().is_err() {
@@ -192,7 +193,7 @@ pub(crate) fn execute<R: Rows>(
     Ok(executed.map(|verdict| verdict.map(formed)))
 }
 
-/// The same of a command with a request id: what was answered before is answered again.
+/// The same for a command with a request id: a repeat gets the first answer.
 fn once<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -222,7 +223,7 @@ fn once<R: Rows>(
     }
 }
 
-/// Whether a command grants a lease to work under. Recovery's grants are none: it reads the task before.
+/// Whether a command grants a lease for work. Recovery's grants don't count: it reads the task before.
 fn grants(action: &Action) -> bool {
     matches!(action, Action::Acquire { .. } | Action::Claim { .. })
 }
@@ -272,7 +273,7 @@ fn read<R: Rows>(
     Ok(kept)
 }
 
-/// What a command comes to, with nothing of it written yet.
+/// The result of a command, before anything is written.
 struct Decided {
     before: Option<StoredTask>,
     events: Vec<Event>,
@@ -343,7 +344,7 @@ fn write<R: Rows>(
     Ok(task)
 }
 
-/// All that is granted is decided before anything of it is written: whether there is room is known then.
+/// All grants are decided before anything is written, because only then it is known whether the answers fit.
 fn claim<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -373,7 +374,7 @@ fn claim<R: Rows>(
     Ok(Ok(Ok(Answer::Claimed(claimed))))
 }
 
-/// Decides on the lease's row alone. Only where nobody holds a lease the whole task is read, to say why not.
+/// Decides on the lease's row alone. If nobody holds a lease, the whole task is read, to say why not.
 fn renew<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -449,7 +450,7 @@ fn is_renewed(lease: &Lease) -> bool {
     lease.heartbeat_at != lease.acquired_at || lease.progressed_at != lease.acquired_at
 }
 
-/// The first answer once more, whatever has happened to its tasks since.
+/// The first answer again, whatever has happened to its tasks since.
 fn answer_again<R: Rows>(
     rows: &mut R,
     command: &Command,

@@ -37,7 +37,7 @@ use crate::store::{
     BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageFill, PageSize, Recorded, Store,
 };
 
-/// A store that is gone when it is dropped.
+/// A store in memory. Its data is lost when it is dropped.
 pub struct MemoryStore {
     state: Mutex<Memory>,
     clock: Arc<dyn Clock>,
@@ -59,7 +59,7 @@ impl MemoryStore {
         MemoryStore::with_rules(clock, Table::rules())
     }
 
-    /// An empty store with other rules: how tests show that each guard matters.
+    /// An empty store with other rules, by which tests show that each guard matters.
     #[doc(hidden)]
     pub fn with_rules(clock: Arc<dyn Clock>, table: &'static Table) -> MemoryStore {
         MemoryStore {
@@ -120,7 +120,7 @@ struct Memory {
     events: Vec<(i64, Sealed)>,
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
-    /// The watch mark, and who looks after the store.
+    /// The watch mark, and the recovery processes.
     watch: BTreeMap<String, String>,
     tokens: Tokens,
 }
@@ -340,7 +340,7 @@ impl Memory {
     }
 }
 
-/// Whether a filter lets a task through. The other stores say the same in SQL.
+/// Whether a task matches a filter. The other stores express the same in SQL.
 fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
     let held_by = || task.lease().map(|lease| &lease.owner).or(task.reservation().map(|one| &one.owner));
     let label = |(key, value)| task.labels.get(key) == Some(value);

@@ -8,8 +8,8 @@ use tenure_core::time::Time;
 use crate::store::ends::EndCount;
 use crate::store::watch::Watchers;
 
-/// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most. Of
-/// those that ended badly only those count that nobody made a new task of, or dismissed.
+/// The states of an overview. Completed tasks are not counted, because they are the most and need no attention.
+/// Of tasks that ended badly, only those count that nobody retried or dismissed.
 pub const OVERVIEW_STATES: [State; 6] = [
     State::Planned,
     State::Dispatched,
@@ -19,20 +19,20 @@ pub const OVERVIEW_STATES: [State; 6] = [
     State::Quarantined,
 ];
 
-/// A room at a glance.
+/// The overview of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Overview {
     /// The store's time of it.
     pub at: Time,
     /// One for each of [`OVERVIEW_STATES`], in that order.
     pub states: Vec<StateCount>,
-    /// How many tasks ended how, by queue, state and cause.
+    /// The number of tasks that ended, by queue, state and cause.
     pub ends: Vec<EndCount>,
     /// The holders that were told to stop and still renew their leases.
     pub told_to_stop: ToldToStop,
-    /// Who looks after stale tasks.
+    /// The recovery processes.
     pub recovery: Watchers,
-    /// What of the store's own settings breaks a promise, in words.
+    /// Warnings about settings of the database that break a guarantee.
     pub warnings: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub struct StateCount {
     pub later: u64,
     /// How many of them have a lease or reservation that lapsed.
     pub stale: u64,
-    /// The one that is there for the longest time.
+    /// The task that has been in the state for the longest time.
     pub oldest: Option<Oldest>,
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn told_to_stop<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time)
     })
 }
 
-/// Adds up who holds what, by the name of the owner.
+/// Sums up leases and reservations by owner.
 pub(crate) fn holdings<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<Holding> {
     let mut by_owner = std::collections::BTreeMap::<&Owner, Holding>::new();
     for task in tasks {

@@ -215,9 +215,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
-    done.unwrap_or_else(|error| {
-        Err(Error::Unavailable(format!("reading from the store failed: {error}")))
-    })
+    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("reading from the store failed: {error}"))))
 }
 
 /// The same for a write: one that ended early may have been done.
@@ -225,7 +223,9 @@ async fn blocking_write<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
-    done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}"))))
+    done.unwrap_or_else(|error| {
+        Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+    })
 }
 
 /// Tokio's part is compiled for each kind of answer then, and not for each kind of work.

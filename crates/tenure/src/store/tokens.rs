@@ -117,7 +117,9 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
     let revoke = match known.namesake {
         Some(namesake) if namesake.is_live(now) => {
             let name = &namesake.name;
-            return exists(format!("a token named {name} already exists; revoke it first, or use another name"));
+            return exists(format!(
+                "a token named {name} already exists; revoke it first, or use another name"
+            ));
         }
         // One that has expired gives its name up at that instant.
         Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),

@@ -466,7 +466,10 @@ fn how_long_a_write_waits_for_a_database_that_is_away_is_said_in_the_url() {
     let Some(server) = required(Server::shared()) else { return };
     block_on(async {
         let told = refused(&format!("{}&patience=soon", server.url("s"))).await;
-        assert!(told.contains("patience has the invalid value `soon`; it must be a duration of up to 1h"), "{told}");
+        assert!(
+            told.contains("patience has the invalid value `soon`; it must be a duration of up to 1h"),
+            "{told}"
+        );
         let told = refused(&format!("{}&patience=2h", server.url("s"))).await;
         assert!(told.contains("up to 1h"), "{told}");
     });

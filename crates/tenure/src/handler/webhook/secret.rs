@@ -129,7 +129,9 @@ fn text(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("the file is longer than {FILE_BYTES_MAX} bytes; it must contain only webhook secrets"));
+        return Err(format!(
+            "the file is longer than {FILE_BYTES_MAX} bytes; it must contain only webhook secrets"
+        ));
     }
     Ok(text)
 }

@@ -144,7 +144,9 @@ impl Rows for Batch {
         match self.slot(namespace, id)? {
             Slot::Whole(whole) => Ok(whole.kept.clone()),
             Slot::Seen(seen) => Ok(seen.as_deref().cloned()),
-            Slot::Lease(_) => Err(Fault::Broken(format!("only the lease of {namespace}/{id} was fetched, not the task"))),
+            Slot::Lease(_) => {
+                Err(Fault::Broken(format!("only the lease of {namespace}/{id} was fetched, not the task")))
+            }
         }
     }
 

@@ -144,10 +144,15 @@ impl Fault {
                 format!("{shown}: the database did not answer for {} s", for_long.as_secs())
             }
             Fault::Again(why) => {
-                format!("{shown}: gave up after repeated conflicts with other transactions: {why}; try again later")
+                format!(
+                    "{shown}: gave up after repeated conflicts with other transactions: {why}; try again later"
+                )
             }
             Fault::CanNotBeMade(key, why) => {
-                format!("{shown}: {}/{}, created in another transaction, is not a valid task: {why}", key.0, key.1)
+                format!(
+                    "{shown}: {}/{}, created in another transaction, is not a valid task: {why}",
+                    key.0, key.1
+                )
             }
             Fault::Broken(what) => format!("{shown}: {what}"),
             Fault::Postgres(error) => match error.as_db_error() {

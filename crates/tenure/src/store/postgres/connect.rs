@@ -97,9 +97,7 @@ impl Settings {
             Ok(Files { connector, passwords })
         };
         let read = tokio::task::spawn_blocking(read).await;
-        read.unwrap_or_else(|error| {
-            Err(format!("reading certificates and passwords failed: {error}"))
-        })
+        read.unwrap_or_else(|error| Err(format!("reading certificates and passwords failed: {error}")))
     }
 
     /// None: every way that there is has failed, as was added to the failures.

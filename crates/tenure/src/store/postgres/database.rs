@@ -224,7 +224,9 @@ async fn look_at_server(link: &Link) -> Found<()> {
         return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; Tenure needs 14 or later")));
     }
     if encoding != "UTF8" {
-        return Err(Fault::Unfit(format!("the database's encoding is {encoding}; use a database with the encoding UTF8")));
+        return Err(Fault::Unfit(format!(
+            "the database's encoding is {encoding}; use a database with the encoding UTF8"
+        )));
     }
     Ok(())
 }

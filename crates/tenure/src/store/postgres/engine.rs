@@ -79,7 +79,9 @@ impl PostgresEngine {
                     let told = fault.told(&self.database.shown());
                     return all(
                         jobs,
-                        &Error::Unknown(format!("{told}; repeat the command with the same request id, or check the task")),
+                        &Error::Unknown(format!(
+                            "{told}; repeat the command with the same request id, or check the task"
+                        )),
                     );
                 }
                 Tried::Failed(fault) => fault,

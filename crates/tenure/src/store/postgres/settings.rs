@@ -136,7 +136,10 @@ impl Settings {
         };
         let user = parameters.get("user").map(str::to_owned);
         let user = user.or_else(|| set("USER")).or_else(|| set("LOGNAME")).ok_or_else(|| {
-            Refusal::invalid("store", "the user is missing; write postgres://USER@HOST/DATABASE, or set PGUSER")
+            Refusal::invalid(
+                "store",
+                "the user is missing; write postgres://USER@HOST/DATABASE, or set PGUSER",
+            )
         })?;
         let mut config = parameters.config()?;
         config.dbname(parameters.get("dbname").unwrap_or(&user));
@@ -395,7 +398,8 @@ mod tests {
     #[test]
     fn lists_of_servers_must_be_of_one_length() {
         assert!(
-            refusal("postgres://?host=a,b&port=1,2,3").contains("`port` has 3 items, but there are 2 servers")
+            refusal("postgres://?host=a,b&port=1,2,3")
+                .contains("`port` has 3 items, but there are 2 servers")
         );
         assert!(refusal("postgres://?host=a,b&hostaddr=10.0.0.1").contains("`hostaddr` has 1 items"));
         assert!(refusal("postgres://?hostaddr=b").contains("hostaddr has the invalid value `b`"));

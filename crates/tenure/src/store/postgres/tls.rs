@@ -113,9 +113,7 @@ impl Tls {
         let chain = certificates(path)?;
         match self.key.found()? {
             Some(key) => Ok(Some(Identity { chain, key: private_key(key)? })),
-            None => {
-                Err(format!("the key for the certificate {} is missing; set `sslkey`", path.display()))
-            }
+            None => Err(format!("the key for the certificate {} is missing; set `sslkey`", path.display())),
         }
     }
 }
@@ -253,7 +251,10 @@ mod tests {
         }
         assert_eq!(tls("").expect("the usual").mode, Mode::Prefer);
         let told = refusal("sslmode=verify_full");
-        assert!(told.starts_with("store: sslmode has the invalid value `verify_full`; it must be disable, allow"), "{told}");
+        assert!(
+            told.starts_with("store: sslmode has the invalid value `verify_full`; it must be disable, allow"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -158,13 +158,17 @@ impl Sender {
             Some((commands, bytes.await.ok()?))
         };
         let Ok(Some(room)) = tokio::time::timeout(self.wire.limits.room, room).await else {
-            return all(Error::Unavailable("too many commands are waiting to be sent; try again later".into()));
+            return all(Error::Unavailable(
+                "too many commands are waiting to be sent; try again later".into(),
+            ));
         };
         let (reply, answers) = oneshot::channel();
         if self.jobs.send(Job { namespace, texts, bytes, reply, _room: room }).is_err() {
             return all(Error::Unavailable("the store is closed".into()));
         }
-        answers.await.unwrap_or_else(|_| all(Error::Unknown("the store was closed before the server answered".into())))
+        answers
+            .await
+            .unwrap_or_else(|_| all(Error::Unknown("the store was closed before the server answered".into())))
     }
 }
 
@@ -347,7 +351,8 @@ impl Asked<'_> {
                 }
                 // What has no name is decided anew each time; so a heartbeat that was done may find nothing left to extend.
                 (SoFar::Unsure, Err(Error::Refused(refusal))) if !self.texts[at].is_named => {
-                    let words = format!("an earlier try may have succeeded; the last one was refused: {refusal}");
+                    let words =
+                        format!("an earlier try may have succeeded; the last one was refused: {refusal}");
                     self.answers[at] = Some(Err(Error::Unknown(words)));
                 }
                 (_, told) => self.answers[at] = Some(told),

@@ -30,10 +30,13 @@ impl Endpoints {
     /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE` and `?patience=30s`.
     pub(super) fn read(url: &str) -> Result<Endpoints, Refusal> {
         let invalid = |limit: String| Refusal::invalid("store", limit);
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("must be http://HOST:PORT".into()))?;
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| invalid("must be http://HOST:PORT".into()))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest.contains("://") {
-            return Err(invalid(format!("give the scheme only once, at the beginning: {scheme}://a:7117,b:7117")));
+            return Err(invalid(format!(
+                "give the scheme only once, at the beginning: {scheme}://a:7117,b:7117"
+            )));
         }
         let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');

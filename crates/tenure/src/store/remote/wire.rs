@@ -84,9 +84,8 @@ impl Wire {
     ) -> Result<Arc<Wire>, Error> {
         let proof = token.map(proof).transpose()?;
         let client = client(&places, limits)?;
-        let failed = |error: std::io::Error| {
-            Error::Unavailable(format!("can't start the HTTP client: {error}"))
-        };
+        let failed =
+            |error: std::io::Error| Error::Unavailable(format!("can't start the HTTP client: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (handle, closing) = (runtime.handle().clone(), CancellationToken::new());
         let until = closing.clone();
@@ -202,7 +201,9 @@ impl Wire {
         let mut bytes = Vec::new();
         while let Some(part) = response.chunk().await.map_err(|error| unsure(place, &error))? {
             if bytes.len() + part.len() > self.limits.answer_bytes_max {
-                return Err(Fault::TooLarge(format!("{place}: the response is too large; ask for less at once")));
+                return Err(Fault::TooLarge(format!(
+                    "{place}: the response is too large; ask for less at once"
+                )));
             }
             bytes.extend_from_slice(&part);
         }
@@ -295,7 +296,10 @@ fn encryption(places: &Endpoints) -> Result<rustls::ClientConfig, Error> {
 /// What a request that was not answered means: whether it can have got there.
 fn fault(place: &str, error: &reqwest::Error) -> Fault {
     if error.is_builder() {
-        return Fault::Final(Error::Unavailable(format!("can't send a request to {place}: {}", causes(error))));
+        return Fault::Final(Error::Unavailable(format!(
+            "can't send a request to {place}: {}",
+            causes(error)
+        )));
     }
     if error.is_connect() {
         return Fault::Undone(format!("{place} can't be reached: {}", causes(error)));
@@ -344,7 +348,9 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
         return match status {
             StatusCode::TOO_MANY_REQUESTS => Fault::Undone(words),
             StatusCode::PAYLOAD_TOO_LARGE => {
-                let words = format!("{words}: a proxy in between has a smaller limit than the server; send less at once");
+                let words = format!(
+                    "{words}: a proxy in between has a smaller limit than the server; send less at once"
+                );
                 Fault::NotTaken(Error::Unavailable(words))
             }
             status if status.is_server_error() => Fault::Unsure(words),

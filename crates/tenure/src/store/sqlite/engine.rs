@@ -170,7 +170,8 @@ impl SqliteEngine {
     /// corrupt, one for each of its commands.
     fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
-            let lost = Error::Unavailable("the connection to the file was lost before the transaction began".into());
+            let lost =
+                Error::Unavailable("the connection to the file was lost before the transaction began".into());
             return all(jobs, &lost);
         };
         match self.execute_all(&connection, jobs) {
@@ -361,7 +362,10 @@ mod tests {
         let connection = engine.connection.take().expect("open");
         connection.execute("update tasks set head = zeroblob(32)", []).expect("as a disk that lies");
         let refused = engine.begin().expect_err("it was looked at");
-        assert!(refused.to_string().contains("a task's head differs from the hash of its newest event"), "{refused}");
+        assert!(
+            refused.to_string().contains("a task's head differs from the hash of its newest event"),
+            "{refused}"
+        );
         connection.execute("update tasks set head = (select hash from events)", []).expect("mended");
         assert!(run(&mut engine, &["b"])[0][0].is_ok());
     }

@@ -54,7 +54,8 @@ pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
     }
-    let name = path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file")))?;
+    let name =
+        path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file")))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let missing =
         |_| Error::Unavailable(format!("the directory {} does not exist; create it first", folder.display()));
@@ -123,9 +124,7 @@ impl Database {
 
     pub(crate) fn lock_failed(&self, error: &std::io::Error) -> Error {
         let path = self.path.display();
-        Error::Unavailable(format!(
-            "can't lock {path}-line and {path}-turn; both must be writable: {error}"
-        ))
+        Error::Unavailable(format!("can't lock {path}-line and {path}-turn; both must be writable: {error}"))
     }
 
     /// All or nothing: one that is killed leaves the old schema.
@@ -147,7 +146,9 @@ impl Database {
             let synced = File::open(&self.path).and_then(|file| file.sync_all());
             synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
                 let path = self.path.display();
-                Error::Unavailable(format!("{path} was created, but could not be synced to the disk: {error}"))
+                Error::Unavailable(format!(
+                    "{path} was created, but could not be synced to the disk: {error}"
+                ))
             })?;
         }
         Ok(())

@@ -31,7 +31,9 @@ pub(crate) fn change(
     let flushed = Database { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
     if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
-        return Err(Error::Unavailable("other processes kept the writer lock for too long; try again later".into()));
+        return Err(Error::Unavailable(
+            "other processes kept the writer lock for too long; try again later".into(),
+        ));
     }
     // The turn is given back when the lock files are closed.
     let fault = |error: rusqlite::Error| database.fault(&error);
@@ -105,7 +107,9 @@ fn version(connection: &Connection) -> Found<u64> {
     let version = connection.prepare_cached("select value from meta where key = ?")?;
     let text: Option<String> = { version }.query_row([VERSION_KEY], |row| row.get(0)).optional()?;
     let version = text.as_deref().and_then(|text| text.parse().ok());
-    version.ok_or_else(|| Fault::Broken(format!("the table `meta` has no valid version of the tokens: {text:?}")))
+    version.ok_or_else(|| {
+        Fault::Broken(format!("the table `meta` has no valid version of the tokens: {text:?}"))
+    })
 }
 
 impl Reader<'_> {

@@ -30,7 +30,9 @@ pub(crate) fn renew(
     let unflushed = Database { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;
     if !turn.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
-        return Err(Error::Unavailable("another process kept the writer lock for too long; try again later".into()));
+        return Err(Error::Unavailable(
+            "another process kept the writer lock for too long; try again later".into(),
+        ));
     }
     // The turn is given back when the lock files are closed.
     let mut renewed = || -> Found<Option<Absence>> {

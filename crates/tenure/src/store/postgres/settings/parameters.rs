@@ -167,9 +167,9 @@ impl Parameters {
             }
             words.push_str(&word);
         }
-        let mut config: Config = words.parse().map_err(|error| {
-            Refusal::invalid("store", format_args!("tokio-postgres rejects it: {error}"))
-        })?;
+        let mut config: Config = words
+            .parse()
+            .map_err(|error| Refusal::invalid("store", format_args!("tokio-postgres rejects it: {error}")))?;
         // tokio-postgres would take libpq's milliseconds for seconds.
         if let Some(milliseconds) = self.get("tcp_user_timeout") {
             let milliseconds: i32 = milliseconds.parse().map_err(|_| {

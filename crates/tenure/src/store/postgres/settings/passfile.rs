@@ -73,9 +73,7 @@ fn is_for_its_owner(path: &Path, metadata: &Metadata) -> Result<(), String> {
     }
     if metadata.mode() & 0o077 != 0 {
         let path = path.display();
-        return Err(format!(
-            "ignored, because other users can access it; run `chmod 600 {path}`"
-        ));
+        return Err(format!("ignored, because other users can access it; run `chmod 600 {path}`"));
     }
     Ok(())
 }

@@ -84,8 +84,7 @@ fn host_and_port(item: &str) -> Result<(&str, &str), Refusal> {
         Some(port) => Some((host, port)),
         None => after.is_empty().then_some((host, "")),
     });
-    parts
-        .ok_or_else(|| invalid("write an IPv6 address in brackets, followed by its port: `[::1]:5432`"))
+    parts.ok_or_else(|| invalid("write an IPv6 address in brackets, followed by its port: `[::1]:5432`"))
 }
 
 fn decode(text: &str) -> Result<String, Refusal> {
@@ -98,7 +97,9 @@ fn decode(text: &str) -> Result<String, Refusal> {
         }
         let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
         let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(invalid("a `%` must be followed by two hexadecimal digits; write a literal `%` as %25"));
+            return Err(invalid(
+                "a `%` must be followed by two hexadecimal digits; write a literal `%` as %25",
+            ));
         };
         bytes.push((high * 16 + low) as u8);
     }
