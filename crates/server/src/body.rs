@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use crate::problem::Problem;
 use crate::quotas::{BODY_COST, Memory, TokenQuota};
 
-/// Bodies up to this have memory of their own: some hundred heartbeats.
+/// Bodies up to this size have a memory budget of their own: some hundred heartbeats.
 pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// A body that is there, with the memory that it takes for as long as it is kept.
+/// A request body, with the memory that it holds.
 #[derive(Default)]
 pub(crate) struct Bytes {
     bytes: Vec<u8>,
@@ -55,7 +55,7 @@ impl Bytes {
         self.memory.large.bytes()
     }
 
-    /// The body as text. Where there is none it is an object in which nothing is said.
+    /// The body as text. An empty body counts as an empty object.
     pub(crate) fn text(self) -> Result<Text, Problem> {
         let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "must be UTF-8"))?;
         let text = if text.trim().is_empty() { "{}".to_owned() } else { text };
@@ -69,7 +69,8 @@ pub(crate) struct Text {
     _memory: BodyMemory,
 }
 
-/// Reads a body that must be JSON, or nothing. It is given memory as it comes: one that is only announced takes none.
+/// Reads a body, which must be JSON or empty. Memory is reserved as it arrives, so an announced length reserves
+/// nothing.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -114,12 +115,12 @@ fn is_json(kind: &str) -> bool {
             && kind.to_ascii_lowercase().ends_with("+json"))
 }
 
-/// A body as that. What does not fit is told with the place where it stands.
+/// Parses a body. An error names the place in the body.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     Ok(tenure::record::read_body(text)?)
 }
 
-/// The parameters of a query: each once, but for those that may be repeated, and none that nobody asks for.
+/// The parameters of a query: each once, except those that may be repeated; unknown ones are refused.
 pub(crate) struct Query {
     values: BTreeMap<String, Vec<String>>,
 }
@@ -135,7 +136,7 @@ impl Query {
                 let limit = format!("unknown parameter `{name}`; this route takes {}", listed(known));
                 return Err(Refusal::invalid("query", limit).into());
             }
-            // `state=` says nothing of states: whoever fills in a form leaves fields empty.
+            // `state=` is ignored, because forms send empty fields.
             if !value.is_empty() || !pair.contains('=') {
                 values.entry(name).or_default().push(decoded(value)?);
             }
@@ -157,7 +158,7 @@ impl Query {
         self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether something is so; without a word it is not.
+    /// A boolean parameter; false by default.
     pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
         match self.one(name)? {
             None | Some("false") => Ok(false),

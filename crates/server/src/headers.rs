@@ -31,12 +31,13 @@ pub(crate) fn one<'a>(
 pub(crate) fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Problem> {
     let field = "Idempotency-Key";
     let Some(text) = one(headers, &IDEMPOTENCY_KEY, field)? else { return Ok(None) };
-    // The header's draft has it as a quoted text; most clients send it bare.
+    // The header's draft wants a quoted string; most clients send it bare.
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     Ok(Some(RequestId::named(field, bare)?))
 }
 
-/// Which answer a caller prefers by `Prefer: return=minimal`, which a server may pass over and this one does not.
+/// The answer that a caller prefers by `Prefer: return=minimal`. Servers may ignore this header; this one does
+/// not.
 pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
     let named = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
     let mut words = named.flat_map(|value| value.split([',', ';'])).map(str::trim);
@@ -47,7 +48,7 @@ pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
     })
 }
 
-/// That whoever gives a header is heard: a condition or a name that a route passes over would be taken for kept.
+/// Refuses a header that the route would ignore: its sender would believe that it took effect.
 pub(crate) fn are_heard(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key(IF_MATCH) && route.method != Method::Put {
         let limit = "only PUT accepts a revision; prove a lease with `owner` and `epoch`";
@@ -64,8 +65,8 @@ pub(crate) fn are_heard(route: &Route, headers: &HeaderMap) -> Result<(), Proble
     Ok(())
 }
 
-/// Whether whoever accepts this wants a stream of events rather than a page: what it likes better, and of two that it likes
-/// as much, what it names first.
+/// Whether this `Accept` header prefers a stream of events to a page: the higher weight, or the first of equal
+/// ones.
 pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
     let named = headers.get_all(ACCEPT).iter().filter_map(|kinds| kinds.to_str().ok());
     let (mut stream, mut page) = (0.0, 0.0);

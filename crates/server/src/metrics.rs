@@ -30,7 +30,7 @@ use crate::writes::Writes;
 
 use scrape::{Latest, Scrape};
 
-/// The names of everything that is counted, as they are scraped. Alerts, dashboard and documents are checked against them.
+/// The names of all metrics, as scraped. Alerts, dashboard and documents are checked against them.
 pub const NAMES: [&str; 36] = [
     "tenure_build_info",
     "tenure_http_requests_total",
@@ -70,16 +70,16 @@ pub const NAMES: [&str; 36] = [
     "tenure_undos_total",
 ];
 
-/// What all names begin with.
+/// The prefix of all names.
 const PREFIX: &str = "tenure";
 
-/// The upper ends of the classes of how long a request takes: from a look into a file to a claim that waits for a minute.
+/// The bounds of the request duration buckets: from a read of a file to a claim that waits for a minute.
 const REQUEST_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
 
-/// What a command can be answered with.
+/// The outcomes of a command.
 const OUTCOMES: [&str; 5] = ["done", "refused", "unavailable", "corrupt", "unknown"];
 
-/// What is counted. Clones count together.
+/// The metrics. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Counted>);
 
@@ -159,12 +159,12 @@ impl Metrics {
         self.0.request_seconds.get_or_create(&RouteLabels { method, route }).observe(took);
     }
 
-    /// Counts a connection until what it gives is dropped.
+    /// Counts an open connection until the returned guard is dropped.
     pub(crate) fn connection(&self) -> Open {
         Open::of(&self.0.connections)
     }
 
-    /// Counts a stream of events until what it gives is dropped.
+    /// Counts an open event stream until the returned guard is dropped.
     pub(crate) fn stream(&self) -> Open {
         Open::of(&self.0.streams)
     }
@@ -178,12 +178,12 @@ impl Metrics {
         self.0.commands.get_or_create(&labels).inc();
     }
 
-    /// Whether what is written gets through.
+    /// Whether the store accepts writes.
     pub(crate) fn writes(&self) -> &Writes {
         &self.0.writes
     }
 
-    /// Everything that is counted, and how store and recovery are now, as OpenMetrics.
+    /// All metrics, and the state of store and recovery now, as OpenMetrics.
     pub(crate) async fn text(&self, served: &ServerState) -> String {
         let (taken, max) = served.quotas.memory_taken();
         self.0.memory.set(i64::try_from(taken).unwrap_or(i64::MAX));
@@ -257,8 +257,8 @@ impl Counted {
         registry.register("refusals", "Refused commands, by code", self.refusals.clone());
     }
 
-    /// Begins what can be counted at nothing: a count that appears with its first event has not risen, for whoever looks at
-    /// how it rises.
+    /// Starts all known counters at zero: a counter that first appears with its first event shows no increase
+    /// to monitoring.
     fn begin(&self) {
         for verb in Verb::ALL.map(Verb::as_str) {
             for outcome in OUTCOMES {
@@ -274,7 +274,7 @@ impl Counted {
     }
 }
 
-/// Something that is open, and counted while it is.
+/// A guard that counts an open thing.
 pub(crate) struct Open(Gauge);
 
 impl Open {

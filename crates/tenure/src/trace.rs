@@ -18,8 +18,7 @@ pub fn id_of(namespace: &Namespace, task: &TaskId) -> [u8; 16] {
     id
 }
 
-/// A place in the task's trace for somebody who begins with it, as the header `traceparent` and the variable `TRACEPARENT`
-/// have it.
+/// A parent span in the task's trace, as in the header `traceparent` and the variable `TRACEPARENT`.
 pub fn parent_in(namespace: &Namespace, task: &TaskId) -> String {
     let (trace, span) = (u128::from_be_bytes(id_of(namespace, task)), Uuid::new_v4().as_u64_pair().1);
     format!("00-{trace:032x}-{span:016x}-01")

@@ -18,14 +18,14 @@ use crate::instant::{print_seconds, rough, rough_left};
 use crate::store::due::Due;
 use crate::store::watch::Watchers;
 
-/// Why a task is where it is.
+/// An explanation of a task's state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Why {
     /// One sentence for a person.
     pub sentence: String,
-    /// The same without what every view of a task shows beside it: name and state.
+    /// The same without id and state, which every view shows beside it.
     pub words: String,
-    /// What happens next by itself, or becomes possible; none where nothing does.
+    /// What happens next by itself, or becomes possible; none if nothing does.
     pub next: Option<Next>,
 }
 
@@ -41,7 +41,7 @@ pub struct Next {
 /// What may happen next to a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// It may be acquired; and claimed too, if nobody's lease on it has lapsed.
+    /// It may be acquired; also claimed, if no lease on it has lapsed.
     Due,
     /// Its lease or reservation lapses unless it is renewed or used.
     Lapse,
@@ -49,12 +49,12 @@ pub enum Step {
     Reclaim,
 }
 
-/// Says why the task is where it is at `now`. Whether somebody looks after the store is not known: see [`why_watched`].
+/// Explains the state of the task at `now`. It does not know whether recovery runs: see [`why_watched`].
 pub fn why(task: &Task, now: Time) -> Why {
     told(task, now, None)
 }
 
-/// The same, with what stands in the way of what recovery would do: that nobody is there, or handles what is owed.
+/// The same, and also what prevents recovery: that it does not run, or has no handler.
 pub fn why_watched(task: &Task, now: Time, watchers: &Watchers) -> Why {
     told(task, now, Some(watchers))
 }
@@ -75,7 +75,7 @@ fn told(task: &Task, now: Time, watchers: Option<&Watchers>) -> Why {
         let _ = write!(words, "; but {obstacle}");
     }
     let is = format!("{} is {}", task.id, task.state().as_str());
-    // What has ended is not waiting for anything: the words go on in the same breath.
+    // An ended task waits for nothing, so the sentence simply continues.
     let apart = if next.is_some() { ": " } else { " " };
     Why { sentence: format!("{is}{apart}{words}"), words, next }
 }
@@ -195,7 +195,7 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     (words, Some(Next { what, at }))
 }
 
-/// What its holder reported last, of a lease whose holder did.
+/// The holder's last progress, if it reported any.
 fn progress(task: &Task, lease: &Lease, now: Time) -> String {
     if lease.progressed_at == lease.acquired_at && lease.progress.is_none() {
         let expected = task.policy.stall_after.is_some();
@@ -217,7 +217,7 @@ fn truncated(text: &str) -> String {
     }
 }
 
-/// What keeps recovery from what it would do; none where nothing does, or recovery has nothing to do with the task.
+/// What prevents recovery; none if nothing does, or recovery has nothing to do with the task.
 fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
     let Due { held_back, .. } = Due::of(task)?;
     // A reservation that lapsed is anybody's.
@@ -231,7 +231,7 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
         };
         return Some(format!("{since}: run `tenure serve` or `tenure recover --watch`"));
     }
-    // With a lease that goes on nothing is undone yet, and what it will owe is not known.
+    // While the lease is held nothing is undone yet, and it is unknown what it will owe.
     let owed = match &task.phase {
         Phase::Planned | Phase::Dispatched(_) | Phase::Ended(_) => return None,
         Phase::Running(_) | Phase::Compensating { .. } => task.owed(),
@@ -399,7 +399,7 @@ pub(crate) fn reclaimed(task: &Task, at: Time) -> Option<Task> {
 
 /// The task after its holder undid all that it owes; none if that is refused.
 fn undone(mut task: Task) -> Option<Task> {
-    // Where it goes is decided with the last one, whatever went before: so one is all that has to be undone here.
+    // The last undo decides where the task goes, so undoing one is enough here.
     let Some(last) = task.owed().last().map(|one| one.seq) else { return Some(task) };
     task.compensations.retain(|one| !one.is_owed() || one.seq == last);
     let (by, at) = (task.lease()?.holder(), task.lease()?.acquired_at);

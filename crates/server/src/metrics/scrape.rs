@@ -24,12 +24,12 @@ use tokio::time::Sleep;
 
 use crate::options::Limits;
 
-/// What was seen last.
+/// The last measurement.
 pub(super) struct Latest {
     seen: Mutex<Option<(Moment, Arc<Looked>)>>,
-    /// How old that may be for another scrape.
+    /// How old it may be for another scrape.
     age_max: Span,
-    /// How long the store may take for all that it is asked.
+    /// How long the store may take in total.
     wait_max: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Latest {
         Latest { seen: Mutex::new(None), age_max, wait_max: limits.watch_wait_max }
     }
 
-    /// What there is to be seen, or what was a moment ago. Who comes while another one looks waits for the same.
+    /// The current measurement, or a recent one. A caller that arrives during a measurement waits for it.
     pub(super) async fn look(&self, ledger: &Ledger, recovery: &Recovery) -> Arc<Looked> {
         let mut latest = self.seen.lock().await;
         if let Some((at, looked)) = latest.as_ref()
@@ -54,7 +54,7 @@ impl Latest {
     }
 }
 
-/// What the store said. What it did not say in time is not there, and nothing stands in its place.
+/// The answers of the store. Metrics that it did not answer in time are missing.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub(super) is_up: bool,
@@ -76,8 +76,8 @@ pub(super) struct Overviews {
     pub(super) told_to_stop: u64,
     /// For how long the first of those knows that it must stop.
     pub(super) told_to_stop_age: Option<Span>,
-    /// How long ago somebody looked after the namespace that was left alone for the longest time; none where nobody ever looked
-    /// after one that has open tasks.
+    /// The time since recovery last ran, for the namespace where that was longest ago; none if a namespace
+    /// with open tasks never had recovery.
     pub(super) recovery_seen_age: Option<Span>,
 }
 
@@ -127,7 +127,7 @@ async fn within<T>(
     }
 }
 
-/// A label that callers choose must not be one of very many: the queues beyond these are counted together.
+/// The number of values of a label that callers choose must be limited: further queues are counted together.
 const QUEUES_MAX: usize = 100;
 const OTHER_QUEUES: &str = "(others)";
 
@@ -161,7 +161,7 @@ pub(super) async fn overviews(store: &dyn Store) -> Result<Overviews, Error> {
         }
     }
     if is_left_alone {
-        // The age of the others would hide it; without one there is an alert.
+        // The ages of other namespaces would hide it; a missing value raises an alert.
         all.recovery_seen_age = None;
     }
     all.queue_ends = few_queues(all.queue_ends);

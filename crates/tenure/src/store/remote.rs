@@ -42,32 +42,32 @@ use endpoints::Endpoints;
 use timeouts::Timeouts;
 use wire::{Asking, Fault, Idempotency, Query, Wire};
 
-/// What a page over the network has at most.
+/// The maximum size of a page over the network.
 const PAGE_MAX: usize = 1_000;
-/// And of chains, which have whole histories in them.
+/// And of a page of chains, which contain whole histories.
 const CHAINS_MAX: usize = 100;
-/// How long a server waits for something to happen before it answers that nothing did.
+/// How long a server waits for an event before it answers without one.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// How servers are reached.
+/// Options for reaching servers.
 #[derive(Clone)]
 pub struct RemoteOptions {
     /// `http://a:7117,b:7117`, or `https://…?ca=FILE`; also with `patience=30s`.
     pub url: String,
-    /// What proves who asks; none where the servers ask for none.
+    /// The token; none if the servers need none.
     pub token: Option<String>,
     /// Where request ids come from.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// A store behind servers.
+/// A store that is reached through servers.
 pub struct RemoteStore {
     wire: Arc<Wire>,
     sender: Sender,
 }
 
 impl RemoteStore {
-    /// Makes ready to ask; nothing is asked yet.
+    /// Prepares the client; it sends no request yet.
     pub fn open(options: RemoteOptions) -> Result<RemoteStore, Error> {
         RemoteStore::with(options, Timeouts::default())
     }
@@ -90,8 +90,8 @@ impl RemoteStore {
         read_shape::<S>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
     }
 
-    /// As many items as were asked for, over as many pages as that takes, or as many as are not too large together. A page that
-    /// is too large to be read at once is asked for in smaller ones.
+    /// As many items as requested, from as many pages as needed, or fewer if they are too large together. A
+    /// page that is too large for one response is requested in smaller parts.
     async fn pages<S: Shape<Value = Page<T>>, T>(
         &self,
         path: &str,
@@ -112,7 +112,8 @@ impl RemoteStore {
                 }
                 Err(fault) => return Err(told(fault)),
             };
-            // What a caller may not see is left out of its pages: only the end of the list is the end.
+            // Items that the caller may not see are missing in its pages, so only the end of the list is the
+            // end.
             let is_short = page.items.len() < asked && !page.is_cut;
             let has_moved = page.next.is_some() && page.next != next;
             bytes += page.items.iter().map(bytes_of).sum::<usize>();
@@ -127,7 +128,7 @@ impl RemoteStore {
     }
 }
 
-/// What is told of a fault that is not tried again.
+/// The error for a fault that is not retried.
 fn told(fault: Fault) -> Error {
     match fault {
         Fault::Final(error) | Fault::NotTaken(error) => error,
@@ -141,7 +142,7 @@ fn read(answer: Result<String, Fault>) -> Result<String, Error> {
     answer.map_err(told)
 }
 
-/// It was done, but what it was answered with can't be read.
+/// It was done, but the answer can't be read.
 fn unreadable(what: String) -> Error {
     Error::Unknown(format!("the command was done, but the server's response can't be read: {what}"))
 }
@@ -235,7 +236,7 @@ impl Store for RemoteStore {
         })
     }
 
-    /// One request that the server answers late costs less than looking again and again from afar.
+    /// One long-polling request costs less than polling from afar.
     fn until_claimable(
         &self,
         namespace: Namespace,
@@ -366,7 +367,7 @@ impl Store for RemoteStore {
         })
     }
 
-    /// The secret was drawn here and stays here: only its hash is sent.
+    /// The secret was made here and stays here: only its hash is sent.
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
             let body = serde_json::json!({

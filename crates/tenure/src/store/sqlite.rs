@@ -52,20 +52,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How a file is opened.
 #[derive(Clone)]
 pub struct SqliteOptions {
-    /// The file; it is made where it is missing.
+    /// The file; created if it does not exist.
     pub path: PathBuf,
-    /// When an answered write is on the disk.
+    /// When an answered write is durable.
     pub synchronous: Synchronous,
-    /// Where the time comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// How long a command waits for its turn before it is answered `unavailable`.
+    /// How long a command waits for the writer lock before it is answered `unavailable`.
     pub wait_max: Duration,
-    /// What to do where the file is missing.
+    /// What to do if the file does not exist.
     pub missing: IfMissing,
 }
 
 impl SqliteOptions {
-    /// The file with everything as it is by default.
+    /// The file with the default options.
     pub fn new(path: impl Into<PathBuf>) -> SqliteOptions {
         SqliteOptions {
             path: path.into(),
@@ -82,9 +82,9 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     committer: Committer,
     counters: Arc<Counters>,
-    /// The place of the newest event that this process wrote or saw, for those who wait for more.
+    /// The cursor of the newest event that this process wrote or saw, for followers.
     grown: signs::Sender<i64>,
-    /// When one of them looked last whether another process wrote.
+    /// When a follower last checked for writes of other processes.
     looked_at: Mutex<Option<Moment>>,
 }
 
@@ -94,7 +94,7 @@ impl SqliteStore {
         blocking(move || SqliteStore::open_now(options)).await
     }
 
-    /// What is there, without a change to it.
+    /// The state of the file, without changing it.
     pub async fn condition(options: SqliteOptions) -> Result<SchemaState, Error> {
         let SqliteOptions { path, synchronous, .. } = options;
         blocking(move || Database { path: open::plain_path(&path)?, synchronous }.condition()).await
@@ -131,7 +131,7 @@ impl SqliteStore {
         })
     }
 
-    /// Whether nobody has looked for a while. Whoever is told so is to look.
+    /// Whether nobody has checked for a while. A caller that gets true must check.
     fn is_time_to_look(&self) -> bool {
         let (mut looked_at, now) =
             (self.looked_at.lock().unwrap_or_else(PoisonError::into_inner), Moment::now());
@@ -153,7 +153,7 @@ impl SqliteStore {
         &self,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        // As many at once as connections are kept; the others wait for one of them.
+        // At most as many at once as the pool has connections; the others wait.
         let readers = Arc::clone(&self.readers);
         let free = readers.pool.wait().await?;
         let read = move || {
@@ -218,7 +218,7 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(Error::Unavailable(format!("reading from the store failed: {error}"))))
 }
 
-/// The same for a write: one that ended early may have been done.
+/// The same for a write, which may have been done even if it ended early.
 async fn blocking_write<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -228,12 +228,12 @@ async fn blocking_write<T: Send + 'static>(
     })
 }
 
-/// Tokio's part is compiled for each kind of answer then, and not for each kind of work.
+/// So Tokio's code is compiled once for each type of answer, not for each closure.
 fn boxed<T>(work: impl FnOnce() -> T + Send + 'static) -> Box<dyn FnOnce() -> T + Send> {
     Box::new(work)
 }
 
-/// Tells those who wait where the history is, if they don't know.
+/// Wakes followers, if the history has grown.
 fn tell(grown: &signs::Sender<i64>, newest: i64) {
     grown.send_if_modified(|known| {
         let is_news = newest > *known;
@@ -309,8 +309,8 @@ impl Store for SqliteStore {
                 if *grown.borrow_and_update() > after {
                     return Ok(());
                 }
-                // Another process's writes give no sign, so the file is looked at now and then: by one of those who wait.
-                // The sender lives as long as the store, so it does not close while this waits.
+                // Writes of other processes give no signal, so one of the followers polls the file from time
+                // to time.
                 let waited = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
                 if waited.is_err() && self.is_time_to_look() {
                     self.look_for_all().await?;

@@ -22,20 +22,21 @@ use crate::wire::Word;
 pub struct StoredChain {
     /// The number of the task's row, for people who look for it.
     pub row: i64,
-    /// Its name; none where nothing tells it, or what is stored is no name.
+    /// Its name; none if nothing tells it, or the stored value is not a name.
     pub name: Option<(Namespace, TaskId)>,
-    /// What its row has as its name; none where there is no row of the task.
+    /// The name in its row; none if the task has no row.
     pub stored_name: Option<String>,
     /// Its rows in all tables but that of events.
     pub rows: Vec<StoredRow<'static>>,
-    /// Columns that only this store has, and that don't fit the others.
+    /// Inconsistent columns that only this store has.
     pub apart: Vec<String>,
     /// Its events by their place.
     pub events: Vec<StoredEvent>,
 }
 
 impl StoredChain {
-    /// A chain without the row of a task: a removed task leaves its events behind, or somebody added what belongs to none.
+    /// A chain without a task row: a removed task leaves its events behind, or rows were added that belong to
+    /// no task.
     pub fn without_task(row: i64, name: Option<(Namespace, TaskId)>) -> StoredChain {
         StoredChain { row, name, stored_name: None, rows: Vec::new(), apart: Vec::new(), events: Vec::new() }
     }
@@ -71,7 +72,7 @@ pub struct StoredRow<'a> {
 }
 
 impl<'a> StoredRow<'a> {
-    /// What it has in a column; none where there is no such column.
+    /// The value of a column; none if there is no such column.
     pub fn value(&self, column: &str) -> Option<&ColumnValue<'a>> {
         self.columns.iter().find(|(name, _)| name == column).map(|(_, value)| value)
     }
@@ -86,12 +87,12 @@ impl<'a> StoredRow<'a> {
     }
 }
 
-/// What a column holds. A truth value is 0 or 1, as SQLite has it.
+/// The value of a column. A boolean is 0 or 1, as in SQLite.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ColumnValue<'a> {
     /// Nothing.
     Null,
-    /// A number, a time, a truth.
+    /// A number, a time or a boolean.
     Number(i64),
     /// A text.
     Text(Cow<'a, str>),
@@ -146,7 +147,7 @@ impl<'a, T: Into<ColumnValue<'a>>> From<Option<T>> for ColumnValue<'a> {
     }
 }
 
-/// An event as it is stored, not yet believed.
+/// An event as it is stored, not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredEvent {
     /// Its place among all events.
@@ -230,7 +231,7 @@ pub(crate) fn task_row(task: &Task, head: Hash) -> StoredRow<'_> {
 pub(crate) fn due_row<'a>(task: &'a Task, due: &'a Due) -> StoredRow<'a> {
     let lease = due.lease.as_ref();
     let told = lease.and_then(|lease| lease.cancel_told);
-    // Only reservations are looked for by their queue.
+    // Only reservations are searched by queue.
     let queue = Some(task.queue.as_str()).filter(|_| due.wait == Wait::Reservation);
     row(
         "due",

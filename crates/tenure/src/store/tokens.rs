@@ -36,14 +36,14 @@ pub(crate) fn read_token<R: Row>(row: &R) -> Result<(TokenHash, Token), R::Fault
     Ok((TokenHash(row.hash(0)?), token))
 }
 
-/// What somebody wants of the tokens.
+/// A requested change of the tokens.
 #[derive(Clone, Debug)]
 pub(crate) enum TokenChange {
     Add(TokenHash, NewToken),
     Revoke { name: Actor, by: Actor },
 }
 
-/// What there is already of the token that a wish is about.
+/// The stored tokens that a change concerns.
 #[derive(Default)]
 pub(crate) struct Known {
     /// The newest of that name. Older ones of it are revoked.
@@ -52,9 +52,9 @@ pub(crate) struct Known {
     pub(crate) same_hash: Option<Token>,
 }
 
-/// What a wish comes to.
+/// The result of a requested change.
 pub(crate) struct Decided {
-    /// What is answered: the token afterwards.
+    /// The answer: the token after the change.
     pub(crate) token: Token,
     /// When the namesake is revoked, and by whom, if it is.
     pub(crate) revoke: Option<(Time, Option<Actor>)>,
@@ -68,8 +68,8 @@ impl Decided {
         Decided { token, revoke: None, add: None }
     }
 
-    /// The version after it. It is never one that somebody knows: a store that was restored from a backup and changed
-    /// again comes to another one than it had before, because that was at another time.
+    /// The next version. It is never a version that a reader may know already: a store that was restored from
+    /// a backup and changed again gets another one, because the time is another.
     pub(crate) fn version(&self, before: u64, now: Time) -> u64 {
         match (&self.revoke, &self.add) {
             (None, None) => before,
@@ -109,7 +109,7 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
     new.rooms.within_limits()?;
     let exists = |words: String| Err(Refusal::new(Code::Exists, words));
     match known.same_hash {
-        // Somebody asks again who was not answered.
+        // A repeat by a caller that got no answer.
         Some(token) if is_made_of(&token, &new) => return Ok(Decided::already(token)),
         Some(_) => return exists("a token with this secret already exists; use a new secret".to_owned()),
         None => {}
@@ -121,7 +121,7 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
                 "a token named {name} already exists; revoke it first, or use another name"
             ));
         }
-        // One that has expired gives its name up at that instant.
+        // An expired token frees its name at that time.
         Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),
         Some(_) | None => None,
     };

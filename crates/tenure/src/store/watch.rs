@@ -10,19 +10,19 @@ use tenure_core::time::{Span, Time};
 
 /// The mark is renewed this often.
 pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-/// A mark that is older than this says that nobody was there.
+/// A mark older than this means that no recovery ran.
 const AWAY_AFTER: Span = Span::from_secs(5);
 
-/// A while in which nobody looked after the store.
+/// A time in which no recovery ran.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Absence {
-    /// When somebody was there last.
+    /// When recovery last ran before it.
     pub from: Time,
-    /// When somebody was there again.
+    /// When recovery ran again.
     pub until: Time,
 }
 
-/// What is stored: when somebody was there, and the last absence before.
+/// The stored mark: when recovery last ran, and the last absence before that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct WatchMark {
     at: Time,
@@ -30,8 +30,8 @@ pub(crate) struct WatchMark {
 }
 
 impl WatchMark {
-    /// The mark that follows the stored ones, of which the youngest counts. The first mark of a store says nothing of what was
-    /// before.
+    /// The mark that follows the stored ones, of which the newest counts. The first mark of a store says
+    /// nothing about the time before.
     pub(crate) fn renewed<'a>(stored: impl IntoIterator<Item = &'a str>, now: Time) -> WatchMark {
         let stored = stored.into_iter().filter_map(WatchMark::read);
         let Some(before) = stored.max_by_key(|mark| mark.at) else {
@@ -66,12 +66,12 @@ impl WatchMark {
     }
 }
 
-/// Who looks after a store, and what it can undo: told with each renewal of the mark.
+/// A recovery process and what it can undo; sent with each renewal of the mark.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Presence {
     /// The name that it takes leases under. Without one only the mark is renewed.
     pub name: Option<Owner>,
-    /// The namespaces that it looks after; none named: all.
+    /// Its namespaces; empty: all.
     pub namespaces: Vec<Namespace>,
     /// The kinds of undo that it handles.
     pub kinds: Vec<Kind>,
@@ -101,12 +101,12 @@ impl Presence {
 
 /// The key of the mark of the whole store.
 pub(crate) const MARK_KEY: &str = "watch";
-/// What the keys of the rows begin with that tell who looks after the store.
+/// The prefix of the keys of rows about recovery processes.
 pub(crate) const RECOVERER_PREFIX: &str = "recovery ";
-/// What a recoverer was that was not seen for so long is of no use to anybody.
+/// Rows of recovery processes that were not seen for this long are useless.
 const FORGOTTEN_AFTER: Span = Span::from_days(1);
 
-/// The key of the mark of one namespace: of those who look after nothing else.
+/// The key of the mark of one namespace, for recovery processes limited to it.
 pub(crate) fn mark_key(namespace: &Namespace) -> String {
     format!("{MARK_KEY} {namespace}")
 }
@@ -121,13 +121,13 @@ pub(crate) struct MarkRenewal {
 }
 
 impl MarkRenewal {
-    /// Of the rows that are stored, by somebody who is there.
+    /// The renewal by a recovery process, from the stored rows.
     pub(crate) fn of(stored: &[(String, String)], presence: &Presence, now: Time) -> MarkRenewal {
         let value =
             |wanted: &str| stored.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
         let mut renewal = MarkRenewal { written: Vec::new(), forgotten: Vec::new(), absence: None };
         for key in presence.mark_keys() {
-            // Whoever looks after the whole store looks after each namespace, too.
+            // A recovery process of the whole store also covers each namespace.
             let mark = WatchMark::renewed([value(MARK_KEY), value(&key)].into_iter().flatten(), now);
             renewal.absence = latest(renewal.absence, mark.absence);
             renewal.written.push((key, mark.written()));
@@ -144,16 +144,16 @@ fn latest(one: Option<Absence>, other: Option<Absence>) -> Option<Absence> {
     one.into_iter().chain(other).max_by_key(|absence| absence.until)
 }
 
-/// Somebody who looks after a store, as it was seen last.
+/// A recovery process, as it was last seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recoverer {
     /// The name that it takes leases under.
     pub name: Owner,
-    /// The namespaces that it looks after; none named: all.
+    /// Its namespaces; empty: all.
     pub namespaces: Vec<Namespace>,
     /// The kinds of undo that it handles.
     pub kinds: Vec<Kind>,
-    /// When it looked last.
+    /// When it was last seen.
     pub seen_at: Time,
 }
 
@@ -187,17 +187,17 @@ impl Recoverer {
     }
 }
 
-/// Who looks after a namespace.
+/// The recovery processes of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Watchers {
-    /// When somebody looked last; none: nobody ever did.
+    /// When recovery last ran; none if it never did.
     pub seen_at: Option<Time>,
-    /// Those who were there in the last seconds, by name.
+    /// The processes seen in the last seconds, by name.
     pub recoverers: Vec<Recoverer>,
 }
 
 impl Watchers {
-    /// Those of a namespace at `now`, of everything that is stored.
+    /// The recovery processes of a namespace at `now`, from all stored rows.
     pub(crate) fn of<'a>(
         rows: impl Iterator<Item = (&'a str, &'a str)>,
         namespace: &Namespace,
@@ -218,12 +218,12 @@ impl Watchers {
         watchers
     }
 
-    /// Whether somebody is there at `now`.
+    /// Whether recovery is running at `now`.
     pub fn are_there(&self, now: Time) -> bool {
         self.seen_at.is_some_and(|seen_at| now.since(seen_at) <= AWAY_AFTER)
     }
 
-    /// One of them that handles a kind.
+    /// A process that handles a kind.
     pub fn handler_of(&self, kind: &Kind) -> Option<&Recoverer> {
         self.recoverers.iter().find(|one| one.kinds.contains(kind))
     }

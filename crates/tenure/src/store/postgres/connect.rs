@@ -20,10 +20,10 @@ use crate::store::postgres::settings::{Password, Place, Settings};
 use crate::store::postgres::tls::connector::{Connector, Stream};
 use crate::store::postgres::tls::{self, Attempt};
 
-/// What moves the client's messages. Somebody must poll it for as long as the client is used.
+/// Moves the client's messages. It must be polled for as long as the client is used.
 pub(crate) type Driver = Connection<Socket, Stream>;
 
-/// Why there is no connection: a sentence for each attempt. No server was given any command.
+/// Why there is no connection: a message for each attempt. No server has received a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConnectError {
     told: String,
@@ -31,7 +31,7 @@ pub(crate) struct ConnectError {
 }
 
 impl ConnectError {
-    /// The last server's own word, if one had any.
+    /// The last error code from a server, if there is one.
     pub(crate) fn code(&self) -> Option<&SqlState> {
         self.code.as_ref()
     }
@@ -52,10 +52,10 @@ impl From<ConnectError> for Error {
 }
 
 impl Settings {
-    /// Connects to the first place that is the one, as sslmode says.
+    /// Connects to the first suitable server, as sslmode says.
     pub(crate) async fn connect(&self) -> Result<(Client, Driver), ConnectError> {
         let time_max = self.config.get_connect_timeout().copied();
-        // A home folder may lie on a server, too.
+        // A home directory may be on a network, too.
         let files = within(time_max, self.files())
             .await
             .unwrap_or_else(|why| Err(format!("can't read certificates and passwords: {why}")))
@@ -71,7 +71,7 @@ impl Settings {
                 }
             };
             for address in addresses {
-                // Both ways share the time, as with libpq: it is the address that does not answer.
+                // Both methods share the time, as in libpq: it is the address that does not answer.
                 let connecting = self.connect_at(place, address, &files, &mut failures);
                 match within(time_max, connecting).await {
                     Ok(Some(connected)) => return Ok(connected),
@@ -83,8 +83,8 @@ impl Settings {
         Err(failures.into_error())
     }
 
-    /// Reads what lies in files, which may block, and does so anew each time: certificates and passwords are
-    /// renewed.
+    /// Reads certificates and passwords from files, which may block. It reads them again each time, because
+    /// they are renewed.
     async fn files(&self) -> Result<Files, String> {
         let (tls, password) = (self.tls.clone(), self.password.clone());
         let has_network = self.places.iter().any(|place| matches!(place, Place::Network { .. }));
@@ -109,7 +109,7 @@ impl Settings {
         failures: &mut Failures,
     ) -> Option<(Client, Driver)> {
         let mut config = self.config.clone();
-        // Sockets never have TLS; nobody else hears what goes through them.
+        // Unix sockets never use TLS; no one else can read them.
         let attempts = match place {
             Place::Socket { folder, .. } => {
                 config.host_path(folder);
@@ -157,14 +157,14 @@ impl Settings {
     }
 }
 
-/// What is read before anything is tried.
+/// What is read before the first attempt.
 struct Files {
     connector: Connector,
     passwords: PasswordFile,
 }
 
 impl Place {
-    /// Where to go: none for a socket, which is where its folder is.
+    /// The address; none for a Unix socket, which is in its directory.
     async fn addresses(&self) -> Result<Vec<Option<IpAddr>>, String> {
         let (name, port) = match self {
             Place::Socket { .. } => return Ok(vec![None]),
@@ -187,7 +187,7 @@ fn told_at(place: &Place, address: Option<IpAddr>) -> String {
     }
 }
 
-/// The order decides nothing that is recorded, so it is not drawn from the ledger's chance.
+/// The order affects nothing that is recorded, so it does not use the ledger's entropy.
 fn in_order<T>(mut items: Vec<T>, order: LoadBalanceHosts) -> Vec<T> {
     if order == LoadBalanceHosts::Random {
         items.sort_by_cached_key(|_| uuid::Uuid::new_v4());
@@ -204,7 +204,7 @@ async fn within<T>(time_max: Option<Duration>, work: impl Future<Output = T>) ->
     }
 }
 
-/// What has failed so far.
+/// The failures so far.
 #[derive(Default)]
 struct Failures {
     told: Vec<String>,
@@ -212,7 +212,7 @@ struct Failures {
 }
 
 impl Failures {
-    /// Once, if both ways at an address failed for the same reason.
+    /// Adds it once, if both methods at an address failed for the same reason.
     fn add(&mut self, at: String, why: String) {
         let told = format!("{at}: {why}");
         if self.told.last() != Some(&told) {

@@ -24,20 +24,19 @@ use file::Source;
 use parameters::Parameters;
 use passfile::LOCALHOST;
 
-/// Where a server on the same machine has its socket: on Debian and its kin, and as PostgreSQL itself is
-/// built.
+/// The directories of the Unix socket of a local server: Debian's, and PostgreSQL's default.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 const PORT: u16 = 5432;
-/// How long a command that writes waits for a database that is away, where nobody says.
+/// The default time that a write waits for an unavailable database.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Which schema the tables are in.
+/// The schema of the tables.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Schema(String);
 
 impl Schema {
-    /// A name in plain small letters that is none of PostgreSQL's own.
+    /// A name in lowercase letters that is not reserved by PostgreSQL.
     pub(crate) fn new(name: &str) -> Result<Schema, Refusal> {
         const LENGTH_MAX: usize = 63;
         let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
@@ -82,23 +81,23 @@ impl fmt::Display for Schema {
     }
 }
 
-/// Where a database is and how to get in.
+/// How to connect to a database.
 #[derive(Clone)]
 pub(crate) struct Settings {
     /// What is the same for every place: neither address nor password.
     pub(crate) config: Config,
-    /// Where it may be, in the order in which it is looked for. There is at least one.
+    /// Its possible servers, in order. There is at least one.
     pub(crate) places: Vec<Place>,
     pub(crate) password: Password,
     pub(crate) tls: Tls,
     pub(crate) schema: Schema,
-    /// How long a write waits for a database that is away: one that fails over comes back after a while.
+    /// How long a write waits for an unavailable database: after a failover it comes back.
     pub(crate) patience: Duration,
     /// How long opening the store waits for it: as long as `patience` in the URL says; by default it does not wait.
     pub(crate) patience_to_open: Duration,
 }
 
-/// The password, or where it is looked for when a connection is made.
+/// The password, or where to find it when a connection is opened.
 #[derive(Clone)]
 pub(crate) enum Password {
     Given(String),
@@ -115,10 +114,10 @@ pub(crate) enum Place {
 }
 
 impl Settings {
-    /// By a URL, and for what it leaves out by the variables that libpq reads.
+    /// From a URL; missing parts come from the variables that libpq reads.
     ///
-    /// libpq asks the system who the user is. No function of std does, so `USER` or `LOGNAME` must tell, and
-    /// `HOME` where the user's files are.
+    /// libpq asks the system for the user's name. std has no function for that, so `USER` or `LOGNAME` must
+    /// be set, and `HOME` for the user's files.
     pub(crate) fn read(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Error> {
         let parameters = Parameters::collect(url, variable)?;
         let set = |name| variable(name).filter(|value| !value.is_empty());
@@ -126,7 +125,7 @@ impl Settings {
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
         let said = parameters.get("patience").map(read_patience).transpose();
         let said = said.map_err(|limit| parameters.invalid("patience", limit))?;
-        // Whoever mistypes a host is not to wait for it, unless waiting is what was asked for.
+        // A mistyped host must not cause a wait, unless a wait was requested.
         let (patience, patience_to_open) = (said.unwrap_or(PATIENCE), said.unwrap_or_default());
         let tls = Tls::read(&parameters, home.as_deref())?;
         let places = places(&parameters, &|socket| socket.exists())?;
@@ -148,7 +147,7 @@ impl Settings {
         Ok(Settings { config, places, password, tls, schema, patience, patience_to_open })
     }
 
-    /// The URL without what is secret, for people.
+    /// The URL without secrets, for people.
     pub(crate) fn shown(&self) -> String {
         let encode = |text: &str| url::encode(text, "");
         let user = encode(self.config.get_user().unwrap_or_default());

@@ -26,8 +26,7 @@ use connector::{Connector, Handshake, Identity};
 /// The parameter that names authorities.
 pub(crate) const ROOTS: &str = "sslrootcert";
 
-/// What TLS is used for and with which files. They are read anew for each connection, so that a renewed
-/// certificate needs no restart.
+/// The TLS mode and the files. They are read for each connection, so that a renewed certificate needs no restart.
 #[derive(Clone)]
 pub(crate) struct Tls {
     mode: Mode,
@@ -71,7 +70,7 @@ impl Tls {
             (None, Roots::File(_)) => Mode::Prefer,
         };
         if matches!(roots, Roots::System) && mode != Mode::VerifyFull {
-            // Anybody may have a certificate of such an authority. What it proves is its name.
+            // Anybody can get a certificate from such an authority. It proves only a name.
             let way_out = "with sslrootcert=system it must be verify-full";
             return Err(parameters.invalid("sslmode", way_out));
         }
@@ -93,7 +92,7 @@ impl Tls {
         self.negotiation
     }
 
-    /// What is tried at an address of the network, one after the other.
+    /// The methods to try at a network address, in order.
     pub(crate) fn attempts(&self) -> &'static [Attempt] {
         self.mode.attempts()
     }
@@ -175,9 +174,9 @@ impl Attempt {
         }
     }
 
-    /// Whether the next attempt may fare better than this one, which failed.
+    /// Whether the next attempt may succeed where this one failed.
     pub(crate) fn leaves_hope(self, handshake: Handshake, code: Option<&SqlState>) -> bool {
-        // Who is let in may depend on TLS. Whether the server is up, or the database exists, does not.
+        // Access rights may depend on TLS. Whether the server runs, or the database exists, does not.
         let is_turned_away =
             code.is_some_and(|code| ["28", "08"].iter().any(|class| code.code().starts_with(class)));
         match (self, handshake) {
@@ -200,8 +199,8 @@ impl Roots {
     }
 }
 
-/// A key that others can use proves nothing. Root's may be for a group: that is how a machine's own key is
-/// shared.
+/// A key that other users can read proves nothing. A file of root may be readable by a group, which is how a
+/// machine's own key is shared.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let shown = path.display();
     let file = fs::metadata(path).map_err(|error| format!("can't read the key {shown}: {error}"))?;

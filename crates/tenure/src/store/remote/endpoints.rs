@@ -8,19 +8,19 @@ use tenure_core::refusal::Refusal;
 
 use crate::store::read_patience;
 
-/// The option that names authorities.
+/// The option for a file of certificate authorities.
 pub(super) const CA: &str = "ca";
-/// The option that says how long servers are asked again that can do nothing now.
+/// The option for how long to retry servers that are unavailable.
 const PATIENCE: &str = "patience";
 
-/// Servers of one store, and which of them answered last.
+/// The servers of one store, and which one answered last.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     urls: Vec<String>,
     current: AtomicUsize,
-    /// A file with authorities that vouch for the servers, instead of those of the system.
+    /// A file of certificate authorities for the servers, instead of the system's.
     pub(super) authorities: Option<PathBuf>,
-    /// Whether what is sent is encrypted.
+    /// Whether connections use TLS.
     pub(super) is_encrypted: bool,
     /// How long to retry servers that are unavailable, if the URL says it.
     pub(super) patience: Option<Duration>,
@@ -87,10 +87,10 @@ impl Endpoints {
         (at, &self.urls[at])
     }
 
-    /// Goes on to the next one, unless somebody has gone on already.
+    /// Switches to the next server, unless another request has switched already.
     pub(super) fn pass_over(&self, at: usize) {
         let next = (at + 1) % self.urls.len();
-        // Whoever lost the race finds the place that the other one went on to.
+        // The request that lost the race uses the server that the other one switched to.
         let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 

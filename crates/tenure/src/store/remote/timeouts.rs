@@ -4,23 +4,22 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// How long is waited for what, and how much is read.
+/// Timeouts and size limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
     /// For a connection, its encryption included.
     pub(super) connect: Duration,
-    /// For an answer that is there as soon as it is known.
+    /// For a response that comes as soon as it is known.
     pub(super) answer: Duration,
-    /// For one that comes when something happens; servers wait for that up to [`super::WAIT`].
+    /// For a response to long polling; servers wait for an event up to [`super::WAIT`].
     pub(super) happening: Duration,
-    /// How long servers that refuse every connection, or say that they can do nothing now, are tried again: one that is
-    /// restarted comes back.
+    /// How long to retry servers that refuse connections or are unavailable: a restarting server comes back.
     pub(super) refused: Duration,
-    /// How long commands are sent again of which nobody knows.
+    /// How long to resend commands whose outcome is unknown.
     pub(super) unsure: Duration,
     /// How long a caller waits for room in the queue.
     pub(super) room: Duration,
-    /// From when on a request does not keep others waiting any more.
+    /// After this time, a slow request no longer blocks others.
     pub(super) slow: Duration,
     /// The largest answer that is read.
     pub(super) answer_bytes_max: usize,
@@ -42,18 +41,18 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The same for callers who would rather wait than hear that nothing was done.
+    /// The same for callers that prefer to wait.
     pub(super) fn with_patience(self, patience: Duration) -> Timeouts {
         let (unsure, room) = (self.unsure.max(patience), self.room.max(patience));
         Timeouts { refused: patience, unsure, room, ..self }
     }
 }
 
-/// The rest before the second round over all servers. It doubles with each round.
+/// The pause before the second round over all servers. It doubles with each round.
 const REST: Duration = Duration::from_millis(50);
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// How long something is tried again.
+/// The time left for retries.
 pub(super) struct RetryDeadline {
     until: Moment,
     tries: usize,
@@ -64,8 +63,9 @@ impl RetryDeadline {
         RetryDeadline { until: Moment::now() + length.into(), tries: 0 }
     }
 
-    /// Rests before the next try. Every server is asked once before the first rest, also where one took all the time. `spread`
-    /// is a part of the rest by which those who failed together don't come back together. False when no time is left.
+    /// Pauses before the next try. Every server is tried once before the first pause, even if one took all
+    /// the time. `spread` is a random part of the pause, so that clients that failed together do not return
+    /// together. False when no time is left.
     pub(super) async fn rest(&mut self, servers: usize, spread: impl FnOnce(Duration) -> Duration) -> bool {
         self.tries += 1;
         if !self.tries.is_multiple_of(servers) {

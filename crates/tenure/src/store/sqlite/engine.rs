@@ -29,9 +29,10 @@ use crate::store::sqlite::rows::SqliteRows;
 use crate::store::sqlite::same_file::SameFile;
 use crate::store::sqlite::writer_lock::WriterLock;
 
-/// The mark is renewed when the wall is ahead of it by more than this, so that what was answered is never taken back.
+/// The mark is renewed when the wall clock is ahead of it by more than this, so that time never goes back behind
+/// an answer.
 const MARK_AHEAD_MAX: Span = Span::from_millis(10);
-/// And when it is older than this: after a boot nothing but the mark tells how far the time was.
+/// And when it is older than this: after a boot only the mark tells how far the time was.
 const MARK_AGE_MAX: Span = Span::from_secs(1);
 
 /// The writing side of a file.
@@ -59,7 +60,7 @@ impl SqliteEngine {
         Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
     }
 
-    /// The connection, opened anew and looked at if the last one failed in a commit.
+    /// The connection; opened again and checked if the last one failed in a commit.
     fn connection(&mut self) -> Result<Connection, Error> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
@@ -96,7 +97,7 @@ impl SqliteEngine {
         Ok(done)
     }
 
-    /// As [`SqliteEngine::execute`], and a broken invariant in the core gives the transaction up, loudly.
+    /// Like [`SqliteEngine::execute`]; a broken invariant in the core aborts the transaction with an error.
     fn execute_all(&mut self, connection: &Connection, jobs: &[Job]) -> Result<Vec<Done>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
             Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
@@ -105,11 +106,11 @@ impl SqliteEngine {
     }
 
     fn roll_back(&self, connection: &Connection) {
-        // SQLite may have rolled back by itself, which is what this asks for.
+        // SQLite may have rolled back by itself, which is fine.
         let _ = connection.execute_batch("rollback");
     }
 
-    /// Commits, and says what a failure means.
+    /// Commits, and interprets a failure.
     fn commit_transaction(&mut self, connection: Connection, done: Vec<Done>) -> Vec<Done> {
         let failed = match connection.prepare_cached("commit").and_then(|mut commit| commit.execute([])) {
             Ok(_) => {
@@ -166,8 +167,8 @@ impl Engine for SqliteEngine {
 }
 
 impl SqliteEngine {
-    /// One transaction for all; where one job can't be executed, one for each, so that it fails alone; and where it meets what is
-    /// corrupt, one for each of its commands.
+    /// One transaction for all jobs. If one job can't be executed, one transaction for each, so that it fails
+    /// alone. If it finds corrupt data, one transaction for each of its commands.
     fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
             let lost =
@@ -212,7 +213,7 @@ fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
     jobs.iter().map(|job| Done::all(job, error)).collect()
 }
 
-/// Where the tables stand at the beginning of a transaction.
+/// The counters of the tables at the beginning of a transaction.
 struct Position {
     next_task: i64,
     next_event: i64,
@@ -239,8 +240,9 @@ impl Position {
         })
     }
 
-    /// Remembers how far the time is, so that it never goes back over a restart. A mark of another boot says nothing of
-    /// the time since, so it is renewed at once: else the time would stand still until the wall has caught up.
+    /// Stores the current time, so that it never goes back over a restart. A mark of another boot says
+    /// nothing about the time since, so it is renewed at once. Otherwise the time would stand still until the
+    /// wall clock has caught up.
     fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> Found<()> {
         let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
         let fresh =
@@ -284,7 +286,7 @@ pub(crate) fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
     Ok(newest.unwrap_or((0, Time::MIN)))
 }
 
-/// Looks at what a commit that failed may have touched: the newest events must be where their tasks' heads say.
+/// Checks what a failed commit may have touched: the heads of the newest tasks must match their newest events.
 fn newest_chains_hold(connection: &Connection) -> Found<()> {
     let mut newest = connection.prepare(
         "select tasks.head, tasks.revision, events.hash, events.number from events join tasks on tasks.no = events.task \

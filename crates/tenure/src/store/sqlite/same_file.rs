@@ -10,24 +10,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Error;
 
-/// A file that was opened.
+/// The file that was opened.
 pub(crate) struct SameFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// How long it was when it was longest. SQLite makes it shorter only when somebody has it compacted.
+    /// Its greatest length so far. SQLite shortens it only when it is compacted.
     longest: AtomicU64,
 }
 
 impl SameFile {
-    /// The one that is there now.
+    /// The file that is there now.
     pub(crate) fn at(path: &Path) -> io::Result<SameFile> {
         let found = fs::metadata(path)?;
         let (device, inode) = (found.dev(), found.ino());
         Ok(SameFile { path: path.to_owned(), device, inode, longest: AtomicU64::new(found.len()) })
     }
 
-    /// That it is still there, and whole.
+    /// Checks that it is still there and complete.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,
@@ -59,7 +59,7 @@ impl SameFile {
         ))
     }
 
-    /// Whether it is as long as its own head says.
+    /// Whether it is as long as its header says.
     fn has_all_pages(&self, found: &Metadata) -> bool {
         // https://sqlite.org/fileformat2.html#the_database_header: the size of a page at 16, of the database in pages at 28.
         let mut head = [0_u8; 32];
