@@ -22,7 +22,7 @@ pub struct ApplyError {
 impl std::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state.map_or("no", State::as_str);
-        write!(f, "the event {} can't have happened to {state} task", self.event)
+        write!(f, "the event {} does not fit {state} task", self.event)
     }
 }
 

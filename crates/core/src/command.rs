@@ -1,6 +1,6 @@
-//! Commands: what somebody asks for, in the imperative. Each names the task, or the queue, that it is about.
+//! Commands: what a caller asks for, in the imperative. Each names the task or the queue that it is about.
 //!
-//! A command *by lease* carries its [`Holder`], which is checked; one *by operator* carries a reason.
+//! A command *by lease* carries its [`Holder`], which is checked. A command *by operator* carries a reason.
 
 use crate::compensation::{COMPENSATIONS_MAX, Undo};
 use crate::event::{Triage, Waiver};
@@ -16,16 +16,16 @@ use crate::time::{Span, Time};
 /// The most tasks that one claim may ask for.
 pub const CLAIM_MAX: u32 = 1_000;
 
-/// What somebody asks for, and who.
+/// A command: what is asked for, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
-    /// The room it is about.
+    /// The namespace that it is about.
     pub namespace: Namespace,
     /// Who gives it.
     pub actor: Actor,
-    /// Its name, so that a repeat is answered and not done again.
+    /// The request id: a repeat gets the first answer and is not executed again.
     pub request: Option<RequestId>,
-    /// How much is taken off a backoff, drawn by the shell.
+    /// The jitter of a backoff, drawn by the shell.
     pub jitter: Jitter,
     /// Which leases its proof counts for.
     pub reach: LeaseScope,
@@ -33,8 +33,8 @@ pub struct Command {
     pub action: Action,
 }
 
-/// Which leases a command may act on. Owner and epoch are no secrets, so whoever lets strangers send commands limits those
-/// who are not operators to what was granted to them.
+/// Which leases a command may act on. Owner and epoch are not secret. So a program that accepts commands from
+/// strangers limits callers that are not operators to the leases granted to them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum LeaseScope {
     /// Any whose owner and epoch it knows.
@@ -90,7 +90,7 @@ pub struct Create {
     pub priority: i32,
     /// Not to be acquired or claimed earlier.
     pub not_before: Option<Time>,
-    /// What its creator decides beforehand.
+    /// The policy.
     pub policy: Policy,
     /// What each attempt owes.
     pub compensations: Vec<Undo>,
@@ -151,12 +151,12 @@ impl QuarantineCause {
     }
 }
 
-/// Who undoes the work of a holder that gives it up.
+/// Who undoes the work that a holder gives up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UndoBy {
     /// Recovery, from now on.
     Recovery,
-    /// The holder itself, under the lease that it has.
+    /// The holder itself, under its current lease.
     Holder,
 }
 
@@ -168,9 +168,9 @@ pub enum Action {
     Create(Box<Create>),
     /// Writes a whole record.
     Put(Box<Put>),
-    /// Sets a task aside for an owner.
+    /// Reserves a task for an owner.
     Dispatch { task: TaskId, owner: Owner, ttl: Option<Ttl> },
-    /// Takes a lease by the task's name.
+    /// Acquires a task by its id.
     Acquire { task: TaskId, owner: Owner, ttl: Option<Ttl> },
     /// Takes leases on the next due tasks of a queue.
     Claim { queue: Queue, limit: u32, owner: Owner, ttl: Option<Ttl> },
@@ -188,17 +188,17 @@ pub enum Action {
     Release { task: TaskId, by: Holder, reason: Reason, delay: Option<Span> },
     /// Registers how to undo a side effect, before the effect.
     Register { task: TaskId, by: Option<Holder>, undo: Undo },
-    /// Makes what an older lease owes this one's.
+    /// Adopts what older leases owe, for this lease.
     Adopt { task: TaskId, by: Holder },
     /// Reports that an undo ran.
     Settle { task: TaskId, by: Holder, seq: Seq, receipt: Text },
-    /// Reports that an undo was tried in vain.
+    /// Reports that an undo failed.
     Try { task: TaskId, by: Holder, seq: Seq, error: Text },
-    /// Says that something need not be undone.
+    /// Waives a compensation.
     Waive { task: TaskId, waiver: Waiver },
-    /// Ends the task as done.
+    /// Completes the task.
     Complete { task: TaskId, by: Holder, result: Option<Document> },
-    /// Ends the task for good, undoing nothing.
+    /// Fails the task, undoing nothing.
     Fail { task: TaskId, by: Holder, reason: Reason, compensation: Option<Undo> },
     /// Gives the work up and has it undone.
     RollBack { task: TaskId, by: Holder, reason: Reason, undo_by: UndoBy },
@@ -212,13 +212,13 @@ pub enum Action {
     MarkCompensated { task: TaskId, reason: Reason, waive: Vec<Waiver> },
     /// Parks a task, by an operator.
     MarkQuarantined { task: TaskId, reason: Reason },
-    /// Asks for a task to stop.
+    /// Cancels a task.
     Cancel { task: TaskId, reason: Reason },
-    /// Takes a stale task over for recovery.
+    /// Reclaims a stale task for recovery.
     Reclaim { task: TaskId, owner: Owner, ttl: Option<Ttl> },
     /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
     Annotate { task: TaskId, note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
-    /// Makes a new task of one that ended badly.
+    /// Retries a task that ended badly, as a new task.
     Retry { task: TaskId, successor: TaskId, naming: IdOrigin, reason: Reason, waive: Vec<Waiver> },
 }
 
@@ -378,7 +378,7 @@ impl Action {
         }
     }
 
-    /// The JSON that it carries, each with the name of its field: for the edge, which makes it canonical.
+    /// Its JSON values, each with the name of its field: for the edge, which makes them canonical.
     pub fn documents_mut(&mut self) -> Vec<(&'static str, &mut Document)> {
         match self {
             Action::Create(create) => vec![("payload", &mut create.payload)],
@@ -458,10 +458,9 @@ impl Action {
     pub fn check(&self) -> Result<(), Refusal> {
         match self {
             Action::Create(create) => check_create(create),
-            Action::Put(put) if !put.record.compensations.is_empty() => Err(Refusal::invalid(
-                "compensations",
-                "a record has them beside its fields, with their numbers",
-            )),
+            Action::Put(put) if !put.record.compensations.is_empty() => {
+                Err(Refusal::invalid("compensations", "give them as numbered compensations of the record"))
+            }
             Action::Put(put) => {
                 check_create(&put.record)?;
                 check_count("compensations", put.compensations.len(), COMPENSATIONS_MAX)
@@ -476,13 +475,13 @@ impl Action {
                 Err(Refusal::invalid("progress", "give progress, a checkpoint, or both"))
             }
             Action::Annotate { note: None, triage: Triage::Dismissed, .. } => {
-                Err(Refusal::invalid("note", "say why nobody has to look at it"))
+                Err(Refusal::invalid("note", "to dismiss a task, give a note with the reason"))
             }
             Action::Annotate { note: None, terminal_reason: None, .. } => {
-                Err(Refusal::invalid("note", "give a note, a terminal reason, or both"))
+                Err(Refusal::invalid("note", "give a note, a terminal_reason, or both"))
             }
             Action::Retry { task, successor, .. } if task == successor => {
-                Err(Refusal::invalid("id", "the new task needs an id of its own"))
+                Err(Refusal::invalid("id", "the new task needs another id"))
             }
             Action::MarkCompensated { waive, .. } | Action::Retry { waive, .. } => check_waivers(waive),
             Action::Claim { .. }
@@ -520,7 +519,7 @@ fn check_waivers(waive: &[Waiver]) -> Result<(), Refusal> {
     check_count("waive", waive.len(), COMPENSATIONS_MAX)?;
     let twice =
         waive.iter().enumerate().any(|(at, one)| waive[..at].iter().any(|other| other.seq == one.seq));
-    if twice { Err(Refusal::invalid("waive", "name each compensation once")) } else { Ok(()) }
+    if twice { Err(Refusal::invalid("waive", "give each compensation only once")) } else { Ok(()) }
 }
 
 fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), Refusal> {

@@ -242,7 +242,7 @@ fn check_text(field: &'static str, text: &str) -> Result<(), Refusal> {
 
 fn check_reason(field: &'static str, text: &str) -> Result<(), Refusal> {
     if text.trim().is_empty() {
-        return Err(Refusal::invalid(field, "must say something: 1 byte to 4 KiB of text, without NUL"));
+        return Err(Refusal::invalid(field, "must not be empty: 1 byte to 4 KiB of text, without NUL"));
     }
     check_text(field, text)
 }

@@ -14,7 +14,7 @@ impl Put {
     /// without a reason.
     pub(crate) fn contradiction(&self, now: Time) -> Option<Refusal> {
         let begins = self.state.terminal().is_none();
-        let granted = "a new task begins at 0; leave it out";
+        let granted = "must be 0 for a new task; leave it out";
         if begins && self.epoch.is_some_and(|epoch| epoch != Epoch::ZERO) {
             // Otherwise epochs would start again at 1, below epochs that other systems may have used for
             // fencing.
@@ -34,11 +34,11 @@ impl Put {
             ("finished_at", self.finished_at.is_some()),
         ];
         if let Some((field, _)) = only_at_an_end.into_iter().find(|(_, given)| *given && terminal.is_none()) {
-            return Some(Refusal::invalid(field, "goes with a terminal state only"));
+            return Some(Refusal::invalid(field, "allowed only with a terminal state"));
         }
         let needs_words = terminal.is_some_and(|terminal| terminal != Terminal::Completed);
         if needs_words && self.terminal_reason.is_none() {
-            return Some(Refusal::invalid("terminal_reason", "say why it ended"));
+            return Some(Refusal::invalid("terminal_reason", "is required: say why the task ended"));
         }
         if created_at > now {
             return Some(Refusal::invalid("created_at", "must not be in the future"));
@@ -55,7 +55,7 @@ impl Put {
     /// Differences to the stored task in fields that never change.
     pub(crate) fn contradicts(&self, task: &Task, now: Time) -> Option<Refusal> {
         let never =
-            |field| Some(Refusal::invalid(field, "never changes; give the stored one or leave it out"));
+            |field| Some(Refusal::invalid(field, "can't be changed; give the stored value or leave it out"));
         if self.record.saga_id.as_ref().is_some_and(|saga_id| *saga_id != task.saga_id) {
             return never("saga_id");
         }
@@ -77,7 +77,7 @@ impl Put {
         if self.revision != Some(task.revision) {
             return None;
         }
-        let grants = "changes by grants alone; give the stored one or leave it out";
+        let grants = "changes only with leases; give the stored value or leave it out";
         if self.epoch.is_some_and(|epoch| epoch != task.epoch) {
             return Some(Refusal::invalid("epoch", grants));
         }
@@ -94,7 +94,7 @@ impl Put {
         if let Some(seq) = unknown {
             return Some(Refusal::invalid(
                 "compensations",
-                format_args!("there is no number {seq}; leave the number of a new one out"),
+                format_args!("there is no number {seq}; leave out the number of a new compensation"),
             ));
         }
         let lost = task.compensations.iter().find(|stored| {
@@ -105,7 +105,7 @@ impl Put {
         Some(Refusal::invalid(
             "compensations",
             format_args!(
-                "number {} must be restated once as it is stored; none is removed or changed",
+                "number {} must be given once, unchanged; compensations can't be removed or changed",
                 lost.seq
             ),
         ))

@@ -346,7 +346,7 @@ fn said(code: Code) -> &'static str {
         Code::Exists => "The task, its saga or the token already exists.",
         Code::RequestReused => "The request id was already used for another command or by another actor.",
         Code::Terminal => "The task has ended and can't be changed.",
-        Code::Leased => "Another owner holds the lease; see `held_by`.",
+        Code::Leased => "The task is already leased; see `held_by`.",
         Code::Reserved => "The task is reserved for another owner.",
         Code::NotDue => "The task is not due yet; see `retry_at`.",
         Code::NoLease => "Nobody holds a lease on the task; a reservation is not a lease.",

@@ -1,7 +1,7 @@
-//! The shapes of bodies and answers, for the description of the API. Those of the library are there as they are; what is
-//! here exists only on the wire of a server.
+//! The shapes of request bodies and responses, for the API description. The library's shapes are used as they are;
+//! these exist only on a server.
 //!
-//! Nothing is read or written by these: the description is made of them. Tests compare real answers with the description.
+//! Nothing is read or written with them: the description is made from them. Tests compare real responses with it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(crate) use tenure::record::read::{
 use tenure::record::read::{RefusalShape, RenewalShape, SaidShape};
 use tenure::record::schema::{CauseWord, NextWord, OutcomeWord, RoleWord, StateWord, VerbWord, one_of};
 
-/// Fields of shapes are looked at by the derive alone.
+/// Only the derive macro reads the fields of shapes.
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident: $type:ty,)* })*) => { $(
         $(#[$doc])*
@@ -35,28 +35,28 @@ macro_rules! shapes {
 shapes! {
     /// The process answers.
     Live {
-        /// Always so.
+        /// Always `true`.
         live: bool,
     }
-    /// Whether it can serve.
+    /// Whether the server is ready.
     Ready {
-        /// It can.
+        /// `true` if it is ready.
         ready: bool,
-        /// What can be done with it: everything, only reading, or nothing.
+        /// What the store allows: everything, only reading, or nothing.
         store: StoreWord,
-        /// Whether it is about to end.
+        /// Whether the server is stopping.
         stopping: bool,
-        /// Why it can't, where that is known.
+        /// Why it is not ready, if known.
         because: Option<String>,
     }
-    /// The task that a command left.
+    /// The task after a command.
     AnsweredTask {
-        /// The task; after a retry the new one.
+        /// The task; after a retry, the new task.
         task: AnyTask,
         /// The old task, after a retry.
         retried: Option<AnyTask>,
     }
-    /// What of a task is needed to go on with it. Its fields are those of a whole one.
+    /// The fields that are needed to continue with a task, named as in a whole task.
     MinimalTask {
         /// Its id.
         id: String,
@@ -67,7 +67,7 @@ shapes! {
         /// Why it ended; null before that.
         #[schema(required)]
         cause: Option<CauseWord>,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
         /// The epoch of its newest lease.
         epoch: u64,
@@ -75,81 +75,81 @@ shapes! {
         revision: u64,
         /// How many compensations are owed.
         owed: u32,
-        /// The number of its newest compensation: of the one that was just registered.
+        /// The number of its newest compensation: after a register, of the new one.
         #[schema(required)]
         newest_seq: Option<u32>,
-        /// Who holds it.
+        /// The holder.
         lease: Option<MinimalLease>,
         /// When it changed last.
         #[schema(format = DateTime)]
         updated_at: String,
     }
-    /// Who holds a task, and until when.
+    /// The holder of a task, and when the lease ends.
     MinimalLease {
-        /// Who.
+        /// The owner.
         owner: String,
-        /// The lease's number.
+        /// The epoch of the lease.
         epoch: u64,
-        /// Until when.
+        /// When the lease ends.
         #[schema(format = DateTime)]
         expires_at: String,
     }
-    /// What a command among many came to.
+    /// The answer to one of many commands.
     CommandAnswer {
-        /// The task afterwards; after a retry the new one.
+        /// The task after the command; after a retry, the new task.
         task: Option<AnyTask>,
-        /// What a claim was granted.
+        /// The tasks that a claim was granted.
         tasks: Option<Vec<AnyTask>>,
-        /// What a heartbeat or a progress is told.
+        /// The answer to a heartbeat or a progress.
         renewal: Option<RenewalShape>,
         /// The old task, after a retry.
         retried: Option<AnyTask>,
-        /// The expected "no".
+        /// The refusal.
         refusal: Option<RefusalShape>,
-        /// Surely not done.
+        /// The command was not done; it can be tried again.
         unavailable: Option<SaidShape>,
-        /// What is stored contradicts itself; nothing was done.
+        /// The stored data is inconsistent; nothing was done.
         corrupt: Option<SaidShape>,
-        /// Maybe done.
+        /// It is unknown whether the command was done.
         unknown: Option<SaidShape>,
     }
-    /// What each of many commands came to, in their order.
+    /// The answers to many commands, in order.
     CommandAnswers {
-        /// One for each command.
+        /// One answer for each command.
         answers: Vec<CommandAnswer>,
     }
-    /// What a claim was granted.
+    /// The tasks that a claim was granted.
     Granted {
-        /// The tasks, in the order in which they were next.
+        /// The tasks, in claim order.
         tasks: Vec<AnyTask>,
     }
-    /// A task, and why it is where it is.
+    /// A task, and an explanation of its state.
     Why {
         /// The task.
         task: TaskShape,
-        /// One sentence.
+        /// The explanation in one sentence.
         why: String,
         /// What happens next by itself, or becomes possible.
         #[schema(required)]
         next: Option<NextStep>,
-        /// What people noted, the oldest first.
+        /// The notes, oldest first.
         notes: Vec<NoteOnTask>,
     }
-    /// What somebody noted on a task.
+    /// A note on a task.
     NoteOnTask {
         /// When.
         #[schema(format = DateTime)]
         at: String,
-        /// Who.
+        /// The actor.
         by: String,
-        /// What it says.
+        /// The text of the note.
         note: String,
-        /// Whether it says that nobody has to look at the task any more.
+        /// Whether the note dismisses the task.
         dismisses: bool,
     }
-    /// What happens next.
+    /// The next step of a task.
     NextStep {
-        /// The next step.
+        /// What happens.
         what: NextWord,
         /// When.
         #[schema(format = DateTime)]
@@ -159,76 +159,76 @@ shapes! {
     Renewed {
         /// The task.
         task: Option<TaskShape>,
-        /// What the holder is told.
+        /// The renewal.
         renewal: RenewalShape,
     }
     /// A heartbeat among many.
     OneHeartbeat {
         /// The task.
         id: String,
-        /// Who holds the lease.
+        /// The holder of the lease.
         owner: String,
-        /// Its number.
+        /// The epoch of the lease.
         epoch: u64,
-        /// How long it lasts from now on; else as long as when it was granted.
+        /// How long the lease lasts from now on. Default: its length at the grant.
         ttl: Option<DurationInput>,
-        /// How far the work is.
+        /// Progress of the work, as JSON.
         progress: Option<Value>,
-        /// What a successor needs to go on.
+        /// A checkpoint for the next holder, as JSON.
         checkpoint: Option<Value>,
     }
     /// Many heartbeats.
     HeartbeatsBody {
-        /// Each by itself.
+        /// The heartbeats; each is decided separately.
         heartbeats: Vec<OneHeartbeat>,
     }
-    /// What a heartbeat among many is told: the new end, or why not.
+    /// The answer to one of many heartbeats: the new end of the lease, or why it was not extended.
     OneHeartbeatAnswer {
         /// The task.
         id: Option<String>,
-        /// The lease's number.
+        /// The epoch of the lease.
         epoch: Option<u64>,
-        /// When it ends now.
+        /// When the lease ends now.
         #[schema(format = DateTime)]
         expires_at: Option<String>,
-        /// Whether somebody asked for the task to stop.
+        /// Whether a cancel was asked for.
         cancel: Option<bool>,
-        /// The expected "no".
+        /// The refusal.
         refusal: Option<RefusalShape>,
-        /// Surely not done.
+        /// The command was not done; it can be tried again.
         unavailable: Option<SaidShape>,
-        /// What is stored contradicts itself; nothing was done.
+        /// The stored data is inconsistent; nothing was done.
         corrupt: Option<SaidShape>,
-        /// Maybe done.
+        /// It is unknown whether the command was done.
         unknown: Option<SaidShape>,
     }
-    /// What many heartbeats are told, in their order.
+    /// The answers to many heartbeats, in order.
     HeartbeatAnswers {
-        /// One for each.
+        /// One answer for each heartbeat.
         answers: Vec<OneHeartbeatAnswer>,
     }
     /// Many commands.
     CommandsBody {
-        /// Decided in their order, each by itself.
+        /// The commands; each is decided separately, in order.
         commands: Vec<CommandBody>,
     }
-    /// What to remember of the history.
+    /// An anchor of the history.
     AnchorAnswer {
         /// The anchor.
         anchor: Anchor,
     }
-    /// The heads of all histories at one time.
+    /// The heads of all histories at one moment.
     Anchor {
-        /// Up to which event.
+        /// The cursor of the last event that it covers.
         cursor: String,
-        /// The hash of all lines: who keeps it can tell whether they were changed.
+        /// The Merkle root over all lines: it shows whether they were changed.
         root: String,
-        /// One for each task.
+        /// One line for each task.
         lines: Vec<AnchorLine>,
     }
     /// The head of the history of one task.
     AnchorLine {
-        /// Where the task is.
+        /// The namespace of the task.
         namespace: String,
         /// The task.
         id: String,
@@ -237,161 +237,162 @@ shapes! {
         /// The hash of its newest event.
         head: String,
     }
-    /// What a verification saw.
+    /// The result of a verification.
     ReportAnswer {
         /// The report.
         report: Report,
     }
-    /// Whether a history holds.
+    /// The result of verifying a history.
     Report {
-        /// Whether nothing was found.
+        /// Whether the history is intact.
         holds: bool,
-        /// How many tasks were looked at.
+        /// The number of verified tasks.
         tasks: u64,
-        /// How many events.
+        /// The number of verified events.
         events: u64,
-        /// What does not hold.
+        /// The problems found.
         findings: Vec<Finding>,
     }
-    /// Something that does not hold.
+    /// A problem in a history.
     Finding {
         /// The task.
         task: String,
-        /// The number of the event, where it is about one.
+        /// The number of the event, if the problem is about one.
         #[schema(required)]
         number: Option<i64>,
-        /// What was found.
+        /// A description of the problem.
         message: String,
     }
-    /// What recovery did, or would do.
+    /// The result of recovery, or its plan.
     Recovered {
-        /// What it came to.
+        /// The counts.
         report: Option<SweepReport>,
-        /// The tasks that were looked after.
+        /// The handled tasks.
         tended: Option<Vec<TendedTask>>,
-        /// What would be done, where that was asked for.
+        /// The plan, if requested.
         planned: Option<Vec<PlannedTask>>,
     }
-    /// What a sweep came to.
+    /// The counts of a sweep.
     SweepReport {
-        /// How many tasks were looked after.
+        /// The number of handled tasks.
         tended: u64,
-        /// How many compensations were undone.
+        /// The number of undone compensations.
         undone: u64,
-        /// How many tasks for each outcome; every outcome is there.
+        /// The number of tasks for each outcome; every outcome is present.
         outcomes: BTreeMap<String, u64>,
     }
-    /// A task that recovery looked after.
+    /// A task that recovery handled.
     TendedTask {
-        /// Where it is.
+        /// The namespace of the task.
         namespace: String,
         /// The task.
         task: String,
-        /// What became of it.
+        /// The outcome.
         outcome: OutcomeWord,
-        /// What was undone.
+        /// The compensations that were undone, in order.
         undone: Vec<UndoneCompensation>,
-        /// Why it was parked or left, where it was.
+        /// Why it was parked or left, if it was.
         #[schema(required)]
         because: Option<String>,
     }
     /// A compensation that was undone.
     UndoneCompensation {
-        /// Its number.
+        /// The number of the compensation.
         seq: u32,
         /// Which handler undid it.
         kind: String,
-        /// What was undone.
+        /// The target.
         target: String,
-        /// What was left as proof.
+        /// The receipt.
         receipt: String,
     }
-    /// A stale task, and what would become of it.
+    /// A stale task, and what recovery would do with it.
     PlannedTask {
-        /// Where it is.
+        /// The namespace of the task.
         namespace: String,
         /// The task.
         task: String,
         /// Its state.
         state: StateWord,
-        /// From when on recovery may take it up.
+        /// When recovery may reclaim it.
         #[schema(format = DateTime)]
         due_at: String,
-        /// The state that it would have.
+        /// Its state after that.
         becomes: StateWord,
-        /// What would be undone, in that order.
+        /// What would be undone, in order.
         undo: Vec<PlannedUndo>,
-        /// Why it would be parked, where it would.
+        /// Why it would be parked, if it would.
         #[schema(required)]
         because: Option<String>,
-        /// The same in a sentence.
+        /// The plan in one sentence.
         why: String,
     }
     /// A compensation that would be undone.
     PlannedUndo {
-        /// Its number.
+        /// The number of the compensation.
         seq: u32,
         /// Which handler undoes it.
         kind: String,
         /// What is undone.
         target: String,
-        /// How often that was tried in vain.
+        /// The number of failed tries.
         tries: u32,
     }
-    /// A token to be made.
+    /// A token to create.
     TokenBody {
-        /// Who acts with it.
+        /// The name of the token: the actor of its commands.
         name: String,
         /// `reader`, `worker`, `operator` or `admin`.
         role: RoleWord,
-        /// Where it is of use: names, or `*` alone for all; else `default`.
+        /// Its namespaces, or `*` alone for all. Default: `default`.
         namespaces: Option<Vec<String>>,
-        /// How long it is of use, such as `90d`; else until it is revoked.
+        /// How long it is valid, such as `90d`. Default: until it is revoked.
         expires: Option<DurationInput>,
-        /// The SHA-256 of a secret that the caller has drawn, in hexadecimal digits; then the answer has none.
+        /// The SHA-256 of a secret that the client made itself, in hexadecimal digits. The response then
+        /// contains no secret.
         hash: Option<String>,
-        /// Who makes it, while no token exists.
+        /// Who creates it, while no token exists.
         #[schema(rename = "as")]
         by: Option<String>,
     }
     /// A token by its name.
     TokenName {
-        /// The name; or give it in the query.
+        /// The name; it can also be given in the query.
         name: Option<String>,
         /// Who revokes it, while no token exists.
         #[schema(rename = "as")]
         by: Option<String>,
     }
-    /// Every token.
+    /// All tokens.
     TokenList {
-        /// Counts the changes of them: the same number, the same tokens.
+        /// The version of the list: it changes with every change of a token.
         version: u64,
-        /// In the order in which they were made.
+        /// The tokens in the order of their creation.
         tokens: Vec<ListedToken>,
     }
 }
 
-/// Tokens, each with what all of them have.
+/// Declares token shapes with their common fields.
 macro_rules! tokens {
     ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident: $type:ty,)* })*) => { shapes! { $(
         $(#[$doc])*
         $name {
             $($(#[$of_field])* $field: $type,)*
-            /// Who acts with it.
+            /// The name of the token: the actor of its commands.
             name: String,
-            /// What it may be used for.
+            /// The role.
             role: RoleWord,
-            /// Where.
+            /// The namespaces.
             namespaces: Vec<String>,
-            /// When it was made.
+            /// When it was created.
             #[schema(format = DateTime)]
             created_at: String,
-            /// By whom.
+            /// Who created it.
             created_by: String,
-            /// From when on it is of no use; null: until it is revoked.
+            /// When it expires; null: it does not expire.
             #[schema(format = DateTime, required)]
             expires_at: Option<String>,
-            /// When it was revoked; null: it was not.
+            /// When it was revoked; null if it was not.
             #[schema(format = DateTime, required)]
             revoked_at: Option<String>,
             /// Who revoked it.
@@ -402,12 +403,12 @@ macro_rules! tokens {
 }
 
 tokens! {
-    /// A token; its secret is kept nowhere.
+    /// A token; its secret is not stored.
     OneToken {}
-    /// A token that was just made.
+    /// A new token.
     NewToken {
-        /// The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the caller
-        /// has drawn it.
+        /// The secret, to be sent as `Authorization: Bearer …`. It is shown only in this response. Missing if
+        /// the client made it itself.
         token: Option<String>,
     }
     /// A token in a list.
@@ -417,13 +418,13 @@ tokens! {
     }
 }
 
-/// What can be done with the store.
+/// What the store allows.
 pub(crate) struct StoreWord;
 
 impl PartialSchema for StoreWord {
     fn schema() -> RefOr<Schema> {
         let words = ["answers", "reads_only", "away"];
-        one_of("What can be done with the store: everything, only reading, or nothing.", words)
+        one_of("What the store allows now: everything, only reading, or nothing.", words)
     }
 }
 
@@ -452,20 +453,20 @@ impl ToSchema for AnyTask {
     }
 }
 
-/// A command among many: the body of its route, with what the path says there.
+/// One of many commands: the body of its route, with the parts of the path as fields.
 pub(crate) struct CommandBody;
 
 impl PartialSchema for CommandBody {
     fn schema() -> RefOr<Schema> {
         let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
         ObjectBuilder::new()
-            .description(Some("The fields of the body of its route, and these."))
+            .description(Some("The fields of its route's body, and these."))
             .property("verb", Ref::from_schema_name(VerbWord::name()))
-            .property("task", text().description(Some("The task that it is about.")))
+            .property("task", text().description(Some("The id of the task.")))
             .property("seq", ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)))
             .property(
                 "request_id",
-                text().description(Some("Names it, so that a repeat is answered as the first was.")),
+                text().description(Some("Its request id: a repeat gets the first answer again.")),
             )
             .required("verb")
             .into()
@@ -478,12 +479,12 @@ impl ToSchema for CommandBody {
     }
 }
 
-/// A whole record, as a task is shown; what follows from the rest is passed over.
+/// A whole record, as a task is shown. Derived fields are ignored.
 pub(crate) struct PutBody;
 
 impl PartialSchema for PutBody {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().description(Some("A task as it is shown, or with less in it.")).into()
+        ObjectBuilder::new().description(Some("A task as it is shown, or a part of it.")).into()
     }
 }
 

@@ -1,7 +1,8 @@
-//! Access tokens: who may do what in which namespaces. Servers ask for them; a store opened by its own URL asks nobody.
+//! Access tokens: who may do what in which namespaces. Servers check them; a store that is opened by its own URL
+//! needs none.
 //!
-//! Here is what a token is and what follows from it. Stores keep tokens, by their hash alone; whoever asks for one judges
-//! whether it is live, by the store's time.
+//! This module says what a token is and what it allows. Stores keep only the hash of a token. The reader of a token
+//! checks whether it is live, by the store's time.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What a request id stands for: a digest of all that the caller gave. A made id and jitter are not part of it, so a
-//! repeat has the same digest although the ledger drew them anew.
+//! The digest behind a request id: a hash of everything that the caller gave. A generated id and the jitter are not
+//! part of it. So a repeat has the same digest, although the ledger draws them again.
 
 use tenure_core::chain::{Canonical, Hash};
 use tenure_core::command::{Action, Create, Holder, IdOrigin, Put, PutUndo, QuarantineCause, UndoBy};

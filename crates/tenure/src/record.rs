@@ -1,7 +1,8 @@
-//! The public JSON: the one shape of a task, an event, a refusal and whatever else surfaces print or read.
+//! The public JSON: the one shape of a task, an event, a refusal and everything else that surfaces print or read.
 //!
-//! Its names are the interface. They are not the core's, nor those of columns and events: `codec` has these, so that
-//! neither changes by accident with the other. What is written here is made of what it is given and kept by nobody.
+//! Its names are the interface. They are independent of the core's names and of the names of columns and events,
+//! which are in `codec`. So neither changes by accident with the other. A record is made from a value and is not
+//! stored.
 
 mod answers;
 pub mod command;
@@ -79,13 +80,15 @@ impl Serialize for Written<'_> {
 /// The text of a record.
 pub fn json(record: &impl Serialize) -> String {
     // Every record consists of texts, numbers, and documents that were JSON when they came in.
-    serde_json::to_string(record).unwrap_or_else(|error| panic!("a record can be written: {error}"))
+    serde_json::to_string(record)
+        .unwrap_or_else(|error| panic!("a record can always be written as JSON: {error}"))
 }
 
 /// Writes the text of a record behind what is there.
 pub fn write_json(record: &impl Serialize, out: &mut Vec<u8>) {
     // As above.
-    serde_json::to_writer(out, record).unwrap_or_else(|error| panic!("a record can be written: {error}"));
+    serde_json::to_writer(out, record)
+        .unwrap_or_else(|error| panic!("a record can always be written as JSON: {error}"));
 }
 
 /// A task.

@@ -1,5 +1,5 @@
-//! How the core's types are written as JSON, each in one way. Which fields a record or an event has is said by
-//! `codec` and `record`; here are only the leaves.
+//! How each of the core's small types is written as JSON, once. `codec` and `record` say which fields an event or a
+//! record has.
 //!
 //! The core has no serde. A field says `#[serde(with = "wire")]`, and its type is found here.
 

@@ -238,7 +238,7 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
       <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped
     ");
     assert_snapshot!(shown(Screen::Coloured, "task acquire t --owner w2"), @"
-    <esc>[31merror:<esc>[0m refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    <esc>[31merror:<esc>[0m refused: leased: the task is already leased (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       <esc>[2m→<esc>[0m wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     ");
     for words in

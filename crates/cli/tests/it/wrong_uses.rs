@@ -228,7 +228,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
       → give it in single quotes, '{"a":1}', or as @FILE
     status 3
     $ tenure task cancel t --reason ' '
-    error: refused: invalid: reason: must say something: 1 byte to 4 KiB of text, without NUL
+    error: refused: invalid: reason: must not be empty: 1 byte to 4 KiB of text, without NUL
     status 3
     $ tenure task list --cursor e5
     error: refused: invalid: cursor: not a cursor of this list
@@ -285,7 +285,7 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     status 3
     {"id":"x","namespace":"other"}
     $ tenure task put
-    error: refused: invalid: namespace: the record is of `other`, and this is `default`; name the one
+    error: refused: invalid: namespace: the record's namespace is `other`, but the request is for `default`; use one of them
     status 3
     {"id":"x"} {"id":"y"}
     $ tenure task put
@@ -329,51 +329,51 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     }
     assert_snapshot!(all, @"
     $ tenure task create --id t
-    error: refused: exists: a task of that id exists; it is left as it is (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: exists: a task with that id already exists; it was not changed (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is stored: `tenure task show t`; or leave --id out, and one is made
     status 3
     $ tenure task acquire t --owner w2
-    error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    error: refused: leased: the task is already leased (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     status 3
     $ tenure task acquire reserved --owner w1
-    error: refused: reserved: it is reserved for another owner (reserved for w2, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    error: refused: reserved: the task is reserved for another owner (reserved for w2, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why reserved`; only its holder acts on it, with its --owner and --epoch
     status 3
     $ tenure task acquire later --owner w1
-    error: refused: not_due: it is not due yet; not before 2026-01-31T13:00:00Z
+    error: refused: not_due: the task is not due yet; not before 2026-01-31T13:00:00Z
       → wait until then, or see `tenure task why later`
     status 3
     $ tenure task acquire done --owner w1
-    error: refused: terminal: the task has ended, and nothing changes it any more; `retry` makes a new task of one that ended badly
+    error: refused: terminal: the task has ended and can't be changed; `retry` makes a new task from one that ended badly
       → it stays as it is; `tenure task note done '…'` leaves a note, `tenure task retry done --reason '…'` makes a new task of it, once
     status 3
     $ tenure task heartbeat t --owner w2 --epoch 1
-    error: refused: wrong_owner: the lease is another owner's (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: wrong_owner: the lease belongs to another owner (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → give the --owner that acquired it; see `tenure task why t`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 7
-    error: refused: stale_epoch: the epoch is not the lease's: another one was granted (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: stale_epoch: the epoch is not the current one: a newer lease was granted (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → this lease is over: stop the work, its result does not count; see `tenure task why t`
     status 3
     $ tenure task heartbeat bare --owner w1 --epoch 1
-    error: refused: no_lease: nobody holds a lease; a reservation is none
+    error: refused: no_lease: nobody holds a lease on the task; a reservation is not a lease
       → acquire it first: `tenure task acquire bare --owner OWNER`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --ttl 10s
-    error: refused: not_extending: it would not move the expiry ahead (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: not_extending: the heartbeat would not extend the lease; ask for a longer ttl (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → give a longer --ttl; what is held is not shortened
     status 3
     $ tenure task fail bare --reason no
-    error: refused: compensation_required: a failed task carries a compensation, even if it is of kind none
+    error: refused: compensation_required: a failed task needs at least one compensation, if only of kind none
       → say what remains to undo: --undo KIND=TARGET, or --undo none=-
     status 3
     $ tenure task compensate t --reason x
-    error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: compensation_owed: the task owes compensations: waive each of them in this command (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the task is under on_lapse hold; who acquires the task settles or adopts it; or a person waives it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo add t --kind a --target x
-    error: refused: leased: the task is leased: its holder registers, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    error: refused: leased: the task is leased: only its holder can register, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     status 3
     ");
@@ -387,13 +387,13 @@ fn refusals_say_who_holds_it_and_what_to_do() {
         ),
         @r#"
     $ tenure task acquire t --owner w2 -o json
-    {"refusal":{"code":"leased","message":"somebody holds the lease","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}
-    error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    {"refusal":{"code":"leased","message":"the task is already leased","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}
+    error: refused: leased: the task is already leased (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why t`; only its holder acts on it, with its --owner and --epoch
     status 3
     (60 s pass)
     $ tenure task heartbeat t --owner w1 --epoch 1
-    error: refused: lease_lapsed: the lease has lapsed; until somebody takes over the task may still be ended, released, adopted or settled (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: lease_lapsed: the lease has lapsed; until the task is taken over, its holder can still end, release, adopt or settle (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → the lease is over; until somebody takes over it may still be ended (complete, fail, rollback, release)
     status 3
     "#
@@ -437,11 +437,11 @@ fn what_is_not_there_has_a_status_of_its_own() {
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task complete nobody --owner w --epoch 1
-    error: refused: not_found: there is no task of that id in this namespace
+    error: refused: not_found: there is no task with that id in this namespace
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task undo settle t 9 --owner w1 --epoch 1 --receipt x
-    error: refused: not_found: the task has no compensation of that number (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: not_found: the task has no compensation with that number (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see the numbers that there are: `tenure task undo list t`
     status 4
     $ tenure --namespace elsewhere task show t

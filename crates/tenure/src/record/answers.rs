@@ -1,4 +1,4 @@
-//! The documents that surfaces answer with: each a record under the name of what it is.
+//! The documents that surfaces answer with. Each contains records under their names.
 
 use serde::Serialize;
 use tenure_core::event::Triage;

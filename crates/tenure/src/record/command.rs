@@ -1,8 +1,8 @@
-//! Commands as JSON: the bodies of an HTTP interface, and whole commands in lists of them.
+//! Commands as JSON: the request bodies of the HTTP API, and whole commands in lists.
 //!
-//! A command in a list is the body of its route with `verb`, the `task` that it is about where there is one, `seq` where a
-//! compensation is meant, and `request_id`. What is written here is read back as the same command. Who reads says whose
-//! command it is: the namespace, and in which reach, are never taken from what was sent.
+//! A command in a list is the body of its route with `verb`, the `task` and the `seq` if it has them, and
+//! `request_id`. A written command is read back as the same command. The reader sets the namespace and the lease
+//! scope; they are never taken from the sender.
 
 mod actions;
 mod bodies;
@@ -155,7 +155,7 @@ pub fn read_command(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
         Refusal::invalid("verb", format_args!("one of {words}"))
     })?;
     if verb == Verb::Claim && members.has("wait") {
-        return Err(Refusal::invalid("wait", "a claim among other commands does not wait"));
+        return Err(Refusal::invalid("wait", "a claim in a list of commands can't wait"));
     }
     let target = Target {
         // The members of a put are those of a record, which may be wrapped in a `task`.
@@ -171,7 +171,7 @@ pub fn read_heartbeat(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
     let mut members = Members::of(text)?;
     let task = named(&mut members, "id")?;
     if task.is_none() {
-        return Err(Refusal::invalid("id", "say of which task"));
+        return Err(Refusal::invalid("id", "is required"));
     }
     command(Verb::Heartbeat, Target { task, ..Target::default() }, members, by)
 }
@@ -190,15 +190,15 @@ fn command(verb: Verb, target: Target, mut members: Members<'_>, by: &By<'_>) ->
     if let (Some(_), Verb::Create | Verb::Claim) = (&target.task, verb) {
         return Err(Refusal::invalid(
             "task",
-            format_args!("a {} is not about a task by name", verb.as_str()),
+            format_args!("not allowed, because a {} takes no task id", verb.as_str()),
         ));
     }
     if target.seq.is_some() != matches!(verb, Verb::Settle | Verb::Waive) {
         return Err(Refusal::invalid(
             "seq",
             match target.seq {
-                Some(_) => "only a settle and a waive are about a compensation",
-                None => "say which compensation",
+                Some(_) => "allowed only for settle and waive",
+                None => "is required",
             },
         ));
     }
@@ -284,7 +284,7 @@ struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     fn of(text: &'a str) -> Result<Members<'a>, Refusal> {
-        read_whole(text, "body", "one object and nothing else")
+        read_whole(text, "body", "a single JSON object")
     }
 
     fn has(&self, name: &str) -> bool {
@@ -300,7 +300,7 @@ impl<'a> Members<'a> {
         let Some(at) = self.0.iter().position(|(member, _)| member == name) else { return Ok(None) };
         let (_, value) = self.0.remove(at);
         if self.has(name) {
-            return Err(Refusal::invalid(name, "it stands twice"));
+            return Err(Refusal::invalid(name, "is given twice"));
         }
         serde_json::from_str(value.get()).map_err(|_| Refusal::invalid(name, form))
     }

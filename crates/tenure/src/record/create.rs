@@ -1,6 +1,6 @@
-//! A task to create, as text: what somebody asks for who does not wait until it is made.
+//! A task to create, as text, for a caller that does not wait until it is created.
 //!
-//! Reading undoes writing. There is nothing in it that only a task has that exists, as there may be in a whole record.
+//! Reading is the inverse of writing. It contains only fields of a new task, unlike a whole record.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ struct CreateInput {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a compensation, as an object of kind, target and reason")]
+#[serde(deny_unknown_fields, expecting = "a compensation, as an object with kind, target and reason")]
 struct UndoInput {
     kind: String,
     target: String,

@@ -1,7 +1,7 @@
-//! Reading what people write: a whole record, as it is printed or with less in it.
+//! Reads what people write: a whole record, as it is printed, or with fewer fields.
 //!
-//! What is derived from the rest may be there, because a printed task has it, and is ignored. A field that no record
-//! has is refused by name: it is a typing error, and ignoring it would lose what was meant.
+//! Derived fields are ignored, because a printed task contains them. An unknown field is refused by name: it is a
+//! typing error, and ignoring it would lose what the author meant.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ pub(super) fn of_member(
     let words = in_words(words.split(" at line ").next().unwrap_or_default());
     let missing = words.strip_prefix("missing field `").and_then(|rest| field(rest.trim_end_matches('`')));
     if let (".", Some(missing)) = (path.as_str(), missing) {
-        return Refusal::invalid(missing, "it must be given");
+        return Refusal::invalid(missing, "is required");
     }
     let end = path.find(['.', '[']).unwrap_or(path.len());
     let (first, rest) = path.split_at(end);
@@ -185,19 +185,19 @@ pub(super) struct Given {
     pub(super) policy: Option<PolicyInput>,
 }
 
-/// What a task's creator decides beforehand. What is left out is as by default.
+/// The policy of a task. Missing fields have their defaults.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyInput {
-    /// A lease's length where the one who takes it gives none: 1 s to 7 days, else `60s`.
+    /// The default length of a lease: 1 s to 7 days. Default: `60s`.
     lease_ttl: Option<DurationInput>,
-    /// How often it is tried by itself; else once.
+    /// The maximum number of automatic attempts. Default: 1.
     max_attempts: Option<u32>,
-    /// What happens when its lease lapses: `recover`, which it is where it is left out, `hold` or `quarantine`.
+    /// What happens when its lease lapses: `recover` (the default), `hold` or `quarantine`.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::record::schema::OnLapseWord>))]
     on_lapse: Option<String>,
-    /// Where it ends when its attempts are spent: `compensated`, where it is left out, or `quarantined`.
+    /// How the task ends when its attempts are spent: `compensated` (the default) or `quarantined`.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::record::schema::WhenSpentWord>))]
     when_spent: Option<String>,
     /// The wait between attempts.
@@ -206,24 +206,24 @@ pub struct PolicyInput {
     stall_after: Option<DurationInput>,
     /// How long an attempt may take.
     time_limit: Option<DurationInput>,
-    /// How long it may wait for its first attempt.
+    /// How long the task may wait for its first attempt.
     start_within: Option<DurationInput>,
-    /// How long after its lapse a lease may be taken over.
+    /// How long after a lapse the task can't be taken over or reclaimed.
     lock_delay: Option<DurationInput>,
-    /// How long a lease is still renewed after its holder was told to stop.
+    /// How long a lease can still be renewed after its holder was told to stop.
     cancel_grace: Option<DurationInput>,
 }
 
-/// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
+/// The wait before the next attempt: `base`, times `factor` for each attempt after the first, up to `cap`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BackoffInput {
-    /// The wait after the first attempt; else `1s`.
+    /// The wait after the first attempt. Default: `1s`.
     base: Option<DurationInput>,
-    /// How much longer each further wait is; else twice.
+    /// The factor by which each further wait is longer. Default: 2.
     factor: Option<u32>,
-    /// The longest wait; else `5m`.
+    /// The longest wait. Default: `5m`.
     cap: Option<DurationInput>,
 }
 
@@ -259,12 +259,12 @@ impl TaskInput {
         is_of(namespace, self.namespace)?;
         let id = match (self.id, named) {
             (Some(said), Some(named)) if said != named.as_str() => {
-                let limit = format!("the task is `{named}`; say the same, or leave it out");
+                let limit = format!("must be `{named}`, as in the path or the command; or leave it out");
                 return Err(Refusal::invalid("id", limit));
             }
             (Some(said), _) => said,
             (None, Some(named)) => named.as_str().to_owned(),
-            (None, None) => return Err(Refusal::invalid("id", "say which task is written")),
+            (None, None) => return Err(Refusal::invalid("id", "is required")),
         };
         let mut put = new_record(&id)?;
         let given = Given {
@@ -359,7 +359,9 @@ pub(super) fn is_of(namespace: &Namespace, named: Option<String>) -> Result<(), 
     match named.filter(|named| named != namespace.as_str()) {
         Some(named) => Err(Refusal::invalid(
             "namespace",
-            format_args!("the record is of `{named}`, and this is `{namespace}`; name the one"),
+            format_args!(
+                "the record's namespace is `{named}`, but the request is for `{namespace}`; use one of them"
+            ),
         )),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What is answered to those who look from afar: lists with where they go on, and what a store says of itself.
+//! Answers for remote clients: lists with cursors, and what a store says about itself.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! A task without what can be large, for callers that did not ask for more. Its names are those of a whole task.
+//! A task without its large fields, for callers that did not ask for more. The names are those of a whole task.
 
 use serde::Serialize;
 use tenure_core::id::{Epoch, Namespace, Owner, Revision, Seq, TaskId};

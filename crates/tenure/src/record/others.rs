@@ -1,4 +1,4 @@
-//! What is printed besides tasks, events and refusals: who holds what, a room at a glance, renewals, audits, errors.
+//! Records besides tasks, events and refusals: holdings, overviews, renewals, audits, errors.
 
 use serde::Serialize;
 use tenure_core::id::{Kind, Namespace, Owner, Queue, TaskId};

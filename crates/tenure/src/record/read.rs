@@ -1,7 +1,7 @@
-//! The public JSON read back: each record to a value that is equal to the one it was written of.
+//! Reads the public JSON back: each record becomes a value equal to the one it was written from.
 //!
-//! A newer program may write more than is known here, and what it says more is passed over. What is missing is never
-//! guessed: a record without it is not one. Nothing is decided here; a refusal that is read is one that somebody gave.
+//! A newer program may write more fields; unknown ones are ignored. A missing field is never guessed: it is an error.
+//! Nothing is decided here; a refusal that is read was made by a server.
 
 mod answers;
 mod error;

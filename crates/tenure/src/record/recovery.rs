@@ -1,4 +1,4 @@
-//! What recovery did, or would do.
+//! The results of recovery, and its plans.
 
 use serde::Serialize;
 use tenure_core::id::{Namespace, TaskId};

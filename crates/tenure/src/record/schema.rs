@@ -1,4 +1,4 @@
-//! Enumerations in the description of the API: each under one name, with all its values.
+//! The enumerations of the API description: each under one name, with all its values.
 
 use std::borrow::Cow;
 
@@ -48,28 +48,28 @@ macro_rules! sets {
 sets! {
     /// The state of a task.
     StateWord shown as "State": all::<State>();
-    /// What brought a task to its end.
+    /// The cause of a task's end.
     CauseWord shown as "Cause": all::<Cause>();
     /// Why a holder parks its task.
     ParkingWord shown as "Parking": PARKINGS.iter().map(|(word, _)| *word);
     /// Why a task is being undone.
     UnwindingWord shown as "UnwindingWhy": all::<Unwinding>();
-    /// What becomes of a compensation.
+    /// The status of a compensation.
     StatusWord shown as "CompensationStatus": all::<Status>();
     /// Who owes a compensation: every attempt, or the one that registered it.
     RegisteredWord shown as "Registered": all::<Registered>();
     /// What happens when a lease lapses.
     OnLapseWord shown as "OnLapse": all::<OnLapse>();
-    /// Where a task ends when its attempts are spent.
+    /// How a task ends when its attempts are spent.
     WhenSpentWord shown as "WhenSpent": all::<WhenSpent>();
     /// Why a command was refused.
     CodeWord shown as "Code": Code::ALL.iter().map(|code| code.as_str());
-    /// What a token may be used for.
+    /// The role of a token.
     RoleWord shown as "Role": all::<Role>();
-    /// What happens next to a task: it may be taken, its lease lapses, or recovery takes it up.
+    /// What happens next to a task: it becomes due, its lease lapses, or recovery reclaims it.
     NextWord shown as "Next": all::<Step>();
-    /// What became of a task that recovery looked after.
+    /// The outcome of a task that recovery handled.
     OutcomeWord shown as "Outcome": Outcome::ALL.iter().map(|outcome| outcome.as_str());
-    /// What a command among many does.
+    /// The verb of one of many commands.
     VerbWord shown as "Verb": Verb::ALL.iter().map(|verb| verb.as_str());
 }

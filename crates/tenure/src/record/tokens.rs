@@ -1,4 +1,4 @@
-//! Tokens as surfaces print them, and as a store behind a server reads them back.
+//! Tokens as surfaces print them, and as a remote store reads them back.
 
 use serde::{Deserialize, Serialize};
 use tenure_core::id::Actor;

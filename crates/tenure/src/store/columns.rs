@@ -1,5 +1,5 @@
-//! Columns to types and back, for the stores on a database: they have the same ones. What is stored is checked like what
-//! comes from outside, because another program may have written it.
+//! Converts columns to types and back, for both database stores, which have the same columns. Stored values are
+//! checked like input, because another program may have written them.
 
 use std::collections::HashMap;
 

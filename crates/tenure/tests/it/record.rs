@@ -140,11 +140,11 @@ async fn what_is_answered_when_it_is_not_done() -> Result<(), Error> {
     ledger.create("t").await?;
     ledger.acquire("t", "w1").await?;
     let leased = ledger.acquire("t", "w2").await.expect_err("held");
-    assert_snapshot!(json(&ErrorRecord::of(&leased)), @r#"{"refusal":{"code":"leased","message":"somebody holds the lease","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}"#);
+    assert_snapshot!(json(&ErrorRecord::of(&leased)), @r#"{"refusal":{"code":"leased","message":"the task is already leased","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}"#);
     ledger.create("u").await?;
     ledger.dispatch("u", "w1").await?;
     let reserved = ledger.acquire("u", "w2").await.expect_err("reserved");
-    assert_snapshot!(json(&ErrorRecord::of(&reserved)), @r#"{"refusal":{"code":"reserved","message":"it is reserved for another owner","state":"dispatched","held_by":{"owner":"w1","epoch":null,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}"#);
+    assert_snapshot!(json(&ErrorRecord::of(&reserved)), @r#"{"refusal":{"code":"reserved","message":"the task is reserved for another owner","state":"dispatched","held_by":{"owner":"w1","epoch":null,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}"#);
     assert_snapshot!(json(&RefusalRecord::of(&Refusal::invalid("ttl", "1 s to 7 days"))), @r#"{"code":"invalid","message":"ttl: 1 s to 7 days","field":"ttl"}"#);
     assert_snapshot!(json(&RefusalRecord::of(&Refusal::new(Code::NotFound, "there is no task x"))), @r#"{"code":"not_found","message":"there is no task x"}"#);
     assert_snapshot!(json(&ErrorRecord::of(&Error::Unavailable("the disk is full".into()))), @r#"{"unavailable":{"message":"the disk is full"}}"#);
@@ -321,7 +321,7 @@ async fn what_is_printed_of_a_failure_reads_back_as_that_failure() -> Result<(),
         assert_eq!(read_error(&text), Ok(error), "{text}");
     }
     let foreign = r#"{"refusal":{"code":"moody","message":"no"}}"#;
-    assert_eq!(read_error(foreign), Err("`moody` is the code of no refusal known here".to_owned()));
+    assert_eq!(read_error(foreign), Err("unknown refusal code `moody`".to_owned()));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! From a body to what it asks for: every text is checked here, under the name that it has in JSON.
+//! Turns a request body into an action. Every text is checked here, under its JSON name.
 
 use serde_json::value::RawValue;
 use tenure_core::command::{Action, Holder, IdOrigin, QuarantineCause, UndoBy};
@@ -116,10 +116,9 @@ body!(SettleBody, |body, _, target, _| {
             Ok(Action::Settle { task, by, seq, receipt: Text::named("receipt", receipt)? })
         }
         (None, Some(error)) => Ok(Action::Try { task, by, seq, error: Text::named("error", error)? }),
-        (Some(_), Some(_)) | (None, None) => Err(Refusal::invalid(
-            "receipt",
-            "give a receipt, or the error of an undo that was tried in vain; one of them",
-        )),
+        (Some(_), Some(_)) | (None, None) => {
+            Err(Refusal::invalid("receipt", "give either a receipt, or the error of the failed undo"))
+        }
     }
 });
 
@@ -134,9 +133,11 @@ body!(CompleteBody, |body, _, target, _| {
         (Some(by), None) => Ok(Action::Complete { task, by, result }),
         (None, Some(words)) => Ok(Action::MarkCompleted { task, reason: reason(words)?, result }),
         (Some(_), Some(_)) => {
-            Err(Refusal::invalid("reason", "only an operator gives one, who gives no owner and epoch"))
+            Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"))
         }
-        (None, None) => Err(Refusal::invalid("reason", "an operator gives one; a holder owner and epoch")),
+        (None, None) => {
+            Err(Refusal::invalid("reason", "is required for operators; holders give owner and epoch instead"))
+        }
     }
 });
 
@@ -164,9 +165,7 @@ body!(QuarantineBody, |body, _, target, _| {
             Ok(Action::Quarantine { task, by, reason, parking: parking.unwrap_or(QuarantineCause::ByHolder) })
         }
         (None, None) => Ok(Action::MarkQuarantined { task, reason }),
-        (None, Some(_)) => {
-            Err(Refusal::invalid("cause", "only a holder gives one, with its owner and epoch"))
-        }
+        (None, Some(_)) => Err(Refusal::invalid("cause", "allowed only for holders, with owner and epoch")),
     }
 });
 
@@ -194,11 +193,11 @@ body!(RetryBody, |body, _, target, by| {
 
 impl Target {
     fn task(&self) -> Result<TaskId, Refusal> {
-        self.task.clone().ok_or_else(|| Refusal::invalid("task", "say which task"))
+        self.task.clone().ok_or_else(|| Refusal::invalid("task", "is required"))
     }
 
     fn seq(&self) -> Result<Seq, Refusal> {
-        self.seq.ok_or_else(|| Refusal::invalid("seq", "say which compensation"))
+        self.seq.ok_or_else(|| Refusal::invalid("seq", "is required"))
     }
 }
 
@@ -240,8 +239,8 @@ fn proof(owner: Option<String>, epoch: Option<u64>) -> Result<Option<Holder>, Re
     match (owner, epoch) {
         (Some(owner), Some(epoch)) => holder(owner, epoch).map(Some),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(Refusal::invalid("epoch", "give owner and epoch together, or neither")),
-        (None, Some(_)) => Err(Refusal::invalid("owner", "give owner and epoch together, or neither")),
+        (Some(_), None) => Err(Refusal::invalid("epoch", "give both owner and epoch, or neither")),
+        (None, Some(_)) => Err(Refusal::invalid("owner", "give both owner and epoch, or neither")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A command written down, so that reading gives the same one. Its namespace and reach are said by whoever reads.
+//! Writes a command as JSON, so that reading gives the same command. The reader adds its namespace and scope.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use tenure_core::command::{Action, Command, Create, Holder, IdOrigin, Put, UndoBy};

@@ -1,4 +1,4 @@
-//! What commands came to, read back.
+//! Reads answers to commands.
 
 use serde::Deserialize;
 use tenure_core::time::Time;
@@ -8,17 +8,17 @@ use crate::error::Error;
 use crate::store::{Answer, Renewal};
 use crate::wire::Wired;
 
-/// What a heartbeat or a progress is told.
+/// The answer to a heartbeat or a progress.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Renewal))]
 pub struct RenewalShape {
-    /// When it was renewed, or looked at, by the store's clock.
+    /// When it was renewed or read, by the store's clock.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     at: Wired<Time>,
     /// When the lease ends now.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     expires_at: Wired<Time>,
-    /// Whether somebody asked for the task to stop.
+    /// Whether a cancel was asked for.
     cancel: bool,
 }
 
@@ -34,21 +34,21 @@ impl Shape for RenewalShape {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Answer))]
 pub struct AnswerShape {
-    /// The task afterwards; after a retry the new one.
+    /// The task after the command; after a retry, the new task.
     task: Option<Box<TaskShape>>,
-    /// What a claim was granted.
+    /// The tasks that a claim was granted.
     tasks: Option<Vec<TaskShape>>,
-    /// What a heartbeat or a progress is told.
+    /// The answer to a heartbeat or a progress.
     renewal: Option<RenewalShape>,
     /// The old task, after a retry.
     retried: Option<Box<TaskShape>>,
-    /// The expected "no".
+    /// The refusal.
     refusal: Option<RefusalShape>,
-    /// Surely not done.
+    /// The command was not done; it can be tried again.
     unavailable: Option<SaidShape>,
-    /// What is stored contradicts itself; nothing was done.
+    /// The stored data is inconsistent; nothing was done.
     corrupt: Option<SaidShape>,
-    /// Maybe done.
+    /// It is unknown whether the command was done.
     unknown: Option<SaidShape>,
 }
 
@@ -69,16 +69,16 @@ impl Shape for AnswerShape {
             }
             (None, None, Some(tasks), None) => Answer::Claimed(values(tasks)?),
             (None, None, None, Some(renewal)) => Answer::Renewed(renewal.value()?),
-            (_, _, _, _) => return Err("an answer that is none of those known here".into()),
+            (_, _, _, _) => return Err("an unknown kind of answer".into()),
         }))
     }
 }
 
-/// What each of many commands came to, in their order.
+/// The answers to many commands, in order.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Answers))]
 pub struct AnswersShape {
-    /// One for each command.
+    /// One answer for each command.
     answers: Vec<AnswerShape>,
 }
 

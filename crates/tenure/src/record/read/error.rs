@@ -1,4 +1,4 @@
-//! Why something was not done, read back.
+//! Reads errors.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -15,28 +15,28 @@ use crate::error::Error;
 use crate::record::schema;
 use crate::wire::Wired;
 
-/// An expected "no", with what the caller needs to act on it.
+/// A refusal, with the facts that the caller needs to react.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Refusal))]
 pub struct RefusalShape {
     /// The stable code.
     #[cfg_attr(feature = "openapi", schema(value_type = schema::CodeWord))]
     code: String,
-    /// One sentence for a person, with the way out.
+    /// One sentence for a person: what is wrong and what to do.
     message: String,
     /// The field that is out of bounds, for `invalid`.
     field: Option<String>,
     /// The state that the task is in.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::StateWord>))]
     state: Option<Wired<State>>,
-    /// Who holds the task, where somebody does.
+    /// The holder of the task, if there is one.
     held_by: Option<HeldByShape>,
-    /// Before when the same command can't succeed, for the refusals that time may lift.
+    /// The earliest time at which the same command can succeed, for refusals that time may lift.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     retry_at: Option<Wired<Time>>,
 }
 
-/// Who holds a task, since when, until when, at which epoch.
+/// The holder of a task: since when, until when, at which epoch.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = HeldBy))]
 pub struct HeldByShape {
@@ -67,7 +67,7 @@ impl Shape for RefusalShape {
             until: held.until.0,
         });
         Ok(Refusal {
-            code: code.ok_or_else(|| format!("`{}` is the code of no refusal known here", self.code))?,
+            code: code.ok_or_else(|| format!("unknown refusal code `{}`", self.code))?,
             message: self.message.into(),
             field: self.field.as_deref().map(field_named),
             state: self.state.map(|state| state.0),
@@ -77,26 +77,26 @@ impl Shape for RefusalShape {
     }
 }
 
-/// What has a message and nothing else.
+/// An error that has only a message.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Said))]
 pub struct SaidShape {
-    /// Why, for a person.
+    /// The message for a person.
     message: String,
 }
 
-/// Why a command has no answer "done", under the name of its kind.
+/// Why a command was not done, or may not have been done, under the name of the kind of error.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Error))]
 pub enum ErrorShape {
-    /// The expected "no".
+    /// The refusal.
     Refusal(RefusalShape),
-    /// Surely not done.
+    /// The command was not done; it can be tried again.
     Unavailable(SaidShape),
-    /// What is stored contradicts itself; nothing was done.
+    /// The stored data is inconsistent; nothing was done.
     Corrupt(SaidShape),
-    /// Maybe done.
+    /// It is unknown whether the command was done.
     Unknown(SaidShape),
 }
 

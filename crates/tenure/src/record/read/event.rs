@@ -1,4 +1,4 @@
-//! An event read back, with its data to the byte: what is hashed is what was written.
+//! Reads an event, with its data to the byte: what was hashed is what was written.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,9 +16,9 @@ use crate::wire::Wired;
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Event))]
 pub struct EventShape {
-    /// Its place among all events: those after it come behind this cursor.
+    /// Its cursor: later events come after it.
     cursor: String,
-    /// The room of the task.
+    /// The namespace of the task.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     namespace: Wired<Namespace>,
     /// The task that it happened to.
@@ -30,16 +30,16 @@ pub struct EventShape {
     /// When it happened.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     at: Wired<Time>,
-    /// What happened, in a word.
+    /// The type of the event.
     #[serde(rename = "type")]
     kind: String,
-    /// Who made it happen.
+    /// The actor.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     actor: Wired<Actor>,
     /// What happened: canonical JSON, which is hashed to the byte.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     data: Box<RawValue>,
-    /// What chains it to the task's event before: SHA-256 in hexadecimal.
+    /// The hash that chains it to the task's previous event: SHA-256 in hexadecimal.
     hash: String,
 }
 
@@ -49,9 +49,9 @@ impl Shape for EventShape {
     fn value(self) -> Result<Recorded, String> {
         let (kind, data) = (self.kind, self.data.get());
         let what = codec::read_data(&kind, data)
-            .ok_or_else(|| format!("the data of event {} is not what `{kind}` has", self.cursor))?;
-        let hash =
-            Hash::from_hex(&self.hash).ok_or_else(|| format!("the hash of event {} is none", self.cursor))?;
+            .ok_or_else(|| format!("the data of event {} does not fit the type `{kind}`", self.cursor))?;
+        let hash = Hash::from_hex(&self.hash)
+            .ok_or_else(|| format!("the hash of event {} is invalid", self.cursor))?;
         let event = Event {
             namespace: self.namespace.0,
             task: self.task.0,

@@ -1,4 +1,4 @@
-//! Lists, and what a store says of itself, read back.
+//! Reads lists, and what a store says about itself.
 
 use std::fmt;
 
@@ -31,17 +31,17 @@ impl Shape for TaskAnswerShape {
     }
 }
 
-/// Some tasks.
+/// A page of tasks.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TaskPage))]
 pub struct TasksShape {
     /// The tasks.
     tasks: Vec<TaskShape>,
-    /// Where the list goes on, to be given as `cursor`; null: that was all.
+    /// Where the list continues: give it as `cursor`. Null at the end.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    /// `true` if the page ends early because its items are large.
     more: Option<bool>,
 }
 
@@ -53,19 +53,19 @@ impl Shape for TasksShape {
     }
 }
 
-/// Some of the history.
+/// A page of the history.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = EventPage))]
 pub struct EventsShape {
     /// The events, oldest first.
     events: Vec<EventShape>,
-    /// Where the history goes on, to be given as `after`.
+    /// Where the history continues: give it as `after`.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    /// `true` if the page ends early because its items are large.
     more: Option<bool>,
-    /// What could not be read among them, each in words; it is passed over.
+    /// Events that could not be read, each as a message; they were skipped.
     unreadable: Option<Vec<String>>,
 }
 
@@ -87,11 +87,11 @@ impl Shape for EventsShape {
     }
 }
 
-/// A room at a glance.
+/// The overview of a namespace.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StatsAnswer))]
 pub struct StatsShape {
-    /// The room.
+    /// The overview.
     stats: OverviewShape,
 }
 
@@ -103,11 +103,11 @@ impl Shape for StatsShape {
     }
 }
 
-/// Who holds what in a room.
+/// The owners in a namespace and what they hold.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OwnerList))]
 pub struct OwnersShape {
-    /// By the owners' names.
+    /// The owners, by name.
     owners: Vec<HoldingShape>,
 }
 
@@ -119,7 +119,7 @@ impl Shape for OwnersShape {
     }
 }
 
-/// Rooms.
+/// Namespaces.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NamespaceList))]
 pub struct NamespacesShape {
@@ -140,7 +140,7 @@ impl Shape for NamespacesShape {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NowAnswer))]
 pub struct NowShape {
-    /// The time that decides everything.
+    /// The store's time, by which every decision is made.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     now: Wired<Time>,
 }
@@ -153,11 +153,11 @@ impl Shape for NowShape {
     }
 }
 
-/// Where the history is.
+/// The end of the history.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Newest))]
 pub struct NewestShape {
-    /// Events that come later are behind this.
+    /// The newest cursor: later events come after it.
     cursor: String,
 }
 
@@ -169,11 +169,11 @@ impl Shape for NewestShape {
     }
 }
 
-/// From when on a claim may find something.
+/// When a claim can next find a task.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Claimable))]
 pub struct ClaimableShape {
-    /// The instant, which may have passed; null: nothing waits there.
+    /// The time, which may have passed; null: nothing waits in the queue.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     at: Option<Wired<Time>>,
@@ -187,11 +187,11 @@ impl Shape for ClaimableShape {
     }
 }
 
-/// Whether a command of that request id is remembered.
+/// Whether the store remembers a command with that request id.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Remembered))]
 pub struct RememberedShape {
-    /// Whether it is.
+    /// `true` if it does.
     remembered: bool,
 }
 
@@ -203,13 +203,13 @@ impl Shape for RememberedShape {
     }
 }
 
-/// What recovery should look at: hints.
+/// The tasks that recovery should look at. These are hints.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Lapsed))]
 pub struct LapsedShape {
     /// The tasks that are due, in the order of their checks.
     tasks: Vec<NominatedShape>,
-    /// Where the sweep goes on; null: that was all.
+    /// Where the sweep continues; null at the end.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
@@ -219,14 +219,14 @@ pub struct LapsedShape {
     next_check: Option<Wired<Time>>,
 }
 
-/// A task by its full name.
+/// A task by namespace and id.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Nominated))]
 pub struct NominatedShape {
-    /// Its room.
+    /// Its namespace.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     namespace: Wired<Namespace>,
-    /// Its name there.
+    /// Its id.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     id: Wired<TaskId>,
 }
@@ -243,24 +243,24 @@ impl Shape for LapsedShape {
     }
 }
 
-/// Whether somebody looked after the store all the time.
+/// Whether recovery ran all the time.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Watch))]
 pub struct WatchShape {
-    /// When nobody did last; null: never, as far as is known.
+    /// The last absence of recovery; null: none is known.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     absence: Option<AbsenceShape>,
 }
 
-/// A while in which nobody looked after the store.
+/// A time in which no recovery ran.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Absence))]
 pub struct AbsenceShape {
-    /// When somebody was there last.
+    /// When recovery last ran before it.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     from: Wired<Time>,
-    /// When somebody was there again.
+    /// When recovery ran again.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     until: Wired<Time>,
 }
@@ -279,11 +279,11 @@ impl Shape for WatchShape {
 pub struct ChainsShape {
     /// The chains.
     chains: Vec<ChainShape>,
-    /// Where the list goes on; null: that was all.
+    /// Where the list continues; null at the end.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    /// `true` if the page ends early because its items are large.
     more: Option<bool>,
 }
 
@@ -293,21 +293,21 @@ pub struct ChainsShape {
 pub struct ChainShape {
     /// The number of the task's row.
     row: i64,
-    /// Its room, if what is stored names one.
+    /// Its namespace, if the stored data names one.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     namespace: Option<Wired<Namespace>>,
-    /// Its name there.
+    /// Its id.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     id: Option<Wired<TaskId>>,
-    /// What its row has as its name; null where there is no row of the task.
+    /// The name in its row; null if the task has no row.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     stored_name: Option<String>,
     /// Its rows in all tables but that of events.
     rows: Vec<StoredRowShape>,
-    /// Columns that only this store has, and that don't fit the others.
+    /// Inconsistent columns that only this store has.
     apart: Vec<String>,
     /// Its events by their place.
     events: Vec<StoredEventShape>,
@@ -325,7 +325,7 @@ pub struct StoredRowShape {
     columns: Vec<(String, ColumnShape)>,
 }
 
-/// What a column holds.
+/// The value of a column.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ColumnShape {
@@ -366,9 +366,9 @@ pub struct StoredEventShape {
     order: i64,
     /// Its number within the task.
     number: i64,
-    /// When it says that it happened, in microseconds since 1970.
+    /// When it happened, in microseconds since 1970, as stored.
     at: i64,
-    /// Who made it happen.
+    /// The actor.
     actor: String,
     /// Its type.
     #[serde(rename = "type")]
@@ -428,7 +428,7 @@ impl Shape for StoredRowShape {
                 ColumnShape::Number(number) => ColumnValue::Number(number),
                 ColumnShape::Text(text) => ColumnValue::Text(text.into()),
                 ColumnShape::Bytes { bytes: hex } => {
-                    ColumnValue::Bytes(bytes(&hex).ok_or("bytes that are not hexadecimal")?.into())
+                    ColumnValue::Bytes(bytes(&hex).ok_or("the bytes are not hexadecimal")?.into())
                 }
             };
             Ok((name.into(), value))

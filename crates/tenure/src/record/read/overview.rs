@@ -1,4 +1,4 @@
-//! A room at a glance, and who holds what, read back.
+//! Reads overviews and holdings.
 
 use serde::Deserialize;
 use tenure_core::id::{Kind, Namespace, Owner, Queue, TaskId};
@@ -13,22 +13,22 @@ use crate::store::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
 use crate::store::watch::{Presence, Recoverer, Watchers};
 use crate::wire::Wired;
 
-/// A room at a glance.
+/// The overview of a namespace.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Overview))]
 pub struct OverviewShape {
-    /// When it was looked at.
+    /// The store's time of the overview.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     at: Wired<Time>,
-    /// One for each state that somebody may have to look after.
+    /// One item for each state that may need attention.
     states: Vec<StateCountShape>,
-    /// How many tasks ended how, by queue, state and cause.
+    /// The number of tasks that ended, by queue, state and cause.
     ends: Vec<EndCountShape>,
     /// The holders that were told to stop and still renew their leases.
     told_to_stop: ToldToStopShape,
-    /// Who looks after stale tasks.
+    /// The recovery processes.
     recovery: WatchersShape,
-    /// What of the store's own settings breaks a promise, in words.
+    /// Warnings about settings of the database that break a guarantee.
     warnings: Vec<String>,
 }
 
@@ -50,24 +50,24 @@ impl Shape for OverviewShape {
     }
 }
 
-/// How many tasks of a queue ended in one way.
+/// The number of tasks of a queue that ended with one state and cause.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = EndCount))]
 pub struct EndCountShape {
     /// The queue.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     queue: Wired<Queue>,
-    /// In which state.
+    /// The state.
     #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     state: Wired<State>,
-    /// What brought them there.
+    /// The cause.
     #[cfg_attr(feature = "openapi", schema(value_type = schema::CauseWord))]
     cause: Wired<Cause>,
     /// In the last hour.
     last_hour: u64,
     /// In the last day.
     last_day: u64,
-    /// Since the store was made.
+    /// Since the store was created.
     all: u64,
 }
 
@@ -75,7 +75,7 @@ impl Shape for EndCountShape {
     type Value = EndCount;
 
     fn value(self) -> Result<EndCount, String> {
-        let state = self.state.0.terminal().ok_or("an end in a state that is not terminal")?;
+        let state = self.state.0.terminal().ok_or("the state of an end is not terminal")?;
         Ok(EndCount {
             queue: self.queue.0,
             state,
@@ -93,21 +93,21 @@ impl Shape for EndCountShape {
 pub struct ToldToStopShape {
     /// How many.
     count: u64,
-    /// Since when the first of them knows; null where there is none.
+    /// When the first of them was told; null if there is none.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     since: Option<Wired<Time>>,
 }
 
-/// Who looks after a namespace.
+/// The recovery processes of a namespace.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Watchers))]
 pub struct WatchersShape {
-    /// When somebody looked last; null: nobody ever did.
+    /// When recovery last ran; null if it never did.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     seen_at: Option<Wired<Time>>,
-    /// Those who were there in the last seconds.
+    /// The processes seen in the last seconds.
     recoverers: Vec<RecovererShape>,
 }
 
@@ -119,11 +119,11 @@ impl Shape for WatchersShape {
     }
 }
 
-/// Who looks after a namespace, as an answer.
+/// The recovery processes of a namespace, as an answer.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = WatchersAnswer))]
 pub struct WatchersAnswerShape {
-    /// Those who do.
+    /// The recovery processes.
     recovery: WatchersShape,
 }
 
@@ -135,20 +135,20 @@ impl Shape for WatchersAnswerShape {
     }
 }
 
-/// Somebody who looks after a store.
+/// A recovery process.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Recoverer))]
 pub struct RecovererShape {
-    /// The name that it takes leases under.
+    /// The owner of its leases.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     name: Wired<Owner>,
-    /// The namespaces that it looks after; none named: all.
+    /// Its namespaces; empty: all.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     namespaces: Vec<Wired<Namespace>>,
     /// The kinds of undo that it handles.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     kinds: Vec<Wired<Kind>>,
-    /// When it looked last.
+    /// When it was last seen.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     seen_at: Wired<Time>,
 }
@@ -166,15 +166,15 @@ impl Shape for RecovererShape {
     }
 }
 
-/// Says that somebody looks after a store. What is left out is empty.
+/// Reports a running recovery process. Missing fields are empty.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Presence))]
 pub struct PresenceShape {
-    /// The name that it takes leases under.
+    /// The owner of its leases.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     name: Option<Wired<Owner>>,
-    /// The namespaces that it looks after; none named: all that it may see.
+    /// Its namespaces; empty: all that the token is bound to.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     namespaces: Option<Vec<Wired<Namespace>>>,
     /// The kinds of undo that it handles.
@@ -207,7 +207,7 @@ pub struct StateCountShape {
     later: u64,
     /// How many of them are stale.
     stale: u64,
-    /// The one that has been in it for longest.
+    /// The task that has been in it for the longest time.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     oldest: Option<OldestShape>,
@@ -228,7 +228,7 @@ impl Shape for StateCountShape {
     }
 }
 
-/// The task that has been in a state for longest.
+/// The task that has been in a state for the longest time.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Oldest))]
 pub struct OldestShape {
@@ -244,7 +244,7 @@ pub struct OldestShape {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Holding))]
 pub struct HoldingShape {
-    /// Who.
+    /// The owner.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     owner: Wired<Owner>,
     /// How many leases.
@@ -253,10 +253,10 @@ pub struct HoldingShape {
     reservations: u64,
     /// How many of both have lapsed.
     stale: u64,
-    /// Since when it has held the one that it has held for longest.
+    /// Since when it has held the oldest of them.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     since: Wired<Time>,
-    /// When the one ends that ends first.
+    /// When the first of them ends.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     until: Wired<Time>,
 }

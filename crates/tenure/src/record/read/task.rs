@@ -1,4 +1,4 @@
-//! A task read back.
+//! Reads a task.
 
 use std::fmt;
 
@@ -24,43 +24,43 @@ use crate::wire::Wired;
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Task))]
 pub struct TaskShape {
-    /// Its name, unique in its namespace.
+    /// Its id, unique in its namespace.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     id: Wired<TaskId>,
-    /// A second unique name, of its saga.
+    /// The id of its saga, a second unique name.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     saga_id: Wired<SagaId>,
-    /// The room that ids are unique in.
+    /// Its namespace. Ids are unique within one.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     namespace: Wired<Namespace>,
-    /// Where workers claim it from.
+    /// The queue that workers claim it from.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     queue: Wired<Queue>,
-    /// What sort of task it is.
+    /// The kind of task.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     kind: Wired<Kind>,
     /// `planned`, `dispatched`, `running`, `compensating`, `completed`, `failed`, `compensated` or `quarantined`.
     #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     state: Wired<State>,
-    /// What brought it to its end; null before that.
+    /// The cause of its end; null before that.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CauseWord>, required))]
     cause: Option<Wired<Cause>>,
-    /// Which of a queue's due tasks go first: the higher ones.
+    /// The priority: due tasks with a higher one go first.
     priority: i32,
-    /// Not to be acquired or claimed earlier.
+    /// The earliest time to acquire or claim it.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     not_before: Option<Wired<Time>>,
-    /// What people find it by.
+    /// Labels to find it by.
     #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
     labels: Wired<Labels>,
-    /// What is needed to do it.
+    /// The payload.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     payload: Box<RawValue>,
-    /// How often work was begun and not released.
+    /// The number of attempts that were begun and not released.
     attempts: u32,
-    /// The newest lease's.
+    /// The epoch of its newest lease.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     epoch: Wired<Epoch>,
     /// Counts the changes of this record. Heartbeats and progress do not change it.
@@ -70,11 +70,11 @@ pub struct TaskShape {
     #[serde(rename = "owed")]
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     _owed: u64,
-    /// What its creator decided beforehand.
+    /// The policy.
     policy: PolicyShape,
-    /// Who holds it; left out where nobody does.
+    /// The lease; missing if there is none.
     lease: Option<LeaseShape>,
-    /// For whom it is set aside.
+    /// The reservation.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     reservation: Option<ReservationShape>,
@@ -82,7 +82,7 @@ pub struct TaskShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     unwinding: Option<UnwindingShape>,
-    /// What a holder saved for its successor; left out where there is none.
+    /// The checkpoint that a holder saved for the next one; missing if there is none.
     #[serde(default, deserialize_with = "present")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     checkpoint: Option<Box<RawValue>>,
@@ -96,16 +96,16 @@ pub struct TaskShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     terminal_reason: Option<Wired<Reason>>,
-    /// What the work gave; null where it gave nothing.
+    /// The result of the work; null if there is none.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     result: Box<RawValue>,
-    /// The new task that a person made of it.
+    /// The id of the task that retries this one.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     retried_as: Option<Wired<TaskId>>,
-    /// That a person looked at its end, and nobody has to any more; left out where nobody did.
+    /// The dismissal of its end by a person; missing if there is none.
     dismissed: Option<DismissalShape>,
-    /// The task that this one is a retry of.
+    /// The id of the task that this one retries.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     retry_of: Option<Wired<TaskId>>,
@@ -127,7 +127,7 @@ pub struct TaskShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     finished_at: Option<Wired<Time>>,
-    /// Those of `result` and `progress` that were given the value `null`; left out where none was.
+    /// Which of `result` and `progress` were given the value `null`; missing if none was.
     #[serde(default)]
     given_null: Vec<String>,
 }
@@ -164,7 +164,7 @@ impl Shape for TaskShape {
 }
 
 impl TaskShape {
-    /// Where it is in its life, with what only that part of life has.
+    /// The phase of a task, with the fields that exist only in that phase.
     fn phase(&mut self) -> Result<Phase, String> {
         let state = self.state.0;
         match state {
@@ -194,7 +194,7 @@ impl TaskShape {
             (Some(lease), None) => Undoing::HeldBy(lease),
             (None, Some(due_at)) => Undoing::DueAt(due_at.0),
             (Some(_), Some(_)) | (None, None) => {
-                return Err("compensating, with neither or both of a lease and a time when it is due".into());
+                return Err("a compensating task must have either a lease or a due time".into());
             }
         };
         Ok(Phase::Compensating { why: why.0, reason: reason.0, undoing })
@@ -215,29 +215,29 @@ impl TaskShape {
 }
 
 fn needed<T>(value: Option<T>, state: State, field: impl fmt::Display) -> Result<T, String> {
-    value.ok_or_else(|| format!("{}, and without `{field}`", state.as_str()))
+    value.ok_or_else(|| format!("a {} task needs `{field}`", state.as_str()))
 }
 
 fn inner<T>(wired: Wired<T>) -> T {
     wired.0
 }
 
-/// What a task's creator decided beforehand. What is left out is as by default.
+/// The policy of a task. Missing fields have their defaults.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Policy))]
 pub struct PolicyShape {
-    /// A lease's length where the one who takes it gives none: `60s`.
+    /// The default length of a lease, such as `60s`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     lease_ttl: Wired<Ttl>,
-    /// How often it is tried by itself.
+    /// The maximum number of automatic attempts.
     max_attempts: u32,
     /// What happens when its lease lapses: `recover`, `hold` or `quarantine`.
     #[cfg_attr(feature = "openapi", schema(value_type = schema::OnLapseWord))]
     on_lapse: Wired<OnLapse>,
-    /// Where it ends when its attempts are spent: `compensated` or `quarantined`.
+    /// How the task ends when its attempts are spent: `compensated` or `quarantined`.
     #[cfg_attr(feature = "openapi", schema(value_type = schema::WhenSpentWord))]
     when_spent: Wired<WhenSpent>,
-    /// The wait between attempts; left out where it is as by default.
+    /// The wait between attempts; missing if it is the default.
     backoff: Option<BackoffShape>,
     /// How long a lease may be renewed without progress.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -245,13 +245,13 @@ pub struct PolicyShape {
     /// How long an attempt may take.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     time_limit: Option<Wired<Span>>,
-    /// How long it may wait for its first attempt.
+    /// How long the task may wait for its first attempt.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     start_within: Option<Wired<Span>>,
-    /// How long after its lapse a lease may be taken over.
+    /// How long after a lapse the task can't be taken over or reclaimed.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     lock_delay: Option<Wired<Span>>,
-    /// How long a lease is still renewed after its holder was told to stop.
+    /// How long a lease can still be renewed after its holder was told to stop.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     cancel_grace: Option<Wired<Span>>,
 }
@@ -275,14 +275,14 @@ impl PolicyShape {
     }
 }
 
-/// How long a task waits before it is tried again.
+/// The wait before the next attempt.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Backoff))]
 pub struct BackoffShape {
     /// The wait after the first attempt.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     base: Wired<Span>,
-    /// How much longer each further wait is.
+    /// The factor by which each further wait is longer.
     factor: u32,
     /// The longest wait.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -293,16 +293,16 @@ pub struct BackoffShape {
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Lease))]
 pub struct LeaseShape {
-    /// Who holds it.
+    /// The owner.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     owner: Wired<Owner>,
-    /// Its fencing token.
+    /// The epoch, its fencing token.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     epoch: Wired<Epoch>,
-    /// Under whose name it was granted, which is a token's where there are tokens.
+    /// The actor to whom it was granted; with tokens, the token's name.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     granted_to: Wired<Actor>,
-    /// The length that a heartbeat without one asks for.
+    /// The ttl of a heartbeat that gives none.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     ttl: Wired<Ttl>,
     /// Since when it is held.
@@ -317,14 +317,14 @@ pub struct LeaseShape {
     /// When it ends unless it is renewed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     expires_at: Wired<Time>,
-    /// What its holder reported last; null where it reported nothing.
+    /// The holder's last progress; null if it reported none.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     progress: Box<RawValue>,
-    /// That its holder was told to stop; left out where it was not.
+    /// Records that its holder was told to stop; missing if it was not.
     cancel_told: Option<CancelToldShape>,
 }
 
-/// That a holder was told to stop: each answer to a heartbeat tells it once a cancel is asked.
+/// Records that a holder was told to stop. After a cancel, each answer to a heartbeat says so.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CancelTold))]
 pub struct CancelToldShape {
@@ -353,11 +353,11 @@ impl LeaseShape {
     }
 }
 
-/// A task set aside for one owner.
+/// A reservation of a task for one owner.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Reservation))]
 pub struct ReservationShape {
-    /// For whom.
+    /// The owner.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     owner: Wired<Owner>,
     /// Since when.
@@ -384,7 +384,7 @@ pub struct UnwindingShape {
     /// Why, in words.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     reason: Wired<Reason>,
-    /// From when on recovery may take it up; null while somebody holds it.
+    /// When recovery may reclaim it; null while it is held.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     due_at: Option<Wired<Time>>,
@@ -397,10 +397,10 @@ pub struct CompensationShape {
     /// Its number within the task.
     #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     seq: Wired<Seq>,
-    /// Which handler undoes it; `none` says that there is nothing to undo.
+    /// The kind: which handler undoes it; `none` means that there is nothing to undo.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     kind: Wired<Kind>,
-    /// What is undone: a path, a number, a name.
+    /// The target: a path, a number or a name.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     target: Wired<Text>,
     /// Why it was registered.
@@ -414,9 +414,9 @@ pub struct CompensationShape {
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, required))]
     epoch: Option<Wired<Epoch>>,
-    /// How often its undo was tried in vain.
+    /// The number of failed tries of its undo.
     tries: u32,
-    /// What its undo left as proof.
+    /// The receipt: proof that its undo ran.
     #[serde(deserialize_with = "given")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     receipt: Option<Wired<Text>>,
@@ -457,7 +457,7 @@ impl Shape for CompensationShape {
     }
 }
 
-/// Somebody asked for the task to stop.
+/// A cancel of the task.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Cancel))]
 pub struct CancelShape {
@@ -478,7 +478,7 @@ impl CancelShape {
     }
 }
 
-/// That a person looked at the end of a task, and nobody has to any more.
+/// The dismissal of a task's end by a person: it needs no more attention.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Dismissal))]
 pub struct DismissalShape {

@@ -1,4 +1,4 @@
-//! PostgreSQL's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
+//! PostgreSQL's rows for [`crate::store::columns`], and the faults of this store.
 
 use std::time::Duration;
 

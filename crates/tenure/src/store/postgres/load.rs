@@ -1,7 +1,8 @@
-//! Fetching what a batch looks at, in at most two round trips: first what its commands name, then what the answers name.
+//! Fetches what a batch reads, in at most two round trips: first what its commands name, then what the results of
+//! that name.
 //!
-//! Locks are taken in one order by everybody: tasks, their rows of `due`, what was created elsewhere, then what a claim
-//! finds without waiting.
+//! Everybody takes locks in one order: tasks, their rows in `due`, the intake, then what a claim finds without
+//! waiting.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

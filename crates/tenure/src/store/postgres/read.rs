@@ -1,4 +1,4 @@
-//! What is read without a transaction of one's own: tasks, lists, the history, what is due, chains to verify.
+//! Reads outside a batch: tasks, lists, the history, due tasks, chains to verify.
 
 use std::collections::HashMap;
 

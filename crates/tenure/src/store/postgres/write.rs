@@ -1,6 +1,7 @@
-//! Writing back what a batch changed, and committing, in one round trip: each table once, however many tasks changed.
+//! Writes back what a batch changed, and commits, in one round trip: each table once, however many tasks changed.
 //!
-//! What belongs to a task goes first: the guards of the tables refuse it once the task's own row says that it ended.
+//! Rows that belong to a task are written first: the guards of the tables refuse them once the task's own row says
+//! that it ended.
 
 use tenure_core::compensation::Compensation;
 use tenure_core::id::{Document, Owner, Progress, Reason, TaskId, Text, UndoKey};

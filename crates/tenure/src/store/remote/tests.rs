@@ -262,7 +262,7 @@ async fn what_is_done_or_surely_not_done_is_told_and_only_the_rest_is_asked_for_
 
 #[tokio::test]
 async fn a_heartbeat_that_was_maybe_done_and_then_refused_is_unknown() {
-    let refused = r#"{"refusal":{"code":"not_extending","message":"it would not move the expiry ahead"}}"#;
+    let refused = r#"{"refusal":{"code":"not_extending","message":"the heartbeat would not extend the lease; ask for a longer ttl"}}"#;
     let script = move |nth| if nth == 0 { Reply::Closes } else { Reply::answers(&[refused]) };
     let fake = Fake::new(move |nth, _| script(nth));
     assert!(is_unknown(&one(&at(&fake), heartbeat()).await));

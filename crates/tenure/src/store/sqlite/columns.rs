@@ -1,4 +1,4 @@
-//! SQLite's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
+//! SQLite's rows for [`crate::store::columns`], and the faults of this store.
 
 use rusqlite::{Connection, params};
 use tenure_core::compensation::Compensation;

@@ -1,4 +1,4 @@
-//! The rows of a command inside one SQLite transaction. SQL here finds and writes; it decides nothing.
+//! The rows of a command inside one SQLite transaction. SQL finds and writes here; it decides nothing.
 
 use std::iter;
 use std::sync::OnceLock;
