@@ -40,7 +40,7 @@ pub(crate) struct Ran {
     pub(crate) postgresql: Option<String>,
 }
 
-/// Says which version there is. Where there is none, or one that is too old, it is installed.
+/// Prints the installed version. Installs it if it is missing or too old.
 pub(crate) fn ensure(root: &Path) -> Result<Tally> {
     let installed = || run::output(root, "cargo", &["nextest", "--version"]).ok();
     if installed().as_deref().and_then(version_in).is_none_or(|version| version < VERSION) {

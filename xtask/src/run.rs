@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Anything that keeps a command from doing its work, in words for a person.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What a command of this crate answers to whoever called it.
+/// The result of a command of this crate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     /// All is as it should be.
@@ -83,7 +83,8 @@ impl AddAssign for Tally {
 pub(crate) enum Ending {
     Passed,
     Failed(String),
-    /// It could not begin. That is no failure of what it looks at, but in CI nobody would notice: there it counts as one.
+    /// It could not begin. That is not a failure of the tested thing, but in CI nobody would notice, so there
+    /// it counts as one.
     NotRun(String),
 }
 
@@ -95,7 +96,7 @@ pub(crate) struct Report {
     pub(crate) took: Duration,
 }
 
-/// Whether somebody is there to read that a step could not run.
+/// Whether a person can read that a step could not run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Watched {
     ByAPerson,

@@ -425,6 +425,6 @@ impl Table {
     /// Where a task goes that owes nothing any more.
     pub(crate) fn end_of_compensating(&self, case: &Case) -> &End {
         let end = self.ends.iter().find(|end| (end.guard.holds)(case));
-        end.unwrap_or_else(|| panic!("no row ends the compensating of a task"))
+        end.unwrap_or_else(|| panic!("no row ends the compensating of this task"))
     }
 }

@@ -21,8 +21,8 @@ const SHARED_VARIABLE: &str = "TENURE_TEST_POSTGRES";
 /// Which of the places for tests that run at once this one has, counted from 0. Set by cargo-nextest.
 const SLOT_VARIABLE: &str = "NEXTEST_TEST_GLOBAL_SLOT";
 
-/// Why no server can be had on this machine: PostgreSQL or its guardian is not there, or there is nobody to run it as.
-/// A server that is there and does not start is a failure, and panics.
+/// Why this machine can't run a server: PostgreSQL or its guardian is missing, or there is no user to run it as.
+/// If a server exists but does not start, that is a failure and panics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotRun(pub String);
 
@@ -35,10 +35,10 @@ pub enum Shutdown {
     Immediate,
 }
 
-/// A running server that nobody else uses, with a database `tests` that belongs to the role `tester`.
+/// A running server for this test alone, with a database `tests` that belongs to the role `tester`.
 ///
-/// A test that stops a server needs one for itself: the shared one can't be stopped. To work with a server while it
-/// is stopped elsewhere, take its URL along.
+/// A test that stops a server needs its own: the shared one can't be stopped. To work with a server while it is
+/// stopped elsewhere, take its URL along.
 #[derive(Debug)]
 pub struct Server {
     port: u16,
@@ -95,12 +95,12 @@ impl Server {
         Server { port: port.parse().expect("a port"), folder: folder.into(), guardian }
     }
 
-    /// Where Tenure finds that schema, as a role that is no superuser.
+    /// The URL of that schema, for a role that is not a superuser.
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://tester@127.0.0.1:{}/tests?schema={schema}", self.port)
     }
 
-    /// The same database, for someone who may do anything. Other clients understand it, too: it names no schema.
+    /// The same database, for a superuser. Other clients understand it, too: it names no schema.
     pub fn superuser_url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/tests", self.port)
     }
@@ -149,7 +149,7 @@ impl Server {
 impl Drop for Guardian {
     fn drop(&mut self) {
         drop(self.orders.take());
-        // A test that ends in a panic has said more than this would.
+        // The test's own panic says more than this would.
         let _ = self.process.wait();
     }
 }

@@ -59,7 +59,7 @@ pub fn trace() -> impl Strategy<Value = Vec<TraceStep>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Gives the steps to both stores. What differs is told.
+/// Sends the steps to both stores. A difference is an error.
 pub async fn compare(
     steps: &[TraceStep],
     (first, second): (&dyn Store, &dyn Store),
@@ -81,8 +81,7 @@ pub async fn compare(
     compare_what_is_stored(first, second).await
 }
 
-/// The same steps by whoever may act on any lease: how far a command reaches is no part of what is sent, because a server
-/// decides it by who sends.
+/// The same steps with the scope for any lease: the scope is not sent, because a server sets it by the sender.
 pub fn within_any_reach(steps: Vec<TraceStep>) -> Vec<TraceStep> {
     let reaching = |step: TraceStep| TraceStep {
         dice: [&step.dice[..3], &[step.dice[3] | 1], &step.dice[4..]]
@@ -94,9 +93,9 @@ pub fn within_any_reach(steps: Vec<TraceStep>) -> Vec<TraceStep> {
     steps.into_iter().map(reaching).collect()
 }
 
-/// A store behind a network that loses what it carries, with the one that it is compared with.
+/// A store behind a network that loses requests and responses, with the store that it is compared with.
 pub struct Lossy<'s> {
-    /// What would be answered without the network.
+    /// The answers without the network.
     pub reference: &'s dyn Store,
     /// The store, as it is reached through the network.
     pub far: &'s dyn Store,

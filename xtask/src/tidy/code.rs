@@ -65,7 +65,7 @@ pub(super) fn clocks(file: &File) -> Vec<String> {
     findings
 }
 
-/// Where the rules are decided a new state, command or event must not fall into an arm that nobody chose for it.
+/// In the modules that decide, a new state, command or event must not fall into a default arm.
 pub(super) fn wildcard_arms(file: &File) -> Vec<String> {
     const WITHOUT: &[&str] =
         &["crates/core/src/lifecycle.rs", "crates/core/src/decide.rs", "crates/core/src/apply.rs"];
@@ -81,7 +81,7 @@ pub(super) fn wildcard_arms(file: &File) -> Vec<String> {
     lines.map(|(at, _)| file.finding(at, "a `_ =>` arm: name what it stands for")).collect()
 }
 
-/// A failure has a kind, and somebody who hears of it. Tests fail by panicking, so they may.
+/// An error has a kind and a receiver. Tests fail by panicking, so they may unwrap.
 pub(super) fn unwraps(file: &File) -> Vec<String> {
     let is_library = file.is_in("crates/") && is_source(file) && !is_tooling(file);
     if !file.is_rust() || !is_library || holds_tests_only(file) {

@@ -155,7 +155,7 @@ impl Rows for Batch {
             Slot::Whole(whole) => whole.due.as_ref(),
             Slot::Lease(row) => Some(&row.due),
             Slot::Seen(Some(kept)) if kept.task.lease().is_some() => {
-                return Err(Fault::Again("a lease was granted between two looks"));
+                return Err(Fault::Again("a lease was granted between two reads"));
             }
             Slot::Seen(_) => None,
         };

@@ -278,7 +278,7 @@ fn make(
         let impossible = |why: String| Fault::CanNotBeMade(Box::new(key.clone()), why);
         let create = read_create(&record, &key.0).map_err(|refusal| impossible(refusal.to_string()))?;
         if create.task != key.1 {
-            return Err(impossible(format!("its record is of {}", create.task)));
+            return Err(impossible(format!("its record has the id {}", create.task)));
         }
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
         let command =
@@ -287,7 +287,7 @@ fn make(
         let now = at(batch, &command);
         // Nobody is answered, so there is room for any answer.
         let Ok(verdict) = execute(batch, Table::rules(), &command, now, &mut AnswerBudget::new())? else {
-            return Err(impossible("there is no room for it".to_owned()));
+            return Err(impossible("its answer is too large".to_owned()));
         };
         verdict.map_err(|refusal| impossible(refusal.to_string()))?;
         made.push(key);

@@ -351,7 +351,7 @@ fn see(
             _ if made.contains(key) => drop(batch.slots.insert(key.clone(), Slot::Whole(Box::default()))),
             None => drop(batch.slots.insert(key.clone(), Slot::Seen(found.map(Box::new)))),
             Some(Slot::Whole(whole)) if whole.kept.is_none() && found.is_some() => {
-                return Err(Fault::Again("a task was made between two looks"));
+                return Err(Fault::Again("a task was created between two reads"));
             }
             // A claim of this batch found it, too.
             Some(Slot::Whole(_) | Slot::Lease(_) | Slot::Seen(_)) => {}

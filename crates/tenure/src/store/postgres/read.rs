@@ -336,7 +336,7 @@ fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
 }
 
 pub(crate) fn one(rows: &[tokio_postgres::Row]) -> Found<&tokio_postgres::Row> {
-    rows.first().ok_or_else(|| Fault::Broken("a statement gave no row that always gives one".into()))
+    rows.first().ok_or_else(|| Fault::Broken("a statement returned no row, but must return one".into()))
 }
 
 /// A place in the order of checks: names have no `/`.

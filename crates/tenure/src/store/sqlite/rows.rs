@@ -76,7 +76,7 @@ impl SqliteRows<'_> {
     fn change_one(&self, sql: &str, params: impl Params) -> Found<()> {
         match self.execute(sql, params)? {
             1 => Ok(()),
-            count => Err(Fault::Broken(format!("{count} rows changed where one had been read: {sql}"))),
+            count => Err(Fault::Broken(format!("{count} rows were changed instead of one: {sql}"))),
         }
     }
 

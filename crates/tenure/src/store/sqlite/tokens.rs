@@ -98,7 +98,7 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
 fn one(count: usize) -> Found<()> {
     match count {
         1 => Ok(()),
-        count => Err(Fault::Broken(format!("a write of one token changed {count} rows"))),
+        count => Err(Fault::Broken(format!("{count} rows were changed instead of one token"))),
     }
 }
 
