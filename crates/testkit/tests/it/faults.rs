@@ -218,7 +218,7 @@ fn a_program_that_begins_on_a_full_disk_is_told_so() {
     block_on(async { ledger.create("t").await }).expect("created");
     drop(ledger);
     fill(&disk.0.path().join("rest"));
-    assert_says(&unavailable(open(&path)), &["the disk is full", "make room"]);
+    assert_says(&unavailable(open(&path)), &["the disk is full", "free space"]);
     std::fs::remove_file(disk.0.path().join("rest")).expect("room is made");
     block_on(open(&path).expect("opens").task("t")).expect("it is there");
 }

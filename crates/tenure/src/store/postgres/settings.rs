@@ -448,9 +448,9 @@ mod tests {
         for bad in ["", "1a", "A", "pg_a", "a-b", "a b", "a\"b", "ä", too_long.as_str()] {
             let refusal = Schema::new(bad).expect_err(bad);
             assert_eq!(refusal.field, Some("store"));
-            assert!(refusal.message.contains(&format!("`{bad}` can't be a schema")), "{refusal}");
+            assert!(refusal.message.contains(&format!("`{bad}` is not a valid schema name")), "{refusal}");
         }
-        assert!(refusal("postgres://?schema=A").contains("`A` can't be a schema"));
+        assert!(refusal("postgres://?schema=A").contains("`A` is not a valid schema name"));
     }
 
     #[test]

@@ -276,7 +276,7 @@ impl Database {
                 "another program keeps the file locked; end its transaction and try again"
             }
             Some(ErrorCode::SystemIoFailure) if self.has_no_room() => {
-                "the disk is full, and opening the file needs some free space; free some"
+                "the disk is full; make some free space, which SQLite needs to open the file"
             }
             Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
             _ => "SQLite reported an error",
