@@ -51,8 +51,7 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
             continue;
         }
         failpoints::reached("keeper/before_heartbeat");
-        // The deadline also applies while waiting for an answer: on a machine that slept, it comes long
-        // before any timer.
+        // The deadline also applies to the wait: on a machine that slept, it comes before any timer.
         let answer = tokio::select! {
             biased;
             () = now_held.fences_at.come() => {
