@@ -16,7 +16,7 @@ pub enum Status {
     Done,
     /// A person said that it need not be undone.
     Waived,
-    /// Nothing is to be undone.
+    /// Nothing must be undone.
     Void,
 }
 

@@ -159,7 +159,7 @@ impl From<&TaskId> for SagaId {
     }
 }
 
-/// Whoever holds a lease may act under that name.
+/// The owner of a lease can be the actor.
 impl From<&Owner> for Actor {
     fn from(owner: &Owner) -> Actor {
         Actor(Arc::clone(&owner.0))

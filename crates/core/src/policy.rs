@@ -142,7 +142,7 @@ impl Jitter {
 /// What a task's creator decides beforehand. The default of each field is the first value that its type names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Policy {
-    /// A lease's length where the one who takes it gives none.
+    /// The default length of a lease.
     pub lease_ttl: Ttl,
     /// The maximum number of automatic attempts. An explicit acquire is never refused because of it.
     pub max_attempts: u32,

@@ -21,7 +21,7 @@ pub enum Code {
     Exists,
     /// The task has ended; nothing changes it any more.
     Terminal,
-    /// Somebody holds the lease.
+    /// The task is already leased.
     Leased,
     /// It is reserved for another owner.
     Reserved,
@@ -29,13 +29,13 @@ pub enum Code {
     NotDue,
     /// There is no lease, or only a reservation.
     NoLease,
-    /// The epoch is not the lease's.
+    /// The epoch is not the current one.
     StaleEpoch,
-    /// The owner is not the lease's.
+    /// The lease belongs to another owner.
     WrongOwner,
     /// The lease has lapsed.
     LeaseLapsed,
-    /// The heartbeat would not move the expiry ahead.
+    /// The heartbeat would not extend the lease.
     NotExtending,
     /// There was no progress for as long as the policy allows.
     Stalled,
@@ -143,7 +143,7 @@ pub struct Refusal {
     pub field: Option<&'static str>,
     /// The state that the task is in.
     pub state: Option<State>,
-    /// Who holds the task, where somebody does.
+    /// The holder of the task, if there is one.
     pub held_by: Option<Box<HeldBy>>,
     /// The earliest time at which the same command can succeed, for refusals that time may lift. A
     /// compensation, a policy or another owner may still prevent it then.

@@ -234,7 +234,7 @@ impl Unwinding {
 pub enum Undoing {
     /// Recovery, or the worker itself.
     HeldBy(Lease),
-    /// Nobody; recovery may take it from this instant on.
+    /// Nobody; recovery may reclaim it from this time on.
     DueAt(Time),
 }
 
@@ -260,7 +260,7 @@ pub enum Phase {
     Ended(Box<Ending>),
 }
 
-/// Somebody asked for the task to stop.
+/// A cancel was asked for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cancel {
     /// When.

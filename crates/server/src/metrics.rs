@@ -169,7 +169,7 @@ impl Metrics {
         Open::of(&self.0.streams)
     }
 
-    /// A command was answered, whoever gave it: a request, or recovery.
+    /// A command of a request or of recovery was answered.
     pub(crate) fn command(&self, verb: Verb, answer: &Result<Answer, Error>) {
         if let Err(Error::Refused(refusal)) = answer {
             self.0.refusals.get_or_create(&CodeLabel { code: refusal.code.as_str() }).inc();

@@ -53,7 +53,7 @@ pub struct Limits {
     pub room_wait_max: Duration,
     /// How long the store may take to identify a caller.
     pub store_wait_max: Duration,
-    /// How long the store may take to answer those who watch whether it does.
+    /// How long the store may take to answer monitoring.
     pub watch_wait_max: Duration,
     /// How old what was measured in the store may be for another scrape.
     pub measured_age_max: Duration,

@@ -41,13 +41,14 @@ pub(crate) async fn with_memory(
     Ok(Response::from_parts(head, Body::new(Held::of(rest, kept.unwrap_or_default(), wait_max))))
 }
 
-/// An answer and its memory. It is given in pieces: what was taken out at once would wait elsewhere, and nobody would know of it.
+/// A response and its memory. It is sent in pieces: a piece that was taken out waits elsewhere, where it is not
+/// counted.
 struct Held(Arc<Mutex<Left>>);
 
 /// What is left of it.
 struct Left {
     rest: Bytes,
-    /// Whether somebody waited too long for its reader, and gave up what was left.
+    /// Whether the client stopped reading for too long, and the rest was dropped.
     is_given_up: bool,
     taken_at: Moment,
     _memory: Memory,
@@ -57,7 +58,7 @@ impl Held {
     fn of(rest: Bytes, memory: Memory, wait_max: Duration) -> Held {
         let left = Left { rest, is_given_up: false, taken_at: Moment::now(), _memory: memory };
         let held = Held(Arc::new(Mutex::new(left)));
-        // Who takes nothing does not ask for more either, so that this must be looked at from elsewhere.
+        // A client that does not read does not poll either, so this must be checked from outside.
         tokio::spawn(give_up_late(Arc::downgrade(&held.0), wait_max));
         held
     }

@@ -136,7 +136,7 @@ impl Route {
         self.method != Method::Get && self.path.starts_with("/v1/{ns}/") && !OTHERS.contains(&self.path)
     }
 
-    /// Whether whoever has what it shows already may ask whether it still holds.
+    /// Whether the route supports `If-None-Match`.
     pub(crate) fn is_tagged(&self) -> bool {
         self.method == Method::Get && self.path == "/v1/{ns}/tasks/{id}"
     }

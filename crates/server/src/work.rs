@@ -49,7 +49,8 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // A runtime that is dropped waits for its threads, which must not be done where others are answered.
+            // Dropping a runtime waits for its threads, which must not happen on a thread that answers
+            // requests.
             runtime.shutdown_background();
         }
     }

@@ -10,7 +10,7 @@ use tenure_core::time::{Span, Time};
 /// What a clock shows: the wall's time, and how long the machine has been up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reading {
-    /// The time of day, which somebody may set.
+    /// The time of day, which can be set.
     pub wall: Time,
     /// An id of the machine's boot, and the time since, sleep included. Some clocks have none.
     pub boot: Option<(Arc<str>, Span)>,

@@ -34,7 +34,7 @@ pub struct UndoCall {
     pub task: String,
     /// The number of the compensation within the task.
     pub seq: u32,
-    /// What is to be done.
+    /// The kind of undo.
     pub kind: String,
     /// To what.
     pub target: String,

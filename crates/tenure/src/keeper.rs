@@ -95,7 +95,7 @@ pub struct Held {
     pub ends_at: Moment,
     /// Its end by the store's clock.
     pub expires_at: Time,
-    /// Whether somebody asked for the task to stop.
+    /// Whether a cancel was asked for.
     pub cancel_asked: bool,
     /// Why the last renewal failed, if it did. The work goes on until the lease is lost.
     pub trouble: Option<RenewalError>,
@@ -261,7 +261,7 @@ impl KeptLease {
         }
     }
 
-    /// Resolves when somebody asked for the task to stop.
+    /// Resolves when a cancel was asked for.
     pub async fn cancel_asked(&self) {
         let mut standing = self.standing();
         let asked = |standing: &LeaseStatus| match standing {

@@ -71,7 +71,7 @@ pub struct Renewal {
     pub at: Time,
     /// When the lease ends now.
     pub expires_at: Time,
-    /// Whether somebody asked for the task to stop.
+    /// Whether a cancel was asked for.
     pub cancel_asked: bool,
 }
 

@@ -190,7 +190,7 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
     }
     let after = after_lapse(task, at);
     let _ = write!(words, "; {after}; until it is taken over, {owner} can still end it");
-    // Under `hold` recovery leaves it, and it is due for whoever acquires it.
+    // Under `hold` recovery leaves it, and the next owner can acquire it.
     let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
     (words, Some(Next { what, at }))
 }

@@ -56,7 +56,7 @@ pub enum Cause {
     AttemptsSpent,
     /// No attempt began in time.
     NotStarted,
-    /// Nobody handles a kind of undo that it owes.
+    /// No handler exists for a kind of undo that it owes.
     UndoUnhandled,
     /// An undo kept failing.
     UndoFailed,

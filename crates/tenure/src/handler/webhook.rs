@@ -5,24 +5,24 @@
 //! the time of the try. An endpoint verifies the signature over the bytes that it received. It remembers the ids that
 //! it has handled, and answers a repeat at once.
 //!
-//! | answer | what it means here |
+//! | response | meaning |
 //! |---|---|
-//! | 2xx, body whole or longer than is read | undone; the receipt is the status and the body's beginning |
-//! | 2xx, body broken off | tried again: half a receipt proves nothing |
-//! | 410 | it will not be undone here: a person must look, at once |
-//! | 3xx | not followed, as it would take the signature elsewhere; tried again |
-//! | all others, no answer | tried again, as often as the handler's patience says |
+//! | 2xx, body complete or over the size limit | undone; the receipt is the status and the beginning of the body |
+//! | 2xx, body cut off | retried: half a receipt proves nothing |
+//! | 410 | not undone: the task is parked for a person at once |
+//! | 3xx | not followed, because the signature would go elsewhere; retried |
+//! | other status, or no response | retried, as the handler's retry policy says |
 //!
-//! That 400 or 404 are tried again is on purpose. An endpoint that is being deployed, or a URL with a mistake that
-//! somebody is about to mend, answers so for a while. To ask once more is harmless and takes seconds; to quarantine a task
-//! for it takes a person. An endpoint that knows better says 410. One that answers 202 before it has undone anything gets a
-//! receipt for a promise: it should answer when it is done.
+//! 400 and 404 are retried on purpose. An endpoint that is being deployed, or a URL with a mistake that will soon be
+//! fixed, answers so for a while. A retry is harmless and takes seconds; a task in quarantine takes a person. An
+//! endpoint that knows better answers 410. An endpoint that answers 202 before it has undone anything gets a receipt
+//! for a promise: it should answer when it is done.
 //!
-//! The request goes where the URL says and nowhere else: proxies that the environment names are not used. Certificates are
-//! verified by the system's authorities; `SSL_CERT_FILE` names others. `http://` is for endpoints on the same machine, or
-//! behind something that encrypts: the signature keeps a request from being changed, not from being read. There is no limit
-//! of time but for connecting, since whoever asks has one: dropping the future ends the request. `Retry-After` is not
-//! heeded. Nothing here verifies signatures.
+//! The request goes only to the URL: proxies from the environment are not used. Certificates are verified with the
+//! system's certificate authorities; `SSL_CERT_FILE` names others. `http://` is for endpoints on the same machine, or
+//! behind something that encrypts: the signature protects a request from changes, not from readers. Only connecting
+//! has a time limit of its own; the caller has one for the whole request, and dropping the future ends it.
+//! `Retry-After` is ignored. Nothing here verifies signatures.
 
 use std::error::Error;
 use std::fmt;

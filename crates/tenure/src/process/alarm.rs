@@ -28,7 +28,7 @@ impl Alarm {
         Ok(Alarm {})
     }
 
-    /// Waits until one of the descriptors is ready or the moment has come, or for ever if there is none.
+    /// Waits until one of the descriptors is ready or the moment has come; without a moment, for ever.
     #[cfg(target_os = "linux")]
     pub(super) fn wait<'a>(&'a self, mut descriptors: Vec<PollFd<'a>>, until: Option<Moment>) {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, timerfd_settime};
@@ -43,7 +43,7 @@ impl Alarm {
         let _ = poll(&mut descriptors, set.err().map(|_| &often));
     }
 
-    /// Waits until one of the descriptors is ready or the moment has come, or for ever if there is none.
+    /// Waits until one of the descriptors is ready or the moment has come; without a moment, for ever.
     #[cfg(not(target_os = "linux"))]
     pub(super) fn wait<'a>(&'a self, mut descriptors: Vec<PollFd<'a>>, until: Option<Moment>) {
         let left = until.map(|moment| timespec(moment.since(Moment::now()).as_micros()));

@@ -49,8 +49,8 @@ pub enum Terminal {
     /// If the program is in front of the terminal that it reads from, the command is put in its place until it ends. Ctrl-C
     /// goes to the command; Ctrl-Z stops both, and when the program goes on, so does the command.
     HandOver,
-    /// It stays with the program until the command asks for it, by reading from it: for a program that shares it with others
-    /// of a pipeline.
+    /// It stays with the program until the command asks for it by reading from it: for a program that shares
+    /// the terminal with other programs of a pipeline.
     OnDemand,
 }
 
@@ -255,7 +255,7 @@ impl Launch {
             self.order.lends_on_demand = self.terminal == Terminal::OnDemand;
         }
         match self.order.send(&here, &descriptors) {
-            // What serves as no warden ends without reading; that is told by whoever listens to it.
+            // A program that does not serve as a warden ends without reading; the listener reports that.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             sent => sent.map_err(words)?,
         }

@@ -95,7 +95,7 @@ pub(super) fn members(group: Pid) -> Vec<ProcessInfo> {
     everybody().filter(is_one).collect()
 }
 
-/// Nobody is known here.
+/// No process is known here.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn members(_group: Pid) -> Vec<ProcessInfo> {
     Vec::new()

@@ -44,7 +44,7 @@ pub(super) struct SpawnRequest {
     pub(super) numbers: Vec<i32>,
     /// The process that sends the request.
     pub(super) program_id: i32,
-    /// The group of the program, if the terminal is to be handed over.
+    /// The program's process group, if the command gets its terminal.
     pub(super) terminal_of: Option<i32>,
     /// Whether the command gets the terminal only when it asks for it.
     pub(super) lends_on_demand: bool,

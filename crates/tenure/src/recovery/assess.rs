@@ -109,7 +109,7 @@ pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter
         Wait::Reservation => due.expires_at.since(due.since?),
         // Nobody could begin it in that time either.
         Wait::Start => task.policy.lease_ttl.span(),
-        // Nobody holds it, so nobody is waited for.
+        // Nobody holds it, so there is no holder to wait for.
         Wait::Undo => return None,
     };
     // Those that lapsed together are not reclaimed together.

@@ -84,13 +84,13 @@ pub struct MinimalTask {
     pub owed: usize,
     /// The number of its newest compensation: after a register, of the new one.
     pub newest_seq: Option<Seq>,
-    /// Who holds it, and until when.
+    /// Its holder, and when the lease ends.
     pub lease: Option<MinimalLease>,
     /// When it changed last.
     pub updated_at: Time,
 }
 
-/// Who holds a task, and until when.
+/// The holder of a task, and when the lease ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MinimalLease {
     /// Who.
@@ -148,7 +148,7 @@ pub(crate) struct AnswerBudget {
 }
 
 impl AnswerBudget {
-    /// All the room of a transaction that begins.
+    /// The whole space of a new transaction.
     pub(crate) fn new() -> AnswerBudget {
         AnswerBudget { form: AnswerForm::Whole, answer_bytes_left: usize::MAX, read_bytes: 0 }
     }

@@ -33,7 +33,7 @@ pub(crate) struct Due {
     pub(crate) since: Option<Time>,
     /// When the wait is over unless a heartbeat moves it.
     pub(crate) expires_at: Time,
-    /// When somebody should look; never after `expires_at`.
+    /// When to check it; never after `expires_at`.
     pub(crate) check_at: Time,
     /// Recovery ignores its lapse; only the next holder handles it.
     pub(crate) held_back: bool,

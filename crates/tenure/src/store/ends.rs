@@ -101,7 +101,7 @@ impl NewEnds {
         }
     }
 
-    /// What is to be added, by key.
+    /// The counts to add, by key.
     pub(crate) fn take(&mut self) -> Vec<(EndKey, i64)> {
         std::mem::take(&mut self.0).into_iter().collect()
     }

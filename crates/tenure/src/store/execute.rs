@@ -87,7 +87,7 @@ pub(crate) trait Rows {
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<StoredTask>, Self::Fault>;
 
-    /// What a heartbeat may be decided on, if somebody holds a lease on the task.
+    /// The row that a heartbeat is decided on, if the task is leased.
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<LeaseRow>, Self::Fault>;
 
     /// Whether a new task may have these names. Those of pruned tasks are taken.
@@ -133,13 +133,13 @@ pub(crate) trait Rows {
 
 type Verdict = Result<Answer, Refusal>;
 
-/// A verdict, or: nothing was done, since there is no room for the answer.
+/// A verdict; or nothing was done, because the answer does not fit.
 pub(crate) type Executed = Result<Verdict, TooLarge>;
 
 /// What [`execute`] asks the rows for, so that a store can fetch it for many commands at once.
 #[cfg(feature = "postgres")]
 pub(crate) enum ReadKey<'c> {
-    /// The row of a lease; the whole task only where there is none.
+    /// The row of a lease; the whole task only if there is no lease.
     Lease(&'c TaskId),
     /// The whole task.
     Task(&'c TaskId),
@@ -174,7 +174,7 @@ pub(crate) fn remembered_as(command: &Command) -> Option<&RequestId> {
     command.request.as_ref().filter(|_| takes_request_id(&command.action))
 }
 
-/// Executes one command at one instant, if there is room for its answer.
+/// Executes one command at one time, if its answer fits.
 pub(crate) fn execute<R: Rows>(
     rows: &mut R,
     table: &Table,

@@ -42,7 +42,7 @@ pub struct MemoryStore {
     state: Mutex<Memory>,
     clock: Arc<dyn Clock>,
     table: &'static Table,
-    /// The number of events, for those who wait for more.
+    /// The number of events, for followers.
     grown: watch::Sender<usize>,
     counters: Counters,
 }

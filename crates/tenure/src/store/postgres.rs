@@ -258,7 +258,7 @@ impl PostgresStore {
 
     /// As [`Self::settled`], for looks that show what there is: they go on where nothing can be written.
     async fn settled_if_possible(&self) {
-        // Whoever asks for one of those tasks by its name is told why it can't be made.
+        // A read of one of those tasks by id reports why it can't be made.
         let _ = self.settled().await;
     }
 

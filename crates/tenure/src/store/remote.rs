@@ -309,7 +309,8 @@ impl Store for RemoteStore {
                 let asking = Asking::UntilSomethingHappens;
                 let page =
                     self.look::<EventsShape>(format!("/v1/events{query}"), asking).await.map_err(told)?;
-                // What the caller may not see has moved the place; whoever looks sees that nothing is there.
+                // Events that the caller may not see have moved the cursor; the next read finds that nothing
+                // is there.
                 if !page.items.is_empty() || page.next != after {
                     return Ok(());
                 }

@@ -142,7 +142,7 @@ impl SqliteStore {
         is_time
     }
 
-    /// The place of the newest event, told to all who wait.
+    /// The cursor of the newest event, announced to all followers.
     async fn look_for_all(&self) -> Result<i64, Error> {
         let newest = self.read(|reader| reader.newest_place()).await?;
         tell(&self.grown, newest);

@@ -53,7 +53,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// A transaction with so many commands has ended. One without any only took in what others had created.
+    /// A transaction with this many commands has ended. One without commands only made tasks from the intake.
     pub(crate) fn committed(&self, commands: usize, took: Span) {
         if commands > 0 {
             self.batch.add(commands as u64);

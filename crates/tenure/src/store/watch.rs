@@ -113,7 +113,7 @@ pub(crate) fn mark_key(namespace: &Namespace) -> String {
 
 /// What a renewal writes.
 pub(crate) struct MarkRenewal {
-    /// The marks, and the row that tells who is there.
+    /// The marks, and the row of this process.
     pub(crate) written: Vec<(String, String)>,
     /// The keys of rows that need not be kept.
     pub(crate) forgotten: Vec<String>,

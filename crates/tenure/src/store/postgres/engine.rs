@@ -285,7 +285,7 @@ fn make(
             Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: LeaseScope::Any, action };
         batch.reserved.insert(key.clone());
         let now = at(batch, &command);
-        // Nobody is answered, so there is room for any answer.
+        // No caller waits for the answer, so it always fits.
         let Ok(verdict) = execute(batch, Table::rules(), &command, now, &mut AnswerBudget::new())? else {
             return Err(impossible("its answer is too large".to_owned()));
         };
@@ -295,7 +295,7 @@ fn make(
     Ok(made)
 }
 
-/// Looks up what is due in the queues, to lock it among the tasks that are named: that waits for whoever holds it.
+/// Reads what is due in the queues, to lock these tasks by name: that waits for the transactions that hold them.
 async fn lock_by_name(link: &mut Link, wanted: &mut Wanted, until: Until) -> Found<()> {
     let queues = Queues::of(wanted);
     let parameters: [Parameter<'_>; 5] =

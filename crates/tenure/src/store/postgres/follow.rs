@@ -48,7 +48,7 @@ async fn tell(database: &Database, kept: &mut Option<Link>) -> Found<()> {
 /// Listens for signals of other processes, on a connection of its own, and opens a new one if it is lost.
 pub(crate) async fn listen(database: Arc<Database>) {
     loop {
-        // Whatever ended it: those who wait look by themselves meanwhile.
+        // Whatever ended it, followers poll by themselves meanwhile.
         let _ = listen_until_lost(&database).await;
         tokio::time::sleep(CONNECT_APART).await;
     }

@@ -30,7 +30,7 @@ pub(crate) struct Link {
     warnings: Warnings,
 }
 
-/// What the server warned of, that nobody looked at yet.
+/// The server's warnings that were not handled yet.
 #[derive(Clone, Default)]
 pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
 

@@ -105,7 +105,8 @@ impl Reader<'_> {
 
     /// What of the database's settings breaks the promise that what was answered stays.
     pub(crate) async fn warnings(&mut self) -> Found<Vec<String>> {
-        // Who may not see how each standby follows sees how many there are, and whom a commit waits for.
+        // A role that may not see the details of standbys still sees how many there are, and which ones a
+        // commit waits for.
         let settings = "select (select count(*) from pg_stat_replication \
                      where coalesce(sync_state, 'async') not in ('sync', 'quorum')), \
                  (select count(*) from pg_stat_replication where sync_state is not null), \

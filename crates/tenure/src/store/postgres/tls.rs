@@ -139,7 +139,7 @@ impl Mode {
         }
     }
 
-    /// A root file is used wherever there is one, as libpq does. Only who verifies needs one.
+    /// A root file is used whenever it exists, as in libpq. Only the verifying modes need one.
     fn proof(self, anchors: Option<Anchors>) -> Result<Proof, String> {
         match (self, anchors) {
             (Mode::VerifyFull, Some(anchors)) => Ok(Proof::ChainAndName(anchors)),

@@ -19,7 +19,7 @@ use crate::store::tokens::{Decided, Known, TokenChange, read_token, token_column
 const TRIES_MAX: u32 = 5;
 
 const VERSION: &str = "select value from tenure.meta where key = 'tokens'";
-/// Whoever changes a token holds this row until the commit, so changes come one after the other.
+/// A change of a token locks this row until the commit, so changes come one after the other.
 const LOCK: &str = "select value from tenure.meta where key = 'tokens' for update";
 const BY_NAME: &str =
     concat!("select ", token_columns!(), " from tenure.tokens where name = $1 order by no desc limit 1");

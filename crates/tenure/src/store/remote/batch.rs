@@ -336,8 +336,8 @@ impl Asked<'_> {
 
     /// Stores the known answers. Returns why the others have none.
     fn keep(&mut self, open: Vec<usize>, mut told: Answers) -> Option<String> {
-        // A server that has answered some, and none of the others, has no room for the answers to these: they go in another
-        // request.
+        // A server that has answered only some commands had no space for the other answers: these commands go
+        // in another request.
         let is_unknown = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unknown(_)));
         let answered = told.iter().take_while(|one| !is_undone(one) && !is_unknown(one)).count();
         if answered > 0 && told[answered..].iter().all(is_undone) {

@@ -173,7 +173,7 @@ impl Reader<'_> {
     }
 }
 
-/// SQLite counts in signed numbers; a count is none below zero.
+/// SQLite's numbers are signed; a count is never negative.
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
 }

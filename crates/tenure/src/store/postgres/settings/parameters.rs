@@ -35,9 +35,8 @@ impl Known {
     }
 }
 
-/// Where libpq would wait for ever, these end: a place that does not answer within ten seconds, and a
-/// connection whose data nobody acknowledges for half a minute. And a ledger writes, so a standby is passed
-/// over.
+/// Where libpq would wait for ever, these have limits: ten seconds for a server that does not answer, and half a
+/// minute for a connection whose data is not acknowledged. And a ledger writes, so standbys are skipped.
 const KNOWN: [Known; 25] = [
     known("host", "PGHOST"),
     known("hostaddr", "PGHOSTADDR"),
@@ -119,7 +118,7 @@ impl Parameters {
                 return Err(Refusal::invalid("store", limit));
             }
         }
-        // Who names a server means that one: half of another one's address must not be mixed in.
+        // A URL that names a server means that one: a part of another server's address must not be mixed in.
         let names_a_server = given.contains_key("host") || given.contains_key("hostaddr");
         for known in &KNOWN {
             let is_address = known.name == "host" || known.name == "hostaddr";

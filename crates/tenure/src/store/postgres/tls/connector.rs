@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::certificates::{Proof, advice_of_rustls, client};
 use crate::store::postgres::tls::ROOTS;
 
-/// Who this side is.
+/// The client's certificate and key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
