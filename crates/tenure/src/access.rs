@@ -16,16 +16,16 @@ use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::wire::{Word, words};
 
-/// What a token may be used for. Each may also do what those before it may.
+/// The role of a token. Each role includes the roles before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
-    /// Looks at everything and changes nothing.
+    /// Reads everything and changes nothing.
     Reader,
     /// Creates tasks, and uses the leases that were granted under its own name.
     Worker,
-    /// Everything about tasks, whoever holds them.
+    /// Every command on every task.
     Operator,
-    /// Tokens as well.
+    /// Manages tokens, too.
     Admin,
 }
 
@@ -44,7 +44,7 @@ impl Role {
         Role::of_word(word).ok_or_else(unknown)
     }
 
-    /// Whether whoever has this role may do what needs that one.
+    /// Whether this role includes that one.
     pub const fn includes(self, needed: Role) -> bool {
         match (self, needed) {
             (Role::Admin, Role::Admin | Role::Operator | Role::Worker | Role::Reader)
@@ -67,19 +67,19 @@ impl fmt::Display for Role {
 /// The namespaces that a token is bound to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NamespaceScope {
-    /// Every one, those that come later too.
+    /// All namespaces, including future ones.
     All,
-    /// These and no other.
+    /// Only these.
     These(BTreeSet<Namespace>),
 }
 
 impl NamespaceScope {
-    /// How all of them are written. No namespace can be called that.
+    /// The text for all namespaces. It is not a valid namespace.
     pub const ALL: &'static str = "*";
-    /// The most that a token may name.
+    /// The maximum number of namespaces of a token.
     pub const NAMED_MAX: usize = 100;
 
-    /// Whether that one is among them.
+    /// Whether it includes that namespace.
     pub fn contains(&self, namespace: &Namespace) -> bool {
         match self {
             NamespaceScope::All => true,
@@ -87,7 +87,7 @@ impl NamespaceScope {
         }
     }
 
-    /// Whether all of those are among them.
+    /// Whether it includes all of those namespaces.
     pub fn covers(&self, others: &NamespaceScope) -> bool {
         match (self, others) {
             (NamespaceScope::All, NamespaceScope::All | NamespaceScope::These(_)) => true,
@@ -96,7 +96,7 @@ impl NamespaceScope {
         }
     }
 
-    /// Reads how they are written: their names, or `*` alone.
+    /// Reads them from text: their names, or `*` alone.
     pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<NamespaceScope, Refusal> {
         let words: Vec<W> = words.into_iter().collect();
         if words.iter().any(|word| word.as_ref() == NamespaceScope::ALL) {
@@ -111,7 +111,7 @@ impl NamespaceScope {
         rooms.within_limits().map(|()| rooms)
     }
 
-    /// How they are written.
+    /// Their texts.
     pub fn words(&self) -> Vec<&str> {
         match self {
             NamespaceScope::All => vec![NamespaceScope::ALL],
@@ -119,7 +119,7 @@ impl NamespaceScope {
         }
     }
 
-    /// A token that is bound to no namespace is a mistake, and one that lists very many is read with every look.
+    /// A token without namespaces is a mistake, and a token with very many slows every read of the tokens.
     pub(crate) fn within_limits(&self) -> Result<(), Refusal> {
         let count = match self {
             NamespaceScope::All => return Ok(()),
@@ -156,94 +156,96 @@ impl Lifetime {
     }
 }
 
-/// A token as it is kept. Whoever shows its secret acts under its name.
+/// A stored token. A caller with its secret acts under its name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Token {
-    /// The actor of what is done with it.
+    /// Its name, the actor of its commands.
     pub name: Actor,
-    /// What it may be used for.
+    /// Its role.
     pub role: Role,
-    /// Where.
+    /// Its namespaces.
     pub rooms: NamespaceScope,
-    /// When it was made, by the store's clock.
+    /// When it was created, by the store's clock.
     pub created_at: Time,
     /// By whom.
     pub created_by: Actor,
-    /// From when on it is not live any more; none: it stays.
+    /// When it expires; none: it does not expire.
     pub expires_at: Option<Time>,
-    /// When it was revoked; one that had expired counts as revoked then, once its name was given to another.
+    /// When it was revoked. An expired token counts as revoked when its name was given to another one.
     pub revoked_at: Option<Time>,
-    /// By whom; none where its name was given to another.
+    /// Who revoked it; none if its name was given to another token.
     pub revoked_by: Option<Actor>,
 }
 
 impl Token {
-    /// Whether it counts at that time, which is to be the store's.
+    /// Whether it is live at that time, which must be the store's.
     pub fn is_live(&self, now: Time) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 }
 
-/// A token that is to be made.
+/// A token to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewToken {
-    /// Whose it is: no live token has that name yet.
+    /// Its name, which no live token may have.
     pub name: Actor,
-    /// What it may be used for.
+    /// Its role.
     pub role: Role,
-    /// Where.
+    /// Its namespaces.
     pub rooms: NamespaceScope,
-    /// How long it is live, from when the store makes it; none: until it is revoked.
+    /// How long it is live, from its creation; none: until it is revoked.
     pub lifetime: Option<Lifetime>,
-    /// Who makes it.
+    /// Who creates it.
     pub created_by: Actor,
 }
 
-/// All tokens of a store, those that are not live any more too: somebody acted under their names.
+/// All tokens of a store, including those that are not live any more, because actors used their names.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tokens {
-    /// Another one after each change, also after a backup was restored and changed again; 0 if there never was a token.
+    /// It differs after each change, even after a backup was restored and changed again; 0 if there never was
+    /// a token.
     pub version: u64,
-    /// Each with the hash of its secret, in the order in which they were made.
+    /// Each with the hash of its secret, in the order of creation.
     pub tokens: Vec<(TokenHash, Token)>,
 }
 
-/// What proves that somebody may use a token: 256 random bits, as text. It can be shown, and nothing shows it by itself.
+/// The secret of a token: 256 random bits, as text. It can be shown on request, but never appears in debug
+/// output.
 pub struct Secret(String);
 
 impl Secret {
-    /// A new one, that nobody can guess.
+    /// A new secret that nobody can guess.
     pub fn draw(entropy: &dyn Entropy) -> Result<Secret, Error> {
         // Hexadecimal digits of a hash are those of any 32 bytes.
         Ok(Secret(format!("tenure_{}", Hash(entropy.secret_bits()?))))
     }
 
-    /// The text itself: to be shown once, to whoever it was made for.
+    /// The text, to show once to its creator.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is kept of it.
+    /// The hash, which is stored.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of_presented(&self.0)
     }
 }
 
-/// A secret must not get into a log or a message by accident.
+/// A secret must not appear in a log or a message by accident.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
 }
 
-/// The SHA-256 of a secret. Nobody finds the secret from it, since there are 2^256 to try; so it needs no salt, and a slow
-/// hash would only cost servers time.
+/// The SHA-256 of a secret. The secret can't be found from it, because there are 2^256 to try. So it needs no
+/// salt, and a slow hash would only cost servers time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TokenHash(pub(crate) Hash);
 
 impl TokenHash {
-    /// Of what somebody presents, whatever it is: what is no secret of ours has a hash that no token has. Looking that up
-    /// takes a time that tells nothing of the secrets.
+    /// The hash of a presented text. A text that is not one of our secrets has a hash that no token has. The
+    /// time of the lookup reveals nothing about the secrets.
     pub fn of_presented(text: &str) -> TokenHash {
         TokenHash(Hash::of(text.as_bytes()))
     }

@@ -58,8 +58,8 @@ pub use tokens::{NewTokenRecord, TokenRecord, TokensRecord, read_token, read_tok
 
 type Of<'a, T> = Wired<&'a T>;
 
-/// JSON that came in as that. Where somebody changed it in the database it may be none any more: then it is shown as the
-/// text that it is, because whoever looks into damage must not be left without an answer.
+/// JSON from input. If it was changed in the database, it may not be JSON any more. Then it is shown as text,
+/// because damage must be visible.
 struct Written<'a>(&'a str);
 
 impl<'a> Written<'a> {
@@ -84,7 +84,7 @@ pub fn json(record: &impl Serialize) -> String {
         .unwrap_or_else(|error| panic!("a record can always be written as JSON: {error}"))
 }
 
-/// Writes the text of a record behind what is there.
+/// Appends the text of a record.
 pub fn write_json(record: &impl Serialize, out: &mut Vec<u8>) {
     // As above.
     serde_json::to_writer(out, record)
@@ -134,7 +134,7 @@ pub struct TaskRecord<'a> {
 }
 
 impl<'a> TaskRecord<'a> {
-    /// The task as it is at `now`: whether it is stale is a matter of time.
+    /// The task at `now`: whether it is stale depends on the time.
     pub fn of(task: &'a Task, now: Time) -> TaskRecord<'a> {
         let ending = task.ending();
         TaskRecord {
@@ -175,8 +175,8 @@ impl<'a> TaskRecord<'a> {
     }
 }
 
-/// Which of the fields that are `null` where there is nothing were given that value. Who reads a task could not tell
-/// otherwise, and what was given is what was given.
+/// Which nullable fields were given the value `null`. Otherwise a reader could not tell that from a missing
+/// value.
 fn given_null(task: &Task) -> Vec<&'static str> {
     let result = task.ending().and_then(|ending| ending.result.as_ref()).map(Document::as_str);
     let progress = task.lease().and_then(|lease| lease.progress.as_ref()).map(Progress::as_str);
@@ -184,7 +184,7 @@ fn given_null(task: &Task) -> Vec<&'static str> {
     given.into_iter().filter(|(_, value)| *value == Some("null")).map(|(name, _)| name).collect()
 }
 
-/// What a creator decided beforehand: four fields always, the others where they are not as by default.
+/// The policy: four fields always, the others if they differ from the default.
 #[derive(Serialize)]
 struct PolicyRecord<'a> {
     lease_ttl: Of<'a, Ttl>,
@@ -293,7 +293,7 @@ impl<'a> ReservationRecord<'a> {
     }
 }
 
-/// Why a task is being undone, and from when on recovery may take that up where nobody holds it.
+/// Why a task is being undone, and when recovery may reclaim it if nobody holds it.
 #[derive(Serialize)]
 struct UnwindingRecord<'a> {
     why: Of<'a, Unwinding>,
@@ -362,7 +362,7 @@ impl<'a> CancelRecord<'a> {
     }
 }
 
-/// That a person looked at the end of a task, and nobody has to any more.
+/// The dismissal of a task's end by a person: it needs no more attention.
 #[derive(Serialize)]
 struct DismissalRecord<'a> {
     at: Of<'a, Time>,
@@ -412,7 +412,7 @@ impl<'a> EventRecord<'a> {
     }
 }
 
-/// An expected "no".
+/// A refusal.
 #[derive(Serialize)]
 pub struct RefusalRecord<'a> {
     code: &'static str,
@@ -428,7 +428,7 @@ pub struct RefusalRecord<'a> {
 }
 
 impl<'a> RefusalRecord<'a> {
-    /// The refusal with what the caller needs to act on it; what does not apply is left out.
+    /// The refusal with the facts that the caller needs to react; fields that do not apply are missing.
     pub fn of(refusal: &'a Refusal) -> RefusalRecord<'a> {
         RefusalRecord {
             code: refusal.code.as_str(),
@@ -460,7 +460,7 @@ impl<'a> HeldByRecord<'a> {
     }
 }
 
-/// Whatever can be printed, as the text that it prints.
+/// A printable value, as its text.
 fn text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }

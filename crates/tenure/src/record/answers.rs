@@ -14,7 +14,7 @@ use crate::store::overview::Overview;
 use crate::why::Why;
 use crate::wire::Wired;
 
-/// A task that a command left, or that was asked for.
+/// A task after a command or a read.
 #[derive(Serialize)]
 pub struct TaskAnswer<'a> {
     task: TaskRecord<'a>,
@@ -27,7 +27,7 @@ impl<'a> TaskAnswer<'a> {
     }
 }
 
-/// What a retry came to: the new task, and the old one, which names it.
+/// The answer to a retry: the new task, and the old one, which names it.
 #[derive(Serialize)]
 pub struct RetriedAnswer<'a> {
     task: TaskRecord<'a>,
@@ -41,7 +41,7 @@ impl<'a> RetriedAnswer<'a> {
     }
 }
 
-/// What a claim was granted.
+/// The tasks that a claim was granted.
 #[derive(Serialize)]
 pub struct GrantedAnswer<'a> {
     tasks: Vec<TaskRecord<'a>>,
@@ -54,7 +54,7 @@ impl<'a> GrantedAnswer<'a> {
     }
 }
 
-/// What a heartbeat or a progress is told, and the task as it was right after.
+/// The answer to a heartbeat or a progress, and the task right after it.
 #[derive(Serialize)]
 pub struct RenewalAnswer<'a> {
     task: TaskRecord<'a>,
@@ -68,7 +68,7 @@ impl<'a> RenewalAnswer<'a> {
     }
 }
 
-/// A task, and why it is where it is.
+/// A task, and an explanation of its state.
 #[derive(Serialize)]
 pub struct WhyAnswer<'a> {
     task: TaskRecord<'a>,
@@ -78,7 +78,7 @@ pub struct WhyAnswer<'a> {
 }
 
 impl<'a> WhyAnswer<'a> {
-    /// The task as it is at `now`, why, and what people noted.
+    /// The task at `now`, the explanation, and the notes.
     pub fn of(task: &'a Task, now: Time, why: &'a Why, notes: &'a [Note]) -> WhyAnswer<'a> {
         WhyAnswer {
             task: TaskRecord::of(task, now),
@@ -108,7 +108,7 @@ impl<'a> NoteRecord<'a> {
     }
 }
 
-/// A room on one screen: counts, and the newest tasks that need a look.
+/// A namespace on one screen: counts, and the newest tasks that need attention.
 #[derive(Serialize)]
 pub struct StatusAnswer<'a> {
     status: StatusRecord<'a>,
@@ -124,7 +124,7 @@ struct StatusRecord<'a> {
     ended_badly: Vec<TaskRecord<'a>>,
 }
 
-/// The newest of the tasks that an overview counts, which need a look.
+/// The newest of the counted tasks that need attention.
 #[derive(Clone, Copy, Debug)]
 pub struct NamedTasks<'a> {
     /// Whose lease or reservation has lapsed.
@@ -156,7 +156,7 @@ impl<'a> StatusAnswer<'a> {
     }
 }
 
-/// What a verification saw.
+/// The result of a verification.
 #[derive(Serialize)]
 pub struct ReportAnswer<'a> {
     report: ReportRecord<'a>,
@@ -169,7 +169,7 @@ impl<'a> ReportAnswer<'a> {
     }
 }
 
-/// What to remember of a store.
+/// An anchor of a store.
 #[derive(Serialize)]
 pub struct AnchorAnswer<'a> {
     anchor: AnchorRecord<'a>,

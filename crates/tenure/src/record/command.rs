@@ -30,7 +30,7 @@ pub use bodies::{
 };
 pub use written::{CommandRecord, command_json};
 
-/// What a command is called in JSON. By lease and by operator it is the same word: owner and epoch tell.
+/// The verb of a command in JSON. It is the same by lease and by operator: owner and epoch make the difference.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)] // One for each word; what it does says the core's command.
 pub enum Verb {
@@ -116,27 +116,27 @@ impl Verb {
     }
 }
 
-/// Whose commands are read, and what is drawn for them.
+/// The context for reading commands.
 #[derive(Clone)]
 pub struct By<'a> {
-    /// The room that they are about.
+    /// Their namespace.
     pub namespace: &'a Namespace,
-    /// Who gives them, whatever they say; none: who they say, else the owner, else `anonymous`.
+    /// The actor, which overrides theirs; none: their own, else the owner, else `anonymous`.
     pub actor: Option<Actor>,
-    /// Which leases their proof counts for.
+    /// The leases that they may act on.
     pub reach: LeaseScope,
-    /// Where jitter and ids come from that they don't bring.
+    /// The source of jitter and ids that they don't contain.
     pub entropy: &'a dyn Entropy,
 }
 
-/// What a command is about that its body does not say.
+/// The parts of a command that are not in its body.
 #[derive(Clone, Default, Debug)]
 pub struct Target {
     /// The task.
     pub task: Option<TaskId>,
     /// The compensation.
     pub seq: Option<Seq>,
-    /// The command's own name.
+    /// The request id.
     pub request: Option<RequestId>,
 }
 
@@ -263,7 +263,8 @@ fn count_as_made(action: &mut Action) {
     }
 }
 
-/// A whole record, bare or wrapped as it is printed, with who writes it beside. It need not say the name that its target has.
+/// A whole record, bare or wrapped as it is printed, with the actor beside it. It may leave out the id that the
+/// path gives.
 fn put(
     named: Option<TaskId>,
     mut members: Members<'_>,

@@ -31,12 +31,12 @@ pub fn read_put(text: &str, namespace: &Namespace) -> Result<Put, Refusal> {
     read_whole::<TaskInput>(bare, "record", "one task")?.into_put(namespace, None)
 }
 
-/// Reads what a request brings: one value and nothing after it.
+/// Reads a request body: one value and nothing after it.
 pub fn read_body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     read_whole(text, "body", "one value")
 }
 
-/// Reads one value and nothing after it. What is wrong is told with the place where it stands.
+/// Reads one value and nothing after it. An error names the place.
 pub(super) fn read_whole<'a, T: Deserialize<'a>>(
     text: &'a str,
     field: &'static str,
@@ -45,7 +45,7 @@ pub(super) fn read_whole<'a, T: Deserialize<'a>>(
     located(text, what).map_err(|why| Refusal::invalid(field, why))
 }
 
-/// The same, where what is read was given by nobody who could be told of a field.
+/// The same, for text that has no author who could be told about a field.
 pub(super) fn located<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, String> {
     // To keep the place in mind costs more than to read: it is done only once something is known to be wrong.
     if let Ok(value) = serde_json::from_str(text) {
@@ -75,7 +75,7 @@ struct Printed<'a> {
     task: &'a RawValue,
 }
 
-/// What is wrong, with the place where it stands.
+/// The error, with its place.
 fn explained(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, words) = (error.path().to_string(), in_words(&error.inner().to_string()));
     match path.as_str() {
@@ -354,7 +354,7 @@ impl CompensationInput {
     }
 }
 
-/// Whoever names a namespace in what they write must mean the one that it is written to.
+/// A namespace in the record must be the one that it is written to.
 pub(super) fn is_of(namespace: &Namespace, named: Option<String>) -> Result<(), Refusal> {
     match named.filter(|named| named != namespace.as_str()) {
         Some(named) => Err(Refusal::invalid(

@@ -20,7 +20,7 @@ use crate::store::watch::{Absence, Presence, Watchers};
 use crate::store::{Answer, Cursor, Lapsed, Page, Recorded};
 use crate::wire::{Held, Wired};
 
-/// What a command came to: what was answered, or why it was not done.
+/// The result of a command: the answer, or why it was not done.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum AnswerRecord<'a> {
@@ -29,24 +29,24 @@ pub enum AnswerRecord<'a> {
         /// The task.
         task: Box<TaskRecord<'a>>,
     },
-    /// What a claim was granted.
+    /// The tasks that a claim was granted.
     Claimed {
         /// The tasks, in the order in which they were next.
         tasks: Vec<TaskRecord<'a>>,
     },
-    /// What a heartbeat or a progress is told.
+    /// The answer to a heartbeat or a progress.
     Renewed {
         /// The renewal.
         renewal: RenewalRecord,
     },
-    /// What a retry came to.
+    /// The answer to a retry.
     Retried {
         /// The new task.
         task: Box<TaskRecord<'a>>,
         /// The old one.
         retried: Box<TaskRecord<'a>>,
     },
-    /// The task afterwards, without what can be large.
+    /// The task after the command, without its large fields.
     MinimalTask {
         /// The task.
         task: Box<MinimalTaskRecord<'a>>,
@@ -63,7 +63,7 @@ pub enum AnswerRecord<'a> {
         /// The old one.
         retried: Box<MinimalTaskRecord<'a>>,
     },
-    /// It was not done, or nobody knows.
+    /// It was not done, or its outcome is unknown.
     Not(ErrorRecord<'a>),
 }
 
@@ -97,7 +97,7 @@ impl<'a> AnswerRecord<'a> {
     }
 }
 
-/// What each of many commands came to, in their order.
+/// The answers to many commands, in order.
 #[derive(Serialize)]
 pub struct AnswersRecord<'a> {
     answers: Vec<AnswerRecord<'a>>,
@@ -110,7 +110,7 @@ impl<'a> AnswersRecord<'a> {
     }
 }
 
-/// What each of many heartbeats is told, in their order, with the lease that it is about.
+/// The answers to many heartbeats, in order, each with its lease.
 #[derive(Serialize)]
 pub struct HeartbeatAnswersRecord<'a> {
     answers: Vec<HeartbeatAnswerRecord<'a>>,
@@ -135,7 +135,7 @@ enum ToldRecord<'a> {
 }
 
 impl<'a> HeartbeatAnswersRecord<'a> {
-    /// The lease that a heartbeat is about; none: it is another command.
+    /// The lease of a heartbeat; none for another command.
     pub fn name(command: &Command) -> Option<(TaskId, Epoch)> {
         Some((command.action.task()?.clone(), command.action.holder()?.epoch))
     }
@@ -163,7 +163,7 @@ fn records(tasks: &[Task], now: Time) -> Vec<TaskRecord<'_>> {
     tasks.iter().map(|task| TaskRecord::of(task, now)).collect()
 }
 
-/// Some tasks, and where their list goes on.
+/// A page of tasks, and where the list continues.
 #[derive(Serialize)]
 pub struct TasksPage<'a> {
     tasks: Vec<TaskRecord<'a>>,
@@ -183,7 +183,7 @@ fn place(next: &Option<Cursor>) -> Option<&str> {
     next.as_ref().map(Cursor::as_str)
 }
 
-/// Some events, and where the history goes on.
+/// A page of events, and where the history continues.
 #[derive(Serialize)]
 pub struct EventsPage<'a> {
     events: Vec<EventRecord<'a>>,
@@ -202,7 +202,7 @@ impl<'a> EventsPage<'a> {
     }
 }
 
-/// A room at a glance.
+/// The overview of a namespace.
 #[derive(Serialize)]
 pub struct StatsAnswer<'a> {
     stats: OverviewRecord<'a>,
@@ -215,7 +215,7 @@ impl<'a> StatsAnswer<'a> {
     }
 }
 
-/// Who holds what in a room.
+/// The owners in a namespace and what they hold.
 #[derive(Serialize)]
 pub struct OwnersAnswer<'a> {
     owners: Vec<HoldingRecord<'a>>,
@@ -228,7 +228,7 @@ impl<'a> OwnersAnswer<'a> {
     }
 }
 
-/// Rooms.
+/// Namespaces.
 #[derive(Serialize)]
 pub struct NamespacesRecord<'a> {
     namespaces: Vec<Of<'a, Namespace>>,
@@ -254,7 +254,7 @@ impl NowRecord {
     }
 }
 
-/// Where a history is.
+/// The end of a history.
 #[derive(Serialize)]
 pub struct NewestRecord<'a> {
     cursor: &'a str,
@@ -267,7 +267,7 @@ impl<'a> NewestRecord<'a> {
     }
 }
 
-/// From when on a claim may find something.
+/// When a claim can next find a task.
 #[derive(Serialize)]
 pub struct ClaimableRecord {
     at: Held<Option<Time>>,
@@ -293,7 +293,7 @@ impl RememberedRecord {
     }
 }
 
-/// What recovery is told to look at.
+/// The tasks that recovery should look at.
 #[derive(Serialize)]
 pub struct LapsedRecord<'a> {
     tasks: Vec<NominatedRecord<'a>>,
@@ -322,7 +322,7 @@ impl<'a> LapsedRecord<'a> {
     }
 }
 
-/// When nobody looked after a store last.
+/// The last absence of recovery.
 #[derive(Serialize)]
 pub struct WatchedRecord {
     absence: Option<AbsenceRecord>,
@@ -342,7 +342,7 @@ impl WatchedRecord {
     }
 }
 
-/// Who looks after a store, and what it handles.
+/// A recovery process, and what it handles.
 #[derive(Serialize)]
 pub struct PresenceRecord<'a> {
     name: Option<Of<'a, Owner>>,
@@ -361,20 +361,20 @@ impl<'a> PresenceRecord<'a> {
     }
 }
 
-/// Who looks after a namespace.
+/// The recovery processes of a namespace.
 #[derive(Serialize)]
 pub struct WatchersAnswer<'a> {
     recovery: WatchersRecord<'a>,
 }
 
 impl<'a> WatchersAnswer<'a> {
-    /// Those who do.
+    /// The recovery processes.
     pub fn of(watchers: &'a Watchers) -> WatchersAnswer<'a> {
         WatchersAnswer { recovery: WatchersRecord::of(watchers) }
     }
 }
 
-/// Chains as they are stored, to be verified by whoever asked.
+/// Stored chains, for clients that verify them.
 #[derive(Serialize)]
 pub struct ChainsPage<'a> {
     chains: Vec<ChainRecord<'a>>,
@@ -449,7 +449,7 @@ impl<'a> ChainsPage<'a> {
     }
 }
 
-/// The chain of one task, to be verified by those who don't trust this server.
+/// The stored chain of one task, for clients that verify it themselves.
 #[derive(Serialize)]
 pub struct ChainAnswer<'a> {
     chain: ChainRecord<'a>,

@@ -9,7 +9,7 @@ use super::Of;
 use crate::store::answering::{MinimalLease, MinimalTask};
 use crate::wire::{Held, Wired};
 
-/// A task without what can be large.
+/// A task without its large fields.
 #[derive(Serialize)]
 pub struct MinimalTaskRecord<'a> {
     id: Of<'a, TaskId>,

@@ -15,7 +15,7 @@ use crate::store::watch::{Recoverer, Watchers};
 use crate::why::{Next, Step};
 use crate::wire::{Held, Wired};
 
-/// What a heartbeat or a progress is told.
+/// The answer to a heartbeat or a progress.
 #[derive(Serialize)]
 pub struct RenewalRecord {
     at: Held<Time>,
@@ -73,7 +73,7 @@ impl<'a> HoldingRecord<'a> {
     }
 }
 
-/// A room at a glance.
+/// The overview of a namespace.
 #[derive(Serialize)]
 pub struct OverviewRecord<'a> {
     at: Of<'a, Time>,
@@ -100,7 +100,7 @@ struct ToldToStopRecord {
     since: Held<Option<Time>>,
 }
 
-/// Who looks after a namespace.
+/// The recovery processes of a namespace.
 #[derive(Serialize)]
 pub struct WatchersRecord<'a> {
     seen_at: Of<'a, Option<Time>>,
@@ -116,7 +116,7 @@ struct RecovererRecord<'a> {
 }
 
 impl<'a> WatchersRecord<'a> {
-    /// Those who do.
+    /// The recovery processes.
     pub fn of(watchers: &'a Watchers) -> WatchersRecord<'a> {
         let recoverer = |one: &'a Recoverer| RecovererRecord {
             name: Wired(&one.name),
@@ -176,7 +176,7 @@ impl<'a> OverviewRecord<'a> {
     }
 }
 
-/// What a verification saw.
+/// The result of a verification.
 #[derive(Serialize)]
 pub struct ReportRecord<'a> {
     holds: bool,
@@ -209,7 +209,7 @@ impl<'a> ReportRecord<'a> {
     }
 }
 
-/// What to remember of a store.
+/// An anchor of a store.
 #[derive(Serialize)]
 pub struct AnchorRecord<'a> {
     cursor: &'a str,
@@ -244,25 +244,26 @@ impl<'a> AnchorRecord<'a> {
     }
 }
 
-/// Why a command has no answer "done", under the name of its kind: `refusal`, `unavailable`, `corrupt`, `unknown`.
+/// Why a command was not done, or may not have been done, under the kind of error: `refusal`, `unavailable`,
+/// `corrupt`, `unknown`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorRecord<'a> {
-    /// The expected "no".
+    /// The refusal.
     Refusal(RefusalRecord<'a>),
-    /// Surely not done.
+    /// The command was not done; it can be tried again.
     Unavailable {
-        /// Why.
+        /// The message.
         message: &'a str,
     },
-    /// What is stored contradicts itself; nothing was done.
+    /// The stored data is inconsistent; nothing was done.
     Corrupt {
-        /// Why.
+        /// The message.
         message: &'a str,
     },
-    /// Maybe done.
+    /// It is unknown whether the command was done.
     Unknown {
-        /// Why.
+        /// The message.
         message: &'a str,
     },
 }

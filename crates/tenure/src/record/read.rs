@@ -36,11 +36,11 @@ pub trait Shape: for<'de> Deserialize<'de> {
     /// The value.
     type Value;
 
-    /// The value that was written; what does not fit together is told.
+    /// The value that was written; an error says what is inconsistent.
     fn value(self) -> Result<Self::Value, String>;
 }
 
-/// Reads one record, with nothing behind it. What is wrong is told with the place where it stands.
+/// Reads one record, with nothing after it. An error names the place.
 pub fn read_shape<S: Shape>(text: &str) -> Result<S::Value, String> {
     let shape: S = super::input::located(text, "one record")?;
     shape.value()
@@ -56,7 +56,7 @@ pub fn read_recorded(text: &str) -> Result<crate::store::Recorded, String> {
     read_shape::<EventShape>(text)
 }
 
-/// Reads why something was not done, as [`super::ErrorRecord`] writes it.
+/// Reads an error, as [`super::ErrorRecord`] writes it.
 pub fn read_error(text: &str) -> Result<crate::error::Error, String> {
     read_shape::<ErrorShape>(text)
 }
@@ -66,7 +66,7 @@ pub fn read_refusal(text: &str) -> Result<tenure_core::refusal::Refusal, String>
     read_shape::<RefusalShape>(text)
 }
 
-/// Reads what a heartbeat was told, as [`super::RenewalRecord`] writes it.
+/// Reads the answer to a heartbeat, as [`super::RenewalRecord`] writes it.
 pub fn read_renewal(text: &str) -> Result<crate::store::Renewal, String> {
     read_shape::<RenewalShape>(text)
 }

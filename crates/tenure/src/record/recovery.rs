@@ -9,7 +9,7 @@ use super::Of;
 use crate::recovery::{Planned, RecoveredTask, Report};
 use crate::wire::{Held, Wired};
 
-/// A task that recovery looked after.
+/// A task that recovery handled.
 #[derive(Serialize)]
 pub struct TendedRecord<'a> {
     namespace: Of<'a, Namespace>,
@@ -46,7 +46,7 @@ impl<'a> TendedRecord<'a> {
     }
 }
 
-/// A stale task, and what would become of it.
+/// A stale task, and what recovery would do with it.
 #[derive(Serialize)]
 pub struct PlannedRecord<'a> {
     namespace: Of<'a, Namespace>,
@@ -89,7 +89,7 @@ impl<'a> PlannedRecord<'a> {
     }
 }
 
-/// What a run of recovery came to.
+/// The result of a run of recovery.
 #[derive(Serialize)]
 pub struct RecoveryRecord {
     tended: u64,
@@ -106,7 +106,7 @@ impl RecoveryRecord {
     }
 }
 
-/// What a sweep came to, and the tasks that were looked after.
+/// The result of a sweep, and the handled tasks.
 #[derive(Serialize)]
 pub struct SweptRecord<'a> {
     report: RecoveryRecord,
@@ -130,7 +130,7 @@ pub struct PlansRecord<'a> {
 }
 
 impl<'a> PlansRecord<'a> {
-    /// Each task, and what would become of it.
+    /// Each task, and what recovery would do with it.
     pub fn of(planned: &'a [Planned]) -> PlansRecord<'a> {
         PlansRecord { planned: planned.iter().map(PlannedRecord::of).collect() }
     }

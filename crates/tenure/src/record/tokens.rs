@@ -8,7 +8,7 @@ use super::{Of, text};
 use crate::access::{NamespaceScope, Role, Secret, Token, TokenHash, Tokens};
 use crate::wire::{Held, Wired};
 
-/// A token. Nothing of its secret is in it.
+/// A token, without its secret.
 #[derive(Serialize)]
 pub struct TokenRecord<'a> {
     name: Of<'a, Actor>,
@@ -37,7 +37,7 @@ impl<'a> TokenRecord<'a> {
     }
 }
 
-/// A token that was just made, with its secret: the one time that it is shown.
+/// A new token with its secret, which is shown only this once.
 #[derive(Serialize)]
 pub struct NewTokenRecord<'a> {
     token: &'a str,
@@ -46,13 +46,13 @@ pub struct NewTokenRecord<'a> {
 }
 
 impl<'a> NewTokenRecord<'a> {
-    /// The token, and what was drawn for it.
+    /// The token and its secret.
     pub fn of(secret: &'a Secret, token: &'a Token) -> NewTokenRecord<'a> {
         NewTokenRecord { token: secret.reveal(), record: TokenRecord::of(token) }
     }
 }
 
-/// All tokens of a store, and which version of them that is.
+/// All tokens of a store, and their version.
 #[derive(Serialize)]
 pub struct TokensRecord<'a> {
     version: u64,
