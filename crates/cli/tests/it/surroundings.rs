@@ -318,7 +318,7 @@ fn a_look_at_a_mistyped_place_is_said_to_be_one() {
     note: there was no store at <folder>/typo.db; an empty one was made
     note: there is no such task
     $ tenure --store sqlite:<folder>/typo.db task show t
-    error: refused: not_found: there is no task t in default
+    error: refused: not_found: there is no task t in the namespace default
       → see `tenure --store sqlite:<folder>/typo.db task list`, and check --namespace and --store
     status 4
     ");

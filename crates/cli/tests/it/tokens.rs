@@ -165,7 +165,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
       → see `tenure token create --help`
     status 2
     $ tenure token revoke nobody
-    error: refused: not_found: there is no token nobody
+    error: refused: not_found: there is no token named nobody
       → see `tenure token list`, and check --store
     status 4
     $ tenure token revoke

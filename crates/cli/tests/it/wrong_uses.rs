@@ -420,20 +420,20 @@ fn what_is_not_there_has_a_status_of_its_own() {
     }
     assert_snapshot!(all, @r#"
     $ tenure task show nobody
-    error: refused: not_found: there is no task nobody in default
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task why nobody -o json
-    {"refusal":{"code":"not_found","message":"there is no task nobody in default"}}
-    error: refused: not_found: there is no task nobody in default
+    {"refusal":{"code":"not_found","message":"there is no task nobody in the namespace default"}}
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure events --task nobody
-    error: refused: not_found: there is no task nobody in default
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task wait nobody
-    error: refused: not_found: there is no task nobody in default
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task complete nobody --owner w --epoch 1
@@ -445,7 +445,7 @@ fn what_is_not_there_has_a_status_of_its_own() {
       → see the numbers that there are: `tenure task undo list t`
     status 4
     $ tenure --namespace elsewhere task show t
-    error: refused: not_found: there is no task t in elsewhere
+    error: refused: not_found: there is no task t in the namespace elsewhere
       → see `tenure --namespace elsewhere task list`, and check --namespace and --store
     status 4
     "#);

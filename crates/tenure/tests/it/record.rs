@@ -283,7 +283,7 @@ async fn a_reader_passes_over_what_it_does_not_know_and_guesses_nothing() -> Res
         assert!(what.contains(field), "{what}");
     }
     let homeless = text.replace(r#""state":"running""#, r#""state":"dispatched""#);
-    assert_eq!(read_task(&homeless), Err("dispatched, and without `reservation`".to_owned()));
+    assert_eq!(read_task(&homeless), Err("a dispatched task needs `reservation`".to_owned()));
     let wrong = text.replace(r#""ttl":"60s""#, r#""ttl":"60""#);
     assert!(read_task(&wrong).expect_err("no length").starts_with("lease.ttl: "));
     Ok(())

@@ -301,7 +301,7 @@ fn a_file_that_was_cut_while_it_was_open_is_corrupt_and_a_compacted_one_is_not()
     };
     let (_folder, ledger) = opened_and_then(cut);
     match block_on(async { ledger.create("after").await }) {
-        Err(Error::Corrupt(words)) => assert_says(&words, &["tasks.db was cut", "restore a copy"]),
+        Err(Error::Corrupt(words)) => assert_says(&words, &["tasks.db shrank", "restore a copy"]),
         other => panic!("{other:?}"),
     }
     let compacted = |path: &Path| {

@@ -182,7 +182,7 @@ mod tests {
             let file = with_mode(mode);
             assert_eq!(file.password(LOGIN), None);
             let why = file.unused().expect("a reason");
-            assert!(why.contains("passwords: it is not used") && why.contains("chmod 600"), "{why}");
+            assert!(why.contains("passwords: ignored, because") && why.contains("chmod 600"), "{why}");
         }
     }
 
