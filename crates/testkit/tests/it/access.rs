@@ -223,7 +223,10 @@ fn who_takes_the_guards_away_is_found_out_by_the_history() {
         ),
         ("delete from tenure.events where number = 2", "event 2 was removed"),
         ("update tenure.events set at = at + 1 where number = 1", "event 1 was changed"),
-        ("update tenure.events set feed = feed + 1000 where number = 1", "was moved here from another position"),
+        (
+            "update tenure.events set feed = feed + 1000 where number = 1",
+            "was moved here from another position",
+        ),
         ("update tenure.tasks set result = '7'", "the record does not match its events"),
         ("update tenure.tasks set owed = 5", "the record does not match its events"),
         ("delete from tenure.tasks", "the task was removed"),
