@@ -1,4 +1,4 @@
-//! Sees to it that the generators are there which make clients of `docs/openapi.json`, with what checks their types.
+//! Installs the generators that make clients of `docs/openapi.json`, and the programs that check their types.
 //! `crates/cli/tests/it/clients.rs` looks for them in the same places.
 
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Sees to it that `git-new-workdir` is there, which the worked example runs. It comes with git, among the documentation,
-//! and images that leave that out don't have it. Nothing is installed: the package is unpacked beside what Cargo builds,
-//! where `crates/cli/tests/it/worked_example.rs` looks for it, too.
+//! Provides `git-new-workdir`, which the worked example runs. It is part of git's documentation, which some images
+//! leave out. Nothing is installed: the package is unpacked in the target directory, where
+//! `crates/cli/tests/it/worked_example.rs` looks for it, too.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Reading nextest's report of a run: what became of each test, how long it took and what it printed.
+//! Reads nextest's report of a run: the result of each test, its duration and its output.
 
 use std::time::Duration;
 

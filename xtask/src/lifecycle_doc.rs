@@ -1,6 +1,6 @@
-//! `cargo xtask docs`: the lifecycle's page, written from the table that decides it.
+//! `cargo xtask docs`: writes the page of the lifecycle from the table.
 //!
-//! Nothing on the page is known here: what the table does not say, the page does not either.
+//! This module knows nothing about the lifecycle: everything on the page comes from the table.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: everything that is judged without running the code.
+//! `cargo xtask lint`: all checks that do not run the code.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! The project's own commands, called as `cargo xtask`. Everything that a person or CI runs here goes through them.
+//! The project's own commands, called as `cargo xtask`. People and CI run everything through them.
 //!
-//! They build nothing that ships: the crates don't know of this one.
+//! They build nothing that ships: the other crates do not depend on this one.
 
 // Printing is what a command does; the warning is meant for libraries.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

@@ -1,5 +1,5 @@
-//! The tests of all crates in one pool, by cargo-nextest: each in a process of its own, several at once. What they share
-//! and which of them need the machine for themselves is in `.config/nextest.toml`.
+//! Runs the tests of all crates in one pool with cargo-nextest: each test in its own process, several at once.
+//! `.config/nextest.toml` says which tests share something and which need the machine alone.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -40,7 +40,7 @@ pub(crate) struct Ran {
     pub(crate) postgresql: Option<String>,
 }
 
-/// Says which version there is. Where there is none, or one that is too old, it is installed.
+/// Prints the installed version. Installs it if it is missing or too old.
 pub(crate) fn ensure(root: &Path) -> Result<Tally> {
     let installed = || run::output(root, "cargo", &["nextest", "--version"]).ok();
     if installed().as_deref().and_then(version_in).is_none_or(|version| version < VERSION) {

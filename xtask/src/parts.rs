@@ -3,7 +3,7 @@
 /// A part, with the tests that a change of it should run first.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// What somebody who asks for it is working on.
+    /// What its user is working on.
     pub(crate) is: &'static str,
     /// Modules of the testkit's tests.
     testkit: &'static [&'static str],

@@ -1,6 +1,6 @@
-//! PostgreSQL for the tests: its programs are installed where they are missing, and as many servers are started as tests run
-//! at once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server belongs
-//! to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also has the whole search for the programs.
+//! PostgreSQL for the tests: installs its programs if they are missing, and starts as many servers as tests run at
+//! once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server
+//! belongs to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also searches for the programs.
 
 mod newest;
 
@@ -13,7 +13,7 @@ use crate::run::{self, Result, Tally};
 
 pub(crate) use self::newest::{ensure as ensure_newest, major as newest_major, programs as newest_programs};
 
-/// Names the folder of the programs, before all others; the guardian of the tests reads it, too.
+/// The directory of the programs, which takes precedence; the guardian of the tests reads it, too.
 pub(crate) const PROGRAMS_VARIABLE: &str = "TENURE_POSTGRES_BIN";
 
 /// Where systems keep one folder for each version, whose name begins so.
@@ -41,12 +41,12 @@ pub(crate) struct SharedServers(Vec<Guardian>);
 
 struct Guardian {
     process: Child,
-    /// Port and folder; none where this machine has no server: tests then say so, each for itself.
+    /// Port and directory; none if this machine has no server: tests then say so, each for itself.
     place: Option<String>,
 }
 
 impl SharedServers {
-    /// Starts so many, with the guardian that was built with the tests, which reads these variables.
+    /// Starts this many, with the guardian that was built with the tests, which reads these variables.
     pub(crate) fn start(
         root: &Path,
         count: usize,
@@ -80,7 +80,7 @@ impl SharedServers {
 }
 
 impl Guardian {
-    /// Waits until its server is ready, or is told that there is none to be had.
+    /// Waits until its server is ready, or learns that there can't be one.
     fn of(mut process: Child) -> Result<Guardian> {
         let mut first = String::new();
         if let Some(answers) = process.stdout.take() {
@@ -106,7 +106,7 @@ impl Drop for SharedServers {
     }
 }
 
-/// Says which PostgreSQL there is. Where there is none and this machine lets us, it is installed first.
+/// Prints the PostgreSQL version. If it is missing and this machine allows it, it is installed first.
 pub(crate) fn ensure(root: &Path) -> Result<Tally> {
     if found().is_empty() {
         install(root)?;

@@ -1,4 +1,4 @@
-//! Sees to it that Prometheus's promtool is there, which plays the cases of `deploy/prometheus/alerts.test.yaml`.
+//! Provides Prometheus's promtool, which runs the cases of `deploy/prometheus/alerts.test.yaml`.
 //! `crates/cli/tests/it/deploy.rs` looks for it in the same two places.
 
 use std::path::Path;

@@ -1,10 +1,11 @@
-//! Programs written in Python that the tests run. Each has an environment of its own beside what Cargo builds.
+//! Python programs that the tests run. Each has its own virtual environment in the target directory.
 
 use std::path::{Path, PathBuf};
 
 use crate::run::{self, Result};
 
-/// An environment with these packages. It is made where it is not there yet, and anew where others are wanted.
+/// A virtual environment with these packages. It is created if it is missing, and again if other packages are
+/// needed.
 pub(crate) fn environment(root: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = run::folder_of_tests(root).join(name);
     // Written last, so that one whose installation was interrupted is made again.

@@ -1,4 +1,5 @@
-//! Running steps: programs, and checks in this process. Each is named, timed and counted; none stops the others.
+//! Runs steps: programs, and checks in this process. Each step is named, timed and counted; a failed step does not
+//! stop the others.
 
 #![expect(clippy::disallowed_methods, reason = "real time is measured")]
 
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Anything that keeps a command from doing its work, in words for a person.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What a command of this crate answers to whoever called it.
+/// The result of a command of this crate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     /// All is as it should be.
@@ -84,7 +85,8 @@ impl AddAssign for Tally {
 pub(crate) enum Ending {
     Passed,
     Failed(String),
-    /// It could not begin. That is no failure of what it looks at, but in CI nobody would notice: there it counts as one.
+    /// It could not begin. That is not a failure of the tested thing, but in CI nobody would notice, so there
+    /// it counts as one.
     NotRun(String),
 }
 
@@ -96,7 +98,7 @@ pub(crate) struct Report {
     pub(crate) took: Duration,
 }
 
-/// Whether somebody is there to read that a step could not run.
+/// Whether a person can read that a step could not run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Watched {
     ByAPerson,

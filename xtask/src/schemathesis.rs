@@ -1,5 +1,5 @@
-//! Sees to it that Schemathesis is there, which asks the server what its own description says one may ask.
-//! `crates/cli/tests/it/api.rs` looks for it in the same place.
+//! Provides Schemathesis, which tests the server against its own API description. `crates/cli/tests/it/api.rs` looks
+//! for it in the same place.
 
 use std::path::Path;
 

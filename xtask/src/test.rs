@@ -1,4 +1,5 @@
-//! `cargo xtask test`: the tests of all crates, examples in docs, house rules and generated documents, with one summary.
+//! `cargo xtask test`: the tests of all crates, the examples in docs, the house rules and the generated documents,
+//! with one summary.
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the house rules that a program can check, over every file that is or may be committed.
+//! `cargo xtask tidy`: the house rules that a program can check, on every file that is or may be committed.
 //!
 //! What clippy can check is left to it, in `clippy.toml` and the workspace's lints. A rule is a pure function from a
 //! [`File`], or from all of them, to its findings, so each is shown by a text that breaks it and one that does not. Most

@@ -1,6 +1,6 @@
-//! `cargo xtask test --timings`: how long the build and the tests took, written into docs/testing.md.
+//! `cargo xtask test --timings`: measures how long the build and the tests take, and writes it into docs/testing.md.
 //!
-//! What was built before is not in it: from an empty target folder it is the whole.
+//! It measures only what this run builds. For the whole build, begin with an empty target directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;

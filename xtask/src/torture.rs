@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: suites of random choices, again and again with new seeds, for as long as asked. It ends in one table,
+//! `cargo xtask torture`: repeats the randomized test suites with new seeds for a given time. It ends with one table,
 //! with the command that repeats each failure.
 
 #![expect(clippy::disallowed_methods, reason = "real time is measured")]

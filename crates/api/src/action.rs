@@ -101,7 +101,7 @@ body!(SettleBody, |body, _, target, _| {
         (Some(_), Some(_)) | (None, None) => {
             return Err(Refusal::invalid(
                 "receipt",
-                "give a receipt, or the error of an undo that was tried in vain; one of them",
+                "give either a receipt, or the error of the failed undo",
             ));
         }
     };
@@ -123,9 +123,11 @@ body!(CompleteBody, |body, _, target, _| {
             Ok(Action::ByOperator { task, act })
         }
         (Some(_), Some(_)) => {
-            Err(Refusal::invalid("reason", "only an operator gives one, who gives no owner and epoch"))
+            Err(Refusal::invalid("reason", "allowed only for operators, without owner and epoch"))
         }
-        (None, None) => Err(Refusal::invalid("reason", "an operator gives one; a holder owner and epoch")),
+        (None, None) => {
+            Err(Refusal::invalid("reason", "is required for operators; holders give owner and epoch instead"))
+        }
     }
 });
 
@@ -154,9 +156,7 @@ body!(QuarantineBody, |body, _, target, _| {
             Ok(HolderAction::Quarantine { reason, cause }.on(task, by))
         }
         (None, None) => Ok(OperatorAction::MarkQuarantined { reason }.on(task)),
-        (None, Some(_)) => {
-            Err(Refusal::invalid("cause", "only a holder gives one, with its owner and epoch"))
-        }
+        (None, Some(_)) => Err(Refusal::invalid("cause", "allowed only for holders, with owner and epoch")),
     }
 });
 
@@ -189,11 +189,11 @@ body!(RetryBody, |body, _, target, by| {
 
 impl Target {
     fn task(&self) -> Result<TaskId, Refusal> {
-        self.task.clone().ok_or_else(|| Refusal::invalid("task", "say which task"))
+        self.task.clone().ok_or_else(|| Refusal::invalid("task", "is required"))
     }
 
     fn seq(&self) -> Result<Seq, Refusal> {
-        self.seq.ok_or_else(|| Refusal::invalid("seq", "say which compensation"))
+        self.seq.ok_or_else(|| Refusal::invalid("seq", "is required"))
     }
 }
 
@@ -214,8 +214,8 @@ fn proof(owner: Option<String>, epoch: Option<u64>) -> Result<Option<Holder>, Re
     match (owner, epoch) {
         (Some(owner), Some(epoch)) => holder(owner, epoch).map(Some),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(Refusal::invalid("epoch", "give owner and epoch together, or neither")),
-        (None, Some(_)) => Err(Refusal::invalid("owner", "give owner and epoch together, or neither")),
+        (Some(_), None) => Err(Refusal::invalid("epoch", "give both owner and epoch, or neither")),
+        (None, Some(_)) => Err(Refusal::invalid("owner", "give both owner and epoch, or neither")),
     }
 }
 

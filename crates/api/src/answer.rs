@@ -12,12 +12,12 @@ use crate::schema;
 use crate::task::Task;
 use crate::wire;
 
-/// What a holder is told when it renews its lease.
+/// The answer to a holder that renews its lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Renewal {
-    /// When it was renewed, or looked at, by the store's clock. What is left of it is counted from here: a holder's own
-    /// clock may show another time.
+    /// When it was renewed or read, by the store's clock. The rest of the lease counts from here, because the
+    /// holder's clock may differ.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
@@ -25,7 +25,7 @@ pub struct Renewal {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub expires_at: Time,
-    /// Whether somebody asked for the task to stop.
+    /// Whether a cancel was asked for.
     #[serde(rename = "cancel")]
     pub cancel_asked: bool,
 }
@@ -50,7 +50,7 @@ pub struct MinimalTask {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CauseWord>, required))]
     pub cause: Option<Cause>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
     /// The epoch of its newest lease.
     #[serde(with = "wire")]
@@ -62,11 +62,11 @@ pub struct MinimalTask {
     pub revision: Revision,
     /// How many compensations are owed.
     pub owed: u32,
-    /// The number of its newest compensation: of the one that was just registered.
+    /// The number of its newest compensation: after a register, of the new one.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>, required))]
     pub newest_seq: Option<Seq>,
-    /// Who holds it.
+    /// The holder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<MinimalLease>,
     /// When it changed last.
@@ -75,19 +75,19 @@ pub struct MinimalTask {
     pub updated_at: Time,
 }
 
-/// Who holds a task, and until when.
+/// The holder of a task, and when the lease ends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MinimalLease {
-    /// Who.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub owner: Owner,
-    /// The lease's number.
+    /// The epoch of the lease.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
-    /// Until when.
+    /// When the lease ends.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub expires_at: Time,
@@ -151,41 +151,41 @@ impl TryFrom<AnyTask> for core::task::Task {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CommandAnswer))]
 pub struct Answer {
-    /// The task afterwards; after a retry the new one.
+    /// The task after the command; after a retry, the new task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<AnyTask>,
-    /// What a claim was granted.
+    /// The tasks that a claim was granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tasks: Option<Vec<AnyTask>>,
-    /// What a heartbeat or a progress is told.
+    /// The answer to a heartbeat or a progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
     /// The old task, after a retry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retried: Option<AnyTask>,
-    /// The expected "no".
+    /// The refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Surely not done.
+    /// The command was not done; it can be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<Said>,
-    /// What is stored contradicts itself; nothing was done.
+    /// The stored data is inconsistent; nothing was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<Said>,
-    /// Maybe done.
+    /// It is unknown whether the command was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<Said>,
 }
 
-/// What each of many commands came to, in their order.
+/// The answers to many commands, in order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CommandAnswers))]
 pub struct Answers {
-    /// One for each command.
+    /// One answer for each command.
     pub answers: Vec<Answer>,
 }
 
-/// What a heartbeat among many is told: the new end, or why not.
+/// The answer to one of many heartbeats: the new end of the lease, or why it was not extended.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OneHeartbeatAnswer))]
 pub struct HeartbeatAnswer {
@@ -193,7 +193,7 @@ pub struct HeartbeatAnswer {
     #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub id: Option<TaskId>,
-    /// The lease's number.
+    /// The epoch of the lease.
     #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
     pub epoch: Option<Epoch>,
@@ -201,32 +201,32 @@ pub struct HeartbeatAnswer {
     #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub at: Option<Time>,
-    /// When it ends now.
+    /// When the lease ends now.
     #[serde(with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub expires_at: Option<Time>,
-    /// Whether somebody asked for the task to stop.
+    /// Whether a cancel was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel: Option<bool>,
-    /// The expected "no".
+    /// The refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Surely not done.
+    /// The command was not done; it can be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<Said>,
-    /// What is stored contradicts itself; nothing was done.
+    /// The stored data is inconsistent; nothing was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<Said>,
-    /// Maybe done.
+    /// It is unknown whether the command was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<Said>,
 }
 
-/// What many heartbeats are told, in their order.
+/// The answers to many heartbeats, in order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatAnswers {
-    /// One for each.
+    /// One answer for each heartbeat.
     pub answers: Vec<HeartbeatAnswer>,
 }
 

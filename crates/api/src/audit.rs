@@ -9,34 +9,34 @@ use tenure_core::id::{Namespace, Revision, TaskId};
 
 use crate::wire;
 
-/// Something that does not hold.
+/// A problem in a history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// The task.
     pub task: String,
-    /// The number of the event, where it is about one.
+    /// The number of the event, if the problem is about one.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub number: Option<i64>,
-    /// What was found.
+    /// A description of the problem.
     pub message: String,
 }
 
-/// Whether a history holds.
+/// The result of verifying a history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Report {
-    /// Whether nothing was found.
+    /// Whether the history is intact.
     pub holds: bool,
-    /// How many tasks were looked at.
+    /// The number of verified tasks.
     pub tasks: u64,
-    /// How many events.
+    /// The number of verified events.
     pub events: u64,
-    /// What does not hold.
+    /// The problems found.
     pub findings: Vec<Finding>,
 }
 
-/// What a verification saw.
+/// The result of a verification.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportAnswer {
@@ -44,11 +44,11 @@ pub struct ReportAnswer {
     pub report: Report,
 }
 
-/// What to remember of a store: where its history was, and the head of every chain.
+/// An anchor: the end of a store's history, and the head of every chain, to keep elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Anchor {
-    /// Up to which event.
+    /// The cursor of the last event that it covers.
     pub cursor: String,
     /// The Merkle root over the lines: enough to detect a change, if the lines are lost.
     #[serde(with = "wire")]
@@ -80,7 +80,7 @@ pub struct AnchorLine {
     pub head: Hash,
 }
 
-/// What to remember of the history.
+/// An anchor of the history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnchorAnswer {
@@ -111,7 +111,7 @@ pub struct AnchorFileError {
 
 impl fmt::Display for AnchorFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of the anchor is not {}", self.line, self.expected)
+        write!(f, "not an anchor file: line {} must be {}", self.line, self.expected)
     }
 }
 

@@ -1,6 +1,7 @@
-//! What each verb's body has: texts that are still to be checked, each by its own name.
+//! The request body of each verb, with texts that are not checked yet, each under its own name.
 //!
-//! What is left out, or `null`, was not said; but where JSON is asked for, `null` is a value like others.
+//! A missing field and a `null` field count as not given. But in a field that takes any JSON, `null` is a value like
+//! others.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,8 @@ macro_rules! bodies {
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub struct $name {
             $($(#[$field_meta])* pub $field: $type,)*
-            /// Who gives it, where that is not the owner. With a token it is the token's name, whatever is said here.
+            /// Who gives the command, if it is not the owner. With a token, the token's name always counts
+            /// instead.
             #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
             pub actor: Option<String>,
         }
@@ -36,44 +38,44 @@ macro_rules! bodies {
 bodies! {
     /// Creates a task.
     CreateBody {
-        /// Its name; one is made where none is given.
+        /// The id of the task. Default: a new id.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
-        /// A second unique name, of its saga; else its own.
+        /// A second unique name, for its saga. Default: the task id.
         #[serde(skip_serializing_if = "Option::is_none")]
         saga_id: Option<String>,
-        /// Where workers claim it from; else `default`.
+        /// The queue that workers claim it from. Default: `default`.
         #[serde(skip_serializing_if = "Option::is_none")]
         queue: Option<String>,
-        /// What sort of task it is; else `task`.
+        /// The kind of task. Default: `task`.
         #[serde(skip_serializing_if = "Option::is_none")]
         kind: Option<String>,
-        /// What people find it by: up to 32.
+        /// Labels to find it by, at most 32.
         #[serde(skip_serializing_if = "Option::is_none")]
         labels: Option<BTreeMap<String, String>>,
-        /// What is needed to do it: up to 256 KiB.
+        /// The payload, up to 256 KiB.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         payload: Option<Box<RawValue>>,
-        /// Which of a queue's due tasks go first: the higher ones.
+        /// The priority: due tasks with a higher one go first.
         #[serde(skip_serializing_if = "Option::is_none")]
         priority: Option<i32>,
-        /// Not to be acquired or claimed earlier: RFC 3339 with an offset.
+        /// The earliest time to acquire or claim it: RFC 3339 with an offset.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(format = DateTime))]
         not_before: Option<String>,
-        /// What is decided beforehand.
+        /// The policy.
         #[serde(skip_serializing_if = "Option::is_none")]
         policy: Option<PolicyInput>,
-        /// What each attempt will owe.
+        /// Compensations that each attempt will owe.
         #[serde(skip_serializing_if = "Option::is_none")]
         compensations: Option<Vec<UndoBody>>,
     }
-    /// Takes a lease by the task's name, or recovers it, or reserves it.
+    /// Acquires, reclaims or reserves a task by its id.
     TakeBody {
-        /// For whom.
+        /// The owner.
         owner: String,
-        /// How long, such as `60s`; else as the task's policy says.
+        /// How long, such as `60s`. Default: the task's policy.
         #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<DurationInput>,
     }
@@ -81,194 +83,195 @@ bodies! {
     ClaimBody {
         /// The queue.
         queue: String,
-        /// For whom.
+        /// The owner.
         owner: String,
-        /// How long, such as `60s`; else as each task's policy says.
+        /// How long the leases last, such as `60s`. Default: each task's policy.
         #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<DurationInput>,
-        /// How many at most: 1 to 1000, else 1.
+        /// The maximum number of tasks: 1 to 1000. Default: 1.
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
-        /// How long to wait for work, such as `30s`; up to 60s. Not in a list of commands.
+        /// How long to wait for work, such as `30s`; at most 60s. Not allowed in a list of commands.
         #[serde(skip_serializing_if = "Option::is_none")]
         wait: Option<DurationInput>,
     }
     /// Renews a lease.
     HeartbeatBody {
-        /// Who holds it.
+        /// The holder of the lease.
         owner: String,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         epoch: u64,
-        /// How long it lasts from now on; else as long as when it was granted.
+        /// How long the lease lasts from now on. Default: its length at the grant.
         #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<DurationInput>,
-        /// How far the work is: up to 1 KiB. Null is a value.
+        /// Progress of the work, up to 1 KiB. `null` counts as a value.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         progress: Option<Box<RawValue>>,
-        /// What a successor needs to go on: up to 256 KiB. Null is a value.
+        /// A checkpoint for the next holder, up to 256 KiB. `null` counts as a value.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         checkpoint: Option<Box<RawValue>>,
     }
-    /// Reports progress without renewing: one of both, or both.
+    /// Reports progress without renewing the lease: progress, a checkpoint, or both.
     ProgressBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         owner: String,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         epoch: u64,
-        /// How far the work is: up to 1 KiB. Null is a value.
+        /// Progress of the work, up to 1 KiB. `null` counts as a value.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         progress: Option<Box<RawValue>>,
-        /// What a successor needs to go on: up to 256 KiB. Null is a value.
+        /// A checkpoint for the next holder, up to 256 KiB. `null` counts as a value.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         checkpoint: Option<Box<RawValue>>,
     }
-    /// Gives a lease back.
+    /// Releases a lease.
     ReleaseBody {
-        /// Who holds it.
+        /// The holder of the lease.
         owner: String,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         epoch: u64,
-        /// Why.
+        /// The message.
         reason: String,
-        /// How long it is not to be taken again, such as `5m`.
+        /// How long to wait before the task can be taken again, such as `5m`.
         #[serde(skip_serializing_if = "Option::is_none")]
         delay: Option<DurationInput>,
     }
-    /// Registers how to undo a side effect: by lease before the effect, or without one before the first lease.
+    /// Registers how to undo a side effect: by lease before the effect, or without a lease before the first
+    /// one.
     RegisterBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
         /// Which handler undoes it.
         kind: String,
-        /// What is undone: a path, a number, a name.
+        /// The target: a path, a number or a name.
         target: String,
-        /// Why it is registered.
+        /// The reason for it.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     }
-    /// Makes what an older lease owes this one's.
+    /// Adopts what older leases owe, for this lease.
     AdoptBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         owner: String,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         epoch: u64,
     }
-    /// Reports that an undo ran, or was tried in vain: exactly one of receipt and error.
+    /// Reports that an undo ran or failed: exactly one of receipt and error.
     SettleBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         owner: String,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         epoch: u64,
-        /// What it left as proof.
+        /// The receipt: proof that the undo ran.
         #[serde(skip_serializing_if = "Option::is_none")]
         receipt: Option<String>,
         /// Why it failed.
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     }
-    /// Says that something need not be undone.
+    /// Waives a compensation.
     WaiveBody {
-        /// Why.
+        /// The message.
         reason: String,
     }
-    /// Ends a task as done: by lease, or by operator with a reason.
+    /// Completes a task: by lease, or by operator with a reason.
     CompleteBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
-        /// Why, by operator.
+        /// The reason, for operators.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// What the work gave: up to 256 KiB. Null is a value.
+        /// The result of the work, up to 256 KiB. `null` counts as a value.
         #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
         result: Option<Box<RawValue>>,
     }
-    /// Ends a task for good, undoing nothing: by lease or by operator.
+    /// Fails a task, undoing nothing: by lease or by operator.
     FailBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
-        /// Why.
+        /// The message.
         reason: String,
-        /// What remains to undo; kind `none` says that nothing does.
+        /// What remains to undo; kind `none` means nothing.
         #[serde(skip_serializing_if = "Option::is_none")]
         compensation: Option<UndoBody>,
     }
-    /// Gives the work up and has it undone.
+    /// Gives up the work and has it undone.
     RollBackBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         owner: String,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         epoch: u64,
         /// Why.
         reason: String,
-        /// Whether the holder undoes it itself, under the lease that it has.
+        /// Whether the holder undoes it itself, under its current lease.
         #[serde(skip_serializing_if = "Option::is_none")]
         keep: Option<bool>,
     }
     /// Parks a task for a person: by lease or by operator.
     QuarantineBody {
-        /// Who holds the lease.
+        /// The holder of the lease.
         #[serde(skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
-        /// Its fencing token.
+        /// The epoch of the lease, its fencing token.
         #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
         /// Why.
         reason: String,
-        /// By lease, the cause: `by_holder`, which it is where it is left out, `undo_unhandled` or `undo_failed`.
+        /// By lease, the cause: `by_holder` (the default), `undo_unhandled` or `undo_failed`.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::schema::ParkingWord>))]
         cause: Option<String>,
     }
-    /// Closes a task as undone, by operator.
+    /// Marks a task compensated, by operator.
     CompensateBody {
         /// Why.
         reason: String,
-        /// What is owed and need not be undone.
+        /// Owed compensations that need not be undone.
         #[serde(skip_serializing_if = "Option::is_none")]
         waive: Option<Vec<WaiverBody>>,
     }
-    /// Asks for a task to stop.
+    /// Cancels a task.
     CancelBody {
         /// Why.
         reason: String,
     }
-    /// Leaves a note, or better words for the end, or both.
+    /// Adds a note, corrects the reason for the end, or both.
     NoteBody {
         /// The note.
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
-        /// The new words for the end.
+        /// The corrected reason for the end.
         #[serde(skip_serializing_if = "Option::is_none")]
         terminal_reason: Option<String>,
-        /// `true`: nobody has to look at the end of this task any more, for the reason that the note says.
+        /// `true`: dismisses the end of this task, with the note as the reason.
         #[serde(skip_serializing_if = "Option::is_none")]
         dismiss: Option<bool>,
     }
-    /// Makes a new task of one that ended badly.
+    /// Retries a task that ended badly, as a new task.
     RetryBody {
-        /// The new task's name; one is made where none is given.
+        /// The id of the new task. Default: a new id.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         /// Why.
         reason: String,
-        /// What is owed and need not be undone.
+        /// Owed compensations that need not be undone.
         #[serde(skip_serializing_if = "Option::is_none")]
         waive: Option<Vec<WaiverBody>>,
     }
@@ -276,24 +279,24 @@ bodies! {
 
 /// How to undo one side effect.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a compensation, as an object of kind, target and reason")]
+#[serde(deny_unknown_fields, expecting = "a compensation, as an object with kind, target and reason")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UndoBody {
-    /// Which handler undoes it; `none` says that there is nothing to undo.
+    /// The kind: which handler undoes it; `none` means that there is nothing to undo.
     pub kind: String,
-    /// What is undone: a path, a number, a name.
+    /// The target: a path, a number or a name.
     pub target: String,
-    /// Why it is registered.
+    /// The reason for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// That something need not be undone.
+/// The waiver of a compensation.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object of seq and reason")]
+#[serde(deny_unknown_fields, expecting = "an object with seq and reason")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaiverBody {
-    /// Which compensation.
+    /// The number of the compensation.
     pub seq: u32,
     /// Why.
     pub reason: String,
@@ -312,31 +315,31 @@ pub struct PutBody {
     /// The revision that was read; without one the task must not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
-    /// A second unique name, of its saga.
+    /// The id of its saga, a second unique name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saga_id: Option<String>,
-    /// Where workers claim it from.
+    /// The queue that workers claim it from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// What sort of task it is.
+    /// The kind of task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The state that the record shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Which of a queue's due tasks go first: the higher ones.
+    /// The priority: due tasks with a higher one go first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// Not to be acquired or claimed earlier.
+    /// The earliest time to acquire or claim it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<String>,
-    /// What people find it by.
+    /// Labels to find it by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// What is needed to do it.
+    /// The payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
-    /// What is decided beforehand.
+    /// The policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyInput>,
     /// How to undo what was done.
@@ -348,10 +351,10 @@ pub struct PutBody {
     /// What the work gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Box<RawValue>>,
-    /// How often work was begun and not released.
+    /// The number of attempts that were begun and not released.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// The newest lease's.
+    /// The epoch of its newest lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
     /// When it was created.
@@ -403,7 +406,7 @@ pub struct PutUndoBody {
     pub kind: String,
     /// What is undone.
     pub target: String,
-    /// Why it is registered.
+    /// The reason for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     // What becomes of it is said by commands of their own.

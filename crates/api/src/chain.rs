@@ -14,11 +14,11 @@ use crate::wire;
 pub struct ChainPage {
     /// The chains.
     pub chains: Vec<Chain>,
-    /// Where the list goes on; null: that was all.
+    /// Where the list continues; null at the end.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    /// `true` if the page ends early because its items are large.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
     pub more: bool,
@@ -30,21 +30,21 @@ pub struct ChainPage {
 pub struct Chain {
     /// The number of the task's row.
     pub row: i64,
-    /// Its room, if what is stored names one.
+    /// Its namespace, if the stored data names one.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub namespace: Option<Namespace>,
-    /// Its name there.
+    /// Its id.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub id: Option<TaskId>,
-    /// What its row has as its name; null where there is no row of the task.
+    /// The name in its row; null if the task has no row.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub stored_name: Option<String>,
     /// Its rows in all tables but that of events.
     pub rows: Vec<StoredRow>,
-    /// Columns that only this store has, and that don't fit the others.
+    /// Inconsistent columns that only this store has.
     pub apart: Vec<String>,
     /// Its events by their place.
     pub events: Vec<StoredEvent>,
@@ -62,7 +62,7 @@ pub struct StoredRow {
     pub columns: Vec<(String, Column)>,
 }
 
-/// What a column holds.
+/// The value of a column.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Column {
@@ -118,9 +118,9 @@ pub struct StoredEvent {
     pub order: i64,
     /// Its number within the task.
     pub number: i64,
-    /// When it says that it happened, in microseconds since 1970.
+    /// When it happened, in microseconds since 1970, as stored.
     pub at: i64,
-    /// Who made it happen.
+    /// The actor.
     pub actor: String,
     /// Its type.
     #[serde(rename = "type")]

@@ -1,4 +1,4 @@
-//! Commands as JSON: the bodies of an HTTP interface, and whole commands in lists of them.
+//! Commands as JSON: the request bodies of the HTTP API, and whole commands in lists.
 //!
 //! A command in a list is the body of its route with `verb`, the `task` that it is about where there is one, `seq` where a
 //! compensation is meant, and `request_id`. What is written here is read back as the same command. Who reads says whose
@@ -36,7 +36,7 @@ pub fn read_command(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
         Refusal::invalid("verb", format_args!("one of {}", words.join(", ")))
     })?;
     if name == CommandName::Claim && members.has("wait") {
-        return Err(Refusal::invalid("wait", "a claim among other commands does not wait"));
+        return Err(Refusal::invalid("wait", "a claim in a list of commands can't wait"));
     }
     let target = Target {
         // The members of a put are those of a record, which may be wrapped in a `task`.
@@ -52,7 +52,7 @@ pub fn read_heartbeat(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
     let mut members = Members::of(text)?;
     let task = named(&mut members, "id")?;
     if task.is_none() {
-        return Err(Refusal::invalid("id", "say of which task"));
+        return Err(Refusal::invalid("id", "is required"));
     }
     command(CommandName::Heartbeat, Target { task, ..Target::default() }, members, by)
 }
@@ -76,15 +76,15 @@ fn command(
     if let (Some(_), CommandName::Create | CommandName::Claim) = (&target.task, name) {
         return Err(Refusal::invalid(
             "task",
-            format_args!("a {} is not about a task by name", name.as_str()),
+            format_args!("not allowed, because a {} takes no task id", name.as_str()),
         ));
     }
     if target.seq.is_some() != matches!(name, CommandName::Settle | CommandName::Waive) {
         return Err(Refusal::invalid(
             "seq",
             match target.seq {
-                Some(_) => "only a settle and a waive are about a compensation",
-                None => "say which compensation",
+                Some(_) => "allowed only for settle and waive",
+                None => "is required",
             },
         ));
     }
@@ -210,7 +210,7 @@ impl CommandBody {
 
 #[cfg(feature = "openapi")]
 word_schemas! {
-    /// What a command among many does.
+    /// The verb of one of many commands.
     VerbWord shown as "Verb": CommandName::ALL.iter().map(|name| name.as_str());
 }
 

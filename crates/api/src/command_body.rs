@@ -16,7 +16,7 @@ use crate::target::{By, Target};
 /// Declares the commands: what each is called in JSON, and which body it has.
 macro_rules! commands {
     ($($name:ident $word:literal $body:ident;)*) => {
-        /// What a command is called in JSON. By lease and by operator it is the same word: owner and epoch tell.
+        /// The verb of a command in JSON. It is the same by lease and by operator: owner and epoch make the difference.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[allow(missing_docs)] // One for each word; the core's command says what it does.
         pub enum CommandName { $($name),* }

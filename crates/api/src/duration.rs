@@ -1,4 +1,4 @@
-//! A duration as JSON may say it.
+//! A duration in JSON.
 
 use std::fmt;
 use std::time::Duration;

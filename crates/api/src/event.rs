@@ -12,9 +12,9 @@ use crate::wire;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
-    /// Its place among all events: those after it come behind this cursor.
+    /// Its cursor: later events come after it.
     pub cursor: String,
-    /// The room of the task.
+    /// The namespace of the task.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
@@ -30,17 +30,17 @@ pub struct Event {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// What happened, in a word.
+    /// The type of the event.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Who made it happen.
+    /// The actor.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub actor: Actor,
     /// What happened: canonical JSON, which is hashed to the byte.
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub data: Box<RawValue>,
-    /// What chains it to the task's event before: SHA-256 in hexadecimal.
+    /// The hash that chains it to the task's previous event: SHA-256 in hexadecimal.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,

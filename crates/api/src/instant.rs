@@ -1,6 +1,7 @@
-//! Instants and durations as text: RFC 3339 in UTC outside, microseconds inside.
+//! Times and durations as text: RFC 3339 in UTC outside, microseconds inside.
 //!
-//! An instant with another offset is taken to UTC; one without an offset is refused, since nobody can say when it was.
+//! A time with another offset is converted to UTC. A time without an offset is refused, because it does not say which
+//! instant it means.
 
 use jiff::fmt::temporal::{DateTimePrinter, SpanParser};
 use jiff::{SpanRelativeTo, Timestamp};
@@ -16,7 +17,7 @@ pub fn print(time: Time) -> String {
     // A core time is always within what jiff can print, and a string takes everything that is written to it.
     let timestamp = Timestamp::from_microsecond(time.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
     let printed = PRINTER.print_timestamp(&timestamp, &mut text);
-    debug_assert!(printed.is_ok(), "a string takes everything");
+    debug_assert!(printed.is_ok(), "writing to a string never fails");
     text
 }
 
@@ -28,7 +29,7 @@ pub fn print_seconds(time: Time) -> String {
     text
 }
 
-/// A length for people, in its two largest units and never as longer than it is: `42s`, `2m 5s`, `3d 4h`.
+/// A duration for people, in its two largest units, rounded down: `42s`, `2m 5s`, `3d 4h`.
 pub fn rough(span: Span) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let seconds = span.as_micros() / 1_000_000;
@@ -44,7 +45,7 @@ pub fn rough(span: Span) -> String {
     }
 }
 
-/// The same of what is left of a length, never as shorter than it is: a lease of a minute has `1m` left at once.
+/// The same for a remaining duration, rounded up: a lease of a minute has `1m` left at first.
 pub fn rough_left(span: Span) -> String {
     match span.as_micros() {
         0..1_000_000 => rough(span),
@@ -66,12 +67,12 @@ pub fn parse(field: &'static str, text: &str) -> Result<Time, Refusal> {
     }
 }
 
-/// From when on: a length before now, or an instant.
+/// A start time: a duration before now, or a point in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Since {
-    /// So long before now.
+    /// This long before now.
     Length(Span),
-    /// Then.
+    /// At this time.
     Instant(Time),
 }
 
@@ -80,7 +81,7 @@ impl Since {
     pub fn read(field: &'static str, text: &str) -> Result<Since, Refusal> {
         let length = parse_span(field, text).map(Since::Length);
         length.or_else(|_| parse(field, text).map(Since::Instant)).map_err(|_| {
-            Refusal::invalid(field, "a length such as 24h, or an instant such as 2026-01-31T12:00:00Z")
+            Refusal::invalid(field, "a duration such as 24h, or a time such as 2026-01-31T12:00:00Z")
         })
     }
 

@@ -1,7 +1,7 @@
-//! Canonical JSON: what callers give as payload, result, checkpoint or progress, in the one form that is stored.
+//! Canonical JSON: the one form in which payload, result, checkpoint and progress are stored.
 //!
-//! Keys are sorted and white space is gone; numbers stay to the letter, whatever their size. A key that stands twice
-//! is refused, because a reader would silently lose one of its values.
+//! Keys are sorted, white space is removed, and numbers stay to the letter, whatever their size. A duplicate key is
+//! refused, because a reader would silently lose one of its values.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use tenure_core::id::{
 };
 use tenure_core::refusal::Refusal;
 
-/// Values deeper than this are refused: readers in other languages stop at about as much.
+/// The maximum depth: readers in other languages stop at about the same.
 const DEPTH_MAX: usize = 100;
 /// How deep what a command writes around a value may be.
 const DEPTH_AROUND: usize = 8;
@@ -47,7 +47,9 @@ impl CanonicalError {
     fn of(self, field: &'static str, limit: &'static str) -> Refusal {
         match self {
             CanonicalError::TooLarge => Refusal::invalid(field, limit),
-            CanonicalError::Malformed(why) => Refusal::invalid(field, format_args!("must be JSON: {why}")),
+            CanonicalError::Malformed(why) => {
+                Refusal::invalid(field, format_args!("must be valid JSON: {why}"))
+            }
         }
     }
 }
@@ -58,7 +60,8 @@ impl From<serde_json::Error> for CanonicalError {
     }
 }
 
-/// The text is read a fixed number of times, however deep its values are, and given up as soon as it is too large or too deep.
+/// The text is read a fixed number of times, however deep it is nested. Reading stops as soon as the text is too
+/// large or too deep.
 fn canonical(text: &str, bytes_max: usize, depth_max: usize) -> Result<String, CanonicalError> {
     let _valid: &RawValue = serde_json::from_str(text)?;
     let tokens = tokens(text, bytes_max, depth_max)?;
@@ -99,7 +102,9 @@ fn tokens(text: &str, bytes_max: usize, depth_max: usize) -> Result<Vec<Token>, 
                 at += 1;
                 open.push(tokens.len());
                 if open.len() > depth_max {
-                    return Err(CanonicalError::Malformed(format!("more than {depth_max} levels deep")));
+                    return Err(CanonicalError::Malformed(format!(
+                        "nested more than {depth_max} levels deep"
+                    )));
                 }
             }
             b'"' => at = end_of_string(bytes, begin),
@@ -159,7 +164,7 @@ impl<'a> Writer<'a> {
         members.sort_unstable();
         if let Some([(key, _), (_, second)]) = members.array_windows().find(|[one, other]| one.0 == other.0) {
             let (line, column) = self.place(*second);
-            let why = format!("the key {key:?} stands twice, again at line {line} column {column}");
+            let why = format!("duplicate key {key:?} at line {line} column {column}");
             return Err(CanonicalError::Malformed(why));
         }
         self.out.push('{');
@@ -206,7 +211,7 @@ impl<'a> Writer<'a> {
         }
         let text: String = serde_json::from_str(raw)?;
         if text.contains('\0') {
-            return Err(CanonicalError::Malformed("a text has a NUL in it".to_owned()));
+            return Err(CanonicalError::Malformed("a string contains a NUL character".to_owned()));
         }
         Ok(Cow::Owned(text))
     }

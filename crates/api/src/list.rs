@@ -16,43 +16,43 @@ pub struct TaskAnswer {
     pub task: Task,
 }
 
-/// Some tasks.
+/// A page of tasks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskPage {
     /// The tasks.
     pub tasks: Vec<Task>,
-    /// Where the list goes on, to be given as `cursor`; null: that was all.
+    /// Where the list continues: give it as `cursor`. Null at the end.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    /// `true` if the page ends early because its items are large.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
     pub more: bool,
 }
 
-/// Some of the history.
+/// A page of the history.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EventPage {
     /// The events, oldest first.
     pub events: Vec<Event>,
-    /// Where the history goes on, to be given as `after`.
+    /// Where the history continues: give it as `after`.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub next: Option<String>,
-    /// `true` where the page ends before as many as were asked for although more is there: these are large.
+    /// `true` if the page ends early because its items are large.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
     pub more: bool,
-    /// What could not be read among them, each in words; it is passed over.
+    /// Events that could not be read, each as a message; they were skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     pub unreadable: Vec<String>,
 }
 
-/// Rooms.
+/// Namespaces.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NamespaceList {
@@ -66,45 +66,45 @@ pub struct NamespaceList {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NowAnswer {
-    /// The time that decides everything.
+    /// The store's time, by which every decision is made.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub now: Time,
 }
 
-/// Where the history is.
+/// The end of the history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Newest {
-    /// Events that come later are behind this.
+    /// The newest cursor: later events come after it.
     pub cursor: String,
 }
 
-/// From when on a claim may find something.
+/// When a claim can next find a task.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Claimable {
-    /// The instant, which may have passed; null: nothing waits there.
+    /// The time, which may have passed; null: nothing waits in the queue.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub at: Option<Time>,
 }
 
-/// Whether a command of that request id is remembered.
+/// Whether the store remembers a command with that request id.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Remembered {
-    /// Whether it is.
+    /// `true` if it does.
     pub remembered: bool,
 }
 
-/// What recovery should look at: hints.
+/// The tasks that recovery should look at. These are hints.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Lapsed {
     /// The tasks that are due, in the order of their checks.
     pub tasks: Vec<Nominated>,
-    /// Where the sweep goes on; null: that was all.
+    /// Where the sweep continues; null at the end.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub next: Option<String>,
@@ -114,39 +114,39 @@ pub struct Lapsed {
     pub next_check: Option<Time>,
 }
 
-/// A task by its full name.
+/// A task by namespace and id.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Nominated {
-    /// Its room.
+    /// Its namespace.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
-    /// Its name there.
+    /// Its id.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: TaskId,
 }
 
-/// Whether somebody looked after the store all the time.
+/// Whether recovery ran all the time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Watch {
-    /// When nobody did last; null: never, as far as is known.
+    /// The last absence of recovery; null: none is known.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub absence: Option<Absence>,
 }
 
-/// A while in which nobody looked after the store.
+/// A time in which no recovery ran.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Absence {
-    /// When somebody was there last.
+    /// When recovery last ran before it.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub from: Time,
-    /// When somebody was there again.
+    /// When recovery ran again.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub until: Time,

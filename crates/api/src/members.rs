@@ -14,7 +14,7 @@ pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     pub(crate) fn of(text: &'a str) -> Result<Members<'a>, Refusal> {
-        read_whole(text, "body", "one object and nothing else")
+        read_whole(text, "body", "a single JSON object")
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -30,7 +30,7 @@ impl<'a> Members<'a> {
         let Some(at) = self.0.iter().position(|(member, _)| member == name) else { return Ok(None) };
         let (_, value) = self.0.remove(at);
         if self.has(name) {
-            return Err(Refusal::invalid(name, "it stands twice"));
+            return Err(Refusal::invalid(name, "is given twice"));
         }
         serde_json::from_str(value.get()).map_err(|_| Refusal::invalid(name, form))
     }

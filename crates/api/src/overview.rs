@@ -10,27 +10,27 @@ use crate::schema;
 use crate::task::Task;
 use crate::wire;
 
-/// A room at a glance.
+/// The overview of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Overview {
-    /// When it was looked at.
+    /// The store's time of the overview.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// One for each state that somebody may have to look after.
+    /// One item for each state that may need attention.
     pub states: Vec<StateCount>,
-    /// How many tasks ended how, by queue, state and cause.
+    /// The number of tasks that ended, by queue, state and cause.
     pub ends: Vec<EndCount>,
     /// The holders that were told to stop and still renew their leases.
     pub told_to_stop: ToldToStop,
-    /// Who looks after stale tasks.
+    /// The recovery processes.
     pub recovery: Watchers,
-    /// What of the store's own settings breaks a promise, in words.
+    /// Warnings about settings of the database that break a guarantee.
     pub warnings: Vec<String>,
 }
 
-/// How many tasks of a queue ended in one way.
+/// The number of tasks of a queue that ended with one state and cause.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndCount {
@@ -38,11 +38,11 @@ pub struct EndCount {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub queue: Queue,
-    /// In which state.
+    /// The state.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     pub state: Terminal,
-    /// What brought them there.
+    /// The cause.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::CauseWord))]
     pub cause: Cause,
@@ -50,7 +50,7 @@ pub struct EndCount {
     pub last_hour: u64,
     /// In the last day.
     pub last_day: u64,
-    /// Since the store was made.
+    /// Since the store was created.
     pub all: u64,
 }
 
@@ -60,41 +60,41 @@ pub struct EndCount {
 pub struct ToldToStop {
     /// How many.
     pub count: u64,
-    /// Since when the first of them knows; null where there is none.
+    /// When the first of them was told; null if there is none.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub since: Option<Time>,
 }
 
-/// Who looks after a namespace.
+/// The recovery processes of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Watchers {
-    /// When somebody looked last; null: nobody ever did.
+    /// When recovery last ran; null if it never did.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub seen_at: Option<Time>,
-    /// Those who were there in the last seconds.
+    /// The processes seen in the last seconds.
     pub recoverers: Vec<Recoverer>,
 }
 
-/// Who looks after a namespace, as an answer.
+/// The recovery processes of a namespace, as an answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WatchersAnswer {
-    /// Those who do.
+    /// The recovery processes.
     pub recovery: Watchers,
 }
 
-/// Somebody who looks after a store.
+/// A recovery process.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Recoverer {
-    /// The name that it takes leases under.
+    /// The owner of its leases.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub name: Owner,
-    /// The namespaces that it looks after; none named: all.
+    /// Its namespaces; empty: all.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub namespaces: Vec<Namespace>,
@@ -102,22 +102,22 @@ pub struct Recoverer {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub kinds: Vec<Kind>,
-    /// When it looked last.
+    /// When it was last seen.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub seen_at: Time,
 }
 
-/// Says that somebody looks after a store. What is left out is empty.
+/// Reports a running recovery process. Missing fields are empty.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Presence {
-    /// The name that it takes leases under.
+    /// The owner of its leases.
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub name: Option<Owner>,
-    /// The namespaces that it looks after; none named: all that it may see.
+    /// Its namespaces; empty: all that the token is bound to.
     #[serde(default, with = "wire::list")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
     pub namespaces: Vec<Namespace>,
@@ -141,13 +141,13 @@ pub struct StateCount {
     pub later: u64,
     /// How many of them are stale.
     pub stale: u64,
-    /// The one that has been in it for longest.
+    /// The task that has been in it for the longest time.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub oldest: Option<Oldest>,
 }
 
-/// The task that has been in a state for longest.
+/// The task that has been in a state for the longest time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Oldest {
@@ -165,7 +165,7 @@ pub struct Oldest {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Holding {
-    /// Who.
+    /// The actor.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub owner: Owner,
@@ -175,11 +175,11 @@ pub struct Holding {
     pub reservations: u64,
     /// How many of both have lapsed.
     pub stale: u64,
-    /// Since when it has held the one that it has held for longest.
+    /// Since when it has held the oldest of them.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: Time,
-    /// When the one ends that ends first.
+    /// When the first of them ends.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub until: Time,
@@ -189,15 +189,15 @@ pub struct Holding {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatsAnswer {
-    /// The room.
+    /// The overview.
     pub stats: Overview,
 }
 
-/// Who holds what in a room.
+/// The owners in a namespace and what they hold.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OwnerList {
-    /// By the owners' names.
+    /// The owners, by name.
     pub owners: Vec<Holding>,
 }
 
@@ -216,15 +216,15 @@ impl EndCount {
 }
 
 impl Watchers {
-    /// A mark that is older than this says that nobody was there.
+    /// A mark older than this means that no recovery ran.
     pub const AWAY_AFTER: Span = Span::from_secs(5);
 
-    /// Whether somebody is there at `now`.
+    /// Whether recovery is running at `now`.
     pub fn are_there(&self, now: Time) -> bool {
         self.seen_at.is_some_and(|seen_at| now.since(seen_at) <= Watchers::AWAY_AFTER)
     }
 
-    /// One of them that handles a kind.
+    /// A process that handles a kind.
     pub fn handler_of(&self, kind: &Kind) -> Option<&Recoverer> {
         self.recoverers.iter().find(|one| one.kinds.contains(kind))
     }

@@ -11,22 +11,22 @@ use crate::duration::DurationInput;
 use crate::schema;
 use crate::wire::{self, Word, parse_word};
 
-/// What a task's creator decides beforehand. What is left out is as by default.
+/// The policy of a task. Missing fields have their defaults.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyInput {
-    /// A lease's length where the one who takes it gives none: 1 s to 7 days, else `60s`.
+    /// The default length of a lease: 1 s to 7 days. Default: `60s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_ttl: Option<DurationInput>,
-    /// How often it is tried by itself; else once.
+    /// The maximum number of automatic attempts. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
-    /// What happens when its lease lapses: `recover`, which it is where it is left out, `hold` or `quarantine`.
+    /// What happens when its lease lapses: `recover` (the default), `hold` or `quarantine`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::OnLapseWord>))]
     pub on_lapse: Option<String>,
-    /// Where it ends when its attempts are spent: `compensated`, where it is left out, or `quarantined`.
+    /// How the task ends when its attempts are spent: `compensated` (the default) or `quarantined`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::WhenSpentWord>))]
     pub when_spent: Option<String>,
@@ -39,29 +39,29 @@ pub struct PolicyInput {
     /// How long an attempt may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<DurationInput>,
-    /// How long it may wait for its first attempt.
+    /// How long the task may wait for its first attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_within: Option<DurationInput>,
-    /// How long after its lapse a lease may be taken over.
+    /// How long after a lapse the task can't be taken over or reclaimed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock_delay: Option<DurationInput>,
-    /// How long a lease is still renewed after its holder was told to stop.
+    /// How long a lease can still be renewed after its holder was told to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel_grace: Option<DurationInput>,
 }
 
-/// How long a task waits before it is tried again: `base`, times `factor` for each attempt after the first, up to `cap`.
+/// The wait before the next attempt: `base`, times `factor` for each attempt after the first, up to `cap`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BackoffInput {
-    /// The wait after the first attempt; else `1s`.
+    /// The wait after the first attempt. Default: `1s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<DurationInput>,
-    /// How much longer each further wait is; else twice.
+    /// The factor by which each further wait is longer. Default: 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub factor: Option<u32>,
-    /// The longest wait; else `5m`.
+    /// The longest wait. Default: `5m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap: Option<DurationInput>,
 }
@@ -70,21 +70,21 @@ pub struct BackoffInput {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Policy {
-    /// A lease's length where the one who takes it gives none: `60s`.
+    /// The default length of a lease, such as `60s`.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub lease_ttl: Ttl,
-    /// How often it is tried by itself.
+    /// The maximum number of automatic attempts.
     pub max_attempts: u32,
     /// What happens when its lease lapses: `recover`, `hold` or `quarantine`.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::OnLapseWord))]
     pub on_lapse: OnLapse,
-    /// Where it ends when its attempts are spent: `compensated` or `quarantined`.
+    /// How the task ends when its attempts are spent: `compensated` or `quarantined`.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::WhenSpentWord))]
     pub when_spent: WhenSpent,
-    /// The wait between attempts; left out where it is as by default.
+    /// The wait between attempts; missing if it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
     /// How long a lease may be renewed without progress.
@@ -95,21 +95,21 @@ pub struct Policy {
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub time_limit: Option<Span>,
-    /// How long it may wait for its first attempt.
+    /// How long the task may wait for its first attempt.
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub start_within: Option<Span>,
-    /// How long after its lapse a lease may be taken over.
+    /// How long after a lapse the task can't be taken over or reclaimed.
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub lock_delay: Option<Span>,
-    /// How long a lease is still renewed after its holder was told to stop.
+    /// How long a lease can still be renewed after its holder was told to stop.
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub cancel_grace: Option<Span>,
 }
 
-/// How long a task waits before it is tried again.
+/// The wait before the next attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Backoff {
@@ -117,7 +117,7 @@ pub struct Backoff {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub base: Span,
-    /// How much longer each further wait is.
+    /// The factor by which each further wait is longer.
     pub factor: u32,
     /// The longest wait.
     #[serde(with = "wire")]

@@ -1,7 +1,7 @@
 //! A whole record, as it is printed or with less in it, and a task to create: what people write down.
 //!
-//! What is derived from the rest may be there, because a printed task has it, and is ignored. A field that no record
-//! has is refused by name: it is a typing error, and ignoring it would lose what was meant.
+//! Derived fields are ignored, because a printed task contains them. An unknown field is refused by name: it is a
+//! typing error, and ignoring it would lose what the author meant.
 
 use std::collections::BTreeMap;
 
@@ -170,12 +170,12 @@ impl PutBody {
         is_of(namespace, self.namespace)?;
         let id = match (self.id, named) {
             (Some(said), Some(named)) if said != named.as_str() => {
-                let limit = format!("the task is `{named}`; say the same, or leave it out");
+                let limit = format!("must be `{named}`, as in the path or the command; or leave it out");
                 return Err(Refusal::invalid("id", limit));
             }
             (Some(said), _) => TaskId::new(said)?,
             (None, Some(named)) => named,
-            (None, None) => return Err(Refusal::invalid("id", "say which task is written")),
+            (None, None) => return Err(Refusal::invalid("id", "is required")),
         };
         let mut put = Put::new(id);
         let given = Given {

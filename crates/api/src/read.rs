@@ -10,12 +10,12 @@ use crate::json;
 /// What is wrong with JSON, and where.
 pub(crate) type ReadError = serde_path_to_error::Error<serde_json::Error>;
 
-/// Reads what a request brings: one value and nothing after it.
+/// Reads a request body: one value and nothing after it.
 pub fn read_body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refusal> {
     read_whole(text, "body", "one value")
 }
 
-/// Reads one value and nothing after it. What is wrong is told with the place where it stands.
+/// Reads one value and nothing after it. An error names the place.
 pub(crate) fn read_whole<'a, T: Deserialize<'a>>(
     text: &'a str,
     field: &'static str,
@@ -24,7 +24,7 @@ pub(crate) fn read_whole<'a, T: Deserialize<'a>>(
     located(text, what).map_err(|why| Refusal::invalid(field, why))
 }
 
-/// The same, where what is read was given by nobody who could be told of a field.
+/// The same, for text that has no author who could be told about a field.
 pub(crate) fn located<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, String> {
     // To keep the place in mind costs more than to read: it is done only once something is known to be wrong.
     if let Ok(value) = serde_json::from_str(text) {
@@ -36,7 +36,7 @@ pub(crate) fn located<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Resu
     Ok(value)
 }
 
-/// What is wrong, with the place where it stands.
+/// The error, with its place.
 pub(crate) fn explained(error: &ReadError) -> String {
     let (path, words) = (error.path().to_string(), in_words(&error.inner().to_string()));
     match path.as_str() {
@@ -53,7 +53,7 @@ pub(crate) fn of_member(error: &ReadError, fields: &[&'static str]) -> Refusal {
     let words = in_words(words.split(" at line ").next().unwrap_or_default());
     let missing = words.strip_prefix("missing field `").and_then(|rest| field(rest.trim_end_matches('`')));
     if let (".", Some(missing)) = (path.as_str(), missing) {
-        return Refusal::invalid(missing, "it must be given");
+        return Refusal::invalid(missing, "is required");
     }
     let end = path.find(['.', '[']).unwrap_or(path.len());
     let (first, rest) = path.split_at(end);

@@ -1,4 +1,4 @@
-//! What recovery did, or would do.
+//! The results of recovery, and its plans.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ use crate::words_on_wire;
 /// What became of a task that recovery handled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Outcome {
-    /// It waits to be begun again.
+    /// It is planned again.
     Planned,
     /// Nothing is owed any more, and it is closed.
     Compensated,
     /// It is parked for a person.
     Quarantined,
-    /// Its undo waits for another try, or for another recoverer.
+    /// Its undo waits for another try, or for another recovery process.
     HandedBack,
-    /// Somebody else has it now, or ended it.
+    /// Another owner has it now, or ended it.
     Lost,
-    /// The store could not be asked.
+    /// The store did not answer.
     Failed,
 }
 
@@ -54,9 +54,9 @@ pub struct UndoReceipt {
     pub seq: u32,
     /// Which handler undid it.
     pub kind: String,
-    /// What was undone.
+    /// The compensations that were undone, in order.
     pub target: String,
-    /// What was left as proof.
+    /// The receipt.
     pub receipt: String,
 }
 
@@ -72,22 +72,22 @@ pub struct RecoveredTask {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub task: TaskId,
-    /// The epoch that it had when it was found: leases up to this one are over.
+    /// The epoch that it had when it was found: leases up to this epoch are over.
     #[serde(skip)]
     pub epoch: Epoch,
-    /// What became of it.
+    /// The outcome.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = OutcomeWord))]
     pub outcome: Outcome,
-    /// What was undone, in that order.
+    /// The undos that ran, in order.
     pub undone: Vec<UndoReceipt>,
-    /// Why it was parked or left, where it was.
+    /// Why it was parked or left, if it was.
     #[serde(rename = "because")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub reason: Option<String>,
 }
 
-/// A stale task, and what would become of it.
+/// A stale task, and what recovery would do with it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlannedTask {
@@ -103,21 +103,21 @@ pub struct PlannedTask {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     pub state: State,
-    /// From when on recovery may take it up.
+    /// When recovery may reclaim it.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub due_at: Time,
-    /// The state that it would have.
+    /// Its state after that.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     pub becomes: State,
-    /// What would be undone, in that order.
+    /// What would be undone, in order.
     pub undo: Vec<PlannedUndo>,
-    /// Why it would be parked, where it would.
+    /// Why it would be parked, if it would.
     #[serde(rename = "because")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub parked_reason: Option<String>,
-    /// The same in a sentence.
+    /// The plan in one sentence.
     #[serde(rename = "why")]
     pub sentence: String,
 }
@@ -132,33 +132,33 @@ pub struct PlannedUndo {
     pub kind: String,
     /// What is undone.
     pub target: String,
-    /// How often that was tried in vain.
+    /// The number of failed tries.
     pub tries: u32,
 }
 
-/// What a sweep came to.
+/// The counts of a sweep.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepReport {
-    /// How many tasks were looked after.
+    /// The number of handled tasks.
     pub tended: u64,
-    /// How many compensations were undone.
+    /// The number of undone compensations.
     pub undone: u64,
-    /// How many tasks for each outcome; every outcome is there.
+    /// The number of tasks for each outcome; every outcome is present.
     pub outcomes: BTreeMap<String, u64>,
 }
 
-/// What recovery did, or would do.
+/// The result of recovery, or its plan.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Recovered {
-    /// What it came to.
+    /// The counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<SweepReport>,
-    /// The tasks that were looked after.
+    /// The handled tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tended: Option<Vec<RecoveredTask>>,
-    /// What would be done, where that was asked for.
+    /// The plan, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Vec<PlannedTask>>,
 }
@@ -173,6 +173,6 @@ words_on_wire! {
 
 #[cfg(feature = "openapi")]
 word_schemas! {
-    /// What became of a task that recovery looked after.
+    /// What happened to a task that recovery handled.
     OutcomeWord shown as "Outcome": all::<Outcome>();
 }

@@ -14,7 +14,7 @@ use tenure_core::time::Time;
 use crate::schema;
 use crate::wire;
 
-/// An expected "no", with what the caller needs to act on it.
+/// A refusal, with the facts that the caller needs to react.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Refusal {
@@ -22,7 +22,7 @@ pub struct Refusal {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::CodeWord))]
     pub code: Code,
-    /// One sentence for a person, with the way out.
+    /// One sentence for a person: what is wrong and what to do.
     pub message: String,
     /// The field that is out of bounds, for `invalid`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,16 +31,16 @@ pub struct Refusal {
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::StateWord>))]
     pub state: Option<State>,
-    /// Who holds the task, where somebody does.
+    /// The holder of the task, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HeldBy>,
-    /// Before when the same command can't succeed, for the refusals that time may lift.
+    /// The earliest time at which the same command can succeed, for refusals that time may lift.
     #[serde(default, with = "wire", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub retry_at: Option<Time>,
 }
 
-/// Who holds a task, since when, until when, at which epoch.
+/// The holder of a task: since when, until when, at which epoch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeldBy {
@@ -62,26 +62,26 @@ pub struct HeldBy {
     pub until: Time,
 }
 
-/// What has a message and nothing else.
+/// An error that has only a message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Said {
-    /// Why, for a person.
+    /// The message for a person.
     pub message: String,
 }
 
-/// Why a command has no answer "done", under the name of its kind.
+/// Why a command was not done, or may not have been done, under the name of the kind of error.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Error))]
 pub enum CommandError {
-    /// The expected "no".
+    /// The refusal.
     Refusal(Refusal),
-    /// Surely not done.
+    /// The command was not done; it can be tried again.
     Unavailable(Said),
-    /// What is stored contradicts itself; nothing was done.
+    /// The stored data is inconsistent; nothing was done.
     Corrupt(Said),
-    /// Maybe done.
+    /// It is unknown whether the command was done.
     Unknown(Said),
 }
 

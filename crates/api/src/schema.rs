@@ -1,4 +1,4 @@
-//! Enumerations in the description of the API: each under one name, with all its values.
+//! The enumerations of the API description: each under one name, with all its values.
 
 use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::{Registered, Status};
@@ -44,19 +44,19 @@ pub(crate) use word_schemas;
 word_schemas! {
     /// The state of a task.
     StateWord shown as "State": all::<State>();
-    /// What brought a task to its end.
+    /// The cause of a task's end.
     CauseWord shown as "Cause": all::<Cause>();
     /// Why a holder parks its task.
     ParkingWord shown as "Parking": all::<QuarantineCause>();
     /// Why a task is being undone.
     UnwindingWord shown as "UnwindingWhy": all::<Unwinding>();
-    /// What becomes of a compensation.
+    /// The status of a compensation.
     StatusWord shown as "CompensationStatus": all::<Status>();
     /// Who owes a compensation: every attempt, or the one that registered it.
     RegisteredWord shown as "Registered": all::<Registered>();
     /// What happens when a lease lapses.
     OnLapseWord shown as "OnLapse": all::<OnLapse>();
-    /// Where a task ends when its attempts are spent.
+    /// How a task ends when its attempts are spent.
     WhenSpentWord shown as "WhenSpent": all::<WhenSpent>();
     /// Why a command was refused.
     CodeWord shown as "Code": Code::ALL.iter().map(|code| code.as_str());

@@ -14,26 +14,26 @@ pub trait RandomSource: Send + Sync {
     fn jitter(&self) -> Jitter;
 }
 
-/// Whose commands are read, and what is drawn for them.
+/// The context for reading commands.
 #[derive(Clone)]
 pub struct By<'a> {
-    /// The room that they are about.
+    /// Their namespace.
     pub namespace: &'a Namespace,
-    /// Who gives them, whatever they say; none: who they say, else the owner, else `anonymous`.
+    /// The actor, which overrides theirs; none: their own, else the owner, else `anonymous`.
     pub actor: Option<Actor>,
-    /// Which leases their proof counts for.
+    /// The leases that they may act on.
     pub reach: LeaseScope,
-    /// Where jitter and ids come from that they don't bring.
+    /// The source of jitter and ids that they don't contain.
     pub random: &'a dyn RandomSource,
 }
 
-/// What a command is about that its body does not say.
+/// The parts of a command that are not in its body.
 #[derive(Clone, Default, Debug)]
 pub struct Target {
     /// The task.
     pub task: Option<TaskId>,
     /// The compensation.
     pub seq: Option<Seq>,
-    /// The command's own name.
+    /// The request id.
     pub request: Option<RequestId>,
 }

@@ -21,23 +21,23 @@ use crate::wire;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Task {
-    /// Its name, unique in its namespace.
+    /// Its id, unique in its namespace.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: TaskId,
-    /// A second unique name, of its saga.
+    /// The id of its saga, a second unique name.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub saga_id: SagaId,
-    /// The room that ids are unique in.
+    /// Its namespace. Ids are unique within one.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
-    /// Where workers claim it from.
+    /// The queue that workers claim it from.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub queue: Queue,
-    /// What sort of task it is.
+    /// The kind of task.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: Kind,
@@ -45,27 +45,27 @@ pub struct Task {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = schema::StateWord))]
     pub state: State,
-    /// What brought it to its end; null before that.
+    /// The cause of its end; null before that.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<schema::CauseWord>, required))]
     pub cause: Option<Cause>,
-    /// Which of a queue's due tasks go first: the higher ones.
+    /// The priority: due tasks with a higher one go first.
     pub priority: i32,
-    /// Not to be acquired or claimed earlier.
+    /// The earliest time to acquire or claim it.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub not_before: Option<Time>,
-    /// What people find it by.
+    /// Labels to find it by.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub labels: Labels,
-    /// What is needed to do it.
+    /// The payload.
     #[serde(with = "document")]
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub payload: Document,
-    /// How often work was begun and not released.
+    /// The number of attempts that were begun and not released.
     pub attempts: u32,
-    /// The newest lease's.
+    /// The epoch of its newest lease.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
@@ -75,12 +75,12 @@ pub struct Task {
     pub revision: Revision,
     /// How many compensations must still be undone.
     pub owed: u64,
-    /// What its creator decided beforehand.
+    /// The policy.
     pub policy: Policy,
-    /// Who holds it; left out where nobody does.
+    /// The lease; missing if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
-    /// For whom it is set aside.
+    /// The reservation.
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub reservation: Option<Reservation>,
@@ -88,7 +88,7 @@ pub struct Task {
     #[serde(deserialize_with = "wire::given")]
     #[cfg_attr(feature = "openapi", schema(required))]
     pub unwinding: Option<Unwinding>,
-    /// What a holder saved for its successor; left out where there is none.
+    /// The checkpoint that a holder saved for the next one; missing if there is none.
     #[serde(default, with = "document::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub checkpoint: Option<Document>,
@@ -102,18 +102,18 @@ pub struct Task {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub terminal_reason: Option<Reason>,
-    /// What the work gave; null where it gave nothing.
+    /// The result of the work; null if there is none.
     #[serde(with = "document::nullable")]
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub result: Option<Document>,
-    /// The new task that a person made of it.
+    /// The id of the task that retries this one.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub retried_as: Option<TaskId>,
-    /// That a person looked at its end, and nobody has to any more; left out where nobody did.
+    /// The dismissal of its end by a person; missing if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dismissed: Option<Dismissal>,
-    /// The task that this one is a retry of.
+    /// The id of the task that this one retries.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub retry_of: Option<TaskId>,
@@ -135,7 +135,7 @@ pub struct Task {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub finished_at: Option<Time>,
-    /// Those of `result` and `progress` that were given the value `null`; left out where none was.
+    /// Which of `result` and `progress` were given the value `null`; missing if none was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_null: Vec<String>,
 }
@@ -144,19 +144,19 @@ pub struct Task {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Lease {
-    /// Who holds it.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub owner: Owner,
-    /// Its fencing token.
+    /// The epoch, its fencing token.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
-    /// Under whose name it was granted, which is a token's where there are tokens.
+    /// The actor to whom it was granted; with tokens, the token's name.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub granted_to: Actor,
-    /// The length that a heartbeat without one asks for.
+    /// The ttl of a heartbeat that gives none.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub ttl: Ttl,
@@ -176,16 +176,16 @@ pub struct Lease {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub expires_at: Time,
-    /// What its holder reported last; null where it reported nothing.
+    /// The holder's last progress; null if it reported none.
     #[serde(with = "document::nullable")]
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub progress: Option<Progress>,
-    /// That its holder was told to stop; left out where it was not.
+    /// Records that its holder was told to stop; missing if it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancel_told: Option<CancelTold>,
 }
 
-/// That a holder was told to stop: each answer to a heartbeat tells it once a cancel is asked.
+/// Records that a holder was told to stop. After a cancel, each answer to a heartbeat says so.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CancelTold {
@@ -197,11 +197,11 @@ pub struct CancelTold {
     pub since: Time,
 }
 
-/// A task set aside for one owner.
+/// A reservation of a task for one owner.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reservation {
-    /// For whom.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub owner: Owner,
@@ -227,7 +227,7 @@ pub struct Unwinding {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub reason: Reason,
-    /// From when on recovery may take it up; null while somebody holds it.
+    /// When recovery may reclaim it; null while it is held.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime, required))]
     pub due_at: Option<Time>,
@@ -241,11 +241,11 @@ pub struct Compensation {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     pub seq: Seq,
-    /// Which handler undoes it; `none` says that there is nothing to undo.
+    /// The kind: which handler undoes it; `none` means that there is nothing to undo.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: Kind,
-    /// What is undone: a path, a number, a name.
+    /// The target: a path, a number or a name.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub target: Text,
@@ -261,9 +261,9 @@ pub struct Compensation {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, required))]
     pub epoch: Option<Epoch>,
-    /// How often its undo was tried in vain.
+    /// The number of failed tries of its undo.
     pub tries: u32,
-    /// What its undo left as proof.
+    /// The receipt: proof that its undo ran.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub receipt: Option<Text>,
@@ -285,7 +285,7 @@ pub struct Compensation {
     pub registered: Registered,
 }
 
-/// Somebody asked for the task to stop.
+/// A cancel of the task.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cancel {
@@ -293,7 +293,7 @@ pub struct Cancel {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// Who.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub by: Actor,
@@ -303,7 +303,7 @@ pub struct Cancel {
     pub reason: Reason,
 }
 
-/// That a person looked at the end of a task, and nobody has to any more.
+/// The dismissal of a task's end by a person: it needs no more attention.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dismissal {
@@ -311,7 +311,7 @@ pub struct Dismissal {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// Who.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub by: Actor,
@@ -322,7 +322,7 @@ pub struct Dismissal {
 }
 
 impl Task {
-    /// The task as it is at `now`: whether it is stale is a matter of time.
+    /// The task at `now`: whether it is stale depends on the time.
     pub fn at(task: &core::task::Task, now: Time) -> Task {
         let ending = task.ending();
         Task {
@@ -362,7 +362,7 @@ impl Task {
         }
     }
 
-    /// Where it is in its life, with what only that part of life has.
+    /// The phase of a task, with the fields that exist only in that phase.
     fn phase(&mut self) -> Result<Phase, String> {
         match self.state {
             State::Planned => Ok(Phase::Planned),
@@ -412,8 +412,8 @@ impl Task {
     }
 }
 
-/// Which of the fields that are `null` where there is nothing were given that value. Who reads a task could not tell
-/// otherwise, and what was given is what was given.
+/// Which nullable fields were given the value `null`. Otherwise a reader could not tell that from a missing
+/// value.
 fn given_null(task: &core::task::Task) -> Vec<String> {
     let result = task.ending().and_then(|ending| ending.result.as_ref()).map(Document::as_str);
     let progress = task.lease().and_then(|lease| lease.progress.as_ref()).map(Progress::as_str);

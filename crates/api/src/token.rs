@@ -17,16 +17,16 @@ use crate::words_on_wire;
 #[cfg(feature = "openapi")]
 pub use schemas::RoleWord;
 
-/// What a token may be used for. Each may also do what those before it may.
+/// The role of a token. Each role includes the roles before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
-    /// Looks at everything and changes nothing.
+    /// Reads everything and changes nothing.
     Reader,
     /// Creates tasks, and uses the leases that were granted under its own name.
     Worker,
     /// Everything about tasks, also about those that others hold.
     Operator,
-    /// Tokens as well.
+    /// Manages tokens, too.
     Admin,
 }
 
@@ -67,19 +67,19 @@ impl fmt::Display for Role {
 /// The namespaces that a token is bound to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NamespaceScope {
-    /// Every one, those that come later too.
+    /// All namespaces, including future ones.
     All,
-    /// These and no other.
+    /// Only these.
     These(BTreeSet<Namespace>),
 }
 
 impl NamespaceScope {
-    /// How all of them are written. No namespace can be called that.
+    /// The text for all namespaces. It is not a valid namespace.
     pub const ALL: &'static str = "*";
-    /// The most that a token may name.
+    /// The maximum number of namespaces of a token.
     pub const NAMED_MAX: usize = 100;
 
-    /// Whether that one is among them.
+    /// Whether it includes that namespace.
     pub fn contains(&self, namespace: &Namespace) -> bool {
         match self {
             NamespaceScope::All => true,
@@ -87,7 +87,7 @@ impl NamespaceScope {
         }
     }
 
-    /// Whether all of those are among them.
+    /// Whether it includes all of those namespaces.
     pub fn covers(&self, others: &NamespaceScope) -> bool {
         match (self, others) {
             (NamespaceScope::All, NamespaceScope::All | NamespaceScope::These(_)) => true,
@@ -96,7 +96,7 @@ impl NamespaceScope {
         }
     }
 
-    /// Reads how they are written: their names, or `*` alone.
+    /// Reads them from text: their names, or `*` alone.
     pub fn of_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Result<NamespaceScope, Refusal> {
         let words: Vec<W> = words.into_iter().collect();
         if words.iter().any(|word| word.as_ref() == NamespaceScope::ALL) {
@@ -111,7 +111,7 @@ impl NamespaceScope {
         scope.within_limits().map(|()| scope)
     }
 
-    /// How they are written.
+    /// Their texts.
     pub fn words(&self) -> Vec<&str> {
         match self {
             NamespaceScope::All => vec![NamespaceScope::ALL],
@@ -119,7 +119,7 @@ impl NamespaceScope {
         }
     }
 
-    /// A token that is bound to no namespace is a mistake, and one that lists very many is read with every look.
+    /// A token without namespaces is a mistake, and a token with very many slows every read of the tokens.
     pub fn within_limits(&self) -> Result<(), Refusal> {
         let count = match self {
             NamespaceScope::All => return Ok(()),
@@ -132,7 +132,7 @@ impl NamespaceScope {
     }
 
     fn out_of_limits() -> Refusal {
-        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all of them")
+        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all namespaces")
     }
 }
 
@@ -140,23 +140,23 @@ impl NamespaceScope {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = OneToken))]
 pub struct Token {
-    /// Who acts with it.
+    /// The name of the token: the actor of its commands.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub name: Actor,
-    /// What it may be used for.
+    /// The role.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = RoleWord))]
     pub role: Role,
-    /// Where.
+    /// The namespaces.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub namespaces: NamespaceScope,
-    /// When it was made.
+    /// When it was created.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Time,
-    /// By whom.
+    /// Who created it.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub created_by: Actor,
@@ -181,8 +181,8 @@ impl Token {
     }
 }
 
-/// The SHA-256 of a secret. Nobody finds the secret from it, since there are 2^256 to try; so it needs no salt, and a slow
-/// hash would only cost servers time.
+/// The SHA-256 of a secret. The secret can't be found from it, because there are 2^256 to try. So it needs no
+/// salt, and a slow hash would only cost servers time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TokenHash(pub Hash);
 
@@ -209,8 +209,8 @@ impl fmt::Display for TokenHash {
 /// A token that was just made. Its schema is below.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct NewToken {
-    /// The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the caller
-    /// has drawn it.
+    /// The secret, to be sent as `Authorization: Bearer …`. It is shown only in this response. Missing if
+    /// the client made it itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// The token.
@@ -235,27 +235,28 @@ pub struct ListedToken {
 pub struct Tokens {
     /// Counts the changes of them: the same number, the same tokens. 0 if there never was a token.
     pub version: u64,
-    /// In the order in which they were made.
+    /// The tokens in the order of their creation.
     pub tokens: Vec<ListedToken>,
 }
 
-/// A token to be made.
+/// A token to create.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenBody {
-    /// Who acts with it.
+    /// The name of the token: the actor of its commands.
     pub name: String,
     /// `reader`, `worker`, `operator` or `admin`.
     #[cfg_attr(feature = "openapi", schema(value_type = RoleWord))]
     pub role: String,
-    /// Where it is of use: names, or `*` alone for all; else `default`.
+    /// Its namespaces, or `*` alone for all. Default: `default`.
     pub namespaces: Option<Vec<String>>,
-    /// How long it is of use, such as `90d`; else until it is revoked.
+    /// How long it is valid, such as `90d`. Default: until it is revoked.
     pub expires: Option<DurationInput>,
-    /// The SHA-256 of a secret that the caller has drawn, in hexadecimal digits; then the answer has none.
+    /// The SHA-256 of a secret that the client made itself, in hexadecimal digits. The response then
+    /// contains no secret.
     pub hash: Option<String>,
-    /// Who makes it, while no token exists.
+    /// Who creates it, while no token exists.
     #[serde(rename = "as")]
     pub by: Option<String>,
 }
@@ -265,7 +266,7 @@ pub struct TokenBody {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenName {
-    /// The name; or give it in the query.
+    /// The name; it can also be given in the query.
     pub name: Option<String>,
     /// Who revokes it, while no token exists.
     #[serde(rename = "as")]
@@ -308,7 +309,7 @@ mod schemas {
     use crate::schema::{all, word_schemas};
 
     word_schemas! {
-            /// What a token may be used for.
+            /// The role of a token.
         RoleWord shown as "Role": all::<Role>();
     }
 

@@ -15,7 +15,7 @@ use crate::words_on_wire;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NextStep {
-    /// The next step.
+    /// What happens.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = NextWord))]
     pub what: Step,
@@ -28,7 +28,7 @@ pub struct NextStep {
 /// What may happen next to a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// It may be acquired; and claimed too, if nobody's lease on it has lapsed.
+    /// It may be acquired; also claimed, if no lease on it has lapsed.
     Due,
     /// Its lease or reservation lapses unless it is renewed or used.
     Lapse,
@@ -36,7 +36,7 @@ pub enum Step {
     Reclaim,
 }
 
-/// What somebody noted on a task.
+/// A note on a task.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NoteOnTask))]
 pub struct Note {
@@ -44,15 +44,15 @@ pub struct Note {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// Who.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub by: Actor,
-    /// What it says.
+    /// The text of the note.
     #[serde(rename = "note", with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub words: Reason,
-    /// Whether it says that nobody has to look at the task any more.
+    /// Whether the note dismisses the task.
     #[serde(rename = "dismisses", serialize_with = "dismisses")]
     #[cfg_attr(feature = "openapi", schema(value_type = bool))]
     pub triage: Triage,
@@ -62,18 +62,18 @@ fn dismisses<S: serde::Serializer>(triage: &Triage, serializer: S) -> Result<S::
     serializer.serialize_bool(*triage == Triage::Dismissed)
 }
 
-/// A task, and why it is where it is.
+/// A task, and an explanation of its state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Why))]
 pub struct WhyAnswer {
     /// The task.
     pub task: Task,
-    /// One sentence.
+    /// The explanation in one sentence.
     pub why: String,
     /// What happens next by itself, or becomes possible.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub next: Option<NextStep>,
-    /// What people noted, the oldest first.
+    /// The notes, oldest first.
     pub notes: Vec<Note>,
 }
 
@@ -83,6 +83,6 @@ words_on_wire! {
 
 #[cfg(feature = "openapi")]
 word_schemas! {
-    /// What happens next to a task: it may be taken, its lease lapses, or recovery takes it up.
+    /// What happens next to a task: it becomes due, its lease lapses, or recovery reclaims it.
     NextWord shown as "Next": all::<Step>();
 }

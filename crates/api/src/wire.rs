@@ -61,7 +61,7 @@ impl<T: Wire> Serialize for Borrowed<'_, T> {
 /// The JSON text of a value.
 pub fn to_json<T: Wire>(value: &T) -> String {
     serde_json::to_string(&Borrowed(value))
-        .unwrap_or_else(|error| panic!("a value of texts and numbers can be written: {error}"))
+        .unwrap_or_else(|error| panic!("a value of texts and numbers can always be written as JSON: {error}"))
 }
 
 /// Reads what [`to_json`] wrote.

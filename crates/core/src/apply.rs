@@ -1,4 +1,5 @@
-//! `apply`: the only change of a task. It does not ask whether an event is allowed, only whether it fits.
+//! `apply` changes a task as one event says. It is the only function that changes a task. It does not check whether
+//! the event is allowed, only whether it fits the task.
 
 use crate::compensation::{Compensation, Registered, Status};
 use crate::event::{Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage};
@@ -9,19 +10,19 @@ use crate::task::{
 };
 use crate::time::Time;
 
-/// An event that can't have happened to the task as it is: the history it comes from is broken.
+/// An event that does not fit the task: the history that it comes from is damaged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApplyError {
     /// The event's type.
     pub event: &'static str,
-    /// The state that it met; none: there was no task.
+    /// The state of the task; none if there was no task.
     pub state: Option<State>,
 }
 
 impl std::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state.map_or("no", State::as_str);
-        write!(f, "the event {} can't have happened to {state} task", self.event)
+        write!(f, "the event {} does not fit {state} task", self.event)
     }
 }
 
@@ -43,7 +44,7 @@ pub fn apply(task: Option<Task>, event: &Event) -> Result<Task, ApplyError> {
     Ok(task)
 }
 
-/// The task that a history tells of; none for an empty one.
+/// The task that results from a history; none if the history is empty.
 pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Task>, ApplyError> {
     events.into_iter().try_fold(None, |task, event| apply(task, event).map(Some))
 }
@@ -207,8 +208,8 @@ fn register(task: &mut Task, mut compensation: Compensation) -> Option<()> {
     Some(())
 }
 
-/// An attempt begins. What stands from before a lease becomes owed with it, and so does what the attempt before it
-/// undid or a person waived for it: the same effects may happen again.
+/// Begins an attempt. Compensations that were registered before any lease become owed again, even if they were
+/// undone or waived for the last attempt, because this attempt may have the same effects again.
 fn acquire(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
     end_lease(task, grant.lapsed.as_ref());
     enter(task, &[State::Planned, State::Dispatched, State::Running], Phase::Running(granted(event, grant)))?;
@@ -311,7 +312,8 @@ fn reclaim(task: &mut Task, event: &Event, grant: &Grant) -> Option<()> {
     unwind(task, &[State::Running], why, &reason, undoing)
 }
 
-/// What was registered before a lease stands again. What is owed still, which is only under `hold`, stays owed.
+/// Compensations that were registered before any lease are standing again. Under `hold` some are still owed;
+/// these stay owed.
 fn replan(task: &mut Task, not_before: Option<Time>) -> Option<()> {
     enter(task, &[State::Dispatched, State::Compensating], Phase::Planned)?;
     task.not_before = not_before.or(task.not_before);
@@ -376,7 +378,7 @@ fn end(task: &mut Task, ended: &Ended) -> Option<()> {
         waive(task, waiver.seq, &waiver.reason)?;
     }
     for undo in &ended.compensations {
-        // It says what remains to undo, so it is owed although no lease may ever have been granted.
+        // It says what remains to undo, so it is owed even if no lease was ever granted.
         let mut remains = Compensation::new(task.next_seq(), undo.clone(), Registered::UnderLease);
         remains.owe(&task.namespace, &task.id, task.epoch);
         task.compensations.push(remains);

@@ -1,4 +1,5 @@
-//! The hash chain: what makes a history tamper-evident. One chain for each task, one Merkle root over all heads.
+//! The hash chain, which shows when somebody changed the history: one chain of events for each task, and one Merkle
+//! root over the heads of all chains.
 
 use std::fmt;
 

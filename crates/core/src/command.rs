@@ -1,6 +1,6 @@
-//! Commands: what somebody asks for, in the imperative. Each names the task, or the queue, that it is about.
+//! Commands: what a caller asks for, in the imperative. Each names the task or the queue that it is about.
 //!
-//! A command *by lease* carries its [`Holder`], which is checked; one *by operator* carries a reason.
+//! A command *by lease* carries its [`Holder`], which is checked. A command *by operator* carries a reason.
 
 use crate::compensation::{COMPENSATIONS_MAX, Compensation, Undo};
 use crate::event::{Triage, Waiver};
@@ -17,16 +17,16 @@ use crate::verb::Verb;
 /// The most tasks that one claim may ask for.
 pub const CLAIM_MAX: u32 = 1_000;
 
-/// What somebody asks for, and who.
+/// A command: what is asked for, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
-    /// The room it is about.
+    /// The namespace that it is about.
     pub namespace: Namespace,
     /// Who gives it.
     pub actor: Actor,
-    /// Its name, so that a repeat is answered and not done again.
+    /// The request id: a repeat gets the first answer and is not executed again.
     pub request: Option<RequestId>,
-    /// How much is taken off a backoff, drawn by the shell.
+    /// The jitter of a backoff, drawn by the shell.
     pub jitter: Jitter,
     /// Which leases its proof counts for.
     pub reach: LeaseScope,
@@ -34,8 +34,8 @@ pub struct Command {
     pub action: Action,
 }
 
-/// Which leases a command may act on. Owner and epoch are no secrets, so whoever lets strangers send commands limits those
-/// who are not operators to what was granted to them.
+/// Which leases a command may act on. Owner and epoch are not secret. So a program that accepts commands from
+/// strangers limits callers that are not operators to the leases granted to them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum LeaseScope {
     /// Any whose owner and epoch it knows.
@@ -91,14 +91,14 @@ pub struct Create {
     pub priority: i32,
     /// Not to be acquired or claimed earlier.
     pub not_before: Option<Time>,
-    /// What its creator decides beforehand.
+    /// The policy.
     pub policy: Policy,
     /// What each attempt owes.
     pub compensations: Vec<Undo>,
 }
 
 impl Create {
-    /// What a task is created with where nothing else is said.
+    /// The defaults of a new task.
     pub fn new(task: TaskId, naming: IdOrigin) -> Create {
         Create {
             task,
@@ -217,12 +217,12 @@ impl QuarantineCause {
     }
 }
 
-/// Who undoes the work of a holder that gives it up.
+/// Who undoes the work that a holder gives up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UndoBy {
     /// Recovery, from now on.
     Recovery,
-    /// The holder itself, under the lease that it has.
+    /// The holder itself, under its current lease.
     Holder,
 }
 
@@ -267,15 +267,15 @@ pub enum HolderAction {
     Release { reason: Reason, delay: Option<Span> },
     /// Registers how to undo a side effect, before the effect.
     Register { undo: Undo },
-    /// Makes what an older lease owes this one's.
+    /// Adopts what older leases owe, for this lease.
     Adopt,
     /// Reports that an undo ran.
     Settle { seq: Seq, receipt: Text },
     /// Reports that an undo failed.
     Try { seq: Seq, error: Text },
-    /// Ends the task as done.
+    /// Completes the task.
     Complete { result: Option<Document> },
-    /// Ends the task for good, undoing nothing.
+    /// Fails the task, undoing nothing.
     Fail { reason: Reason, compensation: Option<Undo> },
     /// Gives the work up and has it undone.
     RollBack { reason: Reason, undo_by: UndoBy },
@@ -289,7 +289,7 @@ pub enum HolderAction {
 pub enum OperatorAction {
     /// Registers what each attempt will owe, before the first lease.
     Register { undo: Undo },
-    /// Says that something need not be undone.
+    /// Waives a compensation.
     Waive { waiver: Waiver },
     /// Marks the task completed.
     MarkCompleted { reason: Reason, result: Option<Document> },
@@ -303,7 +303,7 @@ pub enum OperatorAction {
     Cancel { reason: Reason },
     /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
     Annotate { note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
-    /// Makes a new task of one that ended badly.
+    /// Retries a task that ended badly, as a new task.
     Retry { successor: TaskId, naming: IdOrigin, reason: Reason, waive: Vec<Waiver> },
 }
 
@@ -382,7 +382,7 @@ impl Action {
         if let Action::ByOperator { act, .. } = self { Some(act) } else { None }
     }
 
-    /// The JSON that it carries, each with the name of its field: for the edge, which makes it canonical.
+    /// Its JSON values, each with the name of its field: for the edge, which makes them canonical.
     pub fn documents_mut(&mut self) -> Vec<(&'static str, &mut Document)> {
         fn named<'a>(
             name: &'static str,
@@ -427,10 +427,9 @@ impl Action {
     pub fn check(&self) -> Result<(), Refusal> {
         match self {
             Action::Create(create) => check_create(create),
-            Action::Put(put) if !put.record.compensations.is_empty() => Err(Refusal::invalid(
-                "compensations",
-                "a record has them beside its fields, with their numbers",
-            )),
+            Action::Put(put) if !put.record.compensations.is_empty() => {
+                Err(Refusal::invalid("compensations", "give them as numbered compensations of the record"))
+            }
             Action::Put(put) => {
                 check_create(&put.record)?;
                 check_count("compensations", put.compensations.len(), COMPENSATIONS_MAX)
@@ -503,13 +502,13 @@ impl OperatorAction {
     fn check(&self, task: &TaskId) -> Result<(), Refusal> {
         match self {
             OperatorAction::Annotate { note: None, triage: Triage::Dismissed, .. } => {
-                Err(Refusal::invalid("note", "say why nobody has to look at it"))
+                Err(Refusal::invalid("note", "to dismiss a task, give a note with the reason"))
             }
             OperatorAction::Annotate { note: None, terminal_reason: None, .. } => {
-                Err(Refusal::invalid("note", "give a note, a terminal reason, or both"))
+                Err(Refusal::invalid("note", "give a note, a terminal_reason, or both"))
             }
             OperatorAction::Retry { successor, .. } if task == successor => {
-                Err(Refusal::invalid("id", "the new task needs an id of its own"))
+                Err(Refusal::invalid("id", "the new task needs another id"))
             }
             OperatorAction::MarkCompensated { waive, .. } | OperatorAction::Retry { waive, .. } => {
                 check_waivers(waive)
@@ -535,7 +534,7 @@ fn check_waivers(waive: &[Waiver]) -> Result<(), Refusal> {
     check_count("waive", waive.len(), COMPENSATIONS_MAX)?;
     let twice =
         waive.iter().enumerate().any(|(at, one)| waive[..at].iter().any(|other| other.seq == one.seq));
-    if twice { Err(Refusal::invalid("waive", "name each compensation once")) } else { Ok(()) }
+    if twice { Err(Refusal::invalid("waive", "give each compensation only once")) } else { Ok(()) }
 }
 
 fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), Refusal> {

@@ -1,11 +1,11 @@
-//! Compensations: the stored obligations to undo one side effect each.
+//! Compensations. Each one is a stored obligation to undo one side effect.
 
 use crate::id::{Epoch, Kind, Namespace, Reason, Seq, TaskId, Text, UndoKey};
 
 /// The most compensations a task may have.
 pub const COMPENSATIONS_MAX: usize = 1_000;
 
-/// Where an obligation stands.
+/// The status of a compensation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Status {
     /// Registered before a lease: owed from the next attempt on.
@@ -16,7 +16,7 @@ pub enum Status {
     Done,
     /// A person said that it need not be undone.
     Waived,
-    /// Nothing is to be undone.
+    /// Nothing must be undone.
     Void,
 }
 
@@ -45,7 +45,7 @@ pub enum Registered {
     UnderLease,
 }
 
-/// What somebody who registers a compensation says of it.
+/// What the registrant says about a compensation.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Undo {
     /// Which handler undoes it; `none` says that there is nothing to undo.
@@ -61,17 +61,17 @@ pub struct Undo {
 pub struct Compensation {
     /// Its number within the task.
     pub seq: Seq,
-    /// What was said of it.
+    /// What its registrant said about it.
     pub undo: Undo,
     /// When it was first registered.
     pub registered: Registered,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// The epoch that owes it, or owed it last.
     pub epoch: Option<Epoch>,
     /// The idempotency key of its undo, from when it became owed.
     pub key: Option<UndoKey>,
-    /// How often its undo was tried in vain since it became owed.
+    /// How many undo runs failed since it became owed.
     pub tries: u32,
     /// What its undo left as proof.
     pub receipt: Option<Text>,
@@ -82,7 +82,7 @@ pub struct Compensation {
 }
 
 impl Compensation {
-    /// A fresh record that nobody owes yet: standing, or void where it says that there is nothing to undo.
+    /// A new record that nobody owes yet: standing, or void if its kind says that there is nothing to undo.
     pub fn new(seq: Seq, undo: Undo, registered: Registered) -> Compensation {
         let status = if undo.kind.is_none() { Status::Void } else { Status::Standing };
         Compensation {
@@ -110,7 +110,7 @@ impl Compensation {
         self.key = Some(UndoKey::of(namespace, task, self.seq, epoch));
     }
 
-    /// Stands again, for the next attempt. What is void because it says that there is nothing to undo stays so.
+    /// Makes it standing again, for the next attempt. A compensation of kind `none` stays void.
     pub(crate) fn stand(&mut self) {
         if !self.undo.kind.is_none() {
             self.clear();

@@ -1,6 +1,6 @@
-//! `decide`: what is stored, a command and the time go in; what happened, or why not, comes out.
+//! `decide` takes the stored task, a command and the time, and returns what happens, or a refusal.
 //!
-//! It executes the rows of [`crate::lifecycle`] and restates none of them.
+//! It executes the rows of [`crate::lifecycle`] and contains no rules of its own.
 
 use crate::apply::apply;
 use crate::command::{Action, Command, HolderAction, OperatorAction};
@@ -16,31 +16,31 @@ use crate::verb::Verb;
 /// Whether the names that a command would take, an id and a saga id, are free. Those of pruned tasks are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Names {
-    /// Nobody has them.
+    /// They are free.
     Free,
-    /// At least one is somebody's.
+    /// At least one is taken.
     Taken,
 }
 
-/// What the store remembers that the command is about.
+/// The stored data that a command is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     /// The task that the command names.
     pub task: Option<&'a Task>,
     /// The names that the command would take, if it makes a task.
     pub names: Names,
-    /// No grant of this store is at or below it.
+    /// Every grant of this store has a higher epoch.
     pub floor: Epoch,
 }
 
-/// What guards and outcomes look at.
+/// The facts that guards and outcomes use.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
     /// The task that the command names.
     pub task: Option<&'a Task>,
     /// The names that the command would take.
     pub names: Names,
-    /// No grant of this store is at or below it.
+    /// Every grant of this store has a higher epoch.
     pub floor: Epoch,
     /// What is asked for.
     pub command: &'a Command,
@@ -60,14 +60,14 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What follows from a command: events, and the tasks after them.
+/// The result of a command: events, and the tasks after them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decision {
     /// The row of the table that answered.
     pub row: &'static str,
-    /// The row of the end of compensating, if it came to that.
+    /// The row of the end of compensating, if that was reached.
     pub end: Option<&'static str>,
-    /// What happened to the named task; nothing, where nothing was left to do.
+    /// The events of the named task; none if nothing was left to do.
     pub events: Vec<Event>,
     /// The named task afterwards.
     pub task: Task,
@@ -80,7 +80,7 @@ pub fn decide(stored: Stored<'_>, command: &Command, now: Time) -> Result<Decisi
     decide_by(Table::rules(), stored, command, now)
 }
 
-/// Decides by another table: how tests show that each guard matters.
+/// Decides by another table, by which tests show that each guard matters.
 pub fn decide_by(
     table: &Table,
     stored: Stored<'_>,
@@ -143,7 +143,7 @@ impl<'a> History<'a> {
 
     fn spawn(&self, created: EventData) -> (Task, Event) {
         let Some(OperatorAction::Retry { successor, .. }) = self.case.by_operator() else {
-            panic!("only a retry makes a second task")
+            panic!("only a retry creates a second task")
         };
         let event = self.event(successor.clone(), Revision(1), created);
         (applied(None, &event), event)
@@ -156,7 +156,7 @@ impl<'a> History<'a> {
 
     fn named_task(&self) -> TaskId {
         let named = self.task.as_ref().map(|task| &task.id).or_else(|| self.case.command.action.task());
-        named.cloned().unwrap_or_else(|| panic!("a claim is decided on a task that was found"))
+        named.cloned().unwrap_or_else(|| panic!("a claim must be decided on a task"))
     }
 
     fn decision(self, row: &'static str) -> Decision {
@@ -165,9 +165,10 @@ impl<'a> History<'a> {
     }
 }
 
-/// A row whose events don't fit the task it was made for is a broken table; nothing may be stored of it.
+/// If a row's events don't fit its task, the table is broken; nothing of that may be stored.
 fn applied(task: Option<Task>, event: &Event) -> Task {
-    apply(task, event).unwrap_or_else(|misfit| panic!("the table gave an impossible event: {misfit}"))
+    apply(task, event)
+        .unwrap_or_else(|misfit| panic!("the table produced an event that does not fit: {misfit}"))
 }
 
 fn refuse(code: Code, because: &str, case: &Case) -> Refusal {
@@ -204,7 +205,7 @@ fn invalid(case: &Case) -> Refusal {
     contradiction.unwrap_or_else(no_room)
 }
 
-/// Before when the same command can't succeed, for the refusals that time may lift.
+/// The earliest time at which the same command can succeed, for refusals that time may lift.
 fn retry_at(code: Code, task: &Task, case: &Case) -> Option<Time> {
     if !matches!(code, Code::NotDue | Code::Leased | Code::Reserved) {
         return None;

@@ -12,7 +12,7 @@ use crate::time::Time;
 /// One thing that happened to one task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// The room of the task.
+    /// The namespace of the task.
     pub namespace: Namespace,
     /// The task.
     pub task: TaskId,
@@ -20,7 +20,7 @@ pub struct Event {
     pub number: Revision,
     /// When it happened.
     pub at: Time,
-    /// Who made it happen.
+    /// The actor.
     pub actor: Actor,
     /// What happened.
     pub what: EventData,
@@ -45,11 +45,11 @@ pub struct Created {
     pub not_before: Option<Time>,
     /// What its creator decided beforehand.
     pub policy: Policy,
-    /// What stands, or is owed still, from before the first lease.
+    /// The compensations that are standing or still owed from before the first lease.
     pub compensations: Vec<Compensation>,
     /// The task that this one is a retry of.
     pub retry_of: Option<TaskId>,
-    /// When it was created: now, or as a record from elsewhere says.
+    /// When it was created: now, or as an imported record says.
     pub created_at: Time,
 }
 
@@ -79,7 +79,8 @@ impl Changes {
     }
 }
 
-/// What heartbeats had written to a lease when it ended. They leave no event, so the one that ends the lease has it.
+/// What heartbeats had written to a lease when it ended. Heartbeats leave no event, so the event that ends the
+/// lease contains it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeaseEnd {
     /// Who held it.
@@ -98,7 +99,7 @@ pub struct LeaseEnd {
     pub checkpoint: Option<Document>,
     /// How often its holder was told to stop.
     pub cancel_told: Option<CancelTold>,
-    /// The bound of the policy at which it lapsed; none where it ended otherwise, or its holder fell silent.
+    /// The policy limit at which it lapsed; none if it ended otherwise, or its holder fell silent.
     pub overrun: Option<Overrun>,
 }
 
@@ -125,7 +126,7 @@ impl LeaseEnd {
 }
 
 impl Reason {
-    /// What is written down where a lapse is the reason.
+    /// The recorded reason for a lapse.
     pub(crate) fn of_lapse(lease: &LeaseEnd) -> Reason {
         let LeaseEnd { owner, epoch, .. } = lease;
         match lease.overrun {
@@ -163,7 +164,7 @@ pub struct Grant {
 pub enum Counting {
     /// It counts.
     Counted,
-    /// It was given back in time and does not.
+    /// It was released in time and does not count.
     Uncounted,
 }
 
@@ -178,17 +179,17 @@ pub struct Ended {
     pub reason: Option<Reason>,
     /// What the work gave.
     pub result: Option<Document>,
-    /// What remains to undo, said with the failing itself.
+    /// What remains to undo, given with the fail.
     pub compensations: Vec<Undo>,
     /// What a person waived with it.
     pub waived: Vec<Waiver>,
-    /// When: now, or as a record from elsewhere says.
+    /// When: now, or as an imported record says.
     pub finished_at: Time,
     /// The lease that it ended.
     pub lease: Option<LeaseEnd>,
 }
 
-/// A person's word that something need not be undone.
+/// The waiver of a compensation by a person.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Waiver {
     /// Which compensation.
@@ -197,13 +198,13 @@ pub struct Waiver {
     pub reason: Reason,
 }
 
-/// Whether a note leaves a task among those that somebody must look at.
+/// Whether a note dismisses the task.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Triage {
-    /// It does.
+    /// It does not.
     #[default]
     Stays,
-    /// Nobody has to look at the task any more.
+    /// It does: the task needs no more attention.
     Dismissed,
 }
 
@@ -221,7 +222,7 @@ pub enum EventData {
         /// What it undoes.
         undo: Undo,
     },
-    /// It was set aside for one owner.
+    /// It was reserved for one owner.
     Dispatched {
         /// For whom.
         owner: Owner,
@@ -246,7 +247,7 @@ pub enum EventData {
         /// What it saves for its successor.
         checkpoint: Option<Document>,
     },
-    /// The holder gave the lease back. From running the task goes on to be undone, or planned at once.
+    /// The holder released the lease. A running task is undone next, or planned at once.
     Released {
         /// Why.
         reason: Reason,
@@ -264,7 +265,7 @@ pub enum EventData {
         /// The lease that it ended; none where the holder keeps it to undo the work itself.
         lease: Option<LeaseEnd>,
     },
-    /// Recovery found the lease lapsed, and nothing to undo.
+    /// Recovery found a lapsed lease, and nothing to undo.
     Lapsed {
         /// The lease that it ended.
         lease: LeaseEnd,
@@ -278,7 +279,7 @@ pub enum EventData {
         /// The lease of the undo that it ended.
         lease: Option<LeaseEnd>,
     },
-    /// What an older lease owed became this one's.
+    /// This lease adopted what older leases owed.
     Adopted {
         /// Which compensations.
         seqs: Vec<Seq>,
@@ -289,10 +290,10 @@ pub enum EventData {
         seq: Seq,
         /// The lease's epoch.
         epoch: Epoch,
-        /// What it left as proof.
+        /// The receipt.
         receipt: Text,
     },
-    /// An undo was tried in vain.
+    /// An undo failed.
     Tried {
         /// Which compensation.
         seq: Seq,
@@ -301,16 +302,16 @@ pub enum EventData {
         /// Why it failed.
         error: Text,
     },
-    /// A person said that something need not be undone.
+    /// A person waived a compensation.
     Waived(Waiver),
-    /// Somebody asked for the task to stop. One that was not running goes on to be undone.
+    /// A cancel was asked for. A task that was not running is undone next.
     CancelAsked {
         /// Why.
         reason: Reason,
     },
     /// It reached a terminal state.
     Ended(Box<Ended>),
-    /// Somebody left a note, or a corrected reason for the end.
+    /// A note, or a corrected reason for the end.
     Annotated {
         /// The note.
         note: Option<Reason>,
@@ -319,7 +320,7 @@ pub enum EventData {
         /// Whether the note dismisses the end.
         triage: Triage,
     },
-    /// A person made a new task of it.
+    /// A person retried it as a new task.
     Retried {
         /// The new task.
         successor: TaskId,

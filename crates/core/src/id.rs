@@ -1,6 +1,7 @@
-//! Names and texts, each a type of its own that can't hold what the limits forbid.
+//! Ids, names and texts. Each has a type of its own that can't hold a value over the limits.
 //!
-//! Constructors answer with the refusal `invalid` that names the field and the limit. Nothing is trimmed or cut.
+//! A constructor that gets an invalid value returns the refusal `invalid`, which names the field and the limit.
+//! Nothing is trimmed or cut.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub const PROGRESS_LIMIT: &str = "up to 1 KiB of JSON, without NUL";
 const ID_LIMIT: &str = "1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..";
 const NAME_LIMIT: &str = "1 to 200 of A-Z a-z 0-9 - _ . : @ + /, not . or ..";
 
-/// Declares a text type with its constructor's check; the type can be had in no other way.
+/// Declares a text type. Its constructor checks the limits, and is the only way to make a value.
 macro_rules! text_type {
     ($(#[$doc:meta])* $name:ident, $field:literal, $check:path) => {
         $(#[$doc])*
@@ -77,13 +78,13 @@ text_type!(/// The unique name of a task in its namespace.
     TaskId, "id", check_id);
 text_type!(/// A second unique name, for the task's saga; the task's own id where none is given.
     SagaId, "saga_id", check_id);
-text_type!(/// The room that ids are unique in.
+text_type!(/// The namespace of a task. Ids are unique within one.
     Namespace, "namespace", check_id);
 text_type!(/// Who holds, or asks for, a lease: a free name such as `host/pid/agent-3`.
     Owner, "owner", check_name);
-text_type!(/// Where workers claim from.
+text_type!(/// The queue that workers claim from.
     Queue, "queue", check_name);
-text_type!(/// What sort of task, or of compensation, it is.
+text_type!(/// The kind of a task or of a compensation.
     Kind, "kind", check_name);
 text_type!(/// Who gave a command.
     Actor, "actor", check_name);
@@ -95,7 +96,7 @@ text_type!(/// The value of a label.
     LabelValue, "labels", check_label_value);
 text_type!(/// Free text that may be empty: a target, a receipt, an error.
     Text, "text", check_text);
-text_type!(/// Free text that says why, so it must say something.
+text_type!(/// Free text that says why. It must not be empty.
     Reason, "reason", check_reason);
 text_type!(/// JSON that the edge has validated and made canonical: a payload, a result, a checkpoint.
     Document, "payload", check_document);
@@ -112,7 +113,7 @@ impl Document {
 }
 
 impl Reason {
-    /// Words that the core makes out of names, which keeps them far below the limit.
+    /// Texts that the core makes from names. They are always far below the limit.
     pub(crate) fn made(words: fmt::Arguments<'_>) -> Reason {
         Reason(Arc::from(words.to_string()))
     }
@@ -151,14 +152,14 @@ impl UndoKey {
     }
 }
 
-/// The saga is named as the task where its creator gave no other name: what is a valid task id is a valid saga id.
+/// The saga id is the task id if its creator gave no other: what is a valid task id is a valid saga id.
 impl From<&TaskId> for SagaId {
     fn from(id: &TaskId) -> SagaId {
         SagaId(Arc::clone(&id.0))
     }
 }
 
-/// Whoever holds a lease may act under that name.
+/// The owner of a lease can be the actor.
 impl Actor {
     /// The actor of commands whose giver said no name.
     pub const ANONYMOUS: &'static str = "anonymous";
@@ -251,7 +252,7 @@ fn check_text(field: &'static str, text: &str) -> Result<(), Refusal> {
 
 fn check_reason(field: &'static str, text: &str) -> Result<(), Refusal> {
     if text.trim().is_empty() {
-        return Err(Refusal::invalid(field, "must say something: 1 byte to 4 KiB of text, without NUL"));
+        return Err(Refusal::invalid(field, "must not be empty: 1 byte to 4 KiB of text, without NUL"));
     }
     check_text(field, text)
 }

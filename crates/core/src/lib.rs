@@ -1,10 +1,10 @@
 //! The rules of Tenure: one lifecycle, decided in one place.
 //!
-//! Stores remember, the core decides, the shell acts. Here is no clock, no I/O, no async, no randomness, no logging and
-//! no serde: [`decide::decide`] gets what is stored, a command and the time, and answers with what happened or why
-//! not. The same inputs give the same answer, everywhere and for ever.
+//! Stores remember, the core decides, the shell acts. The core has no clock, I/O, async, randomness, logging or
+//! serde. [`decide::decide`] gets the stored task, a command and the time. It returns what happens, or a refusal. The
+//! same inputs always give the same answer.
 //!
-//! Start reading at [`lifecycle`], which holds the table.
+//! Start reading at [`lifecycle`], which contains the table.
 
 pub mod apply;
 pub mod chain;

@@ -1,4 +1,5 @@
-//! What a task's creator decides beforehand: how long leases last, how often it may be tried, what a lapse means.
+//! The policy of a task, which its creator sets: how long leases last, how many attempts it gets, and what happens
+//! after a lapse.
 
 use crate::refusal::Refusal;
 use crate::time::{Span, Time};
@@ -40,7 +41,7 @@ pub enum OnLapse {
     /// Its undo runs; then it is tried again or closed.
     #[default]
     Recover,
-    /// Nothing by itself: whoever acquires it next goes on, and inherits what is owed.
+    /// Nothing happens until an owner acquires the task. That owner continues and inherits what is owed.
     Hold,
     /// It is parked for a person.
     Quarantine,
@@ -60,7 +61,7 @@ impl OnLapse {
     }
 }
 
-/// Where a task ends whose attempts are spent and whose undo is done.
+/// How a task ends when its attempts are spent and its undo is done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum WhenSpent {
     /// It is closed as undone.
@@ -118,7 +119,7 @@ impl Jitter {
     /// The whole wait.
     pub const NONE: Jitter = Jitter(0);
 
-    /// From a random number: each value is as likely.
+    /// From a random number, uniformly distributed.
     pub const fn from_random(drawn: u16) -> Jitter {
         Jitter(drawn)
     }
@@ -128,7 +129,7 @@ impl Jitter {
         self.0
     }
 
-    /// As much of this span as was drawn: nothing up to less than all of it.
+    /// The drawn part of this span: from zero up to less than all of it.
     pub fn part_of(self, span: Span) -> Span {
         let part = u128::from(span.as_micros()) * u128::from(self.0) / (u128::from(u16::MAX) + 1);
         Span::from_micros(u64::try_from(part).unwrap_or(0))
@@ -142,15 +143,15 @@ impl Jitter {
 /// What a task's creator decides beforehand. The default of each field is the first value that its type names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Policy {
-    /// A lease's length where the one who takes it gives none.
+    /// The default length of a lease.
     pub lease_ttl: Ttl,
-    /// How often it is tried by itself; an explicit acquire is never refused for it.
+    /// The maximum number of automatic attempts. An explicit acquire is never refused because of it.
     pub max_attempts: u32,
     /// The wait between attempts.
     pub backoff: Backoff,
-    /// Where it ends when its attempts are spent.
+    /// How the task ends when its attempts are spent.
     pub when_spent: WhenSpent,
-    /// What a lapse of its lease means.
+    /// What happens when its lease lapses.
     pub on_lapse: OnLapse,
     /// No heartbeat extends a lease beyond this long after the last progress.
     pub stall_after: Option<Span>,
@@ -158,7 +159,7 @@ pub struct Policy {
     pub time_limit: Option<Span>,
     /// The first attempt must begin this long after the task was created and due.
     pub start_within: Option<Span>,
-    /// Takeover and reclaim of a lapsed lease wait this long, for effects that can't be fenced.
+    /// How long a takeover or reclaim waits after the lapse, for effects that can't be fenced.
     pub lock_delay: Option<Span>,
     /// No heartbeat extends a lease beyond this long after its holder was first told to stop.
     pub cancel_grace: Option<Span>,
@@ -182,7 +183,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The longest time limit, start limit or backoff: longer ones are typing errors.
+    /// The longest time limit, start limit or backoff. A longer one is probably a typing error.
     const LONGEST: Span = Span::from_days(3_650);
 
     /// Checks the limits that the types of the fields don't.

@@ -1,5 +1,5 @@
-//! A write of a whole record, read as a difference: what it changes, what it adds, and where it contradicts itself or
-//! what is stored. The table decides what follows.
+//! Reads a put, the write of a whole record, as a difference to the stored task: what it changes, what it adds, and
+//! where it contradicts itself or the stored task. The table decides what follows.
 
 use crate::command::{Put, PutUndo};
 use crate::compensation::COMPENSATIONS_MAX;
@@ -10,12 +10,14 @@ use crate::task::{State, Task, Terminal};
 use crate::time::Time;
 
 impl Put {
-    /// What can't be in any record: an end without a terminal state, a time that has not come, an end without words.
+    /// Contradictions within the record: an end without a terminal state, a time in the future, an end
+    /// without a reason.
     pub(crate) fn contradiction(&self, now: Time) -> Option<Refusal> {
         let begins = self.state.terminal().is_none();
-        let granted = "a new task begins at 0; leave it out";
+        let granted = "must be 0 for a new task; leave it out";
         if begins && self.epoch.is_some_and(|epoch| epoch != Epoch::ZERO) {
-            // It would be granted anew from 1, below what others may have fenced by.
+            // Otherwise epochs would start again at 1, below epochs that other systems may have used for
+            // fencing.
             return Some(Refusal::invalid("epoch", granted));
         }
         if begins && self.attempts.is_some_and(|attempts| attempts != 0) {
@@ -32,11 +34,11 @@ impl Put {
             ("finished_at", self.finished_at.is_some()),
         ];
         if let Some((field, _)) = only_at_an_end.into_iter().find(|(_, given)| *given && terminal.is_none()) {
-            return Some(Refusal::invalid(field, "goes with a terminal state only"));
+            return Some(Refusal::invalid(field, "allowed only with a terminal state"));
         }
         let needs_words = terminal.is_some_and(|terminal| terminal != Terminal::Completed);
         if needs_words && self.terminal_reason.is_none() {
-            return Some(Refusal::invalid("terminal_reason", "say why it ended"));
+            return Some(Refusal::invalid("terminal_reason", "is required: say why the task ended"));
         }
         if created_at > now {
             return Some(Refusal::invalid("created_at", "must not be in the future"));
@@ -50,10 +52,10 @@ impl Put {
         None
     }
 
-    /// What the record says otherwise than what is stored, and that never changes.
+    /// Differences to the stored task in fields that never change.
     pub(crate) fn contradicts(&self, task: &Task, now: Time) -> Option<Refusal> {
         let never =
-            |field| Some(Refusal::invalid(field, "never changes; give the stored one or leave it out"));
+            |field| Some(Refusal::invalid(field, "can't be changed; give the stored value or leave it out"));
         if self.record.saga_id.as_ref().is_some_and(|saga_id| *saga_id != task.saga_id) {
             return never("saga_id");
         }
@@ -69,12 +71,13 @@ impl Put {
         itself.or_else(|| self.contradicts_what_was_read(task)).or_else(|| self.has_too_many(task))
     }
 
-    /// Of a record that is not the newest any more these may have changed since; that is a stale write, or a lease.
+    /// If the record's revision is old, these fields may have changed since; that is a stale write, or a
+    /// lease.
     fn contradicts_what_was_read(&self, task: &Task) -> Option<Refusal> {
         if self.revision != Some(task.revision) {
             return None;
         }
-        let grants = "changes by grants alone; give the stored one or leave it out";
+        let grants = "changes only with leases; give the stored value or leave it out";
         if self.epoch.is_some_and(|epoch| epoch != task.epoch) {
             return Some(Refusal::invalid("epoch", grants));
         }
@@ -91,7 +94,7 @@ impl Put {
         if let Some(seq) = unknown {
             return Some(Refusal::invalid(
                 "compensations",
-                format_args!("there is no number {seq}; leave the number of a new one out"),
+                format_args!("there is no number {seq}; leave out the number of a new compensation"),
             ));
         }
         let lost = task.compensations.iter().find(|stored| {
@@ -102,7 +105,7 @@ impl Put {
         Some(Refusal::invalid(
             "compensations",
             format_args!(
-                "number {} must be restated once as it is stored; none is removed or changed",
+                "number {} must be given once, unchanged; compensations can't be removed or changed",
                 lost.seq
             ),
         ))

@@ -1,4 +1,5 @@
-//! Refusals: expected answers "no", each with a stable code. A refusal is not an error and leaves what is stored as it was.
+//! Refusals: expected "no" answers, each with a stable code. A refusal is not an error, and it changes nothing that
+//! is stored.
 
 use std::fmt;
 
@@ -6,35 +7,35 @@ use crate::id::{Epoch, Owner};
 use crate::task::State;
 use crate::time::Time;
 
-/// Why a command was refused. Part of the public interface; where two apply, the order below decides up to
-/// [`Code::LeaseLapsed`], and the table after it.
+/// Why a command was refused. Part of the public interface. If two codes apply, the order below decides up to
+/// [`Code::LeaseLapsed`]; after that, the table decides.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Code {
     /// A field is over its limit or malformed.
     Invalid,
     /// The request id was used for another command, or by another actor.
     RequestReused,
-    /// There is no such task, or compensation.
+    /// The task or compensation does not exist.
     NotFound,
     /// The task, or its saga, exists already.
     Exists,
     /// The task has ended; nothing changes it any more.
     Terminal,
-    /// Somebody holds the lease.
+    /// The task is already leased.
     Leased,
     /// It is reserved for another owner.
     Reserved,
-    /// It may not be taken yet.
+    /// The task is not due yet.
     NotDue,
     /// There is no lease, or only a reservation.
     NoLease,
-    /// The epoch is not the lease's.
+    /// The epoch is not the current one.
     StaleEpoch,
-    /// The owner is not the lease's.
+    /// The lease belongs to another owner.
     WrongOwner,
     /// The lease has lapsed.
     LeaseLapsed,
-    /// The heartbeat would not move the expiry ahead.
+    /// The heartbeat would not extend the lease.
     NotExtending,
     /// There was no progress for as long as the policy allows.
     Stalled,
@@ -44,7 +45,7 @@ pub enum Code {
     Cancelled,
     /// A failed task needs a compensation record.
     CompensationRequired,
-    /// Something is owed that must be undone, adopted or waived before.
+    /// The task owes compensations, which must be undone, adopted or waived first.
     CompensationOwed,
     /// The compensation is not owed any more.
     CompensationSettled,
@@ -131,26 +132,26 @@ pub struct HeldBy {
     pub until: Time,
 }
 
-/// An expected "no", with what the caller needs to act on it.
+/// An expected "no", with the facts that the caller needs to react.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The stable code.
     pub code: Code,
-    /// One sentence for a person, with the way out.
+    /// One sentence for a person: what is wrong and what to do.
     pub message: Box<str>,
     /// The field that is out of bounds, for `invalid`.
     pub field: Option<&'static str>,
     /// The state that the task is in.
     pub state: Option<State>,
-    /// Who holds the task, where somebody does.
+    /// The holder of the task, if there is one.
     pub held_by: Option<Box<HeldBy>>,
-    /// Before when the same command can't succeed, for the refusals that time may lift. What is owed, a policy or somebody
-    /// else may still stand in the way then.
+    /// The earliest time at which the same command can succeed, for refusals that time may lift. A
+    /// compensation, a policy or another owner may still prevent it then.
     pub retry_at: Option<Time>,
 }
 
 impl Refusal {
-    /// A refusal with nothing but its sentence.
+    /// A refusal with only a message.
     pub fn new(code: Code, message: impl Into<Box<str>>) -> Refusal {
         Refusal { code, message: message.into(), field: None, state: None, held_by: None, retry_at: None }
     }

@@ -1,7 +1,7 @@
 //! The task: the durable record of one piece of work and its saga.
 //!
-//! Its [`Phase`] holds what only that phase has, so that a planned task can't have a lease and a running one can't
-//! lack it.
+//! Fields that exist only in one phase are in [`Phase`]. So a planned task can't have a lease, and a running task
+//! can't be without one.
 
 mod ending;
 
@@ -105,7 +105,7 @@ pub struct Lease {
     pub expires_at: Time,
     /// What its holder reported last.
     pub progress: Option<Progress>,
-    /// How often its holder was told to stop; none where it was not.
+    /// How often its holder was told to stop; none if it was not told.
     pub cancel_told: Option<CancelTold>,
 }
 
@@ -116,7 +116,7 @@ impl Lease {
     }
 }
 
-/// That a holder was told to stop: each heartbeat's answer tells it once a cancel is asked.
+/// Records that a holder was told to stop. After a cancel, the answer to each heartbeat says so.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CancelTold {
     /// How often.
@@ -126,7 +126,7 @@ pub struct CancelTold {
 }
 
 impl CancelTold {
-    /// What is remembered after it was told once more.
+    /// The record after the holder was told once more.
     pub fn again(before: Option<CancelTold>, now: Time) -> CancelTold {
         match before {
             Some(told) => CancelTold { times: told.times.saturating_add(1), ..told },
@@ -135,7 +135,7 @@ impl CancelTold {
     }
 }
 
-/// What ended a lease whose holder may still be alive: a bound of the policy, and not silence.
+/// Which limit of the policy ended a lease. The holder may still be alive.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Overrun {
     /// No progress for `stall_after`.
@@ -159,7 +159,7 @@ impl Overrun {
         }
     }
 
-    /// The cause of a task's end that such a lapse brings.
+    /// The cause of the task's end after such a lapse.
     pub const fn cause(self) -> Cause {
         match self {
             Overrun::Stalled => Cause::Stalled,
@@ -218,7 +218,7 @@ impl Unwinding {
         Unwinding::Retried,
     ];
 
-    /// What a task is undone for after a lapse.
+    /// Why a task is undone after a lapse.
     pub const fn of_lapse(overrun: Option<Overrun>) -> Unwinding {
         match overrun {
             None => Unwinding::Lapsed,
@@ -229,16 +229,16 @@ impl Unwinding {
     }
 }
 
-/// Who looks after a task that is being undone.
+/// Who undoes the task.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Undoing {
     /// Recovery, or the worker itself.
     HeldBy(Lease),
-    /// Nobody; recovery may take it from this instant on.
+    /// Nobody; recovery may reclaim it from this time on.
     DueAt(Time),
 }
 
-/// Where a task is in its life, with what only that part of life has.
+/// The phase of a task, with the fields that exist only in that phase.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Phase {
     /// Waits to be acquired or claimed.
@@ -260,7 +260,7 @@ pub enum Phase {
     Ended(Box<Ending>),
 }
 
-/// Somebody asked for the task to stop.
+/// A cancel was asked for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Cancel {
     /// When.
@@ -274,7 +274,7 @@ pub struct Cancel {
 /// The durable record of one piece of work and its saga.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Task {
-    /// The room that its ids are unique in.
+    /// Its namespace. Ids are unique within one.
     pub namespace: Namespace,
     /// Its name.
     pub id: TaskId,
@@ -319,7 +319,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// A planned task of that name with nothing in it, to put the part in that is known.
+    /// An empty planned task with that name, for code that knows only a part of a task.
     pub fn blank(namespace: Namespace, id: TaskId) -> Task {
         static NOTHING: LazyLock<(Queue, Kind, Document)> =
             LazyLock::new(|| (Queue::blank(), Kind::blank(), Document::null()));
@@ -407,7 +407,7 @@ impl Task {
         self.compensations.iter().find(|one| one.seq == seq)
     }
 
-    /// What must still be undone, newest first: the order in which it is undone.
+    /// What must still be undone, newest first, which is the order of undoing.
     pub fn owed(&self) -> impl Iterator<Item = &Compensation> {
         self.compensations.iter().rev().filter(|one| one.is_owed())
     }
@@ -428,7 +428,7 @@ impl Task {
         lapsed_lease || self.reservation().is_some_and(|reservation| reservation.has_lapsed(now))
     }
 
-    /// From when on it may be acquired or claimed while it is planned. Claims go by it among equal priorities.
+    /// When a planned task may be acquired or claimed. Claims use it to order tasks of equal priority.
     pub fn due_since(&self) -> Time {
         self.not_before.unwrap_or(self.created_at)
     }
@@ -444,7 +444,8 @@ impl Task {
         Seq(self.compensations.last().map_or(1, |last| last.seq.0.saturating_add(1)))
     }
 
-    /// What bounds the lease of an attempt besides its ttl, each with when: stricter ones come later among equal times.
+    /// The policy limits on the lease of an attempt, besides its ttl, each with its time. Among equal times
+    /// the stricter limit comes last.
     pub fn bounds(
         &self,
         acquired_at: Time,
@@ -458,7 +459,8 @@ impl Task {
         [stalled, out_of_time, cancelled].into_iter().flatten()
     }
 
-    /// Which bound of the policy ended a lease of an attempt; none where its holder fell silent. An undo has no such bound.
+    /// Which policy limit ended the lease of an attempt; none if its holder fell silent. An undo has no such
+    /// limit.
     pub fn overrun(&self) -> Option<Overrun> {
         let Phase::Running(lease) = &self.phase else { return None };
         let bounds = self.bounds(lease.acquired_at, lease.progressed_at, lease.cancel_told);

@@ -1,4 +1,4 @@
-//! Points in time and lengths of time. There is no clock here: whoever calls the core says what time it is.
+//! Points in time and durations. The core has no clock: its caller passes the time.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -8,9 +8,9 @@ use std::ops::{Add, Sub};
 pub struct Time(i64);
 
 impl Time {
-    /// The first instant that is accepted: the year 1, a day in so that every offset can print it.
+    /// The first accepted time: in the year 1, one day late, so that it can be printed with every offset.
     pub const MIN: Time = Time(-62_135_510_400_000_000);
-    /// The last instant that is accepted: the year 9999, a day and some hours short for the same reason.
+    /// The last accepted time: in the year 9999, about a day early for the same reason.
     pub const MAX: Time = Time(253_402_207_200_000_000);
 
     /// The instant this many microseconds after 1970; what lies outside of [`Time::MIN`]..=[`Time::MAX`] is held
@@ -83,7 +83,7 @@ impl Span {
         self.0
     }
 
-    /// This length `factor` times over, held at the longest there is.
+    /// This length multiplied by `factor`, at most the longest possible length.
     pub const fn times(self, factor: u64) -> Span {
         Span(self.0.saturating_mul(factor))
     }

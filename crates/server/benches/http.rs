@@ -1,9 +1,9 @@
-//! What HTTP costs: lives and heartbeats over a server in a process of its own, beside the library on the same kind of store:
-//! the remote store, which sends together what waits, and plain requests, one for each command; from one process of callers
-//! and from sixteen.
+//! The cost of HTTP: task lives and heartbeats through a server in its own process, compared with the library on the
+//! same kind of store. Measured are the remote store, which batches waiting commands, and plain requests, one for
+//! each command, from one process and from sixteen.
 //!
-//! All run in turns, so the ratios hold on a noisy machine; absolute figures are for orientation.
-//! `cargo bench -p tenure-server --bench http -- --seconds 3 --rounds 3`.
+//! All variants run in turns, so the ratios hold on a noisy machine; absolute figures are for orientation. `cargo
+//! bench -p tenure-server --bench http -- --seconds 3 --rounds 3`.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // A bench prints, and stops where it is surprised.
 

@@ -1,8 +1,9 @@
-//! Who asks, and what they may.
+//! Identifies the caller of a request and checks what it may do.
 //!
-//! While no token was ever made, a server that only this machine reaches needs none; then a page of another site must not
-//! pass for its user, so a foreign `Host` or `Origin` is turned away. Once one was made, every route but the probes needs
-//! one, also after the last was revoked. What a route needs stands in the table of routes, what a command needs below.
+//! Until the first token is created, a server on loopback accepts requests without one. Then a web page of another
+//! site must not act for the user, so a foreign `Host` or `Origin` is refused. After the first token was created,
+//! every route but the probes needs one, even if all tokens are revoked. The table of routes says what a route needs;
+//! this module says what a command needs.
 
 use std::collections::BTreeSet;
 
@@ -18,38 +19,39 @@ use crate::options::{Exposure, Options};
 use crate::problem::Problem;
 use crate::token_cache::Page;
 
-/// What a route needs.
+/// The rights that a route needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
-    /// Nothing: a probe must be answered to whoever restarts the server.
+    /// Nothing: whoever restarts the server must get an answer from a probe.
     Probe,
-    /// A token of at least that role, in any namespace; it is shown what its namespaces have.
+    /// A token with at least that role, in any namespace; it sees only its namespaces.
     Store(Role),
-    /// A token of at least that role that is bound to all namespaces: what it sees is of all of them.
+    /// A token with at least that role that is bound to all namespaces, because the answer is about all of
+    /// them.
     WholeStore(Role),
-    /// The same for who watches servers: while the store is away, by the tokens that it had last. Else nobody could be told
-    /// that it is away.
+    /// The same for monitoring: while the store is unavailable, the last known tokens count. Otherwise
+    /// monitoring could not report that the store is unavailable.
     Watch(Role),
-    /// A token of at least that role that is bound to the namespace of the path.
+    /// A token with at least that role that is bound to the namespace in the path.
     Namespace(Role),
 }
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// The token's name; none where none is needed.
+    /// The token's name; none if no token is needed.
     pub(crate) name: Option<Actor>,
     pub(crate) role: Role,
     pub(crate) namespaces: NamespaceScope,
 }
 
 impl Caller {
-    /// Somebody of this machine, while no token exists.
+    /// A local caller, while no token exists.
     fn of_this_machine() -> Caller {
         Caller { name: None, role: Role::Admin, namespaces: NamespaceScope::All }
     }
 
-    /// Whoever asks for a probe.
+    /// The caller of a probe.
     pub(crate) fn nobody() -> Caller {
         Caller { name: None, role: Role::Reader, namespaces: NamespaceScope::These(BTreeSet::new()) }
     }
@@ -69,14 +71,18 @@ impl Caller {
             Access::Store(role) => role,
             Access::Watch(role) | Access::WholeStore(role) => {
                 if self.namespaces != NamespaceScope::All {
-                    return Err(Problem::forbidden("this needs a token that is bound to all namespaces"));
+                    return Err(Problem::forbidden(
+                        "this request needs a token that is bound to all namespaces",
+                    ));
                 }
                 role
             }
             Access::Namespace(role) => {
-                // To whoever is not bound to it, it is as if there were none.
+                // For a token that is not bound to it, the namespace does not exist.
                 if !namespace.is_some_and(|namespace| self.namespaces.contains(namespace)) {
-                    return Err(Problem::not_found("there is no such namespace for this token"));
+                    return Err(Problem::not_found(
+                        "this namespace does not exist, or the token is not bound to it",
+                    ));
                 }
                 role
             }
@@ -96,12 +102,12 @@ impl Caller {
         let (needed, own) = (needed.as_str(), self.role.as_str());
         Err(Refusal::new(
             Code::Forbidden,
-            format!("this needs a token of the role {needed}, and this one is {own}"),
+            format!("this request needs a token with the role {needed}; this token has the role {own}"),
         ))
     }
 }
 
-/// Finds out who asks.
+/// Identifies the caller.
 pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<Caller, Problem> {
     if page.tokens.tokens.is_empty() && options.exposure == Exposure::Loopback {
         check_host(head, &options.hosts)?;
@@ -109,7 +115,7 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     }
     let mut presented = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(only), None) = (presented.next(), presented.next()) else {
-        let words = "give one token: `Authorization: Bearer …`; `tenure token create --name NAME --role ROLE`, on the server's store, makes one";
+        let words = "the token is missing; send exactly one `Authorization: Bearer TOKEN` header. To create a token, run `tenure token create --name NAME --role ROLE` on the server's store";
         return Err(Problem::unauthenticated(words));
     };
     let presented = only.to_str().ok().and_then(|text| text.split_once(' '));
@@ -117,14 +123,14 @@ pub(crate) fn identify(head: &Parts, page: &Page, options: &Options) -> Result<C
     let (_, secret) =
         bearer.ok_or_else(|| Problem::unauthenticated("the header must be `Authorization: Bearer …`"))?;
     let token = page.find(&TokenHash::of_presented(secret.trim()));
-    // What is wrong with it is nobody's business who does not have it.
+    // The response does not say what is wrong with the token, because the sender may not own it.
     let token = token.filter(|token| token.is_live(page.at)).ok_or_else(|| {
-        Problem::unauthenticated("this token is none, has expired, or was revoked; ask for another one")
+        Problem::unauthenticated("the token is invalid, expired or revoked; ask for a new one")
     })?;
     Ok(Caller { name: Some(token.name.clone()), role: token.role, namespaces: token.namespaces.clone() })
 }
 
-/// Turns away who was sent here under a foreign name, or by a page of another site: a browser carries both.
+/// Refuses requests for another host name, or from a page of another site: a browser sends both headers.
 fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
     let is_ours = |authority: &str| {
         let name = without_port(authority);
@@ -133,10 +139,11 @@ fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
     let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let foreign = |words: &str, name: &str| {
         Problem::misdirected(format!(
-            "{words} `{name}` is not this machine; while no token exists only it is served: see `--host`, or make a token"
+            "{words} `{name}` is not this machine; until a token is created, only local requests are accepted: create one, or allow the host with `--host`"
         ))
     };
-    // HTTP/2 has it in its target, as a request to a proxy does. A request without any is no browser's.
+    // HTTP/2 has the host in its target, as a request to a proxy does. A request without any does not come
+    // from a browser.
     let in_target = head.uri.authority().map(|authority| authority.as_str().to_owned());
     let mut hosts_said = head.headers.get_all(HOST).iter().map(text).chain(in_target);
     if let Some(host) = hosts_said.find(|host| !is_ours(host)) {
@@ -152,7 +159,7 @@ fn check_host(head: &Parts, hosts: &[String]) -> Result<(), Problem> {
     }
 }
 
-/// The name or address of an authority. One that is malformed is left as it is, and is nobody's name then.
+/// The host of an authority. A malformed one stays as it is, and matches no name.
 fn without_port(authority: &str) -> &str {
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
@@ -170,7 +177,8 @@ fn is_loopback(name: &str) -> bool {
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The role that a command needs: workers make tasks and use their own leases, operators do everything on tasks.
+/// The role that a command needs: workers create tasks and use their own leases, operators may do everything with
+/// tasks.
 pub(crate) fn needed(action: &Action) -> Role {
     match action.verb().given_by() {
         GivenBy::Anybody | GivenBy::Holder => Role::Worker,

@@ -1,4 +1,4 @@
-//! Reading what a request brings: its body, within bounds of size and time, and its query.
+//! Reads the body of a request, within limits of size and time, and its query.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use crate::problem::Problem;
 use crate::quotas::{BODY_COST, Memory, TokenQuota};
 
-/// Bodies up to this have memory of their own: some hundred heartbeats.
+/// Bodies up to this size have a memory budget of their own: some hundred heartbeats.
 pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// A body that is there, with the memory that it takes for as long as it is kept.
+/// A request body, with the memory that it holds.
 #[derive(Default)]
 pub(crate) struct Bytes {
     bytes: Vec<u8>,
@@ -57,9 +57,9 @@ impl Bytes {
         self.memory.large.bytes()
     }
 
-    /// The body as text. Where there is none it is an object in which nothing is said.
+    /// The body as text. An empty body counts as an empty object.
     pub(crate) fn text(self) -> Result<Text, Problem> {
-        let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "it must be UTF-8"))?;
+        let text = String::from_utf8(self.bytes).map_err(|_| Refusal::invalid("body", "must be UTF-8"))?;
         let text = if text.trim().is_empty() { "{}".to_owned() } else { text };
         Ok(Text { text, _memory: self.memory })
     }
@@ -71,7 +71,8 @@ pub(crate) struct Text {
     _memory: BodyMemory,
 }
 
-/// Reads a body that must be JSON, or nothing. It is given memory as it comes: one that is only announced takes none.
+/// Reads a body, which must be JSON or empty. Memory is reserved as it arrives, so an announced length reserves
+/// nothing.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -98,7 +99,7 @@ async fn gather(
 ) -> Result<(Vec<u8>, BodyMemory), Problem> {
     let (mut bytes, mut memory) = (Vec::new(), BodyMemory::default());
     while let Some(frame) = body.frame().await {
-        let cut = |_| Problem::from(Refusal::invalid("body", "it ended before it was complete"));
+        let cut = |_| Problem::from(Refusal::invalid("body", "ended before it was complete; send it again"));
         let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {
             return Err(Problem::too_large(bytes_max));
@@ -116,12 +117,12 @@ fn is_json(kind: &str) -> bool {
             && kind.to_ascii_lowercase().ends_with("+json"))
 }
 
-/// A body as that. What does not fit is told with the place where it stands.
+/// Parses a body. An error names the place in the body.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     Ok(tenure::api::read_body(text)?)
 }
 
-/// The parameters of a query: each once, but for those that may be repeated, and none that nobody asks for.
+/// The parameters of a query: each once, except those that may be repeated; unknown ones are refused.
 pub(crate) struct Query {
     values: BTreeMap<String, Vec<String>>,
 }
@@ -134,10 +135,10 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name)?;
             if !known.contains(&name.as_str()) {
-                let limit = format!("`{name}` is no parameter of this route; there is {}", listed(known));
+                let limit = format!("unknown parameter `{name}`; this route takes {}", listed(known));
                 return Err(Refusal::invalid("query", limit).into());
             }
-            // `state=` says nothing of states: whoever fills in a form leaves fields empty.
+            // `state=` is ignored, because forms send empty fields.
             if !value.is_empty() || !pair.contains('=') {
                 values.entry(name).or_default().push(decoded(value)?);
             }
@@ -150,7 +151,7 @@ impl Query {
         match self.all(name) {
             [] => Ok(None),
             [value] => Ok(Some(value)),
-            _ => Err(Refusal::invalid(name, "give it once").into()),
+            _ => Err(Refusal::invalid(name, "must be given only once").into()),
         }
     }
 
@@ -159,7 +160,7 @@ impl Query {
         self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether something is so; without a word it is not.
+    /// A boolean parameter; false by default.
     pub(crate) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
         match self.one(name)? {
             None | Some("false") => Ok(false),
@@ -175,8 +176,12 @@ fn listed(known: &[&str]) -> String {
 
 /// A part of a query or path as text: `%2F` is a slash, and in a query `+` is a space.
 fn decoded(text: &str) -> Result<String, Problem> {
-    let refused =
-        || Problem::from(Refusal::invalid("query", "it must be UTF-8, with `%` and two hexadecimal digits"));
+    let refused = || {
+        Problem::from(Refusal::invalid(
+            "query",
+            "must be UTF-8, percent-encoded with `%` and two hexadecimal digits",
+        ))
+    };
     let is_escape = |after: &str| {
         after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };

@@ -1,5 +1,5 @@
-//! What each route does, a module for each subject. A handler turns what was asked into calls of the ledger and its answer
-//! into JSON; it decides nothing about tasks.
+//! The handlers of all routes, a module for each subject. A handler turns a request into calls of the ledger, and
+//! their answers into JSON. It decides nothing about tasks.
 
 pub(crate) mod claims;
 pub(crate) mod commands;
@@ -40,10 +40,7 @@ const PAGE_USUAL: usize = 100;
 impl Asked {
     /// The namespace of the path.
     fn namespace(&self) -> Result<&Namespace, Problem> {
-        self.path
-            .namespace
-            .as_ref()
-            .ok_or_else(|| Problem::broken("a route without a namespace was asked for one"))
+        self.path.namespace.as_ref().ok_or_else(|| Problem::broken("this route has no namespace in its path"))
     }
 
     /// The ledger, seen from the namespace of the path.
@@ -54,7 +51,7 @@ impl Asked {
     /// The task that the path names.
     fn id(&self) -> Result<TaskId, Problem> {
         let id = self.path.id.as_deref();
-        let id = id.ok_or_else(|| Problem::broken("a route without a task was asked for one"))?;
+        let id = id.ok_or_else(|| Problem::broken("this route has no task in its path"))?;
         Ok(TaskId::new(id)?)
     }
 }
@@ -127,7 +124,7 @@ fn wait(said: Option<DurationInput>) -> Result<Option<Duration>, Problem> {
     let Some(said) = said else { return Ok(None) };
     let wait = Duration::from(said.span("wait")?);
     if wait > WAIT_MAX {
-        return Err(Refusal::invalid("wait", "up to 60s; ask again when it is over").into());
+        return Err(Refusal::invalid("wait", "up to 60s; repeat the request to wait longer").into());
     }
     Ok(Some(wait))
 }

@@ -1,4 +1,4 @@
-//! What the headers of a request say beside its body: each once, and none that its route would pass over in silence.
+//! Reads the headers of a request. Each may be given once, and a header that the route would ignore is refused.
 
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderName, IF_MATCH};
 use tenure::core::id::RequestId;
@@ -21,9 +21,9 @@ pub(crate) fn one<'a>(
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refusal::invalid(field, "give it once").into());
+        return Err(Refusal::invalid(field, "must be given only once").into());
     }
-    let text = value.to_str().map_err(|_| Refusal::invalid(field, "it must be printable ASCII"))?;
+    let text = value.to_str().map_err(|_| Refusal::invalid(field, "must be printable ASCII"))?;
     Ok(Some(text))
 }
 
@@ -31,12 +31,13 @@ pub(crate) fn one<'a>(
 pub(crate) fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>, Problem> {
     let field = "Idempotency-Key";
     let Some(text) = one(headers, &IDEMPOTENCY_KEY, field)? else { return Ok(None) };
-    // The header's draft has it as a quoted text; most clients send it bare.
+    // The header's draft wants a quoted string; most clients send it bare.
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     Ok(Some(RequestId::named(field, bare)?))
 }
 
-/// Which answer a caller prefers by `Prefer: return=minimal`, which a server may pass over and this one does not.
+/// The answer that a caller prefers by `Prefer: return=minimal`. Servers may ignore this header; this one does
+/// not.
 pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
     let named = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
     let mut words = named.flat_map(|value| value.split([',', ';'])).map(str::trim);
@@ -47,14 +48,14 @@ pub(crate) fn preferred_return(headers: &HeaderMap) -> Option<&'static str> {
     })
 }
 
-/// That whoever gives a header is heard: a condition or a name that a route passes over would be taken for kept.
+/// Refuses a header that the route would ignore: its sender would believe that it took effect.
 pub(crate) fn are_heard(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key(IF_MATCH) && route.method != Method::Put {
-        let limit = "only a PUT is for a revision; a lease is proved by `owner` and `epoch`";
+        let limit = "only PUT accepts a revision; prove a lease with `owner` and `epoch`";
         return Err(Refusal::invalid("If-Match", limit).into());
     }
     if route.method != Method::Get && headers.contains_key(&IDEMPOTENCY_KEY) && !route.names_its_command() {
-        let limit = "this request has no name of its own; among many commands give each its `request_id`";
+        let limit = "this route does not accept it; in a list of commands give each one its `request_id`";
         return Err(Refusal::invalid("Idempotency-Key", limit).into());
     }
     let encoding = one(headers, &CONTENT_ENCODING, "Content-Encoding")?;
@@ -64,8 +65,8 @@ pub(crate) fn are_heard(route: &Route, headers: &HeaderMap) -> Result<(), Proble
     Ok(())
 }
 
-/// Whether whoever accepts this wants a stream of events rather than a page: what it likes better, and of two that it likes
-/// as much, what it names first.
+/// Whether this `Accept` header prefers a stream of events to a page: the higher weight, or the first of equal
+/// ones.
 pub(crate) fn wants_stream(headers: &HeaderMap) -> bool {
     let named = headers.get_all(ACCEPT).iter().filter_map(|kinds| kinds.to_str().ok());
     let (mut stream, mut page) = (0.0, 0.0);

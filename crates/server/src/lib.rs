@@ -1,8 +1,9 @@
 //! The server of Tenure: HTTP API, recovery and metrics in one process, over any store.
 //!
-//! It keeps nothing: any number of servers may run on one database, and one that is killed leaves only leases that lapse.
-//! What there is stands in the table of [`routes`]; who may what, in [`access`]. It decides nothing about tasks: a request
-//! becomes commands, the ledger has them decided, and the answer is the public JSON.
+//! It stores nothing itself. Any number of servers may run on one database, and a server that is killed leaves only
+//! leases that lapse. The table in [`routes`] lists the routes; [`access`] says who may use them. The server decides
+//! nothing about tasks: it turns a request into commands, the ledger has them decided, and the response is the public
+//! JSON.
 
 pub mod access;
 mod body;
@@ -47,14 +48,14 @@ use token_cache::TokenCache;
 use wait_queue::WaitQueue;
 use work::Work;
 
-/// A server that is ready to listen.
+/// A server, ready to listen.
 pub struct Server {
     served: Arc<ServerState>,
 }
 
 impl Server {
-    /// A server on that ledger's store. What is stale is looked after on demand by the recovery that is made here, so that
-    /// what it does is counted, too; a loop of it is the caller's.
+    /// A server on the ledger's store. It makes a recovery for sweeps on demand, so that its metrics include
+    /// them. The caller runs a loop of it, if wanted.
     pub fn new(
         ledger: Ledger,
         recovery: impl FnOnce(Ledger) -> Recovery,
@@ -84,8 +85,8 @@ impl Server {
         Ok(Server { served: Arc::new(served) })
     }
 
-    /// Serves who comes to the listener, until `stop`. Then what waits is answered, streams end, and what has begun may go on
-    /// for the grace of the options. Several listeners may be run at once.
+    /// Serves the listener's connections until `stop`. Then waiting requests are answered, streams end, and
+    /// running requests get the grace period of the options. Several listeners may run at once.
     pub async fn run(
         &self,
         listener: TcpListener,
@@ -106,14 +107,14 @@ impl Server {
         }
     }
 
-    /// Comes back once every sweep on demand has ended, after the server was told to stop: what they were undoing is handed
-    /// back then.
+    /// Returns when every sweep on demand has ended after the server was told to stop: running undos are
+    /// handed back then.
     pub async fn swept(&self) {
         self.served.sweeping.close();
         self.served.sweeping.wait().await;
     }
 
-    /// What looks after stale tasks, to be run in a loop.
+    /// The recovery, to run in a loop.
     pub fn recovery(&self) -> Recovery {
         self.served.recovery.clone()
     }

@@ -1,4 +1,4 @@
-//! Connections: accepted up to so many, kept while they are used, and ended in order when the server stops.
+//! Accepts connections up to a limit, serves them, and closes them in order when the server stops.
 
 mod bounded;
 
@@ -27,18 +27,18 @@ use bounded::{Opening, Taking};
 
 /// How long a handshake may take.
 const HANDSHAKE_WAITED_FOR: Duration = Duration::from_secs(10);
-/// The rest after a connection could not be accepted: as a rule there are no descriptors left.
+/// The pause after a failed accept: usually no file descriptors are left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// What is read of a head before it is refused: the longest path is some hundred bytes, and a query not much more.
+/// The maximum size of a request head: the longest path has some hundred bytes, and a query not much more.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
 /// The same of HTTP/1.1, where what is read of a body goes through it, too.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// A request's extension: it came by TLS that ends here.
+/// A request extension: the request came over this server's TLS.
 #[derive(Clone, Copy)]
 pub(crate) struct Encrypted;
 
-/// Accepts and serves until it is told to stop; then what has begun gets the grace to end.
+/// Accepts and serves until it is told to stop; then running requests get the grace period.
 pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -50,7 +50,7 @@ pub(crate) async fn run(
     let (tls, server) = (tls.map(TlsAcceptor::from), server(limits));
     let graceful = GracefulShutdown::new();
     loop {
-        // Who does not fit in waits in the system's line, and not in memory of ours.
+        // Connections over the limit wait in the system's backlog, not in our memory.
         let taken = tokio::select! {
             taken = Arc::clone(&room).acquire_owned() => taken.map_err(io::Error::other)?,
             () = stop.cancelled() => break,
@@ -59,7 +59,7 @@ pub(crate) async fn run(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection can't be accepted");
+                    tracing::warn!(%error, "can't accept a connection; trying again");
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                     continue;
                 }
@@ -71,7 +71,7 @@ pub(crate) async fn run(
         let (head_wait_max, write_wait_max) = (limits.head_wait_max, limits.write_wait_max);
         tokio::spawn(async move {
             let _held = (taken, counted);
-            // Answers are small, and whoever waits for one must not wait for more to go with it.
+            // Responses are small and must be sent at once.
             let _ = stream.set_nodelay(true);
             let stream = Taking::of(stream, write_wait_max);
             match tls {
@@ -88,7 +88,7 @@ pub(crate) async fn run(
     tokio::select! {
         () = graceful.shutdown() => Ok(()),
         () = tokio::time::sleep(grace) => {
-            tracing::warn!("requests were still going on when the grace was over, and are cut");
+            tracing::warn!("requests were still running at the end of the grace period and were cut off");
             Ok(())
         }
     }
@@ -117,9 +117,9 @@ async fn handshake(
     let shaken = tokio::time::timeout(HANDSHAKE_WAITED_FOR, tls.accept(stream)).await;
     match shaken {
         Ok(Ok(stream)) => Some(stream),
-        // Scanners, and clients that don't know the authority: nothing to wake anybody for.
+        // Port scanners, and clients that don't trust the certificate: not worth a warning.
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a handshake failed");
+            tracing::debug!(%error, "a TLS handshake failed");
             None
         }
         Err(_) => None,
@@ -135,7 +135,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(move |request: Request<Incoming>| router.clone().call(request));
     let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
-        // Peers go away in many ways, and each request has told its own end.
+        // Clients disconnect in many ways, and each request logs its own end.
         tracing::debug!(error, "a connection ended early");
     }
 }

@@ -1,4 +1,4 @@
-//! The memory of one request, beside that of its body: what it reads, and what it is answered.
+//! The memory of one request, apart from its body: what it reads, and its response.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,12 +6,12 @@ use tenure::Error;
 
 use crate::quotas::{Memory, TokenQuota};
 
-/// Answers below this take none: there are never more of those than requests that are worked on.
+/// Smaller responses reserve nothing: there are never more of them than running requests.
 pub(crate) const SMALL_BYTES: usize = 16 * 1024;
-/// How much memory an answer takes for each of its bytes while it is made: as it is stored, as values, and as text.
+/// The memory for each byte of a response while it is made: as stored, as values, and as text.
 pub(crate) const ANSWER_COST: usize = 3;
 
-/// What a request has taken. Clones are of the same request.
+/// The memory reserved by a request. Clones belong to the same request.
 #[derive(Clone)]
 pub(crate) struct RequestMemory(Arc<Request>);
 
@@ -52,12 +52,12 @@ impl RequestMemory {
         (bytes > SMALL_BYTES && missing > 0).then_some((missing, taken + self.0.of_body))
     }
 
-    /// Gives back what was taken, as of what was read nothing is kept.
+    /// Releases the memory, because nothing that was read is kept.
     pub(crate) fn give_back(&self) {
         drop(std::mem::take(&mut *self.taken()));
     }
 
-    /// What the answer keeps until it was taken, once it is made. None where there is no memory for all of it.
+    /// The memory that the response keeps until the client has read it. None if there is not enough.
     pub(crate) async fn kept(&self, bytes: usize) -> Option<Memory> {
         let mut taken = std::mem::take(&mut *self.taken());
         let missing = bytes.saturating_sub(taken.bytes());

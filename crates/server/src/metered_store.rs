@@ -1,4 +1,4 @@
-//! A store that counts what it is asked, and how it answered.
+//! Wraps a store and counts commands and their outcomes.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use tenure::store::{
 
 use crate::metrics::Metrics;
 
-/// The store, with everything that goes by counted. What recovery does goes by here, too.
+/// The store with counters. Recovery's commands are counted here, too.
 pub(crate) struct MeteredStore {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Metrics,
@@ -144,7 +144,7 @@ impl Store for MeteredStore {
     }
 }
 
-/// Whether what was answered says that something could be written, or could not: a claim that found nothing wrote nothing.
+/// Whether the answer shows that writes succeed or fail: a claim that found nothing wrote nothing.
 fn is_written(answer: &Result<Answer, Error>) -> bool {
     match answer {
         Ok(Answer::Claimed(tasks)) => !tasks.is_empty(),

@@ -1,5 +1,5 @@
-//! What is counted, in the form that Prometheus reads. No label has a value that callers choose: a namespace, a queue or a
-//! task would make as many series as there are names.
+//! The metrics of a server, in the format of Prometheus. No label takes a value that callers choose, because a
+//! namespace, a queue or a task as a label would create a series for each name.
 
 mod scrape;
 
@@ -31,7 +31,7 @@ use crate::writes::Writes;
 
 use scrape::{Latest, Scrape};
 
-/// The names of everything that is counted, as they are scraped. Alerts, dashboard and documents are checked against them.
+/// The names of all metrics, as scraped. Alerts, dashboard and documents are checked against them.
 pub const NAMES: [&str; 36] = [
     "tenure_build_info",
     "tenure_http_requests_total",
@@ -71,16 +71,16 @@ pub const NAMES: [&str; 36] = [
     "tenure_undos_total",
 ];
 
-/// What all names begin with.
+/// The prefix of all names.
 const PREFIX: &str = "tenure";
 
-/// The upper ends of the classes of how long a request takes: from a look into a file to a claim that waits for a minute.
+/// The bounds of the request duration buckets: from a read of a file to a claim that waits for a minute.
 const REQUEST_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
 
-/// What a command can be answered with.
+/// The outcomes of a command.
 const OUTCOMES: [&str; 5] = ["done", "refused", "unavailable", "corrupt", "unknown"];
 
-/// What is counted. Clones count together.
+/// The metrics. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Counted>);
 
@@ -160,17 +160,17 @@ impl Metrics {
         self.0.request_seconds.get_or_create(&RouteLabels { method, route }).observe(took);
     }
 
-    /// Counts a connection until what it gives is dropped.
+    /// Counts an open connection until the returned guard is dropped.
     pub(crate) fn connection(&self) -> Open {
         Open::of(&self.0.connections)
     }
 
-    /// Counts a stream of events until what it gives is dropped.
+    /// Counts an open event stream until the returned guard is dropped.
     pub(crate) fn stream(&self) -> Open {
         Open::of(&self.0.streams)
     }
 
-    /// A command was answered, whoever gave it: a request, or recovery.
+    /// A command of a request or of recovery was answered.
     pub(crate) fn command(&self, verb: Verb, answer: &Result<Answer, Error>) {
         if let Err(Error::Refused(refusal)) = answer {
             self.0.refusals.get_or_create(&CodeLabel { code: refusal.code.as_str() }).inc();
@@ -179,12 +179,12 @@ impl Metrics {
         self.0.commands.get_or_create(&labels).inc();
     }
 
-    /// Whether what is written gets through.
+    /// Whether the store accepts writes.
     pub(crate) fn writes(&self) -> &Writes {
         &self.0.writes
     }
 
-    /// Everything that is counted, and how store and recovery are now, as OpenMetrics.
+    /// All metrics, and the state of store and recovery now, as OpenMetrics.
     pub(crate) async fn text(&self, served: &ServerState) -> String {
         let (taken, max) = served.quotas.memory_taken();
         self.0.memory.set(i64::try_from(taken).unwrap_or(i64::MAX));
@@ -200,7 +200,7 @@ impl Metrics {
         scraped.register_collector(Box::new(scrape));
         let mut text = String::new();
         if self.write(&mut text, &scraped).is_err() {
-            tracing::error!("what is counted can't be written; it ends early");
+            tracing::error!("the metrics could not be written completely");
         }
         text
     }
@@ -227,47 +227,39 @@ impl Counted {
     fn register(&mut self) {
         let registry = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Which version this is", version);
-        registry.register(
-            "http_requests",
-            "Requests that were answered, by route and status",
-            self.requests.clone(),
-        );
+        registry.register("build", "Version of the server", version);
+        registry.register("http_requests", "HTTP responses, by route and status", self.requests.clone());
         registry.register_with_unit(
             "http_request",
-            "How long requests took; those that wait for something take as long as they wait",
+            "Duration of requests, including the time that they wait for work or events",
             Unit::Seconds,
             self.request_seconds.clone(),
         );
-        registry.register(
-            "http_problems",
-            "Requests that were answered with a problem, by its code",
-            self.problems.clone(),
-        );
-        registry.register("http_connections", "Connections that are open", self.connections.clone());
-        registry.register("http_streams", "Streams of events that are open", self.streams.clone());
+        registry.register("http_problems", "Error responses, by code", self.problems.clone());
+        registry.register("http_connections", "Open connections", self.connections.clone());
+        registry.register("http_streams", "Open event streams", self.streams.clone());
         registry.register_with_unit(
             "http_memory",
-            "What requests have taken of the memory that they may take together",
+            "Memory used by requests, of their shared budget",
             Unit::Bytes,
             self.memory.clone(),
         );
         registry.register_with_unit(
             "http_memory_max",
-            "The memory that requests may take together",
+            "Shared memory budget of all requests",
             Unit::Bytes,
             self.memory_max.clone(),
         );
         registry.register(
             "commands",
-            "Commands of requests and of recovery, by verb and by what they were answered with",
+            "Commands from requests and from recovery, by verb and outcome",
             self.commands.clone(),
         );
-        registry.register("refusals", "Commands that were refused, by code", self.refusals.clone());
+        registry.register("refusals", "Refused commands, by code", self.refusals.clone());
     }
 
-    /// Begins what can be counted at nothing: a count that appears with its first event has not risen, for whoever looks at
-    /// how it rises.
+    /// Starts all known counters at zero: a counter that first appears with its first event shows no increase
+    /// to monitoring.
     fn begin(&self) {
         for verb in Verb::ALL.iter().copied().map(label) {
             for outcome in OUTCOMES {
@@ -283,7 +275,7 @@ impl Counted {
     }
 }
 
-/// Something that is open, and counted while it is.
+/// A guard that counts an open thing.
 pub(crate) struct Open(Gauge);
 
 impl Open {

@@ -1,4 +1,4 @@
-//! The description of the API after OpenAPI 3.1, made from the table of routes.
+//! The OpenAPI 3.1 description of the API, generated from the table of routes.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ pub(crate) fn described<T: ToSchema, G: ToSchema>(status: u16) -> Described {
 /// The document, as it is kept and served.
 pub(crate) fn document() -> String {
     let text = api().to_pretty_json();
-    text.unwrap_or_else(|error| panic!("a description of texts and numbers can be written: {error}"))
+    text.unwrap_or_else(|error| panic!("the API description can always be written as JSON: {error}"))
 }
 
 /// The description.
@@ -91,7 +91,7 @@ pub(crate) fn api() -> OpenApi {
     let codes = codes().into_iter().map(|(code, _, _)| code);
     schemas.insert("ProblemCode".to_owned(), one_of("Stable error code for programs.", codes));
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-        "A token of `tenure token create`. While none was ever made, a server that only its machine reaches needs none.",
+        "A token from `tenure token create`. Until the first token is created, a server on loopback accepts requests without one.",
     ));
     let components = ComponentsBuilder::new()
         .schemas_from_iter(schemas)
@@ -106,9 +106,9 @@ pub(crate) fn api() -> OpenApi {
 }
 
 const DESCRIPTION: &str = "The durable record of who is working on what, until when, and how to undo it. \
-    With `owner` and `epoch` in its body a verb is by lease, without them by an operator. `Idempotency-Key` names a command, \
-    so that a repeat within 7 days is answered as the first was. What is not done is told as a problem after RFC 9457; \
-    503 says that it was surely not done, 504 that nobody knows: repeat it with the same key.";
+    A command with `owner` and `epoch` in its body is by lease; without them it is by an operator. `Idempotency-Key` is \
+    the request id of a command: a repeat within 7 days gets the first response again. Errors are problems as in \
+    RFC 9457. 503 means that nothing was done; 504 means that the outcome is unknown: repeat the request with the same key.";
 
 fn method(method: Method) -> HttpMethod {
     match method {
@@ -160,11 +160,11 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     operation = operation.response(described.status.to_string(), done.build());
     if described.status == 200 && route.method == Method::Put {
         let made = ContentBuilder::new().schema(Some(described.gives.reference())).build();
-        let made = ResponseBuilder::new().description("Made").content("application/json", made).build();
+        let made = ResponseBuilder::new().description("Created").content("application/json", made).build();
         operation = operation.response("201", made);
     }
     if route.is_tagged() {
-        let same = ResponseBuilder::new().description("It is as it was when it had that `ETag`");
+        let same = ResponseBuilder::new().description("Not changed since it had that `ETag`");
         operation = operation.response("304", same.build());
     }
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
@@ -180,23 +180,27 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
 fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
     let mut headers = Vec::new();
     if route.names_its_command() {
-        let words = "Names the command, so that a repeat is answered and not done again.";
+        let words =
+            "The request id of the command; a repeat gets the first response and is not executed again.";
         headers.push(("Idempotency-Key", words));
     }
     if route.query.iter().any(|(name, _)| *name == "return") {
-        headers.push(("Prefer", "`return=minimal` or `return=representation`, as the parameter `return`."));
+        headers.push(("Prefer", "`return=minimal` or `return=representation`, like the parameter `return`."));
     }
     if route.method == Method::Put {
-        let words = "The `ETag` that the task was read with: if it is another by now, 412 `stale_write`.";
+        let words = "The `ETag` that the task had when you read it. If the task has changed since, 412 `stale_write`.";
         headers.push(("If-Match", words));
     }
     if route.is_tagged() {
-        headers.push(("If-None-Match", "An `ETag`: if the task still has it, 304 without a body."));
+        headers.push((
+            "If-None-Match",
+            "An `ETag`. If the task still has it, the response is 304 without a body.",
+        ));
     }
     if route.kinds().contains(&"text/event-stream") {
         headers.push((
             "Last-Event-ID",
-            "Of a stream: the id of the last event that was seen, instead of `after`.",
+            "For streams: the id of the last event that you received, instead of `after`.",
         ));
     }
     headers
@@ -206,18 +210,21 @@ fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
 fn needs(route: &Route) -> String {
     match route.access {
         Access::Probe => "Needs no token.".to_owned(),
-        Access::Store(role) => format!("Needs a token of the role {} or above.", role.as_str()),
+        Access::Store(role) => format!("Needs a token with the role {} or higher.", role.as_str()),
         Access::WholeStore(role) | Access::Watch(role) => {
-            format!("Needs a token of the role {} or above that is bound to all namespaces.", role.as_str())
+            format!(
+                "Needs a token with the role {} or higher that is bound to all namespaces.",
+                role.as_str()
+            )
         }
         Access::Namespace(role) => {
             let operator = if is_also_an_operators(route) {
-                "; without `owner` and `epoch` it needs an operator's"
+                "; without `owner` and `epoch`, the role operator or higher"
             } else {
                 ""
             };
             format!(
-                "Needs a token of the role {} or above that is bound to the namespace{operator}.",
+                "Needs a token with the role {} or higher that is bound to the namespace{operator}.",
                 role.as_str()
             )
         }
@@ -288,7 +295,7 @@ fn query(name: &str) -> RefOr<Schema> {
             ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).into()
         }
         "cause" => Ref::from_schema_name(CauseWord::name()).into(),
-        "order" => one_of("By the age of the tasks.", ["newest", "oldest"]),
+        "order" => one_of("Order by the age of the tasks.", ["newest", "oldest"]),
         "state" => ArrayBuilder::new().items(Ref::from_schema_name(StateWord::name())).into(),
         "label" => {
             let most = tenure::core::task::LABELS_MAX;
@@ -334,27 +341,31 @@ fn said(code: Code) -> &'static str {
     match code {
         Code::Invalid => "A field is malformed or over its limit; `field` names it.",
         Code::NotFound => {
-            "There is no such task, compensation, token or route, or none that this token may see."
+            "The task, compensation, token or route does not exist, or this token has no access to it."
         }
-        Code::Exists => "The task, its saga, or the token exists already.",
-        Code::RequestReused => "The request id was used for another command, or by another actor.",
-        Code::Terminal => "The task has ended, and nothing changes it any more.",
-        Code::Leased => "Somebody holds the lease; `held_by` says who.",
-        Code::Reserved => "It is reserved for another owner.",
-        Code::NotDue => "It may not be taken yet; `retry_at` says when.",
-        Code::NoLease => "There is no lease, or only a reservation.",
-        Code::StaleEpoch => "The epoch is not the lease's: somebody else has taken over.",
-        Code::WrongOwner => "The owner is not the lease's.",
+        Code::Exists => "The task, its saga or the token already exists.",
+        Code::RequestReused => "The request id was already used for another command or by another actor.",
+        Code::Terminal => "The task has ended and can't be changed.",
+        Code::Leased => "The task is already leased; see `held_by`.",
+        Code::Reserved => "The task is reserved for another owner.",
+        Code::NotDue => "The task is not due yet; see `retry_at`.",
+        Code::NoLease => "Nobody holds a lease on the task; a reservation is not a lease.",
+        Code::StaleEpoch => "The epoch is not the current one: a newer lease was granted.",
+        Code::WrongOwner => "The lease belongs to another owner.",
         Code::LeaseLapsed => "The lease has lapsed.",
-        Code::NotExtending => "The heartbeat would not move the expiry ahead.",
-        Code::Stalled => "There was no progress for as long as the policy allows.",
-        Code::OutOfTime => "The attempt has run for as long as the policy allows.",
-        Code::Cancelled => "The holder was told to stop, and the policy's grace for that is over.",
-        Code::CompensationRequired => "A failed task needs a compensation record.",
-        Code::CompensationOwed => "Something is owed that must be undone, adopted or waived before.",
-        Code::CompensationSettled => "The compensation is not owed any more.",
-        Code::WrongState => "The state of the task does not allow it.",
-        Code::StaleWrite => "The record was changed since it was read.",
-        Code::Forbidden => "The caller may not do this.",
+        Code::NotExtending => "The heartbeat would not extend the lease.",
+        Code::Stalled => "No progress was reported within the policy's `stall_after`.",
+        Code::OutOfTime => "The attempt has reached the policy's `time_limit`.",
+        Code::Cancelled => "The holder was told to stop, and the policy's `cancel_grace` is over.",
+        Code::CompensationRequired => {
+            "A failed task needs at least one compensation, if only of kind `none`."
+        }
+        Code::CompensationOwed => {
+            "The task owes compensations; they must be undone, adopted or waived first."
+        }
+        Code::CompensationSettled => "The compensation is no longer owed.",
+        Code::WrongState => "The task's state does not allow this command.",
+        Code::StaleWrite => "The record has changed since you read it.",
+        Code::Forbidden => "The token does not allow this command.",
     }
 }

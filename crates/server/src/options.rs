@@ -1,4 +1,4 @@
-//! How a server goes about it: its limits and its manners. Where it listens is said when it runs.
+//! The options and limits of a server. The address is given when the server runs.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use tenure::core::id::Namespace;
 use crate::memory::ANSWER_COST;
 use crate::quotas::BODY_COST;
 
-/// What a server is told beforehand.
+/// The options of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Names under which it may be asked for while nobody needs a token, besides those of this machine.
+    /// Allowed host names while no token exists, besides local ones.
     pub hosts: Vec<String>,
-    /// Whether whoever can reach it is somebody of this machine: what a token must prove elsewhere.
+    /// Whether only local programs can reach it; otherwise every request needs a token.
     pub exposure: Exposure,
-    /// How much it takes.
+    /// Its limits.
     pub limits: Limits,
-    /// How long requests that have begun may go on when it stops.
+    /// The grace period of running requests when it stops.
     pub grace: Duration,
-    /// The store's URL as people may see it, for its page.
+    /// The store's URL without secrets, for its start page.
     pub store: String,
-    /// The namespace that its page names in examples.
+    /// The namespace in the examples of its start page.
     pub namespace: Option<Namespace>,
 }
 
 /// Who can reach a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exposure {
-    /// Only programs of this machine: while no token exists none is needed.
+    /// Only local programs: until the first token is created, none is needed.
     Loopback,
-    /// Others, too: a token is needed, whether one exists or not.
+    /// Other machines, too: a token is always needed.
     Network,
 }
 
-/// What is bounded. Everything that a caller can have more of is.
+/// The limits. Everything that a caller can have more of has one.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at once; further ones wait to be accepted.
@@ -47,36 +47,37 @@ pub struct Limits {
     pub body_wait_max: Duration,
     /// How long the head of a request may take to come, and how long a connection may be idle before it.
     pub head_wait_max: Duration,
-    /// How long a peer may take nothing of what is written to it.
+    /// How long a client may stop reading.
     pub write_wait_max: Duration,
     /// How long a request waits for memory.
     pub room_wait_max: Duration,
-    /// How long the store may take to say who may ask.
+    /// How long the store may take to identify a caller.
     pub store_wait_max: Duration,
-    /// How long the store may take to answer those who watch whether it does.
+    /// How long the store may take to answer monitoring.
     pub watch_wait_max: Duration,
     /// How old what was measured in the store may be for another scrape.
     pub measured_age_max: Duration,
-    /// How long nothing that is written must have got into the store before that is told to those who watch.
+    /// How long writes must fail before monitoring is told.
     pub writes_refused_after: Duration,
-    /// How long a request that waits, or a stream, goes on before its token is looked at again. A stream that has nothing to
-    /// say says as often that it is there.
+    /// How often the token of a waiting request or a stream is checked again. An idle stream also sends a
+    /// keep-alive comment that often.
     pub token_check_every: Duration,
-    /// Claims and looks that wait for something, at once.
+    /// Concurrent waiting requests.
     pub waiting_max: usize,
-    /// Streams of events at once.
+    /// Concurrent event streams.
     pub streams_max: usize,
     /// Sweeps of recovery on demand, at once: each undoes as many tasks at once as the loop does.
     pub sweeps_max: usize,
-    /// Looks that may go through much of the store, at once: fewer than the store has connections to read.
+    /// Concurrent large reads: fewer than the store's read connections.
     pub scans_max: usize,
-    /// Single tasks that are read at once: how large one is nobody knows before.
+    /// Concurrent reads of single tasks, whose size is not known before.
     pub looks_max: usize,
-    /// Looks through the whole store, at once.
+    /// Concurrent audits.
     pub audits_max: usize,
-    /// The part of memory, waits, streams, sweeps, scans, looks and audits that one caller may have: one in so many.
+    /// The share of one caller in memory, waits, streams, sweeps, scans, looks and audits: one part in this
+    /// many.
     pub share_of_one_caller: usize,
-    /// Requests a second of one caller. None: as many as there come.
+    /// Requests per second of one caller. None: no limit.
     pub requests_per_second: Option<u32>,
 }
 
@@ -95,11 +96,12 @@ impl Default for Limits {
             head_wait_max: Duration::from_secs(75),
             write_wait_max: Duration::from_secs(60),
             room_wait_max: Duration::from_secs(2),
-            // Whoever sends many commands waits 15 s for an answer, and should hear by then that nothing was done.
+            // A client with many commands waits 15 s for a response, and should learn by then that nothing
+            // was done.
             store_wait_max: Duration::from_secs(12),
             watch_wait_max: Duration::from_secs(2),
             measured_age_max: Duration::from_secs(1),
-            // A queue that is full for a moment is no store that takes nothing.
+            // A queue that is full for a moment does not mean that the store refuses writes.
             writes_refused_after: Duration::from_secs(2),
             token_check_every: Duration::from_secs(5),
             waiting_max: 8_192,

@@ -1,4 +1,4 @@
-//! The way of a request: who asks, whether they may, what they bring; then the handler, and what is counted.
+//! The steps of a request: identify the caller, check its rights, read the body, run the handler, count the result.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,7 +37,7 @@ use crate::traced;
 use crate::wait_queue::WaitQueue;
 use crate::work::Work;
 
-/// What all requests have at hand.
+/// The shared state of all requests.
 pub(crate) struct ServerState {
     pub(crate) ledger: Ledger,
     pub(crate) recovery: Recovery,
@@ -46,11 +46,11 @@ pub(crate) struct ServerState {
     pub(crate) quotas: Quotas,
     pub(crate) wait_queue: WaitQueue,
     pub(crate) token_cache: TokenCache,
-    /// Sweeps on demand that go on, whether their callers are there or not.
+    /// Running sweeps on demand; they continue without their callers.
     pub(crate) sweeping: TaskTracker,
-    /// Set when the server is to stop: what waits is answered, streams end.
+    /// Set when the server must stop: waiting requests are answered, streams end.
     pub(crate) stopping: CancellationToken,
-    /// Where what takes long is worked on.
+    /// The threads for slow work.
     pub(crate) work: Work,
 }
 
@@ -60,25 +60,27 @@ impl ServerState {
         Ok(self.ledger.in_namespace(namespace.as_str())?)
     }
 
-    /// Whether whoever asked then may still ask.
+    /// Whether the caller's token is still valid.
     pub(crate) async fn is_still_known(&self, head: &Parts) -> bool {
         self.caller(head).await.is_ok()
     }
 
-    /// Who asks, by what the store has now.
+    /// The caller, by the current tokens of the store.
     pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
         let looked = timeout(self.options.limits.store_wait_max, self.token_cache.look()).await;
         let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
         identify(head, &page?, &self.options)
     }
 
-    /// The same for who watches: while the store does not answer, by what it had last.
+    /// The same for monitoring: while the store does not answer, by the last known tokens.
     async fn watcher(&self, head: &Parts) -> Result<Caller, Problem> {
         let looked = timeout(self.options.limits.watch_wait_max, self.token_cache.look()).await;
         let page = match looked {
             Ok(Ok(page)) => page,
             Ok(Err(_)) | Err(_) => self.token_cache.last().ok_or_else(|| {
-                Problem::unavailable("the store does not answer, and never has since this server began")
+                Problem::unavailable(
+                    "the store does not answer, and has not answered since this server started",
+                )
             })?,
         };
         identify(head, &page, &self.options)
@@ -93,7 +95,7 @@ pub(crate) async fn answer(
     request: Request,
 ) -> Response<Body> {
     let began = Moment::now();
-    // A panic is one request's, whatever it was; the others go on.
+    // A panic fails only its own request.
     let (head, body) = request.into_parts();
     let path = path(parts);
     // Once it has begun, a span can't be put elsewhere.
@@ -129,7 +131,7 @@ async fn work(
         Access::Watch(_) => served.watcher(&head).await?,
         Access::Store(_) | Access::WholeStore(_) | Access::Namespace(_) => served.caller(&head).await?,
     };
-    // What is wrong with the path is told only to those who may ask.
+    // An invalid path is reported only to callers with access.
     let path = path?;
     let namespace = path.namespace.clone();
     caller.enter(route.access, namespace.as_ref())?;
@@ -160,7 +162,7 @@ async fn work(
 }
 
 fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Problem> {
-    let parts = parts.map_err(|_| Refusal::invalid("path", "it must be UTF-8"))?;
+    let parts = parts.map_err(|_| Refusal::invalid("path", "must be UTF-8"))?;
     let mut path = Path::default();
     for (name, value) in &parts {
         match name {
@@ -172,12 +174,12 @@ fn path(parts: Result<RawPathParams, RawPathParamsRejection>) -> Result<Path, Pr
     Ok(path)
 }
 
-/// The answer; a panic on the way to it is a fault of the server, and told as that.
+/// The response; a panic becomes an internal server error.
 async fn caught(work: impl Future<Output = Answered>) -> Answered {
     let mut work = pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(polled) => polled,
-        Err(_) => Poll::Ready(Err(Problem::broken("a fault of the server; it is in its log"))),
+        Err(_) => Poll::Ready(Err(Problem::broken("internal server error; see the server's log"))),
     })
     .await
 }

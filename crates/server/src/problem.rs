@@ -1,4 +1,4 @@
-//! What is answered instead of what was asked for: problems after RFC 9457, with the refusal's code.
+//! Error responses: problems as in RFC 9457, with the refusal's code.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -11,45 +11,50 @@ use tenure::Error;
 use tenure::api::refusal::Refusal as RefusalJson;
 use tenure::core::refusal::{Code, Refusal};
 
-/// Why a request has no answer, and what its sender may do about it.
+/// An error response: why a request failed, and what the client can do.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
     refusal: Option<Box<Refusal>>,
-    /// After how many seconds it may be worth another try.
+    /// The value of `Retry-After`, in seconds.
     retry_after: Option<u32>,
 }
 
-/// Codes of problems that are no refusals of the ledger. Those are `tenure::core::refusal::Code::ALL`.
+/// Codes of problems that are not refusals of the ledger. The refusals' codes are
+/// `tenure::core::refusal::Code::ALL`.
 pub(crate) const OTHER_CODES: [(&str, StatusCode, &str); 11] = [
-    ("unauthenticated", StatusCode::UNAUTHORIZED, "A token is needed, and none that is valid was given."),
-    ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route exists, and takes other methods."),
-    ("too_slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
-    ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than a request may be."),
+    ("unauthenticated", StatusCode::UNAUTHORIZED, "The request needs a valid token."),
+    (
+        "method_not_allowed",
+        StatusCode::METHOD_NOT_ALLOWED,
+        "The route exists, but does not take this method.",
+    ),
+    ("too_slow", StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
+    ("too_large", StatusCode::PAYLOAD_TOO_LARGE, "The request body is over the size limit."),
     (
         "unsupported_media_type",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The body is not said to be JSON, or is packed.",
+        "The body's `Content-Type` is not JSON, or the body has a `Content-Encoding`.",
     ),
     (
         "misdirected",
         StatusCode::MISDIRECTED_REQUEST,
-        "The request is for another host, or comes from another site.",
+        "The request is for another host or comes from another site.",
     ),
-    ("too_many_requests", StatusCode::TOO_MANY_REQUESTS, "There are more requests than one caller may make."),
-    ("broken", StatusCode::INTERNAL_SERVER_ERROR, "The server is at fault. Please report it."),
+    ("too_many_requests", StatusCode::TOO_MANY_REQUESTS, "The caller is over its request limit."),
+    ("broken", StatusCode::INTERNAL_SERVER_ERROR, "Internal server error. Please report it."),
     (
         "corrupt",
         StatusCode::INTERNAL_SERVER_ERROR,
-        "What is stored contradicts itself. Nothing was done; somebody must look, see `tenure audit verify`.",
+        "The stored data is inconsistent. Nothing was done; run `tenure audit verify` to see where.",
     ),
-    ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "It was surely not done, and may be tried again."),
+    ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "The request was not executed; try it again."),
     (
         "unknown",
         StatusCode::GATEWAY_TIMEOUT,
-        "Nobody knows whether it was done. Repeat it with the same Idempotency-Key.",
+        "It is unknown whether the request was executed. Repeat it with the same `Idempotency-Key`.",
     ),
 ];
 
@@ -60,12 +65,12 @@ impl Problem {
         Problem { status, code, detail: detail.into(), refusal: None, retry_after: None }
     }
 
-    /// Nobody knows who asks.
+    /// The caller is not identified.
     pub(crate) fn unauthenticated(detail: impl Into<String>) -> Problem {
         Problem::other("unauthenticated", detail)
     }
 
-    /// The path leads nowhere. It is no refusal: whoever asks for a task by it must not take it for the task's absence.
+    /// There is no such route. This is not a refusal: a client must not read it as a missing task.
     pub(crate) fn no_route() -> Problem {
         let detail = "there is no such route; see /openapi.json".to_owned();
         let (status, code) = (StatusCode::NOT_FOUND, Code::NotFound.as_str());
@@ -74,20 +79,21 @@ impl Problem {
 
     /// The route does not take this method.
     pub(crate) fn method_not_allowed() -> Problem {
-        Problem::other("method_not_allowed", "this route takes other methods; see /openapi.json")
+        Problem::other("method_not_allowed", "this route does not take this method; see /openapi.json")
     }
 
-    /// The body is not complete, and nobody waits for it any longer.
+    /// The body did not arrive in time.
     pub(crate) fn too_slow() -> Problem {
         Problem::other(
             "too_slow",
-            "the body did not come in time; send it again, faster or in smaller requests",
+            "the request body did not arrive in time; send it again, faster or in smaller requests",
         )
     }
 
     /// The body is over the limit.
     pub(crate) fn too_large(limit: usize) -> Problem {
-        let detail = format!("the body is over the limit of {limit} bytes; send several smaller requests");
+        let detail =
+            format!("the request body is over the limit of {limit} bytes; send several smaller requests");
         Problem::other("too_large", detail)
     }
 
@@ -97,43 +103,43 @@ impl Problem {
         Problem::other("unsupported_media_type", detail)
     }
 
-    /// The body is packed in a way that nobody here unpacks.
+    /// The body has a `Content-Encoding`.
     pub(crate) fn unsupported_encoding() -> Problem {
-        let detail = "send the body as it is, without `Content-Encoding`";
+        let detail = "compressed bodies are not supported; send the body without `Content-Encoding`";
         Problem::other("unsupported_media_type", detail)
     }
 
-    /// A page of another site, or somebody who was sent here under another name.
+    /// The request comes from another site, or is for another host name.
     pub(crate) fn misdirected(detail: impl Into<String>) -> Problem {
         Problem::other("misdirected", detail)
     }
 
-    /// A caller that asks for more than its share.
+    /// The caller is over its quota.
     pub(crate) fn too_many_requests(detail: impl Into<String>) -> Problem {
         Problem { retry_after: Some(1), ..Problem::other("too_many_requests", detail) }
     }
 
-    /// The server can't do it now.
+    /// The server can't do it now; nothing was done.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Problem {
         Problem { retry_after: Some(1), ..Problem::other("unavailable", detail) }
     }
 
-    /// A fault of the server.
+    /// An internal server error.
     pub(crate) fn broken(detail: impl Into<String>) -> Problem {
         Problem::other("broken", detail)
     }
 
-    /// Something that is not there, or that the caller must not see.
+    /// The thing does not exist, or the caller has no access to it.
     pub(crate) fn not_found(detail: impl Into<Box<str>>) -> Problem {
         Problem::from(Refusal::new(Code::NotFound, detail))
     }
 
-    /// Something that the caller may see and not do.
+    /// The caller has no right to do this.
     pub(crate) fn forbidden(detail: impl Into<Box<str>>) -> Problem {
         Problem::from(Refusal::new(Code::Forbidden, detail))
     }
 
-    /// Whether it is about who asks, and not about what was asked.
+    /// Whether it is about the caller and not about the request.
     pub(crate) fn is_of_the_caller(&self) -> bool {
         matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::MISDIRECTED_REQUEST)
     }
@@ -160,7 +166,7 @@ impl Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
-            // What is left of the body is not read: the next request would begin somewhere in it.
+            // The rest of the body is not read: the next request would begin in the middle of it.
             headers.insert(HeaderName::from_static("connection"), HeaderValue::from_static("close"));
         }
         response

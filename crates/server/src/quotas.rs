@@ -1,4 +1,5 @@
-//! What callers share: memory, and room for waits, streams and looks. Each has a part of it, so that none can take all.
+//! Quotas for what callers share: memory, waiting requests, streams and reads. Each caller gets a part, so that none
+//! can take all.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -17,14 +18,14 @@ use crate::body::SMALL_BODY_BYTES;
 use crate::options::Limits;
 use crate::problem::Problem;
 
-/// How long a look through much of the store waits for others to end.
+/// How long a large read waits for other reads to end.
 const SCAN_WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// How much memory a body takes for each of its bytes: as it came, as the commands that were read from it, and as what is written
 /// of them.
 pub(crate) const BODY_COST: usize = 3;
 
-/// The part of the memory that only small bodies take: one in so many.
+/// The share of the memory for small bodies: one part in this many.
 const SMALL_PART: usize = 8;
 
 type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock>;
@@ -62,7 +63,7 @@ impl Permits {
     fn of(limits: &Limits, parts: usize) -> Arc<Permits> {
         let part = |count: usize| (count / parts.max(1)).max(1);
         let room = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        // However large a body may be, there is room for one, and for an answer as large.
+        // There is memory for at least one body of the maximum size, and for a response as large.
         let memory = part(limits.memory_bytes_max).max(Limits::MEMORY_OF_A_BODY * limits.body_bytes_max);
         let memory_max = memory.min(u32::MAX as usize);
         Arc::new(Permits {
@@ -79,7 +80,7 @@ impl Permits {
     }
 }
 
-/// Room that is taken until this is dropped, of the caller's part and of the whole.
+/// Permits from the caller's share and from the total, held until this is dropped.
 pub(crate) type Taken = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Memory that is taken until this is dropped. However many pieces it came in, it is kept as one: a body may come byte by byte.
@@ -130,7 +131,7 @@ impl Quotas {
         let made = || {
             let per_second = self.limits.requests_per_second.and_then(NonZeroU32::new);
             Arc::new(TokenQuota {
-                // Where nobody has a name there is only one caller.
+                // Without tokens there is only one caller.
                 own: Permits::of(
                     &self.limits,
                     if name.is_some() { self.limits.share_of_one_caller } else { 1 },
@@ -149,7 +150,7 @@ impl TokenQuota {
     pub(crate) fn count(&self) -> Result<(), Problem> {
         match &self.rate {
             Some(rate) if rate.check().is_err() => Err(Problem::too_many_requests(
-                "more requests a second than this server takes of one caller; send many commands in one request",
+                "this caller is over its limit of requests per second; send several commands in one request",
             )),
             Some(_) | None => Ok(()),
         }
@@ -162,8 +163,9 @@ impl TokenQuota {
         taken.map(|taken| Memory(Some(taken))).ok_or_else(no_memory)
     }
 
-    /// So many bytes of memory beside those that the request holds already. They are waited for only a moment: requests that wait
-    /// for each other's memory, each with a part of it, would wait for ever. Who needs more than there is of it takes all.
+    /// Reserves this many bytes, besides those that the request holds already. It waits only a moment:
+    /// requests that wait for each other's memory would wait for ever. A request that needs more than the
+    /// budget takes all of it.
     pub(crate) async fn memory(&self, bytes: usize, held: usize) -> Result<Memory, Error> {
         let (own, all) = self.part_of_memory(bytes, held);
         let taken = in_turn(own, all, self.room_wait_max).await;
@@ -185,22 +187,24 @@ impl TokenQuota {
         ((&self.own.memory, of(&self.own)), (&self.all.memory, of(&self.all)))
     }
 
-    /// Room to wait for something.
+    /// A permit for a waiting request.
     pub(crate) fn wait(&self) -> Result<Taken, Problem> {
-        taken(&self.own.waits, &self.all.waits, "requests that wait")
+        taken(&self.own.waits, &self.all.waits, "waiting requests")
     }
 
-    /// Room for a look that may go through much of the store. It is waited for, in the order of asking: as long as some are
-    /// left for them, the looks that each request begins with don't wait for those.
+    /// A permit for a large read. It waits in order of arrival. While some are left, the small reads of each
+    /// request don't wait.
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many lists and histories are being read; try again"))
+        room.ok_or_else(|| {
+            Problem::unavailable("too many lists and histories are being read at once; try again")
+        })
     }
 
-    /// Room to read a single task, which may be large: it is held until memory for it was taken.
+    /// A permit to read a single task, which may be large: it is held until memory for the task was reserved.
     pub(crate) async fn look(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.looks, 1), (&self.all.looks, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many large tasks are being read; try again"))
+        room.ok_or_else(|| Problem::unavailable("too many large tasks are being read at once; try again"))
     }
 
     /// The same, if there is some at once.
@@ -209,35 +213,36 @@ impl TokenQuota {
         Some((own, Arc::clone(&self.all.looks).try_acquire_owned().ok()?))
     }
 
-    /// Room to go through the whole store, which takes as long as that is large.
+    /// A permit for an audit of the whole store.
     pub(crate) async fn audit(&self) -> Result<Taken, Problem> {
         let room = in_turn((&self.own.audits, 1), (&self.all.audits, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many audits go on; try again"))
+        room.ok_or_else(|| Problem::unavailable("too many audits are running; try again"))
     }
 
-    /// Room to look after what is stale.
+    /// A permit for a sweep of recovery.
     pub(crate) fn sweep(&self) -> Result<Taken, Problem> {
         taken(&self.own.sweeps, &self.all.sweeps, "sweeps")
     }
 
-    /// Room for a stream.
+    /// A permit for an event stream.
     pub(crate) fn stream(&self) -> Result<Taken, Problem> {
         taken(&self.own.streams, &self.all.streams, "streams")
     }
 }
 
-/// So much of a room.
+/// A number of permits of a semaphore.
 type Part<'a> = (&'a Arc<Semaphore>, u32);
 
 fn no_memory() -> Error {
     Error::Unavailable(
-        "the memory for requests is taken, by bodies or by answers that wait for their readers; \
+        "the memory for requests is used up, by request bodies or by responses that clients read slowly; \
          nothing was done: try again later, or ask for less at once"
             .into(),
     )
 }
 
-/// So much room of the caller's part and then of the whole, waited for in the order of asking; none, if that takes too long.
+/// Takes permits from the caller's share and then from the total, in order of arrival; none if that takes too
+/// long.
 async fn in_turn(
     (own, of_own): (&Arc<Semaphore>, u32),
     (all, of_all): (&Arc<Semaphore>, u32),
@@ -251,13 +256,13 @@ async fn in_turn(
     timeout(wait_max, room).await.ok().flatten()
 }
 
-/// Room that is there, or is not.
+/// Takes a permit at once, or fails.
 fn taken(own: &Arc<Semaphore>, all: &Arc<Semaphore>, what: &str) -> Result<Taken, Problem> {
     let own = Arc::clone(own).try_acquire_owned();
     let own = own.map_err(|_| Problem::too_many_requests(format!("this caller has too many {what}")))?;
     let all = Arc::clone(all).try_acquire_owned();
-    let all =
-        all.map_err(|_| Problem::unavailable(format!("there are too many {what}; try another server")))?;
+    let all = all
+        .map_err(|_| Problem::unavailable(format!("this server has too many {what}; try another server")))?;
     Ok((own, all))
 }
 

@@ -1,4 +1,4 @@
-//! The description of the API for people: the same document, as HTML.
+//! The API description as an HTML page.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ const SCHEMAS: &str = "#/components/schemas/";
 /// Routes, shapes and problems, each with an anchor of its name.
 pub(crate) fn html() -> String {
     let document = serde_json::to_value(api())
-        .unwrap_or_else(|error| panic!("a description of texts and numbers can be written: {error}"));
+        .unwrap_or_else(|error| panic!("the API description can always be written as JSON: {error}"));
     let mut html = format!(
         "<p>{}</p><p>As OpenAPI 3.1: <a href=\"openapi.json\">openapi.json</a>.</p><h2>Routes</h2><table>",
         words(text(&document["info"], "description"))
@@ -26,7 +26,7 @@ pub(crate) fn html() -> String {
         html.push_str(&shape(name, schema));
     }
     html.push_str(
-        "<h2>Problems</h2><p>What is not done is told after RFC 9457, with one of these codes.</p><table>",
+        "<h2>Problems</h2><p>Errors are problems as in RFC 9457, with one of these codes.</p><table>",
     );
     for (code, status, meaning) in codes() {
         let meaning = words(meaning);
@@ -70,10 +70,10 @@ fn route(path: &str, method: &str, operation: &Value) -> String {
         kinds.collect::<Vec<_>>().join(" or ")
     };
     if let Some(content) = operation["requestBody"].get("content") {
-        html.push_str(&format!("<br>Takes {}.", of_content(content)));
+        html.push_str(&format!("<br>Request body: {}.", of_content(content)));
     }
     for (status, response) in members(&operation["responses"]).filter(|(status, _)| *status != "default") {
-        html.push_str(&format!("<br>Gives {status}, {}.", of_content(&response["content"])));
+        html.push_str(&format!("<br>Response {status}: {}.", of_content(&response["content"])));
     }
     html.push_str("</td></tr>");
     html
@@ -91,7 +91,7 @@ fn shape(name: &str, schema: &Value) -> String {
     for (field, of) in members(fields) {
         let about = of.get("description").or_else(|| of["oneOf"].get(0)?.get("description"));
         let about = about.and_then(Value::as_str).unwrap_or_default();
-        let must = if required.iter().any(|name| name == field) { "" } else { ", may be left out" };
+        let must = if required.iter().any(|name| name == field) { "" } else { ", optional" };
         html.push_str(&format!(
             "<tr><td><code>{}</code></td><td>{}{must}<br>{}</td></tr>",
             escaped(field),
@@ -161,7 +161,7 @@ mod tests {
             let line = format!("<code>{} {}</code>", route.method.as_str(), route.path);
             assert!(html.contains(&line), "{line}");
         }
-        for field in ["given_null", "lock_delay", "may be left out", "array of <a href=\"#Compensation\">"] {
+        for field in ["given_null", "lock_delay", "optional", "array of <a href=\"#Compensation\">"] {
             assert!(html.contains(field), "{field}");
         }
         for (code, _, _) in codes() {

@@ -1,4 +1,5 @@
-//! Large answers that are on their way: each takes memory until its reader has taken it, is gone, or takes nothing for too long.
+//! Limits for large responses: each holds memory until the client has read it, has disconnected, or has stopped
+//! reading for too long.
 
 use std::io;
 use std::pin::Pin;
@@ -31,22 +32,23 @@ pub(crate) async fn with_memory(
     let kept = memory.kept(bytes).await;
     if kept.is_none() && method == Method::Get {
         return Err(Problem::unavailable(
-            "the memory for answers is taken by those that wait for their readers; try again",
+            "the memory for responses is used up, because clients read slowly; try again",
         ));
     }
     let (head, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, usize::MAX).await;
-    let rest = whole.map_err(|_| Problem::broken("an answer was lost before it was sent"))?;
+    let rest = whole.map_err(|_| Problem::broken("the response was lost before it was sent"))?;
     Ok(Response::from_parts(head, Body::new(Held::of(rest, kept.unwrap_or_default(), wait_max))))
 }
 
-/// An answer and its memory. It is given in pieces: what was taken out at once would wait elsewhere, and nobody would know of it.
+/// A response and its memory. It is sent in pieces: a piece that was taken out waits elsewhere, where it is not
+/// counted.
 struct Held(Arc<Mutex<Left>>);
 
 /// What is left of it.
 struct Left {
     rest: Bytes,
-    /// Whether somebody waited too long for its reader, and gave up what was left.
+    /// Whether the client stopped reading for too long, and the rest was dropped.
     is_given_up: bool,
     taken_at: Moment,
     _memory: Memory,
@@ -56,7 +58,7 @@ impl Held {
     fn of(rest: Bytes, memory: Memory, wait_max: Duration) -> Held {
         let left = Left { rest, is_given_up: false, taken_at: Moment::now(), _memory: memory };
         let held = Held(Arc::new(Mutex::new(left)));
-        // Who takes nothing does not ask for more either, so that this must be looked at from elsewhere.
+        // A client that does not read does not poll either, so this must be checked from outside.
         tokio::spawn(give_up_late(Arc::downgrade(&held.0), wait_max));
         held
     }
@@ -96,7 +98,7 @@ impl hyper::body::Body for Held {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let mut left = self.left();
         if left.is_given_up {
-            let error = io::Error::new(io::ErrorKind::TimedOut, "nothing of the answer was taken");
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading the response");
             return Poll::Ready(Some(Err(error)));
         }
         if left.rest.is_empty() {

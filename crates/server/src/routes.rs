@@ -1,5 +1,5 @@
-//! The table of routes: what there is, what it needs, what it takes and gives. Router, matrix of rights and OpenAPI are
-//! made from it, so that a route can't be without an entry in any of them.
+//! The table of routes: path, required rights, request body and response. The router, the access rules and the
+//! OpenAPI document are made from it, so that no route can be missing from one of them.
 
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -136,7 +136,7 @@ impl Route {
         self.method != Method::Get && self.path.starts_with("/v1/{ns}/") && !OTHERS.contains(&self.path)
     }
 
-    /// Whether whoever has what it shows already may ask whether it still holds.
+    /// Whether the route supports `If-None-Match`.
     pub(crate) fn is_tagged(&self) -> bool {
         self.method == Method::Get && self.path == "/v1/{ns}/tasks/{id}"
     }
@@ -167,107 +167,107 @@ use tenure::api::body;
 
 const RETURN: (&str, &str) = (
     "return",
-    "`minimal`: the answer has of the task only what is needed to go on with it; `representation`: all of it.",
+    "`minimal`: the response contains only the fields needed to continue with the task; `representation`: the whole task.",
 );
 const TASK: &[(&str, &str)] = &[RETURN];
 const PAGE: &[(&str, &str)] = &[
-    ("cursor", "Where the list goes on: `next` of the page before."),
-    ("limit", "How many at most: 1 to 1000, else 100."),
+    ("cursor", "Where to continue: `next` from the previous page."),
+    ("limit", "Maximum number of items: 1 to 1000. Default: 100."),
 ];
 const FILTER: &[(&str, &str)] = &[
-    ("state", "Only in this state; may be repeated."),
-    ("cause", "Only those that ended with this cause."),
-    ("queue", "Only of this queue."),
-    ("owner", "Only held by, or reserved for, this owner."),
-    ("label", "Only with this label, as `key=value`; may be repeated."),
-    ("stale", "`true`: only those whose lease or reservation has lapsed."),
-    ("open", "`true`: only those that have not ended."),
+    ("state", "Only tasks in this state; may be repeated."),
+    ("cause", "Only tasks that ended with this cause."),
+    ("queue", "Only tasks of this queue."),
+    ("owner", "Only tasks held by or reserved for this owner."),
+    ("label", "Only tasks with this label, as `key=value`; may be repeated."),
+    ("stale", "`true`: only tasks whose lease or reservation has lapsed."),
+    ("open", "`true`: only tasks that have not ended."),
     (
         "ended_badly",
-        "`true`: only those that did not succeed: failed, quarantined, or compensated and not cancelled.",
+        "`true`: only tasks that did not succeed: failed, quarantined, or compensated but not cancelled.",
     ),
-    ("unattended", "`true`: of those that ended, only the ones that nobody retried or dismissed."),
+    ("unattended", "`true`: only ended tasks that nobody retried or dismissed."),
     (
         "since",
-        "Only those that ended, or, if open, changed since then: a length such as `24h`, or an instant.",
+        "Only tasks that ended since then, or, if open, changed since then: a duration such as `24h`, or a time.",
     ),
-    ("order", "`newest` first, which is the default, or `oldest`."),
+    ("order", "`newest` first or `oldest` first. Default: `newest`."),
     PAGE[0],
     PAGE[1],
 ];
 const HISTORY: &[(&str, &str)] = &[
-    ("after", "Behind which cursor; else from the beginning, and of a stream from now on."),
-    ("limit", "How many at most: 1 to 1000, else 100."),
-    ("wait", "How long to wait for something behind `after`, such as `30s`; up to 60s."),
+    ("after", "Only events after this cursor. Default: from the beginning; for a stream, from now on."),
+    ("limit", "Maximum number of items: 1 to 1000. Default: 100."),
+    ("wait", "How long to wait for an event after `after`, such as `30s`; at most 60s."),
 ];
 const HISTORY_OF_ALL: &[(&str, &str)] =
-    &[HISTORY[0], HISTORY[1], HISTORY[2], ("task", "Only of tasks with this id.")];
+    &[HISTORY[0], HISTORY[1], HISTORY[2], ("task", "Only events of tasks with this id.")];
 
 /// Every route. It is longer than a screen because it is one table.
 #[rustfmt::skip]
 fn table() -> Vec<Route> {
     vec![
         route!(Get "/livez", Probe, "Whether the process answers", probes::live, gives 200 shape::Live),
-        route!(Get "/readyz", Probe, "Whether it can serve: the store answers, and it does not stop", probes::ready, gives 200 shape::Ready),
-        route!(Get "/metrics", Watch(Reader), "What is counted, for Prometheus", probes::metrics, gives 200 shape::Plain),
+        route!(Get "/readyz", Probe, "Whether the server is ready: the store answers, and the server is not stopping", probes::ready, gives 200 shape::Ready),
+        route!(Get "/metrics", Watch(Reader), "Metrics for Prometheus", probes::metrics, gives 200 shape::Plain),
         route!(Get "/openapi.json", Store(Reader), "This description", pages::openapi, gives 200 shape::Anything),
         route!(Get "/docs", Store(Reader), "This description, as a page", pages::docs, gives 200 shape::Plain),
-        route!(Get "/", Store(Reader), "A page for people", pages::front, gives 200 shape::Plain),
+        route!(Get "/", Store(Reader), "Start page", pages::front, gives 200 shape::Plain),
 
         route!(Post "/v1/{ns}/tasks", Room(Worker), "Create a task", tasks::create, query TASK, takes body::CreateBody, gives 201 shape::AnsweredTask),
         route!(Get "/v1/{ns}/tasks", Room(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/tasks/{id}", Room(Reader), "Show a task", tasks::show, gives 200 shape::OneTask),
         route!(Put "/v1/{ns}/tasks/{id}", Room(Operator), "Write a whole record", tasks::put, query TASK, takes shape::PutBody, gives 200 shape::AnsweredTask),
-        route!(Get "/v1/{ns}/tasks/{id}/why", Room(Reader), "Say why a task is where it is", tasks::why_so, gives 200 shape::Why),
+        route!(Get "/v1/{ns}/tasks/{id}/why", Room(Reader), "Explain the state of a task", tasks::why_so, gives 200 shape::Why),
         route!(Get "/v1/{ns}/tasks/{id}/events", Room(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
 
-        route!(Get "/v1/{ns}/tasks/{id}/verify", Room(Reader), "Whether the history of a task holds", looks::verify_task, gives 200 shape::ReportAnswer),
-        route!(Get "/v1/{ns}/tasks/{id}/chain", Room(Operator), "The history of a task as it is stored, to be verified by those who don't trust this server", looks::chain, gives 200 shape::OneChain),
+        route!(Get "/v1/{ns}/tasks/{id}/verify", Room(Reader), "Verify the history of a task", looks::verify_task, gives 200 shape::ReportAnswer),
+        route!(Get "/v1/{ns}/tasks/{id}/chain", Room(Operator), "The stored history of a task, for clients that verify it themselves", looks::chain, gives 200 shape::OneChain),
 
         route!(Post "/v1/{ns}/tasks/{id}/acquire", Room(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Room(Worker), "Renew a lease", verbs::heartbeat, query TASK, takes body::HeartbeatBody, gives 200 shape::Renewed),
-        route!(Post "/v1/{ns}/tasks/{id}/progress", Room(Worker), "Report progress without renewing", verbs::progress, query TASK, takes body::ProgressBody, gives 200 shape::Renewed),
+        route!(Post "/v1/{ns}/tasks/{id}/progress", Room(Worker), "Report progress without renewing the lease", verbs::progress, query TASK, takes body::ProgressBody, gives 200 shape::Renewed),
         route!(Post "/v1/{ns}/tasks/{id}/release", Room(Worker), "Give a lease back", verbs::release, query TASK, takes body::ReleaseBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/dispatch", Room(Operator), "Reserve a task for an owner", verbs::dispatch, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/complete", Room(Worker), "End a task as done", verbs::complete, query TASK, takes body::CompleteBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/fail", Room(Worker), "End a task for good, undoing nothing", verbs::fail, query TASK, takes body::FailBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/rollback", Room(Worker), "Give the work up and have it undone", verbs::roll_back, query TASK, takes body::RollBackBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/complete", Room(Worker), "Complete a task", verbs::complete, query TASK, takes body::CompleteBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/fail", Room(Worker), "Fail a task, undoing nothing", verbs::fail, query TASK, takes body::FailBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/rollback", Room(Worker), "Give up the work and have it undone", verbs::roll_back, query TASK, takes body::RollBackBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/quarantine", Room(Worker), "Park a task for a person", verbs::quarantine, query TASK, takes body::QuarantineBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/cancel", Room(Operator), "Ask for a task to stop", verbs::cancel, query TASK, takes body::CancelBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/cancel", Room(Operator), "Cancel a task, or ask its holder to stop", verbs::cancel, query TASK, takes body::CancelBody, gives 200 shape::AnsweredTask),
         route!(Post "/v1/{ns}/tasks/{id}/compensate", Room(Operator), "Close a task as undone", verbs::compensate, query TASK, takes body::CompensateBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/notes", Room(Operator), "Leave a note, or better words for the end", verbs::note, query TASK, takes body::NoteBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/retry", Room(Operator), "Make a new task of one that ended badly", verbs::retry, query TASK, takes body::RetryBody, gives 201 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations", Room(Worker), "Register how to undo something", verbs::register, query TASK, takes body::RegisterBody, gives 201 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Room(Worker), "Report that an undo ran, or was tried in vain", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Room(Operator), "Say that something need not be undone", verbs::waive, query TASK, takes body::WaiveBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Room(Worker), "Answer for what an older lease owes", verbs::adopt, query TASK, takes body::AdoptBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/notes", Room(Operator), "Add a note, correct the reason for the end, or dismiss it", verbs::note, query TASK, takes body::NoteBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/retry", Room(Operator), "Retry a task that ended badly, as a new task", verbs::retry, query TASK, takes body::RetryBody, gives 201 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations", Room(Worker), "Register a compensation", verbs::register, query TASK, takes body::RegisterBody, gives 201 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Room(Worker), "Report that an undo ran or failed", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Room(Operator), "Waive a compensation", verbs::waive, query TASK, takes body::WaiveBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Room(Worker), "Adopt what older leases owe", verbs::adopt, query TASK, takes body::AdoptBody, gives 200 shape::AnsweredTask),
 
         route!(Post "/v1/{ns}/claims", Room(Worker), "Take leases on the next due tasks of a queue; waits for work", claims::claim, query TASK, takes body::ClaimBody, gives 200 shape::Granted),
-        route!(Get "/v1/{ns}/claimable", Room(Reader), "From when on a claim may find something", claims::claimable, query &[("queue", "Which queue; else `default`."), ("wait", "How long to wait until something is due, such as `30s`; up to 60s.")], gives 200 shape::Claimable),
+        route!(Get "/v1/{ns}/claimable", Room(Reader), "When a claim can next find a task", claims::claimable, query &[("queue", "The queue. Default: `default`."), ("wait", "How long to wait for a due task, such as `30s`; at most 60s.")], gives 200 shape::Claimable),
         route!(Post "/v1/{ns}/heartbeats", Room(Worker), "Renew many leases", commands::heartbeats, takes shape::HeartbeatsBody, gives 200 shape::HeartbeatAnswers),
-        route!(Post "/v1/{ns}/commands", Room(Worker), "Give many commands of any kind; they are decided in their order, each by itself", commands::many, query TASK, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
+        route!(Post "/v1/{ns}/commands", Room(Worker), "Send many commands of any kind; each is decided separately, in order", commands::many, query TASK, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
         route!(Get "/v1/{ns}/requests", Room(Reader), "Whether a request id is remembered", looks::request, query &[("id", "The request id.")], gives 200 shape::Remembered),
 
         route!(Get "/v1/{ns}/events", Room(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY, gives 200 shape::Events),
         route!(Get "/v1/{ns}/stale", Room(Reader), "Tasks whose lease or reservation has lapsed", lists::stale, query PAGE, gives 200 shape::Tasks),
         route!(Get "/v1/{ns}/owners", Room(Reader), "Who holds what", looks::owners, gives 200 shape::Owners),
         route!(Get "/v1/{ns}/stats", Room(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
-        route!(Get "/v1/{ns}/anchor", Room(Reader), "What to remember of the history", looks::anchor, gives 200 shape::AnchorAnswer),
-        route!(Get "/v1/{ns}/verify", Room(Reader), "Whether the history holds", looks::verify, gives 200 shape::ReportAnswer),
-        route!(Get "/v1/{ns}/recovery", Room(Reader), "Who looks after stale tasks, and what they handle", recovery::watchers, gives 200 shape::Watchers),
-        route!(Post "/v1/{ns}/recovery", Room(Operator), "Look after what is stale now", recovery::sweep, query &[("plan", "`true`: only show what would be done.")], gives 200 shape::Recovered),
+        route!(Get "/v1/{ns}/anchor", Room(Reader), "An anchor of the history, to keep elsewhere", looks::anchor, gives 200 shape::AnchorAnswer),
+        route!(Get "/v1/{ns}/verify", Room(Reader), "Verify the history", looks::verify, gives 200 shape::ReportAnswer),
+        route!(Get "/v1/{ns}/recovery", Room(Reader), "List the running recovery processes and what they handle", recovery::watchers, gives 200 shape::Watchers),
+        route!(Post "/v1/{ns}/recovery", Room(Operator), "Run recovery once", recovery::sweep, query &[("plan", "`true`: only show what recovery would do.")], gives 200 shape::Recovered),
 
-        route!(Get "/v1/namespaces", Store(Reader), "The namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
-        route!(Get "/v1/now", Store(Reader), "The store's time, which decides everything", looks::now, gives 200 shape::Now),
-        route!(Get "/v1/newest", Store(Reader), "Where the history is now", looks::newest, gives 200 shape::Newest),
+        route!(Get "/v1/namespaces", Store(Reader), "List the namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
+        route!(Get "/v1/now", Store(Reader), "The store's clock, by which every decision is made", looks::now, gives 200 shape::Now),
+        route!(Get "/v1/newest", Store(Reader), "The newest cursor of the history", looks::newest, gives 200 shape::Newest),
         route!(Get "/v1/tasks", Store(Reader), "List tasks of every namespace", lists::tasks_of_all, query FILTER, gives 200 shape::Tasks),
         route!(Get "/v1/events", Store(Reader), "The history of every namespace, as a page or a stream", events::of_all, query HISTORY_OF_ALL, gives 200 shape::Events),
-        route!(Get "/v1/lapsed", Store(Operator), "What recovery should look at next", looks::lapsed, query PAGE, gives 200 shape::Lapsed),
-        route!(Get "/v1/chains", WholeStore(Operator), "The history as it is stored, to be verified by whoever does not trust this server", looks::chains, query PAGE, gives 200 shape::Chains),
-        route!(Post "/v1/watch", Store(Operator), "Say that somebody looks after the store, and what it handles", recovery::watch, takes shape::PresenceBody, gives 200 shape::Watched),
+        route!(Get "/v1/lapsed", Store(Operator), "The tasks that recovery should handle next", looks::lapsed, query PAGE, gives 200 shape::Lapsed),
+        route!(Get "/v1/chains", WholeStore(Operator), "The stored history, for clients that verify it themselves", looks::chains, query PAGE, gives 200 shape::Chains),
+        route!(Post "/v1/watch", Store(Operator), "Report that a recovery process is running, and what it handles", recovery::watch, takes shape::PresenceBody, gives 200 shape::Watched),
 
-        route!(Get "/v1/tokens", Store(Admin), "List tokens; never their secrets", tokens::list, gives 200 shape::TokenList),
-        route!(Post "/v1/tokens", Store(Admin), "Make a token; its secret is in the answer and nowhere else", tokens::create, takes shape::TokenBody, gives 201 shape::NewToken),
+        route!(Get "/v1/tokens", Store(Admin), "List tokens, without their secrets", tokens::list, gives 200 shape::TokenList),
+        route!(Post "/v1/tokens", Store(Admin), "Create a token; its secret is only in this response", tokens::create, takes shape::TokenBody, gives 201 shape::NewToken),
         route!(Delete "/v1/tokens", Store(Admin), "Revoke a token; it fails on its next request", tokens::revoke, query &[("name", "The token's name.")], takes shape::TokenName, gives 200 shape::OneToken),
     ]
 }

@@ -1,7 +1,7 @@
-//! The shapes of bodies and answers, for the description of the API. Those of the library are there as they are; what is
-//! here exists only on the wire of a server.
+//! The shapes of request bodies and responses, for the API description. The library's shapes are used as they are;
+//! these exist only on a server.
 //!
-//! Nothing is read or written by these: the description is made of them. Tests compare real answers with the description.
+//! Nothing is read or written with them: the description is made from them. Tests compare real responses with it.
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ pub(crate) use tenure::api::task::Task;
 pub(crate) use tenure::api::token::{NewToken, Token as OneToken, TokenBody, TokenName, Tokens as TokenList};
 pub(crate) use tenure::api::why::WhyAnswer as Why;
 
-/// Fields of shapes are looked at by the derive alone.
+/// Only the derive macro reads the fields of shapes.
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident: $type:ty,)* })*) => { $(
         $(#[$doc])*
@@ -41,73 +41,73 @@ macro_rules! shapes {
 shapes! {
     /// The process answers.
     Live {
-        /// Always so.
+        /// Always `true`.
         live: bool,
     }
-    /// Whether it can serve.
+    /// Whether the server is ready.
     Ready {
-        /// It can.
+        /// `true` if it is ready.
         ready: bool,
-        /// What can be done with it: everything, only reading, or nothing.
+        /// What the store allows: everything, only reading, or nothing.
         store: StoreWord,
-        /// Whether it is about to end.
+        /// Whether the server is stopping.
         stopping: bool,
-        /// Why it can't, where that is known.
+        /// Why it is not ready, if known.
         because: Option<String>,
     }
-    /// The task that a command left.
+    /// The task after a command.
     AnsweredTask {
-        /// The task; after a retry the new one.
+        /// The task; after a retry, the new task.
         task: AnyTask,
         /// The old task, after a retry.
         retried: Option<AnyTask>,
     }
-    /// What a claim was granted.
+    /// The tasks that a claim was granted.
     Granted {
-        /// The tasks, in the order in which they were next.
+        /// The tasks, in claim order.
         tasks: Vec<AnyTask>,
     }
     /// A renewal, and the task right after it.
     Renewed {
         /// The task.
         task: Option<Task>,
-        /// What the holder is told.
+        /// The renewal.
         renewal: Renewal,
     }
     /// A heartbeat among many.
     OneHeartbeat {
         /// The task.
         id: String,
-        /// Who holds the lease.
+        /// The holder of the lease.
         owner: String,
-        /// Its number.
+        /// The epoch of the lease.
         epoch: u64,
-        /// How long it lasts from now on; else as long as when it was granted.
+        /// How long the lease lasts from now on. Default: its length at the grant.
         ttl: Option<DurationInput>,
-        /// How far the work is.
+        /// Progress of the work, as JSON.
         progress: Option<Value>,
-        /// What a successor needs to go on.
+        /// A checkpoint for the next holder, as JSON.
         checkpoint: Option<Value>,
     }
     /// Many heartbeats.
     HeartbeatsBody {
-        /// Each by itself.
+        /// The heartbeats; each is decided separately.
         heartbeats: Vec<OneHeartbeat>,
     }
     /// Many commands.
     CommandsBody {
-        /// Decided in their order, each by itself.
+        /// The commands; each is decided separately, in order.
         commands: Vec<CommandBody>,
     }
 }
 
-/// What can be done with the store.
+/// What the store allows.
 pub(crate) struct StoreWord;
 
 impl PartialSchema for StoreWord {
     fn schema() -> RefOr<Schema> {
         let words = ["answers", "reads_only", "away"];
-        one_of("What can be done with the store: everything, only reading, or nothing.", words)
+        one_of("What the store allows now: everything, only reading, or nothing.", words)
     }
 }
 
@@ -117,20 +117,20 @@ impl ToSchema for StoreWord {
     }
 }
 
-/// A command among many: the body of its route, with what the path says there.
+/// One of many commands: the body of its route, with the parts of the path as fields.
 pub(crate) struct CommandBody;
 
 impl PartialSchema for CommandBody {
     fn schema() -> RefOr<Schema> {
         let text = || ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
         ObjectBuilder::new()
-            .description(Some("The fields of the body of its route, and these."))
+            .description(Some("The fields of its route's body, and these."))
             .property("verb", Ref::from_schema_name(VerbWord::name()))
-            .property("task", text().description(Some("The task that it is about.")))
+            .property("task", text().description(Some("The id of the task.")))
             .property("seq", ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)))
             .property(
                 "request_id",
-                text().description(Some("Names it, so that a repeat is answered as the first was.")),
+                text().description(Some("Its request id: a repeat gets the first answer again.")),
             )
             .required("verb")
             .into()
@@ -143,12 +143,12 @@ impl ToSchema for CommandBody {
     }
 }
 
-/// A whole record, as a task is shown; what follows from the rest is passed over.
+/// A whole record, as a task is shown. Derived fields are ignored.
 pub(crate) struct PutBody;
 
 impl PartialSchema for PutBody {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().description(Some("A task as it is shown, or with less in it.")).into()
+        ObjectBuilder::new().description(Some("A task as it is shown, or a part of it.")).into()
     }
 }
 

@@ -1,8 +1,9 @@
-//! The book of tokens: who may do what, as the store has it now.
+//! The cache of tokens: who may do what, as the store says now.
 //!
-//! A token that was revoked must fail on the next request, wherever it was revoked. So each request is checked by a look
-//! into the store that began after it came. Requests that come together share one look, and a look that finds nothing
-//! changed reads one number. Only who watches the server is known by the last look, while the store does not answer.
+//! A revoked token must fail on its next request, on whichever server it was revoked. So each request is checked by a
+//! read of the store that began after the request arrived. Requests that arrive together share one read, and if
+//! nothing has changed, the read fetches one number. Only monitoring requests are checked by the last read, while the
+//! store does not answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,27 +14,27 @@ use tenure::core::time::Time;
 use tenure::store::Store;
 use tokio::sync::Mutex as Turn;
 
-/// The tokens of a store.
+/// A cache of a store's tokens.
 pub(crate) struct TokenCache {
     store: Arc<dyn Store>,
-    /// How many looks have begun.
+    /// The number of reads that have begun.
     begun: AtomicU64,
-    /// The newest finished look, by its number, and what it came to. Whoever looks holds it.
+    /// The newest finished read, by its number, with its result. The reader holds this lock.
     finished: Turn<(u64, Result<(), Error>)>,
-    /// What the newest look saw that saw anything.
+    /// The result of the newest successful read.
     last: Mutex<Option<Page>>,
 }
 
-/// What a look has seen.
+/// The result of a read.
 #[derive(Clone)]
 pub(crate) struct Page {
     pub(crate) tokens: Arc<Tokens>,
-    /// When it was. Where there are no tokens none can have expired, and the clock is not asked.
+    /// The time of the read. Without tokens nothing can expire, so the clock is not read.
     pub(crate) at: Time,
 }
 
 impl Page {
-    /// The token of that hash; also one that is over, which the caller must look at.
+    /// The token with that hash; the caller must check whether it is live.
     pub(crate) fn find(&self, hash: &TokenHash) -> Option<&Token> {
         self.tokens.tokens.iter().find(|listed| listed.hash == *hash).map(|listed| &listed.token)
     }
@@ -49,14 +50,13 @@ impl TokenCache {
         }
     }
 
-    /// What a look sees that began after this was called.
+    /// The result of a read that began after this call.
     pub(crate) async fn look(&self) -> Result<Page, Error> {
         let before = self.begun.load(Ordering::SeqCst);
         let mut finished = self.finished.lock().await;
         let last = self.last();
         if finished.0 > before {
-            // One that failed counts as well: a store that takes long to say that it is away must not be asked once for each
-            // of those who wait.
+            // A failed read counts, too: a slow failing store must not be read once for each waiting request.
             finished.1.clone()?;
             if let Some(page) = last {
                 return Ok(page);
@@ -81,7 +81,7 @@ impl TokenCache {
         Ok(Page { tokens, at })
     }
 
-    /// What the newest look saw that saw anything.
+    /// The result of the newest successful read.
     pub(crate) fn last(&self) -> Option<Page> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! Where a request belongs in a trace. Without somebody who collects traces nothing is done.
+//! Connects a request to its trace. It does nothing unless traces are collected.
 
 use axum::http::request::Parts;
 use tenure::core::id::Namespace;
@@ -6,7 +6,7 @@ use tracing::Span;
 
 use crate::routes::{Path, Route};
 
-/// The span of a request, where it belongs.
+/// The span of a request, in the right trace.
 pub(crate) fn span(route: &'static Route, head: &Parts, path: Option<&Path>) -> Span {
     let (method, pattern) = (route.method.as_str(), route.path);
     let namespace = path.and_then(|path| path.namespace.as_ref());
@@ -27,8 +27,8 @@ pub(crate) fn span(route: &'static Route, head: &Parts, path: Option<&Path>) -> 
     span
 }
 
-/// Puts the span where it belongs: under what its sender names, else into the trace of the task that it is about. In any
-/// case the task's trace is linked, so that whoever looks at the one finds the other.
+/// Sets the span's parent: the sender's span, else the trace of the request's task. The task's trace is always
+/// linked, so that one can be found from the other.
 #[cfg(feature = "otlp")]
 fn place(span: &Span, head: &Parts, about: Option<(&Namespace, &str)>) {
     use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
@@ -47,12 +47,12 @@ fn place(span: &Span, head: &Parts, about: Option<(&Namespace, &str)>) {
         span.add_link_with_attributes(of_task.clone(), vec![KeyValue::new("tenure.link", "task")]);
     }
     if let Some(parent) = said.or(of_task) {
-        // A span that has begun already stays where it is; this one has not.
+        // The parent of a started span can't change; this one has not started.
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
     }
 }
 
-/// Without the feature there is nobody to place it for.
+/// Without the feature, traces are not collected.
 #[cfg(not(feature = "otlp"))]
 fn place(_span: &Span, _head: &Parts, _about: Option<(&Namespace, &str)>) {}
 

@@ -1,5 +1,5 @@
-//! Those who wait for work, in a line for each queue. Only the first few of a line look whether something is due: however many
-//! wait, a queue costs the store no more looks, and what comes goes to those who have waited longest.
+//! A queue of waiting claims for each task queue. Only the first few of them poll the store. So the cost does not
+//! grow with the number of waiting claims, and work goes to those that have waited longest.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tenure::core::id::{Namespace, Queue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many of a line look at once: so many that tasks which come together are taken together.
+/// How many of a queue's waiting claims poll at once: enough that tasks which arrive together are taken together.
 const LOOKING_MAX: usize = 16;
 
-/// Every line in which somebody stands.
+/// Every queue with waiting claims.
 #[derive(Default)]
 pub(crate) struct WaitQueue(Mutex<HashMap<(Namespace, Queue), Weak<Semaphore>>>);
 
-/// The place of one who looks, until this is dropped.
+/// The turn of a polling claim, until this is dropped.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
 }
@@ -25,12 +25,12 @@ impl WaitQueue {
         self.of(namespace, queue).try_acquire_owned().ok().map(|permit| Place { _permit: permit })
     }
 
-    /// Waits for its turn. It is nobody's any more when this is dropped.
+    /// Waits for a turn. Dropping this future gives it up.
     pub(crate) async fn wait(&self, namespace: &Namespace, queue: &Queue) -> Place {
         let line = self.of(namespace, queue);
         match line.acquire_owned().await {
             Ok(permit) => Place { _permit: permit },
-            // Nobody closes a line.
+            // The queue is never closed.
             Err(_) => std::future::pending().await,
         }
     }
@@ -41,7 +41,7 @@ impl WaitQueue {
         if let Some(line) = lines.get(&name).and_then(Weak::upgrade) {
             return line;
         }
-        // Callers choose the names of queues, so lines in which nobody stands are not kept.
+        // Callers choose the names of queues, so empty ones are not kept.
         lines.retain(|_, line| line.strong_count() > 0);
         let line = Arc::new(Semaphore::new(LOOKING_MAX));
         lines.insert(name, Arc::downgrade(&line));

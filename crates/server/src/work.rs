@@ -1,5 +1,5 @@
-//! Threads for what takes long: reading large bodies, writing large answers, going through lists. The threads that answer probes,
-//! heartbeats and small requests never do that.
+//! Threads for slow work: reading large bodies, writing large responses, reading lists. The threads that answer
+//! probes, heartbeats and small requests never do such work.
 
 use std::future::Future;
 
@@ -10,11 +10,12 @@ use tracing::Instrument;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 
-/// The threads. They go on with what has begun when this is dropped, but nobody waits for that.
+/// The threads. When this is dropped they finish their work, but nobody waits for it.
 pub(crate) struct Work(Option<Runtime>);
 
 impl Work {
-    /// Half as many threads as there are cores, and at least one: the others are left to what must be answered at once.
+    /// Half as many threads as cores, at least one: the other cores are for requests that must be answered at
+    /// once.
     pub(crate) fn start() -> std::io::Result<Work> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = Builder::new_multi_thread()
@@ -25,17 +26,17 @@ impl Work {
         Ok(Work(Some(threads)))
     }
 
-    /// Works on something there. It ends early if nobody waits for it any more.
+    /// Runs work on these threads. It is cancelled if nobody waits for it any more.
     pub(crate) async fn on<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Problem> {
         let threads = self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
         let working = AbortOnDropHandle::new(threads.spawn(work.in_current_span()));
-        working.await.map_err(|_| Problem::broken("a fault of the server; it is in its log"))
+        working.await.map_err(|_| Problem::broken("internal server error; see the server's log"))
     }
 
-    /// Makes something of so many bytes: there, unless they are few.
+    /// Makes a response of this many bytes: on these threads, unless it is small.
     pub(crate) async fn make<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -48,7 +49,8 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // A runtime that is dropped waits for its threads, which must not be done where others are answered.
+            // Dropping a runtime waits for its threads, which must not happen on a thread that answers
+            // requests.
             runtime.shutdown_background();
         }
     }

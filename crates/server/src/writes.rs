@@ -1,5 +1,5 @@
-//! Whether what is written gets into the store, by what the last commands came to. A store that can be read and not written,
-//! as on a full disk, answers every look, so that no look tells.
+//! Tracks whether the store accepts writes, by the results of the last commands. A store on a full disk can be read
+//! but not written, so reads do not show it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tenure::Error;
 use tenure::clock::Moment;
 use tenure::core::time::Span;
 
-/// How old the last failure may be. Where nobody writes nobody knows, and somebody has to try.
+/// How old the last failure may be. Without writes the state is unknown, and a write must be tried.
 const FORGOTTEN_AFTER: Span = Span::from_secs(15);
 
 /// What is known of it.
 pub(crate) struct Writes {
     failing: Mutex<Option<Failing>>,
-    /// For how long nothing must have got through before it counts.
+    /// How long writes must fail before it counts.
     counts_after: Span,
 }
 
-/// Writes that fail, and none that got through since the first of them.
+/// Failed writes without a success since the first of them.
 struct Failing {
     since: Moment,
     last: Moment,
@@ -32,7 +32,7 @@ impl Writes {
         Writes { failing: Mutex::new(None), counts_after: counts_after.into() }
     }
 
-    /// A write was answered. What is refused was decided, which says nothing of what can be written.
+    /// A write was answered. A refusal was decided without a write, so it says nothing.
     pub(crate) fn heard<T>(&self, answer: &Result<T, Error>) {
         match answer {
             Ok(_) => self.go_through(),
@@ -41,7 +41,7 @@ impl Writes {
         }
     }
 
-    /// Whether nothing that is written gets through.
+    /// Whether writes currently fail.
     pub(crate) fn are_refused(&self) -> bool {
         let now = Moment::now();
         self.failing().as_ref().is_some_and(|failing| {
@@ -53,21 +53,21 @@ impl Writes {
     fn go_through(&self) {
         if let Some(Failing { since, count, is_told: true, .. }) = self.failing().take() {
             let length = Duration::from(Moment::now().since(since));
-            tracing::info!(count, ?length, "the store takes what is written again");
+            tracing::info!(count, ?length, "the store accepts writes again");
         }
     }
 
-    /// Says it once it counts, and not for each that follows.
+    /// Logs it once when it counts, not for each failure.
     fn fail(&self, words: &str) {
         let now = Moment::now();
         let mut failing = self.failing();
-        // Of one that failed long ago nobody knows whether it would still fail.
+        // A failure of long ago says nothing about now.
         let known = failing.take().filter(|known| now.since(known.last) < FORGOTTEN_AFTER);
         let Failing { since, count, is_told, .. } =
             known.unwrap_or(Failing { since: now, last: now, count: 0, is_told: false });
         let counts = now.since(since) >= self.counts_after;
         if counts && !is_told {
-            tracing::warn!(error = words, "the store does not take what is written");
+            tracing::warn!(error = words, "the store does not accept writes");
         }
         let count = count.saturating_add(1);
         *failing = Some(Failing { since, last: now, count, is_told: is_told || counts });

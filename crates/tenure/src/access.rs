@@ -1,7 +1,8 @@
-//! Access tokens: who may do what in which namespaces. Servers ask for them; a store opened by its own URL asks nobody.
+//! Access tokens: who may do what in which namespaces. Servers check them; a store that is opened by its own URL
+//! needs none.
 //!
-//! Here is what a token is and what follows from it. Stores keep tokens, by their hash alone; whoever asks for one judges
-//! whether it is live, by the store's time.
+//! This module says what a token is and what it allows. Stores keep only the hash of a token. The reader of a token
+//! checks whether it is live, by the store's time.
 
 use std::fmt;
 
@@ -35,43 +36,44 @@ impl Lifetime {
     }
 }
 
-/// A token that is to be made.
+/// A token to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewToken {
-    /// Whose it is: no live token has that name yet.
+    /// Its name, which no live token may have.
     pub name: Actor,
-    /// What it may be used for.
+    /// Its role.
     pub role: Role,
-    /// Where.
+    /// Its namespaces.
     pub namespaces: NamespaceScope,
-    /// How long it is live, from when the store makes it; none: until it is revoked.
+    /// How long it is live, from its creation; none: until it is revoked.
     pub lifetime: Option<Lifetime>,
-    /// Who makes it.
+    /// Who creates it.
     pub created_by: Actor,
 }
 
-/// What proves that somebody may use a token: 256 random bits, as text. It can be shown, and nothing shows it by itself.
+/// The secret of a token: 256 random bits, as text. It can be shown on request, but never appears in debug
+/// output.
 pub struct Secret(String);
 
 impl Secret {
-    /// A new one, that nobody can guess.
+    /// A new secret that nobody can guess.
     pub fn draw(entropy: &dyn Entropy) -> Result<Secret, Error> {
         // Hexadecimal digits of a hash are those of any 32 bytes.
         Ok(Secret(format!("tenure_{}", Hash(entropy.secret_bits()?))))
     }
 
-    /// The text itself: to be shown once, to whoever it was made for.
+    /// The text, to show once to its creator.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is kept of it.
+    /// The hash, which is stored.
     pub fn hash(&self) -> TokenHash {
         TokenHash::of_presented(&self.0)
     }
 }
 
-/// A secret must not get into a log or a message by accident.
+/// A secret must not appear in a log or a message by accident.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

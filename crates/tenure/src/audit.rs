@@ -1,8 +1,8 @@
-//! Verifying a history, and remembering what it was.
+//! Verifies a history, and makes anchors of it.
 //!
-//! Every event is chained to the one before it on its task, so a changed, removed, inserted or moved one is found from
-//! the store alone. What the store alone can't show is that its newest events, or a whole task, were taken away: for
-//! that an [`Anchor`] is kept elsewhere.
+//! Each event is chained to the event before it on the same task. So a changed, removed, inserted or moved event is
+//! found from the store alone. If the newest events or a whole task were removed, the store alone does not show it.
+//! An [`Anchor`] that is kept elsewhere does.
 
 mod rows;
 
@@ -27,7 +27,7 @@ use rows::{differences, too_many};
 
 /// How many chains are read at once, unless their histories are long.
 const PAGE: PageSize = PageSize { items: 256, bytes: 4 * 1024 * 1024 };
-/// How many places are tried, at most, to name where events were moved from.
+/// The most places that are tried to find where an event was moved from.
 const TRIES_MAX: usize = 50_000;
 
 /// What is wrong with a history.
@@ -50,14 +50,14 @@ pub enum Tampering {
     Removed,
     /// The event was never written by the task's history.
     Inserted,
-    /// The event stands elsewhere than where it was written; the text says where.
+    /// The event was moved; the text says from where.
     Moved(String),
-    /// The task's rows are not what its events tell. Each text names a column, `due.held_back`, or a row: where the events
-    /// tell nothing that can be compared, there is none.
+    /// The task's rows do not match its events. Each text names a column such as `due.held_back`, or a row.
+    /// It is empty if nothing in the events can be compared.
     RecordChanged(Vec<String>),
     /// The task is gone.
     TaskRemoved,
-    /// The chain up to here is not the one that was anchored.
+    /// The chain up to here differs from the anchor.
     Rewritten,
     /// The anchor contradicts itself.
     AnchorBroken,
@@ -75,20 +75,20 @@ impl fmt::Display for Finding {
             Tampering::Inserted => f.write_str("was inserted"),
             Tampering::Moved(from) => write!(f, "was moved here from {from}"),
             Tampering::RecordChanged(columns) => {
-                f.write_str("the record is not what its events tell")?;
+                f.write_str("the record does not match its events")?;
                 match columns.as_slice() {
                     [] => Ok(()),
                     columns => write!(f, ": {}", columns.join(", ")),
                 }
             }
             Tampering::TaskRemoved => f.write_str("the task was removed"),
-            Tampering::Rewritten => f.write_str("and those before it are not what was anchored"),
-            Tampering::AnchorBroken => f.write_str("the anchor's root is not that of its lines"),
+            Tampering::Rewritten => f.write_str("or an event before it differs from the anchor"),
+            Tampering::AnchorBroken => f.write_str("the anchor's root does not match its lines"),
         }
     }
 }
 
-/// What a verification saw.
+/// The result of a verification.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
     /// How many tasks were looked at.
@@ -128,13 +128,14 @@ fn root(lines: &[AnchorLine]) -> Hash {
     merkle.root()
 }
 
-/// Whether a chain is of that room; without one all are. What has no name is of none.
+/// Whether a chain belongs to that namespace; without one, every chain does. A chain without a name belongs to
+/// none.
 fn is_in(chain: &StoredChain, room: Option<&Namespace>) -> bool {
     room.is_none_or(|room| chain.name.as_ref().is_some_and(|(namespace, _)| namespace == room))
 }
 
 pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Result<Anchor, Error> {
-    // The cursor is read first: what comes later only adds to the chains that are anchored.
+    // The cursor is read first: events that come later only add to the anchored chains.
     let cursor = store.newest().await?.as_str().to_owned();
     let mut lines = Vec::new();
     let mut after = None;
@@ -146,8 +147,12 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
                 let (namespace, task) = chain.name.clone()?;
                 Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
             })();
-            let broken =
-                || Error::Corrupt(format!("the task of row {} can't be read; verify first", chain.row));
+            let broken = || {
+                Error::Corrupt(format!(
+                    "the task of row {} can't be read; run `tenure audit verify` first",
+                    chain.row
+                ))
+            };
             lines.push(line.ok_or_else(broken)?);
         }
         after = chains.next;
@@ -191,8 +196,8 @@ pub(crate) async fn verify(
     Ok(report)
 }
 
-/// The same of one task alone; none where there is no such task and no event of one. What was moved here from another task is told
-/// as inserted.
+/// Verifies one task alone; none if neither the task nor an event of it exists. An event that was moved here from
+/// another task is reported as inserted.
 pub(crate) async fn verify_task(
     store: &dyn Store,
     name: Name,
@@ -217,10 +222,10 @@ fn anchored_by_name<'a>(anchor: Option<&'a Anchor>, report: &mut Report) -> Hash
     anchor.lines.iter().map(|line| ((line.namespace.clone(), line.task.clone()), line)).collect()
 }
 
-/// An event that belongs to no place of the chain it stands in.
+/// An event that does not belong to the chain in which it is stored.
 struct Stray {
     event: StoredEvent,
-    /// Where its finding is among all.
+    /// The index of its finding.
     finding: usize,
 }
 
@@ -232,7 +237,7 @@ struct Gap {
     previous: Hash,
 }
 
-/// What remains of all chains to be compared with one another.
+/// What is left of all chains, to be compared with each other.
 #[derive(Default)]
 struct Leftovers {
     strays: Vec<Stray>,
@@ -240,10 +245,11 @@ struct Leftovers {
 }
 
 impl Leftovers {
-    /// A stray that fits where an event is missing was moved from there.
+    /// If a stray event fits a gap, it was moved from there.
     fn name_what_was_moved(&self, findings: &mut [Finding]) {
-        // Each stray is tried in each gap, and that is one hash each: after so many the rest stays as it was found, which
-        // is wrong enough. Gaps of the stray's own number come first, because whoever moves an event keeps its number.
+        // Each stray is tried in each gap, at the cost of one hash. After a limit, the rest is reported as it
+        // was found, which is still an error. Gaps with the stray's own number come first, because a moved
+        // event usually keeps its number.
         let mut by_number = HashMap::<i64, Vec<&Gap>>::new();
         self.gaps.iter().for_each(|gap| by_number.entry(gap.number).or_default().push(gap));
         let mut tries_left = TRIES_MAX;
@@ -288,16 +294,16 @@ struct Walk<'a> {
     chain: &'a StoredChain,
     name: &'a Name,
     task: String,
-    /// The events that no place has claimed yet, by number.
+    /// The events that are not assigned to a place yet, by number.
     unclaimed: Vec<&'a StoredEvent>,
     /// The events that belong to their places, in order of these.
     claimed: Vec<&'a StoredEvent>,
-    /// The hash before the place; none behind a gap, where nothing can be compared.
+    /// The hash before the place; none after a gap, where nothing can be compared.
     previous: Option<Hash>,
     holds: bool,
 }
 
-/// Walks one chain, tells what does not fit, and leaves over what another chain may explain.
+/// Walks one chain, reports what does not fit, and collects what another chain may explain.
 fn look_at(
     chain: &StoredChain,
     anchored: Option<&AnchorLine>,
@@ -306,8 +312,8 @@ fn look_at(
 ) {
     let task = match (&chain.name, &chain.stored_name) {
         (Some((namespace, id)), _) => format!("{namespace}/{id}"),
-        (None, Some(name)) => format!("the task of row {}, whose name can't be `{name}`", chain.row),
-        (None, None) => format!("the task of row {}, which is gone", chain.row),
+        (None, Some(name)) => format!("the task of row {}, whose stored name `{name}` is invalid", chain.row),
+        (None, None) => format!("the task of row {}, which was deleted", chain.row),
     };
     let beside_the_chain = match (&chain.name, &chain.stored_name) {
         (Some(_), Some(_)) => Vec::new(),
@@ -358,9 +364,10 @@ fn look_at(
 }
 
 impl<'a> Walk<'a> {
-    /// How many places the chain has: as many as the record says, or as its events show where it can't be read.
+    /// The number of places in the chain: from the record, or from its events if the record can't be read.
     fn places(&self) -> i64 {
-        // Of a tail that is gone the first event is named: a record may say any number.
+        // If the end of a chain is missing, only its first event is reported: the record may contain any
+        // number.
         let newest = self.unclaimed.last().map_or(0, |event| event.number);
         match self.chain.revision() {
             Some(revision) => i64::try_from(revision).unwrap_or(i64::MAX).min(newest.saturating_add(1)),
@@ -373,12 +380,12 @@ impl<'a> Walk<'a> {
         findings.push(Finding { task: self.task.clone(), number, what });
     }
 
-    /// Finds the event that belongs here: the one that stands here if it fits, else one that fits from elsewhere in the
-    /// chain, else the one that stands here, changed.
+    /// Finds the event that belongs here: the one stored here if it fits, else one from elsewhere in the
+    /// chain that fits, else the one stored here, as changed.
     fn place(&mut self, number: i64, leftovers: &mut Leftovers, findings: &mut Vec<Finding>) {
         let standing = self.unclaimed.iter().position(|event| event.number == number);
         let Some(previous) = self.previous else {
-            // Behind a gap there is nothing to compare with; the chain is taken up again from the event's own hash.
+            // After a gap there is nothing to compare with; the chain continues from the event's own hash.
             return match standing {
                 Some(at) => self.claim(at),
                 None => self.tell(findings, Some(number), Tampering::Removed),
@@ -414,7 +421,7 @@ impl<'a> Walk<'a> {
         self.claimed.push(event);
     }
 
-    /// What no place claimed was never written by this task.
+    /// An event without a place was never written by this task.
     fn look_at_strays(&mut self, leftovers: &mut Leftovers, findings: &mut Vec<Finding>) {
         for event in std::mem::take(&mut self.unclaimed) {
             leftovers.strays.push(Stray { event: event.clone(), finding: findings.len() });
@@ -422,7 +429,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Numbers and places in the whole history rise together. Of two that don't, the one is named that stands out.
+    /// Numbers and positions in the whole history rise together. If two of them do not, the one that stands
+    /// out is reported.
     fn look_at_order(&mut self, findings: &mut Vec<Finding>) {
         let orders: Vec<(i64, i64)> = self.claimed.iter().map(|event| (event.number, event.order)).collect();
         for (at, pair) in orders.windows(2).enumerate() {
@@ -432,12 +440,12 @@ impl<'a> Walk<'a> {
             }
             let before = at.checked_sub(1).map_or(i64::MIN, |before| orders[before].1);
             let odd = if next_order > before { number } else { next_number };
-            let elsewhere = "another place in the order of events".to_owned();
+            let elsewhere = "another position in the order of events".to_owned();
             self.tell(findings, Some(odd), Tampering::Moved(elsewhere));
         }
     }
 
-    /// Each row is what its events tell, and the task's head is the newest event's hash.
+    /// Checks that each row matches the events, and that the task's head is the hash of the newest event.
     fn look_at_record(&mut self, findings: &mut Vec<Finding>) {
         let events: Vec<Event> = self.claimed.iter().filter_map(|event| read(event, self.name)).collect();
         let told = fold(&events).ok().flatten();

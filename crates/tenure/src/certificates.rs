@@ -1,4 +1,4 @@
-//! What a server's certificate must prove, and by which authorities.
+//! What the certificate of a server must prove, and which certificate authorities are trusted.
 
 use std::error::Error;
 use std::io;
@@ -20,18 +20,18 @@ use rustls::{
 pub(crate) enum Proof {
     #[cfg(feature = "postgres")]
     Nothing,
-    /// That one of the authorities stands for it.
+    /// A trusted authority has signed it.
     #[cfg(feature = "postgres")]
     Chain(Anchors),
-    /// And that it is about the server that was asked for.
+    /// And it names the requested server.
     ChainAndName(Anchors),
 }
 
-/// Who is trusted.
+/// The trusted certificate authorities.
 #[derive(Debug)]
 pub(crate) struct Anchors {
     authorities: RootCertStore,
-    /// The same as they stand in the file: a server may have one of them for its own.
+    /// The same, as stored in the file: a server may use one of them as its own certificate.
     listed: Vec<CertificateDer<'static>>,
 }
 
@@ -48,21 +48,23 @@ impl Anchors {
         Ok(Anchors { authorities, listed })
     }
 
-    /// For a client that speaks no TLS, and still must be given a configuration of it.
+    /// For a client that does not use TLS, but still needs a TLS configuration.
     #[cfg(any(feature = "remote", feature = "webhooks"))]
     pub(crate) fn nobody() -> Anchors {
         Anchors { authorities: RootCertStore::empty(), listed: Vec::new() }
     }
 
-    /// Some of a system's may be unreadable, or too old for rustls. It is enough that some are not. Where none is, `setting`
-    /// is how a file of them is named.
+    /// Some certificates of a system may be unreadable, or too old for rustls. That is fine if others are
+    /// usable. If none is usable, the error names `setting`, which can give a file of them.
     pub(crate) fn of_the_system(setting: &str) -> Result<Anchors, String> {
         let found = rustls_native_certs::load_native_certs();
         let mut authorities = RootCertStore::empty();
         authorities.add_parsable_certificates(found.certs);
         if authorities.is_empty() {
             let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!("the system lists no authorities{why}; name a file of them as `{setting}`"));
+            return Err(format!(
+                "no CA certificates found on this system{why}; set `{setting}` to a file of them"
+            ));
         }
         Ok(Anchors { authorities, listed: Vec::new() })
     }
@@ -73,12 +75,12 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(format!("{} has no certificate in it; it must be PEM", path.display())),
+        Ok(_) => Err(format!("{} contains no certificate; it must be PEM", path.display())),
         Err(error) => Err(format!("can't read certificates from {}: {error}", path.display())),
     }
 }
 
-/// What the configuration of a client begins with that wants such a proof.
+/// The TLS configuration of a client that requires this proof.
 pub(crate) fn client(proof: Proof) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let provider = ring::default_provider();
     let verifier = Verifier { proof, algorithms: provider.signature_verification_algorithms };
@@ -89,7 +91,7 @@ pub(crate) fn client(proof: Proof) -> Result<ConfigBuilder<ClientConfig, WantsCl
         .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-/// Judges a server's certificate.
+/// Verifies a server's certificate.
 #[derive(Debug)]
 struct Verifier {
     proof: Proof,
@@ -124,8 +126,7 @@ impl Verifier {
     }
 }
 
-/// webpki's own error is out of reach but for its words. Should they change, then such certificates are
-/// refused.
+/// webpki's error is available only as text. If the text changes, such certificates are refused.
 fn is_authority_as_server(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(error))
         if error.to_string() == "CaUsedAsEndEntity")
@@ -152,8 +153,8 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    // That the server has the key of its certificate is verified in each mode: channel binding, by which a
-    // password proves the server too, would be worth nothing if anybody could show the certificate.
+    // Every mode verifies that the server has the key of its certificate. Otherwise channel binding, by which
+    // a password also proves the server, would be worthless.
 
     fn verify_tls12_signature(
         &self,
@@ -178,7 +179,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// What to do about a failed handshake, where rustls's words don't say it; `setting` is how authorities are named.
+/// Advice for a failed handshake, if rustls's message has none. `setting` is the setting that lists certificate
+/// authorities.
 pub(crate) fn advice(error: &(dyn Error + 'static), setting: &str) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -197,27 +199,26 @@ pub(crate) fn advice(error: &(dyn Error + 'static), setting: &str) -> Option<Str
 /// As [`advice`], of rustls's own error.
 pub(crate) fn advice_of_rustls(error: &rustls::Error, setting: &str) -> Option<String> {
     if let rustls::Error::InvalidMessage(_) = error {
-        return Some("what answers there does not speak TLS".to_owned());
+        return Some("the server does not speak TLS".to_owned());
     }
     let rustls::Error::InvalidCertificate(error) = error else { return None };
     if let CertificateError::Other(error) = error {
         return match error.to_string().as_str() {
-            "UnsupportedCertVersion" => {
-                Some("the certificate is of X.509 version 1; make one of version 3".to_owned())
-            }
+            "UnsupportedCertVersion" => Some("the certificate is X.509 version 1; use version 3".to_owned()),
             "CaUsedAsEndEntity" => Some(format!(
-                "the server's certificate is an authority's; list it in `{setting}`, or make another one"
+                "the server's certificate is a CA certificate; list it in `{setting}`, or issue a server certificate"
             )),
             _ => None,
         };
     }
     if *error == CertificateError::UnknownIssuer {
-        return Some(format!("none of the authorities in `{setting}` stands for the server's certificate"));
+        return Some(format!("no CA in `{setting}` has signed the server's certificate"));
     }
     let is_name =
         matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
     is_name.then(|| {
-        "the name must be among the certificate's subjectAltNames; its common name does not count".to_owned()
+        "the host name must be one of the certificate's subjectAltNames; its common name is ignored"
+            .to_owned()
     })
 }
 

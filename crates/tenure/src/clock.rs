@@ -1,4 +1,4 @@
-//! The only place where a clock is read. Everything else is told what time it is.
+//! The only place that reads a clock. All other code gets the time as an argument.
 
 #![expect(clippy::disallowed_methods, reason = "clocks are read here and nowhere else")]
 
@@ -12,15 +12,15 @@ use tenure_core::time::{Span, Time};
 /// What a clock shows: the wall's time, and how long the machine has been up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reading {
-    /// The time of day, which somebody may set.
+    /// The time of day, which can be set.
     pub wall: Time,
-    /// Which boot of the machine this is, and how long ago it was, sleep included. A clock without one has none.
+    /// An id of the machine's boot, and the time since, sleep included. Some clocks have none.
     pub boot: Option<(Arc<str>, Span)>,
 }
 
 /// Where a store gets the time from.
 pub trait Clock: Send + Sync {
-    /// What it shows now.
+    /// The current reading.
     fn read(&self) -> Reading;
 }
 
@@ -45,7 +45,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long the machine has been up. Goes on while it sleeps, unlike `std::time::Instant` on Linux.
+/// The time since boot. It goes on while the machine sleeps, unlike `std::time::Instant` on Linux.
 fn uptime() -> Span {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;
@@ -56,8 +56,8 @@ fn uptime() -> Span {
     Span::from_micros(u64::try_from(up.tv_sec.saturating_mul(1_000_000) + up.tv_nsec / 1_000).unwrap_or(0))
 }
 
-/// An instant of this machine, which no other one understands: how long it has been up, sleep included. Deadlines count on
-/// it, since a lease goes on lapsing while the machine that holds it sleeps, and whatever is done to the time of day.
+/// A point in time on this machine only: the time since its boot, sleep included. Deadlines use it, because a
+/// lease goes on lapsing while its holder's machine sleeps, and whatever happens to the time of day.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Moment(Span);
 
@@ -87,8 +87,8 @@ impl Moment {
         Moment(Span::from_micros(self.as_micros().saturating_sub(span.as_micros())))
     }
 
-    /// Resolves when it has come. The runtime's timers stand still while the machine sleeps, so it looks each second: on a
-    /// machine that slept past it, it resolves within one second of waking.
+    /// Resolves when the moment has come. The runtime's timers stop while the machine sleeps, so this checks
+    /// every second. After a sleep past the moment, it resolves within one second of waking.
     pub async fn come(self) {
         const LOOK_EVERY: Duration = Duration::from_secs(1);
         loop {
@@ -141,7 +141,8 @@ impl Clock for ManualClock {
     }
 }
 
-/// A remembered reading. With it the time goes on across restarts: never back, and not frozen after a jump.
+/// A stored reading. With it, time continues across restarts: it never goes back, and does not freeze after a
+/// jump.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Mark {
     pub(crate) time: Time,
@@ -154,7 +155,7 @@ impl Mark {
         self.at_least(reading).max(reading.wall)
     }
 
-    /// What the mark alone guarantees. Within one boot the time since it has certainly passed.
+    /// What the mark alone guarantees. Within one boot, at least the time since the mark has passed.
     pub(crate) fn at_least(&self, reading: &Reading) -> Time {
         match (&self.boot, &reading.boot) {
             (Some((then_boot, then)), Some((boot, now))) if then_boot == boot => {
@@ -165,7 +166,7 @@ impl Mark {
     }
 }
 
-/// The last instant that was given, for those who only read: what they are told is never earlier.
+/// The last time that was used, for readers: they never get an earlier one.
 #[derive(Clone, Debug)]
 pub(crate) struct LastInstant(Arc<AtomicI64>);
 

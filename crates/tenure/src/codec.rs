@@ -1,7 +1,7 @@
 //! What stores write: events as canonical JSON and as the bytes that are hashed, policies and labels as columns.
 //!
-//! The definitions below mirror the core's types field by field, and the compiler holds them to it. So a rename in the
-//! core does not change what is stored: it breaks here.
+//! The definitions below mirror the core's types field by field, and the compiler checks that. So a rename in the
+//! core does not change what is stored: it is a compile error here.
 
 use serde::{Deserialize, Serialize};
 use tenure_core::chain::{Canonical, Hash};

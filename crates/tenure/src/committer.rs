@@ -1,8 +1,8 @@
-//! Group commit: what waits while one transaction commits is taken, all of it, into the next.
+//! Group commit: all commands that arrive during one transaction go into the next one.
 //!
-//! One thread owns the engine. Callers put jobs into a bounded queue and wait for answers that come after the commit.
-//! A caller that goes away cancels nothing; one that has waited too long takes its job back if nobody has begun it,
-//! and only then is told that nothing was done.
+//! One thread owns the engine. Callers put jobs into a bounded queue and wait for the answers, which come after the
+//! commit. If a caller goes away, its job is still executed. If a caller has waited too long, it takes its job back,
+//! unless the thread has begun it. Only then is the caller told that nothing was done.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -23,17 +23,17 @@ use crate::store::vitals::Counters;
 /// The answers to commands, in their order.
 pub(crate) type Answers = Vec<Result<Answer, Error>>;
 
-/// What one caller wants to be done together.
+/// The commands of one caller that go together.
 pub(crate) struct Job {
     pub(crate) commands: Vec<Command>,
     pub(crate) options: AnswerOptions,
 }
 
-/// What a job came to: answers to its first commands, or to all of them.
+/// The result of a job: answers to its first commands, or to all of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Done {
     pub(crate) answers: Answers,
-    /// How many bytes the answer to the first of the others has, where it was left because of that.
+    /// The size of the next answer, if the job stopped because of it.
     pub(crate) next_bytes: Option<usize>,
 }
 
@@ -43,14 +43,14 @@ impl Done {
         self.answers.is_empty() && self.next_bytes.is_none() && !job.commands.is_empty()
     }
 
-    /// The same answer to every command of a job.
+    /// Gives every command of a job the same answer.
     pub(crate) fn all(job: &Job, error: &Error) -> Done {
         Done { answers: vec![Err(error.clone()); job.commands.len()], next_bytes: None }
     }
 }
 
-/// The commands of a job, each committed by itself: where one of them meets what is corrupt, the others are done all the same. They
-/// may be of callers who don't know of one another.
+/// Commits each command of a job separately: if one of them finds corrupt data, the others are still done. They
+/// may belong to callers who don't know each other.
 pub(crate) fn one_by_one(job: &Job, mut commit: impl FnMut(&Job) -> Done) -> Done {
     let (mut all, mut options) = (Done::default(), job.options);
     for command in &job.commands {
@@ -65,7 +65,7 @@ pub(crate) fn one_by_one(job: &Job, mut commit: impl FnMut(&Job) -> Done) -> Don
     all
 }
 
-/// Executes jobs in their order, each as far as there is room for its answers, and all as far as there is in the transaction.
+/// Executes jobs in order, each as far as its answers fit, and all as far as the transaction has room.
 pub(crate) fn run_jobs<F>(
     jobs: &[Job],
     mut run: impl FnMut(&Command, &mut AnswerBudget) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
@@ -93,18 +93,20 @@ pub(crate) fn run_jobs<F>(
 
 /// What the committer drives: one transaction at a time.
 pub(crate) trait Engine: Send + 'static {
-    /// Begins a transaction, waiting for the turn of this process if need be. An error fails what waits, surely undone.
+    /// Begins a transaction; waits for the writer lock if needed. An error fails all waiting jobs, of which
+    /// nothing was done.
     fn begin(&mut self) -> Result<(), Error>;
 
     /// Executes the commands of the jobs in order, as far as there is room, commits, and answers each.
     fn commit(&mut self, jobs: &[Job]) -> Vec<Done>;
 }
 
-/// What is said of a panic in the core, which gives a transaction up: a rule contradicts itself, and nobody may go on from it.
+/// The message for a panic in the core, which aborts a transaction: an invariant is broken, and no command may
+/// continue.
 pub(crate) fn broken_rule(panic: &(dyn Any + Send)) -> String {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-    format!("a rule is broken, please report it: {words}")
+    format!("an internal rule was broken, please report it: {words}")
 }
 
 /// How much waits, and how long.
@@ -128,7 +130,7 @@ struct Waiting {
     number: u64,
     job: Job,
     reply: oneshot::Sender<Answered>,
-    /// Its room in the queue, given back when it is taken for the first time.
+    /// Its place in the queue, given back when the job is taken for the first time.
     room: Option<OwnedSemaphorePermit>,
 }
 
@@ -137,7 +139,7 @@ struct Queue {
     jobs: VecDeque<Waiting>,
     next_number: u64,
     idle: bool,
-    /// The thread waits for the turn of its process, which another one may hold for ever.
+    /// The thread waits for the writer lock, which another process may hold for ever.
     beginning: bool,
     closed: bool,
 }
@@ -149,7 +151,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// No code panics while it holds the lock, so a poisoned queue is still whole.
+    /// No code panics while it holds the lock, so a poisoned queue is still consistent.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,7 +169,7 @@ impl Committer {
     /// How long a closing store waits for another process.
     const PATIENCE_MILLIS: u32 = 2_000;
 
-    /// Starts the thread. What it commits is counted there.
+    /// Starts the thread, which counts its commits in `counters`.
     pub(crate) fn start(
         name: &str,
         engine: impl Engine,
@@ -182,14 +184,14 @@ impl Committer {
         Ok(Committer { shared, room, limits, thread: Some(thread) })
     }
 
-    /// Has the commands executed in one transaction, together with what else waits, as far as there is room.
+    /// Executes the commands in one transaction, together with other waiting jobs, as far as there is room.
     pub(crate) async fn submit(&self, commands: Vec<Command>, options: AnswerOptions) -> Answered {
         let count = commands.len();
         if count == 0 {
             return Answered::default();
         }
         let all = |error: Error| Answered::all(vec![Err(error); count]);
-        // More than the queue holds has to have all of it.
+        // A job larger than the queue needs the whole queue.
         let room = count.min(self.limits.queue_commands_max);
         let room = self.room(u32::try_from(room).unwrap_or(u32::MAX));
         let room = match tokio::time::timeout(self.limits.wait_max, room).await {
@@ -204,7 +206,8 @@ impl Committer {
         self.wait(number, answered).await.unwrap_or_else(all)
     }
 
-    /// Has the engine look for what it does without a command, and waits until it has: a job without commands.
+    /// Makes the engine do its work that needs no command, and waits until it is done. This is a job without
+    /// commands.
     #[cfg(feature = "postgres")]
     pub(crate) async fn nudge(&self) -> Result<(), Error> {
         let full = |_| Error::Unavailable("the queue of commands is full; try again later".into());
@@ -212,7 +215,7 @@ impl Committer {
         let (reply, answered) = oneshot::channel();
         let nothing = Job { commands: Vec::new(), options: AnswerOptions::default() };
         let number = self.enqueue(nothing, reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
-        // Nothing is answered to no command; an answer is why it could not be done.
+        // A job without commands has no answers; an answer here is an error.
         self.wait(number, answered).await?.answers.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
@@ -239,15 +242,16 @@ impl Committer {
         Some(number)
     }
 
-    /// Waits for the answers. Who has waited too long takes the job back, unless it has begun: then its end is near.
+    /// Waits for the answers. A caller that has waited too long takes its job back, unless it has begun: then
+    /// it will end soon.
     async fn wait(&self, number: u64, mut answered: oneshot::Receiver<Answered>) -> Result<Answered, Error> {
         let lost = |_| {
-            Error::Unknown("the store's thread has ended; look, or repeat with the same request id".into())
+            Error::Unknown("the store's writer thread has ended; repeat the command with the same request id, or check the task".into())
         };
         match tokio::time::timeout(self.limits.wait_max, &mut answered).await {
             Ok(answered) => answered.map_err(lost),
             Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(
-                "waited {} s for its turn; another program may hold the store's lock: try again later",
+                "waited {} s to write to the store; another process may hold its lock: try again later",
                 self.limits.wait_max.as_secs()
             ))),
             Err(_) => answered.await.map_err(lost),
@@ -263,8 +267,8 @@ impl Committer {
 }
 
 impl Drop for Committer {
-    /// Lets the thread finish what waits. If it waits for another process's lock, it is given a moment, and then left
-    /// alone: what it still holds has no caller any more.
+    /// Lets the thread finish the waiting jobs. If it waits for the lock of another process, this waits only
+    /// a moment and then leaves the thread alone: its jobs have no callers any more.
     fn drop(&mut self) {
         self.shared.queue().closed = true;
         self.shared.work.notify_one();
@@ -314,20 +318,21 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, coun
             }
             let Done { answers, next_bytes } = done;
             let rest = job.commands.split_off(job.commands.len().min(answers.len()));
-            // A caller that went away does not hear the answer; what it asked for is done all the same.
+            // A caller that went away gets no answer, but its commands are still executed.
             let _ = caller.reply.send(Answered { answers, rest, next_bytes });
         }
         begin_with(shared, not_begun);
     }
 }
 
-/// What found no room in the transaction is first in the next one: else it would stand behind those again that took it.
+/// Commands without room in this transaction come first in the next one. Otherwise they would wait again behind
+/// the commands that took the room.
 fn begin_with(shared: &Shared, jobs: Vec<Waiting>) {
     let mut queue = shared.queue();
     jobs.into_iter().rev().for_each(|job| queue.jobs.push_front(job));
 }
 
-/// However the thread ends, those who wait are told, and those who come later.
+/// However the thread ends, all waiting and all later callers get an error.
 struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
@@ -362,7 +367,7 @@ struct Caller {
     reply: oneshot::Sender<Answered>,
 }
 
-/// Takes what waits, up to the batch's size, and at least one job however large it is.
+/// Takes waiting jobs up to the batch size, and at least one job, however large it is.
 fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<Job>, Vec<Caller>) {
     let mut queue = shared.queue();
     queue.beginning = false;

@@ -1,4 +1,4 @@
-//! Where made names and jitter come from: the only place that draws anything by chance.
+//! The source of ids, jitter and secrets. This is the only place that uses randomness.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use tenure_core::policy::Jitter;
 
 use crate::error::Error;
 
-/// What a ledger draws. It decides nothing: a name is only a name, jitter only spreads what waits, and a secret proves
-/// only that somebody was given it.
+/// A source of random values for a ledger. Nothing is decided by them: an id is only a name, jitter only spreads
+/// load, and a secret only proves that its holder was given it.
 pub trait Entropy: RandomSource {
-    /// What makes a secret that nobody can guess.
+    /// Random bits for a secret that nobody can guess.
     fn secret_bits(&self) -> Result<[u8; 32], Error>;
 }
 
@@ -26,7 +26,7 @@ impl RandomSource for SystemEntropy {
     }
 
     fn jitter(&self) -> Jitter {
-        // Every command draws one, so the system is not asked each time; nobody has to be unable to guess it.
+        // Every command draws a jitter, so this does not ask the system each time; a jitter may be guessable.
         let [high, low, ..] = RandomState::new().hash_one(()).to_be_bytes();
         Jitter::from_random(u16::from_be_bytes([high, low]))
     }
@@ -38,13 +38,15 @@ impl Entropy for SystemEntropy {
         let mut bits = [0; 32];
         match getrandom::fill(&mut bits) {
             Ok(()) => Ok(bits),
-            Err(error) => Err(Error::Unavailable(format!("this machine gives no random bits: {error}"))),
+            Err(error) => {
+                Err(Error::Unavailable(format!("the system's random number generator failed: {error}")))
+            }
         }
     }
 }
 
-/// Draws the same again for the same seed: for tests and demonstrations whose output is compared. Whoever knows the seed
-/// knows the secrets, so it is for no store that others can reach.
+/// Gives the same values for the same seed: for tests and demonstrations with comparable output. The seed reveals
+/// the secrets, so never use it for a store that others can reach.
 #[derive(Debug)]
 pub struct SeededEntropy {
     seed: u64,

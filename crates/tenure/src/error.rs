@@ -1,28 +1,30 @@
-//! What a command can be answered with besides being done: refused, unavailable, corrupt, unknown.
+//! The four kinds of error that a command can return: refused, unavailable, corrupt, unknown.
 
 use tenure_core::refusal::{Code, Refusal};
 
 use crate::instant;
 
-/// Why a command has no answer "done". Nothing else can come out of a ledger.
+/// Why a command was not done, or may not have been done. A ledger returns no other errors.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Error {
-    /// The expected "no", with its code. Nothing changed.
+    /// The command was refused, with a code. Nothing changed.
     #[error("refused: {}", told(.0))]
     Refused(Refusal),
-    /// The store could not do it, and surely did not. It may be tried again.
+    /// The store did not do it. Try it again.
     #[error("unavailable, nothing was done: {0}")]
     Unavailable(String),
-    /// What is stored contradicts itself, or can't be what Tenure wrote. Nothing was done, and nothing is until somebody has looked:
-    /// to try again does not help.
+    /// The stored data is inconsistent, or was not written by Tenure. Nothing was done. Retrying does not
+    /// help: a person must look first.
     #[error("corrupt, nothing was done: {0}")]
     Corrupt(String),
-    /// The store's commit failed in a way that says nothing about its fate. Repeat it with the same request id, or look.
+    /// The commit failed, and its outcome is unknown. Repeat the command with the same request id, or check
+    /// the task.
     #[error("unknown whether it was done: {0}")]
     Unknown(String),
 }
 
-/// The refusal with the times that the core can't print: since when and until when it is held, and when to come again.
+/// The refusal with the times that the core can't print: since when and until when the task is held, and when to
+/// retry.
 fn told(refusal: &Refusal) -> String {
     let mut words = refusal.to_string();
     if let Some(held) = &refusal.held_by {
@@ -62,17 +64,17 @@ impl From<Refusal> for Error {
     }
 }
 
-/// What is known of a command that was tried, and not answered yet.
+/// What is known about a command that was tried and has no answer yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SoFar {
-    /// No try was done.
+    /// Nothing was done by any try.
     Undone,
-    /// One may have been. No later "unavailable" changes that.
+    /// One of the tries may have been done. A later "unavailable" does not change that.
     Unsure,
 }
 
 impl SoFar {
-    /// What is to be said after one more error.
+    /// The error to report after one more failed try.
     pub(crate) fn with(&mut self, error: Error) -> Error {
         match (*self, error) {
             (SoFar::Undone, error @ (Error::Unavailable(_) | Error::Corrupt(_))) => error,
@@ -84,7 +86,7 @@ impl SoFar {
         }
     }
 
-    /// The refusal, unless it would say that nothing was done, and nobody knows.
+    /// The refusal, unless it is unknown whether an earlier try was done.
     pub(crate) fn or(self, refusal: Error, error: Error) -> Error {
         match self {
             SoFar::Undone => refusal,
@@ -92,13 +94,13 @@ impl SoFar {
         }
     }
 
-    /// What is said at last of an error that does not know of the tries before.
+    /// The final error, which takes earlier tries into account.
     #[cfg(feature = "remote")]
     pub(crate) fn at_last(self, error: Error) -> Error {
         match (self, error) {
-            (SoFar::Unsure, Error::Refused(refusal)) => {
-                Error::Unknown(format!("it may have been done before it was refused: {refusal}"))
-            }
+            (SoFar::Unsure, Error::Refused(refusal)) => Error::Unknown(format!(
+                "an earlier try may have succeeded; the last one was refused: {refusal}"
+            )),
             (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
             (_, error) => error,
         }

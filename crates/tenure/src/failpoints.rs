@@ -1,10 +1,10 @@
-//! The points at which a crash matters, by name.
+//! The named points in the code where a crash matters.
 //!
-//! In a product nothing happens at them. Built with the feature `points`, a process that was told so by
-//! [`crash_at`] ends there as by `kill -9`: how tests show what a crash leaves. A name is written once in the code, and
-//! `docs/testing.md` has them all.
+//! In a product they do nothing. With the feature `points`, [`crash_at`] makes the process end at one of them, as by
+//! `kill -9`. Tests use that to show what a crash leaves behind. Each name occurs once in the code; `docs/testing.md`
+//! lists them all.
 
-/// Says that the process is at that point.
+/// Marks that the process has reached that point.
 #[inline]
 pub(crate) fn reached(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -24,7 +24,7 @@ mod armed {
 
     static DEADLY: Mutex<Option<(String, u32)>> = Mutex::new(None);
 
-    /// From now on the process dies when it reaches that point for the `nth` time, the first being 1.
+    /// Makes the process crash when it reaches that point for the `nth` time, counted from 1.
     pub fn crash_at(name: &str, nth: u32) {
         if let Ok(mut deadly) = DEADLY.lock() {
             *deadly = Some((name.to_owned(), nth));
@@ -36,7 +36,7 @@ mod armed {
         let Some((point, left)) = deadly.as_mut().filter(|(point, _)| point == name) else { return };
         *left = left.saturating_sub(1);
         if *left == 0 {
-            tracing::info!(point, "dies here, as it was told to");
+            tracing::info!(point, "crashes here, as requested");
             let _ = kill_process(getpid(), Signal::KILL);
             // The signal is on its way; nothing more is done until it is here.
             std::thread::park();

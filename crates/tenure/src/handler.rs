@@ -1,9 +1,9 @@
-//! Handlers: what recovery does for each kind of compensation.
+//! Handlers: code that undoes one kind of compensation for recovery.
 //!
-//! A handler is asked to undo one effect, and answers with a receipt or says why not. It may be asked twice for the same
-//! effect: whoever asked may have died before the receipt was stored. So running twice must be harmless, "already gone" is
-//! success, and [`UndoCall::key`] stays the same until the undo has its receipt. What is retried, and when a person is
-//! needed, recovery decides; nothing here touches the ledger.
+//! A handler undoes one effect and returns a receipt, or an error. Recovery may call it twice for the same effect,
+//! because an earlier recovery may have died before it stored the receipt. So running twice must be harmless, and
+//! "already gone" is success. [`UndoCall::key`] stays the same until the receipt is stored. Recovery decides what to
+//! retry and when a person is needed. A handler does not use the ledger.
 
 pub mod command;
 pub mod template;
@@ -24,31 +24,31 @@ use tenure_core::task::{Lease, Task};
 use crate::keeper::{LeaseStatus, LeaseWatch};
 use crate::store::BoxFuture;
 
-/// One effect to be undone, with what may be needed for it.
+/// One effect to undo, with the facts that a handler may need.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct UndoCall {
-    /// Stays the same however often this undo is tried, and by whomever.
+    /// The idempotency key. It stays the same for each try of this undo, in any process.
     pub key: String,
-    /// The room of the task.
+    /// The namespace of the task.
     pub namespace: String,
     /// The task whose effect it is.
     pub task: String,
     /// The number of the compensation within the task.
     pub seq: u32,
-    /// What is to be done.
+    /// The kind of undo.
     pub kind: String,
     /// To what.
     pub target: String,
     /// Why it was registered.
     pub reason: Option<String>,
-    /// The epoch of the lease under which it is undone now: the fence for whoever can check one.
+    /// The epoch of the lease under which it is undone: a fencing token for systems that can check one.
     pub epoch: u64,
-    /// How often it was tried in vain.
+    /// How many tries have failed.
     pub tries: u32,
 }
 
 impl UndoCall {
-    /// What a handler is told of a compensation that is owed, under the lease that it is undone by.
+    /// What a handler learns about an owed compensation, under the lease of the undo.
     pub fn of(task: &Task, lease: &Lease, owed: &Compensation) -> UndoCall {
         UndoCall {
             key: owed.key.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -64,32 +64,33 @@ impl UndoCall {
     }
 }
 
-/// Why an undo did not happen, or not for sure.
+/// Why an undo failed, or may have failed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UndoError {
-    /// It may work another time.
+    /// A retry may succeed.
     #[error("{0}")]
     Retryable(String),
-    /// It will not work by itself: a person must look.
+    /// A retry will not succeed: a person must look.
     #[error("{0}")]
     Permanent(String),
 }
 
-/// What an undo leaves as proof, or why there is none.
+/// The receipt of an undo, or why it failed.
 pub type Undone = Result<String, UndoError>;
 
 /// Undoes effects of a kind.
 pub trait Handler: Send + Sync + 'static {
-    /// Whether it would undo this target at all; if not, why. Asked of everything that a task owes before the first undo
-    /// runs, since a task is undone whole or left to a person whole.
+    /// Checks whether it accepts this target; if not, why. It is called for everything that a task owes
+    /// before the first undo runs, because a task is either undone completely or left to a person completely.
     fn accepts(&self, target: &str) -> Result<(), String> {
         let _ = target;
         Ok(())
     }
 
-    /// Undoes it, for as long as the lease is held. When it is not any more, the time is up, or the lease is lost: then this
-    /// must end whatever it does, and come back when nothing of it goes on ([`while_held`] does that for what can be dropped).
-    /// Until it has come back nobody else begins; what does not come back in time leaves its lease to lapse.
+    /// Undoes the effect while the lease is held. If recovery stops, the timeout passes, or the lease is
+    /// lost, it must stop all its work and then return ([`while_held`] does that for a future that can be
+    /// dropped). No other undo begins before it returns. If it does not return in time, recovery lets the
+    /// lease lapse.
     fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone>;
 }
 
@@ -103,7 +104,7 @@ where
     }
 }
 
-/// Does it for as long as the lease is held, and drops it then.
+/// Runs the future while the lease is held, then drops it.
 pub async fn while_held(mut lease: LeaseWatch, undo: impl Future<Output = Undone>) -> Undone {
     tokio::select! {
         biased;
@@ -114,12 +115,12 @@ pub async fn while_held(mut lease: LeaseWatch, undo: impl Future<Output = Undone
     }
 }
 
-/// How long an undo may take, and how often it is tried before a person is asked.
+/// The timeout of an undo, and how often it is tried before the task is parked for a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetryPolicy {
-    /// The longest one try may take.
+    /// The timeout of one try.
     pub timeout: Duration,
-    /// How often it is tried.
+    /// The maximum number of tries.
     pub tries: u32,
     /// The wait after each failed try.
     pub backoff: Backoff,
@@ -138,7 +139,7 @@ impl RetryPolicy {
     }
 }
 
-/// A handler, and the patience with it.
+/// A handler and its retry policy.
 #[derive(Clone)]
 pub struct Registered {
     /// What undoes.
@@ -152,12 +153,12 @@ pub struct Registered {
 pub struct Handlers(HashMap<Kind, Registered>);
 
 impl Handlers {
-    /// None yet: every kind is one that nobody handles.
+    /// No handlers yet.
     pub fn new() -> Handlers {
         Handlers::default()
     }
 
-    /// Undoes that kind with a function, with the usual patience.
+    /// Registers a function for a kind, with the default retry policy.
     pub fn on<F, Running>(self, kind: &str, undo: F) -> Result<Handlers, Refusal>
     where
         F: Fn(UndoCall) -> Running + Send + Sync + 'static,
@@ -166,7 +167,7 @@ impl Handlers {
         self.with(kind, RetryPolicy::default(), undo)
     }
 
-    /// Undoes that kind with a handler. A later one for the same kind takes the place of the former.
+    /// Registers a handler for a kind. It replaces an earlier one for the same kind.
     pub fn with(
         mut self,
         kind: &str,
@@ -175,7 +176,10 @@ impl Handlers {
     ) -> Result<Handlers, Refusal> {
         let kind = Kind::named("undo", kind)?;
         if kind.is_none() {
-            return Err(Refusal::invalid("undo", "kind `none` says that there is nothing to undo"));
+            return Err(Refusal::invalid(
+                "undo",
+                "kind `none` means that there is nothing to undo; it takes no handler",
+            ));
         }
         self.0.insert(kind, Registered { handler: Arc::new(handler), patience });
         Ok(self)
@@ -194,7 +198,7 @@ impl Handlers {
     }
 }
 
-/// The text of a receipt or an error, as long as the ledger takes it. What is left out is said.
+/// The text of a receipt or an error, shortened to what the ledger accepts. It says how much was left out.
 pub fn truncate_for_record(text: &str) -> String {
     const ROOM_FOR_WORDS: usize = 64;
     let text: String = text.chars().filter(|c| *c != '\0').collect();

@@ -1,10 +1,10 @@
-//! How many of what was measured were how large: counts by class, for those who watch. Nothing is decided by it.
+//! Histograms for metrics. Nothing is decided by them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
-/// What was measured, by classes of its size, at one moment.
+/// A histogram at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Histogram {
     ends: &'static [u64],
@@ -13,28 +13,28 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// The upper ends of all classes but the last one, which has none. What is as large as an end is in its class.
+    /// The upper bounds of the buckets; the last bucket has none. A value equal to a bound is in its bucket.
     pub fn ends(&self) -> &'static [u64] {
         self.ends
     }
 
-    /// How many are in each class; one more than there are ends.
+    /// The count of each bucket; one more than there are bounds.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// How many were measured.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// All that was measured together.
+    /// The sum of all values.
     pub fn sum(&self) -> u64 {
         self.sum
     }
 }
 
-/// Counts by class while it goes on. Threads never wait for one another here: it is counted on the way of every commit.
+/// A histogram that is being filled. Threads never wait for each other here, because every commit is counted.
 #[derive(Debug)]
 pub(crate) struct ClassCounters {
     ends: &'static [u64],
@@ -44,13 +44,13 @@ pub(crate) struct ClassCounters {
 }
 
 impl ClassCounters {
-    /// Nothing is counted yet.
+    /// An empty histogram.
     pub(crate) fn with(ends: &'static [u64]) -> ClassCounters {
         let counts = (0..=ends.len()).map(|_| AtomicU64::new(0)).collect();
         ClassCounters { ends, counts, sum: AtomicU64::new(0) }
     }
 
-    /// Counts one of that size.
+    /// Counts one value.
     pub(crate) fn add(&self, size: u64) {
         let class = self.ends.partition_point(|end| *end < size);
         if let Some(count) = self.counts.get(class) {
@@ -59,7 +59,8 @@ impl ClassCounters {
         self.sum.fetch_add(size, Ordering::Relaxed);
     }
 
-    /// The counts now. Who is counted at this moment may be in the sum and in no class yet.
+    /// The counts now. A value that is being counted at this moment may be in the sum but not in a bucket
+    /// yet.
     pub(crate) fn now(&self) -> Histogram {
         Histogram {
             ends: self.ends,

@@ -1,9 +1,9 @@
-//! The keeper: holds a lease while work goes on, and says when it is over.
+//! The keeper: renews a lease while work goes on, and reports when the lease is lost.
 //!
-//! It renews from a thread of its own, so that busy or blocking work can't starve it, and counts its deadline from when the
-//! last good renewal was *sent*, on a clock that goes on while the machine sleeps. An answer that does not come is not a
-//! loss: it asks again until the deadline. Past that it fences itself: whoever holds the handle is told, and no call goes
-//! out any more. It decides nothing about tasks; what it may not do, the ledger refuses by the epoch.
+//! It renews on a thread of its own, so busy or blocking work can't delay it. It counts the deadline from when the
+//! last successful renewal was *sent*, on a clock that goes on while the machine sleeps. A missing answer is not yet
+//! a loss: the keeper retries until the deadline. After the deadline it fences itself: it tells the holder of the
+//! handle, and sends no more commands. It decides nothing about tasks; the ledger checks the epoch of each command.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -50,13 +50,13 @@ pub(crate) use grant::{Counted, named};
 /// How long before the end of a lease a process that works under it is killed; never more than a quarter of the margin.
 const ENDING: Duration = Duration::from_millis(250);
 
-/// How a lease is kept.
+/// Options for keeping a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keeping {
-    /// How long before its end a lease that could not be renewed is given up; never more than a quarter of what was left of
-    /// it when it was renewed last. None: a tenth.
+    /// How long before its end the keeper gives up a lease that it could not renew; at most a quarter of what
+    /// was left at the last renewal. None: a tenth.
     pub margin: Option<Duration>,
-    /// How long the end of the work is tried to be recorded while the ledger can't be reached.
+    /// How long the keeper tries to record the end of the work while the ledger can't be reached.
     pub record_timeout: Duration,
 }
 
@@ -73,38 +73,38 @@ impl Keeping {
     }
 }
 
-/// How it stands with a lease.
+/// The status of a lease.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LeaseStatus {
     /// It is held.
     Held(Held),
-    /// It is not held any more, and its holder did not end it.
+    /// It is lost: its holder did not end it.
     Lost(Loss),
-    /// Its holder ended it, or let go of it.
+    /// Its holder ended or dropped it.
     Ended,
 }
 
-/// How it stands with a lease, and each change of that, for those who don't hold it themselves.
+/// The status of a lease and its changes, for code that does not hold the lease itself.
 pub type LeaseWatch = watch::Receiver<LeaseStatus>;
 
 /// A lease that is held.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Held {
-    /// When the keeper gives it up unless a renewal is answered before.
+    /// When the keeper gives it up, unless a renewal succeeds before.
     pub fences_at: Moment,
-    /// When nobody may count on it any more: its end, counted from when the last good renewal was sent.
+    /// When it ends, counted from when the last successful renewal was sent.
     pub ends_at: Moment,
     /// Its end by the store's clock.
     pub expires_at: Time,
-    /// Whether somebody asked for the task to stop.
+    /// Whether a cancel was asked for.
     pub cancel_asked: bool,
-    /// What keeps it from being renewed, if something does. The work goes on until it is lost.
+    /// Why the last renewal failed, if it did. The work goes on until the lease is lost.
     pub trouble: Option<RenewalError>,
 }
 
 impl Held {
-    /// Until when a process that works under it may run. To find and end all that it has started takes a moment, and that is
-    /// not taken from whoever holds the task next.
+    /// The time limit of a process that works under this lease. Finding and ending all its processes takes a
+    /// moment, which must not be taken from the next holder.
     pub fn limit(&self) -> Limit {
         let margin = self.ends_at.since(self.fences_at);
         let moment = Span::from(ENDING).min(Span::from_micros(margin.as_micros() / 4));
@@ -115,9 +115,9 @@ impl Held {
 /// Why a lease that is still held was not renewed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RenewalError {
-    /// The ledger could not be asked, or did not answer.
+    /// The ledger could not be reached, or did not answer.
     Unanswered(String),
-    /// The ledger would not extend it: no progress was told for too long, or its time is up.
+    /// The ledger refused to extend it: there was no progress for too long, or its time limit has passed.
     NotExtended(Refusal),
 }
 
@@ -133,14 +133,14 @@ impl fmt::Display for RenewalError {
 /// Why a lease is lost.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Loss {
-    /// The ledger said so.
+    /// The ledger refused a renewal or another call.
     Refused(Refusal),
-    /// No renewal was answered in time, so its holder must take it for lost.
+    /// No renewal succeeded in time, so the holder must treat the lease as lost.
     Fenced,
 }
 
 impl Loss {
-    /// What a call gets that would have needed the lease.
+    /// The refusal for a call that needs the lost lease.
     pub fn refusal(&self) -> Refusal {
         match self {
             Loss::Refused(refusal) => refusal.clone(),
@@ -153,20 +153,18 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Loss::Refused(refusal) => write!(f, "the lease is lost: {refusal}"),
-            Loss::Fenced => {
-                f.write_str("the lease must be taken for lost: it was not renewed before its end")
-            }
+            Loss::Fenced => f.write_str("the lease is lost: it could not be renewed before it expired"),
         }
     }
 }
 
-/// A lease with its keeper. Dropped without an end it is let go: that is logged, and the lease lapses.
-#[must_use = "a lease that is dropped is not renewed any more"]
+/// A lease with its keeper. If it is dropped before the task is ended, that is logged and the lease lapses.
+#[must_use = "a dropped lease is no longer renewed"]
 pub struct KeptLease {
     kept: Arc<SharedLease>,
 }
 
-/// What the handle and the thread that renews share.
+/// The state shared by the handle and the renewal thread.
 struct SharedLease {
     ledger: Ledger,
     granted: Task,
@@ -177,8 +175,8 @@ struct SharedLease {
     renew_now: Notify,
     /// Whether the work was over while the lease was held.
     finished_in_time: AtomicBool,
-    /// Held for reading by each call on its way. A heartbeat that crosses the call which ends the lease is refused, and must
-    /// not pass for a loss: so a loss is declared only when no call is on its way.
+    /// Each call in progress holds this for reading. A heartbeat that crosses the call which ends the lease
+    /// is refused, and must not count as a loss. So a loss is declared only when no call is in progress.
     calls: RwLock<()>,
 }
 
@@ -238,7 +236,7 @@ impl KeptLease {
         &self.kept.ledger
     }
 
-    /// How it stands, and each change of that.
+    /// Its status, and each change of it.
     pub fn standing(&self) -> LeaseWatch {
         self.kept.standing.subscribe()
     }
@@ -264,7 +262,7 @@ impl KeptLease {
         }
     }
 
-    /// Resolves when somebody asked for the task to stop.
+    /// Resolves when a cancel was asked for.
     pub async fn cancel_asked(&self) {
         let mut standing = self.standing();
         let asked = |standing: &LeaseStatus| match standing {
@@ -276,25 +274,27 @@ impl KeptLease {
         }
     }
 
-    /// Fires when the work must stop: somebody asked for it, or the lease is lost. To hand down into the work.
+    /// Fires when the work must stop: a cancel was asked for, or the lease is lost. Pass it down into the
+    /// work.
     pub fn cancellation(&self) -> CancellationToken {
         self.kept.cancellation.clone()
     }
 
-    /// Gives a command by this lease: `lease.call(ledger.settle(id, lease.holder(), 1, "done"))`. While the ledger can't be
-    /// reached it is repeated, under one request id, until it is answered or the lease is lost.
+    /// Sends a command by this lease: `lease.call(ledger.settle(id, lease.holder(), 1, "done"))`. While the
+    /// ledger can't be reached, the command is repeated under one request id until it is answered or the
+    /// lease is lost.
     pub async fn call<V: Verb<Done = Task>>(&self, call: Call<V>) -> Result<Task, Error> {
         self.persist(call, None).await
     }
 
-    /// Gives the command that ends this lease. It goes on being tried after the lease could not be renewed any more: who
-    /// finished in time may still say so, and the epoch keeps it from saying so too late.
+    /// Sends the command that ends this lease. It is retried even after the lease could not be renewed any
+    /// more: work that finished in time may still be recorded, and the epoch prevents a late end.
     pub async fn end<V: Verb<Done = Task>>(&self, call: Call<V>) -> Result<Task, Error> {
         self.persist(call, Some(Moment::now() + Span::from(self.kept.keeping.record_timeout))).await
     }
 
-    /// Says that the work is over, while the lease is held. Its end may then be recorded also if the lease can't be renewed any
-    /// more before that is done: who finished in time may still say so.
+    /// Marks the work as finished while the lease is held. Its end may then be recorded even if the lease
+    /// can't be renewed until that is done.
     pub fn work_is_over(&self) {
         if matches!(&*self.kept.standing.borrow(), LeaseStatus::Held(_)) {
             self.kept.finished_in_time.store(true, Ordering::Relaxed);
@@ -311,17 +311,19 @@ impl KeptLease {
         let is_its_own =
             command.action.task() == Some(self.id()) && command.namespace == self.kept.granted.namespace;
         if !is_its_own {
-            let limit = format!("a call by this lease is about {}; give others to the ledger", self.id());
+            let limit =
+                format!("this lease is for {}; send commands for other tasks to the ledger", self.id());
             return Err(Refusal::invalid("task", limit).into());
         }
-        // Until it is known how it went: also between two tries a renewal may be refused because one of them was done.
+        // Held until the outcome is known: between two tries a renewal may be refused because one of them was
+        // done.
         let _on_its_way = self.kept.calls.read().await;
         self.refuse_if_over_for(until)?;
         let (mut tries, mut so_far) = (0, SoFar::Undone);
         loop {
             let answer = tokio::select! {
                 answer = send::<Task>(&self.kept.ledger, command.clone()) => answer,
-                () = self.is_over(until) => Err(Error::Unknown("no answer in time".into())),
+                () = self.is_over(until) => Err(Error::Unknown("the store did not answer in time".into())),
             };
             let error = match answer {
                 Ok(task) => {
@@ -347,7 +349,7 @@ impl KeptLease {
         }
     }
 
-    /// Resolves when no answer is waited for any more: at that time, or with the loss of the lease.
+    /// Resolves when waiting for an answer ends: at that time, or when the lease is lost.
     async fn is_over(&self, until: Option<Moment>) {
         match until {
             Some(until) => until.come().await,
@@ -357,23 +359,25 @@ impl KeptLease {
         }
     }
 
-    /// An end of work that was over in time is let through: the epoch keeps it from coming too late.
+    /// The end of work that finished in time is allowed: the epoch prevents a late end.
     fn refuse_if_over_for(&self, until: Option<Moment>) -> Result<(), Error> {
         let was_in_time = until.is_some() && self.kept.finished_in_time.load(Ordering::Relaxed);
         let is_fenced = self.loss() == Some(Loss::Fenced);
         if was_in_time && is_fenced { Ok(()) } else { self.refuse_if_over() }
     }
 
-    /// The local "no": what was lost is not used any more, whatever the ledger would say.
+    /// The local refusal: a lost lease is not used any more, whatever the ledger would say.
     fn refuse_if_over(&self) -> Result<(), Error> {
         match &*self.kept.standing.borrow() {
             LeaseStatus::Held(_) => Ok(()),
             LeaseStatus::Lost(loss) => Err(loss.refusal().into()),
-            LeaseStatus::Ended => Err(Refusal::new(Code::NoLease, "its holder has ended this lease").into()),
+            LeaseStatus::Ended => {
+                Err(Refusal::new(Code::NoLease, "the holder has already ended this lease").into())
+            }
         }
     }
 
-    /// What is not held under this epoch any more was ended by the call that was answered with it.
+    /// If the task is no longer held under this epoch, the call that returned it ended the lease.
     fn notice(&self, task: &Task) {
         if task.lease().is_none_or(|lease| lease.epoch != self.kept.holder.epoch) {
             self.kept.standing.send_replace(LeaseStatus::Ended);
@@ -386,14 +390,14 @@ impl KeptLease {
         self.call(self.kept.ledger.register(id, holder, kind, target).reason(reason)).await
     }
 
-    /// Says how far the work is, in JSON. It counts against the policy's `stall_after`.
+    /// Reports progress, in JSON. It counts for the policy's `stall_after`.
     pub async fn progress(&self, report: &str) -> Result<(), Error> {
         self.refuse_if_over()?;
         let call = self.kept.ledger.progress(self.id().as_str(), self.holder()).report(report);
         self.progressed(call.await)
     }
 
-    /// Keeps what a successor needs to go on, in JSON. It counts as progress.
+    /// Saves a checkpoint for a successor, in JSON. It counts as progress.
     pub async fn checkpoint(&self, checkpoint: &str) -> Result<(), Error> {
         self.refuse_if_over()?;
         let call = self.kept.ledger.progress(self.id().as_str(), self.holder()).checkpoint(checkpoint);
@@ -423,7 +427,7 @@ impl KeptLease {
         }
     }
 
-    /// Ends the task as done.
+    /// Completes the task.
     pub async fn complete(&self, result: Option<&str>) -> Result<Task, Error> {
         let call = self.kept.ledger.complete(self.id().as_str(), self.holder());
         self.end(match result {
@@ -433,7 +437,8 @@ impl KeptLease {
         .await
     }
 
-    /// Ends the task for good, undoing nothing. Where nothing was ever registered, that is what is recorded.
+    /// Fails the task, undoing nothing. If no compensation was ever registered, one of kind `none` is
+    /// recorded.
     pub async fn fail(&self, reason: &str) -> Result<Task, Error> {
         let call = || self.kept.ledger.fail(self.id().as_str(), self.holder(), reason);
         match self.end(call()).await {
@@ -449,7 +454,8 @@ impl KeptLease {
         self.end(self.kept.ledger.roll_back(self.id().as_str(), self.holder(), reason)).await
     }
 
-    /// Gives the lease back, so that another goes on, not earlier than after `delay`. The attempt does not count.
+    /// Releases the lease, so that another owner can continue, not before `delay` has passed. The attempt
+    /// does not count.
     pub async fn release(&self, reason: &str, delay: Duration) -> Result<Task, Error> {
         let call = self.kept.ledger.release(self.id().as_str(), self.holder(), reason);
         self.end(if delay.is_zero() { call } else { call.delay(delay) }).await
@@ -473,7 +479,7 @@ impl Drop for KeptLease {
         if was_held {
             let (task, holder) = (self.id(), self.holder());
             tracing::warn!(%task, owner = %holder.owner, epoch = %holder.epoch,
-                "a lease was dropped without an end; it lapses");
+                "a lease was dropped before its task was ended; it will lapse");
         }
     }
 }
@@ -495,7 +501,7 @@ impl SharedLease {
             let is_held = matches!(standing, LeaseStatus::Held(_));
             if is_held {
                 *standing = LeaseStatus::Lost(loss);
-                // In here, so that whoever hears of the one finds the other.
+                // Inside the closure, so that an observer of one change also sees the other.
                 self.cancellation.cancel();
             }
             is_held
@@ -513,7 +519,7 @@ impl SharedLease {
     }
 }
 
-/// What a renewal that was sent then gives its holder.
+/// The holder's lease after a renewal that was sent at that moment.
 fn held(sent: Moment, renewal: Renewal, keeping: Keeping) -> Held {
     let left = renewal.expires_at.since(renewal.at);
     let ends_at = sent + left;

@@ -1,4 +1,4 @@
-//! The ledger: what programs hold. Every command is a call that can be refined and is then awaited.
+//! The ledger: the API that programs use. Each command is a builder; awaiting it sends it.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -62,30 +62,31 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`, and with the feature
-    /// `postgres` also `postgres://user@host/database?schema=tenure`, where what is left out is as libpq has it.
+    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`. With the
+    /// feature `postgres` also `postgres://user@host/database?schema=tenure`; missing parts have libpq's
+    /// defaults.
     pub async fn open(url: &str) -> Result<Ledger, Error> {
         Ledger::builder().open(url).await
     }
 
-    /// Opens a store in another way than by its URL alone.
+    /// A builder, for more options than the URL.
     pub fn builder() -> LedgerBuilder {
         LedgerBuilder::default()
     }
 
-    /// A ledger on a store that was made elsewhere.
+    /// A ledger on an existing store.
     pub fn with_store(store: Arc<dyn Store>) -> Ledger {
         let namespace = Namespace::new(DEFAULT_NAMESPACE);
-        let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a name"));
+        let namespace = namespace.unwrap_or_else(|_| unreachable!("the default namespace is a valid name"));
         Ledger { store, namespace, actor: None, entropy: Arc::new(SystemEntropy) }
     }
 
-    /// The same store from another namespace.
+    /// The same store in another namespace.
     pub fn in_namespace(&self, namespace: &str) -> Result<Ledger, Error> {
         Ok(Ledger { namespace: Namespace::new(namespace)?, ..self.clone() })
     }
 
-    /// The same store by another actor. Where none is named, the owner of the lease acts.
+    /// The same store with another actor. Without an actor, the owner of the lease is the actor.
     pub fn acting_as(&self, actor: &str) -> Result<Ledger, Error> {
         Ok(Ledger { actor: Some(Actor::named("as", actor)?), ..self.clone() })
     }
@@ -95,22 +96,23 @@ impl Ledger {
         &self.store
     }
 
-    /// The same on another store: how whoever looks at what goes by puts itself in between.
+    /// The same ledger on another store. Use it to wrap the store, for example to collect metrics.
     pub fn on_store(&self, store: Arc<dyn Store>) -> Ledger {
         Ledger { store, ..self.clone() }
     }
 
-    /// Where it takes made names and jitter from.
+    /// The source of ids and jitter.
     pub fn entropy(&self) -> &dyn Entropy {
         self.entropy.as_ref()
     }
 
-    /// The namespace that this ledger looks at.
+    /// The namespace of this ledger.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
 
-    /// Has many commands decided together, in their order, each by itself; they share one commit, unless their tasks are large.
+    /// Sends many commands together. Each is decided separately, in order. They share one commit, unless
+    /// their tasks are large.
     pub async fn transact(&self, commands: Vec<Command>) -> Vec<Result<Answer, Error>> {
         let checked: Vec<Result<Command, Error>> = commands.into_iter().map(canonical).collect();
         let whole = checked.iter().filter_map(|command| command.as_ref().ok()).cloned().collect();
@@ -122,15 +124,15 @@ impl Ledger {
             .collect()
     }
 
-    /// The task of that id; one that is not there is refused `not_found`.
+    /// The task with that id; refused with `not_found` if it does not exist.
     pub async fn task(&self, id: &str) -> Result<Task, Error> {
         let id = TaskId::new(id)?;
         let found = self.store.task(self.namespace.clone(), id.clone()).await?;
         Ok(found.ok_or_else(|| self.no_task(&id))?)
     }
 
-    /// The newest tasks of this namespace that the filter lets through, from `after` on. Large tasks end a page early, see
-    /// [`PageSize`]; its `next` says where it goes on.
+    /// The newest tasks of this namespace that match the filter, starting after `after`. Large tasks end a
+    /// page early, see [`PageSize`]; its `next` is where the list continues.
     pub async fn tasks(
         &self,
         filter: Filter,
@@ -146,27 +148,27 @@ impl Ledger {
         self.tasks(Filter { stale: true, ..Filter::default() }, after, size).await
     }
 
-    /// This namespace at a glance.
+    /// An overview of this namespace.
     pub async fn overview(&self) -> Result<Overview, Error> {
         self.store.overview(self.namespace.clone()).await
     }
 
-    /// Who looks after the stale tasks of this namespace.
+    /// The recovery processes that handle the stale tasks of this namespace.
     pub async fn watchers(&self) -> Result<Watchers, Error> {
         self.store.watchers(self.namespace.clone()).await
     }
 
-    /// Who holds what in this namespace.
+    /// The owners in this namespace and what they hold.
     pub async fn holdings(&self) -> Result<Vec<Holding>, Error> {
         self.store.holdings(self.namespace.clone()).await
     }
 
-    /// What recovery should look at next, in every namespace.
+    /// The tasks that recovery should handle next, in every namespace.
     pub async fn lapsed(&self, after: Option<Cursor>, limit: usize) -> Result<Lapsed, Error> {
         self.store.lapsed(after, limit).await
     }
 
-    /// The history of this namespace behind `after`, oldest first.
+    /// The history of this namespace after `after`, oldest first.
     pub async fn events(
         &self,
         after: Option<Cursor>,
@@ -176,7 +178,7 @@ impl Ledger {
         self.store.events(filter, after, size.into()).await
     }
 
-    /// The history of one task behind `after`, oldest first.
+    /// The history of one task after `after`, oldest first.
     pub async fn history(
         &self,
         id: &str,
@@ -187,12 +189,13 @@ impl Ledger {
         self.store.events(filter, after, size.into()).await
     }
 
-    /// Follows the history of this namespace from behind `after` on, waiting for what is to come.
+    /// Follows the history of this namespace after `after`, and waits for new events.
     pub fn follow(&self, after: Option<Cursor>) -> Follower {
         self.follower(None, after)
     }
 
-    /// Follows the history of one task from behind `after` on. It goes on after the task's end: notes may come.
+    /// Follows the history of one task after `after`. It goes on after the task's end, because notes may
+    /// come.
     pub fn follow_task(&self, id: &str, after: Option<Cursor>) -> Result<Follower, Error> {
         Ok(self.follower(Some(TaskId::new(id)?), after))
     }
@@ -203,23 +206,24 @@ impl Ledger {
         Follower { store: Arc::clone(&self.store), filter, after, page, unreadable, then: None }
     }
 
-    /// Where the history is now: what comes later is behind it.
+    /// The newest cursor of the history. Later events come after it.
     pub async fn newest(&self) -> Result<Cursor, Error> {
         self.store.newest().await
     }
 
-    /// The store's time, which decides everything.
+    /// The store's time, by which every decision is made.
     pub async fn now(&self) -> Result<Time, Error> {
         self.store.now().await
     }
 
-    /// Looks at every chain of the store, in all namespaces, and at an anchor if one is given.
+    /// Verifies every chain of the store, in all namespaces, and compares them with an anchor if one is
+    /// given.
     pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
         crate::audit::verify(self.store.as_ref(), anchor, None).await
     }
 
-    /// Looks at the chain of one task of this namespace, and at its line of an anchor if one is given. Refused `not_found` where there is
-    /// neither the task nor an event of it.
+    /// Verifies the chain of one task of this namespace, and compares it with its line of an anchor if one is
+    /// given. Refused with `not_found` if neither the task nor an event of it exists.
     pub async fn verify_task(&self, id: &str, anchor: Option<&Anchor>) -> Result<Report, Error> {
         let id = TaskId::new(id)?;
         let name = (self.namespace.clone(), id.clone());
@@ -228,7 +232,7 @@ impl Ledger {
     }
 
     fn no_task(&self, id: &TaskId) -> Refusal {
-        Refusal::new(Code::NotFound, format!("there is no task {id} in {}", self.namespace))
+        Refusal::new(Code::NotFound, format!("there is no task {id} in the namespace {}", self.namespace))
     }
 
     /// The same in this namespace alone.
@@ -236,7 +240,8 @@ impl Ledger {
         crate::audit::verify(self.store.as_ref(), anchor, Some(&self.namespace)).await
     }
 
-    /// What to remember of the store, so that a later [`Ledger::verify`] finds what was cut off or taken away.
+    /// An anchor of the store, to keep elsewhere. With it, a later [`Ledger::verify`] finds what was cut off
+    /// or removed.
     pub async fn anchor(&self) -> Result<Anchor, Error> {
         crate::audit::anchor(self.store.as_ref(), None).await
     }
@@ -254,15 +259,16 @@ pub struct Follower {
     after: Option<Cursor>,
     page: std::vec::IntoIter<Recorded>,
     unreadable: std::vec::IntoIter<String>,
-    /// Where it goes on behind the page.
+    /// Where it continues after the page.
     then: Option<Cursor>,
 }
 
 impl Follower {
     const PAGE: PageSize = PageSize { items: 256, bytes: 1024 * 1024 };
 
-    /// The next event, as soon as there is one. Each comes once, in order. Cancelling the wait loses none. One that can't be read is
-    /// told as *corrupt*, once, behind those that were read with it, and passed over.
+    /// The next event, as soon as there is one. Each event comes once, in order. Cancelling the wait loses
+    /// none. An event that can't be read is reported as *corrupt*, once, after those that were read with it,
+    /// and then skipped.
     pub async fn next(&mut self) -> Result<Recorded, Error> {
         loop {
             if let Some(recorded) = self.page.next() {
@@ -280,13 +286,13 @@ impl Follower {
         }
     }
 
-    /// Where this follower is: another one from here goes on with the next event.
+    /// The cursor of this follower. Another follower that starts here continues with the next event.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.after.as_ref()
     }
 }
 
-/// The command with its JSON in the one form that is stored: those who make commands by hand may have any.
+/// The command with its JSON in canonical form: a command made by hand may contain any form.
 fn canonical(mut command: Command) -> Result<Command, Error> {
     command.action.documents_mut().into_iter().try_for_each(|(field, document)| {
         *document = json::document(field, document.as_str())?;

@@ -1,4 +1,4 @@
-//! The name by which a process is known where nobody gave it one: machine and process, so that people can find it.
+//! The default name of a process, `host/pid`, by which people can find it.
 
 use rustix::process::getpid;
 use rustix::system::uname;

@@ -1,11 +1,12 @@
-//! Runs a command so that nothing of it outlives its right to run.
+//! Runs a command and ends all its processes when its time limit passes.
 //!
-//! Neither the command nor what it started, daemons included, goes on when its limit has come, when the program that
-//! started it was killed or stopped, or when it is told to end. Which lease the limit comes from is not known here.
+//! The command and everything that it started, daemons included, is ended in three cases: its limit has passed, the
+//! program that started it was killed or stopped, or the program asks for it. This module does not know which lease a
+//! limit comes from.
 //!
-//! Between the program and its command is a *warden*: the program's own binary, started once more, so the first line of
-//! its `main` must be [`serve_if_asked`]. The warden alone enforces the limit, whatever has become of the program; the
-//! system kills the command when the warden ends.
+//! Between the program and its command runs a *warden* process: the program's own binary, started once more. So the
+//! first line of `main` must be [`serve_if_asked`]. The warden alone enforces the limit, even if the program is gone.
+//! If the warden ends, the system kills the command.
 //!
 //! ```no_run
 //! use tenure::process::{End, Launch};
@@ -56,12 +57,13 @@ use crate::clock::Moment;
 const WARDEN_WORD: &str = "__tenure_warden";
 const STAGE_WORD: &str = "__tenure_stage";
 
-/// Whether this program does what [`serve_if_asked`] is for.
+/// Whether this program has called [`serve_if_asked`].
 static SERVES: AtomicBool = AtomicBool::new(false);
 
-/// Serves as a warden and ends this process, if that is what it was started for. Otherwise it returns at once.
+/// If this process was started as a warden or a stage, serves as that and ends the process. Otherwise it returns
+/// at once.
 ///
-/// It must be the first line of `main`: a warden has no business with what the program does before.
+/// It must be the first line of `main`: a warden must not run the program's other code.
 pub fn serve_if_asked() {
     SERVES.store(true, Ordering::Relaxed);
     let mut words = std::env::args_os().skip(1);
@@ -72,12 +74,12 @@ pub fn serve_if_asked() {
         }
         (_, _, _) => return,
     }
-    // After a command that couldn't be started, or when nothing is left. Who waits for it has been told.
+    // The command could not be started, or none of its processes is left. The program has been told.
     std::process::exit(0);
 }
 
-/// Whether nobody but those who wait for it is in the group of this process, so that nobody loses the terminal with it. Others
-/// are there in a pipeline.
+/// Whether this process's group contains only processes that wait for it, so that no other process loses the
+/// terminal. In a pipeline there are others.
 pub fn is_alone_in_its_group() -> bool {
     let members = process_tree::members(rustix::process::getpgrp());
     let mut waiting = vec![rustix::process::getpid().as_raw_nonzero().get()];
@@ -89,30 +91,30 @@ pub fn is_alone_in_its_group() -> bool {
     members.iter().all(|kin| waiting.contains(&kin.number()))
 }
 
-/// The binary of this process, also when another one has been put in its place since.
+/// The binary of this process, even if the file was replaced since.
 fn own_binary() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
 }
 
-/// Until when a command may run.
+/// The time limit of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit {
-    /// From then on everything of it is asked to end, with SIGTERM.
+    /// From then on, all its processes are asked to end, with SIGTERM.
     pub ask: Moment,
-    /// From then on everything of it is killed. If it has passed when the machine or the warden wakes up, nothing is
-    /// asked before.
+    /// From then on, all its processes are killed. If this has passed when the machine or the warden wakes
+    /// up, they are killed without being asked.
     pub kill: Moment,
 }
 
-/// Why a command was ended, if it did not end by itself.
+/// Why a command was ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// Its limit had come.
+    /// Its time limit had passed.
     Limit,
     /// [`Running::stop`] or [`Running::finish`] was called.
     Stopped,
     /// [`Running::kill`] was called.
     Killed,
-    /// Its program was gone, or had dropped it.
+    /// The program had ended, or had dropped its handle.
     Orphaned,
 }

@@ -196,7 +196,7 @@ impl TryFrom<api::event::Event> for Recorded {
     fn try_from(event: api::event::Event) -> Result<Recorded, String> {
         let (kind, data) = (event.kind, event.data.get());
         let what = codec::read_data(&kind, data)
-            .ok_or_else(|| format!("the data of event {} is not what `{kind}` has", event.cursor))?;
+            .ok_or_else(|| format!("the data of event {} does not fit the type `{kind}`", event.cursor))?;
         Ok(Recorded {
             cursor: Cursor(event.cursor),
             event: Event {
@@ -310,7 +310,7 @@ impl TryFrom<api::chain::StoredRow> for StoredRow<'static> {
                 Column::Number(number) => ColumnValue::Number(number),
                 Column::Text(text) => ColumnValue::Text(text.into()),
                 Column::Bytes { bytes } => {
-                    let bytes = decode_vec(&bytes).map_err(|_| "bytes that are not hexadecimal")?;
+                    let bytes = decode_vec(&bytes).map_err(|_| "the bytes are not hexadecimal")?;
                     ColumnValue::Bytes(bytes.into())
                 }
             };

@@ -1,9 +1,9 @@
-//! Recovery: looks after stale tasks, and undoes what they left.
+//! Recovery: undoes what stale tasks left behind, or parks them for a person.
 //!
-//! Any number of programs may run it on one store. It reclaims a task under a lease of its own, which a keeper renews, and
-//! undoes what is owed, newest first. Where it dies, its lease lapses like any other, and the next one goes on where it
-//! stopped. It decides nothing: whether a task may be reclaimed and what follows from it is the core's to say; what is here
-//! is when to look, how much at once, and how patiently to undo.
+//! Any number of processes may run it on one store. It reclaims a stale task under a lease of its own, which a keeper
+//! renews, and undoes what is owed, newest first. If a recovery process dies, its lease lapses like any other, and
+//! the next one continues. The core decides whether a task may be reclaimed and what follows. This module decides
+//! when to look, how many tasks to handle at once, and how often to retry an undo.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -45,22 +45,23 @@ pub use metrics::{Metrics, Snapshot, UndoCounts};
 use tenure_api::recovery::SweepReport;
 pub use tenure_api::recovery::{Outcome, PlannedTask, PlannedUndo, RecoveredTask, UndoReceipt};
 
-/// How recovery goes about it.
+/// The settings of recovery.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Under which name it takes leases. None: one is made of the machine, the process and chance.
+    /// The owner of its leases. None: a name made of the machine, the process and a random part.
     pub owner: Option<Owner>,
     /// How long its leases last.
     pub ttl: Duration,
-    /// The most tasks that one sweep reclaims; after that it rests, so that the living get on.
+    /// The most tasks that one sweep reclaims. After that it rests, so that other commands get through.
     pub sweep_max: usize,
     /// How many tasks it undoes at once.
     pub at_once: usize,
-    /// How long a loop leaves a task to others for which it has no handler, before it parks it for a person.
+    /// How long a loop leaves a task for which it has no handler to other processes, before it parks the task
+    /// for a person.
     pub handler_wait: Duration,
-    /// How long an undo that runs may go on when the loop is told to stop.
+    /// How long a running undo may continue after the loop is told to stop.
     pub grace: Duration,
-    /// Only tasks of this room. None: of all.
+    /// Only tasks of this namespace. None: of all.
     pub namespace: Option<Namespace>,
 }
 
@@ -78,14 +79,14 @@ impl Default for Settings {
     }
 }
 
-/// What a run of recovery came to.
+/// The result of a run of recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Report {
-    /// How many tasks were looked after.
+    /// The number of handled tasks.
     pub tended: u64,
-    /// How many ended how.
+    /// The number of tasks for each outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
-    /// How many undos have their receipts.
+    /// The number of undos with a receipt.
     pub undone: u64,
 }
 
@@ -115,7 +116,7 @@ impl From<&Report> for SweepReport {
 
 type Tell = dyn Fn(&RecoveredTask) + Send + Sync;
 
-/// Looks after the stale tasks of a store.
+/// Recovery for the stale tasks of a store.
 #[derive(Clone)]
 pub struct Recovery {
     ledger: Ledger,
@@ -128,8 +129,8 @@ pub struct Recovery {
 /// How long recovery goes on.
 #[derive(Clone, Debug)]
 pub(crate) enum RecoveryMode {
-    /// Until everything that was due when it began is looked after, or it is told to stop. It waits through the pauses
-    /// between tries itself, and leaves nothing to others.
+    /// Until everything that was due at the start is handled, or it is told to stop. It waits for pauses
+    /// between tries itself, and leaves nothing to other processes.
     Once(CancellationToken),
     /// Until it is told to stop.
     Loop(CancellationToken),
@@ -145,13 +146,13 @@ impl RecoveryMode {
 }
 
 impl Recovery {
-    /// Recovery for the store of that ledger. It has no handlers yet, so that whatever is owed is left to others.
+    /// Recovery for the ledger's store. It has no handlers yet, so it leaves every undo to other processes.
     pub fn new(ledger: Ledger) -> Recovery {
         let (handlers, settings) = (Handlers::new(), Settings::default());
         Recovery { ledger, handlers, settings, metrics: Arc::default(), on_tended: None }
     }
 
-    /// What it can undo.
+    /// Sets the handlers.
     pub fn handlers(self, handlers: Handlers) -> Recovery {
         self.metrics.begin(&handlers);
         Recovery { handlers, ..self }
@@ -162,34 +163,35 @@ impl Recovery {
         Recovery { settings, ..self }
     }
 
-    /// How it goes about it now.
+    /// The current settings.
     pub fn current(&self) -> &Settings {
         &self.settings
     }
 
-    /// Has somebody told of each task that was looked after, as soon as that is done.
+    /// Calls a function for each handled task, as soon as it is handled.
     pub fn on_tended(self, tell: impl Fn(&RecoveredTask) + Send + Sync + 'static) -> Recovery {
         Recovery { on_tended: Some(Arc::new(tell)), ..self }
     }
 
-    /// What it has counted since it was made; clones count together.
+    /// Its metrics; clones share them.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
     }
 
-    /// Looks after everything that is due now, and comes back when that is done. A kind that nobody handles parks its task
-    /// for a person at once.
+    /// Handles everything that is due now, and returns when that is done. If a kind has no handler, its task
+    /// is parked for a person at once.
     pub async fn once(&self) -> Result<Report, Error> {
         self.once_until(CancellationToken::new()).await
     }
 
-    /// The same, until it is told to stop; what is being undone then gets the grace of the settings and is handed back.
+    /// The same, until it is told to stop. Running undos then get the grace period of the settings and are
+    /// handed back.
     pub async fn once_until(&self, stop: CancellationToken) -> Result<Report, Error> {
         sweep::once(&self.named()?, stop).await
     }
 
-    /// Looks after what becomes due, until it is told to stop; what is being undone then gets the grace of the settings and
-    /// is handed back. While the store can't be reached it goes on asking.
+    /// Handles tasks as they become due, until it is told to stop. Running undos then get the grace period of
+    /// the settings and are handed back. While the store can't be reached, it retries.
     pub async fn watch(&self, stop: CancellationToken) -> Result<Report, Error> {
         sweep::watch(&self.named()?, stop).await
     }
@@ -199,8 +201,8 @@ impl Recovery {
         plan::plan(self).await
     }
 
-    /// How long the first of those tasks has waited that are due, in whatever namespace; nothing where none is. It stays small
-    /// while somebody looks after them, but for what is left to others on purpose for a while.
+    /// How long the longest waiting due task has waited, in any namespace; zero if there is none. It stays
+    /// small while recovery runs, except for tasks that are left to others on purpose for a while.
     pub async fn overdue(&self) -> Result<Span, Error> {
         let store = self.ledger.store();
         let Some((namespace, id)) = store.lapsed(None, 1).await?.tasks.into_iter().next() else {
@@ -211,7 +213,7 @@ impl Recovery {
         Ok(due_at.map_or(Span::ZERO, |due_at| now.since(due_at)))
     }
 
-    /// How it tells that it is there.
+    /// How it reports its presence.
     fn presence(&self) -> Presence {
         Presence {
             name: self.settings.owner.clone(),
@@ -220,7 +222,7 @@ impl Recovery {
         }
     }
 
-    /// With the name that it takes leases under.
+    /// With its owner name set.
     fn named(&self) -> Result<Recovery, Refusal> {
         let mut named = self.clone();
         if named.settings.owner.is_none() {
@@ -237,9 +239,9 @@ impl Recovery {
         let (outcome, undone) = (tended.outcome.as_str(), tended.undone.len());
         match &tended.reason {
             Some(reason) => {
-                tracing::warn!(%namespace, %task, outcome, undone, reason, "a stale task was looked after");
+                tracing::warn!(%namespace, %task, outcome, undone, reason, "recovery handled a stale task");
             }
-            None => tracing::info!(%namespace, %task, outcome, undone, "a stale task was looked after"),
+            None => tracing::info!(%namespace, %task, outcome, undone, "recovery handled a stale task"),
         }
         if let Some(tell) = &self.on_tended {
             tell(tended);

@@ -1,7 +1,7 @@
-//! The narrow waist: what a store must do, and nothing about how tasks live.
+//! The `Store` trait: what a store must do. It contains no rules about tasks.
 //!
-//! A store remembers. It loads what a command names, asks the core inside one transaction, writes what follows and
-//! answers after the commit. What one command does in there is written once, in `store/execute.rs`, for every store.
+//! A store remembers. In one transaction it loads what a command names, asks the core, and writes what follows. It
+//! answers after the commit. `store/execute.rs` has what one command does in a transaction, once for all stores.
 
 pub mod answering;
 pub(crate) mod columns;
@@ -49,25 +49,25 @@ pub use tenure_api::answer::Renewal;
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a command that was done is answered with.
+/// The answer to a command that was done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// The task afterwards.
     Task(Box<Task>),
-    /// The tasks that a claim granted, in the order in which they were next.
+    /// The tasks granted by a claim, in claim order.
     Claimed(Vec<Task>),
-    /// What a heartbeat or a progress is told.
+    /// The answer to a heartbeat or a progress.
     Renewed(Renewal),
     /// The new task of a retry, and the old one.
     Retried(Box<Task>, Box<Task>),
-    /// The same as the task, the claimed ones or those of a retry, for a caller that did not ask for whole tasks.
+    /// A short form of the above, for a caller that did not ask for whole tasks.
     Minimal(MinimalAnswer),
 }
 
-/// Which tasks a list is to have. What is left out does not matter.
+/// Which tasks a list contains. Fields without a value match every task.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Filter {
-    /// Only of this room.
+    /// Only of this namespace.
     pub namespace: Option<Namespace>,
     /// Only in one of these states; empty: in any.
     pub states: Vec<State>,
@@ -83,13 +83,13 @@ pub struct Filter {
     pub stale: bool,
     /// Only those that have not ended.
     pub open: bool,
-    /// Only those that did not succeed: failed, quarantined, or compensated with another cause than a cancel.
+    /// Only tasks that did not succeed: failed, quarantined, or compensated with another cause than a cancel.
     pub ended_badly: bool,
-    /// Of those that ended, only the ones that nobody retried or dismissed.
+    /// Only ended tasks that nobody retried or dismissed.
     pub unattended: bool,
-    /// Only those that ended since then, or, of open ones, whose record changed since then.
+    /// Only tasks that ended since then, or, if open, whose record changed since then.
     pub since: Option<Time>,
-    /// In which order they come.
+    /// The order.
     pub order: Order,
 }
 
@@ -123,7 +123,7 @@ impl Order {
         }
     }
 
-    /// How a place behind another one compares with it.
+    /// How a later place compares with an earlier one, in SQL.
     pub(crate) const fn behind(self) -> &'static str {
         match self {
             Order::Newest => "<",
@@ -133,7 +133,7 @@ impl Order {
 }
 
 impl Filter {
-    /// Refuses what no task could match, and no database takes.
+    /// Refuses filters that no task can match and that a database rejects.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         if self.labels.len() > LABELS_MAX {
             return Err(Refusal::invalid(
@@ -148,12 +148,12 @@ impl Filter {
     }
 }
 
-/// Where a list goes on. Opaque: only the store that gave it can read it.
+/// A cursor: where a list continues. Opaque: only the store that returned it can read it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cursor(pub(crate) String);
 
 impl Cursor {
-    /// A cursor that was given out before. Whether it is one is found when it is used.
+    /// A cursor from text. It is checked when it is used.
     pub fn from_text(text: impl Into<String>) -> Cursor {
         Cursor(text.into())
     }
@@ -167,7 +167,7 @@ impl Cursor {
         Cursor(format!("{letter}{number}"))
     }
 
-    /// A place in a list that is ordered by two numbers. It stays the place whatever goes away before it.
+    /// A place in a list that is ordered by two numbers. It stays valid whatever is removed before it.
     pub(crate) fn between(letter: char, first: i64, second: i64) -> Cursor {
         Cursor(format!("{letter}{first}.{second}"))
     }
@@ -180,13 +180,13 @@ impl Cursor {
     }
 
     pub(crate) fn foreign() -> Error {
-        Error::Refused(Refusal::invalid("cursor", "give one that this list gave"))
+        Error::Refused(Refusal::invalid("cursor", "not a cursor of this list"))
     }
 
-    /// A place that the history has not come to, as a follower has it whose store was replaced by an older copy: what comes
-    /// would be taken for what was seen.
+    /// A place beyond the end of the history. A follower has one if its store was replaced by an older copy:
+    /// new events would look like events that it has seen.
     pub(crate) fn ahead() -> Error {
-        let limit = "it is ahead of the history; was the store restored? Begin anew, from the beginning or from the newest";
+        let limit = "it is past the end of the history; was the store restored? Start again from the beginning or from the newest event";
         Error::Refused(Refusal::invalid("cursor", limit))
     }
 
@@ -197,50 +197,50 @@ impl Cursor {
     }
 }
 
-/// Some of a list, and where it goes on.
+/// A page of a list, and where the list continues.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where it goes on; none: that was all.
+    /// Where it continues; none at the end.
     pub next: Option<Cursor>,
-    /// Whether it has fewer items than there are and than were asked for, because they are large.
+    /// Whether it has fewer items than requested and available, because they are large.
     pub is_cut: bool,
-    /// What could not be read among them, each in words: it is passed over, as nobody would ever get behind it otherwise. Only pages
-    /// of events have any.
+    /// The items that could not be read, each as a message. They are skipped, because no reader could get
+    /// past them otherwise. Only pages of events have any.
     pub unreadable: Vec<String>,
 }
 
 impl<T> Page<T> {
-    /// A page of which everything could be read.
+    /// A page without unreadable items.
     pub fn new(items: Vec<T>, next: Option<Cursor>, is_cut: bool) -> Page<T> {
         Page { items, next, is_cut, unreadable: Vec::new() }
     }
 }
 
-/// How much of a list a page is to have.
+/// The size limits of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageSize {
-    /// The most items.
+    /// The maximum number of items.
     pub items: usize,
-    /// The bytes of JSON after which it ends: an item that would exceed them is on the next page. The first is on this one
-    /// whatever its size.
+    /// The maximum bytes of JSON: an item beyond it is on the next page. The first item is always on the
+    /// page.
     pub bytes: usize,
 }
 
 impl PageSize {
-    /// The bytes of a page for which nobody says how large it may be.
+    /// The default size of a page in bytes.
     pub const BYTES_USUAL: usize = 8 * 1024 * 1024;
 }
 
-/// So many items, unless they are large.
+/// At most this many items, fewer if they are large.
 impl From<usize> for PageSize {
     fn from(items: usize) -> PageSize {
         PageSize { items, bytes: PageSize::BYTES_USUAL }
     }
 }
 
-/// A page as it is filled.
+/// A page that is being filled.
 #[derive(Debug)]
 pub(crate) struct PageFill {
     items_left: usize,
@@ -250,12 +250,12 @@ pub(crate) struct PageFill {
 }
 
 impl PageFill {
-    /// An empty page of that size. One of no items is one of one.
+    /// An empty page of that size; a size of 0 items counts as 1.
     pub(crate) fn new(size: PageSize) -> PageFill {
         PageFill { items_left: size.items.max(1), bytes_left: size.bytes, is_empty: true, is_cut: false }
     }
 
-    /// Whether an item of that many bytes is still on the page; then it is counted. The first always is.
+    /// Whether an item of that many bytes fits on the page; then it is counted. The first always fits.
     pub(crate) fn takes(&mut self, bytes: usize) -> bool {
         if self.items_left == 0 || self.is_cut {
             return false;
@@ -275,13 +275,13 @@ impl PageFill {
         self.items_left == 0 || self.is_cut()
     }
 
-    /// Whether it ends before it has all the items that it may have, because they are large.
+    /// Whether it ends early because its items are large.
     pub(crate) fn is_cut(&self) -> bool {
         self.is_cut || (self.bytes_left == 0 && self.items_left > 0)
     }
 }
 
-/// A page of events as it is filled. What can't be read is told and passed over.
+/// A page of events that is being filled. An unreadable event is reported and skipped.
 pub(crate) struct FoundEvents {
     fill: PageFill,
     /// How many more rows the store gives at most.
@@ -297,14 +297,14 @@ impl FoundEvents {
         FoundEvents { fill: PageFill::new(size), rows_left: size.items.max(1), last: None, items, unreadable }
     }
 
-    /// Whether the event at a place is still on the page; none: it can't be read.
+    /// Whether the event at that place fits on the page; none if it can't be read.
     pub(crate) fn takes(&mut self, place: Cursor, recorded: Option<Recorded>) -> bool {
         match recorded {
             Some(recorded) if !self.fill.takes(size::event_bytes(&recorded)) => return false,
             Some(recorded) => self.items.push(recorded),
-            // No name is told: the page may be for somebody who must not see it.
+            // The message contains no task id: the reader of the page may have no right to see it.
             None => self.unreadable.push(format!(
-                "the event at {} can't be read, and is passed over; `tenure audit verify` names it",
+                "the event at {} can't be read and was skipped; `tenure audit verify` names it",
                 place.as_str()
             )),
         }
@@ -313,8 +313,9 @@ impl FoundEvents {
         true
     }
 
-    /// The page. `is_short` says whether the store gave fewer rows than there are and were asked for, since they are large. Where
-    /// there may be more it goes on behind the last one, else at `end`, which is told the last one, too.
+    /// The page. `is_short` says whether the store returned fewer rows than requested and available, because
+    /// they are large. If there may be more, it continues after the last event, else at `end`, which gets the
+    /// last event, too.
     pub(crate) fn page(self, is_short: bool, end: impl FnOnce(Option<&Cursor>) -> Cursor) -> Page<Recorded> {
         let is_full = self.fill.is_full() || self.rows_left == 0 || is_short;
         let is_cut = self.fill.is_cut() || is_short || (self.rows_left == 0 && !self.unreadable.is_empty());
@@ -326,10 +327,10 @@ impl FoundEvents {
     }
 }
 
-/// An event with its place among all events of the store.
+/// An event with its place in the history of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recorded {
-    /// Its place; events after it come behind this cursor.
+    /// Its place: later events come after this cursor.
     pub cursor: Cursor,
     /// The event.
     pub event: Event,
@@ -339,44 +340,44 @@ pub struct Recorded {
     pub data: String,
 }
 
-/// Which events a history is to have.
+/// Which events a history contains.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct EventFilter {
-    /// Only of this room.
+    /// Only of this namespace.
     pub namespace: Option<Namespace>,
     /// Only of this task.
     pub task: Option<TaskId>,
 }
 
-/// What recovery is told to look at: hints only, the core has the last word.
+/// The tasks that recovery should look at. These are hints: the core decides.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lapsed {
     /// The tasks that are due, in the order of their checks.
     pub tasks: Vec<(Namespace, TaskId)>,
-    /// Where the sweep goes on; none: that was all.
+    /// Where the sweep continues; none at the end.
     pub next: Option<Cursor>,
-    /// When to look again, if anything waits: never later than the next wait ends, and maybe earlier.
+    /// When to look again, if anything waits: not later than the next wait ends, maybe earlier.
     pub next_check: Option<Time>,
 }
 
-/// What to do where there is no store.
+/// What to do if the store does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IfMissing {
-    /// It is made.
+    /// Create it.
     #[default]
     Make,
-    /// It is not opened: who relies on what is in it does not want to be shown an empty one.
+    /// Refuse to open it: a caller that needs the existing data must not get an empty store.
     Refuse,
 }
 
-/// What there is at a place where a store is named.
+/// The state of a store's schema.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchemaState {
-    /// Nothing yet: it is made when it is opened.
+    /// Nothing yet; opening creates it.
     Missing,
-    /// A store of an earlier version: it is brought to this one's when it is opened, and programs of before can't open it then.
+    /// A store of an earlier version. Opening migrates it; older programs can't open it after that.
     Older,
-    /// A store as this version has it.
+    /// A store of this version.
     Current,
 }
 
@@ -385,13 +386,13 @@ pub(crate) fn page(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).clamp(1, i64::MAX - 1)
 }
 
-/// What remembers tasks. Everything a caller can observe of one store holds of every other.
+/// A store of tasks. All stores behave the same in everything that a caller can observe.
 pub trait Store: Send + Sync {
-    /// Decides the commands in their order, each atomically; a later one sees what an earlier one did, and a refusal of
-    /// one touches no other. The answers come after the commit.
+    /// Decides the commands in order, each atomically. A later one sees what an earlier one did, and a
+    /// refusal does not affect the others. The answers come after the commit.
     ///
-    /// As many are decided as there is room for, in the transaction and in the answers; the rest is given back. Where the
-    /// options bound nothing at least one is decided.
+    /// It decides as many as fit into the transaction and the answers, and returns the rest. Without limits
+    /// in the options, it decides at least one.
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered>;
 
     /// The same with all of the commands, in as many transactions as that takes, and whole answers.
@@ -411,7 +412,8 @@ pub trait Store: Send + Sync {
     /// The task as it is stored.
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>>;
 
-    /// The newest tasks that the filter lets through, from `after` on. A page of no items is one of one, here and below.
+    /// The newest tasks that match the filter, starting after `after`. A page size of 0 items counts as 1,
+    /// here and below.
     fn tasks(
         &self,
         filter: Filter,
@@ -419,21 +421,21 @@ pub trait Store: Send + Sync {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>>;
 
-    /// What recovery should look at next, across namespaces.
+    /// The tasks that recovery should handle next, in all namespaces.
     fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>>;
 
-    /// A room at a glance.
+    /// An overview of a namespace.
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>>;
 
-    /// Who holds what in a room, by the owners' names.
+    /// The owners in a namespace and what they hold, by name.
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>>;
 
-    /// From when on a claim of the queue may find something: now or earlier, if something is due; none, if nothing waits
-    /// there. A hint: another one may claim it first.
+    /// When a claim of the queue can next find a task: now or earlier if one is due, none if nothing waits. A
+    /// hint: another claim may be faster.
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>>;
 
-    /// Waits until a claim of the queue may find something, or a good while; none where the store leaves that to whoever
-    /// waits, who looks at [`Store::claimable_at`] then, as soon as something happens.
+    /// Waits until a claim of the queue may find a task, or a while has passed. None if the store leaves that
+    /// to the caller, which then uses [`Store::claimable_at`] whenever something happens.
     fn until_claimable(
         &self,
         namespace: Namespace,
@@ -443,10 +445,10 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// Whether a command of that request id is remembered.
+    /// Whether the store remembers a command with that request id.
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>>;
 
-    /// The history behind `after`, oldest first. Its `next` is there even on the last page: the history goes on.
+    /// The history after `after`, oldest first. Even the last page has a `next`, because the history goes on.
     fn events(
         &self,
         filter: EventFilter,
@@ -454,51 +456,51 @@ pub trait Store: Send + Sync {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Recorded>, Error>>;
 
-    /// Where the history is now: events that come later are behind it.
+    /// The newest cursor of the history: later events come after it.
     fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>>;
 
-    /// Resolves when there may be events behind `after`.
+    /// Resolves when there may be events after `after`.
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Chains to verify, in an order that stays, from behind `after` on; with the events that no task has.
+    /// Chains to verify, in a stable order, starting after `after`; including events that belong to no task.
     fn chains(
         &self,
         after: Option<Cursor>,
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
 
-    /// The chain of one task to verify; none where there is neither a task of that name nor an event.
+    /// The chain of one task to verify; none if neither the task nor an event of it exists.
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>>;
 
-    /// Says that somebody looks after the store now, and is told when nobody did last. Loops say so every second.
+    /// Reports that recovery runs now, and returns the last absence. Loops call it every second.
     fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>>;
 
-    /// Who looks after a namespace.
+    /// The recovery processes of a namespace.
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>>;
 
-    /// Every namespace that has a task, by their names. It costs the namespaces, and not the tasks.
+    /// Every namespace that has a task, by name. The cost depends on the number of namespaces, not of tasks.
     fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>>;
 
-    /// All tokens; none if nothing changed since that version, which costs one small look.
+    /// All tokens; none if nothing changed since that version, which needs only one small read.
     fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>>;
 
-    /// Adds a token under the hash of its secret, as of the store's time. Refused `exists` while a token of that name is
-    /// live. The same again, with the same hash, is answered as the first was.
+    /// Adds a token with the hash of its secret, at the store's time. Refused with `exists` while a token
+    /// with that name is live. A repeat with the same hash gets the first answer.
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>>;
 
-    /// Revokes the token of that name; one that was revoked already is answered as it is. Refused `not_found` where there
-    /// never was one.
+    /// Revokes the token with that name; a revoked token is returned unchanged. Refused with `not_found` if
+    /// there never was one.
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>>;
 
     /// The store's time.
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
 
-    /// How the store is, for those who watch it. One that says nothing of it has nothing to say.
+    /// The metrics of the store. A store may have none.
     fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async { Ok(StoreMetrics::default()) })
     }
 
-    /// The store itself, where it is one on PostgreSQL: what only that can do is asked of it.
+    /// The store itself, if it is on PostgreSQL, for features that only PostgreSQL has.
     #[cfg(feature = "postgres")]
     fn as_postgres(&self) -> Option<&postgres::PostgresStore> {
         None

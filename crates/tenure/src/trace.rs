@@ -1,7 +1,7 @@
-//! Where work belongs in a trace: every task has one of its own, whose id is made of its name.
+//! The trace of a task: its trace id is computed from the task's name.
 //!
-//! So the id travels with the task without being stored anywhere: each attempt, wherever it runs, each recoverer, and each
-//! server that is asked about the task names the same trace.
+//! So nothing needs to be stored: each attempt, each recovery, and each server that handles the task uses the same
+//! trace id.
 
 use tenure_core::chain::Canonical;
 use tenure_core::id::{Namespace, TaskId};
@@ -18,8 +18,7 @@ pub fn id_of(namespace: &Namespace, task: &TaskId) -> [u8; 16] {
     id
 }
 
-/// A place in the task's trace for somebody who begins with it, as the header `traceparent` and the variable `TRACEPARENT`
-/// have it.
+/// A parent span in the task's trace, as in the header `traceparent` and the variable `TRACEPARENT`.
 pub fn parent_in(namespace: &Namespace, task: &TaskId) -> String {
     let (trace, span) = (u128::from_be_bytes(id_of(namespace, task)), Uuid::new_v4().as_u64_pair().1);
     format!("00-{trace:032x}-{span:016x}-01")

@@ -1,7 +1,7 @@
-//! Why a task is where it is: in one sentence what it waits for, who holds it, what happens next and when.
+//! Explains the state of a task in one sentence: what it waits for, who holds it, and what happens next and when.
 //!
-//! What recovery would do is not restated here. The core is asked to decide it on the task as it is, at the time it
-//! would happen, and the sentence tells the answer.
+//! This module does not repeat the rules of recovery. It asks the core to decide a reclaim on the task at the time it
+//! would happen, and describes the answer.
 
 use std::fmt::Write;
 
@@ -22,14 +22,14 @@ use crate::instant::{print_seconds, rough, rough_left};
 use crate::store::due::Due;
 use crate::store::watch::Watchers;
 
-/// Why a task is where it is.
+/// An explanation of a task's state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Why {
     /// One sentence for a person.
     pub sentence: String,
-    /// The same without what every view of a task shows beside it: name and state.
+    /// The same without id and state, which every view shows beside it.
     pub words: String,
-    /// What happens next by itself, or becomes possible; none where nothing does.
+    /// What happens next by itself, or becomes possible; none if nothing does.
     pub next: Option<NextStep>,
 }
 
@@ -40,12 +40,12 @@ impl Why {
     }
 }
 
-/// Says why the task is where it is at `now`. Whether somebody looks after the store is not known: see [`why_watched`].
+/// Explains the state of the task at `now`. It does not know whether recovery runs: see [`why_watched`].
 pub fn why(task: &Task, now: Time) -> Why {
     told(task, now, None)
 }
 
-/// The same, with what stands in the way of what recovery would do: that nobody is there, or handles what is owed.
+/// The same, and also what prevents recovery: that it does not run, or has no handler.
 pub fn why_watched(task: &Task, now: Time, watchers: &Watchers) -> Why {
     told(task, now, Some(watchers))
 }
@@ -66,7 +66,7 @@ fn told(task: &Task, now: Time, watchers: Option<&Watchers>) -> Why {
         let _ = write!(words, "; but {obstacle}");
     }
     let is = format!("{} is {}", task.id, task.state().as_str());
-    // What has ended is not waiting for anything: the words go on in the same breath.
+    // An ended task waits for nothing, so the sentence simply continues.
     let apart = if next.is_some() { ": " } else { " " };
     Why { sentence: format!("{is}{apart}{words}"), words, next }
 }
@@ -82,7 +82,7 @@ fn planned(task: &Task, now: Time) -> Said {
         false => format!("it may be acquired, or claimed from the queue {}, {}", task.queue, from(due, now)),
     };
     if task.owes() {
-        let _ = write!(words, ", and whoever does inherits {}", count(task.owed().count()));
+        let _ = write!(words, ", and its next owner inherits {}", count(task.owed().count()));
     }
     if task.attempts > 0 {
         let _ = write!(words, ", after {} of {}", task.attempts, attempts(task.policy.max_attempts));
@@ -125,7 +125,9 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
         format!("{owner} holds it under epoch {epoch} since {since} {until}{}", progress(task, lease, now));
     if let Some(cancel) = &task.cancel {
         let _ = match lease.cancel_told {
-            None => write!(words, ", and hears with the next heartbeat that {} asked it to stop", cancel.by),
+            None => {
+                write!(words, ", and will learn at its next heartbeat that {} asked it to stop", cancel.by)
+            }
             Some(CancelTold { times, since }) => {
                 let since = ago(since, now);
                 write!(
@@ -140,7 +142,7 @@ fn running(task: &Task, lease: &Lease, now: Time) -> Said {
             let end = told.since + grace;
             let _ = match end > now {
                 true => write!(words, "; its lease is renewed for the last time {}", self::by(end, now)),
-                false => write!(words, "; its lease is not renewed any more"),
+                false => write!(words, "; its lease is no longer renewed"),
             };
         }
     }
@@ -178,13 +180,13 @@ fn lapsed(task: &Task, lease: &Lease, now: Time) -> Said {
         let _ = write!(words, ", and its lock delay lasts {}", until(at, now));
     }
     let after = after_lapse(task, at);
-    let _ = write!(words, "; {after}; until somebody takes over, {owner} may still say how it ended");
-    // Under `hold` recovery leaves it, and it is due for whoever acquires it.
+    let _ = write!(words, "; {after}; until it is taken over, {owner} can still end it");
+    // Under `hold` recovery leaves it, and the next owner can acquire it.
     let what = if reclaimed(task, at).is_some() { Step::Reclaim } else { Step::Due };
     (words, Some(NextStep { what, at }))
 }
 
-/// What its holder reported last, of a lease whose holder did.
+/// The holder's last progress, if it reported any.
 fn progress(task: &Task, lease: &Lease, now: Time) -> String {
     if lease.progressed_at == lease.acquired_at && lease.progress.is_none() {
         let expected = task.policy.stall_after.is_some();
@@ -206,7 +208,7 @@ fn truncated(text: &str) -> String {
     }
 }
 
-/// What keeps recovery from what it would do; none where nothing does, or recovery has nothing to do with the task.
+/// What prevents recovery; none if nothing does, or recovery has nothing to do with the task.
 fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
     let Due { held_back, .. } = Due::of(task)?;
     // A reservation that lapsed is anybody's.
@@ -215,12 +217,12 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
     }
     if !watchers.are_there(now) {
         let since = match watchers.seen_at {
-            Some(seen_at) => format!("nobody looks after this store since {}", ago(seen_at, now)),
-            None => "nobody looks after this store".to_owned(),
+            Some(seen_at) => format!("no recovery has run for this store since {}", ago(seen_at, now)),
+            None => "no recovery is running for this store".to_owned(),
         };
         return Some(format!("{since}: run `tenure serve` or `tenure recover --watch`"));
     }
-    // With a lease that goes on nothing is undone yet, and what it will owe is not known.
+    // While the lease is held nothing is undone yet, and it is unknown what it will owe.
     let owed = match &task.phase {
         Phase::Planned | Phase::Dispatched(_) | Phase::Ended(_) => return None,
         Phase::Running(_) | Phase::Compensating { .. } => task.owed(),
@@ -235,7 +237,7 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
         return None;
     }
     Some(format!(
-        "no recovery that runs handles {}: without a handler the task is parked for a person",
+        "no running recovery has a handler for {}: without one the task will be parked for a person",
         unhandled.join(", ")
     ))
 }
@@ -276,10 +278,7 @@ fn compensating(task: &Task, undoing: &Undoing, now: Time) -> Said {
             (words, Some(NextStep { what: Step::Lapse, at: *expires_at }))
         }
         Undoing::DueAt(at) => {
-            let words = format!(
-                "{owed} must be undone and nobody does it; recovery may take it {}, and {then}",
-                from(*at, now)
-            );
+            let words = format!("{owed} must be undone; recovery may start {}, and {then}", from(*at, now));
             (words, Some(NextStep { what: Step::Reclaim, at: *at }))
         }
     }
@@ -298,7 +297,7 @@ fn ended(task: &Task, ending: &Ending, now: Time) -> String {
     }
     match &ending.retried_as {
         Some(successor) if task.owes() => {
-            let _ = write!(words, "; it was retried as {successor}, with what was owed and not waived");
+            let _ = write!(words, "; it was retried as {successor}, which now owes what was not waived");
         }
         Some(successor) => {
             let _ = write!(words, "; it was retried as {successor}");
@@ -325,9 +324,9 @@ fn after_lapse(task: &Task, at: Time) -> String {
     match reclaimed(task, at) {
         Some(_) => format!("recovery {}", will(task, at)),
         None if task.owes() => {
-            format!("whoever acquires it next goes on, and inherits {}", count(task.owed().count()))
+            format!("the next owner to acquire it continues, and inherits {}", count(task.owed().count()))
         }
-        None => "whoever acquires it next goes on".to_owned(),
+        None => "the next owner to acquire it continues".to_owned(),
     }
 }
 
@@ -396,7 +395,7 @@ pub(crate) fn reclaimed(task: &Task, at: Time) -> Option<Task> {
 
 /// The task after its holder undid all that it owes; none if that is refused.
 fn undone(mut task: Task) -> Option<Task> {
-    // Where it goes is decided with the last one, whatever went before: so one is all that has to be undone here.
+    // The last undo decides where the task goes, so undoing one is enough here.
     let Some(last) = task.owed().last().map(|one| one.seq) else { return Some(task) };
     task.compensations.retain(|one| !one.is_owed() || one.seq == last);
     let (by, at) = (task.lease()?.holder(), task.lease()?.acquired_at);

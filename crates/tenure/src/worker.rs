@@ -1,8 +1,9 @@
-//! A worker: claims the tasks of a queue, so many at once, and runs a function for each under a lease that is kept.
+//! A worker: claims the tasks of a queue, several at once, and runs a function for each under a lease that a keeper
+//! renews.
 //!
-//! How a task ends follows from what its function returns: `Ok` completes it, an error rolls it back unless it is of another
-//! kind ([`WorkError`]), and a panic is an error like any other. A function whose lease is lost is dropped. It starts no
-//! process; `tenure worker` does that.
+//! The function's result decides how the task ends: `Ok` completes it, an error rolls it back unless it is of another
+//! kind ([`WorkError`]), and a panic counts as an error. If the lease is lost, the function is dropped. A worker
+//! starts no process; `tenure worker` does that.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -51,36 +52,36 @@ use crate::store::BoxFuture;
 
 use job::{End, JobOptions};
 
-/// A claim waits for work this long before it begins anew.
+/// How long one claim waits for work before the next one.
 const CLAIM_WAIT: Duration = Duration::from_secs(30);
-/// The rest of a worker whose ledger could not be asked.
+/// The pause after an error of the store.
 const TROUBLED_REST: Duration = Duration::from_secs(1);
 
 /// A claimed task, for the function that works on it.
 pub struct Job<P> {
     lease: Arc<KeptLease>,
-    /// What is needed to do it.
+    /// The payload.
     pub payload: P,
 }
 
 impl<P> Job<P> {
-    /// The lease: to register undos, report progress, and hear that the work must stop.
+    /// The lease, to register undos, report progress, and learn that the work must stop.
     pub fn lease(&self) -> &KeptLease {
         &self.lease
     }
 }
 
-/// Why a task was not done, and so what becomes of it. Any error turns into [`WorkError::RollBack`] by `?`.
+/// Why a task was not done, which decides how it ends. `?` turns any error into [`WorkError::RollBack`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WorkError {
-    /// What it owes is undone; then it is tried again if attempts are left.
+    /// What it owes is undone; then the task is tried again if attempts are left.
     RollBack(String),
-    /// It is given back, to be tried again not earlier than after the delay. What it owes is undone first, and the attempt
-    /// does not count: nothing bounds how often this happens.
+    /// It is released, to be tried again after the delay. What it owes is undone first. The attempt does not
+    /// count, so nothing limits how often this happens.
     Retry(String, Duration),
-    /// It is closed for good, and nothing is undone.
+    /// The task fails, and nothing is undone.
     Fail(String),
-    /// A person must look at it.
+    /// The task is parked for a person.
     Quarantine(String),
     /// The work has ended the task itself, by the lease: nothing more is recorded.
     Ended,
@@ -102,11 +103,11 @@ impl<E: std::error::Error> From<E> for WorkError {
 /// When a worker stops.
 #[derive(Clone, Debug)]
 pub enum Stop {
-    /// As soon as nothing of the queue is due and nothing is being worked on.
+    /// As soon as no task of the queue is due and none is being worked on.
     WhenIdle,
     /// Either of both.
     WhenIdleOrTold(CancellationToken),
-    /// When it is told to: it claims no more, gives what is being worked on its grace, and gives the rest back.
+    /// When it is told to. It claims no more tasks, gives running work a grace period, and releases the rest.
     WhenTold(CancellationToken),
 }
 
@@ -127,12 +128,12 @@ impl Stop {
     }
 }
 
-/// What a worker did.
+/// The result of a worker's run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Report {
     /// Tasks that were claimed.
     pub claimed: u64,
-    /// Completed, or ended otherwise by their function itself.
+    /// Completed, or ended in another way by their function.
     pub completed: u64,
     /// Rolled back.
     pub rolled_back: u64,
@@ -142,32 +143,32 @@ pub struct Report {
     pub failed: u64,
     /// Parked for a person.
     pub quarantined: u64,
-    /// Lost to somebody else, or to silence.
+    /// Lost, because another owner took over or the lease could not be renewed.
     pub lost: u64,
-    /// Ended, and that could not be recorded.
+    /// Ended, but the end could not be recorded.
     pub unrecorded: u64,
 }
 
 type Returned = Result<Option<String>, WorkError>;
 type Work = dyn Fn(Arc<KeptLease>, CancellationToken) -> BoxFuture<'static, Returned> + Send + Sync;
 
-/// What does a task, and who ends it when it must stop.
+/// The function for a kind, and who stops it.
 #[derive(Clone)]
 struct Doer {
     work: Arc<Work>,
     ended_by: EndedBy,
 }
 
-/// Who ends work that must stop.
+/// Who stops work that must stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum EndedBy {
     /// The worker: it drops it.
     Worker,
-    /// The work itself: it hears that, and comes back.
+    /// The work itself: it sees the signal, and returns.
     Itself,
 }
 
-/// Works through a queue.
+/// A worker for one queue.
 #[derive(Clone)]
 pub struct Worker {
     ledger: Ledger,
@@ -183,7 +184,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker for that queue, with nothing to do yet.
+    /// A worker for that queue, without functions yet.
     pub fn new(ledger: Ledger, queue: &str) -> Worker {
         Worker {
             ledger,
@@ -199,7 +200,7 @@ impl Worker {
         }
     }
 
-    /// Does tasks of that kind with this function.
+    /// Registers a function for tasks of that kind.
     pub fn on<P, R, F, Running>(mut self, kind: &str, work: F) -> Result<Worker, Refusal>
     where
         P: DeserializeOwned + Send + 'static,
@@ -211,7 +212,7 @@ impl Worker {
         Ok(self)
     }
 
-    /// Does tasks of every other kind with this function. Without it they are parked for a person.
+    /// Registers a function for tasks of all other kinds. Without it, these tasks are parked for a person.
     pub fn otherwise<P, R, F, Running>(mut self, work: F) -> Worker
     where
         P: DeserializeOwned + Send + 'static,
@@ -223,8 +224,8 @@ impl Worker {
         self
     }
 
-    /// Does tasks of every other kind with work that must not be dropped, since it has something to end first: processes. It
-    /// watches its lease and the sign to stop itself, and comes back when what it started is gone.
+    /// Registers work for tasks of all other kinds that must not be dropped, because it has processes to end
+    /// first. It watches its lease and the stop signal itself, and returns when all its processes are gone.
     pub fn attended<F, Running>(mut self, work: F) -> Worker
     where
         F: Fn(Arc<KeptLease>, CancellationToken) -> Running + Send + Sync + 'static,
@@ -235,38 +236,39 @@ impl Worker {
         self
     }
 
-    /// Under which name it takes leases; else one is made of the machine and the process.
+    /// The owner of its leases. Default: a name made of the machine and the process.
     pub fn owner(mut self, owner: &str) -> Result<Worker, Refusal> {
         self.owner = Some(Owner::new(owner)?);
         Ok(self)
     }
 
-    /// How long its leases last between renewals; else as each task's policy says.
+    /// How long its leases last between renewals. Default: each task's policy.
     pub fn ttl(self, ttl: Duration) -> Worker {
         Worker { ttl: Some(ttl), ..self }
     }
 
-    /// How many tasks it does at once.
+    /// How many tasks it works on at once.
     pub fn at_once(self, at_once: usize) -> Worker {
         Worker { at_once: at_once.max(1), ..self }
     }
 
-    /// Called when nothing can be claimed because the store is away; once until something is claimed again.
+    /// Sets a function that is called when claims fail because the store is unavailable: once, until a claim
+    /// succeeds again.
     pub fn on_trouble(self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Worker {
         Worker { on_trouble: Some(Arc::new(tell)), ..self }
     }
 
-    /// How its leases are kept.
+    /// Sets the options for keeping its leases.
     pub fn keeping(self, keeping: Keeping) -> Worker {
         Worker { keeping, ..self }
     }
 
-    /// How long what is being worked on may go on when the worker is told to stop, or the task to be cancelled.
+    /// How long running work may continue after the worker is told to stop, or its task is cancelled.
     pub fn grace(self, grace: Duration) -> Worker {
         Worker { grace, ..self }
     }
 
-    /// Works until it is to stop.
+    /// Runs until it must stop.
     pub async fn run(&self, stop: Stop) -> Result<Report, Error> {
         let owner = self.owner.as_ref().map_or_else(crate::owner::of_this_process, ToString::to_string);
         let told = match &stop {
@@ -285,13 +287,13 @@ impl Worker {
             let claim = if let Some(ttl) = self.ttl { claim.ttl(ttl) } else { claim };
             let leases = match claim.keep_until(self.over(&stop, &told), self.keeping).await {
                 Ok(leases) => leases,
-                // What runs is waited for all the same.
+                // Running work is still awaited.
                 Err(error @ Error::Refused(_)) => {
                     refused = Some(error);
                     break;
                 }
                 Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
-                    tracing::warn!(%error, queue = self.queue, "nothing could be claimed");
+                    tracing::warn!(%error, queue = self.queue, "the worker can't claim tasks; it tries again");
                     if let Some(tell) = self.on_trouble.as_ref().filter(|_| !is_troubled) {
                         tell(&error);
                     }
@@ -343,10 +345,10 @@ impl Worker {
     }
 }
 
-/// Hears why nothing can be claimed.
+/// A function that learns why claims fail.
 type Tell = dyn Fn(&Error) + Send + Sync;
 
-/// The function with its types taken off: payload and result are JSON.
+/// The function without its types: payload and result are JSON.
 fn erased<P, R, F, Running>(work: F) -> Doer
 where
     P: DeserializeOwned + Send + 'static,
@@ -357,7 +359,7 @@ where
     let work = Arc::new(work);
     let erased: Arc<Work> = Arc::new(move |lease: Arc<KeptLease>, _| {
         let work = Arc::clone(&work);
-        // All of it in the future, so that a panic of the caller's code is contained with it.
+        // All of it is inside the future, so that a panic of the caller's code stays in it.
         Box::pin(async move {
             let payload = serde_json::from_str(lease.task().payload.as_str()).map_err(|error| {
                 WorkError::Quarantine(format!("its payload is not what is expected here: {error}"))
@@ -383,7 +385,7 @@ fn end_by(returned: Result<Option<String>, WorkError>) -> End {
     }
 }
 
-/// A reason that the ledger takes: it must say something.
+/// A reason that the ledger accepts: it must not be empty.
 fn said(reason: &str) -> String {
     let reason = if reason.trim().is_empty() { "no reason was given" } else { reason };
     truncate_for_record(reason)

@@ -1,5 +1,5 @@
-//! A rival: somebody else's connection to the same database, which holds what the store is after. With it each race
-//! between two transactions is played in one order, and not left to luck.
+//! A competing connection to the same database, which holds a lock that the store needs. So a test can play a race
+//! between two transactions in one fixed order.
 
 use tenure::store::postgres::tokio_postgres::{self, Client, NoTls, Row};
 
@@ -26,7 +26,7 @@ impl CompetingConnection {
         CompetingConnection::at(&server.url(schema).replace(&format!("?schema={schema}"), ""), schema).await
     }
 
-    /// As somebody who may do anything.
+    /// As a superuser.
     pub async fn superuser(server: &Server, schema: &str) -> CompetingConnection {
         CompetingConnection::at(&server.superuser_url(), schema).await
     }
@@ -51,7 +51,7 @@ impl CompetingConnection {
         self.client.batch_execute(&self.in_schema(sql)).await.expect(sql);
     }
 
-    /// The same where the server may refuse it; then nothing of it was done.
+    /// The same if the server may refuse it; then nothing of it was done.
     pub async fn tries(&self, sql: &str) -> bool {
         self.client.batch_execute(&self.in_schema(sql)).await.is_ok()
     }

@@ -1,5 +1,5 @@
-//! A store that can be told to misbehave: outages, lost answers, slow ones, refusals that nobody would expect. What it is
-//! not told to do wrong, the store behind it does right.
+//! A store that fails on request: outages, lost answers, slow answers, unexpected refusals. Otherwise it passes
+//! everything to the store behind it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,22 +24,22 @@ use tenure::store::{
 };
 use tokio::sync::Notify;
 
-/// What becomes of a command.
+/// What happens to a command.
 #[derive(Clone)]
 pub enum Fault {
-    /// It is never done, and never answered.
+    /// Not done, and never answered.
     Swallows,
-    /// It is done, and never answered.
+    /// Done, but never answered.
     DoesAndIsSilent,
-    /// It is not done, and that is said.
+    /// Not done, and answered so.
     Unavailable,
-    /// It is done, and that is not said.
+    /// Done, but answered as unavailable or unknown.
     DoesAndIsUnsure,
-    /// It is not done, and nobody knows.
+    /// Not done, but answered as unknown.
     Unsure,
     /// It is refused with that code.
     Refuses(Code),
-    /// It is done at once, and answered when it is told to.
+    /// Done at once, and answered on request.
     AnswersWhenTold(Arc<Notify>),
     /// It is done, and answered with something else.
     Tells(Arc<dyn Fn(Answer) -> Answer + Send + Sync>),
@@ -48,7 +48,7 @@ pub enum Fault {
 struct Rule {
     applies: Box<dyn Fn(&Command) -> bool + Send>,
     mood: Fault,
-    /// How often it applies yet.
+    /// How many times it still applies.
     left: usize,
 }
 
@@ -64,7 +64,7 @@ struct Told {
     looks: usize,
 }
 
-/// A store in front of another one, with moods.
+/// A store in front of another one, with faults.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     told: Mutex<Told>,
@@ -73,7 +73,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// In front of that store, and faithful until it is told otherwise.
+    /// In front of that store, without faults yet.
     pub fn over(inner: Arc<dyn Store>) -> Arc<FaultyStore> {
         Arc::new(FaultyStore {
             inner,
@@ -87,18 +87,18 @@ impl FaultyStore {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on every command of that kind meets that mood.
+    /// From now on every command of that kind meets this fault.
     pub fn meets(&self, verb: Verb, mood: Fault) {
         self.meets_times(usize::MAX, verb, mood);
     }
 
-    /// The next so many commands of that kind meet that mood.
+    /// The next `times` commands of that kind meet this fault.
     pub fn meets_times(&self, times: usize, verb: Verb, mood: Fault) {
         self.meets_where(times, move |command| command.action.verb() == verb, mood);
     }
 
-    /// The next so many commands of which that is true meet that mood. In a batch it is met by all, but a refusal, which
-    /// only those meet.
+    /// The next `times` commands that match meet this fault. In a batch it applies to all commands; a refusal
+    /// applies only to the matching ones.
     pub fn meets_where(
         &self,
         times: usize,
@@ -108,7 +108,7 @@ impl FaultyStore {
         self.told().rules.push(Rule { applies: Box::new(applies), mood, left: times });
     }
 
-    /// It is faithful again.
+    /// Removes all faults.
     pub fn calms_down(&self) {
         let mut told = self.told();
         told.rules.clear();
@@ -119,17 +119,17 @@ impl FaultyStore {
         self.is_silent.store(false, Ordering::SeqCst);
     }
 
-    /// Nothing can be reached any more, nor read.
+    /// From now on the store is unavailable, also for reads.
     pub fn goes_down(&self) {
         self.is_down.store(true, Ordering::SeqCst);
     }
 
-    /// While it is down it takes that long to say so.
+    /// While it is down, each error takes this long.
     pub fn fails_slowly(&self, takes: Duration) {
         self.told().failing_takes = takes;
     }
 
-    /// What is asked from now on is never answered.
+    /// From now on nothing is answered.
     pub fn falls_silent(&self) {
         self.is_silent.store(true, Ordering::SeqCst);
     }
@@ -139,17 +139,17 @@ impl FaultyStore {
         self.told().unreadable.insert(TaskId::new(id).expect("an id"));
     }
 
-    /// The next looks at what is due name that one besides: a hint that is wrong by the time it is followed.
+    /// The next reads of due tasks also name this task: a hint that is outdated when it is followed.
     pub fn nominates(&self, task: &Task) {
         self.told().also_lapsed.push((task.namespace.clone(), task.id.clone()));
     }
 
-    /// Nobody is named any more who is not due.
+    /// Reads of due tasks no longer name tasks that are not due.
     pub fn nominates_nobody_else(&self) {
         self.told().also_lapsed.clear();
     }
 
-    /// A look at what is due takes that long.
+    /// A read of due tasks takes this long.
     pub fn looks_slowly(&self, takes: Duration) {
         self.told().look_takes = takes;
     }
@@ -180,7 +180,7 @@ impl FaultyStore {
         self.told().looks
     }
 
-    /// Notes the commands, and finds the mood that they meet and those that meet it.
+    /// Records the commands, and finds their fault and the commands that meet it.
     fn mood(&self, commands: &[Command]) -> Option<(Fault, Vec<bool>)> {
         let mut told = self.told();
         told.arrived.extend(commands.iter().cloned());

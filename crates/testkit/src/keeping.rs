@@ -1,4 +1,4 @@
-//! What stories of kept leases share: stores that are fickle, in the machine's own time, and a lease on a new task.
+//! Helpers for stories about kept leases: faulty stores in real time, and a lease on a new task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tenure::{Error, Ledger};
 use crate::block_on;
 use crate::faulty::FaultyStore;
 
-/// Leases that are to be kept last that long: a machine that stalls for less than two thirds of it loses none.
+/// The length of leases that must be kept: a machine that stalls for less than two thirds of it loses none.
 pub const KEPT: Duration = Duration::from_secs(3);
-/// Leases that are to be lost.
+/// The length of leases that must be lost.
 pub const SHORT: Duration = Duration::from_secs(1);
-/// A store with moods.
+/// A store with faults.
 pub type Faulty = Arc<FaultyStore>;
 
 /// Plays a story on a store in memory, whose clock is the machine's.
@@ -46,7 +46,7 @@ pub async fn kept(ledger: &Ledger, id: &str, ttl: Duration) -> Result<KeptLease,
     ledger.acquire(id, "w1").ttl(ttl).keep().await
 }
 
-/// How it stands with a lease that is held.
+/// The status of a held lease.
 pub fn held(lease: &KeptLease) -> Held {
     match lease.standing().borrow().clone() {
         LeaseStatus::Held(held) => held,

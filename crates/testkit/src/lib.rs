@@ -1,5 +1,5 @@
-//! What tests of every store share: stories and their world, generated traces, and the situations that the proof over
-//! the table goes through. Never in a product.
+//! Test support for every store: stories and their world, generated traces, and the situations of the proof over the
+//! table. It is never part of a product.
 
 pub mod competing;
 pub mod faulty;

@@ -1,4 +1,4 @@
-//! A network between a store and its database that fails when it is told to.
+//! A network proxy between a store and its database that fails on request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -8,16 +8,16 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What is done to the next transaction that comes by.
+/// The fault of the next transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NetworkFault {
     /// Nothing.
     None = 0,
-    /// The connection is cut instead of passing its begin on.
+    /// Its `begin` is not passed on: the connection is cut.
     CutAtBegin = 1,
-    /// Its commit is passed on, and the answer is not: the connection is cut.
+    /// Its commit is passed on, but not the answer: the connection is cut.
     LoseAnswerToCommit = 2,
-    /// The connection is cut instead of passing its commit on.
+    /// Its commit is not passed on: the connection is cut.
     CutAtCommit = 3,
 }
 
@@ -75,7 +75,7 @@ fn has(bytes: &[u8], words: &[u8]) -> bool {
     bytes.windows(words.len()).any(|window| window == words)
 }
 
-/// Passes on what the server answers. From when on the client is to hear nothing more, it ends once the server has ended the
+/// Passes on the server's answers. Once the client must get nothing more, it ends when the server has ended the
 /// transaction.
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_deaf: Arc<AtomicBool>) {
     let (mut bytes, mut unheard) = (vec![0; 64 * 1024], Vec::new());
@@ -121,7 +121,7 @@ async fn requests(
             return;
         }
         if loses {
-            // The server does it; what it says is heard by nobody.
+            // The server executes it; its answer is dropped.
             let _ = answers.await;
             return;
         }

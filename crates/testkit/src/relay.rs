@@ -1,5 +1,5 @@
-//! A network between a client and a server that loses what it carries, as often as it is told to, by chance that a seed
-//! repeats. It knows nothing of what it carries but when a request begins.
+//! A network relay between a client and a server that loses requests and responses at a given rate; a seed repeats
+//! the same losses. Of the traffic it knows only when a request begins.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,16 +9,16 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// What may be done to a request.
+/// The possible faults of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Loss {
     /// Nothing.
     None,
-    /// The connection is cut instead of passing it on.
+    /// It is not passed on: the connection is cut.
     Request,
-    /// It is passed on, and answered; the connection is cut instead of passing the answer on.
+    /// It is passed on and answered; the answer is dropped and the connection is cut.
     Reply,
-    /// It is passed on, and answered; the answer is kept back, and the connection stays.
+    /// It is passed on and answered; the answer is held back, and the connection stays.
     Silence,
 }
 
@@ -31,7 +31,7 @@ pub struct Relay {
 
 struct Shared {
     server: u16,
-    /// One in so many requests is lost; none: none is.
+    /// One in this many requests is lost; none: no loss.
     one_in: AtomicU64,
     entropy: AtomicU64,
     lost: [AtomicU32; 3],
@@ -60,7 +60,7 @@ impl Relay {
         self.port
     }
 
-    /// Loses one in so many requests from now on; 0: none.
+    /// From now on loses one in this many requests; 0: no loss.
     pub fn lose_one_in(&self, count: u64) {
         self.shared.one_in.store(count, Ordering::SeqCst);
     }
@@ -110,7 +110,7 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     let mut loss = Loss::None;
     loop {
         let read = tokio::select! {
-            // The server has done it; what it says is heard by nobody.
+            // The server has executed it; its answer is dropped.
             _ = &mut answers, if loss == Loss::Reply => return,
             read = from_client.read(&mut bytes) => read,
         };
@@ -139,7 +139,7 @@ async fn carry(client: TcpStream, shared: Arc<Shared>) {
     answers.abort();
 }
 
-/// Passes on what the server answers. From when on the client is to hear nothing more, it ends at the next answer.
+/// Passes on the server's answers. Once the client must get nothing more, it ends at the next answer.
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_deaf: Arc<AtomicBool>) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {

@@ -1,5 +1,5 @@
-//! A server of a test's own, in this process and on a runtime of its own, a client that speaks plain HTTP to it, and a store
-//! that tells what the server asks of it.
+//! A server inside the test process, on a runtime of its own, an HTTP client for it, and a store that records what
+//! the server asks of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::waiting::until_asked;
 
-/// In this everything comes that a server does at once, also where the machine is slow and busy. It is less than the 60 s that
-/// a request may wait, and so what comes in this did not come because such a wait was over.
+/// The time limit for everything that a server does at once, even on a slow and busy machine. It is less than the
+/// 60 s that a request may wait, so a success within it is not the end of such a wait.
 const IN_TIME: Duration = Duration::from_secs(40);
 
 /// A server, until it is dropped.
@@ -56,7 +56,7 @@ impl Served {
         Served::with(store, Options::default(), Handlers::new())
     }
 
-    /// A server with those limits and manners, and those handlers of undo.
+    /// A server with these limits and options, and these undo handlers.
     pub fn with(store: Arc<dyn Store>, options: Options, handlers: Handlers) -> Served {
         let stop = CancellationToken::new();
         let (told, port) = std::sync::mpsc::channel();
@@ -80,7 +80,7 @@ impl Served {
         self.stop.cancel();
     }
 
-    /// Somebody who speaks to it.
+    /// A client for it.
     pub fn client(&self) -> Client {
         Client { http: http().build().expect("a client"), url: self.url.clone(), token: None }
     }
@@ -96,7 +96,7 @@ impl Drop for Served {
     }
 }
 
-/// Somebody who speaks HTTP.
+/// An HTTP client.
 #[derive(Clone)]
 pub struct Client {
     /// What it speaks with.
@@ -105,7 +105,7 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// What a request was answered with.
+/// The response to a request.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
@@ -136,7 +136,7 @@ impl Reply {
         self.body
     }
 
-    /// That it was not done, for that reason.
+    /// Asserts that it was refused for this reason.
     #[track_caller]
     pub fn is_problem(&self, status: u16, code: &str) {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
@@ -208,7 +208,7 @@ pub async fn until_reply(what: &str, ask: impl AsyncFn() -> Reply, is_so: impl F
     last.expect("it was asked for")
 }
 
-/// A store that counts what is asked of it, so that a test can tell how far a request has come.
+/// A store that counts requests, so that a test can tell how far a request has come.
 pub struct CountedStore {
     inner: Arc<dyn Store>,
     claims: AtomicUsize,
@@ -228,7 +228,7 @@ impl CountedStore {
         self.claims.load(Ordering::SeqCst)
     }
 
-    /// How often somebody has looked in vain, and begun to wait for more to happen: a claim, a page or a stream.
+    /// How often a claim, a page or a stream found nothing and began to wait.
     pub fn waits(&self) -> usize {
         self.waits.load(Ordering::SeqCst)
     }

@@ -1,11 +1,13 @@
-//! PostgreSQL servers for tests. A test starts one itself, or shares one with others, and none survives them.
+//! PostgreSQL servers for tests. A test starts its own server or shares one with other tests; no server outlives its
+//! tests.
 //!
-//! A shared server is one that a test has for itself while it runs, and that others have before and after it: what a reader
-//! sees of events depends on every transaction in the cluster. `cargo xtask test` starts as many as tests run at once, and
-//! names them in `TENURE_TEST_POSTGRES`. Without that variable each process of tests has a shared server of its own.
+//! A test has a shared server for itself while it runs; other tests use it before and after. The reason is that any
+//! open transaction in the cluster can change what a reader of events sees. `cargo xtask test` starts as many servers
+//! as tests run at once, and lists them in `TENURE_TEST_POSTGRES`. Without that variable, each test process starts
+//! its own shared server.
 //!
-//! A server belongs to a guardian, the program `tenure-postgres`, and the guardian to this process: see there for how
-//! it cleans up after whatever end. A server's own log is in the file `log` of its folder for as long as there is one.
+//! A server belongs to a guardian, the program `tenure-postgres`, and the guardian belongs to this process. The
+//! guardian cleans up, however this process ends. The server's log is the file `log` in its directory.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -19,8 +21,8 @@ const SHARED_VARIABLE: &str = "TENURE_TEST_POSTGRES";
 /// Which of the places for tests that run at once this one has, counted from 0. Set by cargo-nextest.
 const SLOT_VARIABLE: &str = "NEXTEST_TEST_GLOBAL_SLOT";
 
-/// Why no server can be had on this machine: PostgreSQL or its guardian is not there, or there is nobody to run it as.
-/// A server that is there and does not start is a failure, and panics.
+/// Why this machine can't run a server: PostgreSQL or its guardian is missing, or there is no user to run it as.
+/// If a server exists but does not start, that is a failure and panics.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotRun(pub String);
 
@@ -33,10 +35,10 @@ pub enum Shutdown {
     Immediate,
 }
 
-/// A running server that nobody else uses, with a database `tests` that belongs to the role `tester`.
+/// A running server for this test alone, with a database `tests` that belongs to the role `tester`.
 ///
-/// A test that stops a server needs one for itself: the shared one can't be stopped. To work with a server while it
-/// is stopped elsewhere, take its URL along.
+/// A test that stops a server needs its own: the shared one can't be stopped. To work with a server while it is
+/// stopped elsewhere, take its URL along.
 #[derive(Debug)]
 pub struct Server {
     port: u16,
@@ -93,12 +95,12 @@ impl Server {
         Server { port: port.parse().expect("a port"), folder: folder.into(), guardian }
     }
 
-    /// Where Tenure finds that schema, as a role that is no superuser.
+    /// The URL of that schema, for a role that is not a superuser.
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://tester@127.0.0.1:{}/tests?schema={schema}", self.port)
     }
 
-    /// The same database, for someone who may do anything. Other clients understand it, too: it names no schema.
+    /// The same database, for a superuser. Other clients understand it, too: it names no schema.
     pub fn superuser_url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/tests", self.port)
     }
@@ -147,7 +149,7 @@ impl Server {
 impl Drop for Guardian {
     fn drop(&mut self) {
         drop(self.orders.take());
-        // A test that ends in a panic has said more than this would.
+        // The test's own panic says more than this would.
         let _ = self.process.wait();
     }
 }

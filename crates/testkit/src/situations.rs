@@ -1,7 +1,7 @@
-//! Every situation that the table is asked in: tasks in every place with every combination of the facts that guards
-//! look at, and commands with every combination of what they carry.
+//! Every situation of the table: tasks in every place with every combination of the facts that guards look at, and
+//! commands with every combination of their fields.
 //!
-//! The tasks are built by hand, also some that no history leads to: the table must answer those too.
+//! The tasks are built by hand. Some of them can't result from a history; the table must answer those, too.
 
 use tenure::core::command::{
     Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,

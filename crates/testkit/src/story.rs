@@ -1,4 +1,4 @@
-//! Stories: small scripts as text. `stories/README.md` has the grammar.
+//! Stories: small test scripts as text. `stories/README.md` has the grammar.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
-//! Generated traces: the same commands to two stores under the same clock, and the same answers, history and lists.
+//! Generated traces: sends the same commands to two stores under the same clock, and compares answers, history and
+//! lists.
 //!
-//! A step is a handful of numbers that are read against what is stored when its turn comes, so that most commands are
+//! A step is a few numbers. They are interpreted on the stored state when the step runs, so that most commands are
 //! about to succeed and the rest are wrong in one way. Numbers shrink well.
 
 use std::collections::HashMap;
@@ -58,7 +59,7 @@ pub fn trace() -> impl Strategy<Value = Vec<TraceStep>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Gives the steps to both stores. What differs is told.
+/// Sends the steps to both stores. A difference is an error.
 pub async fn compare(
     steps: &[TraceStep],
     (first, second): (&dyn Store, &dyn Store),
@@ -80,8 +81,7 @@ pub async fn compare(
     compare_what_is_stored(first, second).await
 }
 
-/// The same steps by whoever may act on any lease: how far a command reaches is no part of what is sent, because a server
-/// decides it by who sends.
+/// The same steps with the scope for any lease: the scope is not sent, because a server sets it by the sender.
 pub fn within_any_reach(steps: Vec<TraceStep>) -> Vec<TraceStep> {
     let reaching = |step: TraceStep| TraceStep {
         dice: [&step.dice[..3], &[step.dice[3] | 1], &step.dice[4..]]
@@ -93,9 +93,9 @@ pub fn within_any_reach(steps: Vec<TraceStep>) -> Vec<TraceStep> {
     steps.into_iter().map(reaching).collect()
 }
 
-/// A store behind a network that loses what it carries, with the one that it is compared with.
+/// A store behind a network that loses requests and responses, with the store that it is compared with.
 pub struct Lossy<'s> {
-    /// What would be answered without the network.
+    /// The answers without the network.
     pub reference: &'s dyn Store,
     /// The store, as it is reached through the network.
     pub far: &'s dyn Store,
@@ -125,7 +125,7 @@ pub async fn compare_lossy(
             Action::ByHolder { act: HolderAction::Heartbeat { .. }, .. }
                 | Action::ByHolder { act: HolderAction::Progress { .. }, .. }
         );
-        let before = "it may have been done before it was refused";
+        let before = "an earlier try may have succeeded; the last one was refused";
         let nobody_knows =
             has_no_name && matches!(&other, Err(Error::Unknown(words)) if words.starts_with(before));
         let (told, heard) = (roughly(&told(&one)), roughly(&told(&other)));

@@ -1,4 +1,4 @@
-//! What stories of recovery share: handlers that write down what they are asked, and a loop beside the story.
+//! Helpers for stories about recovery: handlers that record their calls, and a recovery loop beside the story.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::faulty::FaultyStore;
 use crate::waiting::{soon, until_asked};
 use crate::{BEGINNING, block_on, memory, sqlite};
 
-/// What a handler does when it is asked, one after the other; the last one goes on.
+/// What a handler does in its calls, in order; the last one repeats.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Behaviour {
     /// It undoes.
@@ -34,13 +34,13 @@ pub enum Behaviour {
     Panics,
     /// It panics before it has begun.
     PanicsAtOnce,
-    /// It never comes back.
+    /// It never returns.
     Hangs,
     /// It takes that many milliseconds, and then works.
     Takes(u64),
-    /// It waits until it is let go on, takes that many milliseconds, and then works.
+    /// It waits for a signal, takes this many milliseconds, and then succeeds.
     TakesWhenTold(u64),
-    /// It waits until it is let go on, and then fails; it may work another time.
+    /// It waits for a signal, and then fails; it may work another time.
     FailsWhenTold,
 }
 
@@ -59,7 +59,7 @@ struct Inner {
     refuses: Option<&'static str>,
 }
 
-/// A handler that writes down what it is asked. Clones are the same one.
+/// A handler that records its calls. Clones share the record.
 #[derive(Clone)]
 pub struct HandlerSpy(Arc<Inner>);
 
@@ -113,7 +113,8 @@ async fn takes(millis: u64) {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // What an undo needs to end, when it is stopped. It blocks, and nobody else of the runtime may have to wait for it.
+        // The time that a stopped undo needs to end. It blocks, and nothing else on the runtime may have to
+        // wait for it.
         if let Some(ending) = self.inner.ending.as_ref().filter(|_| !self.is_over) {
             tokio::task::block_in_place(ending);
         }
@@ -151,12 +152,12 @@ impl HandlerSpy {
         }))
     }
 
-    /// What it was asked, in that order.
+    /// Its calls, in order.
     pub fn calls(&self) -> Vec<UndoCall> {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The targets that it was asked to undo, in that order.
+    /// The targets of its calls, in order.
     pub fn targets(&self) -> Vec<String> {
         self.calls().into_iter().map(|call| call.target).collect()
     }
@@ -166,7 +167,7 @@ impl HandlerSpy {
         self.0.running.load(Ordering::SeqCst)
     }
 
-    /// Lets so many go on of those that wait for it, now or later.
+    /// Signals this many waiting calls, now or later.
     pub fn lets_go(&self, count: usize) {
         self.0.told.add_permits(count);
     }
@@ -176,7 +177,7 @@ impl HandlerSpy {
         self.0.running_max.load(Ordering::SeqCst)
     }
 
-    /// Handlers of which this is the one of the kind, with little patience: three tries, some milliseconds apart.
+    /// Handlers with this one for the kind, and a short retry policy: three tries, some milliseconds apart.
     pub fn on(&self, kind: &str) -> Handlers {
         self.and(Handlers::new(), kind)
     }
@@ -221,7 +222,7 @@ impl Handler for HandlerSpy {
     }
 }
 
-/// A loop that goes on beside the story.
+/// A recovery loop beside the story.
 pub struct Loop {
     stop: CancellationToken,
     running: tokio::task::JoinHandle<Result<Report, Error>>,
@@ -254,7 +255,7 @@ impl Loop {
     }
 }
 
-/// Waits until a task is so.
+/// Waits until a task meets a condition.
 pub async fn until_task(ledger: &Ledger, id: &str, is_so: impl Fn(&Task) -> bool) -> Task {
     let mut seen = None;
     until_asked(id, async || {
@@ -267,7 +268,7 @@ pub async fn until_task(ledger: &Ledger, id: &str, is_so: impl Fn(&Task) -> bool
     seen.expect("it was seen")
 }
 
-/// A store with moods on a clock that stands still.
+/// A store with faults, on a clock that stands still.
 pub struct World {
     /// What stories are played with.
     pub ledger: Ledger,

@@ -1,6 +1,5 @@
-//! Waiting for what must come: it is looked for again and again, and only what does not come in a minute is a failure, so
-//! that a slow machine fails no test. Nothing here shows that something does not happen; for that a test waits for what
-//! surely happens after it would have.
+//! Waits for something to happen: polls until it does, and fails only after a minute, so that a slow machine fails no
+//! test. It can't show that something does not happen. For that, a test waits for a later event that is certain.
 
 #![expect(clippy::disallowed_methods, reason = "a test gives up after real time")]
 
@@ -12,18 +11,18 @@ use tenure::Ledger;
 use tenure::clock::Moment;
 use tenure::core::time::Span;
 
-/// Nothing waits so long when all is well, also on a machine that is slow and busy.
+/// The timeout: nothing takes this long if all is well, even on a slow and busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// The rest between two looks.
+/// The pause between two polls.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Something that must come.
+/// A wait for something.
 pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(PATIENCE, coming).await;
     in_time.unwrap_or_else(|_| panic!("{what} did not come to be"))
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     soon(what, async {
         while !is_so() {
@@ -33,7 +32,7 @@ pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     .await;
 }
 
-/// Waits until something is so that has to be asked for.
+/// Waits until an async condition is true.
 pub async fn until_asked(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     soon(what, async {
         while !is_so().await {
@@ -43,7 +42,7 @@ pub async fn until_asked(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-/// Waits until something is so, and blocks its thread meanwhile.
+/// Waits until a condition is true, and blocks its thread meanwhile.
 pub fn until_blocking(what: &str, mut is_so: impl FnMut() -> bool) {
     assert!(found(|| is_so().then_some(())).is_some(), "{what} did not come to be");
 }
@@ -60,8 +59,8 @@ pub fn found<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// How late this machine is by itself, as seen by somebody who does nothing but rest for a moment and look into the store: what
-/// is promised within a time is promised on a machine that is not late.
+/// How late this machine is by itself, measured by a thread that only sleeps for a moment and reads the store. A
+/// time limit is promised only on a machine that is not late.
 pub struct Pulse {
     beating: tokio::task::JoinHandle<()>,
     late_us: Arc<AtomicU64>,

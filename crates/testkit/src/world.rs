@@ -1,7 +1,7 @@
 //! The world of a story: one store, a clock that stands still, and a witness.
 //!
-//! The witness asks the core about every command beforehand and compares: what the store answers must be what the core
-//! decides on what the store showed. It also notes which rows of the table were exercised.
+//! For each command the witness first asks the core, on what the store showed, and then compares the store's answer.
+//! It also records which rows of the table were used.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

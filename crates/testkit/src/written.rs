@@ -1,5 +1,5 @@
-//! A store behind its public JSON: what it is told and what it answers is written and read back, as between programs. Who compares it with
-//! another store sees whether anything is lost on the way.
+//! A store behind its public JSON: each command and answer is written and read back, as between two programs.
+//! Compared with another store, it shows whether anything is lost on the way.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The newest PostgreSQL. A machine's own is often some years old, so what may differ from one major version to the next
-//! is run on this one, too.
+//! The newest PostgreSQL. A machine's own is often some years old, so tests of what may differ between major versions
+//! also run on this one.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Telling code from what is written in it: comments and literals blanked out, tests and blocks found by their braces.
+//! Separates code from comments and literals, and finds tests and blocks by their braces.
 
 /// The text with comments, and all of literals, blanked out, line for line.
 pub(super) fn code_only(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! The rules about tests: that each of them is compiled, and that none waits for the clock where it could watch.
+//! The rules about tests: each is compiled, and none sleeps where it could wait for an event.
 
 use super::file::File;
 use super::scan::{code_only, test_lines};

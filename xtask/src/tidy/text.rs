@@ -1,4 +1,4 @@
-//! The rules about words: what is left to do, what belongs to a workplace and not to the project, and where paths lead.
+//! The rules about words: notes of things left to do, words and paths of one workplace, and links.
 
 use super::file::File;
 use super::scan::is_of_a_name;

@@ -67,7 +67,7 @@ fn status_shows_on_one_screen_what_is_in_flight_stale_and_quarantined() {
     recovery: not running; run `tenure serve` or `tenure recover --watch`
 
     Stale
-      hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until somebody takes over, w1 may still say how it ended
+      hung running, stale: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m 30s ago); recovery undoes 1 compensation, and then it is parked for a person; until it is taken over, w1 can still end it
 
     Quarantined
       parked quarantined: since 2026-01-31T12:00:00Z (1m 40s ago), cause by_operator, because: needs a look
@@ -111,9 +111,9 @@ fn what_was_retried_needs_nobody_s_look_any_more() {
     unsuccessful in the last 24 hours: 1 (by_holder 1), 1 of them in the last hour; see `tenure task list --ended-badly --since 24h`
     recovery: not running; run `tenure serve` or `tenure recover --watch`
     $ tenure task why parked
-    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, with what was owed and not waived
+    parked is quarantined since 2026-01-31T12:00:00Z (just now), cause by_holder, because: look; it was retried as again, which now owes what was not waived
     $ tenure task why again
-    again is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; it is a retry: parked still owed it; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    again is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is planned again; it is a retry: parked still owed it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     ");
 }
 
@@ -182,7 +182,7 @@ fn three_nightly_jobs_that_failed_are_seen_at_a_glance_until_somebody_has_seen_t
     nightly-1 is compensated since 2026-01-31T12:00:00Z (just now), cause rolled_back, because: exit_status_1; dismissed by alice 2026-01-31T12:00:00Z (just now): the disk was full
     note: 2026-01-31T12:00:00Z (just now) by alice, dismissing the task: the disk was full
     $ tenure task list --since yesterday
-    error: refused: invalid: since: a length such as 24h, or an instant such as 2026-01-31T12:00:00Z
+    error: refused: invalid: since: a duration such as 24h, or a time such as 2026-01-31T12:00:00Z
     status 3
     "
     );

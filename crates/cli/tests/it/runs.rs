@@ -539,7 +539,7 @@ fn a_task_that_was_completed_before_is_told_from_one_that_is_busy() {
     let busy = place.runs("--task busy --if-completed ok", &["touch", "did"]);
     let Ended { status, errors, .. } = busy;
     assert_eq!((status, place.has("did")), (75, false), "{errors}");
-    assert!(errors.contains("somebody holds the lease"), "{errors}");
+    assert!(errors.contains("the task is already leased"), "{errors}");
     place.done("task create --id parked");
     place.done("task quarantine parked --as alice --reason odd");
     let parked = place.runs("--task parked --if-completed ok", &["touch", "did"]);

@@ -317,7 +317,7 @@ fn a_look_at_a_mistyped_place_is_said_to_be_one() {
     note: there was no store at <folder>/typo.db; created an empty one
     note: no task matches
     $ tenure --store sqlite:<folder>/typo.db task show t
-    error: refused: not_found: there is no task t in default
+    error: refused: not_found: there is no task t in the namespace default
       → see `tenure --store sqlite:<folder>/typo.db task list`, and check --namespace and --store
     status 4
     ");

@@ -41,7 +41,7 @@ fn a_task_is_created_held_and_completed() {
     $ tenure task show build-42
     task       build-42
     state      running
-    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    why        w1 holds it under epoch 1 since 2026-01-31T12:00:05Z (30s ago) until 2026-01-31T12:01:25Z (in 50s), with progress 2026-01-31T12:00:25Z (10s ago): {"percent":40}; unless that is renewed, recovery undoes 1 compensation, and then it is planned again; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     queue      agents, priority 0
     kind       task
     label      issue=168
@@ -154,7 +154,7 @@ fn a_person_ends_what_nobody_holds_with_a_reason() {
         ),
         @r#"
     $ tenure task compensate t --as bob --reason 'cleaned by hand'
-    error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: compensation_owed: the task owes compensations: waive each of them in this command (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task compensate t --as bob --reason 'cleaned by hand' --waive 1=gone
@@ -197,7 +197,7 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
     $ tenure task release t --owner w1 --epoch 1 --reason 'shutting down' --delay 1m
     t is planned: it may be acquired, or claimed from the queue default, from 2026-01-31T12:01:00Z on (in 1m)
     $ tenure task acquire t --owner w2
-    error: refused: not_due: it is not due yet; not before 2026-01-31T12:01:00Z
+    error: refused: not_due: the task is not due yet; not before 2026-01-31T12:01:00Z
       → wait until then; see `tenure task why t`
     status 3
     "
@@ -219,17 +219,17 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
         @r#"
     (61 s pass)
     $ tenure task acquire t --owner w3
-    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m), and must settle or adopt what older leases owe before it can be completed; unless that is renewed, the next owner to acquire it continues, and inherits 1 compensation
     $ tenure task complete t --owner w3 --epoch 3
-    error: refused: compensation_owed: an older lease's compensation is owed: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
+    error: refused: compensation_owed: an older lease still owes a compensation: settle or adopt it first (held by w3 at epoch 3, since 2026-01-31T12:02:01Z until 2026-01-31T12:03:01Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo adopt t --owner w3 --epoch 3
-    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, whoever acquires it next goes on, and inherits 1 compensation
+    t is running: w3 holds it under epoch 3 since 2026-01-31T12:02:01Z (just now) until 2026-01-31T12:03:01Z (in 1m); unless that is renewed, the next owner to acquire it continues, and inherits 1 compensation
     $ tenure task progress t --owner w3 --epoch 3 --progress '[1]' --checkpoint '{"at":7}'
     t: progress saved, lease not renewed, expires at 2026-01-31T12:03:01Z
     $ tenure task rollback t --owner w3 --epoch 3 --reason 'tests failed'
-    t is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
+    t is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
     "#
     );
 }
@@ -252,7 +252,7 @@ fn a_record_is_read_changed_and_put_back() {
     $ tenure task put -o json
     {"task":{"id":"t","saga_id":"t","namespace":"default","queue":"default","kind":"task","state":"planned","cause":null,"priority":5,"not_before":null,"labels":{},"payload":{"n":2},"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"60s","max_attempts":1,"on_lapse":"recover","when_spent":"compensated","backoff":{"base":"2s","factor":2,"cap":"5m"},"stall_after":"5m"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"standing","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":null}}
     $ tenure task put
-    error: refused: stale_write: the record was changed since it was read; read it again
+    error: refused: stale_write: the record has changed since you read it; read it again
       → read the task again with `tenure task show t -o json`, and put it with your change
     status 3
     "#
@@ -286,7 +286,7 @@ fn a_repeated_request_is_answered_and_not_done_again() {
         ),
         @"
     $ tenure task create --id other --request-id r1
-    error: refused: request_reused: this request id was used for another command, or by another actor; take a new one
+    error: refused: request_reused: this request id was already used for another command or by another actor; use a new one
       → use a new --request-id for each new command
     status 3
     "

@@ -120,12 +120,12 @@ fn what_is_no_token_is_refused_with_the_way_out() {
         ),
         @r#"
     $ tenure token create --name ci --role reader
-    error: refused: exists: there is a token ci; revoke it first, or take another name
+    error: refused: exists: a token named ci already exists; revoke it first, or use another name
       → see `tenure token list`; `tenure token revoke NAME` frees the name
     status 3
     $ tenure token create --name ci --role reader -o json
-    {"refusal":{"code":"exists","message":"there is a token ci; revoke it first, or take another name"}}
-    error: refused: exists: there is a token ci; revoke it first, or take another name
+    {"refusal":{"code":"exists","message":"a token named ci already exists; revoke it first, or use another name"}}
+    error: refused: exists: a token named ci already exists; revoke it first, or use another name
       → see `tenure token list`; `tenure token revoke NAME` frees the name
     status 3
     $ tenure token create --name 'c i' --role reader
@@ -147,7 +147,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
     error: refused: invalid: expires: a whole number and a unit, such as 500ms, 90s, 5m, 2h or 7d; or ISO 8601 without months and years, such as PT1M30S
     status 3
     $ tenure token create --name x --role reader --namespace a --namespace '*'
-    error: refused: invalid: namespaces: 1 to 100 names, or `*` alone for all of them
+    error: refused: invalid: namespaces: 1 to 100 names, or `*` alone for all namespaces
     status 3
     $ tenure token create --name x --role reader --namespace 'a b'
     error: refused: invalid: namespaces: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
@@ -165,7 +165,7 @@ fn what_is_no_token_is_refused_with_the_way_out() {
       → see `tenure token create --help`
     status 2
     $ tenure token revoke nobody
-    error: refused: not_found: there is no token nobody
+    error: refused: not_found: there is no token named nobody
       → see `tenure token list`, and check --store
     status 4
     $ tenure token revoke

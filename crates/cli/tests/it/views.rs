@@ -104,21 +104,21 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
     $ tenure task why soon
     soon is planned: it may be acquired, or claimed from the queue default, from 2026-01-31T12:05:00Z on (in 5m)
     $ tenure task why urgent
-    urgent is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now); unless somebody begins by 2026-01-31T12:01:00Z (in 1m), recovery parks it for a person; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    urgent is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (just now); unless somebody begins by 2026-01-31T12:01:00Z (in 1m), recovery parks it for a person; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why reserved
     reserved is dispatched: it is reserved for w2 until 2026-01-31T12:00:30Z (in 30s), and then for anybody
     $ tenure task why recover
-    recover is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery undoes 2 compensations, and then it is planned again; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    recover is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery undoes 2 compensations, and then it is planned again; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why hold
-    hold is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:00:10Z (in 10s); unless that is renewed, whoever acquires it next goes on
+    hold is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:00:10Z (in 10s); unless that is renewed, the next owner to acquire it continues
     $ tenure task why park
-    park is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery parks it for a person; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    park is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery parks it for a person; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why undone
-    undone is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder gave it up: tests failed; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    undone is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why kept
-    kept is compensating: w1 is undoing 1 compensation under epoch 1 until 2026-01-31T12:01:00Z (in 1m), and once that is undone it is closed as compensated; its holder gave it up: tests failed; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    kept is compensating: w1 is undoing 1 compensation under epoch 1 until 2026-01-31T12:01:00Z (in 1m), and once that is undone it is closed as compensated; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why stopping
-    stopping is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), and hears with the next heartbeat that alice asked it to stop; unless that is renewed, recovery closes it as compensated; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    stopping is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), and will learn at its next heartbeat that alice asked it to stop; unless that is renewed, recovery closes it as compensated; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why failed
     failed is failed since 2026-01-31T12:00:00Z (just now), cause by_operator, because: no such repo
     $ tenure task why parked
@@ -135,21 +135,21 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
     $ tenure task why soon
     soon is planned: it may be acquired, or claimed from the queue default, from 2026-01-31T12:05:00Z on (in 3m 50s)
     $ tenure task why urgent
-    urgent is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (1m 10s ago); it should have begun by 2026-01-31T12:01:00Z (10s ago), and recovery parks it for a person; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    urgent is planned: it waits in the queue default to be acquired or claimed, since 2026-01-31T12:00:00Z (1m 10s ago); it should have begun by 2026-01-31T12:01:00Z (10s ago), and recovery parks it for a person; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why reserved
     reserved is dispatched: its reservation for w2 lapsed 2026-01-31T12:00:30Z (40s ago), and anybody may acquire or claim it
     $ tenure task why recover
-    recover is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery undoes 2 compensations, and then it is planned again; until somebody takes over, w1 may still say how it ended; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    recover is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery undoes 2 compensations, and then it is planned again; until it is taken over, w1 can still end it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why hold
-    hold is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m ago); whoever acquires it next goes on; until somebody takes over, w1 may still say how it ended
+    hold is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:00:10Z (1m ago); the next owner to acquire it continues; until it is taken over, w1 can still end it
     $ tenure task why park
-    park is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery parks it for a person; until somebody takes over, w1 may still say how it ended; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    park is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery parks it for a person; until it is taken over, w1 can still end it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why undone
-    undone is compensating: 1 compensation must be undone and nobody does it; recovery may take it now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder gave it up: tests failed; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    undone is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why kept
-    kept is compensating: w1 was undoing 1 compensation when its lease at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery may take it over now, since 2026-01-31T12:01:00Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    kept is compensating: w1 was undoing 1 compensation when its lease at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery may take it over now, since 2026-01-31T12:01:00Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why stopping
-    stopping is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery closes it as compensated; until somebody takes over, w1 may still say how it ended; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`
+    stopping is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery closes it as compensated; until it is taken over, w1 can still end it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why failed
     failed is failed since 2026-01-31T12:00:00Z (1m 10s ago), cause by_operator, because: no such repo
     ");
@@ -161,7 +161,7 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
         ),
         @r#"
     $ tenure task why recover -o json
-    {"task":{"id":"recover","saga_id":"recover","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":2,"policy":{"lease_ttl":"60s","max_attempts":2,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"60s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/1/1","registered":"before_lease"},{"seq":2,"kind":"b","target":"y","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/2/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null},"why":"recover is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery undoes 2 compensations, and then it is planned again; until somebody takes over, w1 may still say how it ended; but nobody looks after this store: run `tenure serve` or `tenure recover --watch`","next":{"what":"reclaim","at":"2026-01-31T12:01:00.000000Z"},"notes":[]}
+    {"task":{"id":"recover","saga_id":"recover","namespace":"default","queue":"default","kind":"task","state":"running","cause":null,"priority":0,"not_before":null,"labels":{},"payload":null,"attempts":1,"epoch":1,"revision":2,"owed":2,"policy":{"lease_ttl":"60s","max_attempts":2,"on_lapse":"recover","when_spent":"compensated"},"lease":{"owner":"w1","epoch":1,"granted_to":"w1","ttl":"60s","acquired_at":"2026-01-31T12:00:00.000000Z","heartbeat_at":"2026-01-31T12:00:00.000000Z","progressed_at":"2026-01-31T12:00:00.000000Z","expires_at":"2026-01-31T12:01:00.000000Z","progress":null},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"a","target":"x","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/1/1","registered":"before_lease"},{"seq":2,"kind":"b","target":"y","reason":null,"status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/recover/2/1","registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":true,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":"2026-01-31T12:00:00.000000Z","finished_at":null},"why":"recover is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery undoes 2 compensations, and then it is planned again; until it is taken over, w1 can still end it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`","next":{"what":"reclaim","at":"2026-01-31T12:01:00.000000Z"},"notes":[]}
     "#
     );
 }
@@ -238,7 +238,7 @@ fn a_terminal_gets_colours_and_a_stored_text_can_add_none() {
       <esc>[31mparked<esc>[0m quarantined: since 2026-01-31T12:00:00Z (just now), cause by_operator, because: \u{1b}[2J\u{7}wiped
     ");
     assert_snapshot!(shown(Screen::Coloured, "task acquire t --owner w2"), @"
-    <esc>[31merror:<esc>[0m refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    <esc>[31merror:<esc>[0m refused: leased: the task is already leased (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       <esc>[2m→<esc>[0m wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     ");
     for words in

@@ -198,11 +198,11 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: id: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
     $ tenure task create --payload {bad
-    error: refused: invalid: payload: must be JSON: key must be a string at line 1 column 2
+    error: refused: invalid: payload: must be valid JSON: key must be a string at line 1 column 2
       → put JSON in single quotes, '{"a":1}', or in a file: @FILE
     status 3
     $ tenure task create --payload '{"a":1,"a":2}'
-    error: refused: invalid: payload: must be JSON: the key "a" stands twice, again at line 1 column 8
+    error: refused: invalid: payload: must be valid JSON: duplicate key "a" at line 1 column 8
       → put JSON in single quotes, '{"a":1}', or in a file: @FILE
     status 3
     $ tenure task create --ttl 1ms
@@ -224,14 +224,14 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: limit: 1 to 1000
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --progress nope
-    error: refused: invalid: progress: must be JSON: expected ident at line 1 column 2
+    error: refused: invalid: progress: must be valid JSON: expected ident at line 1 column 2
       → put JSON in single quotes, '{"a":1}', or in a file: @FILE
     status 3
     $ tenure task cancel t --reason ' '
-    error: refused: invalid: reason: must say something: 1 byte to 4 KiB of text, without NUL
+    error: refused: invalid: reason: must not be empty: 1 byte to 4 KiB of text, without NUL
     status 3
     $ tenure task list --cursor e5
-    error: refused: invalid: cursor: give one that this list gave
+    error: refused: invalid: cursor: not a cursor of this list
     status 3
     $ tenure task create --label a=1 --label a=2
     error: refused: invalid: labels: the key a is given twice
@@ -240,10 +240,10 @@ fn values_out_of_bounds_are_refused_as_invalid_with_field_and_limit() {
     error: refused: invalid: namespace: 1 to 200 of A-Z a-z 0-9 - _ . : @ +, not . or ..
     status 3
     $ tenure --store tasks:db task list
-    error: refused: invalid: store: `tasks:db` is no store; give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server
+    error: refused: invalid: store: `tasks:db` is not a store URL; use memory:, sqlite:PATH, postgres://HOST/DATABASE or http://HOST:PORT
     status 3
     $ tenure --store sqlite:x?sync=off task list
-    error: refused: invalid: store: `sync=off` is no option; there is synchronous=full or normal
+    error: refused: invalid: store: unknown option `sync=off`; use synchronous=full or synchronous=normal
     status 3
     "#);
     let mut all = String::new();
@@ -329,51 +329,51 @@ fn refusals_say_who_holds_it_and_what_to_do() {
     }
     assert_snapshot!(all, @"
     $ tenure task create --id t
-    error: refused: exists: a task of that id exists; it is left as it is (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: exists: a task with that id already exists; it was not changed (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see the stored task: `tenure task show t`; or leave --id out to get a new id
     status 3
     $ tenure task acquire t --owner w2
-    error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    error: refused: leased: the task is already leased (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     status 3
     $ tenure task acquire reserved --owner w1
-    error: refused: reserved: it is reserved for another owner (reserved for w2, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    error: refused: reserved: the task is reserved for another owner (reserved for w2, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why reserved`; only its holder can act on it, with --owner and --epoch
     status 3
     $ tenure task acquire later --owner w1
-    error: refused: not_due: it is not due yet; not before 2026-01-31T13:00:00Z
+    error: refused: not_due: the task is not due yet; not before 2026-01-31T13:00:00Z
       → wait until then; see `tenure task why later`
     status 3
     $ tenure task acquire done --owner w1
-    error: refused: terminal: the task has ended, and nothing changes it any more; `retry` makes a new task of one that ended badly
+    error: refused: terminal: the task has ended and can't be changed; `retry` makes a new task from one that ended badly
       → an ended task does not change; `tenure task note done '…'` adds a note, `tenure task retry done --reason '…'` retries it as a new task, once
     status 3
     $ tenure task heartbeat t --owner w2 --epoch 1
-    error: refused: wrong_owner: the lease is another owner's (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: wrong_owner: the lease belongs to another owner (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → pass the --owner that acquired the task; see `tenure task why t`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 7
-    error: refused: stale_epoch: the epoch is not the lease's: another one was granted (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: stale_epoch: the epoch is not the current one: a newer lease was granted (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → stop the work: this lease has ended, and its result is not accepted; see `tenure task why t`
     status 3
     $ tenure task heartbeat bare --owner w1 --epoch 1
-    error: refused: no_lease: nobody holds a lease; a reservation is none
+    error: refused: no_lease: nobody holds a lease on the task; a reservation is not a lease
       → acquire it first: `tenure task acquire bare --owner OWNER`
     status 3
     $ tenure task heartbeat t --owner w1 --epoch 1 --ttl 10s
-    error: refused: not_extending: it would not move the expiry ahead (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: not_extending: the heartbeat would not extend the lease; ask for a longer ttl (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → pass a longer --ttl; a lease is never shortened
     status 3
     $ tenure task fail bare --reason no
-    error: refused: compensation_required: a failed task carries a compensation, even if it is of kind none
+    error: refused: compensation_required: a failed task needs at least one compensation, if only of kind none
       → name what remains to be undone: --undo KIND=TARGET, or --undo none=- for nothing
     status 3
     $ tenure task compensate t --reason x
-    error: refused: compensation_owed: something is owed: waive each owed compensation with it (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: compensation_owed: the task owes compensations: waive each of them in this command (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see what is owed: `tenure task undo list t`; `tenure recover` undoes it, unless the policy is on_lapse hold; a new holder can settle or adopt it; an operator can waive it: `tenure task undo settle t NUMBER --as WHO --waive --reason '…'`
     status 3
     $ tenure task undo add t --kind a --target x
-    error: refused: leased: the task is leased: its holder registers, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    error: refused: leased: the task is leased: only its holder can register, with owner and epoch (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     status 3
     ");
@@ -387,13 +387,13 @@ fn refusals_say_who_holds_it_and_what_to_do() {
         ),
         @r#"
     $ tenure task acquire t --owner w2 -o json
-    {"refusal":{"code":"leased","message":"somebody holds the lease","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}
-    error: refused: leased: somebody holds the lease (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
+    {"refusal":{"code":"leased","message":"the task is already leased","state":"running","held_by":{"owner":"w1","epoch":1,"since":"2026-01-31T12:00:00.000000Z","until":"2026-01-31T12:01:00.000000Z"},"retry_at":"2026-01-31T12:01:00.000000Z"}}
+    error: refused: leased: the task is already leased (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z); not before 2026-01-31T12:01:00Z
       → wait until it is free, see `tenure task why t`; only its holder can act on it, with --owner and --epoch
     status 3
     (60 s pass)
     $ tenure task heartbeat t --owner w1 --epoch 1
-    error: refused: lease_lapsed: the lease has lapsed; until somebody takes over the task may still be ended, released, adopted or settled (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: lease_lapsed: the lease has lapsed; until the task is taken over, its holder can still end, release, adopt or settle (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → the lease has lapsed; until somebody takes over, you can still end it (complete, fail, rollback, release)
     status 3
     "#
@@ -420,32 +420,32 @@ fn what_is_not_there_has_a_status_of_its_own() {
     }
     assert_snapshot!(all, @r#"
     $ tenure task show nobody
-    error: refused: not_found: there is no task nobody in default
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task why nobody -o json
-    {"refusal":{"code":"not_found","message":"there is no task nobody in default"}}
-    error: refused: not_found: there is no task nobody in default
+    {"refusal":{"code":"not_found","message":"there is no task nobody in the namespace default"}}
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure events --task nobody
-    error: refused: not_found: there is no task nobody in default
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task wait nobody
-    error: refused: not_found: there is no task nobody in default
+    error: refused: not_found: there is no task nobody in the namespace default
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task complete nobody --owner w --epoch 1
-    error: refused: not_found: there is no task of that id in this namespace
+    error: refused: not_found: there is no task with that id in this namespace
       → see `tenure task list`, and check --namespace and --store
     status 4
     $ tenure task undo settle t 9 --owner w1 --epoch 1 --receipt x
-    error: refused: not_found: the task has no compensation of that number (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
+    error: refused: not_found: the task has no compensation with that number (held by w1 at epoch 1, since 2026-01-31T12:00:00Z until 2026-01-31T12:01:00Z)
       → see the valid numbers: `tenure task undo list t`
     status 4
     $ tenure --namespace elsewhere task show t
-    error: refused: not_found: there is no task t in elsewhere
+    error: refused: not_found: there is no task t in the namespace elsewhere
       → see `tenure --namespace elsewhere task list`, and check --namespace and --store
     status 4
     "#);
@@ -475,31 +475,31 @@ fn files_that_are_no_store_are_unavailable_and_left_as_they_are() {
     }
     assert_snapshot!(all, @"
     $ tenure --store sqlite:<folder>/notes.txt task list
-    error: unavailable, nothing was done: <folder>/notes.txt: the file is not an SQLite database; name another file (file is not a database)
+    error: unavailable, nothing was done: <folder>/notes.txt: the file is not an SQLite database; choose another file (file is not a database)
     status 5
     $ tenure --store sqlite:<folder>/foreign.db task list
-    error: unavailable, nothing was done: <folder>/foreign.db is another program's database; name another file
+    error: unavailable, nothing was done: <folder>/foreign.db is another program's database; choose another file
     status 5
     $ tenure --store sqlite:<folder>/newer.db task list
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 3; use a newer version of it
     status 5
     $ tenure --store sqlite:<folder> task list
-    error: unavailable, nothing was done: <folder> is a folder; name a file in it
+    error: unavailable, nothing was done: <folder> is a directory; give a file in it
     status 5
     $ tenure --store sqlite:<folder>/missing/tenure.db task list
-    error: unavailable, nothing was done: the folder <folder>/missing does not exist; make it first
+    error: unavailable, nothing was done: the directory <folder>/missing does not exist; create it first
     status 5
     ");
     assert_snapshot!(world.told(&format!("--store sqlite:{folder}/typo.db audit verify")), @"
     $ tenure --store sqlite:<folder>/typo.db audit verify
-    error: unavailable, nothing was done: there is no store at <folder>/typo.db; check its name
+    error: unavailable, nothing was done: there is no store at <folder>/typo.db; check the path
     status 5
     ");
     assert!(!world.folder.path().join("typo.db").exists());
     assert_snapshot!(world.told(&format!("--store sqlite:{newer} -o json task list")), @r#"
     $ tenure --store sqlite:<folder>/newer.db -o json task list
-    {"unavailable":{"message":"<folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it"}}
-    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, and this program knows up to 3; use the newer program that wrote it
+    {"unavailable":{"message":"<folder>/newer.db has schema version 99, but this program supports only up to 3; use a newer version of it"}}
+    error: unavailable, nothing was done: <folder>/newer.db has schema version 99, but this program supports only up to 3; use a newer version of it
     status 5
     "#);
 }

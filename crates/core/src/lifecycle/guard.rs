@@ -1,7 +1,7 @@
 //! The guards of the table: named plain questions about a task, a command and the time.
 //!
-//! Within one state and command exactly one row's guard holds; a test shows it over every combination of the facts
-//! that guards look at. So a guard says all of its condition, also what an earlier row would have excluded.
+//! For each state and command, exactly one row's guard holds. A test shows that over every combination of the facts
+//! that guards look at. So a guard contains its whole condition, including what an earlier row would have excluded.
 
 mod put;
 mod undone;

@@ -1,7 +1,7 @@
-//! What the rows of the table do: the events that follow, given that the row's guard holds.
+//! The outcomes of the table: the events that follow if a row's guard holds.
 //!
-//! Each function reads what its row's command, states and guard promise. Where that is not there it answers none,
-//! which `decide` takes for a broken table and stops at; the proof over the table shows that it does not come to that.
+//! Each function relies on what its row's command, states and guard promise. If something is missing, it returns
+//! none. `decide` treats that as a broken table and stops. The proof over the table shows that it can't happen.
 
 use crate::command::{Action, Create, HolderAction, OperatorAction, Put, Take, UndoBy};
 use crate::compensation::{Compensation, Registered, Undo};

@@ -1,10 +1,10 @@
-//! How a task ended: in which state, what brought it there, and whether a person has seen to it.
+//! How a task ended: its terminal state, the cause, and whether a person has handled it.
 
 use super::State;
 use crate::id::{Actor, Document, Reason, TaskId};
 use crate::time::Time;
 
-/// The states that nothing changes any more.
+/// The terminal states. A task in one of them does not change any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Terminal {
     /// Done.
@@ -18,7 +18,8 @@ pub enum Terminal {
 }
 
 impl Terminal {
-    /// Whether a task that ended so did not succeed: everything but a completion and a cancel.
+    /// Whether a task in this state and with this cause did not succeed. Only a completion or a cancel is a
+    /// success.
     pub fn is_bad(self, cause: Cause) -> bool {
         self != Terminal::Completed && cause != Cause::Cancelled
     }
@@ -45,9 +46,9 @@ pub enum Cause {
     RolledBack,
     /// Its lease lapsed, and its attempts are spent or its policy parks it.
     Lapsed,
-    /// The same, where the lease ended because there was no progress for the policy's `stall_after`.
+    /// Like `lapsed`, but the lease ended because there was no progress for the policy's `stall_after`.
     Stalled,
-    /// The same, where it ended at the policy's `time_limit`.
+    /// Like `lapsed`, but the lease ended at the policy's `time_limit`.
     OutOfTime,
     /// It was cancelled.
     Cancelled,
@@ -55,7 +56,7 @@ pub enum Cause {
     AttemptsSpent,
     /// No attempt began in time.
     NotStarted,
-    /// Nobody handles a kind of undo that it owes.
+    /// No handler exists for a kind of undo that it owes.
     UndoUnhandled,
     /// An undo kept failing.
     UndoFailed,
@@ -110,7 +111,7 @@ pub struct Ending {
     pub state: Terminal,
     /// What brought it there.
     pub cause: Cause,
-    /// Why, in words. An annotation may put better words here; the old ones stay in the history.
+    /// Why, in words. An annotation may correct it; the old text stays in the history.
     pub reason: Option<Reason>,
     /// What the work gave.
     pub result: Option<Document>,
@@ -118,11 +119,11 @@ pub struct Ending {
     pub finished_at: Time,
     /// The new task that a person made of it.
     pub retried_as: Option<TaskId>,
-    /// That a person looked at it, and nobody has to any more.
+    /// A person has dismissed it: it needs no more attention.
     pub dismissed: Option<Dismissal>,
 }
 
-/// A person's word that an end needs nobody's look any more.
+/// The dismissal of an end by a person: it needs no more attention.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Dismissal {
     /// When.
@@ -139,7 +140,7 @@ impl Ending {
         self.state.is_bad(self.cause)
     }
 
-    /// Whether a person has seen to it: made a new task of it, or dismissed it.
+    /// Whether a person has handled it, by a retry or a dismissal.
     pub fn is_attended(&self) -> bool {
         self.retried_as.is_some() || self.dismissed.is_some()
     }

@@ -1,4 +1,4 @@
-//! Claims, which may wait for work, and the look that tells when one may find some.
+//! Claims, which may wait for work, and the route that says when a claim can find some.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -69,7 +69,7 @@ async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Error>
     match verbs::decide(asked, command, AnswerForm::Whole).await? {
         Answer::Claimed(tasks) => Ok(tasks),
         Answer::Task(_) | Answer::Renewed(_) | Answer::Retried(..) | Answer::Minimal(_) => {
-            Err(Error::Unknown("the store answered another command".into()))
+            Err(Error::Unknown("the store's answer is for another kind of command".into()))
         }
     }
 }
@@ -79,7 +79,7 @@ async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Error>
 /// with what the first was granted, however long that was waited for.
 async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result<Vec<Task>, Problem> {
     let Action::Claim { queue, .. } = &command.action else {
-        return Err(Problem::broken("a claim is none"));
+        return Err(Problem::broken("the claim is not a claim"));
     };
     let (namespace, wait_queue) = (asked.namespace()?, &asked.served.wait_queue);
     let claim_once = |claim| claim_once(asked, claim);

@@ -1,4 +1,4 @@
-//! Many commands in one request: one round trip and, as a rule, one commit for all of them.
+//! Many commands in one request: one round trip and, usually, one commit for all of them.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -176,8 +176,8 @@ async fn in_turns(
         if needed > ANSWERS_BYTES_MAX && bytes > 0 {
             answers.extend(not_done(
                 &commands,
-                "the answers to those before it are all that one request is answered with; \
-                send it in another request, or with ?return=minimal",
+                "the response is full with the answers to earlier commands; \
+                send this one in another request, or use ?return=minimal",
             ));
             break;
         }

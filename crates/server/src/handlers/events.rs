@@ -1,7 +1,7 @@
 //! The history, as pages and as streams of events.
 //!
-//! A page may wait for something behind its place. A stream gives each event once and in order, with its cursor as id, so
-//! that whoever lost the connection goes on where it was.
+//! A page may wait for an event after its cursor. A stream gives each event once and in order, with its cursor as id,
+//! so that a client that lost the connection can resume.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -65,9 +65,7 @@ async fn answer(asked: Asked, filter: EventFilter) -> Answered {
     if wants_stream(&asked.head.headers) {
         for name in ["limit", "wait"] {
             if asked.query.one(name)?.is_some() {
-                return Err(
-                    Refusal::invalid(name, "a stream has none: it goes on until its reader ends it").into()
-                );
+                return Err(Refusal::invalid(name, "not allowed for a stream, which has no end").into());
             }
         }
         stream(asked, filter).await
@@ -175,7 +173,9 @@ async fn beginning(asked: &Asked) -> Result<(&'static str, Cursor), Problem> {
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
     match headers::one(headers, &LAST_EVENT_ID, "Last-Event-ID")? {
-        Some("") => Err(Refusal::invalid("Last-Event-ID", "the id of an event of this stream").into()),
+        Some("") => {
+            Err(Refusal::invalid("Last-Event-ID", "must be the id of an event of this stream").into())
+        }
         said => Ok(said.map(Cursor::from_text)),
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of tasks: filtered, by age, a page at a time.
+//! Lists of tasks: filtered, ordered by age, in pages.
 
 use axum::http::StatusCode;
 use tenure::api::wire::parse_word;
@@ -45,7 +45,7 @@ async fn filter(asked: &Asked) -> Result<Filter, Problem> {
     let query = &asked.query;
     let labels = query.all("label").iter().map(|label| {
         let (key, value) =
-            label.split_once('=').ok_or_else(|| Refusal::invalid("label", "give it as key=value"))?;
+            label.split_once('=').ok_or_else(|| Refusal::invalid("label", "must be key=value"))?;
         Ok((LabelKey::new(key)?, LabelValue::new(value)?))
     });
     Ok(Filter {

@@ -1,4 +1,4 @@
-//! Looks at a namespace and at the store that are no lists of tasks.
+//! Read-only routes about a namespace or the store that are not lists of tasks.
 
 use axum::http::StatusCode;
 use tenure::api::audit::{AnchorAnswer, ReportAnswer};
@@ -33,7 +33,7 @@ pub(crate) async fn owners(asked: Asked) -> Answered {
 
 /// `GET …/requests`.
 pub(crate) async fn request(asked: Asked) -> Answered {
-    let id = asked.query.one("id")?.ok_or_else(|| Refusal::invalid("id", "say which request id"))?;
+    let id = asked.query.one("id")?.ok_or_else(|| Refusal::invalid("id", "is required"))?;
     let store = asked.served.ledger.store();
     let remembered = store.remembers(asked.namespace()?.clone(), RequestId::new(id)?).await?;
     Ok(json(StatusCode::OK, &Remembered { remembered }))
@@ -65,7 +65,8 @@ pub(crate) async fn chain(asked: Asked) -> Answered {
     let _room = asked.quota.look().await?;
     let (store, id) = (asked.served.ledger.store(), asked.id()?);
     let chain = store.chain(asked.namespace()?.clone(), id.clone()).await?;
-    let chain = chain.ok_or_else(|| Problem::not_found(format!("there is no task {id}")))?;
+    let chain =
+        chain.ok_or_else(|| Problem::not_found(format!("there is no task {id} in this namespace")))?;
     asked.memory.for_answer(chain_bytes(&chain)).await?;
     Ok(json(StatusCode::OK, &ChainAnswer { chain: (&chain).into() }))
 }

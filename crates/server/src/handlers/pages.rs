@@ -1,4 +1,4 @@
-//! What a person sees in a browser: a front page, and the description of the API. They need no scripts and load nothing.
+//! The HTML pages: a start page, and the API description. They need no scripts and load nothing.
 
 use std::sync::LazyLock;
 
@@ -36,20 +36,20 @@ pub(crate) async fn front(asked: Asked) -> Answered {
             format!("You are <code>{}</code>, {}.", escaped(name.as_str()), asked.caller.role.as_str())
         }
         None => {
-            "No token was made yet, so this machine needs none: <code>tenure token create</code> makes one."
+            "Until the first token is created, local requests need none. Create one with <code>tenure token create</code>."
                 .to_owned()
         }
     };
     let body = format!(
         "<p>The durable record of who is working on what, until when, and how to undo it.</p>\
-         <p>This server keeps its record in <code>{store}</code>. {who}</p>\
+         <p>This server stores its record in <code>{store}</code>. {who}</p>\
          <pre><code>curl {here}/v1/{room}/tasks{proof} -H 'Content-Type: application/json' -d '{{\"id\":\"build-42\"}}'\n\
          curl {here}/v1/{room}/tasks/build-42/why{proof}</code></pre>\
          <ul><li><a href=\"docs\">The API</a>, also as <a href=\"openapi.json\">OpenAPI 3.1</a></li>\
-         <li><a href=\"v1/{room}/stats\">What is in flight in {room}</a>, \
-         <a href=\"v1/{room}/tasks\">its newest tasks</a>, <a href=\"v1/{room}/stale\">what is stale</a>, \
-         <a href=\"v1/{room}/owners\">who holds what</a></li>\
-         <li><a href=\"metrics\">What is counted</a>, <a href=\"readyz\">whether it can serve</a></li></ul>\
+         <li><a href=\"v1/{room}/stats\">Overview of {room}</a>, \
+         <a href=\"v1/{room}/tasks\">its newest tasks</a>, <a href=\"v1/{room}/stale\">its stale tasks</a>, \
+         <a href=\"v1/{room}/owners\">its owners</a></li>\
+         <li><a href=\"metrics\">Metrics</a>, <a href=\"readyz\">readiness</a></li></ul>\
          <p>Version {version}</p>",
         here = escaped(&here(&asked.head)),
         proof = if asked.caller.name.is_some() { " -H \"Authorization: Bearer $TENURE_TOKEN\"" } else { "" },

@@ -1,4 +1,4 @@
-//! What those ask who start, stop and watch servers.
+//! Probes and metrics, for whoever starts, stops and monitors servers.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -49,7 +49,7 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
     if let Some(trouble) = trouble {
         tracing::warn!(trouble, "not ready");
     }
-    let because = stopping.then(|| "the server stops".to_owned());
+    let because = stopping.then(|| "the server is stopping".to_owned());
     Ok(json(status, &Ready { ready, store, stopping, because }))
 }
 

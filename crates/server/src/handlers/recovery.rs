@@ -1,4 +1,4 @@
-//! Recovery on demand, and the mark that says that somebody looks after the store.
+//! Recovery on demand, and the watch mark of recovery processes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,7 +50,7 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
         report
     });
     let swept = sweeping.await;
-    let report = swept.map_err(|_| Problem::broken("recovery ended early; it is in the server's log"))??;
+    let report = swept.map_err(|_| Problem::broken("recovery ended early; see the server's log"))??;
     let tended = std::mem::take(&mut *tended.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(json(
         StatusCode::OK,

@@ -1,4 +1,4 @@
-//! One task: made, shown, written whole, and why it is where it is.
+//! One task: create, show, put, and explain its state.
 
 use axum::body::Body;
 use axum::http::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, LOCATION};
@@ -54,10 +54,10 @@ pub(crate) async fn show(asked: Asked) -> Answered {
 pub(crate) async fn put(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
     let mut command = verbs::command(&asked, CommandName::Put, &asked.body.text)?;
-    let Action::Put(put) = &mut command.action else { return Err(Problem::broken("a put is no put")) };
+    let Action::Put(put) = &mut command.action else { return Err(Problem::broken("the put is not a put")) };
     if let Some(revision) = if_match(&asked.head.headers)? {
         if put.revision.is_some_and(|said| said != revision) {
-            return Err(Refusal::invalid("revision", "If-Match says another one; give one of them").into());
+            return Err(Refusal::invalid("revision", "differs from If-Match; give only one of them").into());
         }
         put.revision = Some(revision);
     }
@@ -101,7 +101,7 @@ pub(crate) async fn look_at_once(asked: &Asked) -> Option<Task> {
 /// What a command on a task was answered, with the task's revision as a weak tag.
 pub(crate) async fn told(asked: &Asked, status: StatusCode, answer: Answer) -> Answered {
     let Some((_, _, revision)) = named(&answer) else {
-        return Err(Problem::broken("the store answered another command"));
+        return Err(Problem::broken("the store's answer is for another kind of command"));
     };
     let (now, bytes) = (time_for(&asked.served.ledger, &answer).await, answer_bytes(&answer));
     let make = move || {
@@ -132,8 +132,9 @@ fn tag(headers: &mut HeaderMap, revision: Revision) {
 /// The revision that a put is for. It is one, because a put is decided against what its sender read.
 fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
     let Some(tag) = one(headers, &IF_MATCH, "If-Match")? else { return Ok(None) };
-    let refused =
-        || Refusal::invalid("If-Match", "give the one ETag that the task was read with, such as W/\"3\"");
+    let refused = || {
+        Refusal::invalid("If-Match", "must be the ETag that the task had when you read it, such as W/\"3\"")
+    };
     Ok(Some(revision_of(tag).ok_or_else(refused)?))
 }
 

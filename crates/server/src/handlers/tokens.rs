@@ -1,4 +1,4 @@
-//! Tokens: made, listed and revoked by administrators. A secret is shown once, to whoever had it made.
+//! Tokens: administrators create, list and revoke them. A secret is shown once, to its creator.
 
 use axum::http::StatusCode;
 use tenure::access::{NamespaceScope, Role, TokenHash};
@@ -25,7 +25,7 @@ pub(crate) async fn create(asked: Asked) -> Answered {
     let namespaces = NamespaceScope::of_words(&names)?;
     if !asked.caller.namespaces.covers(&namespaces) {
         return Err(Problem::forbidden(
-            "a token can't be bound to a namespace that its maker's is not bound to",
+            "a token can't be bound to a namespace that your token is not bound to",
         ));
     }
     let ledger = asked.served.ledger.acting_as(&by(&asked, making.by))?;
@@ -48,8 +48,8 @@ pub(crate) async fn create(asked: Asked) -> Answered {
 pub(crate) async fn revoke(asked: Asked) -> Answered {
     let naming: TokenName = parse(&asked.body.text)?;
     let in_query = asked.query.one("name")?.map(str::to_owned);
-    let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "say which token"))?;
-    let unknown = || Refusal::new(Code::NotFound, format!("there is no token {name}"));
+    let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "is required"))?;
+    let unknown = || Refusal::new(Code::NotFound, format!("there is no token named {name}"));
     let tokens = asked.served.ledger.tokens().await?;
     // A name that is free again may be somebody else's by now: it is the newest of that name that is revoked.
     let newest = tokens.iter().rfind(|token| token.name.as_str() == name);

@@ -1,4 +1,4 @@
-//! Verbs on one task: a command each, made of the path and the body.
+//! The verbs on one task. Each becomes one command, made from the path and the body.
 
 use axum::http::StatusCode;
 use tenure::Error;
@@ -86,7 +86,7 @@ async fn renewed(asked: Asked, name: CommandName) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
     let command = command(&asked, name, &asked.body.text)?;
     let Answer::Renewed(renewal) = decide(&asked, command, form).await? else {
-        return Err(Problem::broken("the store answered another command"));
+        return Err(Problem::broken("the store's answer is for another kind of command"));
     };
     // It was renewed: a look at the task that fails makes no failure of that, and its holder does not wait for one.
     let task = match form {
@@ -111,7 +111,7 @@ pub(crate) async fn retry(asked: Asked) -> Answered {
             tasks::told(&asked, StatusCode::CREATED, answer).await
         }
         Answer::Task(_) | Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => {
-            Err(Problem::broken("the store answered another command"))
+            Err(Problem::broken("the store's answer is for another kind of command"))
         }
     }
 }

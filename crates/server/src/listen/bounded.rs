@@ -1,6 +1,6 @@
-//! Connections that are not waited for for ever. The first bytes must come in time: until they are there nobody knows which
-//! HTTP is spoken, and no other bound holds yet. And what is written must be taken, since else it would be kept for whoever
-//! never reads it.
+//! Time limits for connections. The first bytes must arrive in time: until then the HTTP version is unknown, and no
+//! other limit applies. And a client must read its response in time, because otherwise the server would keep the
+//! response in memory for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// By so many bytes HTTP/2 is told from HTTP/1.
+/// This many bytes distinguish HTTP/2 from HTTP/1.
 const PREFACE_BYTES: usize = 24;
 
 /// A stream whose first bytes must come in time.
@@ -47,7 +47,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
             Poll::Pending => {
                 let Some(until) = &mut this.until else { return Poll::Pending };
                 ready!(until.as_mut().poll(context));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came that is HTTP")))
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client did not send an HTTP request in time",
+                )))
             }
         }
     }
@@ -56,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // Who is answered has asked, however briefly.
+        // A connection with a response has sent a request, however short.
         this.until = None;
         Pin::new(&mut this.stream).poll_write(context, bytes)
     }
@@ -84,7 +87,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
     }
 }
 
-/// A stream whose peer must go on taking what is written. It stands below TLS, where each byte that is taken is seen.
+/// A stream whose peer must keep reading. It is below TLS, where every byte that the peer takes is visible.
 pub(super) struct Taking<S> {
     stream: S,
     wait_max: Duration,
@@ -97,7 +100,7 @@ impl<S> Taking<S> {
         Taking { stream, wait_max, until: None }
     }
 
-    /// What came of writing; while nothing is taken, until that is too long.
+    /// The result of a write; a timeout if the peer takes nothing for too long.
     fn wrote<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.until = None;
@@ -106,7 +109,7 @@ impl<S> Taking<S> {
         let wait_max = self.wait_max;
         let until = self.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(wait_max)));
         ready!(until.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing of the answer was taken")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading the response")))
     }
 }
 

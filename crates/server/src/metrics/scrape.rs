@@ -1,5 +1,5 @@
-//! How the store and recovery are at the moment of a scrape. However many ask for it, the store is asked once in each
-//! `measured_age_max` of the limits, and not for long: whoever watches must not be what it has to work for.
+//! The state of the store and of recovery at a scrape. However many clients scrape, the store is read once in each
+//! `measured_age_max` of the limits, and only for a limited time, so that monitoring does not load it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,12 +24,12 @@ use tokio::time::Sleep;
 
 use crate::options::Limits;
 
-/// What was seen last.
+/// The last measurement.
 pub(super) struct Latest {
     seen: Mutex<Option<(Moment, Arc<Looked>)>>,
-    /// How old that may be for another scrape.
+    /// How old it may be for another scrape.
     age_max: Span,
-    /// How long the store may take for all that it is asked.
+    /// How long the store may take in total.
     wait_max: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Latest {
         Latest { seen: Mutex::new(None), age_max, wait_max: limits.watch_wait_max }
     }
 
-    /// What there is to be seen, or what was a moment ago. Who comes while another one looks waits for the same.
+    /// The current measurement, or a recent one. A caller that arrives during a measurement waits for it.
     pub(super) async fn look(&self, ledger: &Ledger, recovery: &Recovery) -> Arc<Looked> {
         let mut latest = self.seen.lock().await;
         if let Some((at, looked)) = latest.as_ref()
@@ -54,7 +54,7 @@ impl Latest {
     }
 }
 
-/// What the store said. What it did not say in time is not there, and nothing stands in its place.
+/// The answers of the store. Metrics that it did not answer in time are missing.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub(super) is_up: bool,
@@ -76,8 +76,8 @@ pub(super) struct Overviews {
     pub(super) told_to_stop: u64,
     /// For how long the first of those knows that it must stop.
     pub(super) told_to_stop_age: Option<Span>,
-    /// How long ago somebody looked after the namespace that was left alone for the longest time; none where nobody ever looked
-    /// after one that has open tasks.
+    /// The time since recovery last ran, for the namespace where that was longest ago; none if a namespace
+    /// with open tasks never had recovery.
     pub(super) recovery_seen_age: Option<Span>,
 }
 
@@ -98,7 +98,7 @@ impl Looked {
         let is_up = within(&mut patience, "the time", store.now()).await.is_some();
         let mut looked = Looked { is_up, ..Looked::default() };
         if is_up {
-            looked.vitals = within(&mut patience, "how it is", store.vitals()).await;
+            looked.vitals = within(&mut patience, "its metrics", store.vitals()).await;
             looked.overdue = within(&mut patience, "what is due", recovery.overdue()).await;
             looked.overview = within(&mut patience, "its overviews", overviews(store)).await;
         }
@@ -118,16 +118,16 @@ async fn within<T>(
     }
     tokio::select! {
         answer = asked => answer
-            .inspect_err(|error| tracing::warn!(what, %error, "not measured: the store does not tell"))
+            .inspect_err(|error| tracing::warn!(what, %error, "not measured: the store returned an error"))
             .ok(),
         () = patience.as_mut() => {
-            tracing::warn!(what, "not measured: the store takes too long");
+            tracing::warn!(what, "not measured: the store took too long");
             None
         }
     }
 }
 
-/// A label that callers choose must not be one of very many: the queues beyond these are counted together.
+/// The number of values of a label that callers choose must be limited: further queues are counted together.
 const QUEUES_MAX: usize = 100;
 const OTHER_QUEUES: &str = "(others)";
 
@@ -161,7 +161,7 @@ pub(super) async fn overviews(store: &dyn Store) -> Result<Overviews, Error> {
         }
     }
     if is_left_alone {
-        // The age of the others would hide it; without one there is an alert.
+        // The ages of other namespaces would hide it; a missing value raises an alert.
         all.recovery_seen_age = None;
     }
     all.queue_ends = few_queues(all.queue_ends);
@@ -216,24 +216,25 @@ impl Scrape {
         let is_up = u64::from(self.looked.is_up && self.takes_writes);
         page.gauge(
             "store_up",
-            "Whether the store answers and takes what is written: 1 or 0. What it did not tell is not there",
+            "1 if the store answers and accepts writes, else 0. Metrics that it did not answer are missing",
             is_up,
         )?;
-        page.span("scrape", "How long the store took for this scrape", self.looked.took)
+        page.span("scrape", "Time that the store took for this scrape", self.looked.took)
     }
 
     fn tasks(&self, page: &mut Page<'_>) -> fmt::Result {
         let Some(overview) = &self.looked.overview else { return Ok(()) };
         let states = &overview.states;
         let counts = |count: fn(&InState) -> u64| states.iter().map(move |one| (one.state, count(one)));
-        let what = "Tasks in each state; of those that ended badly, those that were not retried or dismissed";
+        let what =
+            "Tasks in each state; of tasks that ended badly, only those that nobody retried or dismissed";
         page.gauges(("tasks", what, None), "state", counts(|one| one.count))?;
-        let what = "Tasks of them whose time has not come yet";
+        let what = "Tasks in each state that are not due yet";
         page.gauges(("tasks_later", what, None), "state", counts(|one| one.later))?;
-        let what = "Tasks of them whose lease or reservation has lapsed";
+        let what = "Tasks in each state whose lease or reservation has lapsed";
         page.gauges(("tasks_stale", what, None), "state", counts(|one| one.stale))?;
         let ages = states.iter().filter_map(|one| Some((one.state, seconds(one.oldest?.as_micros()))));
-        let what = "How long the one has been in each state that is there the longest";
+        let what = "Age of the oldest task in each state, since it entered the state";
         page.gauges(("oldest_age", what, Some(Unit::Seconds)), "state", ages)?;
         Scrape::ends(overview, page)
     }
@@ -253,23 +254,24 @@ impl Scrape {
             .ends
             .iter()
             .map(|(labels, counts)| (*labels, counts.last().copied().unwrap_or_default()));
-        let what = "Tasks that ended since the store was made, by state and cause";
+        let what = "Tasks that ended since the store was created, by state and cause";
         page.counters("ended", what, ends, |(state, cause)| [("state", state), ("cause", cause)])?;
         let ends = overview
             .queue_ends
             .iter()
             .map(|((queue, state, cause), count)| ((queue.as_str(), *state, *cause), *count));
-        let what = "The same by queue; beyond 100 queues the others are counted together";
+        let what = "Tasks that ended since the store was created, by queue, state and cause; beyond 100 queues the rest are counted together";
         page.counters("queue_ended", what, ends, |(queue, state, cause)| {
             [("queue", queue), ("state", state), ("cause", cause)]
         })?;
         let what = "Holders that were told to stop and still renew their leases";
         page.gauge("told_to_stop", what, overview.told_to_stop)?;
         if let Some(age) = overview.told_to_stop_age {
-            page.span("told_to_stop_age", "For how long the first of these knows it", age)?;
+            page.span("told_to_stop_age", "Time since the first of these holders was told to stop", age)?;
         }
         if let Some(age) = overview.recovery_seen_age {
-            let what = "How long ago somebody looked after the namespace that was left alone for the longest, whichever server or command";
+            let what =
+                "Time since recovery last ran, in any process, for the namespace where that was longest ago";
             page.span("recovery_seen_age", what, age)?;
         }
         Ok(())
@@ -277,47 +279,43 @@ impl Scrape {
 
     fn recovery(&self, page: &mut Page<'_>) -> fmt::Result {
         let recovery = &self.recovery;
-        page.counter("recovery_sweeps", "Looks of recovery at what is due", recovery.sweeps)?;
-        let what = "Stale tasks that were looked after, by what became of them";
+        page.counter("recovery_sweeps", "Sweeps of recovery for due tasks", recovery.sweeps)?;
+        let what = "Stale tasks that recovery handled, by outcome";
         page.counters("recovery_tasks", what, recovery.outcomes.iter().copied(), |outcome| {
             [("outcome", outcome)]
         })?;
         let what = "Tasks that are being undone";
         page.gauge("recovery_undoing", what, recovery.undoing)?;
-        let what = "Answers of the store to recovery that were errors";
+        let what = "Errors of the store that recovery met";
         page.counter("recovery_store_errors", what, recovery.store_errors)?;
-        let what = "How long after they were due tasks were reclaimed";
+        let what = "Delay between the time a task was due and its reclaim";
         page.classes(("recovery_lateness", what, Some(Unit::Seconds)), &recovery.lateness, seconds)?;
         let most = Span::from_micros(recovery.lateness_max_us);
-        page.span("recovery_lateness_max", "The longest of these since the start", most)?;
+        page.span("recovery_lateness_max", "Longest of these delays since the start", most)?;
         if let Some(overdue) = self.looked.overdue {
-            let what = "How long the first of those tasks has waited that are due now";
+            let what = "Time that the longest waiting due task has waited for recovery";
             page.span("recovery_overdue", what, overdue)?;
         }
         let undos = recovery.undos.iter().flat_map(|(kind, counts)| {
             [((kind.as_str(), "undone"), counts.undone), ((kind.as_str(), "failed"), counts.failed)]
         });
-        let what = "Tries to undo, by the kind of handler and by how they ended";
+        let what = "Undo runs, by kind of compensation and outcome";
         page.counters("undos", what, undos, |(kind, outcome)| [("kind", kind), ("outcome", outcome)])
     }
 }
 
 fn commits(page: &mut Page<'_>, vitals: &StoreMetrics) -> fmt::Result {
-    let what = "Transactions, by how many commands were executed in each";
+    let what = "Commands per transaction";
     page.classes(("commit_commands", what, None), &vitals.batch, |count| count as f64)?;
-    let what = "How long transactions took, with the wait for their turn";
+    let what = "Duration of transactions, including the wait for the writer lock";
     page.classes(("commit", what, Some(Unit::Seconds)), &vitals.commit_us, seconds)?;
-    page.gauge(
-        "queue_commands",
-        "Commands that wait to be taken into a transaction",
-        vitals.waiting_commands,
-    )?;
+    page.gauge("queue_commands", "Commands waiting for a transaction", vitals.waiting_commands)?;
     if let Some(bytes) = vitals.wal_bytes {
-        let what = "How large the write-ahead log of the file is";
+        let what = "Size of the write-ahead log of the SQLite file";
         page.one(("wal", what, Some(Unit::Bytes)), bytes)?;
     }
     if let Some(lag) = vitals.feed_lag {
-        let what = "How long followers have waited for what an open transaction of the database holds back";
+        let what = "Time that followers have waited for events held back by an open database transaction";
         page.span("feed_lag", what, lag)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is scraped has the names that are promised, and nothing that nobody knows.
+//! A scrape has the promised metric names, and no unknown ones.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

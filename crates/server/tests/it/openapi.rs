@@ -1,4 +1,4 @@
-//! The description of the API is kept, so that a change of it is seen by whoever changes it.
+//! Compares the API description with the stored one, so that each change of it is noticed.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Whether the rows of a task are what its events tell, column by column.
+//! Compares the stored rows of a task with its events, column by column.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::store::due::Wait;
 use crate::store::stored::{ColumnValue, StoredChain, StoredRow, rows_of};
 use crate::wire::Word as _;
 
-/// In which columns the rows are not what the events tell; none where they are.
+/// The columns in which the rows do not match the events; none if all match.
 pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Option<Vec<String>> {
     let expected = rows_of(told, &head);
     let mut columns = chain.apart.clone();
@@ -22,7 +22,7 @@ pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Optio
         for at in 0..told_rows.len().max(stored_rows.len()) {
             match (told_rows.get(at), stored_rows.get(at)) {
                 (Some(told_row), Some(stored)) => {
-                    // A checkpoint of a lease that goes on is known to heartbeats alone.
+                    // The checkpoint of a lease that is still held is not in any event.
                     let is_open = told.lease().is_some();
                     let differs = |(name, value): &&(Cow<'_, str>, ColumnValue<'_>)| {
                         stored.value(name) != Some(value)
@@ -31,8 +31,8 @@ pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Optio
                     let differing = told_row.columns.iter().filter(differs);
                     columns.extend(differing.map(|(name, _)| format!("{table}.{name}")));
                 }
-                (Some(_), None) => columns.push(format!("a row missing in {table}")),
-                // Its first heartbeat may have brought one.
+                (Some(_), None) => columns.push(format!("a missing row in {table}")),
+                // Its first heartbeat may have written one.
                 (None, Some(_)) if table == "checkpoints" && told.lease().is_some() => {}
                 (None, Some(_)) => columns.push(too_many(table)),
                 (None, None) => {}
@@ -42,8 +42,8 @@ pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Optio
     (!columns.is_empty()).then_some(columns)
 }
 
-/// Whether a heartbeat or a progress may have written what stands in a column of a task that is leased: they leave no event, so
-/// only the bounds are known in which they write.
+/// Whether a heartbeat or a progress may have written this column of a leased task. They leave no event, so only
+/// the limits of what they write are known.
 fn heartbeat_may_write(table: &str, name: &str, told: &StoredRow<'_>, stored: &StoredRow<'_>) -> bool {
     let number = |row: &StoredRow<'_>, column| match row.value(column) {
         Some(ColumnValue::Number(number)) => Some(*number),
@@ -68,7 +68,7 @@ fn heartbeat_may_write(table: &str, name: &str, told: &StoredRow<'_>, stored: &S
                         && (stored.value("cancel_told_at") == Some(&ColumnValue::Null)
                             || after("cancel_told_at", number(told, "cancel_grace")))))
         }
-        // Told in the answer to a heartbeat, of a cancel that is asked.
+        // Written when the answer to a heartbeat says that a cancel was asked.
         ("due", "cancel_told" | "cancel_told_at") => {
             let (times, since) = (number(stored, "cancel_told"), number(stored, "cancel_told_at"));
             stored.value("cancel_asked") == Some(&true.into())
@@ -90,5 +90,5 @@ fn heartbeat_may_write(table: &str, name: &str, told: &StoredRow<'_>, stored: &S
 }
 
 pub(super) fn too_many(table: &str) -> String {
-    format!("a row too many in {table}")
+    format!("an extra row in {table}")
 }

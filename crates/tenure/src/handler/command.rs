@@ -1,8 +1,8 @@
-//! Undo by a command: its words with the target in their place, everything about the undo as JSON on its standard input,
-//! and what it printed as the receipt. There is no shell in it.
+//! A handler that runs a command. The command gets the target as an argument, and the whole undo as JSON on its
+//! standard input. Its output is the receipt. No shell is involved.
 //!
-//! The command does not outlive the lease that it undoes by, nor the recovery that started it: a warden sees to that
-//! ([`crate::process`]). Status 0 is success; anything else is tried again.
+//! The command does not outlive the lease, nor the recovery that started it: a warden process ensures that (see
+//! [`crate::process`]). Status 0 is success; after any other status, recovery tries again.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::keeper::LeaseStatus;
 use crate::process::{End, Input, Launch, Output, Tail};
 use crate::store::BoxFuture;
 
-/// How much of what a command prints is kept, of each of its two outputs.
+/// How many bytes of each of a command's two outputs are kept.
 const OUTPUT_BYTES_MAX: usize = 1_500;
-/// How long what a command left behind may take to end.
+/// How long the remaining processes of a command may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Undoes by running a command.
@@ -28,18 +28,18 @@ pub struct CommandHandler {
 }
 
 impl CommandHandler {
-    /// Runs that command, for the targets that it accepts.
+    /// A handler that runs this command for the targets that it accepts.
     pub fn new(template: Template) -> CommandHandler {
         CommandHandler { template, folder: None }
     }
 
-    /// In that folder; else where the program is.
+    /// Sets the working directory; the default is the program's own.
     pub fn folder(self, folder: impl Into<PathBuf>) -> CommandHandler {
         CommandHandler { folder: Some(folder.into()), ..self }
     }
 
     fn launch(&self, call: &UndoCall, lease: &LeaseWatch) -> Result<Launch, UndoError> {
-        // Whoever configured it may have changed it since the target was looked at.
+        // The configuration may have changed since the target was checked.
         self.template.accepts(&call.target).map_err(UndoError::Permanent)?;
         let words = self.template.words(call);
         let Some((program, arguments)) = words.split_first() else {
@@ -51,9 +51,9 @@ impl CommandHandler {
             .input(Input::Bytes(format!("{asked}\n").into_bytes()))
             .output(Output::Piped)
             .errors(Output::Piped)
-            // A recovery that is gone has lost the right to undo, and nobody waits for a goodbye.
+            // A recovery that has ended may not undo any more, so there is no grace period.
             .orphan_grace(Duration::ZERO);
-        // It does not act by a lease that whoever started this recovery may have had.
+        // It must not act under a lease of the process that started this recovery.
         for name in ["TENURE_TASK", "TENURE_OWNER", "TENURE_EPOCH"] {
             launch = launch.without(name);
         }
@@ -94,7 +94,8 @@ async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
         let end = loop {
             tokio::select! {
                 biased;
-                // The limit moves with each renewal. When the undo may not go on, nothing of it is to be left before this is.
+                // The limit moves with each renewal. If the undo must stop, all its processes must have ended
+                // before this returns.
                 Ok(()) = lease.changed() => match &*lease.borrow_and_update() {
                     LeaseStatus::Held(held) => running.may_run_until(held.limit()),
                     LeaseStatus::Lost(_) | LeaseStatus::Ended => running.kill(),
@@ -105,7 +106,7 @@ async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
         };
         running.finish(GRACE).await;
         if !is_read {
-            // Nobody is left who could write, so the end is there.
+            // No process is left that could write, so the output has ended.
             let _ = tokio::time::timeout(GRACE, reading).await;
         }
         end

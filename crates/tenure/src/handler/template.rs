@@ -1,21 +1,23 @@
-//! The words of a command that undoes, with places for what is to be undone, and the targets that it may be given.
+//! The command line of an undo command, with placeholders, and the pattern of the targets that it accepts. This
+//! module runs nothing.
 //!
-//! Whoever may register compensations must not choose what is executed. So the program is fixed, a target must match
-//! `allow` as a whole, it is always one argument, and one that could be read as an option is refused. Nothing is put
-//! through a shell, and where a template names one, its script has no placeholders. This module runs nothing; and it
-//! can't know of every program that takes an argument for a program text or a list of them, as `ssh`, `eval` or
-//! `python -c` do: there `allow` is all that stands between.
+//! A client that registers compensations must not be able to choose which program runs. So the program is fixed, and
+//! the whole target must match `allow`. The target is always one argument, and a target that could be read as an
+//! option is refused. Nothing goes through a shell; if a template runs a shell, its script contains no placeholders.
+//! Some programs take code or a command as an argument, such as `ssh`, `eval` or `python -c`. This module can't know
+//! them all; for these, `allow` is the only protection.
 //!
-//! `{target}`, `{task}`, `{key}`, `{kind}`, `{namespace}`, `{seq}` and `{epoch}` are replaced, each once: a target that has
-//! such a word in it stays as it is. Another `{word}` of lowercase letters and `_` is an error, since it is most likely one
-//! of these mistyped. Every other brace stands for itself, so that `{ print $1 }` and `{a,b}` need no escape.
+//! The placeholders are `{target}`, `{task}`, `{key}`, `{kind}`, `{namespace}`, `{seq}` and `{epoch}`. They are
+//! replaced once: a placeholder inside a target is left as it is. Any other `{word}` of lowercase letters and `_` is
+//! an error, because it is probably a typing error. Other braces are literal, so `{ print $1 }` and `{a,b}` need no
+//! escape.
 
 use regex::{Regex, RegexBuilder};
 
 use crate::handler::UndoCall;
 
-/// The largest program that a pattern may be compiled to. It bounds what a target costs, too: a match takes at most so
-/// many steps for each character.
+/// The largest compiled size of a pattern. It also bounds the cost of a match, which takes at most this many
+/// steps for each character.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// How deep a pattern may be nested.
 const PATTERN_DEPTH_MAX: u32 = 64;
@@ -27,7 +29,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 pub struct Template {
     words: Vec<Word>,
     pattern: String,
-    /// The pattern between anchors of its own.
+    /// The pattern, anchored at both ends.
     allow: Regex,
 }
 
@@ -36,17 +38,17 @@ impl Template {
     pub fn new(argv: Vec<String>, allow: &str) -> Result<Template, String> {
         let words = argv.iter().map(|text| Word::new(text)).collect::<Result<Vec<_>, _>>()?;
         let Some((program, _)) = words.split_first() else {
-            return Err("the command has no words; the first one is the program".into());
+            return Err("the command is empty; give at least a program".into());
         };
         match program.literal() {
             None => {
                 return Err(
-                    "the first word is the program, and has no placeholders: whoever registers an undo \
-                            must not choose what is executed"
+                    "the program (the first word) must not contain a placeholder: otherwise the one who registers an undo \
+                            could choose which program runs"
                         .into(),
                 );
             }
-            Some("") => return Err("the first word is the program, and must not be empty".into()),
+            Some("") => return Err("the program (the first word) must not be empty".into()),
             Some(_) => {}
         }
         refuse_names_as_options(&words)?;
@@ -108,8 +110,8 @@ impl Place {
         found.map(|(_, place)| place).ok_or_else(|| {
             let known: Vec<String> = Place::ALL.iter().map(|(known, _)| format!("{{{known}}}")).collect();
             format!(
-                "nothing is known as `{{{name}}}`: there are {}. Braces that are meant as such need something in \
-                 them that is no lowercase letter, such as a blank",
+                "unknown placeholder `{{{name}}}`: use one of {}. To write literal braces, put something other than a \
+                 lowercase letter inside, such as a blank",
                 known.join(", ")
             )
         })
@@ -141,7 +143,7 @@ struct Word(Vec<Piece>);
 impl Word {
     fn new(text: &str) -> Result<Word, String> {
         if text.contains('\0') {
-            return Err(format!("the word {} has a NUL in it, which no argument can have", shown(text)));
+            return Err(format!("the word {} contains a NUL character, which no argument can", shown(text)));
         }
         let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find('{') {
@@ -210,23 +212,23 @@ fn before_double_dash(words: &[Word]) -> impl Iterator<Item = &Word> {
     words.iter().skip(1).take_while(|word| word.literal() != Some("--"))
 }
 
-/// Names of tasks and namespaces may begin with `-` too, and whoever creates a task chooses them. Since a task is undone
-/// whole or not at all, it must not come out in the midst of it; so a template must be right for every name. The kind is
-/// chosen by whoever wrote the template, and the numbers have no sign.
+/// Ids of tasks and namespaces can begin with `-`, too, and the creator of a task chooses them. A task is undone
+/// completely or not at all, so this must not fail in the middle of it. So a template must be safe for every id.
+/// The author of the template chooses the kind, and the numbers have no sign.
 fn refuse_names_as_options(words: &[Word]) -> Result<(), String> {
     let named = [Place::Task, Place::Namespace, Place::Key];
     for (name, place) in Place::ALL.iter().filter(|(_, place)| named.contains(place)) {
         if before_double_dash(words).any(|word| word.begins_with(*place)) {
             return Err(format!(
-                "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or a text \
-                 such as `--{name}=`"
+                "an argument that begins with `{{{name}}}` could be read as an option: put `--` before it, or prefix it, \
+                 for example with `--{name}=`"
             ));
         }
     }
     Ok(())
 }
 
-/// A shell reads its script as a program, and with a placeholder in it whoever registers an undo would write that program.
+/// A shell runs its script as code. With a placeholder in it, the registrant of an undo could write that code.
 fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
     let is_shell = |word: &Word| is_program(word, &SHELLS);
     let takes_script = |word: &Word| {
@@ -237,8 +239,8 @@ fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
     let script = operand(behind_shell().skip_while(|word| !takes_script(word)));
     if script.is_some_and(|script| script.literal().is_none()) {
         return Err(
-            "a shell would run what stands in place of the placeholder: leave it out of the script, and \
-                    give it as an argument, as in `sh -c 'rm -- \"$1\"' sh {target}`"
+            "a shell would run the placeholder's value as code: keep it out of the script and pass it as \
+                    an argument, as in `sh -c 'rm -- \"$1\"' sh {target}`"
                 .into(),
         );
     }
@@ -246,8 +248,8 @@ fn refuse_scripts_with_placeholders(words: &[Word]) -> Result<(), String> {
     let is_run = words.first().is_some_and(|program| is_shell(program) || is_program(program, &RUNNERS));
     let has_script = behind_shell().any(|word| takes_script(word) || word.literal() == Some("-s"));
     if is_run && !has_script && operand(behind_shell()).is_some_and(|file| file.literal().is_none()) {
-        return Err("a shell would run the file that stands in place of the placeholder: name a script of your own before it, \
-                    or another program than a shell"
+        return Err("a shell would run the placeholder's value as a script file: put a script of your own before it, \
+                    or use a program that is not a shell"
             .into());
     }
     Ok(())
@@ -277,20 +279,21 @@ fn operand<'a>(mut words: impl Iterator<Item = &'a Word>) -> Option<&'a Word> {
 /// the group.
 fn whole(pattern: &str) -> Result<Regex, String> {
     if pattern.is_empty() {
-        return Err("`allow` is empty, and would allow no target but the empty one".into());
+        return Err("`allow` is empty; it would allow only the empty target".into());
     }
     let compiled = |pattern: &str| {
         let mut builder = RegexBuilder::new(pattern);
         builder.size_limit(PATTERN_BYTES_MAX).nest_limit(PATTERN_DEPTH_MAX).build()
     };
     // By itself first: `a)|(?:b` is a pattern only between our own parentheses, and would be anchored at neither end.
-    compiled(pattern).map_err(|error| format!("`allow` can't be read: {error}"))?;
+    compiled(pattern).map_err(|error| format!("`allow` is not a valid regular expression: {error}"))?;
     // No group is closed by a comment that `(?x)` allows at the end of a pattern.
-    compiled(&format!(r"\A(?:{pattern})\z"))
-        .map_err(|error| format!("`allow` can't be anchored, and must not end with a comment: {error}"))
+    compiled(&format!(r"\A(?:{pattern})\z")).map_err(|error| {
+        format!("`allow` must not end with a comment, because it has to match the whole target: {error}")
+    })
 }
 
-/// A text for people, with what can't be seen made visible.
+/// A text for people, with invisible characters escaped.
 fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let beginning: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
@@ -340,7 +343,7 @@ mod tests {
             &["sudo", "-u", "ci", "bash", "-o", "pipefail", "{target}"],
             &["env", "sh", "/srv/{target}"],
         ] {
-            assert!(refused(words).contains("name a script of your own"), "{words:?}");
+            assert!(refused(words).contains("put a script of your own before it"), "{words:?}");
         }
         for words in [
             &["sh", "undo.sh", "{target}"][..],
@@ -401,10 +404,10 @@ mod tests {
 
     #[test]
     fn the_program_is_never_chosen_by_a_target() {
-        assert!(refused(&[]).contains("no words"));
+        assert!(refused(&[]).contains("the command is empty"));
         assert!(refused(&["", "x"]).contains("empty"));
         for program in ["{target}", "/opt/{kind}/undo", "undo-{target}"] {
-            assert!(refused(&[program]).contains("must not choose what is executed"), "{program}");
+            assert!(refused(&[program]).contains("could choose which program runs"), "{program}");
         }
         assert!(refused(&["x", "a\0b"]).contains("NUL"));
     }
@@ -436,7 +439,7 @@ mod tests {
     #[test]
     fn a_pattern_that_closes_our_group_is_no_pattern() {
         let said = template(&["rm", "{target}"], "a)|(?:b").expect_err("unbalanced");
-        assert!(said.starts_with("`allow` can't be read: "), "{said}");
+        assert!(said.starts_with("`allow` is not a valid regular expression: "), "{said}");
         let said = template(&["rm", "{target}"], "(?x)a|b # or").expect_err("a comment");
         assert!(said.contains("must not end with a comment"), "{said}");
         assert!(template(&["rm", "{target}"], "(?x) a # first\n | b # or\n").is_ok());

@@ -1,28 +1,28 @@
-//! Undoes by a signed HTTP POST, after the Standard Webhooks specification 1.0.0.
+//! A handler that sends a signed HTTP POST, as in the Standard Webhooks specification 1.0.0.
 //!
-//! The body is `{"type":"undo.requested","timestamp":"…Z","data":{…}}`, where the data is the [`UndoCall`]. `webhook-id` is
-//! the undo's key and stays the same however often it is asked; `webhook-timestamp` and the body's are those of the try. An
-//! endpoint verifies the signature over the bytes that came, keeps the ids that it is done with, and answers those again at
-//! once.
+//! The body is `{"type":"undo.requested","timestamp":"…Z","data":{…}}`; the data is the [`UndoCall`]. The header
+//! `webhook-id` is the undo's key, which is the same for each try. `webhook-timestamp` and the body's timestamp are
+//! the time of the try. An endpoint verifies the signature over the bytes that it received. It remembers the ids that
+//! it has handled, and answers a repeat at once.
 //!
-//! | answer | what it means here |
+//! | response | meaning |
 //! |---|---|
-//! | 2xx, body whole or longer than is read | undone; the receipt is the status and the body's beginning |
-//! | 2xx, body broken off | tried again: half a receipt proves nothing |
-//! | 410 | it will not be undone here: a person must look, at once |
-//! | 3xx | not followed, as it would take the signature elsewhere; tried again |
-//! | all others, no answer | tried again, as often as the handler's patience says |
+//! | 2xx, body complete or over the size limit | undone; the receipt is the status and the beginning of the body |
+//! | 2xx, body cut off | retried: half a receipt proves nothing |
+//! | 410 | not undone: the task is parked for a person at once |
+//! | 3xx | not followed, because the signature would go elsewhere; retried |
+//! | other status, or no response | retried, as the handler's retry policy says |
 //!
-//! That 400 or 404 are tried again is on purpose. An endpoint that is being deployed, or a URL with a mistake that
-//! somebody is about to mend, answers so for a while. To ask once more is harmless and takes seconds; to quarantine a task
-//! for it takes a person. An endpoint that knows better says 410. One that answers 202 before it has undone anything gets a
-//! receipt for a promise: it should answer when it is done.
+//! 400 and 404 are retried on purpose. An endpoint that is being deployed, or a URL with a mistake that will soon be
+//! fixed, answers so for a while. A retry is harmless and takes seconds; a task in quarantine takes a person. An
+//! endpoint that knows better answers 410. An endpoint that answers 202 before it has undone anything gets a receipt
+//! for a promise: it should answer when it is done.
 //!
-//! The request goes where the URL says and nowhere else: proxies that the environment names are not used. Certificates are
-//! verified by the system's authorities; `SSL_CERT_FILE` names others. `http://` is for endpoints on the same machine, or
-//! behind something that encrypts: the signature keeps a request from being changed, not from being read. There is no limit
-//! of time but for connecting, since whoever asks has one: dropping the future ends the request. `Retry-After` is not
-//! heeded. Nothing here verifies signatures.
+//! The request goes only to the URL: proxies from the environment are not used. Certificates are verified with the
+//! system's certificate authorities; `SSL_CERT_FILE` names others. `http://` is for endpoints on the same machine, or
+//! behind something that encrypts: the signature protects a request from changes, not from readers. Only connecting
+//! has a time limit of its own; the caller has one for the whole request, and dropping the future ends it.
+//! `Retry-After` is ignored. Nothing here verifies signatures.
 
 use std::error::Error;
 use std::fmt;
@@ -51,44 +51,47 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const USER_AGENT: &str = concat!("tenure/", env!("CARGO_PKG_VERSION"));
-/// An endpoint that is not there is told from one that is slow.
+/// It distinguishes a missing endpoint from a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer's body is read.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How much of it is kept. It leaves room for the words around it in what the ledger takes.
+/// How much of it is stored. It leaves room for the text around it, within the ledger's limit.
 const BODY_BYTES_KEPT: usize = 3 * 1024;
-/// How much of the address that an answer leads to is told.
+/// How much of a redirect's target is reported.
 const LOCATION_BYTES_KEPT: usize = 256;
 
-/// Undoes by asking an endpoint to.
+/// A handler that asks an HTTP endpoint to undo.
 #[derive(Clone)]
 pub struct Webhook {
     client: Client,
     url: Url,
     secret: Secret,
-    /// The wall's time counts: endpoints compare with it, and refuse what is minutes away.
+    /// It uses wall-clock time, because endpoints compare it with theirs and refuse requests that are minutes
+    /// off.
     clock: Arc<dyn Clock>,
 }
 
 impl Webhook {
-    /// Asks at that URL, with requests that are signed with the secret: `whsec_` and 24 to 64 bytes in base64. Several
-    /// secrets, with white space between them, give a signature each, so that an endpoint can change from one to the other.
+    /// A webhook at this URL, whose requests are signed with the secret: `whsec_` and 24 to 64 bytes in
+    /// base64. Several secrets, separated by white space, give a signature each, so that an endpoint can
+    /// change from one to the other.
     ///
-    /// A URL with a name or password in it is refused. It stands in settings and messages, and the signature proves more.
+    /// A URL with a user name or a password is refused. It would appear in settings and messages, and the
+    /// signature is a better proof.
     pub fn new(url: &str, secret_text: &str) -> Result<Webhook, String> {
         Webhook::with(url, Secret::Given(Keys::in_text(secret_text)?))
     }
 
-    /// The same with secrets that are read from a file, now and for each request: whoever changes the file need not start
-    /// anything anew. When it can't be read later on, the undo is tried again.
+    /// The same, with secrets from a file that is read now and for each request, so that a changed file needs
+    /// no restart. If it can't be read later, the undo is tried again.
     pub fn from_secret_file(url: &str, path: impl Into<PathBuf>) -> Result<Webhook, String> {
         let path = path.into();
         Keys::in_file(&path)?;
         Webhook::with(url, Secret::File(path.into()))
     }
 
-    /// What whoever starts it should hear of: that everybody on this machine may read the file with the secret. It is no
-    /// error, since the secrets that Docker and Kubernetes mount are such files, in a container of their own.
+    /// A warning for the operator: all users of this machine can read the file with the secret. It is not an
+    /// error, because Docker and Kubernetes mount secrets as such files, in a container of their own.
     pub fn warning(&self) -> Option<String> {
         self.secret.warning()
     }
@@ -135,28 +138,30 @@ fn never(why: impl AsRef<str>) -> UndoError {
     UndoError::Permanent(truncate_for_record(why.as_ref()))
 }
 
-/// The URL, if a request can be sent to it just as it stands.
+/// The URL, if a request can be sent to it unchanged.
 fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("the webhook's URL can't be read: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("the webhook's URL is invalid: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) {
         return Err(format!(
-            "the webhook's URL must begin with https:// or http://, and not with {}:",
+            "the webhook's URL must begin with https:// or http://, not with {}:",
             url.scheme()
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("the webhook's URL has a name or a password before its `@`: leave them out, requests \
-                    are proven by their signatures"
-            .into());
+        return Err(
+            "the webhook's URL contains a user name or password before its `@`: remove them; requests \
+                    are signed instead"
+                .into(),
+        );
     }
     if url.fragment().is_some() {
-        return Err("the webhook's URL has a `#`, and what follows one is never sent".into());
+        return Err("the webhook's URL contains a `#` fragment, which is never sent; remove it".into());
     }
     Ok(url)
 }
 
-/// One client for all the webhooks of a program: to read a system's authorities takes longer than most requests. A system
-/// without any is good enough for `http://`.
+/// One client for all webhooks of a program, because reading a system's certificate authorities takes longer than
+/// most requests. For `http://` a client without any is enough.
 fn client(url: &Url) -> Result<Client, String> {
     static ENCRYPTED: OnceLock<Client> = OnceLock::new();
     static PLAIN: OnceLock<Client> = OnceLock::new();
@@ -170,15 +175,17 @@ fn client(url: &Url) -> Result<Client, String> {
         .redirect(Policy::none())
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
-        // Undos are rare. A connection that was kept is one that the other side may be closing, and one of a runtime
-        // that may be gone.
+        // Undos are rare. The other side may be closing an idle connection, and the runtime of the connection
+        // may be gone.
         .pool_max_idle_per_host(0);
     let anchors = if is_encrypted { Anchors::of_the_system("SSL_CERT_FILE")? } else { Anchors::nobody() };
     let mut encryption = certificates::client(Proof::ChainAndName(anchors))?.with_no_client_auth();
-    // Some servers take nobody who does not say so.
+    // Some servers require ALPN.
     encryption.alpn_protocols = vec![b"http/1.1".to_vec()];
     let builder = builder.https_only(is_encrypted).tls_backend_preconfigured(encryption);
-    let made = builder.build().map_err(|error| format!("webhooks can't be sent: {}", causes(error)))?;
+    let made = builder
+        .build()
+        .map_err(|error| format!("can't set up the client for webhooks: {}", causes(error)))?;
     Ok(shared.get_or_init(|| made).clone())
 }
 
@@ -211,7 +218,7 @@ fn headers(keys: &Keys, id: &str, now: Time, body: &[u8]) -> Result<HeaderMap, S
     ]))
 }
 
-/// What came of an answer's body.
+/// The body of a response.
 struct Body {
     /// Its beginning.
     text: String,

@@ -1,4 +1,5 @@
-//! Grants that are kept: they are asked for until they are known, and counted from when they were asked for.
+//! Takes leases that a keeper will renew: retries until it is known whether the lease was granted, and counts the
+//! lease from when the request was sent.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::clock::Moment;
 use crate::error::{Error, SoFar};
 use crate::ledger::{Call, Claiming, FromAnswer, Ledger, Taking, claim_until, send};
 
-/// How long a grant is asked for of which it is unknown whether it was given.
+/// How long to retry if it is unknown whether a lease was granted.
 const GRANT_ASKED_FOR: Duration = Duration::from_secs(10);
 /// The wait between two tries of the same command.
 pub(super) const ASK_AGAIN: Backoff =
@@ -25,13 +26,13 @@ impl Call<Taking> {
         self.keep_with(Keeping::default()).await
     }
 
-    /// The same, in another manner.
+    /// The same, with other options.
     pub async fn keep_with(self, keeping: Keeping) -> Result<KeptLease, Error> {
         thread::start()?;
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let is_named = command.request.is_some();
         let command = named(&ledger, command)?;
-        // Before it is sent: after a grant nothing may fail.
+        // This comes before sending: nothing may fail after a grant.
         let counted = if is_named { Counted::now(&ledger).await? } else { Counted::From(Moment::now()) };
         let task = send_until_known::<Task>(&ledger, command).await?;
         KeptLease::of(&ledger, task, counted, keeping)
@@ -39,8 +40,8 @@ impl Call<Taking> {
 }
 
 impl Call<Claiming> {
-    /// Claims, waits for work until that resolves, and keeps each lease that it was granted. A claim on its way is waited
-    /// for, however that ends: nothing that was granted is left without a keeper, unless this future itself is dropped.
+    /// Claims, waits for work until `over` resolves, and keeps each granted lease. A claim in progress is
+    /// awaited in any case, so that no granted lease is without a keeper, unless this future is dropped.
     pub async fn keep_until(
         self,
         over: impl Future<Output = ()>,
@@ -57,12 +58,13 @@ impl Call<Claiming> {
     }
 }
 
-/// From when on a grant's length is counted.
+/// The start of a grant's length.
 #[derive(Clone, Copy)]
 pub(crate) enum Counted {
-    /// From when it was asked for.
+    /// From when the request was sent.
     From(Moment),
-    /// From a look at the store's clock. A caller that named its request may be answered with a grant of long ago.
+    /// From a reading of the store's clock. A caller that gave a request id may get an old grant as its
+    /// answer.
     At(Moment, Time),
 }
 
@@ -73,7 +75,8 @@ impl Counted {
     }
 }
 
-/// Asks for a grant. One that is not known of would run out with nobody at work: so it is asked for until it is known.
+/// Requests a grant. A grant that nobody knows of would run out unused, so this retries until the outcome is
+/// known.
 pub(crate) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Command) -> Result<D, Error> {
     let until = Moment::now() + Span::from(GRANT_ASKED_FOR);
     let mut so_far = SoFar::Undone;

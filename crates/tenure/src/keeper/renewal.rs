@@ -1,4 +1,4 @@
-//! One lease's renewals, until it is ended or lost.
+//! The renewals of one lease, until it is ended or lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const CALL_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// Renews the lease at a third of what is left of it each time.
 pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
-    // Whatever ends this, a lease that nobody renews must not pass for one that is held.
+    // However this ends, a lease that is no longer renewed must not look held.
     let _fence = Fence(Arc::clone(&kept));
     let mut standing = kept.standing.subscribe();
     let (mut sent, mut next) = (granted, granted);
@@ -47,11 +47,11 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
         }
         sent = Moment::now();
         if sent >= now_held.fences_at {
-            // After a sleep of the machine this may be heard of before the deadline is.
+            // After the machine slept, this may resolve before the deadline does.
             continue;
         }
         failpoints::reached("keeper/before_heartbeat");
-        // The deadline comes also while an answer does not: on a machine that slept, long before any timer.
+        // The deadline also applies to the wait: on a machine that slept, it comes before any timer.
         let answer = tokio::select! {
             biased;
             () = now_held.fences_at.come() => {
@@ -72,7 +72,7 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
                 next
             }
             Err(Error::Refused(refusal)) if is_loss(refusal.code) => {
-                // A call that hangs does not put it off for longer than that.
+                // A hanging call delays it by no more than that.
                 let no_call_on_its_way = tokio::select! {
                     none = kept.calls.write() => Some(none),
                     () = tokio::time::sleep(CALL_WAITED_FOR) => None,
@@ -94,8 +94,8 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
     }
 }
 
-/// A grace may be shorter than what is left of the lease: then nothing was renewed since the cancel, and it is the refusal that
-/// tells of it.
+/// A grace period may be shorter than the rest of the lease. Then nothing was renewed since the cancel, and the
+/// refusal reports it.
 fn not_extended(kept: &SharedLease, refusal: Refusal) {
     if refusal.code == Code::Cancelled {
         kept.hear_cancel();
@@ -103,7 +103,7 @@ fn not_extended(kept: &SharedLease, refusal: Refusal) {
     trouble(kept, RenewalError::NotExtended(refusal));
 }
 
-/// Gives the lease up when its renewals end; one that was ended or lost in order is not.
+/// Gives the lease up when its renewals end, unless it was ended or lost in the normal way.
 struct Fence(Arc<SharedLease>);
 
 impl Drop for Fence {
@@ -112,14 +112,14 @@ impl Drop for Fence {
     }
 }
 
-/// Refusals of a heartbeat that say that the lease is not this holder's any more. The others say only that it is not
-/// extended.
+/// Refusals of a heartbeat that mean that this holder has lost the lease. The other refusals only mean that it is
+/// not extended.
 fn is_loss(code: Code) -> bool {
     is_loss_for_any_call(code) || matches!(code, Code::NotFound | Code::WrongState)
 }
 
-/// Those that say so of whichever command. To others than a heartbeat, `not_found` may mean a compensation, and
-/// `wrong_state` that this is not the time for them.
+/// Refusals that mean this for every command. For other commands than a heartbeat, `not_found` may mean a
+/// compensation, and `wrong_state` may mean that the command is not possible now.
 pub(super) fn is_loss_for_any_call(code: Code) -> bool {
     matches!(code, Code::Terminal | Code::NoLease | Code::StaleEpoch | Code::WrongOwner | Code::LeaseLapsed)
 }
@@ -131,24 +131,25 @@ fn still_held(kept: &SharedLease) -> Option<Held> {
     }
 }
 
-/// Asks once, and waits for the answer no longer than leaves time to ask again.
+/// Sends one heartbeat. It stops waiting for the answer early enough to try again.
 async fn ask(kept: &SharedLease, held: &Held, sent: Moment) -> Result<Renewal, Error> {
     let patience = Duration::from(Span::from_micros(held.fences_at.since(sent).as_micros() / 3));
     let patience = patience.clamp(TRY_AGAIN, ANSWER_WAITED_FOR);
     let call = kept.ledger.heartbeat(kept.granted.id.as_str(), &kept.holder);
     let asked = tokio::time::timeout(patience, call.into_future());
-    asked.await.unwrap_or_else(|_| Err(Error::Unknown("no answer in time".into())))
+    asked.await.unwrap_or_else(|_| Err(Error::Unknown("the store did not answer in time".into())))
 }
 
-/// When to renew after a renewal that was answered: at a third of what it gave, and up to a tenth of that earlier, so that
-/// leases that were granted together are not renewed together for ever.
+/// When to renew after a success: after a third of the lease's length, and up to a tenth of that earlier. So
+/// leases that were granted together do not stay synchronized.
 fn after_good(kept: &SharedLease, sent: Moment, held: &Held) -> Moment {
     let third = Span::from_micros(held.ends_at.since(sent).as_micros() / 3);
     let earlier = kept.ledger.entropy().jitter().part_of(Span::from_micros(third.as_micros() / 10));
     sent + Span::from_micros(third.as_micros() - earlier.as_micros())
 }
 
-/// When to try again after a refusal. A progress may lift it, and asks at once: time alone does not.
+/// When to retry after a refusal. Time alone does not lift it; a progress does, and then a renewal is sent at
+/// once.
 fn after_refusal(held: &Held, sent: Moment) -> Moment {
     let third = Span::from_micros(held.fences_at.since(sent).as_micros() / 3);
     Moment::now() + third.max(Span::from(REFUSED_AGAIN))
@@ -163,7 +164,7 @@ fn again(held: &Held, sent: Moment) -> Moment {
 fn stand(kept: &SharedLease, renewed: Held) {
     kept.standing.send_if_modified(|standing| match standing {
         LeaseStatus::Held(held) => {
-            // Once asked it stays asked, whichever answer told it.
+            // Once set, it stays set.
             let cancel_asked = held.cancel_asked || renewed.cancel_asked;
             *held = Held { cancel_asked, ..renewed };
             true

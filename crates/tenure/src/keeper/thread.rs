@@ -1,4 +1,4 @@
-//! The thread that renews: one for all leases of the process, which no work can starve.
+//! The thread that renews all leases of the process. Work can't delay it.
 
 use std::sync::OnceLock;
 use std::sync::mpsc;
@@ -9,13 +9,15 @@ use crate::error::Error;
 
 static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
 
-/// Makes sure that it runs: before a lease is taken that nobody could keep.
+/// Starts the thread if needed, before any lease is taken that it must renew.
 pub(super) fn start() -> Result<&'static Handle, Error> {
     let started = THREAD.get_or_init(|| begin().map_err(|error| error.to_string()));
-    started.as_ref().map_err(|error| Error::Unavailable(format!("no thread to keep leases: {error}")))
+    started
+        .as_ref()
+        .map_err(|error| Error::Unavailable(format!("can't start the thread that renews leases: {error}")))
 }
 
-/// Has it do something besides.
+/// Runs a future on it.
 pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
     start()?.spawn(work);
     Ok(())
@@ -35,5 +37,5 @@ fn begin() -> std::io::Result<Handle> {
             }
         }
     })?;
-    told.recv().unwrap_or_else(|_| Err(std::io::Error::other("it ended at once")))
+    told.recv().unwrap_or_else(|_| Err(std::io::Error::other("the thread ended at once")))
 }

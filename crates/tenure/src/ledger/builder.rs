@@ -1,4 +1,4 @@
-//! Opening a ledger: the store that a URL names, with a clock, chance and manners of the caller's choice.
+//! Opens a ledger: the store that a URL names, with the caller's clock, source of randomness and options.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::store::remote::{RemoteOptions, RemoteStore};
 use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
 use crate::store::{IfMissing, SchemaState, Store};
 
-/// How a store is opened, beyond its URL.
+/// Options for opening a store, besides its URL.
 #[derive(Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct LedgerBuilder {
-    /// None: the store's own.
+    /// None: the store's own clock.
     clock: Option<Arc<dyn Clock>>,
     entropy: Arc<dyn Entropy>,
     missing: IfMissing,
     token: Option<BearerToken>,
 }
 
-/// What proves to servers who asks. It is in no words about it.
+/// The token for servers. It never appears in messages.
 #[derive(Clone)]
 #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "only servers ask for it"))]
 struct BearerToken(String);
@@ -44,31 +44,32 @@ impl Default for LedgerBuilder {
 }
 
 impl LedgerBuilder {
-    /// Where the time comes from. Without one it is the store's own: this machine's clock, or the database's.
+    /// The clock. By default it is the store's own: this machine's clock, or the database's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> LedgerBuilder {
         self.clock = Some(clock);
         self
     }
 
-    /// Where made names and jitter come from.
+    /// The source of ids, jitter and secrets.
     pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> LedgerBuilder {
         self.entropy = entropy;
         self
     }
 
-    /// What to do where the store is missing.
+    /// What to do if the store does not exist.
     pub fn missing(mut self, missing: IfMissing) -> LedgerBuilder {
         self.missing = missing;
         self
     }
 
-    /// What proves to servers who asks; other stores ask nobody.
+    /// The token for servers; other stores need none.
     pub fn token(mut self, token: &str) -> LedgerBuilder {
         self.token = Some(BearerToken(token.to_owned()));
         self
     }
 
-    /// What is at that place, without a change to it. Of what is behind a server only that knows.
+    /// The state of the store at that URL, without changing it. For a server, only the server knows its
+    /// store.
     pub async fn condition(self, url: &str) -> Result<SchemaState, Error> {
         match url.split_once(':') {
             Some(("sqlite", rest)) => SqliteStore::condition(sqlite_options(rest)?).await,
@@ -99,7 +100,8 @@ impl LedgerBuilder {
             }
             #[cfg(not(feature = "postgres"))]
             Some(("postgres" | "postgresql", _)) => {
-                let limit = "this program was built without PostgreSQL; build it with the feature `postgres`";
+                let limit =
+                    "this program was built without PostgreSQL support; build it with the feature `postgres`";
                 return Err(Refusal::invalid("store", limit).into());
             }
             #[cfg(feature = "remote")]
@@ -110,21 +112,24 @@ impl LedgerBuilder {
             }
             #[cfg(not(feature = "remote"))]
             Some(("http" | "https", _)) => {
-                let limit = "this program was built without servers; build it with the feature `remote`";
+                let limit =
+                    "this program was built without support for servers; build it with the feature `remote`";
                 return Err(Refusal::invalid("store", limit).into());
             }
             Some(_) | None => {
-                let forms = "give memory:, sqlite: and the path of a file, postgres:// and a database, or http:// and a server";
-                return Err(
-                    Refusal::invalid("store", format_args!("`{}` is no store; {forms}", shown(url))).into()
-                );
+                let forms = "use memory:, sqlite:PATH, postgres://HOST/DATABASE or http://HOST:PORT";
+                return Err(Refusal::invalid(
+                    "store",
+                    format_args!("`{}` is not a store URL; {forms}", shown(url)),
+                )
+                .into());
             }
         };
         Ok(Ledger { entropy: self.entropy, ..Ledger::with_store(store) })
     }
 }
 
-/// A store's URL for people: without the password that it may have.
+/// The store's URL for people, without the password.
 pub fn shown(url: &str) -> String {
     #[cfg(feature = "postgres")]
     if let Some(("postgres" | "postgresql", _)) = url.split_once(':') {
@@ -136,7 +141,7 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// The machine's clock, where none was given.
+/// The machine's clock, if none was given.
 fn system(clock: Option<Arc<dyn Clock>>) -> Arc<dyn Clock> {
     clock.unwrap_or_else(|| Arc::new(SystemClock::default()))
 }
@@ -153,7 +158,11 @@ fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {
         options.synchronous = match pair {
             "synchronous=full" => Synchronous::Full,
             "synchronous=normal" => Synchronous::Normal,
-            _ => return Err(invalid(format!("`{pair}` is no option; there is synchronous=full or normal"))),
+            _ => {
+                return Err(invalid(format!(
+                    "unknown option `{pair}`; use synchronous=full or synchronous=normal"
+                )));
+            }
         };
     }
     Ok(options)

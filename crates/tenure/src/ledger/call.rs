@@ -1,4 +1,4 @@
-//! A command on its way: refined by methods, checked as it grows, and sent when it is awaited.
+//! The builder of one command. Methods refine and check it; awaiting it sends it.
 
 use std::marker::PhantomData;
 
@@ -11,13 +11,13 @@ use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::store::{Answer, BoxFuture, Renewal};
 
-/// A kind of command, with what it is answered with.
+/// A kind of command and the type of its answer.
 pub trait Verb: 'static {
-    /// What a caller gets when it is done.
+    /// The answer to the caller.
     type Done: FromAnswer + Send;
 }
 
-/// What callers get out of a store's answer.
+/// Converts a store's answer for the caller.
 pub trait FromAnswer: Sized {
     /// Its part of the answer; none if the store answered something else.
     fn from_answer(answer: Answer) -> Option<Self>;
@@ -50,7 +50,7 @@ impl FromAnswer for Renewal {
     }
 }
 
-/// A command that is sent when it is awaited. What is wrong with its words is told then, too.
+/// A command that is sent when it is awaited. Invalid arguments are reported then, too.
 #[must_use = "a command is sent only when it is awaited"]
 pub struct Call<V> {
     ledger: Ledger,
@@ -66,20 +66,21 @@ impl<V: Verb> Call<V> {
         Call { ledger: ledger.clone(), action, actor, request: Ok(None), verb: PhantomData }
     }
 
-    /// Names this command, so that a repeat within 7 days is answered as the first was, and not done again. Refusals are
-    /// not remembered: a repeat of a refused command may be done. A heartbeat and a progress need no name, and ignore it.
+    /// Sets the request id: a repeat within 7 days gets the first answer again and is not executed. Refusals
+    /// are not remembered: a repeat of a refused command may be done. Heartbeats and progress need no request
+    /// id, and ignore it; repeating them has no further effect.
     pub fn request_id(mut self, id: &str) -> Self {
         self.request = RequestId::new(id).map(Some);
         self
     }
 
-    /// Who gives it, where that is not the ledger's actor or the owner of the lease.
+    /// The actor, if it is not the ledger's actor or the owner of the lease.
     pub fn acting_as(mut self, actor: &str) -> Self {
         self.actor = Actor::named("as", actor).map(Some);
         self
     }
 
-    /// The command itself, for those who send many together with [`Ledger::transact`].
+    /// The command itself, to send many with [`Ledger::transact`].
     pub fn command(self) -> Result<Command, Error> {
         let action = self.action?;
         let actor = self.actor?.or_else(|| action.actor()).unwrap_or_else(Actor::anonymous);
@@ -117,5 +118,6 @@ impl<V: Verb> IntoFuture for Call<V> {
 pub(crate) async fn send<D: FromAnswer>(ledger: &Ledger, command: Command) -> Result<D, Error> {
     let answer = ledger.store.transact(vec![command]).await.pop();
     let answer = answer.unwrap_or_else(|| Err(Error::Unknown("the store gave no answer".into())))?;
-    D::from_answer(answer).ok_or_else(|| Error::Unknown("the store answered another kind of command".into()))
+    D::from_answer(answer)
+        .ok_or_else(|| Error::Unknown("the store's answer is for another kind of command".into()))
 }

@@ -1,4 +1,4 @@
-//! The notes that people left on a task, out of its history.
+//! The notes on a task, read from its history.
 
 use tenure_core::event::EventData;
 
@@ -22,7 +22,7 @@ impl Ledger {
                     notes.push(Note { at, by, words: words.clone(), triage: *triage });
                 }
             }
-            // The history of a task goes on for ever; behind its newest event there is nothing yet.
+            // The history of a task never ends; after its newest event there is nothing yet.
             let is_all = page.items.len() < PAGE && !page.is_cut;
             after = page.next;
             if is_all || after.is_none() {

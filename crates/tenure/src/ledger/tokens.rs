@@ -1,4 +1,4 @@
-//! Tokens of the store, and its namespaces: what goes beyond the one namespace that a ledger looks at.
+//! Calls that concern the whole store and not one namespace: tokens, and the list of namespaces.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::ledger::Ledger;
 use crate::store::BoxFuture;
 
 impl Ledger {
-    /// Makes a token of that name, bound to this ledger's namespace unless others are named, and live until it is revoked
-    /// unless a lifetime is given. What it is answered with has the secret, which is kept nowhere: it can't be shown again.
+    /// Creates a token with that name. By default it is bound to this ledger's namespace, and live until it
+    /// is revoked. The answer contains the secret, which is not stored: it can't be shown again.
     pub fn create_token(&self, name: &str, role: Role) -> CreateToken {
         let new = Actor::named("name", name).map(|name| NewToken {
             name,
@@ -24,13 +24,13 @@ impl Ledger {
         CreateToken { ledger: self.clone(), new }
     }
 
-    /// All tokens of the store in the order in which they were made, those that are not live any more too.
+    /// All tokens of the store in the order of their creation, including those that are not live any more.
     pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
         let all = self.store.tokens(None).await?.unwrap_or_default();
         Ok(all.tokens.into_iter().map(|listed| listed.token).collect())
     }
 
-    /// Revokes the token of that name, from now on. One that was revoked already is answered as it is.
+    /// Revokes the token with that name, from now on. A token that is already revoked is returned unchanged.
     pub async fn revoke_token(&self, name: &str) -> Result<Token, Error> {
         self.store.revoke_token(Actor::named("name", name)?, self.anybody()).await
     }
@@ -40,14 +40,14 @@ impl Ledger {
         self.store.namespaces().await
     }
 
-    /// Who acts where nobody holds a lease.
+    /// The actor if no lease is involved.
     fn anybody(&self) -> Actor {
         self.actor.clone().unwrap_or_else(Actor::anonymous)
     }
 }
 
-/// A token that is made when it is awaited. What is wrong with its words is told then, too.
-#[must_use = "a token is made only when it is awaited"]
+/// A token that is created when it is awaited. Invalid arguments are reported then, too.
+#[must_use = "a token is created only when it is awaited"]
 pub struct CreateToken {
     ledger: Ledger,
     new: Result<NewToken, Refusal>,
@@ -65,7 +65,7 @@ impl CreateToken {
         self.change(|new| Ok(NewToken { lifetime: Some(Lifetime::new(lifetime.into())?), ..new }))
     }
 
-    /// Makes it for a secret that was drawn elsewhere, and of which only this is told.
+    /// Creates it for a secret made elsewhere, of which only this hash is given.
     pub async fn with_hash(self, hash: TokenHash) -> Result<Token, Error> {
         self.ledger.store.add_token(hash, self.new?).await
     }

@@ -1,6 +1,6 @@
-//! Every command as a method of the ledger, and the words that refine it.
+//! Every command as a method of the ledger, and the methods that refine it.
 //!
-//! Those that take a `&Holder` are by lease: owner and epoch are checked. The others are by whoever acts.
+//! Methods that take a `&Holder` are by lease: owner and epoch are checked. The others are by the ledger's actor.
 
 use tenure_core::command::{
     Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, QuarantineCause, Take, UndoBy,
@@ -20,7 +20,7 @@ use crate::store::Renewal;
 
 type Checked = Result<(), Refusal>;
 
-/// Declares the kinds of calls, each with what it gives when it is done.
+/// Declares the kinds of calls, each with the type of its answer.
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident => $done:ty;)*) => { $(
         $(#[$doc])*
@@ -37,7 +37,7 @@ calls! {
     Creation => Task;
     /// Writes a whole record.
     Putting => Task;
-    /// Takes a lease by the task's name, or recovers it, or reserves it: what has only a length to refine.
+    /// Acquires, reclaims or reserves a task: calls that only take a length.
     Taking => Task;
     /// Takes leases on the next due tasks of a queue.
     Claiming => Vec<Task>;
@@ -77,13 +77,13 @@ impl Ledger {
         self.call(|| Ok(Action::Create(Box::new(Create::new(TaskId::new(id)?, IdOrigin::Given)))))
     }
 
-    /// Creates a task with an id of the ledger's making: in order of time, and unique everywhere.
+    /// Creates a task with a new id: ordered by time, and unique everywhere.
     pub fn create_unnamed(&self) -> Call<Creation> {
         self.call(|| Ok(Action::Create(Box::new(Create::new(self.made_id()?, IdOrigin::Made)))))
     }
 
-    /// Writes a whole record, decided as a difference against what is stored. For imports and corrections; leases,
-    /// epochs and ended tasks are beyond its reach.
+    /// Writes a whole record, decided as a difference to the stored one. For imports and corrections; it
+    /// can't change leases, epochs and ended tasks.
     pub fn put(&self, mut record: Put) -> Call<Putting> {
         self.call(|| {
             record.record.payload = json::document("payload", record.record.payload.as_str())?;
@@ -93,7 +93,7 @@ impl Ledger {
         })
     }
 
-    /// Sets a task aside for an owner.
+    /// Reserves a task for an owner.
     pub fn dispatch(&self, id: &str, owner: &str) -> Call<Taking> {
         self.call(|| {
             Ok(Action::Take {
@@ -105,7 +105,7 @@ impl Ledger {
         })
     }
 
-    /// Takes a lease by the task's name. Of any number who try, one wins; the others are told who holds it.
+    /// Acquires a task by its id. If several try, one wins; the others are told who holds it.
     pub fn acquire(&self, id: &str, owner: &str) -> Call<Taking> {
         self.call(|| {
             Ok(Action::Take {
@@ -117,7 +117,8 @@ impl Ledger {
         })
     }
 
-    /// Takes leases on the next due tasks of a queue, one if [`Call::limit`] does not say more. None may be due.
+    /// Takes leases on the next due tasks of a queue: one, or as many as [`Call::limit`] says. There may be
+    /// none.
     pub fn claim(&self, queue: &str, owner: &str) -> Call<Claiming> {
         self.call(|| {
             let (queue, owner) = (Queue::new(queue)?, Owner::new(owner)?);
@@ -125,7 +126,7 @@ impl Ledger {
         })
     }
 
-    /// Renews a lease by its length, and tells whether cancel was asked.
+    /// Renews a lease, and returns whether a cancel was asked for.
     pub fn heartbeat(&self, id: &str, by: &Holder) -> Call<Heartbeating> {
         self.call(|| {
             let task = TaskId::new(id)?;
@@ -161,12 +162,12 @@ impl Ledger {
         self.call(|| Ok(OperatorAction::Register { undo: undo(kind, target)? }.on(TaskId::new(id)?)))
     }
 
-    /// Makes what an older lease owes this one's.
+    /// Adopts what older leases owe, for this lease.
     pub fn adopt(&self, id: &str, by: &Holder) -> Call<Plain> {
         self.call(|| Ok(HolderAction::Adopt.on(TaskId::new(id)?, by.clone())))
     }
 
-    /// Reports that an undo ran, with what it left as proof.
+    /// Reports that an undo ran, with its receipt.
     pub fn settle(&self, id: &str, by: &Holder, seq: u32, receipt: &str) -> Call<Plain> {
         self.call(|| {
             let (task, receipt) = (TaskId::new(id)?, Text::named("receipt", receipt)?);
@@ -174,7 +175,7 @@ impl Ledger {
         })
     }
 
-    /// Reports that an undo was tried in vain.
+    /// Reports that an undo failed.
     pub fn tried(&self, id: &str, by: &Holder, seq: u32, error: &str) -> Call<Plain> {
         self.call(|| {
             let (task, error) = (TaskId::new(id)?, Text::named("error", error)?);
@@ -182,17 +183,17 @@ impl Ledger {
         })
     }
 
-    /// Says that something need not be undone.
+    /// Waives a compensation: it need not be undone.
     pub fn waive(&self, id: &str, seq: u32, reason: &str) -> Call<Plain> {
         self.call(|| Ok(OperatorAction::Waive { waiver: waiver(seq, reason)? }.on(TaskId::new(id)?)))
     }
 
-    /// Ends the task as done. What this lease owed is void.
+    /// Completes the task. What this lease owed is void.
     pub fn complete(&self, id: &str, by: &Holder) -> Call<Completing> {
         self.call(|| Ok(HolderAction::Complete { result: None }.on(TaskId::new(id)?, by.clone())))
     }
 
-    /// Ends the task for good and undoes nothing; a compensation must say what remains to undo.
+    /// Fails the task and undoes nothing; a compensation must say what remains to undo.
     pub fn fail(&self, id: &str, by: &Holder, reason: &str) -> Call<Failing> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
@@ -200,7 +201,7 @@ impl Ledger {
         })
     }
 
-    /// Gives the work up: what is owed is undone, and then it is tried again if attempts are left.
+    /// Rolls the work back: what is owed is undone, and then the task is tried again if attempts are left.
     pub fn roll_back(&self, id: &str, by: &Holder, reason: &str) -> Call<RollingBack> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
@@ -248,14 +249,14 @@ impl Ledger {
         })
     }
 
-    /// Asks for a task to stop. A running one hears it with its next heartbeat.
+    /// Cancels a task. If it is running, its holder is asked to stop with its next heartbeat.
     pub fn cancel(&self, id: &str, reason: &str) -> Call<Plain> {
         self.call(|| {
             Ok(OperatorAction::Cancel { reason: Reason::named("reason", reason)? }.on(TaskId::new(id)?))
         })
     }
 
-    /// Takes a stale task over for recovery.
+    /// Reclaims a stale task for recovery.
     pub fn reclaim(&self, id: &str, recoverer: &str) -> Call<Taking> {
         self.call(|| {
             Ok(Action::Take {
@@ -267,7 +268,7 @@ impl Ledger {
         })
     }
 
-    /// Leaves a note: the one write that an ended task takes.
+    /// Adds a note, which is also possible on an ended task.
     pub fn annotate(&self, id: &str, note: &str) -> Call<Annotating> {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
@@ -276,7 +277,7 @@ impl Ledger {
         })
     }
 
-    /// Says that nobody has to look at a task any more that ended badly, and why.
+    /// Dismisses a task that ended badly: it needs no more attention, and why.
     pub fn dismiss(&self, id: &str, note: &str) -> Call<Annotating> {
         self.call(|| {
             let note = Some(Reason::named("note", note)?);
@@ -294,7 +295,8 @@ impl Ledger {
         })
     }
 
-    /// Makes a new task of one that failed, was undone or is parked. The old one only names it; once.
+    /// Retries a task that failed, was undone or is parked: makes a new task of it, once. The old task only
+    /// names the new one.
     pub fn retry(&self, id: &str, reason: &str) -> Call<Retrying> {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
@@ -335,12 +337,12 @@ impl Call<Creation> {
         self.set(|create| Queue::new(queue).map(|queue| create.queue = queue))
     }
 
-    /// What sort of task it is.
+    /// The kind of task.
     pub fn kind(self, kind: &str) -> Self {
         self.set(|create| Kind::new(kind).map(|kind| create.kind = kind))
     }
 
-    /// Something to find it by.
+    /// A label.
     pub fn label(self, key: &str, value: &str) -> Self {
         self.set(|create| {
             create.labels.insert(LabelKey::new(key)?, LabelValue::new(value)?);
@@ -348,7 +350,7 @@ impl Call<Creation> {
         })
     }
 
-    /// What is needed to do it: JSON.
+    /// The payload, in JSON.
     pub fn payload(self, payload: &str) -> Self {
         self.set(|create| json::document("payload", payload).map(|payload| create.payload = payload))
     }
@@ -369,7 +371,7 @@ impl Call<Creation> {
         })
     }
 
-    /// What is decided beforehand.
+    /// The policy.
     pub fn policy(self, policy: Policy) -> Self {
         self.set(|create| {
             create.policy = policy;
@@ -382,10 +384,10 @@ impl Call<Creation> {
         self.set(|create| undo(kind, target).map(|undo| create.compensations.push(undo)))
     }
 
-    /// Why the undo that was named last is registered.
+    /// The reason for the undo that was given last.
     pub fn undo_reason(self, words: &str) -> Self {
         self.set(|create| {
-            let unnamed = || Refusal::invalid("compensations.reason", "name the undo before its reason");
+            let unnamed = || Refusal::invalid("compensations.reason", "give the undo before its reason");
             let last = create.compensations.last_mut().ok_or_else(unnamed)?;
             last.reason = Some(Reason::named("compensations.reason", words)?);
             Ok(())
@@ -393,7 +395,7 @@ impl Call<Creation> {
     }
 }
 
-/// The refinement of one field of one action, for calls that have but a few.
+/// A setter for one field of one action, for calls that have only a few.
 macro_rules! refine {
     ($call:ident { $($(#[$doc:meta])* $method:ident($($argument:ident: $type:ty),*) $pattern:pat => $change:expr;)* }) => {
         impl Call<$call> { $(
@@ -411,30 +413,30 @@ macro_rules! refine {
 }
 
 refine!(Taking {
-    /// How long it lasts; else as the task's policy says.
+    /// How long it lasts. Default: the task's policy.
     ttl(length: impl Into<Span>)
         Action::Take { ttl, .. }
         => *ttl = Some(Ttl::new(length.into())?);
 });
 refine!(Claiming {
-    /// How many at most.
+    /// The maximum number of tasks.
     limit(count: u32) Action::Claim { limit, .. } => *limit = count;
-    /// How long the leases last; else as each task's policy says.
+    /// How long the leases last. Default: each task's policy.
     ttl(length: impl Into<Span>) Action::Claim { ttl, .. } => *ttl = Some(Ttl::new(length.into())?);
 });
 refine!(Heartbeating {
-    /// How long the lease lasts from now on; else as long as when it was granted.
+    /// How long the lease lasts from now on. Default: the length at its grant.
     ttl(length: impl Into<Span>) Action::ByHolder { act: HolderAction::Heartbeat { ttl, .. }, .. } => *ttl = Some(Ttl::new(length.into())?);
-    /// How far the work is: JSON.
+    /// Progress, in JSON.
     progress(value: &str) Action::ByHolder { act: HolderAction::Heartbeat { progress, .. }, .. } => *progress = Some(json::progress(value)?);
-    /// What a successor needs to go on: JSON.
+    /// A checkpoint for a successor, in JSON.
     checkpoint(value: &str) Action::ByHolder { act: HolderAction::Heartbeat { checkpoint, .. }, .. }
         => *checkpoint = Some(json::document("checkpoint", value)?);
 });
 refine!(Progressing {
-    /// How far the work is: JSON.
+    /// Progress, in JSON.
     report(value: &str) Action::ByHolder { act: HolderAction::Progress { progress, .. }, .. } => *progress = Some(json::progress(value)?);
-    /// What a successor needs to go on: JSON.
+    /// A checkpoint for a successor, in JSON.
     checkpoint(value: &str) Action::ByHolder { act: HolderAction::Progress { checkpoint, .. }, .. }
         => *checkpoint = Some(json::document("checkpoint", value)?);
 });
@@ -449,7 +451,7 @@ refine!(Registering {
         | Action::ByOperator { act: OperatorAction::Register { undo }, .. } => undo.reason = Some(Reason::named("reason", words)?);
 });
 refine!(Completing {
-    /// What the work gave: JSON.
+    /// The result of the work, in JSON.
     result(value: &str) Action::ByHolder { act: HolderAction::Complete { result, .. }, .. } | Action::ByOperator { act: OperatorAction::MarkCompleted { result, .. }, .. }
         => *result = Some(json::document("result", value)?);
 });
@@ -470,11 +472,11 @@ refine!(RollingBack {
     keep_lease() Action::ByHolder { act: HolderAction::RollBack { undo_by, .. }, .. } => *undo_by = UndoBy::Holder;
 });
 refine!(Quarantining {
-    /// Why, in one of the words that the end is known by.
+    /// The cause of the end.
     parking(why: QuarantineCause) Action::ByHolder { act: HolderAction::Quarantine { cause, .. }, .. } => *cause = why;
 });
 refine!(MarkingCompensated {
-    /// Something that is owed and need not be undone.
+    /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::MarkCompensated { waive, .. }, .. } => waive.push(waiver(seq, reason)?);
 });
 refine!(Annotating {
@@ -488,6 +490,6 @@ refine!(Retrying {
         *successor = TaskId::new(id)?;
         *naming = IdOrigin::Given;
     };
-    /// Something that is owed and need not be undone.
+    /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::Retry { waive, .. }, .. } => waive.push(waiver(seq, reason)?);
 });

@@ -1,4 +1,4 @@
-//! A claim that waits for work: it looks by reading, and sends a claim only when something is due.
+//! A claim that waits for work. It polls by reading, and sends a claim only when a task is due.
 
 use std::time::Duration;
 
@@ -14,17 +14,18 @@ use crate::ledger::call::{Call, send};
 use crate::ledger::{Claiming, Ledger};
 use crate::store::Cursor;
 
-/// How often a waiting claim looks even without a sign: a lost sign costs no more than this.
+/// How often a waiting claim polls without a signal: a lost signal costs no more than this.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The least time between two looks, however much happens in the store, and whoever was faster.
+/// The minimum time between two polls, however much happens in the store.
 const LOOK_APART: Duration = Duration::from_millis(20);
 
 impl Call<Claiming> {
-    /// Sends the claim, and where it finds nothing waits for work up to that long; then there are no tasks.
+    /// Sends the claim. If it finds nothing, it waits for work for up to that long, and then returns no
+    /// tasks.
     ///
-    /// A claim that found nothing is remembered as that. So where this one has a request id, each claim that follows the
-    /// first has an id made from it, `ID/2` and so on, and a repeat of the whole, also one that does not wait, goes through
-    /// the same ones to the same tasks.
+    /// A claim that found nothing is remembered, too. So if this claim has a request id, each further claim
+    /// gets an id made from it, `ID/2` and so on. A repeat of the whole goes through the same ids to the same
+    /// tasks, even if the repeat does not wait.
     pub async fn wait_up_to(self, wait: Duration) -> Result<Vec<Task>, Error> {
         let (ledger, command) = (self.ledger().clone(), self.command()?);
         let over = (!wait.is_zero()).then(|| tokio::time::sleep(wait));
@@ -33,8 +34,8 @@ impl Call<Claiming> {
 }
 
 impl Ledger {
-    /// Has a claim decided by `send`, and where it finds nothing waits for work until `over` resolves; as [`Call::wait_up_to`]
-    /// does.
+    /// Sends a claim with `send`. If it finds nothing, it waits for work until `over` resolves, as
+    /// [`Call::wait_up_to`] does.
     pub async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
         &self,
         claim: Command,
@@ -44,7 +45,8 @@ impl Ledger {
         Ok(claim_until(self, claim, Some(over), send).await?.1)
     }
 
-    /// Has a claim decided by `send` without waiting. A repeat of one that waited is given what that was granted, however late.
+    /// Sends a claim with `send`, without waiting. A repeat of a waiting claim gets what the first one was
+    /// granted, however late.
     pub async fn claim_at_once<F: Future<Output = Result<Vec<Task>, Error>>>(
         &self,
         claim: Command,
@@ -53,10 +55,10 @@ impl Ledger {
         Ok(claim_until(self, claim, None::<std::future::Ready<()>>, send).await?.1)
     }
 
-    /// Waits until a claim of the queue may find something, and says since when.
+    /// Waits until a claim of the queue may find a task, and returns since when.
     pub async fn until_claimable(&self, queue: &Queue) -> Result<Time, Error> {
         loop {
-            // The place is taken before the look, so that what comes during it ends the rest that follows.
+            // The cursor is read before the poll, so that an event during the poll ends the wait after it.
             let place = self.newest().await?;
             let at = self.store.claimable_at(self.namespace.clone(), queue.clone()).await?;
             if let Some(at) = at
@@ -69,8 +71,8 @@ impl Ledger {
     }
 }
 
-/// Claims and waits until something is over; none: it looks once. With the moment when the claim was sent that was granted
-/// something. Dropping this loses what a claim on its way is granted; ending the wait does not.
+/// Claims and waits until `over` resolves; without it, claims once. Returns also the moment when the successful
+/// claim was sent. Dropping this future loses what a claim in progress is granted; ending the wait does not.
 pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
     ledger: &Ledger,
     command: Command,
@@ -80,7 +82,7 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
     let Action::Claim { queue, .. } = &command.action else { return Ok((Moment::now(), Vec::new())) };
     let waits = over.is_some();
     if waits {
-        // An id that leaves no room for a number is refused now, and not in the middle of the wait.
+        // An id that is too long for a number suffix is refused now, not in the middle of the wait.
         command.request.as_ref().map(|id| nth_request(id, u32::MAX)).transpose()?;
     }
     let mut over = std::pin::pin!(async {
@@ -91,7 +93,7 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
     });
     let (mut nth, mut is_over) = (1, !waits);
     loop {
-        // The place is taken before the look, so that what comes during it ends the rest that follows.
+        // The cursor is read before the poll, so that an event during the poll ends the wait after it.
         let place = ledger.newest().await?;
         let request = match command.request.as_ref().map(|id| nth_request(id, nth)).transpose() {
             Ok(request) => request,
@@ -108,12 +110,12 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
             }
             nth += 1;
         }
-        // What is remembered is gone through to its end, however long that was waited for then.
+        // Remembered claims are repeated to the end, however long the first wait was.
         if is_over && !is_repeat {
             return Ok((Moment::now(), Vec::new()));
         }
         if !is_repeat {
-            // Only the rest is given up when it is over: a claim that was sent is waited for.
+            // Only the pause is cancelled: a claim that was sent is awaited.
             tokio::select! {
                 () = &mut over => is_over = true,
                 () = rest(ledger, queue, place) => {}
@@ -126,7 +128,7 @@ fn nth_request(id: &RequestId, nth: u32) -> Result<RequestId, Refusal> {
     if nth == 1 {
         return Ok(id.clone());
     }
-    let too_long = |_| Refusal::invalid("request_id", "up to 189 characters for a claim that waits");
+    let too_long = |_| Refusal::invalid("request_id", "up to 189 characters for a claim with a wait");
     RequestId::new(format!("{id}/{nth}")).map_err(too_long)
 }
 
@@ -145,7 +147,7 @@ async fn is_due(ledger: &Ledger, queue: &Queue) -> Result<bool, Error> {
     })
 }
 
-/// Until something happened in the store, or it is time to look in any case: time makes tasks due without a sign.
+/// Until something happens in the store, or the poll interval passes: time makes tasks due without a signal.
 async fn rest(ledger: &Ledger, queue: &Queue, place: Cursor) {
     tokio::time::sleep(LOOK_APART).await;
     if let Some(due) = ledger.store.until_claimable(ledger.namespace.clone(), queue.clone()) {

@@ -1,4 +1,5 @@
-//! A cgroup of a command's own, where the system allows one. It is killed as a whole, however fast its processes fork.
+//! A cgroup for one command, if the system allows it. Killing the cgroup ends all its processes, however fast they
+//! fork.
 
 use std::fs;
 use std::io;
@@ -19,8 +20,8 @@ pub(super) struct Cgroup {
 }
 
 impl Cgroup {
-    /// A fresh one below that of this process. None where there is no such hierarchy, or it may not be written, or it
-    /// can't be killed as a whole, which Linux does since 5.14.
+    /// A new one below that of this process. None if there is no such hierarchy, it is not writable, or it
+    /// can't be killed as a whole, which Linux supports since 5.14.
     pub(super) fn create() -> Option<Cgroup> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -38,7 +39,7 @@ impl Cgroup {
                     made.remove();
                     return None;
                 }
-                // In another namespace of processes there may be a warden of this number.
+                // In another PID namespace there may be a warden with this process id.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(_) => return None,
             }
@@ -61,7 +62,7 @@ impl Cgroup {
     }
 
     pub(super) fn kill(&self) {
-        // What is left is seen by `is_empty`, and killed again.
+        // `is_empty` sees what is left, and it is killed again.
         let _ = fs::write(self.folder.join("cgroup.kill"), "1");
     }
 
@@ -73,7 +74,8 @@ impl Cgroup {
         }
     }
 
-    /// Removes it and what the command made below it. What can't be removed is left for the next warden.
+    /// Removes it and the cgroups that the command made below it. What can't be removed is left for the next
+    /// warden.
     pub(super) fn remove(self) {
         for _ in 0..REMOVALS_MAX {
             remove_tree(&self.folder);
@@ -91,12 +93,13 @@ fn remove_tree(folder: &Path) {
             remove_tree(&below.path());
         }
     }
-    // One with a process in it can't be removed, and must not be.
+    // A cgroup with a process in it can't be removed, and must not be.
     let _ = fs::remove_dir(folder);
 }
 
-/// Those of wardens that were killed, with what is left in them: whoever started it has lost the right to run it. One with
-/// processes of another namespace stays, since its warden's number means another process here.
+/// Removes the cgroups of killed wardens, and kills what is left in them: their program has lost the right to run
+/// it. A cgroup with processes of another PID namespace stays, because its warden's process id means another
+/// process here.
 fn remove_stale(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -1,4 +1,4 @@
-//! What is to be run, and the start of it.
+//! Describes a command and starts it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,10 +16,10 @@ use super::terminal::own_group_at;
 use super::{Limit, SERVES, WARDEN_WORD, own_binary};
 use crate::clock::Moment;
 
-/// What a command reads.
+/// The standard input of a command.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Input {
-    /// What the program reads: the same terminal, file or pipe.
+    /// Inherited from the program: the same terminal, file or pipe.
     #[default]
     Inherit,
     /// Nothing: `/dev/null`.
@@ -28,10 +28,10 @@ pub enum Input {
     Bytes(Vec<u8>),
 }
 
-/// Where a command writes.
+/// Where a command's output goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Output {
-    /// Where the program writes: the same terminal, file or pipe.
+    /// Inherited from the program: the same terminal, file or pipe.
     #[default]
     Inherit,
     /// Nowhere: `/dev/null`.
@@ -49,36 +49,36 @@ pub enum Terminal {
     /// If the program is in front of the terminal that it reads from, the command is put in its place until it ends. Ctrl-C
     /// goes to the command; Ctrl-Z stops both, and when the program goes on, so does the command.
     HandOver,
-    /// It stays with the program until the command asks for it, by reading from it: for a program that shares it with others
-    /// of a pipeline.
+    /// It stays with the program until the command asks for it by reading from it: for a program that shares
+    /// the terminal with other programs of a pipeline.
     OnDemand,
 }
 
 /// What holds the processes of a command together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Containment {
-    /// Its group, its descent from the warden, and a cgroup where one can be made.
+    /// Its process group, its descent from the warden, and a cgroup if one can be made.
     #[default]
     CgroupIfPossible,
-    /// Its group and its descent from the warden.
+    /// Its process group and its descent from the warden.
     GroupOnly,
 }
 
-/// Why a command was not started. Each says the command's name.
+/// Why a command was not started. Each variant contains the command's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// There is no such command. Shells end with 127 then.
+    /// The command was not found. Shells end with status 127 then.
     #[error("{0}: not found")]
     NotFound(String),
-    /// There is one, but it can't be executed. Shells end with 126 then.
+    /// The command can't be executed. Shells end with status 126 then.
     #[error("{0}: cannot be executed: {1}")]
     NotExecutable(String, String),
-    /// It was not tried.
+    /// The start failed before the command was executed.
     #[error("{0}: cannot be started: {1}")]
     Failed(String, String),
 }
 
-/// A command that is to be run.
+/// A command to run.
 #[derive(Debug)]
 pub struct Launch {
     order: SpawnRequest,
@@ -93,7 +93,8 @@ pub struct Launch {
 impl Launch {
     const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
-    /// Of that program, which is looked for in `PATH` if it has no slash. Everything else is as the program has it.
+    /// A command with this program, which is searched in `PATH` if it has no slash. Everything else is
+    /// inherited from this process.
     pub fn new(program: impl AsRef<OsStr>) -> Launch {
         let order = SpawnRequest {
             program: program.as_ref().to_owned(),
@@ -111,26 +112,26 @@ impl Launch {
         }
     }
 
-    /// With these arguments, after those that it has.
+    /// Adds these arguments.
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Launch {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
         self.order.arguments.extend(arguments);
         self
     }
 
-    /// With this variable in its environment.
+    /// Sets this environment variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Launch {
         self.order.variables.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
-    /// Without this variable of the program's environment.
+    /// Removes this environment variable.
     pub fn without(mut self, name: impl AsRef<OsStr>) -> Launch {
         self.order.variables.push((name.as_ref().to_owned(), None));
         self
     }
 
-    /// In this folder. A relative path of the program counts from there.
+    /// Sets the working directory. A relative path of the program is relative to it.
     pub fn folder(mut self, path: impl Into<PathBuf>) -> Launch {
         self.order.folder = Some(path.into());
         self
@@ -214,10 +215,10 @@ impl Launch {
         Err(match (step, error.kind()) {
             (Some(Step::Command), io::ErrorKind::NotFound) => StartError::NotFound(name),
             (Some(Step::Command), _) => StartError::NotExecutable(name, error.to_string()),
-            (Some(Step::Folder), _) => failed(format!("the folder {}: {error}", folder.display())),
-            (Some(Step::Warden), _) => failed(format!("the warden: {error}")),
+            (Some(Step::Folder), _) => failed(format!("can't enter the directory {}: {error}", folder.display())),
+            (Some(Step::Warden), _) => failed(format!("can't start the warden process: {error}")),
             (None, _) => failed(
-                "the warden ended; is the first line of its main `serve_if_asked`, of this version?".into(),
+                "the warden process ended early; call tenure::process::serve_if_asked() of this version first in main".into(),
             ),
         })
     }
@@ -231,7 +232,8 @@ impl Launch {
         let mut warden = tokio::process::Command::new(binary);
         warden.arg0("tenure-warden").arg(WARDEN_WORD).process_group(0);
         warden.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
-        let warden_process = warden.spawn().map_err(|error| format!("the warden: {error}"))?;
+        let warden_process =
+            warden.spawn().map_err(|error| format!("can't start the warden process: {error}"))?;
         // It holds the other end, which must not stay open here.
         drop(warden);
 
@@ -253,7 +255,7 @@ impl Launch {
             self.order.lends_on_demand = self.terminal == Terminal::OnDemand;
         }
         match self.order.send(&here, &descriptors) {
-            // What serves as no warden ends without reading; that is told by whoever listens to it.
+            // A program that does not serve as a warden ends without reading; the listener reports that.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             sent => sent.map_err(words)?,
         }
@@ -278,7 +280,7 @@ impl Launch {
             Some(binary) => Ok(binary),
             None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(|error| error.to_string()),
             None => {
-                Err("this program must call tenure::process::serve_if_asked() in the first line of its main"
+                Err("this program must call tenure::process::serve_if_asked() in the first line of its main function"
                     .into())
             }
         }
@@ -289,17 +291,20 @@ impl Launch {
         let mut numbers = self.order.numbers.clone();
         numbers.sort_unstable();
         if numbers.first().is_some_and(|least| *least < 3) || numbers.windows(2).any(|two| two[0] == two[1]) {
-            return Err("descriptors are given at numbers of their own from 3 on".into());
+            return Err("each file descriptor needs its own number, from 3 on".into());
         }
         if numbers.len() + 3 > DESCRIPTORS_MAX {
-            return Err(format!("{} descriptors at most can be given", DESCRIPTORS_MAX - 3));
+            return Err(format!("at most {} file descriptors can be passed", DESCRIPTORS_MAX - 3));
         }
         let is_name = |name: &OsString| !name.is_empty() && !name.to_string_lossy().contains('=');
         if let Some((name, _)) = self.order.variables.iter().find(|(name, _)| !is_name(name)) {
-            return Err(format!("`{}` is no name of a variable", name.to_string_lossy()));
+            return Err(format!(
+                "`{}` is not a valid name for an environment variable",
+                name.to_string_lossy()
+            ));
         }
         match self.order.limit {
-            Some(limit) if limit.kill <= Moment::now() => Err("its right to run is over".into()),
+            Some(limit) if limit.kill <= Moment::now() => Err("its time limit has already passed".into()),
             Some(_) | None => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! The program's words to its warden. Saying one never waits: a limit is told by whoever has renewed, at once, even if
-//! the rest of the program is held up.
+//! Sends the program's messages to its warden. Sending never blocks, so a renewed limit reaches the warden at once,
+//! even if the rest of the program is busy.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,14 +12,14 @@ use tokio::sync::{Notify, watch};
 use super::Limit;
 use super::protocol::Word;
 
-/// A warden that was stopped reads nothing. The newest limit is kept in any case, and so many other words.
+/// A stopped warden reads nothing. The newest limit is always kept, and this many other messages.
 const WORDS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
     line: UnixStream,
     waiting: Mutex<Waiting>,
-    /// Somebody should write when there is room.
+    /// The messages should be written when there is room.
     held_up: Notify,
     newest: watch::Sender<Option<Limit>>,
 }
@@ -39,12 +39,12 @@ impl Outbox {
         Outbox { line, waiting: Mutex::default(), held_up: Notify::new(), newest }
     }
 
-    /// The limit that was said last.
+    /// The limit that was sent last.
     pub(super) fn newest_limit(&self) -> watch::Receiver<Option<Limit>> {
         self.newest.subscribe()
     }
 
-    /// Says the word, or keeps it until there is room.
+    /// Sends the message, or keeps it until there is room.
     pub(super) fn say(&self, word: Word) {
         let mut waiting = self.waiting();
         match word {
@@ -62,7 +62,7 @@ impl Outbox {
         self.write(&mut waiting);
     }
 
-    /// Says what was kept.
+    /// Sends the kept messages.
     pub(super) fn flush(&self) {
         self.write(&mut self.waiting());
     }
@@ -72,9 +72,9 @@ impl Outbox {
         self.held_up.notified().await;
     }
 
-    /// Nothing more is said. The warden takes it as the end of its program.
+    /// Closes the connection. The warden takes it as the end of its program.
     pub(super) fn close(&self) {
-        // One that has ended needs not be told.
+        // A warden that has ended needs no message.
         let _ = self.line.shutdown(Shutdown::Write);
     }
 
@@ -97,7 +97,7 @@ impl Outbox {
                     self.held_up.notify_one();
                     return;
                 }
-                // The warden is gone; that is noticed where it is listened to.
+                // The warden is gone; the listener notices that.
                 Err(_) => return,
             }
         }

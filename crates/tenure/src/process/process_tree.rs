@@ -1,8 +1,8 @@
-//! Which processes descend from one, and signals that reach exactly those.
+//! Finds the descendants of a process, and sends signals to exactly those.
 //!
-//! A warden adopts what its command leaves behind, so everything of the command descends from it. Processes are found by
-//! going through `/proc`, which every Linux has; its lists of children are optional. A number may be given to another
-//! process between the look and the signal, so each is held by a descriptor and looked at again.
+//! A warden adopts what its command leaves behind, so all processes of the command descend from the warden. They are
+//! found by reading `/proc`, which every Linux has; its lists of children are optional. A process id can be reused
+//! between the look and the signal. So each process is held by a descriptor and checked again.
 
 #[cfg(target_os = "linux")]
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct ProcessInfo {
     pub(super) id: Pid,
-    /// When it began, which tells it from a later one of the same number.
+    /// When it started, which distinguishes it from a later process with the same id.
     born: u64,
     pub(super) parent: i32,
     pub(super) group: i32,
@@ -28,7 +28,7 @@ pub(super) struct ProcessInfo {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Life {
     Living,
-    /// Ended, and waits to be asked how.
+    /// Ended, but not reaped yet.
     Ended,
 }
 
@@ -37,12 +37,12 @@ impl ProcessInfo {
         self.id.as_raw_nonzero().get()
     }
 
-    /// What tells it from every other process of this machine.
+    /// Identifies it among all processes of this machine.
     pub(super) fn identity(&self) -> (i32, u64) {
         (self.id.as_raw_nonzero().get(), self.born)
     }
 
-    /// Sends it the signal, and nobody else. One that has ended meanwhile needs none.
+    /// Sends the signal to exactly this process. If it has ended meanwhile, nothing happens.
     #[cfg(target_os = "linux")]
     pub(super) fn signal(&self, signal: Signal) {
         match pidfd_open(self.id, PidfdFlags::empty()) {
@@ -82,20 +82,20 @@ pub(super) fn descendants(ancestor: Pid) -> Vec<ProcessInfo> {
     found
 }
 
-/// Nobody is known here but the command's group.
+/// Here only the command's process group is known.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn descendants(_ancestor: Pid) -> Vec<ProcessInfo> {
     Vec::new()
 }
 
-/// Those who live in that group of processes.
+/// The live processes of that process group.
 #[cfg(target_os = "linux")]
 pub(super) fn members(group: Pid) -> Vec<ProcessInfo> {
     let is_one = |kin: &ProcessInfo| kin.group == group.as_raw_nonzero().get() && kin.life == Life::Living;
     everybody().filter(is_one).collect()
 }
 
-/// Nobody is known here.
+/// No process is known here.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn members(_group: Pid) -> Vec<ProcessInfo> {
     Vec::new()
@@ -109,7 +109,7 @@ fn everybody() -> impl Iterator<Item = ProcessInfo> {
 
 #[cfg(target_os = "linux")]
 fn look_at(id: i32) -> Option<ProcessInfo> {
-    // Lossily, since a process may call itself anything.
+    // Lossy, because a process name may be any bytes.
     let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
     kin(id, &String::from_utf8_lossy(&stat))
 }
@@ -148,7 +148,7 @@ mod tests {
         kin.signal(Signal::KILL);
         child.wait().expect("its end");
         assert!(!descendants(own).iter().any(of));
-        // Nobody is hit by a signal for who has gone.
+        // A signal for a process that has ended hits no other process.
         kin.signal(Signal::KILL);
     }
 }

@@ -1,9 +1,10 @@
-//! What a program and its warden say to each other: first an order with descriptors, then lines in both directions.
+//! The protocol between a program and its warden: first a spawn request with file descriptors, then lines in both
+//! directions.
 //!
-//! The order is a head of eight bytes (version, three zeros, the length of the body), sent with the descriptors, and a
-//! body of fields: a letter, a value, a zero byte. The warden hands the same order on to the stage that becomes the
-//! command. Lines are words with a space between them; lengths of time are milliseconds, moments are microseconds since
-//! the machine was started.
+//! The request has a head of eight bytes (version, three zeros, length of the body), sent together with the
+//! descriptors. The body consists of fields: a letter, a value, a zero byte. The warden passes the same request on to
+//! the stage that becomes the command. Lines are words separated by spaces. Durations are in milliseconds; moments
+//! are in microseconds since the machine was started.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -31,21 +32,21 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// Of one order, the three standard ones included. The system's own limit is 253.
 pub(super) const DESCRIPTORS_MAX: usize = 64;
 
-/// What is to be run, and how it is to be watched.
+/// What to run, and how to watch it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct SpawnRequest {
     pub(super) program: OsString,
     pub(super) arguments: Vec<OsString>,
-    /// With a value to set, without one to take away.
+    /// With a value to set, without one to remove.
     pub(super) variables: Vec<(OsString, Option<OsString>)>,
     pub(super) folder: Option<PathBuf>,
-    /// At which numbers the command finds the descriptors after the first three.
+    /// The numbers of the command's file descriptors after the first three.
     pub(super) numbers: Vec<i32>,
-    /// Who gives the order.
+    /// The process that sends the request.
     pub(super) program_id: i32,
-    /// The group of the program, if the terminal is to be handed over.
+    /// The program's process group, if the command gets its terminal.
     pub(super) terminal_of: Option<i32>,
-    /// Whether the terminal is lent only when the command asks for it.
+    /// Whether the command gets the terminal only when it asks for it.
     pub(super) lends_on_demand: bool,
     pub(super) orphan_grace: Duration,
     pub(super) limit: Option<Limit>,
@@ -84,7 +85,7 @@ impl SpawnRequest {
         let mut body = Vec::new();
         for (letter, value) in self.fields() {
             if value.contains(&0) {
-                return Err(malformed("a zero byte in an argument, a variable or a path"));
+                return Err(malformed("an argument, a variable or a path contains a NUL byte"));
             }
             body.push(letter);
             body.extend(value);
@@ -127,12 +128,12 @@ impl SpawnRequest {
         let mut head = [0; HEAD_BYTES];
         head[0] = VERSION;
         let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= BODY_BYTES_MAX);
-        let length = length.ok_or_else(|| malformed("too long a command"))?;
+        let length = length.ok_or_else(|| malformed("the command is too long"))?;
         head[4..].copy_from_slice(&length.to_le_bytes());
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut rights = SendAncillaryBuffer::new(&mut space);
         if descriptors.len() > DESCRIPTORS_MAX || !rights.push(SendAncillaryMessage::ScmRights(descriptors)) {
-            return Err(malformed("too many descriptors"));
+            return Err(malformed("too many file descriptors"));
         }
         sendmsg(socket, &[IoSlice::new(&head)], &mut rights, SendFlags::empty())?;
         (&*socket).write_all(&body)
@@ -151,17 +152,17 @@ impl SpawnRequest {
             }
         }
         if received.bytes != HEAD_BYTES || head[0] != VERSION {
-            return Err(malformed("a head of another version"));
+            return Err(malformed("the request comes from another version of this program"));
         }
         let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
         if length > BODY_BYTES_MAX {
-            return Err(malformed("too long a body"));
+            return Err(malformed("the request is too long"));
         }
         let mut body = vec![0; length];
         (&*socket).read_exact(&mut body)?;
-        let order = SpawnRequest::read(&body).ok_or_else(|| malformed("a body that can't be read"))?;
+        let order = SpawnRequest::read(&body).ok_or_else(|| malformed("the request can't be read"))?;
         if descriptors.len() != order.numbers.len() + 3 {
-            return Err(malformed("other descriptors than it says"));
+            return Err(malformed("the request does not match its file descriptors"));
         }
         Ok((order, descriptors))
     }
@@ -193,10 +194,10 @@ fn millis(text: Option<&str>) -> Option<Duration> {
     text?.parse().ok().map(Duration::from_millis)
 }
 
-/// What a program says to its warden.
+/// The messages of a program to its warden.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Word {
-    /// Until when the command may run, instead of what was said before.
+    /// The new time limit of the command.
     Until(Limit),
     /// A signal for the command's group.
     Signal(i32),
@@ -233,14 +234,14 @@ impl Word {
     }
 }
 
-/// Where a command that could not be started failed.
+/// The step at which starting a command failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Step {
     /// Its working folder.
     Folder,
     /// Itself.
     Command,
-    /// What is around it.
+    /// The warden process.
     Warden,
 }
 
@@ -257,22 +258,22 @@ fn value_of<T: Copy>(table: &[(T, &'static str)], sought: Option<&str>) -> Optio
     table.iter().find(|(_, word)| Some(*word) == sought).map(|(value, _)| *value)
 }
 
-/// What a warden reports.
+/// The messages of a warden to its program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Report {
-    /// The command runs: its process, and the folder of its cgroup.
+    /// The command runs: its process id, and the directory of its cgroup.
     Started(i32, Option<PathBuf>),
-    /// It does not, and the system's number for why.
+    /// It does not run, with the system's error number.
     NotStarted(Step, i32),
-    /// It is being ended, for the first time.
+    /// The warden has begun to end it.
     Ending(Cause),
     /// It has ended with this status.
     Exited(i32),
     /// It was ended by this signal.
     Signalled(i32),
-    /// So many processes were killed and are not gone.
+    /// This many processes were killed but have not ended.
     Lingering(u32),
-    /// Nothing of it is left: how many processes it left behind, and how many had to be killed.
+    /// No process of it is left: how many it left behind, and how many had to be killed.
     Empty(u32, u32),
 }
 
@@ -281,7 +282,7 @@ impl Report {
     pub(super) fn line(&self) -> String {
         match self {
             Report::Started(id, cgroup) => {
-                // Its program can do without one whose name is no text.
+                // The program can do without a cgroup whose name is not UTF-8.
                 let cgroup = cgroup.as_deref().and_then(|folder| folder.to_str()).unwrap_or_default();
                 format!("started {id} {cgroup}\n")
             }
@@ -329,7 +330,7 @@ impl Lines {
     pub(super) fn next(&mut self) -> Option<String> {
         let end = self.0.iter().position(|byte| *byte == b'\n')?;
         let line = self.0.drain(..=end).take(end).collect();
-        // What is no text is no word either, and is refused as such.
+        // A line that is not UTF-8 is not a valid message, and is refused.
         Some(String::from_utf8(line).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! A command that runs: what its warden reports of it, and what it is told.
+//! A running command: what its warden reports, and the program's commands to it.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Line;
@@ -28,31 +28,31 @@ pub enum End {
     Exited(i32),
     /// By this signal.
     Signalled(i32),
-    /// Its warden vanished, so nobody knows; why, in words. The command was killed.
+    /// Its warden vanished, so its end is unknown; the text says why. The command was killed.
     Lost(String),
 }
 
-/// What was left of a command when it was finished.
+/// The processes that were left when a command was finished.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Emptied {
-    /// How many processes, the command itself not counted, had to be told to end.
+    /// How many processes, without the command itself, had to be told to end.
     pub left_behind: u32,
-    /// How many of all had to be killed.
+    /// How many processes had to be killed.
     pub killed: u32,
-    /// What is known to be left now.
+    /// What is left now, as far as known.
     pub remains: Remains,
 }
 
-/// What is known to be left of a command.
+/// What is left of a command, as far as known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Remains {
     /// No process of it.
     Nothing,
-    /// Its warden vanished. Its group was killed, but what had left that may live on.
+    /// Its warden vanished. Its process group was killed, but processes that had left the group may live on.
     Unknown,
 }
 
-/// What has been heard of a command so far.
+/// What the warden has reported so far.
 #[derive(Clone, Default, Debug)]
 struct News {
     started: Option<(i32, Option<PathBuf>)>,
@@ -76,7 +76,7 @@ pub(super) struct Begun {
     pub(super) errors: Option<OwnedFd>,
 }
 
-/// A command that was started. Dropping it ends the command: everything of it is asked to end, and killed after the
+/// A started command. Dropping it ends the command: all its processes are asked to end, and killed after the
 /// launch's `orphan_grace`.
 #[derive(Debug)]
 pub struct Running {
@@ -98,7 +98,7 @@ impl Running {
     pub(super) fn attend(begun: Begun) -> std::io::Result<Running> {
         begun.line.set_nonblocking(true)?;
         let outbox = Arc::new(Outbox::new(begun.line.try_clone()?, begun.limit));
-        // From here on an error drops the line, and so ends the command.
+        // From here on an error closes the connection, and so ends the command.
         let line = UnixStream::from_std(begun.line)?;
         let resumed = begun.has_terminal.then(|| signal(SignalKind::from_raw(Signal::CONT.as_raw())));
         let output = begun.output.map(pipe::Receiver::from_owned_fd).transpose()?;
@@ -106,7 +106,7 @@ impl Running {
         if let Some((descriptor, bytes)) = begun.feed {
             let mut pipe = pipe::Sender::from_owned_fd(descriptor)?;
             tokio::spawn(async move {
-                // The command need not read it all.
+                // The command need not read all of it.
                 let _ = pipe.write_all(&bytes).await;
             });
         }
@@ -124,7 +124,7 @@ impl Running {
                 || news.not_started.is_some()
                 || news.end.is_some()
         };
-        // An attendant that is gone has left what it knew.
+        // A watcher that has ended has left its last state.
         let _ = self.news.wait_for(is_decided).await;
         let news = self.news.borrow().clone();
         match (news.started, news.not_started) {
@@ -142,8 +142,9 @@ impl Running {
         self.id
     }
 
-    /// What the command writes, if it was launched with [`super::Output::Piped`]. It ends when everybody who has it has
-    /// closed it, which may be later than the command's own end. Only the first call gets it.
+    /// The command's standard output, if it was launched with [`super::Output::Piped`]. It ends when all
+    /// processes that have it open have closed it, which may be later than the command's end. Only the first
+    /// call returns it.
     pub fn take_output(&mut self) -> Option<pipe::Receiver> {
         self.output.take()
     }
@@ -153,8 +154,7 @@ impl Running {
         self.errors.take()
     }
 
-    /// Until when it may run, instead of what was said before. A command that was already asked to end is not let off by
-    /// that. Never waits.
+    /// Sets a new time limit. A command that was already asked to end is not spared. Never blocks.
     pub fn may_run_until(&self, limit: Limit) {
         self.outbox.say(Word::Until(limit));
     }
@@ -164,36 +164,38 @@ impl Running {
         self.outbox.say(Word::Signal(number));
     }
 
-    /// Asks everything of it to end, and kills what is left after the grace. It is not waited for.
+    /// Asks all its processes to end, and kills the rest after the grace period. Does not wait.
     pub fn stop(&self, grace: Duration) {
         self.outbox.say(Word::Stop(grace));
     }
 
-    /// Kills everything of it. It is not waited for.
+    /// Kills all its processes. Does not wait.
     pub fn kill(&self) {
         self.outbox.say(Word::Kill);
     }
 
-    /// Why it was ended, if it was not by itself that it ended; none as long as nobody has begun to end it.
+    /// Why it was ended; none if nothing has begun to end it.
     pub fn cause(&self) -> Option<Cause> {
         self.news.borrow().cause
     }
 
-    /// How many processes were killed a while ago and are not gone, because the system holds them.
+    /// How many killed processes have still not ended, because the system holds them.
     pub fn lingering(&self) -> u32 {
         self.news.borrow().lingering
     }
 
-    /// Resolves when the command itself has ended; what it started may go on. May be dropped, and asked again.
+    /// Resolves when the command itself has ended; processes that it started may go on. It may be dropped and
+    /// called again.
     pub async fn ended(&mut self) -> End {
         match self.news.wait_for(|news| news.end.is_some()).await.map(|news| news.end.clone()) {
             Ok(Some(end)) => end,
-            Ok(None) | Err(_) => End::Lost("the runtime that listened to it has ended".into()),
+            Ok(None) | Err(_) => End::Lost("the runtime that watched the command has ended".into()),
         }
     }
 
-    /// Asks whatever is left to end, the command included if it still runs, kills what is left after the grace, and
-    /// resolves when nothing is. May be dropped, and asked again, which gives nobody more time.
+    /// Asks all remaining processes to end, including the command. Kills the rest after the grace period, and
+    /// resolves when none is left. It may be dropped and called again, which does not extend the grace
+    /// period.
     pub async fn finish(&mut self, grace: Duration) -> Emptied {
         if self.news.borrow().emptied.is_none() {
             self.outbox.say(Word::Stop(grace));
@@ -219,8 +221,8 @@ impl Attendant {
         let mut limit = self.outbox.newest_limit();
         let mut pushed = 0;
         loop {
-            // Also while it is ending the command: somebody may stop it in the middle. Not while it waits for processes that
-            // it has killed and the system holds: without it nobody would know of them.
+            // Also while the warden ends the command, because it may be stopped in the middle. Not while it
+            // waits for killed processes that the system holds: without the warden nobody would know of them.
             let must_end_it = {
                 let news = self.tell.borrow();
                 news.emptied.is_none() && news.lingering == 0
@@ -253,8 +255,8 @@ impl Attendant {
         let known = self.tell.borrow().clone();
         if known.emptied.is_none() && known.not_started.is_none() {
             let why = match status {
-                Ok(status) => format!("its warden has ended before it: {status}"),
-                Err(error) => format!("its warden has ended before it: {error}"),
+                Ok(status) => format!("its warden process ended early: {status}"),
+                Err(error) => format!("its warden process ended early: {error}"),
             };
             let remains = end_without_warden(known.started).await;
             self.tell.send_modify(|news| {
@@ -264,13 +266,13 @@ impl Attendant {
         }
     }
 
-    /// Has a warden that did not keep the limit go on, in case somebody stopped it, and then does without it.
+    /// Continues a warden that did not keep the limit, in case it was stopped, and then does without it.
     fn push(&mut self, pushed: u32) {
-        // One that has not been waited for still has its number.
+        // A process that has not been reaped still has its id.
         let id = self.warden.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         match (pushed, id) {
             (1, Some(id)) => drop(kill_process(id, Signal::CONT)),
-            // The system kills the command then, and the rest is killed from here.
+            // Then the system kills the command, and this kills the rest.
             (_, Some(_)) => drop(self.warden.start_kill()),
             (_, None) => {}
         }
@@ -286,7 +288,7 @@ impl Attendant {
             Err(error) => return Err(error),
         }
         while let Some(line) = lines.next() {
-            // A report that only another version knows says nothing to this one.
+            // An unknown report of another version is ignored.
             if let Some(report) = Report::read(&line) {
                 self.tell.send_modify(|news| news.hear(report));
             }
@@ -314,7 +316,8 @@ impl News {
     }
 }
 
-/// Resolves when the warden should long have ended the command; each time it was pushed it is given as long again.
+/// Resolves when the warden should have ended the command long ago. Each time it was woken, it gets as long
+/// again.
 async fn is_overdue(newest: &mut watch::Receiver<Option<Limit>>, pushed: u32) {
     const PATIENCE: Span = Span::from_secs(2);
     loop {
@@ -333,8 +336,8 @@ async fn is_overdue(newest: &mut watch::Receiver<Option<Limit>>, pushed: u32) {
     }
 }
 
-/// Kills what can be found of a command whose warden is gone. The system has killed the command itself; its group's
-/// number is nobody else's as long as the group has a member.
+/// Kills what can be found of a command whose warden is gone. The system has killed the command itself. Its
+/// process group id is not reused while the group has a member.
 async fn end_without_warden(started: Option<(i32, Option<PathBuf>)>) -> Remains {
     const LOOKS_MAX: u32 = 250;
     const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -347,7 +350,7 @@ async fn end_without_warden(started: Option<(i32, Option<PathBuf>)>) -> Remains 
         }
         let has_members = group.is_some_and(|group| !process_tree::members(group).is_empty());
         if let Some(group) = group.filter(|_| has_members) {
-            // Whoever ended since needs no signal.
+            // Processes that ended since need no signal.
             let _ = kill_process_group(group, Signal::KILL);
         }
         if !has_members && cgroup.as_ref().is_none_or(Cgroup::is_empty) {

@@ -1,5 +1,5 @@
-//! The stage between a warden and its command: the same binary, which ties its life to the warden's and becomes the
-//! command. Safe Rust can't run anything between fork and exec; here it need not.
+//! The stage between a warden and its command: the same binary once more. It ties its life to the warden's, and then
+//! becomes the command by exec. Safe Rust can't run code between fork and exec; with a stage it need not.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +11,8 @@ use command_fds::{CommandFdExt, FdMapping};
 
 use super::protocol::{SpawnRequest, Step};
 
-/// What the stage says when the command can't be started. When it can, it says nothing, and its end of the line closes.
+/// The message of a stage when the command can't be started. On success it says nothing, and its end of the
+/// connection closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Failure {
     pub(super) step: Step,
@@ -19,22 +20,22 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// With the number that the system gave for it.
+    /// With the system's error number.
     pub(super) fn new(step: Step, error: &io::Error) -> Failure {
         let unnamed = rustix::io::Errno::IO.raw_os_error();
         Failure { step, number: error.raw_os_error().unwrap_or(unnamed) }
     }
 }
 
-/// Becomes the command, or says why not and ends. Its standard input is a line to the warden, which is process
-/// `warden`.
+/// Becomes the command, or reports why not and ends. Its standard input is a connection to the warden, which is
+/// process `warden`.
 pub(super) fn serve(warden: &str) {
-    // Whoever calls this by hand has no line; the one who does is a warden.
+    // A person who calls this by hand has no such connection; a warden has.
     let Ok(line) = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3) else { return };
     let mut line = UnixStream::from(line);
     let Err(failure) = become_command(&mut line, warden);
     let report = super::protocol::Report::NotStarted(failure.step, failure.number);
-    // If the warden is gone, so is everybody who would want to know.
+    // If the warden is gone, nobody needs the message.
     let _ = line.write_all(report.line().as_bytes());
 }
 
@@ -42,7 +43,7 @@ fn become_command(line: &mut UnixStream, warden: &str) -> Result<std::convert::I
     let around = |error: io::Error| Failure::new(Step::Warden, &error);
     tie_to(warden).map_err(around)?;
     let (order, descriptors) = SpawnRequest::receive(line).map_err(around)?;
-    // Out of the way of the numbers at which the command is given something.
+    // Moved away from the descriptor numbers that the command gets.
     let highest = order.numbers.iter().copied().max().unwrap_or(0).max(2);
     *line = UnixStream::from(
         rustix::io::fcntl_dupfd_cloexec(line.as_fd(), highest + 1).map_err(|error| around(error.into()))?,
@@ -76,7 +77,7 @@ fn tie_to(warden: &str) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // One that ended before that call would go unnoticed.
     let parent = getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
-    if parent.to_string() == warden { Ok(()) } else { Err(io::Error::other("the warden has ended")) }
+    if parent.to_string() == warden { Ok(()) } else { Err(io::Error::other("the warden process has ended")) }
 }
 
 #[cfg(not(target_os = "linux"))]

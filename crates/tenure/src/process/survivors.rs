@@ -1,7 +1,7 @@
-//! Processes of this machine that work under a lease, as their environment says.
+//! Finds processes of this machine that work under a lease, by their environment variables.
 //!
-//! Nothing relies on it: a process may change or drop its environment, and those of other users can't be read. It is for
-//! telling people that something still works whose lease is over.
+//! Nothing relies on this: a process can change its environment, and the environments of other users' processes can't
+//! be read. It is used to tell people that a process still works after its lease is over.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,7 @@ pub struct Survivor {
     pub name: String,
     /// The store of its lease.
     pub store: String,
-    /// The room of its task.
+    /// The namespace of its task.
     pub namespace: String,
     /// Its task.
     pub task: String,
@@ -24,7 +24,7 @@ pub struct Survivor {
     pub epoch: u64,
 }
 
-/// Everybody who can be seen. Where there is no `/proc` that is nobody.
+/// All processes that can be seen; none without `/proc`.
 pub fn survivors() -> Vec<Survivor> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|entry| of(&entry.path())).collect()

@@ -1,4 +1,4 @@
-//! The end of what a command wrote: that tells most, and has a bound.
+//! Keeps the end of a command's output: it tells the most, and its size is bounded.
 
 use std::collections::VecDeque;
 
@@ -13,12 +13,12 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Of so many bytes at most.
+    /// With at most this many bytes.
     pub fn of(bytes_max: usize) -> Tail {
         Tail { bytes_max, ..Tail::default() }
     }
 
-    /// Takes what comes next.
+    /// Adds bytes.
     pub fn push(&mut self, more: &[u8]) {
         self.bytes.extend(more);
         let over = self.bytes.len().saturating_sub(self.bytes_max);
@@ -34,7 +34,7 @@ impl Tail {
         }
     }
 
-    /// As text, without blanks at its ends. What was left out before it is said; what is no text is shown as such.
+    /// As text, trimmed. It says how many bytes were left out before it, and shows invalid UTF-8 as such.
     pub fn text(&self) -> String {
         let bytes: Vec<u8> = self.bytes.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);

@@ -1,4 +1,4 @@
-//! The terminal of a program, lent to its command: which group of processes gets the keys.
+//! Lends the program's terminal to its command: sets which process group gets the keys.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -6,7 +6,7 @@ use rustix::io;
 use rustix::process::Pid;
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
-/// A terminal, and whose it is. The one who uses this has blocked the signal for changing a terminal from behind.
+/// A terminal and its owner. The caller has blocked the signal for changing a terminal from the background.
 #[derive(Debug)]
 pub(super) struct Terminal {
     device: OwnedFd,
@@ -27,7 +27,7 @@ impl Terminal {
         Ok(Terminal { device, program, lent: Lent::No })
     }
 
-    /// Gives it to that group, if the program has it: after `bg` it hasn't.
+    /// Gives it to that process group, if the program has it: after `bg` it does not.
     pub(super) fn lend(&mut self, group: Pid) {
         let has_it = tcgetpgrp(&self.device).is_ok_and(|foreground| foreground == self.program);
         if has_it && tcsetpgrp(&self.device, group).is_ok() {
@@ -35,10 +35,11 @@ impl Terminal {
         }
     }
 
-    /// Gives it back to the program, whichever of the command's groups has it by now; not if somebody else took it.
+    /// Gives it back to the program, whichever process group of the command has it now; not if another
+    /// process took it.
     pub(super) fn take_back(&mut self) {
         if self.lent == Lent::Yes {
-            // Without a program or a terminal any more there is nobody to give it to.
+            // Without a program or a terminal there is nobody to give it to.
             let _ = tcsetpgrp(&self.device, self.program);
             self.lent = Lent::No;
         }

@@ -1,7 +1,7 @@
-//! The warden: a small process between a program and its command, which ends everything of the command when its right
-//! to run is over. It has no store, no threads and no runtime, so that little can hinder it.
+//! The warden: a small process between a program and its command. It ends all processes of the command when its time
+//! limit passes. It has no store, threads or async runtime, so that little can block it.
 //!
-//! What the command leaves behind becomes the warden's child, and the warden does not end before it has none.
+//! What the command leaves behind becomes a child of the warden. The warden does not end while it has children.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -33,20 +33,22 @@ use crate::clock::Moment;
 const LOOK_AGAIN: Backoff = Backoff { base: Span::from_millis(5), factor: 2, cap: Span::from_millis(500) };
 /// How often it looks whether a control group is empty, where nothing tells.
 const LOOK_AT_CGROUP: Span = Span::from_millis(50);
-/// What was killed that long ago and is not gone is reported.
+/// Processes that were killed this long ago and still exist are reported.
 const LINGERS_AFTER: Duration = Duration::from_secs(1);
-/// New processes may appear while all are asked to end; those that do after this many looks are killed in the end.
+/// New processes may appear while all are asked to end. Those that appear after this many checks are killed in
+/// the end.
 const LOOKS_MAX: u32 = 5;
-/// Ended children that are looked at before limits and words are.
+/// The most ended children that are reaped before limits and messages are handled.
 const REAPED_AT_ONCE_MAX: u32 = 1_000;
-/// A program that reads nothing loses reports beyond that, and then it has other worries.
+/// A program that does not read loses reports beyond this.
 const UNSENT_BYTES_MAX: usize = 64 << 10;
 
-/// Serves one program, which gave its order through standard input, and returns when nothing of the command is left.
+/// Serves one program, which sent its request through standard input. Returns when no process of the command is
+/// left.
 pub(super) fn serve() {
     let Ok(line) = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3) else { return };
     let line = UnixStream::from(line);
-    // A program that died before it gave its order wants nothing.
+    // A program that died before it sent its request needs nothing.
     let Ok((order, descriptors)) = SpawnRequest::receive(&line) else { return };
     match Warden::start(&line, order, descriptors) {
         Ok(mut warden) => warden.watch(),
@@ -57,7 +59,7 @@ pub(super) fn serve() {
     }
 }
 
-/// How far the ending of everything has come. It never goes back.
+/// The progress of ending all processes. It never goes back.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Letting,
@@ -72,9 +74,9 @@ enum Phase {
     },
 }
 
-/// How far the command itself has come.
+/// The state of the command itself.
 enum Stage {
-    /// What it says of why it is none yet.
+    /// What the stage has reported so far about a failed start.
     Starting(UnixStream, Lines),
     Running,
     Ended,
@@ -98,7 +100,7 @@ struct Warden {
     orphan_grace: Duration,
     phase: Phase,
     cause: Option<Cause>,
-    /// Who was told to end, but for the command itself; and who was killed.
+    /// The processes that were told to end, without the command itself; and those that were killed.
     told: HashSet<(i32, u64)>,
     killed: HashSet<(i32, u64)>,
     alarm: Alarm,
@@ -127,7 +129,7 @@ impl Warden {
             Containment::CgroupIfPossible => Cgroup::create(),
             Containment::GroupOnly => None,
         };
-        // Before the order, since nothing that the command starts may be outside.
+        // Before the request, because everything that the command starts must be inside.
         let cgroup = cgroup.and_then(|made| match made.admit(leader) {
             Ok(()) => Some(made),
             Err(_) => {
@@ -137,10 +139,10 @@ impl Warden {
         });
         let terminal = terminal(&order, &descriptors, leader);
         let borrowed: Vec<BorrowedFd> = descriptors.iter().map(AsFd::as_fd).collect();
-        // A stage that died here is reaped, and reported as the command's end.
+        // If the stage died here, it is reaped and reported as the command's end.
         let _ = order.send(&stage, &borrowed);
         drop(descriptors);
-        // Its own folder must not keep a file system from being unmounted.
+        // Its working directory must not keep a file system from being unmounted.
         let _ = std::env::set_current_dir("/");
         stage.set_nonblocking(true).map_err(around)?;
         line.set_nonblocking(true).map_err(around)?;
@@ -172,7 +174,7 @@ impl Warden {
             if self.is_over() {
                 break;
             }
-            // What the program says comes before the limit that it replaces: the two may have waited together while this
+            // The program's messages come before the limit that they replace: both may have waited while this
             // process was stopped.
             self.listen();
             self.enforce();
@@ -185,14 +187,14 @@ impl Warden {
         self.report(&Report::Empty(count(&self.told), count(&self.killed)));
     }
 
-    /// Whether nothing of the command is left.
+    /// Whether no process of the command is left.
     fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Ended)
             && self.children == Children::None
             && self.cgroup.as_ref().is_none_or(Cgroup::is_empty)
     }
 
-    /// Takes notice of children that ended, and of a command that stopped.
+    /// Handles children that ended, and a command that was stopped.
     fn reap(&mut self) {
         let _ = io::Read::read(&mut &self.bell, &mut [0; 64]);
         for _ in 0..REAPED_AT_ONCE_MAX {
@@ -255,15 +257,15 @@ impl Warden {
         true
     }
 
-    /// Before the program is told of an end: it may read from the terminal at once.
+    /// This comes before the program learns of the end, because it may read from the terminal at once.
     fn take_terminal_back(&mut self) {
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
         }
     }
 
-    /// A command that was stopped at the terminal stops its program, too, so that the shell sees a stopped job. One that asked
-    /// for the terminal gets it, if the program has it.
+    /// If a command is stopped at the terminal, its program is stopped, too, so that the shell sees a stopped
+    /// job. A command that asked for the terminal gets it, if the program has it.
     fn suspend(&mut self, signal: Option<i32>) {
         let Some(terminal) = &mut self.terminal else { return };
         if !matches!(self.phase, Phase::Letting) {
@@ -282,7 +284,7 @@ impl Warden {
                 return;
             }
         }
-        // Not somebody else who got its number.
+        // Not another process that got its id.
         if let Some(program) = getppid().filter(|parent| parent.as_raw_nonzero().get() == self.program_id) {
             let _ = kill_process(program, Signal::STOP);
         }
@@ -298,7 +300,7 @@ impl Warden {
         }
     }
 
-    /// The leader's number, and so its group's, is nobody else's as long as it has not been reaped.
+    /// The leader's process id, and so its group's id, is not reused until it is reaped.
     fn signal_group(&self, signal: Signal) {
         if matches!(self.stage, Stage::Ended) {
             let group = self.leader.as_raw_nonzero().get();
@@ -306,14 +308,14 @@ impl Warden {
             members.for_each(|kin| kin.signal(signal));
         } else {
             let _ = kill_process_group(self.leader, signal);
-            // What is stopped hears of its end only when it goes on.
+            // A stopped process receives the signal only when it continues.
             if matches!(signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM) {
                 let _ = kill_process_group(self.leader, Signal::CONT);
             }
         }
     }
 
-    /// Hears the stage and the program.
+    /// Reads the messages of the stage and of the program.
     fn listen(&mut self) {
         self.hear_stage();
         self.flush();
@@ -330,7 +332,7 @@ impl Warden {
         while let Some(line) = self.heard.next() {
             match Word::read(&line) {
                 Some(word) => self.obey(word),
-                // Whoever doesn't speak as a program does is none.
+                // A sender that does not follow the protocol is not a program.
                 None => is_gone = true,
             }
         }
@@ -364,7 +366,7 @@ impl Warden {
         }
     }
 
-    /// Does what the time has come for.
+    /// Does what is due.
     fn enforce(&mut self) {
         let now = Moment::now();
         if let Some(limit) = self.limit {
@@ -389,12 +391,12 @@ impl Warden {
         }
     }
 
-    /// Asks everything to end, and wakes what is stopped so that it hears it.
+    /// Asks all processes to end, and continues stopped ones so that they receive it.
     fn ask(&mut self, cause: Cause, kill_at: Moment) {
         self.note(cause);
         match &mut self.phase {
             Phase::Letting => self.phase = Phase::Asked { kill_at },
-            // Who was told to end is not given more time by being told again.
+            // Telling a process again does not give it more time.
             Phase::Asked { kill_at: at } => {
                 *at = (*at).min(kill_at);
                 return;
@@ -472,7 +474,7 @@ impl Warden {
             match line.write(&self.unsent) {
                 Ok(count) => drop(self.unsent.drain(..count)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // It is sent when there is room. That the program is gone is noticed where it is listened to.
+                // It is sent when there is room. The listener notices if the program is gone.
                 Err(_) => return,
             }
         }
@@ -501,7 +503,7 @@ impl Warden {
             Phase::Asked { kill_at } => Some(kill_at),
             Phase::Killing { next, .. } => Some(next),
         };
-        // Nothing tells when the last process has left a cgroup that nobody here is a parent of.
+        // There is no event when the last process leaves a cgroup, if it is not a child of this process.
         let is_only_cgroup = matches!(self.stage, Stage::Ended) && self.children == Children::None;
         let look = is_only_cgroup.then(|| Moment::now() + LOOK_AT_CGROUP);
         let more = (self.children == Children::More).then(Moment::now);
@@ -513,7 +515,7 @@ fn span(duration: Duration) -> Span {
     Span::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// What is readable when a child has ended, also if whoever started the program ignores that.
+/// A descriptor that becomes readable when a child ends, even if the program's parent ignores that signal.
 fn hear_children() -> io::Result<UnixStream> {
     let (bell, ringer) = UnixStream::pair()?;
     bell.set_nonblocking(true)?;
@@ -521,9 +523,9 @@ fn hear_children() -> io::Result<UnixStream> {
     Ok(bell)
 }
 
-/// Blocks what a terminal or a service manager sends to everybody: this process ends when its work is done. A handler
-/// would not do, since the command would no longer ignore what its program ignores. Called when the stage has been
-/// started, which inherits what is blocked.
+/// Blocks the signals that a terminal or a service manager sends to all processes: this process ends when its
+/// work is done. A handler would not do, because the command would no longer ignore what its program ignores.
+/// This is called after the stage was started, which would inherit the blocked signals.
 fn block_all_but_children() -> io::Result<()> {
     let mut blocked = SigSet::all();
     blocked.remove(Named::SIGCHLD);
@@ -547,7 +549,7 @@ fn watch_parent(program_id: i32) -> io::Result<Option<OwnedFd>> {
     let parent = parent.ok_or_else(|| io::Error::other("the program has ended"))?;
     // Before Linux 5.3 the end of the line has to do.
     let held = rustix::process::pidfd_open(parent, rustix::process::PidfdFlags::empty()).ok();
-    // It may have ended, and its number been given away, before it was held.
+    // It may have ended, and its id may have been reused, before it was held.
     if getppid() == Some(parent) { Ok(held) } else { Err(io::Error::other("the program has ended")) }
 }
 
@@ -561,7 +563,7 @@ fn has_ended(program: &OwnedFd) -> bool {
     rustix::event::poll(&mut [PollFd::new(program, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
-/// Starts what becomes the command, in a group of its own. It waits for the order.
+/// Starts the stage that becomes the command, in a process group of its own. It waits for the request.
 fn spawn_stage() -> io::Result<(Pid, UnixStream)> {
     let (here, there) = UnixStream::pair()?;
     let mut command = Command::new(own_binary()?);
@@ -569,10 +571,10 @@ fn spawn_stage() -> io::Result<(Pid, UnixStream)> {
     command.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.process_group(0).spawn()?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    Ok((id.ok_or_else(|| io::Error::other("a process without a number"))?, here))
+    Ok((id.ok_or_else(|| io::Error::other("a process without an id"))?, here))
 }
 
-/// The terminal, lent to the command, if the order says so.
+/// The terminal that is lent to the command, if the request says so.
 fn terminal(order: &SpawnRequest, descriptors: &[OwnedFd], leader: Pid) -> Option<Terminal> {
     let program = Pid::from_raw(order.terminal_of?)?;
     let mut terminal = Terminal::of(descriptors.first()?, program).ok()?;

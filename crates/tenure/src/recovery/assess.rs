@@ -1,5 +1,5 @@
-//! What recovery sees in a task before it touches it: whether it is due, what a reclaim would come to, and which of what it
-//! owes can't be undone here.
+//! Looks at a task before recovery touches it: whether it is due, what a reclaim would do, and what can't be undone
+//! here.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::store::due::{Due, Wait};
 use crate::store::watch::Absence;
 use crate::why::reclaimed;
 
-/// What is to be done with a task that is said to be stale.
+/// What recovery should do with a task that may be stale.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Assessment {
     /// Nothing before that time, if ever.
     NotBefore(Time),
-    /// It is reclaimed, and that is all: nothing has to be undone.
+    /// Reclaim it. Nothing must be undone.
     Reclaim,
-    /// It is reclaimed and undone.
+    /// Reclaim and undo it.
     Undo,
-    /// It is reclaimed and parked under that word: something of what it owes can't be undone here.
+    /// Reclaim and park it with that cause, because something that it owes can't be undone here.
     Park(QuarantineCause),
 }
 
@@ -36,12 +36,13 @@ pub(super) struct Unfit {
     words: String,
 }
 
-/// When it could be reclaimed; none where it waits for nothing that recovery looks after.
+/// When it could be reclaimed; none if it waits for nothing that recovery handles.
 pub(super) fn due_at(task: &Task) -> Option<Time> {
     Due::of(task).filter(|due| !due.held_back).map(|due| due.reclaimable_at())
 }
 
-/// What a reclaim at `now` would come to. The core is asked, on the task as it was read; it has the last word anyway.
+/// The result of a reclaim at `now`. The core decides it on the task as it was read; the real reclaim is decided
+/// again.
 pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Assessment {
     let Some(due_at) = due_at(task) else { return Assessment::NotBefore(Time::MAX) };
     if due_at > now {
@@ -57,8 +58,8 @@ pub(super) fn look(task: &Task, now: Time, handlers: &Handlers) -> Assessment {
     }
 }
 
-/// Everything owed that can't be undone here: kinds without a handler, targets that it may not touch, and those that were
-/// tried as often as it has patience.
+/// Everything owed that can't be undone here: kinds without a handler, targets that the handler refuses, and
+/// compensations whose tries are spent.
 pub(super) fn unfit(task: &Task, handlers: &Handlers) -> Vec<Unfit> {
     task.owed().filter_map(|owed| unfit_one(owed, handlers)).collect()
 }
@@ -85,7 +86,8 @@ fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
     None
 }
 
-/// How a task is parked of which that can't be undone: under the word for what weighs more, and with every such kind named.
+/// The cause and reason for parking a task with these compensations: the more important cause, and every such
+/// kind by name.
 pub(super) fn parking(unfit: &[Unfit]) -> (QuarantineCause, String) {
     let is_unhandled = unfit.iter().any(|one| one.parking == QuarantineCause::UndoUnhandled);
     let parking = if is_unhandled { QuarantineCause::UndoUnhandled } else { QuarantineCause::UndoFailed };
@@ -96,7 +98,7 @@ pub(super) fn parking(unfit: &[Unfit]) -> (QuarantineCause, String) {
     (parking, format!("can't undo {}: {}", kinds.join(", "), words.join("; ")))
 }
 
-/// Until when a task is left to its holder that lapsed while nobody looked after the store; none: it is not.
+/// Until when a task that lapsed during an absence of recovery is left to its holder; none if it is not left.
 pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter: Jitter) -> Option<Time> {
     let (absence, due) = (absence?, Due::of(task)?);
     if due.expires_at < absence.from || due.expires_at > absence.until {
@@ -105,9 +107,9 @@ pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter
     let length = match due.wait {
         Wait::Lease | Wait::UndoLease => due.lease.as_ref()?.ttl.span(),
         Wait::Reservation => due.expires_at.since(due.since?),
-        // Nobody could begin either.
+        // Nobody could begin it in that time either.
         Wait::Start => task.policy.lease_ttl.span(),
-        // Nobody holds it, so nobody is waited for.
+        // Nobody holds it, so there is no holder to wait for.
         Wait::Undo => return None,
     };
     // Those that lapsed together are not reclaimed together.
@@ -115,7 +117,7 @@ pub(super) fn left_to_holder_until(task: &Task, absence: Option<Absence>, jitter
     Some(absence.until + length + spread)
 }
 
-/// Until when a loop leaves a task to others that it can't undo.
+/// Until when a loop leaves a task that it can't undo to other processes.
 pub(super) fn left_to_others_until(task: &Task, handler_wait: Duration) -> Option<Time> {
     due_at(task).map(|due_at| due_at + Span::from(handler_wait))
 }

@@ -1,4 +1,4 @@
-//! What recovery counts.
+//! The metrics of recovery.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use super::{Outcome, RecoveredTask};
 use crate::handler::Handlers;
 use crate::histogram::{ClassCounters, Histogram};
 
-/// The upper ends of the classes of lateness, in microseconds.
+/// The bounds of the lateness buckets, in microseconds.
 const LATENESS_US: [u64; 9] =
     [50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 30_000_000, 300_000_000];
 
-/// The name under which those kinds are counted that no handler was registered for. There may be any number of them.
+/// The label for kinds without a registered handler. There may be any number of them.
 const OTHER_KINDS: &str = "other";
 
 /// Counters that only rise, and one that says what goes on.
@@ -46,7 +46,7 @@ impl Default for Metrics {
     }
 }
 
-/// What came of the undos of a kind.
+/// The undos of a kind, by result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct UndoCounts {
     /// Those with a receipt.
@@ -68,7 +68,7 @@ pub struct Snapshot {
     pub store_errors: u64,
     /// Tasks that are being undone now.
     pub undoing: u64,
-    /// How long after they were due tasks were reclaimed, in microseconds.
+    /// Delays between due time and reclaim, in microseconds.
     pub lateness: Histogram,
     /// The most, in microseconds.
     pub lateness_max_us: u64,
@@ -110,8 +110,8 @@ impl Metrics {
         self.undos.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to count these kinds by their names. A count that only appears with the first failure has not risen, for
-    /// whoever looks at how it rises.
+    /// Starts the counters of these kinds at zero. A counter that first appears with a failure shows no
+    /// increase to monitoring.
     pub(super) fn begin(&self, handlers: &Handlers) {
         let mut undos = self.undos();
         for kind in handlers.kinds() {

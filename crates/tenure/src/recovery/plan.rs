@@ -1,4 +1,4 @@
-//! What recovery would do now, without doing it.
+//! Shows what recovery would do now, without doing it.
 
 use tenure_core::task::{State, Task};
 
@@ -60,7 +60,7 @@ pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<PlannedTask>, Error>
     }
 }
 
-/// Who else handles all that a task owes, and would undo it if it were left to them.
+/// Other recovery processes that handle everything that the task owes, and would undo it.
 fn others(task: &Task, watchers: &Watchers) -> Option<String> {
     let handlers: Option<Vec<&str>> =
         task.owed().map(|owed| watchers.handler_of(&owed.undo.kind).map(|one| one.name.as_str())).collect();
@@ -69,6 +69,6 @@ fn others(task: &Task, watchers: &Watchers) -> Option<String> {
     handlers.dedup();
     let all = handlers.join(", ");
     (!all.is_empty()).then(|| {
-        format!("{all} looks after this store and handles it: leave it to that, or give its handlers here")
+        format!("{all} runs recovery for this store and handles it: leave the task to it, or configure the same handlers here")
     })
 }

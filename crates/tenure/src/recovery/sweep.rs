@@ -1,4 +1,4 @@
-//! Sweeps: looking at what is due, reclaiming so much of it at once, and resting in between.
+//! Sweeps: finds due tasks, reclaims a limited number of them at once, and rests in between.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -23,29 +23,31 @@ use crate::store::{Answer, Cursor};
 
 /// How many due tasks are read at once.
 pub(super) const PAGE: usize = 500;
-/// How many reclaims share a commit: those of the living wait behind them.
+/// How many reclaims share a commit: other commands wait behind them.
 const TOGETHER: usize = 50;
-/// The rest after a sweep that did not get through; with up to as much again by chance, so that recoverers don't march in step.
+/// The pause after a sweep that did not finish, plus up to the same again at random, so that recovery processes
+/// do not stay synchronized.
 const REST: Duration = Duration::from_millis(50);
-/// The longest rest of a loop. A lease lasts a second at least, so none is overlooked that was granted since the last look.
+/// The longest pause of a loop. A lease lasts at least one second, so no lease granted since the last sweep is
+/// missed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The rest of a loop whose store could not be asked.
+/// The pause after an error of the store.
 const TROUBLED_REST: Duration = Duration::from_secs(1);
-/// Looks that found nothing to do may take no more than one part in so many of the time.
+/// Sweeps without a result may take at most this fraction of the time.
 const FRUITLESS_SHARE: u32 = 20;
-/// But they are not put off for longer than leaves time to reclaim within a second of the lapse.
+/// But they are not delayed beyond what is needed to reclaim within a second of the lapse.
 const FRUITLESS_REST_MAX: Duration = Duration::from_millis(500);
 
-/// How long one look goes on before it is cut short.
+/// The time limit of one sweep.
 const LOOK_MAX: Duration = Duration::from_millis(500);
-/// How many may stand in line; further ones are found by a later look.
+/// The most tasks that may wait for an undo; a later sweep finds the others.
 const LINE_MAX: usize = 100_000;
-/// How many tasks in a row may be unreadable before the store itself is taken for away.
+/// How many tasks in a row may be unreadable before the store counts as unavailable.
 const MISREAD_MAX: usize = 3;
 /// How long a task is left without another look at it.
 const LEFT_UNSEEN_MAX: Span = Span::from_secs(5);
 
-/// An absence that ended longer ago was told by the one who ended it.
+/// An absence that ended longer ago was already reported by the process that ended it.
 const ABSENCE_IS_NEWS: Span = Span::from_secs(1);
 
 type Name = (Namespace, TaskId);
@@ -59,21 +61,21 @@ struct Sweeper<'r> {
     undoing: JoinSet<(Name, RecoveredTask)>,
     /// Tasks that must be undone, and for which there was no room yet, in the order in which they were due.
     line: Line,
-    /// Tasks that nothing can be done about before that time.
+    /// Tasks that can't be handled before that time.
     later: HashMap<Name, Time>,
-    /// Until when tasks that are due were left to their holders, or to others.
+    /// Until when due tasks are left to their holders or to other processes.
     left_on_purpose: HashMap<Name, Time>,
-    /// Where the next look goes on, if the last one did not get through.
+    /// Where the next sweep continues, if the last one did not finish.
     goes_on_at: Option<Cursor>,
     /// The store's time at the last look.
     now: Time,
     absence: Option<Absence>,
-    /// What the store said last, if it could not be looked after.
+    /// The store's last error, if it failed.
     troubled_by: Option<String>,
     report: Report,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 struct Swept {
     /// Whether there is more that could be done at once.
     is_cut_short: bool,
@@ -115,7 +117,8 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
     while !stop.is_cancelled() {
         let began = Moment::now();
         let is_time = |marked: Moment| began.since(marked) >= Span::from(RENEW_EVERY);
-        // Before each look after a pause: whoever was stopped for a while must know it before it reclaims.
+        // Before each sweep after a pause: a process that was stopped for a while must know it before it
+        // reclaims.
         if marked.is_none_or(is_time) {
             let marking = tokio::select! {
                 marking = recovery.ledger.store().watch(recovery.presence()) => marking,
@@ -182,32 +185,33 @@ impl<'r> Sweeper<'r> {
         let Some(Absence { from, until }) = absence.filter(|_| absence != self.absence) else { return };
         self.absence = absence;
         let away = Duration::from(until.since(from));
-        // It stays written, so that all who come hear of it. Only the one who ended it has news to tell.
+        // The absence stays recorded, so that all recovery processes see it. Only the one that ended it logs
+        // a warning.
         let is_news = |now: Time| now.since(until) <= ABSENCE_IS_NEWS;
         match self.recovery.ledger.now().await.is_ok_and(is_news) {
             true => {
                 tracing::warn!(
                     ?away,
-                    "nobody looked after the store for a while: holders get their time back"
+                    "no recovery ran for a while; holders get extra time before their tasks are reclaimed"
                 );
             }
-            false => tracing::debug!(?away, "nobody looked after the store for a while, some time ago"),
+            false => tracing::debug!(?away, "no recovery ran for a while, some time ago"),
         }
     }
 
     fn trouble(&mut self, error: &Error) {
         self.recovery.metrics.store_failed();
-        // It is asked again each second, and one line is enough for as long as it says the same.
+        // It retries each second; one log line is enough while the error stays the same.
         let words = error.to_string();
         if self.troubled_by.as_ref() != Some(&words) {
-            tracing::warn!(error = words, "the store could not be looked after");
+            tracing::warn!(error = words, "recovery can't reach the store; it tries again every second");
             self.troubled_by = Some(words);
         }
     }
 
     fn is_fine(&mut self) {
         if self.troubled_by.take().is_some() {
-            tracing::info!("the store is looked after again");
+            tracing::info!("recovery reaches the store again");
         }
     }
 
@@ -217,8 +221,8 @@ impl<'r> Sweeper<'r> {
         self.left_on_purpose.retain(|_, until| *until + LEFT_UNSEEN_MAX > now);
     }
 
-    /// Looks once at everything that is due, and takes up what can be done, up to the cap. With `only_due_by` what became
-    /// due later is left.
+    /// Reads everything that is due once, and handles what it can, up to the maximum. With `only_due_by`,
+    /// tasks that became due later are left.
     async fn sweep(&mut self, only_due_by: Option<Time>) -> Result<Swept, Error> {
         let store = self.recovery.ledger.store().as_ref();
         self.recovery.metrics.swept();
@@ -249,7 +253,7 @@ impl<'r> Sweeper<'r> {
                 }
                 let task = match store.task(name.0.clone(), name.1.clone()).await {
                     Ok(task) => task,
-                    // One that can't be read is no reason to leave the others.
+                    // An unreadable task must not stop the others.
                     Err(error) if misread < MISREAD_MAX => {
                         misread += 1;
                         self.failed(name, &error);
@@ -279,7 +283,7 @@ impl<'r> Sweeper<'r> {
             swept.is_cut_short |= page.next.is_some() && swept.taken >= sweep_max;
             after = page.next.filter(|_| swept.taken < sweep_max);
             if after.is_some() && Moment::now().since(began) >= Span::from(LOOK_MAX) {
-                // Whoever stops this, and the mark that says that somebody is here, must not wait for all of it.
+                // A stop request and the watch mark must not wait for the whole sweep.
                 swept.is_cut_short = true;
                 self.goes_on_at = after.take();
             }
@@ -301,7 +305,7 @@ impl<'r> Sweeper<'r> {
         is_in_scope && !self.busy.contains_key(name) && !self.later.contains_key(name) && !self.line.has(name)
     }
 
-    /// Takes up those who wait for room, as far as there is some.
+    /// Starts waiting undos, as far as there is room.
     async fn admit(&mut self) -> Result<(), Error> {
         let store = self.recovery.ledger.store().as_ref();
         let at_once = self.recovery.settings.at_once.max(1);
@@ -311,7 +315,7 @@ impl<'r> Sweeper<'r> {
                 && self.undoing.len() + chosen.len() < at_once
                 && let Some(name) = self.line.next()
             {
-                // Whoever waited long may have been looked after by another one.
+                // A task that waited long may have been handled by another process.
                 let task = match store.task(name.0.clone(), name.1.clone()).await {
                     Ok(Some(task)) => task,
                     Ok(None) => continue,
@@ -338,7 +342,7 @@ impl<'r> Sweeper<'r> {
             (_, Assessment::NotBefore(until)) => Some(*until),
             (RecoveryMode::Once(_), Assessment::Reclaim | Assessment::Undo | Assessment::Park(_)) => None,
             (RecoveryMode::Loop(_), Assessment::Reclaim | Assessment::Undo | Assessment::Park(_)) => {
-                // Others may have the handler; that its tries are spent is so for all.
+                // Another process may have the handler; spent tries are the same for all.
                 let to_others = (look == Assessment::Park(QuarantineCause::UndoUnhandled))
                     .then(|| left_to_others_until(task, settings.handler_wait))
                     .flatten();
@@ -348,7 +352,7 @@ impl<'r> Sweeper<'r> {
         if let Some(until) = left_until.filter(|until| *until > now) {
             return Choice::Leave(until);
         }
-        // Each undo needs room of its own; one that would only wait under its lease is better left to others.
+        // Each undo needs a free slot; a task that would only wait under its lease is better left to others.
         let needs_room = look != Assessment::Reclaim;
         let undoing = self.undoing.len() + chosen.iter().filter(|task| task.owes()).count();
         if needs_room && undoing >= settings.at_once.max(1) { Choice::Wait } else { Choice::Take }
@@ -358,7 +362,7 @@ impl<'r> Sweeper<'r> {
         self.recovery.ledger.entropy().jitter()
     }
 
-    /// Reclaims some tasks in one commit. What must be undone is undone beside the sweeps.
+    /// Reclaims some tasks in one commit. Their undos run in parallel to the sweeps.
     async fn reclaim(&mut self, tasks: &[Task]) -> Result<(), Error> {
         let commands: Vec<Command> =
             tasks.iter().map(|task| self.command(task)).collect::<Result<_, Error>>()?;
@@ -368,7 +372,7 @@ impl<'r> Sweeper<'r> {
         let has_blocked_all =
             |answer: &Result<Answer, Error>| matches!(answer, Err(Error::Unavailable(_) | Error::Corrupt(_)));
         if answers.len() > 1 && answers.iter().all(has_blocked_all) {
-            // One that somebody holds back, or that breaks a rule, takes all that share its commit with it: each by itself.
+            // A task that is locked or breaks an invariant fails its whole commit: so each is tried alone.
             answers.clear();
             for command in commands {
                 answers.extend(self.recovery.ledger.transact(vec![command]).await);
@@ -378,7 +382,8 @@ impl<'r> Sweeper<'r> {
             let name = (before.namespace.clone(), before.id.clone());
             match answer {
                 Ok(Answer::Task(task)) => self.take_up(name, before, *task, sent),
-                // Another recoverer was faster, or the holder came back; if not, a later look tells.
+                // Another recovery process was faster, or the holder came back; otherwise a later sweep finds
+                // it.
                 Err(Error::Refused(refusal)) => self.refused(name, &refusal.code),
                 Err(error) => self.failed(name, &error),
                 Ok(Answer::Claimed(_) | Answer::Renewed(_) | Answer::Retried(..) | Answer::Minimal(_)) => {
@@ -397,7 +402,7 @@ impl<'r> Sweeper<'r> {
     }
 
     fn take_up(&mut self, name: Name, before: &Task, task: Task, sent: Moment) {
-        // What was left on purpose, to its holder or to those who have the handler, is late only from then on.
+        // A task that was left to its holder or to others on purpose counts as late only from then on.
         let left_until = self.left_on_purpose.remove(&name);
         if let Some(due_at) = due_at(before) {
             self.recovery.metrics.reclaimed(due_at.max(left_until.unwrap_or(Time::MIN)), task.updated_at);
@@ -416,11 +421,11 @@ impl<'r> Sweeper<'r> {
     }
 
     fn refused(&mut self, name: Name, code: &Code) {
-        tracing::debug!(task = %name.1, %code, "a stale task was not to be reclaimed");
+        tracing::debug!(task = %name.1, %code, "a stale task could not be reclaimed; recovery looks again later");
         self.leave_for_now(name);
     }
 
-    /// A loop comes back to what the store would not do. A one-shot does not, so that it is told.
+    /// A loop retries a reclaim that the store did not do. A one-shot run does not, and reports it.
     fn failed(&mut self, name: Name, error: &Error) {
         self.trouble(error);
         match self.manner {
@@ -432,13 +437,12 @@ impl<'r> Sweeper<'r> {
         }
     }
 
-    /// Nothing is lost by looking again in a second, and much by looking again at once, and for ever.
+    /// Looking again in a second loses nothing; looking again at once, for ever, would cost much.
     fn leave_for_now(&mut self, name: Name) {
         self.leave(name, self.now + Span::from_secs(1));
     }
 
-    /// Only the name is remembered. Whoever has the task meanwhile may change all that was seen of it, so it is not left for
-    /// long without a look.
+    /// Only the name is remembered. The task may change meanwhile, so it is not left for long without a look.
     fn leave(&mut self, name: Name, until: Time) {
         self.left_on_purpose.insert(name.clone(), until);
         self.later.insert(name, until.min(self.now + LEFT_UNSEEN_MAX));
@@ -466,7 +470,7 @@ impl<'r> Sweeper<'r> {
                 self.tell(tended);
             }
             Err(error) => {
-                tracing::error!(%error, "recovery of a task ended early; its lease lapses");
+                tracing::error!(%error, "recovery of a task ended early; its lease will lapse");
                 let name = self.busy.iter().find(|(_, id)| **id == error.id()).map(|(name, _)| name.clone());
                 if let Some(name) = name {
                     self.busy.remove(&name);
@@ -489,18 +493,19 @@ impl<'r> Sweeper<'r> {
             true => jittered(REST, self.recovery),
             false => until_next.min(LOOK_EVERY).max(Duration::from_millis(1)),
         };
-        // Many tasks that nothing can be done about must not make it look all the time.
+        // Many tasks that can't be handled must not keep it busy all the time.
         let earned = if swept.taken == 0 { Duration::from(took) * FRUITLESS_SHARE } else { Duration::ZERO };
         wanted.max(earned.min(FRUITLESS_REST_MAX))
     }
 
-    /// Rests. Whenever an undo is done meanwhile, the next in line has its room.
+    /// Pauses. When an undo ends meanwhile, the next waiting one starts.
     async fn rest_until(&mut self, stop: &CancellationToken, length: Duration) {
         let mut over = std::pin::pin!(tokio::time::sleep(length));
         loop {
-            // Also before the first wait: the look may have taken note of all that were done, and then nobody wakes this.
+            // Also before the first wait: the last sweep may have seen all undos end, and then nothing would
+            // wake this.
             if let Err(error) = self.admit().await {
-                // The next look finds again whom this forgot.
+                // The next sweep finds tasks that this forgot.
                 self.trouble(&error);
             }
             tokio::select! {
@@ -513,7 +518,7 @@ impl<'r> Sweeper<'r> {
     }
 }
 
-/// Who waits for room, first come first served.
+/// The queue of tasks that wait for a slot, first come first served.
 #[derive(Default)]
 struct Line {
     names: VecDeque<Name>,
@@ -546,16 +551,16 @@ impl Line {
     }
 }
 
-/// A task that was due, and could not be looked after.
+/// A due task that could not be handled.
 fn untended((namespace, task): Name, reason: String) -> RecoveredTask {
     let (epoch, outcome) = (Epoch::ZERO, Outcome::Failed);
     RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), reason: Some(reason) }
 }
 
-/// What becomes of a due task in this sweep.
+/// What this sweep does with a due task.
 enum Choice {
     Take,
-    /// There is no room for it now.
+    /// No slot is free.
     Wait,
     Leave(Time),
 }

@@ -1,4 +1,5 @@
-//! One task's undo, under the lease that it was reclaimed by: newest first, each with its receipt.
+//! Undoes one task under the lease of its reclaim: newest compensation first, and each receipt is stored before the
+//! next one begins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(super) async fn undo(
     manner: RecoveryMode,
 ) -> RecoveredTask {
     let (namespace, id) = (task.namespace.clone(), task.id.clone());
-    // Recovery's own is one higher at least.
+    // The epoch of recovery's own lease is at least one higher.
     let epoch = Epoch(task.epoch.0.saturating_sub(1));
     let told = |outcome, reason| RecoveredTask {
         namespace: namespace.clone(),
@@ -41,7 +42,7 @@ pub(super) async fn undo(
         Ok(ledger) => ledger,
         Err(error) => return told(Outcome::Failed, Some(error.to_string())),
     };
-    // After its lease is over somebody else goes on, so nothing is gained by reporting for longer.
+    // After its lease is over another process continues, so retrying the report for longer is useless.
     let keeping = Keeping { record_timeout: recovery.settings.ttl, ..Keeping::default() };
     let lease = match KeptLease::of(&ledger, task.clone(), Counted::From(reclaimed), keeping) {
         Ok(lease) => lease,
@@ -53,7 +54,8 @@ pub(super) async fn undo(
     let mut undoing = Undoing { recovery: &recovery, lease: &lease, manner, undone: Vec::new() };
     let (outcome, reason) = match undoing.all(task).await {
         Ok(end) => end,
-        // What is lost is lost; everything else is this recovery's own trouble, and the next one's to mend.
+        // A lost lease is an outcome; any other refusal is a failure of this recovery, for the next one to
+        // fix.
         Err(Error::Refused(refusal)) => (Outcome::Lost, Some(refusal.to_string())),
         Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
             (Outcome::Failed, Some(error.to_string()))
@@ -62,7 +64,7 @@ pub(super) async fn undo(
     RecoveredTask { undone: undoing.undone, ..told(outcome, reason) }
 }
 
-/// Why a task is handed back in the middle.
+/// The reason for handing a task back in the middle.
 const STOPPED: &str = "recovery was told to stop";
 
 /// How long a stopped undo is waited for. One that blocks its thread can't be stopped at all.
@@ -70,13 +72,13 @@ const STOPPING_MAX: Duration = Duration::from_secs(5);
 
 type End = (Outcome, Option<String>);
 
-/// How one try went.
+/// The result of one try.
 enum Tried {
     Done(String),
     Failed(UndoError),
     Lost,
     Stopped,
-    /// It was told to end for this reason, and does not.
+    /// It was told to stop for this reason, but does not.
     Stuck(Box<Tried>),
 }
 
@@ -88,20 +90,21 @@ struct Undoing<'r> {
 }
 
 impl Undoing<'_> {
-    /// Goes on until nothing is owed any more, or it can't go on.
+    /// Continues until nothing is owed any more, or it can't continue.
     async fn all(&mut self, mut task: Task) -> Result<End, Error> {
         loop {
             if task.state() != State::Compensating {
                 return Ok((end_of(&task), None));
             }
-            // Of a task that can't be undone whole nothing is undone, so it is looked at whole before each step.
+            // If a task can't be undone completely, nothing is undone. So everything owed is checked before
+            // each step.
             let unfit = unfit(&task, &self.recovery.handlers);
             if !unfit.is_empty() {
                 let (parking, words) = parking(&unfit);
                 return self.park(parking, words).await;
             }
             let Some(owed) = task.owed().next().cloned() else {
-                return Ok((Outcome::Failed, Some("it is compensating and owes nothing".into())));
+                return Ok((Outcome::Failed, Some("the task is compensating, but owes nothing".into())));
             };
             if self.is_told_to_stop() {
                 return self.hand_back(STOPPED, Duration::ZERO).await;
@@ -160,37 +163,37 @@ impl Undoing<'_> {
             }
         };
         allow.send_replace(LeaseStatus::Ended);
-        // Until it has ended, nobody is to begin with the same.
+        // Nobody may begin the same undo before this one has ended.
         match tokio::time::timeout(STOPPING_MAX, running.join_next()).await {
             Ok(_) => tried,
             Err(_) => Tried::Stuck(Box::new(tried)),
         }
     }
 
-    /// Leaves a task whose undo goes on although it may not. A try is counted all the same; but the lease is neither given
-    /// back nor renewed any more, so that the next recoverer does not begin before it has lapsed.
+    /// Leaves a task whose undo does not stop. The try is counted. The lease is neither released nor renewed,
+    /// so that the next recovery does not begin before it has lapsed.
     async fn stuck(&self, owed: &Compensation, tried: Tried) -> End {
         if let Tried::Failed(error) = tried {
             self.recovery.metrics.failed_to_undo(&owed.undo.kind);
             let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
             let words = truncate_for_record(&error.to_string());
-            // Where that can't be told, the next recoverer tries once more than it would.
+            // If this can't be recorded, the next recovery tries once more than it should.
             let _ = self.lease.call(self.lease.ledger().tried(id, holder, owed.seq.0, &words)).await;
         }
-        (Outcome::Failed, Some("its undo does not stop; the lease is left to lapse".into()))
+        (Outcome::Failed, Some("its undo does not stop; recovery lets the lease lapse".into()))
     }
 
     fn is_told_to_stop(&self) -> bool {
         self.manner.stop().is_cancelled()
     }
 
-    /// Resolves when what runs must not go on any longer, since recovery was told to stop.
+    /// Resolves when the running undo must end, after recovery was told to stop.
     async fn told_to_stop(&self) {
         self.manner.stop().cancelled().await;
         tokio::time::sleep(self.recovery.settings.grace).await;
     }
 
-    /// Keeps the receipt. Somebody may have settled or waived it meanwhile: then the task is as it is.
+    /// Stores the receipt. If the compensation was settled or waived meanwhile, the task stays as it is.
     async fn settle(&mut self, owed: &Compensation, receipt: &str) -> Result<Task, Error> {
         failpoints::reached("recovery/after_undo");
         let receipt = truncate_for_record(receipt);
@@ -215,7 +218,7 @@ impl Undoing<'_> {
         }
     }
 
-    /// Keeps the error, and then waits, hands back, or leaves it to the next look to park the task.
+    /// Stores the error. Then it waits, hands back, or lets the next step park the task.
     async fn failed(
         &mut self,
         owed: &Compensation,
@@ -251,7 +254,7 @@ impl Undoing<'_> {
                 Ok(Err(self.hand_back(&words, wait).await?))
             }
             RecoveryMode::Once(stop) => {
-                // Who is told to stop hands back at once; the next try is another one's.
+                // When told to stop, it hands back at once; another process makes the next try.
                 tokio::select! {
                     loss = self.lease.lost() => return Ok(Err((Outcome::Lost, Some(loss.to_string())))),
                     () = tokio::time::sleep(wait) => {}
@@ -265,7 +268,7 @@ impl Undoing<'_> {
         }
     }
 
-    /// Leaves the task to a person.
+    /// Parks the task for a person.
     async fn park(&self, parking: QuarantineCause, words: String) -> Result<End, Error> {
         failpoints::reached("recovery/before_park");
         let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
@@ -275,7 +278,7 @@ impl Undoing<'_> {
         Ok((Outcome::Quarantined, Some(words)))
     }
 
-    /// Gives the lease up, so that whoever comes after that time goes on.
+    /// Releases the lease, so that another process can continue after that time.
     async fn hand_back(&self, words: &str, wait: Duration) -> Result<End, Error> {
         failpoints::reached("recovery/before_hand_back");
         self.lease.release(&truncate_for_record(words), wait).await?;
@@ -283,7 +286,7 @@ impl Undoing<'_> {
     }
 }
 
-/// What became of a task that is not compensating any more.
+/// The outcome of a task that is no longer compensating.
 pub(super) fn end_of(task: &Task) -> Outcome {
     match task.state() {
         State::Planned => Outcome::Planned,

@@ -1,4 +1,4 @@
-//! How commands are answered, and how large the answers may be: what does not fit is not done.
+//! The form of answers and their size limits. A command whose answer does not fit is not executed.
 
 use tenure_core::command::Command;
 use tenure_core::task::Task;
@@ -15,7 +15,7 @@ pub const CLAIM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// executed whatever its size.
 pub(crate) const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How much of a task an answer has.
+/// How much of a task an answer contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AnswerForm {
     /// All of it.
@@ -27,13 +27,13 @@ pub enum AnswerForm {
     Minimal,
 }
 
-/// How commands are to be answered.
+/// Options for answers to commands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AnswerOptions {
     /// How much of a task each answer has.
     pub form: AnswerForm,
-    /// How many bytes of JSON all answers together may have. A command whose answer does not fit is not begun, nor are those
-    /// behind it.
+    /// The maximum bytes of JSON of all answers together. A command whose answer does not fit is not
+    /// executed, nor are those after it.
     pub bytes_max: usize,
 }
 
@@ -44,15 +44,15 @@ impl Default for AnswerOptions {
     }
 }
 
-/// What commands came to: answers to the first of them, and the commands that were not begun.
+/// The result of some commands: answers to the first of them, and the commands that were not executed.
 #[derive(Debug, Default)]
 pub struct Answered {
     /// The answers, in the order of the commands.
     pub answers: Vec<Result<Answer, Error>>,
-    /// The commands behind those, of which nothing was done.
+    /// The remaining commands, of which nothing was done.
     pub rest: Vec<Command>,
-    /// How many bytes the answer to the first of the rest has, where it was left because of that. Else the transaction was full,
-    /// and it may be given again as it is.
+    /// The size of the next answer, if the rest was left because of it. Otherwise the transaction was full,
+    /// and the rest can be sent again unchanged.
     pub next_bytes: Option<usize>,
 }
 
@@ -74,7 +74,7 @@ pub enum MinimalAnswer {
     Retried(Box<MinimalTask>, Box<MinimalTask>),
 }
 
-/// The room that is left: of a caller's answers, and of the transaction.
+/// The remaining space: for a caller's answers, and in the transaction.
 #[derive(Debug)]
 pub(crate) struct AnswerBudget {
     form: AnswerForm,
@@ -84,7 +84,7 @@ pub(crate) struct AnswerBudget {
 }
 
 impl AnswerBudget {
-    /// All the room of a transaction that begins.
+    /// The whole space of a new transaction.
     pub(crate) fn new() -> AnswerBudget {
         AnswerBudget { form: AnswerForm::Whole, answer_bytes_left: usize::MAX, read_bytes: 0 }
     }
@@ -109,7 +109,7 @@ impl AnswerBudget {
         if self.is_whole(grants) { task_bytes(task) } else { MinimalTask::BYTES_MAX }
     }
 
-    /// Takes the room for an answer of that size; if there is not so much, nothing was taken.
+    /// Reserves space for an answer of that size; if there is not enough, reserves nothing.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), TooLarge> {
         self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or(TooLarge { bytes })?;
         Ok(())

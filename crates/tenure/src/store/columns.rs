@@ -288,12 +288,12 @@ impl<R: Row + ?Sized> Row for RowPart<'_, R> {
 pub(crate) struct Impossible(pub(crate) String);
 
 pub(crate) fn impossible(column: &str, value: impl std::fmt::Display) -> Impossible {
-    Impossible(format!("the column {column} holds what can't be: {value}"))
+    Impossible(format!("the column {column} contains an invalid value: {value}"))
 }
 
 /// A value that is always there is not.
 fn missing(column: &str, what: &str) -> Impossible {
-    Impossible(format!("the column {column} is empty, and must hold {what}"))
+    Impossible(format!("the column {column} is empty, but must contain {what}"))
 }
 
 pub(crate) fn number(number: u64) -> i64 {

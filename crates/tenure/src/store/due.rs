@@ -1,7 +1,7 @@
-//! What a task that is not terminal waits for, as one narrow row: a lease's end, a reservation's, the time of an undo
-//! that nobody holds, the limit for its start.
+//! The due row: one narrow row for what an open task waits for. That is the end of a lease or a reservation, the time
+//! of an undo that nobody holds, or the start limit.
 //!
-//! A heartbeat reads and writes this row alone, so the row has copies of what a heartbeat needs to be decided.
+//! A heartbeat reads and writes only this row. So the row has copies of the fields that a heartbeat is decided on.
 
 use tenure_core::id::{Actor, Epoch, Namespace, Owner, Progress, Reason, TaskId};
 use tenure_core::policy::{OnLapse, Policy, Ttl};
@@ -40,9 +40,9 @@ pub(crate) struct Due {
     pub(crate) since: Option<Time>,
     /// When the wait is over unless a heartbeat moves it.
     pub(crate) expires_at: Time,
-    /// When somebody should look; never after `expires_at`.
+    /// When to check it; never after `expires_at`.
     pub(crate) check_at: Time,
-    /// Lapses of it are nobody's business but the next holder's.
+    /// Recovery ignores its lapse; only the next holder handles it.
     pub(crate) held_back: bool,
 }
 
@@ -152,8 +152,9 @@ impl Due {
         self.expires_at + delay.unwrap_or(Span::ZERO)
     }
 
-    /// The part of the task that a heartbeat is decided on: its phase with the lease, what bounds it, and whether cancel
-    /// is asked. Everything else is empty, and no guard of a heartbeat or a progress looks at it; a test shows that.
+    /// The part of the task that a heartbeat is decided on: its phase with the lease, its limits, and whether
+    /// a cancel was asked for. Everything else is empty, and no guard of a heartbeat or a progress reads it;
+    /// a test shows that.
     pub(crate) fn seen_by_heartbeat(&self, namespace: &Namespace, id: &TaskId) -> Option<Task> {
         let lease = self.lease()?;
         let columns = self.lease.as_ref()?;

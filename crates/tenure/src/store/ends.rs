@@ -1,7 +1,7 @@
-//! How many tasks ended how: counted as they end, since there may be millions of them.
+//! Counts how tasks ended. They are counted when they end, because there may be millions of them.
 //!
-//! A namespace has a count in all for each queue, state and cause, and of the last day one for each minute. So "the last hour" begins
-//! with the minute in which it began.
+//! A namespace has a total for each queue, state and cause, and one count for each minute of the last day. So "the
+//! last hour" begins at the start of a minute.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use tenure_core::time::{Span, Time};
 pub use tenure_api::overview::EndCount;
 
 const MICROS_A_MINUTE: i64 = 60_000_000;
-/// Counts of minutes are kept a little longer than they are asked for.
+/// Counts by minute are kept a little longer than needed.
 const KEPT: Span = Span::from_secs(25 * 3_600);
-/// The minute under which ends are counted in all.
+/// The minute under which the totals are stored.
 pub(crate) const IN_ALL: i64 = 0;
 
 /// What is counted together.
@@ -50,7 +50,7 @@ fn minute(time: Time) -> i64 {
     time.as_micros().div_euclid(MICROS_A_MINUTE)
 }
 
-/// Ends that one transaction brings, to be added to what is stored.
+/// The ends of one transaction, to be added to the stored counts.
 #[derive(Default)]
 pub(crate) struct NewEnds(BTreeMap<EndKey, i64>);
 
@@ -72,20 +72,20 @@ impl NewEnds {
             *self.0.entry(key).or_default() += 1;
         };
         count(IN_ALL);
-        // A record from elsewhere may have ended long ago.
+        // An imported record may have ended long ago.
         let minute = minute(ending.finished_at);
         if minute >= Minutes::at(now).kept {
             count(minute);
         }
     }
 
-    /// What is to be added, by key.
+    /// The counts to add, by key.
     pub(crate) fn take(&mut self) -> Vec<(EndKey, i64)> {
         std::mem::take(&mut self.0).into_iter().collect()
     }
 }
 
-/// Counts the ended tasks of a namespace, for a store that has them in hand. The others keep counts.
+/// Counts the ended tasks of a namespace, for the memory store. The others keep counts.
 pub(crate) fn count<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<EndCount> {
     let minutes = Minutes::at(now);
     let mut counts = BTreeMap::<(Queue, &str, &str), EndCount>::new();

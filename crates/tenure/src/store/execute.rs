@@ -1,7 +1,7 @@
-//! What one command does inside a transaction: the same for every store.
+//! Executes one command inside a transaction, the same way for every store.
 //!
-//! In this order: limits, the request id, then what the core decides on the rows that the command names. A store gives
-//! the rows through [`Rows`] and has no rule of its own. After a refusal no row was written.
+//! The order is: check the limits, look up the request id, then let the core decide on the rows that the command
+//! names. A store gives the rows through [`Rows`] and has no rules of its own. A refused command has written nothing.
 
 use tenure_api::command::digest;
 use tenure_core::chain::Hash;
@@ -24,15 +24,15 @@ use crate::store::{Answer, Renewal};
 /// How long a request id is remembered.
 pub(crate) const REQUEST_MEMORY: Span = Span::from_days(7);
 
-/// What is said of a task whose newest event is not the one that its row names.
+/// The message for a task whose newest event is not the one that its row names.
 pub(crate) fn does_not_continue(namespace: &Namespace, id: &TaskId) -> String {
     format!(
-        "the history of {namespace}/{id} does not end where the task says, so nothing is appended to it; \
-         `tenure audit verify --task {id}` names what was changed"
+        "the newest event of {namespace}/{id} is not the one that its record names, so nothing was written; \
+         run `tenure audit verify --task {id}` to see what was changed"
     )
 }
 
-/// About what reading an event of a history costs besides what it brings to the task, in bytes.
+/// The approximate cost in bytes of reading an event, besides what it adds to the task.
 const HISTORY_BYTES: usize = 512;
 
 /// A task as a store keeps it: with the number of its row and the head of its chain.
@@ -51,11 +51,11 @@ pub(crate) struct LeaseRow {
     pub(crate) task: Task,
 }
 
-/// What a command leaves to be written about one task.
+/// What must be written about one task after a command.
 pub(crate) struct Change<'a> {
     /// The task as it was read; none: it is new.
     pub(crate) before: Option<&'a StoredTask>,
-    /// The task as it is to be.
+    /// The task after the command.
     pub(crate) after: &'a Task,
     /// The new head of its chain.
     pub(crate) head: Hash,
@@ -81,14 +81,15 @@ pub(crate) struct Answered {
     pub(crate) lease: Option<LeaseEnd>,
 }
 
-/// The rows of a store inside one transaction. An `Err` is a fault of the store: the whole transaction is given up.
+/// The rows of a store inside one transaction. An `Err` is a fault of the store: the whole transaction is
+/// aborted.
 pub(crate) trait Rows {
-    /// What is wrong with the store.
+    /// A fault of the store.
     type Fault;
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<StoredTask>, Self::Fault>;
 
-    /// What a heartbeat may be decided on, if somebody holds a lease on the task.
+    /// The row that a heartbeat is decided on, if the task is leased.
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Result<Option<LeaseRow>, Self::Fault>;
 
     /// Whether a new task may have these names. Those of pruned tasks are taken.
@@ -128,19 +129,19 @@ pub(crate) trait Rows {
     /// No grant is at or below it.
     fn floor(&mut self) -> Result<Epoch, Self::Fault>;
 
-    /// Something is stored that can't be: the operation stops loudly.
+    /// The stored data is inconsistent: the operation stops with an error.
     fn broken(&mut self, what: String) -> Self::Fault;
 }
 
 type Verdict = Result<Answer, Refusal>;
 
-/// A verdict, or: nothing was done, since there is no room for the answer.
+/// A verdict; or nothing was done, because the answer does not fit.
 pub(crate) type Executed = Result<Verdict, TooLarge>;
 
 /// What [`execute`] asks the rows for, so that a store can fetch it for many commands at once.
 #[cfg(feature = "postgres")]
 pub(crate) enum ReadKey<'c> {
-    /// The row of a lease; the whole task only where there is none.
+    /// The row of a lease; the whole task only if there is no lease.
     Lease(&'c TaskId),
     /// The whole task.
     Task(&'c TaskId),
@@ -150,7 +151,7 @@ pub(crate) enum ReadKey<'c> {
     Queue(&'c Queue, u32),
 }
 
-/// What a command looks at; nothing, if it is malformed.
+/// What a command reads; nothing if it is invalid.
 #[cfg(feature = "postgres")]
 pub(crate) fn read_set(command: &Command) -> Vec<ReadKey<'_>> {
     if command.action.check().is_err() {
@@ -180,7 +181,7 @@ pub(crate) fn remembered_as(command: &Command) -> Option<&RequestId> {
     command.request.as_ref().filter(|_| command.action.verb().repeat() == Repeat::Remembered)
 }
 
-/// Executes one command at one instant, if there is room for its answer.
+/// Executes one command at one time, if its answer fits.
 pub(crate) fn execute<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -199,7 +200,7 @@ pub(crate) fn execute<R: Rows>(
     Ok(executed.map(|verdict| verdict.map(formed)))
 }
 
-/// The same of a command with a request id: what was answered before is answered again.
+/// The same for a command with a request id: a repeat gets the first answer.
 fn once<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -215,7 +216,7 @@ fn once<R: Rows>(
         }
         Some(_) => Ok(Ok(Err(Refusal::new(
             Code::RequestReused,
-            "this request id was used for another command, or by another actor; take a new one",
+            "this request id was already used for another command or by another actor; use a new one",
         )))),
         None => {
             let executed = act(rows, table, command, now, room)?;
@@ -235,7 +236,7 @@ fn is_repeat(first: &Request, command: &Command, digest: Hash) -> bool {
         && (first.digest == digest || first.digest == request_digest_v1::digest(&command.action))
 }
 
-/// Whether a command grants a lease to work under. Recovery's grants are none: it reads the task before.
+/// Whether a command grants a lease for work. Recovery's grants don't count: it reads the task before.
 fn grants(action: &Action) -> bool {
     matches!(action, Action::Take { take: Take::Acquire, .. } | Action::Claim { .. })
 }
@@ -285,7 +286,7 @@ fn read<R: Rows>(
     Ok(kept)
 }
 
-/// What a command comes to, with nothing of it written yet.
+/// The result of a command, before anything is written.
 struct Decided {
     before: Option<StoredTask>,
     events: Vec<Event>,
@@ -356,7 +357,7 @@ fn write<R: Rows>(
     Ok(task)
 }
 
-/// All that is granted is decided before anything of it is written: whether there is room is known then.
+/// All grants are decided before anything is written, because only then it is known whether the answers fit.
 fn claim<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -386,7 +387,7 @@ fn claim<R: Rows>(
     Ok(Ok(Ok(Answer::Claimed(claimed))))
 }
 
-/// Decides on the lease's row alone. Only where nobody holds a lease the whole task is read, to say why not.
+/// Decides on the lease's row alone. If nobody holds a lease, the whole task is read, to say why not.
 fn renew<R: Rows>(
     rows: &mut R,
     table: &Table,
@@ -399,7 +400,7 @@ fn renew<R: Rows>(
         let stored =
             Stored { task: kept.as_ref().map(|kept| &kept.task), names: Names::Free, floor: Epoch::ZERO };
         return match decide_by(table, stored, command, now) {
-            Ok(decision) => Err(rows.broken(format!("a lease without its row: {}", decision.row))),
+            Ok(decision) => Err(rows.broken(format!("a lease without a row in `due`: {}", decision.row))),
             Err(refusal) => Ok(Err(refusal)),
         };
     };
@@ -462,7 +463,7 @@ fn is_renewed(lease: &Lease) -> bool {
     lease.heartbeat_at != lease.acquired_at || lease.progressed_at != lease.acquired_at
 }
 
-/// The first answer once more, whatever has happened to its tasks since.
+/// The first answer again, whatever has happened to its tasks since.
 fn answer_again<R: Rows>(
     rows: &mut R,
     command: &Command,
@@ -475,7 +476,7 @@ fn answer_again<R: Rows>(
         let events = rows.history(&command.namespace, &answered.task, answered.revision)?;
         let folded = tenure_core::apply::fold(&events);
         let Ok(Some(task)) = folded else {
-            return Err(rows.broken(format!("the history of {} does not fold", answered.task)));
+            return Err(rows.broken(format!("the history of {} does not add up to a task", answered.task)));
         };
         let task = as_it_was(task, answered);
         // Its history has at least as much, and more where much happened to it.
@@ -493,7 +494,7 @@ fn answer_again<R: Rows>(
     match (tasks.next(), tasks.next()) {
         (Some(successor), Some(old)) => Ok(Ok(Answer::Retried(successor, old))),
         (Some(task), None) => Ok(Ok(Answer::Task(task))),
-        (None, _) => Err(rows.broken("a remembered request without an answer".into())),
+        (None, _) => Err(rows.broken("a remembered request has no answer".into())),
     }
 }
 

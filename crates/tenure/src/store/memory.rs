@@ -1,6 +1,7 @@
-//! The store in memory: for tests, and the reference that every other store is compared with. It keeps nothing.
+//! The memory store: for tests, and the reference that every other store is compared with. Nothing is kept after the
+//! process ends.
 //!
-//! It scans where the others have indexes, because it must be obviously right before it is fast.
+//! It scans where other stores use an index, because being obviously right matters more here than speed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -36,12 +37,12 @@ use crate::store::{
     BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageFill, PageSize, Recorded, Store,
 };
 
-/// A store that is gone when it is dropped.
+/// A store in memory. Its data is lost when it is dropped.
 pub struct MemoryStore {
     state: Mutex<Memory>,
     clock: Arc<dyn Clock>,
     table: &'static Table,
-    /// The number of events, for those who wait for more.
+    /// The number of events, for followers.
     grown: watch::Sender<usize>,
     counters: Counters,
 }
@@ -58,7 +59,7 @@ impl MemoryStore {
         MemoryStore::with_rules(clock, Table::rules())
     }
 
-    /// An empty store with other rules: how tests show that each guard matters.
+    /// An empty store with other rules, by which tests show that each guard matters.
     #[doc(hidden)]
     pub fn with_rules(clock: Arc<dyn Clock>, table: &'static Table) -> MemoryStore {
         MemoryStore {
@@ -119,7 +120,7 @@ struct Memory {
     events: Vec<(i64, Sealed)>,
     requests: HashMap<(Namespace, RequestId), Request>,
     last: Option<Time>,
-    /// The watch mark, and who looks after the store.
+    /// The watch mark, and the recovery processes.
     watch: BTreeMap<String, String>,
     tokens: Tokens,
 }
@@ -207,7 +208,7 @@ impl Rows for Memory {
     }
 
     fn broken(&mut self, what: String) -> Infallible {
-        panic!("the store in memory is broken: {what}")
+        panic!("the memory store is inconsistent: {what}")
     }
 }
 
@@ -339,7 +340,7 @@ impl Memory {
     }
 }
 
-/// Whether a filter lets a task through. The other stores say the same in SQL.
+/// Whether a task matches a filter. The other stores express the same in SQL.
 fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
     let held_by = || task.lease().map(|lease| &lease.owner).or(task.reservation().map(|one| &one.owner));
     let label = |(key, value)| task.labels.get(key) == Some(value);

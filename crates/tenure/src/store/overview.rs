@@ -1,5 +1,5 @@
-//! A room at a glance: how much is in each state that somebody may have to look at, how old the oldest is, and who
-//! holds what. It costs what is in flight or ended badly, not what ever was.
+//! The overview of a namespace: how many tasks are in each state that needs attention, the age of the oldest, and who
+//! holds what. Its cost depends on the tasks that are in flight or ended badly, not on all tasks.
 
 use tenure_core::id::Owner;
 use tenure_core::task::{Ending, Phase, State, Task};
@@ -7,8 +7,8 @@ use tenure_core::time::Time;
 
 pub use tenure_api::overview::{Holding, Oldest, Overview, StateCount, ToldToStop};
 
-/// The states of an overview. Of those that ended well nobody has to know how many there are, and they are the most. Of
-/// those that ended badly only those count that nobody made a new task of, or dismissed.
+/// The states of an overview. Completed tasks are not counted, because they are the most and need no attention.
+/// Of tasks that ended badly, only those count that nobody retried or dismissed.
 pub const OVERVIEW_STATES: [State; 6] = [
     State::Planned,
     State::Dispatched,
@@ -59,7 +59,7 @@ pub(crate) fn told_to_stop<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time)
     })
 }
 
-/// Adds up who holds what, by the name of the owner.
+/// Sums up leases and reservations by owner.
 pub(crate) fn holdings<'a>(tasks: impl Iterator<Item = &'a Task>, now: Time) -> Vec<Holding> {
     let mut by_owner = std::collections::BTreeMap::<&Owner, Holding>::new();
     for task in tasks {

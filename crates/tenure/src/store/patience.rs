@@ -1,4 +1,4 @@
-//! How long a URL says to wait for a store that is away.
+//! Reads the URL option `patience`: how long to wait for a store that is unavailable.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tenure_core::time::Span;
 
 use crate::instant;
 
-/// A longer patience is a typing error.
+/// The maximum. A longer one is probably a typing error.
 const PATIENCE_MAX: Span = Span::from_secs(3_600);
 
-/// Reads it; what it must be, where it is something else.
+/// Reads the option; the error says what it must be.
 pub(crate) fn read_patience(text: &str) -> Result<Duration, &'static str> {
     let length = instant::parse_span("patience", text).ok().filter(|length| *length <= PATIENCE_MAX);
-    length.map(Duration::from).ok_or("it is a length of up to 1h, such as 30s")
+    length.map(Duration::from).ok_or("it must be a duration of up to 1h, such as 30s")
 }

@@ -1,4 +1,4 @@
-//! Connections that are made when they are needed and kept, and no more at once than so many.
+//! A bounded connection pool that opens connections when they are needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Error;
 
-/// What is kept, and how many may be out at once.
+/// The idle connections, and the limit of connections in use.
 pub(crate) struct Pool<T> {
     idle: Mutex<Vec<T>>,
     free: Arc<Semaphore>,
@@ -17,18 +17,18 @@ impl<T> Pool<T> {
         Pool { idle: Mutex::default(), free: Arc::new(Semaphore::new(max)) }
     }
 
-    /// Waits until one more may be out. It is held until the permit is dropped.
+    /// Waits until one more connection may be used. The permit must be held until it is returned.
     pub(crate) async fn wait(&self) -> Result<OwnedSemaphorePermit, Error> {
         let free = Arc::clone(&self.free).acquire_owned().await;
         free.map_err(|_| Error::Unavailable("the store is closed".into()))
     }
 
-    /// One that is kept, if there is any.
+    /// An idle connection, if there is one.
     pub(crate) fn take(&self) -> Option<T> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Keeps one that is whole.
+    /// Returns a healthy connection to the pool.
     pub(crate) fn keep(&self, one: T) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(one);
     }

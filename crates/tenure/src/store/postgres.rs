@@ -1,7 +1,7 @@
-//! The store on PostgreSQL: for when one machine is outgrown. Any number of processes and nodes share one database.
+//! The store on PostgreSQL, for more than one machine. Any number of processes share one database.
 //!
-//! A few committers, each with a thread and a connection of its own, execute what waits in groups; what is read has a small
-//! pool of connections. Everything that decides is in the rows: a process that is gone leaves nothing but leases that lapse.
+//! A few committers, each with its own thread and connection, execute waiting commands in groups. Reads use a small
+//! pool of connections. Everything that is decided is in the rows: a process that dies leaves only leases that lapse.
 
 mod batch;
 mod chains;
@@ -47,7 +47,7 @@ use crate::store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
 };
 
-/// The client library that transactions of callers must be of, see [`crate::Ledger::create_in`].
+/// The client library that callers' transactions must use, see [`crate::Ledger::create_in`].
 pub use tokio_postgres;
 
 use database::Database;
@@ -57,30 +57,30 @@ use link::Link;
 use read::Reader;
 use settings::Settings;
 
-/// How often it is looked whether something was created in somebody's transaction.
+/// How often the intake is checked for tasks created in callers' transactions.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
 
 /// How often what was created is taken in before a look, a thousand at a time.
 const SETTLING_ROUNDS_MAX: usize = 1_000;
 
-/// The URL for people, without what is secret; as little as can be of one that can't be read.
+/// The URL for people, without secrets; of an invalid URL it shows as little as possible.
 pub(crate) fn shown(url: &str) -> String {
     let settings = Settings::read(url, &|name| std::env::var(name).ok());
     settings.map_or_else(|_| "postgres://…".to_owned(), |settings| settings.shown())
 }
 
-/// How a database is opened.
+/// Options for opening a database.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// Where it is: `postgres://user@host:5432/database?schema=tenure`. What it leaves out is as libpq has it.
+    /// The URL: `postgres://user@host:5432/database?schema=tenure`. Missing parts have libpq's defaults.
     pub url: String,
     /// A clock instead of the database's own: for tests.
     pub clock: Option<Arc<dyn Clock>>,
     /// What to do where there is no store in the schema.
     pub missing: IfMissing,
-    /// How many transactions this process has under way at once, each on a connection of its own.
+    /// The maximum number of concurrent write transactions of this process, each on its own connection.
     pub committers: usize,
-    /// How many looks it has under way at once, each on a connection of its own.
+    /// The maximum number of concurrent reads, each on its own connection.
     pub readers: usize,
     /// How long a command waits for its turn before it is answered `unavailable`.
     pub wait_max: Duration,
@@ -107,7 +107,7 @@ pub struct PostgresStore {
     counters: Arc<Counters>,
     readers: Arc<Pool<Link>>,
     listening: OnceCell<()>,
-    /// Connections are driven here, whichever runtime a caller comes from: his may end, or rest, while others wait.
+    /// The runtime that drives the connections. A caller's runtime may end or block while others wait.
     runtime: Option<Runtime>,
 }
 
@@ -119,7 +119,7 @@ impl PostgresStore {
         store.on_runtime(async move { looking.condition().await }).await
     }
 
-    /// The store before anything was asked of its database.
+    /// The store, before it connects to its database.
     fn closed(options: &PostgresOptions) -> Result<PostgresStore, Error> {
         let settings = Settings::read(&options.url, &|name| std::env::var(name).ok())?;
         let failed = |error| Error::Unavailable(format!("can't start a thread: {error}"));
@@ -149,8 +149,8 @@ impl PostgresStore {
     }
 
     fn start(mut self, committers: usize, wait_max: Duration) -> Result<Arc<PostgresStore>, Error> {
-        let failed = |error| Error::Unavailable(format!("can't start the thread that commits: {error}"));
-        // Whoever waits in the queue waits as long as the one at work.
+        let failed = |error| Error::Unavailable(format!("can't start the commit thread: {error}"));
+        // Commands in the queue wait as long as the batch that is being executed.
         let wait_max = wait_max.max(self.database.settings.patience);
         let limits = Limits { wait_max, ..Limits::default() };
         for _ in 0..committers.max(1) {
@@ -178,7 +178,7 @@ impl PostgresStore {
         let work: BoxFuture<'static, Result<T, Error>> = Box::pin(work);
         let done = self.runtime()?.spawn(work).await;
         done.unwrap_or_else(|error| {
-            Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
+            Err(Error::Unavailable(format!("reading from the store failed: {error}")))
         })
     }
 
@@ -197,7 +197,7 @@ impl PostgresStore {
         self.committers.get((hasher.finish() % count.max(1)) as usize)
     }
 
-    /// Has made what was created in transactions of others, so that whoever looks next finds it.
+    /// Makes the tasks that were created in callers' transactions, so that the next read finds them.
     pub(crate) async fn take_in(&self) -> Result<(), Error> {
         match self.committers.first() {
             Some(committer) => committer.nudge().await,
@@ -216,7 +216,7 @@ impl Drop for PostgresStore {
     }
 }
 
-/// Looks through a connection of the pool. The body is written as for any function, with `?` on what the store says.
+/// Reads through a connection of the pool. The body is written like a function, with `?` on errors of the store.
 macro_rules! look {
     ($store:expr, |$reader:ident| $look:expr) => {{
         let (database, readers) = (Arc::clone(&$store.database), Arc::clone(&$store.readers));
@@ -233,7 +233,7 @@ macro_rules! look {
             let mut answer = $look.await;
             if was_kept && answer.as_ref().is_err_and(|fault| fault.meaning() == columns::Meaning::Reconnect)
             {
-                // It had been lost while it was kept, which says nothing of the database.
+                // The idle connection had been lost, which says nothing about the database.
                 link = Link::connect(&database.settings).await.map_err(fault)?;
                 let mut $reader = Reader::new(&mut link, &database);
                 answer = $look.await;
@@ -257,19 +257,19 @@ impl PostgresStore {
 
     /// As [`Self::settled`], for looks that show what there is: they go on where nothing can be written.
     async fn settled_if_possible(&self) {
-        // Whoever asks for one of those tasks by its name is told why it can't be made.
+        // A read of one of those tasks by id reports why it can't be made.
         let _ = self.settled().await;
     }
 
     async fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
         let database = Arc::clone(&self.database);
         let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
-        changing
-            .await
-            .unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
+        changing.await.unwrap_or_else(|error| {
+            Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+        })
     }
 
-    /// Makes what was created in transactions of others first, if there is any.
+    /// First makes the tasks that were created in callers' transactions, if there are any.
     async fn settled(&self) -> Result<(), Error> {
         for _ in 0..SETTLING_ROUNDS_MAX {
             if !look!(self, |reader| reader.has_intake()).await? {
@@ -278,7 +278,7 @@ impl PostgresStore {
             self.take_in().await?;
         }
         Err(Error::Unavailable(
-            "more is created in transactions than can be taken in; try again later".into(),
+            "too many tasks are waiting that were created in other transactions; try again later".into(),
         ))
     }
 }

@@ -1,8 +1,8 @@
-//! The store behind servers: everything that a store does, asked for over HTTP.
+//! The remote store: everything that a store does, requested from servers over HTTP.
 //!
-//! Commands that wait go together in one request, as they go in one commit on the other side. Each has a request id, so that
-//! it can be sent again when nobody knows whether it was done; a heartbeat needs none. A server that can't be reached is
-//! passed over for the next one. Nothing is decided here, and nothing is kept.
+//! Commands that wait go together in one request, as they go in one commit on the server. Each has a request id, so
+//! that it can be sent again if its outcome is unknown; a heartbeat needs none. If a server can't be reached, the
+//! client tries the next one. The client decides and stores nothing.
 
 mod batch;
 mod endpoints;
@@ -39,32 +39,32 @@ use endpoints::Endpoints;
 use timeouts::Timeouts;
 use wire::{Asking, Fault, Idempotency, Query, Wire};
 
-/// What a page over the network has at most.
+/// The maximum size of a page over the network.
 const PAGE_MAX: usize = 1_000;
-/// And of chains, which have whole histories in them.
+/// And of a page of chains, which contain whole histories.
 const CHAINS_MAX: usize = 100;
-/// How long a server waits for something to happen before it answers that nothing did.
+/// How long a server waits for an event before it answers without one.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// How servers are reached.
+/// Options for reaching servers.
 #[derive(Clone)]
 pub struct RemoteOptions {
     /// `http://a:7117,b:7117`, or `https://…?ca=FILE`; also with `patience=30s`.
     pub url: String,
-    /// What proves who asks; none where the servers ask for none.
+    /// The token; none if the servers need none.
     pub token: Option<String>,
     /// Where request ids come from.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// A store behind servers.
+/// A store that is reached through servers.
 pub struct RemoteStore {
     wire: Arc<Wire>,
     sender: Sender,
 }
 
 impl RemoteStore {
-    /// Makes ready to ask; nothing is asked yet.
+    /// Prepares the client; it sends no request yet.
     pub fn open(options: RemoteOptions) -> Result<RemoteStore, Error> {
         RemoteStore::with(options, Timeouts::default())
     }
@@ -87,8 +87,8 @@ impl RemoteStore {
         from_json::<A>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
     }
 
-    /// As many items as were asked for, over as many pages as that takes, or as many as are not too large together. A page that
-    /// is too large to be read at once is asked for in smaller ones.
+    /// As many items as requested, from as many pages as needed, or fewer if they are too large together. A
+    /// page that is too large for one response is requested in smaller parts.
     async fn pages<A: DeserializeOwned, T>(
         &self,
         path: &str,
@@ -112,7 +112,8 @@ impl RemoteStore {
                 }
                 Err(fault) => return Err(told(fault)),
             };
-            // What a caller may not see is left out of its pages: only the end of the list is the end.
+            // Items that the caller may not see are missing in its pages, so only the end of the list is the
+            // end.
             let is_short = page.items.len() < asked && !page.is_cut;
             let has_moved = page.next.is_some() && page.next != next;
             bytes += page.items.iter().map(bytes_of).sum::<usize>();
@@ -127,7 +128,7 @@ impl RemoteStore {
     }
 }
 
-/// What is told of a fault that is not tried again.
+/// The error for a fault that is not retried.
 fn told(fault: Fault) -> Error {
     match fault {
         Fault::Final(error) | Fault::NotTaken(error) => error,
@@ -141,9 +142,9 @@ fn read(answer: Result<String, Fault>) -> Result<String, Error> {
     answer.map_err(told)
 }
 
-/// It was done, but what it was answered with can't be read.
+/// It was done, but the answer can't be read.
 fn unreadable(what: String) -> Error {
-    Error::Unknown(format!("done, and answered with what can't be read: {what}"))
+    Error::Unknown(format!("the command was done, but the server's response can't be read: {what}"))
 }
 
 /// The path of something in a namespace.
@@ -251,7 +252,7 @@ impl Store for RemoteStore {
         })
     }
 
-    /// One request that the server answers late costs less than looking again and again from afar.
+    /// One long-polling request costs less than polling from afar.
     fn until_claimable(
         &self,
         namespace: Namespace,
@@ -328,7 +329,8 @@ impl Store for RemoteStore {
                     .look::<api::list::EventPage>(format!("/v1/events{query}"), asking)
                     .await
                     .map_err(told)?;
-                // What the caller may not see has moved the place; whoever looks sees that nothing is there.
+                // Events that the caller may not see have moved the cursor; the next read finds that nothing
+                // is there.
                 if !page.events.is_empty() || page.next.map(Cursor) != after {
                     return Ok(());
                 }
@@ -398,7 +400,7 @@ impl Store for RemoteStore {
         })
     }
 
-    /// The secret was drawn here and stays here: only its hash is sent.
+    /// The secret was made here and stays here: only its hash is sent.
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
             let body = serde_json::json!({

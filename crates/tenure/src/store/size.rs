@@ -1,5 +1,5 @@
-//! How large things are in an answer: bytes of JSON, counted without writing it. What is counted is never less than what is
-//! written, so that bounds on memory can be kept before there is anything to measure.
+//! Counts how many bytes a value has as JSON, without writing it. The count is never less than the real size, so that
+//! memory can be reserved before the JSON is made.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ const TASK_BYTES: usize = 2_048;
 /// The same of a compensation, and of an event.
 const COMPENSATION_BYTES: usize = 320;
 const EVENT_BYTES: usize = 320;
-/// What a heartbeat is told.
+/// The answer to a heartbeat.
 const RENEWAL_BYTES: usize = 160;
 
 /// A task.
@@ -79,7 +79,7 @@ fn compensation_bytes(one: &Compensation) -> usize {
         + one.key.as_ref().map_or(0, |key| key.as_str().len())
 }
 
-/// What a command was answered.
+/// The answer to a command.
 pub fn answer_bytes(answer: &Answer) -> usize {
     match answer {
         Answer::Task(task) => task_bytes(task),
@@ -103,7 +103,7 @@ pub fn event_bytes(recorded: &Recorded) -> usize {
         + recorded.data.len()
 }
 
-/// A chain as it is stored. Nothing of it is trusted, and a client gets all of it as text.
+/// A stored chain. Nothing in it is trusted, and a client gets all of it as text.
 pub fn chain_bytes(chain: &StoredChain) -> usize {
     let event =
         |event: &StoredEvent| EVENT_BYTES + event.actor.len() + event.kind.len() + text_bytes(&event.data);

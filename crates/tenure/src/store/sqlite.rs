@@ -1,5 +1,5 @@
-//! The store on an embedded SQLite file: one writer thread that commits in groups, readers with connections of their
-//! own, and several processes on one file.
+//! The store on an SQLite file: one writer thread with group commit, readers with their own connections. Several
+//! processes can share one file.
 
 mod columns;
 mod engine;
@@ -53,20 +53,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How a file is opened.
 #[derive(Clone)]
 pub struct SqliteOptions {
-    /// The file; it is made where it is missing.
+    /// The file; created if it does not exist.
     pub path: PathBuf,
-    /// When an answered write is on the disk.
+    /// When an answered write is durable.
     pub synchronous: Synchronous,
-    /// Where the time comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// How long a command waits for its turn before it is answered `unavailable`.
+    /// How long a command waits for the writer lock before it is answered `unavailable`.
     pub wait_max: Duration,
-    /// What to do where the file is missing.
+    /// What to do if the file does not exist.
     pub missing: IfMissing,
 }
 
 impl SqliteOptions {
-    /// The file with everything as it is by default.
+    /// The file with the default options.
     pub fn new(path: impl Into<PathBuf>) -> SqliteOptions {
         SqliteOptions {
             path: path.into(),
@@ -83,9 +83,9 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     committer: Committer,
     counters: Arc<Counters>,
-    /// The place of the newest event that this process wrote or saw, for those who wait for more.
+    /// The cursor of the newest event that this process wrote or saw, for followers.
     grown: signs::Sender<i64>,
-    /// When one of them looked last whether another process wrote.
+    /// When a follower last checked for writes of other processes.
     looked_at: Mutex<Option<Moment>>,
 }
 
@@ -95,7 +95,7 @@ impl SqliteStore {
         blocking(move || SqliteStore::open_now(options)).await
     }
 
-    /// What is there, without a change to it.
+    /// The state of the file, without changing it.
     pub async fn condition(options: SqliteOptions) -> Result<SchemaState, Error> {
         let SqliteOptions { path, synchronous, .. } = options;
         blocking(move || Database { path: open::plain_path(&path)?, synchronous }.condition()).await
@@ -105,7 +105,7 @@ impl SqliteStore {
         let path = open::plain_path(&options.path)?;
         if options.missing == IfMissing::Refuse && !path.exists() {
             return Err(Error::Unavailable(format!(
-                "there is no store at {}; check its name",
+                "there is no store at {}; check the path",
                 path.display()
             )));
         }
@@ -121,7 +121,7 @@ impl SqliteStore {
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let counters = Arc::<Counters>::default();
         let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
-            .map_err(|error| Error::Unavailable(format!("can't start the thread that commits: {error}")))?;
+            .map_err(|error| Error::Unavailable(format!("can't start the commit thread: {error}")))?;
         let readers = Readers { database, file, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
         Ok(SqliteStore {
             readers: Arc::new(readers),
@@ -132,7 +132,7 @@ impl SqliteStore {
         })
     }
 
-    /// Whether nobody has looked for a while. Whoever is told so is to look.
+    /// Whether nobody has checked for a while. A caller that gets true must check.
     fn is_time_to_look(&self) -> bool {
         let (mut looked_at, now) =
             (self.looked_at.lock().unwrap_or_else(PoisonError::into_inner), Moment::now());
@@ -143,7 +143,7 @@ impl SqliteStore {
         is_time
     }
 
-    /// The place of the newest event, told to all who wait.
+    /// The cursor of the newest event, announced to all followers.
     async fn look_for_all(&self) -> Result<i64, Error> {
         let newest = self.read(|reader| reader.newest_place()).await?;
         tell(&self.grown, newest);
@@ -154,7 +154,7 @@ impl SqliteStore {
         &self,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        // As many at once as connections are kept; the others wait for one of them.
+        // At most as many at once as the pool has connections; the others wait.
         let readers = Arc::clone(&self.readers);
         let free = readers.pool.wait().await?;
         let read = move || {
@@ -216,25 +216,25 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
-    done.unwrap_or_else(|error| {
-        Err(Error::Unavailable(format!("a look into the store ended early: {error}")))
-    })
+    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("reading from the store failed: {error}"))))
 }
 
-/// The same for a write: one that ended early may have been done.
+/// The same for a write, which may have been done even if it ended early.
 async fn blocking_write<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
-    done.unwrap_or_else(|error| Err(Error::Unknown(format!("a write to the store ended early: {error}"))))
+    done.unwrap_or_else(|error| {
+        Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+    })
 }
 
-/// Tokio's part is compiled for each kind of answer then, and not for each kind of work.
+/// So Tokio's code is compiled once for each type of answer, not for each closure.
 fn boxed<T>(work: impl FnOnce() -> T + Send + 'static) -> Box<dyn FnOnce() -> T + Send> {
     Box::new(work)
 }
 
-/// Tells those who wait where the history is, if they don't know.
+/// Wakes followers, if the history has grown.
 fn tell(grown: &signs::Sender<i64>, newest: i64) {
     grown.send_if_modified(|known| {
         let is_news = newest > *known;
@@ -310,8 +310,8 @@ impl Store for SqliteStore {
                 if *grown.borrow_and_update() > after {
                     return Ok(());
                 }
-                // Another process's writes give no sign, so the file is looked at now and then: by one of those who wait.
-                // The sender lives as long as the store, so it does not close while this waits.
+                // Writes of other processes give no signal, so one of the followers polls the file from time
+                // to time.
                 let waited = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
                 if waited.is_err() && self.is_time_to_look() {
                     self.look_for_all().await?;

@@ -1,4 +1,4 @@
-//! What a store holds of a task, row by row and column by column, before anybody believes it.
+//! The rows that a store has for a task, column by column, without any trust in them.
 //!
 //! `rows_of` is what the rows of a task must be, from the same lists of columns that the stores write by. An audit compares what
 //! is stored with what it makes of the task that the history tells: so a column can't be written and stay out of the comparison.
@@ -20,20 +20,21 @@ use crate::store::due::Due;
 pub struct StoredChain {
     /// The number of the task's row, for people who look for it.
     pub row: i64,
-    /// Its name; none where nothing tells it, or what is stored is no name.
+    /// Its name; none if nothing tells it, or the stored value is not a name.
     pub name: Option<(Namespace, TaskId)>,
-    /// What its row has as its name; none where there is no row of the task.
+    /// The name in its row; none if the task has no row.
     pub stored_name: Option<String>,
     /// Its rows in all tables but that of events.
     pub rows: Vec<StoredRow<'static>>,
-    /// Columns that only this store has, and that don't fit the others.
+    /// Inconsistent columns that only this store has.
     pub apart: Vec<String>,
     /// Its events by their place.
     pub events: Vec<StoredEvent>,
 }
 
 impl StoredChain {
-    /// A chain without the row of a task: a removed task leaves its events behind, or somebody added what belongs to none.
+    /// A chain without a task row: a removed task leaves its events behind, or rows were added that belong to
+    /// no task.
     pub fn without_task(row: i64, name: Option<(Namespace, TaskId)>) -> StoredChain {
         StoredChain { row, name, stored_name: None, rows: Vec::new(), apart: Vec::new(), events: Vec::new() }
     }
@@ -69,7 +70,7 @@ pub struct StoredRow<'a> {
 }
 
 impl<'a> StoredRow<'a> {
-    /// What it has in a column; none where there is no such column.
+    /// The value of a column; none if there is no such column.
     pub fn value(&self, column: &str) -> Option<&ColumnValue<'a>> {
         self.columns.iter().find(|(name, _)| name == column).map(|(_, value)| value)
     }
@@ -84,12 +85,12 @@ impl<'a> StoredRow<'a> {
     }
 }
 
-/// What a column holds. A truth value is 0 or 1, as SQLite has it.
+/// The value of a column. A boolean is 0 or 1, as in SQLite.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ColumnValue<'a> {
     /// Nothing.
     Null,
-    /// A number, a time, a truth.
+    /// A number, a time or a boolean.
     Number(i64),
     /// A text.
     Text(Cow<'a, str>),
@@ -164,7 +165,7 @@ impl<'a, T: Into<ColumnValue<'a>>> From<Option<T>> for ColumnValue<'a> {
     }
 }
 
-/// An event as it is stored, not yet believed.
+/// An event as it is stored, not verified yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredEvent {
     /// Its place among all events.

@@ -1,6 +1,6 @@
-//! What adding and revoking a token come to, and its columns: once, for every store.
+//! The rules for adding and revoking a token, and its columns, once for every store.
 //!
-//! A store locks its tokens, looks up what is stored, has it decided here, and writes what follows in one transaction.
+//! A store locks its tokens, reads them, lets this module decide, and writes the result, all in one transaction.
 
 use tenure_core::id::Actor;
 use tenure_core::refusal::{Code, Refusal};
@@ -36,14 +36,14 @@ pub(crate) fn read_token<R: Row>(row: &R) -> Result<ListedToken, R::Fault> {
     Ok(ListedToken { hash: TokenHash(row.hash(0)?), token })
 }
 
-/// What somebody wants of the tokens.
+/// A requested change of the tokens.
 #[derive(Clone, Debug)]
 pub(crate) enum TokenChange {
     Add(TokenHash, NewToken),
     Revoke { name: Actor, by: Actor },
 }
 
-/// What there is already of the token that a wish is about.
+/// The stored tokens that a change concerns.
 #[derive(Default)]
 pub(crate) struct Known {
     /// The newest of that name. Older ones of it are revoked.
@@ -52,9 +52,9 @@ pub(crate) struct Known {
     pub(crate) same_hash: Option<Token>,
 }
 
-/// What a wish comes to.
+/// The result of a requested change.
 pub(crate) struct Decided {
-    /// What is answered: the token afterwards.
+    /// The answer: the token after the change.
     pub(crate) token: Token,
     /// When the namesake is revoked, and by whom, if it is.
     pub(crate) revoke: Option<(Time, Option<Actor>)>,
@@ -68,8 +68,8 @@ impl Decided {
         Decided { token, revoke: None, add: None }
     }
 
-    /// The version after it. It is never one that somebody knows: a store that was restored from a backup and changed
-    /// again comes to another one than it had before, because that was at another time.
+    /// The next version. It is never a version that a reader may know already: a store that was restored from
+    /// a backup and changed again gets another one, because the time is another.
     pub(crate) fn version(&self, before: u64, now: Time) -> u64 {
         match (&self.revoke, &self.add) {
             (None, None) => before,
@@ -109,17 +109,19 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
     new.namespaces.within_limits()?;
     let exists = |words: String| Err(Refusal::new(Code::Exists, words));
     match known.same_hash {
-        // Somebody asks again who was not answered.
+        // A repeat by a caller that got no answer.
         Some(token) if is_made_of(&token, &new) => return Ok(Decided::already(token)),
-        Some(_) => return exists("a token with this secret exists; make a new secret".to_owned()),
+        Some(_) => return exists("a token with this secret already exists; use a new secret".to_owned()),
         None => {}
     }
     let revoke = match known.namesake {
         Some(namesake) if namesake.is_live(now) => {
             let name = &namesake.name;
-            return exists(format!("there is a token {name}; revoke it first, or take another name"));
+            return exists(format!(
+                "a token named {name} already exists; revoke it first, or use another name"
+            ));
         }
-        // One that has expired gives its name up at that instant.
+        // An expired token frees its name at that time.
         Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),
         Some(_) | None => None,
     };
@@ -147,7 +149,7 @@ fn is_made_of(token: &Token, new: &NewToken) -> bool {
 
 fn revoke(name: &Actor, by: Actor, namesake: Option<Token>, now: Time) -> Result<Decided, Refusal> {
     match namesake {
-        None => Err(Refusal::new(Code::NotFound, format!("there is no token {name}"))),
+        None => Err(Refusal::new(Code::NotFound, format!("there is no token named {name}"))),
         Some(token) if token.revoked_at.is_some() => Ok(Decided::already(token)),
         Some(token) => {
             let revoke = Some((now, Some(by.clone())));

@@ -1,8 +1,8 @@
-//! The watch mark: whether recovery was there all the time, or has just come back.
+//! The watch mark, which shows whether recovery ran all the time or was absent.
 //!
-//! Who looks after tasks in a loop renews the mark each second. Whoever finds it old knows that nobody looked after the
-//! store for a while: then nobody may have been able to renew a lease either, so what lapsed meanwhile is left to its
-//! holders for the length of a lease. The absence stays written beside the mark, so that all who come back hear of it.
+//! A recovery loop renews the mark each second. A process that finds an old mark knows that no recovery ran for a
+//! while. Maybe nobody could renew a lease in that time either. So a lease that lapsed then is left to its holder for
+//! one more lease length. The absence stays recorded beside the mark, so that every recovery that returns sees it.
 
 use serde::{Deserialize, Serialize};
 use tenure_core::id::{Kind, Namespace, Owner};
@@ -14,7 +14,7 @@ pub use tenure_api::overview::{Presence, Recoverer, Watchers};
 /// The mark is renewed this often.
 pub const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What is stored: when somebody was there, and the last absence before.
+/// The stored mark: when recovery last ran, and the last absence before that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct WatchMark {
     at: Time,
@@ -22,8 +22,8 @@ pub(crate) struct WatchMark {
 }
 
 impl WatchMark {
-    /// The mark that follows the stored ones, of which the youngest counts. The first mark of a store says nothing of what was
-    /// before.
+    /// The mark that follows the stored ones, of which the newest counts. The first mark of a store says
+    /// nothing about the time before.
     pub(crate) fn renewed<'a>(stored: impl IntoIterator<Item = &'a str>, now: Time) -> WatchMark {
         let stored = stored.into_iter().filter_map(WatchMark::read);
         let Some(before) = stored.max_by_key(|mark| mark.at) else {
@@ -80,19 +80,19 @@ fn presence_row(presence: &Presence, now: Time) -> Option<(String, String)> {
 
 /// The key of the mark of the whole store.
 pub(crate) const MARK_KEY: &str = "watch";
-/// What the keys of the rows begin with that tell who looks after the store.
+/// The prefix of the keys of rows about recovery processes.
 pub(crate) const RECOVERER_PREFIX: &str = "recovery ";
-/// What a recoverer was that was not seen for so long is of no use to anybody.
+/// Rows of recovery processes that were not seen for this long are useless.
 const FORGOTTEN_AFTER: Span = Span::from_days(1);
 
-/// The key of the mark of one namespace: of those who look after nothing else.
+/// The key of the mark of one namespace, for recovery processes limited to it.
 pub(crate) fn mark_key(namespace: &Namespace) -> String {
     format!("{MARK_KEY} {namespace}")
 }
 
 /// What a renewal writes.
 pub(crate) struct MarkRenewal {
-    /// The marks, and the row that tells who is there.
+    /// The marks, and the row of this process.
     pub(crate) written: Vec<(String, String)>,
     /// The keys of rows that need not be kept.
     pub(crate) forgotten: Vec<String>,
@@ -100,13 +100,13 @@ pub(crate) struct MarkRenewal {
 }
 
 impl MarkRenewal {
-    /// Of the rows that are stored, by somebody who is there.
+    /// The renewal by a recovery process, from the stored rows.
     pub(crate) fn of(stored: &[(String, String)], presence: &Presence, now: Time) -> MarkRenewal {
         let value =
             |wanted: &str| stored.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.as_str());
         let mut renewal = MarkRenewal { written: Vec::new(), forgotten: Vec::new(), absence: None };
         for key in mark_keys(presence) {
-            // Whoever looks after the whole store looks after each namespace, too.
+            // A recovery process of the whole store also covers each namespace.
             let mark = WatchMark::renewed([value(MARK_KEY), value(&key)].into_iter().flatten(), now);
             renewal.absence = latest(renewal.absence, mark.absence);
             renewal.written.push((key, mark.written()));

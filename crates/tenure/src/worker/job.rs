@@ -1,4 +1,4 @@
-//! One claimed task: its function runs beside its lease, and what comes of it is recorded.
+//! One claimed task: runs its function under the lease, and records the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::failpoints;
 use crate::handler::truncate_for_record;
 use crate::keeper::{KeptLease, LeaseStatus};
 
-/// How long work that was dropped is waited for.
+/// How long the worker waits for dropped work to end.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
 
 /// How a task ends.
@@ -23,11 +23,11 @@ pub(super) enum End {
     Release(String, Duration),
     Fail(String),
     Quarantine(String),
-    /// It has ended already, by its work.
+    /// The work has already ended it.
     ByItself,
 }
 
-/// What became of a claimed task.
+/// The outcome of a claimed task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum JobOutcome {
     Completed,
@@ -39,13 +39,13 @@ pub(super) enum JobOutcome {
     Unrecorded,
 }
 
-/// How a task is treated that must stop.
+/// How to stop work on a task.
 pub(super) struct JobOptions {
     pub(super) grace: Duration,
     pub(super) stop: CancellationToken,
 }
 
-/// Does the task, and records its end.
+/// Runs the function for a task, and records the end.
 pub(super) async fn work(lease: KeptLease, worker: Worker, manners: JobOptions) -> JobOutcome {
     let lease = Arc::new(lease);
     let Some(end) = run(&lease, &worker, &manners).await else { return JobOutcome::Lost };
@@ -55,7 +55,7 @@ pub(super) async fn work(lease: KeptLease, worker: Worker, manners: JobOptions) 
     came
 }
 
-/// Runs the function as long as it may; none: the lease was lost meanwhile.
+/// Runs the function as long as it may; none if the lease was lost meanwhile.
 async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> Option<End> {
     if manners.stop.is_cancelled() {
         return Some(released());
@@ -76,30 +76,31 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> O
         Err(panic) => Some(End::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
     };
     if doer.ended_by == EndedBy::Itself {
-        // Whether it was in time the lease knows: what was not is refused by it when it is to be recorded.
+        // The lease knows whether it was in time: it refuses a late end.
         return ended(running.join_next().await);
     }
     let end = tokio::select! {
         biased;
         done = running.join_next() => return ended(done),
         loss = lease.lost() => {
-            tracing::warn!(task = %lease.id(), %loss, "the work is dropped");
+            tracing::warn!(task = %lease.id(), %loss, "the lease is lost; the work is stopped");
             None
         }
         () = after(manners.stop.cancelled(), manners.grace) => Some(released()),
         () = after(lease.cancel_asked(), manners.grace) => Some(End::RollBack("it was asked to stop".into())),
     };
-    // What was dropped ends at its next rest. Until it has, nobody else is to begin: so nothing is said of it before.
+    // A dropped future ends at its next await. Nobody may begin the task before that, so its end is not
+    // recorded before.
     match tokio::time::timeout(STOPPING_MAX, running.shutdown()).await {
         Ok(()) => end,
         Err(_) => {
-            tracing::error!(task = %lease.id(), "the work does not stop; its lease is left to lapse");
+            tracing::error!(task = %lease.id(), "the work does not stop; the worker lets its lease lapse");
             None
         }
     }
 }
 
-/// Resolves that long after something did.
+/// Resolves this long after `first` has.
 async fn after(first: impl Future<Output = ()>, grace: Duration) {
     first.await;
     tokio::time::sleep(grace).await;
@@ -110,7 +111,7 @@ fn released() -> End {
 }
 
 async fn record(lease: &KeptLease, end: End) -> JobOutcome {
-    // The function may have ended it itself.
+    // The function may have ended the task itself.
     if end == End::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
         return JobOutcome::Completed;
     }
@@ -124,12 +125,12 @@ async fn record(lease: &KeptLease, end: End) -> JobOutcome {
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
-        tracing::warn!(task = %lease.id(), %error, "it ended too late to count");
+        tracing::warn!(task = %lease.id(), %error, "the work ended after its lease was lost; its outcome was not recorded");
         return JobOutcome::Lost;
     }
-    tracing::error!(task = %lease.id(), %error, "its end could not be recorded");
+    tracing::error!(task = %lease.id(), %error, "the outcome of the work could not be recorded");
     match error {
-        // What can't be completed as it is can still be undone.
+        // A task that can't be completed can still be rolled back.
         Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {
             match lease.roll_back(&truncate_for_record(&refusal.to_string())).await {
                 Ok(_) => JobOutcome::RolledBack,
@@ -142,7 +143,7 @@ async fn record(lease: &KeptLease, end: End) -> JobOutcome {
     }
 }
 
-/// Counts what became of a task.
+/// Counts the outcome of a task.
 pub(super) fn note(report: &mut Report, done: Option<Result<JobOutcome, JoinError>>) {
     let counter = match done {
         None => return,

@@ -1,4 +1,5 @@
-//! Commands as JSON: what is written is read as the same command, and what is wrong is refused by its name.
+//! Commands as JSON: a written command is read back as the same one, and a wrong one is refused with the name of the
+//! field.
 
 use tenure::api::command::{By, CommandName, Target, command_json, read_body, read_command, read_heartbeat};
 use tenure::core::command::{

@@ -1,4 +1,4 @@
-//! The library's tests from outside, in one program: what they share is built and linked once.
+//! The library's integration tests, in one program, so that shared code is built and linked once.
 
 #![expect(clippy::too_many_lines, reason = "a test is as long as its story")]
 #![allow(clippy::expect_used)] // What surprises a test stops it.

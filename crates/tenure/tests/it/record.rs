@@ -1,4 +1,4 @@
-//! The public JSON, as it is written and as it is read: a change of any of it is seen here.
+//! The public JSON, written and read back: each change of it fails a test.
 
 use std::sync::Arc;
 use std::time::Duration;

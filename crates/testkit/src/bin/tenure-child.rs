@@ -1,4 +1,5 @@
-//! A process of its own for tests that need more than one, or one to kill. It tells what it was answered, line by line.
+//! A child process for tests that need several processes, or one to kill. It prints each answer that it gets, line by
+//! line.
 
 use std::io::Write;
 use std::time::Duration;
@@ -33,11 +34,11 @@ async fn open(url: &str) -> Ledger {
 
 fn tell(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Whoever listens may be gone; then there is nobody to tell.
+    // The reader may be gone; then nobody needs the line.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Tries for one lease a round, each when it is let go by a line.
+/// Tries for one lease in each round, when a line on standard input says so.
 async fn race(url: &str, owner: &str) {
     let ledger = open(url).await;
     tell("ready");
@@ -54,7 +55,7 @@ async fn race(url: &str, owner: &str) {
     }
 }
 
-/// Works through lives, many at once, until it is killed. Every line was answered before it was told.
+/// Runs whole task lives, many at once, until it is killed. Every line is printed after its answer.
 async fn load(url: &str, name: &str, callers: usize) {
     let ledger = open(url).await;
     let callers: Vec<_> = (0..callers)
@@ -90,7 +91,7 @@ async fn live(ledger: &Ledger, id: &str, owner: &str) {
     tell(&format!("{id} {} -", task.revision));
 }
 
-/// Claims from a queue until nothing is left in it, and tells what it was given, a line for each claim.
+/// Claims from a queue until it is empty, and prints a line for each claim with what it was granted.
 async fn claim(url: &str, owner: &str, queue: &str, limit: u32) {
     let ledger = open(url).await;
     loop {
@@ -119,7 +120,7 @@ async fn hold(containment: &str, command: &[String]) {
     std::thread::spawn(move || {
         let millis = std::io::stdin().lines().map_while(|line| line.ok()?.parse::<u64>().ok());
         for millis in millis {
-            // Nobody takes it when the command has ended.
+            // When the command has ended, nobody reads it.
             let _: Result<(), _> = send.send(millis);
         }
     });
@@ -137,7 +138,7 @@ async fn hold(containment: &str, command: &[String]) {
     tell(&format!("finished {:?}", running.finish(Duration::from_millis(300)).await));
 }
 
-/// Adds to a file, again and again, a while apart. It starts nothing, so that it is stopped as soon as it is told.
+/// Appends to a file repeatedly. It starts no process, so that it is stopped as soon as it is told.
 fn tick(path: &str) {
     loop {
         let file = std::fs::File::options().append(true).create(true).open(path);

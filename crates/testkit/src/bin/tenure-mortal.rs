@@ -1,7 +1,7 @@
-//! A worker or a recoverer that can be told to die at a named point, as by `kill -9`: for tests that do so at each of them.
+//! A worker or a recovery process that dies at a named point, as by `kill -9`.
 //!
-//! `tenure-mortal work|mend URL LOG [POINT NTH]`. The log has a line for each thing that was begun or ended, written whole
-//! by one call, so that its order is the order in which things happened.
+//! Usage: `tenure-mortal work|mend URL LOG [POINT NTH]`. The log has a line for each action that began or ended. Each
+//! line is written by one call, so the order of lines is the order of events.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -20,7 +20,7 @@ use tenure::recovery::{Recovery, Settings};
 use tenure::worker::{Job, Stop, WorkError, Worker};
 use tokio_util::sync::CancellationToken;
 
-/// A command that tells the log when it begins and when it ends, as the functions here do.
+/// A command that logs when it begins and ends, as the functions here do.
 const COMMAND: &str =
     r#"echo "begin ${1#key=} ${2#epoch=}" >> "$3"; sleep 0.03; echo "end ${1#key=} ${2#epoch=}" >> "$3""#;
 
@@ -47,7 +47,8 @@ fn tell(mut log: &File, line: &str) {
     log.write_all(format!("{line}\n").as_bytes()).expect("written");
 }
 
-/// Does the tasks of the queue until it is killed. What is registered before an effect is told, and the effect after it.
+/// Works on the queue's tasks until it is killed. It logs each registration before the effect, and then the
+/// effect.
 async fn work(ledger: Ledger, log: Arc<File>) {
     let worker = Worker::new(ledger, "default").at_once(3).ttl(Duration::from_secs(1)).otherwise(
         move |job: Job<Value>| {
@@ -63,13 +64,13 @@ async fn work(ledger: Ledger, log: Arc<File>) {
                 if job.payload["unknown"] == true {
                     lease.undo_with("unknown", "x", "that nobody can undo").await?;
                 }
-                // It takes until the lease was renewed, so that whoever is to die at a renewal does.
+                // It takes until the lease was renewed, so that a process that must die at a renewal does.
                 let granted = lease.task().lease().map(|lease| lease.expires_at);
                 let is_renewed = |standing: &LeaseStatus| match standing {
                     LeaseStatus::Held(held) => Some(held.expires_at) > granted,
                     LeaseStatus::Lost(_) | LeaseStatus::Ended => true,
                 };
-                // Where this fails the lease is gone, and nobody renews it.
+                // If this fails, the lease is lost and no longer renewed.
                 drop(lease.standing().wait_for(is_renewed).await);
                 match job.payload["fails"].as_bool() {
                     Some(true) => Err(WorkError::RollBack("it failed".into())),
@@ -81,7 +82,7 @@ async fn work(ledger: Ledger, log: Arc<File>) {
     worker.run(Stop::WhenTold(CancellationToken::new())).await.expect("it works");
 }
 
-/// Looks after the store until it is killed.
+/// Runs recovery until it is killed.
 async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
     let patience = RetryPolicy {
         backoff: Backoff { base: Span::from_millis(50), ..Backoff::default() },

@@ -81,9 +81,9 @@ fn tell(words: &str) -> std::io::Result<()> {
 /// Why there is no server.
 #[derive(Debug)]
 enum NoServer {
-    /// None can be had on this machine as it is.
+    /// This machine can't run one.
     Absent(String),
-    /// One should have been there, and something went wrong.
+    /// It should run, but something failed.
     Failed(String),
 }
 
@@ -100,7 +100,7 @@ struct Running {
     alive: PipeReader,
 }
 
-/// What the test holds on to.
+/// What the test holds.
 struct Guardian {
     cluster: Cluster,
     watcher: Watcher,
@@ -117,7 +117,7 @@ impl Guardian {
         let (folder, user) = folder()?;
         let cluster = Cluster { programs, folder: folder.path().to_path_buf(), user };
         let watcher = Watcher::start(&cluster).map_err(NoServer::Failed)?;
-        // From here on it is the watcher's to remove.
+        // From here on the watcher removes it.
         let _ = folder.keep();
         let mut guardian = Guardian { cluster, watcher, settings, port: 0, running: None };
         let made = guardian.cluster.make(&guardian.watcher.pipe);
@@ -170,7 +170,7 @@ impl Guardian {
         Ok(())
     }
 
-    /// As a crash: nobody is told, and the postmaster's children find out by themselves.
+    /// As in a crash: no process is told, and the postmaster's children find out by themselves.
     fn kill(&mut self) -> Result<(), String> {
         let running = self.running.as_mut().ok_or("it does not run")?;
         running.postmaster.kill().map_err(why("kill"))?;
@@ -201,7 +201,7 @@ impl Running {
         let (ended, end) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut alive, &mut std::io::sink());
-            // Nobody may wait for it any more.
+            // Nothing may wait for it any more.
             let _ = ended.send(());
         });
         end.recv_timeout(PATIENCE).map_err(|_| "the postmaster is gone, but not all its children are".into())
@@ -243,11 +243,11 @@ fn end_of(child: &mut Child, what: &str) -> Result<ExitStatus, String> {
 const DATA: &str = "data";
 const LOG: &str = "log";
 
-/// A folder with a cluster, and by which programs and as whom it is looked after.
+/// A directory with a cluster, and the programs and the user that handle it.
 struct Cluster {
     programs: PathBuf,
     folder: PathBuf,
-    /// None: as whoever runs this.
+    /// None: as the user that runs this.
     user: Option<User>,
 }
 
@@ -301,14 +301,14 @@ impl Cluster {
         Err(format!("{what}: {}", last_words(&self.log().split_off(before))))
     }
 
-    /// As pg_ctl sees it: by the state in the file that a server keeps for it. It may be that of a killed server.
+    /// As pg_ctl sees it: by the state in the server's pid file. It may be the state of a killed server.
     fn is_ready(&self, postmaster: u32) -> bool {
         let lines = self.postmaster_file();
         lines.first().is_some_and(|process| *process == postmaster.to_string())
             && lines.get(7).is_some_and(|state| state == "ready")
     }
 
-    /// Empty where there is none: none was started, or it stopped in order.
+    /// Empty if there is no server: none was started, or it stopped normally.
     fn postmaster_file(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.join(DATA).join("postmaster.pid"));
         text.unwrap_or_default().lines().map(|line| line.trim().to_owned()).collect()
@@ -360,7 +360,7 @@ impl Cluster {
     /// Ends the server if there is one, in whatever state, and removes all that was made for it.
     fn clear_away(&self) -> ExitCode {
         let stop = ["stop", "-D", DATA, "-m", "immediate", "-w", "-t", IMMEDIATE_STOP_SECONDS_MAX];
-        // Most often that is all; or it was stopped before, or never made.
+        // Usually that is all; or it was stopped before, or never made.
         let stopped = self.pg_ctl(&stop);
         let left = self.postmaster_file();
         if let (Err(why), Some(postmaster)) = (stopped, left.first())
@@ -369,10 +369,10 @@ impl Cluster {
             let _ = self.pg_ctl(&["kill", "KILL", postmaster]);
         }
         if let Some(memory) = left.get(6).and_then(|line| line.split_whitespace().nth(1)) {
-            // A killed server leaves a piece of shared memory to its next start, which there won't be.
+            // A killed server leaves shared memory for its next start, which will not come.
             let _ = Command::new("ipcrm").args(["-m", memory]).stderr(Stdio::null()).status();
         }
-        // Those who have not yet found out that they are to end may still be writing into it.
+        // Processes that do not know yet that they must end may still write into it.
         let gone = found(|| {
             let removed = std::fs::remove_dir_all(&self.folder);
             (removed.is_ok() || !self.folder.exists()).then_some(())
@@ -422,7 +422,7 @@ impl Watcher {
         let (end, pipe) = std::io::pipe().map_err(why("a pipe"))?;
         let mut command = Command::new(this);
         command.arg(WATCH).args(cluster.to_words()).stdin(end).stdout(Stdio::null());
-        // What ends a whole group of processes must not end both.
+        // A signal to a process group must not end both.
         let process = command.process_group(0).spawn().map_err(why("the watcher"))?;
         Ok(Watcher { process, pipe })
     }

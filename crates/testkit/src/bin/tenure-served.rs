@@ -1,5 +1,5 @@
-//! A server in a process of its own, for tests that kill it: `tenure-served URL PORT`. It says `ready` when it listens, and
-//! looks after stale tasks as `tenure serve` does.
+//! A server in its own process, for tests that kill it: `tenure-served URL PORT`. It prints `ready` when it listens,
+//! and runs recovery as `tenure serve` does.
 
 use tenure::Ledger;
 use tenure::recovery::Recovery;

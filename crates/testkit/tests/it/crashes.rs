@@ -1,5 +1,5 @@
-//! kill -9 of worker, recoverer and both at every named point: what is undone has its receipt, nobody undoes beside another,
-//! the newest is undone first, and nothing is stuck.
+//! `kill -9` of worker, recovery and both at every named point. What is undone has its receipt, no two processes undo
+//! at once, the newest is undone first, and nothing is stuck.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;

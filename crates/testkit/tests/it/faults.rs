@@ -1,4 +1,5 @@
-//! What the disk and other programs do to a store: a clear message with a way out, nothing lost, and service resumes.
+//! Faults by the disk and by other programs: the message is clear and says what to do, nothing is lost, and service
+//! resumes.
 
 use std::fs::TryLockError;
 use std::path::Path;
@@ -32,13 +33,13 @@ fn assert_says(words: &str, parts: &[&str]) {
 #[test]
 fn a_folder_is_not_a_store() {
     let folder = tempfile::tempdir().expect("a folder");
-    assert_says(&unavailable(open(folder.path())), &["is a folder", "name a file in it"]);
+    assert_says(&unavailable(open(folder.path())), &["is a directory", "give a file in it"]);
 }
 
 #[test]
 fn a_missing_folder_is_named() {
     let words = unavailable(open(Path::new("/nowhere/at/all/tasks.db")));
-    assert_says(&words, &["/nowhere/at/all does not exist", "make it first"]);
+    assert_says(&words, &["/nowhere/at/all does not exist", "create it first"]);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     let path = folder.path().join("notes.txt");
     let text = "these are my notes, and they are longer than a database's header would be; ".repeat(20);
     std::fs::write(&path, &text).expect("written");
-    assert_says(&unavailable(open(&path)), &["not an SQLite database", "name another file"]);
+    assert_says(&unavailable(open(&path)), &["not an SQLite database", "choose another file"]);
     assert_eq!(std::fs::read_to_string(&path).expect("read"), text);
 }
 
@@ -57,7 +58,7 @@ fn another_programs_database_is_left_as_it_is() {
     let path = folder.path().join("other.db");
     Connection::open(&path).and_then(|other| other.execute_batch("create table mine (x)")).expect("made");
     let before = std::fs::read(&path).expect("read");
-    assert_says(&unavailable(open(&path)), &["another program's database", "name another file"]);
+    assert_says(&unavailable(open(&path)), &["another program's database", "choose another file"]);
     assert_eq!(std::fs::read(&path).expect("read"), before, "not even its journal mode changed");
 }
 
@@ -69,7 +70,7 @@ fn a_file_of_a_newer_version_is_not_touched() {
     Connection::open(&path)
         .and_then(|file| file.pragma_update(None, "user_version", 99))
         .expect("as if newer");
-    assert_says(&unavailable(open(&path)), &["schema version 99", "use the newer program"]);
+    assert_says(&unavailable(open(&path)), &["schema version 99", "use a newer version"]);
 }
 
 #[test]
@@ -112,7 +113,7 @@ fn a_lock_that_another_program_holds_for_too_long_is_said_and_nothing_was_done()
     turn.lock().expect("another writer's turn");
     // The first finds the thread waiting in line; the second waits behind it.
     let words = unavailable(block_on(async { ledger.create("t").await }));
-    assert_says(&words, &["another program", "lock", "try again later"]);
+    assert_says(&words, &["another process", "lock", "try again later"]);
     let reads = block_on(ledger.task("t")).expect_err("it is not there").code().map(|code| code.as_str());
     assert_eq!(reads, Some("not_found"), "and reads go on");
     turn.unlock().expect("given back");
@@ -217,7 +218,7 @@ fn a_program_that_begins_on_a_full_disk_is_told_so() {
     block_on(async { ledger.create("t").await }).expect("created");
     drop(ledger);
     fill(&disk.0.path().join("rest"));
-    assert_says(&unavailable(open(&path)), &["the disk is full", "make room"]);
+    assert_says(&unavailable(open(&path)), &["the disk is full", "free space"]);
     std::fs::remove_file(disk.0.path().join("rest")).expect("room is made");
     block_on(open(&path).expect("opens").task("t")).expect("it is there");
 }
@@ -235,7 +236,7 @@ fn a_file_that_may_not_be_written_is_said() {
     };
     assert_says(
         &unavailable(open(&path)),
-        &["can't be opened", "check its permissions and those of its folder"],
+        &["can't be opened", "check its permissions and those of its directory"],
     );
 }
 
@@ -279,11 +280,11 @@ fn nothing_is_written_to_a_file_that_was_removed_or_replaced_and_one_that_is_put
         (created.map(|_| ()), block_on(async { ledger.task("before").await }).map(|_| ()))
     };
     let (created, looked) = answers();
-    assert_says(&unavailable(created), &["tasks.db", "is not there any more", "Put the file back"]);
-    assert_says(&unavailable(looked), &["is not there any more"]);
+    assert_says(&unavailable(created), &["tasks.db", "is gone", "Put the original file back"]);
+    assert_says(&unavailable(looked), &["is gone"]);
     std::fs::copy(aside(&path), &path).expect("copied");
     let (created, looked) = answers();
-    assert_says(&unavailable(created), &["another file", "start it again"]);
+    assert_says(&unavailable(created), &["another file", "restart"]);
     assert_says(&unavailable(looked), &["another file"]);
     std::fs::rename(aside(&path), &path).expect("moved back");
     let (created, looked) = answers();
@@ -300,7 +301,7 @@ fn a_file_that_was_cut_while_it_was_open_is_corrupt_and_a_compacted_one_is_not()
     };
     let (_folder, ledger) = opened_and_then(cut);
     match block_on(async { ledger.create("after").await }) {
-        Err(Error::Corrupt(words)) => assert_says(&words, &["tasks.db was cut", "put a copy in its place"]),
+        Err(Error::Corrupt(words)) => assert_says(&words, &["tasks.db shrank", "restore a copy"]),
         other => panic!("{other:?}"),
     }
     let compacted = |path: &Path| {

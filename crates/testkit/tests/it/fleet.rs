@@ -1,4 +1,4 @@
-//! Many processes on one PostgreSQL: what each is handed out, what a follower sees of all of them, and how they start.
+//! Many processes on one PostgreSQL: which tasks each one gets, what a follower sees of them, and how they start.
 
 #![expect(clippy::disallowed_methods, reason = "a test measures real time")]
 

@@ -1,4 +1,4 @@
-//! The server, as those see it who speak plain HTTP to it.
+//! The server, tested by a plain HTTP client.
 
 mod access;
 mod bounds;

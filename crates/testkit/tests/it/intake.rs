@@ -1,5 +1,5 @@
-//! Tasks that are created inside callers' own transactions, by SQL and from Rust: each exists if, and only if, its
-//! transaction commits, and what is let in is always made.
+//! Tasks created inside callers' own transactions, by SQL and from Rust: each exists if and only if its transaction
+//! commits, and each accepted task is created.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Leases that are kept, workers and recovery on PostgreSQL: several nodes on one schema.
+//! Kept leases, workers and recovery on PostgreSQL: several nodes on one schema.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

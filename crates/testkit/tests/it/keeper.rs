@@ -1,8 +1,8 @@
-//! What a kept lease promises: it is renewed whatever the work does, nothing but its end or a plain word takes it away, and
-//! whoever lost it does nothing more with it.
+//! What a kept lease promises: it is renewed whatever the work does, only its end or a refusal takes it away, and a
+//! holder that has lost it sends no more commands.
 //!
-//! Leases are real ones of a few seconds, since what is shown is a thread that counts time. Nothing here waits for time to
-//! pass in order to be right: it waits for what must come, with room for a slow machine.
+//! The leases are real and last a few seconds, because the subject is a thread that counts time. No test depends on a
+//! pause: it waits for an event, with room for a slow machine.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What is sent by a kept lease, and for one: ends that are recorded once and through outages, calls that end with the lease,
-//! grants that are asked for until they are known. How the lease itself is kept is in `keeper.rs`.
+//! Calls by a kept lease: ends that are recorded once and through outages, calls that stop with the lease, and grants
+//! that are retried until they are known. `keeper.rs` tests how the lease itself is kept.
 
 use std::sync::Arc;
 use std::time::Duration;

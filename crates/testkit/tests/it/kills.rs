@@ -1,4 +1,4 @@
-//! kill -9 in the middle of load: everything that was answered is there, and what is there is whole.
+//! `kill -9` under load: everything that was answered is stored, and everything that is stored is complete.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

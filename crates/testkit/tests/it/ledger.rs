@@ -1,4 +1,4 @@
-//! What a caller of the ledger may do beyond the rules of a task: lists, pages, followers, batches, wrong words.
+//! Features of the ledger beyond the rules of a task: lists, pages, followers, batches, invalid input.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

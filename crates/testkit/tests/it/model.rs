@@ -1,5 +1,5 @@
-//! The core under a model checker: one task, two workers and recovery that keep what they were told, a person, and time,
-//! in every order. What is checked is what they could observe, not how the core is written.
+//! The core under a model checker: one task, two workers, recovery, a person, and time, in every order. The checks
+//! are about what these could observe, not about how the core is written.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

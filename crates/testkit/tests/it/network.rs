@@ -1,4 +1,4 @@
-//! Everything that holds of a store holds of one that is reached over HTTP, also where the network loses what it carries.
+//! What holds for every store also holds for a store over HTTP, even if the network loses requests and responses.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The database goes away, and so does the network: nothing that was answered is lost, callers get an answer or are told
-//! that nobody knows, and service resumes by itself.
+//! Outages of the database and of the network: nothing that was answered is lost, callers get an answer or *unknown*,
+//! and service resumes by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Commands run as they would without Tenure between, and nothing of them outlives its right to run.
+//! Commands run as they would without Tenure, and none of their processes outlives its time limit.
 
 mod commands;
 mod ends;

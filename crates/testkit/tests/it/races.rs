@@ -1,4 +1,4 @@
-//! Of any number who try for one lease, one wins; the others are told who holds it, and until when.
+//! When several try for one lease, one wins. The others are told who holds it, and until when.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

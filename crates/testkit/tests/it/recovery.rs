@@ -1,5 +1,5 @@
-//! What recovery does with a stale task: what is owed is undone, newest first and each with its receipt, or a person is
-//! asked; and one bad task is nobody else's trouble. How its loop goes about that is in `recovery_loop.rs`.
+//! What recovery does with a stale task: it undoes what is owed, newest first and each with its receipt, or parks the
+//! task for a person. One bad task does not affect the others. `recovery_loop.rs` tests the loop.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -422,7 +422,7 @@ fn each_policy_says_what_a_lapse_means() {
         assert_eq!(state("too-long").await?, (State::Compensated, Some(Cause::OutOfTime)));
         assert_eq!(state("locked").await?, (State::Running, None), "its effects may still come");
         assert_eq!(state("reserved").await?, (State::Planned, None));
-        assert_eq!(state("held").await?, (State::Running, None), "whoever acquires it next goes on");
+        assert_eq!(state("held").await?, (State::Running, None), "the next owner to acquire it continues");
         assert_eq!(state("held-cancelled").await?, (State::Compensated, Some(Cause::Cancelled)));
         assert_eq!(state("parks").await?.0, State::Quarantined);
         assert_eq!(state("owes-nothing").await?, (State::Compensated, Some(Cause::Lapsed)));

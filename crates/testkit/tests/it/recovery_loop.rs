@@ -1,5 +1,5 @@
-//! How recovery's loop goes about stale tasks: when it looks, what it leaves to holders and to others, how it rests, and how
-//! it stops. What becomes of a task is in `recovery.rs`.
+//! The loop of recovery: when it looks, what it leaves to holders and to other processes, how it rests, and how it
+//! stops. `recovery.rs` tests what happens to a task.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

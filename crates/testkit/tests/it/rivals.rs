@@ -1,5 +1,5 @@
-//! The races that PostgreSQL adds, each played in one order: a rival holds what the store is after, the store waits, the
-//! rival lets go. Time stands still where it matters, so nothing is left to luck.
+//! Races that only PostgreSQL has, each played in one fixed order: a competing connection holds a lock, the store
+//! waits, the connection lets go. The clock stands still where it matters.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

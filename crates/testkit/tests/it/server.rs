@@ -1,4 +1,4 @@
-//! The servers that tests start: real ones, as the settings say, and gone with whoever held them.
+//! The PostgreSQL servers that tests start: real servers with the given settings, gone when their tests end.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! Two servers on one PostgreSQL, one of which is always being killed or started: nobody who renews a lease loses it, and
-//! nobody who follows the history misses an event.
+//! Two servers on one PostgreSQL, one of which is always being killed or started: no holder loses its lease, and no
+//! follower misses an event.
 
 #![expect(clippy::disallowed_methods, reason = "a test measures real time")]
 

@@ -1,4 +1,4 @@
-//! Large tasks and histories, on every store: pages end early, transactions end early, and nobody loses anything by that.
+//! Large tasks and histories, on every store: pages and transactions end early, and nothing is lost by that.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

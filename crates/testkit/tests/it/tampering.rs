@@ -1,5 +1,4 @@
-//! What somebody does to the file with SQL: the database refuses it, and where its guards were taken off, it is found
-//! and named.
+//! Direct SQL on the file: the database refuses it; with its guards removed, an audit finds and names it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -177,7 +176,7 @@ fn a_moved_event_is_found_and_named() {
     let file = File::with_history();
     file.tamper("update events set \"order\" = 99 where task = 1 and number = 2");
     let findings = file.findings(None);
-    assert_eq!(findings, ["default/a: event 2 was moved here from another place in the order of events"]);
+    assert_eq!(findings, ["default/a: event 2 was moved here from another position in the order of events"]);
 }
 
 #[test]
@@ -201,7 +200,7 @@ fn a_tail_that_was_cut_off_and_a_history_that_was_written_anew_are_found_by_the_
     assert!(file.verify(None).holds(), "the rest is whole");
     assert_eq!(
         file.findings(Some(&anchor)),
-        ["default/b: event 4 and those before it are not what was anchored"]
+        ["default/b: event 4 or an event before it differs from the anchor"]
     );
 }
 
@@ -233,7 +232,7 @@ fn a_name_that_can_not_be_is_found_and_the_rest_is_looked_at_all_the_same() {
     file.tamper("update tasks set id = 'a b' where id = 'a'; update events set actor = 'mallory' where task = 2 and number = 2");
     let findings = file.findings(None);
     assert!(
-        findings.iter().any(|finding| finding.contains("whose name can't be `default/a b`")),
+        findings.iter().any(|finding| finding.contains("whose stored name `default/a b` is invalid")),
         "{findings:?}"
     );
     assert!(findings.contains(&"default/b: event 2 was changed".to_owned()), "{findings:?}");
@@ -243,9 +242,9 @@ fn a_name_that_can_not_be_is_found_and_the_rest_is_looked_at_all_the_same() {
 #[test]
 fn a_row_that_can_not_be_read_is_told_with_its_column_and_what_is_wrong_there() {
     for (change, told) in [
-        ("tasks set cause = null", "the column cause is empty, and must hold a text"),
-        ("tasks set attempts = -1", "the column attempts holds what can't be: -1"),
-        ("tasks set head = x'00'", "the column head holds what can't be: not 32 bytes"),
+        ("tasks set cause = null", "the column cause is empty, but must contain a text"),
+        ("tasks set attempts = -1", "the column attempts contains an invalid value: -1"),
+        ("tasks set head = x'00'", "the column head contains an invalid value: not 32 bytes"),
     ] {
         let file = File::with_history();
         file.tamper(&format!("pragma ignore_check_constraints = on; update {change} where id = 'b'"));

@@ -1,5 +1,5 @@
-//! Every column of every row is changed by SQL, with the guards taken off; each row is removed, and each table gets one too many.
-//! An audit finds all of it but what is named here, with the reason.
+//! Changes every column of every row by SQL, with the guards removed; also removes each row, and adds one to each
+//! table. An audit finds all of it, except what is listed here with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,4 +1,5 @@
-//! SQLite, PostgreSQL and a store behind its JSON against memory by generated traces: the same answers, the same history to the byte, the same lists.
+//! Compares SQLite, PostgreSQL and a store behind its JSON with the memory store by generated traces: the same
+//! answers, the same history to the byte, the same lists.
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tenure::clock::ManualClock;

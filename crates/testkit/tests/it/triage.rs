@@ -1,5 +1,5 @@
-//! What somebody must see who looks after a fleet: what did not succeed, who was told to stop and did not, who looks after stale
-//! tasks. On every store, the remote one too.
+//! What an operator of a fleet must see: tasks that did not succeed, holders that were told to stop and did not, and
+//! which recovery processes run. On every store, the remote one too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -240,7 +240,7 @@ fn who_looks_after_a_store_is_known_with_what_it_handles() {
             Ok::<_, Error>(why_watched(&task, now, &ledger.watchers().await?).sentence)
         };
         let alone = why(ledger.clone()).await?;
-        assert!(alone.contains("nobody looks after this store"), "{alone}");
+        assert!(alone.contains("no recovery is running for this store"), "{alone}");
         let handles = |name: &str, kinds: &[&str]| Presence {
             name: tenure::core::id::Owner::new(name).ok(),
             namespaces: Vec::new(),
@@ -249,7 +249,7 @@ fn who_looks_after_a_store_is_known_with_what_it_handles() {
         let store = ledger.store();
         store.watch(handles("recovery/a", &["remove-worktree"])).await?;
         let unhandled = why(ledger.clone()).await?;
-        assert!(unhandled.contains("no recovery that runs handles close-pr"), "{unhandled}");
+        assert!(unhandled.contains("no running recovery has a handler for close-pr"), "{unhandled}");
         store.watch(handles("recovery/b", &["close-pr"])).await?;
         let handled = why(ledger.clone()).await?;
         assert!(
@@ -266,7 +266,7 @@ fn who_looks_after_a_store_is_known_with_what_it_handles() {
         assert!(!watchers.are_there(clock.now()) && watchers.recoverers.is_empty());
         assert_eq!(watchers.seen_at, Some(BEGINNING + Span::from_secs(60)));
         let away = why(ledger.clone()).await?;
-        assert!(away.contains("nobody looks after this store since"), "{away}");
+        assert!(away.contains("no recovery has run for this store since"), "{away}");
         Ok(())
     });
 }

@@ -1,4 +1,4 @@
-//! What a store tells of itself is what it did: commits, what waits, what grows.
+//! The metrics of a store match what it did: commits, what waits, what grows.
 
 use tenure::Ledger;
 use tenure::clock::ManualClock;

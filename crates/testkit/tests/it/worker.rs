@@ -1,4 +1,4 @@
-//! Stories of workers: what a function returns, and what becomes of its task.
+//! Stories of workers: what a function returns, and how its task ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,4 @@
-//! The guards of a write of the whole record, which is decided as a difference. What the difference is, is read in
-//! [`crate::put`].
+//! The guards of a put, the write of a whole record. A put is decided as a difference, which [`crate::put`] computes.
 
 use super::{lease, name_is_free, name_is_taken, owes};
 use crate::command::{Action, Put};

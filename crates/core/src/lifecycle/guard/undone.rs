@@ -1,4 +1,4 @@
-//! What becomes of a task of which nothing is owed any more.
+//! The guards of the end of compensating: where a task goes when nothing is owed any more.
 
 use super::{cancel_asked, task_is};
 use crate::decide::Case;

@@ -1,7 +1,7 @@
-//! The secrets of a webhook, and what is signed with them.
+//! The secrets of a webhook, and the signatures made with them.
 //!
-//! They are as Standard Webhooks writes them: `whsec_` and base64. What is wrong with one is said without a piece of it.
-//! Keys that sign without being shared (`whsk_`) are not known here.
+//! Secrets have the format of Standard Webhooks: `whsec_` and base64. An error message never contains a part of a
+//! secret. Asymmetric keys (`whsk_`) are not supported.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,11 +18,11 @@ use sha2::Sha256;
 const PREFIX: &str = "whsec_";
 const KEY_BYTES_MIN: usize = 24;
 const KEY_BYTES_MAX: usize = 64;
-/// To change from one secret to another takes two. Each costs a signature in every request.
+/// Rotating a secret needs two of them. Each one adds a signature to every request.
 const KEYS_MAX: usize = 8;
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 
-/// The padding is there or not, as the specification's own libraries read it.
+/// Padding is optional, as in the specification's own libraries.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -43,19 +43,19 @@ impl Secret {
             Secret::File(path) => {
                 let path = Arc::clone(path);
                 let read = tokio::task::spawn_blocking(move || Keys::in_file(&path)).await;
-                read.map_err(|error| format!("the file with the secret was not read: {error}"))?
+                read.map_err(|error| format!("can't read the file with the webhook secret: {error}"))?
             }
         }
     }
 
-    /// That more may read the file than should.
+    /// A warning if too many users can read the file.
     pub(crate) fn warning(&self) -> Option<String> {
         let Secret::File(path) = self else { return None };
         let mode = fs::metadata(path).ok()?.mode();
         (mode & 0o004 != 0).then(|| {
             format!(
-                "everybody on this machine may read {} (its mode is {:o}), and who does can sign requests; \
-                 take their right with `chmod o-r {}`",
+                "all users of this machine can read {} (its mode is {:o}) and could sign requests; \
+                 run `chmod o-r {}`",
                 path.display(),
                 mode & 0o777,
                 path.display()
@@ -64,7 +64,7 @@ impl Secret {
     }
 }
 
-/// Keys that sign. There is at least one.
+/// The signing keys, at least one.
 #[derive(Clone)]
 pub(crate) struct Keys(Vec<Hmac<Sha256>>);
 
@@ -73,10 +73,10 @@ impl Keys {
         let secrets: Vec<&str> = text.split_whitespace().collect();
         let count = secrets.len();
         if count == 0 {
-            return Err("there is no webhook secret".into());
+            return Err("the webhook secret is missing".into());
         }
         if count > KEYS_MAX {
-            return Err(format!("there are {count} webhook secrets, and {KEYS_MAX} is the limit"));
+            return Err(format!("there are {count} webhook secrets; the limit is {KEYS_MAX}"));
         }
         let numbered = |(at, secret): (usize, &str)| {
             key(secret).map_err(|error| match count {
@@ -110,26 +110,28 @@ impl Keys {
 }
 
 fn key(secret: &str) -> Result<Hmac<Sha256>, String> {
-    let encoded = secret.strip_prefix(PREFIX).ok_or_else(|| format!("does not begin with `{PREFIX}`"))?;
-    // The error of the decoder has a letter of the secret in it.
-    let key = BASE64.decode(encoded).map_err(|_| format!("is not base64 after `{PREFIX}`"))?;
+    let encoded = secret.strip_prefix(PREFIX).ok_or_else(|| format!("must begin with `{PREFIX}`"))?;
+    // The decoder's error contains a character of the secret.
+    let key = BASE64.decode(encoded).map_err(|_| format!("must be base64 after `{PREFIX}`"))?;
     if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) {
-        return Err(format!("has {} bytes, and must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}", key.len()));
+        return Err(format!("has {} bytes; it must have {KEY_BYTES_MIN} to {KEY_BYTES_MAX}", key.len()));
     }
     Hmac::new_from_slice(&key).map_err(|error| error.to_string())
 }
 
 fn text(path: &Path) -> Result<String, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    // To open a pipe is to wait for whoever writes to it, and it can be read once only.
+    // Opening a pipe would wait for its writer, and a pipe can be read only once.
     if !metadata.is_file() {
-        return Err("the webhook secret must be in a plain file".into());
+        return Err("the webhook secret must be in a regular file".into());
     }
     let mut text = String::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it is longer than {FILE_BYTES_MAX} bytes, so it holds no webhook secrets"));
+        return Err(format!(
+            "the file is longer than {FILE_BYTES_MAX} bytes; it must contain only webhook secrets"
+        ));
     }
     Ok(text)
 }
@@ -176,15 +178,15 @@ mod tests {
         let of_bytes = |bytes: usize| format!("{PREFIX}{}", BASE64.encode(vec![7; bytes]));
         assert!(Keys::in_text(&of_bytes(24)).is_ok() && Keys::in_text(&of_bytes(64)).is_ok());
         let said = |text: &str| Keys::in_text(text).err().unwrap_or_default();
-        assert_eq!(said(" \n"), "there is no webhook secret");
-        assert_eq!(said("AAECAwQFBgcICQoL"), "the webhook secret does not begin with `whsec_`");
-        assert_eq!(said("whsec_AAEC-_BgcI"), "the webhook secret is not base64 after `whsec_`");
-        assert_eq!(said(&of_bytes(23)), "the webhook secret has 23 bytes, and must have 24 to 64");
+        assert_eq!(said(" \n"), "the webhook secret is missing");
+        assert_eq!(said("AAECAwQFBgcICQoL"), "the webhook secret must begin with `whsec_`");
+        assert_eq!(said("whsec_AAEC-_BgcI"), "the webhook secret must be base64 after `whsec_`");
+        assert_eq!(said(&of_bytes(23)), "the webhook secret has 23 bytes; it must have 24 to 64");
         assert_eq!(
             said(&format!("{SHORT_SECRET} {}", of_bytes(65))),
-            "webhook secret 2 of 2 has 65 bytes, and must have 24 to 64"
+            "webhook secret 2 of 2 has 65 bytes; it must have 24 to 64"
         );
-        assert!(said(&format!("{SHORT_SECRET} ").repeat(9)).contains("8 is the limit"));
+        assert!(said(&format!("{SHORT_SECRET} ").repeat(9)).contains("the limit is 8"));
     }
 
     #[test]
@@ -193,10 +195,10 @@ mod tests {
         let path = folder.path().join("secret");
         let said = |path: &Path| Keys::in_file(path).err().unwrap_or_default();
         assert!(said(&path).contains("secret: No such file"), "{}", said(&path));
-        assert!(said(folder.path()).contains("must be in a plain file"));
+        assert!(said(folder.path()).contains("must be in a regular file"));
         for (content, expected) in [
-            ("".to_owned(), "there is no webhook secret"),
-            ("hunter2".to_owned(), "does not begin with `whsec_`"),
+            ("".to_owned(), "the webhook secret is missing"),
+            ("hunter2".to_owned(), "must begin with `whsec_`"),
             ("x".repeat(20_000), "longer than 16384 bytes"),
         ] {
             fs::write(&path, content).expect("a file");

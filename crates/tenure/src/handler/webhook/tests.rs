@@ -1,4 +1,4 @@
-//! Webhooks against a server of a few lines, which answers what it is told to and shows what it got.
+//! Tests of webhooks against a small server that returns a fixed response and records the requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -358,7 +358,7 @@ async fn a_secret_that_is_changed_in_its_file_signs_the_next_request() {
     std::fs::write(&path, "whse").expect("a file");
     let error = asked(&webhook, call()).await.expect_err("no secret");
     assert!(
-        matches!(&error, UndoError::Retryable(why) if why.contains("/secret: the webhook secret does not")),
+        matches!(&error, UndoError::Retryable(why) if why.contains("/secret: the webhook secret must begin")),
         "{error}"
     );
     std::fs::remove_file(&path).expect("a file");
@@ -379,9 +379,9 @@ async fn an_undo_without_a_key_that_a_header_can_have_is_not_sent() {
 fn a_url_says_where_to_and_nothing_else() {
     let said = |url: &str| Webhook::new(url, SHORT_SECRET).err().unwrap_or_default();
     assert_eq!(said("https://hooks.example/close-pr?x=1"), "");
-    assert!(said("hooks.example/close-pr").contains("can't be read"));
-    assert!(said("http://").contains("can't be read"));
-    assert!(said("ftp://hooks.example/").contains("must begin with https:// or http://, and not with ftp:"));
+    assert!(said("hooks.example/close-pr").contains("URL is invalid"));
+    assert!(said("http://").contains("URL is invalid"));
+    assert!(said("ftp://hooks.example/").contains("must begin with https:// or http://, not with ftp:"));
     for credentials in ["https://ann@hooks.example/", "https://:hunter2@hooks.example/"] {
         let said = said(credentials);
         assert!(said.contains("before its `@`") && !said.contains("hunter2"), "{said}");

@@ -187,13 +187,13 @@ fn read_phase<R: Row>(row: &R, due: Option<Due>) -> Result<Phase, R::Fault> {
     if state == State::Planned {
         return Ok(Phase::Planned);
     }
-    let without = || impossible("state", format_args!("{} without a row of due", state.word()));
+    let without = || impossible("state", format_args!("{} without a row in `due`", state.word()));
     let due = due.ok_or_else(without)?;
     if due.state() != state {
-        let both = format_args!("{}, and due waits for {}", state.word(), due.wait.word());
+        let both = format_args!("{}, but its row in `due` waits for {}", state.word(), due.wait.word());
         return Err(impossible("state", both).into());
     }
-    let incomplete = || impossible("due", format_args!("a {} without its columns", due.wait.word()));
+    let incomplete = || impossible("due", format_args!("a {} with missing columns", due.wait.word()));
     Ok(match due.wait {
         Wait::Start => return Err(impossible("state", state.word()).into()),
         Wait::Reservation => Phase::Dispatched(Reservation {

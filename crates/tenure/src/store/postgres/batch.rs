@@ -1,5 +1,5 @@
-//! What a batch of commands sees of the tables: fetched before the first command is decided, changed by each, and written
-//! back after the last. So the database is asked as often for a thousand commands as for one.
+//! The rows of a batch of commands, in memory: fetched before the first command is decided, changed by each command,
+//! and written back after the last. So a thousand commands need as many database requests as one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::store::due::{Due, LeaseColumns};
 use crate::store::execute::{Change, LeaseRow, ReadKey, Request, Rows, StoredTask, next_in_queue, read_set};
 use crate::store::postgres::columns::{Fault, Found, Key};
 
-/// A whole task, locked; or that there is none.
+/// A whole task, locked; or the fact that it does not exist.
 #[derive(Default)]
 pub(crate) struct Whole {
     /// As it is stored.
@@ -23,7 +23,7 @@ pub(crate) struct Whole {
     pub(crate) stored_due: Option<Due>,
     /// The feed of its newest event.
     pub(crate) feed: i64,
-    /// As it is to be.
+    /// Its new state.
     pub(crate) kept: Option<StoredTask>,
     pub(crate) due: Option<Due>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Batch {
     pub(crate) requests: HashMap<(Namespace, RequestId), Request>,
     pub(crate) histories: HashMap<Key, Vec<Event>>,
     pub(crate) floor: Epoch,
-    /// The names that are reserved already for tasks that were created in others' transactions.
+    /// The names that are already reserved for tasks created in callers' transactions.
     pub(crate) reserved: HashSet<Key>,
     /// What happened, in the order in which it did.
     pub(crate) events: Vec<Sealed>,
@@ -62,7 +62,7 @@ pub(crate) struct Batch {
     pub(crate) remembered: Vec<(Namespace, RequestId)>,
 }
 
-/// The ages of tasks that are not stored yet are behind all others.
+/// Tasks that are not stored yet are younger than all others.
 const AGE_OF_NEW: i64 = i64::MAX / 2;
 
 impl Batch {
@@ -137,14 +137,16 @@ impl Rows for Batch {
     type Fault = Fault;
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredTask>> {
-        // Of a task whose names are free nobody fetched anything, because there is nothing.
+        // For a task whose names are free nothing was fetched, because nothing exists.
         if !self.slots.contains_key(&(namespace.clone(), id.clone())) && !self.is_taken(namespace, id) {
             return Ok(None);
         }
         match self.slot(namespace, id)? {
             Slot::Whole(whole) => Ok(whole.kept.clone()),
             Slot::Seen(seen) => Ok(seen.as_deref().cloned()),
-            Slot::Lease(_) => Err(Fault::Broken(format!("of {namespace}/{id} only the lease was fetched"))),
+            Slot::Lease(_) => {
+                Err(Fault::Broken(format!("only the lease of {namespace}/{id} was fetched, not the task")))
+            }
         }
     }
 
@@ -153,7 +155,7 @@ impl Rows for Batch {
             Slot::Whole(whole) => whole.due.as_ref(),
             Slot::Lease(row) => Some(&row.due),
             Slot::Seen(Some(kept)) if kept.task.lease().is_some() => {
-                return Err(Fault::Again("a lease was granted between two looks"));
+                return Err(Fault::Again("a lease was granted between two reads"));
             }
             Slot::Seen(_) => None,
         };
@@ -191,7 +193,7 @@ impl Rows for Batch {
         if whole {
             Ok(events)
         } else {
-            Err(Fault::Broken(format!("the history of {namespace}/{id} is not whole")))
+            Err(Fault::Broken(format!("the history of {namespace}/{id} has gaps")))
         }
     }
 

@@ -1,4 +1,4 @@
-//! Chains to verify, and the events that no task has.
+//! Reads chains to verify, and finds events that belong to no task.
 
 use std::collections::HashMap;
 
@@ -111,7 +111,7 @@ fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> Found<StoredRow
             Type::BYTEA => {
                 row.bytes(at)?.map_or(ColumnValue::Null, |bytes| ColumnValue::Bytes(bytes.to_vec().into()))
             }
-            // Somebody added it: no column of Tenure has another type.
+            // It was added by hand: no column of Tenure has another type.
             _ => continue,
         };
         columns.push((column.name().to_owned().into(), value));
@@ -124,7 +124,8 @@ fn names_of(row: &tokio_postgres::Row) -> Found<(String, String)> {
 }
 
 impl Reader<'_> {
-    /// One look at one moment: between two statements others could add what the first did not see.
+    /// One snapshot: between two statements, other transactions could add rows that the first one did not
+    /// see.
     pub(crate) async fn chains(&mut self, place: Place, size: PageSize) -> Found<Page<StoredChain>> {
         self.begin().await?;
         let page = match place {

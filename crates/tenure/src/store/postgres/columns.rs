@@ -1,4 +1,4 @@
-//! PostgreSQL's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
+//! PostgreSQL's rows for [`crate::store::columns`], and the faults of this store.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl From<tokio_postgres::Error> for Fault {
 /// A stored name that breaks its limits: somebody else wrote it.
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
-        Fault::Broken(format!("a stored value can't be: {refusal}"))
+        Fault::Broken(format!("a stored value is invalid: {refusal}"))
     }
 }
 
@@ -145,13 +145,18 @@ impl Fault {
             Fault::Connecting(why) => format!("{shown}: {why}"),
             Fault::Unfit(why) => format!("{shown}: {why}"),
             Fault::Silent(for_long) => {
-                format!("{shown}: the database gave no answer for {} s", for_long.as_secs())
+                format!("{shown}: the database did not answer for {} s", for_long.as_secs())
             }
             Fault::Again(why) => {
-                format!("{shown}: others were faster again and again: {why}; try again later")
+                format!(
+                    "{shown}: gave up after repeated conflicts with other transactions: {why}; try again later"
+                )
             }
             Fault::CanNotBeMade(key, why) => {
-                format!("{shown}: what was created as {}/{} is no task: {why}", key.0, key.1)
+                format!(
+                    "{shown}: {}/{}, created in another transaction, is not a valid task: {why}",
+                    key.0, key.1
+                )
             }
             Fault::Broken(what) => format!("{shown}: {what}"),
             Fault::Postgres(error) => match error.as_db_error() {
@@ -211,23 +216,23 @@ fn meaning_of(code: &SqlState) -> Meaning {
 
 fn advice(code: &SqlState) -> &'static str {
     if code.code() == CORRUPT {
-        return "`tenure audit verify` names what was changed";
+        return "the stored data is inconsistent; run `tenure audit verify` to see where";
     }
     if BROKEN_RULES.contains(&code.code()) {
-        return "what was to be written does not fit what is stored";
+        return "the write would contradict what is stored";
     }
     match code.code() {
-        "55P03" => "another transaction holds what this one needs; end it, or try again later",
+        "55P03" => "another transaction holds a lock that this one needs; end it, or try again later",
         "53100" => "the database's disk is full; reads go on, writes resume when there is room",
-        "53300" => "the database has no connection left; raise max_connections, or have fewer processes",
+        "53300" => "the database has no free connection; raise max_connections, or run fewer processes",
         "42501" => {
-            "the role may not do this; grant it the schema's tables, or open the store once as their owner"
+            "permission denied; grant this role the schema's tables, or open the store once as their owner"
         }
-        "28P01" | "28000" => "the database refuses the user or the password",
+        "28P01" | "28000" => "the database rejected the user or the password",
         "3D000" => "the database does not exist; create it, or name another one",
-        "25006" => "this server only reads; name the primary, or all hosts",
+        "25006" => "this server is read-only; name the primary, or list all hosts",
         "57P03" => "the database is starting or stopping; try again later",
-        _ => "the database could not do it",
+        _ => "the database reported an error",
     }
 }
 

@@ -1,5 +1,5 @@
-//! A database as all parts of a store share it: how to get in, the clock, who is told of new events. And what its schema
-//! must be, how it is made and migrated, and what is said when it is something else.
+//! The database that all parts of a store share: connecting, the clock, and signals about new events. Also what its
+//! schema must be, how it is created and migrated, and the error if the schema is something else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ const MIGRATIONS: [&str; 5] = [
     include_str!("../../../migrations/postgres/V5__ends.sql"),
 ];
 
-/// The first version of the server that has all that is used.
+/// The minimum server version.
 const SERVER_MIN: i64 = 140_000;
 
-/// How often a database that is away is looked for.
+/// How often to retry an unavailable database.
 const LOOK_APART: Duration = Duration::from_millis(100);
 
 /// Retries until `patience` has passed, while the database is away.
@@ -46,16 +46,16 @@ pub(crate) async fn patiently<T, F: Future<Output = Found<T>>>(
     }
 }
 
-/// What all parts of a store share.
+/// The shared state of all parts of a store.
 pub(crate) struct Database {
     pub(crate) settings: Settings,
-    /// A clock that was injected; else the database's own is asked.
+    /// A clock for tests; otherwise the database's clock is used.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     /// The last instant that was given by the injected clock.
     pub(crate) last: LastInstant,
-    /// Counts the signs that there may be new events, for those who wait for them.
+    /// Counts the signals for followers.
     pub(crate) grown: watch::Sender<u64>,
-    /// Whether other processes are still to be told.
+    /// Whether other processes must still be signalled.
     pub(crate) untold: Notify,
 }
 
@@ -65,29 +65,29 @@ impl Database {
         Database { settings, clock, last: LastInstant::default(), grown, untold }
     }
 
-    /// Where it is, without what is secret.
+    /// The URL without secrets.
     pub(crate) fn shown(&self) -> String {
         self.settings.shown()
     }
 
-    /// Wakes those who wait for events, here and in other processes.
+    /// Wakes followers, in this process and in others.
     pub(crate) fn tell_followers(&self) {
         self.grown.send_modify(|signs| *signs += 1);
         self.untold.notify_one();
     }
 
-    /// The channel of the signs to other processes: each schema has its own.
+    /// The channel for signals to other processes: each schema has its own.
     pub(crate) fn channel(&self) -> &str {
         self.settings.schema.as_str()
     }
 
-    /// Makes the schema where it is missing, and brings it to the newest version.
+    /// Creates the schema if it does not exist, and migrates it to the newest version.
     pub(crate) async fn prepare(&self, missing: IfMissing) -> Result<(), Error> {
         let prepared = patiently(self.settings.patience_to_open, || self.find_or_make(missing));
         prepared.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
-    /// What is there, without a change to it.
+    /// The state of the schema, without changing it.
     pub(crate) async fn condition(&self) -> Result<SchemaState, Error> {
         let found = patiently(self.settings.patience_to_open, || self.find());
         found.await.map_err(|fault| fault.surely_not_done(&self.shown()))
@@ -111,12 +111,13 @@ impl Database {
             return Ok(());
         }
         if version.is_none() && missing == IfMissing::Refuse {
-            return Err(Fault::Unfit("there is no store here; check the name of the schema".into()));
+            return Err(Fault::Unfit("this schema contains no store; check its name".into()));
         }
-        // The lock is the transaction's own, so it goes with it however that ends, also behind a pooler.
+        // The lock belongs to the transaction, so it is released with it however that ends, also behind a
+        // pooler.
         link.send_plain("begin isolation level read committed read write").answer().await?;
         link.once(LOCK, &[&self.settings.schema.as_str()]).await?;
-        // Somebody else may have done it while this one waited.
+        // Another process may have done it while this one waited.
         let version = self.version(&link).await?;
         self.migrate(&link, version).await?;
         if is_restored_elsewhere(&link).await? {
@@ -125,8 +126,8 @@ impl Database {
         link.send_plain("commit").answer().await
     }
 
-    /// A connection for a committer. What it writes must come behind what is there, also if the cluster was exchanged for
-    /// one that a dump was restored into.
+    /// A connection for a committer. Its events must come after the stored ones, even if the cluster was
+    /// replaced and a dump was restored into it.
     pub(crate) async fn connect_to_write(&self) -> Found<Link> {
         let link = Link::connect(&self.settings).await?;
         if is_restored_elsewhere(&link).await? {
@@ -154,12 +155,12 @@ impl Database {
         match version {
             Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
             Some(version) => Err(Fault::Unfit(format!(
-                "the schema `{schema}` has version {version}, and this program knows up to {}; use the newer program \
-                 that wrote it",
+                "the schema `{schema}` has version {version}, but this program supports only up to {}; use a newer \
+                 version of it",
                 MIGRATIONS.len()
             ))),
             None => Err(Fault::Unfit(format!(
-                "the schema `{schema}` has another program's tables; name another one with ?schema="
+                "the schema `{schema}` contains another program's tables; choose another one with ?schema="
             ))),
         }
     }
@@ -170,13 +171,14 @@ impl Database {
         if version.is_none() {
             let rows =
                 link.once("select exists (select from pg_namespace where nspname = $1)", &[&schema]).await?;
-            // Asked first: who may not make schemas may still use one that somebody made.
+            // Checked first: a role that may not create schemas may still use an existing one.
             if !rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false) {
                 link.send_plain(&format!("create schema \"{schema}\"")).answer().await?;
             }
         }
         let done = version.unwrap_or(0);
-        // What guards and checks are made of is looked up now, once: not by names that somebody else put in the way.
+        // The functions that guards and checks use are resolved once, now, so that other objects of the same
+        // name can't take their place.
         link.send_plain("set local search_path = pg_catalog, pg_temp").answer().await?;
         for migration in MIGRATIONS.get(done..).unwrap_or(&[]) {
             link.send_plain(&self.settings.schema.in_sql(migration)).answer().await?;
@@ -198,8 +200,8 @@ const NOTE_VERSION: &str = "\
     insert into tenure.meta (key, value) values ('schema_version', $1), ('feed_base', '0'), ('epoch_floor', '0') \
     on conflict (key) do update set value = excluded.value where meta.key = 'schema_version'";
 
-/// Transaction ids begin anew in a cluster that a dump was restored into. What is written there must come behind what is
-/// there, so the base that is added to them is raised.
+/// Transaction ids start again in a cluster into which a dump was restored. New events must come after the stored
+/// ones, so the base that is added to the ids is raised.
 const IS_RESTORED: &str = "\
     select coalesce((select feed from tenure.events order by feed desc, \"order\" desc limit 1) \
         >= (select value::bigint from tenure.meta where key = 'feed_base') \
@@ -221,10 +223,12 @@ async fn look_at_server(link: &Link) -> Found<()> {
     let (version, encoding) = (row.a_number(0)?, row.a_text(1)?);
     if version < SERVER_MIN {
         let version = version / 10_000;
-        return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; 14 or later is needed")));
+        return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; Tenure needs 14 or later")));
     }
     if encoding != "UTF8" {
-        return Err(Fault::Unfit(format!("the database's encoding is {encoding}; create one with UTF8")));
+        return Err(Fault::Unfit(format!(
+            "the database's encoding is {encoding}; use a database with the encoding UTF8"
+        )));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! A committer's engine: executes a batch in one transaction, commits, and knows what a failure means.
+//! A committer's engine: executes a batch in one transaction, commits it, and knows what a failure means.
 //!
-//! A failure before the commit was sent proves that nothing was done, and what passes is tried again. One afterwards proves
-//! nothing, unless the server refused a statement before the commit: then it made of the commit a roll back.
+//! A failure before the commit was sent proves that nothing was done; a temporary failure is retried. A failure after
+//! that proves nothing, unless the server rejected a statement before the commit: then it rolled back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_again, write_back};
 use tenure_api::put::read_create;
 
-/// How often a batch is tried whose failures pass.
+/// How often a batch is retried after temporary failures.
 const TRIES_MAX: u32 = 10;
-/// How far the instants of a batch may be ahead of the database's clock: what one node created by them, another one may
-/// claim at once.
+/// How far the times of a batch may be ahead of the database's clock: another node may claim at once what one
+/// node created with them.
 const AHEAD_MAX: Span = Span::from_millis(3);
 
 /// The writing side of a database, with a connection and a runtime of its own.
@@ -53,11 +53,11 @@ impl PostgresEngine {
     pub(crate) fn new(database: Arc<Database>) -> Result<PostgresEngine, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
-            .map_err(|error| Error::Unavailable(format!("can't make a runtime to commit in: {error}")))?;
+            .map_err(|error| Error::Unavailable(format!("can't start the commit runtime: {error}")))?;
         Ok(PostgresEngine { database, runtime, link: None, policies: Policies::default() })
     }
 
-    /// The connection, made anew if the last one is gone. A database that is not there is waited for a little.
+    /// The connection; opened again if the last one is gone. It waits a little for an unavailable database.
     fn connected(&mut self) -> Result<Link, Fault> {
         if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
             return Ok(link);
@@ -66,8 +66,8 @@ impl PostgresEngine {
         self.runtime.block_on(patiently(database.settings.patience, || database.connect_to_write()))
     }
 
-    /// All jobs in one transaction; where one of them can't be executed, each in one of its own, so that it fails alone; and where it
-    /// meets what is corrupt, each of its commands.
+    /// All jobs in one transaction. If one can't be executed, each in its own, so that it fails alone. If one
+    /// finds corrupt data, each of its commands in its own.
     fn commit_together(&mut self, jobs: &[Job], patience: LockWait) -> Vec<Done> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
@@ -79,7 +79,9 @@ impl PostgresEngine {
                     let told = fault.told(&self.database.shown());
                     return all(
                         jobs,
-                        &Error::Unknown(format!("{told}; repeat it with the same request id, or look")),
+                        &Error::Unknown(format!(
+                            "{told}; repeat the command with the same request id, or check the task"
+                        )),
                     );
                 }
                 Tried::Failed(fault) => fault,
@@ -115,7 +117,8 @@ impl PostgresEngine {
         all(jobs, &fault.surely_not_done(&self.database.shown()))
     }
 
-    /// Nothing that was created elsewhere should be such that it can't be made; what is, must not stop the others.
+    /// A task created in a caller's transaction should always be valid. If one is not, it must not stop the
+    /// others.
     fn set_aside(&mut self, (namespace, id): &Key, why: &str) {
         let Ok(mut link) = self.connected() else { return };
         let parameters: [Parameter<'_>; 3] = [&namespace.as_str(), &id.as_str(), &why];
@@ -140,7 +143,7 @@ impl PostgresEngine {
                     && self.runtime.block_on(async { link.send_plain(sql::ROLL_BACK).answer().await }).is_ok()
             }
         };
-        // A connection that is in doubt is not trusted with another transaction.
+        // A connection in doubt is not used for another transaction.
         self.link = Some(link).filter(|_| keeps);
         tried
     }
@@ -205,9 +208,9 @@ async fn attempt(
 struct Decided {
     done: Vec<Done>,
     batch: Batch,
-    /// What was made of what had been created in transactions of others.
+    /// The tasks made from the intake.
     made: Vec<Key>,
-    /// Whether requests were found that had been answered before.
+    /// Whether the batch contained repeated requests.
     from_memory: bool,
     now: Time,
 }
@@ -241,15 +244,15 @@ async fn decide(
     let mut at = |batch: &Batch, command: &Command| {
         let (instant, latest) = (instants.take(), batch.latest(command));
         if database.clock.is_none() && instant <= latest {
-            // The database's clock was set back, or another server with a slower one took over. Time goes on all the same,
-            // if slowly: a heartbeat that moved nothing would be refused, and its keeper give up.
+            // The database's clock was set back, or a server with a slower clock took over. Time continues
+            // slowly: a heartbeat that moved nothing would be refused, and its keeper would give up.
             return latest + Span::from_micros(1);
         }
         let instant = instant.max(latest);
         database.last.raise(instant);
         instant
     };
-    // A broken rule in the core gives the transaction up, loudly.
+    // A broken invariant in the core aborts the transaction with an error.
     let run = catch_unwind(AssertUnwindSafe(|| {
         let made = make(&mut batch, created, &mut at)?;
         let run = |command: &Command, room: &mut AnswerBudget| {
@@ -264,7 +267,7 @@ async fn decide(
     Ok(Decided { done, batch, made, from_memory, now })
 }
 
-/// Makes the tasks that were created in transactions of others, before anything else is decided.
+/// Makes the tasks that were created in callers' transactions, before anything else is decided.
 fn make(
     batch: &mut Batch,
     created: Vec<Created>,
@@ -275,16 +278,16 @@ fn make(
         let impossible = |why: String| Fault::CanNotBeMade(Box::new(key.clone()), why);
         let create = read_create(&record, &key.0).map_err(|refusal| impossible(refusal.to_string()))?;
         if create.task != key.1 {
-            return Err(impossible(format!("its record is of {}", create.task)));
+            return Err(impossible(format!("its record has the id {}", create.task)));
         }
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
         let command =
             Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: LeaseScope::Any, action };
         batch.reserved.insert(key.clone());
         let now = at(batch, &command);
-        // Nobody is answered, so there is room for any answer.
+        // No caller waits for the answer, so it always fits.
         let Ok(verdict) = execute(batch, Table::rules(), &command, now, &mut AnswerBudget::new())? else {
-            return Err(impossible("there is no room for it".to_owned()));
+            return Err(impossible("its answer is too large".to_owned()));
         };
         verdict.map_err(|refusal| impossible(refusal.to_string()))?;
         made.push(key);
@@ -292,7 +295,7 @@ fn make(
     Ok(made)
 }
 
-/// Looks up what is due in the queues, to lock it among the tasks that are named: that waits for whoever holds it.
+/// Reads what is due in the queues, to lock these tasks by name: that waits for the transactions that hold them.
 async fn lock_by_name(link: &mut Link, wanted: &mut Wanted, until: Until) -> Found<()> {
     let queues = Queues::of(wanted);
     let parameters: [Parameter<'_>; 5] =

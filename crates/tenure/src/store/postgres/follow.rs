@@ -1,5 +1,5 @@
-//! Signs that there may be new events. They only wake: whoever is woken looks, and looks now and then without a sign, too.
-//! So a sign that is lost costs at most one such look.
+//! Signals about new events. A signal only wakes a follower, which then reads. A follower also reads from time to
+//! time without a signal, so a lost signal delays it only a little.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::store::postgres::columns::Found;
 use crate::store::postgres::database::Database;
 use crate::store::postgres::link::{Link, Warnings, drive};
 
-/// How often a follower looks without a sign.
+/// How often a follower polls without a signal.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The first look after a sign that was followed by nothing: what was written may be behind a transaction that is still open.
+/// The first poll after a signal that brought no event: the event may be behind a transaction that is still open.
 pub(crate) const LOOK_SOON: Duration = Duration::from_millis(2);
-/// Signs to other processes are that far apart: each is a transaction, and all of a cluster take turns with them.
+/// The minimum time between signals to other processes: each is a transaction, and a cluster serializes them.
 const SIGNS_APART: Duration = Duration::from_millis(20);
-/// How often the connection that listens is asked whether it is still there.
+/// How often the listening connection is checked.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const CONNECT_APART: Duration = Duration::from_secs(1);
 
-/// Nothing of it has to be durable, and the commit of it must keep nobody else's from the disk.
+/// It need not be durable, and its commit must not delay other commits.
 const SIGN: &str = "select pg_notify($1, ''), set_config('synchronous_commit', 'off', true)";
 
 /// Tells other processes, as long as the store is open.
@@ -28,7 +28,7 @@ pub(crate) async fn tell_others(database: Arc<Database>) {
     let mut link = None;
     loop {
         database.untold.notified().await;
-        // Whoever is not told looks by itself.
+        // A process without a signal polls.
         let _ = tell(&database, &mut link).await;
         tokio::time::sleep(SIGNS_APART).await;
     }
@@ -45,10 +45,10 @@ async fn tell(database: &Database, kept: &mut Option<Link>) -> Found<()> {
     Ok(())
 }
 
-/// Listens for the signs of other processes, on a connection of its own, and takes another one when that is lost.
+/// Listens for signals of other processes, on a connection of its own, and opens a new one if it is lost.
 pub(crate) async fn listen(database: Arc<Database>) {
     loop {
-        // Whatever ended it: those who wait look by themselves meanwhile.
+        // Whatever ended it, followers poll by themselves meanwhile.
         let _ = listen_until_lost(&database).await;
         tokio::time::sleep(CONNECT_APART).await;
     }

@@ -1,7 +1,7 @@
-//! Creating a task inside a caller's own transaction: it exists if, and only if, that transaction commits.
+//! Creates a task inside a caller's own transaction: the task exists if and only if that transaction commits.
 //!
-//! The transaction reserves the names and leaves a record in `intake`. Whoever looks next has a committer make the task of
-//! it, by the rules as for any other; a look now and then sees to it that this does not take long.
+//! The transaction reserves the ids and leaves a record in `intake`. The next reader asks a committer to create the
+//! task from it, by the same rules as any other task. A periodic check bounds how long that takes.
 
 use std::sync::Weak;
 
@@ -52,12 +52,12 @@ impl Ledger {
         call: Call<Creation>,
     ) -> Result<TaskId, Error> {
         let Some(store) = self.store().as_postgres() else {
-            let limit = "tasks are created in a transaction only where the record is kept in PostgreSQL";
+            let limit = "tasks can be created in a transaction only if the store is PostgreSQL";
             return Err(Refusal::invalid("store", limit).into());
         };
         let Command { namespace, actor, request, action, .. } = call.command()?;
         if request.is_some() {
-            let limit = "a task that is created in a transaction is known by its id; give that";
+            let limit = "not allowed for a task created in a transaction; give the task an id instead";
             return Err(Refusal::invalid("request_id", limit).into());
         }
         action.check()?;
@@ -93,13 +93,13 @@ impl Ledger {
                 nested("rollback to savepoint tenure_create; release savepoint tenure_create")
                     .await
                     .map_err(failed)?;
-                Err(Refusal::new(Code::Exists, "a task or saga of that name exists").into())
+                Err(Refusal::new(Code::Exists, "a task or saga with that id already exists").into())
             }
             Err(error) => {
                 // The connection may be gone; then there is nothing to go back to.
                 let _ = nested("rollback to savepoint tenure_create").await;
                 let told = store.unavailable(error);
-                Err(Error::Unavailable(format!("{told}; roll the whole transaction back, and repeat it")))
+                Err(Error::Unavailable(format!("{told}; roll back the whole transaction and repeat it")))
             }
         }
     }

@@ -1,6 +1,6 @@
-//! One connection: its prepared statements, and sending several of them before the first answer has come.
+//! One connection: its prepared statements, and pipelining, which sends several statements before the first answer.
 //!
-//! What is sent is executed in the order of sending, each statement with a look of its own at the tables.
+//! Statements are executed in the order in which they were sent. Each has its own snapshot of the tables.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ pub(crate) struct Link {
     warnings: Warnings,
 }
 
-/// What the server warned of, that nobody looked at yet.
+/// The server's warnings that were not handled yet.
 #[derive(Clone, Default)]
 pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
 

@@ -1,7 +1,8 @@
-//! Fetching what a batch looks at, in at most two round trips: first what its commands name, then what the answers name.
+//! Fetches what a batch reads, in at most two round trips: first what its commands name, then what the results of
+//! that name.
 //!
-//! Locks are taken in one order by everybody: tasks, their rows of `due`, what was created elsewhere, then what a claim
-//! finds without waiting.
+//! Everybody takes locks in one order: tasks, their rows in `due`, the intake, then what a claim finds without
+//! waiting.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -354,7 +355,7 @@ fn see(
             _ if made.contains(key) => drop(batch.slots.insert(key.clone(), Slot::Whole(Box::default()))),
             None => drop(batch.slots.insert(key.clone(), Slot::Seen(found.map(Box::new)))),
             Some(Slot::Whole(whole)) if whole.kept.is_none() && found.is_some() => {
-                return Err(Fault::Again("a task was made between two looks"));
+                return Err(Fault::Again("a task was created between two reads"));
             }
             // A claim of this batch found it, too.
             Some(Slot::Whole(_) | Slot::Lease(_) | Slot::Seen(_)) => {}

@@ -1,5 +1,5 @@
-//! A room at a glance, in SQL: by what is planned, by what waits, and by what ended badly. Each is a table or an index of
-//! its own, so it costs these and not what ever was.
+//! The overview of a namespace, in SQL: planned tasks, waiting tasks, and tasks that ended badly. Each has its own
+//! table or index, so the cost does not depend on all tasks.
 
 use tenure_core::id::{Namespace, Owner, Queue, TaskId};
 use tenure_core::task::State;
@@ -105,7 +105,8 @@ impl Reader<'_> {
 
     /// What of the database's settings breaks the promise that what was answered stays.
     pub(crate) async fn warnings(&mut self) -> Found<Vec<String>> {
-        // Who may not see how each standby follows sees how many there are, and whom a commit waits for.
+        // A role that may not see the details of standbys still sees how many there are, and which ones a
+        // commit waits for.
         let settings = "select (select count(*) from pg_stat_replication \
                      where coalesce(sync_state, 'async') not in ('sync', 'quorum')), \
                  (select count(*) from pg_stat_replication where sync_state is not null), \
@@ -119,15 +120,15 @@ impl Reader<'_> {
         // Without the right to see more, each standby looks asynchronous: then only the setting tells.
         if asynchronous > 0 && (seen > 0 || waits_for.is_empty()) {
             warnings.push(format!(
-                "{asynchronous} of the database's standbys follow asynchronously: a failover to one loses what was answered"
+                "{asynchronous} of the database's standbys replicate asynchronously: a failover to one can lose answered commands"
             ));
         }
         if matches!(commit, "off" | "local") {
-            warnings.push(format!("synchronous_commit is {commit}: what was answered may be lost"));
+            warnings.push(format!("synchronous_commit is {commit}: a crash can lose answered commands"));
         }
         for (name, at) in [("fsync", 4), ("full_page_writes", 5)] {
             if row.a_text(at)? == "off" {
-                warnings.push(format!("{name} is off: a power loss may damage the database"));
+                warnings.push(format!("{name} is off: a power failure can damage the database"));
             }
         }
         Ok(warnings)

@@ -1,4 +1,4 @@
-//! What is read without a transaction of one's own: tasks, lists, the history, what is due, chains to verify.
+//! Reads outside a batch: tasks, lists, the history, due tasks, chains to verify.
 
 use std::collections::HashMap;
 
@@ -343,7 +343,7 @@ fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
 }
 
 pub(crate) fn one(rows: &[tokio_postgres::Row]) -> Found<&tokio_postgres::Row> {
-    rows.first().ok_or_else(|| Fault::Broken("a statement gave no row that always gives one".into()))
+    rows.first().ok_or_else(|| Fault::Broken("a statement returned no row, but must return one".into()))
 }
 
 /// A place in the order of checks: names have no `/`.

@@ -9,15 +9,15 @@ use crate::error::Error;
 use crate::store::postgres::libpq::{ConnectOptions, Parameters};
 use crate::store::read_patience;
 
-/// How long a command that writes waits for a database that is away, where nobody says.
+/// The default time that a write waits for an unavailable database.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Which schema the tables are in.
+/// The schema of the tables.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Schema(String);
 
 impl Schema {
-    /// A name in plain small letters that is none of PostgreSQL's own.
+    /// A name in lowercase letters that is not reserved by PostgreSQL.
     pub(crate) fn new(name: &str) -> Result<Schema, Refusal> {
         const LENGTH_MAX: usize = 63;
         let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
@@ -32,8 +32,8 @@ impl Schema {
         Err(Refusal::invalid(
             "store",
             format_args!(
-                "`{name}` can't be a schema; it is made of a-z, 0-9 and `_`, has {LENGTH_MAX} of them at most, \
-                 does not begin with a digit, and not with `pg_`"
+                "`{name}` is not a valid schema name; use at most {LENGTH_MAX} of a-z, 0-9 and `_`, \
+                 not beginning with a digit or `pg_`"
             ),
         ))
     }
@@ -67,26 +67,26 @@ impl fmt::Display for Schema {
 pub(crate) struct Settings {
     pub(crate) database: ConnectOptions,
     pub(crate) schema: Schema,
-    /// How long a write waits for a database that is away: one that fails over comes back after a while.
+    /// How long a write waits for an unavailable database: after a failover it comes back.
     pub(crate) patience: Duration,
     /// How long opening the store waits for it: as long as `patience` in the URL says; by default it does not wait.
     pub(crate) patience_to_open: Duration,
 }
 
 impl Settings {
-    /// By a URL, and for what it leaves out by the variables that libpq reads.
+    /// From a URL; missing parts come from the variables that libpq reads.
     pub(crate) fn read(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Error> {
         let parameters = Parameters::collect(url, &["schema", "patience"], variable)?;
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
         let said = parameters.get("patience").map(read_patience).transpose();
         let said = said.map_err(|limit| parameters.invalid("patience", limit))?;
-        // Whoever mistypes a host is not to wait for it, unless waiting is what was asked for.
+        // A mistyped host must not cause a wait, unless a wait was requested.
         let (patience, patience_to_open) = (said.unwrap_or(PATIENCE), said.unwrap_or_default());
         let database = ConnectOptions::read(&parameters, variable)?;
         Ok(Settings { database, schema, patience, patience_to_open })
     }
 
-    /// The URL without what is secret, for people.
+    /// The URL without secrets, for people.
     pub(crate) fn shown(&self) -> String {
         self.database.redacted_url(&format!("schema={}", self.schema))
     }
@@ -140,9 +140,9 @@ mod tests {
         for bad in ["", "1a", "A", "pg_a", "a-b", "a b", "a\"b", "ä", too_long.as_str()] {
             let refusal = Schema::new(bad).expect_err(bad);
             assert_eq!(refusal.field, Some("store"));
-            assert!(refusal.message.contains(&format!("`{bad}` can't be a schema")), "{refusal}");
+            assert!(refusal.message.contains(&format!("`{bad}` is not a valid schema name")), "{refusal}");
         }
-        assert!(refusal("postgres://?schema=A").contains("`A` can't be a schema"));
+        assert!(refusal("postgres://?schema=A").contains("`A` is not a valid schema name"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The statements of a batch. They fetch and write for many commands at once, and decide nothing. Those that name the columns
 //! of a table are made once, from the lists in [`crate::store::columns`].
 //!
-//! `tenure.` stands for the schema. Names of a batch come as arrays; `wanted` is what they are unnested to. Rows are
-//! locked in the order of their keys, so that two batches never wait for one another.
+//! `tenure.` stands for the schema. Ids of a batch are passed as arrays, and `wanted` is the table made of them by
+//! `unnest`. Rows are locked in the order of their keys, so that two batches can't deadlock.
 
 use std::sync::LazyLock;
 
@@ -34,7 +34,7 @@ macro_rules! begin {
 
 pub(crate) const BEGIN: &str = begin!("2000");
 
-/// For a job that is tried by itself after its batch was blocked: others wait behind it.
+/// For a job that is retried alone after its batch was blocked: others wait behind it.
 pub(crate) const BEGIN_BRIEFLY: &str = begin!("200");
 
 pub(crate) const ROLL_BACK: &str = "rollback";
@@ -85,7 +85,8 @@ pub(crate) static REQUESTS: Sql = Sql::new(|| {
     )
 });
 
-/// What is due in queues until an instant, or by the database's clock and a little ahead of it, locked. With `true` it is an error if it does not suffice while others hold some that are due.
+/// The due tasks of queues, locked: due until a given time, or by the database's clock and a little ahead of it.
+/// With `true` it is an error if there are too few while other transactions hold due tasks.
 pub(crate) static LOCK_CLAIMABLE: Sql = Sql::new(|| {
     format!(
         "select {}, tasks.feed from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
@@ -122,7 +123,7 @@ pub(crate) static HISTORIES: Sql = Sql::new(|| {
     )
 });
 
-/// Tasks of these names that were created in transactions of others and are not made yet.
+/// Tasks with these names that were created in callers' transactions and are not made yet.
 pub(crate) const LOCK_INTAKE: &str = "\
     select intake.namespace, intake.id, intake.actor, intake.record, (extract(epoch from at) * 1000000)::bigint \
     from unnest($1::text[], $2::text[]) as wanted(n, i) \
@@ -243,7 +244,7 @@ pub(crate) const MADE: &str = "\
         where intake.namespace = n and intake.id = i returning 1) \
     select tenure.all_of((select count(*) from made), cardinality($2::text[]), 'intake')";
 
-/// What can't be made is kept, with the reason, and is in nobody's way.
+/// A task that can't be made is kept with the reason, and blocks nothing.
 pub(crate) const SET_ASIDE: &str =
     "update tenure.intake set problem = $3 where namespace = $1 and id = $2 and problem is null";
 
@@ -255,13 +256,14 @@ pub(crate) const COUNT_ENDS: &str = "\
     order by n, m, q, s, c \
     on conflict (namespace, minute, queue, state, cause, shard) do update set count = old.count + excluded.count";
 
-/// Whoever counts an end lets some counts go that are asked for no more.
+/// Each counted end also deletes some counts that are no longer needed.
 pub(crate) const FORGET_ENDS: &str = "\
     delete from tenure.ends where (namespace, minute, queue, state, cause, shard) in ( \
         select namespace, minute, queue, state, cause, shard from tenure.ends \
         where namespace = any($1::text[]) and minute > 0 and minute < $2 limit 256 for update skip locked)";
 
-/// Gives a transaction something to commit: a word in the log that nobody reads. A number alone is committed without a wait.
+/// Gives a transaction something to commit: a message in the WAL that nobody reads. A transaction id alone is
+/// committed without a wait.
 pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(true, 'tenure', '')::text";
 
 // ---- how columns are named ---------------------------------------------------------------------------------------

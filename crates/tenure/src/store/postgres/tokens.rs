@@ -1,4 +1,4 @@
-//! Tokens in the database. They are changed seldom, each time on a connection of its own.
+//! Tokens in the database. They change rarely, each time on a connection of its own.
 
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Time;
@@ -19,7 +19,7 @@ use crate::store::tokens::{Decided, Known, TokenChange, read_token, token_column
 const TRIES_MAX: u32 = 5;
 
 const VERSION: &str = "select value from tenure.meta where key = 'tokens'";
-/// Whoever changes a token holds this row until the commit, so changes come one after the other.
+/// A change of a token locks this row until the commit, so changes come one after the other.
 const LOCK: &str = "select value from tenure.meta where key = 'tokens' for update";
 const BY_NAME: &str =
     concat!("select ", token_columns!(), " from tenure.tokens where name = $1 order by no desc limit 1");
@@ -133,7 +133,7 @@ async fn known(link: &Link, wish: &TokenChange) -> Found<Known> {
 
 fn version(rows: &[tokio_postgres::Row]) -> Found<u64> {
     let text = one(rows)?.a_text(0)?;
-    text.parse().map_err(|_| Fault::Broken(format!("the version of the tokens is no number: {text}")))
+    text.parse().map_err(|_| Fault::Broken(format!("the version of the tokens is not a number: {text}")))
 }
 
 impl Reader<'_> {

@@ -1,4 +1,4 @@
-//! The watch mark in the database: read, and written unless somebody else did so meanwhile.
+//! The watch mark in the database. It is written only if no other process changed it since it was read.
 
 use tenure_core::id::Namespace;
 
@@ -7,10 +7,11 @@ use crate::store::postgres::columns::Found;
 use crate::store::postgres::read::Reader;
 use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of};
 
-/// The marks, and who was there.
+/// The marks, and the recovery processes.
 const READ: &str =
     "select key, value from tenure.meta where key = 'watch' or key like 'watch %' or key like 'recovery %'";
-/// `$1` are keys, `$2` new values, `$3` the ones that they follow. Who was faster has written one that is as good.
+/// `$1` are keys, `$2` new values, `$3` the values that they replace. If another process was faster, its value is
+/// as good.
 const WRITE: &str = "\
     insert into tenure.meta (key, value) select k, v from unnest($1::text[], $2::text[]) as new(k, v) order by k \
     on conflict (key) do update set value = excluded.value \
@@ -18,7 +19,7 @@ const WRITE: &str = "\
 const FORGET: &str = "delete from tenure.meta where key = any($1::text[])";
 
 impl Reader<'_> {
-    /// Renews the mark, tells who is there, and says when nobody was there last.
+    /// Renews the mark, records this process, and returns the last absence.
     pub(crate) async fn renew_watch(&mut self, presence: &Presence) -> Found<Option<Absence>> {
         let now = self.now().await?;
         let stored = self.watch_rows().await?;

@@ -1,6 +1,7 @@
-//! Writing back what a batch changed, and committing, in one round trip: each table once, however many tasks changed.
+//! Writes back what a batch changed, and commits, in one round trip: each table once, however many tasks changed.
 //!
-//! What belongs to a task goes first: the guards of the tables refuse it once the task's own row says that it ended.
+//! Rows that belong to a task are written first: the guards of the tables refuse them once the task's own row says
+//! that it ended.
 
 use tenure_core::compensation::Compensation;
 use tenure_core::id::Document;
@@ -218,7 +219,7 @@ async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<tokio_postgres::Row>>>) -> E
             None => Ended::Committed,
             // Such as that somebody ended the wait for a standby: it is committed here, and maybe nowhere else.
             Some(warning) => {
-                Ended::Unknown(Fault::Unfit(format!("the commit came with a warning: {warning}")))
+                Ended::Unknown(Fault::Unfit(format!("the database warned during the commit: {warning}")))
             }
         },
     }

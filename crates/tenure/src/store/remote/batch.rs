@@ -1,4 +1,5 @@
-//! Commands on their way: those that wait go together, and each is sent until its answer is known or too long.
+//! Commands on their way to a server: waiting commands go together, and each is sent again until its answer is known
+//! or its time is over.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -19,14 +20,14 @@ use crate::error::{Error, SoFar};
 use crate::record;
 use crate::store::Answer;
 
-/// Commands that may wait here or be under way, and their bytes; further callers wait themselves.
+/// The limit of waiting and sent commands, and of their bytes; further callers wait.
 const QUEUE_COMMANDS_MAX: usize = 8_192;
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What goes in one request, unless one command alone is more.
+/// The limit of one request, unless a single command is larger.
 const BATCH_COMMANDS_MAX: usize = 1_024;
-/// Many a proxy takes 1 MiB at most.
+/// Many proxies accept at most 1 MiB.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
-/// Requests that are under way while others gather. One would leave the network idle while the server works.
+/// Concurrent requests. With only one, the network would be idle while the server works.
 pub(super) const UNDER_WAY: usize = 2;
 /// With those that are slow there are never more than these.
 const UNDER_WAY_MAX: usize = 64;
@@ -46,7 +47,7 @@ struct Job {
     texts: Vec<Text>,
     bytes: usize,
     reply: oneshot::Sender<Answers>,
-    /// Its room in the queue, given back when it is answered.
+    /// Its place in the queue, given back when it is answered.
     _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
@@ -92,8 +93,8 @@ impl Sender {
         Sender { jobs, wire, commands: room(QUEUE_COMMANDS_MAX), bytes: room(QUEUE_BYTES_MAX), entropy }
     }
 
-    /// Sends the commands in their order, those of one namespace together. What comes behind one whose fate is not known, or
-    /// that could not be sent, is not sent any more: it may have been meant for what that one leaves.
+    /// Sends the commands in order, those of one namespace together. After a command with an unknown outcome,
+    /// or one that could not be sent, the later ones are not sent: they may depend on it.
     pub(super) async fn transact(&self, commands: Vec<Command>) -> Answers {
         let mut answers: Vec<Option<Result<Answer, Error>>> = vec![None; commands.len()];
         let mut part = Part::default();
@@ -117,12 +118,13 @@ impl Sender {
         if !stopped && !part.texts.is_empty() {
             self.submit(part, &mut answers).await;
         }
-        let behind = || Err(Error::Unavailable("not sent, since one before it was not answered".into()));
+        let behind = || Err(Error::Unavailable("not sent, because a command before it got no answer".into()));
         answers.into_iter().map(|answer| answer.unwrap_or_else(behind)).collect()
     }
 
-    /// The command as it is sent: with a name, so that it can be sent again. A heartbeat needs none. The one malformed command
-    /// that can't be written down is refused here; the others are the server's to refuse, as they are another store's.
+    /// The command as it is sent: with a request id, so that it can be sent again. A heartbeat needs none.
+    /// One kind of invalid command can't be written as JSON and is refused here; the server refuses the
+    /// others.
     fn text(&self, command: Command) -> Result<(Namespace, Text), Error> {
         if matches!(&command.action, Action::Put(put) if !put.record.compensations.is_empty()) {
             command.action.check()?;
@@ -137,7 +139,7 @@ impl Sender {
         Ok((command.namespace, Text { text, is_named }))
     }
 
-    /// Has a part sent, and puts its answers where they belong. False if some were not done and not refused either.
+    /// Sends a part and stores its answers. False if some commands were neither done nor refused.
     async fn submit(&self, part: Part, answers: &mut [Option<Result<Answer, Error>>]) -> bool {
         let (places, told) = (part.places.clone(), self.answered(part).await);
         let is_settled = |one: &Result<Answer, Error>| !matches!(one, Err(error) if error.code().is_none());
@@ -160,17 +162,21 @@ impl Sender {
             Some((commands, bytes.await.ok()?))
         };
         let Ok(Some(room)) = tokio::time::timeout(self.wire.limits.room, room).await else {
-            return all(Error::Unavailable("too many commands wait to be sent; try again later".into()));
+            return all(Error::Unavailable(
+                "too many commands are waiting to be sent; try again later".into(),
+            ));
         };
         let (reply, answers) = oneshot::channel();
         if self.jobs.send(Job { namespace, texts, bytes, reply, _room: room }).is_err() {
             return all(Error::Unavailable("the store is closed".into()));
         }
-        answers.await.unwrap_or_else(|_| all(Error::Unknown("the store was closed meanwhile".into())))
+        answers
+            .await
+            .unwrap_or_else(|_| all(Error::Unknown("the store was closed before the server answered".into())))
     }
 }
 
-/// Takes what waits, as soon as there is a way for it.
+/// Takes waiting commands as soon as a request slot is free.
 async fn send_all(line: Weak<Wire>, mut waiting: mpsc::UnboundedReceiver<Job>) {
     let ways = Arc::new(Semaphore::new(UNDER_WAY));
     let all_ways = Arc::new(Semaphore::new(UNDER_WAY_MAX));
@@ -224,14 +230,14 @@ fn take(ahead: &mut VecDeque<Job>) -> Vec<Job> {
     batch
 }
 
-/// Sends a batch until each of its commands is answered, or too long, and tells the callers.
+/// Sends a batch until each command is answered or its time is over, and tells the callers.
 async fn send(wire: &Wire, batch: Vec<Job>) {
     let Some(namespace) = batch.first().map(|job| job.namespace.clone()) else { return };
     let texts: Vec<&Text> = batch.iter().flat_map(|job| &job.texts).collect();
     let mut answers = ask(wire, &namespace, &texts).await.into_iter();
     for job in batch {
         let of_job: Answers = answers.by_ref().take(job.texts.len()).collect();
-        // A caller that went away does not hear it; what it asked for is done all the same.
+        // A caller that went away gets no answer, but its commands are still executed.
         let _ = job.reply.send(of_job);
     }
 }
@@ -259,8 +265,8 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                         },
                     }
                 }
-                // It was done, or some of it; nobody can tell from that.
-                Ok(_) | Err(_) => Error::Unknown(format!("{} answers with what is no answer", wire.named())),
+                // It was done, or a part of it; this response does not say.
+                Ok(_) | Err(_) => Error::Unknown(format!("{} sent an unexpected response", wire.named())),
             },
             Err(Fault::TooLarge(words)) => {
                 asked.so_far.with(Error::Unknown(words.clone()));
@@ -299,7 +305,7 @@ fn read_answers(text: &str) -> Result<Answers, String> {
     from_json::<SentAnswers>(text)?.answers.into_iter().map(record::read_answer).collect()
 }
 
-/// What is said of the first of them, where none was done: the server answers, and its database does not.
+/// The error of the first command, if none was done: the server answers, but its database does not.
 fn none_done(told: &Answers) -> Option<String> {
     match told.first() {
         Some(Err(Error::Unavailable(words))) if told.iter().all(is_undone) => Some(words.clone()),
@@ -312,10 +318,10 @@ fn is_undone(answer: &Result<Answer, Error>) -> bool {
 }
 
 fn nothing() -> Result<Answer, Error> {
-    Err(Error::Unknown("there is no answer".into()))
+    Err(Error::Unknown("the server gave no answer to this command".into()))
 }
 
-/// What is known of a batch.
+/// The state of a batch.
 struct Asked<'a> {
     texts: &'a [&'a Text],
     answers: Vec<Option<Result<Answer, Error>>>,
@@ -324,7 +330,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Those without an answer, so many at most.
+    /// The commands without an answer, at most this many.
     fn open(&self, at_once: usize) -> Vec<usize> {
         let open = (0..self.texts.len()).filter(|at| self.answers[*at].is_none());
         open.take(at_once.max(1)).collect()
@@ -335,10 +341,10 @@ impl Asked<'_> {
         format!("{{\"commands\":[{}]}}", commands.join(","))
     }
 
-    /// Keeps what is known now. Of the others it is told why not.
+    /// Stores the known answers. Returns why the others have none.
     fn keep(&mut self, open: Vec<usize>, mut told: Answers) -> Option<String> {
-        // A server that has answered some, and none of the others, has no room for the answers to these: they go in another
-        // request.
+        // A server that has answered only some commands had no space for the other answers: these commands go
+        // in another request.
         let is_unknown = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unknown(_)));
         let answered = told.iter().take_while(|one| !is_undone(one) && !is_unknown(one)).count();
         if answered > 0 && told[answered..].iter().all(is_undone) {
@@ -347,13 +353,15 @@ impl Asked<'_> {
         let mut why_not = None;
         for (at, told) in open.into_iter().zip(told) {
             match (self.so_far, told) {
-                // "Not done" says the server of this try; one before it may have been.
+                // The server says "not done" about this try; an earlier try may have been done.
                 (SoFar::Unsure, Err(Error::Unavailable(words))) | (_, Err(Error::Unknown(words))) => {
                     why_not = Some(words);
                 }
-                // What has no name is decided anew each time; so a heartbeat that was done may find nothing left to extend.
+                // A command without a request id is decided again each time. So a heartbeat that was done may
+                // find nothing left to extend.
                 (SoFar::Unsure, Err(Error::Refused(refusal))) if !self.texts[at].is_named => {
-                    let words = format!("it may have been done before it was refused: {refusal}");
+                    let words =
+                        format!("an earlier try may have succeeded; the last one was refused: {refusal}");
                     self.answers[at] = Some(Err(Error::Unknown(words)));
                 }
                 (_, told) => self.answers[at] = Some(told),

@@ -1,4 +1,4 @@
-//! Where servers are: one URL that names one or several of them.
+//! The servers of a remote store, from one URL that lists one or several of them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,19 +8,19 @@ use tenure_core::refusal::Refusal;
 
 use crate::store::read_patience;
 
-/// The option that names authorities.
+/// The option for a file of certificate authorities.
 pub(super) const CA: &str = "ca";
-/// The option that says how long servers are asked again that can do nothing now.
+/// The option for how long to retry servers that are unavailable.
 const PATIENCE: &str = "patience";
 
-/// Servers of one store, and which of them answered last.
+/// The servers of one store, and which one answered last.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     urls: Vec<String>,
     current: AtomicUsize,
-    /// A file with authorities that vouch for the servers, instead of those of the system.
+    /// A file of certificate authorities for the servers, instead of the system's.
     pub(super) authorities: Option<PathBuf>,
-    /// Whether what is sent is encrypted.
+    /// Whether connections use TLS.
     pub(super) is_encrypted: bool,
     /// How long to retry servers that are unavailable, if the URL says it.
     pub(super) patience: Option<Duration>,
@@ -30,20 +30,23 @@ impl Endpoints {
     /// Reads `http://a:7117,b:7117`, also with a path in front of the API's own, and `?ca=FILE` and `?patience=30s`.
     pub(super) fn read(url: &str) -> Result<Endpoints, Refusal> {
         let invalid = |limit: String| Refusal::invalid("store", limit);
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("give http://HOST:PORT".into()))?;
+        let (scheme, rest) =
+            url.split_once("://").ok_or_else(|| invalid("must be http://HOST:PORT".into()))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         if rest.contains("://") {
-            return Err(invalid(format!("give the scheme once, in front: {scheme}://a:7117,b:7117")));
+            return Err(invalid(format!(
+                "give the scheme only once, at the beginning: {scheme}://a:7117,b:7117"
+            )));
         }
         let (hosts, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         if hosts.contains('@') {
-            let words = "a server takes no user and password; give --token, or TENURE_TOKEN";
+            let words = "the URL of a server contains no user and password; use --token or TENURE_TOKEN";
             return Err(invalid(words.into()));
         }
         let hosts: Vec<&str> = hosts.split(',').map(str::trim).collect();
         if hosts.iter().any(|host| host.is_empty()) {
-            return Err(invalid(format!("`{url}` names no server, or one without a name")));
+            return Err(invalid(format!("a host name is missing in `{url}`")));
         }
         let (mut authorities, mut patience) = (None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -56,7 +59,7 @@ impl Endpoints {
                 }
                 _ => {
                     let words =
-                        format!("`{pair}` is no option; there are {PATIENCE}=30s, and {CA}=FILE for https");
+                        format!("unknown option `{pair}`; use {PATIENCE}=30s, or {CA}=FILE with https");
                     return Err(invalid(words));
                 }
             }
@@ -67,7 +70,7 @@ impl Endpoints {
         };
         let urls: Vec<String> = hosts.into_iter().map(base).collect();
         if let Some(odd) = urls.iter().find(|url| reqwest::Url::parse(url).is_err()) {
-            return Err(invalid(format!("`{odd}` is no URL of a server")));
+            return Err(invalid(format!("`{odd}` is not a valid URL")));
         }
         let (current, is_encrypted) = (AtomicUsize::new(0), scheme == "https");
         Ok(Endpoints { urls, current, authorities, is_encrypted, patience })
@@ -84,10 +87,10 @@ impl Endpoints {
         (at, &self.urls[at])
     }
 
-    /// Goes on to the next one, unless somebody has gone on already.
+    /// Switches to the next server, unless another request has switched already.
     pub(super) fn pass_over(&self, at: usize) {
         let next = (at + 1) % self.urls.len();
-        // Whoever lost the race finds the place that the other one went on to.
+        // The request that lost the race uses the server that the other one switched to.
         let _ = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 

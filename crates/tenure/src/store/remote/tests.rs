@@ -1,4 +1,4 @@
-//! What a client makes of servers and networks that do wrong.
+//! Tests of the client against servers and networks that fail.
 
 #![allow(clippy::expect_used)] // What surprises a test stops it.
 
@@ -261,7 +261,7 @@ async fn what_is_done_or_surely_not_done_is_told_and_only_the_rest_is_asked_for_
 
 #[tokio::test]
 async fn a_heartbeat_that_was_maybe_done_and_then_refused_is_unknown() {
-    let refused = r#"{"refusal":{"code":"not_extending","message":"it would not move the expiry ahead"}}"#;
+    let refused = r#"{"refusal":{"code":"not_extending","message":"the heartbeat would not extend the lease; ask for a longer ttl"}}"#;
     let script = move |nth| if nth == 0 { Reply::Closes } else { Reply::answers(&[refused]) };
     let fake = Fake::new(move |nth, _| script(nth));
     assert!(is_unknown(&one(&at(&fake), heartbeat()).await));
@@ -319,7 +319,7 @@ async fn what_is_no_server_of_ours_is_told_as_that() {
     let store = at(&fake);
     assert!(is_unknown(&one(&store, claim("a")).await), "something took it");
     let error = store.now().await.expect_err("no time").to_string();
-    assert!(error.contains("no server of Tenure, or of another version"), "{error}");
+    assert!(error.contains("not a Tenure server, or its version is incompatible"), "{error}");
     for reply in [Reply::page(404), Reply::page(301), Reply::page(403)] {
         let fake = Fake::always(reply);
         assert!(is_unavailable(&one(&at(&fake), claim("a")).await));

@@ -1,4 +1,4 @@
-//! How long is waited for what, how much is read, and how long something is tried again.
+//! Timeouts, size limits and retry times of the remote store.
 
 use std::time::Duration;
 
@@ -7,23 +7,22 @@ use tenure_core::time::Span;
 
 use crate::clock::Moment;
 
-/// How long is waited for what, and how much is read.
+/// Timeouts and size limits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
     /// For a connection, its encryption included.
     pub(super) connect: Duration,
-    /// For an answer that is there as soon as it is known.
+    /// For a response that comes as soon as it is known.
     pub(super) answer: Duration,
-    /// For one that comes when something happens; servers wait for that up to [`super::WAIT`].
+    /// For a response to long polling; servers wait for an event up to [`super::WAIT`].
     pub(super) happening: Duration,
-    /// How long servers that refuse every connection, or say that they can do nothing now, are tried again: one that is
-    /// restarted comes back.
+    /// How long to retry servers that refuse connections or are unavailable: a restarting server comes back.
     pub(super) refused: Duration,
-    /// How long commands are sent again of which nobody knows.
+    /// How long to resend commands whose outcome is unknown.
     pub(super) unsure: Duration,
     /// How long a caller waits for room in the queue.
     pub(super) room: Duration,
-    /// From when on a request does not keep others waiting any more.
+    /// After this time, a slow request no longer blocks others.
     pub(super) slow: Duration,
     /// The largest answer that is read.
     pub(super) answer_bytes_max: usize,
@@ -45,7 +44,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The same for callers who would rather wait than hear that nothing was done.
+    /// The same for callers that prefer to wait.
     pub(super) fn with_patience(self, patience: Duration) -> Timeouts {
         let (unsure, room) = (self.unsure.max(patience), self.room.max(patience));
         Timeouts { refused: patience, unsure, room, ..self }
@@ -55,7 +54,7 @@ impl Timeouts {
 /// The wait before each further round over all servers.
 const REST: Backoff = Backoff { base: Span::from_millis(50), factor: 2, cap: Span::from_secs(1) };
 
-/// How long something is tried again.
+/// The time left for retries.
 pub(super) struct RetryDeadline {
     until: Moment,
     tries: usize,

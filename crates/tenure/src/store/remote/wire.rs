@@ -1,6 +1,7 @@
-//! Requests and their answers: which server is asked, and what it means when none answers.
+//! HTTP requests and responses: which server gets a request, and what it means if none answers.
 //!
-//! All of it happens on a thread of its own: a caller's runtime may be busy, or gone, while its leases are to be renewed.
+//! All of it runs on a thread of its own, because the caller's runtime may be busy or gone while its leases must be
+//! renewed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -85,9 +86,8 @@ impl Wire {
     ) -> Result<Arc<Wire>, Error> {
         let proof = token.map(proof).transpose()?;
         let client = client(&places, limits)?;
-        let failed = |error: std::io::Error| {
-            Error::Unavailable(format!("can't start the line to the servers: {error}"))
-        };
+        let failed =
+            |error: std::io::Error| Error::Unavailable(format!("can't start the HTTP client: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (handle, closing) = (runtime.handle().clone(), CancellationToken::new());
         let until = closing.clone();
@@ -151,7 +151,7 @@ impl Wire {
             }
         });
         let _ends_with_its_caller = is_look.then(|| Ended(asked.abort_handle()));
-        let closed = || Error::Unknown("the store was closed meanwhile".into());
+        let closed = || Error::Unknown("the store was closed before the server answered".into());
         asked.await.unwrap_or_else(|_| Err(Fault::Final(closed())))
     }
 
@@ -201,14 +201,16 @@ impl Wire {
         let mut bytes = Vec::new();
         while let Some(part) = response.chunk().await.map_err(|error| unsure(place, &error))? {
             if bytes.len() + part.len() > self.limits.answer_bytes_max {
-                return Err(Fault::TooLarge(format!("{place} answers with more than is read at once")));
+                return Err(Fault::TooLarge(format!(
+                    "{place}: the response is too large; ask for less at once"
+                )));
             }
             bytes.extend_from_slice(&part);
         }
         let text = String::from_utf8(bytes);
         if status.is_success() {
             // It was done, whatever it is that was answered.
-            text.map_err(|_| Fault::Unsure(format!("{place} answers with something that is no text")))
+            text.map_err(|_| Fault::Unsure(format!("{place}: the response is not UTF-8 text")))
         } else {
             Err(not_done(place, status, is_problem, &text.unwrap_or_default()))
         }
@@ -248,7 +250,7 @@ impl Drop for Wire {
 
 /// The token as it is sent.
 fn proof(token: &str) -> Result<HeaderValue, Refusal> {
-    let limit = "it has characters that no token has; give it without quotes and line ends";
+    let limit = "contains characters that are not allowed in a token; give it without quotes and line breaks";
     let mut proof =
         HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Refusal::invalid("token", limit))?;
     proof.set_sensitive(true);
@@ -274,7 +276,7 @@ fn client(places: &Endpoints, limits: Timeouts) -> Result<Client, Error> {
         .https_only(places.is_encrypted)
         .tls_backend_preconfigured(encryption(places)?)
         .build()
-        .map_err(|error| Error::Unavailable(format!("servers can't be reached: {}", causes(&error))))
+        .map_err(|error| Error::Unavailable(format!("can't set up the HTTP client: {}", causes(&error))))
 }
 
 /// The certificates that are believed. They are read once: the store is opened anew where others are to be.
@@ -294,7 +296,10 @@ fn encryption(places: &Endpoints) -> Result<rustls::ClientConfig, Error> {
 /// What a request that was not answered means: whether it can have got there.
 fn fault(place: &str, error: &reqwest::Error) -> Fault {
     if error.is_builder() {
-        return Fault::Final(Error::Unavailable(format!("{place} can't be asked: {}", causes(error))));
+        return Fault::Final(Error::Unavailable(format!(
+            "can't send a request to {place}: {}",
+            causes(error)
+        )));
     }
     if error.is_connect() {
         return Fault::Undone(format!("{place} can't be reached: {}", causes(error)));
@@ -317,7 +322,7 @@ fn causes(error: &reqwest::Error) -> String {
     words.extend(advice(error, CA));
     // The beginning of an alert of TLS, read as an answer.
     if words.iter().any(|words| words.contains("invalid HTTP version")) {
-        words.push("what answers there speaks no HTTP; if it speaks TLS, give https://".to_owned());
+        words.push("the endpoint does not speak HTTP; if it speaks TLS, use https://".to_owned());
     }
     if words.is_empty() { error.to_string() } else { words.join(": ") }
 }
@@ -339,11 +344,13 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
     let Some(Problem { code, detail }) = problem else {
         // Somebody in between, or a server at fault. Also where it says 503 nobody knows what it has passed on: there are
         // those who say so of a server that went away while it was at work.
-        let words = format!("{place} answers {status}");
+        let words = format!("{place} responded with {status}");
         return match status {
             StatusCode::TOO_MANY_REQUESTS => Fault::Undone(words),
             StatusCode::PAYLOAD_TOO_LARGE => {
-                let words = format!("{words}: somebody in between takes less than the server does");
+                let words = format!(
+                    "{words}: a proxy in between has a smaller limit than the server; send less at once"
+                );
                 Fault::NotTaken(Error::Unavailable(words))
             }
             status if status.is_server_error() => Fault::Unsure(words),
@@ -365,7 +372,7 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fa
 
 /// What answers is none of ours, or speaks another version.
 pub(super) fn foreign(what: String) -> Error {
-    Error::Unavailable(format!("what answers is no server of Tenure, or of another version: {what}"))
+    Error::Unavailable(format!("the endpoint is not a Tenure server, or its version is incompatible: {what}"))
 }
 
 /// What is encoded in a query: all but what never has a meaning there.

@@ -1,4 +1,4 @@
-//! SQLite's rows as [`crate::store::columns`] reads them, and what can be wrong with the store.
+//! SQLite's rows for [`crate::store::columns`], and the faults of this store.
 
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params};
@@ -42,7 +42,7 @@ impl From<rusqlite::Error> for Fault {
 /// A stored name that breaks its limits: somebody else wrote it.
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
-        Fault::Broken(format!("a stored value can't be: {refusal}"))
+        Fault::Broken(format!("a stored value is invalid: {refusal}"))
     }
 }
 

@@ -1,8 +1,9 @@
-//! The writer: takes the turn, executes a batch in one transaction, commits, and knows what a failure means.
+//! The writer: takes the writer lock, executes a batch in one transaction, commits it, and knows what a failure
+//! means.
 //!
-//! A failure before the commit proves that nothing was done. One in the commit proves nothing, except where the disk was
-//! full, or somebody had a lock: then the commit's own frame was not written. After such a failure the connection is not trusted any more: it
-//! is opened anew and looked at before anything else is answered.
+//! A failure before the commit proves that nothing was done. A failure in the commit proves nothing, except if the
+//! disk was full or the file was locked: then the commit frame was not written. After such a failure the connection
+//! is not trusted any more. The file is opened again and checked before anything else is answered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,9 +29,10 @@ use crate::store::sqlite::rows::SqliteRows;
 use crate::store::sqlite::same_file::SameFile;
 use crate::store::sqlite::writer_lock::WriterLock;
 
-/// The mark is renewed when the wall is ahead of it by more than this, so that what was answered is never taken back.
+/// The mark is renewed when the wall clock is ahead of it by more than this, so that time never goes back behind
+/// an answer.
 const MARK_AHEAD_MAX: Span = Span::from_millis(10);
-/// And when it is older than this: after a boot nothing but the mark tells how far the time was.
+/// And when it is older than this: after a boot only the mark tells how far the time was.
 const MARK_AGE_MAX: Span = Span::from_secs(1);
 
 /// The writing side of a file.
@@ -58,7 +60,7 @@ impl SqliteEngine {
         Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
     }
 
-    /// The connection, opened anew and looked at if the last one failed in a commit.
+    /// The connection; opened again and checked if the last one failed in a commit.
     fn connection(&mut self) -> Result<Connection, Error> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
@@ -95,7 +97,7 @@ impl SqliteEngine {
         Ok(done)
     }
 
-    /// As [`SqliteEngine::execute`], and a broken invariant in the core gives the transaction up, loudly.
+    /// Like [`SqliteEngine::execute`]; a broken invariant in the core aborts the transaction with an error.
     fn execute_all(&mut self, connection: &Connection, jobs: &[Job]) -> Result<Vec<Done>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
             Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
@@ -104,11 +106,11 @@ impl SqliteEngine {
     }
 
     fn roll_back(&self, connection: &Connection) {
-        // SQLite may have rolled back by itself, which is what this asks for.
+        // SQLite may have rolled back by itself, which is fine.
         let _ = connection.execute_batch("rollback");
     }
 
-    /// Commits, and says what a failure means.
+    /// Commits, and interprets a failure.
     fn commit_transaction(&mut self, connection: Connection, done: Vec<Done>) -> Vec<Done> {
         let failed = match connection.prepare_cached("commit").and_then(|mut commit| commit.execute([])) {
             Ok(_) => {
@@ -149,7 +151,7 @@ impl Engine for SqliteEngine {
     fn begin(&mut self) -> Result<(), Error> {
         self.turn
             .take()
-            .map_err(|error| Error::Unavailable(format!("can't wait for the turn to write: {error}")))?;
+            .map_err(|error| Error::Unavailable(format!("can't take the writer lock: {error}")))?;
         let begun = self.begin_transaction();
         if begun.is_err() {
             self.give_turn();
@@ -165,11 +167,12 @@ impl Engine for SqliteEngine {
 }
 
 impl SqliteEngine {
-    /// One transaction for all; where one job can't be executed, one for each, so that it fails alone; and where it meets what is
-    /// corrupt, one for each of its commands.
+    /// One transaction for all jobs. If one job can't be executed, one transaction for each, so that it fails
+    /// alone. If it finds corrupt data, one transaction for each of its commands.
     fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
-            let lost = Error::Unavailable("the connection was lost before the transaction began".into());
+            let lost =
+                Error::Unavailable("the connection to the file was lost before the transaction began".into());
             return all(jobs, &lost);
         };
         match self.execute_all(&connection, jobs) {
@@ -210,7 +213,7 @@ fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
     jobs.iter().map(|job| Done::all(job, error)).collect()
 }
 
-/// Where the tables stand at the beginning of a transaction.
+/// The counters of the tables at the beginning of a transaction.
 struct Position {
     next_task: i64,
     next_event: i64,
@@ -237,8 +240,9 @@ impl Position {
         })
     }
 
-    /// Remembers how far the time is, so that it never goes back over a restart. A mark of another boot says nothing of
-    /// the time since, so it is renewed at once: else the time would stand still until the wall has caught up.
+    /// Stores the current time, so that it never goes back over a restart. A mark of another boot says
+    /// nothing about the time since, so it is renewed at once. Otherwise the time would stand still until the
+    /// wall clock has caught up.
     fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> Found<()> {
         let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
         let fresh =
@@ -282,7 +286,7 @@ pub(crate) fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
     Ok(newest.unwrap_or((0, Time::MIN)))
 }
 
-/// Looks at what a commit that failed may have touched: the newest events must be where their tasks' heads say.
+/// Checks what a failed commit may have touched: the heads of the newest tasks must match their newest events.
 fn newest_chains_hold(connection: &Connection) -> Found<()> {
     let mut newest = connection.prepare(
         "select tasks.head, tasks.revision, events.hash, events.number from events join tasks on tasks.no = events.task \
@@ -294,7 +298,7 @@ fn newest_chains_hold(connection: &Connection) -> Found<()> {
         let (head, hash): ([u8; 32], [u8; 32]) = (row.get(0)?, row.get(2)?);
         let (revision, number): (i64, i64) = (row.get(1)?, row.get(3)?);
         if Hash(head) != Hash(hash) || unsigned(revision) != unsigned(number) {
-            return Err(Fault::Broken("a task's head is not its newest event's hash".into()));
+            return Err(Fault::Broken("a task's head differs from the hash of its newest event".into()));
         }
     }
     Ok(())
@@ -360,7 +364,10 @@ mod tests {
         let connection = engine.connection.take().expect("open");
         connection.execute("update tasks set head = zeroblob(32)", []).expect("as a disk that lies");
         let refused = engine.begin().expect_err("it was looked at");
-        assert!(refused.to_string().contains("a task's head is not its newest event's hash"), "{refused}");
+        assert!(
+            refused.to_string().contains("a task's head differs from the hash of its newest event"),
+            "{refused}"
+        );
         connection.execute("update tasks set head = (select hash from events)", []).expect("mended");
         assert!(run(&mut engine, &["b"])[0][0].is_ok());
     }

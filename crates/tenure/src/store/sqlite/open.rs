@@ -1,4 +1,4 @@
-//! Opening the file: what it must be, how it is made and migrated, and what is said when it is something else.
+//! Opens the file: checks what it is, creates or migrates it, and reports an error if it is something else.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::store::SchemaState;
 use crate::store::sqlite::writer_lock::WriterLock;
 
-/// "TENU": tells Tenure's files from other programs' databases.
+/// "TENU": distinguishes Tenure's files from other programs' databases.
 const APPLICATION_ID: i32 = 0x5445_4e55;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
@@ -21,10 +21,10 @@ const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/V3__ends.sql"),
 ];
 
-/// How long another program may hold SQLite's own lock. Tenure's writers are in line before they ask for it.
+/// How long another program may hold SQLite's own lock. Tenure's writers queue before they need it.
 const BUSY_MAX: Duration = Duration::from_secs(10);
 
-/// What SQLite makes beside the file when it is opened: its shared memory begins with 32 KiB.
+/// What SQLite needs beside the file when it opens it: its shared memory begins with 32 KiB.
 const ROOM_MIN: u64 = 64 * 1024;
 
 /// When an answered write is on the disk.
@@ -37,34 +37,36 @@ pub enum Synchronous {
     Normal,
 }
 
-/// A database file that may be opened as often as connections are needed.
+/// A database file, of which any number of connections can be opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pub(crate) path: PathBuf,
     pub(crate) synchronous: Synchronous,
 }
 
-/// The one name of a file, whichever way it was called: its lock files lie beside that. And an absolute path is never
-/// taken for one of SQLite's own forms, such as `:memory:`.
+/// The canonical path of a file, beside which its lock files are. An absolute path is never read as one of
+/// SQLite's special names, such as `:memory:`.
 pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
     let shown = path.display();
     if path.is_dir() {
-        return Err(Error::Unavailable(format!("{shown} is a folder; name a file in it")));
+        return Err(Error::Unavailable(format!("{shown} is a directory; give a file in it")));
     }
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
     }
-    let name = path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} names no file")))?;
+    let name =
+        path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file")))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let missing =
-        |_| Error::Unavailable(format!("the folder {} does not exist; make it first", folder.display()));
+        |_| Error::Unavailable(format!("the directory {} does not exist; create it first", folder.display()));
     Ok(folder.canonicalize().map_err(missing)?.join(name))
 }
 
 impl Database {
-    /// Makes the file where it is missing, and brings it to the newest schema. Only that waits for other processes.
+    /// Creates the file if it does not exist, and migrates it to the newest schema. Only that waits for other
+    /// processes.
     pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
-        // Nothing is set, and nothing made beside it, before it is known whose file it is.
+        // Nothing is changed or created beside it before it is known whose file it is.
         if self.condition()? == SchemaState::Current {
             return Ok(());
         }
@@ -73,7 +75,7 @@ impl Database {
         if !taken {
             let path = self.path.display();
             return Err(Error::Unavailable(format!(
-                "{path}: waited {} s for another program that writes to it; try again later",
+                "{path}: waited {} s for another process that is writing to it; try again later",
                 wait_max.as_secs()
             )));
         }
@@ -82,12 +84,12 @@ impl Database {
         migrated
     }
 
-    /// What is there, without a change to it.
+    /// The state of the file, without changing it.
     pub(crate) fn condition(&self) -> Result<SchemaState, Error> {
         if !self.path.exists() || self.is_empty() {
             return Ok(SchemaState::Missing);
         }
-        // A log that somebody who was killed left behind stays as it is; where there is none, none is left.
+        // A log left behind by a killed process stays as it is; without one, none is left.
         let keeps_log = self.log().exists();
         let as_it_is = |connection: &Connection| {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log).map(drop)
@@ -100,8 +102,8 @@ impl Database {
         })
     }
 
-    /// The size of the write-ahead log beside the file. It is used again from its beginning after a checkpoint, so it grows
-    /// where nobody's looks end, and never shrinks. None: it can't be looked at.
+    /// The size of the write-ahead log beside the file. After a checkpoint it is reused from the beginning.
+    /// So it grows while a reader is open, and never shrinks. None if it can't be read.
     pub(crate) fn wal_bytes(&self) -> Option<u64> {
         match std::fs::metadata(self.log()) {
             Ok(file) => Some(file.len()),
@@ -123,12 +125,10 @@ impl Database {
 
     pub(crate) fn lock_failed(&self, error: &std::io::Error) -> Error {
         let path = self.path.display();
-        Error::Unavailable(format!(
-            "can't lock {path}-line and {path}-turn, which must be writable beside the file: {error}"
-        ))
+        Error::Unavailable(format!("can't lock {path}-line and {path}-turn; both must be writable: {error}"))
     }
 
-    /// All or nothing: one that is killed leaves the old schema.
+    /// All or nothing: if the process is killed, the old schema stays.
     fn migrate(&self) -> Result<(), Error> {
         let fault = |error| self.fault(&error);
         let mut connection = self.connect()?;
@@ -142,12 +142,15 @@ impl Database {
         transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(fault)?;
         transaction.commit().map_err(fault)?;
         if version == 0 {
-            // The file's name is in its folder, and that is durable only once the folder was synced too.
+            // The file's name is an entry of its directory, which is durable only after the directory was
+            // synced, too.
             let folder = self.path.parent().unwrap_or(Path::new("/"));
             let synced = File::open(&self.path).and_then(|file| file.sync_all());
             synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
                 let path = self.path.display();
-                Error::Unavailable(format!("{path} was made, but could not be synced to the disk: {error}"))
+                Error::Unavailable(format!(
+                    "{path} was created, but could not be synced to the disk: {error}"
+                ))
             })?;
         }
         Ok(())
@@ -157,7 +160,8 @@ impl Database {
     fn version(&self, connection: &Connection) -> Result<usize, Error> {
         let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
         let fault = |error| self.fault(&error);
-        // The tables are counted first: another process may make them between two looks, and its mark comes with them.
+        // The tables are counted first: another process may create them between two reads, together with its
+        // mark.
         let count = "select count(*) from sqlite_schema";
         let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(fault)?;
         let (application, version) =
@@ -165,14 +169,14 @@ impl Database {
         let path = self.path.display();
         if application != APPLICATION_ID && tables > 0 {
             return Err(Error::Unavailable(format!(
-                "{path} is another program's database; name another file"
+                "{path} is another program's database; choose another file"
             )));
         }
         let version = usize::try_from(version).unwrap_or(0);
         if version > MIGRATIONS.len() {
             return Err(Error::Unavailable(format!(
-                "{path} has schema version {version}, and this program knows up to {}; use the newer program that \
-                 wrote it",
+                "{path} has schema version {version}, but this program supports only up to {}; use a newer version \
+                 of it",
                 MIGRATIONS.len()
             )));
         }
@@ -183,14 +187,15 @@ impl Database {
     pub(crate) fn connect(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         self.open(flags, |connection| {
-            // The journal mode is set in the file once; asking for it again costs a look. SQLite answers with another one
-            // where the file system has no shared memory, or somebody else has the file open in the old one.
+            // The journal mode is stored in the file; setting it again costs only a read. SQLite keeps
+            // another mode if the file system has no shared memory, or if another process has the file open
+            // in the old mode.
             let wal = connection
                 .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
             if wal != "wal" {
                 return Err(rusqlite::Error::SqliteFailure(
                     rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-                    Some(format!("its journal can't be a write-ahead log, but stays `{wal}`")),
+                    Some(format!("can't switch to WAL mode; journal_mode stays `{wal}`")),
                 ));
             }
             let synchronous = match self.synchronous {
@@ -220,8 +225,8 @@ impl Database {
         let connection = opened.map_err(|error| self.fault(&error))?;
         let prepared = (|| {
             connection.busy_timeout(BUSY_MAX)?;
-            // One plan for each statement, whatever is bound: else SQLite compiles those anew that compare a column of a
-            // partial index with a parameter, at every call.
+            // One plan for each statement, whatever is bound. Otherwise SQLite recompiles, at every call,
+            // statements that compare a column of a partial index with a parameter.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_prepared_statement_cache_capacity(128);
             set(&connection)
@@ -230,7 +235,7 @@ impl Database {
         Ok(connection)
     }
 
-    /// Whether the disk is full. To SQLite a write that finds no room is a failure like others.
+    /// Whether the disk is full. SQLite reports that here like any other failed write.
     fn has_no_room(&self) -> bool {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         rustix::fs::statvfs(folder).is_ok_and(|disk| {
@@ -240,8 +245,8 @@ impl Database {
         })
     }
 
-    /// What it means that a commit failed: it proves nothing, except where the disk was full, or somebody had a lock. Then
-    /// the commit's own frame was not written.
+    /// What a failed commit means. It proves nothing, except if the disk was full or the file was locked:
+    /// then the commit frame was not written.
     pub(crate) fn commit_fault(&self, error: &rusqlite::Error) -> Error {
         let said = self.fault(error);
         let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
@@ -251,7 +256,7 @@ impl Database {
         }
     }
 
-    /// What SQLite says, as a person can act on it. None of it was committed.
+    /// SQLite's error with advice for a person. Nothing was committed.
     pub(crate) fn fault(&self, error: &rusqlite::Error) -> Error {
         let path = self.path.display();
         if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
@@ -259,22 +264,22 @@ impl Database {
             return Error::Corrupt(format!("{path}: {advice} ({error})"));
         }
         let advice = match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; name another file",
+            Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
             Some(ErrorCode::ReadOnly) => {
-                "the file can't be written; check its permissions and those of its folder"
+                "the file can't be written; check its permissions and those of its directory"
             }
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                "the file can't be opened; check its permissions and those of its folder"
+                "the file can't be opened; check its permissions and those of its directory"
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                "another program has locked the file for too long; end its transaction and try again"
+                "another program keeps the file locked; end its transaction and try again"
             }
             Some(ErrorCode::SystemIoFailure) if self.has_no_room() => {
-                "the disk is full, and to open the file there must be some room beside it; make room"
+                "the disk is full; make some free space, which SQLite needs to open the file"
             }
             Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
-            _ => "the store could not do it",
+            _ => "SQLite reported an error",
         };
         Error::Unavailable(format!("{path}: {advice} ({error})"))
     }

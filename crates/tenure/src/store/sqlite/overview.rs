@@ -1,4 +1,5 @@
-//! A room at a glance, in SQL: read from what is in flight or ended badly, each through its narrow index.
+//! The overview of a namespace, in SQL. It reads only tasks that are in flight or ended badly, each through a narrow
+//! index.
 
 use rusqlite::{OptionalExtension, Row, named_params, params};
 use tenure_core::id::{Namespace, Owner, Queue, TaskId};
@@ -13,7 +14,7 @@ use crate::store::sqlite::columns::Found;
 use crate::store::sqlite::read::Reader;
 use crate::wire::Word;
 
-/// Where the tasks of a state are found, since when each is there, and whether it is stale.
+/// How to find the tasks of a state, since when each is in it, and whether it is stale.
 struct Place {
     from: String,
     since: &'static str,
@@ -22,8 +23,8 @@ struct Place {
 }
 
 impl Place {
-    /// How many, how many of them later, how many stale. The time is read in any case: not every state asks for it, and
-    /// each parameter must stand somewhere.
+    /// The numbers of all, later and stale tasks. The time is bound in any case, because each parameter must
+    /// occur in the statement.
     fn counts(&self) -> String {
         let Place { from, later, stale, .. } = self;
         format!("select count(*), coalesce(sum({later}), 0), coalesce(sum({stale}), 0), :now from {from}")
@@ -47,7 +48,7 @@ fn place(state: State) -> Place {
     let at_work = "coalesce(tasks.started_at, tasks.created_at)";
     match state {
         State::Planned => Place {
-            // Else SQLite would rather go through all tasks of the namespace, because they lie in the order of their rows.
+            // Otherwise SQLite would scan all tasks of the namespace, because they are in row order.
             from: "tasks indexed by tasks_to_claim where namespace = :namespace and state = 'planned'"
                 .to_owned(),
             since: "coalesce(not_before, created_at)",
@@ -58,7 +59,7 @@ fn place(state: State) -> Place {
         State::Running => waiting("'lease'", at_work),
         State::Compensating => waiting("'undo_lease', 'undo'", at_work),
         State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
-            // In the words of the index over what ended badly.
+            // Written like the index over tasks that ended badly.
             from: format!(
                 "tasks where namespace = :namespace and state = '{}' and finished_at is not null \
                  and state <> 'completed' and retried_as is null and dismissed_at is null",
@@ -77,7 +78,7 @@ impl Reader<'_> {
     }
 
     fn find_overview(&self, namespace: &Namespace) -> Found<Overview> {
-        // One look at one moment, so that a task that moves meanwhile is counted once.
+        // One snapshot, so that a task that moves meanwhile is counted once.
         let moment = self.connection().unchecked_transaction()?;
         let at = self.find_now()?;
         let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
@@ -172,7 +173,7 @@ impl Reader<'_> {
     }
 }
 
-/// SQLite counts in signed numbers; a count is none below zero.
+/// SQLite's numbers are signed; a count is never negative.
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::unsigned_abs)
 }

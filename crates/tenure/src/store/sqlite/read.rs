@@ -1,4 +1,4 @@
-//! What is read without a transaction of one's own: lists, the history, what is due, chains to verify.
+//! Reads outside a transaction: lists, the history, due tasks, chains to verify.
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};

@@ -1,4 +1,4 @@
-//! The rows of a command inside one SQLite transaction. SQL here finds and writes; it decides nothing.
+//! The rows of a command inside one SQLite transaction. SQL finds and writes here; it decides nothing.
 
 use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
 use tenure_core::compensation::Compensation;
@@ -58,7 +58,7 @@ impl SqliteRows<'_> {
     fn change_one(&self, sql: &str, params: impl Params) -> Found<()> {
         match self.execute(sql, params)? {
             1 => Ok(()),
-            count => Err(Fault::Broken(format!("{count} rows changed where one had been read: {sql}"))),
+            count => Err(Fault::Broken(format!("{count} rows were changed instead of one: {sql}"))),
         }
     }
 

@@ -1,5 +1,6 @@
-//! Whether the file is still the one that was opened. One that is removed or replaced while a process has it open goes on
-//! taking what is written, without a name: all of it would be gone with that process. One that was cut has lost pages.
+//! Checks that the file is still the one that was opened. If a file is removed or replaced while a process has it
+//! open, the process can still write to it, but everything written is lost when the process ends. A file that was cut
+//! has lost pages.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -9,31 +10,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::Error;
 
-/// A file that was opened.
+/// The file that was opened.
 pub(crate) struct SameFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// How long it was when it was longest. SQLite makes it shorter only when somebody has it compacted.
+    /// Its greatest length so far. SQLite shortens it only when it is compacted.
     longest: AtomicU64,
 }
 
 impl SameFile {
-    /// The one that is there now.
+    /// The file that is there now.
     pub(crate) fn at(path: &Path) -> io::Result<SameFile> {
         let found = fs::metadata(path)?;
         let (device, inode) = (found.dev(), found.ino());
         Ok(SameFile { path: path.to_owned(), device, inode, longest: AtomicU64::new(found.len()) })
     }
 
-    /// That it is still there, and whole.
+    /// Checks that it is still there and complete.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,
-            Err(error) => return Err(self.gone(&format!("is not there any more ({error})"))),
+            Err(error) => return Err(self.gone(&format!("is gone ({error})"))),
         };
         if (found.dev(), found.ino()) != (self.device, self.inode) {
-            return Err(self.gone("is another file than the one that was opened"));
+            return Err(self.gone("was replaced by another file"));
         }
         let longest = self.longest.fetch_max(found.len(), Ordering::Relaxed);
         if found.len() >= longest {
@@ -45,20 +46,20 @@ impl SameFile {
         }
         let (path, bytes) = (self.path.display(), found.len());
         Err(Error::Corrupt(format!(
-            "{path} was cut from {longest} to {bytes} bytes while it was open: tasks are lost. Stop what uses it, and put a \
-             copy in its place"
+            "{path} shrank from {longest} to {bytes} bytes while it was open: tasks are lost. Stop all programs that use it \
+             and restore a copy"
         )))
     }
 
     fn gone(&self, what: &str) -> Error {
         Error::Unavailable(format!(
-            "{} {what}. What was written now would be lost, so nothing is. Put the file back, or stop this process and \
-             start it again",
+            "{} {what}. Nothing was written, because it would be lost. Put the original file back, or restart \
+             this process",
             self.path.display()
         ))
     }
 
-    /// Whether it is as long as its own head says.
+    /// Whether it is as long as its header says.
     fn has_all_pages(&self, found: &Metadata) -> bool {
         // https://sqlite.org/fileformat2.html#the_database_header: the size of a page at 16, of the database in pages at 28.
         let mut head = [0_u8; 32];

@@ -1,4 +1,5 @@
-//! Tokens in the file. They are changed seldom, on a connection of their own that takes the same turn as the committer.
+//! Tokens in the file. They change rarely, on a connection of its own that takes the same writer lock as the
+//! committer.
 
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use crate::store::sqlite::read::Reader;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::tokens::{Decided, Known, TokenChange, VERSION_KEY, read_token, token_columns};
 
-/// Longer than a line of busy writers is.
+/// Longer than a queue of busy writers needs.
 const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
 
-/// Adds or revokes a token, by that clock. Whatever is answered is on the disk, also where other writes need not be:
-/// a token that was revoked must not come back after a power loss.
+/// Adds or revokes a token, by that clock. An answered change is on the disk, even if other writes need not be: a
+/// revoked token must not come back after a power failure.
 pub(crate) fn change(
     database: &Database,
     clock: &dyn Clock,
@@ -30,9 +31,11 @@ pub(crate) fn change(
     let flushed = Database { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
     if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
-        return Err(Error::Unavailable("other processes have kept the turn to write for too long".into()));
+        return Err(Error::Unavailable(
+            "other processes kept the writer lock for too long; try again later".into(),
+        ));
     }
-    // The turn is given back when the lock files are closed.
+    // The writer lock is released when the lock files are closed.
     let fault = |error: rusqlite::Error| database.fault(&error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
     let decide = || -> Found<_> {
@@ -87,8 +90,7 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
         ];
         one(connection.execute(add, values)?)?;
     }
-    // Written also where it stays the same: then a repeat is answered when the first one is on the disk, whatever became
-    // of that.
+    // Written even if it stays the same: then a repeat is answered only when the first change is on the disk.
     let version = decided.version(version(connection)?, now).to_string();
     one(connection.execute("update meta set value = ? where key = ?", params![version, VERSION_KEY])?)
 }
@@ -96,7 +98,7 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
 fn one(count: usize) -> Found<()> {
     match count {
         1 => Ok(()),
-        count => Err(Fault::Broken(format!("a write of one token changed {count} rows"))),
+        count => Err(Fault::Broken(format!("{count} rows were changed instead of one token"))),
     }
 }
 
@@ -104,7 +106,9 @@ fn version(connection: &Connection) -> Found<u64> {
     let version = connection.prepare_cached("select value from meta where key = ?")?;
     let text: Option<String> = { version }.query_row([VERSION_KEY], |row| row.get(0)).optional()?;
     let version = text.as_deref().and_then(|text| text.parse().ok());
-    version.ok_or_else(|| Fault::Broken(format!("meta has no version of the tokens: {text:?}")))
+    version.ok_or_else(|| {
+        Fault::Broken(format!("the table `meta` has no valid version of the tokens: {text:?}"))
+    })
 }
 
 impl Reader<'_> {
@@ -117,7 +121,7 @@ impl Reader<'_> {
         if known == Some(version(self.connection())?) {
             return Ok(None);
         }
-        // One look at one moment, so that the version is that of the tokens.
+        // One snapshot, so that the version belongs to the tokens.
         let moment = self.connection().unchecked_transaction()?;
         let version = version(&moment)?;
         let all = concat!("select ", token_columns!(), " from tokens order by no");

@@ -1,4 +1,5 @@
-//! The watch mark in the file. It takes the same turn as the committer, on a connection of its own.
+//! The watch mark in the file. It is written on a connection of its own that takes the same writer lock as the
+//! committer.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of}
 /// Longer than any commit takes, and short enough for a loop that is to end.
 const TURN_WAITED_FOR: Duration = Duration::from_secs(5);
 
-/// Renews the mark by that clock, tells who is there, and says when nobody was there last.
+/// Renews the mark by that clock, records this process, and returns the last absence.
 pub(crate) fn renew(
     database: &Database,
     clock: &dyn Clock,
@@ -25,13 +26,15 @@ pub(crate) fn renew(
     presence: &Presence,
 ) -> Result<Option<Absence>, Error> {
     let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
-    // A mark that a power loss takes back makes an absence look longer, which is harmless: it is not worth a flush.
+    // If a power failure loses the mark, an absence looks longer, which is harmless: no flush is needed.
     let unflushed = Database { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;
     if !turn.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
-        return Err(Error::Unavailable("another process has kept the turn to write for too long".into()));
+        return Err(Error::Unavailable(
+            "another process kept the writer lock for too long; try again later".into(),
+        ));
     }
-    // The turn is given back when the lock files are closed.
+    // The writer lock is released when the lock files are closed.
     let mut renewed = || -> Found<Option<Absence>> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let now = Reader::new(&transaction, database, clock, last).find_now()?;
@@ -53,7 +56,7 @@ pub(crate) fn renew(
     renewed().map_err(|fault| fault.of(database))
 }
 
-/// The marks, and who was there.
+/// The marks, and the recovery processes.
 fn find_rows(connection: &Connection) -> Found<Vec<(String, String)>> {
     let mut rows = connection.prepare_cached(
         "select key, value from meta where key = 'watch' or key >= 'watch ' and key < 'watch!' \

@@ -1,8 +1,8 @@
-//! The turn to write: processes that write to one file stand in line on two lock files beside it.
+//! The writer lock: processes that write to one file queue on two lock files beside it.
 //!
-//! A writer first takes its place at the head of the line, then waits for the turn, then leaves the line to the next.
-//! With one lock alone a busy process could take it again before a waiter wakes up; here whoever is at the head of the
-//! line gets the next turn for certain. The kernel releases the locks of a process that dies.
+//! A writer first takes the lock at the head of the queue, then waits for the lock to write, then gives up the head
+//! to the next writer. With only one lock, a busy process could take it again before a waiting one wakes up. With
+//! two, the writer at the head always gets the next turn. If a process dies, the kernel releases its locks.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -17,13 +17,13 @@ pub(crate) struct WriterLock {
 }
 
 impl WriterLock {
-    /// Opens the lock files beside the database, making them where they are missing.
+    /// Opens the lock files beside the database, and creates them if needed.
     pub(crate) fn beside(database: &Path) -> io::Result<WriterLock> {
         let open = |suffix| OpenOptions::new().create(true).append(true).open(with_suffix(database, suffix));
         Ok(WriterLock { line: open("-line")?, turn: open("-turn")? })
     }
 
-    /// Waits for the turn.
+    /// Waits for the lock.
     pub(crate) fn take(&self) -> io::Result<()> {
         self.line.lock()?;
         let taken = self.turn.lock();
@@ -31,12 +31,12 @@ impl WriterLock {
         taken
     }
 
-    /// Waits for the turn no longer than that, out of the line; false: somebody else still had it.
+    /// Waits for the lock at most this long, outside the queue; false if another process still has it.
     pub(crate) fn take_within(&self, wait_max: Duration) -> io::Result<bool> {
         Ok(lock_within(&self.turn, read_set(wait_max))?.is_some())
     }
 
-    /// The same in line with the others, so that those who are busy can't keep it from whoever is at the head.
+    /// The same, in the queue, so that busy processes can't keep the lock from the one at the head.
     pub(crate) fn take_in_line_within(&self, wait_max: Duration) -> io::Result<bool> {
         let Some(left) = lock_within(&self.line, read_set(wait_max))? else { return Ok(false) };
         let taken = lock_within(&self.turn, left)?;
@@ -44,20 +44,20 @@ impl WriterLock {
         Ok(taken.is_some())
     }
 
-    /// Gives the turn to the next in line.
+    /// Releases the lock to the next in the queue.
     pub(crate) fn give(&self) -> io::Result<()> {
         self.turn.unlock()
     }
 }
 
-/// How long somebody who waits for a time rests between two looks.
+/// The pause between two attempts of a wait with a time limit.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 fn read_set(wait_max: Duration) -> u128 {
     wait_max.as_millis() / LOOK_EVERY.as_millis()
 }
 
-/// Looks once, and again so often; how many looks were left when it was locked.
+/// Tries once, and again this many times; returns how many tries were left when it got the lock.
 fn lock_within(file: &File, read_set: u128) -> io::Result<Option<u128>> {
     for left in (0..=read_set).rev() {
         match file.try_lock() {

@@ -1,4 +1,4 @@
-//! Who may what: every role and every binding against every route.
+//! Access rights: every role and every namespace binding on every route.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is bounded: bodies, connections, rates, and what hostile requests cost those who live.
+//! Limits: bodies, connections, rates, and what hostile requests cost the others.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The worker in Python of the page "A worker over HTTP in any language", as somebody runs it who has copied it.
+//! The Python worker of the page "A worker over HTTP in any language", run as a reader would run it.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

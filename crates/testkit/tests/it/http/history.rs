@@ -1,4 +1,4 @@
-//! The history over HTTP: pages that wait, and streams that go on where they were.
+//! The history over HTTP: pages that wait, and streams that resume.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -314,7 +314,7 @@ fn whoever_follows_a_store_that_was_put_back_is_told_and_not_left_waiting() {
         for path in [path.clone(), format!("{path}&wait=30s")] {
             let told = client.get(&path).await;
             told.is_problem(422, "invalid");
-            assert!(told.text.contains("ahead of the history"), "{}", told.text);
+            assert!(told.text.contains("past the end of the history"), "{}", told.text);
         }
         let stream = client.request("GET /v1/default/events").header("accept", "text/event-stream");
         reply(stream.header("last-event-id", seen.as_str())).await.is_problem(422, "invalid");

@@ -1,4 +1,4 @@
-//! The same over HTTP/2, where all that one asks goes over one connection.
+//! The same over HTTP/2, where all requests of a client use one connection.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,7 +15,8 @@ fn the_front_page_says_what_to_do_next_to_whoever_looks_at_it() {
         let named = |host: &'static str| reply(served.client().request("GET /").header("host", host));
         let page = named("localhost:7117").await.text;
         assert!(
-            page.contains("curl localhost:7117/v1/default/tasks -H") && page.contains("No token"),
+            page.contains("curl localhost:7117/v1/default/tasks -H")
+                && page.contains("Until the first token"),
             "{page}"
         );
         let secret = token(&store, "dash", Role::Reader, NamespaceScope::All, None).await;

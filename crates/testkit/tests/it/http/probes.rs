@@ -1,4 +1,4 @@
-//! What those hear who watch a server whose store is away, or says nothing.
+//! Probes of a server whose store is gone or does not answer.
 
 use std::sync::Arc;
 use std::time::Duration;

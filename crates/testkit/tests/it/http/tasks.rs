@@ -1,4 +1,4 @@
-//! Tasks over HTTP: the same verbs, shapes and refusals as everywhere.
+//! Tasks over HTTP: the same verbs, shapes and refusals as on the other surfaces.
 
 use serde_json::{Value, json};
 use tenure::clock::ManualClock;

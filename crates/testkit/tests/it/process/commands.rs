@@ -1,4 +1,4 @@
-//! Commands that start others, and whether anything of them lives.
+//! Commands that start other commands, and whether any of their processes is alive.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Nothing of a command outlives its right to run: not what it left in the background, not its daemons, not what ignores
-//! SIGTERM or is stopped; and whatever happens to the program that started it.
+//! No process of a command outlives its time limit: not one in the background, not a daemon, not one that ignores
+//! SIGTERM or is stopped; whatever happens to the program that started it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

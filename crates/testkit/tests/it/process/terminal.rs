@@ -1,4 +1,5 @@
-//! A command in its program's place at the terminal: keys reach it, and the shell's jobs work as without Tenure.
+//! A command in the foreground of the terminal in place of its program: keys reach it, and job control works as
+//! without Tenure.
 
 use std::fs::File;
 use std::io::{Read, Write};

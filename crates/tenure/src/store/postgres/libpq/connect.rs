@@ -1,7 +1,7 @@
-//! Connecting: each place in turn, each of its addresses, and each way that `sslmode` allows there.
+//! Connects to PostgreSQL: tries each host, each of its addresses, and each method that `sslmode` allows.
 //!
-//! tokio-postgres can go through places itself, but knows three modes of libpq's six, and never falls back.
-//! So it is given one address and one way at a time.
+//! tokio-postgres can try several hosts itself, but it knows only three of libpq's six modes, and never falls back.
+//! So this module gives it one address and one method at a time.
 
 use std::error::Error as _;
 use std::fmt;
@@ -22,10 +22,10 @@ use super::places::Place;
 use super::tls::Attempt;
 use super::tls::connector::{Connector, ROOTS, Stream};
 
-/// What moves the client's messages. Somebody must poll it for as long as the client is used.
+/// Moves the client's messages. It must be polled for as long as the client is used.
 pub(crate) type Driver = Connection<Socket, Stream>;
 
-/// Why there is no connection: a sentence for each attempt. No server was given any command.
+/// Why there is no connection: a message for each attempt. No server has received a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConnectError {
     told: String,
@@ -33,7 +33,7 @@ pub(crate) struct ConnectError {
 }
 
 impl ConnectError {
-    /// The last server's own word, if one had any.
+    /// The last error code from a server, if there is one.
     pub(crate) fn code(&self) -> Option<&SqlState> {
         self.code.as_ref()
     }
@@ -54,13 +54,13 @@ impl From<ConnectError> for Error {
 }
 
 impl ConnectOptions {
-    /// Connects to the first place that is the one, as sslmode says.
+    /// Connects to the first suitable server, as sslmode says.
     pub(crate) async fn connect(&self) -> Result<(Client, Driver), ConnectError> {
         let time_max = self.config.get_connect_timeout().copied();
-        // A home folder may lie on a server, too.
+        // A home directory may be on a network, too.
         let files = within(time_max, self.files())
             .await
-            .unwrap_or_else(|why| Err(format!("the files with certificates and passwords: {why}")))
+            .unwrap_or_else(|why| Err(format!("can't read certificates and passwords: {why}")))
             .map_err(|told| ConnectError { told, code: None })?;
         let order = self.config.get_load_balance_hosts();
         let mut failures = Failures::default();
@@ -73,7 +73,7 @@ impl ConnectOptions {
                 }
             };
             for address in addresses {
-                // Both ways share the time, as with libpq: it is the address that does not answer.
+                // Both methods share the time, as in libpq: it is the address that does not answer.
                 let connecting = self.connect_at(place, address, &files, &mut failures);
                 match within(time_max, connecting).await {
                     Ok(Some(connected)) => return Ok(connected),
@@ -85,8 +85,8 @@ impl ConnectOptions {
         Err(failures.into_error())
     }
 
-    /// Reads what lies in files, which may block, and does so anew each time: certificates and passwords are
-    /// renewed.
+    /// Reads certificates and passwords from files, which may block. It reads them again each time, because
+    /// they are renewed.
     async fn files(&self) -> Result<Files, String> {
         let (tls, password) = (self.tls.clone(), self.password.clone());
         let has_network = self.places.iter().any(|place| matches!(place, Place::Network { .. }));
@@ -99,9 +99,7 @@ impl ConnectOptions {
             Ok(Files { connector, passwords })
         };
         let read = tokio::task::spawn_blocking(read).await;
-        read.unwrap_or_else(|error| {
-            Err(format!("the reading of certificates and passwords ended early: {error}"))
-        })
+        read.unwrap_or_else(|error| Err(format!("reading certificates and passwords failed: {error}")))
     }
 
     /// None: every way that there is has failed, as was added to the failures.
@@ -113,7 +111,7 @@ impl ConnectOptions {
         failures: &mut Failures,
     ) -> Option<(Client, Driver)> {
         let mut config = self.config.clone();
-        // Sockets never have TLS; nobody else hears what goes through them.
+        // Unix sockets never use TLS; no one else can read them.
         let attempts = match place {
             Place::Socket { folder, .. } => {
                 config.host_path(folder);
@@ -161,14 +159,14 @@ impl ConnectOptions {
     }
 }
 
-/// What is read before anything is tried.
+/// What is read before the first attempt.
 struct Files {
     connector: Connector,
     passwords: PasswordFile,
 }
 
 impl Place {
-    /// Where to go: none for a socket, which is where its folder is.
+    /// The address; none for a Unix socket, which is in its directory.
     async fn addresses(&self) -> Result<Vec<Option<IpAddr>>, String> {
         let (name, port) = match self {
             Place::Socket { .. } => return Ok(vec![None]),
@@ -176,9 +174,9 @@ impl Place {
             Place::Network { name, address: None, port } => (name.as_str(), *port),
         };
         let found = tokio::net::lookup_host((name, port)).await;
-        let found = found.map_err(|error| format!("the name has no address: {error}"))?;
+        let found = found.map_err(|error| format!("can't resolve the host name: {error}"))?;
         let found: Vec<Option<IpAddr>> = found.map(|address| Some(address.ip())).collect();
-        if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
+        if found.is_empty() { Err("the host name has no address".into()) } else { Ok(found) }
     }
 }
 
@@ -191,7 +189,7 @@ fn told_at(place: &Place, address: Option<IpAddr>) -> String {
     }
 }
 
-/// The order decides nothing that is recorded, so it is not drawn from the ledger's chance.
+/// The order affects nothing that is recorded, so it does not use the ledger's entropy.
 fn in_order<T>(mut items: Vec<T>, order: LoadBalanceHosts) -> Vec<T> {
     if order == LoadBalanceHosts::Random {
         items.sort_by_cached_key(|_| uuid::Uuid::new_v4());
@@ -204,11 +202,11 @@ async fn within<T>(time_max: Option<Duration>, work: impl Future<Output = T>) ->
         None => Ok(work.await),
         Some(time_max) => tokio::time::timeout(time_max, work)
             .await
-            .map_err(|_| format!("no answer within {} s, which is `connect_timeout`", time_max.as_secs())),
+            .map_err(|_| format!("no answer within {} s (`connect_timeout`)", time_max.as_secs())),
     }
 }
 
-/// What has failed so far.
+/// The failures so far.
 #[derive(Default)]
 struct Failures {
     told: Vec<String>,
@@ -216,7 +214,7 @@ struct Failures {
 }
 
 impl Failures {
-    /// Once, if both ways at an address failed for the same reason.
+    /// Adds it once, if both methods at an address failed for the same reason.
     fn add(&mut self, at: String, why: String) {
         let told = format!("{at}: {why}");
         if self.told.last() != Some(&told) {
@@ -231,7 +229,7 @@ impl Failures {
         } else if let Some(advice) = advice(error, ROOTS) {
             why.push_str(&format!("; {advice}"));
         } else if config.get_password().is_none() && is_password_missed(error) {
-            why = "the server asks for a password; set PGPASSWORD, or give it a line in the password file"
+            why = "the server asks for a password; set PGPASSWORD, or add a line to the password file"
                 .to_owned();
             if let Some(unused) = files.passwords.unused() {
                 why.push_str(&format!(" ({unused})"));
@@ -305,7 +303,7 @@ mod tests {
             "{told}"
         );
         assert!(parts[1].starts_with(&format!("/nowhere/.s.PGSQL.{port}: ")), "{told}");
-        assert!(parts[2].starts_with(&format!("a..b:{port}: the name has no address: ")), "{told}");
+        assert!(parts[2].starts_with(&format!("a..b:{port}: can't resolve the host name: ")), "{told}");
         assert_eq!(error.code(), None);
         assert!(matches!(Error::from(error), Error::Unavailable(said) if said == told));
     }
@@ -317,7 +315,7 @@ mod tests {
         let url = |mode| format!("postgres://127.0.0.1:{port}?sslmode={mode}&connect_timeout=1");
         let (disable, prefer, require) = (url("disable"), url("prefer"), url("require"));
         let (disable, prefer, require) = tokio::join!(refusal(&disable), refusal(&prefer), refusal(&require));
-        let told = format!("127.0.0.1:{port}: no answer within 1 s, which is `connect_timeout`");
+        let told = format!("127.0.0.1:{port}: no answer within 1 s (`connect_timeout`)");
         for error in [disable, prefer, require] {
             assert_eq!(error.to_string(), told);
         }

@@ -1,4 +1,4 @@
-//! Files that libpq knows: named, or looked for where they usually lie.
+//! Files that libpq uses: named by a setting, or in their default place.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -15,14 +15,15 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The file, if there is one. One that was named must be there: to go on without it would be to trust, or
-    /// to be, somebody else than was asked for.
+    /// The file, if there is one. A file named by a setting must exist: going on without it would mean other
+    /// trust, or another identity, than was asked for.
     pub(crate) fn found(&self) -> Result<Option<&Path>, String> {
         let path = match self {
             Source::Named(path) | Source::Usual(path) => path,
             Source::Nowhere => return Ok(None),
         };
-        // Not even a folder that may be entered is no error: a program often has the home of who started it.
+        // It is not an error if the directory can't be entered: a program often has the home of the user that
+        // started it.
         let is_absent = |error: &io::Error| {
             [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied]
                 .contains(&error.kind())

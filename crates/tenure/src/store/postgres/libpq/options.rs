@@ -17,18 +17,18 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The same for a host in a query.
 const ENCODED_IN_HOST: &AsciiSet = &ENCODED.remove(b'/').remove(b':');
 
-/// Where a database is and how to get in.
+/// How to connect to a database.
 #[derive(Clone)]
 pub(crate) struct ConnectOptions {
     /// What is the same for every place: neither address nor password.
     pub(crate) config: Config,
-    /// Where it may be, in the order in which it is looked for. There is at least one.
+    /// Its possible servers, in order. There is at least one.
     pub(super) places: Vec<Place>,
     pub(super) password: Password,
     pub(super) tls: Tls,
 }
 
-/// The password, or where it is looked for when a connection is made.
+/// The password, or where to find it when a connection is opened.
 #[derive(Clone)]
 pub(super) enum Password {
     Given(String),
@@ -38,8 +38,8 @@ pub(super) enum Password {
 impl ConnectOptions {
     /// By what is given for each parameter.
     ///
-    /// libpq asks the system who the user is. No function of std does, so `USER` or `LOGNAME` must tell, and
-    /// `HOME` where the user's files are.
+    /// libpq asks the system for the user's name. std has no function for that, so `USER` or `LOGNAME` must
+    /// be set, and `HOME` for the user's files.
     pub(crate) fn read(
         parameters: &Parameters,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -54,7 +54,10 @@ impl ConnectOptions {
         };
         let user = parameters.get("user").map(str::to_owned);
         let user = user.or_else(|| set("USER")).or_else(|| set("LOGNAME")).ok_or_else(|| {
-            Refusal::invalid("store", "no user is named; write postgres://USER@HOST/DATABASE, or set PGUSER")
+            Refusal::invalid(
+                "store",
+                "the user is missing; write postgres://USER@HOST/DATABASE, or set PGUSER",
+            )
         })?;
         let mut config = parameters.config()?;
         config.dbname(parameters.get("dbname").unwrap_or(&user));
@@ -172,10 +175,11 @@ mod tests {
     #[test]
     fn lists_of_servers_must_be_of_one_length() {
         assert!(
-            refusal("postgres://?host=a,b&port=1,2,3").contains("`port` has 3 items, and the servers are 2")
+            refusal("postgres://?host=a,b&port=1,2,3")
+                .contains("`port` has 3 items, but there are 2 servers")
         );
         assert!(refusal("postgres://?host=a,b&hostaddr=10.0.0.1").contains("`hostaddr` has 1 items"));
-        assert!(refusal("postgres://?hostaddr=b").contains("hostaddr can't be `b`"));
+        assert!(refusal("postgres://?hostaddr=b").contains("hostaddr has the invalid value `b`"));
         for port in ["0", "65536", "-1", "x"] {
             assert!(refusal(&format!("postgres://a:{port}")).contains("from 1 to 65535"), "{port}");
         }

@@ -1,7 +1,7 @@
-//! The parameters of a connection: from the URL, from the variables that libpq reads, or as they are by
+//! The parameters of a connection: from the URL, else from the environment variables that libpq reads, else the
 //! default.
 //!
-//! Whatever has a meaning of its own here is read elsewhere; the rest is tokio-postgres's to understand.
+//! Parameters that Tenure itself interprets are read elsewhere. tokio-postgres interprets the rest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,9 +35,8 @@ impl Known {
     }
 }
 
-/// Where libpq would wait for ever, these end: a place that does not answer within ten seconds, and a
-/// connection whose data nobody acknowledges for half a minute. And a ledger writes, so a standby is passed
-/// over.
+/// Where libpq would wait for ever, these have limits: ten seconds for a server that does not answer, and half a
+/// minute for a connection whose data is not acknowledged. And a ledger writes, so standbys are skipped.
 const KNOWN: [Known; 23] = [
     known("host", "PGHOST"),
     known("hostaddr", "PGHOSTADDR"),
@@ -93,10 +92,10 @@ struct Given {
 /// Variables of libpq that ask for something that is not there. To pass over them would be to connect elsewhere, or with
 /// less proof, than was asked for.
 const NOT_READ: [(&str, &str); 4] = [
-    ("PGSERVICE", "services are not read: name host and database"),
-    ("PGSSLCRL", "revocation lists are not read"),
-    ("PGSSLCRLDIR", "revocation lists are not read"),
-    ("PGREQUIREAUTH", "the way of logging in can't be demanded"),
+    ("PGSERVICE", "services are not supported; give host and database instead"),
+    ("PGSSLCRL", "revocation lists are not supported"),
+    ("PGSSLCRLDIR", "revocation lists are not supported"),
+    ("PGREQUIREAUTH", "requiring an authentication method is not supported"),
 ];
 
 impl Parameters {
@@ -115,11 +114,11 @@ impl Parameters {
         }
         for (named, what) in NOT_READ {
             if variable(named).is_some_and(|value| !value.is_empty()) {
-                let limit = format_args!("{named} is set, and {what}; unset it for this program");
+                let limit = format_args!("{named} is set, but {what}; unset it for this program");
                 return Err(Refusal::invalid("store", limit));
             }
         }
-        // Who names a server means that one: half of another one's address must not be mixed in.
+        // A URL that names a server means that one: a part of another server's address must not be mixed in.
         let names_a_server = given.contains_key("host") || given.contains_key("hostaddr");
         for known in &KNOWN {
             let is_address = known.name == "host" || known.name == "hostaddr";
@@ -144,7 +143,7 @@ impl Parameters {
     pub(crate) fn invalid(&self, name: &str, way_out: &str) -> Refusal {
         let given = self.0.get(name);
         let (named, value) = given.map_or((name, ""), |given| (given.named, given.value.as_str()));
-        Refusal::invalid("store", format_args!("{named} can't be `{value}`; {way_out}"))
+        Refusal::invalid("store", format_args!("{named} has the invalid value `{value}`; {way_out}"))
     }
 
     /// A file: the named one, or the one that lies there in the home folder.
@@ -163,19 +162,19 @@ impl Parameters {
             let Some(value) = self.get(name) else { continue };
             let word = format!("{passed_as}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
             if word.parse::<Config>().is_err() {
-                return Err(self.invalid(name, &format!("it is {may_be}")));
+                return Err(self.invalid(name, &format!("it must be {may_be}")));
             }
             words.push_str(&word);
         }
-        let mut config: Config = words.parse().map_err(|error| {
-            Refusal::invalid("store", format_args!("tokio-postgres does not take it: {error}"))
-        })?;
+        let mut config: Config = words
+            .parse()
+            .map_err(|error| Refusal::invalid("store", format_args!("tokio-postgres rejects it: {error}")))?;
         // tokio-postgres would take libpq's milliseconds for seconds.
         if let Some(milliseconds) = self.get("tcp_user_timeout") {
             let milliseconds: i32 = milliseconds.parse().map_err(|_| {
                 self.invalid(
                     "tcp_user_timeout",
-                    "it is a number of milliseconds, or 0 for the system's own limit",
+                    "it must be a number of milliseconds, or 0 for the system's limit",
                 )
             })?;
             if let Some(milliseconds) = u64::try_from(milliseconds).ok().filter(|limit| *limit > 0) {
@@ -277,7 +276,7 @@ mod tests {
     #[test]
     fn an_unknown_parameter_is_refused_by_its_name() {
         let refusal = with("postgres://ann:secret@a/b?sslcrl=c", &[]).err().expect("no such parameter");
-        assert!(refusal.message.starts_with("store: `sslcrl` is no parameter"), "{refusal}");
+        assert!(refusal.message.starts_with("store: unknown parameter `sslcrl`"), "{refusal}");
         assert!(refusal.message.contains("sslrootcert, "), "{refusal}");
         assert!(refusal.message.contains("libpq-connect.html"), "{refusal}");
         assert!(!refusal.message.contains("secret"), "{refusal}");
@@ -298,11 +297,11 @@ mod tests {
         let refusal = parameters.config().expect_err("not known to tokio-postgres");
         assert_eq!(
             &*refusal.message,
-            "store: PGTARGETSESSIONATTRS can't be `primary`; it is any, read-write or read-only"
+            "store: PGTARGETSESSIONATTRS has the invalid value `primary`; it must be any, read-write or read-only"
         );
         for (name, _, may_be) in PASSED.iter().filter(|(_, _, may_be)| *may_be != "any text") {
             let told = config(&format!("postgres://?{name}=what")).expect_err(name);
-            assert_eq!(told, format!("store: {name} can't be `what`; it is {may_be}"));
+            assert_eq!(told, format!("store: {name} has the invalid value `what`; it must be {may_be}"));
         }
         let told = config("postgres://?tcp_user_timeout=30s").expect_err("a unit");
         assert!(told.contains("milliseconds"), "{told}");

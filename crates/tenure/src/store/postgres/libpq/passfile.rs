@@ -1,7 +1,7 @@
-//! The password file, usually `~/.pgpass`: which line's password is meant for which server.
+//! The password file, usually `~/.pgpass`: finds the password for a server.
 //!
-//! As with libpq it never makes an error. What kept it from being used is remembered, for when a password is
-//! missed.
+//! As in libpq, a problem with this file is never an error. The problem is remembered, and reported if a password
+//! turns out to be missing.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -69,13 +69,11 @@ fn lines(path: &Path) -> Result<Vec<u8>, String> {
 
 fn is_for_its_owner(path: &Path, metadata: &Metadata) -> Result<(), String> {
     if !metadata.is_file() {
-        return Err("it is not used, for it is no plain file".into());
+        return Err("ignored, because it is not a regular file".into());
     }
     if metadata.mode() & 0o077 != 0 {
         let path = path.display();
-        return Err(format!(
-            "it is not used, for others may use it too; take their rights with `chmod 600 {path}`"
-        ));
+        return Err(format!("ignored, because other users can access it; run `chmod 600 {path}`"));
     }
     Ok(())
 }
@@ -184,7 +182,7 @@ mod tests {
             let file = with_mode(mode);
             assert_eq!(file.password(LOGIN), None);
             let why = file.unused().expect("a reason");
-            assert!(why.contains("passwords: it is not used") && why.contains("chmod 600"), "{why}");
+            assert!(why.contains("passwords: ignored, because") && why.contains("chmod 600"), "{why}");
         }
     }
 

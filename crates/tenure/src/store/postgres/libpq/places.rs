@@ -9,8 +9,7 @@ use tenure_core::refusal::Refusal;
 use super::parameters::Parameters;
 use super::passfile::LOCALHOST;
 
-/// Where a server on the same machine has its socket: on Debian and its kin, and as PostgreSQL itself is
-/// built.
+/// The directories of the Unix socket of a local server: Debian's, and PostgreSQL's default.
 const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 const PORT: u16 = 5432;
@@ -74,7 +73,7 @@ pub(crate) fn places(parameters: &Parameters, exists: &dyn Fn(&Path) -> bool) ->
         if !items.is_empty() && items.len() != count && !is_one_for_all {
             let given = items.len();
             let limit =
-                format_args!("`{name}` has {given} items, and the servers are {count}; give one for each");
+                format_args!("`{name}` has {given} items, but there are {count} servers; give one for each");
             return Err(Refusal::invalid("store", limit));
         }
     }
@@ -85,7 +84,7 @@ pub(crate) fn places(parameters: &Parameters, exists: &dyn Fn(&Path) -> bool) ->
         let address = match item(&addresses, at).as_str() {
             "" => None,
             address => Some(address.parse().map_err(|_| {
-                parameters.invalid("hostaddr", "it is an address in digits; names are given as `host`")
+                parameters.invalid("hostaddr", "it must be an IP address; use `host` for names")
             })?),
         };
         places.push(place(item(&hosts, at), address, port, exists));
@@ -101,8 +100,8 @@ fn port(text: &str) -> Result<u16, Refusal> {
     text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
         Refusal::invalid(
             "store",
-            "a port is a number from 1 to 65535; behind user and password stands an `@`, and around an IPv6 \
-             address stand brackets, as in [::1]:5432",
+            "a port must be a number from 1 to 65535; write an `@` after user and password, and put an IPv6 \
+             address in brackets, as in [::1]:5432",
         )
     })
 }

@@ -1,9 +1,9 @@
-//! TLS by rustls as libpq's `sslmode` has it: what is tried in which order, and what a server's certificate
+//! TLS with rustls for libpq's `sslmode`: which methods are tried in which order, and what a server's certificate
 //! must prove.
 //!
-//! It is stricter than libpq where rustls is: a name counts only as a subjectAltName, never as a common name;
-//! certificates are of X.509 version 3; nothing older than TLS 1.2 is spoken. And a file that can't be used
-//! is an error in every mode that may need it, where libpq may go on without TLS.
+//! rustls is stricter than libpq. A host name must be a subjectAltName; the common name is ignored. Certificates must
+//! be X.509 version 3, and TLS must be 1.2 or later. A file that can't be used is an error in every mode that may
+//! need it, while libpq may continue without TLS.
 
 pub(crate) mod connector;
 
@@ -24,8 +24,7 @@ use super::parameters::Parameters;
 
 use connector::{Connector, Handshake, Identity, ROOTS};
 
-/// What TLS is used for and with which files. They are read anew for each connection, so that a renewed
-/// certificate needs no restart.
+/// The TLS mode and the files. They are read for each connection, so that a renewed certificate needs no restart.
 #[derive(Clone)]
 pub(crate) struct Tls {
     mode: Mode,
@@ -62,25 +61,25 @@ impl Tls {
         };
         let mode = match (parameters.get("sslmode"), &roots) {
             (Some(word), _) => Mode::from_word(word).ok_or_else(|| {
-                let words = "it is disable, allow, prefer, require, verify-ca or verify-full";
+                let words = "it must be disable, allow, prefer, require, verify-ca or verify-full";
                 parameters.invalid("sslmode", words)
             })?,
             (None, Roots::System) => Mode::VerifyFull,
             (None, Roots::File(_)) => Mode::Prefer,
         };
         if matches!(roots, Roots::System) && mode != Mode::VerifyFull {
-            // Anybody may have a certificate of such an authority. What it proves is its name.
+            // Anybody can get a certificate from such an authority. It proves only a name.
             let way_out = "with sslrootcert=system it must be verify-full";
             return Err(parameters.invalid("sslmode", way_out));
         }
         let negotiation = match parameters.get("sslnegotiation") {
             None | Some("postgres") => SslNegotiation::Postgres,
             Some("direct") if matches!(mode, Mode::Disable | Mode::Allow | Mode::Prefer) => {
-                let way_out = "it may only be where sslmode is require, verify-ca or verify-full";
+                let way_out = "it is allowed only if sslmode is require, verify-ca or verify-full";
                 return Err(parameters.invalid("sslnegotiation", way_out));
             }
             Some("direct") => SslNegotiation::Direct,
-            Some(_) => return Err(parameters.invalid("sslnegotiation", "it is postgres or direct")),
+            Some(_) => return Err(parameters.invalid("sslnegotiation", "it must be postgres or direct")),
         };
         let certificate = parameters.file("sslcert", home, ".postgresql/postgresql.crt");
         let key = parameters.file("sslkey", home, ".postgresql/postgresql.key");
@@ -91,7 +90,7 @@ impl Tls {
         self.negotiation
     }
 
-    /// What is tried at an address of the network, one after the other.
+    /// The methods to try at a network address, in order.
     pub(crate) fn attempts(&self) -> &'static [Attempt] {
         self.mode.attempts()
     }
@@ -111,9 +110,7 @@ impl Tls {
         let chain = certificates(path)?;
         match self.key.found()? {
             Some(key) => Ok(Some(Identity { chain, key: private_key(key)? })),
-            None => {
-                Err(format!("{} is a certificate without its key; name that as `sslkey`", path.display()))
-            }
+            None => Err(format!("the key for the certificate {} is missing; set `sslkey`", path.display())),
         }
     }
 }
@@ -140,7 +137,7 @@ impl Mode {
         }
     }
 
-    /// A root file is used wherever there is one, as libpq does. Only who verifies needs one.
+    /// A root file is used whenever it exists, as in libpq. Only the verifying modes need one.
     fn proof(self, anchors: Option<Anchors>) -> Result<Proof, String> {
         match (self, anchors) {
             (Mode::VerifyFull, Some(anchors)) => Ok(Proof::ChainAndName(anchors)),
@@ -148,8 +145,8 @@ impl Mode {
                 Ok(Proof::Chain(anchors))
             }
             (Mode::VerifyCa | Mode::VerifyFull, None) => {
-                Err("there is no file of authorities to verify the server's certificate with; name one as \
-                     `sslrootcert`, put it to ~/.postgresql/root.crt, or let sslrootcert be system"
+                Err("there are no CA certificates to verify the server with; set `sslrootcert` to a file or to `system`, \
+                     or put a file at ~/.postgresql/root.crt"
                     .into())
             }
             (Mode::Disable | Mode::Allow | Mode::Prefer | Mode::Require, None) => Ok(Proof::Nothing),
@@ -175,9 +172,9 @@ impl Attempt {
         }
     }
 
-    /// Whether the next attempt may fare better than this one, which failed.
+    /// Whether the next attempt may succeed where this one failed.
     pub(crate) fn leaves_hope(self, handshake: Handshake, code: Option<&SqlState>) -> bool {
-        // Who is let in may depend on TLS. Whether the server is up, or the database exists, does not.
+        // Access rights may depend on TLS. Whether the server runs, or the database exists, does not.
         let is_turned_away =
             code.is_some_and(|code| ["28", "08"].iter().any(|class| code.code().starts_with(class)));
         match (self, handshake) {
@@ -200,19 +197,19 @@ impl Roots {
     }
 }
 
-/// A key that others can use proves nothing. Root's may be for a group: that is how a machine's own key is
-/// shared.
+/// A key that other users can read proves nothing. A file of root may be readable by a group, which is how a
+/// machine's own key is shared.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let shown = path.display();
     let file = fs::metadata(path).map_err(|error| format!("can't read the key {shown}: {error}"))?;
     let too_much = if file.uid() == 0 { 0o037 } else { 0o077 };
     if !file.is_file() || file.mode() & too_much != 0 {
         return Err(format!(
-            "the key {shown} must be a file that is its owner's alone; do `chmod 600 {shown}`"
+            "the key {shown} must be a file that only its owner can access; run `chmod 600 {shown}`"
         ));
     }
     PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| format!("can't read the key {shown}: {error}; it must be PEM, and not encrypted"))
+        .map_err(|error| format!("can't read the key {shown}: {error}; it must be PEM and not encrypted"))
 }
 
 #[cfg(test)]
@@ -251,7 +248,10 @@ mod tests {
         }
         assert_eq!(tls("").expect("the usual").mode, Mode::Prefer);
         let told = refusal("sslmode=verify_full");
-        assert!(told.starts_with("store: sslmode can't be `verify_full`; it is disable, allow"), "{told}");
+        assert!(
+            told.starts_with("store: sslmode has the invalid value `verify_full`; it must be disable, allow"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
         fs::write(file("torn"), "-----BEGIN CERTIFICATE-----\nMIIB").expect("a file");
 
         assert!(told(&format!("sslrootcert={}", file("missing"))).contains("missing: No such file"));
-        assert!(told(&format!("sslrootcert={}", file("empty"))).contains("empty has no certificate in it"));
+        assert!(told(&format!("sslrootcert={}", file("empty"))).contains("empty contains no certificate"));
         assert!(told(&format!("sslcert={}", file("torn"))).contains("torn"));
         let unread = tls(&format!("sslmode=disable&sslrootcert={}", file("missing"))).expect("a good query");
         assert!(unread.connector().is_ok(), "no file is needed without TLS");

@@ -1,6 +1,6 @@
-//! A PostgreSQL URL taken apart into parameters, as libpq does it. What they mean is not asked here.
+//! Splits a PostgreSQL URL into parameters, as libpq does. It does not interpret them.
 //!
-//! No error tells any of the URL but the name of a parameter: what is malformed may be a piece of the
+//! An error contains nothing of the URL but the name of a parameter, because a malformed part may be a part of the
 //! password.
 
 use percent_encoding::percent_decode_str;
@@ -11,13 +11,13 @@ use tenure_core::refusal::Refusal;
 pub(crate) fn split(url: &str) -> Result<Vec<(String, String)>, Refusal> {
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
     let rest =
-        rest.ok_or_else(|| invalid("a PostgreSQL URL begins with `postgres://` or `postgresql://`"))?;
+        rest.ok_or_else(|| invalid("a PostgreSQL URL must begin with `postgres://` or `postgresql://`"))?;
     let (authority, after) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if after.contains('@') || authority.matches('@').count() > 1 {
         // Else the end of a password with a `/`, `?` or `@` would be taken for a host, a database or a
         // parameter, and shown.
         return Err(invalid(
-            "only the `@` before the host may stand as it is; in a user, a password or a value write `@` as %40, \
+            "only one `@`, before the host, may be unescaped; in a user, a password or a value write `@` as %40, \
              `/` as %2F, `?` as %3F and `:` as %3A",
         ));
     }
@@ -53,7 +53,7 @@ fn parameters(query: &str) -> Result<Vec<(String, String)>, Refusal> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair
             .split_once('=')
-            .ok_or_else(|| invalid("after the `?` stand parameters, each with a `=` and its value"))?;
+            .ok_or_else(|| invalid("each parameter after the `?` needs a `=` and a value"))?;
         let (name, value) = (decode(name)?, decode(value)?);
         if given.iter().any(|(earlier, _)| *earlier == name) {
             return Err(Refusal::invalid("store", format_args!("`{name}` is given twice; give it once")));
@@ -85,8 +85,7 @@ fn host_and_port(item: &str) -> Result<(&str, &str), Refusal> {
         Some(port) => Some((host, port)),
         None => after.is_empty().then_some((host, "")),
     });
-    parts
-        .ok_or_else(|| invalid("an IPv6 address stands in brackets, with its port behind them: `[::1]:5432`"))
+    parts.ok_or_else(|| invalid("write an IPv6 address in brackets, followed by its port: `[::1]:5432`"))
 }
 
 fn decode(text: &str) -> Result<String, Refusal> {
@@ -94,11 +93,11 @@ fn decode(text: &str) -> Result<String, Refusal> {
         after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
     if !text.split('%').skip(1).all(is_escape) {
-        return Err(invalid("a `%` stands before two hexadecimal digits; write a `%` itself as %25"));
+        return Err(invalid("a `%` must be followed by two hexadecimal digits; write a literal `%` as %25"));
     }
     match percent_decode_str(text).decode_utf8() {
         Ok(text) if !text.contains('\0') => Ok(text.into_owned()),
-        Ok(_) | Err(_) => Err(invalid("what `%` and digits stand for must be UTF-8 without a zero byte")),
+        Ok(_) | Err(_) => Err(invalid("percent-encoded text must be UTF-8 without NUL bytes")),
     }
 }
 

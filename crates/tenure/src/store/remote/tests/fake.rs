@@ -1,4 +1,5 @@
-//! A server that answers what it is told to, and otherwise what a network does: nothing, half of it, or too late.
+//! A server for tests: returns fixed responses, or fails as a network does, with no response, half a response, or a
+//! late one.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Waiting for what other threads do.
+//! Waits for what other threads do.
 
 #![expect(clippy::disallowed_methods, reason = "a test gives up after real time")]
 

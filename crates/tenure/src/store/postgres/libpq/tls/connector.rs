@@ -1,4 +1,4 @@
-//! rustls as tokio-postgres calls it, with word of how far a handshake came.
+//! The TLS connector that tokio-postgres calls. It also records how far a handshake came.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::certificates::{Proof, advice_of_rustls, client};
 /// The parameter that names authorities.
 pub(crate) const ROOTS: &str = "sslrootcert";
 
-/// Who this side is.
+/// The client's certificate and key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
