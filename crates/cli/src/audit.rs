@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use tenure::Ledger;
 use tenure::api::audit::{AnchorAnswer, ReportAnswer};
-use tenure::audit::{Anchor, Report};
+use tenure::audit::{Anchor, VerifyReport};
 
 use crate::arguments::OutputFormat;
 use crate::context::Context;
@@ -70,7 +70,7 @@ pub(crate) async fn warn_of_broken_history(context: &mut Context<'_, '_>, ledger
     }
 }
 
-fn show(context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> {
+fn show(context: &mut Context<'_, '_>, report: &VerifyReport) -> Result<(), CliError> {
     if context.out.form() == OutputFormat::Json {
         return context.out.json(&ReportAnswer { report: report.into() });
     }

@@ -13,7 +13,7 @@ use tenure::store::Filter;
 use tenure::store::IfMissing;
 
 use crate::arguments::{Global, OutputFormat, command};
-use crate::context::{Settings, default_store};
+use crate::context::{StoreSelection, default_store};
 use crate::io::variables;
 
 /// The variable that the completion script sets when it asks for completions.
@@ -99,7 +99,7 @@ fn look<T>(read: impl AsyncFnOnce(Ledger) -> Result<T, tenure::Error>) -> Option
         verbose: false,
     };
     let variables = variables();
-    let settings = Settings::of(&global, &variables).ok()?;
+    let settings = StoreSelection::of(&global, &variables).ok()?;
     let store = settings.store.clone().map_or_else(|| default_store(&variables), Ok).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {

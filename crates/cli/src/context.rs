@@ -99,8 +99,8 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The store, the namespace and the settings file in effect.
-    pub(crate) fn settings(&self) -> Result<Settings, CliError> {
-        Settings::of(&self.global, &self.around.variables)
+    pub(crate) fn settings(&self) -> Result<StoreSelection, CliError> {
+        StoreSelection::of(&self.global, &self.around.variables)
     }
 
     /// The namespaces given to a command that takes several; without any, the one in effect. They don't change the
@@ -122,7 +122,7 @@ impl<'a, 'w> Context<'a, 'w> {
     }
 
     /// The URL of the store.
-    pub(crate) fn store_of(&self, settings: &Settings) -> Result<String, CliError> {
+    pub(crate) fn store_of(&self, settings: &StoreSelection) -> Result<String, CliError> {
         let url = match &settings.store {
             Some(store) => store_url(store),
             None => default_store(&self.around.variables)?,
@@ -327,7 +327,8 @@ impl<'a, 'w> Context<'a, 'w> {
     fn is_about_the_environment(&self, task: &str) -> Result<bool, CliError> {
         let namespace = |said| {
             let global = Global { namespace: Vec::from_iter(said), ..self.global.clone() };
-            Settings::of(&global, &self.around.variables).map(|settings| settings.namespace().to_owned())
+            StoreSelection::of(&global, &self.around.variables)
+                .map(|settings| settings.namespace().to_owned())
         };
         let is_here = namespace(self.global.namespace.first().cloned())? == namespace(None)?;
         let is_its_store = match (&self.global.store, self.variable("TENURE_STORE")) {
@@ -365,7 +366,7 @@ impl<'a, 'w> Context<'a, 'w> {
 }
 
 /// The store and the namespace: from the command line, else the environment, else the settings file.
-pub(crate) struct Settings {
+pub(crate) struct StoreSelection {
     /// None: the default store of the user.
     pub(crate) store: Option<String>,
     /// None: the default namespace, or all of them for recovery.
@@ -373,8 +374,8 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
 }
 
-impl Settings {
-    pub(crate) fn of(global: &Global, variables: &Variables) -> Result<Settings, CliError> {
+impl StoreSelection {
+    pub(crate) fn of(global: &Global, variables: &Variables) -> Result<StoreSelection, CliError> {
         let config = match global.config.clone().or_else(|| variable(variables, "TENURE_CONFIG")) {
             Some(path) => Config::read(&path)?,
             None => Config::default(),
@@ -382,7 +383,7 @@ impl Settings {
         let namespace = global.namespace.first().cloned();
         let namespace = namespace.or_else(|| variable(variables, "TENURE_NAMESPACE"));
         let store = global.store.clone().or_else(|| variable(variables, "TENURE_STORE"));
-        Ok(Settings {
+        Ok(StoreSelection {
             store: store.or_else(|| config.store.clone()),
             said_namespace: namespace.or_else(|| config.namespace.clone()),
             config,

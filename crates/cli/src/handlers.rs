@@ -46,7 +46,7 @@ fn with(
             }
             let allow = section.allow.as_deref().ok_or(
                 "`run` needs `allow`, a regular expression that the whole target must match: \
-                 whoever registers a compensation must not be able to choose any target",
+                 a worker that registers a compensation must not be able to choose any target",
             )?;
             let handler = CommandHandler::new(Template::new(run.clone(), allow)?);
             let handler = match &section.folder {

@@ -45,7 +45,7 @@ fn is_url(text: &str) -> bool {
 }
 
 /// Sends the remaining traces when dropped.
-pub(crate) struct Listening {
+pub(crate) struct TraceFlush {
     #[cfg(feature = "otlp")]
     traces: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
 }
@@ -94,7 +94,7 @@ impl Logs {
     }
 
     /// Starts logging, until the returned value is dropped.
-    pub(crate) fn listen(&self) -> Result<Listening, CliError> {
+    pub(crate) fn listen(&self) -> Result<TraceFlush, CliError> {
         let filter = self.filter()?;
         // The command holds the lock of standard error, and requests are logged by other threads.
         let place = std::io::stderr().as_fd().try_clone_to_owned();
@@ -115,10 +115,10 @@ impl Logs {
                 // Spans of the exporter itself would be exported in an endless loop.
                 layer.with_filter(EnvFilter::new("off,tenure=info,tenure_server=info,tenure_cli=info"))
             });
-            (registry.with(layer), Listening { traces })
+            (registry.with(layer), TraceFlush { traces })
         };
         #[cfg(not(feature = "otlp"))]
-        let listening = Listening {};
+        let listening = TraceFlush {};
         // In a test a subscriber may be set already, which gets the same events.
         let _ = registry.try_init();
         Ok(listening)
@@ -147,7 +147,7 @@ impl Logs {
 }
 
 #[cfg(feature = "otlp")]
-impl Drop for Listening {
+impl Drop for TraceFlush {
     fn drop(&mut self) {
         if let Some(traces) = &self.traces {
             // A collector that can't be reached must neither block nor fail the exit.

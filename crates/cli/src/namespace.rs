@@ -12,7 +12,7 @@ use crate::output::{Colour, Output, plain};
 
 #[derive(Subcommand)]
 pub(crate) enum NamespaceVerb {
-    List(List),
+    List(NamespaceList),
 }
 
 impl NamespaceVerb {
@@ -29,9 +29,9 @@ impl NamespaceVerb {
 /// As JSON it prints one namespace per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure namespace list")]
-pub(crate) struct List {}
+pub(crate) struct NamespaceList {}
 
-impl List {
+impl NamespaceList {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         let namespaces = ledger.namespaces().await?;

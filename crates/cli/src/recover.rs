@@ -11,7 +11,7 @@ use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
 use tenure::process::{Survivor, survivors};
-use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, Report, Settings};
+use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, RecoveryOptions, RecoveryReport};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -104,22 +104,22 @@ impl Recover {
         self.sum_up(context, &report)
     }
 
-    fn settings(&self, namespace: Option<&str>) -> Result<Settings, CliError> {
+    fn settings(&self, namespace: Option<&str>) -> Result<RecoveryOptions, CliError> {
         let length = |name: &'static str, text: &str| -> Result<Duration, CliError> {
             Ok(span(name, Some(text))?.map(Duration::from).unwrap_or_default())
         };
-        Ok(Settings {
+        Ok(RecoveryOptions {
             at_once: usize::from(self.concurrency),
             sweep_max: self.sweep_max as usize,
             handler_wait: length("handler_wait", &self.handler_wait)?,
             grace: length("grace", &self.grace)?,
             namespace: namespace.map(Namespace::new).transpose()?,
-            ..Settings::default()
+            ..RecoveryOptions::default()
         })
     }
 
     /// Prints the summary: a note for people; JSON on standard error for programs, since standard output has the tasks.
-    fn sum_up(&self, context: &mut Context<'_, '_>, report: &Report) -> Result<(), CliError> {
+    fn sum_up(&self, context: &mut Context<'_, '_>, report: &RecoveryReport) -> Result<(), CliError> {
         if context.out.form() == OutputFormat::Table {
             context.out.note(&summary(report));
         } else {
@@ -138,7 +138,7 @@ fn watches(context: &mut Context<'_, '_>, handlers: &Handlers) {
     context.out.note(&format!("recovering stale tasks, with handlers for {kinds}; Ctrl-C stops it"));
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &RecoveryReport) -> String {
     if report.tended == 0 {
         return "no stale tasks".to_owned();
     }

@@ -11,7 +11,7 @@ use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::keeper::{Keeping, KeptLease};
-use tenure::process::{Launch, Output, Terminal};
+use tenure::process::{Launch, Output, TerminalAccess};
 use tenure::{Error, Ledger};
 use tokio::sync::watch;
 
@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::creation::CreationOptions;
 use crate::error::CliError;
 use crate::signals::Signals;
-use crate::supervise::{self, Finished, JobOutput, Notes, Sign, Supervised, SupervisionOptions, Why};
+use crate::supervise::{self, Finished, JobOutput, Notes, Sign, StopReason, Supervised, SupervisionOptions};
 use crate::values::{ByOperator, span};
 
 /// The queue of tasks that `tenure run` creates, so that workers don't claim them with another command.
@@ -280,7 +280,7 @@ impl Run {
         signals: &mut Signals,
     ) -> Result<(), CliError> {
         let status = match (&finished.why, &finished.end) {
-            (Why::NotStarted(error), _) => {
+            (StopReason::NotStarted(error), _) => {
                 context.out.error(&error.to_string(), None);
                 supervise::status_of_start(error)
             }
@@ -288,7 +288,7 @@ impl Run {
             (_, None) => 1,
         };
         let ended = match self.supervision.ends.of(&finished) {
-            None if finished.why == Why::EndedItsTask => CliError::Status(status),
+            None if finished.why == StopReason::EndedItsTask => CliError::Status(status),
             None => CliError::Status(LEASE_LOST),
             Some(ending) => {
                 let recorded = tokio::select! {
@@ -376,10 +376,10 @@ fn owes(task: &Task) -> Refusal {
 
 /// How the command gets the terminal: in place of this process. In a pipeline only when it asks for it, since the other
 /// processes would lose the terminal, too.
-fn terminal() -> Terminal {
+fn terminal() -> TerminalAccess {
     match (std::io::stdin().is_terminal(), tenure::process::is_alone_in_its_group()) {
-        (false, _) => Terminal::Leave,
-        (true, true) => Terminal::HandOver,
-        (true, false) => Terminal::OnDemand,
+        (false, _) => TerminalAccess::Leave,
+        (true, true) => TerminalAccess::HandOver,
+        (true, false) => TerminalAccess::OnDemand,
     }
 }

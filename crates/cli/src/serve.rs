@@ -14,7 +14,7 @@ use tenure::access::Token;
 use tenure::core::id::Namespace;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
-use tenure::recovery::{Recovery, Report, Settings as RecoverySettings};
+use tenure::recovery::{Recovery, RecoveryOptions, RecoveryReport};
 use tenure::{Error, Ledger};
 use tenure_server::{Exposure, Limits, Options, Server};
 use tokio::task::JoinHandle;
@@ -26,9 +26,9 @@ use crate::error::CliError;
 use crate::handlers;
 use crate::output::quoted;
 use crate::signals::Signals;
-use listening::Listening;
+use listening::BoundListener;
 use service_manager::ServiceManager;
-use settings::{Said, Settings};
+use settings::{Said, ServeOptions};
 
 /// Run the HTTP API, recovery and metrics in one process
 ///
@@ -58,7 +58,7 @@ impl Serve {
                 "the store is another server, and a server needs a file or a database: pass another --store";
             return Err(CliError::Usage(words.into()));
         }
-        let settings = Settings::of(&self.said, &common, &context.around.variables)?;
+        let settings = ServeOptions::of(&self.said, &common, &context.around.variables)?;
         Namespace::new(common.namespace())?;
         let handlers = handlers::of(context, &common.config)?;
         if self.check {
@@ -67,7 +67,7 @@ impl Serve {
         let _listening = settings.logs.listen()?;
         check::is_writable(&store)?;
         let ledger = context.ledger().await?;
-        let listening = Listening::on(&settings).await?;
+        let listening = BoundListener::on(&settings).await?;
         let tokens = ledger.tokens().await?;
         may_listen(&settings, listening.exposure, &tokens)?;
         let tls = settings.tls.config()?;
@@ -121,7 +121,7 @@ const HANDED_BACK_WITHIN: Duration = Duration::from_secs(15);
 /// it.
 async fn hand_back(
     server: &Server,
-    looking_after: Option<JoinHandle<Result<Report, Error>>>,
+    looking_after: Option<JoinHandle<Result<RecoveryReport, Error>>>,
     grace: Duration,
 ) {
     let all = async {
@@ -137,7 +137,7 @@ async fn hand_back(
 }
 
 /// Refuses to listen beyond loopback without a token or without TLS.
-fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Result<(), CliError> {
+fn may_listen(settings: &ServeOptions, exposure: Exposure, tokens: &[Token]) -> Result<(), CliError> {
     if exposure == Exposure::Loopback {
         return Ok(());
     }
@@ -158,7 +158,12 @@ fn may_listen(settings: &Settings, exposure: Exposure, tokens: &[Token]) -> Resu
     Ok(())
 }
 
-fn options(settings: &Settings, listening: &Listening, store: String, namespace: Namespace) -> Options {
+fn options(
+    settings: &ServeOptions,
+    listening: &BoundListener,
+    store: String,
+    namespace: Namespace,
+) -> Options {
     Options {
         hosts: settings.hosts.clone(),
         exposure: listening.exposure,
@@ -176,12 +181,12 @@ fn options(settings: &Settings, listening: &Listening, store: String, namespace:
 }
 
 /// Builds recovery from the settings.
-fn recovery(settings: &Settings, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
-    let settings = RecoverySettings {
+fn recovery(settings: &ServeOptions, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
+    let settings = RecoveryOptions {
         at_once: settings.undo_concurrency,
         handler_wait: settings.handler_wait,
         grace: settings.grace,
-        ..RecoverySettings::default()
+        ..RecoveryOptions::default()
     };
     let handlers = handlers.clone();
     move |ledger| Recovery::new(ledger).settings(settings).handlers(handlers)
@@ -202,8 +207,8 @@ struct Serving<'a> {
 /// Prints the URL, and what to do next.
 fn tell(
     context: &mut Context<'_, '_>,
-    listening: &Listening,
-    settings: &Settings,
+    listening: &BoundListener,
+    settings: &ServeOptions,
     (store, tokens): (&str, &[Token]),
 ) -> Result<(), CliError> {
     let out = &mut context.out;

@@ -19,7 +19,7 @@ use tenure::core::task::State;
 use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, LeaseStatus, Loss};
-use tenure::process::{Cause, Emptied, End, Launch, Limit, Remains, Running, StartError, Tail};
+use tenure::process::{Cause, CommandEnd, Emptied, Launch, Limit, Remains, Running, StartError, Tail};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
@@ -91,9 +91,9 @@ pub(crate) enum Sign {
     Stop,
 }
 
-/// Why a command ended.
+/// StopReason a command ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Why {
+pub(crate) enum StopReason {
     /// By itself, or by a signal that was passed on.
     ItsOwn,
     /// Somebody asked the task to stop.
@@ -110,9 +110,9 @@ pub(crate) enum Why {
 
 /// A command that has ended, with all its processes.
 pub(crate) struct Finished {
-    pub(crate) why: Why,
+    pub(crate) why: StopReason,
     /// None if it was not started.
-    pub(crate) end: Option<End>,
+    pub(crate) end: Option<CommandEnd>,
     /// The end of its standard error, if it was kept.
     pub(crate) tail: String,
     /// Its output that is still being passed on.
@@ -142,7 +142,7 @@ impl Supervised<'_> {
             Ok(running) => running,
             Err(error) => {
                 return Finished {
-                    why: Why::NotStarted(error),
+                    why: StopReason::NotStarted(error),
                     end: None,
                     tail: String::new(),
                     copies: Vec::new(),
@@ -152,7 +152,7 @@ impl Supervised<'_> {
         let mut output = self.hand_on(running.take_output(), "out", &io::stdout());
         let mut errors = self.hand_on(running.take_errors(), "err", &io::stderr());
         let reporting = progress::report(self.lease, self.progress.take(), self.notes.clone());
-        let mut watching = Watching { why: Why::ItsOwn, kill_at: held.limit().kill, told: None };
+        let mut watching = Watching { why: StopReason::ItsOwn, kill_at: held.limit().kill, told: None };
         let (end, emptied) = {
             let supervising = async {
                 let end = loop {
@@ -181,15 +181,16 @@ impl Supervised<'_> {
             }
         };
         // The warden and the keeper have the same deadline: either may act first.
-        if watching.why == Why::ItsOwn && running.cause() == Some(Cause::Limit) {
+        if watching.why == StopReason::ItsOwn && running.cause() == Some(Cause::Limit) {
             self.note("the lease could not be renewed in time; the command was stopped");
-            watching.why = Why::Lost(self.lease.loss().unwrap_or(Loss::Fenced));
+            watching.why = StopReason::Lost(self.lease.loss().unwrap_or(Loss::Fenced));
         }
         // The command had ended by itself before it was stopped, so its result counts.
-        if matches!(watching.why, Why::Cancelled | Why::ToldToStop) && running.cause().is_none() {
-            watching.why = Why::ItsOwn;
+        if matches!(watching.why, StopReason::Cancelled | StopReason::ToldToStop) && running.cause().is_none()
+        {
+            watching.why = StopReason::ItsOwn;
         }
-        if watching.why == Why::ItsOwn {
+        if watching.why == StopReason::ItsOwn {
             self.tell_of(emptied);
         }
         output.settle().await;
@@ -199,7 +200,7 @@ impl Supervised<'_> {
 
     fn never(&self) -> Finished {
         let loss = self.lease.loss().unwrap_or(Loss::Fenced);
-        Finished { why: Why::Lost(loss), end: None, tail: String::new(), copies: Vec::new() }
+        Finished { why: StopReason::Lost(loss), end: None, tail: String::new(), copies: Vec::new() }
     }
 
     fn note(&self, words: impl Into<String>) {
@@ -292,7 +293,7 @@ pub(crate) fn trace_parent(said: Option<String>, task: &Task) -> String {
 
 /// The state of a running command.
 struct Watching {
-    why: Why,
+    why: StopReason,
     /// When the lease ends, as it was last renewed.
     kill_at: Moment,
     /// The problem that was printed last: each is printed once.
@@ -318,7 +319,7 @@ impl Watching {
             && may_be_its_own(refusal)
             && let Some(state) = ended_by_its_command(command.lease).await
         {
-            self.why = Why::EndedItsTask;
+            self.why = StopReason::EndedItsTask;
             if state.terminal().is_some() {
                 // The task has ended, so whatever the command still does is its own affair.
                 command.note("the command ended its task itself");
@@ -339,7 +340,7 @@ impl Watching {
         } else {
             running.stop(command.grace.min(left));
         }
-        self.why = Why::Lost(loss);
+        self.why = StopReason::Lost(loss);
     }
 
     fn still_held(&mut self, command: &Supervised<'_>, running: &Running, held: &Held) {
@@ -350,9 +351,9 @@ impl Watching {
             command.note(trouble.clone());
             self.told = Some(trouble);
         }
-        if held.cancel_asked && self.why == Why::ItsOwn {
+        if held.cancel_asked && self.why == StopReason::ItsOwn {
             command.note("somebody asked the task to stop; stopping the command");
-            self.why = Why::Cancelled;
+            self.why = StopReason::Cancelled;
             running.stop(command.grace);
         }
     }
@@ -362,8 +363,8 @@ impl Watching {
             Sign::None => {}
             Sign::Signal(number, _) => running.signal(i32::from(number)),
             Sign::Stop => {
-                if self.why == Why::ItsOwn {
-                    self.why = Why::ToldToStop;
+                if self.why == StopReason::ItsOwn {
+                    self.why = StopReason::ToldToStop;
                 }
                 running.stop(command.grace);
             }

@@ -16,8 +16,8 @@ use crate::values::{ByOperator, one_of, span};
 
 #[derive(Subcommand)]
 pub(crate) enum TokenVerb {
-    Create(Create),
-    List(List),
+    Create(TokenCreate),
+    List(TokenList),
     Revoke(Revoke),
 }
 
@@ -38,7 +38,7 @@ impl TokenVerb {
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token create --name ci --role worker --expires 90d\n  \
         tenure token create --name alice --role admin --namespace '*'")]
-pub(crate) struct Create {
+pub(crate) struct TokenCreate {
     /// Name of the token, recorded as the actor; unique among live tokens
     #[arg(long, value_name = "NAME")]
     name: String,
@@ -56,7 +56,7 @@ pub(crate) struct Create {
     by: ByOperator,
 }
 
-impl Create {
+impl TokenCreate {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         if context.has_request_id() {
             let words =
@@ -127,9 +127,9 @@ fn is_the_first(out: &mut Output<'_>, role: Role) {
 /// Use it to see who has access to what. Secrets are not shown, because none is stored. As JSON it prints one token per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure token list")]
-pub(crate) struct List {}
+pub(crate) struct TokenList {}
 
-impl List {
+impl TokenList {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
         let (tokens, now) = (ledger.tokens().await?, ledger.now().await?);

@@ -9,7 +9,7 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::keeper::KeptLease;
 use tenure::process::{Input, Launch, Output};
-use tenure::worker::{Report, Stop, WorkError, Worker};
+use tenure::worker::{Stop, WorkError, Worker, WorkerReport};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
@@ -20,8 +20,8 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::signals::Signals;
 use crate::supervise::{
-    self, Copying, Ends, JobOutput, Notes, ProgressOptions, Sign, Supervised, SupervisionOptions, TaskNote,
-    Why,
+    self, Copying, Ends, JobOutput, Notes, ProgressOptions, Sign, StopReason, Supervised, SupervisionOptions,
+    TaskNote,
 };
 use crate::tables::counted;
 use crate::values::{Length, span};
@@ -192,8 +192,8 @@ impl Each {
             }
         };
         let ending = self.ends.of(&finished);
-        let has_ended_itself =
-            finished.why == Why::EndedItsTask || supervise::ended_by_its_command(lease).await.is_some();
+        let has_ended_itself = finished.why == StopReason::EndedItsTask
+            || supervise::ended_by_its_command(lease).await.is_some();
         if let Ok(mut copies) = self.copies.lock() {
             copies.extend(finished.copies);
             copies.retain_mut(Copying::goes_on);
@@ -248,7 +248,7 @@ fn can_be_started(program: &OsStr, path: Option<&str>) -> Result<(), String> {
     if is_there { Ok(()) } else { Err(words()) }
 }
 
-fn summary(report: &Report) -> String {
+fn summary(report: &WorkerReport) -> String {
     let counts = [
         ("completed", report.completed),
         ("rolled back", report.rolled_back),

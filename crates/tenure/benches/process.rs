@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use tenure::process::{Containment, End, Launch};
+use tenure::process::{CommandEnd, Containment, Launch};
 
 const RUNS: usize = 200;
 
@@ -39,7 +39,7 @@ async fn measure(runs: usize) {
 async fn with_warden(containment: Containment) -> Duration {
     let begun = Instant::now();
     let mut running = Launch::new("true").containment(containment).start().await.expect("it starts");
-    assert_eq!(running.ended().await, End::Exited(0));
+    assert_eq!(running.ended().await, CommandEnd::Exited(0));
     let took = begun.elapsed();
     running.finish(Duration::ZERO).await;
     took

@@ -14,7 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tenure::Ledger;
 use tenure::core::time::Span;
 use tenure::handler::Handlers;
-use tenure::recovery::{Recovery, Report};
+use tenure::recovery::{Recovery, RecoveryReport};
 use tenure::store::Filter;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ async fn place() -> Place {
 struct Loop {
     stop: CancellationToken,
     recovery: Recovery,
-    running: JoinHandle<Result<Report, tenure::Error>>,
+    running: JoinHandle<Result<RecoveryReport, tenure::Error>>,
 }
 
 fn recover(ledger: &Ledger) -> Loop {
@@ -66,7 +66,7 @@ fn recover(ledger: &Ledger) -> Loop {
 }
 
 impl Loop {
-    async fn end(self) -> Report {
+    async fn end(self) -> RecoveryReport {
         self.stop.cancel();
         self.running.await.expect("it ends").expect("it looked after the store")
     }

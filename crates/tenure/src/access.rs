@@ -53,13 +53,13 @@ pub struct NewToken {
 
 /// The secret of a token: 256 random bits, as text. It can be shown on request, but never appears in debug
 /// output.
-pub struct Secret(String);
+pub struct TokenSecret(String);
 
-impl Secret {
+impl TokenSecret {
     /// A new secret that nobody can guess.
-    pub fn draw(entropy: &dyn Entropy) -> Result<Secret, Error> {
+    pub fn draw(entropy: &dyn Entropy) -> Result<TokenSecret, Error> {
         // Hexadecimal digits of a hash are those of any 32 bytes.
-        Ok(Secret(format!("tenure_{}", Hash(entropy.secret_bits()?))))
+        Ok(TokenSecret(format!("tenure_{}", Hash(entropy.secret_bits()?))))
     }
 
     /// The text, to show once to its creator.
@@ -74,7 +74,7 @@ impl Secret {
 }
 
 /// A secret must not appear in a log or a message by accident.
-impl fmt::Debug for Secret {
+impl fmt::Debug for TokenSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_in_no_words_about_it_and_no_two_are_the_same() {
-        let drawn = || Secret::draw(&SystemEntropy).expect("the machine has chance");
+        let drawn = || TokenSecret::draw(&SystemEntropy).expect("the machine has chance");
         let (one, other) = (drawn(), drawn());
         assert_ne!(one.hash(), other.hash());
         let digits = one.reveal().strip_prefix("tenure_").expect("how they begin");
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(format!("{one:?}"), "Secret(…)");
         assert_eq!(TokenHash::of_presented(one.reveal()), one.hash());
         assert_eq!(TokenHash::from_hex(&one.hash().to_string()), Some(one.hash()));
-        let seeded = |seed| Secret::draw(&SeededEntropy::new(seed)).expect("drawn").hash();
+        let seeded = |seed| TokenSecret::draw(&SeededEntropy::new(seed)).expect("drawn").hash();
         assert!(seeded(7) == seeded(7) && seeded(7) != seeded(8), "tests can freeze it");
     }
 }

@@ -90,7 +90,7 @@ impl fmt::Display for Finding {
 
 /// The result of a verification.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
+pub struct VerifyReport {
     /// How many tasks were looked at.
     pub tasks: u64,
     /// How many events.
@@ -99,15 +99,15 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn holds(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-impl From<&Report> for tenure_api::audit::Report {
-    fn from(report: &Report) -> tenure_api::audit::Report {
+impl From<&VerifyReport> for tenure_api::audit::Report {
+    fn from(report: &VerifyReport) -> tenure_api::audit::Report {
         let finding = |finding: &Finding| tenure_api::audit::Finding {
             task: finding.task.clone(),
             number: finding.number,
@@ -167,8 +167,8 @@ pub(crate) async fn verify(
     store: &dyn Store,
     anchor: Option<&Anchor>,
     room: Option<&Namespace>,
-) -> Result<Report, Error> {
-    let mut report = Report::default();
+) -> Result<VerifyReport, Error> {
+    let mut report = VerifyReport::default();
     let mut anchored = anchored_by_name(anchor, &mut report);
     let mut leftovers = Leftovers::default();
     let mut after = None;
@@ -202,10 +202,11 @@ pub(crate) async fn verify_task(
     store: &dyn Store,
     name: Name,
     anchor: Option<&Anchor>,
-) -> Result<Option<Report>, Error> {
+) -> Result<Option<VerifyReport>, Error> {
     let Some(chain) = store.chain(name.0.clone(), name.1.clone()).await? else { return Ok(None) };
     let events = chain.events.len() as u64;
-    let mut report = Report { tasks: u64::from(chain.stored_name.is_some()), events, findings: Vec::new() };
+    let mut report =
+        VerifyReport { tasks: u64::from(chain.stored_name.is_some()), events, findings: Vec::new() };
     let mut anchored = anchored_by_name(anchor, &mut report);
     look_at(&chain, anchored.remove(&name), &mut Leftovers::default(), &mut report.findings);
     Ok(Some(report))
@@ -213,7 +214,10 @@ pub(crate) async fn verify_task(
 
 type Name = (Namespace, TaskId);
 
-fn anchored_by_name<'a>(anchor: Option<&'a Anchor>, report: &mut Report) -> HashMap<Name, &'a AnchorLine> {
+fn anchored_by_name<'a>(
+    anchor: Option<&'a Anchor>,
+    report: &mut VerifyReport,
+) -> HashMap<Name, &'a AnchorLine> {
     let Some(anchor) = anchor else { return HashMap::new() };
     if root(&anchor.lines) != anchor.root {
         let task = "anchor".to_owned();

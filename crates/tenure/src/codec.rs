@@ -16,7 +16,7 @@ use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure_core::task::{CancelTold, Cause, Labels, Overrun, State, Terminal};
 use tenure_core::time::{Span, Time};
 
-use crate::store::execute::Answered;
+use crate::store::execute::RememberedAnswer;
 use crate::stored_json::{self as stored, StoredJson, read_json, to_json};
 use crate::wire::Word;
 
@@ -157,7 +157,7 @@ mirrored!(
     EventData => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
     LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
     Compensation => CompensationMirror, Policy => PolicyMirror, Backoff => BackoffMirror,
-    Answered => AnsweredMirror,
+    RememberedAnswer => AnsweredMirror,
 );
 
 /// An optional field: none is absent. What is present is a value, also where the value is the JSON `null`.
@@ -501,7 +501,7 @@ struct BackoffMirror {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(remote = "Answered")]
+#[serde(remote = "RememberedAnswer")]
 struct AnsweredMirror {
     #[serde(with = "stored")]
     task: TaskId,

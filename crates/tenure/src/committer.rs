@@ -24,7 +24,7 @@ use crate::store::vitals::Counters;
 pub(crate) type Answers = Vec<Result<Answer, Error>>;
 
 /// The commands of one caller that go together.
-pub(crate) struct Job {
+pub(crate) struct CommitRequest {
     pub(crate) commands: Vec<Command>,
     pub(crate) options: AnswerOptions,
 }
@@ -39,22 +39,23 @@ pub(crate) struct Done {
 
 impl Done {
     /// Whether the transaction was full before the job was looked at.
-    fn is_not_begun(&self, job: &Job) -> bool {
+    fn is_not_begun(&self, job: &CommitRequest) -> bool {
         self.answers.is_empty() && self.next_bytes.is_none() && !job.commands.is_empty()
     }
 
     /// Gives every command of a job the same answer.
-    pub(crate) fn all(job: &Job, error: &Error) -> Done {
+    pub(crate) fn all(job: &CommitRequest, error: &Error) -> Done {
         Done { answers: vec![Err(error.clone()); job.commands.len()], next_bytes: None }
     }
 }
 
 /// Commits each command of a job separately: if one of them finds corrupt data, the others are still done. They
 /// may belong to callers who don't know each other.
-pub(crate) fn one_by_one(job: &Job, mut commit: impl FnMut(&Job) -> Done) -> Done {
+pub(crate) fn one_by_one(job: &CommitRequest, mut commit: impl FnMut(&CommitRequest) -> Done) -> Done {
     let (mut all, mut options) = (Done::default(), job.options);
     for command in &job.commands {
-        let Done { answers, next_bytes } = commit(&Job { commands: vec![command.clone()], options });
+        let Done { answers, next_bytes } =
+            commit(&CommitRequest { commands: vec![command.clone()], options });
         let Some(answer) = answers.into_iter().next() else {
             all.next_bytes = next_bytes;
             break;
@@ -67,11 +68,11 @@ pub(crate) fn one_by_one(job: &Job, mut commit: impl FnMut(&Job) -> Done) -> Don
 
 /// Executes jobs in order, each as far as its answers fit, and all as far as the transaction has room.
 pub(crate) fn run_jobs<F>(
-    jobs: &[Job],
+    jobs: &[CommitRequest],
     mut run: impl FnMut(&Command, &mut AnswerBudget) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
 ) -> Result<Vec<Done>, F> {
     let mut room = AnswerBudget::new();
-    let mut run_job = |job: &Job| {
+    let mut run_job = |job: &CommitRequest| {
         room.begin(job.options);
         let mut done = Done::default();
         for command in &job.commands {
@@ -98,7 +99,7 @@ pub(crate) trait Engine: Send + 'static {
     fn begin(&mut self) -> Result<(), Error>;
 
     /// Executes the commands of the jobs in order, as far as there is room, commits, and answers each.
-    fn commit(&mut self, jobs: &[Job]) -> Vec<Done>;
+    fn commit(&mut self, jobs: &[CommitRequest]) -> Vec<Done>;
 }
 
 /// The message for a panic in the core, which aborts a transaction: an invariant is broken, and no command may
@@ -128,7 +129,7 @@ impl Default for Limits {
 
 struct Waiting {
     number: u64,
-    job: Job,
+    job: CommitRequest,
     reply: oneshot::Sender<Answered>,
     /// Its place in the queue, given back when the job is taken for the first time.
     room: Option<OwnedSemaphorePermit>,
@@ -202,7 +203,9 @@ impl Committer {
             }
         };
         let (reply, answered) = oneshot::channel();
-        let Some(number) = self.enqueue(Job { commands, options }, reply, room) else { return all(closed()) };
+        let Some(number) = self.enqueue(CommitRequest { commands, options }, reply, room) else {
+            return all(closed());
+        };
         self.wait(number, answered).await.unwrap_or_else(all)
     }
 
@@ -213,7 +216,7 @@ impl Committer {
         let full = |_| Error::Unavailable("the queue of commands is full; try again later".into());
         let room = tokio::time::timeout(self.limits.wait_max, self.room(1)).await.map_err(full)?;
         let (reply, answered) = oneshot::channel();
-        let nothing = Job { commands: Vec::new(), options: AnswerOptions::default() };
+        let nothing = CommitRequest { commands: Vec::new(), options: AnswerOptions::default() };
         let number = self.enqueue(nothing, reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
         // A job without commands has no answers; an answer here is an error.
         self.wait(number, answered).await?.answers.into_iter().try_for_each(|answer| answer.map(|_| ()))
@@ -228,7 +231,12 @@ impl Committer {
         Arc::clone(&self.room).acquire_many_owned(count).await.ok()
     }
 
-    fn enqueue(&self, job: Job, reply: oneshot::Sender<Answered>, room: OwnedSemaphorePermit) -> Option<u64> {
+    fn enqueue(
+        &self,
+        job: CommitRequest,
+        reply: oneshot::Sender<Answered>,
+        room: OwnedSemaphorePermit,
+    ) -> Option<u64> {
         let mut queue = self.shared.queue();
         if queue.closed {
             return None;
@@ -368,7 +376,7 @@ struct Caller {
 }
 
 /// Takes waiting jobs up to the batch size, and at least one job, however large it is.
-fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<Job>, Vec<Caller>) {
+fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<CommitRequest>, Vec<Caller>) {
     let mut queue = shared.queue();
     queue.beginning = false;
     let (mut jobs, mut callers) = (Vec::new(), Vec::new());

@@ -33,7 +33,7 @@ use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
 
-use crate::audit::{Anchor, Report};
+use crate::audit::{Anchor, VerifyReport};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::error::Error;
 use crate::json;
@@ -218,13 +218,13 @@ impl Ledger {
 
     /// Verifies every chain of the store, in all namespaces, and compares them with an anchor if one is
     /// given.
-    pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
+    pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
         crate::audit::verify(self.store.as_ref(), anchor, None).await
     }
 
     /// Verifies the chain of one task of this namespace, and compares it with its line of an anchor if one is
     /// given. Refused with `not_found` if neither the task nor an event of it exists.
-    pub async fn verify_task(&self, id: &str, anchor: Option<&Anchor>) -> Result<Report, Error> {
+    pub async fn verify_task(&self, id: &str, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
         let id = TaskId::new(id)?;
         let name = (self.namespace.clone(), id.clone());
         let report = crate::audit::verify_task(self.store.as_ref(), name, anchor).await?;
@@ -236,7 +236,7 @@ impl Ledger {
     }
 
     /// The same in this namespace alone.
-    pub async fn verify_namespace(&self, anchor: Option<&Anchor>) -> Result<Report, Error> {
+    pub async fn verify_namespace(&self, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {
         crate::audit::verify(self.store.as_ref(), anchor, Some(&self.namespace)).await
     }
 

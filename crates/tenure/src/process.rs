@@ -46,8 +46,8 @@ mod warden;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use launch::{Containment, Input, Launch, Output, StartError, Terminal};
-pub use running::{Emptied, End, Remains, Running};
+pub use launch::{Containment, Input, Launch, Output, StartError, TerminalAccess};
+pub use running::{CommandEnd, Emptied, Remains, Running};
 pub use survivors::{Survivor, survivors};
 pub use tail::Tail;
 

@@ -47,7 +47,7 @@ pub use tenure_api::recovery::{Outcome, PlannedTask, PlannedUndo, RecoveredTask,
 
 /// The settings of recovery.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RecoveryOptions {
     /// The owner of its leases. None: a name made of the machine, the process and a random part.
     pub owner: Option<Owner>,
     /// How long its leases last.
@@ -65,9 +65,9 @@ pub struct Settings {
     pub namespace: Option<Namespace>,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for RecoveryOptions {
+    fn default() -> RecoveryOptions {
+        RecoveryOptions {
             owner: None,
             ttl: Duration::from_secs(30),
             sweep_max: 500,
@@ -81,7 +81,7 @@ impl Default for Settings {
 
 /// The result of a run of recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
+pub struct RecoveryReport {
     /// The number of handled tasks.
     pub tended: u64,
     /// The number of tasks for each outcome.
@@ -90,7 +90,7 @@ pub struct Report {
     pub undone: u64,
 }
 
-impl Report {
+impl RecoveryReport {
     fn add(&mut self, tended: &RecoveredTask) {
         self.tended += 1;
         *self.outcomes.entry(tended.outcome).or_default() += 1;
@@ -103,8 +103,8 @@ impl Report {
     }
 }
 
-impl From<&Report> for SweepReport {
-    fn from(report: &Report) -> SweepReport {
+impl From<&RecoveryReport> for SweepReport {
+    fn from(report: &RecoveryReport) -> SweepReport {
         let outcomes = Outcome::ALL.into_iter();
         SweepReport {
             tended: report.tended,
@@ -121,7 +121,7 @@ type Tell = dyn Fn(&RecoveredTask) + Send + Sync;
 pub struct Recovery {
     ledger: Ledger,
     handlers: Handlers,
-    settings: Settings,
+    settings: RecoveryOptions,
     metrics: Arc<Metrics>,
     on_tended: Option<Arc<Tell>>,
 }
@@ -148,7 +148,7 @@ impl RecoveryMode {
 impl Recovery {
     /// Recovery for the ledger's store. It has no handlers yet, so it leaves every undo to other processes.
     pub fn new(ledger: Ledger) -> Recovery {
-        let (handlers, settings) = (Handlers::new(), Settings::default());
+        let (handlers, settings) = (Handlers::new(), RecoveryOptions::default());
         Recovery { ledger, handlers, settings, metrics: Arc::default(), on_tended: None }
     }
 
@@ -159,12 +159,12 @@ impl Recovery {
     }
 
     /// How it goes about it.
-    pub fn settings(self, settings: Settings) -> Recovery {
+    pub fn settings(self, settings: RecoveryOptions) -> Recovery {
         Recovery { settings, ..self }
     }
 
     /// The current settings.
-    pub fn current(&self) -> &Settings {
+    pub fn current(&self) -> &RecoveryOptions {
         &self.settings
     }
 
@@ -180,19 +180,19 @@ impl Recovery {
 
     /// Handles everything that is due now, and returns when that is done. If a kind has no handler, its task
     /// is parked for a person at once.
-    pub async fn once(&self) -> Result<Report, Error> {
+    pub async fn once(&self) -> Result<RecoveryReport, Error> {
         self.once_until(CancellationToken::new()).await
     }
 
     /// The same, until it is told to stop. Running undos then get the grace period of the settings and are
     /// handed back.
-    pub async fn once_until(&self, stop: CancellationToken) -> Result<Report, Error> {
+    pub async fn once_until(&self, stop: CancellationToken) -> Result<RecoveryReport, Error> {
         sweep::once(&self.named()?, stop).await
     }
 
     /// Handles tasks as they become due, until it is told to stop. Running undos then get the grace period of
     /// the settings and are handed back. While the store can't be reached, it retries.
-    pub async fn watch(&self, stop: CancellationToken) -> Result<Report, Error> {
+    pub async fn watch(&self, stop: CancellationToken) -> Result<RecoveryReport, Error> {
         sweep::watch(&self.named()?, stop).await
     }
 

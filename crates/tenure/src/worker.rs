@@ -50,7 +50,7 @@ use crate::keeper::{Keeping, KeptLease};
 use crate::ledger::Ledger;
 use crate::store::BoxFuture;
 
-use job::{End, JobOptions};
+use job::{HandlerEnd, JobOptions};
 
 /// How long one claim waits for work before the next one.
 const CLAIM_WAIT: Duration = Duration::from_secs(30);
@@ -130,7 +130,7 @@ impl Stop {
 
 /// The result of a worker's run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Report {
+pub struct WorkerReport {
     /// Tasks that were claimed.
     pub claimed: u64,
     /// Completed, or ended in another way by their function.
@@ -269,13 +269,13 @@ impl Worker {
     }
 
     /// Runs until it must stop.
-    pub async fn run(&self, stop: Stop) -> Result<Report, Error> {
+    pub async fn run(&self, stop: Stop) -> Result<WorkerReport, Error> {
         let owner = self.owner.as_ref().map_or_else(crate::owner::of_this_process, ToString::to_string);
         let told = match &stop {
             Stop::WhenIdle => CancellationToken::new(),
             Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),
         };
-        let (mut working, mut report, mut refused) = (JoinSet::new(), Report::default(), None);
+        let (mut working, mut report, mut refused) = (JoinSet::new(), WorkerReport::default(), None);
         let mut is_troubled = false;
         while !told.is_cancelled() {
             let free = self.at_once - working.len();
@@ -374,14 +374,14 @@ where
 }
 
 /// How a task ends by what its function returned.
-fn end_by(returned: Result<Option<String>, WorkError>) -> End {
+fn end_by(returned: Result<Option<String>, WorkError>) -> HandlerEnd {
     match returned {
-        Ok(result) => End::Complete(result),
-        Err(WorkError::RollBack(reason)) => End::RollBack(said(&reason)),
-        Err(WorkError::Retry(reason, delay)) => End::Release(said(&reason), delay),
-        Err(WorkError::Fail(reason)) => End::Fail(said(&reason)),
-        Err(WorkError::Quarantine(reason)) => End::Quarantine(said(&reason)),
-        Err(WorkError::Ended) => End::ByItself,
+        Ok(result) => HandlerEnd::Complete(result),
+        Err(WorkError::RollBack(reason)) => HandlerEnd::RollBack(said(&reason)),
+        Err(WorkError::Retry(reason, delay)) => HandlerEnd::Release(said(&reason), delay),
+        Err(WorkError::Fail(reason)) => HandlerEnd::Fail(said(&reason)),
+        Err(WorkError::Quarantine(reason)) => HandlerEnd::Quarantine(said(&reason)),
+        Err(WorkError::Ended) => HandlerEnd::ByItself,
     }
 }
 

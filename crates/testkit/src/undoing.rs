@@ -11,7 +11,7 @@ use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::handler::{Handler, Handlers, RetryPolicy, UndoCall, UndoError, Undone, while_held};
 use tenure::keeper::LeaseWatch;
-use tenure::recovery::{Recovery, Report};
+use tenure::recovery::{Recovery, RecoveryReport};
 use tenure::store::BoxFuture;
 use tenure::{Error, Ledger};
 use tokio::sync::Semaphore;
@@ -225,7 +225,7 @@ impl Handler for HandlerSpy {
 /// A recovery loop beside the story.
 pub struct Loop {
     stop: CancellationToken,
-    running: tokio::task::JoinHandle<Result<Report, Error>>,
+    running: tokio::task::JoinHandle<Result<RecoveryReport, Error>>,
 }
 
 impl Loop {
@@ -237,7 +237,7 @@ impl Loop {
     }
 
     /// Tells it to stop, and waits until it has.
-    pub async fn stops(self) -> Report {
+    pub async fn stops(self) -> RecoveryReport {
         self.stop.cancel();
         let ended = soon("the loop's end", self.running).await;
         ended.expect("it did not panic").expect("it did not fail")
@@ -269,7 +269,7 @@ pub async fn until_task(ledger: &Ledger, id: &str, is_so: impl Fn(&Task) -> bool
 }
 
 /// A store with faults, on a clock that stands still.
-pub struct World {
+pub struct RecoveryWorld {
     /// What stories are played with.
     pub ledger: Ledger,
     /// The time.
@@ -279,19 +279,23 @@ pub struct World {
 }
 
 /// Plays a story on every store.
-pub fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(World) -> F) {
+pub fn on_every_store<F: Future<Output = Result<(), Error>>>(story: impl Fn(RecoveryWorld) -> F) {
     block_on(async {
         let clock = ManualClock::at(BEGINNING);
         let store = FaultyStore::over(memory(&clock));
-        story(World { ledger: Ledger::with_store(store.clone()), clock, store }).await.expect("in memory");
+        story(RecoveryWorld { ledger: Ledger::with_store(store.clone()), clock, store })
+            .await
+            .expect("in memory");
         let clock = ManualClock::at(BEGINNING);
         let (_folder, store) = sqlite(&clock).await;
         let store = FaultyStore::over(store);
-        story(World { ledger: Ledger::with_store(store.clone()), clock, store }).await.expect("on SQLite");
+        story(RecoveryWorld { ledger: Ledger::with_store(store.clone()), clock, store })
+            .await
+            .expect("on SQLite");
     });
 }
 
-impl World {
+impl RecoveryWorld {
     /// A task whose holder has begun, and registered what it is about to do.
     pub async fn held(&self, id: &str, policy: Policy, undos: &[(&str, &str)]) -> Result<Task, Error> {
         self.ledger.create(id).policy(policy).await?;

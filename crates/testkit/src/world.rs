@@ -28,7 +28,7 @@ const EVERYTHING: PageSize = PageSize { items: ALL, bytes: usize::MAX };
 const TOLD_MAX: usize = 1_500;
 
 /// A store with a clock, and what was seen in it.
-pub struct World {
+pub struct StoryWorld {
     store: Arc<dyn Store>,
     clock: ManualClock,
     /// The rows that were exercised.
@@ -43,10 +43,10 @@ struct Outcome {
     changed: bool,
 }
 
-impl World {
+impl StoryWorld {
     /// A world on that store; the clock must be the store's.
-    pub fn new(store: Arc<dyn Store>, clock: ManualClock) -> World {
-        World { store, clock, rows: BTreeSet::new() }
+    pub fn new(store: Arc<dyn Store>, clock: ManualClock) -> StoryWorld {
+        StoryWorld { store, clock, rows: BTreeSet::new() }
     }
 
     /// Plays a story; what does not hold is told with its line.

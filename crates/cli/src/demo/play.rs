@@ -2,10 +2,10 @@
 
 use tenure::core::compensation::Status;
 use tenure::core::task::State;
-use tenure::process::End;
+use tenure::process::CommandEnd;
 use tenure::store::Filter;
 
-use super::seen::Work;
+use super::seen::TaskProgress;
 use super::stage::{Stage, in_words};
 use crate::error::CliError;
 
@@ -71,17 +71,17 @@ impl Stage<'_, '_, '_> {
     }
 
     /// Kills a worker in the middle of a task, and shows what it leaves.
-    async fn kill_one(&mut self) -> Result<Work, CliError> {
+    async fn kill_one(&mut self) -> Result<TaskProgress, CliError> {
         let middle = format!("{VICTIM} in the middle of a build");
         let lost = self.until(&middle, |seen| seen.in_the_middle(VICTIM)).await?;
         // The worker is killed before the explanation is printed, since its build goes on in the meantime.
         let process = self.process_of(VICTIM).unwrap_or_default();
         let (end, _) = self.end(VICTIM, KILL).await?;
-        let Work { task, owner, epoch, .. } = &lost;
+        let TaskProgress { task, owner, epoch, .. } = &lost;
         self.scene(&format!("3. {owner} is killed in the middle of {task}"))?;
         self.tell.explain("It releases nothing and says nothing: only the store knows what it was doing.")?;
         self.tell.command(&format!("kill -9 {process}"))?;
-        if end != End::Signalled(KILL) {
+        if end != CommandEnd::Signalled(KILL) {
             return Err(CliError::Failed(format!("{owner} was not killed: {}", in_words(&end))));
         }
         let held = self.ledger.task(task).await?;
@@ -95,8 +95,8 @@ impl Stage<'_, '_, '_> {
         Ok(lost)
     }
 
-    async fn undo(&mut self, lost: &Work) -> Result<(), CliError> {
-        let Work { task, owner, .. } = lost;
+    async fn undo(&mut self, lost: &TaskProgress) -> Result<(), CliError> {
+        let TaskProgress { task, owner, .. } = lost;
         self.scene("4. Its lease lapses, and recovery undoes what it left")?;
         self.tell
             .explain(&format!("Nobody renews the lease now. The other workers continue; watch {task}."))?;
@@ -115,8 +115,8 @@ impl Stage<'_, '_, '_> {
         self.is_so(&format!("{task} was planned again"))
     }
 
-    async fn do_again(&mut self, lost: &Work) -> Result<(), CliError> {
-        let Work { task, owner, epoch, .. } = lost;
+    async fn do_again(&mut self, lost: &TaskProgress) -> Result<(), CliError> {
+        let TaskProgress { task, owner, epoch, .. } = lost;
         self.scene("5. Another worker does it again")?;
         let (other, higher) = self.until("another worker", |seen| seen.successor(lost)).await?;
         self.must(other != *owner, &format!("{other} took {task} under epoch {higher}"))?;
@@ -149,7 +149,7 @@ impl Stage<'_, '_, '_> {
         self.tell.command("kill $(jobs -p)")?;
         for name in ["w1", "w3", RECOVERY] {
             let (end, said) = self.end(name, TERMINATE).await?;
-            if end != End::Exited(0) {
+            if end != CommandEnd::Exited(0) {
                 return Err(CliError::Failed(format!(
                     "{name} did not stop cleanly: {}: {said}",
                     in_words(&end)
@@ -161,8 +161,8 @@ impl Stage<'_, '_, '_> {
         self.is_so("the workers and recovery stopped when they were told to")
     }
 
-    async fn verify(&mut self, lost: &Work) -> Result<(), CliError> {
-        let Work { task, owner, .. } = lost;
+    async fn verify(&mut self, lost: &TaskProgress) -> Result<(), CliError> {
+        let TaskProgress { task, owner, .. } = lost;
         self.scene("8. Every step is an event in a history that can be verified")?;
         let record = self.ledger.task(task).await?;
         let is_done = |one: &&tenure::core::compensation::Compensation| one.status == Status::Done;

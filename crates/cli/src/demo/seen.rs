@@ -10,12 +10,12 @@ use tenure::core::task::{Task, Terminal};
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) events: Vec<Event>,
-    pub(super) work: Vec<Work>,
+    pub(super) work: Vec<TaskProgress>,
 }
 
 /// The progress of a task.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Work {
+pub(super) struct TaskProgress {
     pub(super) task: String,
     pub(super) owner: String,
     pub(super) epoch: Epoch,
@@ -23,12 +23,12 @@ pub(super) struct Work {
     pub(super) of: u64,
 }
 
-impl Work {
+impl TaskProgress {
     /// The progress in the task's record; none if nobody holds it, or its holder has not reported any.
-    pub(super) fn of(task: &Task) -> Option<Work> {
+    pub(super) fn of(task: &Task) -> Option<TaskProgress> {
         let lease = task.lease()?;
         let progress: serde_json::Value = serde_json::from_str(lease.progress.as_ref()?.as_str()).ok()?;
-        Some(Work {
+        Some(TaskProgress {
             task: task.id.to_string(),
             owner: lease.owner.to_string(),
             epoch: lease.epoch,
@@ -57,12 +57,12 @@ impl Seen {
     }
 
     /// The task that the worker is in the middle of.
-    pub(super) fn in_the_middle(&self, owner: &str) -> Option<Work> {
+    pub(super) fn in_the_middle(&self, owner: &str) -> Option<TaskProgress> {
         self.work.iter().find(|work| work.owner == owner && work.is_in_the_middle()).cloned()
     }
 
     /// The epoch under which recovery took over after that lease had lapsed.
-    pub(super) fn reclaimed(&self, lost: &Work) -> Option<Epoch> {
+    pub(super) fn reclaimed(&self, lost: &TaskProgress) -> Option<Epoch> {
         self.of(&lost.task).find_map(|event| {
             let EventData::Reclaimed(grant) = &event.what else { return None };
             let lapsed = grant.lapsed.as_ref()?;
@@ -72,7 +72,7 @@ impl Seen {
     }
 
     /// The receipt for undoing that worker's task.
-    pub(super) fn receipt(&self, lost: &Work) -> Option<String> {
+    pub(super) fn receipt(&self, lost: &TaskProgress) -> Option<String> {
         self.of(&lost.task).find_map(|event| {
             let EventData::Settled { epoch, receipt, .. } = &event.what else { return None };
             (*epoch > lost.epoch).then(|| receipt.to_string())
@@ -80,14 +80,14 @@ impl Seen {
     }
 
     /// Whether the task was planned again after that.
-    pub(super) fn is_planned_again(&self, lost: &Work) -> bool {
+    pub(super) fn is_planned_again(&self, lost: &TaskProgress) -> bool {
         self.of(&lost.task).any(|event| {
             matches!(&event.what, EventData::Replanned { lease: Some(undo), .. } if undo.epoch > lost.epoch)
         })
     }
 
     /// Who acquired it after that, and under which epoch.
-    pub(super) fn successor(&self, lost: &Work) -> Option<(String, Epoch)> {
+    pub(super) fn successor(&self, lost: &TaskProgress) -> Option<(String, Epoch)> {
         self.of(&lost.task).find_map(|event| {
             let EventData::Acquired(grant) = &event.what else { return None };
             (grant.epoch > lost.epoch).then(|| (grant.owner.to_string(), grant.epoch))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, test_kill_process};
 use tenure::core::task::State;
 use tenure::core::time::Time;
-use tenure::process::{End, Input, Launch, Output, Running, Tail};
+use tenure::process::{CommandEnd, Input, Launch, Output, Running, Tail};
 use tenure::store::{Filter, Recorded};
 use tenure::{Error, Ledger};
 use tokio::io::AsyncReadExt;
@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::seen::{Seen, Work};
+use super::seen::{Seen, TaskProgress};
 use super::teller::Teller;
 use crate::context::Context;
 use crate::error::CliError;
@@ -202,7 +202,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
         let now = self.ledger.now().await?;
         let running = Filter { states: vec![State::Running], ..Filter::default() };
         let tasks = self.ledger.tasks(running, None, 100).await?.items;
-        self.seen.work = tasks.iter().filter_map(Work::of).collect();
+        self.seen.work = tasks.iter().filter_map(TaskProgress::of).collect();
         self.tell_of_work(now)?;
         let mut gone = None;
         for one in &mut self.at_work {
@@ -233,7 +233,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
     }
 
     /// Sends a signal to a process, and waits until it ends. What is left of it runs until the demo is over.
-    pub(super) async fn end(&mut self, name: &str, signal: i32) -> Result<(End, String), CliError> {
+    pub(super) async fn end(&mut self, name: &str, signal: i32) -> Result<(CommandEnd, String), CliError> {
         let Some(nth) = self.at_work.iter().position(|one| one.name == name) else {
             return Err(CliError::Failed(format!("{name} is not running")));
         };
@@ -321,11 +321,11 @@ fn in_vain(what: &str) -> CliError {
     CliError::Failed(format!("timed out waiting for {what}, after {} seconds", PATIENCE.as_secs()))
 }
 
-pub(super) fn in_words(end: &End) -> String {
+pub(super) fn in_words(end: &CommandEnd) -> String {
     match end {
-        End::Exited(status) => format!("ended with status {status}"),
-        End::Signalled(signal) => format!("ended by signal {signal}"),
-        End::Lost(why) => format!("is gone: {why}"),
+        CommandEnd::Exited(status) => format!("ended with status {status}"),
+        CommandEnd::Signalled(signal) => format!("ended by signal {signal}"),
+        CommandEnd::Lost(why) => format!("is gone: {why}"),
     }
 }
 

@@ -10,9 +10,9 @@ use tenure::ledger::shown;
 use tenure::store::SchemaState;
 use tenure::{Error, Ledger};
 
-use super::listening::{Listening, NotListening};
+use super::listening::{BoundListener, NotListening};
 use super::may_listen;
-use super::settings::{From, Settings};
+use super::settings::{From, ServeOptions};
 use crate::arguments::OutputFormat;
 use crate::context::{self, Context};
 use crate::error::CliError;
@@ -36,7 +36,7 @@ struct Setting<'a> {
 /// Prints the settings and whether the server would start. The exit status is the one that the start would have.
 pub(super) async fn run(
     context: &mut Context<'_, '_>,
-    settings: &Settings,
+    settings: &ServeOptions,
     store: &str,
     handlers: &Handlers,
 ) -> Result<(), CliError> {
@@ -62,14 +62,14 @@ struct Found {
     notes: Vec<String>,
 }
 
-async fn look(context: &mut Context<'_, '_>, settings: &Settings, store: &str) -> Found {
+async fn look(context: &mut Context<'_, '_>, settings: &ServeOptions, store: &str) -> Found {
     let mut found = Found::default();
     let mut tokens = None;
     match existing(context, store, &mut found.notes).await {
         Ok(there) => tokens = there,
         Err(failure) => found.trouble.push(failure),
     }
-    let exposure = match Listening::on(settings).await {
+    let exposure = match BoundListener::on(settings).await {
         Ok(listening) => Some(listening.exposure),
         // Before a restart, the running server has the port.
         Err(NotListening::Taken(failure)) => {
@@ -156,7 +156,7 @@ fn unavailable(words: String) -> CliError {
 
 fn show(
     context: &mut Context<'_, '_>,
-    settings: &Settings,
+    settings: &ServeOptions,
     (store, handlers): (&str, &Handlers),
     trouble: &[String],
 ) -> Result<(), CliError> {

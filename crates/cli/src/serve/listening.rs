@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use tenure_server::Exposure;
 use tokio::net::TcpListener;
 
-use super::settings::Settings;
+use super::settings::ServeOptions;
 use crate::error::CliError;
 
 /// A listener, and whether other machines can reach it.
-pub(super) struct Listening {
+pub(super) struct BoundListener {
     pub(super) listener: TcpListener,
     pub(super) exposure: Exposure,
     pub(super) url: String,
@@ -37,8 +37,8 @@ impl From<CliError> for NotListening {
     }
 }
 
-impl Listening {
-    pub(super) async fn on(settings: &Settings) -> Result<Listening, NotListening> {
+impl BoundListener {
+    pub(super) async fn on(settings: &ServeOptions) -> Result<BoundListener, NotListening> {
         let listener = match handed_over()? {
             Some(listener) => listener,
             None => TcpListener::bind(&settings.listen).await.map_err(|error| {
@@ -59,7 +59,7 @@ impl Listening {
             true => format!("{}:{}", rustix::system::uname().nodename().to_string_lossy(), address.port()),
             false => address.to_string(),
         };
-        Ok(Listening { listener, exposure: exposure_of(&[address]), url: format!("{scheme}://{place}") })
+        Ok(BoundListener { listener, exposure: exposure_of(&[address]), url: format!("{scheme}://{place}") })
     }
 }
 

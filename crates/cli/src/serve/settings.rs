@@ -100,7 +100,7 @@ impl From {
 }
 
 /// The settings in effect.
-pub(super) struct Settings {
+pub(super) struct ServeOptions {
     pub(super) listen: String,
     pub(super) tls: Tls,
     pub(super) tls_elsewhere: bool,
@@ -191,12 +191,12 @@ impl Finder<'_> {
     }
 }
 
-impl Settings {
+impl ServeOptions {
     pub(super) fn of(
         said: &Said,
-        common: &context::Settings,
+        common: &context::StoreSelection,
         variables: &Variables,
-    ) -> Result<Settings, CliError> {
+    ) -> Result<ServeOptions, CliError> {
         let file = common.config.serve.clone().unwrap_or_default();
         let mut find = Finder { variables, told: Vec::new() };
         let listen = find.text("listen", said.listen.clone(), file.listen.clone(), "127.0.0.1:7117");
@@ -238,7 +238,7 @@ impl Settings {
         let level = find.text("log", said.log.clone(), file.log, "info");
         let form = find.text("log_format", said.log_format.clone(), file.log_format, "text");
         let otlp = find.text("otlp", said.otlp.clone(), file.otlp, "");
-        Ok(Settings {
+        Ok(ServeOptions {
             listen,
             tls,
             tls_elsewhere,
@@ -289,7 +289,7 @@ fn host_name(host: &str) -> Result<String, CliError> {
     Err(CliError::Usage(format!("hosts: `{host}` {words}")))
 }
 
-fn store_from(common: &context::Settings, variables: &Variables) -> From {
+fn store_from(common: &context::StoreSelection, variables: &Variables) -> From {
     match &common.store {
         None => From::Default,
         Some(store) if variable(variables, "TENURE_STORE").as_ref() == Some(store) => From::Variable,
@@ -298,7 +298,7 @@ fn store_from(common: &context::Settings, variables: &Variables) -> From {
     }
 }
 
-fn tls(find: &mut Finder<'_>, said: &Said, file: &ServeSection, common: &context::Settings) -> Tls {
+fn tls(find: &mut Finder<'_>, said: &Said, file: &ServeSection, common: &context::StoreSelection) -> Tls {
     let text = |path: &Path| path.display().to_string();
     let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| text(&common.config.beside(path)));
     let certificate = find.text("tls_cert", said.tls_cert.as_deref().map(text), beside(&file.tls_cert), "");

@@ -6,10 +6,10 @@ use clap::Args;
 use tenure::core::task::Task;
 use tenure::handler::truncate_for_record;
 use tenure::keeper::KeptLease;
-use tenure::process::{End, StartError};
+use tenure::process::{CommandEnd, StartError};
 use tenure::worker::WorkError;
 
-use super::{Finished, Why};
+use super::{Finished, StopReason};
 use crate::output::quoted;
 use crate::values::one_of;
 
@@ -89,20 +89,20 @@ impl Ends {
     /// What happens to the task. None: the lease is lost, and nothing may be recorded.
     pub(crate) fn of(&self, finished: &Finished) -> Option<Ending> {
         let (status, words) = match (&finished.why, &finished.end) {
-            (Why::Lost(_) | Why::EndedItsTask, _) => return None,
-            (Why::Cancelled, _) => {
+            (StopReason::Lost(_) | StopReason::EndedItsTask, _) => return None,
+            (StopReason::Cancelled, _) => {
                 let reason =
                     with_tail("the command was stopped, because somebody asked the task to stop", finished);
                 return Some(Ending { word: Word::Rollback, reason });
             }
-            (Why::ToldToStop, _) => {
+            (StopReason::ToldToStop, _) => {
                 return Some(Ending { word: Word::Release, reason: "the worker was told to stop".into() });
             }
-            (Why::NotStarted(error), _) => {
+            (StopReason::NotStarted(error), _) => {
                 (status_of_start(error), format!("the command did not start: {error}"))
             }
-            (Why::ItsOwn, Some(end)) => (status_of(end), words_of(end)),
-            (Why::ItsOwn, None) => return None,
+            (StopReason::ItsOwn, Some(end)) => (status_of(end), words_of(end)),
+            (StopReason::ItsOwn, None) => return None,
         };
         let rule = self.on_status.iter().rev().find(|rule| (rule.from..=rule.to).contains(&status));
         let word = match rule {
@@ -123,11 +123,11 @@ fn with_tail(words: &str, finished: &Finished) -> String {
 }
 
 /// The exit status as a shell reports it.
-pub(crate) fn status_of(end: &End) -> u8 {
+pub(crate) fn status_of(end: &CommandEnd) -> u8 {
     match end {
-        End::Exited(status) => u8::try_from(*status).unwrap_or(u8::MAX),
-        End::Signalled(signal) => u8::try_from(128 + *signal).unwrap_or(u8::MAX),
-        End::Lost(_) => 1,
+        CommandEnd::Exited(status) => u8::try_from(*status).unwrap_or(u8::MAX),
+        CommandEnd::Signalled(signal) => u8::try_from(128 + *signal).unwrap_or(u8::MAX),
+        CommandEnd::Lost(_) => 1,
     }
 }
 
@@ -140,11 +140,11 @@ pub(crate) fn status_of_start(error: &StartError) -> u8 {
     }
 }
 
-fn words_of(end: &End) -> String {
+fn words_of(end: &CommandEnd) -> String {
     match end {
-        End::Exited(status) => format!("the command exited with status {status}"),
-        End::Signalled(signal) => format!("the command was ended by signal {signal}"),
-        End::Lost(why) => format!("it is not known how the command ended: {why}"),
+        CommandEnd::Exited(status) => format!("the command exited with status {status}"),
+        CommandEnd::Signalled(signal) => format!("the command was ended by signal {signal}"),
+        CommandEnd::Lost(why) => format!("it is not known how the command ended: {why}"),
     }
 }
 
@@ -200,29 +200,29 @@ mod tests {
         Ends { on_failure, on_status }
     }
 
-    fn ended(end: End) -> Finished {
-        Finished { why: Why::ItsOwn, end: Some(end), tail: String::new(), copies: Vec::new() }
+    fn ended(end: CommandEnd) -> Finished {
+        Finished { why: StopReason::ItsOwn, end: Some(end), tail: String::new(), copies: Vec::new() }
     }
 
     #[test]
     fn a_status_becomes_what_the_options_say_and_the_last_rule_counts() {
         let ends = ends(Word::Fail, &["3-9=release", "5=complete", "143=quarantine", "0=rollback"]);
         let word = |end| ends.of(&ended(end)).map(|ending| ending.word);
-        assert_eq!(word(End::Exited(1)), Some(Word::Fail));
-        assert_eq!(word(End::Exited(4)), Some(Word::Release));
-        assert_eq!(word(End::Exited(5)), Some(Word::Complete));
-        assert_eq!(word(End::Signalled(15)), Some(Word::Quarantine));
-        assert_eq!(word(End::Exited(0)), Some(Word::Rollback));
+        assert_eq!(word(CommandEnd::Exited(1)), Some(Word::Fail));
+        assert_eq!(word(CommandEnd::Exited(4)), Some(Word::Release));
+        assert_eq!(word(CommandEnd::Exited(5)), Some(Word::Complete));
+        assert_eq!(word(CommandEnd::Signalled(15)), Some(Word::Quarantine));
+        assert_eq!(word(CommandEnd::Exited(0)), Some(Word::Rollback));
     }
 
     #[test]
     fn what_is_lost_is_not_spoken_of_and_what_was_cancelled_is_undone() {
         let ends = ends(Word::Fail, &[]);
         let finished =
-            |why| Finished { why, end: Some(End::Exited(0)), tail: String::new(), copies: Vec::new() };
-        assert_eq!(ends.of(&finished(Why::Lost(tenure::keeper::Loss::Fenced))), None);
-        assert_eq!(ends.of(&finished(Why::Cancelled)).map(|ending| ending.word), Some(Word::Rollback));
-        assert_eq!(ends.of(&finished(Why::ToldToStop)).map(|ending| ending.word), Some(Word::Release));
+            |why| Finished { why, end: Some(CommandEnd::Exited(0)), tail: String::new(), copies: Vec::new() };
+        assert_eq!(ends.of(&finished(StopReason::Lost(tenure::keeper::Loss::Fenced))), None);
+        assert_eq!(ends.of(&finished(StopReason::Cancelled)).map(|ending| ending.word), Some(Word::Rollback));
+        assert_eq!(ends.of(&finished(StopReason::ToldToStop)).map(|ending| ending.word), Some(Word::Release));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) enum UndoVerb {
     Add(Add),
     Settle(Settle),
     Adopt(Adopt),
-    List(List),
+    List(UndoList),
 }
 
 impl UndoVerb {
@@ -167,12 +167,12 @@ impl Adopt {
 /// prints one compensation per line.
 #[derive(Args)]
 #[command(after_help = "Example:\n  tenure task undo list build-42")]
-pub(crate) struct List {
+pub(crate) struct UndoList {
     #[command(flatten)]
     task: TaskArgument,
 }
 
-impl List {
+impl UndoList {
     async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let ledger = context.ledger_to_read().await?;

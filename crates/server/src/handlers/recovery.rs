@@ -9,7 +9,7 @@ use tenure::api::list::Watch;
 use tenure::api::overview::{Presence, WatchersAnswer};
 use tenure::api::recovery::Recovered;
 use tenure::core::refusal::Refusal;
-use tenure::recovery::{RecoveredTask, Settings};
+use tenure::recovery::{RecoveredTask, RecoveryOptions};
 
 use crate::body::parse;
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let usual = recovery.current().clone();
     // At a stop its answer must still get out while the others have their grace.
     let grace = usual.grace / 2;
-    let settings = Settings { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
+    let settings = RecoveryOptions { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
     let recovery = recovery.clone().settings(settings);
     let room = asked.quota.sweep()?;
     if asked.query.flag("plan")? {

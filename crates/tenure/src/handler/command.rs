@@ -12,7 +12,7 @@ use tokio::net::unix::pipe;
 use super::template::Template;
 use super::{Handler, LeaseWatch, UndoCall, UndoError, Undone, truncate_for_record};
 use crate::keeper::LeaseStatus;
-use crate::process::{End, Input, Launch, Output, Tail};
+use crate::process::{CommandEnd, Input, Launch, Output, Tail};
 use crate::store::BoxFuture;
 
 /// How many bytes of each of a command's two outputs are kept.
@@ -113,14 +113,14 @@ async fn run(launch: Launch, mut lease: LeaseWatch) -> Undone {
     };
     let said = said(&output, &errors);
     match end {
-        End::Exited(0) => Ok(truncate_for_record(&format!("exited with 0{said}"))),
-        End::Exited(status) => {
+        CommandEnd::Exited(0) => Ok(truncate_for_record(&format!("exited with 0{said}"))),
+        CommandEnd::Exited(status) => {
             Err(UndoError::Retryable(truncate_for_record(&format!("exited with {status}{said}"))))
         }
-        End::Signalled(signal) => {
+        CommandEnd::Signalled(signal) => {
             Err(UndoError::Retryable(truncate_for_record(&format!("was ended by signal {signal}{said}"))))
         }
-        End::Lost(why) => {
+        CommandEnd::Lost(why) => {
             Err(UndoError::Retryable(truncate_for_record(&format!("nobody knows how it ended: {why}{said}"))))
         }
     }

@@ -38,7 +38,7 @@ use tenure_core::time::Time;
 
 use crate::certificates::{self, Anchors, Proof};
 use crate::clock::{Clock, SystemClock};
-use crate::handler::webhook::secret::{Keys, Secret};
+use crate::handler::webhook::secret::{SecretSource, SigningKeys};
 use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, truncate_for_record, while_held};
 use crate::instant;
 use crate::store::BoxFuture;
@@ -65,7 +65,7 @@ const LOCATION_BYTES_KEPT: usize = 256;
 pub struct Webhook {
     client: Client,
     url: Url,
-    secret: Secret,
+    secret: SecretSource,
     /// It uses wall-clock time, because endpoints compare it with theirs and refuse requests that are minutes
     /// off.
     clock: Arc<dyn Clock>,
@@ -79,15 +79,15 @@ impl Webhook {
     /// A URL with a user name or a password is refused. It would appear in settings and messages, and the
     /// signature is a better proof.
     pub fn new(url: &str, secret_text: &str) -> Result<Webhook, String> {
-        Webhook::with(url, Secret::Given(Keys::in_text(secret_text)?))
+        Webhook::with(url, SecretSource::Given(SigningKeys::in_text(secret_text)?))
     }
 
     /// The same, with secrets from a file that is read now and for each request, so that a changed file needs
     /// no restart. If it can't be read later, the undo is tried again.
     pub fn from_secret_file(url: &str, path: impl Into<PathBuf>) -> Result<Webhook, String> {
         let path = path.into();
-        Keys::in_file(&path)?;
-        Webhook::with(url, Secret::File(path.into()))
+        SigningKeys::in_file(&path)?;
+        Webhook::with(url, SecretSource::File(path.into()))
     }
 
     /// A warning for the operator: all users of this machine can read the file with the secret. It is not an
@@ -96,7 +96,7 @@ impl Webhook {
         self.secret.warning()
     }
 
-    fn with(url: &str, secret: Secret) -> Result<Webhook, String> {
+    fn with(url: &str, secret: SecretSource) -> Result<Webhook, String> {
         let url = endpoint(url)?;
         Ok(Webhook { client: client(&url)?, url, secret, clock: Arc::new(SystemClock::default()) })
     }
@@ -201,7 +201,7 @@ fn body(call: &UndoCall, now: Time) -> Result<Vec<u8>, String> {
     serde_json::to_vec(&request).map_err(|error| format!("the request can't be written: {error}"))
 }
 
-fn headers(keys: &Keys, id: &str, now: Time, body: &[u8]) -> Result<HeaderMap, String> {
+fn headers(keys: &SigningKeys, id: &str, now: Time, body: &[u8]) -> Result<HeaderMap, String> {
     if id.is_empty() {
         return Err("the undo has no key, so no endpoint could know it again".into());
     }

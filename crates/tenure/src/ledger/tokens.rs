@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
 
-use crate::access::{Lifetime, NamespaceScope, NewToken, Role, Secret, Token, TokenHash};
+use crate::access::{Lifetime, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret};
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::store::BoxFuture;
@@ -76,13 +76,13 @@ impl CreateToken {
 }
 
 impl IntoFuture for CreateToken {
-    type Output = Result<(Secret, Token), Error>;
+    type Output = Result<(TokenSecret, Token), Error>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let new = self.new?;
-            let secret = Secret::draw(self.ledger.entropy())?;
+            let secret = TokenSecret::draw(self.ledger.entropy())?;
             let token = self.ledger.store.add_token(secret.hash(), new).await?;
             Ok((secret, token))
         })

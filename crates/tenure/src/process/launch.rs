@@ -42,7 +42,7 @@ pub enum Output {
 
 /// Whether a command gets the program's terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Terminal {
+pub enum TerminalAccess {
     /// It stays with the program: Ctrl-C goes there, and a command that reads from it is stopped.
     #[default]
     Leave,
@@ -87,7 +87,7 @@ pub struct Launch {
     output: Output,
     errors: Output,
     given: Vec<OwnedFd>,
-    terminal: Terminal,
+    terminal: TerminalAccess,
 }
 
 impl Launch {
@@ -108,7 +108,7 @@ impl Launch {
             output: Output::default(),
             errors: Output::default(),
             given: Vec::new(),
-            terminal: Terminal::default(),
+            terminal: TerminalAccess::default(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Launch {
     }
 
     /// With or without the program's terminal.
-    pub fn terminal(mut self, terminal: Terminal) -> Launch {
+    pub fn terminal(mut self, terminal: TerminalAccess) -> Launch {
         self.terminal = terminal;
         self
     }
@@ -248,11 +248,11 @@ impl Launch {
         }
         descriptors.extend(self.given.iter().map(AsFd::as_fd));
         self.order.program_id = rustix::process::getpid().as_raw_nonzero().get();
-        if self.terminal != Terminal::Leave && self.input == Input::Inherit {
+        if self.terminal != TerminalAccess::Leave && self.input == Input::Inherit {
             // Also behind the terminal: a shell may bring the program to its front later.
             let group = own_group_at(rustix::stdio::stdin());
             self.order.terminal_of = group.map(|group| group.as_raw_nonzero().get());
-            self.order.lends_on_demand = self.terminal == Terminal::OnDemand;
+            self.order.lends_on_demand = self.terminal == TerminalAccess::OnDemand;
         }
         match self.order.send(&here, &descriptors) {
             // A program that does not serve as a warden ends without reading; the listener reports that.

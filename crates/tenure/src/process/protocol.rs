@@ -260,7 +260,7 @@ fn value_of<T: Copy>(table: &[(T, &'static str)], sought: Option<&str>) -> Optio
 
 /// The messages of a warden to its program.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Report {
+pub(super) enum WardenReport {
     /// The command runs: its process id, and the directory of its cgroup.
     Started(i32, Option<PathBuf>),
     /// It does not run, with the system's error number.
@@ -277,41 +277,43 @@ pub(super) enum Report {
     Empty(u32, u32),
 }
 
-impl Report {
+impl WardenReport {
     /// With its end of line.
     pub(super) fn line(&self) -> String {
         match self {
-            Report::Started(id, cgroup) => {
+            WardenReport::Started(id, cgroup) => {
                 // The program can do without a cgroup whose name is not UTF-8.
                 let cgroup = cgroup.as_deref().and_then(|folder| folder.to_str()).unwrap_or_default();
                 format!("started {id} {cgroup}\n")
             }
-            Report::NotStarted(step, number) => format!("not-started {} {number}\n", word_of(&STEPS, step)),
-            Report::Ending(cause) => format!("ending {}\n", word_of(&CAUSES, cause)),
-            Report::Exited(status) => format!("exited {status}\n"),
-            Report::Signalled(number) => format!("signalled {number}\n"),
-            Report::Lingering(count) => format!("lingering {count}\n"),
-            Report::Empty(left_behind, killed) => format!("empty {left_behind} {killed}\n"),
+            WardenReport::NotStarted(step, number) => {
+                format!("not-started {} {number}\n", word_of(&STEPS, step))
+            }
+            WardenReport::Ending(cause) => format!("ending {}\n", word_of(&CAUSES, cause)),
+            WardenReport::Exited(status) => format!("exited {status}\n"),
+            WardenReport::Signalled(number) => format!("signalled {number}\n"),
+            WardenReport::Lingering(count) => format!("lingering {count}\n"),
+            WardenReport::Empty(left_behind, killed) => format!("empty {left_behind} {killed}\n"),
         }
     }
 
-    pub(super) fn read(line: &str) -> Option<Report> {
+    pub(super) fn read(line: &str) -> Option<WardenReport> {
         let (word, rest) = line.split_once(' ')?;
         let mut words = rest.split(' ');
         match word {
             "started" => {
                 let (id, cgroup) = rest.split_once(' ')?;
                 let cgroup = Some(cgroup).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-                Some(Report::Started(id.parse().ok()?, cgroup))
+                Some(WardenReport::Started(id.parse().ok()?, cgroup))
             }
             "not-started" => {
-                Some(Report::NotStarted(value_of(&STEPS, words.next())?, words.next()?.parse().ok()?))
+                Some(WardenReport::NotStarted(value_of(&STEPS, words.next())?, words.next()?.parse().ok()?))
             }
-            "ending" => value_of(&CAUSES, words.next()).map(Report::Ending),
-            "exited" => rest.parse().ok().map(Report::Exited),
-            "signalled" => rest.parse().ok().map(Report::Signalled),
-            "lingering" => rest.parse().ok().map(Report::Lingering),
-            "empty" => Some(Report::Empty(words.next()?.parse().ok()?, words.next()?.parse().ok()?)),
+            "ending" => value_of(&CAUSES, words.next()).map(WardenReport::Ending),
+            "exited" => rest.parse().ok().map(WardenReport::Exited),
+            "signalled" => rest.parse().ok().map(WardenReport::Signalled),
+            "lingering" => rest.parse().ok().map(WardenReport::Lingering),
+            "empty" => Some(WardenReport::Empty(words.next()?.parse().ok()?, words.next()?.parse().ok()?)),
             _ => None,
         }
     }
@@ -396,19 +398,22 @@ mod tests {
             assert_eq!(Word::read(word.line().trim_end_matches('\n')), Some(word));
         }
         let reports = [
-            Report::Started(4, None),
-            Report::Started(4, Some("/sys/fs/a b".into())),
-            Report::NotStarted(Step::Folder, 2),
-            Report::Ending(Cause::Orphaned),
-            Report::Exited(3),
-            Report::Signalled(9),
-            Report::Lingering(1),
-            Report::Empty(2, 1),
+            WardenReport::Started(4, None),
+            WardenReport::Started(4, Some("/sys/fs/a b".into())),
+            WardenReport::NotStarted(Step::Folder, 2),
+            WardenReport::Ending(Cause::Orphaned),
+            WardenReport::Exited(3),
+            WardenReport::Signalled(9),
+            WardenReport::Lingering(1),
+            WardenReport::Empty(2, 1),
         ];
         for report in reports {
-            assert_eq!(Report::read(report.line().trim_end_matches('\n')), Some(report));
+            assert_eq!(WardenReport::read(report.line().trim_end_matches('\n')), Some(report));
         }
-        assert_eq!((Word::read("stop"), Word::read("until 5"), Report::read("empty 1")), (None, None, None));
+        assert_eq!(
+            (Word::read("stop"), Word::read("until 5"), WardenReport::read("empty 1")),
+            (None, None, None)
+        );
     }
 
     #[test]

@@ -18,12 +18,12 @@ use tokio::sync::watch;
 use super::cgroup::Cgroup;
 use super::outbox::Outbox;
 use super::process_tree;
-use super::protocol::{Lines, Report, Step, Word};
+use super::protocol::{Lines, Step, WardenReport, Word};
 use super::{Cause, Limit};
 
 /// How a command ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum End {
+pub enum CommandEnd {
     /// With this status.
     Exited(i32),
     /// By this signal.
@@ -60,7 +60,7 @@ struct News {
     /// Why everything is being ended, whether or not the command itself has ended before.
     ending: Option<Cause>,
     cause: Option<Cause>,
-    end: Option<End>,
+    end: Option<CommandEnd>,
     lingering: u32,
     emptied: Option<Emptied>,
 }
@@ -186,10 +186,10 @@ impl Running {
 
     /// Resolves when the command itself has ended; processes that it started may go on. It may be dropped and
     /// called again.
-    pub async fn ended(&mut self) -> End {
+    pub async fn ended(&mut self) -> CommandEnd {
         match self.news.wait_for(|news| news.end.is_some()).await.map(|news| news.end.clone()) {
             Ok(Some(end)) => end,
-            Ok(None) | Err(_) => End::Lost("the runtime that watched the command has ended".into()),
+            Ok(None) | Err(_) => CommandEnd::Lost("the runtime that watched the command has ended".into()),
         }
     }
 
@@ -260,7 +260,7 @@ impl Attendant {
             };
             let remains = end_without_warden(known.started).await;
             self.tell.send_modify(|news| {
-                news.end.get_or_insert(End::Lost(why));
+                news.end.get_or_insert(CommandEnd::Lost(why));
                 news.emptied = Some(Emptied { left_behind: 0, killed: 0, remains });
             });
         }
@@ -289,7 +289,7 @@ impl Attendant {
         }
         while let Some(line) = lines.next() {
             // An unknown report of another version is ignored.
-            if let Some(report) = Report::read(&line) {
+            if let Some(report) = WardenReport::read(&line) {
                 self.tell.send_modify(|news| news.hear(report));
             }
         }
@@ -298,18 +298,18 @@ impl Attendant {
 }
 
 impl News {
-    fn hear(&mut self, report: Report) {
+    fn hear(&mut self, report: WardenReport) {
         match report {
-            Report::Started(id, cgroup) => self.started = Some((id, cgroup)),
-            Report::NotStarted(step, number) => self.not_started = Some((step, number)),
-            Report::Ending(cause) => {
+            WardenReport::Started(id, cgroup) => self.started = Some((id, cgroup)),
+            WardenReport::NotStarted(step, number) => self.not_started = Some((step, number)),
+            WardenReport::Ending(cause) => {
                 self.ending = Some(cause);
                 self.cause = self.end.is_none().then_some(cause);
             }
-            Report::Exited(status) => self.end = Some(End::Exited(status)),
-            Report::Signalled(number) => self.end = Some(End::Signalled(number)),
-            Report::Lingering(count) => self.lingering = count,
-            Report::Empty(left_behind, killed) => {
+            WardenReport::Exited(status) => self.end = Some(CommandEnd::Exited(status)),
+            WardenReport::Signalled(number) => self.end = Some(CommandEnd::Signalled(number)),
+            WardenReport::Lingering(count) => self.lingering = count,
+            WardenReport::Empty(left_behind, killed) => {
                 self.emptied = Some(Emptied { left_behind, killed, remains: Remains::Nothing });
             }
         }

@@ -34,7 +34,7 @@ pub(super) fn serve(warden: &str) {
     let Ok(line) = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3) else { return };
     let mut line = UnixStream::from(line);
     let Err(failure) = become_command(&mut line, warden);
-    let report = super::protocol::Report::NotStarted(failure.step, failure.number);
+    let report = super::protocol::WardenReport::NotStarted(failure.step, failure.number);
     // If the warden is gone, nobody needs the message.
     let _ = line.write_all(report.line().as_bytes());
 }

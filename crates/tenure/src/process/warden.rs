@@ -23,7 +23,7 @@ use tenure_core::time::Span;
 use super::alarm::Alarm;
 use super::cgroup::Cgroup;
 use super::process_tree;
-use super::protocol::{Lines, Report, SpawnRequest, Step, Word};
+use super::protocol::{Lines, SpawnRequest, Step, WardenReport, Word};
 use super::stage::Failure;
 use super::terminal::Terminal;
 use super::{Cause, Containment, Limit, STAGE_WORD, own_binary};
@@ -53,7 +53,7 @@ pub(super) fn serve() {
     match Warden::start(&line, order, descriptors) {
         Ok(mut warden) => warden.watch(),
         Err(failure) => {
-            let report = Report::NotStarted(failure.step, failure.number);
+            let report = WardenReport::NotStarted(failure.step, failure.number);
             let _ = (&line).write_all(report.line().as_bytes());
         }
     }
@@ -184,7 +184,7 @@ impl Warden {
             cgroup.remove();
         }
         let count = |set: &HashSet<_>| u32::try_from(set.len()).unwrap_or(u32::MAX);
-        self.report(&Report::Empty(count(&self.told), count(&self.killed)));
+        self.report(&WardenReport::Empty(count(&self.told), count(&self.killed)));
     }
 
     /// Whether no process of the command is left.
@@ -224,8 +224,8 @@ impl Warden {
         self.stage = Stage::Ended;
         if was_started {
             self.report(&match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Report::Exited(code),
-                (None, number) => Report::Signalled(number.unwrap_or(0)),
+                (Some(code), _) => WardenReport::Exited(code),
+                (None, number) => WardenReport::Signalled(number.unwrap_or(0)),
             });
         }
     }
@@ -245,7 +245,7 @@ impl Warden {
                 Err(_) => break,
             }
         }
-        if let Some(failure) = heard.next().and_then(|line| Report::read(&line)) {
+        if let Some(failure) = heard.next().and_then(|line| WardenReport::read(&line)) {
             self.stage = Stage::Ended;
             self.take_terminal_back();
             self.report(&failure);
@@ -253,7 +253,7 @@ impl Warden {
         }
         self.stage = Stage::Running;
         let cgroup = self.cgroup.as_ref().map(|cgroup| cgroup.folder().to_owned());
-        self.report(&Report::Started(self.leader.as_raw_nonzero().get(), cgroup));
+        self.report(&WardenReport::Started(self.leader.as_raw_nonzero().get(), cgroup));
         true
     }
 
@@ -447,7 +447,7 @@ impl Warden {
         }
         let now = Moment::now();
         if now.since(since) > span(LINGERS_AFTER) && !left.is_empty() {
-            self.report(&Report::Lingering(u32::try_from(left.len()).unwrap_or(u32::MAX)));
+            self.report(&WardenReport::Lingering(u32::try_from(left.len()).unwrap_or(u32::MAX)));
         }
         let next = now + LOOK_AGAIN.after(looks, Jitter::NONE);
         self.phase = Phase::Killing { since, next, looks };
@@ -457,11 +457,11 @@ impl Warden {
     fn note(&mut self, cause: Cause) {
         if self.cause.is_none() {
             self.cause = Some(cause);
-            self.report(&Report::Ending(cause));
+            self.report(&WardenReport::Ending(cause));
         }
     }
 
-    fn report(&mut self, report: &Report) {
+    fn report(&mut self, report: &WardenReport) {
         if self.unsent.len() < UNSENT_BYTES_MAX {
             self.unsent.extend(report.line().as_bytes());
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assess::{Assessment, due_at, left_to_holder_until, left_to_others_until, look};
 use super::undo::{end_of, undo};
-use super::{Outcome, RecoveredTask, Recovery, RecoveryMode, Report};
+use super::{Outcome, RecoveredTask, Recovery, RecoveryMode, RecoveryReport};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::failpoints;
@@ -72,7 +72,7 @@ struct Sweeper<'r> {
     absence: Option<Absence>,
     /// The store's last error, if it failed.
     troubled_by: Option<String>,
-    report: Report,
+    report: RecoveryReport,
 }
 
 /// The result of a sweep.
@@ -84,7 +84,7 @@ struct Swept {
     next_check: Option<Time>,
 }
 
-pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
+pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result<RecoveryReport, Error> {
     let mut sweeper = Sweeper::new(recovery, RecoveryMode::Once(stop.clone()));
     let began = recovery.ledger.now().await?;
     while !stop.is_cancelled() {
@@ -111,7 +111,7 @@ pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result
     Ok(sweeper.report)
 }
 
-pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Result<Report, Error> {
+pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Result<RecoveryReport, Error> {
     let mut sweeper = Sweeper::new(recovery, RecoveryMode::Loop(stop.clone()));
     let mut marked: Option<Moment> = None;
     while !stop.is_cancelled() {
@@ -177,7 +177,7 @@ impl<'r> Sweeper<'r> {
             now: Time::MIN,
             absence: None,
             troubled_by: None,
-            report: Report::default(),
+            report: RecoveryReport::default(),
         }
     }
 

@@ -70,12 +70,12 @@ pub(crate) struct Request {
     pub(crate) actor: Actor,
     pub(crate) at: Time,
     /// The tasks of the answer, each by the revision that it had then.
-    pub(crate) answered: Vec<Answered>,
+    pub(crate) answered: Vec<RememberedAnswer>,
 }
 
 /// A task of a remembered answer. The history up to the revision gives it back, but for what heartbeats wrote.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct RememberedAnswer {
     pub(crate) task: TaskId,
     pub(crate) revision: Revision,
     pub(crate) lease: Option<LeaseEnd>,
@@ -443,14 +443,14 @@ pub(crate) fn next_in_queue<'a>(
 
 // ---- request ids ---------------------------------------------------------------------------------------------
 
-fn answered(answer: &Answer) -> Vec<Answered> {
+fn answered(answer: &Answer) -> Vec<RememberedAnswer> {
     let tasks: Vec<&Task> = match answer {
         Answer::Task(task) => vec![task],
         Answer::Claimed(tasks) => tasks.iter().collect(),
         Answer::Retried(successor, old) => vec![successor, old],
         Answer::Renewed(_) | Answer::Minimal(_) => Vec::new(),
     };
-    let one = |task: &Task| Answered {
+    let one = |task: &Task| RememberedAnswer {
         task: task.id.clone(),
         revision: task.revision,
         lease: task.lease().filter(|lease| is_renewed(lease)).map(|lease| LeaseEnd::of(task, lease)),
@@ -498,7 +498,7 @@ fn answer_again<R: Rows>(
     }
 }
 
-fn as_it_was(mut task: Task, answered: &Answered) -> Task {
+fn as_it_was(mut task: Task, answered: &RememberedAnswer) -> Task {
     if let (Some(lease), Some(then)) = (task.lease_mut(), &answered.lease) {
         lease.heartbeat_at = then.heartbeat_at;
         lease.progressed_at = then.progressed_at;

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::access::{ListedToken, NewToken, Token, TokenHash, Tokens};
 use crate::clock::{Clock, Instants, Moment, SystemClock};
 use crate::codec::Sealed;
-use crate::committer::{Done, Job, run_jobs};
+use crate::committer::{CommitRequest, Done, run_jobs};
 use crate::error::Error;
 use crate::store::answering::{AnswerBudget, AnswerOptions, Answered};
 use crate::store::due::Due;
@@ -99,7 +99,7 @@ impl MemoryStore {
             let executed = execute(&mut *memory, self.table, command, now, room)?;
             Ok::<_, Infallible>(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
-        let job = Job { commands, options };
+        let job = CommitRequest { commands, options };
         let Ok(done) = run_jobs(std::slice::from_ref(&job), run);
         let Done { answers, next_bytes } = done.into_iter().next().unwrap_or_default();
         let count = memory.events.len();

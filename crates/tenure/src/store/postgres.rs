@@ -50,12 +50,12 @@ use crate::store::{
 /// The client library that callers' transactions must use, see [`crate::Ledger::create_in`].
 pub use tokio_postgres;
 
-use database::Database;
+use database::PostgresDatabase;
 use engine::PostgresEngine;
 use follow::{LOOK_EVERY, LOOK_SOON};
 use link::Link;
-use read::Reader;
-use settings::Settings;
+use read::PostgresReader;
+use settings::PostgresSettings;
 
 /// How often the intake is checked for tasks created in callers' transactions.
 const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
@@ -65,7 +65,7 @@ const SETTLING_ROUNDS_MAX: usize = 1_000;
 
 /// The URL for people, without secrets; of an invalid URL it shows as little as possible.
 pub(crate) fn shown(url: &str) -> String {
-    let settings = Settings::read(url, &|name| std::env::var(name).ok());
+    let settings = PostgresSettings::read(url, &|name| std::env::var(name).ok());
     settings.map_or_else(|_| "postgres://…".to_owned(), |settings| settings.shown())
 }
 
@@ -102,7 +102,7 @@ impl PostgresOptions {
 
 /// A store in a PostgreSQL database.
 pub struct PostgresStore {
-    database: Arc<Database>,
+    database: Arc<PostgresDatabase>,
     committers: Vec<Committer>,
     counters: Arc<Counters>,
     readers: Arc<Pool<Link>>,
@@ -121,7 +121,7 @@ impl PostgresStore {
 
     /// The store, before it connects to its database.
     fn closed(options: &PostgresOptions) -> Result<PostgresStore, Error> {
-        let settings = Settings::read(&options.url, &|name| std::env::var(name).ok())?;
+        let settings = PostgresSettings::read(&options.url, &|name| std::env::var(name).ok())?;
         let failed = |error| Error::Unavailable(format!("can't start a thread: {error}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -134,7 +134,7 @@ impl PostgresStore {
             committers: Vec::new(),
             counters: Arc::default(),
             listening: OnceCell::new(),
-            database: Arc::new(Database::new(settings, options.clock.clone())),
+            database: Arc::new(PostgresDatabase::new(settings, options.clock.clone())),
             runtime: Some(runtime),
         })
     }
@@ -222,20 +222,20 @@ macro_rules! look {
         let (database, readers) = (Arc::clone(&$store.database), Arc::clone(&$store.readers));
         $store.on_runtime(async move {
             let free = readers.wait().await?;
-            let fault = |fault: columns::Fault| fault.surely_not_done(&database.shown());
+            let fault = |fault: columns::PostgresError| fault.surely_not_done(&database.shown());
             let kept = readers.take().filter(|link| !link.is_closed());
             let was_kept = kept.is_some();
             let mut link = match kept {
                 Some(link) => link,
                 None => Link::connect(&database.settings).await.map_err(fault)?,
             };
-            let mut $reader = Reader::new(&mut link, &database);
+            let mut $reader = PostgresReader::new(&mut link, &database);
             let mut answer = $look.await;
             if was_kept && answer.as_ref().is_err_and(|fault| fault.meaning() == columns::Meaning::Reconnect)
             {
                 // The idle connection had been lost, which says nothing about the database.
                 link = Link::connect(&database.settings).await.map_err(fault)?;
-                let mut $reader = Reader::new(&mut link, &database);
+                let mut $reader = PostgresReader::new(&mut link, &database);
                 answer = $look.await;
             }
             if answer.is_ok() {
@@ -392,7 +392,7 @@ impl Store for PostgresStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
         Box::pin(async move {
-            let place = chains::Place::of(after.as_ref())?;
+            let place = chains::ChainCursor::of(after.as_ref())?;
             look!(self, |reader| reader.chains(place.clone(), size)).await
         })
     }

@@ -37,7 +37,7 @@ use crate::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSiz
 use batch::Sender;
 use endpoints::Endpoints;
 use timeouts::Timeouts;
-use wire::{Asking, Fault, Idempotency, Query, Wire};
+use wire::{Asking, Idempotency, Query, RequestError, Wire};
 
 /// The maximum size of a page over the network.
 const PAGE_MAX: usize = 1_000;
@@ -82,9 +82,9 @@ impl RemoteStore {
         self.look::<A>(format!("{path}{query}"), Asking::Now).await.map_err(told)
     }
 
-    async fn look<A: DeserializeOwned>(&self, path: String, asking: Asking) -> Result<A, Fault> {
+    async fn look<A: DeserializeOwned>(&self, path: String, asking: Asking) -> Result<A, RequestError> {
         let text = self.wire.get(path, asking).await?;
-        from_json::<A>(&text).map_err(|what| Fault::Final(wire::foreign(what)))
+        from_json::<A>(&text).map_err(|what| RequestError::Final(wire::foreign(what)))
     }
 
     /// As many items as requested, from as many pages as needed, or fewer if they are too large together. A
@@ -106,7 +106,7 @@ impl RemoteStore {
             let page = query.clone().with("limit", Some(asked)).with(name, next.as_ref().map(Cursor::as_str));
             let page = match self.look::<A>(format!("{path}{page}"), Asking::Now).await {
                 Ok(page) => Page::try_from(page).map_err(wire::foreign)?,
-                Err(Fault::TooLarge(_)) if asked > 1 => {
+                Err(RequestError::TooLarge(_)) if asked > 1 => {
                     page_max = asked / 2;
                     continue;
                 }
@@ -129,16 +129,16 @@ impl RemoteStore {
 }
 
 /// The error for a fault that is not retried.
-fn told(fault: Fault) -> Error {
+fn told(fault: RequestError) -> Error {
     match fault {
-        Fault::Final(error) | Fault::NotTaken(error) => error,
-        Fault::Undone(words) | Fault::TooLarge(words) => Error::Unavailable(words),
-        Fault::Unsure(words) => Error::Unknown(words),
+        RequestError::Final(error) | RequestError::NotTaken(error) => error,
+        RequestError::Undone(words) | RequestError::TooLarge(words) => Error::Unavailable(words),
+        RequestError::Unsure(words) => Error::Unknown(words),
     }
 }
 
 /// What a command that is no command on a task was answered with.
-fn read(answer: Result<String, Fault>) -> Result<String, Error> {
+fn read(answer: Result<String, RequestError>) -> Result<String, Error> {
     answer.map_err(told)
 }
 

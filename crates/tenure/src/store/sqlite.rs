@@ -43,8 +43,8 @@ use crate::store::{
 pub use open::Synchronous;
 
 use engine::SqliteEngine;
-use open::Database;
-use read::Reader;
+use open::SqliteFile;
+use read::SqliteReader;
 use same_file::SameFile;
 
 /// How often a follower looks whether another process wrote.
@@ -98,7 +98,7 @@ impl SqliteStore {
     /// The state of the file, without changing it.
     pub async fn condition(options: SqliteOptions) -> Result<SchemaState, Error> {
         let SqliteOptions { path, synchronous, .. } = options;
-        blocking(move || Database { path: open::plain_path(&path)?, synchronous }.condition()).await
+        blocking(move || SqliteFile { path: open::plain_path(&path)?, synchronous }.condition()).await
     }
 
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
@@ -109,7 +109,7 @@ impl SqliteStore {
                 path.display()
             )));
         }
-        let database = Database { path, synchronous: options.synchronous };
+        let database = SqliteFile { path, synchronous: options.synchronous };
         database.prepare(options.wait_max)?;
         let file = SameFile::at(&database.path)
             .map_err(|error| Error::Unavailable(format!("{}: {error}", database.path.display())))?;
@@ -152,7 +152,7 @@ impl SqliteStore {
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error> + Send + 'static,
+        read: impl FnOnce(&mut SqliteReader<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         // At most as many at once as the pool has connections; the others wait.
         let readers = Arc::clone(&self.readers);
@@ -168,7 +168,7 @@ impl SqliteStore {
 
 /// Connections that only read.
 struct Readers {
-    database: Database,
+    database: SqliteFile,
     file: Arc<SameFile>,
     clock: Arc<dyn Clock>,
     last: LastInstant,
@@ -178,10 +178,10 @@ struct Readers {
 impl Readers {
     const MAX: usize = 8;
 
-    fn read<T>(&self, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    fn read<T>(&self, read: impl FnOnce(&mut SqliteReader<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.file.check()?;
         let connection = self.pool.take().map_or_else(|| self.database.connect_to_read(), Ok)?;
-        let mut reader = Reader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
+        let mut reader = SqliteReader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
         let answer = read(&mut reader);
         if answer.is_ok() {
             self.pool.keep(connection);

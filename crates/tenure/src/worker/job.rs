@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{EndedBy, Report, Returned, Worker, end_by};
+use super::{EndedBy, Returned, Worker, WorkerReport, end_by};
 use crate::error::Error;
 use crate::failpoints;
 use crate::handler::truncate_for_record;
@@ -17,7 +17,7 @@ const STOPPING_MAX: Duration = Duration::from_secs(5);
 
 /// How a task ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum End {
+pub(super) enum HandlerEnd {
     Complete(Option<String>),
     RollBack(String),
     Release(String, Duration),
@@ -56,13 +56,13 @@ pub(super) async fn work(lease: KeptLease, worker: Worker, manners: JobOptions) 
 }
 
 /// Runs the function as long as it may; none if the lease was lost meanwhile.
-async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> Option<End> {
+async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> Option<HandlerEnd> {
     if manners.stop.is_cancelled() {
         return Some(released());
     }
     let kind = &lease.task().kind;
     let Some(doer) = worker.doer_of(kind) else {
-        return Some(End::Quarantine(format!(
+        return Some(HandlerEnd::Quarantine(format!(
             "no worker of the queue {} does the kind {kind}",
             worker.queue
         )));
@@ -73,7 +73,7 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> O
     running.spawn((doer.work)(Arc::clone(lease), manners.stop.clone()));
     let ended = |done: Option<Result<Returned, JoinError>>| match done? {
         Ok(returned) => Some(end_by(returned)),
-        Err(panic) => Some(End::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
+        Err(panic) => Some(HandlerEnd::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
     };
     if doer.ended_by == EndedBy::Itself {
         // The lease knows whether it was in time: it refuses a late end.
@@ -87,7 +87,7 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> O
             None
         }
         () = after(manners.stop.cancelled(), manners.grace) => Some(released()),
-        () = after(lease.cancel_asked(), manners.grace) => Some(End::RollBack("it was asked to stop".into())),
+        () = after(lease.cancel_asked(), manners.grace) => Some(HandlerEnd::RollBack("it was asked to stop".into())),
     };
     // A dropped future ends at its next await. Nobody may begin the task before that, so its end is not
     // recorded before.
@@ -106,22 +106,22 @@ async fn after(first: impl Future<Output = ()>, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-fn released() -> End {
-    End::Release("the worker was told to stop".into(), Duration::ZERO)
+fn released() -> HandlerEnd {
+    HandlerEnd::Release("the worker was told to stop".into(), Duration::ZERO)
 }
 
-async fn record(lease: &KeptLease, end: End) -> JobOutcome {
+async fn record(lease: &KeptLease, end: HandlerEnd) -> JobOutcome {
     // The function may have ended the task itself.
-    if end == End::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
+    if end == HandlerEnd::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
         return JobOutcome::Completed;
     }
     let (came, recorded) = match &end {
-        End::Complete(result) => (JobOutcome::Completed, lease.complete(result.as_deref()).await),
-        End::RollBack(reason) => (JobOutcome::RolledBack, lease.roll_back(reason).await),
-        End::Release(reason, delay) => (JobOutcome::Released, lease.release(reason, *delay).await),
-        End::Fail(reason) => (JobOutcome::Failed, lease.fail(reason).await),
-        End::Quarantine(reason) => (JobOutcome::Quarantined, lease.quarantine(reason).await),
-        End::ByItself => return JobOutcome::Completed,
+        HandlerEnd::Complete(result) => (JobOutcome::Completed, lease.complete(result.as_deref()).await),
+        HandlerEnd::RollBack(reason) => (JobOutcome::RolledBack, lease.roll_back(reason).await),
+        HandlerEnd::Release(reason, delay) => (JobOutcome::Released, lease.release(reason, *delay).await),
+        HandlerEnd::Fail(reason) => (JobOutcome::Failed, lease.fail(reason).await),
+        HandlerEnd::Quarantine(reason) => (JobOutcome::Quarantined, lease.quarantine(reason).await),
+        HandlerEnd::ByItself => return JobOutcome::Completed,
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
@@ -131,7 +131,7 @@ async fn record(lease: &KeptLease, end: End) -> JobOutcome {
     tracing::error!(task = %lease.id(), %error, "the outcome of the work could not be recorded");
     match error {
         // A task that can't be completed can still be rolled back.
-        Error::Refused(refusal) if matches!(end, End::Complete(_) | End::Fail(_)) => {
+        Error::Refused(refusal) if matches!(end, HandlerEnd::Complete(_) | HandlerEnd::Fail(_)) => {
             match lease.roll_back(&truncate_for_record(&refusal.to_string())).await {
                 Ok(_) => JobOutcome::RolledBack,
                 Err(_) => JobOutcome::Unrecorded,
@@ -144,7 +144,7 @@ async fn record(lease: &KeptLease, end: End) -> JobOutcome {
 }
 
 /// Counts the outcome of a task.
-pub(super) fn note(report: &mut Report, done: Option<Result<JobOutcome, JoinError>>) {
+pub(super) fn note(report: &mut WorkerReport, done: Option<Result<JobOutcome, JoinError>>) {
     let counter = match done {
         None => return,
         Some(Ok(JobOutcome::Completed)) => &mut report.completed,

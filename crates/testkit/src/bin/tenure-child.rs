@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenure::clock::Moment;
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
-use tenure::process::{Containment, Input, Launch, Limit, Terminal};
+use tenure::process::{Containment, Input, Launch, Limit, TerminalAccess};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 
@@ -20,8 +20,8 @@ fn main() {
         "load" => block_on(load(word(1), word(2), word(3).parse().expect("a count"))),
         "claim" => block_on(claim(word(1), word(2), word(3), word(4).parse().expect("a count"))),
         "hold" => block_on(hold(word(1), &words[2..])),
-        "terminal" => block_on(terminal(Terminal::HandOver, &words[1..])),
-        "terminal-on-demand" => block_on(terminal(Terminal::OnDemand, &words[1..])),
+        "terminal" => block_on(terminal(TerminalAccess::HandOver, &words[1..])),
+        "terminal-on-demand" => block_on(terminal(TerminalAccess::OnDemand, &words[1..])),
         "tick" => tick(word(1)),
         "open" => drop(block_on(open(word(1)))),
         other => panic!("{other}?"),
@@ -149,7 +149,7 @@ fn tick(path: &str) {
 }
 
 /// Runs a command in its own place at the terminal.
-async fn terminal(how: Terminal, command: &[String]) {
+async fn terminal(how: TerminalAccess, command: &[String]) {
     let launch = Launch::new(&command[0]).args(&command[1..]).terminal(how);
     let mut running = launch.start().await.expect("it starts");
     tell(&format!("program saw {:?}", running.ended().await));

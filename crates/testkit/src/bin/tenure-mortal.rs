@@ -16,7 +16,7 @@ use tenure::handler::command::CommandHandler;
 use tenure::handler::template::Template;
 use tenure::handler::{Handlers, RetryPolicy, UndoCall, UndoError};
 use tenure::keeper::LeaseStatus;
-use tenure::recovery::{Recovery, Settings};
+use tenure::recovery::{Recovery, RecoveryOptions};
 use tenure::worker::{Job, Stop, WorkError, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -106,10 +106,10 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
     };
     let handlers = Handlers::new().with("remove", patience, remove).expect("a kind");
     let handlers = handlers.with("command", patience, command).expect("a kind");
-    let settings = Settings {
+    let settings = RecoveryOptions {
         ttl: Duration::from_secs(1),
         handler_wait: Duration::from_millis(100),
-        ..Settings::default()
+        ..RecoveryOptions::default()
     };
     let recovery = Recovery::new(ledger).handlers(handlers).settings(settings);
     recovery.watch(CancellationToken::new()).await.expect("it looks after the store");

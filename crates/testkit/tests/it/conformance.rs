@@ -6,7 +6,7 @@ use tenure::clock::ManualClock;
 use tenure::core::lifecycle::Table;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::story::{Story, stories};
-use tenure_testkit::world::World;
+use tenure_testkit::world::StoryWorld;
 use tenure_testkit::written::WrittenStore;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, sqlite};
 
@@ -16,7 +16,7 @@ fn tell(failures: &[String], count: usize) {
 
 async fn play_in_memory(story: &Story, rows: &mut BTreeSet<&'static str>) -> Result<(), String> {
     let clock = ManualClock::at(BEGINNING);
-    let mut world = World::new(memory(&clock), clock);
+    let mut world = StoryWorld::new(memory(&clock), clock);
     let played = world.play(story).await;
     rows.extend(world.rows);
     played
@@ -48,7 +48,7 @@ fn every_story_holds_on_sqlite() {
         for story in &stories {
             let clock = ManualClock::at(BEGINNING);
             let (_folder, store) = sqlite(&clock).await;
-            failures.extend(World::new(store, clock).play(story).await.err());
+            failures.extend(StoryWorld::new(store, clock).play(story).await.err());
         }
     });
     tell(&failures, stories.len());
@@ -62,7 +62,7 @@ fn every_story_holds_through_the_public_json() {
         for story in &stories {
             let clock = ManualClock::at(BEGINNING);
             let store = WrittenStore::over(memory(&clock));
-            failures.extend(World::new(store, clock).play(story).await.err());
+            failures.extend(StoryWorld::new(store, clock).play(story).await.err());
         }
     });
     tell(&failures, stories.len());
@@ -77,7 +77,7 @@ fn every_story_holds_on_postgresql() {
         for story in &stories {
             let clock = ManualClock::at(BEGINNING);
             let store = postgres(server, &clock).await;
-            failures.extend(World::new(store, clock).play(story).await.err());
+            failures.extend(StoryWorld::new(store, clock).play(story).await.err());
         }
     });
     tell(&failures, stories.len());

@@ -14,7 +14,7 @@ use tenure::core::lifecycle::{Guard, Place, Row, Table};
 use tenure::store::memory::MemoryStore;
 use tenure_testkit::situations::{NOW, each};
 use tenure_testkit::story::{Story, stories};
-use tenure_testkit::world::World;
+use tenure_testkit::world::StoryWorld;
 use tenure_testkit::{BEGINNING, block_on};
 
 /// A claim is decided on tasks that the store found claimable, so its guards repeat what the store looked for. Only the
@@ -66,7 +66,7 @@ fn failing_story<'s>(table: &'static Table, stories: &'s [Story]) -> Option<&'s 
     stories.iter().find(|story| {
         let clock = ManualClock::at(BEGINNING);
         let store = Arc::new(MemoryStore::with_rules(Arc::new(clock.clone()), table));
-        let mut world = World::new(store, clock);
+        let mut world = StoryWorld::new(store, clock);
         // A row that answers where it does not fit may well stop loudly.
         let played = catch_unwind(AssertUnwindSafe(|| block_on(world.play(story))));
         !matches!(played, Ok(Ok(())))
@@ -118,7 +118,7 @@ fn stories_by_row(stories: &[Story]) -> BTreeMap<&'static str, BTreeSet<usize>> 
     let mut by_row: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     for (at, story) in stories.iter().enumerate() {
         let clock = ManualClock::at(BEGINNING);
-        let mut world = World::new(tenure_testkit::memory(&clock), clock);
+        let mut world = StoryWorld::new(tenure_testkit::memory(&clock), clock);
         block_on(world.play(story)).expect("the rules are whole");
         for row in world.rows {
             by_row.entry(row).or_default().insert(at);

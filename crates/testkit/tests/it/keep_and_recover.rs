@@ -10,7 +10,7 @@ use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::handler::Handlers;
-use tenure::recovery::{Recovery, Settings};
+use tenure::recovery::{Recovery, RecoveryOptions};
 use tenure::store::Filter;
 use tenure::store::watch::Presence;
 use tenure::worker::{Job, Stop, WorkError, Worker};
@@ -59,7 +59,7 @@ fn two_nodes_work_through_a_queue_and_undo_what_fails_and_nothing_is_undone_twic
                     Ok("gone".to_owned())
                 }
             })?;
-            let recovery = Recovery::new(ledger).handlers(handlers).settings(Settings::default());
+            let recovery = Recovery::new(ledger).handlers(handlers).settings(RecoveryOptions::default());
             let (told, looking) = (stop.clone(), stop.clone());
             nodes.push(tokio::spawn(async move { worker.run(Stop::WhenTold(told)).await.map(drop) }));
             nodes.push(tokio::spawn(async move { recovery.watch(looking).await.map(drop) }));

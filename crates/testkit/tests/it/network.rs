@@ -13,7 +13,7 @@ use tenure_testkit::server::{Server, required};
 use tenure_testkit::story::stories;
 use tenure_testkit::traces::{Lossy, compare, compare_lossy, trace, within_any_reach};
 use tenure_testkit::waiting::until;
-use tenure_testkit::world::World;
+use tenure_testkit::world::StoryWorld;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
 /// So many, or as many as that variable says.
@@ -43,7 +43,7 @@ async fn play<K>(make: impl AsyncFn(&ManualClock) -> (K, Arc<dyn Store>)) {
         let clock = ManualClock::at(BEGINNING);
         let (_kept, store) = make(&clock).await;
         let served = Served::on(store);
-        let mut world = World::new(remote(&served.url).await, clock);
+        let mut world = StoryWorld::new(remote(&served.url).await, clock);
         failed.extend(world.play(story).await.err());
     }
     assert!(failed.is_empty(), "{} of {} stories fail:\n{}", failed.len(), stories.len(), failed.join("\n"));

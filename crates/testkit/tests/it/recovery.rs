@@ -13,7 +13,7 @@ use tenure::core::task::{Cause, State, Task};
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
 use tenure::handler::{Handlers, RetryPolicy};
-use tenure::recovery::{Outcome, RecoveredTask, Recovery, Settings};
+use tenure::recovery::{Outcome, RecoveredTask, Recovery, RecoveryOptions};
 use tenure_testkit::faulty::Fault;
 use tenure_testkit::undoing::{Behaviour, HandlerSpy, SHORT_PATIENCE, on_every_store, until_task};
 use tenure_testkit::waiting::{soon, until};
@@ -328,7 +328,7 @@ fn losing_the_lease_stops_a_running_undo() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
-        let settings = Settings { ttl: Duration::from_secs(2), ..Settings::default() };
+        let settings = RecoveryOptions { ttl: Duration::from_secs(2), ..RecoveryOptions::default() };
         let patience = RetryPolicy { timeout: MINUTE * 60, ..SHORT_PATIENCE };
         let handlers = Handlers::new().with("k", patience, spy.clone())?;
         let recovery = world.recovery(handlers).settings(settings);
@@ -444,7 +444,7 @@ fn one_room_is_looked_after_where_one_is_named() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let namespace = Some(Namespace::new("elsewhere")?);
-        let settings = Settings { namespace, ..Settings::default() };
+        let settings = RecoveryOptions { namespace, ..RecoveryOptions::default() };
         let only = world.recovery(spy.on("k")).settings(settings);
         assert_eq!(only.plan().await?.len(), 1);
         assert_eq!(only.once().await?.tended, 1);
@@ -527,7 +527,7 @@ fn more_tasks_than_fit_into_a_page_or_into_its_room_are_all_looked_after() {
         // A large batch takes the store's time a little ahead of the clock.
         world.clock.advance(MINUTE * 2);
         let spy = HandlerSpy::that(&[Behaviour::Works]);
-        let settings = Settings { at_once: 7, sweep_max: 300, ..Settings::default() };
+        let settings = RecoveryOptions { at_once: 7, sweep_max: 300, ..RecoveryOptions::default() };
         let recovery = world.recovery(spy.on("k")).settings(settings);
         let report = recovery.once().await?;
         assert_eq!((report.tended, report.undone, spy.calls().len()), (1_100, 1_100, 1_100));
@@ -543,7 +543,7 @@ fn no_more_is_undone_at_once_than_there_is_room_for() {
         }
         world.clock.advance(MINUTE * 2);
         let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
-        let settings = Settings { at_once: 3, ..Settings::default() };
+        let settings = RecoveryOptions { at_once: 3, ..RecoveryOptions::default() };
         let recovery = world.recovery(spy.on("k")).settings(settings);
         // One after the other ends, and the next one takes its room.
         let letting_go = async {
@@ -564,7 +564,7 @@ fn no_more_is_undone_at_once_than_there_is_room_for() {
 fn settings_of_nothing_are_settings_of_one() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let settings = Settings { at_once: 0, sweep_max: 0, ..Settings::default() };
+        let settings = RecoveryOptions { at_once: 0, sweep_max: 0, ..RecoveryOptions::default() };
         let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).settings(settings);
         assert_eq!(soon("the end", recovery.once()).await?.tended, 1);
         Ok(())
@@ -577,7 +577,7 @@ fn it_takes_leases_under_the_name_that_it_is_given_or_one_of_its_own() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let owner = Some(Owner::new("rescue")?);
-        let settings = Settings { owner, ..Settings::default() };
+        let settings = RecoveryOptions { owner, ..RecoveryOptions::default() };
         let recovery = world.recovery(spy.on("k")).settings(settings);
         tokio::select! {
             _ = recovery.once() => panic!("it hangs"),

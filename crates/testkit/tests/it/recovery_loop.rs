@@ -11,14 +11,14 @@ use tenure::core::task::{Cause, Phase, State, Task, Undoing};
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
 use tenure::handler::{Handlers, RetryPolicy};
-use tenure::recovery::{Outcome, Recovery, Settings};
+use tenure::recovery::{Outcome, Recovery, RecoveryOptions};
 use tenure::store::{Store, watch::Presence};
 use tenure::{Error, Ledger};
 use tenure_testkit::BEGINNING;
 use tenure_testkit::faulty::{Fault, FaultyStore};
 use tenure_testkit::keeping::on_every_store as in_real_time;
 use tenure_testkit::undoing::{Behaviour, HandlerSpy, Loop, SHORT_PATIENCE};
-use tenure_testkit::undoing::{World, on_every_store, until_task};
+use tenure_testkit::undoing::{RecoveryWorld, on_every_store, until_task};
 use tenure_testkit::waiting::{Pulse, until, until_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -120,7 +120,7 @@ fn a_loop_leaves_what_it_can_not_undo_to_others_for_a_while_and_then_parks_it() 
     on_every_store(|world| async move {
         world.lapsed("t", &[("foreign", "a"), ("k", "b")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Works]);
-        let settings = Settings { handler_wait: SECOND * 8, ..Settings::default() };
+        let settings = RecoveryOptions { handler_wait: SECOND * 8, ..RecoveryOptions::default() };
         let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
         looks(&world.store, 3).await;
         // In steps that are no absence.
@@ -250,7 +250,7 @@ fn after_an_absence_holders_get_the_length_of_a_lease_and_may_still_end_their_wo
 }
 
 /// The mark is renewed with the time as it is now, so that the next step is seen as one.
-async fn looks_and_marks(world: &World) {
+async fn looks_and_marks(world: &RecoveryWorld) {
     world.store.watch(Presence::default()).await.expect("a mark");
     looks(&world.store, 2).await;
 }
@@ -292,7 +292,7 @@ fn sweeps_are_capped_and_what_is_left_over_comes_next() {
             held(&world.ledger, &format!("t{at}"), &[]).await?;
         }
         world.clock.advance(MINUTE * 2);
-        let settings = Settings { sweep_max: 5, ..Settings::default() };
+        let settings = RecoveryOptions { sweep_max: 5, ..RecoveryOptions::default() };
         let recovery = world.recovery(Handlers::new()).settings(settings.clone());
         recovery.once().await?;
         assert!(recovery.metrics().snapshot().sweeps >= 4, "{:?}", recovery.metrics().snapshot().sweeps);
@@ -344,7 +344,7 @@ fn a_loop_that_died_is_followed_by_another_one() {
         let by = ledger.acquire("t", "w1").await?.lease().expect("a lease").holder();
         ledger.roll_back("t", &by, "it failed").await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs, Behaviour::Works]);
-        let settings = Settings { ttl: SECOND, ..Settings::default() };
+        let settings = RecoveryOptions { ttl: SECOND, ..RecoveryOptions::default() };
         let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings);
         let dying = Loop::of(&recovery);
         until("it runs", || spy.running() == 1).await;
@@ -392,7 +392,7 @@ fn a_running_undo_that_does_not_end_within_the_grace_is_stopped_and_handed_back(
             let first = *first.get_or_init(|| store.count_looks());
             until_blocking("two looks", || store.count_looks() >= first + 2);
         });
-        let settings = Settings { grace: Duration::from_millis(100), ..Settings::default() };
+        let settings = RecoveryOptions { grace: Duration::from_millis(100), ..RecoveryOptions::default() };
         let recovery = world.recovery(spy.on("k")).settings(settings);
         let running = Loop::of(&recovery);
         until("it runs", || spy.running() == 1).await;
@@ -413,7 +413,7 @@ fn a_loop_that_is_told_to_stop_while_the_store_is_away_ends_when_its_leases_have
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let grace = Duration::from_millis(100);
-        let settings = Settings { grace, ttl: SECOND * 3, ..Settings::default() };
+        let settings = RecoveryOptions { grace, ttl: SECOND * 3, ..RecoveryOptions::default() };
         let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
         until("it runs", || spy.running() == 1).await;
         world.store.meets(Verb::Release, Fault::Unavailable);
@@ -550,7 +550,7 @@ fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
         // Of different lengths, so that they end at any moment, also while the loop looks.
         let spy =
             HandlerSpy::that(&[Behaviour::Works, Behaviour::Takes(1), Behaviour::Works, Behaviour::Takes(3)]);
-        let settings = Settings { at_once: 1, ..Settings::default() };
+        let settings = RecoveryOptions { at_once: 1, ..RecoveryOptions::default() };
         let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings));
         until("all of them", || spy.calls().len() == 600).await;
         until_task(&ledger, "t599", has_ended).await;
@@ -569,7 +569,7 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             let backoff = Backoff { base: Span::from_secs(60), ..Backoff::default() };
             let patience = RetryPolicy { backoff, ..SHORT_PATIENCE };
             let grace = Duration::from_millis(200);
-            let settings = Settings { grace, ttl: SECOND * 2, ..Settings::default() };
+            let settings = RecoveryOptions { grace, ttl: SECOND * 2, ..RecoveryOptions::default() };
             let recovery =
                 world.recovery(Handlers::new().with("k", patience, spy.clone())?).settings(settings);
             let stop = CancellationToken::new();

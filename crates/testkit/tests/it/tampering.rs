@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tenure::audit::{Anchor, Report, Tampering};
+use tenure::audit::{Anchor, Tampering, VerifyReport};
 use tenure::core::refusal::Code;
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -68,7 +68,7 @@ impl File {
         text.parse().expect("an anchor reads back from its file")
     }
 
-    fn verify(&self, anchor: Option<&Anchor>) -> Report {
+    fn verify(&self, anchor: Option<&Anchor>) -> VerifyReport {
         block_on(self.ledger().verify(anchor)).expect("it can be read")
     }
 

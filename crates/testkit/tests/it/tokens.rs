@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::access::{
-    Lifetime, ListedToken, NamespaceScope, NewToken, Role, Secret, Token, TokenHash, Tokens,
+    Lifetime, ListedToken, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret, Tokens,
 };
 use tenure::api::{from_json, to_json};
 use tenure::clock::ManualClock;
@@ -202,7 +202,7 @@ fn who_was_not_answered_asks_again_and_gets_one_token() {
 #[test]
 fn what_a_token_must_not_be_is_refused_with_the_field() {
     on_every_store(|place| async move {
-        let field = |answer: Result<(Secret, Token), Error>| {
+        let field = |answer: Result<(TokenSecret, Token), Error>| {
             answer.expect_err("refused").refusal().expect("a refusal").field
         };
         let ci = || place.ledger.create_token("ci", Role::Worker);

@@ -5,7 +5,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use tenure::clock::ManualClock;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::traces::{compare, trace};
-use tenure_testkit::world::World;
+use tenure_testkit::world::StoryWorld;
 use tenure_testkit::written::WrittenStore;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
@@ -33,7 +33,7 @@ fn sqlite_answers_as_memory_does_and_writes_the_same_history() {
             let (_folder, file) = sqlite(&other).await;
             let compared = compare(&steps, (reference.as_ref(), file.as_ref()), [&one, &other]).await;
             compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
-            World::new(file, other).look_around().await.map_err(TestCaseError::fail)
+            StoryWorld::new(file, other).look_around().await.map_err(TestCaseError::fail)
         })
     });
     if let Err(failure) = result {
@@ -52,7 +52,7 @@ fn what_goes_through_the_public_json_is_what_it_was() {
             let (reference, written) = (memory(&one), WrittenStore::over(memory(&other)));
             let compared = compare(&steps, (reference.as_ref(), written.as_ref()), [&one, &other]).await;
             compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
-            World::new(written, other).look_around().await.map_err(TestCaseError::fail)
+            StoryWorld::new(written, other).look_around().await.map_err(TestCaseError::fail)
         })
     });
     if let Err(failure) = result {
@@ -73,7 +73,7 @@ fn postgresql_answers_as_memory_does_and_writes_the_same_history() {
             let database = postgres(server, &other).await;
             let compared = compare(&steps, (reference.as_ref(), database.as_ref()), [&one, &other]).await;
             compared.map_err(|what| TestCaseError::fail(format!("{what}\n{told}")))?;
-            World::new(database, other).look_around().await.map_err(TestCaseError::fail)
+            StoryWorld::new(database, other).look_around().await.map_err(TestCaseError::fail)
         })
     });
     if let Err(failure) = result {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tenure::core::command::Action;
 use tenure::core::task::{Cause, State, Task};
 use tenure::core::verb::Verb;
-use tenure::worker::{Job, Report, Stop, WorkError, Worker};
+use tenure::worker::{Job, Stop, WorkError, Worker, WorkerReport};
 use tenure::{Error, Ledger};
 use tenure_testkit::faulty::Fault;
 use tenure_testkit::keeping::{KEPT, SHORT, in_memory, on_every_store};
@@ -32,7 +32,7 @@ async fn ended(ledger: &Ledger, id: &str) -> Result<(State, Option<Cause>, Strin
 /// A worker that goes on until it is told to stop.
 struct Working {
     stop: CancellationToken,
-    running: tokio::task::JoinHandle<Result<Report, Error>>,
+    running: tokio::task::JoinHandle<Result<WorkerReport, Error>>,
 }
 
 fn start(worker: Worker) -> Working {
@@ -43,7 +43,7 @@ fn start(worker: Worker) -> Working {
 }
 
 impl Working {
-    async fn end(self) -> Report {
+    async fn end(self) -> WorkerReport {
         self.stop.cancel();
         self.running.await.expect("it ends").expect("it worked")
     }

@@ -30,19 +30,19 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Where the keys come from.
 #[derive(Clone)]
-pub(crate) enum Secret {
-    Given(Keys),
+pub(crate) enum SecretSource {
+    Given(SigningKeys),
     /// To be read for each request.
     File(Arc<Path>),
 }
 
-impl Secret {
-    pub(crate) async fn keys(&self) -> Result<Keys, String> {
+impl SecretSource {
+    pub(crate) async fn keys(&self) -> Result<SigningKeys, String> {
         match self {
-            Secret::Given(keys) => Ok(keys.clone()),
-            Secret::File(path) => {
+            SecretSource::Given(keys) => Ok(keys.clone()),
+            SecretSource::File(path) => {
                 let path = Arc::clone(path);
-                let read = tokio::task::spawn_blocking(move || Keys::in_file(&path)).await;
+                let read = tokio::task::spawn_blocking(move || SigningKeys::in_file(&path)).await;
                 read.map_err(|error| format!("can't read the file with the webhook secret: {error}"))?
             }
         }
@@ -50,7 +50,7 @@ impl Secret {
 
     /// A warning if too many users can read the file.
     pub(crate) fn warning(&self) -> Option<String> {
-        let Secret::File(path) = self else { return None };
+        let SecretSource::File(path) = self else { return None };
         let mode = fs::metadata(path).ok()?.mode();
         (mode & 0o004 != 0).then(|| {
             format!(
@@ -66,10 +66,10 @@ impl Secret {
 
 /// The signing keys, at least one.
 #[derive(Clone)]
-pub(crate) struct Keys(Vec<Hmac<Sha256>>);
+pub(crate) struct SigningKeys(Vec<Hmac<Sha256>>);
 
-impl Keys {
-    pub(crate) fn in_text(text: &str) -> Result<Keys, String> {
+impl SigningKeys {
+    pub(crate) fn in_text(text: &str) -> Result<SigningKeys, String> {
         let secrets: Vec<&str> = text.split_whitespace().collect();
         let count = secrets.len();
         if count == 0 {
@@ -84,12 +84,12 @@ impl Keys {
                 _ => format!("webhook secret {} of {count} {error}", at + 1),
             })
         };
-        secrets.into_iter().enumerate().map(numbered).collect::<Result<_, _>>().map(Keys)
+        secrets.into_iter().enumerate().map(numbered).collect::<Result<_, _>>().map(SigningKeys)
     }
 
-    pub(crate) fn in_file(path: &Path) -> Result<Keys, String> {
+    pub(crate) fn in_file(path: &Path) -> Result<SigningKeys, String> {
         let text = text(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Keys::in_text(&text).map_err(|error| format!("{}: {error}", path.display()))
+        SigningKeys::in_text(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// A signature with each key, as they stand in `webhook-signature`.
@@ -144,7 +144,7 @@ mod tests {
     use crate::handler::webhook::tests::{LONG_SECRET, SHORT_SECRET};
 
     fn signed(secrets: &str, body: &str) -> String {
-        Keys::in_text(secrets).expect("secrets").signatures(
+        SigningKeys::in_text(secrets).expect("secrets").signatures(
             "shop/build-42/1/3",
             1_793_000_000,
             body.as_bytes(),
@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_secret_is_said_without_it() {
         let of_bytes = |bytes: usize| format!("{PREFIX}{}", BASE64.encode(vec![7; bytes]));
-        assert!(Keys::in_text(&of_bytes(24)).is_ok() && Keys::in_text(&of_bytes(64)).is_ok());
-        let said = |text: &str| Keys::in_text(text).err().unwrap_or_default();
+        assert!(SigningKeys::in_text(&of_bytes(24)).is_ok() && SigningKeys::in_text(&of_bytes(64)).is_ok());
+        let said = |text: &str| SigningKeys::in_text(text).err().unwrap_or_default();
         assert_eq!(said(" \n"), "the webhook secret is missing");
         assert_eq!(said("AAECAwQFBgcICQoL"), "the webhook secret must begin with `whsec_`");
         assert_eq!(said("whsec_AAEC-_BgcI"), "the webhook secret must be base64 after `whsec_`");
@@ -193,7 +193,7 @@ mod tests {
     fn a_file_with_a_secret_is_plain_and_short_and_there() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret");
-        let said = |path: &Path| Keys::in_file(path).err().unwrap_or_default();
+        let said = |path: &Path| SigningKeys::in_file(path).err().unwrap_or_default();
         assert!(said(&path).contains("secret: No such file"), "{}", said(&path));
         assert!(said(folder.path()).contains("must be in a regular file"));
         for (content, expected) in [
@@ -213,7 +213,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let warning = |mode| {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("its permissions");
-            Secret::File(file.path().into()).warning()
+            SecretSource::File(file.path().into()).warning()
         };
         assert_eq!((warning(0o600), warning(0o640)), (None, None));
         assert!(warning(0o644).is_some_and(|said| said.contains("(its mode is 644)")));

@@ -13,7 +13,7 @@ use tenure_core::time::Time;
 use crate::codec::Sealed;
 use crate::store::due::{Due, LeaseColumns};
 use crate::store::execute::{Change, LeaseRow, ReadKey, Request, Rows, StoredTask, next_in_queue, read_set};
-use crate::store::postgres::columns::{Fault, Found, Key};
+use crate::store::postgres::columns::{Key, PostgresError, PostgresResult};
 
 /// A whole task, locked; or the fact that it does not exist.
 #[derive(Default)]
@@ -66,9 +66,9 @@ pub(crate) struct Batch {
 const AGE_OF_NEW: i64 = i64::MAX / 2;
 
 impl Batch {
-    fn slot(&self, namespace: &Namespace, id: &TaskId) -> Found<&Slot> {
+    fn slot(&self, namespace: &Namespace, id: &TaskId) -> PostgresResult<&Slot> {
         let slot = self.slots.get(&(namespace.clone(), id.clone()));
-        slot.ok_or_else(|| Fault::Broken(format!("the task {namespace}/{id} was not fetched")))
+        slot.ok_or_else(|| PostgresError::Broken(format!("the task {namespace}/{id} was not fetched")))
     }
 
     /// Whether nothing has to be written: all was refused, or answered from memory.
@@ -134,9 +134,9 @@ fn waits_in(task: &Task, namespace: &Namespace, queue: &Queue) -> bool {
 }
 
 impl Rows for Batch {
-    type Fault = Fault;
+    type Fault = PostgresError;
 
-    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredTask>> {
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> PostgresResult<Option<StoredTask>> {
         // For a task whose names are free nothing was fetched, because nothing exists.
         if !self.slots.contains_key(&(namespace.clone(), id.clone())) && !self.is_taken(namespace, id) {
             return Ok(None);
@@ -144,18 +144,18 @@ impl Rows for Batch {
         match self.slot(namespace, id)? {
             Slot::Whole(whole) => Ok(whole.kept.clone()),
             Slot::Seen(seen) => Ok(seen.as_deref().cloned()),
-            Slot::Lease(_) => {
-                Err(Fault::Broken(format!("only the lease of {namespace}/{id} was fetched, not the task")))
-            }
+            Slot::Lease(_) => Err(PostgresError::Broken(format!(
+                "only the lease of {namespace}/{id} was fetched, not the task"
+            ))),
         }
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<LeaseRow>> {
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> PostgresResult<Option<LeaseRow>> {
         let due = match self.slot(namespace, id)? {
             Slot::Whole(whole) => whole.due.as_ref(),
             Slot::Lease(row) => Some(&row.due),
             Slot::Seen(Some(kept)) if kept.task.lease().is_some() => {
-                return Err(Fault::Again("a lease was granted between two reads"));
+                return Err(PostgresError::Again("a lease was granted between two reads"));
             }
             Slot::Seen(_) => None,
         };
@@ -164,7 +164,7 @@ impl Rows for Batch {
         Ok(task.map(|task| LeaseRow { row: 0, check_at: due.check_at, task }))
     }
 
-    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Found<Names> {
+    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> PostgresResult<Names> {
         let key = (namespace.clone(), id.clone());
         if self.reserved.contains(&key) && !self.made.contains(&key) {
             return Ok(Names::Free);
@@ -180,11 +180,11 @@ impl Rows for Batch {
         queue: &Queue,
         limit: u32,
         now: Time,
-    ) -> Found<Vec<TaskId>> {
+    ) -> PostgresResult<Vec<TaskId>> {
         Ok(next_in_queue(self.tasks(), (namespace, queue), limit, now))
     }
 
-    fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> Found<Vec<Event>> {
+    fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> PostgresResult<Vec<Event>> {
         let stored = self.histories.get(&(namespace.clone(), id.clone())).into_iter().flatten();
         let of_task = |sealed: &&Sealed| sealed.event.namespace == *namespace && sealed.event.task == *id;
         let new = self.events.iter().filter(of_task).map(|sealed| &sealed.event);
@@ -193,22 +193,22 @@ impl Rows for Batch {
         if whole {
             Ok(events)
         } else {
-            Err(Fault::Broken(format!("the history of {namespace}/{id} has gaps")))
+            Err(PostgresError::Broken(format!("the history of {namespace}/{id} has gaps")))
         }
     }
 
-    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Found<Option<Request>> {
+    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> PostgresResult<Option<Request>> {
         Ok(self.requests.get(&(namespace.clone(), id.clone())).cloned())
     }
 
-    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Found<()> {
+    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> PostgresResult<()> {
         let name = (namespace.clone(), id.clone());
         self.requests.insert(name.clone(), request.clone());
         self.remembered.push(name);
         Ok(())
     }
 
-    fn write(&mut self, change: Change<'_>) -> Found<()> {
+    fn write(&mut self, change: Change<'_>) -> PostgresResult<()> {
         let Change { before, after, head, events } = change;
         let key = (after.namespace.clone(), after.id.clone());
         let row = match before {
@@ -222,7 +222,7 @@ impl Rows for Batch {
         };
         let slot = self.slots.entry(key).or_insert_with(|| Slot::Whole(Box::default()));
         let Slot::Whole(whole) = slot else {
-            return Err(Fault::Broken(format!("{} was written without a lock", after.id)));
+            return Err(PostgresError::Broken(format!("{} was written without a lock", after.id)));
         };
         let (old, new) = (before.and_then(|kept| Due::of(&kept.task)), Due::of(after));
         if old != new {
@@ -233,9 +233,9 @@ impl Rows for Batch {
         Ok(())
     }
 
-    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Found<()> {
+    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> PostgresResult<()> {
         let Some(lease) = after.lease() else {
-            return Err(Fault::Broken("a heartbeat without a lease".into()));
+            return Err(PostgresError::Broken("a heartbeat without a lease".into()));
         };
         let slot = self.slots.get_mut(&(after.namespace.clone(), after.id.clone()));
         let due = match slot {
@@ -258,7 +258,7 @@ impl Rows for Batch {
             }
             Some(Slot::Seen(_)) | None => None,
         };
-        let Some(due) = due else { return Err(Fault::Broken("a heartbeat without its row".into())) };
+        let Some(due) = due else { return Err(PostgresError::Broken("a heartbeat without its row".into())) };
         due.renew(lease);
         if before.check_at <= now {
             // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
@@ -267,12 +267,12 @@ impl Rows for Batch {
         Ok(())
     }
 
-    fn floor(&mut self) -> Found<Epoch> {
+    fn floor(&mut self) -> PostgresResult<Epoch> {
         Ok(self.floor)
     }
 
-    fn broken(&mut self, what: String) -> Fault {
-        Fault::Broken(what)
+    fn broken(&mut self, what: String) -> PostgresError {
+        PostgresError::Broken(what)
     }
 }
 

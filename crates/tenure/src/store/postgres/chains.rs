@@ -7,28 +7,30 @@ use tokio_postgres::types::Type;
 
 use crate::error::Error;
 use crate::store::columns::{EventRow, Row as _, TableRow as _, at};
-use crate::store::postgres::columns::{Found, KEY_COLUMN_COUNT};
-use crate::store::postgres::read::Reader;
+use crate::store::postgres::columns::{KEY_COLUMN_COUNT, PostgresResult};
+use crate::store::postgres::read::PostgresReader;
 use crate::store::postgres::sql::Sql;
 use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::{Cursor, Page, PageFill, PageSize, page};
 
 /// Where a walk over all chains is: at tasks by their age within a namespace, then at the rows of other tables without a task.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum ChainCursor {
     Tasks { namespace: String, no: i64 },
     Orphans { namespace: String, task: String },
 }
 
-impl Place {
-    pub(crate) fn of(cursor: Option<&Cursor>) -> Result<Place, Error> {
-        let Some(cursor) = cursor else { return Ok(Place::Tasks { namespace: String::new(), no: i64::MIN }) };
+impl ChainCursor {
+    pub(crate) fn of(cursor: Option<&Cursor>) -> Result<ChainCursor, Error> {
+        let Some(cursor) = cursor else {
+            return Ok(ChainCursor::Tasks { namespace: String::new(), no: i64::MIN });
+        };
         let read = || {
             let (kind, rest) = cursor.as_str().split_once(' ')?;
             let (namespace, rest) = rest.split_once('/')?;
             match kind {
-                "c" => Some(Place::Tasks { namespace: namespace.to_owned(), no: rest.parse().ok()? }),
-                "o" => Some(Place::Orphans { namespace: namespace.to_owned(), task: rest.to_owned() }),
+                "c" => Some(ChainCursor::Tasks { namespace: namespace.to_owned(), no: rest.parse().ok()? }),
+                "o" => Some(ChainCursor::Orphans { namespace: namespace.to_owned(), task: rest.to_owned() }),
                 _ => None,
             }
         };
@@ -37,8 +39,8 @@ impl Place {
 
     fn cursor(&self) -> Cursor {
         match self {
-            Place::Tasks { namespace, no } => Cursor(format!("c {namespace}/{no}")),
-            Place::Orphans { namespace, task } => Cursor(format!("o {namespace}/{task}")),
+            ChainCursor::Tasks { namespace, no } => Cursor(format!("c {namespace}/{no}")),
+            ChainCursor::Orphans { namespace, task } => Cursor(format!("o {namespace}/{task}")),
         }
     }
 }
@@ -101,7 +103,7 @@ const OTHER_ROWS: [(&str, &str); 3] = [
 ];
 
 /// A row as it is stored; its first two columns are the names of its task.
-fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> Found<StoredRow<'static>> {
+fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> PostgresResult<StoredRow<'static>> {
     let mut columns = Vec::with_capacity(row.len());
     for (at, column) in row.columns().iter().enumerate().skip(KEY_COLUMN_COUNT) {
         let value = match *column.type_() {
@@ -119,18 +121,22 @@ fn stored_row(table: &'static str, row: &tokio_postgres::Row) -> Found<StoredRow
     Ok(StoredRow { table: table.into(), columns })
 }
 
-fn names_of(row: &tokio_postgres::Row) -> Found<(String, String)> {
+fn names_of(row: &tokio_postgres::Row) -> PostgresResult<(String, String)> {
     Ok((row.a_text(0)?.to_owned(), row.a_text(1)?.to_owned()))
 }
 
-impl Reader<'_> {
+impl PostgresReader<'_> {
     /// One snapshot: between two statements, other transactions could add rows that the first one did not
     /// see.
-    pub(crate) async fn chains(&mut self, place: Place, size: PageSize) -> Found<Page<StoredChain>> {
+    pub(crate) async fn chains(
+        &mut self,
+        place: ChainCursor,
+        size: PageSize,
+    ) -> PostgresResult<Page<StoredChain>> {
         self.begin().await?;
         let page = match place {
-            Place::Tasks { namespace, no } => self.chains_of_tasks(&namespace, no, size).await?,
-            Place::Orphans { namespace, task } => self.orphans(&namespace, &task, size).await?,
+            ChainCursor::Tasks { namespace, no } => self.chains_of_tasks(&namespace, no, size).await?,
+            ChainCursor::Orphans { namespace, task } => self.orphans(&namespace, &task, size).await?,
         };
         self.end().await?;
         Ok(page)
@@ -141,7 +147,7 @@ impl Reader<'_> {
         &mut self,
         namespace: &Namespace,
         id: &TaskId,
-    ) -> Found<Option<StoredChain>> {
+    ) -> PostgresResult<Option<StoredChain>> {
         self.begin().await?;
         let chains = self.stored_chains(&[(namespace.as_str(), id.as_str())]).await?;
         self.end().await?;
@@ -156,7 +162,7 @@ impl Reader<'_> {
         namespace: &str,
         no: i64,
         size: PageSize,
-    ) -> Found<Page<StoredChain>> {
+    ) -> PostgresResult<Page<StoredChain>> {
         let mut names = self.link.ask(TASK_NAMES, &[&namespace, &no, &page(size.items)]).await?;
         let fits = self.fitting_histories(&names, size).await?;
         let is_cut = fits < names.len();
@@ -164,13 +170,18 @@ impl Reader<'_> {
         let chains = self.stored_chains(&both_names(&names)?).await?;
         let last = names.last().map(names_of).transpose()?;
         let next = match last.zip(chains.last()) {
-            Some(((namespace, _), last)) => Place::Tasks { namespace, no: last.row },
-            None => Place::Orphans { namespace: String::new(), task: String::new() },
+            Some(((namespace, _), last)) => ChainCursor::Tasks { namespace, no: last.row },
+            None => ChainCursor::Orphans { namespace: String::new(), task: String::new() },
         };
         Ok(Page::new(chains, Some(next.cursor()), is_cut))
     }
 
-    async fn orphans(&mut self, namespace: &str, task: &str, size: PageSize) -> Found<Page<StoredChain>> {
+    async fn orphans(
+        &mut self,
+        namespace: &str,
+        task: &str,
+        size: PageSize,
+    ) -> PostgresResult<Page<StoredChain>> {
         let mut rows = self.link.ask(ORPHANS, &[&namespace, &task, &page(size.items)]).await?;
         let fits = self.fitting_histories(&rows, size).await?;
         let is_cut = fits < rows.len();
@@ -179,13 +190,17 @@ impl Reader<'_> {
         let names = both_names(&rows)?;
         let last = names.last().filter(|_| is_full);
         let next = last.map(|(namespace, task)| {
-            Place::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor()
+            ChainCursor::Orphans { namespace: (*namespace).into(), task: (*task).into() }.cursor()
         });
         Ok(Page::new(self.stored_chains(&names).await?, next, is_cut))
     }
 
     /// How many of the tasks fit a page, by what is stored of their histories.
-    async fn fitting_histories(&mut self, names: &[tokio_postgres::Row], size: PageSize) -> Found<usize> {
+    async fn fitting_histories(
+        &mut self,
+        names: &[tokio_postgres::Row],
+        size: PageSize,
+    ) -> PostgresResult<usize> {
         let (namespaces, ids): (Vec<&str>, Vec<&str>) = both_names(names)?.into_iter().unzip();
         let (mut fill, mut fits) = (PageFill::new(size), 0);
         for row in self.link.ask(HISTORY_OCTETS, &[&namespaces, &ids]).await? {
@@ -198,7 +213,7 @@ impl Reader<'_> {
     }
 
     /// The chains of tasks, in the order of these names.
-    async fn stored_chains(&mut self, names: &[(&str, &str)]) -> Found<Vec<StoredChain>> {
+    async fn stored_chains(&mut self, names: &[(&str, &str)]) -> PostgresResult<Vec<StoredChain>> {
         let (namespaces, ids): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
         let name = |(namespace, id): &(&str, &str)| {
             Namespace::new(*namespace).and_then(|namespace| Ok((namespace, TaskId::new(*id)?))).ok()
@@ -249,6 +264,6 @@ impl Reader<'_> {
 }
 
 /// The names that rows begin with.
-fn both_names(rows: &[tokio_postgres::Row]) -> Found<Vec<(&str, &str)>> {
+fn both_names(rows: &[tokio_postgres::Row]) -> PostgresResult<Vec<(&str, &str)>> {
     rows.iter().map(|row| Ok((row.a_text(0)?, row.a_text(1)?))).collect()
 }

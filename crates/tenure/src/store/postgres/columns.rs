@@ -16,7 +16,7 @@ use crate::store::stored::ColumnValue;
 
 /// What is wrong with the store: the server says so, or it says nothing, or what it gives can't be.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum PostgresError {
     Postgres(tokio_postgres::Error),
     /// It could not be connected to.
     Connecting(ConnectError),
@@ -31,30 +31,30 @@ pub(crate) enum Fault {
     Broken(String),
 }
 
-pub(crate) type Found<T> = Result<T, Fault>;
+pub(crate) type PostgresResult<T> = Result<T, PostgresError>;
 
-impl From<tokio_postgres::Error> for Fault {
-    fn from(error: tokio_postgres::Error) -> Fault {
-        Fault::Postgres(error)
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> PostgresError {
+        PostgresError::Postgres(error)
     }
 }
 
 /// A stored name that breaks its limits: somebody else wrote it.
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Fault {
-        Fault::Broken(format!("a stored value is invalid: {refusal}"))
+impl From<Refusal> for PostgresError {
+    fn from(refusal: Refusal) -> PostgresError {
+        PostgresError::Broken(format!("a stored value is invalid: {refusal}"))
     }
 }
 
-impl From<ConnectError> for Fault {
-    fn from(error: ConnectError) -> Fault {
-        Fault::Connecting(error)
+impl From<ConnectError> for PostgresError {
+    fn from(error: ConnectError) -> PostgresError {
+        PostgresError::Connecting(error)
     }
 }
 
-impl From<Impossible> for Fault {
-    fn from(Impossible(what): Impossible) -> Fault {
-        Fault::Broken(what)
+impl From<Impossible> for PostgresError {
+    fn from(Impossible(what): Impossible) -> PostgresError {
+        PostgresError::Broken(what)
     }
 }
 
@@ -82,13 +82,15 @@ const CORRUPT: &str = "TN005";
 /// Others hold what a claim is after.
 const HELD: &str = "TN004";
 
-impl Fault {
+impl PostgresError {
     pub(crate) fn meaning(&self) -> Meaning {
         match self {
-            Fault::Again(_) | Fault::CanNotBeMade(..) => Meaning::Again,
-            Fault::Silent(_) => Meaning::Reconnect,
-            Fault::Connecting(_) | Fault::Unfit(_) | Fault::Broken(_) => Meaning::Final,
-            Fault::Postgres(error) => match error.as_db_error() {
+            PostgresError::Again(_) | PostgresError::CanNotBeMade(..) => Meaning::Again,
+            PostgresError::Silent(_) => Meaning::Reconnect,
+            PostgresError::Connecting(_) | PostgresError::Unfit(_) | PostgresError::Broken(_) => {
+                Meaning::Final
+            }
+            PostgresError::Postgres(error) => match error.as_db_error() {
                 // Nothing came from the server, so the connection is gone.
                 None if error.is_closed() || error_is_of_transport(error) => Meaning::Reconnect,
                 None => Meaning::Final,
@@ -99,7 +101,7 @@ impl Fault {
 
     /// Whether a database that can't be connected to may be there in a moment.
     pub(crate) fn may_pass(&self) -> bool {
-        let Fault::Connecting(error) = self else { return self.meaning() == Meaning::Reconnect };
+        let PostgresError::Connecting(error) = self else { return self.meaning() == Meaning::Reconnect };
         let refused = error.code();
         let passing = [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS];
         refused.is_none_or(|code| passing.contains(code) || meaning_of(code) == Meaning::Reconnect)
@@ -107,7 +109,7 @@ impl Fault {
 
     /// Whether the server said it, or somebody between who speaks for it.
     pub(crate) fn is_said_by_the_server(&self) -> bool {
-        matches!(self, Fault::Postgres(error) if error.as_db_error().is_some())
+        matches!(self, PostgresError::Postgres(error) if error.as_db_error().is_some())
     }
 
     /// What it means to a caller: nothing was committed.
@@ -122,8 +124,8 @@ impl Fault {
     /// Whether what is stored can't be what was written.
     pub(crate) fn is_corruption(&self) -> bool {
         match self {
-            Fault::Broken(_) => true,
-            Fault::Postgres(error) => {
+            PostgresError::Broken(_) => true,
+            PostgresError::Postgres(error) => {
                 let code = error.as_db_error().map(|said| said.code());
                 code.is_some_and(|code| {
                     code.code() == CORRUPT
@@ -131,35 +133,35 @@ impl Fault {
                         || *code == SqlState::DATA_CORRUPTED
                 })
             }
-            Fault::Connecting(_)
-            | Fault::Unfit(_)
-            | Fault::Silent(_)
-            | Fault::Again(_)
-            | Fault::CanNotBeMade(..) => false,
+            PostgresError::Connecting(_)
+            | PostgresError::Unfit(_)
+            | PostgresError::Silent(_)
+            | PostgresError::Again(_)
+            | PostgresError::CanNotBeMade(..) => false,
         }
     }
 
     /// In words for a person.
     pub(crate) fn told(&self, shown: &str) -> String {
         match self {
-            Fault::Connecting(why) => format!("{shown}: {why}"),
-            Fault::Unfit(why) => format!("{shown}: {why}"),
-            Fault::Silent(for_long) => {
+            PostgresError::Connecting(why) => format!("{shown}: {why}"),
+            PostgresError::Unfit(why) => format!("{shown}: {why}"),
+            PostgresError::Silent(for_long) => {
                 format!("{shown}: the database did not answer for {} s", for_long.as_secs())
             }
-            Fault::Again(why) => {
+            PostgresError::Again(why) => {
                 format!(
                     "{shown}: gave up after repeated conflicts with other transactions: {why}; try again later"
                 )
             }
-            Fault::CanNotBeMade(key, why) => {
+            PostgresError::CanNotBeMade(key, why) => {
                 format!(
                     "{shown}: {}/{}, created in another transaction, is not a valid task: {why}",
                     key.0, key.1
                 )
             }
-            Fault::Broken(what) => format!("{shown}: {what}"),
-            Fault::Postgres(error) => match error.as_db_error() {
+            PostgresError::Broken(what) => format!("{shown}: {what}"),
+            PostgresError::Postgres(error) => match error.as_db_error() {
                 Some(said) => {
                     format!("{shown}: {} ({}, {})", advice(said.code()), said.message(), said.code().code())
                 }
@@ -237,25 +239,25 @@ fn advice(code: &SqlState) -> &'static str {
 }
 
 impl Row for tokio_postgres::Row {
-    type Fault = Fault;
+    type Fault = PostgresError;
 
     fn name(&self, at: usize) -> &str {
         self.columns().get(at).map_or("?", tokio_postgres::Column::name)
     }
 
-    fn text(&self, at: usize) -> Found<Option<&str>> {
+    fn text(&self, at: usize) -> PostgresResult<Option<&str>> {
         Ok(self.try_get(at)?)
     }
 
-    fn number(&self, at: usize) -> Found<Option<i64>> {
+    fn number(&self, at: usize) -> PostgresResult<Option<i64>> {
         Ok(self.try_get(at)?)
     }
 
-    fn truth(&self, at: usize) -> Found<bool> {
+    fn truth(&self, at: usize) -> PostgresResult<bool> {
         Ok(self.try_get(at)?)
     }
 
-    fn bytes(&self, at: usize) -> Found<Option<&[u8]>> {
+    fn bytes(&self, at: usize) -> PostgresResult<Option<&[u8]>> {
         Ok(self.try_get(at)?)
     }
 }
@@ -286,20 +288,20 @@ pub(crate) type Key = (Namespace, TaskId);
 pub(crate) const KEY_COLUMN_COUNT: usize = 2;
 
 /// The key whose columns begin at `at`.
-pub(crate) fn read_key(row: &tokio_postgres::Row, at: usize) -> Found<Key> {
+pub(crate) fn read_key(row: &tokio_postgres::Row, at: usize) -> PostgresResult<Key> {
     Ok((Namespace::new(row.a_text(at)?)?, TaskId::new(row.a_text(at + 1)?)?))
 }
 
 /// Keys as the two arrays that statements take them in.
-pub(crate) struct Keys<'k> {
+pub(crate) struct TaskKeyArrays<'k> {
     pub(crate) namespaces: Vec<&'k str>,
     pub(crate) ids: Vec<&'k str>,
 }
 
-impl<'k> Keys<'k> {
-    pub(crate) fn of(keys: impl Iterator<Item = &'k Key>) -> Keys<'k> {
+impl<'k> TaskKeyArrays<'k> {
+    pub(crate) fn of(keys: impl Iterator<Item = &'k Key>) -> TaskKeyArrays<'k> {
         let (namespaces, ids) = keys.map(|(namespace, id)| (namespace.as_str(), id.as_str())).unzip();
-        Keys { namespaces, ids }
+        TaskKeyArrays { namespaces, ids }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

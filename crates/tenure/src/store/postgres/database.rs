@@ -9,9 +9,9 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{Clock, LastInstant, Moment};
 use crate::error::Error;
 use crate::store::columns::Row as _;
-use crate::store::postgres::columns::{Fault, Found};
+use crate::store::postgres::columns::{PostgresError, PostgresResult};
 use crate::store::postgres::link::Link;
-use crate::store::postgres::settings::Settings;
+use crate::store::postgres::settings::PostgresSettings;
 use crate::store::{IfMissing, SchemaState};
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
@@ -30,10 +30,10 @@ const SERVER_MIN: i64 = 140_000;
 const LOOK_APART: Duration = Duration::from_millis(100);
 
 /// Retries until `patience` has passed, while the database is away.
-pub(crate) async fn patiently<T, F: Future<Output = Found<T>>>(
+pub(crate) async fn patiently<T, F: Future<Output = PostgresResult<T>>>(
     patience: Duration,
     tries: impl Fn() -> F,
-) -> Found<T> {
+) -> PostgresResult<T> {
     let until = Moment::now() + patience.into();
     loop {
         match tries().await {
@@ -47,8 +47,8 @@ pub(crate) async fn patiently<T, F: Future<Output = Found<T>>>(
 }
 
 /// The shared state of all parts of a store.
-pub(crate) struct Database {
-    pub(crate) settings: Settings,
+pub(crate) struct PostgresDatabase {
+    pub(crate) settings: PostgresSettings,
     /// A clock for tests; otherwise the database's clock is used.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     /// The last instant that was given by the injected clock.
@@ -59,10 +59,10 @@ pub(crate) struct Database {
     pub(crate) untold: Notify,
 }
 
-impl Database {
-    pub(crate) fn new(settings: Settings, clock: Option<Arc<dyn Clock>>) -> Database {
+impl PostgresDatabase {
+    pub(crate) fn new(settings: PostgresSettings, clock: Option<Arc<dyn Clock>>) -> PostgresDatabase {
         let (grown, untold) = (watch::Sender::new(0), Notify::new());
-        Database { settings, clock, last: LastInstant::default(), grown, untold }
+        PostgresDatabase { settings, clock, last: LastInstant::default(), grown, untold }
     }
 
     /// The URL without secrets.
@@ -93,7 +93,7 @@ impl Database {
         found.await.map_err(|fault| fault.surely_not_done(&self.shown()))
     }
 
-    async fn find(&self) -> Found<SchemaState> {
+    async fn find(&self) -> PostgresResult<SchemaState> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
         Ok(match self.version(&link).await? {
@@ -103,7 +103,7 @@ impl Database {
         })
     }
 
-    async fn find_or_make(&self, missing: IfMissing) -> Found<()> {
+    async fn find_or_make(&self, missing: IfMissing) -> PostgresResult<()> {
         let link = Link::connect(&self.settings).await?;
         look_at_server(&link).await?;
         let version = self.version(&link).await?;
@@ -111,7 +111,7 @@ impl Database {
             return Ok(());
         }
         if version.is_none() && missing == IfMissing::Refuse {
-            return Err(Fault::Unfit("this schema contains no store; check its name".into()));
+            return Err(PostgresError::Unfit("this schema contains no store; check its name".into()));
         }
         // The lock belongs to the transaction, so it is released with it however that ends, also behind a
         // pooler.
@@ -128,7 +128,7 @@ impl Database {
 
     /// A connection for a committer. Its events must come after the stored ones, even if the cluster was
     /// replaced and a dump was restored into it.
-    pub(crate) async fn connect_to_write(&self) -> Found<Link> {
+    pub(crate) async fn connect_to_write(&self) -> PostgresResult<Link> {
         let link = Link::connect(&self.settings).await?;
         if is_restored_elsewhere(&link).await? {
             link.send_plain("begin isolation level read committed read write").answer().await?;
@@ -142,7 +142,7 @@ impl Database {
     }
 
     /// How many migrations ran; none, if there is no store in the schema.
-    async fn version(&self, link: &Link) -> Found<Option<usize>> {
+    async fn version(&self, link: &Link) -> PostgresResult<Option<usize>> {
         let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;
         let found = rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false);
         if !found {
@@ -154,19 +154,19 @@ impl Database {
         let schema = &self.settings.schema;
         match version {
             Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
-            Some(version) => Err(Fault::Unfit(format!(
+            Some(version) => Err(PostgresError::Unfit(format!(
                 "the schema `{schema}` has version {version}, but this program supports only up to {}; use a newer \
                  version of it",
                 MIGRATIONS.len()
             ))),
-            None => Err(Fault::Unfit(format!(
+            None => Err(PostgresError::Unfit(format!(
                 "the schema `{schema}` contains another program's tables; choose another one with ?schema="
             ))),
         }
     }
 
     /// All or nothing: one that is killed leaves the old schema.
-    async fn migrate(&self, link: &Link, version: Option<usize>) -> Found<()> {
+    async fn migrate(&self, link: &Link, version: Option<usize>) -> PostgresResult<()> {
         let schema = self.settings.schema.as_str();
         if version.is_none() {
             let rows =
@@ -211,22 +211,24 @@ const RAISE_FEED: &str = "\
     update tenure.meta set value = ((select feed from tenure.events order by feed desc, \"order\" desc limit 1) + 1)::text \
     where key = 'feed_base'";
 
-async fn is_restored_elsewhere(link: &Link) -> Found<bool> {
+async fn is_restored_elsewhere(link: &Link) -> PostgresResult<bool> {
     let rows = link.once(IS_RESTORED, &[]).await?;
     rows.first().map(|row| row.truth(0)).transpose().map(|found| found.unwrap_or(false))
 }
 
-async fn look_at_server(link: &Link) -> Found<()> {
+async fn look_at_server(link: &Link) -> PostgresResult<()> {
     let about = "select current_setting('server_version_num')::bigint, current_setting('server_encoding')";
     let rows = link.once(about, &[]).await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let (version, encoding) = (row.a_number(0)?, row.a_text(1)?);
     if version < SERVER_MIN {
         let version = version / 10_000;
-        return Err(Fault::Unfit(format!("this server is PostgreSQL {version}; Tenure needs 14 or later")));
+        return Err(PostgresError::Unfit(format!(
+            "this server is PostgreSQL {version}; Tenure needs 14 or later"
+        )));
     }
     if encoding != "UTF8" {
-        return Err(Fault::Unfit(format!(
+        return Err(PostgresError::Unfit(format!(
             "the database's encoding is {encoding}; use a database with the encoding UTF8"
         )));
     }

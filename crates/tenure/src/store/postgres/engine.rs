@@ -13,14 +13,14 @@ use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
 
 use crate::clock::Instants;
-use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
+use crate::committer::{CommitRequest, Done, Engine, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
 use crate::store::answering::AnswerBudget;
 use crate::store::columns::{Policies, length};
 use crate::store::execute::execute;
 use crate::store::postgres::batch::Batch;
-use crate::store::postgres::columns::{Fault, Found, Key, Meaning};
-use crate::store::postgres::database::{Database, patiently};
+use crate::store::postgres::columns::{Key, Meaning, PostgresError, PostgresResult};
+use crate::store::postgres::database::{PostgresDatabase, patiently};
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::load::{Claims, Created, Intake, Loaded, LockWait, Queues, Until, Wanted, load};
 use crate::store::postgres::sql;
@@ -35,7 +35,7 @@ const AHEAD_MAX: Span = Span::from_millis(3);
 
 /// The writing side of a database, with a connection and a runtime of its own.
 pub(crate) struct PostgresEngine {
-    database: Arc<Database>,
+    database: Arc<PostgresDatabase>,
     runtime: tokio::runtime::Runtime,
     link: Option<Link>,
     policies: Policies,
@@ -45,12 +45,12 @@ pub(crate) struct PostgresEngine {
 enum Tried {
     Answered(Vec<Done>),
     /// Surely not done.
-    Failed(Fault),
-    Unknown(Fault),
+    Failed(PostgresError),
+    Unknown(PostgresError),
 }
 
 impl PostgresEngine {
-    pub(crate) fn new(database: Arc<Database>) -> Result<PostgresEngine, Error> {
+    pub(crate) fn new(database: Arc<PostgresDatabase>) -> Result<PostgresEngine, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Error::Unavailable(format!("can't start the commit runtime: {error}")))?;
@@ -58,7 +58,7 @@ impl PostgresEngine {
     }
 
     /// The connection; opened again if the last one is gone. It waits a little for an unavailable database.
-    fn connected(&mut self) -> Result<Link, Fault> {
+    fn connected(&mut self) -> Result<Link, PostgresError> {
         if let Some(link) = self.link.take().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
@@ -68,7 +68,7 @@ impl PostgresEngine {
 
     /// All jobs in one transaction. If one can't be executed, each in its own, so that it fails alone. If one
     /// finds corrupt data, each of its commands in its own.
-    fn commit_together(&mut self, jobs: &[Job], patience: LockWait) -> Vec<Done> {
+    fn commit_together(&mut self, jobs: &[CommitRequest], patience: LockWait) -> Vec<Done> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
         let fault = loop {
@@ -86,10 +86,10 @@ impl PostgresEngine {
                 }
                 Tried::Failed(fault) => fault,
             };
-            if let Fault::CanNotBeMade(key, why) = &fault {
+            if let PostgresError::CanNotBeMade(key, why) = &fault {
                 self.set_aside(key, why);
             }
-            if let Fault::Silent(_) = &fault {
+            if let PostgresError::Silent(_) = &fault {
                 // Each of these has taken long already.
                 tries += TRIES_MAX / 2;
             }
@@ -104,8 +104,9 @@ impl PostgresEngine {
                 Meaning::Blocked | Meaning::Final => break fault,
             }
         };
-        let is_of_all = matches!(fault, Fault::Connecting(_)) || fault.meaning() == Meaning::Reconnect;
-        let mut alone = |job: &Job| {
+        let is_of_all =
+            matches!(fault, PostgresError::Connecting(_)) || fault.meaning() == Meaning::Reconnect;
+        let mut alone = |job: &CommitRequest| {
             self.commit_together(std::slice::from_ref(job), LockWait::Little).pop().unwrap_or_default()
         };
         match jobs {
@@ -127,7 +128,7 @@ impl PostgresEngine {
         self.link = Some(link);
     }
 
-    fn try_once(&mut self, jobs: &[Job], claims: Claims, patience: LockWait) -> Tried {
+    fn try_once(&mut self, jobs: &[CommitRequest], claims: Claims, patience: LockWait) -> Tried {
         let mut link = match self.connected() {
             Ok(link) => link,
             Err(fault) => return Tried::Failed(fault),
@@ -156,14 +157,14 @@ impl Engine for PostgresEngine {
         Ok(())
     }
 
-    fn commit(&mut self, jobs: &[Job]) -> Vec<Done> {
+    fn commit(&mut self, jobs: &[CommitRequest]) -> Vec<Done> {
         self.commit_together(jobs, LockWait::Usual)
     }
 }
 
 /// The same answer to every command, and to a nudge, which has none.
-fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
-    let done = |job: &Job| vec![Err(error.clone()); job.commands.len().max(1)];
+fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
+    let done = |job: &CommitRequest| vec![Err(error.clone()); job.commands.len().max(1)];
     jobs.iter().map(|job| Done { answers: done(job), next_bytes: None }).collect()
 }
 
@@ -171,8 +172,8 @@ fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
 async fn attempt(
     link: &mut Link,
     policies: &mut Policies,
-    database: &Database,
-    jobs: &[Job],
+    database: &PostgresDatabase,
+    jobs: &[CommitRequest],
     manners: (Claims, LockWait),
 ) -> Tried {
     let decided = match decide(link, policies, database, jobs, manners).await {
@@ -218,10 +219,10 @@ struct Decided {
 async fn decide(
     link: &mut Link,
     policies: &mut Policies,
-    database: &Database,
-    jobs: &[Job],
+    database: &PostgresDatabase,
+    jobs: &[CommitRequest],
     (claims, patience): (Claims, LockWait),
-) -> Found<Decided> {
+) -> PostgresResult<Decided> {
     let commands = || jobs.iter().flat_map(|job| &job.commands);
     let mut wanted = Wanted::of(commands());
     wanted.patience = patience;
@@ -258,12 +259,12 @@ async fn decide(
         let run = |command: &Command, room: &mut AnswerBudget| {
             let now = at(&batch, command);
             let executed = execute(&mut batch, Table::rules(), command, now, room)?;
-            Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
+            PostgresResult::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
         let done = run_jobs(jobs, run)?;
-        Ok::<_, Fault>((made, done))
+        Ok::<_, PostgresError>((made, done))
     }));
-    let (made, done) = run.unwrap_or_else(|panic| Err(Fault::Unfit(broken_rule(panic.as_ref()))))?;
+    let (made, done) = run.unwrap_or_else(|panic| Err(PostgresError::Unfit(broken_rule(panic.as_ref()))))?;
     Ok(Decided { done, batch, made, from_memory, now })
 }
 
@@ -272,10 +273,10 @@ fn make(
     batch: &mut Batch,
     created: Vec<Created>,
     at: &mut impl FnMut(&Batch, &Command) -> Time,
-) -> Found<Vec<Key>> {
+) -> PostgresResult<Vec<Key>> {
     let mut made = Vec::with_capacity(created.len());
     for Created { key, actor, record, .. } in created {
-        let impossible = |why: String| Fault::CanNotBeMade(Box::new(key.clone()), why);
+        let impossible = |why: String| PostgresError::CanNotBeMade(Box::new(key.clone()), why);
         let create = read_create(&record, &key.0).map_err(|refusal| impossible(refusal.to_string()))?;
         if create.task != key.1 {
             return Err(impossible(format!("its record has the id {}", create.task)));
@@ -296,13 +297,13 @@ fn make(
 }
 
 /// Reads what is due in the queues, to lock these tasks by name: that waits for the transactions that hold them.
-async fn lock_by_name(link: &mut Link, wanted: &mut Wanted, until: Until) -> Found<()> {
+async fn lock_by_name(link: &mut Link, wanted: &mut Wanted, until: Until) -> PostgresResult<()> {
     let queues = Queues::of(wanted);
     let parameters: [Parameter<'_>; 5] =
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead];
     let rows = link.ask(sql::CLAIMABLE, &parameters).await?;
     let keys = rows.iter().map(|row| crate::store::postgres::columns::read_key(row, 0));
-    let keys = keys.collect::<Found<Vec<Key>>>()?;
+    let keys = keys.collect::<PostgresResult<Vec<Key>>>()?;
     wanted.tasks.extend(keys);
     Ok(())
 }

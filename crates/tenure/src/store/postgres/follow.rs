@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::store::postgres::columns::Found;
-use crate::store::postgres::database::Database;
+use crate::store::postgres::columns::PostgresResult;
+use crate::store::postgres::database::PostgresDatabase;
 use crate::store::postgres::link::{Link, Warnings, drive};
 
 /// How often a follower polls without a signal.
@@ -24,7 +24,7 @@ const CONNECT_APART: Duration = Duration::from_secs(1);
 const SIGN: &str = "select pg_notify($1, ''), set_config('synchronous_commit', 'off', true)";
 
 /// Tells other processes, as long as the store is open.
-pub(crate) async fn tell_others(database: Arc<Database>) {
+pub(crate) async fn tell_others(database: Arc<PostgresDatabase>) {
     let mut link = None;
     loop {
         database.untold.notified().await;
@@ -34,7 +34,7 @@ pub(crate) async fn tell_others(database: Arc<Database>) {
     }
 }
 
-async fn tell(database: &Database, kept: &mut Option<Link>) -> Found<()> {
+async fn tell(database: &PostgresDatabase, kept: &mut Option<Link>) -> PostgresResult<()> {
     let mut link = match kept.take().filter(|link| !link.is_closed()) {
         Some(link) => link,
         None => Link::connect(&database.settings).await?,
@@ -46,7 +46,7 @@ async fn tell(database: &Database, kept: &mut Option<Link>) -> Found<()> {
 }
 
 /// Listens for signals of other processes, on a connection of its own, and opens a new one if it is lost.
-pub(crate) async fn listen(database: Arc<Database>) {
+pub(crate) async fn listen(database: Arc<PostgresDatabase>) {
     loop {
         // Whatever ended it, followers poll by themselves meanwhile.
         let _ = listen_until_lost(&database).await;
@@ -54,7 +54,7 @@ pub(crate) async fn listen(database: Arc<Database>) {
     }
 }
 
-async fn listen_until_lost(database: &Arc<Database>) -> Found<()> {
+async fn listen_until_lost(database: &Arc<PostgresDatabase>) -> PostgresResult<()> {
     let (client, driver) = database.settings.database.connect().await?;
     let theirs = Arc::clone(database);
     let mut driving = tokio::spawn(drive(driver, Warnings::default(), move || sign(&theirs.grown)));

@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::ledger::{Call, Creation};
-use crate::store::postgres::columns::Fault;
+use crate::store::postgres::columns::PostgresError;
 use crate::store::postgres::{LOOK_FOR_INTAKE_EVERY, PostgresStore};
 use tenure_api::put::create_json;
 
@@ -107,6 +107,6 @@ impl Ledger {
 
 impl PostgresStore {
     fn unavailable(&self, error: tokio_postgres::Error) -> Error {
-        Fault::from(error).surely_not_done(&self.database.shown())
+        PostgresError::from(error).surely_not_done(&self.database.shown())
     }
 }

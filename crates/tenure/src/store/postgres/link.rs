@@ -12,9 +12,9 @@ use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
-use crate::store::postgres::columns::{Fault, Found};
+use crate::store::postgres::columns::{PostgresError, PostgresResult};
 use crate::store::postgres::libpq::Driver;
-use crate::store::postgres::settings::Settings;
+use crate::store::postgres::settings::PostgresSettings;
 
 /// How long an answer may take. A statement waits for locks for less; a commit may wait for a standby.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub(crate) type Parameter<'a> = &'a (dyn ToSql + Sync);
 pub(crate) struct Link {
     client: Client,
     prepared: HashMap<&'static str, Statement>,
-    settings: Settings,
+    settings: PostgresSettings,
     warnings: Warnings,
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: 
 
 impl Link {
     /// Connects, on the runtime that the caller runs on.
-    pub(crate) async fn connect(settings: &Settings) -> Found<Link> {
+    pub(crate) async fn connect(settings: &PostgresSettings) -> PostgresResult<Link> {
         let (client, driver) = settings.database.connect().await?;
         let warnings = Warnings::default();
         tokio::spawn(drive(driver, warnings.clone(), || {}));
@@ -72,7 +72,7 @@ impl Link {
     }
 
     /// Has the statements ready, so that sending them later waits for nothing.
-    pub(crate) async fn prepare(&mut self, statements: &[&'static str]) -> Found<()> {
+    pub(crate) async fn prepare(&mut self, statements: &[&'static str]) -> PostgresResult<()> {
         for sql in statements {
             if !self.prepared.contains_key(sql) {
                 let statement = answered(self.client.prepare(&self.settings.schema.in_sql(sql))).await?;
@@ -90,19 +90,23 @@ impl Link {
     ) -> Sent<'a, Vec<Row>> {
         Sent::new(async move {
             let statement = self.prepared.get(sql).ok_or_else(|| {
-                Fault::Broken(format!("a statement was sent before it was prepared: {sql}"))
+                PostgresError::Broken(format!("a statement was sent before it was prepared: {sql}"))
             })?;
             Ok(self.client.query(statement, parameters).await?)
         })
     }
 
     /// Asks something that is asked once: prepared, and not kept.
-    pub(crate) async fn once(&self, sql: &str, parameters: &[Parameter<'_>]) -> Found<Vec<Row>> {
+    pub(crate) async fn once(&self, sql: &str, parameters: &[Parameter<'_>]) -> PostgresResult<Vec<Row>> {
         answered(self.client.query(&self.settings.schema.in_sql(sql), parameters)).await
     }
 
     /// Prepares a statement that is often asked, and asks it.
-    pub(crate) async fn ask(&mut self, sql: &'static str, parameters: &[Parameter<'_>]) -> Found<Vec<Row>> {
+    pub(crate) async fn ask(
+        &mut self,
+        sql: &'static str,
+        parameters: &[Parameter<'_>],
+    ) -> PostgresResult<Vec<Row>> {
         self.prepare(&[sql]).await?;
         self.send(sql, parameters).answer().await
     }
@@ -120,13 +124,13 @@ impl Link {
 
 /// A statement on its way. It was sent when this was made; its answer is waited for later.
 pub(crate) struct Sent<'a, T> {
-    answer: Option<Found<T>>,
-    coming: Pin<Box<dyn Future<Output = Found<T>> + Send + 'a>>,
+    answer: Option<PostgresResult<T>>,
+    coming: Pin<Box<dyn Future<Output = PostgresResult<T>> + Send + 'a>>,
 }
 
 impl<'a, T> Sent<'a, T> {
-    fn new(coming: impl Future<Output = Found<T>> + Send + 'a) -> Sent<'a, T> {
-        let mut coming: Pin<Box<dyn Future<Output = Found<T>> + Send + 'a>> = Box::pin(coming);
+    fn new(coming: impl Future<Output = PostgresResult<T>> + Send + 'a) -> Sent<'a, T> {
+        let mut coming: Pin<Box<dyn Future<Output = PostgresResult<T>> + Send + 'a>> = Box::pin(coming);
         // The first look at such a future puts the message into the connection's queue.
         let answer = match coming.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => Some(answer),
@@ -141,7 +145,7 @@ impl<'a, T> Sent<'a, T> {
     }
 
     /// Waits for the answer.
-    pub(crate) async fn answer(self) -> Found<T> {
+    pub(crate) async fn answer(self) -> PostgresResult<T> {
         match self.answer {
             Some(answer) => answer,
             None => answered(self.coming).await,
@@ -149,12 +153,12 @@ impl<'a, T> Sent<'a, T> {
     }
 }
 
-async fn answered<T, E>(coming: impl Future<Output = Result<T, E>>) -> Found<T>
+async fn answered<T, E>(coming: impl Future<Output = Result<T, E>>) -> PostgresResult<T>
 where
-    Fault: From<E>,
+    PostgresError: From<E>,
 {
     match tokio::time::timeout(ANSWER_MAX, coming).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Fault::Silent(ANSWER_MAX)),
+        Err(_) => Err(PostgresError::Silent(ANSWER_MAX)),
     }
 }

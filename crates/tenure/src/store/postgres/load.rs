@@ -17,7 +17,9 @@ use crate::store::columns::{
 use crate::store::due::Due;
 use crate::store::execute::{ReadKey, read_set, remembered_as};
 use crate::store::postgres::batch::{Batch, LockedLease, Slot, Whole};
-use crate::store::postgres::columns::{Fault, Found, KEY_COLUMN_COUNT, Key, Keys, read_key};
+use crate::store::postgres::columns::{
+    KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, TaskKeyArrays, read_key,
+};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
 
@@ -159,7 +161,7 @@ pub(crate) async fn load(
     wanted: &Wanted,
     claims: Claims,
     until: Until,
-) -> Found<Loaded> {
+) -> PostgresResult<Loaded> {
     link.prepare(&wanted.statements()).await?;
     let mut loaded = first_look(link, policies, wanted, claims, until).await?;
     second_look(link, policies, wanted, &mut loaded).await?;
@@ -184,12 +186,12 @@ async fn first_look(
     wanted: &Wanted,
     claims: Claims,
     until: Until,
-) -> Found<Half> {
-    let tasks = Keys::of(wanted.tasks.iter());
+) -> PostgresResult<Half> {
+    let tasks = TaskKeyArrays::of(wanted.tasks.iter());
     let task_keys: [Parameter<'_>; 2] = [&tasks.namespaces, &tasks.ids];
     // A task's row of `due` is locked after the task, so that leases and tasks can be asked for at once, in one order.
     let all_due: BTreeSet<&Key> = wanted.tasks.iter().chain(&wanted.leases).collect();
-    let due = Keys::of(all_due.into_iter());
+    let due = TaskKeyArrays::of(all_due.into_iter());
     let due_keys: [Parameter<'_>; 2] = [&due.namespaces, &due.ids];
     let names = Names::of(&wanted.names);
     let names_keys: [Parameter<'_>; 3] = [&names.namespaces, &names.ids, &names.sagas];
@@ -234,7 +236,7 @@ async fn first_look(
     let mut created = read_created(&rows_of(created).await?)?;
     created.extend(read_created(&rows_of(created_for_queues).await?)?);
     let claimed = rows_of(claimable).await?.into_iter().map(|row| Ok((read_task_key(&row)?, row)));
-    let claimed = claimed.collect::<Found<Vec<_>>>()?;
+    let claimed = claimed.collect::<PostgresResult<Vec<_>>>()?;
     read_taken(&wanted.names, &rows_of(taken).await?, &mut batch)?;
     for row in rows_of(requests).await? {
         let name = (Namespace::new(row.a_text(0)?)?, RequestId::new(row.a_text(1)?)?);
@@ -254,7 +256,7 @@ async fn second_look(
     policies: &mut Policies,
     wanted: &Wanted,
     half: &mut Half,
-) -> Found<()> {
+) -> PostgresResult<()> {
     let Half { loaded: Loaded { batch, created, .. }, claimed } = half;
     claimed.retain(|(key, _)| !matches!(batch.slots.get(key), Some(Slot::Whole(_))));
     let missing = missing(wanted, batch);
@@ -272,9 +274,9 @@ async fn second_look(
     }
     link.prepare(&[sql::LOCK_INTAKE, &sql::SEE_TASKS, &sql::HISTORIES]).await?;
     let link = &*link;
-    let claimed_keys = Keys::of(claimed.iter().map(|(key, _)| key));
+    let claimed_keys = TaskKeyArrays::of(claimed.iter().map(|(key, _)| key));
     let part_keys: [Parameter<'_>; 2] = [&claimed_keys.namespaces, &claimed_keys.ids];
-    let missing_keys = Keys::of(missing.iter());
+    let missing_keys = TaskKeyArrays::of(missing.iter());
     let missing_parameters: [Parameter<'_>; 2] = [&missing_keys.namespaces, &missing_keys.ids];
     // Of a task that several answers name, up to the newest of them.
     let mut newest = BTreeMap::<(&Namespace, &TaskId), i64>::new();
@@ -340,7 +342,7 @@ fn see(
     rows: &[tokio_postgres::Row],
     policies: &mut Policies,
     batch: &mut Batch,
-) -> Found<()> {
+) -> PostgresResult<()> {
     let mut seen = HashMap::new();
     for row in rows {
         let due = read_due(row, TASK_COLUMN_COUNT)?;
@@ -355,7 +357,7 @@ fn see(
             _ if made.contains(key) => drop(batch.slots.insert(key.clone(), Slot::Whole(Box::default()))),
             None => drop(batch.slots.insert(key.clone(), Slot::Seen(found.map(Box::new)))),
             Some(Slot::Whole(whole)) if whole.kept.is_none() && found.is_some() => {
-                return Err(Fault::Again("a task was created between two reads"));
+                return Err(PostgresError::Again("a task was created between two reads"));
             }
             // A claim of this batch found it, too.
             Some(Slot::Whole(_) | Slot::Lease(_) | Slot::Seen(_)) => {}
@@ -364,14 +366,20 @@ fn see(
     Ok(())
 }
 
-async fn rows_of(sent: Option<Sent<'_, Vec<tokio_postgres::Row>>>) -> Found<Vec<tokio_postgres::Row>> {
+async fn rows_of(
+    sent: Option<Sent<'_, Vec<tokio_postgres::Row>>>,
+) -> PostgresResult<Vec<tokio_postgres::Row>> {
     match sent {
         Some(sent) => sent.answer().await,
         None => Ok(Vec::new()),
     }
 }
 
-fn read_taken(names: &[(Key, SagaId)], rows: &[tokio_postgres::Row], batch: &mut Batch) -> Found<()> {
+fn read_taken(
+    names: &[(Key, SagaId)],
+    rows: &[tokio_postgres::Row],
+    batch: &mut Batch,
+) -> PostgresResult<()> {
     for ((key, saga_id), row) in names.iter().zip(rows) {
         if row.truth(0)? {
             batch.taken_ids.insert(key.clone());
@@ -383,7 +391,7 @@ fn read_taken(names: &[(Key, SagaId)], rows: &[tokio_postgres::Row], batch: &mut
     Ok(())
 }
 
-fn read_created(rows: &[tokio_postgres::Row]) -> Found<Vec<Created>> {
+fn read_created(rows: &[tokio_postgres::Row]) -> PostgresResult<Vec<Created>> {
     let read = |row| {
         let row: &tokio_postgres::Row = row;
         Ok(Created {
@@ -405,7 +413,12 @@ struct PartRows {
 }
 
 impl PartRows {
-    fn read_into(self, batch: &mut Batch, policies: &mut Policies, leases: &BTreeSet<Key>) -> Found<()> {
+    fn read_into(
+        self,
+        batch: &mut Batch,
+        policies: &mut Policies,
+        leases: &BTreeSet<Key>,
+    ) -> PostgresResult<()> {
         let mut due = HashMap::<Key, Due>::new();
         for row in &self.due {
             if let Some(read) = read_due(row, KEY_COLUMN_COUNT)? {

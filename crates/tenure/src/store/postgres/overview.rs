@@ -8,8 +8,8 @@ use tenure_core::time::Time;
 use crate::store::columns::{Row as _, unsigned};
 use crate::store::ends::{EndCount, Minutes};
 use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
-use crate::store::postgres::columns::Found;
-use crate::store::postgres::read::{Reader, one};
+use crate::store::postgres::columns::PostgresResult;
+use crate::store::postgres::read::{PostgresReader, one};
 use crate::wire::Word;
 
 /// Where the tasks of a state are found, and what is said of them. `$1` is the namespace, `$2` now.
@@ -68,9 +68,9 @@ fn place(state: State) -> Place {
     }
 }
 
-impl Reader<'_> {
+impl PostgresReader<'_> {
     /// One look at one moment, so that a task that moves meanwhile is counted once.
-    pub(crate) async fn overview(&mut self, namespace: &Namespace) -> Found<Overview> {
+    pub(crate) async fn overview(&mut self, namespace: &Namespace) -> PostgresResult<Overview> {
         self.begin().await?;
         let at = self.now().await?;
         let mut states = Vec::with_capacity(OVERVIEW_STATES.len());
@@ -85,7 +85,7 @@ impl Reader<'_> {
         Ok(Overview { at, states, ends, told_to_stop, recovery, warnings })
     }
 
-    async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
+    async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> PostgresResult<StateCount> {
         let place = place(state);
         let counts = self.link.once(&place.counts(), &[&namespace.as_str(), &now.as_micros()]).await?;
         let counts = one(&counts)?;
@@ -104,7 +104,7 @@ impl Reader<'_> {
     }
 
     /// What of the database's settings breaks the promise that what was answered stays.
-    pub(crate) async fn warnings(&mut self) -> Found<Vec<String>> {
+    pub(crate) async fn warnings(&mut self) -> PostgresResult<Vec<String>> {
         // A role that may not see the details of standbys still sees how many there are, and which ones a
         // commit waits for.
         let settings = "select (select count(*) from pg_stat_replication \
@@ -134,7 +134,7 @@ impl Reader<'_> {
         Ok(warnings)
     }
 
-    async fn ends(&mut self, namespace: &Namespace, now: Time) -> Found<Vec<EndCount>> {
+    async fn ends(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<Vec<EndCount>> {
         let ends = "select queue, state, cause, coalesce(sum(count) filter (where minute >= $2), 0)::bigint, \
                  coalesce(sum(count) filter (where minute >= $3), 0)::bigint, \
                  coalesce(sum(count) filter (where minute = 0), 0)::bigint from tenure.ends \
@@ -155,7 +155,7 @@ impl Reader<'_> {
         rows.iter().map(read).collect()
     }
 
-    async fn told_to_stop(&mut self, namespace: &Namespace, now: Time) -> Found<ToldToStop> {
+    async fn told_to_stop(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<ToldToStop> {
         let told = "select count(*), min(cancel_told_at) from tenure.due \
                  where namespace = $1 and cancel_told_at is not null and expires_at > $2";
         let rows = self.link.ask(told, &[&namespace.as_str(), &now.as_micros()]).await?;
@@ -163,7 +163,7 @@ impl Reader<'_> {
         Ok(ToldToStop { count: unsigned(row.a_number(0)?), since: row.time(1)? })
     }
 
-    pub(crate) async fn holdings(&mut self, namespace: &Namespace) -> Found<Vec<Holding>> {
+    pub(crate) async fn holdings(&mut self, namespace: &Namespace) -> PostgresResult<Vec<Holding>> {
         let now = self.now().await?;
         let holdings = "select owner, count(*) filter (where wait <> 'reservation'), \
                  count(*) filter (where wait = 'reservation'), count(*) filter (where expires_at <= $2), \

@@ -13,8 +13,10 @@ use crate::store::columns::{
     task_select_list,
 };
 use crate::store::execute::{REQUEST_MEMORY, StoredTask};
-use crate::store::postgres::columns::{Fault, Found, KEY_COLUMN_COUNT, Key, Keys, read_key};
-use crate::store::postgres::database::Database;
+use crate::store::postgres::columns::{
+    KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, TaskKeyArrays, read_key,
+};
+use crate::store::postgres::database::PostgresDatabase;
 use crate::store::postgres::link::{Link, Parameter};
 use crate::store::postgres::sql::{self, Sql};
 use crate::store::size::task_bytes;
@@ -24,9 +26,9 @@ use crate::store::{
 use crate::wire::Word;
 
 /// A look into the database.
-pub(crate) struct Reader<'l> {
+pub(crate) struct PostgresReader<'l> {
     pub(crate) link: &'l mut Link,
-    pub(crate) database: &'l Database,
+    pub(crate) database: &'l PostgresDatabase,
     pub(crate) policies: Policies,
 }
 
@@ -60,12 +62,12 @@ const NAMESPACES: &str = "\
         from namespaces where namespaces.name is not null) \
     select name from namespaces where name is not null";
 
-impl<'l> Reader<'l> {
-    pub(crate) fn new(link: &'l mut Link, database: &'l Database) -> Reader<'l> {
-        Reader { link, database, policies: Policies::default() }
+impl<'l> PostgresReader<'l> {
+    pub(crate) fn new(link: &'l mut Link, database: &'l PostgresDatabase) -> PostgresReader<'l> {
+        PostgresReader { link, database, policies: Policies::default() }
     }
 
-    pub(crate) async fn now(&mut self) -> Found<Time> {
+    pub(crate) async fn now(&mut self) -> PostgresResult<Time> {
         if let Some(clock) = &self.database.clock {
             // A large batch gives instants ahead of the clock, and no later command gets an earlier one.
             return Ok(clock.read().wall.max(self.database.last.get()));
@@ -74,15 +76,15 @@ impl<'l> Reader<'l> {
     }
 
     /// Several looks at one moment. It ends with [`Self::end`]; after a fault the connection goes, and it with it.
-    pub(crate) async fn begin(&mut self) -> Found<()> {
+    pub(crate) async fn begin(&mut self) -> PostgresResult<()> {
         self.link.send_plain("begin isolation level repeatable read read only").answer().await
     }
 
-    pub(crate) async fn end(&mut self) -> Found<()> {
+    pub(crate) async fn end(&mut self) -> PostgresResult<()> {
         self.link.send_plain(sql::COMMIT).answer().await
     }
 
-    pub(crate) async fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
+    pub(crate) async fn task(&mut self, namespace: &Namespace, id: &TaskId) -> PostgresResult<Option<Task>> {
         self.begin().await?;
         let rows = self.link.ask(&TASK, &[&namespace.as_str(), &id.as_str()]).await?;
         let found = self.read_whole(&rows).await?.pop();
@@ -91,7 +93,10 @@ impl<'l> Reader<'l> {
     }
 
     /// The tasks of rows of [`SELECT_TASKS`], as far as each can be read.
-    async fn read_whole(&mut self, rows: &[tokio_postgres::Row]) -> Found<Vec<Found<StoredTask>>> {
+    async fn read_whole(
+        &mut self,
+        rows: &[tokio_postgres::Row],
+    ) -> PostgresResult<Vec<PostgresResult<StoredTask>>> {
         let mut with_compensations = Vec::new();
         for row in rows {
             if compensation_count(row)? > 0 {
@@ -100,7 +105,7 @@ impl<'l> Reader<'l> {
         }
         let mut compensations = HashMap::<Key, Vec<_>>::new();
         if !with_compensations.is_empty() {
-            let keys = Keys::of(with_compensations.iter());
+            let keys = TaskKeyArrays::of(with_compensations.iter());
             for row in self.link.ask(&sql::COMPENSATIONS, &[&keys.namespaces, &keys.ids]).await? {
                 compensations
                     .entry(read_key(&row, 0)?)
@@ -114,14 +119,14 @@ impl<'l> Reader<'l> {
             let parts = TaskParts {
                 due: read_due(row, TASK_COLUMN_COUNT + 1)?,
                 checkpoint: row.optional(TASK_COLUMN_COUNT, Document::new)?,
-                compensations: compensations.into_iter().collect::<Found<_>>()?,
+                compensations: compensations.into_iter().collect::<PostgresResult<_>>()?,
             };
             read_task(row, policies, parts)
         };
         Ok(rows.iter().map(read).collect())
     }
 
-    pub(crate) async fn namespaces(&mut self) -> Found<Vec<Namespace>> {
+    pub(crate) async fn namespaces(&mut self) -> PostgresResult<Vec<Namespace>> {
         let rows = self.link.ask(NAMESPACES, &[]).await?;
         rows.iter().map(|row| Ok(Namespace::new(row.a_text(0)?)?)).collect()
     }
@@ -131,14 +136,14 @@ impl<'l> Reader<'l> {
         filter: &Filter,
         after: Option<i64>,
         size: PageSize,
-    ) -> Found<Page<Task>> {
+    ) -> PostgresResult<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         self.begin().await?;
         let (fits, mut more) = self.rows_that_fit(&wanted, filter.order, size).await?;
         let (select, order) = (&*SELECT_TASKS, filter.order.sql());
         let sql = format!("{select} where {} order by tasks.no {order} limit {fits}", wanted.sql());
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
-        let kept = self.read_whole(&rows).await?.into_iter().collect::<Found<Vec<StoredTask>>>()?;
+        let kept = self.read_whole(&rows).await?.into_iter().collect::<PostgresResult<Vec<StoredTask>>>()?;
         self.end().await?;
         let (mut fill, mut items, mut last) = (PageFill::new(size), Vec::new(), None);
         for StoredTask { row, task, .. } in kept {
@@ -161,7 +166,7 @@ impl<'l> Reader<'l> {
         wanted: &Conditions,
         order: Order,
         size: PageSize,
-    ) -> Found<(usize, bool)> {
+    ) -> PostgresResult<(usize, bool)> {
         let limit = page(size.items);
         let sql = format!(
             "select octet_length(tasks.payload)::bigint + coalesce(octet_length(tasks.result), 0) \
@@ -187,7 +192,7 @@ impl<'l> Reader<'l> {
         Ok((fits, fits < rows.len()))
     }
 
-    pub(crate) async fn lapsed(&mut self, after: Option<(i64, Key)>, limit: usize) -> Found<Lapsed> {
+    pub(crate) async fn lapsed(&mut self, after: Option<(i64, Key)>, limit: usize) -> PostgresResult<Lapsed> {
         let now = self.now().await?.as_micros();
         let limit = page(limit);
         let (check_at, namespace, task) = match &after {
@@ -211,7 +216,7 @@ impl<'l> Reader<'l> {
 
     /// When to look again: the earliest check that is ahead, or the end of a wait whose check is past already because
     /// a heartbeat moved the end alone. Those are few.
-    async fn next_check(&mut self, now: i64) -> Found<Option<Time>> {
+    async fn next_check(&mut self, now: i64) -> PostgresResult<Option<Time>> {
         let ahead = "select least( \
                  (select min(expires_at + coalesce(lock_delay, 0)) from tenure.due \
                      where not held_back and check_at <= $1 and expires_at + coalesce(lock_delay, 0) > $1), \
@@ -219,7 +224,11 @@ impl<'l> Reader<'l> {
         one(&self.link.ask(ahead, &[&now]).await?)?.time(0)
     }
 
-    pub(crate) async fn claimable_at(&mut self, namespace: &Namespace, queue: &Queue) -> Found<Option<Time>> {
+    pub(crate) async fn claimable_at(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+    ) -> PostgresResult<Option<Time>> {
         // The two indexes that a claim goes by.
         let waits = "select least( \
                  (select min(claim_from) from tenure.tasks where namespace = $1 and queue = $2 and claim_from is not null), \
@@ -228,22 +237,22 @@ impl<'l> Reader<'l> {
         one(&self.link.ask(waits, &[&namespace.as_str(), &queue.as_str()]).await?)?.time(0)
     }
 
-    pub(crate) async fn remembers(&mut self, namespace: &Namespace, id: &RequestId) -> Found<bool> {
+    pub(crate) async fn remembers(&mut self, namespace: &Namespace, id: &RequestId) -> PostgresResult<bool> {
         let oldest = (self.now().await? - REQUEST_MEMORY).as_micros();
         let remembered =
             "select exists (select from tenure.requests where namespace = $1 and id = $2 and at > $3)";
         one(&self.link.ask(remembered, &[&namespace.as_str(), &id.as_str(), &oldest]).await?)?.truth(0)
     }
 
-    async fn horizon(&mut self) -> Found<i64> {
+    async fn horizon(&mut self) -> PostgresResult<i64> {
         one(&self.link.ask(HORIZON, &[]).await?)?.a_number(0)
     }
 
-    pub(crate) async fn newest(&mut self) -> Found<Cursor> {
+    pub(crate) async fn newest(&mut self) -> PostgresResult<Cursor> {
         Ok(Cursor::between('e', self.horizon().await? - 1, i64::MAX))
     }
 
-    pub(crate) async fn has_events(&mut self, (feed, order): (i64, i64)) -> Found<bool> {
+    pub(crate) async fn has_events(&mut self, (feed, order): (i64, i64)) -> PostgresResult<bool> {
         let horizon = self.horizon().await?;
         let newer =
             "select exists (select from tenure.events where (feed, \"order\") > ($1, $2) and feed < $3)";
@@ -255,7 +264,7 @@ impl<'l> Reader<'l> {
         filter: &EventFilter,
         after: (i64, i64),
         size: PageSize,
-    ) -> Found<Page<Recorded>> {
+    ) -> PostgresResult<Page<Recorded>> {
         // Read first: all that lies below it has ended by then, so the next statement sees all of it.
         let horizon = self.horizon().await?;
         let is_of_one_task = filter.namespace.is_some() && filter.task.is_some();
@@ -295,7 +304,7 @@ impl<'l> Reader<'l> {
         for row in &rows {
             let cursor = Cursor::between('e', row.a_number(0)?, row.a_number(1)?);
             let recorded = match recorded(row, cursor.clone()) {
-                Err(Fault::Broken(_)) => None,
+                Err(PostgresError::Broken(_)) => None,
                 read => Some(read?),
             };
             if !found.takes(cursor, recorded) {
@@ -313,7 +322,7 @@ impl<'l> Reader<'l> {
 
     /// How old the oldest event is that was committed and can't be shown yet. Whose transaction holds it back a role may not
     /// be allowed to see, so its age is not asked; and where nothing is held back, nobody is behind.
-    pub(crate) async fn feed_lag(&mut self) -> Found<Span> {
+    pub(crate) async fn feed_lag(&mut self) -> PostgresResult<Span> {
         let sql = format!(
             "select at from tenure.events where feed >= ({HORIZON}) order by feed, \"order\" limit 1"
         );
@@ -324,17 +333,17 @@ impl<'l> Reader<'l> {
     }
 
     /// Whether something was created in somebody's transaction and is not made yet.
-    pub(crate) async fn has_intake(&mut self) -> Found<bool> {
+    pub(crate) async fn has_intake(&mut self) -> PostgresResult<bool> {
         let waiting = "select exists (select from tenure.intake where problem is null)";
         one(&self.link.ask(waiting, &[]).await?)?.truth(0)
     }
 }
 
-/// Where the columns of the event are in a row of [`Reader::events`]: behind its place in the feed and its task's key.
+/// Where the columns of the event are in a row of [`PostgresReader::events`]: behind its place in the feed and its task's key.
 const EVENT: usize = 2 + KEY_COLUMN_COUNT;
 
-/// The event of a row of [`Reader::events`].
-fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
+/// The event of a row of [`PostgresReader::events`].
+fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> PostgresResult<Recorded> {
     let (namespace, task) = read_key(row, 2)?;
     let event = read_event(row, EVENT, &namespace, &task)?;
     let row = row.starting_at(EVENT);
@@ -342,8 +351,9 @@ fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> Found<Recorded> {
     Ok(Recorded { cursor, event, hash, data })
 }
 
-pub(crate) fn one(rows: &[tokio_postgres::Row]) -> Found<&tokio_postgres::Row> {
-    rows.first().ok_or_else(|| Fault::Broken("a statement returned no row, but must return one".into()))
+pub(crate) fn one(rows: &[tokio_postgres::Row]) -> PostgresResult<&tokio_postgres::Row> {
+    rows.first()
+        .ok_or_else(|| PostgresError::Broken("a statement returned no row, but must return one".into()))
 }
 
 /// A place in the order of checks: names have no `/`.

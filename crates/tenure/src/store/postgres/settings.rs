@@ -64,7 +64,7 @@ impl fmt::Display for Schema {
 
 /// A database, and what the store asks of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct PostgresSettings {
     pub(crate) database: ConnectOptions,
     pub(crate) schema: Schema,
     /// How long a write waits for an unavailable database: after a failover it comes back.
@@ -73,9 +73,12 @@ pub(crate) struct Settings {
     pub(crate) patience_to_open: Duration,
 }
 
-impl Settings {
+impl PostgresSettings {
     /// From a URL; missing parts come from the variables that libpq reads.
-    pub(crate) fn read(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Error> {
+    pub(crate) fn read(
+        url: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<PostgresSettings, Error> {
         let parameters = Parameters::collect(url, &["schema", "patience"], variable)?;
         let schema = parameters.get("schema").map_or_else(|| Ok(Schema::default()), Schema::new)?;
         let said = parameters.get("patience").map(read_patience).transpose();
@@ -83,7 +86,7 @@ impl Settings {
         // A mistyped host must not cause a wait, unless a wait was requested.
         let (patience, patience_to_open) = (said.unwrap_or(PATIENCE), said.unwrap_or_default());
         let database = ConnectOptions::read(&parameters, variable)?;
-        Ok(Settings { database, schema, patience, patience_to_open })
+        Ok(PostgresSettings { database, schema, patience, patience_to_open })
     }
 
     /// The URL without secrets, for people.
@@ -97,8 +100,8 @@ mod tests {
     use super::*;
 
     /// No variable is set but who the user is.
-    fn read(url: &str) -> Result<Settings, Error> {
-        Settings::read(url, &|asked| (asked == "USER").then(|| "ann".to_owned()))
+    fn read(url: &str) -> Result<PostgresSettings, Error> {
+        PostgresSettings::read(url, &|asked| (asked == "USER").then(|| "ann".to_owned()))
     }
 
     fn shown(url: &str) -> String {

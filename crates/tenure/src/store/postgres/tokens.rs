@@ -7,10 +7,10 @@ use crate::access::{Token, Tokens};
 use crate::codec::column;
 use crate::error::Error;
 use crate::store::columns::Row as _;
-use crate::store::postgres::columns::{Fault, Found, Meaning};
-use crate::store::postgres::database::Database;
+use crate::store::postgres::columns::{Meaning, PostgresError, PostgresResult};
+use crate::store::postgres::database::PostgresDatabase;
 use crate::store::postgres::link::{Link, Parameter};
-use crate::store::postgres::read::{Reader, one};
+use crate::store::postgres::read::{PostgresReader, one};
 use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_answered};
 use crate::store::tokens::{Decided, Known, TokenChange, read_token, token_columns};
@@ -44,12 +44,12 @@ enum Tried {
     Done(Token),
     Refused(Refusal),
     /// Surely not done.
-    Failed(Fault),
-    Unknown(Fault),
+    Failed(PostgresError),
+    Unknown(PostgresError),
 }
 
 /// Adds or revokes a token, by the database's clock.
-pub(crate) async fn change(database: &Database, wish: TokenChange) -> Result<Token, Error> {
+pub(crate) async fn change(database: &PostgresDatabase, wish: TokenChange) -> Result<Token, Error> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -67,7 +67,7 @@ pub(crate) async fn change(database: &Database, wish: TokenChange) -> Result<Tok
 }
 
 /// One transaction. A connection that is dropped before the commit was sent takes it back.
-async fn try_once(database: &Database, wish: &TokenChange) -> Tried {
+async fn try_once(database: &PostgresDatabase, wish: &TokenChange) -> Tried {
     let begun = async {
         let mut link = database.connect_to_write().await?;
         let decided = write(&mut link, database, wish).await?;
@@ -89,11 +89,15 @@ async fn try_once(database: &Database, wish: &TokenChange) -> Tried {
 }
 
 /// All of the transaction but its commit.
-async fn write(link: &mut Link, database: &Database, wish: &TokenChange) -> Found<Result<Decided, Refusal>> {
+async fn write(
+    link: &mut Link,
+    database: &PostgresDatabase,
+    wish: &TokenChange,
+) -> PostgresResult<Result<Decided, Refusal>> {
     link.send_plain(sql::BEGIN).answer().await?;
     let before = version(&link.once(LOCK, &[]).await?)?;
     // Read after the lock, which may have been waited for.
-    let now = Reader::new(link, database).now().await?;
+    let now = PostgresReader::new(link, database).now().await?;
     let decided = match wish.clone().decide(known(link, wish).await?, now) {
         Ok(decided) => decided,
         Err(refusal) => return Ok(Err(refusal)),
@@ -119,7 +123,7 @@ async fn write(link: &mut Link, database: &Database, wish: &TokenChange) -> Foun
     Ok(Ok(decided))
 }
 
-async fn known(link: &Link, wish: &TokenChange) -> Found<Known> {
+async fn known(link: &Link, wish: &TokenChange) -> PostgresResult<Known> {
     let read = |rows: Vec<tokio_postgres::Row>| {
         rows.first().map(read_token).transpose().map(|found| found.map(|listed| listed.token))
     };
@@ -131,21 +135,23 @@ async fn known(link: &Link, wish: &TokenChange) -> Found<Known> {
     Ok(Known { namesake, same_hash })
 }
 
-fn version(rows: &[tokio_postgres::Row]) -> Found<u64> {
+fn version(rows: &[tokio_postgres::Row]) -> PostgresResult<u64> {
     let text = one(rows)?.a_text(0)?;
-    text.parse().map_err(|_| Fault::Broken(format!("the version of the tokens is not a number: {text}")))
+    text.parse()
+        .map_err(|_| PostgresError::Broken(format!("the version of the tokens is not a number: {text}")))
 }
 
-impl Reader<'_> {
+impl PostgresReader<'_> {
     /// All tokens, unless nothing changed since that version.
-    pub(crate) async fn tokens(&mut self, known: Option<u64>) -> Found<Option<Tokens>> {
+    pub(crate) async fn tokens(&mut self, known: Option<u64>) -> PostgresResult<Option<Tokens>> {
         if known == Some(version(&self.link.ask(VERSION, &[]).await?)?) {
             return Ok(None);
         }
         // One look at one moment, so that the version is that of the tokens.
         self.begin().await?;
         let version = version(&self.link.ask(VERSION, &[]).await?)?;
-        let tokens = self.link.ask(ALL, &[]).await?.iter().map(read_token).collect::<Found<Vec<_>>>()?;
+        let tokens =
+            self.link.ask(ALL, &[]).await?.iter().map(read_token).collect::<PostgresResult<Vec<_>>>()?;
         self.end().await?;
         Ok(Some(Tokens { version, tokens }))
     }

@@ -3,8 +3,8 @@
 use tenure_core::id::Namespace;
 
 use crate::store::columns::Row as _;
-use crate::store::postgres::columns::Found;
-use crate::store::postgres::read::Reader;
+use crate::store::postgres::columns::PostgresResult;
+use crate::store::postgres::read::PostgresReader;
 use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of};
 
 /// The marks, and the recovery processes.
@@ -18,9 +18,9 @@ const WRITE: &str = "\
     where meta.value = ($3::text[])[array_position($1::text[], meta.key)]";
 const FORGET: &str = "delete from tenure.meta where key = any($1::text[])";
 
-impl Reader<'_> {
+impl PostgresReader<'_> {
     /// Renews the mark, records this process, and returns the last absence.
-    pub(crate) async fn renew_watch(&mut self, presence: &Presence) -> Found<Option<Absence>> {
+    pub(crate) async fn renew_watch(&mut self, presence: &Presence) -> PostgresResult<Option<Absence>> {
         let now = self.now().await?;
         let stored = self.watch_rows().await?;
         let renewal = MarkRenewal::of(&stored, presence, now);
@@ -36,14 +36,14 @@ impl Reader<'_> {
         Ok(renewal.absence)
     }
 
-    pub(crate) async fn watchers(&mut self, namespace: &Namespace) -> Found<Watchers> {
+    pub(crate) async fn watchers(&mut self, namespace: &Namespace) -> PostgresResult<Watchers> {
         let now = self.now().await?;
         let rows = self.watch_rows().await?;
         let rows = rows.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         Ok(watchers_of(rows, namespace, now))
     }
 
-    async fn watch_rows(&mut self) -> Found<Vec<(String, String)>> {
+    async fn watch_rows(&mut self) -> PostgresResult<Vec<(String, String)>> {
         let rows = self.link.ask(READ, &[]).await?;
         rows.iter().map(|row| Ok((row.a_text(0)?.to_owned(), row.a_text(1)?.to_owned()))).collect()
     }

@@ -16,7 +16,7 @@ use crate::store::due::Due;
 use crate::store::ends::{EndKey, Minutes, NewEnds};
 use crate::store::execute::REQUEST_MEMORY;
 use crate::store::postgres::batch::{Batch, Slot, Whole};
-use crate::store::postgres::columns::{Fault, Key};
+use crate::store::postgres::columns::{Key, PostgresError};
 use crate::store::postgres::link::{Link, Parameter, Sent};
 use crate::store::postgres::sql;
 
@@ -24,9 +24,9 @@ use crate::store::postgres::sql;
 pub(crate) enum Ended {
     Committed,
     /// Surely not committed.
-    Failed(Fault),
+    Failed(PostgresError),
     /// Nobody can say.
-    Unknown(Fault),
+    Unknown(PostgresError),
 }
 
 /// A statement, and a column of its arrays for each item that it writes.
@@ -189,9 +189,9 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
         let fault = sent.into_iter().nth(at).map(Sent::answer);
         return match fault {
             Some(fault) => {
-                Ended::Failed(fault.await.err().unwrap_or(Fault::Again("a statement was not sent")))
+                Ended::Failed(fault.await.err().unwrap_or(PostgresError::Again("a statement was not sent")))
             }
-            None => Ended::Failed(Fault::Again("a statement was not sent")),
+            None => Ended::Failed(PostgresError::Again("a statement was not sent")),
         };
     }
     commit(link, sent).await
@@ -200,7 +200,7 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
 /// Commits behind statements that were sent, and says what became of it.
 async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<tokio_postgres::Row>>>) -> Ended {
     let committed = link.send_plain(sql::COMMIT);
-    let mut refused: Option<Fault> = None;
+    let mut refused: Option<PostgresError> = None;
     for one in sent {
         match one.answer().await {
             Ok(_) => {}
@@ -218,9 +218,9 @@ async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<tokio_postgres::Row>>>) -> E
         (None, Ok(())) => match link.warnings().into_iter().next() {
             None => Ended::Committed,
             // Such as that somebody ended the wait for a standby: it is committed here, and maybe nowhere else.
-            Some(warning) => {
-                Ended::Unknown(Fault::Unfit(format!("the database warned during the commit: {warning}")))
-            }
+            Some(warning) => Ended::Unknown(PostgresError::Unfit(format!(
+                "the database warned during the commit: {warning}"
+            ))),
         },
     }
 }

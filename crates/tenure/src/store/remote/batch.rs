@@ -14,7 +14,7 @@ use tenure_core::verb::Repeat;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::timeouts::RetryDeadline;
-use super::wire::{Asking, Fault, Wire};
+use super::wire::{Asking, RequestError, Wire};
 use crate::entropy::Entropy;
 use crate::error::{Error, SoFar};
 use crate::record;
@@ -268,7 +268,7 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                 // It was done, or a part of it; this response does not say.
                 Ok(_) | Err(_) => Error::Unknown(format!("{} sent an unexpected response", wire.named())),
             },
-            Err(Fault::TooLarge(words)) => {
+            Err(RequestError::TooLarge(words)) => {
                 asked.so_far.with(Error::Unknown(words.clone()));
                 match open.as_slice() {
                     [alone] => asked.answers[*alone] = Some(Err(Error::Unknown(words))),
@@ -276,19 +276,19 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                 }
                 continue;
             }
-            Err(Fault::NotTaken(error)) => {
+            Err(RequestError::NotTaken(error)) => {
                 match open.as_slice() {
                     [alone] => asked.answers[*alone] = Some(Err(asked.so_far.at_last(error))),
                     many => at_once = many.len() / 2,
                 }
                 continue;
             }
-            Err(Fault::Final(error)) => {
+            Err(RequestError::Final(error)) => {
                 asked.fill(asked.so_far.at_last(error));
                 continue;
             }
-            Err(Fault::Undone(words)) => Error::Unavailable(words),
-            Err(Fault::Unsure(words)) => Error::Unknown(words),
+            Err(RequestError::Undone(words)) => Error::Unavailable(words),
+            Err(RequestError::Unsure(words)) => Error::Unknown(words),
         };
         let error = asked.so_far.with(error);
         let patience = match asked.so_far {

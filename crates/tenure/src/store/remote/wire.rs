@@ -51,7 +51,7 @@ pub(super) enum Idempotency {
 
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
+pub(super) enum RequestError {
     /// Nothing was sent, or the server says that it did nothing: another one may be asked.
     Undone(String),
     /// It was sent, and nobody knows what became of it.
@@ -101,7 +101,7 @@ impl Wire {
         Ok(Arc::new(Wire { places, client, proof, limits, entropy, handle, closing, thread }))
     }
 
-    pub(super) async fn get(self: &Arc<Wire>, path: String, asking: Asking) -> Result<String, Fault> {
+    pub(super) async fn get(self: &Arc<Wire>, path: String, asking: Asking) -> Result<String, RequestError> {
         self.ask(Method::GET, path, None, (asking, Idempotency::Safe)).await
     }
 
@@ -110,11 +110,11 @@ impl Wire {
         path: String,
         body: String,
         twice: Idempotency,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, RequestError> {
         self.ask(Method::POST, path, Some(body), (Asking::Now, twice)).await
     }
 
-    pub(super) async fn delete(self: &Arc<Wire>, path: String, body: String) -> Result<String, Fault> {
+    pub(super) async fn delete(self: &Arc<Wire>, path: String, body: String) -> Result<String, RequestError> {
         self.ask(Method::DELETE, path, Some(body), (Asking::Now, Idempotency::Safe)).await
     }
 
@@ -126,33 +126,33 @@ impl Wire {
         path: String,
         body: Option<String>,
         (asking, twice): (Asking, Idempotency),
-    ) -> Result<String, Fault> {
+    ) -> Result<String, RequestError> {
         let wire = Arc::clone(self);
         let is_look = method == Method::GET;
         let asked = self.handle.spawn(async move {
             let (mut patience, mut so_far) = (RetryDeadline::of(wire.limits.refused), SoFar::Undone);
             loop {
                 let error = match wire.once(&method, &path, body.as_deref(), asking).await {
-                    Err(Fault::Undone(words)) => so_far.with(Error::Unavailable(words)),
-                    Err(Fault::Unsure(words)) if is_look => Error::Unavailable(words),
-                    Err(Fault::Unsure(words)) => so_far.with(Error::Unknown(words)),
-                    Err(Fault::TooLarge(words)) if !is_look => {
-                        return Err(Fault::Final(Error::Unknown(words)));
+                    Err(RequestError::Undone(words)) => so_far.with(Error::Unavailable(words)),
+                    Err(RequestError::Unsure(words)) if is_look => Error::Unavailable(words),
+                    Err(RequestError::Unsure(words)) => so_far.with(Error::Unknown(words)),
+                    Err(RequestError::TooLarge(words)) if !is_look => {
+                        return Err(RequestError::Final(Error::Unknown(words)));
                     }
-                    Err(Fault::Final(error) | Fault::NotTaken(error)) => {
-                        return Err(Fault::Final(so_far.at_last(error)));
+                    Err(RequestError::Final(error) | RequestError::NotTaken(error)) => {
+                        return Err(RequestError::Final(so_far.at_last(error)));
                     }
                     answer => return answer,
                 };
                 let is_last = matches!((so_far, twice), (SoFar::Unsure, Idempotency::Unsafe));
                 if is_last || !wire.rests(&mut patience).await {
-                    return Err(Fault::Final(error));
+                    return Err(RequestError::Final(error));
                 }
             }
         });
         let _ends_with_its_caller = is_look.then(|| Ended(asked.abort_handle()));
         let closed = || Error::Unknown("the store was closed before the server answered".into());
-        asked.await.unwrap_or_else(|_| Err(Fault::Final(closed())))
+        asked.await.unwrap_or_else(|_| Err(RequestError::Final(closed())))
     }
 
     /// Rests before something is tried again, up to half of that shorter; false when there is no time left.
@@ -167,10 +167,10 @@ impl Wire {
         path: &str,
         body: Option<&str>,
         asking: Asking,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, RequestError> {
         let (at, place) = self.places.current();
         let answered = self.request(place, method, path, body, asking).await;
-        if matches!(answered, Err(Fault::Undone(_) | Fault::Unsure(_))) {
+        if matches!(answered, Err(RequestError::Undone(_) | RequestError::Unsure(_))) {
             self.places.pass_over(at);
         }
         answered
@@ -183,7 +183,7 @@ impl Wire {
         path: &str,
         body: Option<&str>,
         asking: Asking,
-    ) -> Result<String, Fault> {
+    ) -> Result<String, RequestError> {
         let wait = match asking {
             Asking::Now => self.limits.answer,
             Asking::UntilSomethingHappens => self.limits.happening,
@@ -201,7 +201,7 @@ impl Wire {
         let mut bytes = Vec::new();
         while let Some(part) = response.chunk().await.map_err(|error| unsure(place, &error))? {
             if bytes.len() + part.len() > self.limits.answer_bytes_max {
-                return Err(Fault::TooLarge(format!(
+                return Err(RequestError::TooLarge(format!(
                     "{place}: the response is too large; ask for less at once"
                 )));
             }
@@ -210,7 +210,7 @@ impl Wire {
         let text = String::from_utf8(bytes);
         if status.is_success() {
             // It was done, whatever it is that was answered.
-            text.map_err(|_| Fault::Unsure(format!("{place}: the response is not UTF-8 text")))
+            text.map_err(|_| RequestError::Unsure(format!("{place}: the response is not UTF-8 text")))
         } else {
             Err(not_done(place, status, is_problem, &text.unwrap_or_default()))
         }
@@ -294,21 +294,21 @@ fn encryption(places: &Endpoints) -> Result<rustls::ClientConfig, Error> {
 }
 
 /// What a request that was not answered means: whether it can have got there.
-fn fault(place: &str, error: &reqwest::Error) -> Fault {
+fn fault(place: &str, error: &reqwest::Error) -> RequestError {
     if error.is_builder() {
-        return Fault::Final(Error::Unavailable(format!(
+        return RequestError::Final(Error::Unavailable(format!(
             "can't send a request to {place}: {}",
             causes(error)
         )));
     }
     if error.is_connect() {
-        return Fault::Undone(format!("{place} can't be reached: {}", causes(error)));
+        return RequestError::Undone(format!("{place} can't be reached: {}", causes(error)));
     }
     unsure(place, error)
 }
 
-fn unsure(place: &str, error: &reqwest::Error) -> Fault {
-    Fault::Unsure(format!("{place} did not answer: {}", causes(error)))
+fn unsure(place: &str, error: &reqwest::Error) -> RequestError {
+    RequestError::Unsure(format!("{place} did not answer: {}", causes(error)))
 }
 
 /// An error and what is behind it, without the URL, which says nothing new.
@@ -339,33 +339,35 @@ struct Problem {
 }
 
 /// What an answer that is not "done" means.
-fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Fault {
+fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> RequestError {
     let problem = if is_problem { serde_json::from_str::<Problem>(text).ok() } else { None };
     let Some(Problem { code, detail }) = problem else {
         // Somebody in between, or a server at fault. Also where it says 503 nobody knows what it has passed on: there are
         // those who say so of a server that went away while it was at work.
         let words = format!("{place} responded with {status}");
         return match status {
-            StatusCode::TOO_MANY_REQUESTS => Fault::Undone(words),
+            StatusCode::TOO_MANY_REQUESTS => RequestError::Undone(words),
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let words = format!(
                     "{words}: a proxy in between has a smaller limit than the server; send less at once"
                 );
-                Fault::NotTaken(Error::Unavailable(words))
+                RequestError::NotTaken(Error::Unavailable(words))
             }
-            status if status.is_server_error() => Fault::Unsure(words),
-            _ => Fault::Final(foreign(words)),
+            status if status.is_server_error() => RequestError::Unsure(words),
+            _ => RequestError::Final(foreign(words)),
         };
     };
     match code.as_str() {
-        "unavailable" | "too_many_requests" => Fault::Undone(detail),
-        "unknown" | "broken" | "too_slow" => Fault::Unsure(detail),
-        "corrupt" => Fault::Final(Error::Corrupt(detail)),
-        "unauthenticated" | "misdirected" => Fault::Final(Refusal::new(Code::Forbidden, detail).into()),
-        "too_large" => Fault::NotTaken(Refusal::invalid("body", detail).into()),
+        "unavailable" | "too_many_requests" => RequestError::Undone(detail),
+        "unknown" | "broken" | "too_slow" => RequestError::Unsure(detail),
+        "corrupt" => RequestError::Final(Error::Corrupt(detail)),
+        "unauthenticated" | "misdirected" => {
+            RequestError::Final(Refusal::new(Code::Forbidden, detail).into())
+        }
+        "too_large" => RequestError::NotTaken(Refusal::invalid("body", detail).into()),
         _ => match from_json::<RefusalJson>(text) {
-            Ok(refusal) => Fault::Final(Refusal::from(refusal).into()),
-            Err(_) => Fault::Final(Error::Unavailable(format!("{place}: {code}: {detail}"))),
+            Ok(refusal) => RequestError::Final(Refusal::from(refusal).into()),
+            Err(_) => RequestError::Final(Error::Unavailable(format!("{place}: {code}: {detail}"))),
         },
     }
 }

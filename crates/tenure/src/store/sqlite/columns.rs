@@ -12,68 +12,68 @@ use crate::store::columns::{
     read_task,
 };
 use crate::store::execute::StoredTask;
-use crate::store::sqlite::open::Database;
+use crate::store::sqlite::open::SqliteFile;
 use crate::store::sqlite::sql;
 use crate::store::stored::ColumnValue;
 
 /// What is wrong with the store: SQLite says so, or what it gives can't be.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum SqliteError {
     Sqlite(rusqlite::Error),
     Broken(String),
 }
 
-impl Fault {
+impl SqliteError {
     /// What it means to a caller: nothing was committed.
-    pub(crate) fn of(&self, database: &Database) -> Error {
+    pub(crate) fn of(&self, database: &SqliteFile) -> Error {
         match self {
-            Fault::Sqlite(error) => database.fault(error),
-            Fault::Broken(what) => Error::Corrupt(format!("{}: {what}", database.path.display())),
+            SqliteError::Sqlite(error) => database.fault(error),
+            SqliteError::Broken(what) => Error::Corrupt(format!("{}: {what}", database.path.display())),
         }
     }
 }
 
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Fault {
-        Fault::Sqlite(error)
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> SqliteError {
+        SqliteError::Sqlite(error)
     }
 }
 
 /// A stored name that breaks its limits: somebody else wrote it.
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Fault {
-        Fault::Broken(format!("a stored value is invalid: {refusal}"))
+impl From<Refusal> for SqliteError {
+    fn from(refusal: Refusal) -> SqliteError {
+        SqliteError::Broken(format!("a stored value is invalid: {refusal}"))
     }
 }
 
-impl From<Impossible> for Fault {
-    fn from(Impossible(what): Impossible) -> Fault {
-        Fault::Broken(what)
+impl From<Impossible> for SqliteError {
+    fn from(Impossible(what): Impossible) -> SqliteError {
+        SqliteError::Broken(what)
     }
 }
 
-pub(crate) type Found<T> = Result<T, Fault>;
+pub(crate) type SqliteResult<T> = Result<T, SqliteError>;
 
 impl Row for rusqlite::Row<'_> {
-    type Fault = Fault;
+    type Fault = SqliteError;
 
     fn name(&self, at: usize) -> &str {
         self.as_ref().column_name(at).unwrap_or("?")
     }
 
-    fn text(&self, at: usize) -> Found<Option<&str>> {
+    fn text(&self, at: usize) -> SqliteResult<Option<&str>> {
         Ok(self.get_ref(at)?.as_str_or_null().map_err(rusqlite::Error::from)?)
     }
 
-    fn number(&self, at: usize) -> Found<Option<i64>> {
+    fn number(&self, at: usize) -> SqliteResult<Option<i64>> {
         Ok(self.get_ref(at)?.as_i64_or_null().map_err(rusqlite::Error::from)?)
     }
 
-    fn truth(&self, at: usize) -> Found<bool> {
+    fn truth(&self, at: usize) -> SqliteResult<bool> {
         Ok(self.get(at)?)
     }
 
-    fn bytes(&self, at: usize) -> Found<Option<&[u8]>> {
+    fn bytes(&self, at: usize) -> SqliteResult<Option<&[u8]>> {
         Ok(self.get_ref(at)?.as_blob_or_null().map_err(rusqlite::Error::from)?)
     }
 }
@@ -95,7 +95,7 @@ pub(crate) fn find_task(
     policies: &mut Policies,
     namespace: &Namespace,
     id: &TaskId,
-) -> Found<Option<StoredTask>> {
+) -> SqliteResult<Option<StoredTask>> {
     let mut statement = connection.prepare_cached(&sql::TASK)?;
     let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -107,7 +107,7 @@ pub(crate) fn read_whole(
     connection: &Connection,
     policies: &mut Policies,
     row: &rusqlite::Row<'_>,
-) -> Found<StoredTask> {
+) -> SqliteResult<StoredTask> {
     let checkpoint = row.optional(TASK_COLUMN_COUNT, Document::new)?;
     let due = read_due(row, TASK_COLUMN_COUNT + 1)?;
     let mut stored = read_task(row, policies, TaskParts { due, checkpoint, ..TaskParts::default() })?;
@@ -117,7 +117,7 @@ pub(crate) fn read_whole(
     Ok(stored)
 }
 
-fn read_compensations(connection: &Connection, no: i64) -> Found<Vec<Compensation>> {
+fn read_compensations(connection: &Connection, no: i64) -> SqliteResult<Vec<Compensation>> {
     let mut statement = connection.prepare_cached(&sql::COMPENSATIONS)?;
     let mut rows = statement.query(params![no])?;
     let mut compensations = Vec::new();

@@ -17,14 +17,14 @@ use tenure_core::time::{Span, Time};
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Instants, LastInstant, Mark, Reading};
-use crate::committer::{Done, Engine, Job, broken_rule, one_by_one, run_jobs};
+use crate::committer::{CommitRequest, Done, Engine, broken_rule, one_by_one, run_jobs};
 use crate::error::Error;
 use crate::store::answering::AnswerBudget;
 use crate::store::columns::{Policies, unsigned};
 use crate::store::ends::NewEnds;
 use crate::store::execute::execute;
-use crate::store::sqlite::columns::{Fault, Found};
-use crate::store::sqlite::open::Database;
+use crate::store::sqlite::columns::{SqliteError, SqliteResult};
+use crate::store::sqlite::open::SqliteFile;
 use crate::store::sqlite::rows::SqliteRows;
 use crate::store::sqlite::same_file::SameFile;
 use crate::store::sqlite::writer_lock::WriterLock;
@@ -37,7 +37,7 @@ const MARK_AGE_MAX: Span = Span::from_secs(1);
 
 /// The writing side of a file.
 pub(crate) struct SqliteEngine {
-    database: Database,
+    database: SqliteFile,
     file: Arc<SameFile>,
     turn: WriterLock,
     clock: Arc<dyn Clock>,
@@ -49,7 +49,7 @@ pub(crate) struct SqliteEngine {
 
 impl SqliteEngine {
     pub(crate) fn open(
-        database: Database,
+        database: SqliteFile,
         file: Arc<SameFile>,
         (clock, last): (Arc<dyn Clock>, LastInstant),
         grown: watch::Sender<i64>,
@@ -71,7 +71,7 @@ impl SqliteEngine {
     }
 
     /// Executes all jobs; an error gives the transaction up.
-    fn execute(&mut self, connection: &Connection, jobs: &[Job]) -> Found<Vec<Done>> {
+    fn execute(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> SqliteResult<Vec<Done>> {
         let position = Position::read(connection)?;
         let reading = self.clock.read();
         let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
@@ -88,7 +88,7 @@ impl SqliteEngine {
         let run = |command: &Command, room: &mut AnswerBudget| {
             last = instants.take();
             let executed = execute(&mut rows, Table::rules(), command, last, room)?;
-            Found::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
+            SqliteResult::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
         let done = run_jobs(jobs, run)?;
         rows.write_ends(last)?;
@@ -98,7 +98,7 @@ impl SqliteEngine {
     }
 
     /// Like [`SqliteEngine::execute`]; a broken invariant in the core aborts the transaction with an error.
-    fn execute_all(&mut self, connection: &Connection, jobs: &[Job]) -> Result<Vec<Done>, Error> {
+    fn execute_all(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> Result<Vec<Done>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
             Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
             Err(panic) => Err(Error::Unavailable(broken_rule(panic.as_ref()))),
@@ -159,7 +159,7 @@ impl Engine for SqliteEngine {
         begun
     }
 
-    fn commit(&mut self, jobs: &[Job]) -> Vec<Done> {
+    fn commit(&mut self, jobs: &[CommitRequest]) -> Vec<Done> {
         let done = self.commit_together(jobs);
         self.give_turn();
         done
@@ -169,7 +169,7 @@ impl Engine for SqliteEngine {
 impl SqliteEngine {
     /// One transaction for all jobs. If one job can't be executed, one transaction for each, so that it fails
     /// alone. If it finds corrupt data, one transaction for each of its commands.
-    fn commit_together(&mut self, jobs: &[Job]) -> Vec<Done> {
+    fn commit_together(&mut self, jobs: &[CommitRequest]) -> Vec<Done> {
         let Some(connection) = self.connection.take() else {
             let lost =
                 Error::Unavailable("the connection to the file was lost before the transaction began".into());
@@ -191,7 +191,7 @@ impl SqliteEngine {
         }
     }
 
-    fn commit_alone(&mut self, job: &Job) -> Done {
+    fn commit_alone(&mut self, job: &CommitRequest) -> Done {
         match self.begin_transaction() {
             Ok(()) => self.commit_together(std::slice::from_ref(job)).pop().unwrap_or_default(),
             Err(error) => Done::all(job, &error),
@@ -209,7 +209,7 @@ impl SqliteEngine {
 }
 
 /// The same answer to every command.
-fn all(jobs: &[Job], error: &Error) -> Vec<Done> {
+fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
     jobs.iter().map(|job| Done::all(job, error)).collect()
 }
 
@@ -223,7 +223,7 @@ struct Position {
 }
 
 impl Position {
-    fn read(connection: &Connection) -> Found<Position> {
+    fn read(connection: &Connection) -> SqliteResult<Position> {
         let newest_task = "select coalesce(max(no), 0) from tasks";
         let newest_task: i64 = connection.prepare_cached(newest_task)?.query_row([], |row| row.get(0))?;
         let (newest_event, last) = newest_event(connection)?;
@@ -243,7 +243,7 @@ impl Position {
     /// Stores the current time, so that it never goes back over a restart. A mark of another boot says
     /// nothing about the time since, so it is renewed at once. Otherwise the time would stand still until the
     /// wall clock has caught up.
-    fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> Found<()> {
+    fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> SqliteResult<()> {
         let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
         let fresh =
             self.mark.as_ref().filter(|mark| boot(&mark.boot) == boot(&reading.boot)).is_some_and(|mark| {
@@ -279,7 +279,7 @@ pub(crate) fn read_mark(text: &str) -> Option<Mark> {
     Some(Mark { time, boot })
 }
 
-pub(crate) fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
+pub(crate) fn newest_event(connection: &Connection) -> SqliteResult<(i64, Time)> {
     let newest = "select \"order\", at from events order by \"order\" desc limit 1";
     let mut newest = connection.prepare_cached(newest)?;
     let newest = newest.query_row([], |row| Ok((row.get(0)?, Time::from_micros(row.get(1)?)))).optional()?;
@@ -287,7 +287,7 @@ pub(crate) fn newest_event(connection: &Connection) -> Found<(i64, Time)> {
 }
 
 /// Checks what a failed commit may have touched: the heads of the newest tasks must match their newest events.
-fn newest_chains_hold(connection: &Connection) -> Found<()> {
+fn newest_chains_hold(connection: &Connection) -> SqliteResult<()> {
     let mut newest = connection.prepare(
         "select tasks.head, tasks.revision, events.hash, events.number from events join tasks on tasks.no = events.task \
          where events.\"order\" > (select coalesce(max(\"order\"), 0) from events) - ? \
@@ -298,7 +298,9 @@ fn newest_chains_hold(connection: &Connection) -> Found<()> {
         let (head, hash): ([u8; 32], [u8; 32]) = (row.get(0)?, row.get(2)?);
         let (revision, number): (i64, i64) = (row.get(1)?, row.get(3)?);
         if Hash(head) != Hash(hash) || unsigned(revision) != unsigned(number) {
-            return Err(Fault::Broken("a task's head differs from the hash of its newest event".into()));
+            return Err(SqliteError::Broken(
+                "a task's head differs from the hash of its newest event".into(),
+            ));
         }
     }
     Ok(())
@@ -315,7 +317,7 @@ mod tests {
     use crate::store::sqlite::open::Synchronous;
 
     fn engine(folder: &std::path::Path) -> SqliteEngine {
-        let database = Database { path: folder.join("tasks.db"), synchronous: Synchronous::Full };
+        let database = SqliteFile { path: folder.join("tasks.db"), synchronous: Synchronous::Full };
         database.prepare(std::time::Duration::ZERO).expect("made");
         let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
         let file = Arc::new(SameFile::at(&database.path).expect("it is there"));
@@ -330,7 +332,7 @@ mod tests {
 
     fn run(engine: &mut SqliteEngine, ids: &[&str]) -> Vec<Answers> {
         engine.begin().expect("begun");
-        let job = |id: &&str| Job { commands: vec![create(id)], options: AnswerOptions::default() };
+        let job = |id: &&str| CommitRequest { commands: vec![create(id)], options: AnswerOptions::default() };
         let done = engine.commit(&ids.iter().map(job).collect::<Vec<_>>());
         done.into_iter().map(|done| done.answers).collect()
     }

@@ -39,7 +39,7 @@ pub enum Synchronous {
 
 /// A database file, of which any number of connections can be opened.
 #[derive(Clone, Debug)]
-pub(crate) struct Database {
+pub(crate) struct SqliteFile {
     pub(crate) path: PathBuf,
     pub(crate) synchronous: Synchronous,
 }
@@ -62,7 +62,7 @@ pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
     Ok(folder.canonicalize().map_err(missing)?.join(name))
 }
 
-impl Database {
+impl SqliteFile {
     /// Creates the file if it does not exist, and migrates it to the newest schema. Only that waits for other
     /// processes.
     pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::store::columns::Row as _;
 use crate::store::ends::{EndCount, Minutes};
 use crate::store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
-use crate::store::sqlite::columns::Found;
-use crate::store::sqlite::read::Reader;
+use crate::store::sqlite::columns::SqliteResult;
+use crate::store::sqlite::read::SqliteReader;
 use crate::wire::Word;
 
 /// How to find the tasks of a state, since when each is in it, and whether it is stale.
@@ -72,24 +72,24 @@ fn place(state: State) -> Place {
     }
 }
 
-impl Reader<'_> {
+impl SqliteReader<'_> {
     pub(crate) fn overview(&mut self, namespace: &Namespace) -> Result<Overview, Error> {
         self.find_overview(namespace).map_err(|fault| self.error(fault))
     }
 
-    fn find_overview(&self, namespace: &Namespace) -> Found<Overview> {
+    fn find_overview(&self, namespace: &Namespace) -> SqliteResult<Overview> {
         // One snapshot, so that a task that moves meanwhile is counted once.
         let moment = self.connection().unchecked_transaction()?;
         let at = self.find_now()?;
         let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
-        let states = states.into_iter().collect::<Found<Vec<_>>>()?;
+        let states = states.into_iter().collect::<SqliteResult<Vec<_>>>()?;
         let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace, at)?);
         let recovery = self.find_watchers(namespace)?;
         drop(moment);
         Ok(Overview { at, states, ends, told_to_stop, recovery, warnings: Vec::new() })
     }
 
-    fn count(&self, namespace: &Namespace, state: State, now: Time) -> Found<StateCount> {
+    fn count(&self, namespace: &Namespace, state: State, now: Time) -> SqliteResult<StateCount> {
         let place = place(state);
         let given = named_params! { ":namespace": namespace.as_str(), ":now": now.as_micros() };
         let (count, later, stale) = self
@@ -111,7 +111,7 @@ impl Reader<'_> {
         Ok(StateCount { state, count, later, stale, oldest: oldest.transpose()? })
     }
 
-    fn ends(&self, namespace: &Namespace, now: Time) -> Found<Vec<EndCount>> {
+    fn ends(&self, namespace: &Namespace, now: Time) -> SqliteResult<Vec<EndCount>> {
         let minutes = Minutes::at(now);
         let mut ends = self.connection().prepare_cached(
             "select queue, state, cause, sum(iif(minute >= :hour, count, 0)), sum(iif(minute >= :day, count, 0)), \
@@ -136,7 +136,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn told_to_stop(&self, namespace: &Namespace, now: Time) -> Found<ToldToStop> {
+    fn told_to_stop(&self, namespace: &Namespace, now: Time) -> SqliteResult<ToldToStop> {
         let told = "select count(*), min(cancel_told_at) from due \
                     where namespace = ? and cancel_told_at is not null and expires_at > ?";
         let mut told = self.connection().prepare_cached(told)?;
@@ -150,7 +150,7 @@ impl Reader<'_> {
         self.find_holdings(namespace).map_err(|fault| self.error(fault))
     }
 
-    fn find_holdings(&self, namespace: &Namespace) -> Found<Vec<Holding>> {
+    fn find_holdings(&self, namespace: &Namespace) -> SqliteResult<Vec<Holding>> {
         let now = self.find_now()?;
         let mut holdings = self.connection().prepare_cached(
             "select owner, sum(wait <> 'reservation'), sum(wait = 'reservation'), sum(expires_at <= ?2), \
@@ -181,7 +181,7 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::open::{Database, Synchronous};
+    use crate::store::sqlite::open::{SqliteFile, Synchronous};
 
     /// How SQLite goes about it, in its own words.
     fn plan(connection: &rusqlite::Connection, sql: &str) -> String {
@@ -198,7 +198,7 @@ mod tests {
     fn a_glance_does_not_read_every_task_that_ever_was() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
-        let database = Database { path, synchronous: Synchronous::Full };
+        let database = SqliteFile { path, synchronous: Synchronous::Full };
         database.prepare(std::time::Duration::ZERO).expect("made");
         let connection = database.connect().expect("opens");
         for state in OVERVIEW_STATES {

@@ -11,9 +11,9 @@ use crate::error::Error;
 use crate::store::columns::{EventRow, Policies, Row as _, at, column_count, read_event};
 use crate::store::execute::REQUEST_MEMORY;
 use crate::store::size::{chain_bytes, task_bytes};
-use crate::store::sqlite::columns::{Fault, Found, find_task, read_whole};
+use crate::store::sqlite::columns::{SqliteError, SqliteResult, find_task, read_whole};
 use crate::store::sqlite::engine::{newest_event, read_mark};
-use crate::store::sqlite::open::Database;
+use crate::store::sqlite::open::SqliteFile;
 use crate::store::sqlite::sql;
 use crate::store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::store::{
@@ -30,30 +30,30 @@ const NAMESPACES: &str = "\
     select name from namespaces where name is not null";
 
 /// A look at the file.
-pub(crate) struct Reader<'c> {
+pub(crate) struct SqliteReader<'c> {
     connection: &'c Connection,
-    database: &'c Database,
+    database: &'c SqliteFile,
     clock: &'c dyn Clock,
     /// The last instant that this process gave.
     last: Time,
     policies: Policies,
 }
 
-impl<'c> Reader<'c> {
+impl<'c> SqliteReader<'c> {
     pub(crate) fn new(
         connection: &'c Connection,
-        database: &'c Database,
+        database: &'c SqliteFile,
         clock: &'c dyn Clock,
         last: Time,
-    ) -> Reader<'c> {
-        Reader { connection, database, clock, last, policies: Policies::default() }
+    ) -> SqliteReader<'c> {
+        SqliteReader { connection, database, clock, last, policies: Policies::default() }
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
         self.connection
     }
 
-    pub(crate) fn error(&self, fault: Fault) -> Error {
+    pub(crate) fn error(&self, fault: SqliteError) -> Error {
         fault.of(self.database)
     }
 
@@ -61,7 +61,7 @@ impl<'c> Reader<'c> {
         self.find_task(namespace, id).map_err(|fault| self.error(fault))
     }
 
-    fn find_task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<Task>> {
+    fn find_task(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<Task>> {
         Ok(find_task(self.connection, &mut self.policies, namespace, id)?.map(|kept| kept.task))
     }
 
@@ -69,7 +69,7 @@ impl<'c> Reader<'c> {
         self.find_now().map_err(|fault| self.error(fault))
     }
 
-    pub(crate) fn find_now(&self) -> Found<Time> {
+    pub(crate) fn find_now(&self) -> SqliteResult<Time> {
         let mark = "select value from meta where key = 'clock'";
         let mark: Option<String> =
             self.connection.prepare_cached(mark)?.query_row([], |row| row.get(0)).optional()?;
@@ -83,7 +83,7 @@ impl<'c> Reader<'c> {
         self.find_namespaces().map_err(|fault| self.error(fault))
     }
 
-    fn find_namespaces(&self) -> Found<Vec<Namespace>> {
+    fn find_namespaces(&self) -> SqliteResult<Vec<Namespace>> {
         let mut namespaces = self.connection.prepare_cached(NAMESPACES)?;
         let mut rows = namespaces.query([])?;
         let mut found = Vec::new();
@@ -103,7 +103,12 @@ impl<'c> Reader<'c> {
         self.find_tasks(filter, after, size).map_err(|fault| self.error(fault))
     }
 
-    fn find_tasks(&mut self, filter: &Filter, after: Option<i64>, size: PageSize) -> Found<Page<Task>> {
+    fn find_tasks(
+        &mut self,
+        filter: &Filter,
+        after: Option<i64>,
+        size: PageSize,
+    ) -> SqliteResult<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.find_now()?);
         let limit = page(size.items) + 1;
         let (select, order) = (&*sql::SELECT_TASKS, filter.order.sql());
@@ -130,7 +135,7 @@ impl<'c> Reader<'c> {
         self.find_lapsed(after, limit).map_err(|fault| self.error(fault))
     }
 
-    fn find_lapsed(&self, (check_at, task): (i64, i64), limit: usize) -> Found<Lapsed> {
+    fn find_lapsed(&self, (check_at, task): (i64, i64), limit: usize) -> SqliteResult<Lapsed> {
         let now = self.find_now()?.as_micros();
         let limit = page(limit);
         let mut due = self.connection.prepare_cached(
@@ -153,7 +158,7 @@ impl<'c> Reader<'c> {
 
     /// When to look again: the earliest check that is ahead, or the end of a wait whose check is past already because
     /// a heartbeat moved the end alone. Those are few.
-    fn find_next_check(&self, now: i64) -> Found<Option<Time>> {
+    fn find_next_check(&self, now: i64) -> SqliteResult<Option<Time>> {
         let mut ahead = self.connection.prepare_cached(
             "select min(at) from ( \
                  select min(expires_at + coalesce(lock_delay, 0)) as at from due \
@@ -173,7 +178,7 @@ impl<'c> Reader<'c> {
         self.find_claimable_at(namespace, queue).map_err(|fault| self.error(fault))
     }
 
-    fn find_claimable_at(&self, namespace: &Namespace, queue: &Queue) -> Found<Option<Time>> {
+    fn find_claimable_at(&self, namespace: &Namespace, queue: &Queue) -> SqliteResult<Option<Time>> {
         // The two indexes that a claim goes by.
         let mut waits = self.connection.prepare_cached(
             "select min(at) from ( \
@@ -190,7 +195,7 @@ impl<'c> Reader<'c> {
         self.find_remembered(namespace, id).map_err(|fault| self.error(fault))
     }
 
-    fn find_remembered(&self, namespace: &Namespace, id: &RequestId) -> Found<bool> {
+    fn find_remembered(&self, namespace: &Namespace, id: &RequestId) -> SqliteResult<bool> {
         let oldest = self.find_now()? - REQUEST_MEMORY;
         let mut remembered = self.connection.prepare_cached(
             "select exists (select 1 from requests where namespace = ?1 and id = ?2 and at > ?3)",
@@ -211,7 +216,7 @@ impl<'c> Reader<'c> {
         self.find_events(filter, after, size).map_err(|fault| self.error(fault))
     }
 
-    fn find_events(&self, filter: &EventFilter, after: i64, size: PageSize) -> Found<Page<Recorded>> {
+    fn find_events(&self, filter: &EventFilter, after: i64, size: PageSize) -> SqliteResult<Page<Recorded>> {
         let newest = "select coalesce(max(\"order\"), 0) from events";
         let newest: i64 = self.connection.prepare_cached(newest)?.query_row([], |row| row.get(0))?;
         let mut wanted = Conditions::default();
@@ -234,7 +239,7 @@ impl<'c> Reader<'c> {
         while let Some(row) = rows.next()? {
             let cursor = Cursor::of('e', row.get(ORDER)?);
             let recorded = match recorded(row, cursor.clone()) {
-                Err(Fault::Broken(_)) => None,
+                Err(SqliteError::Broken(_)) => None,
                 read => Some(read?),
             };
             if !found.takes(cursor, recorded) {
@@ -276,7 +281,7 @@ impl<'c> Reader<'c> {
         self.find_chain_of(namespace, id).map_err(|fault| self.error(fault))
     }
 
-    fn find_chain_of(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredChain>> {
+    fn find_chain_of(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<StoredChain>> {
         let _moment = self.connection.unchecked_transaction()?;
         let row = "select no from tasks where namespace = ? and id = ?";
         let mut row = self.connection.prepare_cached(row)?;
@@ -285,7 +290,12 @@ impl<'c> Reader<'c> {
     }
 
     /// Rows of tasks, and rows of other tables that belong to none: a removed task leaves them behind, or nothing at all.
-    fn find_chains(&mut self, after: i64, limit: usize, fill: &mut PageFill) -> Found<Vec<StoredChain>> {
+    fn find_chains(
+        &mut self,
+        after: i64,
+        limit: usize,
+        fill: &mut PageFill,
+    ) -> SqliteResult<Vec<StoredChain>> {
         // One look at one moment: between two statements another process could add what the first did not see.
         let moment = self.connection.unchecked_transaction()?;
         // Of the other tables only those rows are looked through that stand between the first and the last of these tasks.
@@ -316,7 +326,7 @@ impl<'c> Reader<'c> {
         Ok(chains)
     }
 
-    fn chain(&mut self, no: i64) -> Found<StoredChain> {
+    fn chain(&mut self, no: i64) -> SqliteResult<StoredChain> {
         let mut chain = StoredChain::without_task(no, None);
         let mut events = self.connection.prepare_cached(&sql::CHAIN)?;
         let mut events = events.query([no])?;
@@ -344,7 +354,7 @@ impl<'c> Reader<'c> {
                 let value =
                     |(at, name): (usize, &String)| Ok((name.clone().into(), value_as_stored(row, at)?));
                 // The first column is the task's number, by which the row was found.
-                let columns = names.iter().enumerate().skip(1).map(value).collect::<Found<_>>()?;
+                let columns = names.iter().enumerate().skip(1).map(value).collect::<SqliteResult<_>>()?;
                 chain.rows.push(StoredRow { table: table.into(), columns });
             }
         }
@@ -361,12 +371,12 @@ impl<'c> Reader<'c> {
 }
 
 /// A text that may be anything. What is not UTF-8 is changed to what is, and so to what was never hashed.
-fn text_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<String> {
+fn text_as_stored(row: &rusqlite::Row<'_>, at: usize) -> SqliteResult<String> {
     let bytes = row.get_ref(at)?.as_bytes().map_err(rusqlite::Error::from)?;
     Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
-fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<ColumnValue<'static>> {
+fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> SqliteResult<ColumnValue<'static>> {
     Ok(match row.get_ref(at)? {
         ValueRef::Null => ColumnValue::Null,
         ValueRef::Integer(number) => ColumnValue::Number(number),
@@ -383,8 +393,8 @@ fn value_as_stored(row: &rusqlite::Row<'_>, at: usize) -> Found<ColumnValue<'sta
 /// Where the place of an event is: behind its columns. The names of its task come next.
 const ORDER: usize = column_count::<EventRow<'_>>();
 
-/// The event of a row of [`Reader::find_events`].
-fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> Found<Recorded> {
+/// The event of a row of [`SqliteReader::find_events`].
+fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
     let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
     let event = read_event(row, 0, &namespace, &TaskId::new(row.get::<_, String>(ORDER + 2)?)?)?;
     let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
@@ -500,7 +510,7 @@ mod tests {
     fn plan_of(sql: &str, values: &[Value]) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
-        let database = Database { path, synchronous: Synchronous::Full };
+        let database = SqliteFile { path, synchronous: Synchronous::Full };
         database.prepare(std::time::Duration::ZERO).expect("made");
         let connection = database.connect().expect("opens");
         let mut statement = connection.prepare(&format!("explain query plan {sql}")).expect("SQL");

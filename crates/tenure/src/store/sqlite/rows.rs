@@ -16,7 +16,7 @@ use crate::store::columns::{
 use crate::store::due::Due;
 use crate::store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
 use crate::store::execute::{Change, LeaseRow, REQUEST_MEMORY, Request, Rows, StoredTask, does_not_continue};
-use crate::store::sqlite::columns::{Fault, Found, find_task};
+use crate::store::sqlite::columns::{SqliteError, SqliteResult, find_task};
 use crate::store::sqlite::sql;
 use crate::store::stored::ColumnValue;
 
@@ -32,7 +32,7 @@ pub(crate) struct SqliteRows<'c> {
 
 impl SqliteRows<'_> {
     /// Adds the ends of this transaction to what is counted, and lets go of counts that are asked for no more.
-    pub(crate) fn write_ends(&mut self, now: Time) -> Found<()> {
+    pub(crate) fn write_ends(&mut self, now: Time) -> SqliteResult<()> {
         for (key, count) in self.ends.take() {
             let EndKey { namespace, minute, queue, state, cause } = &key;
             if *minute != IN_ALL {
@@ -50,20 +50,20 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn execute(&self, sql: &str, params: impl Params) -> Found<usize> {
+    fn execute(&self, sql: &str, params: impl Params) -> SqliteResult<usize> {
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
 
     /// A change of exactly one row; anything else means that the row was not what was read, and nothing may be written.
-    fn change_one(&self, sql: &str, params: impl Params) -> Found<()> {
+    fn change_one(&self, sql: &str, params: impl Params) -> SqliteResult<()> {
         match self.execute(sql, params)? {
             1 => Ok(()),
-            count => Err(Fault::Broken(format!("{count} rows were changed instead of one: {sql}"))),
+            count => Err(SqliteError::Broken(format!("{count} rows were changed instead of one: {sql}"))),
         }
     }
 
     /// Nothing is appended to a history that does not end where its task says: it would hide what was done to it.
-    fn must_continue(&self, before: &StoredTask) -> Found<()> {
+    fn must_continue(&self, before: &StoredTask) -> SqliteResult<()> {
         let newest = "select number, hash from events where task = ? order by number desc limit 1";
         let mut newest = self.connection.prepare_cached(newest)?;
         let newest =
@@ -72,11 +72,11 @@ impl SqliteRows<'_> {
         if newest.optional()?.is_some_and(|(newest, hash)| newest == number && hash == head) {
             return Ok(());
         }
-        Err(Fault::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
+        Err(SqliteError::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
     }
 
     /// Inserts a row behind its key.
-    fn insert<'a, R: TableRow<'a>>(&self, sql: &str, key: &[i64], row: R) -> Found<()> {
+    fn insert<'a, R: TableRow<'a>>(&self, sql: &str, key: &[i64], row: R) -> SqliteResult<()> {
         let key = key.iter().map(|number| ColumnValue::Number(*number));
         self.execute(sql, params_from_iter(key.chain(row.values(R::COLUMNS.iter()))))?;
         Ok(())
@@ -90,13 +90,13 @@ impl SqliteRows<'_> {
         no: i64,
         before: R,
         after: R,
-    ) -> Found<()> {
+    ) -> SqliteResult<()> {
         let changes = after.values(R::changed_by(by));
         let expected = before.values(R::expected());
         self.change_one(sql, params_from_iter(changes.chain([ColumnValue::Number(no)]).chain(expected)))
     }
 
-    fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> Found<()> {
+    fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
         let (no, old) = (before.row, TaskRow::of(before));
         if TaskRow::was_put(&before.task, after.task) {
             self.update(&sql::UPDATE_PUT_FIELDS, &[ChangedBy::Put], no, old, after)?;
@@ -104,7 +104,12 @@ impl SqliteRows<'_> {
         self.update(&sql::UPDATE_TASK, &[ChangedBy::Command], no, old, after)
     }
 
-    fn write_compensations(&self, no: i64, before: &[Compensation], after: &[Compensation]) -> Found<()> {
+    fn write_compensations(
+        &self,
+        no: i64,
+        before: &[Compensation],
+        after: &[Compensation],
+    ) -> SqliteResult<()> {
         for (at, one) in after.iter().enumerate() {
             match before.get(at) {
                 Some(old) if old == one => {}
@@ -115,7 +120,7 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn write_due(&self, no: i64, before: Option<&Task>, task: &Task) -> Found<()> {
+    fn write_due(&self, no: i64, before: Option<&Task>, task: &Task) -> SqliteResult<()> {
         let (old, new) = (before.and_then(Due::of), Due::of(task));
         match new {
             Some(due) if old.as_ref() == Some(&due) => Ok(()),
@@ -130,7 +135,7 @@ impl SqliteRows<'_> {
         }
     }
 
-    fn write_checkpoint(&self, no: i64, checkpoint: &Document) -> Found<()> {
+    fn write_checkpoint(&self, no: i64, checkpoint: &Document) -> SqliteResult<()> {
         self.execute(
             "insert into checkpoints (task, checkpoint) values (?, ?) \
              on conflict (task) do update set checkpoint = excluded.checkpoint",
@@ -139,14 +144,14 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn write_event(&mut self, no: i64, sealed: &Sealed) -> Found<()> {
+    fn write_event(&mut self, no: i64, sealed: &Sealed) -> SqliteResult<()> {
         self.insert(&sql::INSERT_EVENT, &[self.next_event, no], sealed)?;
         self.next_event += 1;
         Ok(())
     }
 
     /// Lets go of up to two requests that are as old as that. Each that comes does so, so they are forgotten without a sweep.
-    fn forget(&self, until: Time) -> Found<()> {
+    fn forget(&self, until: Time) -> SqliteResult<()> {
         // To look first costs a step in an index; to delete what a select finds costs a table of its own each time.
         let mut old = self
             .connection
@@ -163,7 +168,7 @@ impl SqliteRows<'_> {
     }
 
     /// The highest priority below `below` that a planned task of the queue has.
-    fn highest(&self, namespace: &Namespace, queue: &Queue, below: Option<i64>) -> Found<Option<i64>> {
+    fn highest(&self, namespace: &Namespace, queue: &Queue, below: Option<i64>) -> SqliteResult<Option<i64>> {
         let mut highest = self.connection.prepare_cached(
             "select priority from tasks where namespace = ? and queue = ? and state = 'planned' and priority < ? \
              order by priority desc limit 1",
@@ -179,7 +184,7 @@ impl SqliteRows<'_> {
         queue: &Queue,
         below: Option<i64>,
         now: Time,
-    ) -> Found<Option<i64>> {
+    ) -> SqliteResult<Option<i64>> {
         let mut highest = self.connection.prepare_cached(
             "select priority from tasks where namespace = ? and queue = ? and state = 'planned' and priority < ? \
              and coalesce(not_before, created_at) <= ? order by priority desc limit 1",
@@ -196,7 +201,7 @@ impl SqliteRows<'_> {
         priority: i64,
         limit: usize,
         now: Time,
-    ) -> Found<Vec<Candidate>> {
+    ) -> SqliteResult<Vec<Candidate>> {
         let mut due = self.connection.prepare_cached(
             "select id, coalesce(not_before, created_at), no from tasks \
              where namespace = ? and queue = ? and state = 'planned' and priority = ? \
@@ -210,7 +215,12 @@ impl SqliteRows<'_> {
     }
 
     /// The tasks of a queue whose reservations have lapsed; few, because recovery frees them.
-    fn lapsed_reservations(&self, namespace: &Namespace, queue: &Queue, now: Time) -> Found<Vec<Candidate>> {
+    fn lapsed_reservations(
+        &self,
+        namespace: &Namespace,
+        queue: &Queue,
+        now: Time,
+    ) -> SqliteResult<Vec<Candidate>> {
         let mut lapsed = self.connection.prepare_cached(
             "select tasks.id, tasks.priority, coalesce(tasks.not_before, tasks.created_at), tasks.no \
              from due join tasks on tasks.no = due.task \
@@ -236,13 +246,13 @@ struct Candidate {
 }
 
 impl Rows for SqliteRows<'_> {
-    type Fault = Fault;
+    type Fault = SqliteError;
 
-    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<StoredTask>> {
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<StoredTask>> {
         find_task(self.connection, self.policies, namespace, id)
     }
 
-    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> Found<Option<LeaseRow>> {
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<LeaseRow>> {
         let mut statement = self.connection.prepare_cached(&sql::LEASE)?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
@@ -252,7 +262,7 @@ impl Rows for SqliteRows<'_> {
         Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
     }
 
-    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Found<Names> {
+    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> SqliteResult<Names> {
         let mut statement = self.connection.prepare_cached(
             "select exists (select 1 from tasks where namespace = ?1 and id = ?2) \
              or exists (select 1 from tasks where namespace = ?1 and saga_id = ?3)",
@@ -268,7 +278,7 @@ impl Rows for SqliteRows<'_> {
         queue: &Queue,
         limit: u32,
         now: Time,
-    ) -> Found<Vec<TaskId>> {
+    ) -> SqliteResult<Vec<TaskId>> {
         let limit = limit as usize;
         let mut candidates = self.lapsed_reservations(namespace, queue, now)?;
         let mut below = None;
@@ -294,7 +304,7 @@ impl Rows for SqliteRows<'_> {
         candidates.into_iter().map(|one| Ok(TaskId::new(one.id)?)).collect()
     }
 
-    fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> Found<Vec<Event>> {
+    fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> SqliteResult<Vec<Event>> {
         let mut statement = self.connection.prepare_cached(&sql::HISTORY)?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str(), number(up_to.0)])?;
         let mut events = Vec::new();
@@ -304,21 +314,21 @@ impl Rows for SqliteRows<'_> {
         Ok(events)
     }
 
-    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> Found<Option<Request>> {
+    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> SqliteResult<Option<Request>> {
         let mut statement = self.connection.prepare_cached(&sql::REQUEST)?;
         let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         read_request(row, 0).map(Some)
     }
 
-    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> Found<()> {
+    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> SqliteResult<()> {
         let name = [namespace.into(), ColumnValue::Text(id.as_str().into())];
         let values = request.values(RequestRow::COLUMNS.iter());
         self.execute(&sql::PUT_REQUEST, params_from_iter(name.into_iter().chain(values)))?;
         self.forget(request.at - REQUEST_MEMORY)
     }
 
-    fn write(&mut self, change: Change<'_>) -> Found<()> {
+    fn write(&mut self, change: Change<'_>) -> SqliteResult<()> {
         let Change { before, after, head, events } = change;
         let no = before.map_or(self.next_task, |kept| kept.row);
         let old = before.map(|kept| &kept.task);
@@ -343,9 +353,9 @@ impl Rows for SqliteRows<'_> {
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))
     }
 
-    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Found<()> {
+    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> SqliteResult<()> {
         let Some(due) = Due::of(after) else {
-            return Err(Fault::Broken("a heartbeat without a lease".into()));
+            return Err(SqliteError::Broken("a heartbeat without a lease".into()));
         };
         // No heartbeat changes what fences it.
         let row = DueRow::of(after, &due);
@@ -357,11 +367,11 @@ impl Rows for SqliteRows<'_> {
         after.checkpoint.as_ref().map_or(Ok(()), |checkpoint| self.write_checkpoint(before.row, checkpoint))
     }
 
-    fn floor(&mut self) -> Found<Epoch> {
+    fn floor(&mut self) -> SqliteResult<Epoch> {
         Ok(self.floor)
     }
 
-    fn broken(&mut self, what: String) -> Fault {
-        Fault::Broken(what)
+    fn broken(&mut self, what: String) -> SqliteError {
+        SqliteError::Broken(what)
     }
 }

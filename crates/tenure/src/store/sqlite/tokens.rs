@@ -10,9 +10,9 @@ use crate::access::{ListedToken, Token, Tokens};
 use crate::clock::Clock;
 use crate::codec::column;
 use crate::error::Error;
-use crate::store::sqlite::columns::{Fault, Found};
-use crate::store::sqlite::open::{Database, Synchronous};
-use crate::store::sqlite::read::Reader;
+use crate::store::sqlite::columns::{SqliteError, SqliteResult};
+use crate::store::sqlite::open::{SqliteFile, Synchronous};
+use crate::store::sqlite::read::SqliteReader;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::tokens::{Decided, Known, TokenChange, VERSION_KEY, read_token, token_columns};
 
@@ -22,13 +22,13 @@ const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
 /// Adds or revokes a token, by that clock. An answered change is on the disk, even if other writes need not be: a
 /// revoked token must not come back after a power failure.
 pub(crate) fn change(
-    database: &Database,
+    database: &SqliteFile,
     clock: &dyn Clock,
     last: Time,
     wish: TokenChange,
 ) -> Result<Token, Error> {
     let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
-    let flushed = Database { synchronous: Synchronous::Full, ..database.clone() };
+    let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
     if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
         return Err(Error::Unavailable(
@@ -38,8 +38,8 @@ pub(crate) fn change(
     // The writer lock is released when the lock files are closed.
     let fault = |error: rusqlite::Error| database.fault(&error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let decide = || -> Found<_> {
-        let now = Reader::new(&transaction, database, clock, last).find_now()?;
+    let decide = || -> SqliteResult<_> {
+        let now = SqliteReader::new(&transaction, database, clock, last).find_now()?;
         Ok((wish.clone().decide(known(&transaction, &wish)?, now), now))
     };
     let (decided, now) = decide().map_err(|fault| fault.of(database))?;
@@ -49,7 +49,7 @@ pub(crate) fn change(
     Ok(decided.token)
 }
 
-fn known(connection: &Connection, wish: &TokenChange) -> Found<Known> {
+fn known(connection: &Connection, wish: &TokenChange) -> SqliteResult<Known> {
     let by_name =
         concat!("select ", token_columns!(), " from tokens where name = ? order by no desc limit 1");
     let by_hash = concat!("select ", token_columns!(), " from tokens where hash = ?");
@@ -61,15 +61,15 @@ fn known(connection: &Connection, wish: &TokenChange) -> Found<Known> {
     Ok(Known { namesake: some(namesake)?, same_hash })
 }
 
-fn some(found: Found<ListedToken>) -> Found<Option<Token>> {
+fn some(found: SqliteResult<ListedToken>) -> SqliteResult<Option<Token>> {
     match found {
         Ok(listed) => Ok(Some(listed.token)),
-        Err(Fault::Sqlite(rusqlite::Error::QueryReturnedNoRows)) => Ok(None),
+        Err(SqliteError::Sqlite(rusqlite::Error::QueryReturnedNoRows)) => Ok(None),
         Err(fault) => Err(fault),
     }
 }
 
-fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
+fn write(connection: &Connection, decided: &Decided, now: Time) -> SqliteResult<()> {
     let token = &decided.token;
     if let Some((at, by)) = &decided.revoke {
         let revoke = "update tokens set revoked_at = ?, revoked_by = ? where name = ? and revoked_at is null";
@@ -95,29 +95,29 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> Found<()> {
     one(connection.execute("update meta set value = ? where key = ?", params![version, VERSION_KEY])?)
 }
 
-fn one(count: usize) -> Found<()> {
+fn one(count: usize) -> SqliteResult<()> {
     match count {
         1 => Ok(()),
-        count => Err(Fault::Broken(format!("{count} rows were changed instead of one token"))),
+        count => Err(SqliteError::Broken(format!("{count} rows were changed instead of one token"))),
     }
 }
 
-fn version(connection: &Connection) -> Found<u64> {
+fn version(connection: &Connection) -> SqliteResult<u64> {
     let version = connection.prepare_cached("select value from meta where key = ?")?;
     let text: Option<String> = { version }.query_row([VERSION_KEY], |row| row.get(0)).optional()?;
     let version = text.as_deref().and_then(|text| text.parse().ok());
     version.ok_or_else(|| {
-        Fault::Broken(format!("the table `meta` has no valid version of the tokens: {text:?}"))
+        SqliteError::Broken(format!("the table `meta` has no valid version of the tokens: {text:?}"))
     })
 }
 
-impl Reader<'_> {
+impl SqliteReader<'_> {
     /// All tokens, unless nothing changed since that version.
     pub(crate) fn tokens(&mut self, known: Option<u64>) -> Result<Option<Tokens>, Error> {
         self.find_tokens(known).map_err(|fault| self.error(fault))
     }
 
-    fn find_tokens(&self, known: Option<u64>) -> Found<Option<Tokens>> {
+    fn find_tokens(&self, known: Option<u64>) -> SqliteResult<Option<Tokens>> {
         if known == Some(version(self.connection())?) {
             return Ok(None);
         }
@@ -126,7 +126,8 @@ impl Reader<'_> {
         let version = version(&moment)?;
         let all = concat!("select ", token_columns!(), " from tokens order by no");
         let mut statement = moment.prepare_cached(all)?;
-        let tokens = statement.query_and_then([], |row| read_token(row))?.collect::<Found<Vec<_>>>()?;
+        let tokens =
+            statement.query_and_then([], |row| read_token(row))?.collect::<SqliteResult<Vec<_>>>()?;
         Ok(Some(Tokens { version, tokens }))
     }
 }

@@ -9,9 +9,9 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::sqlite::columns::Found;
-use crate::store::sqlite::open::{Database, Synchronous};
-use crate::store::sqlite::read::Reader;
+use crate::store::sqlite::columns::SqliteResult;
+use crate::store::sqlite::open::{SqliteFile, Synchronous};
+use crate::store::sqlite::read::SqliteReader;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::watch::{Absence, MarkRenewal, Presence, Watchers, watchers_of};
 
@@ -20,14 +20,14 @@ const TURN_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// Renews the mark by that clock, records this process, and returns the last absence.
 pub(crate) fn renew(
-    database: &Database,
+    database: &SqliteFile,
     clock: &dyn Clock,
     last: Time,
     presence: &Presence,
 ) -> Result<Option<Absence>, Error> {
     let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
     // If a power failure loses the mark, an absence looks longer, which is harmless: no flush is needed.
-    let unflushed = Database { synchronous: Synchronous::Normal, ..database.clone() };
+    let unflushed = SqliteFile { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;
     if !turn.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
         return Err(Error::Unavailable(
@@ -35,9 +35,9 @@ pub(crate) fn renew(
         ));
     }
     // The writer lock is released when the lock files are closed.
-    let mut renewed = || -> Found<Option<Absence>> {
+    let mut renewed = || -> SqliteResult<Option<Absence>> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let now = Reader::new(&transaction, database, clock, last).find_now()?;
+        let now = SqliteReader::new(&transaction, database, clock, last).find_now()?;
         let stored = find_rows(&transaction)?;
         let write = |key: &str, value: &str| {
             let write = "insert or replace into meta (key, value) values (?, ?)";
@@ -57,7 +57,7 @@ pub(crate) fn renew(
 }
 
 /// The marks, and the recovery processes.
-fn find_rows(connection: &Connection) -> Found<Vec<(String, String)>> {
+fn find_rows(connection: &Connection) -> SqliteResult<Vec<(String, String)>> {
     let mut rows = connection.prepare_cached(
         "select key, value from meta where key = 'watch' or key >= 'watch ' and key < 'watch!' \
          or key >= 'recovery ' and key < 'recovery!'",
@@ -66,12 +66,12 @@ fn find_rows(connection: &Connection) -> Found<Vec<(String, String)>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-impl Reader<'_> {
+impl SqliteReader<'_> {
     pub(crate) fn watchers(&mut self, namespace: &Namespace) -> Result<Watchers, Error> {
         self.find_watchers(namespace).map_err(|fault| self.error(fault))
     }
 
-    pub(crate) fn find_watchers(&self, namespace: &Namespace) -> Found<Watchers> {
+    pub(crate) fn find_watchers(&self, namespace: &Namespace) -> SqliteResult<Watchers> {
         let (now, rows) = (self.find_now()?, find_rows(self.connection())?);
         let rows = rows.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         Ok(watchers_of(rows, namespace, now))

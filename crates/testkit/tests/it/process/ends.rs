@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::commands::{Brood, CONTAINMENTS, Seen, all_are_gone, launch, limit, sh};
 use tenure::clock::Moment;
 use tenure::core::time::Span;
-use tenure::process::{Cause, Containment, End, Limit, Output, Remains, Running};
+use tenure::process::{Cause, CommandEnd, Containment, Limit, Output, Remains, Running};
 use tenure_testkit::block_on;
 use tenure_testkit::waiting::until_blocking;
 use tokio::io::AsyncReadExt;
@@ -35,7 +35,7 @@ fn what_is_stopped_ends_with_everything_that_it_started() {
         block_on(async {
             let (_folder, seen, mut running) = brood(containment).await;
             running.stop(SHORT);
-            assert_eq!(running.ended().await, End::Signalled(15));
+            assert_eq!(running.ended().await, CommandEnd::Signalled(15));
             let emptied = running.finish(LONG).await;
             assert!(!seen.iter().any(Seen::lives), "{containment:?}: finished means that nothing is left");
             assert_eq!(emptied.remains, Remains::Nothing);
@@ -52,7 +52,7 @@ fn what_is_killed_ends_with_everything_that_it_started() {
         block_on(async {
             let (_folder, seen, mut running) = brood(containment).await;
             running.kill();
-            assert_eq!(running.ended().await, End::Signalled(9));
+            assert_eq!(running.ended().await, CommandEnd::Signalled(9));
             let emptied = running.finish(LONG).await;
             assert!(!seen.iter().any(Seen::lives), "{containment:?}");
             assert_eq!((running.cause(), emptied.remains), (Some(Cause::Killed), Remains::Nothing));
@@ -67,7 +67,7 @@ fn what_a_command_leaves_behind_is_ended_when_it_is_finished_and_counted() {
             let family = Brood::new();
             let launch = sh(&family.script("exit 3")).containment(containment);
             let mut running = launch.start().await.expect("it starts");
-            assert_eq!(running.ended().await, End::Exited(3));
+            assert_eq!(running.ended().await, CommandEnd::Exited(3));
             let seen = family.wait();
             assert!(
                 seen.iter().filter(|one| one.lives()).count() >= Brood::COUNT - 1,
@@ -93,7 +93,7 @@ fn the_number_of_those_left_behind_is_exact() {
                 folder.path().display()
             );
             let mut running = sh(&script).containment(containment).start().await.expect("it starts");
-            assert_eq!(running.ended().await, End::Exited(0));
+            assert_eq!(running.ended().await, CommandEnd::Exited(0));
             let emptied = running.finish(LONG).await;
             assert_eq!((emptied.left_behind, emptied.killed), (3, 0), "{containment:?}");
         });
@@ -108,7 +108,7 @@ fn at_its_limit_a_command_is_asked_and_then_killed() {
             let ask = Moment::now() + Span::from_millis(200);
             let limit = Limit { ask, kill: ask + Span::from_millis(3_000) };
             running.may_run_until(limit);
-            assert_eq!(running.ended().await, End::Signalled(15));
+            assert_eq!(running.ended().await, CommandEnd::Signalled(15));
             assert!(Moment::now() >= ask, "not before");
             assert_eq!(running.cause(), Some(Cause::Limit));
             all_are_gone(&seen);
@@ -139,7 +139,7 @@ fn a_limit_that_is_moved_on_counts_as_moved() {
         assert_eq!(running.cause(), None);
 
         running.may_run_until(limit(0));
-        assert_eq!(running.ended().await, End::Signalled(9), "past the kill nothing is asked before");
+        assert_eq!(running.ended().await, CommandEnd::Signalled(9), "past the kill nothing is asked before");
         assert_eq!(running.cause(), Some(Cause::Limit));
     });
 }
@@ -323,7 +323,7 @@ fn a_stopped_command_hears_that_it_is_to_end() {
         let command = Seen::now(running.pid());
         until_blocking("it is stopped", || command.is_stopped());
         running.stop(LONG);
-        assert_eq!(running.ended().await, End::Exited(9));
+        assert_eq!(running.ended().await, CommandEnd::Exited(9));
     });
 }
 
@@ -334,7 +334,7 @@ fn what_forks_all_the_time_is_killed_all_the_same() {
             // Each lives for a moment and starts its successor, out of any group.
             let script = "f() { setsid sh -c \"$1\" f \"$1\" & }; trap '' TERM; f 'trap \"\" TERM; sleep 0.05; setsid sh -c \"$1\" f \"$1\" & exit'; exit 0";
             let mut running = sh(script).containment(containment).start().await.expect("it starts");
-            assert_eq!(running.ended().await, End::Exited(0));
+            assert_eq!(running.ended().await, CommandEnd::Exited(0));
             let emptied = running.finish(SHORT).await;
             assert_eq!(emptied.remains, Remains::Nothing, "{containment:?}");
         });

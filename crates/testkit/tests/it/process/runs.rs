@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::commands::{Seen, launch, sh};
-use tenure::process::{Cause, Emptied, End, Input, Launch, Output, Remains, StartError};
+use tenure::process::{Cause, CommandEnd, Emptied, Input, Launch, Output, Remains, StartError};
 use tenure_testkit::block_on;
 use tenure_testkit::waiting::until_blocking;
 use tokio::io::AsyncReadExt;
@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(20);
 const CLEAN: Emptied = Emptied { left_behind: 0, killed: 0, remains: Remains::Nothing };
 
 /// How it ended, and what it wrote.
-async fn run(launch: Launch) -> (End, String, String) {
+async fn run(launch: Launch) -> (CommandEnd, String, String) {
     let launch = launch.output(Output::Piped).errors(Output::Piped);
     let mut running = launch.start().await.expect("it starts");
     let (mut output, mut errors) = (String::new(), String::new());
@@ -30,9 +30,9 @@ async fn run(launch: Launch) -> (End, String, String) {
 #[test]
 fn its_status_and_the_signal_that_ended_it_are_told() {
     block_on(async {
-        assert_eq!(run(sh("exit 0")).await.0, End::Exited(0));
-        assert_eq!(run(sh("exit 3")).await.0, End::Exited(3));
-        assert_eq!(run(sh("kill -USR1 $$")).await.0, End::Signalled(10));
+        assert_eq!(run(sh("exit 0")).await.0, CommandEnd::Exited(0));
+        assert_eq!(run(sh("exit 3")).await.0, CommandEnd::Exited(3));
+        assert_eq!(run(sh("kill -USR1 $$")).await.0, CommandEnd::Signalled(10));
     });
 }
 
@@ -70,7 +70,7 @@ fn it_reads_what_it_is_given_and_need_not_read_it_all() {
         let (_, output, _) = run(launch("wc", &["-c"]).input(Input::Bytes(much.clone()))).await;
         assert_eq!(output.trim(), "300000");
         let (end, ..) = run(launch("true", &[]).input(Input::Bytes(much))).await;
-        assert_eq!(end, End::Exited(0));
+        assert_eq!(end, CommandEnd::Exited(0));
         assert_eq!(run(launch("cat", &[]).input(Input::Nothing)).await.1, "");
     });
 }
@@ -79,7 +79,7 @@ fn it_reads_what_it_is_given_and_need_not_read_it_all() {
 fn its_outputs_arrive_apart_and_end() {
     block_on(async {
         let (end, output, errors) = run(sh("echo out; echo err >&2; exit 4")).await;
-        assert_eq!((end, output.as_str(), errors.as_str()), (End::Exited(4), "out\n", "err\n"));
+        assert_eq!((end, output.as_str(), errors.as_str()), (CommandEnd::Exited(4), "out\n", "err\n"));
     });
 }
 
@@ -181,7 +181,7 @@ fn a_signal_is_passed_on_to_its_group() {
         output.read_exact(&mut ready).await.expect("ready");
         running.signal(10);
         // The shell takes notice when the sleep of its group was ended by the signal, too.
-        assert_eq!(running.ended().await, End::Exited(7));
+        assert_eq!(running.ended().await, CommandEnd::Exited(7));
         assert_eq!(running.cause(), None, "that was nobody's end");
         running.finish(GRACE).await;
     });
@@ -197,7 +197,7 @@ fn who_gives_up_waiting_can_wait_again() {
         let short = Duration::from_millis(20);
         assert!(tokio::time::timeout(short, running.ended()).await.is_err());
         write.write_all(b"go\n").expect("written");
-        assert_eq!(running.ended().await, End::Exited(6));
+        assert_eq!(running.ended().await, CommandEnd::Exited(6));
         assert_eq!(running.finish(GRACE).await, CLEAN);
         assert_eq!(running.finish(GRACE).await, CLEAN);
     });
@@ -226,7 +226,7 @@ fn fifty_commands_at_once_share_nothing_and_leave_no_warden() {
             let (number, end, output) = one.await.expect("it ran");
             let [given, warden, open] = output.lines().collect::<Vec<_>>()[..] else { panic!("{output}") };
             let status = i32::try_from(number % 7).expect("small");
-            assert_eq!((given, end), (number.to_string().as_str(), End::Exited(status)));
+            assert_eq!((given, end), (number.to_string().as_str(), CommandEnd::Exited(status)));
             counts.insert(open.to_owned());
             wardens.push(Seen::now(warden.parse().expect("a number")));
         }
@@ -243,7 +243,7 @@ fn being_ended_is_told_from_ending() {
         running.stop(GRACE);
         let end = running.ended().await;
         // It may be asked before it has set its trap.
-        assert!(matches!(end, End::Exited(0) | End::Signalled(15)), "{end:?}");
+        assert!(matches!(end, CommandEnd::Exited(0) | CommandEnd::Signalled(15)), "{end:?}");
         assert_eq!(running.cause(), Some(Cause::Stopped));
         running.finish(GRACE).await;
     });

@@ -18,7 +18,7 @@ use crate::error::Error;
 
 use super::options::{ConnectOptions, Password};
 use super::passfile::{Login, PasswordFile};
-use super::places::Place;
+use super::places::ServerAddress;
 use super::tls::Attempt;
 use super::tls::connector::{Connector, ROOTS, Stream};
 
@@ -89,7 +89,7 @@ impl ConnectOptions {
     /// they are renewed.
     async fn files(&self) -> Result<Files, String> {
         let (tls, password) = (self.tls.clone(), self.password.clone());
-        let has_network = self.places.iter().any(|place| matches!(place, Place::Network { .. }));
+        let has_network = self.places.iter().any(|place| matches!(place, ServerAddress::Network { .. }));
         let read = move || {
             let connector = if has_network { tls.connector()? } else { Connector::without_files()? };
             let passwords = match &password {
@@ -105,7 +105,7 @@ impl ConnectOptions {
     /// None: every way that there is has failed, as was added to the failures.
     async fn connect_at(
         &self,
-        place: &Place,
+        place: &ServerAddress,
         address: Option<IpAddr>,
         files: &Files,
         failures: &mut Failures,
@@ -113,11 +113,11 @@ impl ConnectOptions {
         let mut config = self.config.clone();
         // Unix sockets never use TLS; no one else can read them.
         let attempts = match place {
-            Place::Socket { folder, .. } => {
+            ServerAddress::Socket { folder, .. } => {
                 config.host_path(folder);
                 &[Attempt::Plain]
             }
-            Place::Network { name, .. } => {
+            ServerAddress::Network { name, .. } => {
                 config.host(name);
                 self.tls.attempts()
             }
@@ -145,7 +145,7 @@ impl ConnectOptions {
         None
     }
 
-    fn password_for(&self, place: &Place, files: &Files) -> Option<Vec<u8>> {
+    fn password_for(&self, place: &ServerAddress, files: &Files) -> Option<Vec<u8>> {
         let password = match &self.password {
             Password::Given(password) => Some(password.clone().into_bytes()),
             Password::In(_) => files.passwords.password(Login {
@@ -165,13 +165,13 @@ struct Files {
     passwords: PasswordFile,
 }
 
-impl Place {
+impl ServerAddress {
     /// The address; none for a Unix socket, which is in its directory.
     async fn addresses(&self) -> Result<Vec<Option<IpAddr>>, String> {
         let (name, port) = match self {
-            Place::Socket { .. } => return Ok(vec![None]),
-            Place::Network { address: Some(address), .. } => return Ok(vec![Some(*address)]),
-            Place::Network { name, address: None, port } => (name.as_str(), *port),
+            ServerAddress::Socket { .. } => return Ok(vec![None]),
+            ServerAddress::Network { address: Some(address), .. } => return Ok(vec![Some(*address)]),
+            ServerAddress::Network { name, address: None, port } => (name.as_str(), *port),
         };
         let found = tokio::net::lookup_host((name, port)).await;
         let found = found.map_err(|error| format!("can't resolve the host name: {error}"))?;
@@ -180,12 +180,12 @@ impl Place {
     }
 }
 
-fn told_at(place: &Place, address: Option<IpAddr>) -> String {
+fn told_at(place: &ServerAddress, address: Option<IpAddr>) -> String {
     match (place, address) {
-        (Place::Network { name, .. }, Some(address)) if *name != address.to_string() => {
+        (ServerAddress::Network { name, .. }, Some(address)) if *name != address.to_string() => {
             format!("{place} ({address})")
         }
-        (Place::Network { .. } | Place::Socket { .. }, _) => place.to_string(),
+        (ServerAddress::Network { .. } | ServerAddress::Socket { .. }, _) => place.to_string(),
     }
 }
 
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn an_address_is_told_where_it_is_not_the_name() {
         let address: IpAddr = "10.0.0.1".parse().expect("an address");
-        let place = |name: &str| Place::Network { name: name.to_owned(), address: None, port: 5432 };
+        let place = |name: &str| ServerAddress::Network { name: name.to_owned(), address: None, port: 5432 };
         assert_eq!(told_at(&place("a"), Some(address)), "a:5432 (10.0.0.1)");
         assert_eq!(told_at(&place("10.0.0.1"), Some(address)), "10.0.0.1:5432");
     }

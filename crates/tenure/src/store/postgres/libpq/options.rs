@@ -9,7 +9,7 @@ use tokio_postgres::Config;
 
 use super::file::Source;
 use super::parameters::Parameters;
-use super::places::{Place, places};
+use super::places::{ServerAddress, places};
 use super::tls::Tls;
 
 /// What is encoded in a URL: all but what never has a meaning there.
@@ -23,7 +23,7 @@ pub(crate) struct ConnectOptions {
     /// What is the same for every place: neither address nor password.
     pub(crate) config: Config,
     /// Its possible servers, in order. There is at least one.
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<ServerAddress>,
     pub(super) password: Password,
     pub(super) tls: Tls,
 }
@@ -71,14 +71,15 @@ impl ConnectOptions {
         let encode = |text| utf8_percent_encode(text, ENCODED);
         let user = encode(self.config.get_user().unwrap_or_default());
         let database = encode(self.config.get_dbname().unwrap_or_default());
-        let joined = |of: &dyn Fn(&Place) -> String| self.places.iter().map(of).collect::<Vec<_>>().join(",");
-        if self.places.iter().any(|place| matches!(place, Place::Socket { .. })) {
+        let joined =
+            |of: &dyn Fn(&ServerAddress) -> String| self.places.iter().map(of).collect::<Vec<_>>().join(",");
+        if self.places.iter().any(|place| matches!(place, ServerAddress::Socket { .. })) {
             // A folder can't stand before a database's name, unless it is encoded past recognition.
             let hosts = joined(&|place| utf8_percent_encode(&place.host(), ENCODED_IN_HOST).to_string());
             let ports = joined(&|place| place.port().to_string());
             return format!("postgres://{user}@/{database}?host={hosts}&port={ports}&{query}");
         }
-        format!("postgres://{user}@{}/{database}?{query}", joined(&Place::to_string))
+        format!("postgres://{user}@{}/{database}?{query}", joined(&ServerAddress::to_string))
     }
 }
 

@@ -16,44 +16,46 @@ const PORT: u16 = 5432;
 
 /// A server that may be the one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Place {
+pub(crate) enum ServerAddress {
     /// On this machine, by the socket in that folder.
     Socket { folder: PathBuf, port: u16 },
     /// By the network. The name is what its certificate is about, also if the address is given.
     Network { name: String, address: Option<IpAddr>, port: u16 },
 }
 
-impl Place {
+impl ServerAddress {
     pub(crate) fn port(&self) -> u16 {
         match self {
-            Place::Socket { port, .. } | Place::Network { port, .. } => *port,
+            ServerAddress::Socket { port, .. } | ServerAddress::Network { port, .. } => *port,
         }
     }
 
     pub(crate) fn host(&self) -> String {
         match self {
-            Place::Socket { folder, .. } => folder.display().to_string(),
-            Place::Network { name, .. } => name.clone(),
+            ServerAddress::Socket { folder, .. } => folder.display().to_string(),
+            ServerAddress::Network { name, .. } => name.clone(),
         }
     }
 
     /// What it is called in the password file.
     pub(crate) fn called(&self) -> String {
         match self {
-            Place::Socket { folder, .. } if SOCKET_FOLDERS.iter().any(|usual| folder == Path::new(usual)) => {
+            ServerAddress::Socket { folder, .. }
+                if SOCKET_FOLDERS.iter().any(|usual| folder == Path::new(usual)) =>
+            {
                 LOCALHOST.to_owned()
             }
-            Place::Socket { .. } | Place::Network { .. } => self.host(),
+            ServerAddress::Socket { .. } | ServerAddress::Network { .. } => self.host(),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Socket { folder, port } => write!(f, "{}", socket_in(folder, *port).display()),
-            Place::Network { name, port, .. } if name.contains(':') => write!(f, "[{name}]:{port}"),
-            Place::Network { name, port, .. } => write!(f, "{name}:{port}"),
+            ServerAddress::Socket { folder, port } => write!(f, "{}", socket_in(folder, *port).display()),
+            ServerAddress::Network { name, port, .. } if name.contains(':') => write!(f, "[{name}]:{port}"),
+            ServerAddress::Network { name, port, .. } => write!(f, "{name}:{port}"),
         }
     }
 }
@@ -63,7 +65,10 @@ fn socket_in(folder: &Path, port: u16) -> PathBuf {
 }
 
 /// `host`, `hostaddr` and `port` are lists of the same length; one port alone is everybody's.
-pub(crate) fn places(parameters: &Parameters, exists: &dyn Fn(&Path) -> bool) -> Result<Vec<Place>, Refusal> {
+pub(crate) fn places(
+    parameters: &Parameters,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Result<Vec<ServerAddress>, Refusal> {
     let list =
         |name| parameters.get(name).map(|list| list.split(',').collect::<Vec<&str>>()).unwrap_or_default();
     let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
@@ -107,23 +112,23 @@ fn port(text: &str) -> Result<u16, Refusal> {
 }
 
 /// Where nothing is named, the server is on this machine: by its socket if it has one, else by the network.
-fn place(host: String, address: Option<IpAddr>, port: u16, exists: &dyn Fn(&Path) -> bool) -> Place {
+fn place(host: String, address: Option<IpAddr>, port: u16, exists: &dyn Fn(&Path) -> bool) -> ServerAddress {
     match address {
         Some(address) => {
             // The address is also what a certificate must be about, if no name is.
             let has_name = !host.is_empty() && !host.starts_with('/');
             let name = if has_name { host } else { address.to_string() };
-            Place::Network { name, address: Some(address), port }
+            ServerAddress::Network { name, address: Some(address), port }
         }
-        None if host.starts_with('/') => Place::Socket { folder: PathBuf::from(host), port },
+        None if host.starts_with('/') => ServerAddress::Socket { folder: PathBuf::from(host), port },
         None if host.is_empty() => {
             let folders = SOCKET_FOLDERS.map(Path::new);
             match folders.into_iter().find(|folder| exists(&socket_in(folder, port))) {
-                Some(folder) => Place::Socket { folder: folder.to_owned(), port },
-                None => Place::Network { name: LOCALHOST.to_owned(), address: None, port },
+                Some(folder) => ServerAddress::Socket { folder: folder.to_owned(), port },
+                None => ServerAddress::Network { name: LOCALHOST.to_owned(), address: None, port },
             }
         }
-        None => Place::Network { name: host, address: None, port },
+        None => ServerAddress::Network { name: host, address: None, port },
     }
 }
 
@@ -131,16 +136,16 @@ fn place(host: String, address: Option<IpAddr>, port: u16, exists: &dyn Fn(&Path
 mod tests {
     use super::*;
 
-    fn places_of(query: &str, sockets: &[&str]) -> Vec<Place> {
+    fn places_of(query: &str, sockets: &[&str]) -> Vec<ServerAddress> {
         let parameters =
             Parameters::collect(&format!("postgres://?{query}"), &[], &|_| None).expect("a good query");
         let exists = |socket: &Path| sockets.iter().any(|there| socket == Path::new(there));
         places(&parameters, &exists).expect("good places")
     }
 
-    fn network(name: &str, address: Option<&str>, port: u16) -> Place {
+    fn network(name: &str, address: Option<&str>, port: u16) -> ServerAddress {
         let address = address.map(|address| address.parse().expect("an address"));
-        Place::Network { name: name.to_owned(), address, port }
+        ServerAddress::Network { name: name.to_owned(), address, port }
     }
 
     #[test]
@@ -150,7 +155,7 @@ mod tests {
             [
                 network("a", None, 1),
                 network("::1", None, 5432),
-                Place::Socket { folder: "/run/pg".into(), port: 3 },
+                ServerAddress::Socket { folder: "/run/pg".into(), port: 3 },
             ]
         );
         assert_eq!(places_of("host=a,b&port=7", &[]), [network("a", None, 7), network("b", None, 7)]);
@@ -164,7 +169,7 @@ mod tests {
     #[test]
     fn a_server_that_nobody_names_is_on_this_machine() {
         let (debian, usual) = ("/var/run/postgresql/.s.PGSQL.5432", "/tmp/.s.PGSQL.5432");
-        let socket = |folder: &str| [Place::Socket { folder: folder.into(), port: 5432 }];
+        let socket = |folder: &str| [ServerAddress::Socket { folder: folder.into(), port: 5432 }];
         assert_eq!(places_of("", &[usual, debian]), socket("/var/run/postgresql"));
         assert_eq!(places_of("", &[usual]), socket("/tmp"));
         assert_eq!(places_of("", &[]), [network("localhost", None, 5432)]);
