@@ -22,7 +22,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part {
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
-        testkit: &["conformance", "ledger", "origin", "sizes", "tokens", "triage"],
+        testkit: &["conformance", "ledger", "origin", "request_ids", "sizes", "tokens", "triage"],
         others: "package(tenure)",
     },
     Part {

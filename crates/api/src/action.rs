@@ -266,7 +266,6 @@ pub(crate) fn body_of(action: &Action) -> CommandBody {
     }
 }
 
-#[allow(clippy::too_many_lines)] // One list of what a holder does.
 fn of_holder(by: &Holder, act: &HolderAction) -> CommandBody {
     let (owner, epoch, actor) = (by.owner.to_string(), by.epoch.0, None);
     match act {

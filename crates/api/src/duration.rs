@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(refused.field, Some("policy.lease_ttl"), "{wrong}");
             assert!(refused.to_string().contains(told), "{refused}");
         }
-        let why = serde_json::from_str::<DurationInput>("true").err().expect("refused").to_string();
+        let why = serde_json::from_str::<DurationInput>("true").expect_err("refused").to_string();
         assert!(why.contains("90s") && why.contains("PT1M30S") && why.contains("seconds"), "{why}");
     }
 }

@@ -1,7 +1,7 @@
 //! The public JSON of Tenure: one owned structure for each command, record and answer.
 //!
 //! HTTP bodies, lists of commands, the remote client, what the command line prints, and the description of the API all use
-//! these. Each is made from the core's type and made into it: [`Task::at`], `TryFrom<Task>`, and so on. What is stored has
+//! these. Each is made from the core's type and made into it: [`task::Task::at`], `TryFrom<Task>`, and so on. What is stored has
 //! definitions of its own, so that neither changes by accident with the other.
 
 mod action;

@@ -162,6 +162,7 @@ fn advice_on_token(error: &Error) -> Option<&'static str> {
 }
 
 /// The hint: what to do next.
+#[expect(clippy::too_many_lines, reason = "one match over every code")]
 fn advice(error: &Error) -> Option<&'static str> {
     let refusal = match error {
         Error::Refused(refusal) => refusal,

@@ -549,7 +549,7 @@ fn files_of_input_that_can_not_be_read_are_usage_errors() {
       → see `tenure audit verify --help`
     status 2
     $ tenure audit verify --anchor <folder>/no-anchor
-    error: --anchor: <folder>/no-anchor: line 1 of the anchor is not `tenure-anchor 1`; pass a file that `tenure audit anchor` wrote
+    error: --anchor: <folder>/no-anchor: not an anchor file: line 1 must be `tenure-anchor 1`; pass a file that `tenure audit anchor` wrote
       → see `tenure audit verify --help`
     status 2
     $ tenure --config missing.toml task list

@@ -30,6 +30,10 @@ use crate::wire::Word;
 /// A column of a table whose rows are made of an `R`.
 pub(crate) struct Column<'a, R> {
     pub(crate) name: &'static str,
+    #[cfg_attr(
+        not(any(feature = "postgres", test)),
+        expect(dead_code, reason = "SQLite declares types and asks for none")
+    )]
     pub(crate) kind: ColumnType,
     changed_by: ChangedBy,
     is_expected: bool,

@@ -1,6 +1,5 @@
 //! The library's integration tests, in one program, so that shared code is built and linked once.
 
-#![expect(clippy::too_many_lines, reason = "a test is as long as its story")]
 #![allow(clippy::expect_used)] // What surprises a test stops it.
 
 mod commands;

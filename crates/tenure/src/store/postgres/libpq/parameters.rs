@@ -194,7 +194,7 @@ fn unknown(name: &str, own: &[&'static str]) -> Refusal {
     Refusal::invalid(
         "store",
         format_args!(
-            "`{name}` is no parameter of a PostgreSQL store; there are {}. Those of libpq are explained at \
+            "unknown parameter `{name}` of a PostgreSQL store; use one of {}. Those of libpq are explained at \
              https://www.postgresql.org/docs/current/libpq-connect.html",
             names.join(", ")
         ),
