@@ -9,13 +9,13 @@
 //! If the warden ends, the system kills the command.
 //!
 //! ```no_run
-//! use tenure::process::{End, Launch};
+//! use tenure::process::{CommandEnd, Launch};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     tenure::process::serve_if_asked();
 //!     tokio::runtime::Runtime::new()?.block_on(async {
 //!         let mut running = Launch::new("make").args(["-j2", "all"]).start().await?;
-//!         assert_eq!(running.ended().await, End::Exited(0));
+//!         assert_eq!(running.ended().await, CommandEnd::Exited(0));
 //!         running.finish(std::time::Duration::from_secs(5)).await;
 //!         Ok(())
 //!     })
