@@ -7,6 +7,7 @@ use tenure_core::command::{
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{Epoch, Owner, Progress, Queue, Reason, Seq, TaskId, Text};
+use tenure_core::limit::InvalidField;
 use tenure_core::policy::Ttl;
 use tenure_core::refusal::Refusal;
 
@@ -219,12 +220,12 @@ fn proof(owner: Option<String>, epoch: Option<u64>) -> Result<Option<Holder>, Re
     }
 }
 
-fn reason(words: String) -> Result<Reason, Refusal> {
+fn reason(words: String) -> Result<Reason, InvalidField> {
     Reason::named("reason", words)
 }
 
 fn ttl(said: Option<DurationInput>) -> Result<Option<Ttl>, Refusal> {
-    said.map(|said| Ttl::new(said.span("ttl")?)).transpose()
+    said.map(|said| Ok(Ttl::new(said.span("ttl")?)?)).transpose()
 }
 
 fn progress(raw: Option<Box<RawValue>>) -> Result<Option<Progress>, Refusal> {

@@ -59,12 +59,12 @@ pub fn read_heartbeat(text: &str, by: &By<'_>) -> Result<Command, Refusal> {
 
 fn named(members: &mut Members<'_>, field: &'static str) -> Result<Option<TaskId>, Refusal> {
     let name: Option<String> = members.take(field, "a text")?;
-    name.map(|name| TaskId::named(field, name)).transpose()
+    Ok(name.map(|name| TaskId::named(field, name)).transpose()?)
 }
 
 fn request(members: &mut Members<'_>) -> Result<Option<RequestId>, Refusal> {
     let id: Option<String> = members.take("request_id", "a text")?;
-    id.map(RequestId::new).transpose()
+    Ok(id.map(RequestId::new).transpose()?)
 }
 
 fn command(

@@ -20,14 +20,14 @@ const DEPTH_AROUND: usize = 8;
 pub fn document(field: &'static str, text: &str) -> Result<Document, Refusal> {
     let text =
         canonical(text, DOCUMENT_BYTES_MAX, DEPTH_MAX).map_err(|error| error.of(field, DOCUMENT_LIMIT))?;
-    Document::named(field, text)
+    Ok(Document::named(field, text)?)
 }
 
 /// Canonical JSON of up to 1 KiB.
 pub fn progress(text: &str) -> Result<Progress, Refusal> {
     let text = canonical(text, PROGRESS_BYTES_MAX, DEPTH_MAX)
         .map_err(|error| error.of("progress", PROGRESS_LIMIT))?;
-    Progress::new(text)
+    Ok(Progress::new(text)?)
 }
 
 /// The canonical form of JSON that consists of such values and of what was written around them.

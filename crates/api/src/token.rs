@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tenure_core::chain::Hash;
 use tenure_core::id::{Actor, Namespace};
+use tenure_core::limit::InvalidField;
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Time;
 
@@ -107,7 +108,7 @@ impl NamespaceScope {
             };
         }
         let these = words.iter().map(|word| Namespace::named("namespaces", word.as_ref()));
-        let scope = NamespaceScope::These(these.collect::<Result<_, Refusal>>()?);
+        let scope = NamespaceScope::These(these.collect::<Result<_, InvalidField>>()?);
         scope.within_limits().map(|()| scope)
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use tenure::api::refusal::CommandError;
+use tenure::core::limit::InvalidField;
 use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::State;
 use tenure::{Error, instant};
@@ -41,6 +42,12 @@ impl From<Error> for CliError {
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> CliError {
         CliError::Ledger(Error::Refused(refusal))
+    }
+}
+
+impl From<InvalidField> for CliError {
+    fn from(invalid: InvalidField) -> CliError {
+        CliError::Ledger(invalid.into())
     }
 }
 

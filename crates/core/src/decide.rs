@@ -3,7 +3,8 @@
 //! It executes the rows of [`crate::lifecycle`] and contains no rules of its own.
 
 use crate::apply::apply;
-use crate::command::{Action, Command, HolderAction, OperatorAction};
+use crate::case::{Case, Names};
+use crate::command::{Action, Command, OperatorAction};
 use crate::compensation::COMPENSATIONS_MAX;
 use crate::event::{Event, EventData};
 use crate::id::{Epoch, Revision, TaskId};
@@ -12,15 +13,6 @@ use crate::refusal::{Code, HeldBy, Refusal};
 use crate::task::{Phase, Task, Undoing};
 use crate::time::Time;
 use crate::verb::Verb;
-
-/// Whether the names that a command would take, an id and a saga id, are free. Those of pruned tasks are taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Names {
-    /// They are free.
-    Free,
-    /// At least one is taken.
-    Taken,
-}
 
 /// The stored data that a command is about.
 #[derive(Clone, Copy, Debug)]
@@ -31,33 +23,6 @@ pub struct Stored<'a> {
     pub names: Names,
     /// Every grant of this store has a higher epoch.
     pub floor: Epoch,
-}
-
-/// The facts that guards and outcomes use.
-#[derive(Clone, Copy, Debug)]
-pub struct Case<'a> {
-    /// The task that the command names.
-    pub task: Option<&'a Task>,
-    /// The names that the command would take.
-    pub names: Names,
-    /// Every grant of this store has a higher epoch.
-    pub floor: Epoch,
-    /// What is asked for.
-    pub command: &'a Command,
-    /// When.
-    pub now: Time,
-}
-
-impl<'a> Case<'a> {
-    /// What a holder asks for; none if it is another command.
-    pub(crate) fn by_holder(&self) -> Option<&'a HolderAction> {
-        self.command.action.by_holder()
-    }
-
-    /// What an operator asks for; none if it is another command.
-    pub(crate) fn by_operator(&self) -> Option<&'a OperatorAction> {
-        self.command.action.by_operator()
-    }
 }
 
 /// The result of a command: events, and the tasks after them.

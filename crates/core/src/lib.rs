@@ -7,6 +7,7 @@
 //! Start reading at [`lifecycle`], which contains the table.
 
 pub mod apply;
+pub mod case;
 pub mod chain;
 pub mod command;
 pub mod compensation;
@@ -14,6 +15,7 @@ pub mod decide;
 pub mod event;
 pub mod id;
 pub mod lifecycle;
+pub mod limit;
 pub mod policy;
 mod put;
 pub mod refusal;

@@ -12,7 +12,7 @@ mod outcome;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::decide::Case;
+use crate::case::Case;
 use crate::event::EventData;
 use crate::refusal::Code;
 use crate::task::{State, Task};

@@ -1,7 +1,7 @@
 //! The policy of a task, which its creator sets: how long leases last, how many attempts it gets, and what happens
 //! after a lapse.
 
-use crate::refusal::Refusal;
+use crate::limit::InvalidField;
 use crate::time::{Span, Time};
 
 /// How long a lease or reservation may last: 1 s to 7 days.
@@ -16,16 +16,16 @@ impl Ttl {
     pub const MAX: Ttl = Ttl(Span::from_days(7));
 
     /// Checks the limits.
-    pub fn new(span: Span) -> Result<Ttl, Refusal> {
+    pub fn new(span: Span) -> Result<Ttl, InvalidField> {
         Ttl::named("ttl", span)
     }
 
     /// As [`Ttl::new`], for a field that goes by another name.
-    pub fn named(field: &'static str, span: Span) -> Result<Ttl, Refusal> {
+    pub fn named(field: &'static str, span: Span) -> Result<Ttl, InvalidField> {
         if (Span::from_secs(1)..=Ttl::MAX.0).contains(&span) {
             Ok(Ttl(span))
         } else {
-            Err(Refusal::invalid(field, "1 s to 7 days"))
+            Err(InvalidField::new(field, "1 s to 7 days"))
         }
     }
 
@@ -187,12 +187,12 @@ impl Policy {
     const LONGEST: Span = Span::from_days(3_650);
 
     /// Checks the limits that the types of the fields don't.
-    pub fn check(&self) -> Result<(), Refusal> {
+    pub fn check(&self) -> Result<(), InvalidField> {
         if self.max_attempts == 0 {
-            return Err(Refusal::invalid("policy.max_attempts", "1 or more"));
+            return Err(InvalidField::new("policy.max_attempts", "1 or more"));
         }
         if !(1..=100).contains(&self.backoff.factor) {
-            return Err(Refusal::invalid("policy.backoff.factor", "1 to 100"));
+            return Err(InvalidField::new("policy.backoff.factor", "1 to 100"));
         }
         let from_nothing = [
             ("policy.backoff.base", Some(self.backoff.base)),
@@ -207,12 +207,12 @@ impl Policy {
         ];
         for (field, span) in from_nothing {
             if span.is_some_and(|span| span > Self::LONGEST) {
-                return Err(Refusal::invalid(field, "up to 3650 days"));
+                return Err(InvalidField::new(field, "up to 3650 days"));
             }
         }
         for (field, span) in from_a_second {
             if span.is_some_and(|span| !(Span::from_secs(1)..=Self::LONGEST).contains(&span)) {
-                return Err(Refusal::invalid(field, "1 s to 3650 days"));
+                return Err(InvalidField::new(field, "1 s to 3650 days"));
             }
         }
         Ok(())
@@ -247,9 +247,9 @@ mod tests {
     #[test]
     fn a_policy_names_the_field_that_is_out_of_bounds() {
         let refused = |policy: Policy| policy.check().expect_err("out of bounds").field;
-        assert_eq!(refused(Policy { max_attempts: 0, ..Policy::default() }), Some("policy.max_attempts"));
+        assert_eq!(refused(Policy { max_attempts: 0, ..Policy::default() }), "policy.max_attempts");
         let stalls_at_once = Policy { stall_after: Some(Span::from_millis(1)), ..Policy::default() };
-        assert_eq!(refused(stalls_at_once), Some("policy.stall_after"));
+        assert_eq!(refused(stalls_at_once), "policy.stall_after");
         assert!(Policy::default().check().is_ok());
     }
 }

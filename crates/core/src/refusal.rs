@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::id::{Epoch, Owner};
+use crate::limit::InvalidField;
 use crate::task::State;
 use crate::time::Time;
 
@@ -159,6 +160,12 @@ impl Refusal {
     /// A field is malformed or over its limit.
     pub fn invalid(field: &'static str, limit: impl fmt::Display) -> Refusal {
         Refusal { field: Some(field), ..Refusal::new(Code::Invalid, format!("{field}: {limit}")) }
+    }
+}
+
+impl From<InvalidField> for Refusal {
+    fn from(invalid: InvalidField) -> Refusal {
+        Refusal::invalid(invalid.field, invalid.limit)
     }
 }
 

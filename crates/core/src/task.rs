@@ -4,6 +4,7 @@
 //! can't be without one.
 
 mod ending;
+mod state;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -16,73 +17,14 @@ use crate::id::{
 use crate::policy::{Policy, Ttl};
 use crate::time::Time;
 
-pub use self::ending::{Cause, Dismissal, Ending, Terminal};
+pub use self::ending::{Cause, Dismissal, Ending};
+pub use self::state::{State, Terminal};
 
 /// The most labels a task may have.
 pub const LABELS_MAX: usize = 32;
 
 /// What people sort and find tasks by.
 pub type Labels = BTreeMap<LabelKey, LabelValue>;
-
-/// The state of a task, as interfaces name it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum State {
-    /// May be acquired or claimed when it is due.
-    Planned,
-    /// Reserved for one owner.
-    Dispatched,
-    /// Held under a lease, which may have lapsed.
-    Running,
-    /// Its undo is due or running.
-    Compensating,
-    /// Done.
-    Completed,
-    /// Closed for good, with a record of what remains to undo.
-    Failed,
-    /// Closed; nothing is owed.
-    Compensated,
-    /// Parked for a person.
-    Quarantined,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [State; 8] = [
-        State::Planned,
-        State::Dispatched,
-        State::Running,
-        State::Compensating,
-        State::Completed,
-        State::Failed,
-        State::Compensated,
-        State::Quarantined,
-    ];
-
-    /// The state as interfaces write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            State::Planned => "planned",
-            State::Dispatched => "dispatched",
-            State::Running => "running",
-            State::Compensating => "compensating",
-            State::Completed => "completed",
-            State::Failed => "failed",
-            State::Compensated => "compensated",
-            State::Quarantined => "quarantined",
-        }
-    }
-
-    /// The same as a terminal state, if it is one.
-    pub const fn terminal(self) -> Option<Terminal> {
-        match self {
-            State::Planned | State::Dispatched | State::Running | State::Compensating => None,
-            State::Completed => Some(Terminal::Completed),
-            State::Failed => Some(Terminal::Failed),
-            State::Compensated => Some(Terminal::Compensated),
-            State::Quarantined => Some(Terminal::Quarantined),
-        }
-    }
-}
 
 /// An owner's time-bounded right to a task.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

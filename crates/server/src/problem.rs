@@ -9,6 +9,7 @@ use axum::http::{Response, StatusCode};
 use serde::Serialize;
 use tenure::Error;
 use tenure::api::refusal::Refusal as RefusalJson;
+use tenure::core::limit::InvalidField;
 use tenure::core::refusal::{Code, Refusal};
 
 /// An error response: why a request failed, and what the client can do.
@@ -206,6 +207,12 @@ impl From<Refusal> for Problem {
         let (status, code) = (status_of(refusal.code), refusal.code.as_str());
         let detail = refusal.message.to_string();
         Problem { status, code, detail, refusal: Some(Box::new(refusal)), retry_after: None }
+    }
+}
+
+impl From<InvalidField> for Problem {
+    fn from(invalid: InvalidField) -> Problem {
+        Problem::from(Refusal::from(invalid))
     }
 }
 

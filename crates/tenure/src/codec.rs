@@ -521,7 +521,7 @@ mod tests {
     use super::*;
 
     fn text<T>(
-        new: impl FnOnce(&'static str) -> Result<T, tenure_core::refusal::Refusal>,
+        new: impl FnOnce(&'static str) -> Result<T, tenure_core::limit::InvalidField>,
         text: &'static str,
     ) -> T {
         new(text).expect("valid")

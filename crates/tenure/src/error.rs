@@ -1,5 +1,6 @@
 //! The four kinds of error that a command can return: refused, unavailable, corrupt, unknown.
 
+use tenure_core::limit::InvalidField;
 use tenure_core::refusal::{Code, Refusal};
 
 use crate::instant;
@@ -61,6 +62,13 @@ impl Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         Error::Refused(refusal)
+    }
+}
+
+/// A command with such a field is refused before it reaches the store.
+impl From<InvalidField> for Error {
+    fn from(invalid: InvalidField) -> Error {
+        Error::Refused(invalid.into())
     }
 }
 

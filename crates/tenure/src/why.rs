@@ -5,8 +5,9 @@
 
 use std::fmt::Write;
 
+use tenure_core::case::Names;
 use tenure_core::command::{Action, Command, HolderAction, LeaseScope, Take};
-use tenure_core::decide::{Names, Stored, decide};
+use tenure_core::decide::{Stored, decide};
 use tenure_core::id::{Actor, Epoch, Owner, Text};
 use tenure_core::policy::{Jitter, OnLapse};
 use tenure_core::task::{

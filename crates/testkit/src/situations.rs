@@ -3,12 +3,13 @@
 //!
 //! The tasks are built by hand. Some of them can't result from a history; the table must answer those, too.
 
+use tenure::core::case::Names;
 use tenure::core::command::{
     Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Put, PutUndo,
     QuarantineCause, Take, UndoBy,
 };
 use tenure::core::compensation::{COMPENSATIONS_MAX, Compensation, Registered, Status, Undo};
-use tenure::core::decide::{Names, Stored};
+use tenure::core::decide::Stored;
 use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
     Actor, Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, Seq, TaskId, Text,

@@ -11,6 +11,7 @@ use tenure::core::event::{Triage, Waiver};
 use tenure::core::id::{
     Document, Epoch, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
 };
+use tenure::core::limit::InvalidField;
 use tenure::core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::refusal::Refusal;
 use tenure::core::task::{State, Task};
@@ -126,7 +127,7 @@ impl<'a> Words<'a> {
         self.get(name).map(span)
     }
 
-    fn ttl(&self) -> Result<Option<Ttl>, Refusal> {
+    fn ttl(&self) -> Result<Option<Ttl>, InvalidField> {
         self.span("ttl").map(Ttl::new).transpose()
     }
 
@@ -138,15 +139,15 @@ impl<'a> Words<'a> {
         self.get(name).map(|text| json::document(name, text)).transpose()
     }
 
-    fn reason(&self) -> Result<Reason, Refusal> {
+    fn reason(&self) -> Result<Reason, InvalidField> {
         Reason::new(self.get("reason").unwrap_or("because"))
     }
 
-    fn task(&self) -> Result<TaskId, Refusal> {
+    fn task(&self) -> Result<TaskId, InvalidField> {
         TaskId::new(self.plain(1))
     }
 
-    fn owner(&self) -> Result<Owner, Refusal> {
+    fn owner(&self) -> Result<Owner, InvalidField> {
         Owner::new(self.plain(2))
     }
 

@@ -27,13 +27,13 @@ pub(super) async fn create_many(
     let text = context.file("--from-file", file)?;
     let ledger = context.ledger().await?;
     let (person, entropy) = (context.person(who), Arc::clone(&context.around.entropy));
-    let actor = Actor::named("as", person).map_err(Error::Refused)?;
+    let actor = Actor::named("as", person)?;
     let by =
         By { namespace: ledger.namespace(), actor: Some(actor), reach: LeaseScope::Any, random: &*entropy };
     let mut commands = Vec::<(usize, Command)>::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let request = context.request_id().map(|id| RequestId::new(format!("{id}/{number}"))).transpose();
-        let command = request.and_then(|request| {
+        let command = request.map_err(Refusal::from).and_then(|request| {
             read_body(CommandName::Create, Target { request, ..Target::default() }, line, &by)
         });
         let command = command.map_err(|refusal| Error::Refused(at_line(number, refusal)))?;

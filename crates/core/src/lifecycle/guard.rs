@@ -6,9 +6,9 @@
 mod put;
 mod undone;
 
+use crate::case::{Case, Names};
 use crate::command::{Action, HolderAction, LeaseScope, OperatorAction, QuarantineCause, Take};
 use crate::compensation::{COMPENSATIONS_MAX, Status};
-use crate::decide::{Case, Names};
 use crate::event::{Triage, Waiver};
 use crate::id::Seq;
 use crate::policy::OnLapse;

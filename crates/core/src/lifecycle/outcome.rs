@@ -3,9 +3,9 @@
 //! Each function relies on what its row's command, states and guard promise. If something is missing, it returns
 //! none. `decide` treats that as a broken table and stops. The proof over the table shows that it can't happen.
 
+use crate::case::Case;
 use crate::command::{Action, Create, HolderAction, OperatorAction, Put, Take, UndoBy};
 use crate::compensation::{Compensation, Registered, Undo};
-use crate::decide::Case;
 use crate::event::{Counting, Created, Ended, EventData, Grant, LeaseEnd, Triage};
 use crate::id::{Epoch, Owner, Reason, SagaId, Seq};
 use crate::lifecycle::guard;

@@ -1,39 +1,8 @@
-//! How a task ended: its terminal state, the cause, and whether a person has handled it.
+//! How a task ended: the cause, the reason, and whether a person has handled it.
 
-use super::State;
+use super::state::Terminal;
 use crate::id::{Actor, Document, Reason, TaskId};
 use crate::time::Time;
-
-/// The terminal states. A task in one of them does not change any more.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Terminal {
-    /// Done.
-    Completed,
-    /// Closed for good, undoing nothing.
-    Failed,
-    /// Closed; nothing is owed.
-    Compensated,
-    /// Parked for a person.
-    Quarantined,
-}
-
-impl Terminal {
-    /// Whether a task in this state and with this cause did not succeed. Only a completion or a cancel is a
-    /// success.
-    pub fn is_bad(self, cause: Cause) -> bool {
-        self != Terminal::Completed && cause != Cause::Cancelled
-    }
-
-    /// The same as one of all states.
-    pub const fn state(self) -> State {
-        match self {
-            Terminal::Completed => State::Completed,
-            Terminal::Failed => State::Failed,
-            Terminal::Compensated => State::Compensated,
-            Terminal::Quarantined => State::Quarantined,
-        }
-    }
-}
 
 /// What brought a task to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -101,6 +70,14 @@ impl Cause {
             Cause::ByHolder => "by_holder",
             Cause::ByOperator => "by_operator",
         }
+    }
+}
+
+impl Terminal {
+    /// Whether a task in this state and with this cause did not succeed. Only a completion or a cancel is a
+    /// success.
+    pub fn is_bad(self, cause: Cause) -> bool {
+        self != Terminal::Completed && cause != Cause::Cancelled
     }
 }
 

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use tenure_core::command::{Action, Command, LeaseScope};
 use tenure_core::id::{Actor, RequestId};
+use tenure_core::limit::InvalidField;
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 
@@ -55,8 +56,8 @@ impl FromAnswer for Renewal {
 pub struct Call<V> {
     ledger: Ledger,
     action: Result<Action, Refusal>,
-    actor: Result<Option<Actor>, Refusal>,
-    request: Result<Option<RequestId>, Refusal>,
+    actor: Result<Option<Actor>, InvalidField>,
+    request: Result<Option<RequestId>, InvalidField>,
     verb: PhantomData<fn() -> V>,
 }
 

@@ -14,7 +14,7 @@ impl Ledger {
     /// Creates a token with that name. By default it is bound to this ledger's namespace, and live until it
     /// is revoked. The answer contains the secret, which is not stored: it can't be shown again.
     pub fn create_token(&self, name: &str, role: Role) -> CreateToken {
-        let new = Actor::named("name", name).map(|name| NewToken {
+        let new = Actor::named("name", name).map_err(Refusal::from).map(|name| NewToken {
             name,
             role,
             namespaces: NamespaceScope::These([self.namespace.clone()].into()),

@@ -8,6 +8,7 @@ use tenure_core::command::{
 use tenure_core::compensation::Undo;
 use tenure_core::event::{Triage, Waiver};
 use tenure_core::id::{Kind, LabelKey, LabelValue, Owner, Queue, Reason, SagaId, Seq, TaskId, Text};
+use tenure_core::limit::InvalidField;
 use tenure_core::policy::{Policy, Ttl};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
@@ -306,7 +307,7 @@ impl Ledger {
         })
     }
 
-    fn made_id(&self) -> Result<TaskId, Refusal> {
+    fn made_id(&self) -> Result<TaskId, InvalidField> {
         TaskId::new(self.entropy.new_id())
     }
 }
@@ -329,17 +330,26 @@ impl Call<Creation> {
 
     /// A second unique name, for the task's saga.
     pub fn saga_id(self, saga_id: &str) -> Self {
-        self.set(|create| SagaId::new(saga_id).map(|saga_id| create.saga_id = Some(saga_id)))
+        self.set(|create| {
+            create.saga_id = Some(SagaId::new(saga_id)?);
+            Ok(())
+        })
     }
 
     /// Where workers claim it from.
     pub fn queue(self, queue: &str) -> Self {
-        self.set(|create| Queue::new(queue).map(|queue| create.queue = queue))
+        self.set(|create| {
+            create.queue = Queue::new(queue)?;
+            Ok(())
+        })
     }
 
     /// The kind of task.
     pub fn kind(self, kind: &str) -> Self {
-        self.set(|create| Kind::new(kind).map(|kind| create.kind = kind))
+        self.set(|create| {
+            create.kind = Kind::new(kind)?;
+            Ok(())
+        })
     }
 
     /// A label.

@@ -11,7 +11,7 @@ mod requests;
 mod tasks;
 
 use tenure_core::chain::Hash;
-use tenure_core::refusal::Refusal;
+use tenure_core::limit::InvalidField;
 use tenure_core::time::{Span, Time};
 
 pub(crate) use compensations::{CompensationRow, read_compensation};
@@ -196,7 +196,7 @@ pub(crate) use at;
 /// A row that some database gave.
 pub(crate) trait Row {
     /// What is wrong with the store.
-    type Fault: From<Refusal> + From<Impossible>;
+    type Fault: From<InvalidField> + From<Impossible>;
 
     /// What the column is called.
     fn name(&self, at: usize) -> &str;
@@ -235,7 +235,7 @@ pub(crate) trait Row {
     fn optional<'a, T>(
         &'a self,
         at: usize,
-        new: impl FnOnce(&'a str) -> Result<T, Refusal>,
+        new: impl FnOnce(&'a str) -> Result<T, InvalidField>,
     ) -> Result<Option<T>, Self::Fault> {
         Ok(self.text(at)?.map(new).transpose()?)
     }

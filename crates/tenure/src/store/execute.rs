@@ -4,9 +4,10 @@
 //! names. A store gives the rows through [`Rows`] and has no rules of its own. A refused command has written nothing.
 
 use tenure_api::command::digest;
+use tenure_core::case::Names;
 use tenure_core::chain::Hash;
 use tenure_core::command::{Action, Command, HolderAction, OperatorAction, Take};
-use tenure_core::decide::{Decision, Names, Stored, decide_by};
+use tenure_core::decide::{Decision, Stored, decide_by};
 use tenure_core::event::{Event, LeaseEnd};
 use tenure_core::id::{Actor, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::lifecycle::Table;

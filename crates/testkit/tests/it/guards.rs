@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tenure::clock::ManualClock;
-use tenure::core::decide::Case;
+use tenure::core::case::Case;
 use tenure::core::lifecycle::{Guard, Place, Row, Table};
 use tenure::store::memory::MemoryStore;
 use tenure_testkit::situations::{NOW, each};

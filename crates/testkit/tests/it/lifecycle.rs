@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenure::core::apply::apply;
+use tenure::core::case::Case;
 use tenure::core::command::{Action, Command, HolderAction};
-use tenure::core::decide::{Case, Decision, Stored, decide};
+use tenure::core::decide::{Decision, Stored, decide};
 use tenure::core::event::EventData;
 use tenure::core::lifecycle::{Outcome, Place, Row, Table};
 use tenure::core::policy::OnLapse;

@@ -6,11 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use stateright::{Checker, Model, Property};
+use tenure::core::case::Names;
 use tenure::core::command::{
     Action, Command, Create, Holder, HolderAction, IdOrigin, LeaseScope, OperatorAction, Take, UndoBy,
 };
 use tenure::core::compensation::{Status, Undo};
-use tenure::core::decide::{Names, Stored, decide_by};
+use tenure::core::decide::{Stored, decide_by};
 use tenure::core::event::{EventData, Waiver};
 use tenure::core::id::{Actor, Epoch, Kind, Namespace, Owner, Reason, Seq, TaskId, Text};
 use tenure::core::lifecycle::{Guard, Row, Table};
@@ -365,7 +366,7 @@ fn no_order_of_events_breaks_a_promise() {
 
 /// The rules with one row's guard taken away, and that row asked first.
 fn without_guard(label: &'static str) -> Table {
-    fn anything(_: &tenure::core::decide::Case) -> bool {
+    fn anything(_: &tenure::core::case::Case) -> bool {
         true
     }
     let rows = Table::rules().rows();

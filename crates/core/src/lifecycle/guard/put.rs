@@ -1,8 +1,8 @@
 //! The guards of a put, the write of a whole record. A put is decided as a difference, which [`crate::put`] computes.
 
 use super::{lease, name_is_free, name_is_taken, owes};
+use crate::case::Case;
 use crate::command::{Action, Put};
-use crate::decide::Case;
 use crate::task::{Task, Terminal};
 
 fn put<'a>(case: &Case<'a>) -> Option<&'a Put> {

@@ -1,7 +1,7 @@
 //! The guards of the end of compensating: where a task goes when nothing is owed any more.
 
 use super::{cancel_asked, task_is};
-use crate::decide::Case;
+use crate::case::Case;
 use crate::policy::WhenSpent;
 use crate::task::{Phase, Unwinding};
 

@@ -128,7 +128,7 @@ fn columns_of_migrations(database: &str) -> BTreeMap<String, BTreeMap<String, St
     tables
 }
 
-fn text<T>(new: impl FnOnce(&'static str) -> Result<T, Refusal>, text: &'static str) -> T {
+fn text<T>(new: impl FnOnce(&'static str) -> Result<T, InvalidField>, text: &'static str) -> T {
     new(text).expect("valid")
 }
 

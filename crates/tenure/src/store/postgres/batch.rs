@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tenure_core::case::Names;
 use tenure_core::command::Command;
-use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::task::{Phase, Task};

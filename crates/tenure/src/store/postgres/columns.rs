@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use tenure_core::id::{Namespace, TaskId};
-use tenure_core::refusal::Refusal;
+use tenure_core::limit::InvalidField;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -40,9 +40,9 @@ impl From<tokio_postgres::Error> for PostgresError {
 }
 
 /// A stored name that breaks its limits: somebody else wrote it.
-impl From<Refusal> for PostgresError {
-    fn from(refusal: Refusal) -> PostgresError {
-        PostgresError::Broken(format!("a stored value is invalid: {refusal}"))
+impl From<InvalidField> for PostgresError {
+    fn from(invalid: InvalidField) -> PostgresError {
+        PostgresError::Broken(format!("a stored value is invalid: {invalid}"))
     }
 }
 

@@ -4,7 +4,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params};
 use tenure_core::compensation::Compensation;
 use tenure_core::id::{Document, Namespace, TaskId};
-use tenure_core::refusal::Refusal;
+use tenure_core::limit::InvalidField;
 
 use crate::error::Error;
 use crate::store::columns::{
@@ -40,9 +40,9 @@ impl From<rusqlite::Error> for SqliteError {
 }
 
 /// A stored name that breaks its limits: somebody else wrote it.
-impl From<Refusal> for SqliteError {
-    fn from(refusal: Refusal) -> SqliteError {
-        SqliteError::Broken(format!("a stored value is invalid: {refusal}"))
+impl From<InvalidField> for SqliteError {
+    fn from(invalid: InvalidField) -> SqliteError {
+        SqliteError::Broken(format!("a stored value is invalid: {invalid}"))
     }
 }
 

@@ -103,7 +103,7 @@ impl SqliteReader<'_> {
             .query_row(given, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
             .optional()?;
         let oldest = oldest.map(|(task, since)| {
-            Ok::<_, tenure_core::refusal::Refusal>(Oldest {
+            Ok::<_, tenure_core::limit::InvalidField>(Oldest {
                 task: TaskId::new(task)?,
                 since: Time::from_micros(since),
             })

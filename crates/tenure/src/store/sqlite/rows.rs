@@ -1,8 +1,8 @@
 //! The rows of a command inside one SQLite transaction. SQL finds and writes here; it decides nothing.
 
 use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
+use tenure_core::case::Names;
 use tenure_core::compensation::Compensation;
-use tenure_core::decide::Names;
 use tenure_core::event::Event;
 use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
 use tenure_core::task::Task;
