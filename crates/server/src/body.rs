@@ -13,11 +13,9 @@ use serde::Deserialize;
 use tenure::core::refusal::Refusal;
 use tokio::time::timeout;
 
+use crate::options::BODY_COST;
 use crate::problem::Problem;
-use crate::quotas::{BODY_COST, Memory, TokenQuota};
-
-/// Bodies up to this size have a memory budget of their own: some hundred heartbeats.
-pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
+use crate::quotas::{Memory, SMALL_BODY_BYTES, TokenQuota};
 
 /// A request body, with the memory that it holds.
 #[derive(Default)]

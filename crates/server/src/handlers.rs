@@ -1,6 +1,7 @@
 //! The handlers of all routes, a module for each subject. A handler turns a request into calls of the ledger, and
 //! their answers into JSON. It decides nothing about tasks.
 
+mod answers;
 pub(crate) mod claims;
 pub(crate) mod commands;
 pub(crate) mod events;
@@ -29,7 +30,7 @@ use crate::body::Query;
 use crate::headers::{PREFERENCE_APPLIED, preferred_return};
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
-use crate::routes::Asked;
+use crate::route::Asked;
 
 /// The longest that a request waits for something to happen.
 const WAIT_MAX: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
 
 use crate::problem::Problem;
-use crate::routes::{Method, Route};
+use crate::route::{Method, Route};
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) const PREFER: HeaderName = HeaderName::from_static("prefer");

@@ -7,8 +7,10 @@
 
 pub mod access;
 mod body;
+mod description;
 mod handlers;
 mod headers;
+mod html;
 mod listen;
 mod memory;
 mod metered_store;
@@ -20,8 +22,10 @@ mod problem;
 mod quotas;
 mod reference;
 mod response_limits;
+pub mod route;
 pub mod routes;
 mod shapes;
+mod state;
 mod token_cache;
 mod traced;
 mod wait_queue;
@@ -29,7 +33,7 @@ mod work;
 mod writes;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tenure::Ledger;
 use tenure::recovery::Recovery;
@@ -42,8 +46,8 @@ pub use options::{Exposure, Limits, Options};
 
 use metered_store::MeteredStore;
 use metrics::Metrics;
-use pipeline::ServerState;
 use quotas::Quotas;
+use state::{Documents, ServerState};
 use token_cache::TokenCache;
 use wait_queue::WaitQueue;
 use work::Work;
@@ -70,6 +74,8 @@ impl Server {
         let wait_queue = WaitQueue::default();
         let sweeping = TaskTracker::new();
         let work = Work::start()?;
+        let documents =
+            Documents { openapi: LazyLock::new(openapi::document), page: LazyLock::new(reference::page) };
         let served = ServerState {
             ledger,
             recovery,
@@ -81,6 +87,7 @@ impl Server {
             sweeping,
             stopping,
             work,
+            documents,
         };
         Ok(Server { served: Arc::new(served) })
     }

@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure::Error;
 
+use crate::options::ANSWER_COST;
 use crate::quotas::{Memory, TokenQuota};
 
 /// Smaller responses reserve nothing: there are never more of them than running requests.
 pub(crate) const SMALL_BYTES: usize = 16 * 1024;
-/// The memory for each byte of a response while it is made: as stored, as values, and as text.
-pub(crate) const ANSWER_COST: usize = 3;
 
 /// The memory reserved by a request. Clones belong to the same request.
 #[derive(Clone)]

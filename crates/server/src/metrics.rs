@@ -24,9 +24,7 @@ use tenure::store::Answer;
 use tenure::{Error, Ledger};
 
 use crate::options::Limits;
-use crate::pipeline::ServerState;
 use crate::problem::OTHER_CODES;
-use crate::routes::Route;
 use crate::writes::Writes;
 
 use scrape::{Latest, Scrape};
@@ -152,8 +150,12 @@ impl Metrics {
     }
 
     /// A request was answered; of a stream, its head.
-    pub(crate) fn answered(&self, route: &'static Route, status: StatusCode, took: Span) {
-        let (method, route) = (route.method.as_str(), route.path);
+    pub(crate) fn answered(
+        &self,
+        (method, route): (&'static str, &'static str),
+        status: StatusCode,
+        took: Span,
+    ) {
         let labels = RequestLabels { method, route, status: status.as_u16() };
         self.0.requests.get_or_create(&labels).inc();
         let took = scrape::seconds(took.as_micros());
@@ -184,15 +186,14 @@ impl Metrics {
         &self.0.writes
     }
 
-    /// All metrics, and the state of store and recovery now, as OpenMetrics.
-    pub(crate) async fn text(&self, served: &ServerState) -> String {
-        let (taken, max) = served.quotas.memory_taken();
+    /// How much memory requests have now, and how much they may have.
+    pub(crate) fn memory(&self, (taken, max): (usize, usize)) {
         self.0.memory.set(i64::try_from(taken).unwrap_or(i64::MAX));
         self.0.memory_max.set(i64::try_from(max).unwrap_or(i64::MAX));
-        self.text_of(&served.ledger, &served.recovery).await
     }
 
-    async fn text_of(&self, ledger: &Ledger, recovery: &Recovery) -> String {
+    /// All metrics, and the state of store and recovery now, as OpenMetrics.
+    pub(crate) async fn text(&self, ledger: &Ledger, recovery: &Recovery) -> String {
         let looked = self.0.latest.look(ledger, recovery).await;
         let takes_writes = !self.0.writes.are_refused();
         let scrape = Scrape { looked, takes_writes, recovery: recovery.metrics().snapshot() };

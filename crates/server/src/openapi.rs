@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tenure::api::refusal::HeldBy;
 use tenure::api::schema::{CauseWord, StateWord, one_of};
 use tenure::core::refusal::Code;
+use utoipa::ToSchema;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -15,55 +16,12 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required};
-use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::Access;
+use crate::description::{NoBody, Schemas};
 use crate::problem::{OTHER_CODES, status_of};
-use crate::routes::{Method, Route, routes};
-
-type Schemas = Vec<(String, RefOr<Schema>)>;
-
-/// What a route takes and gives.
-#[derive(Clone, Copy)]
-pub(crate) struct Described {
-    takes: Shape,
-    gives: Shape,
-    status: u16,
-}
-
-/// A schema by its name.
-#[derive(Clone, Copy)]
-struct Shape {
-    name: fn() -> std::borrow::Cow<'static, str>,
-    schema: fn() -> RefOr<Schema>,
-    others: fn(&mut Schemas),
-}
-
-impl Shape {
-    fn of<T: ToSchema>() -> Shape {
-        Shape { name: T::name, schema: T::schema, others: T::schemas }
-    }
-
-    fn reference(self) -> Ref {
-        Ref::from_schema_name((self.name)())
-    }
-}
-
-/// The schema of no body.
-pub(crate) struct NoBody;
-
-impl PartialSchema for NoBody {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().into()
-    }
-}
-
-impl ToSchema for NoBody {}
-
-/// A route that takes a `T` and gives a `G`.
-pub(crate) fn described<T: ToSchema, G: ToSchema>(status: u16) -> Described {
-    Described { takes: Shape::of::<T>(), gives: Shape::of::<G>(), status }
-}
+use crate::route::{Method, Route};
+use crate::routes::routes;
 
 /// The document, as it is kept and served.
 pub(crate) fn document() -> String {

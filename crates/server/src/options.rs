@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use tenure::core::id::Namespace;
 
-use crate::memory::ANSWER_COST;
-use crate::quotas::BODY_COST;
+/// How much memory a body takes for each of its bytes: as it came, as the commands that were read from it, and as what is written
+/// of them.
+pub(crate) const BODY_COST: usize = 3;
+
+/// The memory for each byte of a response while it is made: as stored, as values, and as text.
+pub(crate) const ANSWER_COST: usize = 3;
 
 /// The options of a server.
 #[derive(Clone, Debug)]

@@ -12,80 +12,20 @@ use axum::extract::{RawPathParams, Request};
 use axum::http::Response;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
-use tenure::Ledger;
 use tenure::clock::Moment;
 use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
-use tenure::recovery::Recovery;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::access::{Access, Caller, identify};
+use crate::access::{Access, Caller};
 use crate::body::{self, Query};
 use crate::headers;
 use crate::memory::{RequestMemory, SMALL_BYTES};
-use crate::metrics::Metrics;
-use crate::options::Options;
 use crate::problem::Problem;
-use crate::quotas::Quotas;
 use crate::response_limits;
-use crate::routes::{Answered, Asked, Method, Path, Route};
-use crate::token_cache::TokenCache;
+use crate::route::{Answered, Asked, Method, Path, Route};
+use crate::state::ServerState;
 use crate::traced;
-use crate::wait_queue::WaitQueue;
-use crate::work::Work;
-
-/// The shared state of all requests.
-pub(crate) struct ServerState {
-    pub(crate) ledger: Ledger,
-    pub(crate) recovery: Recovery,
-    pub(crate) options: Options,
-    pub(crate) metrics: Metrics,
-    pub(crate) quotas: Quotas,
-    pub(crate) wait_queue: WaitQueue,
-    pub(crate) token_cache: TokenCache,
-    /// Running sweeps on demand; they continue without their callers.
-    pub(crate) sweeping: TaskTracker,
-    /// Set when the server must stop: waiting requests are answered, streams end.
-    pub(crate) stopping: CancellationToken,
-    /// The threads for slow work.
-    pub(crate) work: Work,
-}
-
-impl ServerState {
-    /// The ledger, seen from that namespace.
-    pub(crate) fn ledger_of(&self, namespace: &Namespace) -> Result<Ledger, Problem> {
-        Ok(self.ledger.in_namespace(namespace.as_str())?)
-    }
-
-    /// Whether the caller's token is still valid.
-    pub(crate) async fn is_still_known(&self, head: &Parts) -> bool {
-        self.caller(head).await.is_ok()
-    }
-
-    /// The caller, by the current tokens of the store.
-    pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
-        let looked = timeout(self.options.limits.store_wait_max, self.token_cache.look()).await;
-        let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
-        identify(head, &page?, &self.options)
-    }
-
-    /// The same for monitoring: while the store does not answer, by the last known tokens.
-    async fn watcher(&self, head: &Parts) -> Result<Caller, Problem> {
-        let looked = timeout(self.options.limits.watch_wait_max, self.token_cache.look()).await;
-        let page = match looked {
-            Ok(Ok(page)) => page,
-            Ok(Err(_)) | Err(_) => self.token_cache.last().ok_or_else(|| {
-                Problem::unavailable(
-                    "the store does not answer, and has not answered since this server started",
-                )
-            })?,
-        };
-        identify(head, &page, &self.options)
-    }
-}
 
 /// Answers one request of a route.
 pub(crate) async fn answer(
@@ -110,7 +50,7 @@ pub(crate) async fn answer(
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let (status, took) = (response.status(), Moment::now().since(began));
-    served.metrics.answered(route, status, took);
+    served.metrics.answered((route.method.as_str(), route.path), status, took);
     let (method, status, took_us) = (route.method.as_str(), status.as_u16(), took.as_micros());
     span.record("http.response.status_code", status);
     if status >= 500 {

@@ -14,16 +14,14 @@ use tenure::core::id::Actor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::body::SMALL_BODY_BYTES;
-use crate::options::Limits;
+use crate::options::{BODY_COST, Limits};
 use crate::problem::Problem;
 
 /// How long a large read waits for other reads to end.
 const SCAN_WAITED_FOR: Duration = Duration::from_secs(10);
 
-/// How much memory a body takes for each of its bytes: as it came, as the commands that were read from it, and as what is written
-/// of them.
-pub(crate) const BODY_COST: usize = 3;
+/// Bodies up to this size have a memory budget of their own: some hundred heartbeats.
+pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// The share of the memory for small bodies: one part in this many.
 const SMALL_PART: usize = 8;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::html::escaped;
 use crate::openapi::{api, codes};
 use crate::routes::routes;
 
@@ -9,7 +10,7 @@ use crate::routes::routes;
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// Routes, shapes and problems, each with an anchor of its name.
-pub(crate) fn html() -> String {
+pub(crate) fn page() -> String {
     let document = serde_json::to_value(api())
         .unwrap_or_else(|error| panic!("the API description can always be written as JSON: {error}"));
     let mut html = format!(
@@ -42,11 +43,6 @@ pub(crate) fn html() -> String {
 fn words(text: &str) -> String {
     let parts = text.split('`').map(escaped).enumerate();
     parts.map(|(at, part)| if at % 2 == 1 { format!("<code>{part}</code>") } else { part }).collect()
-}
-
-/// A text as it stands in a page, and is no markup.
-pub(crate) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn route(path: &str, method: &str, operation: &Value) -> String {
@@ -145,7 +141,7 @@ mod tests {
 
     #[test]
     fn every_link_of_the_page_has_its_place() {
-        let html = html();
+        let html = page();
         let links = html.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next());
         let links: Vec<&str> = links.collect();
         assert!(links.len() > 100, "routes and shapes name shapes: {}", links.len());
@@ -156,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_route_code_and_field_is_on_the_page() {
-        let html = html();
+        let html = page();
         for route in routes() {
             let line = format!("<code>{} {}</code>", route.method.as_str(), route.path);
             assert!(html.contains(&line), "{line}");

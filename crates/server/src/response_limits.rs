@@ -15,7 +15,7 @@ use tenure::clock::Moment;
 use crate::memory::{RequestMemory, SMALL_BYTES};
 use crate::problem::Problem;
 use crate::quotas::Memory;
-use crate::routes::Method;
+use crate::route::Method;
 
 /// How much of one is given at once.
 const PIECE_BYTES: usize = 32 * 1024;

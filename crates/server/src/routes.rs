@@ -1,146 +1,23 @@
 //! The table of routes: path, required rights, request body and response. The router, the access rules and the
 //! OpenAPI document are made from it, so that no route can be missing from one of them.
 
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::request::Parts;
-use axum::http::{Response, StatusCode};
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::routing::MethodRouter;
 use tenure::access::Role;
-use tenure::core::id::Namespace;
-use tenure::store::BoxFuture;
 
-use crate::access::{Access, Caller};
-use crate::body::{Query, Text};
+use crate::access::Access;
+use crate::description::{NoBody, described};
 use crate::handlers::{
     claims, commands, events, lists, looks, pages, probes, recovery, tasks, tokens, verbs,
 };
-use crate::memory::RequestMemory;
-use crate::openapi::{Described, NoBody, described};
-use crate::pipeline::{ServerState, answer};
+use crate::pipeline::answer;
 use crate::problem::Problem;
-use crate::quotas::TokenQuota;
-
-/// The methods that there are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    /// Looks.
-    Get,
-    /// Does.
-    Post,
-    /// Writes a whole record.
-    Put,
-    /// Takes away.
-    Delete,
-}
-
-impl Method {
-    /// The method as HTTP has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        }
-    }
-
-    fn filter(self) -> MethodFilter {
-        match self {
-            Method::Get => MethodFilter::GET,
-            Method::Post => MethodFilter::POST,
-            Method::Put => MethodFilter::PUT,
-            Method::Delete => MethodFilter::DELETE,
-        }
-    }
-}
-
-/// What a handler is given.
-pub(crate) struct Asked {
-    pub(crate) served: Arc<ServerState>,
-    pub(crate) caller: Caller,
-    pub(crate) quota: Arc<TokenQuota>,
-    pub(crate) path: Path,
-    pub(crate) query: Query,
-    pub(crate) head: Parts,
-    pub(crate) body: Text,
-    pub(crate) memory: RequestMemory,
-}
-
-/// The parts of a path. The task and the compensation are texts that are still to be checked.
-#[derive(Default)]
-pub(crate) struct Path {
-    /// Routes without one have none.
-    pub(crate) namespace: Option<Namespace>,
-    pub(crate) id: Option<String>,
-    pub(crate) seq: Option<String>,
-}
-
-pub(crate) type Answered = Result<Response<Body>, Problem>;
-type Handler = fn(Asked) -> BoxFuture<'static, Answered>;
-
-/// One line of the table.
-pub struct Route {
-    /// The method.
-    pub method: Method,
-    /// The path, with `{ns}`, `{id}` and `{seq}` for its parts.
-    pub path: &'static str,
-    /// What it needs.
-    pub access: Access,
-    /// What it is for, in a line.
-    pub summary: &'static str,
-    /// The parameters of its query, each with a word on what it says.
-    pub(crate) query: &'static [(&'static str, &'static str)],
-    /// What it takes and gives.
-    pub(crate) described: Described,
-    pub(crate) handler: Handler,
-}
-
-impl Route {
-    /// The forms that its answer may have.
-    pub(crate) fn kinds(&self) -> &'static [&'static str] {
-        match self.path {
-            "/metrics" => &["application/openmetrics-text"],
-            "/docs" | "/" => &["text/html"],
-            path if path.ends_with("/events") => &["application/json", "text/event-stream"],
-            _ => &["application/json"],
-        }
-    }
-
-    /// Whether it goes through much of the store and answers with much, so that the threads that answer at once don't work on it.
-    pub(crate) fn is_long(&self) -> bool {
-        const ENDS: [&str; 10] = [
-            "/tasks",
-            "/events",
-            "/stale",
-            "/owners",
-            "/stats",
-            "/anchor",
-            "/verify",
-            "/chain",
-            "/chains",
-            "/openapi.json",
-        ];
-        self.method == Method::Get && ENDS.iter().any(|end| self.path.ends_with(end))
-    }
-
-    /// Whether an `Idempotency-Key` names what it asks for. A request of many commands has no name of its own, nor has one
-    /// that is no command.
-    pub(crate) fn names_its_command(&self) -> bool {
-        const OTHERS: [&str; 3] = ["/v1/{ns}/commands", "/v1/{ns}/heartbeats", "/v1/{ns}/recovery"];
-        self.method != Method::Get && self.path.starts_with("/v1/{ns}/") && !OTHERS.contains(&self.path)
-    }
-
-    /// Whether the route supports `If-None-Match`.
-    pub(crate) fn is_tagged(&self) -> bool {
-        self.method == Method::Get && self.path == "/v1/{ns}/tasks/{id}"
-    }
-}
+use crate::route::{Method, Route};
+use crate::state::ServerState;
 
 /// A row; the handler is an async function of [`Asked`].
 macro_rules! route {
@@ -299,16 +176,4 @@ pub(crate) fn router(served: Arc<ServerState>) -> Router {
         .fallback(|| async { Problem::no_route().into_response() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed().into_response() })
         .with_state(served)
-}
-
-/// An answer as JSON.
-pub(crate) fn json(status: StatusCode, record: &impl serde::Serialize) -> Response<Body> {
-    let mut text = tenure::api::to_json(record);
-    // It grew by doubling, and may be kept for a slow reader.
-    text.shrink_to_fit();
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    let kind = axum::http::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, kind);
-    response
 }

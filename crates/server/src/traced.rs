@@ -4,7 +4,7 @@ use axum::http::request::Parts;
 use tenure::core::id::Namespace;
 use tracing::Span;
 
-use crate::routes::{Path, Route};
+use crate::route::{Path, Route};
 
 /// The span of a request, in the right trace.
 pub(crate) fn span(route: &'static Route, head: &Parts, path: Option<&Path>) -> Span {

@@ -20,7 +20,7 @@ use tenure::store::size::task_bytes;
 use super::{answer_form, no_longer_known, prefers, verbs, wait, wait_in};
 use crate::body::parse;
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// The part of a claim's body that says how long to wait.
 #[derive(Deserialize)]

@@ -23,7 +23,7 @@ use super::{answer_form, prefers};
 use crate::body::parse;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// Commands of one request.
 const COMMANDS_MAX: usize = 10_000;

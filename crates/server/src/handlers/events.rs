@@ -30,10 +30,10 @@ use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait_in};
 use crate::access::Caller;
 use crate::headers::{self, LAST_EVENT_ID, wants_stream};
 use crate::memory::RequestMemory;
-use crate::pipeline::ServerState;
 use crate::problem::Problem;
 use crate::quotas::{Taken, TokenQuota};
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
+use crate::state::ServerState;
 
 /// What is read from the store at once for a stream, and kept until its reader has taken it. An event that is larger is read alone.
 const PAGE: PageSize = PageSize { items: 256, bytes: 128 * 1024 };

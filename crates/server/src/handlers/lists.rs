@@ -11,7 +11,7 @@ use tenure::store::{Filter, Order};
 
 use super::{cursor, limit, page};
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// `GET …/tasks`.
 pub(crate) async fn tasks(asked: Asked) -> Answered {

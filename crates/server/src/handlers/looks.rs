@@ -12,7 +12,7 @@ use super::{cursor, limit, page};
 use tenure::store::size::chain_bytes;
 
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// Chains of one page: each is a whole history.
 const CHAINS_MAX: usize = 64;

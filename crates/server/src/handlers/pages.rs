@@ -1,16 +1,13 @@
 //! The HTML pages: a start page, and the API description. They need no scripts and load nothing.
 
-use std::sync::LazyLock;
-
 use axum::body::Body;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 
+use crate::html::escaped;
 use crate::listen::Encrypted;
-use crate::openapi::document;
-use crate::reference::{escaped, html};
-use crate::routes::{Answered, Asked};
+use crate::route::{Answered, Asked};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;background:#fff}\
     h1,h2{line-height:1.2}code,pre{font:14px/1.5 ui-monospace,monospace;background:#f3f3f3;border-radius:4px}\
@@ -20,9 +17,8 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
     @media(max-width:40rem){td{display:block}td+td{border:0;padding-top:0}}";
 
 /// `GET /openapi.json`.
-pub(crate) async fn openapi(_asked: Asked) -> Answered {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(document);
-    let mut response = Response::new(Body::from(DOCUMENT.as_str()));
+pub(crate) async fn openapi(asked: Asked) -> Answered {
+    let mut response = Response::new(Body::from(asked.served.documents.openapi.clone()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -68,9 +64,8 @@ fn here(head: &Parts) -> String {
 }
 
 /// `GET /docs`.
-pub(crate) async fn docs(_asked: Asked) -> Answered {
-    static REFERENCE: LazyLock<String> = LazyLock::new(html);
-    Ok(page("Tenure: the API", &REFERENCE))
+pub(crate) async fn docs(asked: Asked) -> Answered {
+    Ok(page("Tenure: the API", &asked.served.documents.page))
 }
 
 fn page(title: &str, body: &str) -> Response<Body> {

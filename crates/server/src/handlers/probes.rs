@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 #[derive(Serialize)]
 struct Live {
@@ -55,7 +55,9 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
 
 /// `GET /metrics`.
 pub(crate) async fn metrics(asked: Asked) -> Answered {
-    let text = asked.served.metrics.text(&asked.served).await;
+    let served = &asked.served;
+    served.metrics.memory(served.quotas.memory_taken());
+    let text = served.metrics.text(&served.ledger, &served.recovery).await;
     let mut response = Response::new(Body::from(text));
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -13,7 +13,7 @@ use tenure::recovery::{RecoveredTask, RecoveryOptions};
 
 use crate::body::parse;
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// A body in which nothing is said: whoever says something would think that it was heard.
 #[derive(Deserialize)]

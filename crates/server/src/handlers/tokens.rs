@@ -9,7 +9,7 @@ use tenure::ledger::DEFAULT_NAMESPACE;
 
 use crate::body::parse;
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// `GET /v1/tokens`: those that are bound to nothing else than the caller is.
 pub(crate) async fn list(asked: Asked) -> Answered {

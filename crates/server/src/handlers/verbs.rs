@@ -11,11 +11,11 @@ use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, AnswerOptions, CLAIM_BYTES_MAX, MinimalAnswer};
 use tenure::store::size::task_bytes;
 
-use super::{answer_form, prefers, tasks};
+use super::{answer_form, answers, prefers};
 use crate::headers::request_id;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
-use crate::routes::{Answered, Asked, json};
+use crate::route::{Answered, Asked, json};
 
 /// What a task has in an answer, as a rule.
 const USUAL_TASK_BYTES: usize = 4 * 1024;
@@ -78,7 +78,7 @@ pub(crate) async fn done(asked: &Asked, name: CommandName) -> Result<Answer, Pro
 
 async fn answered(asked: Asked, name: CommandName, status: StatusCode) -> Answered {
     let answer = done(&asked, name).await?;
-    tasks::told(&asked, status, answer).await
+    answers::told(&asked, status, answer).await
 }
 
 /// What a heartbeat or progress answers: the renewal, and the task as it is right after it.
@@ -90,7 +90,7 @@ async fn renewed(asked: Asked, name: CommandName) -> Answered {
     };
     // It was renewed: a look at the task that fails makes no failure of that, and its holder does not wait for one.
     let task = match form {
-        AnswerForm::Whole | AnswerForm::GrantsWhole => tasks::look_at_once(&asked).await,
+        AnswerForm::Whole | AnswerForm::GrantsWhole => answers::look_at_once(&asked).await,
         AnswerForm::Minimal => None,
     };
     let Some(task) = task else {
@@ -108,7 +108,7 @@ pub(crate) async fn retry(asked: Asked) -> Answered {
     let answer = done(&asked, CommandName::Retry).await?;
     match answer {
         Answer::Retried(..) | Answer::Minimal(MinimalAnswer::Retried(..)) => {
-            tasks::told(&asked, StatusCode::CREATED, answer).await
+            answers::told(&asked, StatusCode::CREATED, answer).await
         }
         Answer::Task(_) | Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => {
             Err(Problem::broken("the store's answer is for another kind of command"))

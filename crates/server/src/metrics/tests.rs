@@ -79,7 +79,8 @@ fn written(metrics: &Metrics, scrape: Scrape) -> String {
 #[tokio::test]
 async fn every_name_that_is_promised_is_scraped_and_no_other() {
     let metrics = metrics();
-    metrics.answered(&routes()[0], StatusCode::OK, Span::from_millis(3));
+    let live = &routes()[0];
+    metrics.answered((live.method.as_str(), live.path), StatusCode::OK, Span::from_millis(3));
     metrics.problem("not_found");
     metrics.command(Verb::Heartbeat, &Err(Refusal::new(Code::StaleEpoch, "it is over").into()));
     let text = written(&metrics, whole(&ledger().await));
@@ -139,7 +140,7 @@ async fn tasks_are_added_up_over_all_namespaces_and_the_oldest_of_all_counts() {
     ledger.create("a").await.expect("created");
     elsewhere.create("a").await.expect("created");
     elsewhere.create("b").not_before(tenure::core::time::Time::MAX).await.expect("created");
-    let text = metrics().text_of(&ledger, &recovery(&ledger)).await;
+    let text = metrics().text(&ledger, &recovery(&ledger)).await;
     assert_eq!(lines(&text, "tenure_tasks{state=\"planned\"}"), ["tenure_tasks{state=\"planned\"} 3"]);
     assert_eq!(
         lines(&text, "tenure_tasks_later{state=\"planned\"}"),
@@ -163,7 +164,7 @@ async fn a_store_is_asked_once_for_all_who_ask_in_the_same_second() {
     // By the one everybody asks in the same moment, by the other nobody does.
     let (same, later) = (measured(Duration::from_secs(3_600)), measured(Duration::ZERO));
     let planned = async |metrics: &Metrics| {
-        lines(&metrics.text_of(&ledger, &recovery).await, "tenure_tasks{state=\"planned\"}").concat()
+        lines(&metrics.text(&ledger, &recovery).await, "tenure_tasks{state=\"planned\"}").concat()
     };
     let (first, first_later) = (planned(&same).await, planned(&later).await);
     ledger.create("a").await.expect("created");

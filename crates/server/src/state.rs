@@ -1,0 +1,79 @@
+//! What all requests share.
+
+use std::sync::LazyLock;
+
+use axum::http::request::Parts;
+use tenure::Ledger;
+use tenure::core::id::Namespace;
+use tenure::recovery::Recovery;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Caller, identify};
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::problem::Problem;
+use crate::quotas::Quotas;
+use crate::token_cache::TokenCache;
+use crate::wait_queue::WaitQueue;
+use crate::work::Work;
+
+/// The shared state of all requests.
+pub(crate) struct ServerState {
+    pub(crate) ledger: Ledger,
+    pub(crate) recovery: Recovery,
+    pub(crate) options: Options,
+    pub(crate) metrics: Metrics,
+    pub(crate) quotas: Quotas,
+    pub(crate) wait_queue: WaitQueue,
+    pub(crate) token_cache: TokenCache,
+    /// Running sweeps on demand; they continue without their callers.
+    pub(crate) sweeping: TaskTracker,
+    /// Set when the server must stop: waiting requests are answered, streams end.
+    pub(crate) stopping: CancellationToken,
+    /// The threads for slow work.
+    pub(crate) work: Work,
+    pub(crate) documents: Documents,
+}
+
+/// What describes the API. Each is made when it is first asked for.
+pub(crate) struct Documents {
+    /// As OpenAPI.
+    pub(crate) openapi: LazyLock<String>,
+    /// As HTML.
+    pub(crate) page: LazyLock<String>,
+}
+
+impl ServerState {
+    /// The ledger, seen from that namespace.
+    pub(crate) fn ledger_of(&self, namespace: &Namespace) -> Result<Ledger, Problem> {
+        Ok(self.ledger.in_namespace(namespace.as_str())?)
+    }
+
+    /// Whether the caller's token is still valid.
+    pub(crate) async fn is_still_known(&self, head: &Parts) -> bool {
+        self.caller(head).await.is_ok()
+    }
+
+    /// The caller, by the current tokens of the store.
+    pub(crate) async fn caller(&self, head: &Parts) -> Result<Caller, Problem> {
+        let looked = timeout(self.options.limits.store_wait_max, self.token_cache.look()).await;
+        let page = looked.map_err(|_| Problem::unavailable("the store does not answer; nothing was done"))?;
+        identify(head, &page?, &self.options)
+    }
+
+    /// The same for monitoring: while the store does not answer, by the last known tokens.
+    pub(crate) async fn watcher(&self, head: &Parts) -> Result<Caller, Problem> {
+        let looked = timeout(self.options.limits.watch_wait_max, self.token_cache.look()).await;
+        let page = match looked {
+            Ok(Ok(page)) => page,
+            Ok(Err(_)) | Err(_) => self.token_cache.last().ok_or_else(|| {
+                Problem::unavailable(
+                    "the store does not answer, and has not answered since this server started",
+                )
+            })?,
+        };
+        identify(head, &page, &self.options)
+    }
+}
