@@ -5,9 +5,9 @@ use tenure::Ledger;
 use tenure::api::audit::{AnchorAnswer, ReportAnswer};
 use tenure::audit::{Anchor, VerifyReport};
 
-use crate::arguments::OutputFormat;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::tables::counted;
 
 #[derive(Subcommand)]

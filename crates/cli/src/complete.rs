@@ -12,9 +12,9 @@ use tenure::core::task::Task;
 use tenure::store::Filter;
 use tenure::store::IfMissing;
 
-use crate::arguments::{Global, OutputFormat, command};
-use crate::context::{StoreSelection, default_store};
+use crate::global::{Global, OutputFormat};
 use crate::io::variables;
+use crate::store::{StoreSelection, default_store};
 
 /// The variable that the completion script sets when it asks for completions.
 pub(crate) const VARIABLE: &str = "TENURE_COMPLETE";
@@ -22,8 +22,8 @@ pub(crate) const VARIABLE: &str = "TENURE_COMPLETE";
 /// How many tasks are read: enough to find the ones in use, few enough to answer at once.
 const NEWEST: usize = 200;
 
-/// If a shell asks for completions, answers it and ends the process; otherwise returns.
-pub fn answer_shell() {
+/// If a shell asks for completions of that command line, answers it and ends the process; otherwise returns.
+pub(crate) fn answer_shell(command: fn() -> clap::Command) {
     CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 

@@ -10,11 +10,11 @@ use tenure::ledger::Follower;
 use tenure::store::{Cursor, Recorded};
 use tenure::{Error, Ledger};
 
-use crate::arguments::OutputFormat;
 use crate::audit::warn_of_broken_history;
 use crate::complete;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::outage::Outage;
 use crate::tables::{self, Headed};
 

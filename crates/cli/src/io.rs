@@ -63,3 +63,9 @@ impl Screen {
         }
     }
 }
+
+/// The text of a variable, if it is set and not empty.
+pub(crate) fn variable(variables: &Variables, name: &str) -> Option<String> {
+    let value = variables.get(name)?.to_str()?;
+    (!value.is_empty()).then(|| value.to_owned())
+}

@@ -1,19 +1,20 @@
 //! The `tenure` command line: it parses arguments, calls the ledger, and prints the answer as text or JSON.
 //!
-//! It decides nothing about tasks. Each command has a module. `output` prints answers; `error` turns failures into
-//! messages and exit statuses. Environment, streams, clock and entropy come from [`io::Io`], so that tests can replace
+//! It decides nothing about tasks. Each command has a module. `output` prints answers; `error` has the
+//! failures with their exit statuses, and `report` prints them. Environment, streams, clock and entropy come from [`io::Io`], so that tests can replace
 //! them.
 
 pub mod allocator;
 mod arguments;
 mod audit;
-pub mod complete;
+mod complete;
 mod config;
 mod context;
 mod creation;
 mod demo;
 mod error;
 mod events;
+mod global;
 mod handlers;
 mod input;
 pub mod io;
@@ -24,11 +25,13 @@ mod outage;
 mod output;
 mod owners;
 mod recover;
+mod report;
 mod run;
 mod serve;
 mod signals;
 mod stale;
 mod status;
+mod store;
 mod supervise;
 mod tables;
 mod task;
@@ -47,6 +50,11 @@ use io::Io;
 use output::Output;
 
 pub use arguments::command;
+
+/// If a shell asks for completions, answers it and ends the process; otherwise returns.
+pub fn answer_shell() {
+    complete::answer_shell(command);
+}
 
 /// Runs one command and returns the exit status of the process.
 pub fn run(words: impl IntoIterator<Item = OsString>, io: Io<'_>) -> u8 {
@@ -69,7 +77,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, io: Io<'_>) -> u8 {
     let flushed = out.flush();
     match ended.and(flushed) {
         Ok(()) => 0,
-        Err(failure) => failure.show(&mut out),
+        Err(failure) => report::show(&failure, &mut out),
     }
 }
 
@@ -106,7 +114,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
             Verb::Completions(verb) => verb.run(&mut context),
-            Verb::Man(verb) => verb.run(&mut context),
+            Verb::Man(verb) => verb.run(command(), &mut context),
         }
     });
     // A read of the store that is still running must not delay the exit.

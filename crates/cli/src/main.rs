@@ -11,7 +11,7 @@ use tenure_cli::io::{Io, Screen, variables};
 
 fn main() -> ExitCode {
     tenure::process::serve_if_asked();
-    tenure_cli::complete::answer_shell();
+    tenure_cli::answer_shell();
     tenure_cli::allocator::settle_for_a_server(std::env::args_os());
     let (output, errors) = (io::stdout(), io::stderr());
     let variables = variables();

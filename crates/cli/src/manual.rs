@@ -7,7 +7,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Command};
 use clap_complete::env::Shells;
 
-use crate::arguments::command;
 use crate::complete::VARIABLE;
 use crate::context::Context;
 use crate::error::CliError;
@@ -57,8 +56,8 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
-        let mut tenure = command().disable_help_subcommand(true);
+    pub(crate) fn run(self, tenure: Command, context: &mut Context<'_, '_>) -> Result<(), CliError> {
+        let mut tenure = tenure.disable_help_subcommand(true);
         tenure.build();
         if let Some(folder) = self.dir {
             let failed = |error| CliError::Failed(format!("--dir: {}: {error}", folder.display()));

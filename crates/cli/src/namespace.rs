@@ -5,9 +5,9 @@ use tenure::core::task::State;
 use tenure::instant::rough;
 use tenure::store::overview::Overview;
 
-use crate::arguments::OutputFormat;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::{Colour, Output, plain};
 
 #[derive(Subcommand)]

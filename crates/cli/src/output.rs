@@ -7,8 +7,8 @@ use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Table}
 use serde::Serialize;
 use tenure::api;
 
-use crate::arguments::{Global, OutputFormat};
 use crate::error::CliError;
+use crate::global::{Global, OutputFormat};
 use crate::io::Screen;
 
 /// Where output goes, and in which format.

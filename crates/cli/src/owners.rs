@@ -3,9 +3,9 @@
 use clap::Args;
 use tenure::instant::{rough, rough_left};
 
-use crate::arguments::OutputFormat;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::{Colour, Output, plain};
 
 /// List the owners of leases and reservations

@@ -15,12 +15,13 @@ use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, RecoveryOp
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::OutputFormat;
-use crate::context::{Context, is_one_store};
+use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::handlers;
 use crate::output::{Output, plain};
 use crate::signals::Signals;
+use crate::store::is_one_store;
 use crate::tables::counted;
 use crate::values::span;
 

@@ -16,16 +16,17 @@ use tenure::handler::Handlers;
 use tenure::ledger::shown;
 use tenure::recovery::{Recovery, RecoveryOptions, RecoveryReport};
 use tenure::{Error, Ledger};
-use tenure_server::{Exposure, Limits, Options, Server};
+use tenure_server::{Limits, Options, Server};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::OutputFormat;
-use crate::context::{Context, is_served};
+use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::handlers;
 use crate::output::quoted;
 use crate::signals::Signals;
+use crate::store::is_served;
 use listening::BoundListener;
 use service_manager::ServiceManager;
 use settings::{Said, ServeOptions};
@@ -69,7 +70,7 @@ impl Serve {
         let ledger = context.ledger().await?;
         let listening = BoundListener::on(&settings).await?;
         let tokens = ledger.tokens().await?;
-        may_listen(&settings, listening.exposure, &tokens)?;
+        settings.may_listen(listening.exposure, &tokens)?;
         let tls = settings.tls.config()?;
         let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
         let server = Server::new(ledger, recovery(&settings, &handlers), options)
@@ -134,28 +135,6 @@ async fn hand_back(
     if tokio::time::timeout(grace + HANDED_BACK_WITHIN, all).await.is_err() {
         tracing::warn!("recovery did not release its leases in time; they will lapse");
     }
-}
-
-/// Refuses to listen beyond loopback without a token or without TLS.
-fn may_listen(settings: &ServeOptions, exposure: Exposure, tokens: &[Token]) -> Result<(), CliError> {
-    if exposure == Exposure::Loopback {
-        return Ok(());
-    }
-    if !settings.tls.is_on() && !settings.tls_elsewhere {
-        return Err(CliError::Usage(format!(
-            "{} can be reached from other machines, so tokens need TLS: pass --tls-cert and --tls-key, or --tls-elsewhere if a \
-             proxy in front terminates TLS",
-            settings.listen
-        )));
-    }
-    if tokens.iter().all(|token| token.revoked_at.is_some()) {
-        return Err(CliError::Usage(format!(
-            "{} can be reached from other machines, but no token exists: create one first, \
-             `tenure token create --name admin --role admin --namespace '*'`",
-            settings.listen
-        )));
-    }
-    Ok(())
 }
 
 fn options(

@@ -14,9 +14,9 @@ use tenure::store::Filter;
 use tenure::store::ends::EndCount;
 use tenure::store::overview::{Overview, StateCount, ToldToStop};
 
-use crate::arguments::OutputFormat;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::{Colour, Output, harmless_line, plain};
 use crate::tables;
 

@@ -1,14 +1,14 @@
 //! Runs a command under a lease: it runs only while the lease is held, and how it ended is recorded.
 
+mod copying;
 mod ends;
+mod finished;
 mod notes;
 mod output;
 mod progress;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Args;
@@ -19,22 +19,22 @@ use tenure::core::task::State;
 use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::keeper::{Held, KeptLease, LeaseStatus, Loss};
-use tenure::process::{Cause, CommandEnd, Emptied, Launch, Limit, Remains, Running, StartError, Tail};
+use tenure::process::{Cause, Emptied, Launch, Limit, Remains, Running};
 use tokio::net::unix::pipe;
-use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 
 use crate::error::CliError;
 use crate::values::span;
 
+pub(crate) use copying::Copying;
+use copying::hand_on;
 pub(crate) use ends::{Ends, status_of, status_of_start};
+pub(crate) use finished::{Finished, StopReason};
 pub(crate) use notes::{Notes, TaskNote};
 use output::Destination;
 pub(crate) use output::JobOutput;
 pub(crate) use progress::ProgressOptions;
 
-/// How much of the end of a command's standard error is kept for the record.
-const TAIL_BYTES_MAX: usize = 2_000;
 /// How long to look for who ended a task.
 const ASKED_FOR: Duration = Duration::from_secs(5);
 
@@ -89,34 +89,6 @@ pub(crate) enum Sign {
     Signal(u8, u64),
     /// Stop, because the worker stops.
     Stop,
-}
-
-/// StopReason a command ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum StopReason {
-    /// By itself, or by a signal that was passed on.
-    ItsOwn,
-    /// Somebody asked the task to stop.
-    Cancelled,
-    /// The worker was told to stop.
-    ToldToStop,
-    /// The command ended its task itself, with its lease.
-    EndedItsTask,
-    /// The lease was lost.
-    Lost(Loss),
-    /// It could not be started.
-    NotStarted(StartError),
-}
-
-/// A command that has ended, with all its processes.
-pub(crate) struct Finished {
-    pub(crate) why: StopReason,
-    /// None if it was not started.
-    pub(crate) end: Option<CommandEnd>,
-    /// The end of its standard error, if it was kept.
-    pub(crate) tail: String,
-    /// Its output that is still being passed on.
-    pub(crate) copies: Vec<Copying>,
 }
 
 /// A command to run and supervise.
@@ -370,74 +342,4 @@ impl Watching {
             }
         }
     }
-}
-
-/// Output of a command that is being passed on, with the end of it kept.
-pub(crate) struct Copying {
-    tail: Arc<Mutex<Tail>>,
-    /// None: nothing is copied, or the copy is complete.
-    over: Option<oneshot::Receiver<()>>,
-}
-
-/// Writes directly to the file descriptor, because this process holds the lock of its output while it runs; and on a
-/// thread of its own, since the stores read on the few shared ones.
-fn hand_on(from: Option<pipe::Receiver>, to: Destination) -> Copying {
-    let (tell, told) = oneshot::channel();
-    let tail = Arc::new(Mutex::new(Tail::of(TAIL_BYTES_MAX)));
-    let begun = from.and_then(|from| {
-        let from = File::from(from.into_blocking_fd().ok()?);
-        let kept = Arc::clone(&tail);
-        let copying = move || {
-            copy(from, to, &kept);
-            let _ = tell.send(());
-        };
-        std::thread::Builder::new().name("tenure-copy".into()).spawn(copying).ok()
-    });
-    Copying { tail, over: begun.map(|_| told) }
-}
-
-impl Copying {
-    /// The kept end, after the output was read completely. That is soon, since no process is left to write; but a slow
-    /// reader of this process's output must not delay recording the task's end.
-    async fn settle(&mut self) -> String {
-        const READ_WITHIN: Duration = Duration::from_secs(1);
-        if let Some(over) = &mut self.over
-            && tokio::time::timeout(READ_WITHIN, over).await.is_ok()
-        {
-            self.over = None;
-        }
-        self.tail.lock().map(|tail| tail.text()).unwrap_or_default()
-    }
-
-    /// Whether some output is still to be passed on.
-    pub(crate) fn goes_on(&mut self) -> bool {
-        self.over.as_mut().is_some_and(|over| matches!(over.try_recv(), Err(TryRecvError::Empty)))
-    }
-
-    /// Resolves when all output was passed on.
-    pub(crate) async fn finish(self) {
-        if let Some(over) = self.over {
-            let _ = over.await;
-        }
-    }
-}
-
-/// Passes on whole lines, since several commands may write to one destination. Very long lines are split. If nobody reads
-/// the output, the command continues: only its end counts.
-fn copy(mut from: File, mut to: Destination, tail: &Mutex<Tail>) {
-    const LINE_BYTES_MAX: usize = 64 * 1024;
-    let (mut line, mut some) = (Vec::new(), [0; 8 * 1024]);
-    while let Ok(count @ 1..) = from.read(&mut some) {
-        let some = some.get(..count).unwrap_or_default();
-        if let Ok(mut tail) = tail.lock() {
-            tail.push(some);
-        }
-        line.extend_from_slice(some);
-        let end = line.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
-        if let Some(end) = end.or((line.len() > LINE_BYTES_MAX).then_some(line.len())) {
-            let whole: Vec<u8> = line.drain(..end).collect();
-            to.write(&whole);
-        }
-    }
-    to.write(&line);
 }

@@ -7,10 +7,10 @@ use tenure::api::token::NewToken;
 use tenure::core::time::Time;
 use tenure::instant::print_seconds;
 
-use crate::arguments::OutputFormat;
 use crate::complete;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::{Colour, Output, plain};
 use crate::values::{ByOperator, one_of, span};
 

@@ -8,9 +8,9 @@ use tenure::core::event::{Event, EventData};
 use tenure::core::time::Time;
 use textwrap::WordSplitter::NoHyphenation;
 
-use crate::arguments::OutputFormat;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::{Colour, harmless_line};
 
 /// Wider lines are hard to read, however wide the terminal is.

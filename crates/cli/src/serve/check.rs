@@ -11,12 +11,12 @@ use tenure::store::SchemaState;
 use tenure::{Error, Ledger};
 
 use super::listening::{BoundListener, NotListening};
-use super::may_listen;
 use super::settings::{From, ServeOptions};
-use crate::arguments::OutputFormat;
-use crate::context::{self, Context};
+use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::{Output, plain};
+use crate::store::file_of;
 
 #[derive(Serialize)]
 struct CheckAnswer<'a> {
@@ -85,7 +85,7 @@ async fn look(context: &mut Context<'_, '_>, settings: &ServeOptions, store: &st
         }
     };
     if let (Some(exposure), Some(tokens)) = (exposure, &tokens)
-        && let Err(failure) = may_listen(settings, exposure, tokens)
+        && let Err(failure) = settings.may_listen(exposure, tokens)
     {
         found.trouble.push(failure);
     }
@@ -103,7 +103,7 @@ async fn existing(
     notes: &mut Vec<String>,
 ) -> Result<Option<Vec<Token>>, CliError> {
     is_writable(store)?;
-    if let Some(file) = store.strip_prefix("sqlite:").map(context::file_of).filter(|file| !file.exists()) {
+    if let Some(file) = store.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists()) {
         let is_made_with_its_folder = context.settings()?.store.is_none();
         can_be_made(file, is_made_with_its_folder)?;
         return Ok(Some(Vec::new()));
@@ -138,7 +138,7 @@ fn can_be_made(file: &Path, with_its_folder: bool) -> Result<(), CliError> {
 
 /// Checks that an existing file can be written. SQLite opens a read-only file without an error.
 pub(super) fn is_writable(store: &str) -> Result<(), CliError> {
-    match store.strip_prefix("sqlite:").map(context::file_of).filter(|file| file.exists()) {
+    match store.strip_prefix("sqlite:").map(file_of).filter(|file| file.exists()) {
         Some(file) => may_be_written(file),
         None => Ok(()),
     }

@@ -1,12 +1,11 @@
 //! Opens the socket of a server: at an address, or the socket that the service manager passed.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 
 use tenure_server::Exposure;
 use tokio::net::TcpListener;
 
-use super::settings::ServeOptions;
+use super::settings::{ServeOptions, exposure_of};
 use crate::error::CliError;
 
 /// A listener, and whether other machines can reach it.
@@ -61,12 +60,6 @@ impl BoundListener {
         };
         Ok(BoundListener { listener, exposure: exposure_of(&[address]), url: format!("{scheme}://{place}") })
     }
-}
-
-/// Whether other machines can reach these addresses. An unknown address may be any.
-pub(super) fn exposure_of(addresses: &[SocketAddr]) -> Exposure {
-    let is_own = !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback());
-    if is_own { Exposure::Loopback } else { Exposure::Network }
 }
 
 /// The socket that the service manager passed to this process, if it did.

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use tenure::access::Token;
 use tenure_server::{Exposure, Limits};
 
-use super::listening::exposure_of;
 use super::tls::Tls;
 use crate::config::ServeSection;
-use crate::context::{self, variable};
 use crate::error::CliError;
-use crate::io::Variables;
+use crate::io::{Variables, variable};
 use crate::logs::Logs;
+use crate::store::StoreSelection;
 use crate::values::span;
 
 /// The options of `tenure serve`.
@@ -194,7 +194,7 @@ impl Finder<'_> {
 impl ServeOptions {
     pub(super) fn of(
         said: &Said,
-        common: &context::StoreSelection,
+        common: &StoreSelection,
         variables: &Variables,
     ) -> Result<ServeOptions, CliError> {
         let file = common.config.serve.clone().unwrap_or_default();
@@ -262,6 +262,34 @@ impl ServeOptions {
         let addresses = self.listen.to_socket_addrs().map(|found| found.collect::<Vec<SocketAddr>>());
         exposure_of(&addresses.unwrap_or_default())
     }
+
+    /// Refuses to listen beyond loopback without a token or without TLS.
+    pub(super) fn may_listen(&self, exposure: Exposure, tokens: &[Token]) -> Result<(), CliError> {
+        if exposure == Exposure::Loopback {
+            return Ok(());
+        }
+        if !self.tls.is_on() && !self.tls_elsewhere {
+            return Err(CliError::Usage(format!(
+                "{} can be reached from other machines, so tokens need TLS: pass --tls-cert and --tls-key, or --tls-elsewhere if a \
+                 proxy in front terminates TLS",
+                self.listen
+            )));
+        }
+        if tokens.iter().all(|token| token.revoked_at.is_some()) {
+            return Err(CliError::Usage(format!(
+                "{} can be reached from other machines, but no token exists: create one first, \
+                 `tenure token create --name admin --role admin --namespace '*'`",
+                self.listen
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Whether other machines can reach these addresses. An unknown address may be any.
+pub(super) fn exposure_of(addresses: &[SocketAddr]) -> Exposure {
+    let is_own = !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback());
+    if is_own { Exposure::Loopback } else { Exposure::Network }
 }
 
 /// Checks that the text is an address with a port: a wrong port would be reported as an unknown host name.
@@ -289,7 +317,7 @@ fn host_name(host: &str) -> Result<String, CliError> {
     Err(CliError::Usage(format!("hosts: `{host}` {words}")))
 }
 
-fn store_from(common: &context::StoreSelection, variables: &Variables) -> From {
+fn store_from(common: &StoreSelection, variables: &Variables) -> From {
     match &common.store {
         None => From::Default,
         Some(store) if variable(variables, "TENURE_STORE").as_ref() == Some(store) => From::Variable,
@@ -298,7 +326,7 @@ fn store_from(common: &context::StoreSelection, variables: &Variables) -> From {
     }
 }
 
-fn tls(find: &mut Finder<'_>, said: &Said, file: &ServeSection, common: &context::StoreSelection) -> Tls {
+fn tls(find: &mut Finder<'_>, said: &Said, file: &ServeSection, common: &StoreSelection) -> Tls {
     let text = |path: &Path| path.display().to_string();
     let beside = |path: &Option<PathBuf>| path.as_deref().map(|path| text(&common.config.beside(path)));
     let certificate = find.text("tls_cert", said.tls_cert.as_deref().map(text), beside(&file.tls_cert), "");

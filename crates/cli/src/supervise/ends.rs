@@ -9,7 +9,7 @@ use tenure::keeper::KeptLease;
 use tenure::process::{CommandEnd, StartError};
 use tenure::worker::WorkError;
 
-use super::{Finished, StopReason};
+use super::finished::{Finished, StopReason};
 use crate::output::quoted;
 use crate::values::one_of;
 

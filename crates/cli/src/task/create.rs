@@ -3,8 +3,8 @@
 use clap::Args;
 use tenure::core::id::Queue;
 
+use super::answers::{Needed, answer_call};
 use super::create_many::create_many;
-use super::{Needed, answer_call};
 use crate::context::Context;
 use crate::creation::CreationOptions;
 use crate::error::CliError;

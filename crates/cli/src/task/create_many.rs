@@ -9,7 +9,7 @@ use tenure::core::id::{Actor, RequestId};
 use tenure::core::refusal::Refusal;
 use tenure::store::Answer;
 
-use super::{Needed, show};
+use super::answers::{Needed, show};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::values::ByOperator;

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::{Needed, answer_call};
+use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{ByLease, ByOperator, TaskArgument, UndoWords, Undos, waiver};

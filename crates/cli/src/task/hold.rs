@@ -6,10 +6,10 @@ use tenure::instant::print_seconds;
 use tenure::record::renewal_answer;
 use tenure::store::Renewal;
 
-use super::{Needed, answer_call};
-use crate::arguments::OutputFormat;
+use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::values::{ByLease, ByOperator, Length, TaskArgument, span};
 
 /// Renew a lease

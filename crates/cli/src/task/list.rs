@@ -10,10 +10,10 @@ use tenure::core::task::{Cause, State};
 use tenure::instant::Since;
 use tenure::store::{Cursor, Filter, Order};
 
-use crate::arguments::OutputFormat;
 use crate::complete;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::tables::{self, Headed};
 use crate::values::{one_of, pair};
 

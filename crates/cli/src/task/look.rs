@@ -10,10 +10,10 @@ use tenure::ledger::Note;
 use tenure::store::watch::Watchers;
 use tenure::why::why_watched;
 
-use crate::arguments::OutputFormat;
 use crate::audit::warn_of_broken_history;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::output::escape_control;
 use crate::tables;
 use crate::values::TaskArgument;

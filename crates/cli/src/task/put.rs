@@ -3,7 +3,7 @@
 use clap::Args;
 use tenure::api::put::read_put;
 
-use super::{Needed, answer_call};
+use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::values::ByOperator;

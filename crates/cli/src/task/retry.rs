@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Needed, answer_call};
+use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::values::{ByOperator, TaskArgument, waiver};

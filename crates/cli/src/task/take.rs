@@ -9,11 +9,11 @@ use tenure::api::task::Task as TaskJson;
 use tenure::core::id::Queue;
 use tenure::core::task::Task;
 
-use super::{Needed, answer_call};
-use crate::arguments::OutputFormat;
+use super::answers::{Needed, answer_call};
 use crate::complete;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::values::{ByOperator, Length, TaskArgument, span};
 
 /// Acquire the lease of a task

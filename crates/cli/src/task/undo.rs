@@ -4,11 +4,11 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use tenure::api::task::Compensation as CompensationJson;
 
-use super::{Needed, answer_call};
-use crate::arguments::OutputFormat;
+use super::answers::{Needed, answer_call};
 use crate::complete;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::global::OutputFormat;
 use crate::tables;
 use crate::values::{ByLease, ByOperator, TaskArgument};
 

@@ -7,7 +7,7 @@ use tenure::Ledger;
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 
-use super::{Needed, answer};
+use super::answers::{Needed, answer};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::outage::Outage;
