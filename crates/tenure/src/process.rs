@@ -31,8 +31,10 @@
 //! - On macOS only the command's group is ended, and nothing if the warden is killed.
 
 mod alarm;
+mod binary;
 mod cgroup;
 mod launch;
+mod limit;
 mod outbox;
 mod process_tree;
 mod protocol;
@@ -43,22 +45,15 @@ mod tail;
 mod terminal;
 mod warden;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-pub use launch::{Containment, Input, Launch, Output, StartError, TerminalAccess};
+pub use launch::{Input, Launch, Output, StartError, TerminalAccess};
+pub use limit::{Cause, Containment, Limit};
 pub use running::{CommandEnd, Emptied, Remains, Running};
 pub use survivors::{Survivor, survivors};
 pub use tail::Tail;
 
-use crate::clock::Moment;
-
-/// The only argument of a warden, and the first of a stage.
-const WARDEN_WORD: &str = "__tenure_warden";
-const STAGE_WORD: &str = "__tenure_stage";
-
-/// Whether this program has called [`serve_if_asked`].
-static SERVES: AtomicBool = AtomicBool::new(false);
+use binary::{SERVES, STAGE_WORD, WARDEN_WORD};
 
 /// If this process was started as a warden or a stage, serves as that and ends the process. Otherwise it returns
 /// at once.
@@ -89,32 +84,4 @@ pub fn is_alone_in_its_group() -> bool {
         waiting.push(parent);
     }
     members.iter().all(|kin| waiting.contains(&kin.number()))
-}
-
-/// The binary of this process, even if the file was replaced since.
-fn own_binary() -> std::io::Result<PathBuf> {
-    if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
-}
-
-/// The time limit of a command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limit {
-    /// From then on, all its processes are asked to end, with SIGTERM.
-    pub ask: Moment,
-    /// From then on, all its processes are killed. If this has passed when the machine or the warden wakes
-    /// up, they are killed without being asked.
-    pub kill: Moment,
-}
-
-/// Why a command was ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cause {
-    /// Its time limit had passed.
-    Limit,
-    /// [`Running::stop`] or [`Running::finish`] was called.
-    Stopped,
-    /// [`Running::kill`] was called.
-    Killed,
-    /// The program had ended, or had dropped its handle.
-    Orphaned,
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Span;
 
-use super::{Held, LeaseStatus, Loss, RenewalError, SharedLease, held};
+use super::shared::SharedLease;
+use super::status::{Held, LeaseStatus, Loss, RenewalError, held};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::failpoints;

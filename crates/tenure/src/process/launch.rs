@@ -10,10 +10,11 @@ use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::binary::{SERVES, WARDEN_WORD, own_binary};
+use super::limit::{Containment, Limit};
 use super::protocol::{DESCRIPTORS_MAX, SpawnRequest, Step};
 use super::running::{Begun, Running};
 use super::terminal::own_group_at;
-use super::{Limit, SERVES, WARDEN_WORD, own_binary};
 use crate::clock::Moment;
 
 /// The standard input of a command.
@@ -52,16 +53,6 @@ pub enum TerminalAccess {
     /// It stays with the program until the command asks for it by reading from it: for a program that shares
     /// the terminal with other programs of a pipeline.
     OnDemand,
-}
-
-/// What holds the processes of a command together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Containment {
-    /// Its process group, its descent from the warden, and a cgroup if one can be made.
-    #[default]
-    CgroupIfPossible,
-    /// Its process group and its descent from the warden.
-    GroupOnly,
 }
 
 /// Why a command was not started. Each variant contains the command's name.

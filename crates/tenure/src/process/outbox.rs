@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use super::Limit;
+use super::limit::Limit;
 use super::protocol::Word;
 
 /// A stopped warden reads nothing. The newest limit is always kept, and this many other messages.

@@ -21,7 +21,7 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 
-use super::{Cause, Containment, Limit};
+use super::limit::{Cause, Containment, Limit};
 use crate::clock::Moment;
 
 /// Both sides are mostly the same binary; a warden of another one may be older.

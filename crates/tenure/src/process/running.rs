@@ -16,10 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::cgroup::Cgroup;
+use super::limit::{Cause, Limit};
 use super::outbox::Outbox;
 use super::process_tree;
 use super::protocol::{Lines, Step, WardenReport, Word};
-use super::{Cause, Limit};
 
 /// How a command ended.
 #[derive(Clone, PartialEq, Eq, Debug)]

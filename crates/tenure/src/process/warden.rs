@@ -21,12 +21,13 @@ use tenure_core::policy::{Backoff, Jitter};
 use tenure_core::time::Span;
 
 use super::alarm::Alarm;
+use super::binary::{STAGE_WORD, own_binary};
 use super::cgroup::Cgroup;
+use super::limit::{Cause, Containment, Limit};
 use super::process_tree;
 use super::protocol::{Lines, SpawnRequest, Step, WardenReport, Word};
 use super::stage::Failure;
 use super::terminal::Terminal;
-use super::{Cause, Containment, Limit, STAGE_WORD, own_binary};
 use crate::clock::Moment;
 
 /// How long after each kill it looks whether anything is left.

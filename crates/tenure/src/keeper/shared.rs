@@ -1,0 +1,51 @@
+//! The state shared by the handle of a lease and the thread that renews it.
+
+use std::sync::atomic::AtomicBool;
+
+use tenure_core::command::Holder;
+use tenure_core::task::Task;
+use tokio::sync::{Notify, RwLock, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::status::{Keeping, LeaseStatus, Loss};
+use crate::ledger::Ledger;
+
+/// The state shared by the handle and the renewal thread.
+pub(super) struct SharedLease {
+    pub(super) ledger: Ledger,
+    pub(super) granted: Task,
+    pub(super) holder: Holder,
+    pub(super) keeping: Keeping,
+    pub(super) standing: watch::Sender<LeaseStatus>,
+    pub(super) cancellation: CancellationToken,
+    pub(super) renew_now: Notify,
+    /// Whether the work was over while the lease was held.
+    pub(super) finished_in_time: AtomicBool,
+    /// Each call in progress holds this for reading. A heartbeat that crosses the call which ends the lease
+    /// is refused, and must not count as a loss. So a loss is declared only when no call is in progress.
+    pub(super) calls: RwLock<()>,
+}
+
+impl SharedLease {
+    pub(super) fn lose(&self, loss: Loss) {
+        self.standing.send_if_modified(|standing| {
+            let is_held = matches!(standing, LeaseStatus::Held(_));
+            if is_held {
+                *standing = LeaseStatus::Lost(loss);
+                // Inside the closure, so that an observer of one change also sees the other.
+                self.cancellation.cancel();
+            }
+            is_held
+        });
+    }
+
+    pub(super) fn hear_cancel(&self) {
+        self.standing.send_if_modified(|standing| {
+            self.cancellation.cancel();
+            match standing {
+                LeaseStatus::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
+                LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
+            }
+        });
+    }
+}
