@@ -134,7 +134,7 @@ bodies! {
         owner: String,
         /// The epoch of the lease, its fencing token.
         epoch: u64,
-        /// The message.
+        /// The reason.
         reason: String,
         /// How long to wait before the task can be taken again, such as `5m`.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,7 +179,7 @@ bodies! {
     }
     /// Waives a compensation.
     WaiveBody {
-        /// The message.
+        /// The reason.
         reason: String,
     }
     /// Completes a task: by lease, or by operator with a reason.
@@ -206,7 +206,7 @@ bodies! {
         /// The epoch of the lease, its fencing token.
         #[serde(skip_serializing_if = "Option::is_none")]
         epoch: Option<u64>,
-        /// The message.
+        /// The reason.
         reason: String,
         /// What remains to undo; kind `none` means nothing.
         #[serde(skip_serializing_if = "Option::is_none")]

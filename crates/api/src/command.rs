@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 use tenure_core::chain::Hash;
-use tenure_core::command::{Action, Command, HolderAction, IdOrigin, OperatorAction};
-use tenure_core::id::{Actor, RequestId, Seq, TaskId};
+use tenure_core::command::{Action, Command, IdOrigin, OperatorAction};
+use tenure_core::id::{Actor, Document, RequestId, Seq, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Refusal;
 
@@ -144,18 +144,8 @@ struct SentTarget<'a> {
 impl SentTarget<'_> {
     fn of(action: &Action) -> SentTarget<'_> {
         let is_named_by_its_body = matches!(action, Action::Create(_) | Action::Put(_));
-        let seq = if let Action::ByHolder {
-            act: HolderAction::Settle { seq, .. } | HolderAction::Try { seq, .. },
-            ..
-        } = action
-        {
-            Some(seq.0)
-        } else if let Action::ByOperator { act: OperatorAction::Waive { waiver }, .. } = action {
-            Some(waiver.seq.0)
-        } else {
-            None
-        };
-        SentTarget { task: action.task().filter(|_| !is_named_by_its_body).map(TaskId::as_str), seq }
+        let task = action.task().filter(|_| !is_named_by_its_body).map(TaskId::as_str);
+        SentTarget { task, seq: action.seq().map(|seq| seq.0) }
     }
 }
 
@@ -186,14 +176,25 @@ struct AskedFor<'a> {
 }
 
 /// The digest of what a command asks for, by which a repeat under the same request id is known: the hash of its canonical
-/// JSON. A made id and jitter are not part of it, so a repeat has the same digest although they were drawn anew.
+/// JSON. A made id and jitter are not part of it, so a repeat has the same digest although they were drawn anew. Documents must be
+/// canonical; each is in it as its own hash, so that it is not parsed again.
 pub fn digest(action: &Action) -> Hash {
-    let mut body = action::body_of(action);
+    let mut hashed = action.clone();
+    for (_, document) in hashed.documents_mut() {
+        *document = hash_of(document);
+    }
+    let mut body = action::body_of(&hashed);
     if action.id_origin() == Some(IdOrigin::Made) {
         body.forget_id();
     }
     let asked = AskedFor { verb: body.name().as_str(), target: SentTarget::of(action), body };
     Hash::of(json::canonical_text(&crate::to_json(&asked)).as_bytes())
+}
+
+/// The hash of a document, as a JSON text.
+fn hash_of(document: &Document) -> Document {
+    let quoted = format!("\"{}\"", Hash::of(document.as_str().as_bytes()));
+    Document::new(quoted).unwrap_or_else(|error| panic!("a hash is short: {error}"))
 }
 
 impl CommandBody {
@@ -216,10 +217,14 @@ word_schemas! {
 
 #[cfg(test)]
 mod tests {
-    use tenure_core::command::{Create, Take};
-    use tenure_core::event::Triage;
-    use tenure_core::id::{Owner, Reason};
-    use tenure_core::policy::Ttl;
+    use tenure_core::command::{
+        Create, Holder, HolderAction, OperatorAction, Put, PutUndo, QuarantineCause, Take, UndoBy,
+    };
+    use tenure_core::compensation::Undo;
+    use tenure_core::event::{Triage, Waiver};
+    use tenure_core::id::{Epoch, Kind, LabelKey, LabelValue, Owner, Queue, Reason, Revision, SagaId, Text};
+    use tenure_core::policy::{Policy, Ttl};
+    use tenure_core::time::{Span, Time};
 
     use super::*;
 
@@ -271,8 +276,127 @@ mod tests {
     /// Another version of the program must know the repeats of what this one did.
     #[test]
     fn a_digest_stays_what_it_is() {
-        let hex = "370293881f9bc0c46951a55f307fc21887b55f82d475a55746af669252c14fbb";
-        assert_eq!(retry("a", IdOrigin::Given).to_string(), hex);
+        let (owner, text) =
+            (|| Owner::new("w1").expect("a name"), |text: &str| Text::new(text).expect("a text"));
+        let document = |text| json::document("payload", text).expect("JSON");
+        let undo = |why: Option<&str>| Undo {
+            kind: Kind::new("close-pr").expect("a name"),
+            target: text("pr/12"),
+            reason: why.map(reason),
+        };
+        let label = (LabelKey::new("issue").expect("a key"), LabelValue::new("168").expect("a value"));
+        let policy = Policy { max_attempts: 3, stall_after: Some(Span::from_secs(90)), ..Policy::default() };
+        let create = Create {
+            saga_id: Some(SagaId::new("s").expect("a name")),
+            queue: Queue::new("agents").expect("a name"),
+            labels: [label].into(),
+            payload: document(r#"{"a":1}"#),
+            priority: -1,
+            not_before: Some(Time::from_micros(1_000_000)),
+            policy,
+            compensations: vec![undo(None)],
+            ..Create::new(task("t"), IdOrigin::Given)
+        };
+        let put = Put {
+            revision: Some(Revision(3)),
+            result: Some(document("null")),
+            compensations: vec![PutUndo { seq: Some(Seq(1)), undo: undo(None) }],
+            ..Put::new(task("t"))
+        };
+        let taken = |take, ttl| Action::Take { task: task("t"), take, owner: owner(), ttl };
+        let held = |act: HolderAction| act.on(task("t"), Holder { owner: owner(), epoch: Epoch(1) });
+        let operated = |act| Action::ByOperator { task: task("t"), act };
+        let waiver = || Waiver { seq: Seq(1), reason: reason("x") };
+        let queue = Queue::new("agents").expect("a name");
+        let release = HolderAction::Release { reason: reason("x"), delay: Some(Span::from_millis(1_500)) };
+        let quarantine = HolderAction::Quarantine { reason: reason("x"), cause: QuarantineCause::ByHolder };
+        let annotate = OperatorAction::Annotate {
+            note: Some(reason("x")),
+            terminal_reason: None,
+            triage: Triage::Dismissed,
+        };
+        let retry = OperatorAction::Retry {
+            successor: task("a"),
+            naming: IdOrigin::Given,
+            reason: reason("x"),
+            waive: vec![waiver()],
+        };
+        for (action, hex) in [
+            (
+                Action::Create(Box::new(create)),
+                "7587a5be7a73daa86d5c3e0019e5a05394f6a42a34594b570796185e5a6b5696",
+            ),
+            (Action::Put(Box::new(put)), "867b0bb6cab54817f430701bb70369d882ba0e669ccd675870c8a1a08d0c2cd2"),
+            (
+                Action::Claim { queue, limit: 2, owner: owner(), ttl: None },
+                "c412c409a0d06fd00600a07972986171fc4c06d1997e6bfdd24a975374a8ad38",
+            ),
+            (taken(Take::Dispatch, None), "ded75af10ca58ed84f1bbb7c02894cce2cc72ed6fd31c06877aaa1c828281135"),
+            (
+                taken(Take::Acquire, Some(Ttl::MINUTE)),
+                "db1a55d75b8993e90fbd7923c0e75878ec76dab7f8f537ace0f5665ac45bcbd6",
+            ),
+            (taken(Take::Reclaim, None), "28a352a3ef7726b0691f41e789fb82f9654b68fab37c73c266fde8d73ba2662d"),
+            (held(release), "10cbca0324747b90856ef42dc86e3d0c0094205da8f99fe4fef0cdbfef798056"),
+            (
+                held(HolderAction::Register { undo: undo(Some("made")) }),
+                "090471285c7f69987c6fc548a7750f15e0067248018bb2c5524075ce1579b2bc",
+            ),
+            (held(HolderAction::Adopt), "1a180db8ac6d8e12d216137fd129880411777e1e81ae16b11ddae12f5af7019e"),
+            (
+                held(HolderAction::Settle { seq: Seq(1), receipt: text("r") }),
+                "b98aa9d8f61bdeb6a84896fdef1984d1df67c4bdb494b3577241ced624a56d4a",
+            ),
+            (
+                held(HolderAction::Try { seq: Seq(1), error: text("e") }),
+                "66533ee4f984d19fcd61d46c460f0df51525c093f81d4bcd4a1e6152dc31fc5b",
+            ),
+            (
+                held(HolderAction::Complete { result: Some(document("[1]")) }),
+                "be6cc5ba1af708cf791015fc316e9b18be2207391c038fa2062b6c8e49d844a2",
+            ),
+            (
+                held(HolderAction::Fail { reason: reason("x"), compensation: Some(undo(None)) }),
+                "9462ea5412833eaea84de5003949103c9535e673e827aa2f24c96b76681d8f5b",
+            ),
+            (
+                held(HolderAction::RollBack { reason: reason("x"), undo_by: UndoBy::Holder }),
+                "9dcb0a6612c551815f7fb98b422ab314e5babdd65a7446fd69854c811d85eb73",
+            ),
+            (held(quarantine), "25593393df5b9b041280949dad83719d0cc40a0ec15a24cced9f0d66f01b6e06"),
+            (
+                operated(OperatorAction::Register { undo: undo(None) }),
+                "f709963e46a617a0d82d9d6dd17bc76a92e8ec7f62513b5a46e0d0764df9c97c",
+            ),
+            (
+                operated(OperatorAction::Waive { waiver: waiver() }),
+                "a19e0372a3d7421ce08d630dee39e429baa9941de7036df035626325fb28b437",
+            ),
+            (
+                operated(OperatorAction::MarkCompleted { reason: reason("x"), result: None }),
+                "8d34ac1cd2bee3716c810b0242f49b70b0dbbc9b7fad5e8bfa72a94476b33e98",
+            ),
+            (
+                operated(OperatorAction::MarkFailed { reason: reason("x"), compensation: None }),
+                "643948f97aa0c8628fdff370bfa48ad30834b4995e735c1265d20dd1b60ab2cb",
+            ),
+            (
+                operated(OperatorAction::MarkCompensated { reason: reason("x"), waive: vec![waiver()] }),
+                "7f72bda404cb12b969476b516f7d75df992d7ab1dadee458cb30a857d8580ada",
+            ),
+            (
+                operated(OperatorAction::MarkQuarantined { reason: reason("x") }),
+                "78fbb14dfcc9f0b83e2a9036c333364dcf41247e881b789e60b0142256107777",
+            ),
+            (
+                operated(OperatorAction::Cancel { reason: reason("x") }),
+                "033742226385634b7bb667b4e341a67c1598100f8b6565f4c27337d8efc1b59a",
+            ),
+            (operated(annotate), "4913c27d9fb8d60c9820e9c53b102d0d0c3eb680b2e8c1a9bc9c63672d8c264d"),
+            (operated(retry), "5d4620991ebf6e18174ebbc28cfda04f6cd3ee7f08716f10d9c4fc99e6e70921"),
+        ] {
+            assert_eq!(digest(&action).to_string(), hex, "{action:?}");
+        }
     }
 
     #[test]

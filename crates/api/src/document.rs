@@ -28,7 +28,8 @@ pub(crate) fn raw(value: &impl AsRef<str>) -> Box<RawValue> {
         .unwrap_or_else(|error| panic!("a text can be written: {error}"))
 }
 
-/// A value that may be left out. If it is there, `null` is a value like others.
+/// A value that may be left out. If it is there, `null` is a value like others: what a record says to be its own `null`, see
+/// [`unless_null`].
 pub(crate) mod optional {
     use super::*;
 
@@ -48,9 +49,6 @@ pub(crate) mod optional {
         T::take(deserializer).map(Some)
     }
 }
-
-/// A value that is `null` where there is none. Which fields were given `null` a task says itself: see [`unless_null`].
-pub(crate) use optional as nullable;
 
 /// What a field holds where `null` stands for nothing, unless it is named among those that were given it.
 pub(crate) fn unless_null<T: AsRef<str>>(value: Option<T>, name: &str, given_null: &[String]) -> Option<T> {

@@ -13,8 +13,6 @@ use tenure_core::refusal::Refusal;
 
 /// The maximum depth: readers in other languages stop at about the same.
 const DEPTH_MAX: usize = 100;
-/// How deep what a command writes around a value may be.
-const DEPTH_AROUND: usize = 8;
 
 /// Canonical JSON of up to 256 KiB.
 pub fn document(field: &'static str, text: &str) -> Result<Document, Refusal> {
@@ -30,9 +28,9 @@ pub fn progress(text: &str) -> Result<Progress, Refusal> {
     Ok(Progress::new(text)?)
 }
 
-/// The canonical form of JSON that consists of such values and of what was written around them.
+/// The canonical form of JSON that this program wrote.
 pub(crate) fn canonical_text(text: &str) -> String {
-    canonical(text, usize::MAX, DEPTH_MAX + DEPTH_AROUND)
+    canonical(text, usize::MAX, DEPTH_MAX)
         .unwrap_or_else(|error| panic!("what was written can be read: {error:?}"))
 }
 

@@ -1,8 +1,11 @@
 //! The public JSON of Tenure: one owned structure for each command, record and answer.
 //!
 //! HTTP bodies, lists of commands, the remote client, what the command line prints, and the description of the API all use
-//! these. Each is made from the core's type and made into it: [`task::Task::at`], `TryFrom<Task>`, and so on. What is stored has
-//! definitions of its own, so that neither changes by accident with the other.
+//! these. Each converts from the core's type and back: [`task::Task::at`], `TryFrom<Task>`, and so on. Where a structure has no second
+//! type, its rules are here, too: which role includes which, how long a recovery process counts as running.
+//!
+//! Stored records have structures of their own, so that a new field of the public JSON changes no event. The names, numbers, times and
+//! words in them are those of [`wire`].
 
 mod action;
 pub mod answer;

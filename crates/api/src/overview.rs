@@ -1,4 +1,4 @@
-//! A namespace at a glance, who holds what in it, and who looks after it.
+//! The overview of a namespace: its tasks by state, who holds them, and the running recovery processes.
 
 use serde::{Deserialize, Serialize};
 use tenure_core::id::{Kind, Namespace, Owner, Queue, TaskId};
@@ -165,7 +165,7 @@ pub struct Oldest {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Holding {
-    /// The actor.
+    /// The owner.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub owner: Owner,

@@ -23,8 +23,8 @@ use crate::command_body::{CommandName, ReadBody};
 use crate::document::raw;
 use crate::instant;
 use crate::members::Members;
-use crate::policy::{Policy, PolicyInput};
-use crate::read::{document, explained, of_member, read_whole};
+use crate::policy::Policy;
+use crate::read::{document, explained_member, of_member, read_whole};
 use crate::target::{By, Target};
 use crate::wire::parse_word;
 
@@ -42,8 +42,11 @@ pub fn read_create(text: &str, namespace: &Namespace) -> Result<Create, Refusal>
         return Err(record("unknown field `as`"));
     }
     is_of(namespace, members.take("namespace", "a text")?)?;
-    let body: CreateBody = members.into_body(|error| record(&explained(error)))?;
-    let id = body.id.clone().ok_or_else(|| record("missing field `id`"))?;
+    let mut body: CreateBody = members.into_body(|error| {
+        // The body of a route has `as` and no namespace; here it is the other way round.
+        record(&explained_member(error).replace("`as`", "`namespace`"))
+    })?;
+    let id = body.id.take().ok_or_else(|| record("missing field `id`"))?;
     body.into_create(TaskId::new(id)?, IdOrigin::Given)
 }
 
@@ -76,21 +79,11 @@ impl ReadBody for PutBody {
     }
 }
 
-/// What a creator says of a task, whether alone or in a whole record.
-struct Given {
-    saga_id: Option<String>,
-    queue: Option<String>,
-    kind: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    payload: Option<Box<RawValue>>,
-    priority: Option<i32>,
-    not_before: Option<String>,
-    policy: Option<PolicyInput>,
-}
-
-impl Given {
-    /// Says it of a task that has only its name; what was not said stays as by default.
-    fn fill(self, record: &mut Create) -> Result<(), Refusal> {
+impl CreateBody {
+    /// The task of that id, to be created.
+    pub(crate) fn into_create(self, id: TaskId, origin: IdOrigin) -> Result<Create, Refusal> {
+        const FIELDS: [&str; 3] = ["compensations.kind", "compensations.target", "compensations.reason"];
+        let mut record = Create::new(id, origin);
         record.saga_id = self.saga_id.map(SagaId::new).transpose()?;
         record.priority = self.priority.unwrap_or(record.priority);
         record.not_before = instant("not_before", self.not_before)?;
@@ -105,40 +98,6 @@ impl Given {
         if let Some(payload) = document("payload", self.payload)? {
             record.payload = payload;
         }
-        Ok(())
-    }
-
-    fn of(record: &Create) -> Given {
-        let text = |(key, value): (&LabelKey, &LabelValue)| (key.to_string(), value.to_string());
-        Given {
-            saga_id: record.saga_id.as_ref().map(SagaId::to_string),
-            queue: Some(record.queue.to_string()),
-            kind: Some(record.kind.to_string()),
-            labels: Some(record.labels.iter().map(text).collect()),
-            payload: Some(raw(&record.payload)),
-            priority: Some(record.priority),
-            not_before: record.not_before.map(instant::print),
-            policy: Some(Policy::from(&record.policy).into()),
-        }
-    }
-}
-
-impl CreateBody {
-    /// The task of that id, to be created.
-    pub(crate) fn into_create(self, id: TaskId, origin: IdOrigin) -> Result<Create, Refusal> {
-        const FIELDS: [&str; 3] = ["compensations.kind", "compensations.target", "compensations.reason"];
-        let mut record = Create::new(id, origin);
-        let given = Given {
-            saga_id: self.saga_id,
-            queue: self.queue,
-            kind: self.kind,
-            labels: self.labels,
-            payload: self.payload,
-            priority: self.priority,
-            not_before: self.not_before,
-            policy: self.policy,
-        };
-        given.fill(&mut record)?;
         let undos = self.compensations.unwrap_or_default().into_iter();
         record.compensations = undos.map(|one| undo(FIELDS, one)).collect::<Result<_, _>>()?;
         Ok(record)
@@ -147,17 +106,17 @@ impl CreateBody {
 
 impl From<&Create> for CreateBody {
     fn from(record: &Create) -> CreateBody {
-        let given = Given::of(record);
+        let text = |(key, value): (&LabelKey, &LabelValue)| (key.to_string(), value.to_string());
         CreateBody {
             id: Some(record.task.to_string()),
-            saga_id: given.saga_id,
-            queue: given.queue,
-            kind: given.kind,
-            labels: given.labels,
-            payload: given.payload,
-            priority: given.priority,
-            not_before: given.not_before,
-            policy: given.policy,
+            saga_id: record.saga_id.as_ref().map(SagaId::to_string),
+            queue: Some(record.queue.to_string()),
+            kind: Some(record.kind.to_string()),
+            labels: Some(record.labels.iter().map(text).collect()),
+            payload: Some(raw(&record.payload)),
+            priority: Some(record.priority),
+            not_before: record.not_before.map(instant::print),
+            policy: Some(Policy::from(&record.policy).into()),
             compensations: Some(record.compensations.iter().map(UndoBody::from).collect()),
             actor: None,
         }
@@ -177,8 +136,8 @@ impl PutBody {
             (None, Some(named)) => named,
             (None, None) => return Err(Refusal::invalid("id", "is required")),
         };
-        let mut put = Put::new(id);
-        let given = Given {
+        let created = CreateBody {
+            id: None,
             saga_id: self.saga_id,
             queue: self.queue,
             kind: self.kind,
@@ -187,8 +146,10 @@ impl PutBody {
             priority: self.priority,
             not_before: self.not_before,
             policy: self.policy,
+            compensations: None,
+            actor: None,
         };
-        given.fill(&mut put.record)?;
+        let mut put = Put { record: created.into_create(id.clone(), IdOrigin::Given)?, ..Put::new(id) };
         if let Some(state) = self.state {
             put.state = parse_word::<State>("state", &state)?;
         }
@@ -213,21 +174,21 @@ impl PutBody {
 
 impl From<&Put> for PutBody {
     fn from(put: &Put) -> PutBody {
-        let given = Given::of(&put.record);
+        let created = CreateBody::from(&put.record);
         let result_is_null = put.result.as_ref().is_some_and(|result| result.as_str() == "null");
         PutBody {
-            id: Some(put.record.task.to_string()),
+            id: created.id,
             namespace: None,
             revision: put.revision.map(|revision| revision.0),
-            saga_id: given.saga_id,
-            queue: given.queue,
-            kind: given.kind,
+            saga_id: created.saga_id,
+            queue: created.queue,
+            kind: created.kind,
             state: Some(put.state.as_str().to_owned()),
-            priority: given.priority,
-            not_before: given.not_before,
-            labels: given.labels,
-            payload: given.payload,
-            policy: given.policy,
+            priority: created.priority,
+            not_before: created.not_before,
+            labels: created.labels,
+            payload: created.payload,
+            policy: created.policy,
             compensations: Some(put.compensations.iter().map(PutUndoBody::from).collect()),
             terminal_reason: put.terminal_reason.as_ref().map(Reason::to_string),
             result: put.result.as_ref().map(raw),
@@ -456,6 +417,8 @@ mod tests {
         let refusal = read_create(text, &shop()).expect_err(text);
         let message =
             "record: compensations[0].seq: unknown field `seq`, expected one of `kind`, `target`, `reason`";
-        assert!(refusal.message.starts_with(message), "{}", refusal.message);
+        assert_eq!(&*refusal.message, message);
+        let refusal = read_create(r#"{"id":"a","more":1}"#, &shop()).expect_err("an unknown field");
+        assert!(refusal.message.contains("`namespace`") && !refusal.message.contains("`as`"), "{refusal}");
     }
 }

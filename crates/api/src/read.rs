@@ -37,20 +37,33 @@ pub(crate) fn located<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Resu
 }
 
 /// The error, with its place.
-pub(crate) fn explained(error: &ReadError) -> String {
-    let (path, words) = (error.path().to_string(), in_words(&error.inner().to_string()));
+fn explained(error: &ReadError) -> String {
+    at_path(error, &error.inner().to_string())
+}
+
+/// The same, for a member of an object. Each member was read by itself, so that the line and column that were counted there say
+/// nothing of where it stands.
+pub(crate) fn explained_member(error: &ReadError) -> String {
+    at_path(error, &without_position(error))
+}
+
+fn at_path(error: &ReadError, words: &str) -> String {
+    let (path, words) = (error.path().to_string(), in_words(words));
     match path.as_str() {
         "." | "?" => words,
         path => format!("{path}: {words}"),
     }
 }
 
-/// What is wrong with a member of an object, told of that one of `fields`. Each member was read by itself, so that the line and
-/// column that are counted there say nothing of where it stands.
+fn without_position(error: &ReadError) -> String {
+    let words = error.inner().to_string();
+    words.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+/// What is wrong with a member of an object, told of that one of `fields`.
 pub(crate) fn of_member(error: &ReadError, fields: &[&'static str]) -> Refusal {
     let field = |name: &str| fields.iter().copied().find(|field| *field == name);
-    let (path, words) = (error.path().to_string(), error.inner().to_string());
-    let words = in_words(words.split(" at line ").next().unwrap_or_default());
+    let (path, words) = (error.path().to_string(), in_words(&without_position(error)));
     let missing = words.strip_prefix("missing field `").and_then(|rest| field(rest.trim_end_matches('`')));
     if let (".", Some(missing)) = (path.as_str(), missing) {
         return Refusal::invalid(missing, "is required");

@@ -52,9 +52,9 @@ impl Outcome {
 pub struct UndoReceipt {
     /// The number of the compensation.
     pub seq: u32,
-    /// Which handler undid it.
+    /// The kind of the compensation.
     pub kind: String,
-    /// The compensations that were undone, in order.
+    /// What was undone: its target.
     pub target: String,
     /// The receipt.
     pub receipt: String,
@@ -128,7 +128,7 @@ pub struct PlannedTask {
 pub struct PlannedUndo {
     /// The number of the compensation.
     pub seq: u32,
-    /// Which handler undoes it.
+    /// The kind of the compensation.
     pub kind: String,
     /// What is undone.
     pub target: String,
@@ -136,7 +136,7 @@ pub struct PlannedUndo {
     pub tries: u32,
 }
 
-/// The counts of a sweep.
+/// The counts of a run of recovery.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepReport {

@@ -125,7 +125,7 @@ impl From<Refusal> for core::refusal::Refusal {
 
 /// The name of a field as a refusal holds it, which is one of the few that are compiled in. Those of a newer program are
 /// kept for good, and so there is a bound to how many and how long: one beyond it is called a field.
-pub fn field_named(name: &str) -> &'static str {
+fn field_named(name: &str) -> &'static str {
     const NAMES_MAX: usize = 256;
     const NAME_BYTES_MAX: usize = 64;
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());

@@ -103,7 +103,7 @@ pub struct Task {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, required))]
     pub terminal_reason: Option<Reason>,
     /// The result of the work; null if there is none.
-    #[serde(with = "document::nullable")]
+    #[serde(with = "document::optional")]
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub result: Option<Document>,
     /// The id of the task that retries this one.
@@ -177,7 +177,7 @@ pub struct Lease {
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub expires_at: Time,
     /// The holder's last progress; null if it reported none.
-    #[serde(with = "document::nullable")]
+    #[serde(with = "document::optional")]
     #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub progress: Option<Progress>,
     /// Records that its holder was told to stop; missing if it was not.
@@ -293,7 +293,7 @@ pub struct Cancel {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// The owner.
+    /// Who asked for it.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub by: Actor,
@@ -311,7 +311,7 @@ pub struct Dismissal {
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Time,
-    /// The owner.
+    /// Who dismissed it.
     #[serde(with = "wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub by: Actor,

@@ -78,7 +78,7 @@ impl NamespaceScope {
     /// The text for all namespaces. It is not a valid namespace.
     pub const ALL: &'static str = "*";
     /// The maximum number of namespaces of a token.
-    pub const NAMED_MAX: usize = 100;
+    const NAMED_MAX: usize = 100;
 
     /// Whether it includes that namespace.
     pub fn contains(&self, namespace: &Namespace) -> bool {
@@ -133,7 +133,10 @@ impl NamespaceScope {
     }
 
     fn out_of_limits() -> Refusal {
-        Refusal::invalid("namespaces", "1 to 100 names, or `*` alone for all namespaces")
+        Refusal::invalid(
+            "namespaces",
+            format_args!("1 to {} names, or `*` alone for all namespaces", NamespaceScope::NAMED_MAX),
+        )
     }
 }
 
@@ -207,7 +210,7 @@ impl fmt::Display for TokenHash {
     }
 }
 
-/// A token that was just made. Its schema is below.
+/// A token that was just created. Its schema is below.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct NewToken {
     /// The secret, to be sent as `Authorization: Bearer …`. It is shown only in this response. Missing if
@@ -310,7 +313,7 @@ mod schemas {
     use crate::schema::{all, word_schemas};
 
     word_schemas! {
-            /// The role of a token.
+        /// The role of a token.
         RoleWord shown as "Role": all::<Role>();
     }
 
@@ -347,10 +350,10 @@ mod schemas {
 
     impl PartialSchema for NewToken {
         fn schema() -> RefOr<Schema> {
-            let secret = "The secret, to be sent as `Authorization: Bearer …`. It is shown here and never again. Left out where the \
-                caller has drawn it.";
+            let secret = "The secret, to be sent as `Authorization: Bearer …`. It is shown only in this response. Missing if the \
+                client made it itself.";
             token_with(
-                "A token that was just made.",
+                "A token that was just created.",
                 "token",
                 json!({ "type": ["string", "null"], "description": secret }),
                 false,

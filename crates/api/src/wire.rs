@@ -1,4 +1,5 @@
-//! How the core's names, numbers, times and enumerations are written as JSON, each in one way.
+//! How the core's names, numbers, times and enumerations are written as JSON, each in one way. These forms are also stored and
+//! hashed: one that was released never changes.
 //!
 //! The core has no serde. A field says `#[serde(with = "wire")]`, and its type is found here.
 
@@ -41,7 +42,7 @@ pub fn deserialize<'de, T: Wire, D: Deserializer<'de>>(deserializer: D) -> Resul
 }
 
 /// Lets serde's own containers hold what is read by [`Wire`].
-pub struct Wired<T>(pub T);
+struct Wired<T>(T);
 
 impl<'de, T: Wire> Deserialize<'de> for Wired<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -56,17 +57,6 @@ impl<T: Wire> Serialize for Borrowed<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.put(serializer)
     }
-}
-
-/// The JSON text of a value.
-pub fn to_json<T: Wire>(value: &T) -> String {
-    serde_json::to_string(&Borrowed(value))
-        .unwrap_or_else(|error| panic!("a value of texts and numbers can always be written as JSON: {error}"))
-}
-
-/// Reads what [`to_json`] wrote.
-pub fn from_json<T: Wire>(text: &str) -> Option<T> {
-    serde_json::from_str::<Wired<T>>(text).ok().map(|wired| wired.0)
 }
 
 /// A field that must be there, though it may be `null`.
@@ -189,7 +179,7 @@ pub fn parse_word<T: Word>(field: &'static str, word: &str) -> Result<T, Refusal
 }
 
 /// All of them, for those who gave another one.
-pub fn words<T: Word>() -> String {
+fn words<T: Word>() -> String {
     T::WORDS.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
 }
 

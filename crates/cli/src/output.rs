@@ -264,7 +264,7 @@ impl<'w> Output<'w> {
         self.told(&self.with_options(words), advice);
     }
 
-    /// Prints an error with a command that fixes it, exactly as it is to be typed.
+    /// Prints an error and the command that fixes it, unchanged, so that a person can copy it.
     pub(crate) fn error_mended_by(&mut self, words: &str, command: String) {
         self.told(words, Some(command));
     }

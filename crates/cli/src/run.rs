@@ -233,7 +233,7 @@ impl Run {
         Ok(lease)
     }
 
-    /// Registers the --undo options that the task does not owe yet, before the command begins, whoever created the task.
+    /// Registers the undos given with --undo before the command begins, unless the task has them already.
     async fn register_what_is_missing(
         &self,
         lease: &KeptLease,

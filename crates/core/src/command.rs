@@ -244,7 +244,7 @@ pub enum Action {
     ByOperator { task: TaskId, act: OperatorAction },
 }
 
-/// For what a task is taken by its name.
+/// Why a task is taken by its id: to reserve it, to work on it, or to recover it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Take {
     /// A dispatcher reserves it for an owner, who acquires it later.
@@ -384,30 +384,24 @@ impl Action {
 
     /// Its JSON values, each with the name of its field: for the edge, which makes them canonical.
     pub fn documents_mut(&mut self) -> Vec<(&'static str, &mut Document)> {
-        fn named<'a>(
-            name: &'static str,
-            document: &'a mut Option<Document>,
-        ) -> Option<(&'static str, &'a mut Document)> {
-            Some((name, document.as_mut()?))
-        }
         match self {
             Action::Create(create) => vec![("payload", &mut create.payload)],
             Action::Put(put) => {
                 let Put { record, result, .. } = &mut **put;
                 [("payload", &mut record.payload)].into_iter().chain(named("result", result)).collect()
             }
-            Action::ByHolder {
-                act: HolderAction::Heartbeat { checkpoint, .. } | HolderAction::Progress { checkpoint, .. },
-                ..
-            } => named("checkpoint", checkpoint).into_iter().collect(),
-            Action::ByHolder { act: HolderAction::Complete { result }, .. }
-            | Action::ByOperator { act: OperatorAction::MarkCompleted { result, .. }, .. } => {
-                named("result", result).into_iter().collect()
-            }
-            Action::ByHolder { .. }
-            | Action::ByOperator { .. }
-            | Action::Claim { .. }
-            | Action::Take { .. } => Vec::new(),
+            Action::ByHolder { act, .. } => act.document_mut().into_iter().collect(),
+            Action::ByOperator { act, .. } => act.document_mut().into_iter().collect(),
+            Action::Claim { .. } | Action::Take { .. } => Vec::new(),
+        }
+    }
+
+    /// The number of the compensation that it is about, if it names one.
+    pub fn seq(&self) -> Option<Seq> {
+        match self {
+            Action::ByHolder { act, .. } => act.seq(),
+            Action::ByOperator { act, .. } => act.seq(),
+            Action::Create(_) | Action::Put(_) | Action::Claim { .. } | Action::Take { .. } => None,
         }
     }
 
@@ -444,6 +438,13 @@ impl Action {
     }
 }
 
+fn named<'a>(
+    field: &'static str,
+    document: &'a mut Option<Document>,
+) -> Option<(&'static str, &'a mut Document)> {
+    Some((field, document.as_mut()?))
+}
+
 impl HolderAction {
     /// The action on that task, with the proof of its lease.
     pub fn on(self, task: TaskId, by: Holder) -> Action {
@@ -463,6 +464,38 @@ impl HolderAction {
             HolderAction::Fail { .. } => Verb::Fail,
             HolderAction::RollBack { .. } => Verb::RollBack,
             HolderAction::Quarantine { .. } => Verb::Quarantine,
+        }
+    }
+
+    fn document_mut(&mut self) -> Option<(&'static str, &mut Document)> {
+        match self {
+            HolderAction::Heartbeat { checkpoint, .. } | HolderAction::Progress { checkpoint, .. } => {
+                named("checkpoint", checkpoint)
+            }
+            HolderAction::Complete { result } => named("result", result),
+            HolderAction::Release { .. }
+            | HolderAction::Register { .. }
+            | HolderAction::Adopt
+            | HolderAction::Settle { .. }
+            | HolderAction::Try { .. }
+            | HolderAction::Fail { .. }
+            | HolderAction::RollBack { .. }
+            | HolderAction::Quarantine { .. } => None,
+        }
+    }
+
+    fn seq(&self) -> Option<Seq> {
+        match self {
+            HolderAction::Settle { seq, .. } | HolderAction::Try { seq, .. } => Some(*seq),
+            HolderAction::Heartbeat { .. }
+            | HolderAction::Progress { .. }
+            | HolderAction::Release { .. }
+            | HolderAction::Register { .. }
+            | HolderAction::Adopt
+            | HolderAction::Complete { .. }
+            | HolderAction::Fail { .. }
+            | HolderAction::RollBack { .. }
+            | HolderAction::Quarantine { .. } => None,
         }
     }
 
@@ -496,6 +529,34 @@ impl OperatorAction {
             OperatorAction::Cancel { .. } => Verb::Cancel,
             OperatorAction::Annotate { .. } => Verb::Annotate,
             OperatorAction::Retry { .. } => Verb::Retry,
+        }
+    }
+
+    fn document_mut(&mut self) -> Option<(&'static str, &mut Document)> {
+        match self {
+            OperatorAction::MarkCompleted { result, .. } => named("result", result),
+            OperatorAction::Register { .. }
+            | OperatorAction::Waive { .. }
+            | OperatorAction::MarkFailed { .. }
+            | OperatorAction::MarkCompensated { .. }
+            | OperatorAction::MarkQuarantined { .. }
+            | OperatorAction::Cancel { .. }
+            | OperatorAction::Annotate { .. }
+            | OperatorAction::Retry { .. } => None,
+        }
+    }
+
+    fn seq(&self) -> Option<Seq> {
+        match self {
+            OperatorAction::Waive { waiver } => Some(waiver.seq),
+            OperatorAction::Register { .. }
+            | OperatorAction::MarkCompleted { .. }
+            | OperatorAction::MarkFailed { .. }
+            | OperatorAction::MarkCompensated { .. }
+            | OperatorAction::MarkQuarantined { .. }
+            | OperatorAction::Cancel { .. }
+            | OperatorAction::Annotate { .. }
+            | OperatorAction::Retry { .. } => None,
         }
     }
 

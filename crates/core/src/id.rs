@@ -159,17 +159,17 @@ impl From<&TaskId> for SagaId {
     }
 }
 
-/// The owner of a lease can be the actor.
 impl Actor {
-    /// The actor of commands whose giver said no name.
+    /// The actor of commands that name none.
     pub const ANONYMOUS: &'static str = "anonymous";
 
-    /// Somebody who said no name.
+    /// The actor of a command that names none.
     pub fn anonymous() -> Actor {
         Actor(Arc::from(Self::ANONYMOUS))
     }
 }
 
+/// The owner of a lease can be the actor.
 impl From<&Owner> for Actor {
     fn from(owner: &Owner) -> Actor {
         Actor(Arc::clone(&owner.0))

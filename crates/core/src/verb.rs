@@ -7,7 +7,7 @@ use Repeat::{Idempotent, Remembered};
 /// Who may give a command.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum GivenBy {
-    /// Any worker.
+    /// Any caller: it needs neither a lease nor the rights of an operator.
     Anybody,
     /// The holder of the task's lease, with its owner and epoch.
     Holder,
@@ -84,7 +84,7 @@ impl Verb {
         &VERBS[self as usize]
     }
 
-    /// The verb as documents write it.
+    /// The verb as documents write it. Digests of older versions were made of it, so a word stays as it is.
     pub const fn as_str(self) -> &'static str {
         self.facts().word
     }

@@ -1,5 +1,6 @@
 //! Values as the JSON of columns and events. Names, numbers and words are written as in the public JSON; what has fields is
-//! mirrored in `codec`, field by field.
+//! mirrored in `codec`, field by field. The trait repeats [`Wire`] because `codec` implements it for types of the core, and only the
+//! crate of a trait may do that.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tenure_core::compensation::{Registered, Status};

@@ -61,7 +61,7 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    /// Writes lines, of which the last can be incomplete.
+    /// Writes lines. The last one may lack its end.
     pub(crate) fn write(&mut self, lines: &[u8]) {
         let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return };
         if self.prefix.is_empty() {

@@ -19,7 +19,7 @@ pub(crate) fn tenure(words: &[&str]) -> Command {
     command
 }
 
-/// A directory with a store, without the environment of whoever runs the tests.
+/// A directory with a store. Commands run in it without the environment variables of the test's user.
 pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
 }

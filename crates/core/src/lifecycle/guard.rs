@@ -408,18 +408,8 @@ fn fault_of(task: &Task, seq: Seq) -> Option<Code> {
     }
 }
 
-fn named_seq(case: &Case) -> Option<Seq> {
-    if let Some(OperatorAction::Waive { waiver }) = case.by_operator() {
-        return Some(waiver.seq);
-    }
-    let (HolderAction::Settle { seq, .. } | HolderAction::Try { seq, .. }) = case.by_holder()? else {
-        return None;
-    };
-    Some(*seq)
-}
-
 fn seq_fault(case: &Case) -> Option<Code> {
-    fault_of(case.task?, named_seq(case)?)
+    fault_of(case.task?, case.command.action.seq()?)
 }
 
 pub(crate) fn seq_is_unknown(case: &Case) -> bool {
