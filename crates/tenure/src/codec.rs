@@ -130,16 +130,6 @@ fn digested(what: &EventData) -> Option<EventData> {
     }
 }
 
-/// A value as the text of a column.
-pub(crate) fn column<T: StoredJson>(value: &T) -> String {
-    to_json(value)
-}
-
-/// Reads back what [`column`] wrote.
-pub(crate) fn read_column<T: StoredJson>(text: &str) -> Option<T> {
-    read_json(text)
-}
-
 /// Connects a mirror to the type that it mirrors.
 macro_rules! mirrored {
     ($($type:ty => $mirror:ident),* $(,)?) => { $(
@@ -540,8 +530,8 @@ mod tests {
         assert_eq!(read_data("registered", written), Some(registered));
         let standing = Compensation::new(Seq(2), Undo { reason: None, ..undo }, Registered::BeforeLease);
         let written = r#"{"seq":2,"kind":"close-pr","target":"12","registered":"before_lease","status":"standing","tries":0}"#;
-        assert_eq!(column(&standing), written);
-        assert_eq!(read_column(written), Some(standing));
+        assert_eq!(to_json(&standing), written);
+        assert_eq!(read_json(written), Some(standing));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use tenure_core::policy::Ttl;
 use tenure_core::time::{Span, Time};
 use tenure_core::verb::Verb;
 
-use crate::codec::{column, state_word};
+use crate::codec::state_word;
+use crate::stored_json::to_json;
 use crate::wire::Word;
 
 /// The digest of a command's action.
@@ -69,12 +70,12 @@ impl Pieces {
     }
 
     fn undo(&mut self, undo: &Undo) {
-        self.text(&column(undo));
+        self.text(&to_json(undo));
     }
 
     fn waivers(&mut self, waivers: &[Waiver]) {
         self.number(waivers.len() as u64);
-        waivers.iter().for_each(|waiver| self.text(&column(waiver)));
+        waivers.iter().for_each(|waiver| self.text(&to_json(waiver)));
     }
 
     fn named(&mut self, task: &TaskId, naming: IdOrigin) {
@@ -102,11 +103,11 @@ impl Pieces {
         self.optional_text(saga_id);
         self.text(queue.as_str());
         self.text(kind.as_str());
-        self.text(&column(labels));
+        self.text(&to_json(labels));
         self.text(payload.as_str());
         self.number(*priority);
         self.time(*not_before);
-        self.text(&column(policy));
+        self.text(&to_json(policy));
         self.number(compensations.len() as u64);
         compensations.iter().for_each(|undo| self.undo(undo));
     }
@@ -216,7 +217,7 @@ impl Pieces {
                 self.optional(None::<&Holder>, Pieces::holder);
                 self.undo(undo);
             }
-            OperatorAction::Waive { waiver } => self.text(&column(waiver)),
+            OperatorAction::Waive { waiver } => self.text(&to_json(waiver)),
             OperatorAction::MarkCompleted { reason, result } => {
                 self.text(reason.as_str());
                 self.optional_text(result);

@@ -6,8 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tenure_core::compensation::{Registered, Status};
 use tenure_core::event::Counting;
 use tenure_core::id::{
-    Document, Epoch, Kind, Namespace, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text,
-    UndoKey,
+    Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
 };
 use tenure_core::policy::{OnLapse, Ttl, WhenSpent};
 use tenure_core::task::{Cause, Labels, Overrun, Terminal};
@@ -78,7 +77,6 @@ as_in_public_json!(
     Epoch,
     Kind,
     Labels,
-    Namespace,
     NamespaceScope,
     OnLapse,
     Overrun,

@@ -1,4 +1,5 @@
-//! The columns of each table, written down once: `columns/` has a list for each table, and below it the reader of its rows.
+//! The columns of the tables `tasks`, `due`, `compensations`, `events` and `requests`, written down once: `columns/` has a list for
+//! each, and below it the reader of its rows.
 //! The statements of SQLite and PostgreSQL, their parameters, and the positions of columns in rows follow from the lists.
 //!
 //! A new column is a line in its list, a line in its reader, and a migration of each database. What is read is checked like
@@ -16,7 +17,7 @@ use tenure_core::time::{Span, Time};
 
 pub(crate) use compensations::{CompensationRow, read_compensation};
 pub(crate) use due::{DueRow, read_due};
-pub(crate) use events::{EventRow, read_event};
+pub(crate) use events::{EventRow, read_event, read_recorded};
 pub(crate) use requests::{RequestRow, read_request};
 #[cfg(feature = "postgres")]
 pub(crate) use tasks::read_task_key;
@@ -32,7 +33,7 @@ pub(crate) struct Column<'a, R> {
     pub(crate) name: &'static str,
     #[cfg_attr(
         not(any(feature = "postgres", test)),
-        expect(dead_code, reason = "SQLite declares types and asks for none")
+        expect(dead_code, reason = "only statements of PostgreSQL name the types of columns")
     )]
     pub(crate) kind: ColumnType,
     changed_by: ChangedBy,
@@ -99,7 +100,7 @@ impl<'a, R> Column<'a, R> {
         Column { is_expected: true, ..Column::new(name, kind, changed_by, value) }
     }
 
-    /// One that repeats what others tell, for lists and indexes, and that no reader asks for.
+    /// One that repeats values of other columns for lists and indexes. No reader reads it.
     const fn write_only(
         name: &'static str,
         kind: ColumnType,
@@ -287,7 +288,7 @@ impl<R: Row + ?Sized> Row for RowPart<'_, R> {
     }
 }
 
-/// A stored value that can't be.
+/// An impossible stored value.
 #[derive(Debug)]
 pub(crate) struct Impossible(pub(crate) String);
 

@@ -7,8 +7,8 @@ use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Time;
 
 use crate::access::{ListedToken, NewToken, Token, TokenHash};
-use crate::codec::read_column;
 use crate::store::columns::{Row, impossible};
+use crate::stored_json::read_json;
 
 /// The columns that [`read_token`] reads, in its order.
 macro_rules! token_columns {
@@ -26,7 +26,7 @@ pub(crate) fn read_token<R: Row>(row: &R) -> Result<ListedToken, R::Fault> {
     let token = Token {
         name: Actor::named("name", row.a_text(1)?)?,
         role: row.word(2)?,
-        namespaces: read_column(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
+        namespaces: read_json(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
         created_at: row.a_time(4)?,
         created_by: Actor::named("created_by", row.a_text(5)?)?,
         expires_at: row.time(6)?,

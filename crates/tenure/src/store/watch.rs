@@ -58,7 +58,7 @@ impl WatchMark {
     }
 }
 
-/// The keys of the marks that somebody renews who is there: that of the whole store, or one for each of its namespaces.
+/// The keys of the marks that a running recovery process renews: that of the whole store, or one for each of its namespaces.
 fn mark_keys(presence: &Presence) -> Vec<String> {
     match presence.namespaces.as_slice() {
         [] => vec![MARK_KEY.to_owned()],

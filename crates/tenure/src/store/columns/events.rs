@@ -7,6 +7,7 @@ use super::ChangedBy::Nothing;
 use super::ColumnType::{Bytes, Number, Text};
 use super::{Column, Row, TableRow, at, impossible, unsigned};
 use crate::codec::{Sealed, read_data};
+use crate::store::{Cursor, Recorded};
 
 /// What a row of `events` is made of.
 pub(crate) type EventRow<'a> = &'a Sealed;
@@ -40,4 +41,17 @@ pub(crate) fn read_event<R: Row>(
         actor: Actor::new(row.a_text(at!(EventRow, "actor"))?)?,
         what: read_data(kind, data).ok_or_else(|| impossible("data", format_args!("{kind} {data}")))?,
     })
+}
+
+/// The same, as a list of events has it: with its hash, and its data as it is stored.
+pub(crate) fn read_recorded<R: Row>(
+    row: &R,
+    first: usize,
+    (namespace, task): (&Namespace, &TaskId),
+    cursor: Cursor,
+) -> Result<Recorded, R::Fault> {
+    let event = read_event(row, first, namespace, task)?;
+    let row = row.starting_at(first);
+    let data = row.a_text(at!(EventRow, "data"))?.to_owned();
+    Ok(Recorded { cursor, event, hash: row.hash(at!(EventRow, "hash"))?, data })
 }

@@ -5,8 +5,8 @@ use tenure_core::id::Actor;
 use super::ChangedBy::Nothing;
 use super::ColumnType::{Bytes, Number, Text};
 use super::{Column, Row, TableRow, at, impossible};
-use crate::codec::{column, read_column};
 use crate::store::execute::Request;
+use crate::stored_json::{read_json, to_json};
 
 /// What a row of `requests` is made of.
 pub(crate) type RequestRow<'a> = &'a Request;
@@ -17,7 +17,7 @@ impl<'a> TableRow<'a> for RequestRow<'a> {
         Column::new("digest", Bytes, Nothing, |request| (&request.digest).into()),
         Column::new("actor", Text, Nothing, |request| (&request.actor).into()),
         Column::new("at", Number, Nothing, |request| request.at.into()),
-        Column::new("answered", Text, Nothing, |request| column(&request.answered).into()),
+        Column::new("answered", Text, Nothing, |request| to_json(&request.answered).into()),
     ];
 }
 
@@ -29,6 +29,6 @@ pub(crate) fn read_request<R: Row>(row: &R, first: usize) -> Result<Request, R::
         digest: row.hash(at!(RequestRow, "digest"))?,
         actor: Actor::new(row.a_text(at!(RequestRow, "actor"))?)?,
         at: row.a_time(at!(RequestRow, "at"))?,
-        answered: read_column(answered).ok_or_else(|| impossible("answered", answered))?,
+        answered: read_json(answered).ok_or_else(|| impossible("answered", answered))?,
     })
 }

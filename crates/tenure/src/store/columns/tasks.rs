@@ -13,10 +13,10 @@ use tenure_core::task::{
 use super::ChangedBy::{Command, Nothing, Put};
 use super::ColumnType::{Bytes, Number, Text};
 use super::{Column, Impossible, Row, TableRow, at, column_count, impossible, unsigned};
-use crate::codec::{column, read_column};
 use crate::store::due::{Due, Wait};
 use crate::store::execute::StoredTask;
 use crate::store::stored::ColumnValue;
+use crate::stored_json::{read_json, to_json};
 use crate::wire::Word;
 
 /// What a row of `tasks` is made of.
@@ -40,7 +40,7 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("not_before", Number, Command, |row| row.task.not_before.into()),
         Column::new("labels", Text, Put, |row| labels_column(&row.task.labels).into()),
         Column::new("payload", Text, Put, |row| (&row.task.payload).into()),
-        Column::new("policy", Text, Put, |row| column(&row.task.policy).into()),
+        Column::new("policy", Text, Put, |row| to_json(&row.task.policy).into()),
         Column::new("attempts", Number, Command, |row| row.task.attempts.into()),
         Column::expected("epoch", Number, Command, |row| row.task.epoch.0.into()),
         Column::expected("revision", Number, Command, |row| row.task.revision.0.into()),
@@ -233,7 +233,7 @@ impl Policies {
         if let Some(policy) = self.0.get(text) {
             return Ok(*policy);
         }
-        let policy: Policy = read_column(text).ok_or_else(|| impossible("policy", text))?;
+        let policy: Policy = read_json(text).ok_or_else(|| impossible("policy", text))?;
         if self.0.len() >= Self::MAX {
             self.0.clear();
         }
@@ -243,9 +243,9 @@ impl Policies {
 }
 
 fn labels_column(labels: &Labels) -> String {
-    if labels.is_empty() { "{}".to_owned() } else { column(labels) }
+    if labels.is_empty() { "{}".to_owned() } else { to_json(labels) }
 }
 
 fn read_labels(text: &str) -> Result<Labels, Impossible> {
-    if text == "{}" { Ok(Labels::new()) } else { read_column(text).ok_or_else(|| impossible("labels", text)) }
+    if text == "{}" { Ok(Labels::new()) } else { read_json(text).ok_or_else(|| impossible("labels", text)) }
 }

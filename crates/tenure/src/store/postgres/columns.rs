@@ -14,19 +14,19 @@ use crate::store::columns::{Impossible, Row};
 use crate::store::postgres::libpq::ConnectError;
 use crate::store::stored::ColumnValue;
 
-/// What is wrong with the store: the server says so, or it says nothing, or what it gives can't be.
+/// Why a statement failed: the server reported an error, did not answer, or returned an impossible value.
 #[derive(Debug)]
 pub(crate) enum PostgresError {
     Postgres(tokio_postgres::Error),
     /// It could not be connected to.
     Connecting(ConnectError),
-    /// What is there is nothing that this program can use.
+    /// The server or its schema is not one that this program can use.
     Unfit(String),
-    /// No answer came for so long.
+    /// The server has not answered for this long.
     Silent(Duration),
     /// Another one was faster between a look and a write. Nothing was committed, and a second look will show it.
     Again(&'static str),
-    /// What was created in somebody's transaction is no task.
+    /// A task that was created in a caller's transaction is invalid.
     CanNotBeMade(Box<Key>, String),
     Broken(String),
 }
@@ -61,15 +61,15 @@ impl From<Impossible> for PostgresError {
 /// What a fault means for a transaction that was not committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Meaning {
-    /// The same once more will do.
+    /// To repeat the transaction can succeed.
     Again,
-    /// The same once more on a new connection will do.
+    /// To repeat it on a new connection can succeed.
     Reconnect,
-    /// A claim passed over what others hold, and found too few.
+    /// A claim skipped tasks that others had locked, and found too few.
     PassedOver,
     /// Somebody else's transaction holds a lock for too long.
     Blocked,
-    /// It can't be done.
+    /// To repeat it can't succeed.
     Final,
 }
 

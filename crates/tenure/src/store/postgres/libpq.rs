@@ -1,15 +1,15 @@
 //! Connecting to PostgreSQL as libpq does, so that a URL and the variables that work for `psql` work here, with the same
 //! meaning. Nothing here knows the store: it takes a URL and gives a connection.
 //!
-//! Of libpq there are: URLs with one or several servers ([`url`], [`places`]); the parameters and `PG…` variables that
+//! Supported: URLs with one or several servers ([`url`], [`places`]); the parameters and `PG…` variables that
 //! [`parameters`] lists; the password file ([`passfile`]); the six `sslmode`s, `sslnegotiation`, `sslrootcert=system` and
 //! client certificates ([`tls`]); trying each server, address and mode in turn ([`connect`]).
 //!
-//! There are not: connection strings without a URL, service files, GSSAPI, `require_auth`, revocation lists and encrypted
-//! keys. A URL or a variable that asks for one of these is refused by name, never passed over: that would be to connect
-//! elsewhere, or with less proof.
+//! Not supported: connection strings without a URL, service files, GSSAPI, `require_auth`, revocation lists and encrypted
+//! keys. A URL or a variable that asks for one of these is refused by name and never ignored: to
+//! ignore it could connect to another server, or with less proof of who it is.
 //!
-//! It differs on purpose: connecting and silent connections have time limits, a standby is passed over by default, and
+//! It differs on purpose: connecting and silent connections have time limits, a standby is skipped by default, and
 //! certificates must prove what rustls demands.
 //!
 //! Why it is written by hand: tokio-postgres speaks the protocol, but of this it has a part. It reads neither variables nor

@@ -8,8 +8,8 @@ use tenure_core::time::{Span, Time};
 use tokio_postgres::types::ToSql;
 
 use crate::store::columns::{
-    DueRow, EventRow, Policies, Row, TASK_COLUMN_COUNT, TableRow, TaskParts, at, column_count,
-    compensation_count, join_names, read_compensation, read_due, read_event, read_task, read_task_key,
+    DueRow, EventRow, Policies, Row, TASK_COLUMN_COUNT, TableRow, TaskParts, column_count,
+    compensation_count, read_compensation, read_due, read_recorded, read_task, read_task_key,
     task_select_list,
 };
 use crate::store::execute::{REQUEST_MEMORY, StoredTask};
@@ -32,7 +32,7 @@ pub(crate) struct PostgresReader<'l> {
     pub(crate) policies: Policies,
 }
 
-/// Tasks with all that belongs to them but their compensations. Conditions and an order come behind it.
+/// Tasks with all that belongs to them but their compensations. Conditions and an order are appended.
 static SELECT_TASKS: Sql = Sql::new(|| {
     let (task, due) = (task_select_list(), DueRow::select_list());
     format!(
@@ -285,15 +285,15 @@ impl<'l> PostgresReader<'l> {
             wanted.add("task = ", task.to_string());
         }
         let (limit, bytes) = (page(size.items), i64::try_from(size.bytes).unwrap_or(i64::MAX).max(1));
-        let columns =
-            format!("feed, \"order\", namespace, task, {}", join_names(EventRow::COLUMNS, str::to_owned));
+        // Each level names its rows `events`, as the list of columns does.
+        let columns = format!("feed, \"order\", namespace, task, {}", EventRow::select_list());
         // What a server sends is all kept here, so it counts how much that is.
         let sql = format!(
             "select {columns}, all_rows from ( \
                  select *, count(*) over () as all_rows, \
                      sum(octet_length(data)) over (order by feed, \"order\") - octet_length(data) as before from ( \
                      select {columns} from tenure.events \
-                     where {} order by feed, \"order\" limit {limit}) as page) as counted \
+                     where {} order by feed, \"order\" limit {limit}) as events) as events \
              where before < {bytes} order by feed, \"order\"",
             wanted.sql()
         );
@@ -320,8 +320,8 @@ impl<'l> PostgresReader<'l> {
         Ok(found.page(all_rows > rows.len() as i64, end))
     }
 
-    /// How old the oldest event is that was committed and can't be shown yet. Whose transaction holds it back a role may not
-    /// be allowed to see, so its age is not asked; and where nothing is held back, nobody is behind.
+    /// How old the oldest committed event is that can't be shown yet; zero if there is none. The age of the transaction that holds
+    /// it back is not read, because the role may not be allowed to see other transactions.
     pub(crate) async fn feed_lag(&mut self) -> PostgresResult<Span> {
         let sql = format!(
             "select at from tenure.events where feed >= ({HORIZON}) order by feed, \"order\" limit 1"
@@ -345,10 +345,7 @@ const EVENT: usize = 2 + KEY_COLUMN_COUNT;
 /// The event of a row of [`PostgresReader::events`].
 fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> PostgresResult<Recorded> {
     let (namespace, task) = read_key(row, 2)?;
-    let event = read_event(row, EVENT, &namespace, &task)?;
-    let row = row.starting_at(EVENT);
-    let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
-    Ok(Recorded { cursor, event, hash, data })
+    read_recorded(row, EVENT, (&namespace, &task), cursor)
 }
 
 pub(crate) fn one(rows: &[tokio_postgres::Row]) -> PostgresResult<&tokio_postgres::Row> {

@@ -40,7 +40,7 @@ pub(crate) const BEGIN_BRIEFLY: &str = begin!("200");
 pub(crate) const ROLL_BACK: &str = "rollback";
 pub(crate) const COMMIT: &str = "commit";
 
-// ---- what is looked at -------------------------------------------------------------------------------------------
+// ---- what is read -------------------------------------------------------------------------------------------
 
 pub(crate) static LOCK_TASKS: Sql = Sql::new(|| {
     format!(

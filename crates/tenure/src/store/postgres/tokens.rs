@@ -4,7 +4,6 @@ use tenure_core::refusal::Refusal;
 use tenure_core::time::Time;
 
 use crate::access::{Token, Tokens};
-use crate::codec::column;
 use crate::error::Error;
 use crate::store::columns::Row as _;
 use crate::store::postgres::columns::{Meaning, PostgresError, PostgresResult};
@@ -14,6 +13,7 @@ use crate::store::postgres::read::{PostgresReader, one};
 use crate::store::postgres::sql;
 use crate::store::postgres::write::{Ended, commit_answered};
 use crate::store::tokens::{Decided, Known, TokenChange, read_token, token_columns};
+use crate::stored_json::to_json;
 
 /// How often a change is tried whose failures pass.
 const TRIES_MAX: u32 = 5;
@@ -112,7 +112,7 @@ async fn write(
             &hash.0.0.as_slice(),
             &token.name.as_str(),
             &token.role.as_str(),
-            &column(&token.namespaces),
+            &to_json(&token.namespaces),
             &token.created_at.as_micros(),
             &token.created_by.as_str(),
             &token.expires_at.map(Time::as_micros),

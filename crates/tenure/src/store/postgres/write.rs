@@ -123,7 +123,8 @@ struct Updated<'b> {
 struct DueChanges<'b> {
     gone: Vec<&'b Key>,
     new: Vec<(&'b Key, DueRow<'b>)>,
-    renewed: Vec<(&'b Key, DueRow<'b>)>,
+    /// Each as it was, and as it is now.
+    renewed: Vec<(&'b Key, DueRow<'b>, DueRow<'b>)>,
 }
 
 /// Writes what changed and commits.
@@ -157,6 +158,7 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         .column(|(_, checkpoint)| checkpoint.as_str())
         .into(&mut writes);
     Items::new(&sql::INSERT_TASKS, &new).columns(TaskRow::COLUMNS, |one| one.row).into(&mut writes);
+    // Before the commands' columns: those include the revision, which both updates expect to be as it was read.
     Items::new(&sql::UPDATE_PUT_FIELDS, &put)
         .update(&[ChangedBy::Put], |one| one.key, |one| one.before, |one| one.after)
         .into(&mut writes);
@@ -289,7 +291,8 @@ fn due_changes(batch: &Batch) -> DueChanges<'_> {
                 match (&whole.stored_due, &whole.due) {
                     (Some(stored), Some(due)) if stored == due => {}
                     (Some(stored), Some(due)) if is_renewal(stored, due) => {
-                        changes.renewed.push((key, DueRow::of(&kept.task, due)));
+                        let row = |due| DueRow::of(&kept.task, due);
+                        changes.renewed.push((key, row(stored), row(due)));
                     }
                     (stored, due) => {
                         changes.gone.extend(stored.as_ref().map(|_| key));
@@ -299,7 +302,8 @@ fn due_changes(batch: &Batch) -> DueChanges<'_> {
             }
             Slot::Lease(row) if row.stored != row.due => {
                 // A lease is no reservation.
-                changes.renewed.push((key, DueRow { namespace: &key.0, queue: None, due: &row.due }));
+                let of = |due| DueRow { namespace: &key.0, queue: None, due };
+                changes.renewed.push((key, of(&row.stored), of(&row.due)));
             }
             Slot::Lease(_) | Slot::Seen(_) => {}
         }
@@ -324,7 +328,7 @@ impl<'b> DueChanges<'b> {
             .columns(DueRow::COLUMNS, |(_, row)| *row)
             .into(writes);
         Items::new(&sql::RENEW_DUE, &self.renewed)
-            .update(sql::BY_HEARTBEATS, |(key, _)| key, |(_, row)| *row, |(_, row)| *row)
+            .update(sql::BY_HEARTBEATS, |(key, ..)| key, |(_, before, _)| *before, |(.., after)| *after)
             .into(writes);
     }
 }
@@ -358,7 +362,8 @@ fn take_names<'b>(new: &'b [&Changed<'_>], writes: &mut Vec<Write<'b>>) {
 /// What is written about compensations.
 struct CompensationChanges<'b> {
     new: Vec<(&'b Key, &'b Compensation)>,
-    changed: Vec<(&'b Key, &'b Compensation)>,
+    /// Each as it was, and as it is now.
+    changed: Vec<(&'b Key, &'b Compensation, &'b Compensation)>,
 }
 
 impl<'b> CompensationChanges<'b> {
@@ -369,7 +374,7 @@ impl<'b> CompensationChanges<'b> {
             for (at, after) in one.row.task.compensations.iter().enumerate() {
                 match before.get(at) {
                     Some(old) if old == after => {}
-                    Some(_) => changes.changed.push((one.key, after)),
+                    Some(old) => changes.changed.push((one.key, old, after)),
                     None => changes.new.push((one.key, after)),
                 }
             }
@@ -383,7 +388,7 @@ impl<'b> CompensationChanges<'b> {
             .columns(CompensationRow::COLUMNS, |(_, one)| *one)
             .into(writes);
         Items::new(&sql::UPDATE_COMPENSATIONS, &self.changed)
-            .update(&[ChangedBy::Command], |(key, _)| key, |(_, one)| *one, |(_, one)| *one)
+            .update(&[ChangedBy::Command], |(key, ..)| key, |(_, before, _)| *before, |(.., after)| *after)
             .into(writes);
     }
 }

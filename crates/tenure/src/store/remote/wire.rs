@@ -118,8 +118,8 @@ impl Wire {
         self.ask(Method::DELETE, path, Some(body), (Asking::Now, Idempotency::Safe)).await
     }
 
-    /// Asks until somebody answers, or too long. Where asking twice matters, a request of which nobody knows is the last one.
-    /// A look ends with whoever waits for it: else those who look again and again would leave many behind that wait.
+    /// Asks until a server answers, or the time is over. If asking twice would matter, a request whose outcome is unknown is the
+    /// last one. A read ends when its caller stops waiting; otherwise callers that poll would leave many unanswered reads behind.
     async fn ask(
         self: &Arc<Wire>,
         method: Method,

@@ -16,7 +16,7 @@ use crate::store::sqlite::open::SqliteFile;
 use crate::store::sqlite::sql;
 use crate::store::stored::ColumnValue;
 
-/// What is wrong with the store: SQLite says so, or what it gives can't be.
+/// Why a statement failed: SQLite reported an error, or returned an impossible value.
 #[derive(Debug)]
 pub(crate) enum SqliteError {
     Sqlite(rusqlite::Error),

@@ -8,7 +8,7 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::columns::{EventRow, Policies, Row as _, at, column_count, read_event};
+use crate::store::columns::{EventRow, Policies, at, column_count, read_recorded};
 use crate::store::execute::REQUEST_MEMORY;
 use crate::store::size::{chain_bytes, task_bytes};
 use crate::store::sqlite::columns::{SqliteError, SqliteResult, find_task, read_whole};
@@ -396,9 +396,8 @@ const ORDER: usize = column_count::<EventRow<'_>>();
 /// The event of a row of [`SqliteReader::find_events`].
 fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
     let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
-    let event = read_event(row, 0, &namespace, &TaskId::new(row.get::<_, String>(ORDER + 2)?)?)?;
-    let (hash, data) = (row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned());
-    Ok(Recorded { cursor, event, hash, data })
+    let task = TaskId::new(row.get::<_, String>(ORDER + 2)?)?;
+    read_recorded(row, 0, (&namespace, &task), cursor)
 }
 
 /// A where clause and its values.
@@ -522,8 +521,8 @@ mod tests {
     #[test]
     fn finding_namespaces_does_not_mean_reading_every_task() {
         let plan = plan_of(NAMESPACES, &[]);
-        let read_set = plan.matches("SEARCH tasks USING COVERING INDEX").count();
-        assert!(read_set == 2 && !plan.contains("SCAN tasks"), "{plan}");
+        let searches = plan.matches("SEARCH tasks USING COVERING INDEX").count();
+        assert!(searches == 2 && !plan.contains("SCAN tasks"), "{plan}");
     }
 
     fn in_a_namespace() -> Filter {

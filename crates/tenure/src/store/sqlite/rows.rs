@@ -31,7 +31,7 @@ pub(crate) struct SqliteRows<'c> {
 }
 
 impl SqliteRows<'_> {
-    /// Adds the ends of this transaction to what is counted, and lets go of counts that are asked for no more.
+    /// Adds the ends of this transaction to what is counted, and deletes counts that are too old to be read.
     pub(crate) fn write_ends(&mut self, now: Time) -> SqliteResult<()> {
         for (key, count) in self.ends.take() {
             let EndKey { namespace, minute, queue, state, cause } = &key;
@@ -98,6 +98,7 @@ impl SqliteRows<'_> {
 
     fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
         let (no, old) = (before.row, TaskRow::of(before));
+        // First: the other update changes the revision, which both expect to be as it was read.
         if TaskRow::was_put(&before.task, after.task) {
             self.update(&sql::UPDATE_PUT_FIELDS, &[ChangedBy::Put], no, old, after)?;
         }
@@ -150,7 +151,7 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    /// Lets go of up to two requests that are as old as that. Each that comes does so, so they are forgotten without a sweep.
+    /// Deletes up to two requests that are that old. Each new request does so, and no sweep is needed.
     fn forget(&self, until: Time) -> SqliteResult<()> {
         // To look first costs a step in an index; to delete what a select finds costs a table of its own each time.
         let mut old = self
@@ -285,10 +286,10 @@ impl Rows for SqliteRows<'_> {
         let mut planned = 0;
         // One priority after the other, so that tasks of a high one that are not due yet are not read one by one. Where
         // there are very many priorities they are, because a look for each would cost more.
-        let mut read_set = 0;
+        let mut priorities = 0;
         while planned < limit {
-            read_set += 1;
-            let next = if read_set <= PRIORITIES_MAX {
+            priorities += 1;
+            let next = if priorities <= PRIORITIES_MAX {
                 self.highest(namespace, queue, below)?
             } else {
                 self.highest_due(namespace, queue, below, now)?

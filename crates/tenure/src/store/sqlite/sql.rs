@@ -11,7 +11,7 @@ type Sql = LazyLock<String>;
 
 // ---- what is read ------------------------------------------------------------------------------------------------
 
-/// Tasks with all that belongs to them but their compensations. Conditions and an order come behind it.
+/// Tasks with all that belongs to them but their compensations. Conditions and an order are appended.
 pub(crate) static SELECT_TASKS: Sql = Sql::new(|| {
     let (task, due) = (task_select_list(), DueRow::select_list());
     format!(
@@ -23,7 +23,7 @@ pub(crate) static SELECT_TASKS: Sql = Sql::new(|| {
 pub(crate) static TASK: Sql =
     Sql::new(|| format!("{} where tasks.namespace = ? and tasks.id = ?", *SELECT_TASKS));
 
-/// What a heartbeat looks at, and behind it the number of the task's row.
+/// What a heartbeat reads, and the number of the task's row after it.
 pub(crate) static LEASE: Sql = Sql::new(|| {
     let due = DueRow::select_list();
     format!(
@@ -50,7 +50,7 @@ pub(crate) static CHAIN: Sql = Sql::new(|| {
     format!("select {event}, \"order\" from events where task = ? order by \"order\"")
 });
 
-/// Events, and behind each its place among all and the names of its task. Conditions come behind it.
+/// Events, each followed by its place among all and the names of its task. Conditions are appended.
 pub(crate) static SELECT_EVENTS: Sql = Sql::new(|| {
     let event = EventRow::select_list();
     format!(

@@ -8,13 +8,13 @@ use tenure_core::time::Time;
 
 use crate::access::{ListedToken, Token, Tokens};
 use crate::clock::Clock;
-use crate::codec::column;
 use crate::error::Error;
 use crate::store::sqlite::columns::{SqliteError, SqliteResult};
 use crate::store::sqlite::open::{SqliteFile, Synchronous};
 use crate::store::sqlite::read::SqliteReader;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::tokens::{Decided, Known, TokenChange, VERSION_KEY, read_token, token_columns};
+use crate::stored_json::to_json;
 
 /// Longer than a queue of busy writers needs.
 const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> SqliteResult<
             hash.0.0,
             token.name.as_str(),
             token.role.as_str(),
-            column(&token.namespaces),
+            to_json(&token.namespaces),
             token.created_at.as_micros(),
             token.created_by.as_str(),
             token.expires_at.map(Time::as_micros),

@@ -33,12 +33,12 @@ impl WriterLock {
 
     /// Waits for the lock at most this long, outside the queue; false if another process still has it.
     pub(crate) fn take_within(&self, wait_max: Duration) -> io::Result<bool> {
-        Ok(lock_within(&self.turn, read_set(wait_max))?.is_some())
+        Ok(lock_within(&self.turn, tries_in(wait_max))?.is_some())
     }
 
     /// The same, in the queue, so that busy processes can't keep the lock from the one at the head.
     pub(crate) fn take_in_line_within(&self, wait_max: Duration) -> io::Result<bool> {
-        let Some(left) = lock_within(&self.line, read_set(wait_max))? else { return Ok(false) };
+        let Some(left) = lock_within(&self.line, tries_in(wait_max))? else { return Ok(false) };
         let taken = lock_within(&self.turn, left)?;
         self.line.unlock()?;
         Ok(taken.is_some())
@@ -53,13 +53,13 @@ impl WriterLock {
 /// The pause between two attempts of a wait with a time limit.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-fn read_set(wait_max: Duration) -> u128 {
+fn tries_in(wait_max: Duration) -> u128 {
     wait_max.as_millis() / LOOK_EVERY.as_millis()
 }
 
 /// Tries once, and again this many times; returns how many tries were left when it got the lock.
-fn lock_within(file: &File, read_set: u128) -> io::Result<Option<u128>> {
-    for left in (0..=read_set).rev() {
+fn lock_within(file: &File, tries: u128) -> io::Result<Option<u128>> {
+    for left in (0..=tries).rev() {
         match file.try_lock() {
             Ok(()) => return Ok(Some(left)),
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_EVERY),

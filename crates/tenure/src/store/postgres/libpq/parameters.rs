@@ -139,7 +139,7 @@ impl Parameters {
         self.0.get(name).map(|given| given.value.as_str())
     }
 
-    /// The parameter can't be what it is. Its value is told: never ask this for a password.
+    /// The parameter has an invalid value. The message contains the value: never call this for a password.
     pub(crate) fn invalid(&self, name: &str, way_out: &str) -> Refusal {
         let given = self.0.get(name);
         let (named, value) = given.map_or((name, ""), |given| (given.named, given.value.as_str()));
