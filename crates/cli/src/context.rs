@@ -60,27 +60,28 @@ impl<'a, 'w> Context<'a, 'w> {
             // Only commands that write create a schema: a reader may not be allowed to, and a mistyped one would stay.
             return self.existing_ledger().await;
         }
-        self.ledger_not_mistyped().await
+        let (ledger, _) = self.ledger_with_note_if_created().await?;
+        Ok(ledger)
     }
 
     /// Opens the store to look for work in it. It says so if it creates an empty file, and checks that a server answers.
     pub(crate) async fn ledger_with_work(&mut self) -> Result<Ledger, CliError> {
-        let ledger = self.ledger_not_mistyped().await?;
-        if self.is_store_served()? {
+        let (ledger, url) = self.ledger_with_note_if_created().await?;
+        if is_served(&url) {
             ledger.now().await?;
         }
         Ok(ledger)
     }
 
-    /// Opens the store. A missing file is created, with a note.
-    async fn ledger_not_mistyped(&mut self) -> Result<Ledger, CliError> {
+    /// Opens the store, and returns its URL, too. A missing file is created, with a note.
+    async fn ledger_with_note_if_created(&mut self) -> Result<(Ledger, String), CliError> {
         let url = self.store_of(&self.settings()?)?;
         let missing = url.strip_prefix("sqlite:").map(file_of).filter(|file| !file.exists());
         let ledger = self.open(IfMissing::Make).await?;
         if let Some(file) = missing {
             self.out.note(&format!("there was no store at {}; created an empty one", file.display()));
         }
-        Ok(ledger)
+        Ok((ledger, url))
     }
 
     /// Whether the store is reached through servers.

@@ -93,15 +93,14 @@ struct PolicyOptions {
 
 impl PolicyOptions {
     fn policy(&self) -> Result<Policy, Refusal> {
-        let default = Policy::default();
         let ttl = span("ttl", self.ttl.as_deref())?.map(Ttl::new).transpose()?;
         Ok(Policy {
-            lease_ttl: ttl.unwrap_or(default.lease_ttl),
+            lease_ttl: ttl.unwrap_or(Policy::default().lease_ttl),
             max_attempts: self.max_attempts,
             backoff: Backoff {
-                base: span("backoff_base", Some(&self.backoff_base))?.unwrap_or(default.backoff.base),
+                base: instant::parse_span("backoff_base", &self.backoff_base)?,
                 factor: self.backoff_factor,
-                cap: span("backoff_cap", Some(&self.backoff_cap))?.unwrap_or(default.backoff.cap),
+                cap: instant::parse_span("backoff_cap", &self.backoff_cap)?,
             },
             when_spent: self.when_spent,
             on_lapse: self.on_lapse,

@@ -1,8 +1,8 @@
 //! The `tenure` command line: it parses arguments, calls the ledger, and prints the answer as text or JSON.
 //!
-//! It decides nothing about tasks. Each command has a module. `output` prints answers; `error` has the
-//! failures with their exit statuses, and `report` prints them. Environment, streams, clock and entropy come from [`io::Io`], so that tests can replace
-//! them.
+//! It decides nothing about tasks. Each command has a module. `output` prints answers; `error` has the failures with
+//! their exit statuses, and `report` prints them. Environment, streams, clock and entropy come from [`io::Io`], so that
+//! tests can replace them.
 
 pub mod allocator;
 mod arguments;

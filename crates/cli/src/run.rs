@@ -316,7 +316,7 @@ impl Run {
 }
 
 /// The exit status of `tenure run` when the lease was lost.
-pub(crate) const LEASE_LOST: u8 = 79;
+const LEASE_LOST: u8 = 79;
 
 fn not_recorded(context: &mut Context<'_, '_>, lease: &KeptLease, by_hand: &str, error: &Error) -> CliError {
     match error {

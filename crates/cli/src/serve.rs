@@ -35,7 +35,7 @@ use settings::{Said, ServeOptions};
 ///
 /// Use it where workers run on several machines or in other languages. Several servers can share one PostgreSQL store.
 /// Until the first token is created, a server on loopback accepts requests without one; on other addresses it starts only
-/// with a token and TLS. Ctrl-C or SIGTERM stops it gracefully.
+/// with a token, and with TLS or --tls-elsewhere. Ctrl-C or SIGTERM stops it gracefully.
 ///
 /// Each setting comes from its option, else from its environment variable, else from the `[serve]` section of the --config
 /// file, else from its default.

@@ -8,11 +8,6 @@ use crate::error::CliError;
 use crate::global::Global;
 use crate::io::{Variables, variable};
 
-/// The URL of a store as it was given: without a scheme it is the path of a file.
-pub(crate) fn store_url(said: &str) -> String {
-    if said.contains(':') || said.is_empty() { said.to_owned() } else { format!("sqlite:{said}") }
-}
-
 /// The store and the namespace: from the command line, else the environment, else the settings file.
 pub(crate) struct StoreSelection {
     /// None: the default store of the user.
@@ -41,6 +36,11 @@ impl StoreSelection {
     pub(crate) fn namespace(&self) -> &str {
         self.said_namespace.as_deref().unwrap_or(tenure::ledger::DEFAULT_NAMESPACE)
     }
+}
+
+/// The URL of a store as it was given: without a scheme it is the path of a file.
+pub(crate) fn store_url(said: &str) -> String {
+    if said.contains(':') || said.is_empty() { said.to_owned() } else { format!("sqlite:{said}") }
 }
 
 /// Whether the store is reached through servers.

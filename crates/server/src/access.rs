@@ -22,7 +22,7 @@ use crate::token_cache::Page;
 /// The rights that a route needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
-    /// Nothing: whoever restarts the server must get an answer from a probe.
+    /// Nothing: a program that restarts servers must get an answer from a probe.
     Probe,
     /// A token with at least that role, in any namespace; it sees only its namespaces.
     Store(Role),

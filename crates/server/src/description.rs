@@ -1,4 +1,4 @@
-//! What a route takes and gives, as schemas.
+//! The OpenAPI schemas of what a route takes and gives.
 
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};

@@ -32,9 +32,9 @@ use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::route::Asked;
 
-/// The longest that a request waits for something to happen.
+/// The longest wait of a request.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// How much a page has at most, and where nobody says.
+/// The maximum number of items of a page, and the default.
 const PAGE_MAX: usize = 1_000;
 const PAGE_USUAL: usize = 100;
 
@@ -60,8 +60,8 @@ impl Asked {
 /// The bytes of a page. One that is larger has a single item.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A page of what `read` gives, with the memory for it taken before it is read: only what a single item has besides is taken after.
-/// Where there is no memory for a large page it is a small one, which needs none: it ends early, and goes on.
+/// A page of what `read` returns. The memory for it is taken before it is read; more is taken afterwards only for a single item that
+/// is larger. If there is no memory for a large page, the page is small and ends early.
 async fn page<T, E>(
     asked: &Asked,
     items: usize,
@@ -78,7 +78,7 @@ where
     Ok(page)
 }
 
-/// How much of a task an answer is to have: what the query says, else what the caller prefers by a header, else `usual`.
+/// How much of a task the answer contains: what the query says, else what the caller prefers by a header, else `usual`.
 fn answer_form(asked: &Asked, usual: AnswerForm) -> Result<AnswerForm, Problem> {
     let said = asked.query.one("return")?;
     match said.or(preferred_return(&asked.head.headers)) {
@@ -89,7 +89,7 @@ fn answer_form(asked: &Asked, usual: AnswerForm) -> Result<AnswerForm, Problem> 
     }
 }
 
-/// Says that what the caller preferred was done.
+/// Adds the header that says which preference was followed.
 fn prefers(asked: &Asked, mut response: Response<Body>) -> Response<Body> {
     let preferred =
         preferred_return(&asked.head.headers).filter(|_| matches!(asked.query.one("return"), Ok(None)));
@@ -102,7 +102,7 @@ fn prefers(asked: &Asked, mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// How many a page is to have.
+/// The number of items that the caller asks for.
 fn limit(query: &Query) -> Result<usize, Problem> {
     let refused = || Problem::from(Refusal::invalid("limit", format_args!("a number from 1 to {PAGE_MAX}")));
     let Some(text) = query.one("limit")? else { return Ok(PAGE_USUAL) };
@@ -110,7 +110,7 @@ fn limit(query: &Query) -> Result<usize, Problem> {
     if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(refused()) }
 }
 
-/// A place in a list, as it was given out.
+/// The cursor that the caller gives.
 fn cursor(query: &Query, name: &'static str) -> Result<Option<Cursor>, Problem> {
     Ok(query.one(name)?.map(Cursor::from_text))
 }
@@ -130,25 +130,25 @@ fn wait(said: Option<DurationInput>) -> Result<Option<Duration>, Problem> {
     Ok(Some(wait))
 }
 
-/// What is wrong with the caller's token, once something is: whoever waits must not be granted or told what they may not ask
-/// for any more.
+/// Returns when the caller's token is no longer valid, with the problem: a caller that waits must not get what it may no longer ask
+/// for.
 async fn no_longer_known(asked: &Asked) -> Problem {
     loop {
         tokio::time::sleep(asked.served.options.limits.token_check_every).await;
         match asked.served.caller(&asked.head).await {
             Err(problem) if problem.is_of_the_caller() => return problem,
-            // A store that is away says nothing about anybody.
+            // While the store is unavailable, nothing is known about the token.
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// The time at which an answered task is looked at, for whether it is stale. What has no lease can't be, nor a lease that was
-/// granted just now.
+/// The time for which an answered task says whether it is stale. A task without a lease is not, nor one whose lease was granted
+/// just now.
 ///
-/// The command was done, so a clock that can't be read must not make a failure of it.
+/// The command was done, so it must not fail because the clock can't be read.
 async fn time_for(ledger: &Ledger, answer: &Answer) -> Time {
-    // A retry makes a task that is looked at by nobody yet, and a task in its minimal form does not say whether it is stale.
+    // The new task of a retry has no lease, and a task in its minimal form does not say whether it is stale.
     let (Answer::Task(task) | Answer::Retried(task, _)) = answer else { return Time::MIN };
     let is_fresh = task.lease().is_none_or(|lease| lease.acquired_at == task.updated_at);
     if is_fresh && task.reservation().is_none() {

@@ -1,6 +1,6 @@
 //! Texts in HTML pages.
 
-/// A text as it stands in a page, and is no markup.
+/// A text with the characters of markup escaped.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -74,8 +74,10 @@ impl Server {
         let wait_queue = WaitQueue::default();
         let sweeping = TaskTracker::new();
         let work = Work::start()?;
-        let documents =
-            Documents { openapi: LazyLock::new(openapi::document), page: LazyLock::new(reference::page) };
+        let documents = Documents {
+            openapi: LazyLock::new(|| openapi::document().into()),
+            page: LazyLock::new(reference::page),
+        };
         let served = ServerState {
             ledger,
             recovery,

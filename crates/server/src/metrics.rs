@@ -15,7 +15,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
@@ -292,7 +291,7 @@ impl Drop for Open {
     }
 }
 
-/// What a command is counted under. To register is one thing for those who count, before a lease or under it.
+/// The verb under which a command is counted. Both kinds of register count as one.
 fn label(verb: Verb) -> &'static str {
     if verb == Verb::RegisterBeforeLease { Verb::Register.as_str() } else { verb.as_str() }
 }

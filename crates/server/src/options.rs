@@ -4,13 +4,6 @@ use std::time::Duration;
 
 use tenure::core::id::Namespace;
 
-/// How much memory a body takes for each of its bytes: as it came, as the commands that were read from it, and as what is written
-/// of them.
-pub(crate) const BODY_COST: usize = 3;
-
-/// The memory for each byte of a response while it is made: as stored, as values, and as text.
-pub(crate) const ANSWER_COST: usize = 3;
-
 /// The options of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -132,3 +125,8 @@ impl Default for Options {
         }
     }
 }
+
+/// The memory for each byte of a body: for its text, for the commands that are read from it, and for their rows.
+pub(crate) const BODY_COST: usize = 3;
+/// The memory for each byte of a response while it is made: for its rows, for its values, and for its text.
+pub(crate) const ANSWER_COST: usize = 3;

@@ -119,7 +119,7 @@ async fn caught(work: impl Future<Output = Answered>) -> Answered {
     let mut work = pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
         Ok(polled) => polled,
-        Err(_) => Poll::Ready(Err(Problem::broken("internal server error; see the server's log"))),
+        Err(_) => Poll::Ready(Err(Problem::panicked())),
     })
     .await
 }

@@ -130,6 +130,16 @@ impl Problem {
         Problem::other("broken", detail)
     }
 
+    /// The store answered, but not as this kind of command is answered.
+    pub(crate) fn wrong_answer() -> Problem {
+        Problem::broken("the store's answer is for another kind of command")
+    }
+
+    /// A handler panicked; the panic is in the log.
+    pub(crate) fn panicked() -> Problem {
+        Problem::broken("internal server error; see the server's log")
+    }
+
     /// The thing does not exist, or the caller has no access to it.
     pub(crate) fn not_found(detail: impl Into<Box<str>>) -> Problem {
         Problem::from(Refusal::new(Code::NotFound, detail))

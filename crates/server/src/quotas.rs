@@ -179,8 +179,8 @@ impl TokenQuota {
     }
 
     fn part_of_memory(&self, bytes: usize, held: usize) -> (Part<'_>, Part<'_>) {
-        let of = |namespaces: &Permits| {
-            u32::try_from(bytes.min(namespaces.memory_max.saturating_sub(held))).unwrap_or(u32::MAX)
+        let of = |permits: &Permits| {
+            u32::try_from(bytes.min(permits.memory_max.saturating_sub(held))).unwrap_or(u32::MAX)
         };
         ((&self.own.memory, of(&self.own)), (&self.all.memory, of(&self.all)))
     }

@@ -17,16 +17,16 @@ use crate::problem::Problem;
 use crate::quotas::TokenQuota;
 use crate::state::ServerState;
 
-/// The methods that there are.
+/// The methods of routes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
-    /// Looks.
+    /// Reads.
     Get,
-    /// Does.
+    /// Gives a command.
     Post,
     /// Writes a whole record.
     Put,
-    /// Takes away.
+    /// Revokes a token.
     Delete,
 }
 
@@ -103,7 +103,7 @@ impl Route {
         }
     }
 
-    /// Whether it goes through much of the store and answers with much, so that the threads that answer at once don't work on it.
+    /// Whether it can read much of the store. Such requests run on threads of their own, so that short ones need not wait.
     pub(crate) fn is_long(&self) -> bool {
         const ENDS: [&str; 10] = [
             "/tasks",
@@ -120,8 +120,8 @@ impl Route {
         self.method == Method::Get && ENDS.iter().any(|end| self.path.ends_with(end))
     }
 
-    /// Whether an `Idempotency-Key` names what it asks for. A request of many commands has no name of its own, nor has one
-    /// that is no command.
+    /// Whether `Idempotency-Key` is the request id of its command. In a request of many commands each has its own, and a request
+    /// without a command has none.
     pub(crate) fn names_its_command(&self) -> bool {
         const OTHERS: [&str; 3] = ["/v1/{ns}/commands", "/v1/{ns}/heartbeats", "/v1/{ns}/recovery"];
         self.method != Method::Get && self.path.starts_with("/v1/{ns}/") && !OTHERS.contains(&self.path)

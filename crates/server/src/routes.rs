@@ -8,6 +8,7 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::routing::MethodRouter;
 use tenure::access::Role;
+use tenure::api::body;
 
 use crate::access::Access;
 use crate::description::{NoBody, described};
@@ -17,6 +18,7 @@ use crate::handlers::{
 use crate::pipeline::answer;
 use crate::problem::Problem;
 use crate::route::{Method, Route};
+use crate::shapes as shape;
 use crate::state::ServerState;
 
 /// A row; the handler is an async function of [`Asked`].
@@ -36,11 +38,8 @@ macro_rules! route {
     (@takes) => { NoBody };
 }
 
-use Access::{Namespace as Room, Probe, Store, Watch, WholeStore};
+use Access::{Namespace, Probe, Store, Watch, WholeStore};
 use Role::{Admin, Operator, Reader, Worker};
-
-use crate::shapes as shape;
-use tenure::api::body;
 
 const RETURN: (&str, &str) = (
     "return",
@@ -91,48 +90,48 @@ fn table() -> Vec<Route> {
         route!(Get "/docs", Store(Reader), "This description, as a page", pages::docs, gives 200 shape::Plain),
         route!(Get "/", Store(Reader), "Start page", pages::front, gives 200 shape::Plain),
 
-        route!(Post "/v1/{ns}/tasks", Room(Worker), "Create a task", tasks::create, query TASK, takes body::CreateBody, gives 201 shape::AnsweredTask),
-        route!(Get "/v1/{ns}/tasks", Room(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),
-        route!(Get "/v1/{ns}/tasks/{id}", Room(Reader), "Show a task", tasks::show, gives 200 shape::OneTask),
-        route!(Put "/v1/{ns}/tasks/{id}", Room(Operator), "Write a whole record", tasks::put, query TASK, takes shape::PutBody, gives 200 shape::AnsweredTask),
-        route!(Get "/v1/{ns}/tasks/{id}/why", Room(Reader), "Explain the state of a task", tasks::why_so, gives 200 shape::Why),
-        route!(Get "/v1/{ns}/tasks/{id}/events", Room(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
+        route!(Post "/v1/{ns}/tasks", Namespace(Worker), "Create a task", tasks::create, query TASK, takes body::CreateBody, gives 201 shape::AnsweredTask),
+        route!(Get "/v1/{ns}/tasks", Namespace(Reader), "List tasks, the newest first", lists::tasks, query FILTER, gives 200 shape::Tasks),
+        route!(Get "/v1/{ns}/tasks/{id}", Namespace(Reader), "Show a task", tasks::show, gives 200 shape::OneTask),
+        route!(Put "/v1/{ns}/tasks/{id}", Namespace(Operator), "Write a whole record", tasks::put, query TASK, takes shape::PutBody, gives 200 shape::AnsweredTask),
+        route!(Get "/v1/{ns}/tasks/{id}/why", Namespace(Reader), "Explain the state of a task", tasks::why_so, gives 200 shape::Why),
+        route!(Get "/v1/{ns}/tasks/{id}/events", Namespace(Reader), "The history of a task, as a page or a stream", events::of_task, query HISTORY, gives 200 shape::Events),
 
-        route!(Get "/v1/{ns}/tasks/{id}/verify", Room(Reader), "Verify the history of a task", looks::verify_task, gives 200 shape::ReportAnswer),
-        route!(Get "/v1/{ns}/tasks/{id}/chain", Room(Operator), "The stored history of a task, for clients that verify it themselves", looks::chain, gives 200 shape::OneChain),
+        route!(Get "/v1/{ns}/tasks/{id}/verify", Namespace(Reader), "Verify the history of a task", looks::verify_task, gives 200 shape::ReportAnswer),
+        route!(Get "/v1/{ns}/tasks/{id}/chain", Namespace(Operator), "The stored history of a task, for clients that verify it themselves", looks::chain, gives 200 shape::OneChain),
 
-        route!(Post "/v1/{ns}/tasks/{id}/acquire", Room(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Room(Worker), "Renew a lease", verbs::heartbeat, query TASK, takes body::HeartbeatBody, gives 200 shape::Renewed),
-        route!(Post "/v1/{ns}/tasks/{id}/progress", Room(Worker), "Report progress without renewing the lease", verbs::progress, query TASK, takes body::ProgressBody, gives 200 shape::Renewed),
-        route!(Post "/v1/{ns}/tasks/{id}/release", Room(Worker), "Give a lease back", verbs::release, query TASK, takes body::ReleaseBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/dispatch", Room(Operator), "Reserve a task for an owner", verbs::dispatch, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/complete", Room(Worker), "Complete a task", verbs::complete, query TASK, takes body::CompleteBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/fail", Room(Worker), "Fail a task, undoing nothing", verbs::fail, query TASK, takes body::FailBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/rollback", Room(Worker), "Give up the work and have it undone", verbs::roll_back, query TASK, takes body::RollBackBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/quarantine", Room(Worker), "Park a task for a person", verbs::quarantine, query TASK, takes body::QuarantineBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/cancel", Room(Operator), "Cancel a task, or ask its holder to stop", verbs::cancel, query TASK, takes body::CancelBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensate", Room(Operator), "Close a task as undone", verbs::compensate, query TASK, takes body::CompensateBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/notes", Room(Operator), "Add a note, correct the reason for the end, or dismiss it", verbs::note, query TASK, takes body::NoteBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/retry", Room(Operator), "Retry a task that ended badly, as a new task", verbs::retry, query TASK, takes body::RetryBody, gives 201 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations", Room(Worker), "Register a compensation", verbs::register, query TASK, takes body::RegisterBody, gives 201 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Room(Worker), "Report that an undo ran or failed", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Room(Operator), "Waive a compensation", verbs::waive, query TASK, takes body::WaiveBody, gives 200 shape::AnsweredTask),
-        route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Room(Worker), "Adopt what older leases owe", verbs::adopt, query TASK, takes body::AdoptBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/acquire", Namespace(Worker), "Take a lease on a task", verbs::acquire, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/heartbeat", Namespace(Worker), "Renew a lease", verbs::heartbeat, query TASK, takes body::HeartbeatBody, gives 200 shape::Renewed),
+        route!(Post "/v1/{ns}/tasks/{id}/progress", Namespace(Worker), "Report progress without renewing the lease", verbs::progress, query TASK, takes body::ProgressBody, gives 200 shape::Renewed),
+        route!(Post "/v1/{ns}/tasks/{id}/release", Namespace(Worker), "Give a lease back", verbs::release, query TASK, takes body::ReleaseBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/dispatch", Namespace(Operator), "Reserve a task for an owner", verbs::dispatch, query TASK, takes body::TakeBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/complete", Namespace(Worker), "Complete a task", verbs::complete, query TASK, takes body::CompleteBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/fail", Namespace(Worker), "Fail a task, undoing nothing", verbs::fail, query TASK, takes body::FailBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/rollback", Namespace(Worker), "Give up the work and have it undone", verbs::roll_back, query TASK, takes body::RollBackBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/quarantine", Namespace(Worker), "Park a task for a person", verbs::quarantine, query TASK, takes body::QuarantineBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/cancel", Namespace(Operator), "Cancel a task, or ask its holder to stop", verbs::cancel, query TASK, takes body::CancelBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensate", Namespace(Operator), "Close a task as undone", verbs::compensate, query TASK, takes body::CompensateBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/notes", Namespace(Operator), "Add a note, correct the reason for the end, or dismiss it", verbs::note, query TASK, takes body::NoteBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/retry", Namespace(Operator), "Retry a task that ended badly, as a new task", verbs::retry, query TASK, takes body::RetryBody, gives 201 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations", Namespace(Worker), "Register a compensation", verbs::register, query TASK, takes body::RegisterBody, gives 201 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/settle", Namespace(Worker), "Report that an undo ran or failed", verbs::settle, query TASK, takes body::SettleBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/{seq}/waive", Namespace(Operator), "Waive a compensation", verbs::waive, query TASK, takes body::WaiveBody, gives 200 shape::AnsweredTask),
+        route!(Post "/v1/{ns}/tasks/{id}/compensations/adopt", Namespace(Worker), "Adopt what older leases owe", verbs::adopt, query TASK, takes body::AdoptBody, gives 200 shape::AnsweredTask),
 
-        route!(Post "/v1/{ns}/claims", Room(Worker), "Take leases on the next due tasks of a queue; waits for work", claims::claim, query TASK, takes body::ClaimBody, gives 200 shape::Granted),
-        route!(Get "/v1/{ns}/claimable", Room(Reader), "When a claim can next find a task", claims::claimable, query &[("queue", "The queue. Default: `default`."), ("wait", "How long to wait for a due task, such as `30s`; at most 60s.")], gives 200 shape::Claimable),
-        route!(Post "/v1/{ns}/heartbeats", Room(Worker), "Renew many leases", commands::heartbeats, takes shape::HeartbeatsBody, gives 200 shape::HeartbeatAnswers),
-        route!(Post "/v1/{ns}/commands", Room(Worker), "Send many commands of any kind; each is decided separately, in order", commands::many, query TASK, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
-        route!(Get "/v1/{ns}/requests", Room(Reader), "Whether a request id is remembered", looks::request, query &[("id", "The request id.")], gives 200 shape::Remembered),
+        route!(Post "/v1/{ns}/claims", Namespace(Worker), "Take leases on the next due tasks of a queue; waits for work", claims::claim, query TASK, takes body::ClaimBody, gives 200 shape::Granted),
+        route!(Get "/v1/{ns}/claimable", Namespace(Reader), "When a claim can next find a task", claims::claimable, query &[("queue", "The queue. Default: `default`."), ("wait", "How long to wait for a due task, such as `30s`; at most 60s.")], gives 200 shape::Claimable),
+        route!(Post "/v1/{ns}/heartbeats", Namespace(Worker), "Renew many leases", commands::heartbeats, takes shape::HeartbeatsBody, gives 200 shape::HeartbeatAnswers),
+        route!(Post "/v1/{ns}/commands", Namespace(Worker), "Send many commands of any kind; each is decided separately, in order", commands::many, query TASK, takes shape::CommandsBody, gives 200 shape::CommandAnswers),
+        route!(Get "/v1/{ns}/requests", Namespace(Reader), "Whether a request id is remembered", looks::request, query &[("id", "The request id.")], gives 200 shape::Remembered),
 
-        route!(Get "/v1/{ns}/events", Room(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY, gives 200 shape::Events),
-        route!(Get "/v1/{ns}/stale", Room(Reader), "Tasks whose lease or reservation has lapsed", lists::stale, query PAGE, gives 200 shape::Tasks),
-        route!(Get "/v1/{ns}/owners", Room(Reader), "Who holds what", looks::owners, gives 200 shape::Owners),
-        route!(Get "/v1/{ns}/stats", Room(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
-        route!(Get "/v1/{ns}/anchor", Room(Reader), "An anchor of the history, to keep elsewhere", looks::anchor, gives 200 shape::AnchorAnswer),
-        route!(Get "/v1/{ns}/verify", Room(Reader), "Verify the history", looks::verify, gives 200 shape::ReportAnswer),
-        route!(Get "/v1/{ns}/recovery", Room(Reader), "List the running recovery processes and what they handle", recovery::watchers, gives 200 shape::Watchers),
-        route!(Post "/v1/{ns}/recovery", Room(Operator), "Run recovery once", recovery::sweep, query &[("plan", "`true`: only show what recovery would do.")], gives 200 shape::Recovered),
+        route!(Get "/v1/{ns}/events", Namespace(Reader), "The history, as a page or a stream", events::of_namespace, query HISTORY, gives 200 shape::Events),
+        route!(Get "/v1/{ns}/stale", Namespace(Reader), "Tasks whose lease or reservation has lapsed", lists::stale, query PAGE, gives 200 shape::Tasks),
+        route!(Get "/v1/{ns}/owners", Namespace(Reader), "Who holds what", looks::owners, gives 200 shape::Owners),
+        route!(Get "/v1/{ns}/stats", Namespace(Reader), "A namespace at a glance", looks::stats, gives 200 shape::Stats),
+        route!(Get "/v1/{ns}/anchor", Namespace(Reader), "An anchor of the history, to keep elsewhere", looks::anchor, gives 200 shape::AnchorAnswer),
+        route!(Get "/v1/{ns}/verify", Namespace(Reader), "Verify the history", looks::verify, gives 200 shape::ReportAnswer),
+        route!(Get "/v1/{ns}/recovery", Namespace(Reader), "List the running recovery processes and what they handle", recovery::watchers, gives 200 shape::Watchers),
+        route!(Post "/v1/{ns}/recovery", Namespace(Operator), "Run recovery once", recovery::sweep, query &[("plan", "`true`: only show what recovery would do.")], gives 200 shape::Recovered),
 
         route!(Get "/v1/namespaces", Store(Reader), "List the namespaces that have tasks", looks::namespaces, gives 200 shape::Namespaces),
         route!(Get "/v1/now", Store(Reader), "The store's clock, by which every decision is made", looks::now, gives 200 shape::Now),

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use axum::body::Bytes;
 use axum::http::request::Parts;
 use tenure::Ledger;
 use tenure::core::id::Namespace;
@@ -40,7 +41,7 @@ pub(crate) struct ServerState {
 /// What describes the API. Each is made when it is first asked for.
 pub(crate) struct Documents {
     /// As OpenAPI.
-    pub(crate) openapi: LazyLock<String>,
+    pub(crate) openapi: LazyLock<Bytes>,
     /// As HTML.
     pub(crate) page: LazyLock<String>,
 }

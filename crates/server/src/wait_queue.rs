@@ -65,17 +65,17 @@ mod tests {
     #[tokio::test]
     async fn so_many_of_a_queue_look_and_the_next_one_follows_who_leaves() {
         let lines = WaitQueue::default();
-        let (room, queue) = of("q");
+        let (namespace, queue) = of("q");
         let mut looking = Vec::new();
         for _ in 0..LOOKING_MAX {
-            looking.push(lines.wait(&room, &queue).await);
+            looking.push(lines.wait(&namespace, &queue).await);
         }
-        assert!(lines.at_once(&room, &queue).is_none(), "the turns are taken");
-        let mut next = std::pin::pin!(lines.wait(&room, &queue));
+        assert!(lines.at_once(&namespace, &queue).is_none(), "the turns are taken");
+        let mut next = std::pin::pin!(lines.wait(&namespace, &queue));
         let mut looked_at = Context::from_waker(Waker::noop());
         assert!(next.as_mut().poll(&mut looked_at).is_pending(), "it waits for its turn");
-        let (room, other) = of("other");
-        let _elsewhere = lines.wait(&room, &other).await;
+        let (namespace, other) = of("other");
+        let _elsewhere = lines.wait(&namespace, &other).await;
         looking.pop();
         let _place = timeout(Duration::from_secs(60), next).await.expect("it is its turn");
     }
@@ -84,8 +84,8 @@ mod tests {
     async fn of_lines_in_which_nobody_stands_none_is_kept() {
         let lines = WaitQueue::default();
         for number in 0..100 {
-            let (room, queue) = of(&format!("q{number}"));
-            drop(lines.wait(&room, &queue).await);
+            let (namespace, queue) = of(&format!("q{number}"));
+            drop(lines.wait(&namespace, &queue).await);
         }
         assert_eq!(lines.0.lock().expect("nobody panicked").len(), 1);
     }

@@ -33,7 +33,7 @@ impl Work {
     ) -> Result<T, Problem> {
         let threads = self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone());
         let working = AbortOnDropHandle::new(threads.spawn(work.in_current_span()));
-        working.await.map_err(|_| Problem::broken("internal server error; see the server's log"))
+        working.await.map_err(|_| Problem::panicked())
     }
 
     /// Makes a response of this many bytes: on these threads, unless it is small.

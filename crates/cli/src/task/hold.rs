@@ -10,7 +10,7 @@ use super::answers::{Needed, answer_call};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::global::OutputFormat;
-use crate::values::{ByLease, ByOperator, Length, TaskArgument, span};
+use crate::values::{ByLease, ByOperator, TaskArgument, span};
 
 /// Renew a lease
 ///
@@ -26,8 +26,9 @@ pub(crate) struct Heartbeat {
     task: TaskArgument,
     #[command(flatten)]
     lease: ByLease,
-    #[command(flatten)]
-    length: Length,
+    /// How long the lease lasts from now, 1s to 7d [default: as long as when it was acquired]
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
     /// Progress of the work: JSON, @FILE or @-
     #[arg(long, value_name = "JSON")]
     progress: Option<String>,
@@ -40,7 +41,7 @@ impl Heartbeat {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let id = context.task_id(self.task.id)?;
         let holder = context.the_holder(&id, &self.lease)?;
-        let ttl = self.length.span()?;
+        let ttl = span("ttl", self.ttl.as_deref())?;
         let progress = context.optional_text("--progress", self.progress)?;
         let checkpoint = context.optional_text("--checkpoint", self.checkpoint)?;
         let ledger = context.ledger().await?;

@@ -1,4 +1,4 @@
-//! Looks at the task of a path, and answers with it.
+//! Reads the task of a path, and answers with a task.
 
 use axum::http::StatusCode;
 use axum::http::header::{ETAG, HeaderMap, HeaderValue};
@@ -21,7 +21,7 @@ pub(super) async fn look(asked: &Asked) -> Result<Task, Problem> {
     Ok(task)
 }
 
-/// The same, if nothing must be waited for.
+/// The same, if that is possible without waiting.
 pub(super) async fn look_at_once(asked: &Asked) -> Option<Task> {
     let _room = asked.quota.look_at_once()?;
     let task = asked.ledger().ok()?.task(asked.id().ok()?.as_str()).await.ok()?;
@@ -29,10 +29,10 @@ pub(super) async fn look_at_once(asked: &Asked) -> Option<Task> {
     Some(task)
 }
 
-/// What a command on a task was answered, with the task's revision as a weak tag.
+/// The response to a command on a task, with the task's revision as a weak tag.
 pub(super) async fn told(asked: &Asked, status: StatusCode, answer: Answer) -> Answered {
     let Some((_, _, revision)) = named(&answer) else {
-        return Err(Problem::broken("the store's answer is for another kind of command"));
+        return Err(Problem::wrong_answer());
     };
     let (now, bytes) = (time_for(&asked.served.ledger, &answer).await, answer_bytes(&answer));
     let make = move || {

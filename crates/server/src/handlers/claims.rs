@@ -28,8 +28,8 @@ struct Waiting {
     wait: Option<DurationInput>,
 }
 
-/// `POST …/claims`. Where nothing is due it waits that long, and then answers with no tasks. A server that stops answers so
-/// at once: its caller asks another one.
+/// `POST …/claims`. If no task is due, it waits that long and then answers with no tasks. A server that stops answers so at once,
+/// so that the caller asks another server.
 pub(crate) async fn claim(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
     let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait)?;
@@ -37,7 +37,7 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
     let tasks = match waiting.filter(|wait| !wait.is_zero()) {
         None => {
             let tasks = claim_once(&asked, command.clone()).await?;
-            // It may repeat one that waited, and was granted something under an id that was made of this one.
+            // It may repeat a claim that waited: that one was granted tasks under an id made from this one.
             let may_repeat = tasks.is_empty() && command.request.is_some();
             match may_repeat {
                 true => asked.ledger()?.claim_at_once(command, |claim| claim_once(&asked, claim)).await?,
@@ -74,9 +74,9 @@ async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Error>
     }
 }
 
-/// Where enough others look already, whoever finds nothing at once stands in line, and claims again once it is its turn. What a
-/// claim was answered is remembered under its request id, so that a later one goes on behind it; a repeat is answered at once
-/// with what the first was granted, however long that was waited for.
+/// If enough claims poll the queue already, a claim that finds nothing at once waits in line, and claims again when its turn comes.
+/// Each try has a request id of its own, made from the claim's; a repeat of the claim gets at once what the first one was granted,
+/// however long that one waited.
 async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result<Vec<Task>, Problem> {
     let Action::Claim { queue, .. } = &command.action else {
         return Err(Problem::broken("the claim is not a claim"));
@@ -136,7 +136,7 @@ fn over(asked: &Asked, wait: Duration) -> impl Future<Output = ()> + Send + 'sta
     }
 }
 
-/// When they were granted: one that was granted is not stale then.
+/// When they were granted: at that time none is stale.
 fn granted_at(tasks: &[Task]) -> tenure::core::time::Time {
     tasks.iter().map(|task| task.updated_at).min().unwrap_or(tenure::core::time::Time::MIN)
 }

@@ -13,7 +13,7 @@ use tenure::api::command::{By, read_command, read_heartbeat};
 use tenure::core::command::{Action, Command};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
-use tenure::core::verb::Repeat;
+use tenure::core::verb::Verb;
 use tenure::record::{answers, heartbeat_answer};
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalTask};
@@ -27,9 +27,9 @@ use crate::route::{Answered, Asked, json};
 
 /// Commands of one request.
 const COMMANDS_MAX: usize = 10_000;
-/// Commands that are decided together. More of one request come after those, so that others get their turn.
+/// How many commands are decided together. More of one request come after those, so that other requests get their turn.
 const TOGETHER_MAX: usize = 1_024;
-/// The bytes of the answers to one request: one that is larger is alone.
+/// The bytes of the answers to one request. A larger answer is the only one.
 const ANSWERS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ struct Heartbeats<'a> {
     heartbeats: Many<'a>,
 }
 
-/// The values of a list, but no more of them than may be one too many: a list of nothing but commas and digits has millions.
+/// The values of a list, at most one more than is allowed: a list of commas and digits alone could have millions.
 struct Many<'a>(Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Many<'a> {
@@ -79,7 +79,7 @@ pub(crate) async fn many(asked: Asked) -> Answered {
     let read = |raw: &&RawValue| read_command(raw.get(), &by);
     let form = answer_form(&asked, AnswerForm::GrantsWhole)?;
     let answered = decide(&asked, commands.iter().map(read).collect(), Some(form)).await?;
-    // They were done: a clock that can't be read makes no failure of that.
+    // They were done, so the request must not fail because the clock can't be read.
     let now = asked.served.ledger.now().await.unwrap_or(Time::MIN);
     let bytes = answered.iter().map(answered_bytes).sum();
     let make = move || json(StatusCode::OK, &answers(&answered, now));
@@ -115,8 +115,8 @@ fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>,
     })
 }
 
-/// Has those decided that could be read and that the caller may give; the others have their answer already. Heartbeats are answered
-/// in no form of a task, with some words each, and need no memory for that.
+/// Decides the commands that could be read and that the caller may give; the others have their answer already. Answers to
+/// heartbeats contain no task and are short, so no memory is taken for them.
 async fn decide(
     asked: &Asked,
     read: Vec<Result<Command, Refusal>>,
@@ -143,15 +143,15 @@ async fn decide(
     Ok(refusals.into_iter().map(answer).collect())
 }
 
-/// Has commands decided, so many at a time. What has no room in the answer to the request, or in memory, is not done; where that
-/// is all of them the request fails.
+/// Decides commands, [`TOGETHER_MAX`] at a time. A command whose answer does not fit into the response or into memory is not done. If
+/// that is so for all of them, the request fails.
 async fn in_turns(
     asked: &Asked,
     mut commands: Vec<Command>,
     form: Option<AnswerForm>,
 ) -> Result<Vec<Result<Answer, Error>>, Problem> {
     let mut answers = Vec::with_capacity(commands.len());
-    // What has been taken for answers, and what of it they have.
+    // The memory taken for answers, and how much of it they use.
     let (mut bytes_max, mut bytes) = (usize::MAX, 0_usize);
     let about_tasks = commands.iter().filter(|command| !is_renewal(&command.action)).count();
     if form.is_some() && about_tasks > 0 {
@@ -162,7 +162,7 @@ async fn in_turns(
     while !commands.is_empty() {
         let later = commands.split_off(commands.len().min(TOGETHER_MAX));
         let options = AnswerOptions { form, bytes_max: bytes_max.saturating_sub(bytes) };
-        // What was read of a body is canonical already.
+        // Documents that were read from a body are canonical.
         let answered = asked.served.ledger.store().transact_within(commands, options).await;
         let is_renewed = |answer: &&Result<Answer, Error>| matches!(answer, Ok(Answer::Renewed(_)));
         let about_tasks = answered.answers.iter().filter(|answer| !is_renewed(answer));
@@ -172,7 +172,7 @@ async fn in_turns(
         commands.extend(later);
         let Some(next_bytes) = answered.next_bytes else { continue };
         let needed = bytes + next_bytes;
-        // One alone is answered however large it is.
+        // A single answer may have any size.
         if needed > ANSWERS_BYTES_MAX && bytes > 0 {
             answers.extend(not_done(
                 &commands,
@@ -194,18 +194,18 @@ async fn in_turns(
     Ok(answers)
 }
 
-/// Whether a command is answered with some words about a lease, whatever the form.
+/// Whether the answer is a renewal: a few words about a lease, in every form.
 fn is_renewal(action: &Action) -> bool {
-    action.verb().repeat() == Repeat::Idempotent
+    matches!(action.verb(), Verb::Heartbeat | Verb::Progress)
 }
 
-/// That nothing was done of these.
+/// The answers to commands that were not done.
 fn not_done(commands: &[Command], why: &str) -> impl Iterator<Item = Result<Answer, Error>> {
     let error = Error::Unavailable(why.to_owned());
     (0..commands.len()).map(move |_| Err(error.clone()))
 }
 
-/// How large an answer is. Why something was not done is said in some words.
+/// The size of an answer. An error is counted as a few words.
 fn answered_bytes(answer: &Result<Answer, Error>) -> usize {
     const WORDS_BYTES: usize = 512;
     answer.as_ref().map_or(WORDS_BYTES, answer_bytes)

@@ -35,11 +35,11 @@ use crate::quotas::{Taken, TokenQuota};
 use crate::route::{Answered, Asked, json};
 use crate::state::ServerState;
 
-/// What is read from the store at once for a stream, and kept until its reader has taken it. An event that is larger is read alone.
+/// How much is read from the store at once for a stream, and kept until the client has taken it. A larger event is read alone.
 const PAGE: PageSize = PageSize { items: 256, bytes: 128 * 1024 };
-/// How much of a stream is given at once.
+/// How much of a stream is written at once.
 const PIECE_BYTES: usize = 32 * 1024;
-/// The least time between two looks of one reader, however much happens that is not for it.
+/// The minimum time between two reads for one client, even if many events happen that are not for it.
 const LOOK_APART: Duration = Duration::from_millis(20);
 
 /// `GET …/events` of a namespace.
@@ -89,14 +89,14 @@ async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     Ok(json(StatusCode::OK, &EventPage::from(&page)))
 }
 
-/// What the caller may see of some of the history.
+/// The part of a page of the history that the caller may see.
 struct Seen {
     page: Page<Recorded>,
-    /// Whether more is there already.
+    /// Whether there are more events already.
     has_more: bool,
 }
 
-/// What the caller may see of what is there.
+/// The next events that the caller may see.
 async fn seen(
     asked: &Asked,
     filter: &EventFilter,
@@ -114,8 +114,8 @@ async fn seen(
     Ok(Seen { page, has_more })
 }
 
-/// The same, waited for: much happens in a store that the caller did not ask for, or must not see. That is passed over in large
-/// steps, however few were asked for.
+/// The same, but waits for an event. Events that the caller did not ask for or must not see are skipped in large pages, even if the
+/// caller asks for a few only.
 async fn waited_for(
     asked: &Asked,
     filter: &EventFilter,
@@ -139,7 +139,7 @@ async fn waited_for(
         if has_more {
             continue;
         }
-        // However much happens that is not for this one, it does not look for each of it.
+        // Many events that are not for this caller must not cause a read each.
         tokio::time::sleep(LOOK_APART).await;
         tokio::select! {
             more = asked.served.ledger.store().more_events(after.clone()) => more?,
@@ -149,7 +149,7 @@ async fn waited_for(
     }
 }
 
-/// What is wrong with a place in the history, by the name under which it was given.
+/// The refusal of a wrong cursor, with the name of the field or header that has it.
 fn of_place(error: Error, name: &'static str) -> Problem {
     match error {
         Error::Refused(refusal) if refusal.field == Some("cursor") => {
@@ -160,7 +160,7 @@ fn of_place(error: Error, name: &'static str) -> Problem {
     }
 }
 
-/// Where a stream begins: behind what its reader saw last, or behind what it names, or now.
+/// Where a stream begins: after the last event that the client received, or after the cursor that it gives, or now.
 async fn beginning(asked: &Asked) -> Result<(&'static str, Cursor), Problem> {
     if let Some(id) = last_event_id(&asked.head.headers)? {
         return Ok(("Last-Event-ID", id));
@@ -183,11 +183,11 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
 async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     let room = asked.quota.stream()?;
     let (name, after) = beginning(&asked).await?;
-    // A place that no history gave is refused before the stream begins: afterwards nobody could be told.
+    // A wrong cursor is refused before the stream begins: afterwards the client can't be told.
     let one = PageSize { items: 1, bytes: 0 };
     let looked = asked.served.ledger.store().events(filter.clone(), Some(after.clone()), one).await;
     looked.map_err(|error| of_place(error, name))?;
-    // What is read of a page is handed over piece by piece, and nothing is kept in between.
+    // A page is written piece by piece, and nothing is kept in between.
     let (lines, reader) = mpsc::channel(1);
     let source = Source {
         stopping: asked.served.stopping.clone(),
@@ -206,18 +206,18 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    // Proxies that gather answers would keep events from whoever waits for them.
+    // A proxy that buffers responses would delay events.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// What a stream says of an event that can't be read.
+/// The message of a stream about an event that can't be read.
 #[derive(Serialize)]
 struct Unreadable<'a> {
     message: &'a str,
 }
 
-/// What feeds a stream. No more than one page is kept for a reader that is slow.
+/// Reads events and writes them to a stream. It keeps at most one page for a slow client.
 struct Source {
     served: Arc<ServerState>,
     caller: Caller,
@@ -226,7 +226,7 @@ struct Source {
     filter: EventFilter,
     after: Cursor,
     lines: mpsc::Sender<Bytes>,
-    /// When something was said last.
+    /// When it last wrote something.
     said: Moment,
     stopping: CancellationToken,
     _room: Taken,
@@ -246,13 +246,13 @@ impl Source {
         }
     }
 
-    /// Ends when the reader may not read any more, does not read, or the store can't be read: then it comes again.
+    /// Ends when the client may no longer read, stops reading, or the store can't be read; the client then reconnects.
     async fn feed(&mut self) -> Option<Infallible> {
         let store = Arc::clone(self.served.ledger.store());
         loop {
             let silent_for = Moment::now().since(self.said);
             let left = self.silent_max().saturating_sub(silent_for.into());
-            // Looked at first: where others make events all the time, there are always more to look through.
+            // Checked first: while others write events all the time, there are always more to read.
             let more = match left.is_zero() {
                 true => None,
                 false => timeout(left, store.more_events(Some(self.after.clone()))).await.ok(),
@@ -268,8 +268,8 @@ impl Source {
         }
     }
 
-    /// Reads a page and hands it over. Its memory is taken before it is read, and given back once the reader has all of it: a
-    /// stream that has nothing to say takes none.
+    /// Reads a page and writes it. Its memory is taken before the read and given back once the client has all of it. An idle stream
+    /// takes none.
     async fn give_page(&mut self, store: &Arc<dyn Store>) -> Option<()> {
         let memory = RequestMemory::of(Arc::clone(&self.quota), 0);
         let mut taken = PAGE.bytes;
@@ -277,11 +277,11 @@ impl Source {
             self.until_taken(&memory, taken).await?;
             let _room = self.quota.scan().await.ok()?;
             let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
-            // An event that is larger than a page is not kept while its memory is waited for, but read again.
+            // An event larger than a page is not kept while this waits for memory; it is read again.
             match page.items.iter().map(event_bytes).sum() {
                 bytes if bytes > taken => {
                     taken = bytes;
-                    // Those who hold some of it while they wait for more would wait for one another.
+                    // Streams that hold some memory while they wait for more would wait for one another.
                     memory.give_back();
                 }
                 _ => break page,
@@ -298,12 +298,12 @@ impl Source {
             let told = tenure::api::to_json(&Unreadable { message: words });
             self.say(format!("event: unreadable\ndata: {told}\n\n").as_bytes()).await?;
         }
-        // Behind what could not be read, too.
+        // Events that could not be read are behind it, too.
         self.after = if page.unreadable.is_empty() { last.or(page.next)? } else { page.next? };
         Some(())
     }
 
-    /// Takes memory for so many bytes, however long that takes: a stream is slow before it fails.
+    /// Takes memory for that many bytes and waits as long as necessary: a slow stream is better than a failed one.
     async fn until_taken(&self, memory: &RequestMemory, bytes: usize) -> Option<()> {
         while memory.for_answer(bytes).await.is_err() {
             self.may_read().await?;
@@ -311,7 +311,7 @@ impl Source {
         Some(())
     }
 
-    /// How long it is silent before it says that it is there, when its reader is looked at, too.
+    /// How long it is silent before it sends a comment. Its client's token is checked as often.
     fn silent_max(&self) -> Duration {
         self.served.options.limits.token_check_every
     }
@@ -321,8 +321,8 @@ impl Source {
         self.served.is_still_known(&self.head).await.then_some(())
     }
 
-    /// A reader that is slow is waited for; one that may not read any more, or takes nothing, is not waited for for ever. It is
-    /// given pieces, each of which is kept alone: of what it has not taken yet, the rest is still here, with its memory.
+    /// Waits for a slow client, but not forever for one that may no longer read or takes nothing. The client gets one piece after the
+    /// other; what it has not taken yet is still here, with its memory.
     async fn say(&mut self, words: &[u8]) -> Option<()> {
         for piece in words.chunks(PIECE_BYTES) {
             let room = loop {
@@ -338,7 +338,7 @@ impl Source {
     }
 }
 
-/// An event on the stream: its id comes before its data, so that nobody has the one without the other.
+/// An event on the stream. Its id comes before its data, so that a client never has the data without the id.
 fn told(recorded: &Recorded) -> Vec<u8> {
     let (id, kind) = (recorded.cursor.as_str(), recorded.event.what.kind());
     let mut text = Vec::with_capacity(event_bytes(recorded) + 2 * id.len() + 64);
@@ -348,7 +348,7 @@ fn told(recorded: &Recorded) -> Vec<u8> {
     text
 }
 
-/// The pieces of a stream, as a body wants them.
+/// The pieces of a stream as a response body.
 struct Pieces(mpsc::Receiver<Bytes>);
 
 impl futures_core::Stream for Pieces {

@@ -7,10 +7,9 @@ use tenure::api::list::{Lapsed, NamespaceList, Newest, NowAnswer, Remembered};
 use tenure::api::overview::{OwnerList, StatsAnswer};
 use tenure::core::id::RequestId;
 use tenure::core::refusal::Refusal;
-
-use super::{cursor, limit, page};
 use tenure::store::size::chain_bytes;
 
+use super::{cursor, limit, page};
 use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
@@ -102,7 +101,7 @@ pub(crate) async fn lapsed(asked: Asked) -> Answered {
 pub(crate) async fn chains(asked: Asked) -> Answered {
     let _room = asked.quota.scan().await?;
     let store = asked.served.ledger.store();
-    // Of how many events a chain is nobody knows before.
+    // The number of events of a chain is not known before it is read.
     let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?.min(CHAINS_MAX));
     let chains = page(&asked, limit, async |size| store.chains(after, size).await, chain_bytes).await?;
     Ok(json(StatusCode::OK, &ChainPage::from(&chains)))

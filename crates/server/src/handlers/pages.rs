@@ -26,7 +26,8 @@ pub(crate) async fn openapi(asked: Asked) -> Answered {
 /// `GET /`.
 pub(crate) async fn front(asked: Asked) -> Answered {
     let options = &asked.served.options;
-    let room = options.namespace.as_ref().map_or(tenure::ledger::DEFAULT_NAMESPACE, |name| name.as_str());
+    let namespace =
+        options.namespace.as_ref().map_or(tenure::ledger::DEFAULT_NAMESPACE, |name| name.as_str());
     let who = match &asked.caller.name {
         Some(name) => {
             format!("You are <code>{}</code>, {}.", escaped(name.as_str()), asked.caller.role.as_str())
@@ -39,12 +40,12 @@ pub(crate) async fn front(asked: Asked) -> Answered {
     let body = format!(
         "<p>The durable record of who is working on what, until when, and how to undo it.</p>\
          <p>This server stores its record in <code>{store}</code>. {who}</p>\
-         <pre><code>curl {here}/v1/{room}/tasks{proof} -H 'Content-Type: application/json' -d '{{\"id\":\"build-42\"}}'\n\
-         curl {here}/v1/{room}/tasks/build-42/why{proof}</code></pre>\
+         <pre><code>curl {here}/v1/{namespace}/tasks{proof} -H 'Content-Type: application/json' -d '{{\"id\":\"build-42\"}}'\n\
+         curl {here}/v1/{namespace}/tasks/build-42/why{proof}</code></pre>\
          <ul><li><a href=\"docs\">The API</a>, also as <a href=\"openapi.json\">OpenAPI 3.1</a></li>\
-         <li><a href=\"v1/{room}/stats\">Overview of {room}</a>, \
-         <a href=\"v1/{room}/tasks\">its newest tasks</a>, <a href=\"v1/{room}/stale\">its stale tasks</a>, \
-         <a href=\"v1/{room}/owners\">its owners</a></li>\
+         <li><a href=\"v1/{namespace}/stats\">Overview of {namespace}</a>, \
+         <a href=\"v1/{namespace}/tasks\">its newest tasks</a>, <a href=\"v1/{namespace}/stale\">its stale tasks</a>, \
+         <a href=\"v1/{namespace}/owners\">its owners</a></li>\
          <li><a href=\"metrics\">Metrics</a>, <a href=\"readyz\">readiness</a></li></ul>\
          <p>Version {version}</p>",
         here = escaped(&here(&asked.head)),
@@ -55,7 +56,7 @@ pub(crate) async fn front(asked: Asked) -> Answered {
     Ok(page("Tenure", &body))
 }
 
-/// Where this page was asked for, as whoever sees it can reach the server, too.
+/// The address under which the browser reached the server.
 fn here(head: &Parts) -> String {
     let in_header = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = in_header.or(head.uri.authority().map(|authority| authority.as_str())).unwrap_or("localhost");

@@ -1,4 +1,4 @@
-//! Probes and metrics, for whoever starts, stops and monitors servers.
+//! Probes and metrics, for programs that start, stop and monitor servers.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -21,15 +21,15 @@ struct Ready {
     because: Option<String>,
 }
 
-/// `GET /livez`: this process answers. It does not ask the store: a database that is away is no reason to be restarted.
+/// `GET /livez`: this process answers. It does not ask the store: an unavailable database is no reason to restart the server.
 pub(crate) async fn live(_asked: Asked) -> Answered {
     Ok(json(StatusCode::OK, &Live { live: true }))
 }
 
-/// `GET /readyz`: it can serve.
+/// `GET /readyz`: whether the server can serve requests.
 pub(crate) async fn ready(asked: Asked) -> Answered {
     let stopping = asked.served.stopping.is_cancelled();
-    // What every request begins with.
+    // Every request begins with this read.
     let wait_max = asked.served.options.limits.watch_wait_max;
     let store = tokio::time::timeout(wait_max, asked.served.token_cache.look()).await;
     let trouble = match store {
@@ -45,7 +45,7 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
         (None, false) => "reads_only",
         (None, true) => "answers",
     };
-    // Whoever may ask needs no token, so the reason is for the log: it may name hosts.
+    // A caller needs no token, so the reason goes to the log only: it may name hosts.
     if let Some(trouble) = trouble {
         tracing::warn!(trouble, "not ready");
     }

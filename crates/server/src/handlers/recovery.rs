@@ -15,19 +15,19 @@ use crate::body::parse;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
-/// A body in which nothing is said: whoever says something would think that it was heard.
+/// An empty body. Fields are refused, because a caller that sends some would expect an effect.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// `POST …/recovery`: looks after what is stale in the namespace now, with the handlers of this server, as the one-shot
-/// command does, and whether it does so by itself or not; `?plan=true` only shows. If its caller goes away, or the server
-/// stops, what was begun is handed back; a server that stops answers what was done until then.
+/// `POST …/recovery`: recovers the stale tasks of the namespace now, with the handlers of this server, as the one-shot command does
+/// and whether or not the server runs recovery itself; `?plan=true` only shows the plan. If the caller goes away or the server stops,
+/// leases of undos in progress are released; a server that stops answers with what was done until then.
 pub(crate) async fn sweep(asked: Asked) -> Answered {
     let Nothing {} = parse(&asked.body.text)?;
     let recovery = &asked.served.recovery;
     let usual = recovery.current().clone();
-    // At a stop its answer must still get out while the others have their grace.
+    // At a stop, its answer must still be sent within the grace.
     let grace = usual.grace / 2;
     let settings = RecoveryOptions { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
     let recovery = recovery.clone().settings(settings);
@@ -42,7 +42,7 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(one.clone());
     });
     let stop = asked.served.stopping.child_token();
-    // Its own task: one whose caller goes away ends in order, too.
+    // A task of its own, so that it also ends gracefully if the caller goes away.
     let _caller_is_there = stop.clone().drop_guard();
     let sweeping = asked.served.sweeping.spawn(async move {
         let report = recovery.once_until(stop).await;
@@ -58,13 +58,13 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     ))
 }
 
-/// `GET …/recovery`: who looks after the namespace, and what they handle.
+/// `GET …/recovery`: the running recovery processes of the namespace, and what they handle.
 pub(crate) async fn watchers(asked: Asked) -> Answered {
     let watchers = asked.served.ledger.store().watchers(asked.namespace()?.clone()).await?;
     Ok(json(StatusCode::OK, &WatchersAnswer { recovery: watchers }))
 }
 
-/// `POST /v1/watch`. A caller that is bound to namespaces looks after these alone: the mark of the whole store is not its to renew.
+/// `POST /v1/watch`. A caller whose token is bound to namespaces renews only their marks, not the mark of the whole store.
 pub(crate) async fn watch(asked: Asked) -> Answered {
     let mut presence: Presence = parse(&asked.body.text)?;
     if let NamespaceScope::These(own) = &asked.caller.namespaces {

@@ -29,7 +29,7 @@ pub(crate) async fn create(asked: Asked) -> Answered {
     Ok(response)
 }
 
-/// `GET …/tasks/{id}`. Whoever has that revision already is told so; heartbeats don't change it.
+/// `GET …/tasks/{id}`. A caller that has this revision already gets 304; heartbeats don't change the revision.
 pub(crate) async fn show(asked: Asked) -> Answered {
     let task = look(&asked).await?;
     let known = asked.head.headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
@@ -80,7 +80,7 @@ pub(crate) async fn why_so(asked: Asked) -> Answered {
     asked.served.work.make(bytes, make).await
 }
 
-/// The revision that a put is for. It is one, because a put is decided against what its sender read.
+/// The revision that a put is for. There is exactly one, because a put is decided against what its sender read.
 fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem> {
     let Some(tag) = one(headers, &IF_MATCH, "If-Match")? else { return Ok(None) };
     let refused = || {

@@ -11,14 +11,14 @@ use crate::body::parse;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
-/// `GET /v1/tokens`: those that are bound to nothing else than the caller is.
+/// `GET /v1/tokens`: the tokens whose namespaces the caller's token has, too.
 pub(crate) async fn list(asked: Asked) -> Answered {
     let mut tokens = asked.served.ledger.store().tokens(None).await?.unwrap_or_default();
     tokens.tokens.retain(|listed| asked.caller.namespaces.covers(&listed.token.namespaces));
     Ok(json(StatusCode::OK, &tokens))
 }
 
-/// `POST /v1/tokens`. Nobody gives more than they have: neither a namespace that they are not bound to, nor all of them.
+/// `POST /v1/tokens`. A caller can't give a token more namespaces than its own token has.
 pub(crate) async fn create(asked: Asked) -> Answered {
     let making: TokenBody = parse(&asked.body.text)?;
     let names = making.namespaces.unwrap_or_else(|| vec![DEFAULT_NAMESPACE.to_owned()]);
@@ -51,7 +51,7 @@ pub(crate) async fn revoke(asked: Asked) -> Answered {
     let name = in_query.or(naming.name).ok_or_else(|| Refusal::invalid("name", "is required"))?;
     let unknown = || Refusal::new(Code::NotFound, format!("there is no token named {name}"));
     let tokens = asked.served.ledger.tokens().await?;
-    // A name that is free again may be somebody else's by now: it is the newest of that name that is revoked.
+    // A freed name may have been given to another token since: the newest token with the name is revoked.
     let newest = tokens.iter().rfind(|token| token.name.as_str() == name);
     if !newest.is_some_and(|token| asked.caller.namespaces.covers(&token.namespaces)) {
         return Err(unknown().into());
@@ -61,7 +61,7 @@ pub(crate) async fn revoke(asked: Asked) -> Answered {
     Ok(json(StatusCode::OK, &token))
 }
 
-/// Who does it: the caller's token, or where none is needed whoever the body names.
+/// The actor: the caller's token, or the actor that the body names if no token is needed.
 fn by(asked: &Asked, said: Option<String>) -> String {
     let token = asked.caller.name.as_ref().map(|name| name.as_str().to_owned());
     token.or(said).unwrap_or_else(|| Actor::ANONYMOUS.to_owned())

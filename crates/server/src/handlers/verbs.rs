@@ -17,10 +17,10 @@ use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
-/// What a task has in an answer, as a rule.
+/// The usual size of a task in an answer.
 const USUAL_TASK_BYTES: usize = 4 * 1024;
 
-/// The command of that verb, by whoever asks, if they may give it.
+/// The caller's command of that name, if the caller may give it.
 pub(crate) fn command(asked: &Asked, name: CommandName, body: &str) -> Result<Command, Problem> {
     let (caller, served) = (&asked.caller, &asked.served);
     let by = By {
@@ -40,12 +40,12 @@ pub(crate) fn command(asked: &Asked, name: CommandName, body: &str) -> Result<Co
     Ok(command)
 }
 
-/// Has a command decided, and gives what it was answered. An answer that is large is given memory before anything is done.
+/// Decides a command and returns its answer. Memory for a large answer is taken before anything is done.
 pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) -> Result<Answer, Error> {
     let (store, memory) = (asked.served.ledger.store(), &asked.memory);
     let mut bytes_max = SMALL_BYTES;
     if let Action::Claim { limit, .. } = &command.action {
-        // As much as so many small tasks have: else each claim of some of them would be given twice.
+        // As much as that many tasks of the usual size need; otherwise most claims of several tasks would be tried twice.
         let usual = CLAIM_BYTES_MAX.min(USUAL_TASK_BYTES.saturating_mul(*limit as usize));
         if memory.for_answer_at_once(usual).is_some() {
             bytes_max = bytes_max.max(usual);
@@ -53,7 +53,7 @@ pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) ->
     }
     let mut commands = vec![command];
     loop {
-        // What was read of a body is canonical already.
+        // Documents that were read from a body are canonical.
         let answered = store.transact_within(commands, AnswerOptions { form, bytes_max }).await;
         if let Some(answer) = answered.answers.into_iter().next() {
             return answer;
@@ -69,7 +69,7 @@ pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) ->
     }
 }
 
-/// Reads and decides.
+/// Reads the command of that name and decides it.
 pub(crate) async fn done(asked: &Asked, name: CommandName) -> Result<Answer, Problem> {
     let form = answer_form(asked, AnswerForm::Whole)?;
     let command = command(asked, name, &asked.body.text)?;
@@ -81,14 +81,14 @@ async fn answered(asked: Asked, name: CommandName, status: StatusCode) -> Answer
     answers::told(&asked, status, answer).await
 }
 
-/// What a heartbeat or progress answers: the renewal, and the task as it is right after it.
+/// The answer to a heartbeat or progress: the renewal, and the task right after it.
 async fn renewed(asked: Asked, name: CommandName) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
     let command = command(&asked, name, &asked.body.text)?;
     let Answer::Renewed(renewal) = decide(&asked, command, form).await? else {
-        return Err(Problem::broken("the store's answer is for another kind of command"));
+        return Err(Problem::wrong_answer());
     };
-    // It was renewed: a look at the task that fails makes no failure of that, and its holder does not wait for one.
+    // The lease was renewed: the request must not fail because the task can't be read, and the holder must not wait for that.
     let task = match form {
         AnswerForm::Whole | AnswerForm::GrantsWhole => answers::look_at_once(&asked).await,
         AnswerForm::Minimal => None,
@@ -103,7 +103,7 @@ async fn renewed(asked: Asked, name: CommandName) -> Answered {
     asked.served.work.make(bytes, make).await
 }
 
-/// `POST …/retry`: the new task, and the old one, which names it.
+/// `POST …/retry`: answers with the new task, and the old one, which names it.
 pub(crate) async fn retry(asked: Asked) -> Answered {
     let answer = done(&asked, CommandName::Retry).await?;
     match answer {
@@ -111,7 +111,7 @@ pub(crate) async fn retry(asked: Asked) -> Answered {
             answers::told(&asked, StatusCode::CREATED, answer).await
         }
         Answer::Task(_) | Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_) => {
-            Err(Problem::broken("the store's answer is for another kind of command"))
+            Err(Problem::wrong_answer())
         }
     }
 }
