@@ -3,7 +3,7 @@
 /// A part, with the tests that a change of it should run first.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// What its user is working on.
+    /// What you work on when you choose this part.
     pub(crate) is: &'static str,
     /// Modules of the testkit's tests.
     testkit: &'static [&'static str],

@@ -236,6 +236,30 @@ mod tests {
         Reason::new(words).expect("words")
     }
 
+    fn owner() -> Owner {
+        Owner::new("w1").expect("a name")
+    }
+
+    fn text(words: &str) -> Text {
+        Text::new(words).expect("a text")
+    }
+
+    fn document(text: &str) -> Document {
+        json::document("payload", text).expect("JSON")
+    }
+
+    fn undo(why: Option<&str>) -> Undo {
+        Undo { kind: Kind::new("close-pr").expect("a name"), target: text("pr/12"), reason: why.map(reason) }
+    }
+
+    /// Another version of the program must know the repeats of what this one did.
+    #[track_caller]
+    fn stays(digests: impl IntoIterator<Item = (Action, &'static str)>) {
+        for (action, hex) in digests {
+            assert_eq!(digest(&action).to_string(), hex, "{action:?}");
+        }
+    }
+
     fn retry(successor: &str, naming: IdOrigin) -> Hash {
         let act = OperatorAction::Retry {
             successor: task(successor),
@@ -273,17 +297,8 @@ mod tests {
         assert_ne!(note(Triage::Stays), note(Triage::Dismissed));
     }
 
-    /// Another version of the program must know the repeats of what this one did.
     #[test]
-    fn a_digest_stays_what_it_is() {
-        let (owner, text) =
-            (|| Owner::new("w1").expect("a name"), |text: &str| Text::new(text).expect("a text"));
-        let document = |text| json::document("payload", text).expect("JSON");
-        let undo = |why: Option<&str>| Undo {
-            kind: Kind::new("close-pr").expect("a name"),
-            target: text("pr/12"),
-            reason: why.map(reason),
-        };
+    fn the_digest_of_what_creates_and_takes_tasks_stays_what_it_is() {
         let label = (LabelKey::new("issue").expect("a key"), LabelValue::new("168").expect("a value"));
         let policy = Policy { max_attempts: 3, stall_after: Some(Span::from_secs(90)), ..Policy::default() };
         let create = Create {
@@ -304,24 +319,8 @@ mod tests {
             ..Put::new(task("t"))
         };
         let taken = |take, ttl| Action::Take { task: task("t"), take, owner: owner(), ttl };
-        let held = |act: HolderAction| act.on(task("t"), Holder { owner: owner(), epoch: Epoch(1) });
-        let operated = |act| Action::ByOperator { task: task("t"), act };
-        let waiver = || Waiver { seq: Seq(1), reason: reason("x") };
         let queue = Queue::new("agents").expect("a name");
-        let release = HolderAction::Release { reason: reason("x"), delay: Some(Span::from_millis(1_500)) };
-        let quarantine = HolderAction::Quarantine { reason: reason("x"), cause: QuarantineCause::ByHolder };
-        let annotate = OperatorAction::Annotate {
-            note: Some(reason("x")),
-            terminal_reason: None,
-            triage: Triage::Dismissed,
-        };
-        let retry = OperatorAction::Retry {
-            successor: task("a"),
-            naming: IdOrigin::Given,
-            reason: reason("x"),
-            waive: vec![waiver()],
-        };
-        for (action, hex) in [
+        stays([
             (
                 Action::Create(Box::new(create)),
                 "7587a5be7a73daa86d5c3e0019e5a05394f6a42a34594b570796185e5a6b5696",
@@ -337,6 +336,15 @@ mod tests {
                 "db1a55d75b8993e90fbd7923c0e75878ec76dab7f8f537ace0f5665ac45bcbd6",
             ),
             (taken(Take::Reclaim, None), "28a352a3ef7726b0691f41e789fb82f9654b68fab37c73c266fde8d73ba2662d"),
+        ]);
+    }
+
+    #[test]
+    fn the_digest_of_what_a_holder_does_stays_what_it_is() {
+        let held = |act: HolderAction| act.on(task("t"), Holder { owner: owner(), epoch: Epoch(1) });
+        let release = HolderAction::Release { reason: reason("x"), delay: Some(Span::from_millis(1_500)) };
+        let quarantine = HolderAction::Quarantine { reason: reason("x"), cause: QuarantineCause::ByHolder };
+        stays([
             (held(release), "10cbca0324747b90856ef42dc86e3d0c0094205da8f99fe4fef0cdbfef798056"),
             (
                 held(HolderAction::Register { undo: undo(Some("made")) }),
@@ -364,6 +372,25 @@ mod tests {
                 "9dcb0a6612c551815f7fb98b422ab314e5babdd65a7446fd69854c811d85eb73",
             ),
             (held(quarantine), "25593393df5b9b041280949dad83719d0cc40a0ec15a24cced9f0d66f01b6e06"),
+        ]);
+    }
+
+    #[test]
+    fn the_digest_of_what_an_operator_does_stays_what_it_is() {
+        let operated = |act| Action::ByOperator { task: task("t"), act };
+        let waiver = || Waiver { seq: Seq(1), reason: reason("x") };
+        let annotate = OperatorAction::Annotate {
+            note: Some(reason("x")),
+            terminal_reason: None,
+            triage: Triage::Dismissed,
+        };
+        let retry = OperatorAction::Retry {
+            successor: task("a"),
+            naming: IdOrigin::Given,
+            reason: reason("x"),
+            waive: vec![waiver()],
+        };
+        stays([
             (
                 operated(OperatorAction::Register { undo: undo(None) }),
                 "f709963e46a617a0d82d9d6dd17bc76a92e8ec7f62513b5a46e0d0764df9c97c",
@@ -394,9 +421,7 @@ mod tests {
             ),
             (operated(annotate), "4913c27d9fb8d60c9820e9c53b102d0d0c3eb680b2e8c1a9bc9c63672d8c264d"),
             (operated(retry), "5d4620991ebf6e18174ebbc28cfda04f6cd3ee7f08716f10d9c4fc99e6e70921"),
-        ] {
-            assert_eq!(digest(&action).to_string(), hex, "{action:?}");
-        }
+        ]);
     }
 
     #[test]

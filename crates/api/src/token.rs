@@ -244,7 +244,7 @@ pub struct Tokens {
 }
 
 /// A token to create.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenBody {
@@ -254,26 +254,30 @@ pub struct TokenBody {
     #[cfg_attr(feature = "openapi", schema(value_type = RoleWord))]
     pub role: String,
     /// Its namespaces, or `*` alone for all. Default: `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Vec<String>>,
     /// How long it is valid, such as `90d`. Default: until it is revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<DurationInput>,
     /// The SHA-256 of a secret that the client made itself, in hexadecimal digits. The response then
     /// contains no secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
     /// Who creates it, while no token exists.
-    #[serde(rename = "as")]
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
 
 /// A token by its name.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenName {
     /// The name; it can also be given in the query.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Who revokes it, while no token exists.
-    #[serde(rename = "as")]
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
 

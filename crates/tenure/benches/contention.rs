@@ -5,8 +5,8 @@
 //! few waits, long ones: look at the longest, and at the least that one process got. The commands that begin
 //! within the time are counted, and waited for. `TMPDIR` decides which disk it is.
 //! `cargo bench -p tenure --bench contention -- --seconds 60 --processes 8 --rounds 1`.
-// A bench prints, and stops where it is surprised.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+// A bench prints, and stops where it is surprised.
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 use std::collections::BTreeMap;

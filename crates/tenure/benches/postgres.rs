@@ -6,8 +6,8 @@
 //! Both run in turns on one server, in schemas of their own that are dropped afterwards, so the ratios hold on a
 //! noisy machine; the absolute figures are for orientation. The role must be allowed to make schemas.
 //! `cargo bench -p tenure --features postgres --bench postgres -- --url URL --seconds 3 --rounds 3`.
-// A bench prints, and stops where it is surprised.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+// A bench prints, and stops where it is surprised.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod common;

@@ -1,8 +1,8 @@
 //! What a warden costs: from the start of `true` to its end, beside starting it directly, one after the other.
 //!
 //! `cargo bench -p tenure --bench process [RUNS]`
-// A bench prints, and stops where it is surprised.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+// A bench prints, and stops where it is surprised.
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 use std::time::{Duration, Instant};

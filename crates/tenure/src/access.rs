@@ -1,7 +1,8 @@
 //! Access tokens: who may do what in which namespaces. Servers check them; a store that is opened by its own URL
 //! needs none.
 //!
-//! This module says what a token is and what it allows. Stores keep only the hash of a token. The reader of a token
+//! Here are the limits of a new token and its secret; what a token is and allows is in [`tenure_api::token`]. Stores keep only the hash
+//! of a token. The reader of a token
 //! checks whether it is live, by the store's time.
 
 use std::fmt;

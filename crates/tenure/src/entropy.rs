@@ -3,14 +3,14 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tenure_api::command::RandomSource;
+pub use tenure_api::command::RandomSource;
 use tenure_core::chain::Hash;
 use tenure_core::policy::Jitter;
 
 use crate::error::Error;
 
 /// A source of random values for a ledger. Nothing is decided by them: an id is only a name, jitter only spreads
-/// load, and a secret only proves that its holder was given it.
+/// load, and a secret only proves that its holder was given it. Ids and jitter come from the supertrait [`RandomSource`].
 pub trait Entropy: RandomSource {
     /// Random bits for a secret that nobody can guess.
     fn secret_bits(&self) -> Result<[u8; 32], Error>;

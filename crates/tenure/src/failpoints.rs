@@ -1,6 +1,6 @@
 //! The named points in the code where a crash matters.
 //!
-//! In a product they do nothing. With the feature `points`, [`crash_at`] makes the process end at one of them, as by
+//! In a product they do nothing. With the feature `failpoints`, [`crash_at`] makes the process end at one of them, as by
 //! `kill -9`. Tests use that to show what a crash leaves behind. Each name occurs once in the code; `docs/testing.md`
 //! lists them all.
 

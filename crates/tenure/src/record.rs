@@ -1,4 +1,4 @@
-//! From what a store answers to the public JSON, and back. The JSON itself is defined in [`tenure_api`].
+//! Converts what a store answers to the public JSON, and back. The JSON itself is defined in [`tenure_api`].
 
 use base16ct::lower::encode_string;
 use base16ct::mixed::decode_vec;
@@ -65,6 +65,7 @@ pub fn heartbeat_answer(
     answered: &Result<Answer, Error>,
 ) -> api::answer::HeartbeatAnswer {
     let (id, epoch) = lease.unzip();
+    // Neither a renewal nor an error contains a task, so the time does not matter.
     let told = answer(answered, Time::MIN);
     api::answer::HeartbeatAnswer {
         id,

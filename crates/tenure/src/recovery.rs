@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_api::recovery::SweepReport;
 use tenure_core::id::{Namespace, Owner};
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
@@ -42,7 +43,6 @@ use crate::ledger::Ledger;
 use crate::store::watch::Presence;
 
 pub use metrics::{Metrics, Snapshot, UndoCounts};
-use tenure_api::recovery::SweepReport;
 pub use tenure_api::recovery::{Outcome, PlannedTask, PlannedUndo, RecoveredTask, UndoReceipt};
 
 /// The settings of recovery.
@@ -158,7 +158,7 @@ impl Recovery {
         Recovery { handlers, ..self }
     }
 
-    /// How it goes about it.
+    /// Sets the options.
     pub fn settings(self, settings: RecoveryOptions) -> Recovery {
         Recovery { settings, ..self }
     }

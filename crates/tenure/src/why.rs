@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use tenure_api::task::Task as TaskJson;
+use tenure_api::why::{Note, WhyAnswer};
 use tenure_core::case::Names;
 use tenure_core::command::{Action, Command, HolderAction, LeaseScope, Take};
 use tenure_core::decide::{Stored, decide};
@@ -15,13 +17,11 @@ use tenure_core::task::{
 };
 use tenure_core::time::{Span, Time};
 
-use tenure_api::task::Task as TaskJson;
-pub use tenure_api::why::{NextStep, Step};
-use tenure_api::why::{Note, WhyAnswer};
-
 use crate::instant::{print_seconds, rough, rough_left};
 use crate::store::due::Due;
 use crate::store::watch::Watchers;
+
+pub use tenure_api::why::{NextStep, Step};
 
 /// An explanation of a task's state.
 #[derive(Clone, PartialEq, Eq, Debug)]

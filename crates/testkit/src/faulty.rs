@@ -33,7 +33,7 @@ pub enum Fault {
     DoesAndIsSilent,
     /// Not done, and answered so.
     Unavailable,
-    /// Done, but answered as unavailable or unknown.
+    /// Done, but answered as unknown.
     DoesAndIsUnsure,
     /// Not done, but answered as unknown.
     Unsure,
@@ -47,7 +47,7 @@ pub enum Fault {
 
 struct Rule {
     applies: Box<dyn Fn(&Command) -> bool + Send>,
-    mood: Fault,
+    fault: Fault,
     /// How many times it still applies.
     left: usize,
 }
@@ -88,13 +88,13 @@ impl FaultyStore {
     }
 
     /// From now on every command of that kind meets this fault.
-    pub fn meets(&self, verb: Verb, mood: Fault) {
-        self.meets_times(usize::MAX, verb, mood);
+    pub fn meets(&self, verb: Verb, fault: Fault) {
+        self.meets_times(usize::MAX, verb, fault);
     }
 
     /// The next `times` commands of that kind meet this fault.
-    pub fn meets_times(&self, times: usize, verb: Verb, mood: Fault) {
-        self.meets_where(times, move |command| command.action.verb() == verb, mood);
+    pub fn meets_times(&self, times: usize, verb: Verb, fault: Fault) {
+        self.meets_where(times, move |command| command.action.verb() == verb, fault);
     }
 
     /// The next `times` commands that match meet this fault. In a batch it applies to all commands; a refusal
@@ -103,9 +103,9 @@ impl FaultyStore {
         &self,
         times: usize,
         applies: impl Fn(&Command) -> bool + Send + 'static,
-        mood: Fault,
+        fault: Fault,
     ) {
-        self.told().rules.push(Rule { applies: Box::new(applies), mood, left: times });
+        self.told().rules.push(Rule { applies: Box::new(applies), fault, left: times });
     }
 
     /// Removes all faults.
@@ -181,7 +181,7 @@ impl FaultyStore {
     }
 
     /// Records the commands, and finds their fault and the commands that meet it.
-    fn mood(&self, commands: &[Command]) -> Option<(Fault, Vec<bool>)> {
+    fn fault(&self, commands: &[Command]) -> Option<(Fault, Vec<bool>)> {
         let mut told = self.told();
         told.arrived.extend(commands.iter().cloned());
         let meets = |rule: &Rule| commands.iter().map(|command| (rule.applies)(command)).collect();
@@ -189,7 +189,7 @@ impl FaultyStore {
             let met: Vec<bool> = meets(rule);
             met.contains(&true).then(|| {
                 rule.left -= 1;
-                (rule.mood.clone(), met)
+                (rule.fault.clone(), met)
             })
         })
     }
@@ -212,28 +212,28 @@ impl FaultyStore {
     async fn transact_with(
         &self,
         commands: Vec<Command>,
-        mood: Fault,
+        fault: Fault,
         met: Vec<bool>,
     ) -> Vec<Result<Answer, Error>> {
         let count = commands.len();
         let all = |error: Error| vec![Err(error); count];
-        match mood {
+        match fault {
             Fault::Swallows => std::future::pending().await,
             Fault::DoesAndIsSilent => {
                 self.inner.transact(commands).await;
                 std::future::pending().await
             }
-            Fault::Unavailable => all(Error::Unavailable("the store is in a mood".into())),
+            Fault::Unavailable => all(Error::Unavailable("the store is at fault".into())),
             Fault::DoesAndIsUnsure => {
                 self.inner.transact(commands).await;
-                all(Error::Unknown("the store is in a mood".into()))
+                all(Error::Unknown("the store is at fault".into()))
             }
-            Fault::Unsure => all(Error::Unknown("the store is in a mood".into())),
+            Fault::Unsure => all(Error::Unknown("the store is at fault".into())),
             Fault::Refuses(code) => {
                 let passed = commands.into_iter().zip(&met).filter(|(_, met)| !**met);
                 let mut answers =
                     self.inner.transact(passed.map(|(command, _)| command).collect()).await.into_iter();
-                let refused = || Err(Refusal::new(code, "the store is in a mood").into());
+                let refused = || Err(Refusal::new(code, "the store is at fault").into());
                 met.iter()
                     .map(|met| if *met { refused() } else { answers.next().expect("an answer") })
                     .collect()
@@ -257,13 +257,13 @@ impl FaultyStore {
 impl Store for FaultyStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         // A command arrives when it is sent, and not when its answer is first waited for.
-        let mood = self.mood(&commands);
+        let fault = self.fault(&commands);
         Box::pin(async move {
             if let Err(error) = self.up().await {
                 return Answered::all(vec![Err(error); commands.len()]);
             }
-            match mood {
-                Some((mood, met)) => Answered::all(self.transact_with(commands, mood, met).await),
+            match fault {
+                Some((fault, met)) => Answered::all(self.transact_with(commands, fault, met).await),
                 None => self.inner.transact_within(commands, options).await,
             }
         })

@@ -1,11 +1,9 @@
 //! Waits for something to happen: polls until it does, and fails only after a minute, so that a slow machine fails no
 //! test. It can't show that something does not happen. For that, a test waits for a later event that is certain.
 
-#![expect(clippy::disallowed_methods, reason = "a test gives up after real time")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tenure::Ledger;
 use tenure::clock::Moment;
@@ -16,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two polls.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A wait for something.
+/// Waits for a future, and panics after a minute.
 pub async fn soon<T>(what: &str, coming: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(PATIENCE, coming).await;
     in_time.unwrap_or_else(|_| panic!("{what} did not come to be"))
@@ -49,17 +47,17 @@ pub fn until_blocking(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Looks for something again and again, and blocks its thread meanwhile; none where it did not come in time.
 pub fn found<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let began = Instant::now();
+    let began = Moment::now();
     loop {
         let seen = look();
-        if seen.is_some() || began.elapsed() > PATIENCE {
+        if seen.is_some() || Duration::from(Moment::now().since(began)) > PATIENCE {
             return seen;
         }
         std::thread::sleep(LOOK_EVERY);
     }
 }
 
-/// How late this machine is by itself, measured by a thread that only sleeps for a moment and reads the store. A
+/// How late this machine is by itself, measured by a task that only sleeps for a moment and reads the store. A
 /// time limit is promised only on a machine that is not late.
 pub struct Pulse {
     beating: tokio::task::JoinHandle<()>,

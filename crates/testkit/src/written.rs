@@ -14,6 +14,7 @@ use tenure::api::list::{
     Claimable, EventPage, Lapsed as LapsedJson, NamespaceList, Newest, NowAnswer, Remembered, TaskAnswer,
     TaskPage, Watch,
 };
+use tenure::api::overview::{OwnerList, StatsAnswer, WatchersAnswer};
 use tenure::api::{from_json, to_json};
 use tenure::core::command::Command;
 use tenure::core::id::{Actor, Namespace, Queue, RequestId, TaskId};
@@ -79,7 +80,7 @@ impl Store for WrittenStore {
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
             let (task, now) = (self.inner.task(namespace, id).await?, self.inner.now().await?);
-            Ok(task.map(|task| through_form(TaskAnswer::at(&task, now).task)))
+            Ok(task.map(|task| through_form(through(TaskAnswer::at(&task, now)).task)))
         })
     }
 
@@ -103,11 +104,17 @@ impl Store for WrittenStore {
     }
 
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
-        Box::pin(async move { Ok(through(self.inner.overview(namespace).await?)) })
+        Box::pin(async move {
+            let stats = self.inner.overview(namespace).await?;
+            Ok(through(StatsAnswer { stats }).stats)
+        })
     }
 
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
-        Box::pin(async move { Ok(through(self.inner.holdings(namespace).await?)) })
+        Box::pin(async move {
+            let owners = self.inner.holdings(namespace).await?;
+            Ok(through(OwnerList { owners }).owners)
+        })
     }
 
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
@@ -178,8 +185,8 @@ impl Store for WrittenStore {
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
         Box::pin(async move {
-            let watchers = self.inner.watchers(namespace).await?;
-            Ok(through(watchers))
+            let recovery = self.inner.watchers(namespace).await?;
+            Ok(through(WatchersAnswer { recovery }).recovery)
         })
     }
 

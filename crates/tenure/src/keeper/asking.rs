@@ -53,7 +53,7 @@ pub(super) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
 }
 
 /// The command with a request id, so that it may be sent again.
-pub(crate) fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {
+pub(super) fn named(ledger: &Ledger, command: Command) -> Result<Command, Error> {
     let request = match command.request {
         Some(request) => request,
         None => RequestId::new(ledger.entropy().new_id())?,

@@ -1,4 +1,4 @@
-//! A lease that is kept: its handle, by which the work goes on and ends.
+//! The handle of a lease that is kept: reports progress, registers undos, and ends the task.
 
 use std::fmt;
 use std::sync::Arc;

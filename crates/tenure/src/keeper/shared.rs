@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::status::{Keeping, LeaseStatus, Loss};
 use crate::ledger::Ledger;
 
-/// The state shared by the handle and the renewal thread.
+/// The lease, its status, and the signals between the two.
 pub(super) struct SharedLease {
     pub(super) ledger: Ledger,
     pub(super) granted: Task,

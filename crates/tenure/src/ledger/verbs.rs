@@ -1,6 +1,7 @@
 //! Every command as a method of the ledger, and the methods that refine it.
 //!
-//! Methods that take a `&Holder` are by lease: owner and epoch are checked. The others are by the ledger's actor.
+//! Methods that take a `&Holder` are by lease: owner and epoch are checked. The others name the ledger's actor; those
+//! that take a lease name its owner.
 
 use tenure_core::command::{
     Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, QuarantineCause, Take, UndoBy,

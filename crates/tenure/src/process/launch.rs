@@ -207,7 +207,9 @@ impl Launch {
             (Some(Step::Command), io::ErrorKind::NotFound) => StartError::NotFound(name),
             (Some(Step::Command), _) => StartError::NotExecutable(name, error.to_string()),
             (Some(Step::Folder), _) => failed(format!("can't enter the directory {}: {error}", folder.display())),
-            (Some(Step::Warden), _) => failed(format!("can't start the warden process: {error}")),
+            (Some(Step::Warden), _) => {
+                failed(format!("the warden process could not prepare the command: {error}"))
+            }
             (None, _) => failed(
                 "the warden process ended early; call tenure::process::serve_if_asked() of this version first in main".into(),
             ),

@@ -241,7 +241,7 @@ pub(super) enum Step {
     Folder,
     /// Itself.
     Command,
-    /// The warden process.
+    /// The warden process, or its preparation of the command.
     Warden,
 }
 

@@ -58,11 +58,11 @@ pub struct UndoCounts {
 /// The counts at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Snapshot {
-    /// Looks at what is due.
+    /// Sweeps for due tasks.
     pub sweeps: u64,
-    /// Tasks looked after, by what became of them.
+    /// Handled tasks, by outcome.
     pub outcomes: Vec<(&'static str, u64)>,
-    /// What came of undos, by kind. Each kind that there is a handler for is there from the beginning.
+    /// Results of undos, by kind. Each kind with a handler is present from the beginning.
     pub undos: BTreeMap<String, UndoCounts>,
     /// Answers of the store that were errors.
     pub store_errors: u64,

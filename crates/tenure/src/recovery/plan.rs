@@ -1,8 +1,7 @@
 //! Shows what recovery would do now, without doing it.
 
-use tenure_core::task::{State, Task};
-
 use tenure_api::recovery::{PlannedTask, PlannedUndo};
+use tenure_core::task::{State, Task};
 
 use super::Recovery;
 use super::assess::{due_at, unfit};

@@ -33,7 +33,7 @@ const REST: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause after an error of the store.
 const TROUBLED_REST: Duration = Duration::from_secs(1);
-/// Sweeps without a result may take at most this fraction of the time.
+/// Sweeps without a result take at most one part in this many of the time.
 const FRUITLESS_SHARE: u32 = 20;
 /// But they are not delayed beyond what is needed to reclaim within a second of the lapse.
 const FRUITLESS_REST_MAX: Duration = Duration::from_millis(500);

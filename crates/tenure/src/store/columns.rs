@@ -17,7 +17,7 @@ use tenure_core::time::{Span, Time};
 
 pub(crate) use compensations::{CompensationRow, read_compensation};
 pub(crate) use due::{DueRow, read_due};
-pub(crate) use events::{EventRow, read_event, read_recorded};
+pub(crate) use events::{EventRow, read_event, read_stored_event};
 pub(crate) use requests::{RequestRow, read_request};
 #[cfg(feature = "postgres")]
 pub(crate) use tasks::read_task_key;

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tenure_api as api;
+use tenure_api::duration::DurationInput;
+use tenure_api::token::{TokenBody, TokenName};
 use tenure_api::{from_json, to_json};
 use tenure_core::command::Command;
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
@@ -403,14 +405,14 @@ impl Store for RemoteStore {
     /// The secret was made here and stays here: only its hash is sent.
     fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
-            let body = serde_json::json!({
-                "name": new.name.as_str(),
-                "role": new.role.as_str(),
-                "namespaces": new.namespaces.words(),
-                "expires": new.lifetime.map(|lifetime| lifetime.span().to_string()),
-                "as": new.created_by.as_str(),
-                "hash": hash.to_string(),
-            });
+            let body = TokenBody {
+                name: new.name.to_string(),
+                role: new.role.as_str().to_owned(),
+                namespaces: Some(new.namespaces.words().into_iter().map(str::to_owned).collect()),
+                expires: new.lifetime.map(|lifetime| DurationInput::from(lifetime.span())),
+                hash: Some(hash.to_string()),
+                by: Some(new.created_by.to_string()),
+            };
             let text = self.wire.post("/v1/tokens".to_owned(), to_json(&body), Idempotency::Unsafe).await;
             from_json(&read(text)?).map_err(unreadable)
         })
@@ -418,7 +420,7 @@ impl Store for RemoteStore {
 
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
-            let body = to_json(&serde_json::json!({ "name": name.as_str(), "as": by.as_str() }));
+            let body = to_json(&TokenName { name: Some(name.to_string()), by: Some(by.to_string()) });
             let text = self.wire.delete("/v1/tokens".to_owned(), body).await;
             from_json(&read(text)?).map_err(unreadable)
         })

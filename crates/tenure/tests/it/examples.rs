@@ -35,7 +35,7 @@ fn an_undo() {
     let shown = shown_by("undo");
     let newest_first = shown.find("undoing close-pr 12") < shown.find("undoing remove-worktree /tmp/wt-42");
     assert!(newest_first && shown.contains("is planned again after 1 attempt"), "{shown}");
-    assert!(shown.contains("recovery looked after 1 task, and has 2 receipts"), "{shown}");
+    assert!(shown.contains("recovery handled 1 task, and has 2 receipts"), "{shown}");
     assert!(shown.contains("the history verifies"), "{shown}");
 }
 

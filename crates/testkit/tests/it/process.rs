@@ -1,4 +1,4 @@
-//! Commands run as they would without Tenure, and none of their processes outlives its time limit.
+//! Commands run as they would without Tenure, and none of their processes outlives the end of the run.
 
 mod commands;
 mod ends;

@@ -408,7 +408,7 @@ fn a_role_that_may_not_write_tokens_reads_them_and_works() {
             ledger.create_token("root", Role::Admin).await.map(drop).expect_err("refused").to_string(),
             ledger.revoke_token("ci").await.map(drop).expect_err("refused").to_string(),
         ] {
-            assert!(told.contains("permission denied"), "{told}");
+            assert!(told.contains("permission denied; grant this role"), "{told}");
         }
         assert_eq!(owner.tokens().await.expect("read").len(), 1);
     });

@@ -1,5 +1,6 @@
 //! The table `events`: the history.
 
+use tenure_core::chain::Hash;
 use tenure_core::event::Event;
 use tenure_core::id::{Actor, Namespace, Revision, TaskId};
 
@@ -7,7 +8,6 @@ use super::ChangedBy::Nothing;
 use super::ColumnType::{Bytes, Number, Text};
 use super::{Column, Row, TableRow, at, impossible, unsigned};
 use crate::codec::{Sealed, read_data};
-use crate::store::{Cursor, Recorded};
 
 /// What a row of `events` is made of.
 pub(crate) type EventRow<'a> = &'a Sealed;
@@ -43,15 +43,14 @@ pub(crate) fn read_event<R: Row>(
     })
 }
 
-/// The same, as a list of events has it: with its hash, and its data as it is stored.
-pub(crate) fn read_recorded<R: Row>(
+/// The same, with its hash, and with its data as it is stored.
+pub(crate) fn read_stored_event<R: Row>(
     row: &R,
     first: usize,
-    (namespace, task): (&Namespace, &TaskId),
-    cursor: Cursor,
-) -> Result<Recorded, R::Fault> {
+    namespace: &Namespace,
+    task: &TaskId,
+) -> Result<(Event, Hash, String), R::Fault> {
     let event = read_event(row, first, namespace, task)?;
     let row = row.starting_at(first);
-    let data = row.a_text(at!(EventRow, "data"))?.to_owned();
-    Ok(Recorded { cursor, event, hash: row.hash(at!(EventRow, "hash"))?, data })
+    Ok((event, row.hash(at!(EventRow, "hash"))?, row.a_text(at!(EventRow, "data"))?.to_owned()))
 }

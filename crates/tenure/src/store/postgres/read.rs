@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::store::columns::{
     DueRow, EventRow, Policies, Row, TASK_COLUMN_COUNT, TableRow, TaskParts, column_count,
-    compensation_count, read_compensation, read_due, read_recorded, read_task, read_task_key,
+    compensation_count, read_compensation, read_due, read_stored_event, read_task, read_task_key,
     task_select_list,
 };
 use crate::store::execute::{REQUEST_MEMORY, StoredTask};
@@ -345,7 +345,8 @@ const EVENT: usize = 2 + KEY_COLUMN_COUNT;
 /// The event of a row of [`PostgresReader::events`].
 fn recorded(row: &tokio_postgres::Row, cursor: Cursor) -> PostgresResult<Recorded> {
     let (namespace, task) = read_key(row, 2)?;
-    read_recorded(row, EVENT, (&namespace, &task), cursor)
+    let (event, hash, data) = read_stored_event(row, EVENT, &namespace, &task)?;
+    Ok(Recorded { cursor, event, hash, data })
 }
 
 pub(crate) fn one(rows: &[tokio_postgres::Row]) -> PostgresResult<&tokio_postgres::Row> {

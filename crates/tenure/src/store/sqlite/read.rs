@@ -8,7 +8,7 @@ use tenure_core::time::Time;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::columns::{EventRow, Policies, at, column_count, read_recorded};
+use crate::store::columns::{EventRow, Policies, at, column_count, read_stored_event};
 use crate::store::execute::REQUEST_MEMORY;
 use crate::store::size::{chain_bytes, task_bytes};
 use crate::store::sqlite::columns::{SqliteError, SqliteResult, find_task, read_whole};
@@ -397,7 +397,8 @@ const ORDER: usize = column_count::<EventRow<'_>>();
 fn recorded(row: &rusqlite::Row<'_>, cursor: Cursor) -> SqliteResult<Recorded> {
     let namespace = Namespace::new(row.get::<_, String>(ORDER + 1)?)?;
     let task = TaskId::new(row.get::<_, String>(ORDER + 2)?)?;
-    read_recorded(row, 0, (&namespace, &task), cursor)
+    let (event, hash, data) = read_stored_event(row, 0, &namespace, &task)?;
+    Ok(Recorded { cursor, event, hash, data })
 }
 
 /// A where clause and its values.

@@ -1,4 +1,4 @@
-//! No process of a command outlives its time limit: not one in the background, not a daemon, not one that ignores
+//! No process of a command outlives the end of its run: not one in the background, not a daemon, not one that ignores
 //! SIGTERM or is stopped; whatever happens to the program that started it.
 
 use std::io::{BufRead, BufReader, Write};
