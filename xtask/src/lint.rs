@@ -8,35 +8,43 @@ use crate::{lifecycle_doc, tidy};
 fn steps() -> Vec<Step> {
     vec![
         Step::program("format", "cargo", &["fmt", "--all", "--check"], &[]),
-        Step::program(
-            "clippy",
-            "cargo",
-            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-            &[],
-        ),
-        Step::program(
+        clippy("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        clippy(
             "clippy of the library alone",
-            "cargo",
-            &["clippy", "-p", "tenure", "--", "-D", "warnings"],
-            &[],
+            &["clippy", "-p", "tenure", "--no-default-features", "--", "-D", "warnings"],
         ),
-        Step::program(
+        clippy("clippy with SQLite", &["clippy", "-p", "tenure", "--", "-D", "warnings"]),
+        clippy(
             "clippy with PostgreSQL",
-            "cargo",
-            &["clippy", "-p", "tenure", "--features", "postgres", "--", "-D", "warnings"],
-            &[],
+            &[
+                "clippy",
+                "-p",
+                "tenure",
+                "--no-default-features",
+                "--features",
+                "postgres",
+                "--",
+                "-D",
+                "warnings",
+            ],
         ),
-        Step::program(
+        clippy(
             "clippy with servers",
-            "cargo",
-            &["clippy", "-p", "tenure", "--features", "remote", "--", "-D", "warnings"],
-            &[],
+            &[
+                "clippy",
+                "-p",
+                "tenure",
+                "--no-default-features",
+                "--features",
+                "remote",
+                "--",
+                "-D",
+                "warnings",
+            ],
         ),
-        Step::program(
+        clippy(
             "clippy without traces",
-            "cargo",
             &["clippy", "-p", "tenure-cli", "--no-default-features", "--", "-D", "warnings"],
-            &[],
         ),
         Step::program(
             "rustdoc",
@@ -48,6 +56,10 @@ fn steps() -> Vec<Step> {
         Step::here("tidy", tidy::run),
         Step::here("generated docs", lifecycle_doc::check),
     ]
+}
+
+fn clippy(name: &'static str, arguments: &'static [&'static str]) -> Step {
+    Step::program(name, "cargo", arguments, &[])
 }
 
 /// A version that is known to read `deny.toml` as it is meant.

@@ -17,13 +17,13 @@ pub(crate) const PARTS: &[Part] = &[
         name: "core",
         is: "the rules: the table, its guards and outcomes",
         testkit: &["conformance", "guards", "lifecycle", "model", "origin"],
-        others: "package(tenure-core)",
+        others: "package(tenure-core) | package(tenure-api)",
     },
     Part {
         name: "ledger",
         is: "the library's calls: ledger, memory, audit, tokens",
         testkit: &["conformance", "ledger", "origin", "request_ids", "sizes", "tokens", "triage"],
-        others: "package(tenure)",
+        others: "package(tenure) | package(tenure-store) | package(tenure-api)",
     },
     Part {
         name: "sqlite",
@@ -42,7 +42,7 @@ pub(crate) const PARTS: &[Part] = &[
             "triage",
             "vitals",
         ],
-        others: "package(tenure) & test(/sqlite|committer|codec/)",
+        others: "package(tenure-store) | package(tenure-sqlite)",
     },
     Part {
         name: "postgres",
@@ -63,13 +63,13 @@ pub(crate) const PARTS: &[Part] = &[
             "traces",
             "triage",
         ],
-        others: "package(tenure) & test(/postgres|committer|codec/)",
+        others: "package(tenure-store) | package(tenure-postgres)",
     },
     Part {
         name: "remote",
         is: "the store behind servers",
         testkit: &["network", "servers"],
-        others: "(package(tenure) & test(/remote/)) | (package(tenure-cli) & test(/^far::/))",
+        others: "package(tenure-remote) | (package(tenure-cli) & test(/^far::/))",
     },
     Part {
         name: "keeper",
@@ -93,7 +93,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "process",
         is: "commands under a lease",
         testkit: &["process"],
-        others: "(package(tenure) & test(/process/)) | (package(tenure-cli) & test(/^(runs|demo|worked_example)::/))",
+        others: "package(tenure-process) | (package(tenure-cli) & test(/^(runs|demo|worked_example)::/))",
     },
     Part {
         name: "server",

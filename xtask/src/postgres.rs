@@ -1,6 +1,6 @@
 //! PostgreSQL for the tests: installs its programs if they are missing, and starts as many servers as tests run at
 //! once, for all tests that only need a schema. Tests that stop or change a server start their own. Each server
-//! belongs to a guardian, `crates/testkit/src/bin/tenure-postgres.rs`, which also searches for the programs.
+//! belongs to a guardian, `crates/testkit/src/bin/tenure-guardian.rs`, which also searches for the programs.
 
 mod newest;
 
@@ -52,7 +52,7 @@ impl SharedServers {
         count: usize,
         variables: &[(&'static str, String)],
     ) -> Result<SharedServers> {
-        let program = run::target_folder(root).join("debug/tenure-postgres");
+        let program = run::target_folder(root).join("debug/tenure-guardian");
         let start = || {
             let mut guardian = Command::new(&program);
             guardian.envs(variables.iter().map(|(name, value)| (name, value)));

@@ -139,8 +139,8 @@ impl Store for MeteredStore {
         self.store.vitals()
     }
 
-    fn as_postgres(&self) -> Option<&tenure::store::postgres::PostgresStore> {
-        self.store.as_postgres()
+    fn as_any(&self) -> &dyn std::any::Any {
+        self.store.as_any()
     }
 }
 

@@ -50,7 +50,9 @@ fn bare(folder: &Path) -> Connection {
     let pragmas = "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000; \
                    pragma cache_size = -65536;";
     connection.execute_batch(pragmas).expect("set");
-    connection.execute_batch(include_str!("../migrations/sqlite/V1__ledger.sql")).expect("the same tables");
+    connection
+        .execute_batch(include_str!("../../sqlite/migrations/V1__ledger.sql"))
+        .expect("the same tables");
     connection
 }
 

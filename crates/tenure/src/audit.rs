@@ -18,10 +18,10 @@ use tenure_core::time::Time;
 
 pub use tenure_api::audit::{Anchor, AnchorFileError, AnchorLine};
 
-use crate::codec::{read_data, seal};
-use crate::error::Error;
-use crate::store::stored::{StoredChain, StoredEvent};
-use crate::store::{PageSize, Store};
+use tenure_store::Error;
+use tenure_store::codec::{read_data, seal};
+use tenure_store::stored::{StoredChain, StoredEvent};
+use tenure_store::{PageSize, Store};
 
 use rows::{differences, too_many};
 

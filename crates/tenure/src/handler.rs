@@ -5,7 +5,9 @@
 //! "already gone" is success. [`UndoCall::key`] stays the same until the receipt is stored. Recovery decides what to
 //! retry and when a person is needed. A handler does not use the ledger.
 
+#[cfg(feature = "commands")]
 pub mod command;
+#[cfg(feature = "commands")]
 pub mod template;
 #[cfg(feature = "webhooks")]
 pub mod webhook;
@@ -20,9 +22,9 @@ use tenure_core::id::{Kind, TEXT_BYTES_MAX};
 use tenure_core::policy::{Backoff, Jitter};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Lease, Task};
+use tenure_store::BoxFuture;
 
 use crate::keeper::{LeaseStatus, LeaseWatch};
-use crate::store::BoxFuture;
 
 /// One effect to undo, with the facts that a handler may need.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -20,6 +20,8 @@
 
 mod builder;
 mod call;
+#[cfg(feature = "postgres")]
+mod in_transaction;
 mod notes;
 mod tokens;
 mod verbs;
@@ -27,19 +29,19 @@ mod waiting;
 
 use std::sync::Arc;
 
+use tenure_api::json;
 use tenure_core::command::Command;
 use tenure_core::id::{Actor, Namespace, TaskId};
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
+use tenure_store::Error;
+use tenure_store::entropy::{Entropy, SystemEntropy};
+use tenure_store::overview::{Holding, Overview};
+use tenure_store::watch::Watchers;
+use tenure_store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 use crate::audit::{Anchor, VerifyReport};
-use crate::entropy::{Entropy, SystemEntropy};
-use crate::error::Error;
-use crate::json;
-use crate::store::overview::{Holding, Overview};
-use crate::store::watch::Watchers;
-use crate::store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 pub use builder::{LedgerBuilder, shown};
 pub use call::{Call, Verb};
@@ -62,18 +64,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`. With the
-    /// feature `postgres` also `postgres://user@host/database?schema=tenure`; missing parts have libpq's
-    /// defaults.
-    pub async fn open(url: &str) -> Result<Ledger, Error> {
-        Ledger::builder().open(url).await
-    }
-
-    /// A builder, for more options than the URL.
-    pub fn builder() -> LedgerBuilder {
-        LedgerBuilder::default()
-    }
-
     /// A ledger on an existing store.
     pub fn with_store(store: Arc<dyn Store>) -> Ledger {
         let namespace = Namespace::new(DEFAULT_NAMESPACE);

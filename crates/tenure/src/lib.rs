@@ -6,33 +6,27 @@
 //! Every step is an event in a hash-chained history.
 //!
 //! Hold a [`Ledger`]. The rules are those of [`tenure_core`], whose types are re-exported here as [`core`].
+//!
+//! # Features
+//!
+//! - `sqlite` (default): the store in a file.
+//! - `postgres`: the store in PostgreSQL, for when one machine is outgrown.
+//! - `remote`: a store behind servers.
+//! - `commands` (default): undo by a command, and [`process`], which ends all that a command started.
+//! - `webhooks`: undo by a signed HTTP POST.
+//! - `signals` (default): workers that stop at SIGTERM and SIGINT.
 
-pub mod access;
 pub mod audit;
-#[cfg(any(feature = "postgres", feature = "remote", feature = "webhooks"))]
-#[cfg_attr(not(any(feature = "postgres", feature = "remote")), allow(dead_code))]
-// Webhooks need a part of it.
-mod certificates;
-pub mod clock;
-pub(crate) mod codec;
-mod committer;
-pub mod entropy;
-mod error;
 #[cfg(feature = "failpoints")]
 pub mod failpoints;
 #[cfg(not(feature = "failpoints"))]
 mod failpoints;
 pub mod handler;
-pub mod histogram;
 pub mod keeper;
 pub mod ledger;
 pub mod owner;
-pub mod process;
-pub mod record;
 pub mod recovery;
-mod request_digest_v1;
 pub mod store;
-mod stored_json;
 pub mod trace;
 pub mod why;
 pub mod worker;
@@ -46,10 +40,11 @@ struct Readme;
 #[doc = include_str!("../../../docs/scaling.md")]
 struct Scaling;
 
-pub use error::Error;
 pub use ledger::Ledger;
 pub use tenure_api as api;
 pub use tenure_api::{instant, json};
+pub use tenure_clock as clock;
 pub use tenure_core as core;
-
-pub(crate) use tenure_api::wire;
+#[cfg(feature = "commands")]
+pub use tenure_process as process;
+pub use tenure_store::{Error, access, entropy, histogram, record};

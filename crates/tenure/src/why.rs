@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use tenure_api::instant::{print_seconds, rough, rough_left};
 use tenure_api::task::Task as TaskJson;
 use tenure_api::why::{Note, WhyAnswer};
 use tenure_core::case::Names;
@@ -16,10 +17,8 @@ use tenure_core::task::{
     CancelTold, Dismissal, Ending, Lease, Overrun, Phase, Reservation, State, Task, Undoing, Unwinding,
 };
 use tenure_core::time::{Span, Time};
-
-use crate::instant::{print_seconds, rough, rough_left};
-use crate::store::due::Due;
-use crate::store::watch::Watchers;
+use tenure_store::due::Due;
+use tenure_store::watch::Watchers;
 
 pub use tenure_api::why::{NextStep, Step};
 

@@ -29,9 +29,10 @@
 //! # Ok::<(), tenure::Error>(()) }).unwrap();
 //! ```
 
+mod function;
 mod job;
+mod report;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,66 +40,27 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure_core::id::{Kind, Owner};
 use tenure_core::refusal::Refusal;
+use tenure_store::Error;
+#[cfg(feature = "signals")]
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Error;
 use crate::failpoints;
-use crate::handler::truncate_for_record;
 use crate::keeper::{Keeping, KeptLease};
 use crate::ledger::Ledger;
-use crate::store::BoxFuture;
 
-use job::{HandlerEnd, JobOptions};
+pub use function::{Job, WorkError};
+pub use report::WorkerReport;
+
+use function::{EndedBy, Function, Functions, Work, erased};
+use job::{JobOptions, work};
+use report::JobOutcome;
 
 /// How long one claim waits for work before the next one.
 const CLAIM_WAIT: Duration = Duration::from_secs(30);
 /// The pause after an error of the store.
 const TROUBLED_REST: Duration = Duration::from_secs(1);
-
-/// A claimed task, for the function that works on it.
-pub struct Job<P> {
-    lease: Arc<KeptLease>,
-    /// The payload.
-    pub payload: P,
-}
-
-impl<P> Job<P> {
-    /// The lease, to register undos, report progress, and learn that the work must stop.
-    pub fn lease(&self) -> &KeptLease {
-        &self.lease
-    }
-}
-
-/// Why a task was not done, which decides how it ends. `?` turns any error into [`WorkError::RollBack`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum WorkError {
-    /// What it owes is undone; then the task is tried again if attempts are left.
-    RollBack(String),
-    /// It is released, to be tried again after the delay. What it owes is undone first. The attempt does not
-    /// count, so nothing limits how often this happens.
-    Retry(String, Duration),
-    /// The task fails, and nothing is undone.
-    Fail(String),
-    /// The task is parked for a person.
-    Quarantine(String),
-    /// The work has ended the task itself, by the lease: nothing more is recorded.
-    Ended,
-}
-
-impl<E: std::error::Error> From<E> for WorkError {
-    fn from(error: E) -> WorkError {
-        let mut words = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            words.push_str(": ");
-            words.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        WorkError::RollBack(words)
-    }
-}
 
 /// When a worker stops.
 #[derive(Clone, Debug)]
@@ -111,6 +73,7 @@ pub enum Stop {
     WhenTold(CancellationToken),
 }
 
+#[cfg(feature = "signals")]
 impl Stop {
     /// When the process is told to end, by SIGTERM or SIGINT.
     pub fn on_signals() -> std::io::Result<Stop> {
@@ -128,45 +91,8 @@ impl Stop {
     }
 }
 
-/// The result of a worker's run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct WorkerReport {
-    /// Tasks that were claimed.
-    pub claimed: u64,
-    /// Completed, or ended in another way by their function.
-    pub completed: u64,
-    /// Rolled back.
-    pub rolled_back: u64,
-    /// Given back.
-    pub released: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Parked for a person.
-    pub quarantined: u64,
-    /// Lost, because another owner took over or the lease could not be renewed.
-    pub lost: u64,
-    /// Ended, but the end could not be recorded.
-    pub unrecorded: u64,
-}
-
-type Returned = Result<Option<String>, WorkError>;
-type Work = dyn Fn(Arc<KeptLease>, CancellationToken) -> BoxFuture<'static, Returned> + Send + Sync;
-
-/// The function for a kind, and who stops it.
-#[derive(Clone)]
-struct Doer {
-    work: Arc<Work>,
-    ended_by: EndedBy,
-}
-
-/// Who stops work that must stop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum EndedBy {
-    /// The worker: it drops it.
-    Worker,
-    /// The work itself: it sees the signal, and returns.
-    Itself,
-}
+/// A function that learns why claims fail.
+type Tell = dyn Fn(&Error) + Send + Sync;
 
 /// A worker for one queue.
 #[derive(Clone)]
@@ -178,8 +104,7 @@ pub struct Worker {
     at_once: usize,
     keeping: Keeping,
     grace: Duration,
-    by_kind: HashMap<Kind, Doer>,
-    otherwise: Option<Doer>,
+    functions: Functions,
     on_trouble: Option<Arc<Tell>>,
 }
 
@@ -194,8 +119,7 @@ impl Worker {
             at_once: 1,
             keeping: Keeping::default(),
             grace: Duration::from_secs(30),
-            by_kind: HashMap::new(),
-            otherwise: None,
+            functions: Functions::default(),
             on_trouble: None,
         }
     }
@@ -208,7 +132,7 @@ impl Worker {
         F: Fn(Job<P>) -> Running + Send + Sync + 'static,
         Running: Future<Output = Result<R, WorkError>> + Send + 'static,
     {
-        self.by_kind.insert(Kind::new(kind)?, erased(work));
+        self.functions.by_kind.insert(Kind::new(kind)?, erased(work));
         Ok(self)
     }
 
@@ -220,7 +144,7 @@ impl Worker {
         F: Fn(Job<P>) -> Running + Send + Sync + 'static,
         Running: Future<Output = Result<R, WorkError>> + Send + 'static,
     {
-        self.otherwise = Some(erased(work));
+        self.functions.otherwise = Some(erased(work));
         self
     }
 
@@ -232,7 +156,7 @@ impl Worker {
         Running: Future<Output = Result<Option<String>, WorkError>> + Send + 'static,
     {
         let work: Arc<Work> = Arc::new(move |lease, stop| Box::pin(work(lease, stop)));
-        self.otherwise = Some(Doer { work, ended_by: EndedBy::Itself });
+        self.functions.otherwise = Some(Function { work, ended_by: EndedBy::Itself });
         self
     }
 
@@ -280,7 +204,7 @@ impl Worker {
         while !told.is_cancelled() {
             let free = self.at_once - working.len();
             if free == 0 {
-                job::note(&mut report, working.join_next().await);
+                count(&mut report, working.join_next().await);
                 continue;
             }
             let claim = self.ledger.claim(&self.queue, &owner).limit(u32::try_from(free).unwrap_or(u32::MAX));
@@ -310,21 +234,21 @@ impl Worker {
             let found_none = leases.is_empty();
             for lease in leases {
                 report.claimed += 1;
-                let manners = JobOptions { grace: self.grace, stop: told.clone() };
-                working.spawn(job::work(lease, self.clone(), manners));
+                let options = JobOptions { grace: self.grace, stop: told.clone() };
+                working.spawn(work(lease, self.functions.clone(), options));
             }
             while let Some(done) = working.try_join_next() {
-                job::note(&mut report, Some(done));
+                count(&mut report, Some(done));
             }
             if found_none && !matches!(stop, Stop::WhenTold(_)) {
                 if working.is_empty() {
                     break;
                 }
-                job::note(&mut report, working.join_next().await);
+                count(&mut report, working.join_next().await);
             }
         }
         while let Some(done) = working.join_next().await {
-            job::note(&mut report, Some(done));
+            count(&mut report, Some(done));
         }
         refused.map_or(Ok(report), Err)
     }
@@ -339,54 +263,11 @@ impl Worker {
             },
         }
     }
+}
 
-    fn doer_of(&self, kind: &Kind) -> Option<&Doer> {
-        self.by_kind.get(kind).or(self.otherwise.as_ref())
+/// Counts a task whose work has ended. A panic outside the caller's code leaves its outcome unrecorded.
+fn count(report: &mut WorkerReport, done: Option<Result<JobOutcome, JoinError>>) {
+    if let Some(done) = done {
+        report.count(done.unwrap_or(JobOutcome::Unrecorded));
     }
-}
-
-/// A function that learns why claims fail.
-type Tell = dyn Fn(&Error) + Send + Sync;
-
-/// The function without its types: payload and result are JSON.
-fn erased<P, R, F, Running>(work: F) -> Doer
-where
-    P: DeserializeOwned + Send + 'static,
-    R: Serialize,
-    F: Fn(Job<P>) -> Running + Send + Sync + 'static,
-    Running: Future<Output = Result<R, WorkError>> + Send + 'static,
-{
-    let work = Arc::new(work);
-    let erased: Arc<Work> = Arc::new(move |lease: Arc<KeptLease>, _| {
-        let work = Arc::clone(&work);
-        // All of it is inside the future, so that a panic of the caller's code stays in it.
-        Box::pin(async move {
-            let payload = serde_json::from_str(lease.task().payload.as_str()).map_err(|error| {
-                WorkError::Quarantine(format!("its payload is not what is expected here: {error}"))
-            })?;
-            let result = work(Job { lease, payload }).await?;
-            let result = serde_json::to_string(&result)
-                .map_err(|error| WorkError::Quarantine(format!("its result is no JSON: {error}")))?;
-            Ok(Some(result).filter(|result| result != "null"))
-        })
-    });
-    Doer { work: erased, ended_by: EndedBy::Worker }
-}
-
-/// How a task ends by what its function returned.
-fn end_by(returned: Result<Option<String>, WorkError>) -> HandlerEnd {
-    match returned {
-        Ok(result) => HandlerEnd::Complete(result),
-        Err(WorkError::RollBack(reason)) => HandlerEnd::RollBack(said(&reason)),
-        Err(WorkError::Retry(reason, delay)) => HandlerEnd::Release(said(&reason), delay),
-        Err(WorkError::Fail(reason)) => HandlerEnd::Fail(said(&reason)),
-        Err(WorkError::Quarantine(reason)) => HandlerEnd::Quarantine(said(&reason)),
-        Err(WorkError::Ended) => HandlerEnd::ByItself,
-    }
-}
-
-/// A reason that the ledger accepts: it must not be empty.
-fn said(reason: &str) -> String {
-    let reason = if reason.trim().is_empty() { "no reason was given" } else { reason };
-    truncate_for_record(reason)
 }

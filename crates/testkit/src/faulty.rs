@@ -401,4 +401,8 @@ impl Store for FaultyStore {
             self.inner.vitals().await
         })
     }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self.inner.as_any()
+    }
 }

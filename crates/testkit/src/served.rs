@@ -341,4 +341,8 @@ impl Store for CountedStore {
     fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         self.inner.vitals()
     }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self.inner.as_any()
+    }
 }

@@ -6,7 +6,7 @@
 //! as tests run at once, and lists them in `TENURE_TEST_POSTGRES`. Without that variable, each test process starts
 //! its own shared server.
 //!
-//! A server belongs to a guardian, the program `tenure-postgres`, and the guardian belongs to this process. The
+//! A server belongs to a guardian, the program `tenure-guardian`, and the guardian belongs to this process. The
 //! guardian cleans up, however this process ends. The server's log is the file `log` in its directory.
 
 use std::collections::hash_map::RandomState;
@@ -200,7 +200,7 @@ fn place_of_slot() -> Option<String> {
 
 /// Cargo builds it beside the folder of the tests, with every test or bench of this package.
 fn guardian_program() -> Result<PathBuf, NotRun> {
-    const NAME: &str = "tenure-postgres";
+    const NAME: &str = "tenure-guardian";
     let this = std::env::current_exe().expect("this program's file");
     let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join(NAME));
     let found = beside.into_iter().find(|program| program.is_file());

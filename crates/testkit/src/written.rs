@@ -212,4 +212,8 @@ impl Store for WrittenStore {
     fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
         self.inner.revoke_token(name, by)
     }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self.inner.as_any()
+    }
 }

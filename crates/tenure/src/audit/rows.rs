@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
+use tenure_api::wire::Word as _;
 use tenure_core::chain::Hash;
 use tenure_core::id::{Document, Progress};
 use tenure_core::policy::Ttl;
 use tenure_core::task::Task;
-
-use crate::store::columns::length;
-use crate::store::due::Wait;
-use crate::store::stored::{ColumnValue, StoredChain, StoredRow, rows_of};
-use crate::wire::Word as _;
+use tenure_store::columns::rows_of;
+use tenure_store::due::Wait;
+use tenure_store::numbers::length;
+use tenure_store::stored::{ColumnValue, StoredChain, StoredRow};
 
 /// The columns in which the rows do not match the events; none if all match.
 pub(super) fn differences(told: &Task, head: Hash, chain: &StoredChain) -> Option<Vec<String>> {

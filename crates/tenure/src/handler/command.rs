@@ -2,18 +2,18 @@
 //! standard input. Its output is the receipt. No shell is involved.
 //!
 //! The command does not outlive the lease, nor the recovery that started it: a warden process ensures that (see
-//! [`crate::process`]). Status 0 is success; after any other status, recovery tries again.
+//! [`tenure_process`]). Status 0 is success; after any other status, recovery tries again.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tenure_process::{CommandEnd, Input, Launch, Output, Tail};
+use tenure_store::BoxFuture;
 use tokio::net::unix::pipe;
 
 use super::template::Template;
 use super::{Handler, LeaseWatch, UndoCall, UndoError, Undone, truncate_for_record};
 use crate::keeper::LeaseStatus;
-use crate::process::{CommandEnd, Input, Launch, Output, Tail};
-use crate::store::BoxFuture;
 
 /// How many bytes of each of a command's two outputs are kept.
 const OUTPUT_BYTES_MAX: usize = 1_500;

@@ -34,14 +34,14 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
+use tenure_api::instant;
+use tenure_clock::{Clock, SystemClock};
 use tenure_core::time::Time;
+use tenure_store::BoxFuture;
+use tenure_tls::{Anchors, Proof};
 
-use crate::certificates::{self, Anchors, Proof};
-use crate::clock::{Clock, SystemClock};
 use crate::handler::webhook::secret::{SecretSource, SigningKeys};
 use crate::handler::{Handler, LeaseWatch, UndoCall, UndoError, Undone, truncate_for_record, while_held};
-use crate::instant;
-use crate::store::BoxFuture;
 
 mod secret;
 #[cfg(test)]
@@ -179,7 +179,7 @@ fn client(url: &Url) -> Result<Client, String> {
         // may be gone.
         .pool_max_idle_per_host(0);
     let anchors = if is_encrypted { Anchors::of_the_system("SSL_CERT_FILE")? } else { Anchors::nobody() };
-    let mut encryption = certificates::client(Proof::ChainAndName(anchors))?.with_no_client_auth();
+    let mut encryption = tenure_tls::client(Proof::ChainAndName(anchors))?.with_no_client_auth();
     // Some servers require ALPN.
     encryption.alpn_protocols = vec![b"http/1.1".to_vec()];
     let builder = builder.https_only(is_encrypted).tls_backend_preconfigured(encryption);

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use tenure_clock::Moment;
 use tenure_core::command::Command;
 use tenure_core::id::RequestId;
 use tenure_core::policy::Backoff;
 use tenure_core::time::{Span, Time};
+use tenure_store::{Error, SoFar};
 
-use crate::clock::Moment;
-use crate::error::{Error, SoFar};
 use crate::ledger::{FromAnswer, Ledger, send};
 
 /// How long to retry if it is unknown whether a lease was granted.

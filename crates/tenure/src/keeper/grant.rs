@@ -1,14 +1,14 @@
 //! Takes leases that a keeper will renew: retries until it is known whether the lease was granted, and counts the
 //! lease from when the request was sent.
 
+use tenure_clock::Moment;
 use tenure_core::task::Task;
+use tenure_store::Error;
 
 use super::asking::{Counted, named, send_until_known};
 use super::lease::KeptLease;
 use super::status::Keeping;
 use super::thread;
-use crate::clock::Moment;
-use crate::error::Error;
 use crate::ledger::{Call, Claiming, Taking, claim_until};
 
 impl Call<Taking> {

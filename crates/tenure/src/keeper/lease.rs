@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tenure_clock::Moment;
 use tenure_core::command::Holder;
 use tenure_core::id::TaskId;
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::task::Task;
 use tenure_core::time::Span;
+use tenure_store::Renewal;
+use tenure_store::{Error, SoFar};
 use tokio::sync::{Notify, RwLock, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -18,10 +21,7 @@ use super::asking::{ASK_AGAIN, Counted, named};
 use super::shared::SharedLease;
 use super::status::{Keeping, LeaseStatus, LeaseWatch, Loss, held};
 use super::{renewal, thread};
-use crate::clock::Moment;
-use crate::error::{Error, SoFar};
 use crate::ledger::{Call, Ledger, Verb, send};
-use crate::store::Renewal;
 
 /// A lease with its keeper. If it is dropped before the task is ended, that is logged and the lease lapses.
 #[must_use = "a dropped lease is no longer renewed"]

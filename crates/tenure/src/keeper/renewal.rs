@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_clock::Moment;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Span;
+use tenure_store::Error;
+use tenure_store::Renewal;
 
 use super::shared::SharedLease;
 use super::status::{Held, LeaseStatus, Loss, RenewalError, held};
-use crate::clock::Moment;
-use crate::error::Error;
 use crate::failpoints;
-use crate::store::Renewal;
 
 /// The shortest wait before a renewal that failed is tried again; the longest is a twelfth of what was left of the lease.
 const TRY_AGAIN: Duration = Duration::from_millis(50);

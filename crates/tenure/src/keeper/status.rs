@@ -3,15 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use tenure_clock::Moment;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::{Span, Time};
+#[cfg(feature = "commands")]
+use tenure_process::Limit;
+use tenure_store::Renewal;
 use tokio::sync::watch;
 
-use crate::clock::Moment;
-use crate::process::Limit;
-use crate::store::Renewal;
-
 /// How long before the end of a lease a process that works under it is killed; never more than a quarter of the margin.
+#[cfg(feature = "commands")]
 const ENDING: Duration = Duration::from_millis(250);
 
 /// Options for keeping a lease.
@@ -66,6 +67,7 @@ pub struct Held {
     pub trouble: Option<RenewalError>,
 }
 
+#[cfg(feature = "commands")]
 impl Held {
     /// The time limit of a process that works under this lease. Finding and ending all its processes takes a
     /// moment, which must not be taken from the next holder.

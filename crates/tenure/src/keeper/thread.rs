@@ -3,9 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::mpsc;
 
+use tenure_store::Error;
 use tokio::runtime::Handle;
-
-use crate::error::Error;
 
 static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
 

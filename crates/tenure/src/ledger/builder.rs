@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use tenure_clock::{Clock, SystemClock};
 use tenure_core::refusal::Refusal;
-
-use crate::clock::{Clock, SystemClock};
-use crate::entropy::{Entropy, SystemEntropy};
-use crate::error::Error;
-use crate::ledger::Ledger;
-use crate::store::memory::MemoryStore;
 #[cfg(feature = "postgres")]
-use crate::store::postgres::{PostgresOptions, PostgresStore};
+use tenure_postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "remote")]
-use crate::store::remote::{RemoteOptions, RemoteStore};
-use crate::store::sqlite::{SqliteOptions, SqliteStore, Synchronous};
-use crate::store::{IfMissing, SchemaState, Store};
+use tenure_remote::{RemoteOptions, RemoteStore};
+#[cfg(feature = "sqlite")]
+use tenure_sqlite::{SqliteOptions, SqliteStore};
+use tenure_store::Error;
+use tenure_store::entropy::{Entropy, SystemEntropy};
+use tenure_store::memory::MemoryStore;
+use tenure_store::{IfMissing, SchemaState, Store};
+
+use crate::ledger::Ledger;
 
 /// Options for opening a store, besides its URL.
 #[derive(Clone)]
@@ -40,6 +41,20 @@ impl Default for LedgerBuilder {
             missing: IfMissing::default(),
             token: None,
         }
+    }
+}
+
+impl Ledger {
+    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`. With the
+    /// feature `postgres` also `postgres://user@host/database?schema=tenure`; missing parts have libpq's
+    /// defaults. With the feature `remote` also `http://a:7117,b:7117`.
+    pub async fn open(url: &str) -> Result<Ledger, Error> {
+        Ledger::builder().open(url).await
+    }
+
+    /// A builder, for more options than the URL.
+    pub fn builder() -> LedgerBuilder {
+        LedgerBuilder::default()
     }
 }
 
@@ -72,7 +87,8 @@ impl LedgerBuilder {
     /// store.
     pub async fn condition(self, url: &str) -> Result<SchemaState, Error> {
         match url.split_once(':') {
-            Some(("sqlite", rest)) => SqliteStore::condition(sqlite_options(rest)?).await,
+            #[cfg(feature = "sqlite")]
+            Some(("sqlite", _)) => SqliteStore::condition(SqliteOptions::from_url(url)?).await,
             #[cfg(feature = "postgres")]
             Some(("postgres" | "postgresql", _)) => PostgresStore::condition(PostgresOptions::new(url)).await,
             // Whatever else there is, is made or refused as it is opened.
@@ -84,9 +100,10 @@ impl LedgerBuilder {
     pub async fn open(self, url: &str) -> Result<Ledger, Error> {
         let store: Arc<dyn Store> = match url.split_once(':') {
             Some(("memory", "")) => Arc::new(MemoryStore::with_clock(system(self.clock))),
-            Some(("sqlite", rest)) => {
+            #[cfg(feature = "sqlite")]
+            Some(("sqlite", _)) => {
                 let (clock, missing) = (system(self.clock), self.missing);
-                let options = SqliteOptions { clock, missing, ..sqlite_options(rest)? };
+                let options = SqliteOptions { clock, missing, ..SqliteOptions::from_url(url)? };
                 Arc::new(SqliteStore::open(options).await?)
             }
             #[cfg(feature = "postgres")]
@@ -98,22 +115,16 @@ impl LedgerBuilder {
                 })
                 .await?
             }
-            #[cfg(not(feature = "postgres"))]
-            Some(("postgres" | "postgresql", _)) => {
-                let limit =
-                    "this program was built without PostgreSQL support; build it with the feature `postgres`";
-                return Err(Refusal::invalid("store", limit).into());
-            }
             #[cfg(feature = "remote")]
             Some(("http" | "https", _)) => {
                 let token = self.token.map(|BearerToken(token)| token);
                 let entropy = Arc::clone(&self.entropy);
                 Arc::new(RemoteStore::open(RemoteOptions { url: url.to_owned(), token, entropy })?)
             }
-            #[cfg(not(feature = "remote"))]
-            Some(("http" | "https", _)) => {
-                let limit =
-                    "this program was built without support for servers; build it with the feature `remote`";
+            Some((scheme, _)) if let Some(feature) = left_out(scheme) => {
+                let limit = format!(
+                    "this program was built without support for {scheme}: URLs; build it with the feature `{feature}`"
+                );
                 return Err(Refusal::invalid("store", limit).into());
             }
             Some(_) | None => {
@@ -129,11 +140,22 @@ impl LedgerBuilder {
     }
 }
 
+/// The feature with which this program could open URLs of that scheme, if it was built without it.
+fn left_out(scheme: &str) -> Option<&'static str> {
+    let (feature, is_there) = match scheme {
+        "sqlite" => ("sqlite", cfg!(feature = "sqlite")),
+        "postgres" | "postgresql" => ("postgres", cfg!(feature = "postgres")),
+        "http" | "https" => ("remote", cfg!(feature = "remote")),
+        _ => return None,
+    };
+    Some(feature).filter(|_| !is_there)
+}
+
 /// The store's URL for people, without the password.
 pub fn shown(url: &str) -> String {
     #[cfg(feature = "postgres")]
     if let Some(("postgres" | "postgresql", _)) = url.split_once(':') {
-        return crate::store::postgres::shown(url);
+        return tenure_postgres::shown(url);
     }
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, place))) => format!("{scheme}://…@{place}"),
@@ -144,26 +166,4 @@ pub fn shown(url: &str) -> String {
 /// The machine's clock, if none was given.
 fn system(clock: Option<Arc<dyn Clock>>) -> Arc<dyn Clock> {
     clock.unwrap_or_else(|| Arc::new(SystemClock::default()))
-}
-
-fn sqlite_options(rest: &str) -> Result<SqliteOptions, Error> {
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let invalid = |limit: String| Error::from(Refusal::invalid("store", limit));
-    if path.is_empty() {
-        return Err(invalid("`sqlite:` needs the path of a file".into()));
-    }
-    let mut options = SqliteOptions::new(path);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        options.synchronous = match pair {
-            "synchronous=full" => Synchronous::Full,
-            "synchronous=normal" => Synchronous::Normal,
-            _ => {
-                return Err(invalid(format!(
-                    "unknown option `{pair}`; use synchronous=full or synchronous=normal"
-                )));
-            }
-        };
-    }
-    Ok(options)
 }

@@ -7,10 +7,10 @@ use tenure_core::id::{Actor, RequestId};
 use tenure_core::limit::InvalidField;
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
+use tenure_store::Error;
+use tenure_store::{Answer, BoxFuture, Renewal};
 
-use crate::error::Error;
 use crate::ledger::Ledger;
-use crate::store::{Answer, BoxFuture, Renewal};
 
 /// A kind of command and the type of its answer.
 pub trait Verb: 'static {

@@ -1,8 +1,8 @@
 //! The notes on a task, read from its history.
 
 use tenure_core::event::EventData;
+use tenure_store::Error;
 
-use crate::error::Error;
 use crate::ledger::Ledger;
 
 pub use tenure_api::why::Note;

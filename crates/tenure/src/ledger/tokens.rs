@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tenure_core::id::{Actor, Namespace};
 use tenure_core::refusal::Refusal;
+use tenure_store::BoxFuture;
+use tenure_store::Error;
+use tenure_store::access::{Lifetime, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret};
 
-use crate::access::{Lifetime, NamespaceScope, NewToken, Role, Token, TokenHash, TokenSecret};
-use crate::error::Error;
 use crate::ledger::Ledger;
-use crate::store::BoxFuture;
 
 impl Ledger {
     /// Creates a token with that name. By default it is bound to this ledger's namespace, and live until it

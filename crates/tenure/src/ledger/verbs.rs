@@ -3,6 +3,7 @@
 //! Methods that take a `&Holder` are by lease: owner and epoch are checked. The others name the ledger's actor; those
 //! that take a lease name its owner.
 
+use tenure_api::json;
 use tenure_core::command::{
     Action, Create, Holder, HolderAction, IdOrigin, OperatorAction, Put, QuarantineCause, Take, UndoBy,
 };
@@ -14,11 +15,10 @@ use tenure_core::policy::{Policy, Ttl};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
+use tenure_store::Renewal;
 
-use crate::json;
 use crate::ledger::Ledger;
 use crate::ledger::call::{Call, Verb};
-use crate::store::Renewal;
 
 type Checked = Result<(), Refusal>;
 

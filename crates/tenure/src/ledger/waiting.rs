@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use tenure_clock::Moment;
 use tenure_core::command::{Action, Command};
 use tenure_core::id::{Queue, RequestId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
+use tenure_store::Cursor;
+use tenure_store::Error;
 
-use crate::clock::Moment;
-use crate::error::Error;
 use crate::ledger::call::{Call, send};
 use crate::ledger::{Claiming, Ledger};
-use crate::store::Cursor;
 
 /// How often a waiting claim polls without a signal: a lost signal costs no more than this.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

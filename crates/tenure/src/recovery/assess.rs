@@ -9,10 +9,10 @@ use tenure_core::compensation::Compensation;
 use tenure_core::policy::Jitter;
 use tenure_core::task::{State, Task};
 use tenure_core::time::{Span, Time};
+use tenure_store::due::{Due, Wait};
+use tenure_store::watch::Absence;
 
 use crate::handler::Handlers;
-use crate::store::due::{Due, Wait};
-use crate::store::watch::Absence;
 use crate::why::reclaimed;
 
 /// What recovery should do with a task that may be stale.

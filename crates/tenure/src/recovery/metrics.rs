@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tenure_api::recovery::{Outcome, RecoveredTask};
 use tenure_core::id::Kind;
 use tenure_core::time::{Span, Time};
+use tenure_store::histogram::{ClassCounters, Histogram};
 
-use super::{Outcome, RecoveredTask};
 use crate::handler::Handlers;
-use crate::histogram::{ClassCounters, Histogram};
 
 /// The bounds of the lateness buckets, in microseconds.
 const LATENESS_US: [u64; 9] =

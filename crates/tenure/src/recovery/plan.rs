@@ -2,28 +2,30 @@
 
 use tenure_api::recovery::{PlannedTask, PlannedUndo};
 use tenure_core::task::{State, Task};
+use tenure_store::Error;
+use tenure_store::watch::Watchers;
 
-use super::Recovery;
 use super::assess::{due_at, unfit};
-use super::sweep::PAGE;
-use crate::error::Error;
-use crate::store::watch::Watchers;
+use super::setup::Setup;
 use crate::why::{reclaimed, why};
 
-pub(super) async fn plan(recovery: &Recovery) -> Result<Vec<PlannedTask>, Error> {
-    let store = recovery.ledger.store();
+/// How many due tasks are read at once.
+const PAGE: usize = 500;
+
+pub(super) async fn plan(setup: &Setup) -> Result<Vec<PlannedTask>, Error> {
+    let store = setup.ledger.store();
     let (mut plans, mut after) = (Vec::new(), None);
     loop {
         let page = store.lapsed(after, PAGE).await?;
         for (namespace, id) in page.tasks {
-            if recovery.settings.namespace.as_ref().is_some_and(|only| *only != namespace) {
+            if setup.options.namespace.as_ref().is_some_and(|only| *only != namespace) {
                 continue;
             }
             let Some(task) = store.task(namespace, id).await? else { continue };
             let now = store.now().await?;
             let Some(due_at) = due_at(&task).filter(|due_at| *due_at <= now) else { continue };
             let Some(then) = reclaimed(&task, now) else { continue };
-            let unfit = unfit(&then, &recovery.handlers);
+            let unfit = unfit(&then, &setup.handlers);
             let is_undone = then.state() == State::Compensating && unfit.is_empty();
             let undo = then.owed().filter(|_| is_undone).map(|owed| PlannedUndo {
                 seq: owed.seq.0,

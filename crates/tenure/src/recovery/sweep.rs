@@ -3,26 +3,29 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use tenure_api::recovery::{Outcome, RecoveredTask};
+use tenure_clock::Moment;
 use tenure_core::command::{Command, QuarantineCause};
 use tenure_core::id::{Epoch, Namespace, TaskId};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Code;
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
+use tenure_store::Error;
+use tenure_store::watch::{Absence, RENEW_EVERY};
+use tenure_store::{Answer, Cursor};
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::assess::{Assessment, due_at, left_to_holder_until, left_to_others_until, look};
+use super::options::RecoveryMode;
+use super::report::RecoveryReport;
+use super::setup::Setup;
 use super::undo::{end_of, undo};
-use super::{Outcome, RecoveredTask, Recovery, RecoveryMode, RecoveryReport};
-use crate::clock::Moment;
-use crate::error::Error;
 use crate::failpoints;
-use crate::store::watch::{Absence, RENEW_EVERY};
-use crate::store::{Answer, Cursor};
 
 /// How many due tasks are read at once.
-pub(super) const PAGE: usize = 500;
+const PAGE: usize = 500;
 /// How many reclaims share a commit: other commands wait behind them.
 const TOGETHER: usize = 50;
 /// The pause after a sweep that did not finish, plus up to the same again at random, so that recovery processes
@@ -54,8 +57,8 @@ type Name = (Namespace, TaskId);
 
 /// What a run remembers between its sweeps.
 struct Sweeper<'r> {
-    recovery: &'r Recovery,
-    manner: RecoveryMode,
+    setup: &'r Setup,
+    mode: RecoveryMode,
     /// Tasks that are being undone.
     busy: HashMap<Name, task::Id>,
     undoing: JoinSet<(Name, RecoveredTask)>,
@@ -84,9 +87,9 @@ struct Swept {
     next_check: Option<Time>,
 }
 
-pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result<RecoveryReport, Error> {
-    let mut sweeper = Sweeper::new(recovery, RecoveryMode::Once(stop.clone()));
-    let began = recovery.ledger.now().await?;
+pub(super) async fn once(setup: &Setup, stop: CancellationToken) -> Result<RecoveryReport, Error> {
+    let mut sweeper = Sweeper::new(setup, RecoveryMode::Once(stop.clone()));
+    let began = setup.ledger.now().await?;
     while !stop.is_cancelled() {
         let is_whole = sweeper.goes_on_at.is_none();
         let swept = sweeper.sweep(Some(began)).await?;
@@ -101,7 +104,7 @@ pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result
         }
         if swept.is_cut_short {
             tokio::select! {
-                () = rest(REST, recovery) => {}
+                () = rest(REST, setup) => {}
                 () = stop.cancelled() => {}
             }
         } else if is_whole && swept.taken == 0 && sweeper.line.is_empty() {
@@ -111,8 +114,8 @@ pub(super) async fn once(recovery: &Recovery, stop: CancellationToken) -> Result
     Ok(sweeper.report)
 }
 
-pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Result<RecoveryReport, Error> {
-    let mut sweeper = Sweeper::new(recovery, RecoveryMode::Loop(stop.clone()));
+pub(super) async fn watch(setup: &Setup, stop: CancellationToken) -> Result<RecoveryReport, Error> {
+    let mut sweeper = Sweeper::new(setup, RecoveryMode::Loop(stop.clone()));
     let mut marked: Option<Moment> = None;
     while !stop.is_cancelled() {
         let began = Moment::now();
@@ -121,7 +124,7 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
         // reclaims.
         if marked.is_none_or(is_time) {
             let marking = tokio::select! {
-                marking = recovery.ledger.store().watch(recovery.presence()) => marking,
+                marking = setup.ledger.store().watch(setup.presence()) => marking,
                 () = stop.cancelled() => break,
             };
             match marking {
@@ -155,19 +158,19 @@ pub(super) async fn watch(recovery: &Recovery, stop: CancellationToken) -> Resul
     Ok(sweeper.report)
 }
 
-async fn rest(length: Duration, recovery: &Recovery) {
-    tokio::time::sleep(jittered(length, recovery)).await;
+async fn rest(length: Duration, setup: &Setup) {
+    tokio::time::sleep(jittered(length, setup)).await;
 }
 
-fn jittered(length: Duration, recovery: &Recovery) -> Duration {
-    length + Duration::from(recovery.ledger.entropy().jitter().part_of(Span::from(length)))
+fn jittered(length: Duration, setup: &Setup) -> Duration {
+    length + Duration::from(setup.ledger.entropy().jitter().part_of(Span::from(length)))
 }
 
 impl<'r> Sweeper<'r> {
-    fn new(recovery: &'r Recovery, manner: RecoveryMode) -> Sweeper<'r> {
+    fn new(setup: &'r Setup, mode: RecoveryMode) -> Sweeper<'r> {
         Sweeper {
-            recovery,
-            manner,
+            setup,
+            mode,
             busy: HashMap::new(),
             undoing: JoinSet::new(),
             line: Line::default(),
@@ -188,7 +191,7 @@ impl<'r> Sweeper<'r> {
         // The absence stays recorded, so that all recovery processes see it. Only the one that ended it logs
         // a warning.
         let is_news = |now: Time| now.since(until) <= ABSENCE_IS_NEWS;
-        match self.recovery.ledger.now().await.is_ok_and(is_news) {
+        match self.setup.ledger.now().await.is_ok_and(is_news) {
             true => {
                 tracing::warn!(
                     ?away,
@@ -200,7 +203,7 @@ impl<'r> Sweeper<'r> {
     }
 
     fn trouble(&mut self, error: &Error) {
-        self.recovery.metrics.store_failed();
+        self.setup.metrics.store_failed();
         // It retries each second; one log line is enough while the error stays the same.
         let words = error.to_string();
         if self.troubled_by.as_ref() != Some(&words) {
@@ -224,13 +227,13 @@ impl<'r> Sweeper<'r> {
     /// Reads everything that is due once, and handles what it can, up to the maximum. With `only_due_by`,
     /// tasks that became due later are left.
     async fn sweep(&mut self, only_due_by: Option<Time>) -> Result<Swept, Error> {
-        let store = self.recovery.ledger.store().as_ref();
-        self.recovery.metrics.swept();
+        let store = self.setup.ledger.store().as_ref();
+        self.setup.metrics.swept();
         self.collect();
         let mut swept = Swept { is_cut_short: false, taken: 0, next_check: None };
         let now = store.now().await?;
         self.has_come_to(now);
-        let sweep_max = self.recovery.settings.sweep_max.max(1);
+        let sweep_max = self.setup.options.sweep_max.max(1);
         let (began, mut misread) = (Moment::now(), 0);
         // A look that took too long went on to here.
         let mut after = self.goes_on_at.take();
@@ -301,14 +304,14 @@ impl<'r> Sweeper<'r> {
     }
 
     fn is_for_now(&self, name: &Name) -> bool {
-        let is_in_scope = self.recovery.settings.namespace.as_ref().is_none_or(|only| *only == name.0);
+        let is_in_scope = self.setup.options.namespace.as_ref().is_none_or(|only| *only == name.0);
         is_in_scope && !self.busy.contains_key(name) && !self.later.contains_key(name) && !self.line.has(name)
     }
 
     /// Starts waiting undos, as far as there is room.
     async fn admit(&mut self) -> Result<(), Error> {
-        let store = self.recovery.ledger.store().as_ref();
-        let at_once = self.recovery.settings.at_once.max(1);
+        let store = self.setup.ledger.store().as_ref();
+        let at_once = self.setup.options.at_once.max(1);
         while self.undoing.len() < at_once && !self.line.is_empty() {
             let mut chosen = Vec::new();
             while chosen.len() < TOGETHER
@@ -336,15 +339,15 @@ impl<'r> Sweeper<'r> {
     }
 
     fn choose(&self, task: &Task, now: Time, chosen: &[Task]) -> Choice {
-        let settings = &self.recovery.settings;
-        let look = look(task, now, &self.recovery.handlers);
-        let left_until = match (&self.manner, &look) {
+        let options = &self.setup.options;
+        let look = look(task, now, &self.setup.handlers);
+        let left_until = match (&self.mode, &look) {
             (_, Assessment::NotBefore(until)) => Some(*until),
             (RecoveryMode::Once(_), Assessment::Reclaim | Assessment::Undo | Assessment::Park(_)) => None,
             (RecoveryMode::Loop(_), Assessment::Reclaim | Assessment::Undo | Assessment::Park(_)) => {
                 // Another process may have the handler; spent tries are the same for all.
                 let to_others = (look == Assessment::Park(QuarantineCause::UndoUnhandled))
-                    .then(|| left_to_others_until(task, settings.handler_wait))
+                    .then(|| left_to_others_until(task, options.handler_wait))
                     .flatten();
                 left_to_holder_until(task, self.absence, self.jitter()).max(to_others)
             }
@@ -355,11 +358,11 @@ impl<'r> Sweeper<'r> {
         // Each undo needs a free slot; a task that would only wait under its lease is better left to others.
         let needs_room = look != Assessment::Reclaim;
         let undoing = self.undoing.len() + chosen.iter().filter(|task| task.owes()).count();
-        if needs_room && undoing >= settings.at_once.max(1) { Choice::Wait } else { Choice::Take }
+        if needs_room && undoing >= options.at_once.max(1) { Choice::Wait } else { Choice::Take }
     }
 
     fn jitter(&self) -> Jitter {
-        self.recovery.ledger.entropy().jitter()
+        self.setup.ledger.entropy().jitter()
     }
 
     /// Reclaims some tasks in one commit. Their undos run in parallel to the sweeps.
@@ -368,14 +371,14 @@ impl<'r> Sweeper<'r> {
             tasks.iter().map(|task| self.command(task)).collect::<Result<_, Error>>()?;
         failpoints::reached("recovery/before_reclaim");
         let sent = Moment::now();
-        let mut answers = self.recovery.ledger.transact(commands.clone()).await;
+        let mut answers = self.setup.ledger.transact(commands.clone()).await;
         let has_blocked_all =
             |answer: &Result<Answer, Error>| matches!(answer, Err(Error::Unavailable(_) | Error::Corrupt(_)));
         if answers.len() > 1 && answers.iter().all(has_blocked_all) {
             // A task that is locked or breaks an invariant fails its whole commit: so each is tried alone.
             answers.clear();
             for command in commands {
-                answers.extend(self.recovery.ledger.transact(vec![command]).await);
+                answers.extend(self.setup.ledger.transact(vec![command]).await);
             }
         }
         for (before, answer) in tasks.iter().zip(answers) {
@@ -395,17 +398,17 @@ impl<'r> Sweeper<'r> {
     }
 
     fn command(&self, task: &Task) -> Result<Command, Error> {
-        let Recovery { ledger, settings, .. } = self.recovery;
-        let owner = settings.owner.as_ref().map_or("recovery", |owner| owner.as_str());
+        let Setup { ledger, options, .. } = self.setup;
+        let owner = options.owner.as_ref().map_or("recovery", |owner| owner.as_str());
         let ledger = ledger.in_namespace(task.namespace.as_str())?;
-        ledger.reclaim(task.id.as_str(), owner).ttl(settings.ttl).command()
+        ledger.reclaim(task.id.as_str(), owner).ttl(options.ttl).command()
     }
 
     fn take_up(&mut self, name: Name, before: &Task, task: Task, sent: Moment) {
         // A task that was left to its holder or to others on purpose counts as late only from then on.
         let left_until = self.left_on_purpose.remove(&name);
         if let Some(due_at) = due_at(before) {
-            self.recovery.metrics.reclaimed(due_at.max(left_until.unwrap_or(Time::MIN)), task.updated_at);
+            self.setup.metrics.reclaimed(due_at.max(left_until.unwrap_or(Time::MIN)), task.updated_at);
         }
         if task.lease().is_none() {
             let reason = task.ending().and_then(|ending| ending.reason.as_ref()).map(ToString::to_string);
@@ -415,8 +418,8 @@ impl<'r> Sweeper<'r> {
             self.tell(RecoveredTask { namespace, task, epoch, outcome, undone: Vec::new(), reason });
             return;
         }
-        let (recovery, manner, busy) = (self.recovery.clone(), self.manner.clone(), name.clone());
-        let undoing = self.undoing.spawn(async move { (name, undo(recovery, task, sent, manner).await) });
+        let (setup, mode, busy) = (self.setup.clone(), self.mode.clone(), name.clone());
+        let undoing = self.undoing.spawn(async move { (name, undo(setup, task, sent, mode).await) });
         self.busy.insert(busy, undoing.id());
     }
 
@@ -428,7 +431,7 @@ impl<'r> Sweeper<'r> {
     /// A loop retries a reclaim that the store did not do. A one-shot run does not, and reports it.
     fn failed(&mut self, name: Name, error: &Error) {
         self.trouble(error);
-        match self.manner {
+        match self.mode {
             RecoveryMode::Once(_) => {
                 self.later.insert(name.clone(), Time::MAX);
                 self.tell(untended(name, error.to_string()));
@@ -482,7 +485,7 @@ impl<'r> Sweeper<'r> {
 
     fn tell(&mut self, tended: RecoveredTask) {
         self.report.add(&tended);
-        self.recovery.tell(&tended);
+        self.setup.tell(&tended);
     }
 
     /// How long a loop rests after a sweep.
@@ -490,7 +493,7 @@ impl<'r> Sweeper<'r> {
         let next = swept.next_check.into_iter().chain(self.later.values().copied()).min();
         let until_next = next.map_or(LOOK_EVERY, |next| Duration::from(next.since(self.now)));
         let wanted = match swept.is_cut_short {
-            true => jittered(REST, self.recovery),
+            true => jittered(REST, self.setup),
             false => until_next.min(LOOK_EVERY).max(Duration::from_millis(1)),
         };
         // Many tasks that can't be handled must not keep it busy all the time.

@@ -4,29 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_api::recovery::{Outcome, RecoveredTask, UndoReceipt};
+use tenure_clock::Moment;
 use tenure_core::command::QuarantineCause;
 use tenure_core::compensation::Compensation;
 use tenure_core::id::Epoch;
 use tenure_core::refusal::Code;
 use tenure_core::task::{State, Task};
+use tenure_store::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::assess::{parking, unfit};
-use super::{Outcome, RecoveredTask, Recovery, RecoveryMode, UndoReceipt};
-use crate::clock::Moment;
-use crate::error::Error;
+use super::options::RecoveryMode;
+use super::setup::Setup;
 use crate::failpoints;
 use crate::handler::{Registered, RetryPolicy, UndoCall, UndoError, truncate_for_record};
 use crate::keeper::{Counted, Keeping, KeptLease, LeaseStatus};
 
 /// Undoes what a reclaimed task owes, as far as that is possible now.
-pub(super) async fn undo(
-    recovery: Recovery,
-    task: Task,
-    reclaimed: Moment,
-    manner: RecoveryMode,
-) -> RecoveredTask {
+pub(super) async fn undo(setup: Setup, task: Task, reclaimed: Moment, mode: RecoveryMode) -> RecoveredTask {
     let (namespace, id) = (task.namespace.clone(), task.id.clone());
     // The epoch of recovery's own lease is at least one higher.
     let epoch = Epoch(task.epoch.0.saturating_sub(1));
@@ -38,20 +35,20 @@ pub(super) async fn undo(
         undone: Vec::new(),
         reason,
     };
-    let ledger = match recovery.ledger.in_namespace(namespace.as_str()) {
+    let ledger = match setup.ledger.in_namespace(namespace.as_str()) {
         Ok(ledger) => ledger,
         Err(error) => return told(Outcome::Failed, Some(error.to_string())),
     };
     // After its lease is over another process continues, so retrying the report for longer is useless.
-    let keeping = Keeping { record_timeout: recovery.settings.ttl, ..Keeping::default() };
+    let keeping = Keeping { record_timeout: setup.options.ttl, ..Keeping::default() };
     let lease = match KeptLease::of(&ledger, task.clone(), Counted::From(reclaimed), keeping) {
         Ok(lease) => lease,
         Err(error) => return told(Outcome::Failed, Some(error.to_string())),
     };
     failpoints::reached("recovery/after_reclaim");
-    let metrics = recovery.metrics();
+    let metrics = Arc::clone(&setup.metrics);
     let _is_undoing = metrics.undoing();
-    let mut undoing = Undoing { recovery: &recovery, lease: &lease, manner, undone: Vec::new() };
+    let mut undoing = Undoing { setup: &setup, lease: &lease, mode, undone: Vec::new() };
     let (outcome, reason) = match undoing.all(task).await {
         Ok(end) => end,
         // A lost lease is an outcome; any other refusal is a failure of this recovery, for the next one to
@@ -83,9 +80,9 @@ enum Tried {
 }
 
 struct Undoing<'r> {
-    recovery: &'r Recovery,
+    setup: &'r Setup,
     lease: &'r KeptLease,
-    manner: RecoveryMode,
+    mode: RecoveryMode,
     undone: Vec<UndoReceipt>,
 }
 
@@ -98,7 +95,7 @@ impl Undoing<'_> {
             }
             // If a task can't be undone completely, nothing is undone. So everything owed is checked before
             // each step.
-            let unfit = unfit(&task, &self.recovery.handlers);
+            let unfit = unfit(&task, &self.setup.handlers);
             if !unfit.is_empty() {
                 let (parking, words) = parking(&unfit);
                 return self.park(parking, words).await;
@@ -109,7 +106,7 @@ impl Undoing<'_> {
             if self.is_told_to_stop() {
                 return self.hand_back(STOPPED, Duration::ZERO).await;
             }
-            let Some(registered) = self.recovery.handlers.of(&owed.undo.kind).cloned() else { continue };
+            let Some(registered) = self.setup.handlers.of(&owed.undo.kind).cloned() else { continue };
             task = match self.once(&task, &owed, &registered).await {
                 Tried::Done(receipt) => self.settle(&owed, &receipt).await?,
                 Tried::Failed(error) => match self.failed(&owed, &registered.patience, error).await? {
@@ -174,7 +171,7 @@ impl Undoing<'_> {
     /// so that the next recovery does not begin before it has lapsed.
     async fn stuck(&self, owed: &Compensation, tried: Tried) -> End {
         if let Tried::Failed(error) = tried {
-            self.recovery.metrics.failed_to_undo(&owed.undo.kind);
+            self.setup.metrics.failed_to_undo(&owed.undo.kind);
             let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
             let words = truncate_for_record(&error.to_string());
             // If this can't be recorded, the next recovery tries once more than it should.
@@ -184,13 +181,13 @@ impl Undoing<'_> {
     }
 
     fn is_told_to_stop(&self) -> bool {
-        self.manner.stop().is_cancelled()
+        self.mode.stop().is_cancelled()
     }
 
     /// Resolves when the running undo must end, after recovery was told to stop.
     async fn told_to_stop(&self) {
-        self.manner.stop().cancelled().await;
-        tokio::time::sleep(self.recovery.settings.grace).await;
+        self.mode.stop().cancelled().await;
+        tokio::time::sleep(self.setup.options.grace).await;
     }
 
     /// Stores the receipt. If the compensation was settled or waived meanwhile, the task stays as it is.
@@ -202,7 +199,7 @@ impl Undoing<'_> {
         failpoints::reached("recovery/after_settle");
         match settled {
             Ok(task) => {
-                self.recovery.metrics.undid(&owed.undo.kind);
+                self.setup.metrics.undid(&owed.undo.kind);
                 self.undone.push(UndoReceipt {
                     seq: owed.seq.0,
                     kind: owed.undo.kind.to_string(),
@@ -225,7 +222,7 @@ impl Undoing<'_> {
         patience: &RetryPolicy,
         error: UndoError,
     ) -> Result<Result<Task, End>, Error> {
-        self.recovery.metrics.failed_to_undo(&owed.undo.kind);
+        self.setup.metrics.failed_to_undo(&owed.undo.kind);
         failpoints::reached("recovery/after_failed_undo");
         let ledger = self.lease.ledger();
         let (id, holder) = (self.lease.id().as_str(), self.lease.holder());
@@ -248,7 +245,7 @@ impl Undoing<'_> {
             return Ok(Ok(task));
         }
         let wait = patience.wait_after(tries);
-        match &self.manner {
+        match &self.mode {
             RecoveryMode::Loop(_) => {
                 let words = format!("{} failed: {error}", owed.undo.kind);
                 Ok(Err(self.hand_back(&words, wait).await?))

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_store::Error;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{EndedBy, Returned, Worker, WorkerReport, end_by};
-use crate::error::Error;
+use super::function::{EndedBy, Functions, Returned, WorkError};
+use super::report::JobOutcome;
 use crate::failpoints;
 use crate::handler::truncate_for_record;
 use crate::keeper::{KeptLease, LeaseStatus};
@@ -17,7 +18,7 @@ const STOPPING_MAX: Duration = Duration::from_secs(5);
 
 /// How a task ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum HandlerEnd {
+enum JobEnd {
     Complete(Option<String>),
     RollBack(String),
     Release(String, Duration),
@@ -27,18 +28,6 @@ pub(super) enum HandlerEnd {
     ByItself,
 }
 
-/// The outcome of a claimed task.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum JobOutcome {
-    Completed,
-    RolledBack,
-    Released,
-    Failed,
-    Quarantined,
-    Lost,
-    Unrecorded,
-}
-
 /// How to stop work on a task.
 pub(super) struct JobOptions {
     pub(super) grace: Duration,
@@ -46,9 +35,9 @@ pub(super) struct JobOptions {
 }
 
 /// Runs the function for a task, and records the end.
-pub(super) async fn work(lease: KeptLease, worker: Worker, manners: JobOptions) -> JobOutcome {
+pub(super) async fn work(lease: KeptLease, functions: Functions, options: JobOptions) -> JobOutcome {
     let lease = Arc::new(lease);
-    let Some(end) = run(&lease, &worker, &manners).await else { return JobOutcome::Lost };
+    let Some(end) = run(&lease, &functions, &options).await else { return JobOutcome::Lost };
     failpoints::reached("worker/after_work");
     let came = record(&lease, end).await;
     failpoints::reached("worker/after_end");
@@ -56,26 +45,26 @@ pub(super) async fn work(lease: KeptLease, worker: Worker, manners: JobOptions) 
 }
 
 /// Runs the function as long as it may; none if the lease was lost meanwhile.
-async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> Option<HandlerEnd> {
-    if manners.stop.is_cancelled() {
+async fn run(lease: &Arc<KeptLease>, functions: &Functions, options: &JobOptions) -> Option<JobEnd> {
+    if options.stop.is_cancelled() {
         return Some(released());
     }
     let kind = &lease.task().kind;
-    let Some(doer) = worker.doer_of(kind) else {
-        return Some(HandlerEnd::Quarantine(format!(
+    let Some(function) = functions.of(kind) else {
+        return Some(JobEnd::Quarantine(format!(
             "no worker of the queue {} does the kind {kind}",
-            worker.queue
+            lease.task().queue
         )));
     };
     failpoints::reached("worker/before_work");
     // Spawned, so that a panic stays there; dropped with this set, it ends.
     let mut running = JoinSet::new();
-    running.spawn((doer.work)(Arc::clone(lease), manners.stop.clone()));
+    running.spawn((function.work)(Arc::clone(lease), options.stop.clone()));
     let ended = |done: Option<Result<Returned, JoinError>>| match done? {
         Ok(returned) => Some(end_by(returned)),
-        Err(panic) => Some(HandlerEnd::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
+        Err(panic) => Some(JobEnd::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
     };
-    if doer.ended_by == EndedBy::Itself {
+    if function.ended_by == EndedBy::Itself {
         // The lease knows whether it was in time: it refuses a late end.
         return ended(running.join_next().await);
     }
@@ -86,8 +75,8 @@ async fn run(lease: &Arc<KeptLease>, worker: &Worker, manners: &JobOptions) -> O
             tracing::warn!(task = %lease.id(), %loss, "the lease is lost; the work is stopped");
             None
         }
-        () = after(manners.stop.cancelled(), manners.grace) => Some(released()),
-        () = after(lease.cancel_asked(), manners.grace) => Some(HandlerEnd::RollBack("it was asked to stop".into())),
+        () = after(options.stop.cancelled(), options.grace) => Some(released()),
+        () = after(lease.cancel_asked(), options.grace) => Some(JobEnd::RollBack("it was asked to stop".into())),
     };
     // A dropped future ends at its next await. Nobody may begin the task before that, so its end is not
     // recorded before.
@@ -106,22 +95,22 @@ async fn after(first: impl Future<Output = ()>, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-fn released() -> HandlerEnd {
-    HandlerEnd::Release("the worker was told to stop".into(), Duration::ZERO)
+fn released() -> JobEnd {
+    JobEnd::Release("the worker was told to stop".into(), Duration::ZERO)
 }
 
-async fn record(lease: &KeptLease, end: HandlerEnd) -> JobOutcome {
+async fn record(lease: &KeptLease, end: JobEnd) -> JobOutcome {
     // The function may have ended the task itself.
-    if end == HandlerEnd::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
+    if end == JobEnd::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
         return JobOutcome::Completed;
     }
     let (came, recorded) = match &end {
-        HandlerEnd::Complete(result) => (JobOutcome::Completed, lease.complete(result.as_deref()).await),
-        HandlerEnd::RollBack(reason) => (JobOutcome::RolledBack, lease.roll_back(reason).await),
-        HandlerEnd::Release(reason, delay) => (JobOutcome::Released, lease.release(reason, *delay).await),
-        HandlerEnd::Fail(reason) => (JobOutcome::Failed, lease.fail(reason).await),
-        HandlerEnd::Quarantine(reason) => (JobOutcome::Quarantined, lease.quarantine(reason).await),
-        HandlerEnd::ByItself => return JobOutcome::Completed,
+        JobEnd::Complete(result) => (JobOutcome::Completed, lease.complete(result.as_deref()).await),
+        JobEnd::RollBack(reason) => (JobOutcome::RolledBack, lease.roll_back(reason).await),
+        JobEnd::Release(reason, delay) => (JobOutcome::Released, lease.release(reason, *delay).await),
+        JobEnd::Fail(reason) => (JobOutcome::Failed, lease.fail(reason).await),
+        JobEnd::Quarantine(reason) => (JobOutcome::Quarantined, lease.quarantine(reason).await),
+        JobEnd::ByItself => return JobOutcome::Completed,
     };
     let Err(error) = recorded else { return came };
     if lease.loss().is_some() {
@@ -131,7 +120,7 @@ async fn record(lease: &KeptLease, end: HandlerEnd) -> JobOutcome {
     tracing::error!(task = %lease.id(), %error, "the outcome of the work could not be recorded");
     match error {
         // A task that can't be completed can still be rolled back.
-        Error::Refused(refusal) if matches!(end, HandlerEnd::Complete(_) | HandlerEnd::Fail(_)) => {
+        Error::Refused(refusal) if matches!(end, JobEnd::Complete(_) | JobEnd::Fail(_)) => {
             match lease.roll_back(&truncate_for_record(&refusal.to_string())).await {
                 Ok(_) => JobOutcome::RolledBack,
                 Err(_) => JobOutcome::Unrecorded,
@@ -143,17 +132,20 @@ async fn record(lease: &KeptLease, end: HandlerEnd) -> JobOutcome {
     }
 }
 
-/// Counts the outcome of a task.
-pub(super) fn note(report: &mut WorkerReport, done: Option<Result<JobOutcome, JoinError>>) {
-    let counter = match done {
-        None => return,
-        Some(Ok(JobOutcome::Completed)) => &mut report.completed,
-        Some(Ok(JobOutcome::RolledBack)) => &mut report.rolled_back,
-        Some(Ok(JobOutcome::Released)) => &mut report.released,
-        Some(Ok(JobOutcome::Failed)) => &mut report.failed,
-        Some(Ok(JobOutcome::Quarantined)) => &mut report.quarantined,
-        Some(Ok(JobOutcome::Lost)) => &mut report.lost,
-        Some(Ok(JobOutcome::Unrecorded) | Err(_)) => &mut report.unrecorded,
-    };
-    *counter += 1;
+/// How a task ends by what its function returned.
+fn end_by(returned: Returned) -> JobEnd {
+    match returned {
+        Ok(result) => JobEnd::Complete(result),
+        Err(WorkError::RollBack(reason)) => JobEnd::RollBack(said(&reason)),
+        Err(WorkError::Retry(reason, delay)) => JobEnd::Release(said(&reason), delay),
+        Err(WorkError::Fail(reason)) => JobEnd::Fail(said(&reason)),
+        Err(WorkError::Quarantine(reason)) => JobEnd::Quarantine(said(&reason)),
+        Err(WorkError::Ended) => JobEnd::ByItself,
+    }
+}
+
+/// A reason that the ledger accepts: it must not be empty.
+fn said(reason: &str) -> String {
+    let reason = if reason.trim().is_empty() { "no reason was given" } else { reason };
+    truncate_for_record(reason)
 }

@@ -62,7 +62,7 @@ fn a_server_does_not_survive_a_guardian_that_was_killed() {
     if required(Server::shared()).is_none() {
         return;
     }
-    let mut guardian = Command::new(env!("CARGO_BIN_EXE_tenure-postgres"))
+    let mut guardian = Command::new(env!("CARGO_BIN_EXE_tenure-guardian"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -304,8 +304,7 @@ fn a_store_of_before_there_were_tokens_is_brought_to_have_some() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tasks.db");
         let file = rusqlite::Connection::open(&path).expect("opens");
-        file.execute_batch(include_str!("../../../tenure/migrations/sqlite/V1__ledger.sql"))
-            .expect("version 1");
+        file.execute_batch(include_str!("../../../sqlite/migrations/V1__ledger.sql")).expect("version 1");
         file.execute_batch("pragma application_id = 1413828181; pragma user_version = 1").expect("marked");
         drop(file);
         let has_tokens = |url: String| async move {
@@ -320,8 +319,8 @@ fn a_store_of_before_there_were_tokens_is_brought_to_have_some() {
         let schema = server.fresh_schema();
         let rival = CompetingConnection::of(server, &schema).await;
         rival.does(&format!("create schema {schema}")).await;
-        rival.does(include_str!("../../../tenure/migrations/postgres/V1__ledger.sql")).await;
-        rival.does(include_str!("../../../tenure/migrations/postgres/V2__intake.sql")).await;
+        rival.does(include_str!("../../../postgres/migrations/V1__ledger.sql")).await;
+        rival.does(include_str!("../../../postgres/migrations/V2__intake.sql")).await;
         let marks = "insert into tenure.meta (key, value) values ('schema_version', '2'), ('feed_base', '0'), \
              ('epoch_floor', '0')";
         rival.does(marks).await;

@@ -5,11 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use tenure_clock::ManualClock;
 use tenure_core::time::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::clock::ManualClock;
 
 /// The bytes 0 to 23.
 pub(super) const SHORT_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
@@ -173,8 +173,8 @@ async fn tried_again(reply: Reply) -> String {
 /// The signatures were made of this body with PyPI's `standardwebhooks` 1.1.0, as those in `secret.rs`.
 /// A lease that is held for as long as the tests take.
 fn a_lease() -> LeaseWatch {
-    use crate::clock::Moment;
     use crate::keeper::{Held, LeaseStatus};
+    use tenure_clock::Moment;
     let far = Moment::now() + Span::from_days(1);
     let expires_at = tenure_core::time::Time::MAX;
     let held = Held { fences_at: far, ends_at: far, expires_at, cancel_asked: false, trouble: None };

@@ -1,0 +1,236 @@
+//! The database that all parts of a store share: connecting, the clock, and signals about new events. Also what its
+//! schema must be, how it is created and migrated, and the error if the schema is something else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_clock::{Clock, LastInstant, Moment};
+use tenure_store::Error;
+use tenure_store::columns::Row as _;
+use tenure_store::{IfMissing, SchemaState};
+use tokio::sync::{Notify, watch};
+
+use crate::columns::{PostgresError, PostgresResult};
+use crate::link::Link;
+use crate::settings::PostgresSettings;
+
+/// The migrations in order; the schema version is how many of them ran. A released one never changes.
+const MIGRATIONS: [&str; 5] = [
+    include_str!("../migrations/V1__ledger.sql"),
+    include_str!("../migrations/V2__intake.sql"),
+    include_str!("../migrations/V3__tokens.sql"),
+    include_str!("../migrations/V4__guards.sql"),
+    include_str!("../migrations/V5__ends.sql"),
+];
+
+/// The minimum server version.
+const SERVER_MIN: i64 = 140_000;
+
+/// How often to retry an unavailable database.
+const LOOK_APART: Duration = Duration::from_millis(100);
+
+/// Retries until `patience` has passed, while the database is away.
+pub(crate) async fn patiently<T, F: Future<Output = PostgresResult<T>>>(
+    patience: Duration,
+    tries: impl Fn() -> F,
+) -> PostgresResult<T> {
+    let until = Moment::now() + patience.into();
+    loop {
+        match tries().await {
+            Err(fault) if fault.may_pass() && Moment::now() < until => {
+                let left = Duration::from(until.since(Moment::now()));
+                tokio::time::sleep(LOOK_APART.min(left)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The shared state of all parts of a store.
+pub(crate) struct PostgresDatabase {
+    pub(crate) settings: PostgresSettings,
+    /// A clock for tests; otherwise the database's clock is used.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    /// The last instant that was given by the injected clock.
+    pub(crate) last: LastInstant,
+    /// Counts the signals for followers.
+    pub(crate) grown: watch::Sender<u64>,
+    /// Whether other processes must still be signalled.
+    pub(crate) untold: Notify,
+}
+
+impl PostgresDatabase {
+    pub(crate) fn new(settings: PostgresSettings, clock: Option<Arc<dyn Clock>>) -> PostgresDatabase {
+        let (grown, untold) = (watch::Sender::new(0), Notify::new());
+        PostgresDatabase { settings, clock, last: LastInstant::default(), grown, untold }
+    }
+
+    /// The URL without secrets.
+    pub(crate) fn shown(&self) -> String {
+        self.settings.shown()
+    }
+
+    /// Wakes followers, in this process and in others.
+    pub(crate) fn tell_followers(&self) {
+        self.grown.send_modify(|signs| *signs += 1);
+        self.untold.notify_one();
+    }
+
+    /// The channel for signals to other processes: each schema has its own.
+    pub(crate) fn channel(&self) -> &str {
+        self.settings.schema.as_str()
+    }
+
+    /// Creates the schema if it does not exist, and migrates it to the newest version.
+    pub(crate) async fn prepare(&self, missing: IfMissing) -> Result<(), Error> {
+        let prepared = patiently(self.settings.patience_to_open, || self.find_or_make(missing));
+        prepared.await.map_err(|fault| fault.surely_not_done(&self.shown()))
+    }
+
+    /// The state of the schema, without changing it.
+    pub(crate) async fn condition(&self) -> Result<SchemaState, Error> {
+        let found = patiently(self.settings.patience_to_open, || self.find());
+        found.await.map_err(|fault| fault.surely_not_done(&self.shown()))
+    }
+
+    async fn find(&self) -> PostgresResult<SchemaState> {
+        let link = Link::connect(&self.settings).await?;
+        look_at_server(&link).await?;
+        Ok(match self.version(&link).await? {
+            None => SchemaState::Missing,
+            Some(version) if version < MIGRATIONS.len() => SchemaState::Older,
+            Some(_) => SchemaState::Current,
+        })
+    }
+
+    async fn find_or_make(&self, missing: IfMissing) -> PostgresResult<()> {
+        let link = Link::connect(&self.settings).await?;
+        look_at_server(&link).await?;
+        let version = self.version(&link).await?;
+        if version == Some(MIGRATIONS.len()) && !is_restored_elsewhere(&link).await? {
+            return Ok(());
+        }
+        if version.is_none() && missing == IfMissing::Refuse {
+            return Err(PostgresError::Unfit("this schema contains no store; check its name".into()));
+        }
+        // The lock belongs to the transaction, so it is released with it however that ends, also behind a
+        // pooler.
+        link.send_plain("begin isolation level read committed read write").answer().await?;
+        link.once(LOCK, &[&self.settings.schema.as_str()]).await?;
+        // Another process may have done it while this one waited.
+        let version = self.version(&link).await?;
+        self.migrate(&link, version).await?;
+        if is_restored_elsewhere(&link).await? {
+            link.once(RAISE_FEED, &[]).await?;
+        }
+        link.send_plain("commit").answer().await
+    }
+
+    /// A connection for a committer. Its events must come after the stored ones, even if the cluster was
+    /// replaced and a dump was restored into it.
+    pub(crate) async fn connect_to_write(&self) -> PostgresResult<Link> {
+        let link = Link::connect(&self.settings).await?;
+        if is_restored_elsewhere(&link).await? {
+            link.send_plain("begin isolation level read committed read write").answer().await?;
+            link.once(LOCK, &[&self.settings.schema.as_str()]).await?;
+            if is_restored_elsewhere(&link).await? {
+                link.once(RAISE_FEED, &[]).await?;
+            }
+            link.send_plain("commit").answer().await?;
+        }
+        Ok(link)
+    }
+
+    /// How many migrations ran; none, if there is no store in the schema.
+    async fn version(&self, link: &Link) -> PostgresResult<Option<usize>> {
+        let rows = link.once(FIND, &[&self.settings.schema.as_str()]).await?;
+        let found = rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false);
+        if !found {
+            return Ok(None);
+        }
+        let rows = link.once("select value from tenure.meta where key = 'schema_version'", &[]).await?;
+        let version =
+            rows.first().map(|row| row.a_text(0)).transpose()?.and_then(|text| text.parse::<usize>().ok());
+        let schema = &self.settings.schema;
+        match version {
+            Some(version) if version <= MIGRATIONS.len() => Ok(Some(version)),
+            Some(version) => Err(PostgresError::Unfit(format!(
+                "the schema `{schema}` has version {version}, but this program supports only up to {}; use a newer \
+                 version of it",
+                MIGRATIONS.len()
+            ))),
+            None => Err(PostgresError::Unfit(format!(
+                "the schema `{schema}` contains another program's tables; choose another one with ?schema="
+            ))),
+        }
+    }
+
+    /// All or nothing: one that is killed leaves the old schema.
+    async fn migrate(&self, link: &Link, version: Option<usize>) -> PostgresResult<()> {
+        let schema = self.settings.schema.as_str();
+        if version.is_none() {
+            let rows =
+                link.once("select exists (select from pg_namespace where nspname = $1)", &[&schema]).await?;
+            // Checked first: a role that may not create schemas may still use an existing one.
+            if !rows.first().map(|row| row.truth(0)).transpose()?.unwrap_or(false) {
+                link.send_plain(&format!("create schema \"{schema}\"")).answer().await?;
+            }
+        }
+        let done = version.unwrap_or(0);
+        // The functions that guards and checks use are resolved once, now, so that other objects of the same
+        // name can't take their place.
+        link.send_plain("set local search_path = pg_catalog, pg_temp").answer().await?;
+        for migration in MIGRATIONS.get(done..).unwrap_or(&[]) {
+            link.send_plain(&self.settings.schema.in_sql(migration)).answer().await?;
+        }
+        if done < MIGRATIONS.len() {
+            link.once(NOTE_VERSION, &[&MIGRATIONS.len().to_string()]).await?;
+        }
+        Ok(())
+    }
+}
+
+const LOCK: &str = "select pg_advisory_xact_lock(hashtextextended('tenure: ' || $1, 0))";
+
+const FIND: &str = "\
+    select exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
+        where nspname = $1 and relname = 'meta' and relkind in ('r', 'p'))";
+
+const NOTE_VERSION: &str = "\
+    insert into tenure.meta (key, value) values ('schema_version', $1), ('feed_base', '0'), ('epoch_floor', '0') \
+    on conflict (key) do update set value = excluded.value where meta.key = 'schema_version'";
+
+/// Transaction ids start again in a cluster into which a dump was restored. New events must come after the stored
+/// ones, so the base that is added to the ids is raised.
+const IS_RESTORED: &str = "\
+    select coalesce((select feed from tenure.events order by feed desc, \"order\" desc limit 1) \
+        >= (select value::bigint from tenure.meta where key = 'feed_base') \
+            + pg_snapshot_xmax(pg_current_snapshot())::text::bigint, false)";
+
+const RAISE_FEED: &str = "\
+    update tenure.meta set value = ((select feed from tenure.events order by feed desc, \"order\" desc limit 1) + 1)::text \
+    where key = 'feed_base'";
+
+async fn is_restored_elsewhere(link: &Link) -> PostgresResult<bool> {
+    let rows = link.once(IS_RESTORED, &[]).await?;
+    rows.first().map(|row| row.truth(0)).transpose().map(|found| found.unwrap_or(false))
+}
+
+async fn look_at_server(link: &Link) -> PostgresResult<()> {
+    let about = "select current_setting('server_version_num')::bigint, current_setting('server_encoding')";
+    let rows = link.once(about, &[]).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let (version, encoding) = (row.a_number(0)?, row.a_text(1)?);
+    if version < SERVER_MIN {
+        let version = version / 10_000;
+        return Err(PostgresError::Unfit(format!(
+            "this server is PostgreSQL {version}; Tenure needs 14 or later"
+        )));
+    }
+    if encoding != "UTF8" {
+        return Err(PostgresError::Unfit(format!(
+            "the database's encoding is {encoding}; use a database with the encoding UTF8"
+        )));
+    }
+    Ok(())
+}

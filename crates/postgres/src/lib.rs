@@ -1,0 +1,27 @@
+//! The store on PostgreSQL, for more than one machine. Any number of processes share one database.
+//!
+//! A few committers, each with its own thread and connection, execute waiting commands in groups. Reads use a small
+//! pool of connections. Everything that is decided is in the rows: a process that dies leaves only leases that lapse.
+
+mod batch;
+mod chains;
+mod columns;
+mod database;
+mod engine;
+mod follow;
+mod intake;
+mod libpq;
+mod link;
+mod load;
+mod overview;
+mod read;
+mod settings;
+mod sql;
+mod store;
+mod tokens;
+mod watch;
+mod write;
+
+pub use store::{PostgresOptions, PostgresStore, shown};
+/// The client library that callers' transactions must use, see [`PostgresStore::create_in`].
+pub use tokio_postgres;

@@ -1,0 +1,186 @@
+//! The overview of a namespace, in SQL: planned tasks, waiting tasks, and tasks that ended badly. Each has its own
+//! table or index, so the cost does not depend on all tasks.
+
+use tenure_api::wire::Word;
+use tenure_core::id::{Namespace, Owner, Queue, TaskId};
+use tenure_core::task::State;
+use tenure_core::time::Time;
+use tenure_store::columns::Row as _;
+use tenure_store::ends::{EndCount, Minutes};
+use tenure_store::numbers::unsigned;
+use tenure_store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
+
+use crate::columns::{PostgresResult, PostgresRow};
+use crate::read::{PostgresReader, one};
+
+/// Where the tasks of a state are found, and what is said of them. `$1` is the namespace, `$2` now.
+struct Place {
+    from: String,
+    since: &'static str,
+    later: &'static str,
+    stale: &'static str,
+}
+
+impl Place {
+    fn counts(&self) -> String {
+        let Place { from, later, stale, .. } = self;
+        format!(
+            "select count(*), count(*) filter (where {later}), count(*) filter (where {stale}) from {from} and $2::bigint is not null"
+        )
+    }
+
+    fn oldest(&self) -> String {
+        let Place { from, since, .. } = self;
+        format!("select tasks.id, {since} from {from} order by {since}, tasks.no limit 1")
+    }
+}
+
+fn place(state: State) -> Place {
+    let waiting = |wait: &str, since| Place {
+        from: format!(
+            "tenure.due join tenure.tasks on tasks.namespace = due.namespace and tasks.id = due.task \
+             where due.namespace = $1 and due.wait in ({wait})"
+        ),
+        since,
+        later: "false",
+        stale: "due.wait <> 'undo' and due.expires_at <= $2",
+    };
+    let at_work = "coalesce(tasks.started_at, tasks.created_at)";
+    match state {
+        State::Planned => Place {
+            from: "tenure.tasks where namespace = $1 and claim_from is not null".to_owned(),
+            since: "claim_from",
+            later: "claim_from > $2",
+            stale: "false",
+        },
+        State::Dispatched => waiting("'reservation'", "due.since"),
+        State::Running => waiting("'lease'", at_work),
+        State::Compensating => waiting("'undo_lease', 'undo'", at_work),
+        State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
+            from: format!(
+                "tenure.tasks where namespace = $1 and ended_badly = '{}' and retried_as is null \
+                 and dismissed_at is null",
+                state.word()
+            ),
+            since: "finished_at",
+            later: "false",
+            stale: "false",
+        },
+    }
+}
+
+impl PostgresReader<'_> {
+    /// One look at one moment, so that a task that moves meanwhile is counted once.
+    pub(crate) async fn overview(&mut self, namespace: &Namespace) -> PostgresResult<Overview> {
+        self.begin().await?;
+        let at = self.now().await?;
+        let mut states = Vec::with_capacity(OVERVIEW_STATES.len());
+        for state in OVERVIEW_STATES {
+            states.push(self.count(namespace, state, at).await?);
+        }
+        let ends = self.ends(namespace, at).await?;
+        let told_to_stop = self.told_to_stop(namespace, at).await?;
+        let recovery = self.watchers(namespace).await?;
+        let warnings = self.warnings().await?;
+        self.end().await?;
+        Ok(Overview { at, states, ends, told_to_stop, recovery, warnings })
+    }
+
+    async fn count(&mut self, namespace: &Namespace, state: State, now: Time) -> PostgresResult<StateCount> {
+        let place = place(state);
+        let counts = self.link.once(&place.counts(), &[&namespace.as_str(), &now.as_micros()]).await?;
+        let counts = one(&counts)?;
+        let oldest = self.link.once(&place.oldest(), &[&namespace.as_str()]).await?;
+        let oldest = match oldest.first() {
+            Some(row) => Some(Oldest { task: TaskId::new(row.a_text(0)?)?, since: row.a_time(1)? }),
+            None => None,
+        };
+        Ok(StateCount {
+            state,
+            count: unsigned(counts.a_number(0)?),
+            later: unsigned(counts.a_number(1)?),
+            stale: unsigned(counts.a_number(2)?),
+            oldest,
+        })
+    }
+
+    /// What of the database's settings breaks the promise that what was answered stays.
+    pub(crate) async fn warnings(&mut self) -> PostgresResult<Vec<String>> {
+        // A role that may not see the details of standbys still sees how many there are, and which ones a
+        // commit waits for.
+        let settings = "select (select count(*) from pg_stat_replication \
+                     where coalesce(sync_state, 'async') not in ('sync', 'quorum')), \
+                 (select count(*) from pg_stat_replication where sync_state is not null), \
+                 current_setting('synchronous_standby_names'), current_setting('synchronous_commit'), \
+                 current_setting('fsync'), current_setting('full_page_writes')";
+        let rows = self.link.ask(settings, &[]).await?;
+        let row = one(&rows)?;
+        let (asynchronous, seen) = (row.a_number(0)?, row.a_number(1)?);
+        let (waits_for, commit) = (row.a_text(2)?, row.a_text(3)?);
+        let mut warnings = Vec::new();
+        // Without the right to see more, each standby looks asynchronous: then only the setting tells.
+        if asynchronous > 0 && (seen > 0 || waits_for.is_empty()) {
+            warnings.push(format!(
+                "{asynchronous} of the database's standbys replicate asynchronously: a failover to one can lose answered commands"
+            ));
+        }
+        if matches!(commit, "off" | "local") {
+            warnings.push(format!("synchronous_commit is {commit}: a crash can lose answered commands"));
+        }
+        for (name, at) in [("fsync", 4), ("full_page_writes", 5)] {
+            if row.a_text(at)? == "off" {
+                warnings.push(format!("{name} is off: a power failure can damage the database"));
+            }
+        }
+        Ok(warnings)
+    }
+
+    async fn ends(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<Vec<EndCount>> {
+        let ends = "select queue, state, cause, coalesce(sum(count) filter (where minute >= $2), 0)::bigint, \
+                 coalesce(sum(count) filter (where minute >= $3), 0)::bigint, \
+                 coalesce(sum(count) filter (where minute = 0), 0)::bigint from tenure.ends \
+                 where namespace = $1 and (minute = 0 or minute >= $3) \
+                 group by queue, state, cause order by queue, state, cause";
+        let minutes = Minutes::at(now);
+        let rows = self.link.ask(ends, &[&namespace.as_str(), &minutes.hour, &minutes.day]).await?;
+        let read = |row: &PostgresRow| {
+            Ok(EndCount {
+                queue: Queue::new(row.a_text(0)?)?,
+                state: row.word(1)?,
+                cause: row.word(2)?,
+                last_hour: unsigned(row.a_number(3)?),
+                last_day: unsigned(row.a_number(4)?),
+                all: unsigned(row.a_number(5)?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn told_to_stop(&mut self, namespace: &Namespace, now: Time) -> PostgresResult<ToldToStop> {
+        let told = "select count(*), min(cancel_told_at) from tenure.due \
+                 where namespace = $1 and cancel_told_at is not null and expires_at > $2";
+        let rows = self.link.ask(told, &[&namespace.as_str(), &now.as_micros()]).await?;
+        let row = one(&rows)?;
+        Ok(ToldToStop { count: unsigned(row.a_number(0)?), since: row.time(1)? })
+    }
+
+    pub(crate) async fn holdings(&mut self, namespace: &Namespace) -> PostgresResult<Vec<Holding>> {
+        let now = self.now().await?;
+        let holdings = "select owner, count(*) filter (where wait <> 'reservation'), \
+                 count(*) filter (where wait = 'reservation'), count(*) filter (where expires_at <= $2), \
+                 min(since), min(expires_at) from tenure.due where namespace = $1 and owner is not null \
+                 group by owner order by owner";
+        let rows = self.link.ask(holdings, &[&namespace.as_str(), &now.as_micros()]).await?;
+        let read = |row: &PostgresRow| {
+            Ok(Holding {
+                owner: Owner::new(row.a_text(0)?)?,
+                leases: unsigned(row.a_number(1)?),
+                reservations: unsigned(row.a_number(2)?),
+                stale: unsigned(row.a_number(3)?),
+                since: row.a_time(4)?,
+                until: row.a_time(5)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,300 @@
+//! The statements of a batch. They fetch and write for many commands at once, and decide nothing. Those that name the columns
+//! of a table are made once, from the lists in [`tenure_store::columns`].
+//!
+//! `tenure.` stands for the schema. Ids of a batch are passed as arrays, and `wanted` is the table made of them by
+//! `unnest`. Rows are locked in the order of their keys, so that two batches can't deadlock.
+
+use std::sync::LazyLock;
+
+use tenure_store::columns::ColumnType::{Bytes, Number, Text};
+use tenure_store::columns::{
+    ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow,
+    join_names, task_select_list,
+};
+
+/// A statement that names the columns of a table.
+pub(crate) type Sql = LazyLock<String>;
+
+/// Begins, whatever the role's own settings are. Answered means durable, so a commit waits at least for this server's
+/// disk. A process that is stopped while it holds locks gives them back. The plans are those for few rows in large tables:
+/// by the keys. They must not wait for statistics, which come later than the rows.
+macro_rules! begin {
+    ($lock_timeout:literal) => {
+        concat!(
+            "begin isolation level read committed read write; \
+             set local statement_timeout = 0; set local lock_timeout = ",
+            $lock_timeout,
+            "; set local idle_in_transaction_session_timeout = 10000; \
+             set local plan_cache_mode = force_generic_plan; set local jit = off; \
+             set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; \
+             select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
+        )
+    };
+}
+
+pub(crate) const BEGIN: &str = begin!("2000");
+
+/// For a job that is retried alone after its batch was blocked: others wait behind it.
+pub(crate) const BEGIN_BRIEFLY: &str = begin!("200");
+
+pub(crate) const ROLL_BACK: &str = "rollback";
+pub(crate) const COMMIT: &str = "commit";
+
+// ---- what is read -------------------------------------------------------------------------------------------
+
+pub(crate) static LOCK_TASKS: Sql = Sql::new(|| {
+    format!(
+        "select {}, tasks.feed from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.tasks on tasks.namespace = n and tasks.id = i \
+         order by tasks.namespace, tasks.id for update of tasks",
+        task_select_list()
+    )
+});
+
+pub(crate) static LOCK_DUE: Sql = Sql::new(|| {
+    format!(
+        "select due.namespace, due.task, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.due on due.namespace = n and due.task = i order by due.namespace, due.task for update of due",
+        DueRow::select_list()
+    )
+});
+
+pub(crate) static COMPENSATIONS: Sql = Sql::new(|| {
+    format!(
+        "select namespace, task, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.compensations on namespace = n and task = i order by namespace, task, seq",
+        CompensationRow::select_list()
+    )
+});
+
+pub(crate) const CHECKPOINTS: &str = "\
+    select namespace, task, checkpoint from unnest($1::text[], $2::text[]) as wanted(n, i) \
+    join tenure.checkpoints on namespace = n and task = i";
+
+/// Which of the names are taken, in the order in which they were given.
+pub(crate) const NAMES: &str = "\
+    select (select true from tenure.names where namespace = n and id = i) is not null, \
+           (select true from tenure.names where namespace = n and saga_id = s) is not null \
+    from unnest($1::text[], $2::text[], $3::text[]) with ordinality as wanted(n, i, s, at) order by at";
+
+pub(crate) static REQUESTS: Sql = Sql::new(|| {
+    format!(
+        "select namespace, id, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.requests on namespace = n and id = i",
+        RequestRow::select_list()
+    )
+});
+
+/// The due tasks of queues, locked: due until a given time, or by the database's clock and a little ahead of it.
+/// With `true` it is an error if there are too few while other transactions hold due tasks.
+pub(crate) static LOCK_CLAIMABLE: Sql = Sql::new(|| {
+    format!(
+        "select {}, tasks.feed from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
+            coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5), $6) as tasks",
+        task_select_list()
+    )
+});
+
+/// What is due in queues, not locked: to be locked by name, and waited for.
+pub(crate) const CLAIMABLE: &str = "select namespace, id from tenure.claimable($1::text[], $2::text[], $3::bigint[], \
+        coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5))";
+
+/// A statement of its own, after the locks: the time of one that waits for locks may be from before the wait.
+pub(crate) const NOW: &str = "\
+    select (extract(epoch from clock_timestamp()) * 1000000)::bigint, \
+           (select value::bigint from tenure.meta where key = 'epoch_floor')";
+
+/// Whole tasks as they are at one moment, not locked: to say why not. Their compensations don't matter for that.
+pub(crate) static SEE_TASKS: Sql = Sql::new(|| {
+    format!(
+        "select {}, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+         join tenure.tasks on tasks.namespace = n and tasks.id = i \
+         left join tenure.due on due.namespace = n and due.task = i",
+        task_select_list(),
+        DueRow::select_list()
+    )
+});
+
+pub(crate) static HISTORIES: Sql = Sql::new(|| {
+    format!(
+        "select namespace, task, {} from unnest($1::text[], $2::text[], $3::bigint[]) as wanted(n, i, r) \
+         join tenure.events on namespace = n and task = i and number <= r order by namespace, task, number",
+        EventRow::select_list()
+    )
+});
+
+/// Tasks with these names that were created in callers' transactions and are not made yet.
+pub(crate) const LOCK_INTAKE: &str = "\
+    select intake.namespace, intake.id, intake.actor, intake.record, (extract(epoch from at) * 1000000)::bigint \
+    from unnest($1::text[], $2::text[]) as wanted(n, i) \
+    join tenure.intake on intake.namespace = n and intake.id = i and problem is null \
+    order by intake.namespace, intake.id for update of intake";
+
+/// The same for the oldest tasks of these queues.
+pub(crate) const LOCK_INTAKE_OF_QUEUES: &str = "\
+    select namespace, id, actor, record, (extract(epoch from at) * 1000000)::bigint from tenure.intake \
+    where problem is null and (namespace, id) in ( \
+        select oldest.namespace, oldest.id from unnest($1::text[], $2::text[]) as wanted(n, q) cross join lateral ( \
+            select namespace, id from tenure.intake where namespace = n and queue = q and problem is null \
+            order by at limit 1000) as oldest) \
+    order by namespace, id for update";
+
+/// The same for the oldest of all.
+pub(crate) const LOCK_SOME_INTAKE: &str = "\
+    select namespace, id, actor, record, (extract(epoch from at) * 1000000)::bigint from tenure.intake \
+    where problem is null and (namespace, id) in ( \
+        select namespace, id from tenure.intake where problem is null order by at limit 1000) \
+    order by namespace, id for update";
+
+// ---- what is written ---------------------------------------------------------------------------------------------
+
+pub(crate) const TAKE_NAMES: &str = "\
+    with taken as (insert into tenure.names (namespace, id, saga_id) \
+        select n, i, s from unnest($1::text[], $2::text[], $3::text[]) as wanted(n, i, s) \
+        on conflict do nothing returning 1) \
+    select tenure.none_was_faster((select count(*) from taken), cardinality($2::text[]), 'a name was taken')";
+
+pub(crate) static INSERT_COMPENSATIONS: Sql = Sql::new(|| {
+    let (names, arrays) = (names(CompensationRow::COLUMNS), arrays(&[Text, Text], CompensationRow::COLUMNS));
+    format!("insert into tenure.compensations (namespace, task, {names}) select * from unnest({arrays})")
+});
+
+pub(crate) static UPDATE_COMPENSATIONS: Sql =
+    Sql::new(|| update::<CompensationRow<'_>>("task", &[ChangedBy::Command], "", "compensations"));
+
+pub(crate) const PUT_CHECKPOINTS: &str = "\
+    insert into tenure.checkpoints (namespace, task, checkpoint) \
+    select * from unnest($1::text[], $2::text[], $3::text[]) \
+    on conflict (namespace, task) do update set checkpoint = excluded.checkpoint";
+
+/// The number of the transaction, as it counts among all of the store.
+const OWN_FEED: &str =
+    "(select value::bigint from tenure.meta where key = 'feed_base') + pg_current_xact_id()::text::bigint";
+
+pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
+    let (names, arrays) = (names(TaskRow::COLUMNS), arrays(&[], TaskRow::COLUMNS));
+    format!("insert into tenure.tasks ({names}, feed) select new.*, {OWN_FEED} from unnest({arrays}) as new")
+});
+
+pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
+    let feed = format!(", feed = greatest(tasks.feed, {OWN_FEED})");
+    update::<TaskRow<'_>>("id", &[ChangedBy::Command], &feed, "tasks")
+});
+
+pub(crate) static UPDATE_PUT_FIELDS: Sql =
+    Sql::new(|| update::<TaskRow<'_>>("id", &[ChangedBy::Put], "", "tasks"));
+
+pub(crate) const DELETE_DUE: &str = "\
+    with gone as (delete from tenure.due using unnest($1::text[], $2::text[]) as wanted(n, i) \
+        where due.namespace = n and due.task = i returning 1) \
+    select tenure.all_of((select count(*) from gone), cardinality($2::text[]), 'due')";
+
+pub(crate) static INSERT_DUE: Sql = Sql::new(|| {
+    let (names, arrays) = (names(DueRow::COLUMNS), arrays(&[Text], DueRow::COLUMNS));
+    format!("insert into tenure.due (task, {names}) select * from unnest({arrays})")
+});
+
+/// Owner and epoch are expected: no heartbeat changes them.
+pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", BY_HEARTBEATS, "", "leases"));
+
+/// What writes the columns that a heartbeat may change.
+pub(crate) const BY_HEARTBEATS: &[ChangedBy] = &[ChangedBy::Heartbeat, ChangedBy::LateHeartbeat];
+
+/// In the order of the arrays, which is that of the decisions.
+///
+/// The first of each task comes behind the event whose hash is the task's head, which must be the newest one.
+pub(crate) static INSERT_EVENTS: Sql = Sql::new(|| {
+    let (names, arrays) = (names(EventRow::COLUMNS), arrays(&[Text, Text, Number, Bytes], EventRow::COLUMNS));
+    format!(
+        "with new as (select * from unnest({arrays}) as new(n, i, feed, head, {names})), \
+         continued as (insert into tenure.events (namespace, task, feed, {names}) \
+            select n, i, greatest(feed, {OWN_FEED}), {names} from new \
+            where head is null or (number - 1, head) = (select newest.number, newest.hash from tenure.events as newest \
+                where newest.namespace = n and newest.task = i order by newest.number desc limit 1) \
+            returning namespace, task, number) \
+         select tenure.continue_their_histories((select n || '/' || i from new where not exists (select from continued \
+            where continued.namespace = n and continued.task = i and continued.number = new.number) limit 1))"
+    )
+});
+
+/// A request id that is remembered no longer may be used again. The last parameter is for how long one is.
+pub(crate) static REMEMBER: Sql = Sql::new(|| {
+    let (names, arrays) = (names(RequestRow::COLUMNS), arrays(&[Text, Text], RequestRow::COLUMNS));
+    let excluded = join_names(RequestRow::COLUMNS, |name| format!("{name} = excluded.{name}"));
+    let memory = 3 + RequestRow::COLUMNS.len();
+    format!(
+        "with remembered as (insert into tenure.requests as old (namespace, id, {names}) \
+            select * from unnest({arrays}) on conflict (namespace, id) do update set {excluded} \
+            where old.at <= excluded.at - ${memory}::bigint returning 1) \
+         select tenure.none_was_faster((select count(*) from remembered), cardinality($2::text[]), \
+            'a request was repeated')"
+    )
+});
+
+/// Each request that comes lets up to two go that are old enough, so they are forgotten without a sweep.
+pub(crate) const FORGET: &str = "\
+    delete from tenure.requests using ( \
+        select old.namespace, old.id from unnest($1::text[]) as wanted(n) cross join lateral ( \
+            select namespace, id from tenure.requests where namespace = n and at > 0 and at <= $2 order by at limit $3 \
+            for update skip locked) as old) as forgotten \
+    where requests.namespace = forgotten.namespace and requests.id = forgotten.id";
+
+pub(crate) const MADE: &str = "\
+    with made as (delete from tenure.intake using unnest($1::text[], $2::text[]) as wanted(n, i) \
+        where intake.namespace = n and intake.id = i returning 1) \
+    select tenure.all_of((select count(*) from made), cardinality($2::text[]), 'intake')";
+
+/// A task that can't be made is kept with the reason, and blocks nothing.
+pub(crate) const SET_ASIDE: &str =
+    "update tenure.intake set problem = $3 where namespace = $1 and id = $2 and problem is null";
+
+/// Each connection counts in a shard of its own, as a rule, so that no commit waits for another.
+pub(crate) const COUNT_ENDS: &str = "\
+    insert into tenure.ends as old (namespace, minute, queue, state, cause, shard, count) \
+    select n, m, q, s, c, pg_backend_pid() % 16, more \
+    from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) as new(n, m, q, s, c, more) \
+    order by n, m, q, s, c \
+    on conflict (namespace, minute, queue, state, cause, shard) do update set count = old.count + excluded.count";
+
+/// Each counted end also deletes some counts that are no longer needed.
+pub(crate) const FORGET_ENDS: &str = "\
+    delete from tenure.ends where (namespace, minute, queue, state, cause, shard) in ( \
+        select namespace, minute, queue, state, cause, shard from tenure.ends \
+        where namespace = any($1::text[]) and minute > 0 and minute < $2 limit 256 for update skip locked)";
+
+/// Gives a transaction something to commit: a message in the WAL that nobody reads. A transaction id alone is
+/// committed without a wait.
+pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(true, 'tenure', '')::text";
+
+// ---- how columns are named ---------------------------------------------------------------------------------------
+
+fn names<'a, R: TableRow<'a>>(columns: impl IntoIterator<Item = &'a Column<'a, R>>) -> String {
+    join_names(columns, str::to_owned)
+}
+
+/// Parameters for arrays of those types, and for one of each column.
+fn arrays<'a, R: TableRow<'a>>(
+    first: &[ColumnType],
+    columns: impl IntoIterator<Item = &'a Column<'a, R>>,
+) -> String {
+    let types = first.iter().copied().chain(columns.into_iter().map(|column| column.kind));
+    let arrays = types.zip(1..).map(|(kind, at)| format!("${at}::{}", kind.array()));
+    arrays.collect::<Vec<_>>().join(", ")
+}
+
+/// Writes the columns that these change. Its parameters are the keys, what is expected to be as it was read, and the changes. A row
+/// that is not as expected is never overwritten, and the transaction fails.
+fn update<'a, R: TableRow<'a>>(id: &str, by: &'static [ChangedBy], more: &str, what: &str) -> String {
+    let table = R::TABLE;
+    let arrays = arrays(&[Text, Text], R::expected().chain(R::changed_by(by)));
+    let old = join_names(R::expected(), |name| format!("old_{name}"));
+    let expected: String =
+        R::expected().map(|column| format!(" and {table}.{0} = old_{0}", column.name)).collect();
+    let changes = join_names(R::changed_by(by), |name| format!("{name} = new.{name}"));
+    let new = names(R::changed_by(by));
+    format!(
+        "with changed as (update tenure.{table} set {changes}{more} from unnest({arrays}) as new(n, i, {old}, {new}) \
+            where {table}.namespace = n and {table}.{id} = i{expected} returning 1) \
+         select tenure.all_of((select count(*) from changed), cardinality($2::text[]), '{what}')"
+    )
+}

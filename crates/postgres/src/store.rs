@@ -1,0 +1,434 @@
+//! The store itself: opens the database, and sends commands to its committers and questions to its readers.
+
+use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tenure_clock::Clock;
+use tenure_core::command::{Action, Command};
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+use tenure_store::Error;
+use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
+use tenure_store::answering::{AnswerOptions, Answered};
+use tenure_store::committer::{Committer, Limits};
+use tenure_store::overview::{Holding, Overview};
+use tenure_store::pool::Pool;
+use tenure_store::stored::StoredChain;
+use tenure_store::tokens::TokenChange;
+use tenure_store::vitals::{Counters, StoreMetrics};
+use tenure_store::watch::{Absence, Presence, Watchers};
+use tenure_store::{
+    BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
+};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::OnceCell;
+
+use crate::chains::ChainCursor;
+use crate::columns::{Meaning, PostgresError};
+use crate::database::PostgresDatabase;
+use crate::engine::PostgresEngine;
+use crate::follow::{LOOK_EVERY, LOOK_SOON};
+use crate::link::Link;
+use crate::read::{PostgresReader, lapsed_place};
+use crate::settings::PostgresSettings;
+use crate::{follow, tokens};
+
+/// How often the intake is checked for tasks created in callers' transactions.
+const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often what was created is taken in before a look, a thousand at a time.
+const SETTLING_ROUNDS_MAX: usize = 1_000;
+
+/// The URL for people, without secrets; of an invalid URL it shows as little as possible.
+pub fn shown(url: &str) -> String {
+    let settings = PostgresSettings::read(url, &|name| std::env::var(name).ok());
+    settings.map_or_else(|_| "postgres://…".to_owned(), |settings| settings.shown())
+}
+
+/// Looks now and then, as long as the store is open.
+async fn look_into_intake(store: Weak<PostgresStore>) {
+    loop {
+        tokio::time::sleep(LOOK_FOR_INTAKE_EVERY).await;
+        let Some(store) = store.upgrade() else { return };
+        // A database that is away is looked into again later.
+        let _ = store.settled().await;
+    }
+}
+
+/// Options for opening a database.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// The URL: `postgres://user@host:5432/database?schema=tenure`. Missing parts have libpq's defaults.
+    pub url: String,
+    /// A clock instead of the database's own: for tests.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// What to do where there is no store in the schema.
+    pub missing: IfMissing,
+    /// The maximum number of concurrent write transactions of this process, each on its own connection.
+    pub committers: usize,
+    /// The maximum number of concurrent reads, each on its own connection.
+    pub readers: usize,
+    /// How long a command waits for its turn before it is answered `unavailable`.
+    pub wait_max: Duration,
+}
+
+impl PostgresOptions {
+    /// The database with everything as it is by default.
+    pub fn new(url: impl Into<String>) -> PostgresOptions {
+        PostgresOptions {
+            url: url.into(),
+            clock: None,
+            missing: IfMissing::default(),
+            committers: 2,
+            readers: 8,
+            wait_max: Limits::default().wait_max,
+        }
+    }
+}
+
+/// A store in a PostgreSQL database.
+pub struct PostgresStore {
+    pub(crate) database: Arc<PostgresDatabase>,
+    committers: Vec<Committer>,
+    counters: Arc<Counters>,
+    readers: Arc<Pool<Link>>,
+    listening: OnceCell<()>,
+    /// The runtime that drives the connections. A caller's runtime may end or block while others wait.
+    runtime: Option<Runtime>,
+}
+
+impl PostgresStore {
+    /// What is there, without a change to it.
+    pub async fn condition(options: PostgresOptions) -> Result<SchemaState, Error> {
+        let store = PostgresStore::closed(&options)?;
+        let looking = Arc::clone(&store.database);
+        store.on_runtime(async move { looking.condition().await }).await
+    }
+
+    /// The store, before it connects to its database.
+    fn closed(options: &PostgresOptions) -> Result<PostgresStore, Error> {
+        let settings = PostgresSettings::read(&options.url, &|name| std::env::var(name).ok())?;
+        let failed = |error| Error::Unavailable(format!("can't start a thread: {error}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("tenure-postgres")
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        Ok(PostgresStore {
+            readers: Arc::new(Pool::of(options.readers.max(1))),
+            committers: Vec::new(),
+            counters: Arc::default(),
+            listening: OnceCell::new(),
+            database: Arc::new(PostgresDatabase::new(settings, options.clock.clone())),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Opens the database, making or migrating its schema first.
+    pub async fn open(options: PostgresOptions) -> Result<Arc<PostgresStore>, Error> {
+        let store = PostgresStore::closed(&options)?;
+        let preparing = Arc::clone(&store.database);
+        store.on_runtime(async move { preparing.prepare(options.missing).await }).await?;
+        store.warn_of_settings().await;
+        store.start(options.committers, options.wait_max)
+    }
+
+    fn start(mut self, committers: usize, wait_max: Duration) -> Result<Arc<PostgresStore>, Error> {
+        let failed = |error| Error::Unavailable(format!("can't start the commit thread: {error}"));
+        // Commands in the queue wait as long as the batch that is being executed.
+        let wait_max = wait_max.max(self.database.settings.patience);
+        let limits = Limits { wait_max, ..Limits::default() };
+        for _ in 0..committers.max(1) {
+            let engine = PostgresEngine::new(Arc::clone(&self.database))?;
+            let counters = Arc::clone(&self.counters);
+            let started = Committer::start("tenure-commit", engine, limits, counters);
+            self.committers.push(started.map_err(failed)?);
+        }
+        self.runtime()?.spawn(follow::tell_others(Arc::clone(&self.database)));
+        let store = Arc::new(self);
+        store.runtime()?.spawn(look_into_intake(Arc::downgrade(&store)));
+        Ok(store)
+    }
+
+    fn runtime(&self) -> Result<&Handle, Error> {
+        let runtime = self.runtime.as_ref().map(Runtime::handle);
+        runtime.ok_or_else(|| Error::Unavailable("the store is closed".into()))
+    }
+
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        // In a box, so that Tokio's part is compiled for each kind of answer, and not for each kind of look.
+        let work: BoxFuture<'static, Result<T, Error>> = Box::pin(work);
+        let done = self.runtime()?.spawn(work).await;
+        done.unwrap_or_else(|error| {
+            Err(Error::Unavailable(format!("reading from the store failed: {error}")))
+        })
+    }
+
+    /// A task's commands go to one committer of the process, and all claims of a queue to another one: so they don't wait
+    /// for one another's locks. Between processes the locks are what orders them.
+    fn committer(&self, commands: &[Command]) -> Option<&Committer> {
+        let mut hasher = DefaultHasher::new();
+        if let Some(command) = commands.first() {
+            command.namespace.hash(&mut hasher);
+            match (&command.action, command.action.task()) {
+                (Action::Claim { queue, .. }, _) => queue.hash(&mut hasher),
+                (_, task) => task.hash(&mut hasher),
+            }
+        }
+        let count = self.committers.len() as u64;
+        self.committers.get((hasher.finish() % count.max(1)) as usize)
+    }
+
+    /// Makes the tasks that were created in callers' transactions, so that the next read finds them.
+    pub(crate) async fn take_in(&self) -> Result<(), Error> {
+        match self.committers.first() {
+            Some(committer) => committer.nudge().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        // The committers end first: they finish what waits.
+        self.committers.clear();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Reads through a connection of the pool. The body is written like a function, with `?` on errors of the store.
+macro_rules! look {
+    ($store:expr, |$reader:ident| $look:expr) => {{
+        let (database, readers) = (Arc::clone(&$store.database), Arc::clone(&$store.readers));
+        $store.on_runtime(async move {
+            let free = readers.wait().await?;
+            let fault = |fault: PostgresError| fault.surely_not_done(&database.shown());
+            let kept = readers.take().filter(|link| !link.is_closed());
+            let was_kept = kept.is_some();
+            let mut link = match kept {
+                Some(link) => link,
+                None => Link::connect(&database.settings).await.map_err(fault)?,
+            };
+            let mut $reader = PostgresReader::new(&mut link, &database);
+            let mut answer = $look.await;
+            if was_kept && answer.as_ref().is_err_and(|fault| fault.meaning() == Meaning::Reconnect) {
+                // The idle connection had been lost, which says nothing about the database.
+                link = Link::connect(&database.settings).await.map_err(fault)?;
+                let mut $reader = PostgresReader::new(&mut link, &database);
+                answer = $look.await;
+            }
+            if answer.is_ok() {
+                readers.keep(link);
+            }
+            drop(free);
+            answer.map_err(fault)
+        })
+    }};
+}
+
+impl PostgresStore {
+    /// A store whose database is away again by now is opened all the same.
+    async fn warn_of_settings(&self) {
+        for words in look!(self, |reader| reader.warnings()).await.unwrap_or_default() {
+            tracing::warn!(store = self.database.shown(), "{words}");
+        }
+    }
+
+    /// As [`Self::settled`], for looks that show what there is: they go on where nothing can be written.
+    async fn settled_if_possible(&self) {
+        // A read of one of those tasks by id reports why it can't be made.
+        let _ = self.settled().await;
+    }
+
+    async fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
+        let database = Arc::clone(&self.database);
+        let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
+        changing.await.unwrap_or_else(|error| {
+            Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+        })
+    }
+
+    /// First makes the tasks that were created in callers' transactions, if there are any.
+    async fn settled(&self) -> Result<(), Error> {
+        for _ in 0..SETTLING_ROUNDS_MAX {
+            if !look!(self, |reader| reader.has_intake()).await? {
+                return Ok(());
+            }
+            self.take_in().await?;
+        }
+        Err(Error::Unavailable(
+            "too many tasks are waiting that were created in other transactions; try again later".into(),
+        ))
+    }
+}
+
+impl Store for PostgresStore {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
+        Box::pin(async move {
+            let closed = || Error::Unavailable("the store is closed".into());
+            match self.committer(&commands) {
+                Some(committer) => committer.submit(commands, options).await,
+                None => Answered::all(commands.iter().map(|_| Err(closed())).collect()),
+            }
+        })
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(async move {
+            let (room, name) = (namespace.clone(), id.clone());
+            let found = look!(self, |reader| reader.task(&room, &name)).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            self.settled().await?;
+            look!(self, |reader| reader.task(&namespace, &id)).await
+        })
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(async move {
+            filter.check()?;
+            let after = after.map(|cursor| cursor.number('t')).transpose()?;
+            self.settled_if_possible().await;
+            look!(self, |reader| reader.tasks(&filter, after, size)).await
+        })
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(async move {
+            let after = after.map(|cursor| lapsed_place(&cursor)).transpose()?;
+            look!(self, |reader| reader.lapsed(after.clone(), limit)).await
+        })
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        Box::pin(async move {
+            self.settled_if_possible().await;
+            look!(self, |reader| reader.overview(&namespace)).await
+        })
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.holdings(&namespace)).await })
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        Box::pin(async move {
+            self.settled_if_possible().await;
+            look!(self, |reader| reader.claimable_at(&namespace, &queue)).await
+        })
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.remembers(&namespace, &id)).await })
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        Box::pin(async move {
+            let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
+            look!(self, |reader| reader.events(&filter, after, size)).await
+        })
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.newest()).await })
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
+            let listen = || async {
+                self.runtime().map(|runtime| drop(runtime.spawn(follow::listen(Arc::clone(&self.database)))))
+            };
+            self.listening.get_or_try_init(listen).await?;
+            let mut signs = self.database.grown.subscribe();
+            let mut wait = LOOK_EVERY;
+            loop {
+                signs.mark_unchanged();
+                if look!(self, |reader| reader.has_events(after)).await? {
+                    return Ok(());
+                }
+                // What a sign was about may be behind a transaction that is open for a moment longer.
+                let signed = tokio::time::timeout(wait, signs.changed()).await.is_ok();
+                wait = if signed { LOOK_SOON } else { (wait * 2).min(LOOK_EVERY) };
+            }
+        })
+    }
+
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(async move {
+            let place = ChainCursor::of(after.as_ref())?;
+            look!(self, |reader| reader.chains(place.clone(), size)).await
+        })
+    }
+
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.chain_of(&namespace, &id)).await })
+    }
+
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.renew_watch(&presence)).await })
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.watchers(&namespace)).await })
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(async move {
+            self.settled_if_possible().await;
+            look!(self, |reader| reader.namespaces()).await
+        })
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.tokens(known)).await })
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(self.change_tokens(TokenChange::Add(hash, new)))
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        Box::pin(self.change_tokens(TokenChange::Revoke { name, by }))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(async move { look!(self, |reader| reader.now()).await })
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        Box::pin(async move {
+            let feed_lag = look!(self, |reader| reader.feed_lag()).await?;
+            let waiting = self.committers.iter().map(Committer::waiting).sum();
+            Ok(StoreMetrics { feed_lag: Some(feed_lag), ..self.counters.vitals(waiting) })
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

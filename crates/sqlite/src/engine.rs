@@ -1,0 +1,407 @@
+//! The writer: takes the writer lock, executes a batch in one transaction, commits it, and knows what a failure
+//! means.
+//!
+//! A failure before the commit proves that nothing was done. A failure in the commit proves nothing, except if the
+//! disk was full or the file was locked: then the commit frame was not written. After such a failure the connection
+//! is not trusted any more. The file is opened again and checked before anything else is answered.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tenure_clock::{Clock, Instants, LastInstant, Mark, Reading};
+use tenure_core::chain::Hash;
+use tenure_core::command::Command;
+use tenure_core::id::Epoch;
+use tenure_core::lifecycle::Table;
+use tenure_core::time::{Span, Time};
+use tenure_store::Error;
+use tenure_store::budget::AnswerBudget;
+use tenure_store::columns::Policies;
+use tenure_store::committer::{CommitRequest, Done, Engine, broken_rule, one_by_one, run_jobs};
+use tenure_store::ends::NewEnds;
+use tenure_store::execute::execute;
+use tenure_store::numbers::unsigned;
+use tokio::sync::watch;
+
+use crate::columns::{SqliteError, SqliteResult};
+use crate::open::SqliteFile;
+use crate::rows::SqliteRows;
+use crate::same_file::SameFile;
+use crate::writer_lock::WriterLock;
+
+/// The mark is renewed when the wall clock is ahead of it by more than this, so that time never goes back behind
+/// an answer.
+const MARK_AHEAD_MAX: Span = Span::from_millis(10);
+/// And when it is older than this: after a boot only the mark tells how far the time was.
+const MARK_AGE_MAX: Span = Span::from_secs(1);
+
+/// The writing side of a file.
+pub(crate) struct SqliteEngine {
+    database: SqliteFile,
+    file: Arc<SameFile>,
+    turn: WriterLock,
+    clock: Arc<dyn Clock>,
+    connection: Option<Connection>,
+    policies: Policies,
+    last: LastInstant,
+    grown: watch::Sender<i64>,
+}
+
+impl SqliteEngine {
+    pub(crate) fn open(
+        database: SqliteFile,
+        file: Arc<SameFile>,
+        (clock, last): (Arc<dyn Clock>, LastInstant),
+        grown: watch::Sender<i64>,
+    ) -> Result<SqliteEngine, Error> {
+        let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+        let connection = Some(database.connect()?);
+        let policies = Policies::default();
+        Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
+    }
+
+    /// The connection; opened again and checked if the last one failed in a commit.
+    fn connection(&mut self) -> Result<Connection, Error> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        let connection = self.database.connect()?;
+        newest_chains_hold(&connection).map_err(|fault| fault.of(&self.database))?;
+        Ok(connection)
+    }
+
+    /// Executes all jobs; an error gives the transaction up.
+    fn execute(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> SqliteResult<Vec<Done>> {
+        let position = Position::read(connection)?;
+        let reading = self.clock.read();
+        let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
+        let mut instants = Instants::from(now, self.last.get().max(position.last));
+        let mut rows = SqliteRows {
+            connection,
+            policies: &mut self.policies,
+            next_task: position.next_task,
+            next_event: position.next_event,
+            floor: position.floor,
+            ends: NewEnds::default(),
+        };
+        let mut last = self.last.get();
+        let run = |command: &Command, room: &mut AnswerBudget| {
+            last = instants.take();
+            let executed = execute(&mut rows, Table::rules(), command, last, room)?;
+            SqliteResult::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
+        };
+        let done = run_jobs(jobs, run)?;
+        rows.write_ends(last)?;
+        self.last.set(last);
+        position.renew_mark(connection, &reading, now)?;
+        Ok(done)
+    }
+
+    /// Like [`SqliteEngine::execute`]; a broken invariant in the core aborts the transaction with an error.
+    fn execute_all(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> Result<Vec<Done>, Error> {
+        match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
+            Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
+            Err(panic) => Err(Error::Unavailable(broken_rule(panic.as_ref()))),
+        }
+    }
+
+    fn roll_back(&self, connection: &Connection) {
+        // SQLite may have rolled back by itself, which is fine.
+        let _ = connection.execute_batch("rollback");
+    }
+
+    /// Commits, and interprets a failure.
+    fn commit_transaction(&mut self, connection: Connection, done: Vec<Done>) -> Vec<Done> {
+        let failed = match connection.prepare_cached("commit").and_then(|mut commit| commit.execute([])) {
+            Ok(_) => {
+                self.tell_followers(&connection);
+                self.connection = Some(connection);
+                return done;
+            }
+            Err(error) => error,
+        };
+        self.roll_back(&connection);
+        let error = self.database.commit_fault(&failed);
+        if let Error::Unavailable(_) = error {
+            self.connection = Some(connection);
+        }
+        let failed = |done: Done| Done {
+            answers: vec![Err(error.clone()); done.answers.len()],
+            next_bytes: done.next_bytes,
+        };
+        done.into_iter().map(failed).collect()
+    }
+
+    fn tell_followers(&self, connection: &Connection) {
+        if self.grown.receiver_count() == 0 {
+            return;
+        }
+        if let Ok((newest, _)) = newest_event(connection) {
+            tell(&self.grown, newest);
+        }
+    }
+
+    fn give_turn(&self) {
+        // Unlocking an open file that is locked does not fail; and the lock goes with the process in any case.
+        let _ = self.turn.give();
+    }
+}
+
+impl Engine for SqliteEngine {
+    fn begin(&mut self) -> Result<(), Error> {
+        self.turn
+            .take()
+            .map_err(|error| Error::Unavailable(format!("can't take the writer lock: {error}")))?;
+        let begun = self.begin_transaction();
+        if begun.is_err() {
+            self.give_turn();
+        }
+        begun
+    }
+
+    fn commit(&mut self, jobs: &[CommitRequest]) -> Vec<Done> {
+        let done = self.commit_together(jobs);
+        self.give_turn();
+        done
+    }
+}
+
+impl SqliteEngine {
+    /// One transaction for all jobs. If one job can't be executed, one transaction for each, so that it fails
+    /// alone. If it finds corrupt data, one transaction for each of its commands.
+    fn commit_together(&mut self, jobs: &[CommitRequest]) -> Vec<Done> {
+        let Some(connection) = self.connection.take() else {
+            let lost =
+                Error::Unavailable("the connection to the file was lost before the transaction began".into());
+            return all(jobs, &lost);
+        };
+        match self.execute_all(&connection, jobs) {
+            Ok(done) => self.commit_transaction(connection, done),
+            Err(error) => {
+                self.roll_back(&connection);
+                self.connection = Some(connection);
+                match (jobs, &error) {
+                    ([job], Error::Corrupt(_)) if job.commands.len() > 1 => {
+                        vec![one_by_one(job, |one| self.commit_alone(one))]
+                    }
+                    ([_], _) => all(jobs, &error),
+                    (_, _) => jobs.iter().map(|job| self.commit_alone(job)).collect(),
+                }
+            }
+        }
+    }
+
+    fn commit_alone(&mut self, job: &CommitRequest) -> Done {
+        match self.begin_transaction() {
+            Ok(()) => self.commit_together(std::slice::from_ref(job)).pop().unwrap_or_default(),
+            Err(error) => Done::all(job, &error),
+        }
+    }
+
+    fn begin_transaction(&mut self) -> Result<(), Error> {
+        self.file.check()?;
+        let connection = self.connection()?;
+        let begun = connection.prepare_cached("begin immediate").and_then(|mut begin| begin.execute([]));
+        let begun = begun.map_err(|error| self.database.fault(&error));
+        self.connection = Some(connection);
+        begun.map(|_| ())
+    }
+}
+
+/// The same answer to every command.
+fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
+    jobs.iter().map(|job| Done::all(job, error)).collect()
+}
+
+/// The counters of the tables at the beginning of a transaction.
+struct Position {
+    next_task: i64,
+    next_event: i64,
+    last: Time,
+    floor: Epoch,
+    mark: Option<Mark>,
+}
+
+impl Position {
+    fn read(connection: &Connection) -> SqliteResult<Position> {
+        let newest_task = "select coalesce(max(no), 0) from tasks";
+        let newest_task: i64 = connection.prepare_cached(newest_task)?.query_row([], |row| row.get(0))?;
+        let (newest_event, last) = newest_event(connection)?;
+        let mut meta = connection.prepare_cached("select value from meta where key = ?")?;
+        let mut value = |key: &str| meta.query_row([key], |row| row.get::<_, String>(0)).optional();
+        let floor = value("epoch_floor")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let mark = value("clock")?.and_then(|text| read_mark(&text));
+        Ok(Position {
+            next_task: newest_task + 1,
+            next_event: newest_event + 1,
+            last,
+            floor: Epoch(floor),
+            mark,
+        })
+    }
+
+    /// Stores the current time, so that it never goes back over a restart. A mark of another boot says
+    /// nothing about the time since, so it is renewed at once. Otherwise the time would stand still until the
+    /// wall clock has caught up.
+    fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> SqliteResult<()> {
+        let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
+        let fresh =
+            self.mark.as_ref().filter(|mark| boot(&mark.boot) == boot(&reading.boot)).is_some_and(|mark| {
+                let at_least = mark.at_least(reading);
+                now.since(at_least) <= MARK_AHEAD_MAX && at_least.since(mark.time) <= MARK_AGE_MAX
+            });
+        if fresh {
+            return Ok(());
+        }
+        let mark = Mark { time: now, boot: reading.boot.clone() };
+        connection
+            .prepare_cached("insert or replace into meta (key, value) values ('clock', ?)")?
+            .execute([write_mark(&mark)])?;
+        Ok(())
+    }
+}
+
+/// The mark as text: the time, and the boot that it was read in, in microseconds.
+pub(crate) fn write_mark(mark: &Mark) -> String {
+    match &mark.boot {
+        Some((id, up)) => format!("{} {} {id}", mark.time.as_micros(), up.as_micros()),
+        None => mark.time.as_micros().to_string(),
+    }
+}
+
+pub(crate) fn read_mark(text: &str) -> Option<Mark> {
+    let mut parts = text.split(' ');
+    let time = Time::from_micros(parts.next()?.parse().ok()?);
+    let boot = match (parts.next(), parts.next()) {
+        (Some(up), Some(id)) => Some((Arc::from(id), Span::from_micros(up.parse().ok()?))),
+        (_, _) => None,
+    };
+    Some(Mark { time, boot })
+}
+
+pub(crate) fn newest_event(connection: &Connection) -> SqliteResult<(i64, Time)> {
+    let newest = "select \"order\", at from events order by \"order\" desc limit 1";
+    let mut newest = connection.prepare_cached(newest)?;
+    let newest = newest.query_row([], |row| Ok((row.get(0)?, Time::from_micros(row.get(1)?)))).optional()?;
+    Ok(newest.unwrap_or((0, Time::MIN)))
+}
+
+/// Checks what a failed commit may have touched: the heads of the newest tasks must match their newest events.
+fn newest_chains_hold(connection: &Connection) -> SqliteResult<()> {
+    let mut newest = connection.prepare(
+        "select tasks.head, tasks.revision, events.hash, events.number from events join tasks on tasks.no = events.task \
+         where events.\"order\" > (select coalesce(max(\"order\"), 0) from events) - ? \
+         and events.number = (select max(number) from events as later where later.task = events.task)",
+    )?;
+    let mut rows = newest.query(params![4_096])?;
+    while let Some(row) = rows.next()? {
+        let (head, hash): ([u8; 32], [u8; 32]) = (row.get(0)?, row.get(2)?);
+        let (revision, number): (i64, i64) = (row.get(1)?, row.get(3)?);
+        if Hash(head) != Hash(hash) || unsigned(revision) != unsigned(number) {
+            return Err(SqliteError::Broken(
+                "a task's head differs from the hash of its newest event".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Wakes followers, if the history has grown.
+pub(crate) fn tell(grown: &watch::Sender<i64>, newest: i64) {
+    grown.send_if_modified(|known| {
+        let is_news = newest > *known;
+        *known = newest.max(*known);
+        is_news
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::Synchronous;
+    use tenure_clock::ManualClock;
+    use tenure_core::command::{Action, Create, IdOrigin, LeaseScope};
+    use tenure_core::id::{Actor, Namespace, TaskId};
+    use tenure_core::policy::Jitter;
+    use tenure_store::answering::AnswerOptions;
+    use tenure_store::committer::Answers;
+
+    fn engine(folder: &std::path::Path) -> SqliteEngine {
+        let database = SqliteFile { path: folder.join("tasks.db"), synchronous: Synchronous::Full };
+        database.prepare(std::time::Duration::ZERO).expect("made");
+        let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
+        let file = Arc::new(SameFile::at(&database.path).expect("it is there"));
+        let seen: (Arc<dyn Clock>, _) = (clock, LastInstant::default());
+        SqliteEngine::open(database, file, seen, watch::Sender::new(0)).expect("opens")
+    }
+
+    fn create(id: &str) -> Command {
+        let create = Create::new(TaskId::new(id).expect("a name"), IdOrigin::Given);
+        Command {
+            namespace: Namespace::new("default").expect("a name"),
+            actor: Actor::new("w").expect("a name"),
+            request: None,
+            jitter: Jitter::NONE,
+            reach: LeaseScope::Any,
+            action: Action::Create(Box::new(create)),
+        }
+    }
+
+    fn run(engine: &mut SqliteEngine, ids: &[&str]) -> Vec<Answers> {
+        engine.begin().expect("begun");
+        let job = |id: &&str| CommitRequest { commands: vec![create(id)], options: AnswerOptions::default() };
+        let done = engine.commit(&ids.iter().map(job).collect::<Vec<_>>());
+        done.into_iter().map(|done| done.answers).collect()
+    }
+
+    fn count(engine: &SqliteEngine) -> i64 {
+        let connection = engine.database.connect().expect("opens");
+        connection.query_row("select count(*) from tasks", [], |row| row.get(0)).expect("a count")
+    }
+
+    #[test]
+    fn a_commit_that_fails_makes_all_its_answers_unknown_and_the_file_is_opened_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        let connection = engine.connection.as_mut().expect("open");
+        connection.commit_hook(Some(|| true)).expect("a commit that fails");
+        let answers = run(&mut engine, &["a", "b"]);
+        for answer in answers.iter().flatten() {
+            assert!(matches!(answer, Err(Error::Unknown(_))), "{answer:?}");
+        }
+        assert!(engine.connection.is_none(), "it is not trusted any more");
+        let answers = run(&mut engine, &["c"]);
+        assert!(answers[0][0].is_ok(), "service resumes: {answers:?}");
+        assert_eq!(count(&engine), 1);
+    }
+
+    #[test]
+    fn after_a_failed_commit_nothing_is_answered_while_the_newest_chains_do_not_hold() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        run(&mut engine, &["a"]);
+        let connection = engine.connection.take().expect("open");
+        connection.execute("update tasks set head = zeroblob(32)", []).expect("as a disk that lies");
+        let refused = engine.begin().expect_err("it was looked at");
+        assert!(
+            refused.to_string().contains("a task's head differs from the hash of its newest event"),
+            "{refused}"
+        );
+        connection.execute("update tasks set head = (select hash from events)", []).expect("mended");
+        assert!(run(&mut engine, &["b"])[0][0].is_ok());
+    }
+
+    #[test]
+    fn a_job_that_can_not_be_executed_fails_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        run(&mut engine, &["broken"]);
+        let connection = engine.connection.as_ref().expect("open");
+        connection.execute("update tasks set policy = '{}'", []).expect("what can't be read");
+        let answers = run(&mut engine, &["a", "broken", "b"]);
+        assert!(answers[0][0].is_ok() && answers[2][0].is_ok(), "{answers:?}");
+        assert!(matches!(&answers[1][0], Err(Error::Corrupt(why)) if why.contains("policy")), "{answers:?}");
+        assert_eq!(count(&engine), 3);
+    }
+}

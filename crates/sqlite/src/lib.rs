@@ -1,0 +1,18 @@
+//! The store on an SQLite file: one writer thread with group commit, readers with their own connections. Several
+//! processes can share one file.
+
+mod columns;
+mod engine;
+mod open;
+mod overview;
+mod read;
+mod rows;
+mod same_file;
+mod sql;
+mod store;
+mod tokens;
+mod watch;
+mod writer_lock;
+
+pub use open::Synchronous;
+pub use store::{SqliteOptions, SqliteStore};

@@ -1,0 +1,286 @@
+//! Opens the file: checks what it is, creates or migrates it, and reports an error if it is something else.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use tenure_store::Error;
+use tenure_store::SchemaState;
+
+use crate::writer_lock::WriterLock;
+
+/// "TENU": distinguishes Tenure's files from other programs' databases.
+const APPLICATION_ID: i32 = 0x5445_4e55;
+
+/// The migrations in order; the schema version is how many of them ran. A released one never changes.
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/V1__ledger.sql"),
+    include_str!("../migrations/V2__tokens.sql"),
+    include_str!("../migrations/V3__ends.sql"),
+];
+
+/// How long another program may hold SQLite's own lock. Tenure's writers queue before they need it.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+
+/// What SQLite needs beside the file when it opens it: its shared memory begins with 32 KiB.
+const ROOM_MIN: u64 = 64 * 1024;
+
+/// When an answered write is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Synchronous {
+    /// Always: each commit waits for the disk.
+    #[default]
+    Full,
+    /// After the next checkpoint: a power loss, but not a crash of the program, may take back answered writes.
+    Normal,
+}
+
+/// A database file, of which any number of connections can be opened.
+#[derive(Clone, Debug)]
+pub(crate) struct SqliteFile {
+    pub(crate) path: PathBuf,
+    pub(crate) synchronous: Synchronous,
+}
+
+/// The canonical path of a file, beside which its lock files are. An absolute path is never read as one of
+/// SQLite's special names, such as `:memory:`.
+pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(Error::Unavailable(format!("{shown} is a directory; give a file in it")));
+    }
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let name =
+        path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file")))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let missing =
+        |_| Error::Unavailable(format!("the directory {} does not exist; create it first", folder.display()));
+    Ok(folder.canonicalize().map_err(missing)?.join(name))
+}
+
+impl SqliteFile {
+    /// Creates the file if it does not exist, and migrates it to the newest schema. Only that waits for other
+    /// processes.
+    pub(crate) fn prepare(&self, wait_max: Duration) -> Result<(), Error> {
+        // Nothing is changed or created beside it before it is known whose file it is.
+        if self.condition()? == SchemaState::Current {
+            return Ok(());
+        }
+        let turn = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
+        let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(&error))?;
+        if !taken {
+            let path = self.path.display();
+            return Err(Error::Unavailable(format!(
+                "{path}: waited {} s for another process that is writing to it; try again later",
+                wait_max.as_secs()
+            )));
+        }
+        let migrated = self.migrate();
+        turn.give().map_err(|error| self.lock_failed(&error))?;
+        migrated
+    }
+
+    /// The state of the file, without changing it.
+    pub(crate) fn condition(&self) -> Result<SchemaState, Error> {
+        if !self.path.exists() || self.is_empty() {
+            return Ok(SchemaState::Missing);
+        }
+        // A log left behind by a killed process stays as it is; without one, none is left.
+        let keeps_log = self.log().exists();
+        let as_it_is = |connection: &Connection| {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log).map(drop)
+        };
+        let version = self.version(&self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, as_it_is)?)?;
+        Ok(match version {
+            0 => SchemaState::Missing,
+            version if version < MIGRATIONS.len() => SchemaState::Older,
+            _ => SchemaState::Current,
+        })
+    }
+
+    /// The size of the write-ahead log beside the file. After a checkpoint it is reused from the beginning.
+    /// So it grows while a reader is open, and never shrinks. None if it can't be read.
+    pub(crate) fn wal_bytes(&self) -> Option<u64> {
+        match std::fs::metadata(self.log()) {
+            Ok(file) => Some(file.len()),
+            // Nothing was written yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push("-wal");
+        path.into()
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
+    }
+
+    pub(crate) fn lock_failed(&self, error: &std::io::Error) -> Error {
+        let path = self.path.display();
+        Error::Unavailable(format!("can't lock {path}-line and {path}-turn; both must be writable: {error}"))
+    }
+
+    /// All or nothing: if the process is killed, the old schema stays.
+    fn migrate(&self) -> Result<(), Error> {
+        let fault = |error| self.fault(&error);
+        let mut connection = self.connect()?;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        let version = self.version(&transaction)?;
+        for migration in MIGRATIONS.get(version..).unwrap_or(&[]) {
+            transaction.execute_batch(migration).map_err(fault)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(fault)?;
+        transaction.commit().map_err(fault)?;
+        if version == 0 {
+            // The file's name is an entry of its directory, which is durable only after the directory was
+            // synced, too.
+            let folder = self.path.parent().unwrap_or(Path::new("/"));
+            let synced = File::open(&self.path).and_then(|file| file.sync_all());
+            synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
+                let path = self.path.display();
+                Error::Unavailable(format!(
+                    "{path} was created, but could not be synced to the disk: {error}"
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The schema version of a file that is Tenure's, or empty.
+    fn version(&self, connection: &Connection) -> Result<usize, Error> {
+        let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+        let fault = |error| self.fault(&error);
+        // The tables are counted first: another process may create them between two reads, together with its
+        // mark.
+        let count = "select count(*) from sqlite_schema";
+        let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(fault)?;
+        let (application, version) =
+            (number("application_id").map_err(fault)?, number("user_version").map_err(fault)?);
+        let path = self.path.display();
+        if application != APPLICATION_ID && tables > 0 {
+            return Err(Error::Unavailable(format!(
+                "{path} is another program's database; choose another file"
+            )));
+        }
+        let version = usize::try_from(version).unwrap_or(0);
+        if version > MIGRATIONS.len() {
+            return Err(Error::Unavailable(format!(
+                "{path} has schema version {version}, but this program supports only up to {}; use a newer version \
+                 of it",
+                MIGRATIONS.len()
+            )));
+        }
+        Ok(version)
+    }
+
+    /// A connection that may write.
+    pub(crate) fn connect(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        self.open(flags, |connection| {
+            // The journal mode is stored in the file; setting it again costs only a read. SQLite keeps
+            // another mode if the file system has no shared memory, or if another process has the file open
+            // in the old mode.
+            let wal = connection
+                .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
+            if wal != "wal" {
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+                    Some(format!("can't switch to WAL mode; journal_mode stays `{wal}`")),
+                ));
+            }
+            let synchronous = match self.synchronous {
+                Synchronous::Full => "full",
+                Synchronous::Normal => "normal",
+            };
+            connection.pragma_update(None, "synchronous", synchronous)?;
+            connection.pragma_update(None, "cache_size", -65_536)?;
+            connection.pragma_update(None, "wal_autocheckpoint", 4_000)
+        })
+    }
+
+    /// A connection that only reads.
+    pub(crate) fn connect_to_read(&self) -> Result<Connection, Error> {
+        // Not opened read-only: a reader of a WAL file must be able to write its index.
+        self.open(OpenFlags::SQLITE_OPEN_READ_WRITE, |connection| {
+            connection.pragma_update(None, "query_only", true)
+        })
+    }
+
+    fn open(
+        &self,
+        flags: OpenFlags,
+        set: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Connection, Error> {
+        let opened = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let connection = opened.map_err(|error| self.fault(&error))?;
+        let prepared = (|| {
+            connection.busy_timeout(BUSY_MAX)?;
+            // One plan for each statement, whatever is bound. Otherwise SQLite recompiles, at every call,
+            // statements that compare a column of a partial index with a parameter.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+            connection.set_prepared_statement_cache_capacity(128);
+            set(&connection)
+        })();
+        prepared.map_err(|error| self.fault(&error))?;
+        Ok(connection)
+    }
+
+    /// Whether the disk is full. SQLite reports that here like any other failed write.
+    fn has_no_room(&self) -> bool {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        rustix::fs::statvfs(folder).is_ok_and(|disk| {
+            // Some of a disk may be set aside for root.
+            let free = if rustix::process::getuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+            free.saturating_mul(disk.f_frsize) < ROOM_MIN
+        })
+    }
+
+    /// What a failed commit means. It proves nothing, except if the disk was full or the file was locked:
+    /// then the commit frame was not written.
+    pub(crate) fn commit_fault(&self, error: &rusqlite::Error) -> Error {
+        let said = self.fault(error);
+        let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+        match error.sqlite_error_code() {
+            Some(code) if surely_not.contains(&code) => said,
+            Some(_) | None => Error::Unknown(said.to_string()),
+        }
+    }
+
+    /// SQLite's error with advice for a person. Nothing was committed.
+    pub(crate) fn fault(&self, error: &rusqlite::Error) -> Error {
+        let path = self.path.display();
+        if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
+            let advice = "the file is damaged; keep a copy of it and restore the newest backup";
+            return Error::Corrupt(format!("{path}: {advice} ({error})"));
+        }
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
+            Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
+            Some(ErrorCode::ReadOnly) => {
+                "the file can't be written; check its permissions and those of its directory"
+            }
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                "the file can't be opened; check its permissions and those of its directory"
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "another program keeps the file locked; end its transaction and try again"
+            }
+            Some(ErrorCode::SystemIoFailure) if self.has_no_room() => {
+                "the disk is full; make some free space, which SQLite needs to open the file"
+            }
+            Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
+            _ => "SQLite reported an error",
+        };
+        Error::Unavailable(format!("{path}: {advice} ({error})"))
+    }
+}

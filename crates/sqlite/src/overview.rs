@@ -1,0 +1,214 @@
+//! The overview of a namespace, in SQL. It reads only tasks that are in flight or ended badly, each through a narrow
+//! index.
+
+use rusqlite::{OptionalExtension, Row, named_params, params};
+use tenure_api::wire::Word;
+use tenure_core::id::{Namespace, Owner, Queue, TaskId};
+use tenure_core::task::State;
+use tenure_core::time::Time;
+use tenure_store::Error;
+use tenure_store::columns::Row as _;
+use tenure_store::ends::{EndCount, Minutes};
+use tenure_store::overview::{Holding, OVERVIEW_STATES, Oldest, Overview, StateCount, ToldToStop};
+
+use crate::columns::{SqliteResult, SqliteRow};
+use crate::read::SqliteReader;
+
+/// How to find the tasks of a state, since when each is in it, and whether it is stale.
+struct Place {
+    from: String,
+    since: &'static str,
+    later: &'static str,
+    stale: &'static str,
+}
+
+impl Place {
+    /// The numbers of all, later and stale tasks. The time is bound in any case, because each parameter must
+    /// occur in the statement.
+    fn counts(&self) -> String {
+        let Place { from, later, stale, .. } = self;
+        format!("select count(*), coalesce(sum({later}), 0), coalesce(sum({stale}), 0), :now from {from}")
+    }
+
+    fn oldest(&self) -> String {
+        let Place { from, since, .. } = self;
+        format!("select tasks.id, {since} from {from} order by {since}, tasks.no limit 1")
+    }
+}
+
+fn place(state: State) -> Place {
+    let waiting = |wait: &str, since| Place {
+        from: format!(
+            "due join tasks on tasks.no = due.task where due.namespace = :namespace and due.wait in ({wait})"
+        ),
+        since,
+        later: "false",
+        stale: "due.wait <> 'undo' and due.expires_at <= :now",
+    };
+    let at_work = "coalesce(tasks.started_at, tasks.created_at)";
+    match state {
+        State::Planned => Place {
+            // Otherwise SQLite would scan all tasks of the namespace, because they are in row order.
+            from: "tasks indexed by tasks_to_claim where namespace = :namespace and state = 'planned'"
+                .to_owned(),
+            since: "coalesce(not_before, created_at)",
+            later: "coalesce(not_before, created_at) > :now",
+            stale: "false",
+        },
+        State::Dispatched => waiting("'reservation'", "due.since"),
+        State::Running => waiting("'lease'", at_work),
+        State::Compensating => waiting("'undo_lease', 'undo'", at_work),
+        State::Completed | State::Failed | State::Compensated | State::Quarantined => Place {
+            // Written like the index over tasks that ended badly.
+            from: format!(
+                "tasks where namespace = :namespace and state = '{}' and finished_at is not null \
+                 and state <> 'completed' and retried_as is null and dismissed_at is null",
+                state.word()
+            ),
+            since: "finished_at",
+            later: "false",
+            stale: "false",
+        },
+    }
+}
+
+impl SqliteReader<'_> {
+    pub(crate) fn overview(&mut self, namespace: &Namespace) -> Result<Overview, Error> {
+        self.find_overview(namespace).map_err(|fault| self.error(fault))
+    }
+
+    fn find_overview(&self, namespace: &Namespace) -> SqliteResult<Overview> {
+        // One snapshot, so that a task that moves meanwhile is counted once.
+        let moment = self.connection().unchecked_transaction()?;
+        let at = self.find_now()?;
+        let states = OVERVIEW_STATES.map(|state| self.count(namespace, state, at));
+        let states = states.into_iter().collect::<SqliteResult<Vec<_>>>()?;
+        let (ends, told_to_stop) = (self.ends(namespace, at)?, self.told_to_stop(namespace, at)?);
+        let recovery = self.find_watchers(namespace)?;
+        drop(moment);
+        Ok(Overview { at, states, ends, told_to_stop, recovery, warnings: Vec::new() })
+    }
+
+    fn count(&self, namespace: &Namespace, state: State, now: Time) -> SqliteResult<StateCount> {
+        let place = place(state);
+        let given = named_params! { ":namespace": namespace.as_str(), ":now": now.as_micros() };
+        let (count, later, stale) = self
+            .connection()
+            .prepare_cached(&place.counts())?
+            .query_row(given, |row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?)))?;
+        let given = named_params! { ":namespace": namespace.as_str() };
+        let oldest = self
+            .connection()
+            .prepare_cached(&place.oldest())?
+            .query_row(given, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+            .optional()?;
+        let oldest = oldest.map(|(task, since)| {
+            Ok::<_, tenure_core::limit::InvalidField>(Oldest {
+                task: TaskId::new(task)?,
+                since: Time::from_micros(since),
+            })
+        });
+        Ok(StateCount { state, count, later, stale, oldest: oldest.transpose()? })
+    }
+
+    fn ends(&self, namespace: &Namespace, now: Time) -> SqliteResult<Vec<EndCount>> {
+        let minutes = Minutes::at(now);
+        let mut ends = self.connection().prepare_cached(
+            "select queue, state, cause, sum(iif(minute >= :hour, count, 0)), sum(iif(minute >= :day, count, 0)), \
+             sum(iif(minute = 0, count, 0)) from ends \
+             where namespace = :namespace and (minute = 0 or minute >= :day) \
+             group by queue, state, cause order by queue, state, cause",
+        )?;
+        let given =
+            named_params! { ":namespace": namespace.as_str(), ":hour": minutes.hour, ":day": minutes.day };
+        let mut rows = ends.query(given)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(EndCount {
+                queue: Queue::new(row.get::<_, String>(0)?)?,
+                state: SqliteRow(row).word(1)?,
+                cause: SqliteRow(row).word(2)?,
+                last_hour: number(row, 3)?,
+                last_day: number(row, 4)?,
+                all: number(row, 5)?,
+            });
+        }
+        Ok(found)
+    }
+
+    fn told_to_stop(&self, namespace: &Namespace, now: Time) -> SqliteResult<ToldToStop> {
+        let told = "select count(*), min(cancel_told_at) from due \
+                    where namespace = ? and cancel_told_at is not null and expires_at > ?";
+        let mut told = self.connection().prepare_cached(told)?;
+        Ok(told.query_row(params![namespace.as_str(), now.as_micros()], |row| {
+            let since = row.get::<_, Option<i64>>(1)?.map(Time::from_micros);
+            Ok(ToldToStop { count: number(row, 0)?, since })
+        })?)
+    }
+
+    pub(crate) fn holdings(&mut self, namespace: &Namespace) -> Result<Vec<Holding>, Error> {
+        self.find_holdings(namespace).map_err(|fault| self.error(fault))
+    }
+
+    fn find_holdings(&self, namespace: &Namespace) -> SqliteResult<Vec<Holding>> {
+        let now = self.find_now()?;
+        let mut holdings = self.connection().prepare_cached(
+            "select owner, sum(wait <> 'reservation'), sum(wait = 'reservation'), sum(expires_at <= ?2), \
+             min(since), min(expires_at) from due where namespace = ?1 and owner is not null \
+             group by owner order by owner",
+        )?;
+        let mut rows = holdings.query((namespace.as_str(), now.as_micros()))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(Holding {
+                owner: Owner::new(row.get::<_, String>(0)?)?,
+                leases: number(row, 1)?,
+                reservations: number(row, 2)?,
+                stale: number(row, 3)?,
+                since: Time::from_micros(row.get(4)?),
+                until: Time::from_micros(row.get(5)?),
+            });
+        }
+        Ok(found)
+    }
+}
+
+/// SQLite's numbers are signed; a count is never negative.
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::unsigned_abs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::{SqliteFile, Synchronous};
+
+    /// How SQLite goes about it, in its own words.
+    fn plan(connection: &rusqlite::Connection, sql: &str) -> String {
+        let mut statement = connection.prepare(&format!("explain query plan {sql}")).expect("SQL");
+        let mut rows = statement.raw_query();
+        let mut plan = Vec::new();
+        while let Some(row) = rows.next().expect("a step") {
+            plan.push(row.get::<_, String>(3).expect("words"));
+        }
+        plan.join("; ")
+    }
+
+    #[test]
+    fn a_glance_does_not_read_every_task_that_ever_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tasks.db");
+        let database = SqliteFile { path, synchronous: Synchronous::Full };
+        database.prepare(std::time::Duration::ZERO).expect("made");
+        let connection = database.connect().expect("opens");
+        for state in OVERVIEW_STATES {
+            for sql in [place(state).counts(), place(state).oldest()] {
+                let plan = plan(&connection, &sql);
+                let narrow =
+                    plan.contains("SCAN due") && plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY");
+                let indexed = plan.contains("tasks_to_claim") || plan.contains("tasks_ended_badly");
+                assert!(narrow || indexed, "{state:?}: {plan}");
+            }
+        }
+    }
+}

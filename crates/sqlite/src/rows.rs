@@ -1,0 +1,382 @@
+//! The rows of a command inside one SQLite transaction. SQL finds and writes here; it decides nothing.
+
+use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
+use tenure_core::case::Names;
+use tenure_core::compensation::Compensation;
+use tenure_core::event::Event;
+use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, SagaId, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+use tenure_store::codec::Sealed;
+use tenure_store::columns::{
+    ChangedBy, DueRow, Policies, RequestRow, TableRow, TaskRow, column_count, read_due, read_event,
+    read_request,
+};
+use tenure_store::due::Due;
+use tenure_store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
+use tenure_store::execute::{REQUEST_MEMORY, does_not_continue};
+use tenure_store::numbers::number;
+use tenure_store::remembered::Request;
+use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
+use tenure_store::stored::ColumnValue;
+
+use crate::columns::{SqliteError, SqliteResult, SqliteRow, SqliteValue, find_task};
+use crate::sql;
+
+/// The transaction's view of the tables.
+pub(crate) struct SqliteRows<'c> {
+    pub(crate) connection: &'c Connection,
+    pub(crate) policies: &'c mut Policies,
+    pub(crate) next_task: i64,
+    pub(crate) next_event: i64,
+    pub(crate) floor: Epoch,
+    pub(crate) ends: NewEnds,
+}
+
+impl SqliteRows<'_> {
+    /// Adds the ends of this transaction to what is counted, and deletes counts that are too old to be read.
+    pub(crate) fn write_ends(&mut self, now: Time) -> SqliteResult<()> {
+        for (key, count) in self.ends.take() {
+            let EndKey { namespace, minute, queue, state, cause } = &key;
+            if *minute != IN_ALL {
+                self.execute(
+                    "delete from ends where namespace = ? and minute > ? and minute < ?",
+                    params![namespace.as_str(), IN_ALL, Minutes::at(now).kept],
+                )?;
+            }
+            self.execute(
+                "insert into ends (namespace, minute, queue, state, cause, count) values (?, ?, ?, ?, ?, ?) \
+                 on conflict (namespace, minute, queue, state, cause) do update set count = count + excluded.count",
+                params![namespace.as_str(), minute, queue.as_str(), state, cause, count],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str, params: impl Params) -> SqliteResult<usize> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// A change of exactly one row; anything else means that the row was not what was read, and nothing may be written.
+    fn change_one(&self, sql: &str, params: impl Params) -> SqliteResult<()> {
+        match self.execute(sql, params)? {
+            1 => Ok(()),
+            count => Err(SqliteError::Broken(format!("{count} rows were changed instead of one: {sql}"))),
+        }
+    }
+
+    /// Nothing is appended to a history that does not end where its task says: it would hide what was done to it.
+    fn must_continue(&self, before: &StoredTask) -> SqliteResult<()> {
+        let newest = "select number, hash from events where task = ? order by number desc limit 1";
+        let mut newest = self.connection.prepare_cached(newest)?;
+        let newest =
+            newest.query_row([before.row], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        let (number, head) = (number(before.task.revision.0), before.head.0);
+        if newest.optional()?.is_some_and(|(newest, hash)| newest == number && hash == head) {
+            return Ok(());
+        }
+        Err(SqliteError::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
+    }
+
+    /// Inserts a row behind its key.
+    fn insert<'a, R: TableRow<'a>>(&self, sql: &str, key: &[i64], row: R) -> SqliteResult<()> {
+        let key = key.iter().map(|number| ColumnValue::Number(*number));
+        self.execute(sql, params_from_iter(key.chain(row.values(R::COLUMNS.iter())).map(SqliteValue)))?;
+        Ok(())
+    }
+
+    /// Writes the columns that these change. A row that is not what was read is never overwritten.
+    fn update<'a, R: TableRow<'a>>(
+        &self,
+        sql: &str,
+        by: &'static [ChangedBy],
+        no: i64,
+        before: R,
+        after: R,
+    ) -> SqliteResult<()> {
+        let changes = after.values(R::changed_by(by));
+        let expected = before.values(R::expected());
+        let values = changes.chain([ColumnValue::Number(no)]).chain(expected);
+        self.change_one(sql, params_from_iter(values.map(SqliteValue)))
+    }
+
+    fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
+        let (no, old) = (before.row, TaskRow::of(before));
+        // First: the other update changes the revision, which both expect to be as it was read.
+        if TaskRow::was_put(&before.task, after.task) {
+            self.update(&sql::UPDATE_PUT_FIELDS, &[ChangedBy::Put], no, old, after)?;
+        }
+        self.update(&sql::UPDATE_TASK, &[ChangedBy::Command], no, old, after)
+    }
+
+    fn write_compensations(
+        &self,
+        no: i64,
+        before: &[Compensation],
+        after: &[Compensation],
+    ) -> SqliteResult<()> {
+        for (at, one) in after.iter().enumerate() {
+            match before.get(at) {
+                Some(old) if old == one => {}
+                Some(old) => self.update(&sql::UPDATE_COMPENSATION, &[ChangedBy::Command], no, old, one)?,
+                None => self.insert(&sql::INSERT_COMPENSATION, &[no], one)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_due(&self, no: i64, before: Option<&Task>, task: &Task) -> SqliteResult<()> {
+        let (old, new) = (before.and_then(Due::of), Due::of(task));
+        match new {
+            Some(due) if old.as_ref() == Some(&due) => Ok(()),
+            Some(due) => {
+                if old.is_some() {
+                    self.change_one("delete from due where task = ?", params![no])?;
+                }
+                self.insert(&sql::INSERT_DUE, &[no], DueRow::of(task, &due))
+            }
+            None if old.is_some() => self.change_one("delete from due where task = ?", params![no]),
+            None => Ok(()),
+        }
+    }
+
+    fn write_checkpoint(&self, no: i64, checkpoint: &Document) -> SqliteResult<()> {
+        self.execute(
+            "insert into checkpoints (task, checkpoint) values (?, ?) \
+             on conflict (task) do update set checkpoint = excluded.checkpoint",
+            params![no, checkpoint.as_str()],
+        )?;
+        Ok(())
+    }
+
+    fn write_event(&mut self, no: i64, sealed: &Sealed) -> SqliteResult<()> {
+        self.insert(&sql::INSERT_EVENT, &[self.next_event, no], sealed)?;
+        self.next_event += 1;
+        Ok(())
+    }
+
+    /// Deletes up to two requests that are that old. Each new request does so, and no sweep is needed.
+    fn forget(&self, until: Time) -> SqliteResult<()> {
+        // To look first costs a step in an index; to delete what a select finds costs a table of its own each time.
+        let mut old = self
+            .connection
+            .prepare_cached("select namespace, id from requests where at <= ? order by at limit 2")?;
+        let mut rows = old.query(params![until.as_micros()])?;
+        let mut forgotten: Vec<(String, String)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            forgotten.push((row.get(0)?, row.get(1)?));
+        }
+        for (namespace, id) in forgotten {
+            self.change_one("delete from requests where namespace = ? and id = ?", params![namespace, id])?;
+        }
+        Ok(())
+    }
+
+    /// The highest priority below `below` that a planned task of the queue has.
+    fn highest(&self, namespace: &Namespace, queue: &Queue, below: Option<i64>) -> SqliteResult<Option<i64>> {
+        let mut highest = self.connection.prepare_cached(
+            "select priority from tasks where namespace = ? and queue = ? and state = 'planned' and priority < ? \
+             order by priority desc limit 1",
+        )?;
+        let params = params![namespace.as_str(), queue.as_str(), below.unwrap_or(i64::MAX)];
+        Ok(highest.query_row(params, |row| row.get(0)).optional()?)
+    }
+
+    /// As [`Self::highest`], of the tasks that are due: it reads over those that are not.
+    fn highest_due(
+        &self,
+        namespace: &Namespace,
+        queue: &Queue,
+        below: Option<i64>,
+        now: Time,
+    ) -> SqliteResult<Option<i64>> {
+        let mut highest = self.connection.prepare_cached(
+            "select priority from tasks where namespace = ? and queue = ? and state = 'planned' and priority < ? \
+             and coalesce(not_before, created_at) <= ? order by priority desc limit 1",
+        )?;
+        let params = params![namespace.as_str(), queue.as_str(), below.unwrap_or(i64::MAX), now.as_micros()];
+        Ok(highest.query_row(params, |row| row.get(0)).optional()?)
+    }
+
+    /// The due tasks of one priority, in the order in which they are claimed.
+    fn planned(
+        &self,
+        namespace: &Namespace,
+        queue: &Queue,
+        priority: i64,
+        limit: usize,
+        now: Time,
+    ) -> SqliteResult<Vec<Candidate>> {
+        let mut due = self.connection.prepare_cached(
+            "select id, coalesce(not_before, created_at), no from tasks \
+             where namespace = ? and queue = ? and state = 'planned' and priority = ? \
+             and coalesce(not_before, created_at) <= ? order by coalesce(not_before, created_at), no limit ?",
+        )?;
+        let params = params![namespace.as_str(), queue.as_str(), priority, now.as_micros(), limit as i64];
+        let candidates = due.query_map(params, |row| {
+            Ok(Candidate { id: row.get(0)?, priority, due_since: row.get(1)?, no: row.get(2)? })
+        })?;
+        Ok(candidates.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The tasks of a queue whose reservations have lapsed; few, because recovery frees them.
+    fn lapsed_reservations(
+        &self,
+        namespace: &Namespace,
+        queue: &Queue,
+        now: Time,
+    ) -> SqliteResult<Vec<Candidate>> {
+        let mut lapsed = self.connection.prepare_cached(
+            "select tasks.id, tasks.priority, coalesce(tasks.not_before, tasks.created_at), tasks.no \
+             from due join tasks on tasks.no = due.task \
+             where due.wait = 'reservation' and due.namespace = ? and due.queue = ? and due.expires_at <= ?",
+        )?;
+        let params = params![namespace.as_str(), queue.as_str(), now.as_micros()];
+        let candidates = lapsed.query_map(params, |row| {
+            Ok(Candidate { id: row.get(0)?, priority: row.get(1)?, due_since: row.get(2)?, no: row.get(3)? })
+        })?;
+        Ok(candidates.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// How many priorities a claim looks into one by one.
+const PRIORITIES_MAX: usize = 32;
+
+/// A task that may be claimed, with what claims are ordered by.
+struct Candidate {
+    id: String,
+    priority: i64,
+    due_since: i64,
+    no: i64,
+}
+
+impl Rows for SqliteRows<'_> {
+    type Fault = SqliteError;
+
+    fn task(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<StoredTask>> {
+        find_task(self.connection, self.policies, namespace, id)
+    }
+
+    fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<LeaseRow>> {
+        let mut statement = self.connection.prepare_cached(&sql::LEASE)?;
+        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let Some(due) = read_due(&SqliteRow(row), 0)? else { return Ok(None) };
+        let task = due.seen_by_heartbeat(namespace, id);
+        let row = row.get(column_count::<DueRow<'_>>())?;
+        Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
+    }
+
+    fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> SqliteResult<Names> {
+        let mut statement = self.connection.prepare_cached(
+            "select exists (select 1 from tasks where namespace = ?1 and id = ?2) \
+             or exists (select 1 from tasks where namespace = ?1 and saga_id = ?3)",
+        )?;
+        let params = params![namespace.as_str(), id.as_str(), saga_id.as_str()];
+        let taken: bool = statement.query_row(params, |row| row.get(0))?;
+        Ok(if taken { Names::Taken } else { Names::Free })
+    }
+
+    fn claimable(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+        limit: u32,
+        now: Time,
+    ) -> SqliteResult<Vec<TaskId>> {
+        let limit = limit as usize;
+        let mut candidates = self.lapsed_reservations(namespace, queue, now)?;
+        let mut below = None;
+        let mut planned = 0;
+        // One priority after the other, so that tasks of a high one that are not due yet are not read one by one. Where
+        // there are very many priorities they are, because a look for each would cost more.
+        let mut priorities = 0;
+        while planned < limit {
+            priorities += 1;
+            let next = if priorities <= PRIORITIES_MAX {
+                self.highest(namespace, queue, below)?
+            } else {
+                self.highest_due(namespace, queue, below, now)?
+            };
+            let Some(priority) = next else { break };
+            let due = self.planned(namespace, queue, priority, limit - planned, now)?;
+            planned += due.len();
+            candidates.extend(due);
+            below = Some(priority);
+        }
+        candidates.sort_by_key(|one| (std::cmp::Reverse(one.priority), one.due_since, one.no));
+        candidates.truncate(limit);
+        candidates.into_iter().map(|one| Ok(TaskId::new(one.id)?)).collect()
+    }
+
+    fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> SqliteResult<Vec<Event>> {
+        let mut statement = self.connection.prepare_cached(&sql::HISTORY)?;
+        let mut rows = statement.query(params![namespace.as_str(), id.as_str(), number(up_to.0)])?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            events.push(read_event(&SqliteRow(row), 0, namespace, id)?);
+        }
+        Ok(events)
+    }
+
+    fn request(&mut self, namespace: &Namespace, id: &RequestId) -> SqliteResult<Option<Request>> {
+        let mut statement = self.connection.prepare_cached(&sql::REQUEST)?;
+        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        read_request(&SqliteRow(row), 0).map(Some)
+    }
+
+    fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> SqliteResult<()> {
+        let name = [namespace.into(), ColumnValue::Text(id.as_str().into())];
+        let values = name.into_iter().chain(request.values(RequestRow::COLUMNS.iter()));
+        self.execute(&sql::PUT_REQUEST, params_from_iter(values.map(SqliteValue)))?;
+        self.forget(request.at - REQUEST_MEMORY)
+    }
+
+    fn write(&mut self, change: Change<'_>) -> SqliteResult<()> {
+        let Change { before, after, head, events } = change;
+        let no = before.map_or(self.next_task, |kept| kept.row);
+        let old = before.map(|kept| &kept.task);
+        before.map_or(Ok(()), |before| self.must_continue(before))?;
+        // First what belongs to the task: the guards refuse it once the task's own row says that it ended.
+        let compensations = old.map_or(&[][..], |task| &task.compensations);
+        self.write_compensations(no, compensations, &after.compensations)?;
+        let checkpoint = old.and_then(|old| old.checkpoint.as_ref());
+        if let Some(changed) = after.checkpoint.as_ref().filter(|new| checkpoint != Some(*new)) {
+            self.write_checkpoint(no, changed)?;
+        }
+        let row = TaskRow { task: after, head: &head };
+        match before {
+            Some(before) => self.update_task(before, row)?,
+            None => {
+                self.insert(&sql::INSERT_TASK, &[no], row)?;
+                self.next_task += 1;
+            }
+        }
+        self.ends.count(old, after, after.updated_at);
+        self.write_due(no, old, after)?;
+        events.iter().try_for_each(|sealed| self.write_event(no, sealed))
+    }
+
+    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> SqliteResult<()> {
+        let Some(due) = Due::of(after) else {
+            return Err(SqliteError::Broken("a heartbeat without a lease".into()));
+        };
+        // No heartbeat changes what fences it.
+        let row = DueRow::of(after, &due);
+        self.update(&sql::RENEW_DUE, &[ChangedBy::Heartbeat], before.row, row, row)?;
+        if before.check_at <= now {
+            // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
+            self.change_one("update due set check_at = expires_at where task = ?", params![before.row])?;
+        }
+        after.checkpoint.as_ref().map_or(Ok(()), |checkpoint| self.write_checkpoint(before.row, checkpoint))
+    }
+
+    fn floor(&mut self) -> SqliteResult<Epoch> {
+        Ok(self.floor)
+    }
+
+    fn broken(&mut self, what: String) -> SqliteError {
+        SqliteError::Broken(what)
+    }
+}

@@ -1,0 +1,94 @@
+//! The statements that name the columns of a table, made once from the lists in [`tenure_store::columns`].
+
+use std::sync::LazyLock;
+
+use tenure_store::columns::{
+    ChangedBy, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, join_names, task_select_list,
+};
+
+/// A statement, or the beginning of one.
+type Sql = LazyLock<String>;
+
+// ---- what is read ------------------------------------------------------------------------------------------------
+
+/// Tasks with all that belongs to them but their compensations. Conditions and an order are appended.
+pub(crate) static SELECT_TASKS: Sql = Sql::new(|| {
+    let (task, due) = (task_select_list(), DueRow::select_list());
+    format!(
+        "select {task}, checkpoints.checkpoint, {due} from tasks left join due on due.task = tasks.no \
+         left join checkpoints on checkpoints.task = tasks.no"
+    )
+});
+
+pub(crate) static TASK: Sql =
+    Sql::new(|| format!("{} where tasks.namespace = ? and tasks.id = ?", *SELECT_TASKS));
+
+/// What a heartbeat reads, and the number of the task's row after it.
+pub(crate) static LEASE: Sql = Sql::new(|| {
+    let due = DueRow::select_list();
+    format!(
+        "select {due}, due.task from due where due.task = (select no from tasks where namespace = ? and id = ?)"
+    )
+});
+
+pub(crate) static COMPENSATIONS: Sql = Sql::new(|| {
+    let compensation = CompensationRow::select_list();
+    format!("select {compensation} from compensations where task = ? order by seq")
+});
+
+pub(crate) static HISTORY: Sql = Sql::new(|| {
+    let event = EventRow::select_list();
+    format!(
+        "select {event} from events where task = (select no from tasks where namespace = ? and id = ?) \
+         and number <= ? order by number"
+    )
+});
+
+/// The events of a task, and behind each its place among all.
+pub(crate) static CHAIN: Sql = Sql::new(|| {
+    let event = EventRow::select_list();
+    format!("select {event}, \"order\" from events where task = ? order by \"order\"")
+});
+
+/// Events, each followed by its place among all and the names of its task. Conditions are appended.
+pub(crate) static SELECT_EVENTS: Sql = Sql::new(|| {
+    let event = EventRow::select_list();
+    format!(
+        "select {event}, events.\"order\", tasks.namespace, tasks.id from events \
+         join tasks on tasks.no = events.task"
+    )
+});
+
+pub(crate) static REQUEST: Sql = Sql::new(|| {
+    let request = RequestRow::select_list();
+    format!("select {request} from requests where namespace = ? and id = ?")
+});
+
+// ---- what is written ---------------------------------------------------------------------------------------------
+
+pub(crate) static INSERT_TASK: Sql = Sql::new(|| insert::<TaskRow<'_>>("insert", &["no"]));
+pub(crate) static INSERT_DUE: Sql = Sql::new(|| insert::<DueRow<'_>>("insert", &["task"]));
+pub(crate) static INSERT_COMPENSATION: Sql = Sql::new(|| insert::<CompensationRow<'_>>("insert", &["task"]));
+pub(crate) static INSERT_EVENT: Sql = Sql::new(|| insert::<EventRow<'_>>("insert", &["\"order\"", "task"]));
+pub(crate) static PUT_REQUEST: Sql =
+    Sql::new(|| insert::<RequestRow<'_>>("insert or replace", &["namespace", "id"]));
+
+pub(crate) static UPDATE_TASK: Sql = Sql::new(|| update::<TaskRow<'_>>("no", &[ChangedBy::Command]));
+pub(crate) static UPDATE_PUT_FIELDS: Sql = Sql::new(|| update::<TaskRow<'_>>("no", &[ChangedBy::Put]));
+pub(crate) static UPDATE_COMPENSATION: Sql =
+    Sql::new(|| update::<CompensationRow<'_>>("task", &[ChangedBy::Command]));
+pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", &[ChangedBy::Heartbeat]));
+
+/// All columns behind those of the key.
+fn insert<'a, R: TableRow<'a>>(verb: &str, key: &[&str]) -> String {
+    let (table, key_names, names) = (R::TABLE, key.join(", "), join_names(R::COLUMNS, str::to_owned));
+    let places = ", ?".repeat(key.len() - 1 + R::COLUMNS.len());
+    format!("{verb} into {table} ({key_names}, {names}) values (?{places})")
+}
+
+/// The columns that one of these changes, then the key, then what must still be as it was read.
+fn update<'a, R: TableRow<'a>>(key: &str, by: &'static [ChangedBy]) -> String {
+    let changes = join_names(R::changed_by(by), |name| format!("{name} = ?"));
+    let expected: String = R::expected().map(|column| format!(" and {} = ?", column.name)).collect();
+    format!("update {} set {changes} where {key} = ?{expected}", R::TABLE)
+}

@@ -1,0 +1,377 @@
+//! The store itself: opens the file, and sends commands to its writer and questions to its readers.
+
+use std::any::Any;
+use std::cmp::Ordering;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tenure_clock::{Clock, LastInstant, Moment, SystemClock};
+use tenure_core::command::Command;
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::refusal::Refusal;
+use tenure_core::task::Task;
+use tenure_core::time::{Span, Time};
+use tenure_store::Error;
+use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
+use tenure_store::answering::{AnswerOptions, Answered};
+use tenure_store::committer::{Committer, Limits};
+use tenure_store::overview::{Holding, Overview};
+use tenure_store::pool::Pool;
+use tenure_store::stored::StoredChain;
+use tenure_store::tokens::TokenChange;
+use tenure_store::vitals::{Counters, StoreMetrics};
+use tenure_store::watch::{Absence, Presence, Watchers};
+use tenure_store::{
+    BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
+};
+use tokio::sync::watch as signs;
+
+use crate::engine::{SqliteEngine, tell};
+use crate::open::{SqliteFile, Synchronous, plain_path};
+use crate::read::SqliteReader;
+use crate::same_file::SameFile;
+use crate::{tokens, watch};
+
+/// How often a follower looks whether another process wrote.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How a file is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The file; created if it does not exist.
+    pub path: PathBuf,
+    /// When an answered write is durable.
+    pub synchronous: Synchronous,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// How long a command waits for the writer lock before it is answered `unavailable`.
+    pub wait_max: Duration,
+    /// What to do if the file does not exist.
+    pub missing: IfMissing,
+}
+
+impl SqliteOptions {
+    /// The file with the default options.
+    pub fn new(path: impl Into<PathBuf>) -> SqliteOptions {
+        SqliteOptions {
+            path: path.into(),
+            synchronous: Synchronous::default(),
+            clock: Arc::new(SystemClock::default()),
+            wait_max: Limits::default().wait_max,
+            missing: IfMissing::default(),
+        }
+    }
+
+    /// The options that a URL names: `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`.
+    pub fn from_url(url: &str) -> Result<SqliteOptions, Error> {
+        let invalid = |limit: String| Error::from(Refusal::invalid("store", limit));
+        let rest = url.strip_prefix("sqlite:").unwrap_or(url);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() {
+            return Err(invalid("`sqlite:` needs the path of a file".into()));
+        }
+        let mut options = SqliteOptions::new(path);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            options.synchronous = match pair {
+                "synchronous=full" => Synchronous::Full,
+                "synchronous=normal" => Synchronous::Normal,
+                _ => {
+                    return Err(invalid(format!(
+                        "unknown option `{pair}`; use synchronous=full or synchronous=normal"
+                    )));
+                }
+            };
+        }
+        Ok(options)
+    }
+}
+
+/// A store on an SQLite file.
+pub struct SqliteStore {
+    readers: Arc<Readers>,
+    committer: Committer,
+    counters: Arc<Counters>,
+    /// The cursor of the newest event that this process wrote or saw, for followers.
+    grown: signs::Sender<i64>,
+    /// When a follower last checked for writes of other processes.
+    looked_at: Mutex<Option<Moment>>,
+}
+
+impl SqliteStore {
+    /// Opens the file, making or migrating it first.
+    pub async fn open(options: SqliteOptions) -> Result<SqliteStore, Error> {
+        blocking(move || SqliteStore::open_now(options)).await
+    }
+
+    /// The state of the file, without changing it.
+    pub async fn condition(options: SqliteOptions) -> Result<SchemaState, Error> {
+        let SqliteOptions { path, synchronous, .. } = options;
+        blocking(move || SqliteFile { path: plain_path(&path)?, synchronous }.condition()).await
+    }
+
+    fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
+        let path = plain_path(&options.path)?;
+        if options.missing == IfMissing::Refuse && !path.exists() {
+            return Err(Error::Unavailable(format!(
+                "there is no store at {}; check the path",
+                path.display()
+            )));
+        }
+        let database = SqliteFile { path, synchronous: options.synchronous };
+        database.prepare(options.wait_max)?;
+        let file = SameFile::at(&database.path)
+            .map_err(|error| Error::Unavailable(format!("{}: {error}", database.path.display())))?;
+        let file = Arc::new(file);
+        let grown = signs::Sender::new(0);
+        let last = LastInstant::default();
+        let seen = (Arc::clone(&options.clock), last.clone());
+        let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, grown.clone())?;
+        let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
+        let counters = Arc::<Counters>::default();
+        let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
+            .map_err(|error| Error::Unavailable(format!("can't start the commit thread: {error}")))?;
+        let readers = Readers { database, file, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
+        Ok(SqliteStore {
+            readers: Arc::new(readers),
+            committer,
+            counters,
+            grown,
+            looked_at: Mutex::default(),
+        })
+    }
+
+    /// Whether nobody has checked for a while. A caller that gets true must check.
+    fn is_time_to_look(&self) -> bool {
+        let (mut looked_at, now) =
+            (self.looked_at.lock().unwrap_or_else(PoisonError::into_inner), Moment::now());
+        let is_time = looked_at.is_none_or(|looked_at| now.since(looked_at) >= Span::from(LOOK_EVERY));
+        if is_time {
+            *looked_at = Some(now);
+        }
+        is_time
+    }
+
+    /// The cursor of the newest event, announced to all followers.
+    async fn look_for_all(&self) -> Result<i64, Error> {
+        let newest = self.read(|reader| reader.newest_place()).await?;
+        tell(&self.grown, newest);
+        Ok(newest)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut SqliteReader<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        // At most as many at once as the pool has connections; the others wait.
+        let readers = Arc::clone(&self.readers);
+        let free = readers.pool.wait().await?;
+        let read = move || {
+            let answer = readers.read(read);
+            drop(free);
+            answer
+        };
+        blocking(read).await
+    }
+}
+
+/// Connections that only read.
+struct Readers {
+    database: SqliteFile,
+    file: Arc<SameFile>,
+    clock: Arc<dyn Clock>,
+    last: LastInstant,
+    pool: Pool<Connection>,
+}
+
+impl Readers {
+    const MAX: usize = 8;
+
+    fn read<T>(&self, read: impl FnOnce(&mut SqliteReader<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.file.check()?;
+        let connection = self.pool.take().map_or_else(|| self.database.connect_to_read(), Ok)?;
+        let mut reader = SqliteReader::new(&connection, &self.database, self.clock.as_ref(), self.last.get());
+        let answer = read(&mut reader);
+        if answer.is_ok() {
+            self.pool.keep(connection);
+        }
+        answer
+    }
+}
+
+impl Readers {
+    fn renew_watch(&self, presence: &Presence) -> Result<Option<Absence>, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        watch::renew(database, clock.as_ref(), last.get(), presence)
+    }
+
+    fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
+        let Readers { database, file, clock, last, .. } = self;
+        file.check()?;
+        tokens::change(database, clock.as_ref(), last.get(), wish)
+    }
+}
+
+impl SqliteStore {
+    fn change_tokens(&self, wish: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking_write(move || readers.change_tokens(wish)))
+    }
+}
+
+/// SQLite blocks, so it runs where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(boxed(work)).await;
+    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("reading from the store failed: {error}"))))
+}
+
+/// The same for a write, which may have been done even if it ended early.
+async fn blocking_write<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(boxed(work)).await;
+    done.unwrap_or_else(|error| {
+        Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+    })
+}
+
+/// So Tokio's code is compiled once for each type of answer, not for each closure.
+fn boxed<T>(work: impl FnOnce() -> T + Send + 'static) -> Box<dyn FnOnce() -> T + Send> {
+    Box::new(work)
+}
+
+impl Store for SqliteStore {
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
+        Box::pin(self.committer.submit(commands, options))
+    }
+
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
+        Box::pin(self.read(move |reader| reader.task(&namespace, &id)))
+    }
+
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
+        Box::pin(async move {
+            filter.check()?;
+            self.read(move |reader| reader.tasks(&filter, after.as_ref(), size)).await
+        })
+    }
+
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>> {
+        Box::pin(self.read(move |reader| reader.lapsed(after.as_ref(), limit)))
+    }
+
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
+        Box::pin(self.read(move |reader| reader.overview(&namespace)))
+    }
+
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
+        Box::pin(self.read(move |reader| reader.holdings(&namespace)))
+    }
+
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
+        Box::pin(self.read(move |reader| reader.claimable_at(&namespace, &queue)))
+    }
+
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
+        Box::pin(self.read(move |reader| reader.remembers(&namespace, &id)))
+    }
+
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>> {
+        Box::pin(self.read(move |reader| reader.events(&filter, after.as_ref(), size)))
+    }
+
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>> {
+        Box::pin(self.read(|reader| reader.newest()))
+    }
+
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
+            let mut grown = self.grown.subscribe();
+            match self.look_for_all().await?.cmp(&after) {
+                Ordering::Greater => return Ok(()),
+                Ordering::Less => return Err(Cursor::ahead()),
+                Ordering::Equal => {}
+            }
+            loop {
+                if *grown.borrow_and_update() > after {
+                    return Ok(());
+                }
+                // Writes of other processes give no signal, so one of the followers polls the file from time
+                // to time.
+                let waited = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
+                if waited.is_err() && self.is_time_to_look() {
+                    self.look_for_all().await?;
+                }
+            }
+        })
+    }
+
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chains(after.as_ref(), size)))
+    }
+
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
+        Box::pin(self.read(move |reader| reader.chain_of(&namespace, &id)))
+    }
+
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>> {
+        let readers = Arc::clone(&self.readers);
+        Box::pin(blocking(move || readers.renew_watch(&presence)))
+    }
+
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
+        Box::pin(self.read(move |reader| reader.watchers(&namespace)))
+    }
+
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>> {
+        Box::pin(self.read(|reader| reader.namespaces()))
+    }
+
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>> {
+        Box::pin(self.read(move |reader| reader.tokens(known)))
+    }
+
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Add(hash, new))
+    }
+
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>> {
+        self.change_tokens(TokenChange::Revoke { name, by })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>> {
+        Box::pin(self.read(|reader| reader.now()))
+    }
+
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        Box::pin(async move {
+            let readers = Arc::clone(&self.readers);
+            let wal_bytes = blocking(move || Ok(readers.database.wal_bytes())).await?;
+            Ok(StoreMetrics { wal_bytes, ..self.counters.vitals(self.committer.waiting()) })
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,137 @@
+//! Tokens in the file. They change rarely, on a connection of its own that takes the same writer lock as the
+//! committer.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use tenure_clock::Clock;
+use tenure_core::time::Time;
+use tenure_store::Error;
+use tenure_store::access::{ListedToken, Token, Tokens};
+use tenure_store::tokens::namespaces_column;
+use tenure_store::tokens::{Decided, Known, TokenChange, VERSION_KEY, read_token, token_columns};
+
+use crate::columns::{SqliteError, SqliteResult, SqliteRow};
+use crate::open::{SqliteFile, Synchronous};
+use crate::read::SqliteReader;
+use crate::writer_lock::WriterLock;
+
+/// Longer than a queue of busy writers needs.
+const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
+
+/// Adds or revokes a token, by that clock. An answered change is on the disk, even if other writes need not be: a
+/// revoked token must not come back after a power failure.
+pub(crate) fn change(
+    database: &SqliteFile,
+    clock: &dyn Clock,
+    last: Time,
+    wish: TokenChange,
+) -> Result<Token, Error> {
+    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+    let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
+    let mut connection = flushed.connect()?;
+    if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
+        return Err(Error::Unavailable(
+            "other processes kept the writer lock for too long; try again later".into(),
+        ));
+    }
+    // The writer lock is released when the lock files are closed.
+    let fault = |error: rusqlite::Error| database.fault(&error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+    let decide = || -> SqliteResult<_> {
+        let now = SqliteReader::new(&transaction, database, clock, last).find_now()?;
+        Ok((wish.clone().decide(known(&transaction, &wish)?, now), now))
+    };
+    let (decided, now) = decide().map_err(|fault| fault.of(database))?;
+    let decided = decided?;
+    write(&transaction, &decided, now).map_err(|fault| fault.of(database))?;
+    transaction.commit().map_err(|error| database.commit_fault(&error))?;
+    Ok(decided.token)
+}
+
+fn known(connection: &Connection, wish: &TokenChange) -> SqliteResult<Known> {
+    let by_name =
+        concat!("select ", token_columns!(), " from tokens where name = ? order by no desc limit 1");
+    let by_hash = concat!("select ", token_columns!(), " from tokens where hash = ?");
+    let namesake =
+        connection.query_row_and_then(by_name, [wish.name().as_str()], |row| read_token(&SqliteRow(row)));
+    let same_hash = match wish.hash() {
+        Some(hash) => {
+            some(connection.query_row_and_then(by_hash, [hash.0.0], |row| read_token(&SqliteRow(row))))?
+        }
+        None => None,
+    };
+    Ok(Known { namesake: some(namesake)?, same_hash })
+}
+
+fn some(found: SqliteResult<ListedToken>) -> SqliteResult<Option<Token>> {
+    match found {
+        Ok(listed) => Ok(Some(listed.token)),
+        Err(SqliteError::Sqlite(rusqlite::Error::QueryReturnedNoRows)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn write(connection: &Connection, decided: &Decided, now: Time) -> SqliteResult<()> {
+    let token = &decided.token;
+    if let Some((at, by)) = &decided.revoke {
+        let revoke = "update tokens set revoked_at = ?, revoked_by = ? where name = ? and revoked_at is null";
+        let by = by.as_ref().map(|by| by.as_str());
+        one(connection.execute(revoke, params![at.as_micros(), by, token.name.as_str()])?)?;
+    }
+    if let Some(hash) = decided.add {
+        let add =
+            concat!("insert into tokens (", token_columns!(), ") values (?, ?, ?, ?, ?, ?, ?, null, null)");
+        let values = params![
+            hash.0.0,
+            token.name.as_str(),
+            token.role.as_str(),
+            namespaces_column(token),
+            token.created_at.as_micros(),
+            token.created_by.as_str(),
+            token.expires_at.map(Time::as_micros),
+        ];
+        one(connection.execute(add, values)?)?;
+    }
+    // Written even if it stays the same: then a repeat is answered only when the first change is on the disk.
+    let version = decided.version(version(connection)?, now).to_string();
+    one(connection.execute("update meta set value = ? where key = ?", params![version, VERSION_KEY])?)
+}
+
+fn one(count: usize) -> SqliteResult<()> {
+    match count {
+        1 => Ok(()),
+        count => Err(SqliteError::Broken(format!("{count} rows were changed instead of one token"))),
+    }
+}
+
+fn version(connection: &Connection) -> SqliteResult<u64> {
+    let version = connection.prepare_cached("select value from meta where key = ?")?;
+    let text: Option<String> = { version }.query_row([VERSION_KEY], |row| row.get(0)).optional()?;
+    let version = text.as_deref().and_then(|text| text.parse().ok());
+    version.ok_or_else(|| {
+        SqliteError::Broken(format!("the table `meta` has no valid version of the tokens: {text:?}"))
+    })
+}
+
+impl SqliteReader<'_> {
+    /// All tokens, unless nothing changed since that version.
+    pub(crate) fn tokens(&mut self, known: Option<u64>) -> Result<Option<Tokens>, Error> {
+        self.find_tokens(known).map_err(|fault| self.error(fault))
+    }
+
+    fn find_tokens(&self, known: Option<u64>) -> SqliteResult<Option<Tokens>> {
+        if known == Some(version(self.connection())?) {
+            return Ok(None);
+        }
+        // One snapshot, so that the version belongs to the tokens.
+        let moment = self.connection().unchecked_transaction()?;
+        let version = version(&moment)?;
+        let all = concat!("select ", token_columns!(), " from tokens order by no");
+        let mut statement = moment.prepare_cached(all)?;
+        let tokens = statement
+            .query_and_then([], |row| read_token(&SqliteRow(row)))?
+            .collect::<SqliteResult<Vec<_>>>()?;
+        Ok(Some(Tokens { version, tokens }))
+    }
+}

@@ -1,0 +1,568 @@
+//! What stores write: events as canonical JSON and as the bytes that are hashed, policies and labels as columns.
+//!
+//! The definitions below mirror the core's types field by field, and the compiler checks that. So a rename in the
+//! core does not change what is stored: it is a compile error here.
+
+use serde::{Deserialize, Serialize};
+use tenure_api::wire::Word;
+use tenure_core::chain::{Canonical, Hash};
+use tenure_core::compensation::{Compensation, Registered, Status, Undo};
+use tenure_core::event::{
+    Changes, Counting, Created, Ended, Event, EventData, Grant, LeaseEnd, Triage, Waiver,
+};
+use tenure_core::id::{
+    Document, Epoch, Kind, Owner, Progress, Queue, Reason, Revision, SagaId, Seq, TaskId, Text, UndoKey,
+};
+use tenure_core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
+use tenure_core::task::{CancelTold, Cause, Labels, Overrun, State, Terminal};
+use tenure_core::time::{Span, Time};
+
+use crate::remembered::RememberedAnswer;
+use crate::stored_json::{self as stored, StoredJson, read_json, to_json};
+
+/// An event as it is stored: its data as text, and the hash that chains it to its predecessor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sealed {
+    pub event: Event,
+    pub data: String,
+    pub hash: Hash,
+}
+
+/// Writes the event down and chains it to what came before.
+pub fn seal(event: Event, previous: Hash) -> Sealed {
+    let data = data(&event.what);
+    let hash = match digested(&event.what) {
+        Some(what) => link(&event, &self::data(&what), previous),
+        None => link(&event, &data, previous),
+    };
+    Sealed { event, data, hash }
+}
+
+/// The hash of an event whose payloads stand in `data` by their digests.
+fn link(event: &Event, data: &str, previous: Hash) -> Hash {
+    let mut canonical = Canonical::new();
+    canonical
+        .piece(event.namespace.as_str().as_bytes())
+        .piece(event.task.as_str().as_bytes())
+        .number(i64::try_from(event.number.0).unwrap_or(i64::MAX))
+        .number(event.at.as_micros())
+        .piece(event.actor.as_str().as_bytes())
+        .piece(event.what.kind().as_bytes())
+        .piece(data.as_bytes());
+    canonical.link(previous)
+}
+
+/// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
+pub fn data(what: &EventData) -> String {
+    let tagged = to_json(what);
+    let begin = tagged.find(':').map_or(0, |at| at + 1);
+    tagged[begin..tagged.len() - 1].to_owned()
+}
+
+/// Reads back what [`data`] wrote; none if the two columns are not what it writes.
+pub fn read_data(kind: &str, data: &str) -> Option<EventData> {
+    let tag = if Terminal::of_word(kind).is_some() { "ended" } else { kind };
+    let what = read_json::<EventData>(&format!("{{\"{tag}\":{data}}}"))?;
+    (what.kind() == kind && self::data(&what) == data).then_some(what)
+}
+
+/// The same with each payload replaced by its digest, where there is one: so a payload may be dropped later and the
+/// chain still verifies.
+fn digested(what: &EventData) -> Option<EventData> {
+    fn digest(document: &Document) -> Document {
+        let hex = format!("\"{}\"", Hash::of(document.as_str().as_bytes()));
+        Document::new(hex).unwrap_or_else(|_| panic!("a digest is a short text"))
+    }
+    fn lease_end(lease: &LeaseEnd) -> Option<LeaseEnd> {
+        let checkpoint = Some(digest(lease.checkpoint.as_ref()?));
+        Some(LeaseEnd { checkpoint, ..lease.clone() })
+    }
+    match what {
+        EventData::Created(created) => {
+            let payload = digest(&created.payload);
+            Some(EventData::Created(Box::new(Created { payload, ..(**created).clone() })))
+        }
+        EventData::Changed(changes) => {
+            let payload = Some(digest(changes.payload.as_ref()?));
+            Some(EventData::Changed(Box::new(Changes { payload, ..(**changes).clone() })))
+        }
+        EventData::Acquired(grant) => {
+            let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
+            Some(EventData::Acquired(Grant { lapsed, ..grant.clone() }))
+        }
+        EventData::Reclaimed(grant) => {
+            let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
+            Some(EventData::Reclaimed(Grant { lapsed, ..grant.clone() }))
+        }
+        EventData::Released { reason, counting, not_before, lease } => Some(EventData::Released {
+            lease: lease_end(lease)?,
+            reason: reason.clone(),
+            counting: *counting,
+            not_before: *not_before,
+        }),
+        EventData::RolledBack { reason, lease } => {
+            Some(EventData::RolledBack { reason: reason.clone(), lease: Some(lease_end(lease.as_ref()?)?) })
+        }
+        EventData::Replanned { not_before, lease } => {
+            Some(EventData::Replanned { not_before: *not_before, lease: Some(lease_end(lease.as_ref()?)?) })
+        }
+        EventData::Lapsed { lease } => Some(EventData::Lapsed { lease: lease_end(lease)? }),
+        EventData::Ended(ended) => {
+            let lease = ended.lease.as_ref().and_then(lease_end);
+            if lease.is_none() && ended.result.is_none() {
+                return None;
+            }
+            let result = ended.result.as_ref().map(digest);
+            let lease = lease.or_else(|| ended.lease.clone());
+            Some(EventData::Ended(Box::new(Ended { result, lease, ..(**ended).clone() })))
+        }
+        EventData::Registered { .. }
+        | EventData::Dispatched { .. }
+        | EventData::Renewed { .. }
+        | EventData::Progressed { .. }
+        | EventData::Adopted { .. }
+        | EventData::Settled { .. }
+        | EventData::Tried { .. }
+        | EventData::Waived(_)
+        | EventData::CancelAsked { .. }
+        | EventData::Annotated { .. }
+        | EventData::Retried { .. } => None,
+    }
+}
+
+/// Connects a mirror to the type that it mirrors.
+macro_rules! mirrored {
+    ($($type:ty => $mirror:ident),* $(,)?) => { $(
+        impl StoredJson for $type {
+            fn put<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $mirror::serialize(self, serializer)
+            }
+            fn take<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $mirror::deserialize(deserializer)
+            }
+        }
+    )* };
+}
+mirrored!(
+    EventData => WhatMirror, Created => CreatedMirror, Changes => ChangesMirror, Grant => GrantMirror,
+    LeaseEnd => LeaseEndMirror, CancelTold => CancelToldMirror, Ended => EndedMirror, Waiver => WaiverMirror, Undo => UndoMirror,
+    Compensation => CompensationMirror, Policy => PolicyMirror, Backoff => BackoffMirror,
+    RememberedAnswer => AnsweredMirror,
+);
+
+/// An optional field: none is absent. What is present is a value, also where the value is the JSON `null`.
+mod present {
+    use serde::{Deserializer, Serializer};
+
+    use crate::stored_json::StoredJson;
+
+    pub(super) fn serialize<T: StoredJson, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(inner) => inner.put(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: StoredJson, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        T::take(deserializer).map(Some)
+    }
+}
+
+/// Whether a note dismisses an end: `true`, or absent.
+mod dismissed {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use tenure_core::event::Triage;
+
+    pub(super) fn is_not(triage: &Triage) -> bool {
+        *triage == Triage::Stays
+    }
+
+    pub(super) fn serialize<S: Serializer>(triage: &Triage, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(!is_not(triage))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Triage, D::Error> {
+        bool::deserialize(deserializer).map(|is| if is { Triage::Dismissed } else { Triage::Stays })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "EventData", rename_all = "snake_case")]
+enum WhatMirror {
+    Created(#[serde(with = "stored")] Box<Created>),
+    Changed(#[serde(with = "stored")] Box<Changes>),
+    Registered {
+        #[serde(with = "stored")]
+        seq: Seq,
+        #[serde(flatten, with = "stored")]
+        undo: Undo,
+    },
+    Dispatched {
+        #[serde(with = "stored")]
+        owner: Owner,
+        #[serde(with = "stored")]
+        expires_at: Time,
+    },
+    Acquired(#[serde(with = "stored")] Grant),
+    Renewed {
+        #[serde(with = "stored")]
+        expires_at: Time,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<Document>,
+    },
+    Progressed {
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<Document>,
+    },
+    Released {
+        #[serde(with = "stored")]
+        reason: Reason,
+        #[serde(with = "stored")]
+        counting: Counting,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Time>,
+        #[serde(with = "stored")]
+        lease: LeaseEnd,
+    },
+    RolledBack {
+        #[serde(with = "stored")]
+        reason: Reason,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseEnd>,
+    },
+    Lapsed {
+        #[serde(with = "stored")]
+        lease: LeaseEnd,
+    },
+    Reclaimed(#[serde(with = "stored")] Grant),
+    Replanned {
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Time>,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        lease: Option<LeaseEnd>,
+    },
+    Adopted {
+        #[serde(with = "stored")]
+        seqs: Vec<Seq>,
+    },
+    Settled {
+        #[serde(with = "stored")]
+        seq: Seq,
+        #[serde(with = "stored")]
+        epoch: Epoch,
+        #[serde(with = "stored")]
+        receipt: Text,
+    },
+    Tried {
+        #[serde(with = "stored")]
+        seq: Seq,
+        #[serde(with = "stored")]
+        epoch: Epoch,
+        #[serde(with = "stored")]
+        error: Text,
+    },
+    Waived(#[serde(with = "stored")] Waiver),
+    CancelAsked {
+        #[serde(with = "stored")]
+        reason: Reason,
+    },
+    Ended(#[serde(with = "stored")] Box<Ended>),
+    Annotated {
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        note: Option<Reason>,
+        #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+        terminal_reason: Option<Reason>,
+        #[serde(
+            rename = "dismissed",
+            with = "dismissed",
+            default,
+            skip_serializing_if = "dismissed::is_not"
+        )]
+        triage: Triage,
+    },
+    Retried {
+        #[serde(with = "stored")]
+        successor: TaskId,
+        #[serde(with = "stored")]
+        reason: Reason,
+        #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
+        waived: Vec<Waiver>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Created")]
+struct CreatedMirror {
+    #[serde(with = "stored")]
+    saga_id: SagaId,
+    #[serde(with = "stored")]
+    queue: Queue,
+    #[serde(with = "stored")]
+    kind: Kind,
+    #[serde(with = "stored")]
+    labels: Labels,
+    #[serde(with = "stored")]
+    payload: Document,
+    priority: i32,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Time>,
+    #[serde(with = "stored")]
+    policy: Policy,
+    #[serde(with = "stored")]
+    compensations: Vec<Compensation>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    retry_of: Option<TaskId>,
+    #[serde(with = "stored")]
+    created_at: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Changes")]
+struct ChangesMirror {
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    queue: Option<Queue>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    kind: Option<Kind>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    labels: Option<Labels>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    payload: Option<Document>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Option<Time>>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    policy: Option<Policy>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Grant")]
+struct GrantMirror {
+    #[serde(with = "stored")]
+    owner: Owner,
+    #[serde(with = "stored")]
+    epoch: Epoch,
+    #[serde(with = "stored")]
+    ttl: Ttl,
+    #[serde(with = "stored")]
+    expires_at: Time,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    lapsed: Option<LeaseEnd>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LeaseEnd")]
+struct LeaseEndMirror {
+    #[serde(with = "stored")]
+    owner: Owner,
+    #[serde(with = "stored")]
+    epoch: Epoch,
+    #[serde(with = "stored")]
+    heartbeat_at: Time,
+    #[serde(with = "stored")]
+    progressed_at: Time,
+    #[serde(with = "stored")]
+    expires_at: Time,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    progress: Option<Progress>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<Document>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    cancel_told: Option<CancelTold>,
+    // What ended it is its cause, in the words of interfaces.
+    #[serde(rename = "cause", with = "present", default, skip_serializing_if = "Option::is_none")]
+    overrun: Option<Overrun>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CancelTold")]
+struct CancelToldMirror {
+    times: u32,
+    #[serde(with = "stored")]
+    since: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Ended")]
+struct EndedMirror {
+    #[serde(with = "stored")]
+    state: Terminal,
+    #[serde(with = "stored")]
+    cause: Cause,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    result: Option<Document>,
+    #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
+    compensations: Vec<Undo>,
+    #[serde(with = "stored", default, skip_serializing_if = "Vec::is_empty")]
+    waived: Vec<Waiver>,
+    #[serde(with = "stored")]
+    finished_at: Time,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseEnd>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Waiver")]
+struct WaiverMirror {
+    #[serde(with = "stored")]
+    seq: Seq,
+    #[serde(with = "stored")]
+    reason: Reason,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Undo")]
+struct UndoMirror {
+    #[serde(with = "stored")]
+    kind: Kind,
+    #[serde(with = "stored")]
+    target: Text,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Compensation")]
+struct CompensationMirror {
+    #[serde(with = "stored")]
+    seq: Seq,
+    #[serde(flatten, with = "stored")]
+    undo: Undo,
+    #[serde(with = "stored")]
+    registered: Registered,
+    #[serde(with = "stored")]
+    status: Status,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<Epoch>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    key: Option<UndoKey>,
+    tries: u32,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Text>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    last_error: Option<Text>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    waiver: Option<Reason>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Policy")]
+struct PolicyMirror {
+    #[serde(with = "stored")]
+    lease_ttl: Ttl,
+    max_attempts: u32,
+    #[serde(with = "stored")]
+    backoff: Backoff,
+    #[serde(with = "stored")]
+    when_spent: WhenSpent,
+    #[serde(with = "stored")]
+    on_lapse: OnLapse,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    stall_after: Option<Span>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    time_limit: Option<Span>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    start_within: Option<Span>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    lock_delay: Option<Span>,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    cancel_grace: Option<Span>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Backoff")]
+struct BackoffMirror {
+    #[serde(with = "stored")]
+    base: Span,
+    factor: u32,
+    #[serde(with = "stored")]
+    cap: Span,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RememberedAnswer")]
+struct AnsweredMirror {
+    #[serde(with = "stored")]
+    task: TaskId,
+    #[serde(with = "stored")]
+    revision: Revision,
+    #[serde(with = "present", default, skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseEnd>,
+}
+
+/// The word of a state, for columns that hold one.
+pub fn state_word(state: State) -> &'static str {
+    state.word()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text<T>(
+        new: impl FnOnce(&'static str) -> Result<T, tenure_core::limit::InvalidField>,
+        text: &'static str,
+    ) -> T {
+        new(text).expect("valid")
+    }
+
+    #[test]
+    fn a_compensation_is_as_flat_in_the_history_as_in_the_record() {
+        let undo = Undo {
+            kind: text(Kind::new, "close-pr"),
+            target: text(Text::new, "12"),
+            reason: Some(text(Reason::new, "opened by this run")),
+        };
+        let registered = EventData::Registered { seq: Seq(1), undo: undo.clone() };
+        let written = r#"{"seq":1,"kind":"close-pr","target":"12","reason":"opened by this run"}"#;
+        assert_eq!(data(&registered), written);
+        assert_eq!(read_data("registered", written), Some(registered));
+        let standing = Compensation::new(Seq(2), Undo { reason: None, ..undo }, Registered::BeforeLease);
+        let written = r#"{"seq":2,"kind":"close-pr","target":"12","registered":"before_lease","status":"standing","tries":0}"#;
+        assert_eq!(to_json(&standing), written);
+        assert_eq!(read_json(written), Some(standing));
+    }
+
+    #[test]
+    fn what_is_not_as_it_is_written_is_not_read() {
+        for (kind, data) in [
+            ("replanned", "{ }"),
+            ("replanned", r#"{"more":1}"#),
+            ("cancel_asked", r#"{"reason":" "}"#),
+            ("retried", r#"{"reason":"x","successor":"t"}"#),
+            ("lapsed", "{}"),
+            ("unknown", "{}"),
+            ("replanned", "{}}, {\"replanned\":{}"),
+        ] {
+            assert_eq!(read_data(kind, data), None, "{kind} {data}");
+        }
+        assert!(read_data("replanned", "{}").is_some());
+    }
+
+    #[test]
+    fn a_payload_is_hashed_by_its_digest() {
+        let changed = |payload: &'static str| {
+            EventData::Changed(Box::new(Changes {
+                payload: Some(text(Document::new, payload)),
+                ..Changes::default()
+            }))
+        };
+        let digest = Hash::of(b"[1]");
+        assert_eq!(
+            digested(&changed("[1]")).map(|what| data(&what)),
+            Some(format!("{{\"payload\":\"{digest}\"}}"))
+        );
+        assert_eq!(digested(&EventData::Replanned { not_before: None, lease: None }), None);
+    }
+}

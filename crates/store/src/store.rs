@@ -1,0 +1,162 @@
+//! The `Store` trait: what a store must do. It contains no rules about tasks.
+
+use std::any::Any;
+use std::pin::Pin;
+
+use tenure_core::command::Command;
+use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
+use tenure_core::task::Task;
+use tenure_core::time::Time;
+
+use crate::access::{NewToken, Token, TokenHash, Tokens};
+use crate::answer::Answer;
+use crate::answering::{AnswerOptions, Answered};
+use crate::error::Error;
+use crate::history::{EventFilter, Recorded};
+use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
+use crate::overview::{Holding, Overview};
+use crate::stored::StoredChain;
+use crate::vitals::StoreMetrics;
+use crate::watch::{Absence, Presence, Watchers};
+
+/// A future in a box: stores are used behind `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What to do if the store does not exist.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IfMissing {
+    /// Create it.
+    #[default]
+    Make,
+    /// Refuse to open it: a caller that needs the existing data must not get an empty store.
+    Refuse,
+}
+
+/// The state of a store's schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SchemaState {
+    /// Nothing yet; opening creates it.
+    Missing,
+    /// A store of an earlier version. Opening migrates it; older programs can't open it after that.
+    Older,
+    /// A store of this version.
+    Current,
+}
+
+/// A store of tasks. All stores behave the same in everything that a caller can observe.
+pub trait Store: Send + Sync {
+    /// Decides the commands in order, each atomically. A later one sees what an earlier one did, and a
+    /// refusal does not affect the others. The answers come after the commit.
+    ///
+    /// It decides as many as fit into the transaction and the answers, and returns the rest. Without limits
+    /// in the options, it decides at least one.
+    fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered>;
+
+    /// The same with all of the commands, in as many transactions as that takes, and whole answers.
+    fn transact(&self, commands: Vec<Command>) -> BoxFuture<'_, Vec<Result<Answer, Error>>> {
+        Box::pin(async move {
+            let Answered { mut answers, mut rest, .. } =
+                self.transact_within(commands, AnswerOptions::default()).await;
+            while !rest.is_empty() {
+                let more = self.transact_within(rest, AnswerOptions::default()).await;
+                answers.extend(more.answers);
+                rest = more.rest;
+            }
+            answers
+        })
+    }
+
+    /// The task as it is stored.
+    fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>>;
+
+    /// The newest tasks that match the filter, starting after `after`. A page size of 0 items counts as 1,
+    /// here and below.
+    fn tasks(
+        &self,
+        filter: Filter,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<Task>, Error>>;
+
+    /// The tasks that recovery should handle next, in all namespaces.
+    fn lapsed(&self, after: Option<Cursor>, limit: usize) -> BoxFuture<'_, Result<Lapsed, Error>>;
+
+    /// An overview of a namespace.
+    fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>>;
+
+    /// The owners in a namespace and what they hold, by name.
+    fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>>;
+
+    /// When a claim of the queue can next find a task: now or earlier if one is due, none if nothing waits. A
+    /// hint: another claim may be faster.
+    fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>>;
+
+    /// Waits until a claim of the queue may find a task, or a while has passed. None if the store leaves that
+    /// to the caller, which then uses [`Store::claimable_at`] whenever something happens.
+    fn until_claimable(
+        &self,
+        namespace: Namespace,
+        queue: Queue,
+    ) -> Option<BoxFuture<'_, Result<(), Error>>> {
+        let _ = (namespace, queue);
+        None
+    }
+
+    /// Whether the store remembers a command with that request id.
+    fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>>;
+
+    /// The history after `after`, oldest first. Even the last page has a `next`, because the history goes on.
+    fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<Recorded>, Error>>;
+
+    /// The newest cursor of the history: later events come after it.
+    fn newest(&self) -> BoxFuture<'_, Result<Cursor, Error>>;
+
+    /// Resolves when there may be events after `after`.
+    fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Chains to verify, in a stable order, starting after `after`; including events that belong to no task.
+    fn chains(
+        &self,
+        after: Option<Cursor>,
+        size: PageSize,
+    ) -> BoxFuture<'_, Result<Page<StoredChain>, Error>>;
+
+    /// The chain of one task to verify; none if neither the task nor an event of it exists.
+    fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>>;
+
+    /// Reports that recovery runs now, and returns the last absence. Loops call it every second.
+    fn watch(&self, presence: Presence) -> BoxFuture<'_, Result<Option<Absence>, Error>>;
+
+    /// The recovery processes of a namespace.
+    fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>>;
+
+    /// Every namespace that has a task, by name. The cost depends on the number of namespaces, not of tasks.
+    fn namespaces(&self) -> BoxFuture<'_, Result<Vec<Namespace>, Error>>;
+
+    /// All tokens; none if nothing changed since that version, which needs only one small read.
+    fn tokens(&self, known: Option<u64>) -> BoxFuture<'_, Result<Option<Tokens>, Error>>;
+
+    /// Adds a token with the hash of its secret, at the store's time. Refused with `exists` while a token
+    /// with that name is live. A repeat with the same hash gets the first answer.
+    fn add_token(&self, hash: TokenHash, new: NewToken) -> BoxFuture<'_, Result<Token, Error>>;
+
+    /// Revokes the token with that name; a revoked token is returned unchanged. Refused with `not_found` if
+    /// there never was one.
+    fn revoke_token(&self, name: Actor, by: Actor) -> BoxFuture<'_, Result<Token, Error>>;
+
+    /// The store's time.
+    fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
+
+    /// The metrics of the store. A store may have none.
+    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        Box::pin(async { Ok(StoreMetrics::default()) })
+    }
+
+    /// The store as what it is, for what only one kind of store can do. A store around another gives that one.
+    fn as_any(&self) -> &dyn Any;
+}

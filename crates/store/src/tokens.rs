@@ -1,0 +1,167 @@
+//! The rules for adding and revoking a token, and its columns, once for every store.
+//!
+//! A store locks its tokens, reads them, lets this module decide, and writes the result, all in one transaction.
+
+use tenure_core::id::Actor;
+use tenure_core::refusal::{Code, Refusal};
+use tenure_core::time::Time;
+
+use crate::access::{ListedToken, NewToken, Token, TokenHash};
+use crate::columns::{Row, impossible};
+use crate::stored_json::{read_json, to_json};
+
+/// The columns that [`read_token`] reads, in its order.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! token_columns {
+    () => {
+        "hash, name, role, namespaces, created_at, created_by, expires_at, revoked_at, revoked_by"
+    };
+}
+pub use crate::token_columns;
+
+/// The key of `meta` under which the version of all tokens stands.
+pub const VERSION_KEY: &str = "tokens";
+
+pub fn read_token<R: Row>(row: &R) -> Result<ListedToken, R::Fault> {
+    let namespaces = row.a_text(3)?;
+    let token = Token {
+        name: Actor::named("name", row.a_text(1)?)?,
+        role: row.word(2)?,
+        namespaces: read_json(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
+        created_at: row.a_time(4)?,
+        created_by: Actor::named("created_by", row.a_text(5)?)?,
+        expires_at: row.time(6)?,
+        revoked_at: row.time(7)?,
+        revoked_by: row.optional(8, |text| Actor::named("revoked_by", text))?,
+    };
+    Ok(ListedToken { hash: TokenHash(row.hash(0)?), token })
+}
+
+/// The column `namespaces` of a token.
+pub fn namespaces_column(token: &Token) -> String {
+    to_json(&token.namespaces)
+}
+
+/// A requested change of the tokens.
+#[derive(Clone, Debug)]
+pub enum TokenChange {
+    Add(TokenHash, NewToken),
+    Revoke { name: Actor, by: Actor },
+}
+
+/// The stored tokens that a change concerns.
+#[derive(Default)]
+pub struct Known {
+    /// The newest of that name. Older ones of it are revoked.
+    pub namesake: Option<Token>,
+    /// The one with that hash.
+    pub same_hash: Option<Token>,
+}
+
+/// The result of a requested change.
+pub struct Decided {
+    /// The answer: the token after the change.
+    pub token: Token,
+    /// When the namesake is revoked, and by whom, if it is.
+    pub revoke: Option<(Time, Option<Actor>)>,
+    /// The hash under which the token is added, if it is.
+    pub add: Option<TokenHash>,
+}
+
+impl Decided {
+    /// A repeat, answered as it was the first time.
+    fn already(token: Token) -> Decided {
+        Decided { token, revoke: None, add: None }
+    }
+
+    /// The next version. It is never a version that a reader may know already: a store that was restored from
+    /// a backup and changed again gets another one, because the time is another.
+    pub fn version(&self, before: u64, now: Time) -> u64 {
+        match (&self.revoke, &self.add) {
+            (None, None) => before,
+            (Some(_), _) | (_, Some(_)) => {
+                before.saturating_add(1).max(u64::try_from(now.as_micros()).unwrap_or(0))
+            }
+        }
+    }
+}
+
+impl TokenChange {
+    /// The name of the token that it is about.
+    pub fn name(&self) -> &Actor {
+        match self {
+            TokenChange::Add(_, new) => &new.name,
+            TokenChange::Revoke { name, .. } => name,
+        }
+    }
+
+    /// The hash of the token that the change adds.
+    pub fn hash(&self) -> Option<TokenHash> {
+        match self {
+            TokenChange::Add(hash, _) => Some(*hash),
+            TokenChange::Revoke { .. } => None,
+        }
+    }
+
+    pub fn decide(self, known: Known, now: Time) -> Result<Decided, Refusal> {
+        match self {
+            TokenChange::Add(hash, new) => add(hash, new, known, now),
+            TokenChange::Revoke { name, by } => revoke(&name, by, known.namesake, now),
+        }
+    }
+}
+
+fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decided, Refusal> {
+    new.namespaces.within_limits()?;
+    let exists = |words: String| Err(Refusal::new(Code::Exists, words));
+    match known.same_hash {
+        // A repeat by a caller that got no answer.
+        Some(token) if is_made_of(&token, &new) => return Ok(Decided::already(token)),
+        Some(_) => return exists("a token with this secret already exists; use a new secret".to_owned()),
+        None => {}
+    }
+    let revoke = match known.namesake {
+        Some(namesake) if namesake.is_live(now) => {
+            let name = &namesake.name;
+            return exists(format!(
+                "a token named {name} already exists; revoke it first, or use another name"
+            ));
+        }
+        // An expired token frees its name at that time.
+        Some(namesake) if namesake.revoked_at.is_none() => namesake.expires_at.map(|at| (at, None)),
+        Some(_) | None => None,
+    };
+    let token = Token {
+        name: new.name,
+        role: new.role,
+        namespaces: new.namespaces,
+        created_at: now,
+        created_by: new.created_by,
+        expires_at: new.lifetime.map(|lifetime| now + lifetime.span()),
+        revoked_at: None,
+        revoked_by: None,
+    };
+    Ok(Decided { token, revoke, add: Some(hash) })
+}
+
+fn is_made_of(token: &Token, new: &NewToken) -> bool {
+    let lifetime = token.expires_at.map(|at| at.since(token.created_at));
+    token.name == new.name
+        && token.role == new.role
+        && token.namespaces == new.namespaces
+        && token.created_by == new.created_by
+        && lifetime == new.lifetime.map(|lifetime| lifetime.span())
+}
+
+fn revoke(name: &Actor, by: Actor, namesake: Option<Token>, now: Time) -> Result<Decided, Refusal> {
+    match namesake {
+        None => Err(Refusal::new(Code::NotFound, format!("there is no token named {name}"))),
+        Some(token) if token.revoked_at.is_some() => Ok(Decided::already(token)),
+        Some(token) => {
+            let revoke = Some((now, Some(by.clone())));
+            let token = Token { revoked_at: Some(now), revoked_by: Some(by), ..token };
+            Ok(Decided { token, revoke, add: None })
+        }
+    }
+}

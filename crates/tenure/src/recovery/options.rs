@@ -1,0 +1,59 @@
+//! How recovery runs.
+
+use std::time::Duration;
+
+use tenure_core::id::{Namespace, Owner};
+use tokio_util::sync::CancellationToken;
+
+/// The settings of recovery.
+#[derive(Clone, Debug)]
+pub struct RecoveryOptions {
+    /// The owner of its leases. None: a name made of the machine, the process and a random part.
+    pub owner: Option<Owner>,
+    /// How long its leases last.
+    pub ttl: Duration,
+    /// The most tasks that one sweep reclaims. After that it rests, so that other commands get through.
+    pub sweep_max: usize,
+    /// How many tasks it undoes at once.
+    pub at_once: usize,
+    /// How long a loop leaves a task for which it has no handler to other processes, before it parks the task
+    /// for a person.
+    pub handler_wait: Duration,
+    /// How long a running undo may continue after the loop is told to stop.
+    pub grace: Duration,
+    /// Only tasks of this namespace. None: of all.
+    pub namespace: Option<Namespace>,
+}
+
+impl Default for RecoveryOptions {
+    fn default() -> RecoveryOptions {
+        RecoveryOptions {
+            owner: None,
+            ttl: Duration::from_secs(30),
+            sweep_max: 500,
+            at_once: 32,
+            handler_wait: Duration::from_secs(600),
+            grace: Duration::from_secs(10),
+            namespace: None,
+        }
+    }
+}
+
+/// How long recovery goes on.
+#[derive(Clone, Debug)]
+pub(super) enum RecoveryMode {
+    /// Until everything that was due at the start is handled, or it is told to stop. It waits for pauses
+    /// between tries itself, and leaves nothing to other processes.
+    Once(CancellationToken),
+    /// Until it is told to stop.
+    Loop(CancellationToken),
+}
+
+impl RecoveryMode {
+    /// What tells it to stop.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        match self {
+            RecoveryMode::Once(stop) | RecoveryMode::Loop(stop) => stop,
+        }
+    }
+}

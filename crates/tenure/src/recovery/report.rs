@@ -1,0 +1,40 @@
+//! What a run of recovery came to.
+
+use std::collections::BTreeMap;
+
+use tenure_api::recovery::{Outcome, RecoveredTask, SweepReport};
+
+/// The result of a run of recovery.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RecoveryReport {
+    /// The number of handled tasks.
+    pub tended: u64,
+    /// The number of tasks for each outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// The number of undos with a receipt.
+    pub undone: u64,
+}
+
+impl RecoveryReport {
+    pub(super) fn add(&mut self, tended: &RecoveredTask) {
+        self.tended += 1;
+        *self.outcomes.entry(tended.outcome).or_default() += 1;
+        self.undone += tended.undone.len() as u64;
+    }
+
+    /// How many ended that way.
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(&outcome).copied().unwrap_or_default()
+    }
+}
+
+impl From<&RecoveryReport> for SweepReport {
+    fn from(report: &RecoveryReport) -> SweepReport {
+        let outcomes = Outcome::ALL.into_iter();
+        SweepReport {
+            tended: report.tended,
+            undone: report.undone,
+            outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What recovery works with.
+
+use std::sync::Arc;
+
+use tenure_api::recovery::RecoveredTask;
+use tenure_store::watch::Presence;
+
+use super::metrics::Metrics;
+use super::options::RecoveryOptions;
+use crate::handler::Handlers;
+use crate::ledger::Ledger;
+
+type Tell = dyn Fn(&RecoveredTask) + Send + Sync;
+
+/// What the sweeps, undos and plans of a recovery share.
+#[derive(Clone)]
+pub(super) struct Setup {
+    pub(super) ledger: Ledger,
+    pub(super) handlers: Handlers,
+    pub(super) options: RecoveryOptions,
+    pub(super) metrics: Arc<Metrics>,
+    /// Who is told of each handled task.
+    pub(super) on_tended: Option<Arc<Tell>>,
+}
+
+impl Setup {
+    /// How it reports its presence.
+    pub(super) fn presence(&self) -> Presence {
+        Presence {
+            name: self.options.owner.clone(),
+            namespaces: self.options.namespace.iter().cloned().collect(),
+            kinds: self.handlers.kinds().into_iter().cloned().collect(),
+        }
+    }
+
+    /// Counts a handled task, and tells of it.
+    pub(super) fn tell(&self, tended: &RecoveredTask) {
+        self.metrics.count(tended);
+        let (task, namespace) = (&tended.task, &tended.namespace);
+        let (outcome, undone) = (tended.outcome.as_str(), tended.undone.len());
+        match &tended.reason {
+            Some(reason) => {
+                tracing::warn!(%namespace, %task, outcome, undone, reason, "recovery handled a stale task");
+            }
+            None => tracing::info!(%namespace, %task, outcome, undone, "recovery handled a stale task"),
+        }
+        if let Some(tell) = &self.on_tended {
+            tell(tended);
+        }
+    }
+}
