@@ -300,7 +300,10 @@ mod tests {
     #[test]
     fn the_digest_of_what_creates_and_takes_tasks_stays_what_it_is() {
         let label = (LabelKey::new("issue").expect("a key"), LabelValue::new("168").expect("a value"));
-        let policy = Policy { max_attempts: 3, stall_after: Some(Span::from_secs(90)), ..Policy::default() };
+        let policy = Policy::default().with(|policy| {
+            policy.max_attempts = 3;
+            policy.stall_after = Some(Span::from_secs(90));
+        });
         let create = Create {
             saga_id: Some(SagaId::new("s").expect("a name")),
             queue: Queue::new("agents").expect("a name"),

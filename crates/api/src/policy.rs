@@ -146,18 +146,18 @@ impl From<&core::policy::Policy> for Policy {
 impl From<Policy> for core::policy::Policy {
     fn from(policy: Policy) -> core::policy::Policy {
         let backoff = |Backoff { base, factor, cap }| core::policy::Backoff { base, factor, cap };
-        core::policy::Policy {
-            lease_ttl: policy.lease_ttl,
-            max_attempts: policy.max_attempts,
-            backoff: policy.backoff.map(backoff).unwrap_or_default(),
-            when_spent: policy.when_spent,
-            on_lapse: policy.on_lapse,
-            stall_after: policy.stall_after,
-            time_limit: policy.time_limit,
-            start_within: policy.start_within,
-            lock_delay: policy.lock_delay,
-            cancel_grace: policy.cancel_grace,
-        }
+        core::policy::Policy::default().with(|it| {
+            it.lease_ttl = policy.lease_ttl;
+            it.max_attempts = policy.max_attempts;
+            it.backoff = policy.backoff.map(backoff).unwrap_or_default();
+            it.when_spent = policy.when_spent;
+            it.on_lapse = policy.on_lapse;
+            it.stall_after = policy.stall_after;
+            it.time_limit = policy.time_limit;
+            it.start_within = policy.start_within;
+            it.lock_delay = policy.lock_delay;
+            it.cancel_grace = policy.cancel_grace;
+        })
     }
 }
 
@@ -186,31 +186,45 @@ impl TryFrom<PolicyInput> for core::policy::Policy {
     type Error = Refusal;
 
     fn try_from(policy: PolicyInput) -> Result<core::policy::Policy, Refusal> {
-        let default = core::policy::Policy::default();
-        let ttl = span("policy.lease_ttl", policy.lease_ttl)?;
-        let ttl = ttl.map(|ttl| Ttl::named("policy.lease_ttl", ttl)).transpose()?;
-        let on_lapse = policy.on_lapse.map(|word| parse_word::<OnLapse>("policy.on_lapse", &word));
-        let when_spent = policy.when_spent.map(|word| parse_word::<WhenSpent>("policy.when_spent", &word));
+        let mut made = core::policy::Policy::default();
+        if let Some(ttl) = span("policy.lease_ttl", policy.lease_ttl)? {
+            made.lease_ttl = Ttl::named("policy.lease_ttl", ttl)?;
+        }
+        made.max_attempts = policy.max_attempts.unwrap_or(made.max_attempts);
         let backoff = policy.backoff.unwrap_or_default();
-        Ok(core::policy::Policy {
-            lease_ttl: ttl.unwrap_or(default.lease_ttl),
-            max_attempts: policy.max_attempts.unwrap_or(default.max_attempts),
-            backoff: core::policy::Backoff {
-                base: span("policy.backoff.base", backoff.base)?.unwrap_or(default.backoff.base),
-                factor: backoff.factor.unwrap_or(default.backoff.factor),
-                cap: span("policy.backoff.cap", backoff.cap)?.unwrap_or(default.backoff.cap),
-            },
-            when_spent: when_spent.transpose()?.unwrap_or_default(),
-            on_lapse: on_lapse.transpose()?.unwrap_or_default(),
-            stall_after: span("policy.stall_after", policy.stall_after)?,
-            time_limit: span("policy.time_limit", policy.time_limit)?,
-            start_within: span("policy.start_within", policy.start_within)?,
-            lock_delay: span("policy.lock_delay", policy.lock_delay)?,
-            cancel_grace: span("policy.cancel_grace", policy.cancel_grace)?,
-        })
+        made.backoff = core::policy::Backoff {
+            base: span("policy.backoff.base", backoff.base)?.unwrap_or(made.backoff.base),
+            factor: backoff.factor.unwrap_or(made.backoff.factor),
+            cap: span("policy.backoff.cap", backoff.cap)?.unwrap_or(made.backoff.cap),
+        };
+        if let Some(word) = policy.when_spent {
+            made.when_spent = parse_word::<WhenSpent>("policy.when_spent", &word)?;
+        }
+        if let Some(word) = policy.on_lapse {
+            made.on_lapse = parse_word::<OnLapse>("policy.on_lapse", &word)?;
+        }
+        made.stall_after = span("policy.stall_after", policy.stall_after)?;
+        made.time_limit = span("policy.time_limit", policy.time_limit)?;
+        made.start_within = span("policy.start_within", policy.start_within)?;
+        made.lock_delay = span("policy.lock_delay", policy.lock_delay)?;
+        made.cancel_grace = span("policy.cancel_grace", policy.cancel_grace)?;
+        Ok(made)
     }
 }
 
 fn span(field: &'static str, said: Option<DurationInput>) -> Result<Option<Span>, Refusal> {
     said.map(|said| said.span(field)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_field_of_a_policy_is_forgotten() {
+        let policy = core::policy::Policy::unlike_the_default();
+        let shown = Policy::from(&policy);
+        assert_eq!(core::policy::Policy::from(shown.clone()), policy);
+        assert_eq!(core::policy::Policy::try_from(PolicyInput::from(shown)), Ok(policy));
+    }
 }

@@ -324,18 +324,18 @@ mod tests {
             payload: json::document("payload", payload).expect("JSON"),
             priority: i32::MIN,
             not_before: Some(Time::from_micros(1_769_860_800_000_001)),
-            policy: Policy {
-                lease_ttl: Ttl::new(Span::from_secs(90)).expect("a length"),
-                max_attempts: u32::MAX,
-                backoff: Backoff { base: Span::ZERO, factor: 3, cap: Span::from_micros(1_500_001) },
-                when_spent: WhenSpent::Quarantined,
-                on_lapse: OnLapse::Hold,
-                stall_after: Some(Span::from_secs(300)),
-                time_limit: Some(Span::from_secs(7_200)),
-                start_within: Some(Span::from_days(3_650)),
-                lock_delay: Some(Span::from_millis(500)),
-                cancel_grace: Some(Span::from_secs(30)),
-            },
+            policy: Policy::default().with(|policy| {
+                policy.lease_ttl = Ttl::new(Span::from_secs(90)).expect("a length");
+                policy.max_attempts = u32::MAX;
+                policy.backoff = Backoff { base: Span::ZERO, factor: 3, cap: Span::from_micros(1_500_001) };
+                policy.when_spent = WhenSpent::Quarantined;
+                policy.on_lapse = OnLapse::Hold;
+                policy.stall_after = Some(Span::from_secs(300));
+                policy.time_limit = Some(Span::from_secs(7_200));
+                policy.start_within = Some(Span::from_days(3_650));
+                policy.lock_delay = Some(Span::from_millis(500));
+                policy.cancel_grace = Some(Span::from_secs(30));
+            }),
             compensations: vec![undo("remove", "/tmp/ä \\", Some("made by it\n")), undo("none", "", None)],
             ..plain()
         }
@@ -348,7 +348,10 @@ mod tests {
             [Time::MIN, Time::MAX].map(|not_before| Create { not_before: Some(not_before), ..plain() }),
         );
         all.extend([WhenSpent::Compensated, WhenSpent::Quarantined].map(|when_spent| Create {
-            policy: Policy { when_spent, on_lapse: OnLapse::Quarantine, ..Policy::default() },
+            policy: Policy::default().with(|policy| {
+                policy.when_spent = when_spent;
+                policy.on_lapse = OnLapse::Quarantine;
+            }),
             ..plain()
         }));
         for create in all {

@@ -6,7 +6,7 @@ use tenure::Ledger;
 use tenure::core::policy::{Backoff, OnLapse, Policy, Ttl, WhenSpent};
 use tenure::core::refusal::Refusal;
 use tenure::instant;
-use tenure::ledger::{Call, Creation};
+use tenure::ledger::{Call, Creation, JsonText};
 
 use crate::complete;
 use crate::context::Context;
@@ -93,23 +93,24 @@ struct PolicyOptions {
 
 impl PolicyOptions {
     fn policy(&self) -> Result<Policy, Refusal> {
-        let ttl = span("ttl", self.ttl.as_deref())?.map(Ttl::new).transpose()?;
-        Ok(Policy {
-            lease_ttl: ttl.unwrap_or(Policy::default().lease_ttl),
-            max_attempts: self.max_attempts,
-            backoff: Backoff {
-                base: instant::parse_span("backoff_base", &self.backoff_base)?,
-                factor: self.backoff_factor,
-                cap: instant::parse_span("backoff_cap", &self.backoff_cap)?,
-            },
-            when_spent: self.when_spent,
-            on_lapse: self.on_lapse,
-            stall_after: span("stall_after", self.stall_after.as_deref())?,
-            time_limit: span("time_limit", self.time_limit.as_deref())?,
-            start_within: span("start_within", self.start_within.as_deref())?,
-            lock_delay: span("lock_delay", self.lock_delay.as_deref())?,
-            cancel_grace: span("cancel_grace", self.cancel_grace.as_deref())?,
-        })
+        let mut policy = Policy::default();
+        if let Some(ttl) = span("ttl", self.ttl.as_deref())? {
+            policy.lease_ttl = Ttl::new(ttl)?;
+        }
+        policy.max_attempts = self.max_attempts;
+        policy.backoff = Backoff {
+            base: instant::parse_span("backoff_base", &self.backoff_base)?,
+            factor: self.backoff_factor,
+            cap: instant::parse_span("backoff_cap", &self.backoff_cap)?,
+        };
+        policy.when_spent = self.when_spent;
+        policy.on_lapse = self.on_lapse;
+        policy.stall_after = span("stall_after", self.stall_after.as_deref())?;
+        policy.time_limit = span("time_limit", self.time_limit.as_deref())?;
+        policy.start_within = span("start_within", self.start_within.as_deref())?;
+        policy.lock_delay = span("lock_delay", self.lock_delay.as_deref())?;
+        policy.cancel_grace = span("cancel_grace", self.cancel_grace.as_deref())?;
+        Ok(policy)
     }
 }
 
@@ -168,7 +169,7 @@ impl CreationOptions {
             call = call.saga_id(saga);
         }
         if let Some(payload) = &read.payload {
-            call = call.payload(payload);
+            call = call.payload(JsonText(payload));
         }
         if let Some(not_before) = not_before {
             call = call.not_before(not_before);

@@ -87,15 +87,16 @@ fn patience(section: &UndoSection) -> Result<RetryPolicy, String> {
     if tries == 0 || timeout.is_zero() {
         return Err("`tries` must be at least 1, and `timeout` more than 0s".into());
     }
-    Ok(RetryPolicy {
-        timeout,
-        tries,
-        backoff: Backoff {
-            base: length("backoff", &section.backoff, usual.backoff.base)?,
-            cap: length("backoff_cap", &section.backoff_cap, usual.backoff.cap)?,
-            ..usual.backoff
-        },
-    })
+    let backoff = Backoff {
+        base: length("backoff", &section.backoff, usual.backoff.base)?,
+        cap: length("backoff_cap", &section.backoff_cap, usual.backoff.cap)?,
+        ..usual.backoff
+    };
+    Ok(usual.with(|policy| {
+        policy.timeout = timeout;
+        policy.tries = tries;
+        policy.backoff = backoff;
+    }))
 }
 
 /// A tenure.toml in the current directory is used only if it is named, because its commands are executed.

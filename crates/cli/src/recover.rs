@@ -12,8 +12,8 @@ use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
 use tenure::process::{Survivor, survivors};
 use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, RecoveryOptions, RecoveryReport};
+use tenure::stop::StopSignal;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -73,7 +73,7 @@ impl Recover {
             // Sending fails only if the output has failed, which is reported then.
             let _ = tell.send(tended.clone());
         });
-        let (stop, mut survivors) = (CancellationToken::new(), Survivors { store, ..Survivors::default() });
+        let (stop, mut survivors) = (StopSignal::new(), Survivors { store, ..Survivors::default() });
         let report = {
             let mut signals = Signals::that_end()?;
             let mut running = std::pin::pin!(async {
@@ -90,7 +90,7 @@ impl Recover {
                     signal = signals.next(), if by_signal.is_none() => {
                         by_signal = Some(signal);
                         match self.watch {
-                            true => stop.cancel(),
+                            true => stop.stop(),
                             // The next recovery continues what is being undone, once the leases of this one have lapsed.
                             false => return Err(CliError::Interrupted(signal)),
                         }
@@ -109,14 +109,13 @@ impl Recover {
         let length = |name: &'static str, text: &str| -> Result<Duration, CliError> {
             Ok(span(name, Some(text))?.map(Duration::from).unwrap_or_default())
         };
-        Ok(RecoveryOptions {
-            at_once: usize::from(self.concurrency),
-            sweep_max: self.sweep_max as usize,
-            handler_wait: length("handler_wait", &self.handler_wait)?,
-            grace: length("grace", &self.grace)?,
-            namespace: namespace.map(Namespace::new).transpose()?,
-            ..RecoveryOptions::default()
-        })
+        let mut options = RecoveryOptions::default();
+        options.at_once = usize::from(self.concurrency);
+        options.sweep_max = self.sweep_max as usize;
+        options.handler_wait = length("handler_wait", &self.handler_wait)?;
+        options.grace = length("grace", &self.grace)?;
+        options.namespace = namespace.map(Namespace::new).transpose()?;
+        Ok(options)
     }
 
     /// Prints the summary: a note for people; JSON on standard error for programs, since standard output has the tasks.

@@ -15,10 +15,10 @@ use tenure::core::id::Namespace;
 use tenure::handler::Handlers;
 use tenure::ledger::shown;
 use tenure::recovery::{Recovery, RecoveryOptions, RecoveryReport};
+use tenure::stop::StopSignal;
 use tenure::{Error, Ledger};
 use tenure_server::{Limits, Options, Server};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -75,7 +75,7 @@ impl Serve {
         let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
         let server = Server::new(ledger, recovery(&settings, &handlers), options)
             .map_err(|error| CliError::Failed(format!("can't start threads: {error}")))?;
-        let stop = CancellationToken::new();
+        let stop = StopSignal::new();
         let looking_after = settings.recovery.then(|| {
             let (recovery, stop) = (server.recovery(), stop.clone());
             tokio::spawn(async move { recovery.watch(stop).await })
@@ -91,7 +91,7 @@ impl Serve {
             _ = signals.next() => {
                 manager.stopping();
                 context.out.note("stopping: requests and undos in progress may finish; a second signal stops at once");
-                stop.cancel();
+                stop.stop();
                 // At the same time: requests and undos have the same grace, which begins now.
                 let in_order = async {
                     let (ended, ()) =
@@ -143,30 +143,28 @@ fn options(
     store: String,
     namespace: Namespace,
 ) -> Options {
-    Options {
-        hosts: settings.hosts.clone(),
-        exposure: listening.exposure,
-        limits: Limits {
-            connections_max: settings.connections_max,
-            body_bytes_max: settings.body_max,
-            memory_bytes_max: settings.memory_max,
-            requests_per_second: (settings.rate > 0).then_some(settings.rate),
-            ..Limits::default()
-        },
-        grace: settings.grace,
-        store,
-        namespace: Some(namespace),
-    }
+    Options::default().with(|options| {
+        options.hosts = settings.hosts.clone();
+        options.exposure = listening.exposure;
+        options.limits = Limits::default().with(|limits| {
+            limits.connections_max = settings.connections_max;
+            limits.body_bytes_max = settings.body_max;
+            limits.memory_bytes_max = settings.memory_max;
+            limits.requests_per_second = (settings.rate > 0).then_some(settings.rate);
+        });
+        options.grace = settings.grace;
+        options.store = store;
+        options.namespace = Some(namespace);
+    })
 }
 
 /// Builds recovery from the settings.
 fn recovery(settings: &ServeOptions, handlers: &Handlers) -> impl FnOnce(Ledger) -> Recovery {
-    let settings = RecoveryOptions {
-        at_once: settings.undo_concurrency,
-        handler_wait: settings.handler_wait,
-        grace: settings.grace,
-        ..RecoveryOptions::default()
-    };
+    let settings = RecoveryOptions::default().with(|options| {
+        options.at_once = settings.undo_concurrency;
+        options.handler_wait = settings.handler_wait;
+        options.grace = settings.grace;
+    });
     let handlers = handlers.clone();
     move |ledger| Recovery::new(ledger).settings(settings).handlers(handlers)
 }

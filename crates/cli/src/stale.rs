@@ -21,6 +21,8 @@ pub(crate) struct Stale {
 impl Stale {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let ledger = context.ledger_to_read().await?;
-        self.part.show(context, &ledger, Filter { stale: true, ..Filter::default() }, "no stale tasks").await
+        self.part
+            .show(context, &ledger, Filter::default().with(|filter| filter.stale = true), "no stale tasks")
+            .await
     }
 }

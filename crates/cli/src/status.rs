@@ -60,18 +60,20 @@ impl Status {
 
     async fn show(context: &mut Context<'_, '_>, ledger: &Ledger) -> Result<(), CliError> {
         let overview = ledger.overview().await?;
-        let stale = named(ledger, Filter { stale: true, ..Filter::default() }).await?;
-        let parked = Filter { states: vec![State::Quarantined], unattended: true, ..Filter::default() };
+        let stale = named(ledger, Filter::default().with(|filter| filter.stale = true)).await?;
+        let parked = Filter::default().with(|filter| {
+            filter.states = vec![State::Quarantined];
+            filter.unattended = true;
+        });
         let quarantined = named(ledger, parked).await?;
         let since = Some(overview.at - Span::from_days(1));
-        let ended_badly = Filter {
+        let ended_badly = Filter::default().with(|filter| {
             // Quarantined tasks have a section of their own.
-            states: vec![State::Failed, State::Compensated],
-            ended_badly: true,
-            unattended: true,
-            since,
-            ..Filter::default()
-        };
+            filter.states = vec![State::Failed, State::Compensated];
+            filter.ended_badly = true;
+            filter.unattended = true;
+            filter.since = since;
+        });
         let ended_badly = named(ledger, ended_badly).await?;
         // The lists are read after the counts, so they are judged by a time that is not earlier.
         let now = ledger.now().await?;

@@ -18,7 +18,7 @@ use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::State;
 use tenure::core::task::Task;
 use tenure::core::time::Span;
-use tenure::keeper::{Held, KeptLease, LeaseStatus, Loss};
+use tenure::keeper::{Held, Keeping, KeptLease, LeaseStatus, Loss};
 use tenure::process::{Cause, Emptied, Launch, Limit, Remains, Running};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
@@ -69,13 +69,14 @@ impl GraceOptions {
     }
 
     /// How the lease is renewed: it is given up early enough for the command to stop in time.
-    pub(crate) fn keeping(&self) -> Result<tenure::keeper::Keeping, CliError> {
+    pub(crate) fn keeping(&self) -> Result<Keeping, CliError> {
         let record_timeout = span("record_timeout", Some(&self.record_timeout))?.map(Duration::from);
-        Ok(tenure::keeper::Keeping {
+        let grace = self.grace()?;
+        Ok(Keeping::default().with(|keeping| {
             // Even without a grace, killing takes a moment.
-            margin: Some(self.grace()?.max(Duration::from_millis(250))),
-            record_timeout: record_timeout.unwrap_or_default(),
-        })
+            keeping.margin = Some(grace.max(Duration::from_millis(250)));
+            keeping.record_timeout = record_timeout.unwrap_or_default();
+        }))
     }
 }
 

@@ -9,11 +9,11 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use tenure::keeper::KeptLease;
 use tenure::process::{Input, Launch, Output};
+use tenure::stop::StopSignal;
 use tenure::worker::{Stop, WorkError, Worker, WorkerReport};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::complete;
 use crate::context::Context;
@@ -73,7 +73,7 @@ struct Each {
     progress: ProgressOptions,
     output: JobOutput,
     notes: UnboundedSender<TaskNote>,
-    at_once: CancellationToken,
+    at_once: StopSignal,
     /// Output of ended commands that is still being passed on.
     copies: Arc<Mutex<Vec<Copying>>>,
 }
@@ -81,7 +81,7 @@ struct Each {
 impl Work {
     pub(crate) async fn run(self, context: &mut Context<'_, '_>) -> Result<(), CliError> {
         let (notes, mut noted) = mpsc::unbounded_channel();
-        let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+        let (stop, at_once) = (StopSignal::new(), StopSignal::new());
         let mut command = self.command.into_iter();
         let program =
             command.next().ok_or_else(|| CliError::Usage("no command given: pass it after --".into()))?;
@@ -131,12 +131,12 @@ impl Work {
                     context.out.note(&format!("can't claim, retrying: {words}"));
                 }
                 _ = signals.next() => {
-                    if stop.is_cancelled() {
-                        at_once.cancel();
+                    if stop.is_stopped() {
+                        at_once.stop();
                     } else {
                         context.out.note("stopping: no more claims, waiting for running commands; a second signal stops them at once");
                     }
-                    stop.cancel();
+                    stop.stop();
                 }
                 report = &mut working => break report?,
             }
@@ -162,11 +162,7 @@ async fn finish(copies: &Mutex<Vec<Copying>>, signals: &mut Signals) {
 }
 
 impl Each {
-    async fn work(
-        &self,
-        lease: &Arc<KeptLease>,
-        stop: CancellationToken,
-    ) -> Result<Option<String>, WorkError> {
+    async fn work(&self, lease: &Arc<KeptLease>, stop: StopSignal) -> Result<Option<String>, WorkError> {
         let (sign, signs) = watch::channel(Sign::None);
         let (launch, progress) = match self.launch(lease) {
             Ok(ready) => ready,
@@ -210,11 +206,11 @@ impl Each {
     }
 
     /// Resolves when the command must end because the worker stops.
-    async fn must_stop(&self, stop: &CancellationToken) {
-        stop.cancelled().await;
+    async fn must_stop(&self, stop: &StopSignal) {
+        stop.stopped().await;
         tokio::select! {
             () = tokio::time::sleep(self.drain) => {}
-            () = self.at_once.cancelled() => {}
+            () = self.at_once.stopped() => {}
         }
     }
 

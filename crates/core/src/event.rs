@@ -210,6 +210,7 @@ pub enum Triage {
 
 /// What happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum EventData {
     /// The task came to be.
     Created(Box<Created>),

@@ -22,3 +22,4 @@ pub mod refusal;
 pub mod task;
 pub mod time;
 pub mod verb;
+mod with;

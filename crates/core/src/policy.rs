@@ -142,6 +142,7 @@ impl Jitter {
 
 /// What a task's creator decides beforehand. The default of each field is the first value that its type names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct Policy {
     /// The default length of a lease.
     pub lease_ttl: Ttl,
@@ -165,6 +166,8 @@ pub struct Policy {
     pub cancel_grace: Option<Span>,
 }
 
+crate::with_changes!(Policy);
+
 impl Default for Policy {
     fn default() -> Policy {
         Policy {
@@ -183,6 +186,24 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// A policy in which no field is as in the default. Other crates can't name all fields in one place, so they write this and
+    /// read it back to see that they forget none.
+    #[doc(hidden)]
+    pub fn unlike_the_default() -> Policy {
+        Policy {
+            lease_ttl: Ttl(Span::from_secs(90)),
+            max_attempts: 3,
+            backoff: Backoff { base: Span::from_secs(2), factor: 3, cap: Span::from_secs(400) },
+            when_spent: WhenSpent::Quarantined,
+            on_lapse: OnLapse::Hold,
+            stall_after: Some(Span::from_secs(300)),
+            time_limit: Some(Span::from_secs(7_200)),
+            start_within: Some(Span::from_secs(600)),
+            lock_delay: Some(Span::from_millis(500)),
+            cancel_grace: Some(Span::from_secs(30)),
+        }
+    }
+
     /// The longest time limit, start limit or backoff. A longer one is probably a typing error.
     const LONGEST: Span = Span::from_days(3_650);
 

@@ -11,6 +11,7 @@ use crate::time::Time;
 /// Why a command was refused. Part of the public interface. If two codes apply, the order below decides up to
 /// [`Code::LeaseLapsed`]; after that, the table decides.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Code {
     /// A field is over its limit or malformed.
     Invalid,

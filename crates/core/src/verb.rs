@@ -38,7 +38,8 @@ macro_rules! verbs {
         /// The kind of a command.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[allow(missing_docs)] // One for each action, which has the words.
-        pub enum Verb { $($verb),* }
+        #[non_exhaustive]
+pub enum Verb { $($verb),* }
 
         impl Verb {
             /// Every verb.

@@ -1,7 +1,7 @@
 //! PostgreSQL's rows for [`tenure_store::columns`], and the faults of this store.
-use std::ops::Deref;
 
 use std::error::Error as StdError;
+use std::ops::Deref;
 use std::time::Duration;
 
 use tenure_core::id::{Namespace, TaskId};
@@ -14,6 +14,7 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::libpq::ConnectError;
+use crate::transaction::StatementError;
 
 /// Why a statement failed: the server reported an error, did not answer, or returned an impossible value.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) enum PostgresError {
     Again(&'static str),
     /// A task that was created in a caller's transaction is invalid.
     CanNotBeMade(Box<Key>, String),
+    /// A statement failed in the transaction of a caller.
+    InTransaction(StatementError),
     Broken(String),
 }
 
@@ -88,9 +91,10 @@ impl PostgresError {
         match self {
             PostgresError::Again(_) | PostgresError::CanNotBeMade(..) => Meaning::Again,
             PostgresError::Silent(_) => Meaning::Reconnect,
-            PostgresError::Connecting(_) | PostgresError::Unfit(_) | PostgresError::Broken(_) => {
-                Meaning::Final
-            }
+            PostgresError::Connecting(_)
+            | PostgresError::Unfit(_)
+            | PostgresError::InTransaction(_)
+            | PostgresError::Broken(_) => Meaning::Final,
             PostgresError::Postgres(error) => match error.as_db_error() {
                 // Nothing came from the server, so the connection is gone.
                 None if error.is_closed() || error_is_of_transport(error) => Meaning::Reconnect,
@@ -128,11 +132,10 @@ impl PostgresError {
             PostgresError::Broken(_) => true,
             PostgresError::Postgres(error) => {
                 let code = error.as_db_error().map(|said| said.code());
-                code.is_some_and(|code| {
-                    code.code() == CORRUPT
-                        || BROKEN_RULES.contains(&code.code())
-                        || *code == SqlState::DATA_CORRUPTED
-                })
+                code.is_some_and(is_of_corruption)
+            }
+            PostgresError::InTransaction(error) => {
+                error.code().is_some_and(|code| is_of_corruption(&SqlState::from_code(code)))
             }
             PostgresError::Connecting(_)
             | PostgresError::Unfit(_)
@@ -168,8 +171,16 @@ impl PostgresError {
                 }
                 None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
             },
+            PostgresError::InTransaction(error) => match error.code() {
+                Some(code) => format!("{shown}: {} ({})", advice(&SqlState::from_code(code)), chain(error)),
+                None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
+            },
         }
     }
+}
+
+fn is_of_corruption(code: &SqlState) -> bool {
+    code.code() == CORRUPT || BROKEN_RULES.contains(&code.code()) || *code == SqlState::DATA_CORRUPTED
 }
 
 /// The error with what it says of its causes: the outermost words alone often say only where it happened.

@@ -8,11 +8,11 @@ use tenure_core::command::{Action, Command};
 use tenure_core::id::TaskId;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_store::Error;
-use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
 
 use crate::columns::PostgresError;
 use crate::store::PostgresStore;
+use crate::transaction::{CallerTransaction, StatementError};
 
 const TAKE_IN: &str = "select tenure.take_in($1, $2, $3, $4, $5, $6)";
 
@@ -21,7 +21,7 @@ impl PostgresStore {
     /// use its schema. A refusal leaves it as it was, because it is asked in a nested one.
     pub async fn create_in(
         &self,
-        transaction: &impl GenericClient,
+        transaction: &dyn CallerTransaction,
         command: Command,
     ) -> Result<TaskId, Error> {
         let Command { namespace, actor, request, action, .. } = command;
@@ -37,20 +37,13 @@ impl PostgresStore {
         let id = create.task.clone();
         let saga_id = create.saga_id.as_ref().map_or(id.as_str(), |saga_id| saga_id.as_str());
         let take_in = self.database.settings.schema.in_sql(TAKE_IN);
-        let nested = |sql: &'static str| transaction.batch_execute(sql);
-        let failed = |error: tokio_postgres::Error| self.unavailable(error);
+        let nested = |sql: &'static str| transaction.run(sql);
+        let failed = |error: StatementError| self.unavailable(error);
         nested("savepoint tenure_create").await.map_err(failed)?;
         let taken = transaction
-            .query(
+            .run_with(
                 &take_in,
-                &[
-                    &namespace.as_str(),
-                    &id.as_str(),
-                    &saga_id,
-                    &create.queue.as_str(),
-                    &actor.as_str(),
-                    &record,
-                ],
+                &[namespace.as_str(), id.as_str(), saga_id, create.queue.as_str(), actor.as_str(), &record],
             )
             .await;
         match taken {
@@ -58,7 +51,7 @@ impl PostgresStore {
                 nested("release savepoint tenure_create").await.map_err(failed)?;
                 Ok(id)
             }
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            Err(error) if error.code() == Some(SqlState::UNIQUE_VIOLATION.code()) => {
                 nested("rollback to savepoint tenure_create; release savepoint tenure_create")
                     .await
                     .map_err(failed)?;
@@ -73,7 +66,7 @@ impl PostgresStore {
         }
     }
 
-    fn unavailable(&self, error: tokio_postgres::Error) -> Error {
-        PostgresError::from(error).surely_not_done(&self.database.shown())
+    fn unavailable(&self, error: StatementError) -> Error {
+        PostgresError::InTransaction(error).surely_not_done(&self.database.shown())
     }
 }

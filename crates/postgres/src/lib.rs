@@ -19,9 +19,9 @@ mod settings;
 mod sql;
 mod store;
 mod tokens;
+mod transaction;
 mod watch;
 mod write;
 
 pub use store::{PostgresOptions, PostgresStore, shown};
-/// The client library that callers' transactions must use, see [`PostgresStore::create_in`].
-pub use tokio_postgres;
+pub use transaction::{CallerTransaction, StatementError};

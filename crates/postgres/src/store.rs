@@ -60,6 +60,7 @@ async fn look_into_intake(store: Weak<PostgresStore>) {
 
 /// Options for opening a database.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct PostgresOptions {
     /// The URL: `postgres://user@host:5432/database?schema=tenure`. Missing parts have libpq's defaults.
     pub url: String,
@@ -74,6 +75,8 @@ pub struct PostgresOptions {
     /// How long a command waits for its turn before it is answered `unavailable`.
     pub wait_max: Duration,
 }
+
+tenure_core::with_changes!(PostgresOptions);
 
 impl PostgresOptions {
     /// The database with everything as it is by default.
@@ -270,6 +273,8 @@ impl PostgresStore {
         ))
     }
 }
+
+impl tenure_store::InternalStore for PostgresStore {}
 
 impl Store for PostgresStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {

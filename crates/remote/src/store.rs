@@ -18,7 +18,7 @@ use tenure_core::time::{Span, Time};
 use tenure_store::Error;
 use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
-use tenure_store::entropy::Entropy;
+use tenure_store::entropy::{Entropy, SystemEntropy};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure_store::stored::StoredChain;
@@ -39,6 +39,7 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// Options for reaching servers.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct RemoteOptions {
     /// `http://a:7117,b:7117`, or `https://…?ca=FILE`; also with `patience=30s`.
     pub url: String,
@@ -46,6 +47,15 @@ pub struct RemoteOptions {
     pub token: Option<String>,
     /// Where request ids come from.
     pub entropy: Arc<dyn Entropy>,
+}
+
+tenure_core::with_changes!(RemoteOptions);
+
+impl RemoteOptions {
+    /// The servers, without a token.
+    pub fn new(url: impl Into<String>) -> RemoteOptions {
+        RemoteOptions { url: url.into(), token: None, entropy: Arc::new(SystemEntropy) }
+    }
 }
 
 /// A store that is reached through servers.
@@ -146,6 +156,8 @@ fn in_room(namespace: &Namespace, rest: &str) -> String {
 fn list_path(namespace: Option<&Namespace>, rest: &str) -> String {
     namespace.map_or_else(|| format!("/v1/{rest}"), |namespace| in_room(namespace, rest))
 }
+
+impl tenure_store::InternalStore for RemoteStore {}
 
 impl Store for RemoteStore {
     /// Servers bound the answers to a request by themselves, and what they leave is sent again.

@@ -371,7 +371,10 @@ async fn a_task_that_is_not_there_has_an_empty_history_as_in_every_store() {
     });
     let store = at(&fake);
     let task = Some(TaskId::new("t").expect("a name"));
-    let filter = EventFilter { namespace: Some(room()), task };
+    let filter = EventFilter::default().with(|filter| {
+        filter.namespace = Some(room());
+        filter.task = task;
+    });
     let page = store.events(filter, None, 10.into()).await.expect("a page");
     assert!(page.items.is_empty(), "{page:?}");
     assert_eq!(

@@ -20,8 +20,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tenure::Ledger;
 use tenure::recovery::Recovery;
+use tenure::stop::StopSignal;
 use tenure_server::{Limits, Options, Server};
-use tokio_util::sync::CancellationToken;
 
 use common::{Asked, LEASED, Life, Ours, Place, name, run_callers};
 
@@ -94,10 +94,11 @@ fn serve(store: &str) {
         let ledger = Ledger::open(store).await.expect("opens");
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         println!("http://{}", listener.local_addr().expect("an address"));
-        let limits = Limits { requests_per_second: None, ..Limits::default() };
-        let server = Server::new(ledger, Recovery::new, Options { limits, ..Options::default() });
+        let limits = Limits::default().with(|limits| limits.requests_per_second = None);
+        let server =
+            Server::new(ledger, Recovery::new, Options::default().with(|options| options.limits = limits));
         let server = server.expect("threads");
-        server.run(listener, None, CancellationToken::new()).await.expect("it serves");
+        server.run(listener, None, StopSignal::new()).await.expect("it serves");
     });
 }
 

@@ -37,8 +37,8 @@ use std::sync::{Arc, LazyLock};
 
 use tenure::Ledger;
 use tenure::recovery::Recovery;
+use tenure::stop::StopSignal;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use metrics::NAMES as METRIC_NAMES;
@@ -65,7 +65,7 @@ impl Server {
         recovery: impl FnOnce(Ledger) -> Recovery,
         options: Options,
     ) -> io::Result<Server> {
-        let (metrics, stopping) = (Metrics::new(&options.limits), CancellationToken::new());
+        let (metrics, stopping) = (Metrics::new(&options.limits), StopSignal::new());
         let observed = MeteredStore { store: Arc::clone(ledger.store()), metrics: metrics.clone() };
         let ledger = ledger.on_store(Arc::new(observed));
         let (quotas, token_cache) =
@@ -100,14 +100,14 @@ impl Server {
         &self,
         listener: TcpListener,
         tls: Option<Arc<rustls::ServerConfig>>,
-        stop: CancellationToken,
+        stop: StopSignal,
     ) -> io::Result<()> {
         let served = &self.served;
         let router = routes::router(Arc::clone(served));
         let (metrics, options) = (served.metrics.clone(), &served.options);
         let until_stop = async {
-            stop.cancelled().await;
-            served.stopping.cancel();
+            stop.stopped().await;
+            served.stopping.stop();
             std::future::pending::<()>().await;
         };
         tokio::select! {

@@ -13,16 +13,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use tenure::stop::StopSignal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::metrics::Metrics;
 use crate::options::Limits;
-
 use bounded::{Opening, Taking};
 
 /// How long a handshake may take.
@@ -43,7 +42,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     (router, metrics, limits): (Router, Metrics, &Limits),
-    (stop, grace): (CancellationToken, Duration),
+    (stop, grace): (StopSignal, Duration),
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(limits.connections_max));
     let router = if tls.is_some() { router.layer(Extension(Encrypted)) } else { router };
@@ -53,7 +52,7 @@ pub(crate) async fn run(
         // Connections over the limit wait in the system's backlog, not in our memory.
         let taken = tokio::select! {
             taken = Arc::clone(&room).acquire_owned() => taken.map_err(io::Error::other)?,
-            () = stop.cancelled() => break,
+            () = stop.stopped() => break,
         };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -64,7 +63,7 @@ pub(crate) async fn run(
                     continue;
                 }
             },
-            () = stop.cancelled() => break,
+            () = stop.stopped() => break,
         };
         let (router, server, tls) = (router.clone(), server.clone(), tls.clone());
         let (watcher, counted) = (graceful.watcher(), metrics.connection());

@@ -26,6 +26,8 @@ pub(crate) struct MeteredStore {
     pub(crate) metrics: Metrics,
 }
 
+impl tenure::store::InternalStore for MeteredStore {}
+
 impl Store for MeteredStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         let verbs: Vec<Verb> = commands.iter().map(|command| command.action.verb()).collect();

@@ -6,6 +6,7 @@ use tenure::core::id::Namespace;
 
 /// The options of a server.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// Allowed host names while no token exists, besides local ones.
     pub hosts: Vec<String>,
@@ -21,6 +22,8 @@ pub struct Options {
     pub namespace: Option<Namespace>,
 }
 
+tenure::core::with_changes!(Options);
+
 /// Who can reach a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exposure {
@@ -32,6 +35,7 @@ pub enum Exposure {
 
 /// The limits. Everything that a caller can have more of has one.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Limits {
     /// Connections at once; further ones wait to be accepted.
     pub connections_max: usize,
@@ -77,6 +81,8 @@ pub struct Limits {
     /// Requests per second of one caller. None: no limit.
     pub requests_per_second: Option<u32>,
 }
+
+tenure::core::with_changes!(Limits);
 
 impl Limits {
     /// How much memory there must be for each byte that a body may have: for one of them, and for an answer as large.

@@ -7,8 +7,8 @@ use axum::http::request::Parts;
 use tenure::Ledger;
 use tenure::core::id::Namespace;
 use tenure::recovery::Recovery;
+use tenure::stop::StopSignal;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Caller, identify};
@@ -32,7 +32,7 @@ pub(crate) struct ServerState {
     /// Running sweeps on demand; they continue without their callers.
     pub(crate) sweeping: TaskTracker,
     /// Set when the server must stop: waiting requests are answered, streams end.
-    pub(crate) stopping: CancellationToken,
+    pub(crate) stopping: StopSignal,
     /// The threads for slow work.
     pub(crate) work: Work,
     pub(crate) documents: Documents,

@@ -37,7 +37,7 @@ impl Writes {
         match answer {
             Ok(_) => self.go_through(),
             Err(Error::Unavailable(words)) => self.fail(words),
-            Err(Error::Refused(_) | Error::Corrupt(_) | Error::Unknown(_)) => {}
+            Err(_) => {}
         }
     }
 

@@ -526,12 +526,12 @@ mod tests {
     }
 
     fn in_a_namespace() -> Filter {
-        Filter { namespace: Namespace::new("default").ok(), ..Filter::default() }
+        Filter::default().with(|filter| filter.namespace = Namespace::new("default").ok())
     }
 
     #[test]
     fn finding_stale_tasks_does_not_mean_reading_every_task_that_ever_was() {
-        let plan = plan(&Filter { stale: true, ..in_a_namespace() });
+        let plan = plan(&in_a_namespace().with(|filter| filter.stale = true));
         assert!(plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
         assert!(
             plan.contains("due_to_check (check_at<?)") && plan.contains("due_held_back (check_at<?)"),
@@ -543,8 +543,8 @@ mod tests {
     fn what_is_in_flight_is_found_by_what_it_waits_for() {
         let owner = Owner::new("w").ok();
         for filter in [
-            Filter { states: vec![State::Running, State::Compensating], ..in_a_namespace() },
-            Filter { owner, ..in_a_namespace() },
+            in_a_namespace().with(|filter| filter.states = vec![State::Running, State::Compensating]),
+            in_a_namespace().with(|filter| filter.owner = owner),
         ] {
             let plan = plan(&filter);
             assert!(plan.contains("SEARCH tasks USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
@@ -554,10 +554,10 @@ mod tests {
     #[test]
     fn a_page_of_the_newest_tasks_is_not_sorted_first() {
         for states in [vec![], vec![State::Quarantined]] {
-            let plan = plan(&Filter { states, ..in_a_namespace() });
+            let plan = plan(&in_a_namespace().with(|filter| filter.states = states));
             assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN tasks"), "{plan}");
         }
-        let plan = plan(&Filter { states: vec![State::Quarantined], ..in_a_namespace() });
+        let plan = plan(&in_a_namespace().with(|filter| filter.states = vec![State::Quarantined]));
         assert!(plan.contains("tasks_ended_badly"), "{plan}");
     }
 }

@@ -39,6 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How a file is opened.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct SqliteOptions {
     /// The file; created if it does not exist.
     pub path: PathBuf,
@@ -51,6 +52,8 @@ pub struct SqliteOptions {
     /// What to do if the file does not exist.
     pub missing: IfMissing,
 }
+
+tenure_core::with_changes!(SqliteOptions);
 
 impl SqliteOptions {
     /// The file with the default options.
@@ -244,6 +247,8 @@ async fn blocking_write<T: Send + 'static>(
 fn boxed<T>(work: impl FnOnce() -> T + Send + 'static) -> Box<dyn FnOnce() -> T + Send> {
     Box::new(work)
 }
+
+impl tenure_store::InternalStore for SqliteStore {}
 
 impl Store for SqliteStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {

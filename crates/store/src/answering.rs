@@ -24,6 +24,7 @@ pub enum AnswerForm {
 
 /// Options for answers to commands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct AnswerOptions {
     /// How much of a task each answer has.
     pub form: AnswerForm,
@@ -31,6 +32,8 @@ pub struct AnswerOptions {
     /// executed, nor are those after it.
     pub bytes_max: usize,
 }
+
+tenure_core::with_changes!(AnswerOptions);
 
 /// Whole, whatever its size: for callers that have the store in their own process.
 impl Default for AnswerOptions {

@@ -173,13 +173,12 @@ impl Due {
         Some(Task {
             phase,
             cancel,
-            policy: Policy {
-                stall_after: columns.stall_after,
-                time_limit: columns.time_limit,
-                lock_delay: columns.lock_delay,
-                cancel_grace: columns.cancel_grace,
-                ..Policy::default()
-            },
+            policy: Policy::default().with(|policy| {
+                policy.stall_after = columns.stall_after;
+                policy.time_limit = columns.time_limit;
+                policy.lock_delay = columns.lock_delay;
+                policy.cancel_grace = columns.cancel_grace;
+            }),
             ..Task::blank(namespace.clone(), id.clone())
         })
     }

@@ -6,6 +6,7 @@ use tenure_core::refusal::{Code, Refusal};
 
 /// Why a command was not done, or may not have been done. A ledger returns no other errors.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The command was refused, with a code. Nothing changed.
     #[error("refused: {}", told(.0))]
@@ -46,6 +47,14 @@ impl Error {
         match self {
             Error::Refused(refusal) => Some(refusal.code),
             Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => None,
+        }
+    }
+
+    /// What happened, without the kind of the error before it.
+    pub fn message(&self) -> String {
+        match self {
+            Error::Refused(refusal) => told(refusal),
+            Error::Unavailable(words) | Error::Corrupt(words) | Error::Unknown(words) => words.clone(),
         }
     }
 

@@ -21,9 +21,12 @@ pub struct Recorded {
 
 /// Which events a history contains.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct EventFilter {
     /// Only of this namespace.
     pub namespace: Option<Namespace>,
     /// Only of this task.
     pub task: Option<TaskId>,
 }
+
+tenure_core::with_changes!(EventFilter);

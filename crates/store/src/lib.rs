@@ -59,6 +59,8 @@ pub use answer::Answer;
 pub use error::Error;
 pub use history::{EventFilter, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
+#[doc(hidden)]
+pub use store::InternalStore;
 pub use store::{BoxFuture, IfMissing, SchemaState, Store};
 pub use tenure_api::answer::Renewal;
 

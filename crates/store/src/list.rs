@@ -9,6 +9,7 @@ use crate::error::Error;
 
 /// Which tasks a list contains. Fields without a value match every task.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Filter {
     /// Only of this namespace.
     pub namespace: Option<Namespace>,
@@ -35,6 +36,8 @@ pub struct Filter {
     /// The order.
     pub order: Order,
 }
+
+tenure_core::with_changes!(Filter);
 
 /// The order of a list: by the age of the tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

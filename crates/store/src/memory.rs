@@ -362,6 +362,8 @@ fn passes(filter: &Filter, task: &Task, now: Time) -> bool {
             .is_none_or(|since| task.ending().map_or(task.updated_at, |ending| ending.finished_at) >= since)
 }
 
+impl crate::InternalStore for MemoryStore {}
+
 impl Store for MemoryStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         Box::pin(async move { self.transact_now(commands, options) })

@@ -22,6 +22,9 @@ use crate::watch::{Absence, Presence, Watchers};
 /// A future in a box: stores are used behind `dyn`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Who may implement [`Store`]: the stores of Tenure, and what Tenure puts around one.
+pub trait InternalStore {}
+
 /// What to do if the store does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IfMissing {
@@ -44,7 +47,9 @@ pub enum SchemaState {
 }
 
 /// A store of tasks. All stores behave the same in everything that a caller can observe.
-pub trait Store: Send + Sync {
+///
+/// Only the stores of Tenure implement it: so it can grow in any version.
+pub trait Store: InternalStore + Send + Sync {
     /// Decides the commands in order, each atomically. A later one sees what an earlier one did, and a
     /// refusal does not affect the others. The answers come after the commit.
     ///

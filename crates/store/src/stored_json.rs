@@ -31,6 +31,29 @@ pub(crate) fn deserialize<'de, T: StoredJson, D: Deserializer<'de>>(deserializer
     T::take(deserializer)
 }
 
+/// An optional field: none is absent. What is present is a value, also where the value is the JSON `null`.
+pub(crate) mod present {
+    use serde::{Deserializer, Serializer};
+
+    use super::StoredJson;
+
+    pub(crate) fn serialize<T: StoredJson, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(inner) => inner.put(serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T: StoredJson, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        T::take(deserializer).map(Some)
+    }
+}
+
 struct Borrowed<'a, T>(&'a T);
 
 impl<T: StoredJson> Serialize for Borrowed<'_, T> {

@@ -20,10 +20,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tenure::Ledger;
-use tenure::store::postgres::tokio_postgres::types::ToSql;
-use tenure::store::postgres::tokio_postgres::{self, Client, NoTls, Statement};
 use tenure_core::chain::{Canonical, Hash};
 use tokio::runtime::Runtime;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Statement};
 
 use common::{Asked, BATCH, CALLERS, LEASED, LIVES, Life, Ours, Place, word_after};
 

@@ -15,9 +15,9 @@ use tenure::Ledger;
 use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::recovery::{Recovery, RecoveryReport};
+use tenure::stop::StopSignal;
 use tenure::store::Filter;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// How many callers renew a lease over and over, and how many claim and complete.
 const HEARTBEATERS: usize = 4;
@@ -51,7 +51,7 @@ async fn place() -> Place {
 }
 
 struct Loop {
-    stop: CancellationToken,
+    stop: StopSignal,
     recovery: Recovery,
     running: JoinHandle<Result<RecoveryReport, tenure::Error>>,
 }
@@ -59,7 +59,7 @@ struct Loop {
 fn recover(ledger: &Ledger) -> Loop {
     let handlers = Handlers::new().on("remove", |_| async { Ok("gone".to_owned()) }).expect("a kind");
     let recovery = Recovery::new(ledger.clone()).handlers(handlers);
-    let stop = CancellationToken::new();
+    let stop = StopSignal::new();
     let (watching, told) = (recovery.clone(), stop.clone());
     let running = tokio::spawn(async move { watching.watch(told).await });
     Loop { stop, recovery, running }
@@ -67,7 +67,7 @@ fn recover(ledger: &Ledger) -> Loop {
 
 impl Loop {
     async fn end(self) -> RecoveryReport {
-        self.stop.cancel();
+        self.stop.stop();
         self.running.await.expect("it ends").expect("it looked after the store")
     }
 }

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::{Error, Ledger};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open("memory:").await?;
-    ledger.create("build-42").queue("agents").payload(r#"{"repo": "x"}"#).await?;
+    ledger.create("build-42").queue("agents").payload(json!({"repo": "x"})).await?;
 
     // A worker asks for the next task of its queue; it gets the task with its lease, or none.
     let claimed = ledger.claim("agents", "host/1/agent-3").ttl(Duration::from_secs(60)).await?;
@@ -20,10 +21,10 @@ async fn main() -> Result<(), Error> {
         let holder = lease.holder();
 
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let renewal = ledger.heartbeat("build-42", &holder).progress(r#"{"percent": 40}"#).await?;
+        let renewal = ledger.heartbeat("build-42", &holder).progress(json!({"percent": 40})).await?;
         println!("renewed until {}", tenure::instant::print(renewal.expires_at));
 
-        let done = ledger.complete("build-42", &holder).result(r#"{"pr": 12}"#).await?;
+        let done = ledger.complete("build-42", &holder).result(json!({"pr": 12})).await?;
         println!("{} is {}", done.id, done.state().as_str());
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::clock::ManualClock;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::time::Time;
@@ -19,12 +20,12 @@ async fn main() -> Result<(), Error> {
     let ledger = Ledger::with_store(Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()))));
 
     // Under `hold` nothing happens by itself when a lease lapses: whoever comes next goes on.
-    let patient = Policy { on_lapse: OnLapse::Hold, ..Policy::default() };
+    let patient = Policy::default().with(|policy| policy.on_lapse = OnLapse::Hold);
     ledger.create("crawl").policy(patient).await?;
     let first = ledger.acquire("crawl", "w1").await?;
     let first = first.lease().unwrap_or_else(|| unreachable!("it was just acquired")).holder();
     clock.advance(Duration::from_secs(20));
-    ledger.heartbeat("crawl", &first).checkpoint(r#"{"page": 17}"#).await?;
+    ledger.heartbeat("crawl", &first).checkpoint(json!({"page": 17})).await?;
 
     match ledger.acquire("crawl", "w2").await {
         Err(Error::Refused(refusal)) => println!("w2 is refused: {refusal}"),

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Error> {
     let ledger = Ledger::with_store(Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()))));
 
     // The worktree is there in every attempt, so every attempt owes its removal.
-    let twice = Policy { max_attempts: 2, ..Policy::default() };
+    let twice = Policy::default().with(|policy| policy.max_attempts = 2);
     ledger.create("build-42").policy(twice).undo("remove-worktree", "/tmp/wt-42").await?;
     let task = ledger.acquire("build-42", "w1").await?;
     let worker = task.lease().unwrap_or_else(|| unreachable!("it was just acquired")).holder();

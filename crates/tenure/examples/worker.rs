@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // An example shows what happens.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tenure::worker::{Job, Stop, WorkError, Worker};
 use tenure::{Error, Ledger};
 
@@ -21,7 +22,7 @@ async fn build(job: Job<Build>) -> Result<Built, WorkError> {
     let (lease, repo) = (job.lease(), &job.payload.repo);
     // Before the effect: if this process dies in between, there is nothing to close, and that is fine.
     lease.undo_with("close-pr", repo, "opened by this build").await?;
-    lease.progress(r#"{"percent": 50}"#).await?;
+    lease.progress(json!({"percent": 50})).await?;
     if repo == "gone" {
         // Any error rolls the task back; other kinds say otherwise.
         return Err(WorkError::Fail(format!("there is no repository {repo}")));
@@ -34,8 +35,7 @@ async fn build(job: Job<Build>) -> Result<Built, WorkError> {
 async fn main() -> Result<(), Error> {
     let ledger = Ledger::open("memory:").await?;
     for (id, repo) in [("build-42", "here"), ("build-43", "gone")] {
-        let payload = format!(r#"{{"repo": "{repo}"}}"#);
-        ledger.create(id).queue("agents").kind("build").payload(&payload).await?;
+        ledger.create(id).queue("agents").kind("build").payload(json!({"repo": repo})).await?;
     }
 
     let worker = Worker::new(ledger.clone(), "agents").owner("w1")?.on("build", build)?.at_once(2);

@@ -119,6 +119,7 @@ pub async fn while_held(mut lease: LeaseWatch, undo: impl Future<Output = Undone
 
 /// The timeout of an undo, and how often it is tried before the task is parked for a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// The timeout of one try.
     pub timeout: Duration,
@@ -127,6 +128,8 @@ pub struct RetryPolicy {
     /// The wait after each failed try.
     pub backoff: Backoff,
 }
+
+tenure_core::with_changes!(RetryPolicy);
 
 impl Default for RetryPolicy {
     fn default() -> RetryPolicy {

@@ -7,6 +7,7 @@
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use serde_json::json;
 //! use tenure::Ledger;
 //!
 //! let ledger = Ledger::open("memory:").await?;
@@ -15,7 +16,7 @@
 //! lease.undo_with("close-pr", "pr/12", "opened by this run").await?; // before the effect
 //! tokio::select! {
 //!     loss = lease.lost() => panic!("stop: {loss}"),
-//!     () = async { /* the work */ } => { lease.complete(Some(r#"{"pr": 12}"#)).await?; }
+//!     () = async { /* the work */ } => { lease.complete_with(json!({"pr": 12})).await?; }
 //! }
 //! # Ok::<(), tenure::Error>(()) }).unwrap();
 //! ```

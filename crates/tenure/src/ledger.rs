@@ -3,14 +3,16 @@
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! use std::time::Duration;
+//!
+//! use serde_json::json;
 //! use tenure::Ledger;
 //!
 //! let ledger = Ledger::open("memory:").await?;
 //! ledger.create("build-42").queue("agents").undo("remove-worktree", "/tmp/wt-42").await?;
 //! let task = ledger.acquire("build-42", "w1").ttl(Duration::from_secs(60)).await?;
 //! let holder = task.lease().expect("it was just acquired").holder();
-//! ledger.heartbeat("build-42", &holder).progress(r#"{"percent": 40}"#).await?;
-//! let done = ledger.complete("build-42", &holder).result(r#"{"pr": 12}"#).await?;
+//! ledger.heartbeat("build-42", &holder).progress(json!({"percent": 40})).await?;
+//! let done = ledger.complete("build-42", &holder).result(json!({"pr": 12})).await?;
 //! assert_eq!(done.state().as_str(), "completed");
 //!
 //! let refused = ledger.acquire("build-42", "w2").await.expect_err("it has ended");
@@ -23,6 +25,7 @@ mod call;
 #[cfg(feature = "postgres")]
 mod in_transaction;
 mod notes;
+mod to_json;
 mod tokens;
 mod verbs;
 mod waiting;
@@ -47,6 +50,7 @@ pub use builder::{LedgerBuilder, shown};
 pub use call::{Call, Verb};
 pub(crate) use call::{FromAnswer, send};
 pub use notes::Note;
+pub use to_json::{JsonText, ToJson};
 pub use tokens::CreateToken;
 pub use verbs::*;
 pub(crate) use waiting::claim_until;
@@ -129,13 +133,13 @@ impl Ledger {
         after: Option<Cursor>,
         size: impl Into<PageSize>,
     ) -> Result<Page<Task>, Error> {
-        let filter = Filter { namespace: Some(self.namespace.clone()), ..filter };
+        let filter = filter.with(|filter| filter.namespace = Some(self.namespace.clone()));
         self.store.tasks(filter, after, size.into()).await
     }
 
     /// The tasks of this namespace whose lease or reservation has lapsed.
     pub async fn stale(&self, after: Option<Cursor>, size: impl Into<PageSize>) -> Result<Page<Task>, Error> {
-        self.tasks(Filter { stale: true, ..Filter::default() }, after, size).await
+        self.tasks(Filter::default().with(|filter| filter.stale = true), after, size).await
     }
 
     /// An overview of this namespace.
@@ -164,7 +168,7 @@ impl Ledger {
         after: Option<Cursor>,
         size: impl Into<PageSize>,
     ) -> Result<Page<Recorded>, Error> {
-        let filter = EventFilter { namespace: Some(self.namespace.clone()), task: None };
+        let filter = self.event_filter(None);
         self.store.events(filter, after, size.into()).await
     }
 
@@ -175,7 +179,7 @@ impl Ledger {
         after: Option<Cursor>,
         size: impl Into<PageSize>,
     ) -> Result<Page<Recorded>, Error> {
-        let filter = EventFilter { namespace: Some(self.namespace.clone()), task: Some(TaskId::new(id)?) };
+        let filter = self.event_filter(Some(TaskId::new(id)?));
         self.store.events(filter, after, size.into()).await
     }
 
@@ -190,8 +194,15 @@ impl Ledger {
         Ok(self.follower(Some(TaskId::new(id)?), after))
     }
 
+    fn event_filter(&self, task: Option<TaskId>) -> EventFilter {
+        EventFilter::default().with(|filter| {
+            filter.namespace = Some(self.namespace.clone());
+            filter.task = task;
+        })
+    }
+
     fn follower(&self, task: Option<TaskId>, after: Option<Cursor>) -> Follower {
-        let filter = EventFilter { namespace: Some(self.namespace.clone()), task };
+        let filter = self.event_filter(task);
         let (page, unreadable) = (Vec::new().into_iter(), Vec::new().into_iter());
         Follower { store: Arc::clone(&self.store), filter, after, page, unreadable, then: None }
     }

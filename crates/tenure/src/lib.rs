@@ -11,6 +11,7 @@
 //!
 //! - `sqlite` (default): the store in a file.
 //! - `postgres`: the store in PostgreSQL, for when one machine is outgrown.
+//! - `with-tokio-postgres-0_7`: tasks that are created in transactions of `tokio-postgres` 0.7.
 //! - `remote`: a store behind servers.
 //! - `commands` (default): undo by a command, and [`process`], which ends all that a command started.
 //! - `webhooks`: undo by a signed HTTP POST.
@@ -26,6 +27,7 @@ pub mod keeper;
 pub mod ledger;
 pub mod owner;
 pub mod recovery;
+pub mod stop;
 pub mod store;
 pub mod trace;
 pub mod why;

@@ -36,10 +36,10 @@ use tenure_core::id::Owner;
 use tenure_core::refusal::Refusal;
 use tenure_core::time::Span;
 use tenure_store::Error;
-use tokio_util::sync::CancellationToken;
 
 use crate::handler::Handlers;
 use crate::ledger::Ledger;
+use crate::stop::StopSignal;
 
 pub use metrics::{Metrics, Snapshot, UndoCounts};
 pub use options::RecoveryOptions;
@@ -88,18 +88,18 @@ impl Recovery {
     /// Handles everything that is due now, and returns when that is done. If a kind has no handler, its task
     /// is parked for a person at once.
     pub async fn once(&self) -> Result<RecoveryReport, Error> {
-        self.once_until(CancellationToken::new()).await
+        self.once_until(StopSignal::new()).await
     }
 
     /// The same, until it is told to stop. Running undos then get the grace period of the settings and are
     /// handed back.
-    pub async fn once_until(&self, stop: CancellationToken) -> Result<RecoveryReport, Error> {
+    pub async fn once_until(&self, stop: StopSignal) -> Result<RecoveryReport, Error> {
         sweep::once(&self.named()?, stop).await
     }
 
     /// Handles tasks as they become due, until it is told to stop. Running undos then get the grace period of
     /// the settings and are handed back. While the store can't be reached, it retries.
-    pub async fn watch(&self, stop: CancellationToken) -> Result<RecoveryReport, Error> {
+    pub async fn watch(&self, stop: StopSignal) -> Result<RecoveryReport, Error> {
         sweep::watch(&self.named()?, stop).await
     }
 

@@ -6,6 +6,8 @@ pub use tenure_postgres as postgres;
 pub use tenure_remote as remote;
 #[cfg(feature = "sqlite")]
 pub use tenure_sqlite as sqlite;
+#[doc(hidden)]
+pub use tenure_store::InternalStore;
 pub use tenure_store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Order, Page, PageSize, Recorded,
     Renewal, SchemaState, Store, answering, ends, memory, overview, size, stored, vitals, watch,

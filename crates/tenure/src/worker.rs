@@ -8,6 +8,7 @@
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! use serde::{Deserialize, Serialize};
+//! use serde_json::json;
 //! use tenure::Ledger;
 //! use tenure::worker::{Job, Stop, WorkError, Worker};
 //!
@@ -22,7 +23,7 @@
 //! }
 //!
 //! let ledger = Ledger::open("memory:").await?;
-//! ledger.create("build-42").queue("agents").kind("build").payload(r#"{"repo": "x"}"#).await?;
+//! ledger.create("build-42").queue("agents").kind("build").payload(json!({"repo": "x"})).await?;
 //! let worker = Worker::new(ledger, "agents").on("build", build)?.at_once(4);
 //! let report = worker.run(Stop::WhenIdle).await?;
 //! assert_eq!(report.completed, 1);
@@ -44,11 +45,11 @@ use tenure_store::Error;
 #[cfg(feature = "signals")]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use crate::failpoints;
 use crate::keeper::{Keeping, KeptLease};
 use crate::ledger::Ledger;
+use crate::stop::StopSignal;
 
 pub use function::{Job, WorkError};
 pub use report::WorkerReport;
@@ -68,9 +69,9 @@ pub enum Stop {
     /// As soon as no task of the queue is due and none is being worked on.
     WhenIdle,
     /// Either of both.
-    WhenIdleOrTold(CancellationToken),
+    WhenIdleOrTold(StopSignal),
     /// When it is told to. It claims no more tasks, gives running work a grace period, and releases the rest.
-    WhenTold(CancellationToken),
+    WhenTold(StopSignal),
 }
 
 #[cfg(feature = "signals")]
@@ -78,14 +79,14 @@ impl Stop {
     /// When the process is told to end, by SIGTERM or SIGINT.
     pub fn on_signals() -> std::io::Result<Stop> {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let token = CancellationToken::new();
+        let token = StopSignal::new();
         let told = token.clone();
         tokio::spawn(async move {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }
-            told.cancel();
+            told.stop();
         });
         Ok(Stop::WhenTold(token))
     }
@@ -152,7 +153,7 @@ impl Worker {
     /// first. It watches its lease and the stop signal itself, and returns when all its processes are gone.
     pub fn attended<F, Running>(mut self, work: F) -> Worker
     where
-        F: Fn(Arc<KeptLease>, CancellationToken) -> Running + Send + Sync + 'static,
+        F: Fn(Arc<KeptLease>, StopSignal) -> Running + Send + Sync + 'static,
         Running: Future<Output = Result<Option<String>, WorkError>> + Send + 'static,
     {
         let work: Arc<Work> = Arc::new(move |lease, stop| Box::pin(work(lease, stop)));
@@ -196,12 +197,12 @@ impl Worker {
     pub async fn run(&self, stop: Stop) -> Result<WorkerReport, Error> {
         let owner = self.owner.as_ref().map_or_else(crate::owner::of_this_process, ToString::to_string);
         let told = match &stop {
-            Stop::WhenIdle => CancellationToken::new(),
+            Stop::WhenIdle => StopSignal::new(),
             Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),
         };
         let (mut working, mut report, mut refused) = (JoinSet::new(), WorkerReport::default(), None);
         let mut is_troubled = false;
-        while !told.is_cancelled() {
+        while !told.is_stopped() {
             let free = self.at_once - working.len();
             if free == 0 {
                 count(&mut report, working.join_next().await);
@@ -216,14 +217,14 @@ impl Worker {
                     refused = Some(error);
                     break;
                 }
-                Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
+                Err(error) => {
                     tracing::warn!(%error, queue = self.queue, "the worker can't claim tasks; it tries again");
                     if let Some(tell) = self.on_trouble.as_ref().filter(|_| !is_troubled) {
                         tell(&error);
                     }
                     is_troubled = true;
                     tokio::select! {
-                        () = told.cancelled() => {}
+                        () = told.stopped() => {}
                         () = tokio::time::sleep(TROUBLED_REST) => {}
                     }
                     continue;
@@ -254,11 +255,11 @@ impl Worker {
     }
 
     /// When a claim that found nothing stops waiting.
-    async fn over(&self, stop: &Stop, told: &CancellationToken) {
+    async fn over(&self, stop: &Stop, told: &StopSignal) {
         match stop {
             Stop::WhenIdle | Stop::WhenIdleOrTold(_) => {}
             Stop::WhenTold(_) => tokio::select! {
-                () = told.cancelled() => {}
+                () = told.stopped() => {}
                 () = tokio::time::sleep(CLAIM_WAIT) => {}
             },
         }

@@ -1,7 +1,7 @@
 //! A competing connection to the same database, which holds a lock that the store needs. So a test can play a race
 //! between two transactions in one fixed order.
 
-use tenure::store::postgres::tokio_postgres::{self, Client, NoTls, Row};
+use tokio_postgres::{Client, NoTls, Row};
 
 use crate::server::Server;
 use crate::waiting::until_asked;

@@ -254,6 +254,8 @@ impl FaultyStore {
     }
 }
 
+impl tenure::store::InternalStore for FaultyStore {}
+
 impl Store for FaultyStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         // A command arrives when it is sent, and not when its answer is first waited for.

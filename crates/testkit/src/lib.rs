@@ -43,10 +43,8 @@ pub fn memory(clock: &ManualClock) -> Arc<dyn Store> {
 /// A store on a file in a folder that goes with the guard, on a clock that stands still.
 pub async fn sqlite(clock: &ManualClock) -> (tempfile::TempDir, Arc<dyn Store>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let options = SqliteOptions {
-        clock: Arc::new(clock.clone()),
-        ..SqliteOptions::new(folder.path().join("tasks.db"))
-    };
+    let options = SqliteOptions::new(folder.path().join("tasks.db"))
+        .with(|options| options.clock = Arc::new(clock.clone()));
     let store = SqliteStore::open(options).await.expect("a new file opens");
     (folder, Arc::new(store))
 }
@@ -59,7 +57,7 @@ pub async fn postgres(server: &server::Server, clock: &ManualClock) -> Arc<dyn S
 /// A store in that schema, on a clock that stands still.
 pub async fn postgres_in(server: &server::Server, schema: &str, clock: &ManualClock) -> Arc<dyn Store> {
     let clock = Some(Arc::new(clock.clone()) as Arc<dyn tenure::clock::Clock>);
-    let options = PostgresOptions { clock, ..PostgresOptions::new(server.url(schema)) };
+    let options = PostgresOptions::new(server.url(schema)).with(|options| options.clock = clock);
     PostgresStore::open(options).await.expect("the schema opens")
 }
 

@@ -16,6 +16,7 @@ use tenure::core::time::Time;
 use tenure::core::verb::Verb;
 use tenure::handler::Handlers;
 use tenure::recovery::Recovery;
+use tenure::stop::StopSignal;
 use tenure::store::answering::{AnswerOptions, Answered};
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
@@ -25,7 +26,6 @@ use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSi
 use tenure::{Error, Ledger};
 use tenure_server::{Options, Server};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::waiting::until_asked;
 
@@ -39,7 +39,7 @@ pub struct Served {
     pub url: String,
     /// Its port.
     pub port: u16,
-    stop: CancellationToken,
+    stop: StopSignal,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -58,7 +58,7 @@ impl Served {
 
     /// A server with these limits and options, and these undo handlers.
     pub fn with(store: Arc<dyn Store>, options: Options, handlers: Handlers) -> Served {
-        let stop = CancellationToken::new();
+        let stop = StopSignal::new();
         let (told, port) = std::sync::mpsc::channel();
         let until = stop.clone();
         let thread = std::thread::spawn(move || {
@@ -77,7 +77,7 @@ impl Served {
 
     /// Tells it to stop, and comes back at once.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.stop.stop();
     }
 
     /// A client for it.
@@ -88,7 +88,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stop.stop();
         if let Some(thread) = self.thread.take() {
             // A server that panicked has told it.
             let _ = thread.join();
@@ -238,6 +238,8 @@ impl CountedStore {
         self.token_looks.load(Ordering::SeqCst)
     }
 }
+
+impl tenure::store::InternalStore for CountedStore {}
 
 impl Store for CountedStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {

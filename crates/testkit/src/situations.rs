@@ -179,16 +179,19 @@ fn policies(phase: &Phase) -> Vec<Policy> {
     let mut policies = Vec::new();
     for on_lapse in [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine] {
         for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
-            let policy = Policy { on_lapse, when_spent, max_attempts: 2, ..Policy::default() };
+            let policy = Policy::default().with(|policy| {
+                policy.on_lapse = on_lapse;
+                policy.when_spent = when_spent;
+                policy.max_attempts = 2;
+            });
             policies.push(policy);
             if matches!(phase, Phase::Running(_) | Phase::Compensating { .. }) {
-                policies.push(Policy {
-                    lock_delay: Some(seconds(10)),
-                    stall_after: Some(seconds(300)),
-                    time_limit: Some(seconds(3_600)),
-                    cancel_grace: Some(seconds(30)),
-                    ..policy
-                });
+                policies.push(policy.with(|policy| {
+                    policy.lock_delay = Some(seconds(10));
+                    policy.stall_after = Some(seconds(300));
+                    policy.time_limit = Some(seconds(3_600));
+                    policy.cancel_grace = Some(seconds(30));
+                }));
             }
         }
     }
@@ -245,7 +248,7 @@ fn planned() -> Vec<Task> {
     for not_before in [None, Some(NOW), Some(NOW + seconds(1))] {
         for start_within in [None, Some(seconds(900)), Some(seconds(2_000))] {
             for started_at in [None, Some(NOW - seconds(100))] {
-                let policy = Policy { start_within, ..Policy::default() };
+                let policy = Policy::default().with(|policy| policy.start_within = start_within);
                 tasks.push(Task { not_before, policy, started_at, ..blank() });
             }
         }

@@ -227,7 +227,7 @@ async fn send(
 /// Tasks, history to the byte, what is stale and what is due.
 pub async fn compare_what_is_stored(first: &dyn Store, second: &dyn Store) -> Result<(), String> {
     for stale in [false, true] {
-        let filter = || Filter { stale, ..Filter::default() };
+        let filter = || Filter::default().with(|filter| filter.stale = stale);
         let one = first.tasks(filter(), None, EVERYTHING).await.map_err(|error| error.to_string())?;
         let other = second.tasks(filter(), None, EVERYTHING).await.map_err(|error| error.to_string())?;
         same(&format!("tasks, stale only: {stale}"), &one.items, &other.items)?;
@@ -347,19 +347,19 @@ impl TraceStep {
         let seconds = |at, every: u8| {
             (self.dice(at, every) == 0).then(|| Span::from_secs(u64::from(self.dice[at] / every) + 1))
         };
-        Policy {
-            lease_ttl: Ttl::new(Span::from_secs(20)).expect("a length"),
-            max_attempts: u32::from(self.dice(0, 3)) + 1,
-            on_lapse: [OnLapse::Recover, OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine]
-                [usize::from(self.dice(1, 4))],
-            when_spent: [WhenSpent::Compensated, WhenSpent::Quarantined][usize::from(self.dice(2, 2))],
-            stall_after: seconds(3, 5),
-            time_limit: seconds(4, 5),
-            start_within: seconds(5, 5),
-            lock_delay: seconds(2, 7),
-            cancel_grace: seconds(1, 5),
-            ..Policy::default()
-        }
+        Policy::default().with(|policy| {
+            policy.lease_ttl = Ttl::new(Span::from_secs(20)).expect("a length");
+            policy.max_attempts = u32::from(self.dice(0, 3)) + 1;
+            policy.on_lapse = [OnLapse::Recover, OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine]
+                [usize::from(self.dice(1, 4))];
+            policy.when_spent =
+                [WhenSpent::Compensated, WhenSpent::Quarantined][usize::from(self.dice(2, 2))];
+            policy.stall_after = seconds(3, 5);
+            policy.time_limit = seconds(4, 5);
+            policy.start_within = seconds(5, 5);
+            policy.lock_delay = seconds(2, 7);
+            policy.cancel_grace = seconds(1, 5);
+        })
     }
 
     fn record(&self, clock: &ManualClock) -> tenure::core::command::Create {

@@ -12,10 +12,10 @@ use tenure::core::time::Span;
 use tenure::handler::{Handler, Handlers, RetryPolicy, UndoCall, UndoError, Undone, while_held};
 use tenure::keeper::LeaseWatch;
 use tenure::recovery::{Recovery, RecoveryReport};
+use tenure::stop::StopSignal;
 use tenure::store::BoxFuture;
 use tenure::{Error, Ledger};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use crate::faulty::FaultyStore;
 use crate::waiting::{soon, until_asked};
@@ -184,16 +184,18 @@ impl HandlerSpy {
 
     /// The same, beside others.
     pub fn and(&self, handlers: Handlers, kind: &str) -> Handlers {
-        handlers.with(kind, SHORT_PATIENCE, self.clone()).expect("a kind")
+        handlers.with(kind, short_patience(), self.clone()).expect("a kind")
     }
 }
 
 /// Three tries, some milliseconds apart.
-pub const SHORT_PATIENCE: RetryPolicy = RetryPolicy {
-    timeout: Duration::from_secs(20),
-    tries: 3,
-    backoff: Backoff { base: Span::from_millis(20), factor: 2, cap: Span::from_millis(50) },
-};
+pub fn short_patience() -> RetryPolicy {
+    RetryPolicy::default().with(|policy| {
+        policy.timeout = Duration::from_secs(20);
+        policy.tries = 3;
+        policy.backoff = Backoff { base: Span::from_millis(20), factor: 2, cap: Span::from_millis(50) };
+    })
+}
 
 impl Handler for HandlerSpy {
     fn accepts(&self, target: &str) -> Result<(), String> {
@@ -224,21 +226,21 @@ impl Handler for HandlerSpy {
 
 /// A recovery loop beside the story.
 pub struct Loop {
-    stop: CancellationToken,
+    stop: StopSignal,
     running: tokio::task::JoinHandle<Result<RecoveryReport, Error>>,
 }
 
 impl Loop {
     /// Starts it.
     pub fn of(recovery: &Recovery) -> Loop {
-        let (recovery, stop) = (recovery.clone(), CancellationToken::new());
+        let (recovery, stop) = (recovery.clone(), StopSignal::new());
         let theirs = stop.clone();
         Loop { stop, running: tokio::spawn(async move { recovery.watch(theirs).await }) }
     }
 
     /// Tells it to stop, and waits until it has.
     pub async fn stops(self) -> RecoveryReport {
-        self.stop.cancel();
+        self.stop.stop();
         let ended = soon("the loop's end", self.running).await;
         ended.expect("it did not panic").expect("it did not fail")
     }

@@ -73,7 +73,7 @@ impl StoryWorld {
             }
             "show" => self.show(step, words.plain(1)).await,
             "stale" => {
-                let filter = Filter { stale: true, ..Filter::default() };
+                let filter = Filter::default().with(|filter| filter.stale = true);
                 let page =
                     self.store.tasks(filter, None, EVERYTHING).await.map_err(|error| error.to_string())?;
                 check_names(step, page.items.iter().map(|task| task.id.to_string()))
@@ -282,7 +282,7 @@ impl StoryWorld {
             }
             "history" => {
                 let task = outcome.after.as_ref().ok_or("no task")?;
-                let filter = EventFilter { namespace: None, task: Some(task.id.clone()) };
+                let filter = EventFilter::default().with(|filter| filter.task = Some(task.id.clone()));
                 let events = self
                     .store
                     .events(filter, None, EVERYTHING)
@@ -319,7 +319,10 @@ impl StoryWorld {
             return Err(format!("the history does not verify: {finding}"));
         }
         for task in self.all_tasks().await {
-            let filter = EventFilter { namespace: Some(namespace()), task: Some(task.id.clone()) };
+            let filter = EventFilter::default().with(|filter| {
+                filter.namespace = Some(namespace());
+                filter.task = Some(task.id.clone());
+            });
             let events =
                 self.store.events(filter, None, EVERYTHING).await.map_err(|error| error.to_string())?.items;
             let told =

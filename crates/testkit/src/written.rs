@@ -65,6 +65,8 @@ fn through_json(command: Command) -> Command {
     read
 }
 
+impl tenure::store::InternalStore for WrittenStore {}
+
 impl Store for WrittenStore {
     fn transact_within(&self, commands: Vec<Command>, options: AnswerOptions) -> BoxFuture<'_, Answered> {
         Box::pin(async move {

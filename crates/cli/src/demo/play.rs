@@ -47,7 +47,7 @@ impl Stage<'_, '_, '_> {
             self.in_silence(&create(nth), 0).await?;
         }
         self.tell.explain("and so on, up to build-6")?;
-        let planned = Filter { states: vec![State::Planned], ..Filter::default() };
+        let planned = Filter::default().with(|filter| filter.states = vec![State::Planned]);
         let planned = self.ledger.tasks(planned, None, 100).await?.items.len();
         self.must(planned == BUILDS, "six builds are planned")
     }

@@ -200,7 +200,7 @@ impl<'s, 'a, 'w> Stage<'s, 'a, 'w> {
             return Err(CliError::Told);
         }
         let now = self.ledger.now().await?;
-        let running = Filter { states: vec![State::Running], ..Filter::default() };
+        let running = Filter::default().with(|filter| filter.states = vec![State::Running]);
         let tasks = self.ledger.tasks(running, None, 100).await?.items;
         self.seen.work = tasks.iter().filter_map(TaskProgress::of).collect();
         self.tell_of_work(now)?;

@@ -148,6 +148,7 @@ fn words_of(what: &EventData) -> Option<String> {
         | EventData::Ended(_)
         | EventData::Annotated { .. }
         | EventData::Retried { .. } => what.kind().replace('_', " "),
+        _ => return None,
     })
 }
 

@@ -152,7 +152,7 @@ impl Ending {
     /// Records the end of the task.
     pub(crate) async fn record(&self, lease: &KeptLease) -> Result<Task, tenure::Error> {
         match self.word {
-            Word::Complete => lease.complete(None).await,
+            Word::Complete => lease.complete().await,
             Word::Rollback => lease.roll_back(&self.reason).await,
             Word::Fail => lease.fail(&self.reason).await,
             Word::Release => lease.release(&self.reason, Duration::ZERO).await,

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 
 use clap::Args;
-use tenure::Error;
 use tenure::keeper::KeptLease;
+use tenure::ledger::JsonText;
 use tenure::process::Launch;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -49,7 +49,7 @@ pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, note
         };
         let trouble = match as_json(&line) {
             Ok(progress) => {
-                let mut telling = std::pin::pin!(lease.progress(&progress));
+                let mut telling = std::pin::pin!(lease.progress(JsonText(&progress)));
                 let answer = loop {
                     tokio::select! {
                         biased;
@@ -59,11 +59,9 @@ pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, note
                         }
                     }
                 };
-                answer.err().map(|error| match error {
-                    Error::Refused(refusal) => format!("progress was refused: {refusal}"),
-                    Error::Unavailable(words) | Error::Corrupt(words) | Error::Unknown(words) => {
-                        format!("progress could not be recorded: {words}")
-                    }
+                answer.err().map(|error| match error.refusal() {
+                    Some(refusal) => format!("progress was refused: {refusal}"),
+                    None => format!("progress could not be recorded: {}", error.message()),
                 })
             }
             Err(words) => Some(words),

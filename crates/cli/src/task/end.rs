@@ -2,6 +2,7 @@
 //! `compensate`; and `note`.
 
 use clap::Args;
+use tenure::ledger::JsonText;
 
 use super::answers::{Needed, answer_call};
 use crate::context::Context;
@@ -59,7 +60,7 @@ impl Complete {
             None => context.by_operator(ledger.mark_completed(&id, &reason), &self.by),
         };
         let call = match &result {
-            Some(result) => call.result(result),
+            Some(result) => call.result(JsonText(result)),
             None => call,
         };
         answer_call(context, &ledger, call, Needed::Nothing).await

@@ -3,6 +3,7 @@
 use clap::Args;
 use tenure::Ledger;
 use tenure::instant::print_seconds;
+use tenure::ledger::JsonText;
 use tenure::record::renewal_answer;
 use tenure::store::Renewal;
 
@@ -50,10 +51,10 @@ impl Heartbeat {
             call = call.ttl(ttl);
         }
         if let Some(progress) = &progress {
-            call = call.progress(progress);
+            call = call.progress(JsonText(progress));
         }
         if let Some(checkpoint) = &checkpoint {
-            call = call.checkpoint(checkpoint);
+            call = call.checkpoint(JsonText(checkpoint));
         }
         let renewal = call.await?;
         show(context, &ledger, &id, renewal, "lease renewed, expires at").await
@@ -89,10 +90,10 @@ impl Progress {
         let ledger = context.ledger().await?;
         let mut call = ledger.progress(&id, &holder);
         if let Some(progress) = &progress {
-            call = call.report(progress);
+            call = call.report(JsonText(progress));
         }
         if let Some(checkpoint) = &checkpoint {
-            call = call.checkpoint(checkpoint);
+            call = call.checkpoint(JsonText(checkpoint));
         }
         let renewal = call.await?;
         show(context, &ledger, &id, renewal, "progress saved, lease not renewed, expires at").await

@@ -83,27 +83,23 @@ impl List {
         let for_a_person = |state: &State| matches!(state, State::Failed | State::Quarantined);
         let only_for_a_person = !self.states.is_empty() && self.states.iter().all(for_a_person);
         let unattended = (self.ended_badly || only_for_a_person) && !self.all;
-        let filter = Filter {
-            namespace: None,
-            states: self.states,
-            cause: self.cause,
-            queue: self.queue.map(Queue::new).transpose()?,
-            owner: self.owner.map(Owner::new).transpose()?,
-            labels: labels?,
-            stale: self.stale,
-            open: self.open,
-            ended_badly: self.ended_badly,
-            unattended,
-            since: None,
-            order: self.order,
-        };
+        let mut filter = Filter::default();
+        filter.states = self.states;
+        filter.cause = self.cause;
+        filter.queue = self.queue.map(Queue::new).transpose()?;
+        filter.owner = self.owner.map(Owner::new).transpose()?;
+        filter.labels = labels?;
+        filter.stale = self.stale;
+        filter.open = self.open;
+        filter.ended_badly = self.ended_badly;
+        filter.unattended = unattended;
+        filter.order = self.order;
         let since = self.since.as_deref().map(|text| Since::read("since", text)).transpose()?;
         let ledger = context.ledger_to_read().await?;
-        let since = match since {
-            Some(since) => Some(since.from(ledger.now().await?)),
-            None => None,
-        };
-        self.part.show(context, &ledger, Filter { since, ..filter }, "no task matches").await?;
+        if let Some(since) = since {
+            filter.since = Some(since.from(ledger.now().await?));
+        }
+        self.part.show(context, &ledger, filter, "no task matches").await?;
         if unattended && context.out.form() == OutputFormat::Table && !context.out.is_quiet() {
             context.out.note("retried and dismissed tasks are left out; --all shows them");
         }

@@ -131,7 +131,7 @@ fn over(asked: &Asked, wait: Duration) -> impl Future<Output = ()> + Send + 'sta
     async move {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = stopping.cancelled() => {}
+            () = stopping.stopped() => {}
         }
     }
 }

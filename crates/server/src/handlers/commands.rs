@@ -161,7 +161,10 @@ async fn in_turns(
     let form = form.unwrap_or(AnswerForm::Minimal);
     while !commands.is_empty() {
         let later = commands.split_off(commands.len().min(TOGETHER_MAX));
-        let options = AnswerOptions { form, bytes_max: bytes_max.saturating_sub(bytes) };
+        let options = AnswerOptions::default().with(|options| {
+            options.form = form;
+            options.bytes_max = bytes_max.saturating_sub(bytes);
+        });
         // Documents that were read from a body are canonical.
         let answered = asked.served.ledger.store().transact_within(commands, options).await;
         let is_renewed = |answer: &&Result<Answer, Error>| matches!(answer, Ok(Answer::Renewed(_)));

@@ -20,11 +20,11 @@ use tenure::api::event::Event;
 use tenure::api::list::EventPage;
 use tenure::clock::Moment;
 use tenure::core::refusal::Refusal;
+use tenure::stop::StopSignal;
 use tenure::store::size::event_bytes;
 use tenure::store::{Cursor, EventFilter, Page, PageSize, Recorded, Store};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::{PAGE_MAX, cursor, limit, no_longer_known, page as bounded, wait_in};
 use crate::access::Caller;
@@ -45,20 +45,27 @@ const LOOK_APART: Duration = Duration::from_millis(20);
 /// `GET …/events` of a namespace.
 pub(crate) async fn of_namespace(asked: Asked) -> Answered {
     let namespace = Some(asked.namespace()?.clone());
-    answer(asked, EventFilter { namespace, task: None }).await
+    answer(asked, EventFilter::default().with(|filter| filter.namespace = namespace)).await
 }
 
 /// `GET …/tasks/{id}/events`.
 pub(crate) async fn of_task(asked: Asked) -> Answered {
     let (namespace, id) = (Some(asked.namespace()?.clone()), asked.id()?);
     asked.ledger()?.task(id.as_str()).await?;
-    answer(asked, EventFilter { namespace, task: Some(id) }).await
+    answer(
+        asked,
+        EventFilter::default().with(|filter| {
+            filter.namespace = namespace;
+            filter.task = Some(id);
+        }),
+    )
+    .await
 }
 
 /// `GET /v1/events`: of the namespaces that the caller may see.
 pub(crate) async fn of_all(asked: Asked) -> Answered {
     let task = asked.query.one("task")?.map(tenure::core::id::TaskId::new).transpose()?;
-    answer(asked, EventFilter { namespace: None, task }).await
+    answer(asked, EventFilter::default().with(|filter| filter.task = task)).await
 }
 
 async fn answer(asked: Asked, filter: EventFilter) -> Answered {
@@ -125,7 +132,7 @@ async fn waited_for(
     let (mut over, mut step) = (pin!(tokio::time::sleep(wait)), limit);
     loop {
         let Seen { mut page, has_more } = seen(asked, filter, after.clone(), step).await?;
-        let is_over = over.is_elapsed() || asked.served.stopping.is_cancelled();
+        let is_over = over.is_elapsed() || asked.served.stopping.is_stopped();
         if !page.items.is_empty() || !page.unreadable.is_empty() || is_over {
             if page.items.len() > limit {
                 page.items.truncate(limit);
@@ -144,19 +151,19 @@ async fn waited_for(
         tokio::select! {
             more = asked.served.ledger.store().more_events(after.clone()) => more?,
             () = over.as_mut() => {}
-            () = asked.served.stopping.cancelled() => {}
+            () = asked.served.stopping.stopped() => {}
         }
     }
 }
 
 /// The refusal of a wrong cursor, with the name of the field or header that has it.
 fn of_place(error: Error, name: &'static str) -> Problem {
-    match error {
-        Error::Refused(refusal) if refusal.field == Some("cursor") => {
+    match error.refusal() {
+        Some(refusal) if refusal.field == Some("cursor") => {
             let limit = refusal.message.trim_start_matches("cursor: ");
             Refusal::invalid(name, limit).into()
         }
-        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => error.into(),
+        Some(_) | None => error.into(),
     }
 }
 
@@ -228,7 +235,7 @@ struct Source {
     lines: mpsc::Sender<Bytes>,
     /// When it last wrote something.
     said: Moment,
-    stopping: CancellationToken,
+    stopping: StopSignal,
     _room: Taken,
 }
 
@@ -242,7 +249,7 @@ impl Source {
         tokio::select! {
             _ = self.feed() => {}
             () = lines.closed() => {}
-            () = stopping.cancelled() => {}
+            () = stopping.stopped() => {}
         }
     }
 

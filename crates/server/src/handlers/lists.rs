@@ -16,13 +16,20 @@ use crate::route::{Answered, Asked, json};
 /// `GET …/tasks`.
 pub(crate) async fn tasks(asked: Asked) -> Answered {
     let namespace = Some(asked.namespace()?.clone());
-    list(&asked, Filter { namespace, ..filter(&asked).await? }).await
+    list(&asked, filter(&asked).await?.with(|filter| filter.namespace = namespace)).await
 }
 
 /// `GET …/stale`.
 pub(crate) async fn stale(asked: Asked) -> Answered {
     let namespace = Some(asked.namespace()?.clone());
-    list(&asked, Filter { namespace, stale: true, ..Filter::default() }).await
+    list(
+        &asked,
+        Filter::default().with(|filter| {
+            filter.namespace = namespace;
+            filter.stale = true;
+        }),
+    )
+    .await
 }
 
 /// `GET /v1/tasks`: of the namespaces that the caller may see.
@@ -48,23 +55,22 @@ async fn filter(asked: &Asked) -> Result<Filter, Problem> {
             label.split_once('=').ok_or_else(|| Refusal::invalid("label", "must be key=value"))?;
         Ok((LabelKey::new(key)?, LabelValue::new(value)?))
     });
-    Ok(Filter {
-        namespace: None,
-        states: query.all("state").iter().map(|word| parse_word("state", word)).collect::<Result<_, _>>()?,
-        cause: query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?,
-        queue: query.one("queue")?.map(Queue::new).transpose()?,
-        owner: query.one("owner")?.map(Owner::new).transpose()?,
-        labels: labels.collect::<Result<_, Refusal>>()?,
-        stale: query.flag("stale")?,
-        open: query.flag("open")?,
-        ended_badly: query.flag("ended_badly")?,
-        unattended: query.flag("unattended")?,
-        since: match query.one("since")? {
-            Some(text) => Some(Since::read("since", text)?.from(asked.served.ledger.now().await?)),
-            None => None,
-        },
-        order: query.one("order")?.map(order).transpose()?.unwrap_or_default(),
-    })
+    let states = query.all("state").iter().map(|word| parse_word("state", word));
+    let mut filter = Filter::default();
+    filter.states = states.collect::<Result<_, _>>()?;
+    filter.cause = query.one("cause")?.map(|word| parse_word("cause", word)).transpose()?;
+    filter.queue = query.one("queue")?.map(Queue::new).transpose()?;
+    filter.owner = query.one("owner")?.map(Owner::new).transpose()?;
+    filter.labels = labels.collect::<Result<_, Refusal>>()?;
+    filter.stale = query.flag("stale")?;
+    filter.open = query.flag("open")?;
+    filter.ended_badly = query.flag("ended_badly")?;
+    filter.unattended = query.flag("unattended")?;
+    if let Some(text) = query.one("since")? {
+        filter.since = Some(Since::read("since", text)?.from(asked.served.ledger.now().await?));
+    }
+    filter.order = query.one("order")?.map(order).transpose()?.unwrap_or_default();
+    Ok(filter)
 }
 
 fn order(word: &str) -> Result<Order, Refusal> {

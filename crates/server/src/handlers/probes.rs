@@ -28,7 +28,7 @@ pub(crate) async fn live(_asked: Asked) -> Answered {
 
 /// `GET /readyz`: whether the server can serve requests.
 pub(crate) async fn ready(asked: Asked) -> Answered {
-    let stopping = asked.served.stopping.is_cancelled();
+    let stopping = asked.served.stopping.is_stopped();
     // Every request begins with this read.
     let wait_max = asked.served.options.limits.watch_wait_max;
     let store = tokio::time::timeout(wait_max, asked.served.token_cache.look()).await;

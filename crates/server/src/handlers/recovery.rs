@@ -9,7 +9,7 @@ use tenure::api::list::Watch;
 use tenure::api::overview::{Presence, WatchersAnswer};
 use tenure::api::recovery::Recovered;
 use tenure::core::refusal::Refusal;
-use tenure::recovery::{RecoveredTask, RecoveryOptions};
+use tenure::recovery::RecoveredTask;
 
 use crate::body::parse;
 use crate::problem::Problem;
@@ -29,7 +29,11 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let usual = recovery.current().clone();
     // At a stop, its answer must still be sent within the grace.
     let grace = usual.grace / 2;
-    let settings = RecoveryOptions { namespace: Some(asked.namespace()?.clone()), grace, ..usual };
+    let namespace = asked.namespace()?.clone();
+    let settings = usual.with(|options| {
+        options.namespace = Some(namespace);
+        options.grace = grace;
+    });
     let recovery = recovery.clone().settings(settings);
     let room = asked.quota.sweep()?;
     if asked.query.flag("plan")? {
@@ -41,9 +45,9 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let recovery = recovery.on_tended(move |one| {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(one.clone());
     });
-    let stop = asked.served.stopping.child_token();
+    let stop = asked.served.stopping.child();
     // A task of its own, so that it also ends gracefully if the caller goes away.
-    let _caller_is_there = stop.clone().drop_guard();
+    let _caller_is_there = stop.clone().stop_on_drop();
     let sweeping = asked.served.sweeping.spawn(async move {
         let report = recovery.once_until(stop).await;
         drop(room);

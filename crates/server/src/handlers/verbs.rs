@@ -54,7 +54,15 @@ pub(crate) async fn decide(asked: &Asked, command: Command, form: AnswerForm) ->
     let mut commands = vec![command];
     loop {
         // Documents that were read from a body are canonical.
-        let answered = store.transact_within(commands, AnswerOptions { form, bytes_max }).await;
+        let answered = store
+            .transact_within(
+                commands,
+                AnswerOptions::default().with(|options| {
+                    options.form = form;
+                    options.bytes_max = bytes_max;
+                }),
+            )
+            .await;
         if let Some(answer) = answered.answers.into_iter().next() {
             return answer;
         }

@@ -157,13 +157,12 @@ fn lease() -> Lease {
 /// Tasks that have a value in every column, together.
 fn tasks() -> Vec<Task> {
     let span = Some(Span::from_secs(1));
-    let bounded = Policy {
-        stall_after: span,
-        time_limit: span,
-        lock_delay: span,
-        cancel_grace: span,
-        ..Policy::default()
-    };
+    let bounded = Policy::default().with(|policy| {
+        policy.stall_after = span;
+        policy.time_limit = span;
+        policy.lock_delay = span;
+        policy.cancel_grace = span;
+    });
     let reservation = Reservation {
         owner: text(Owner::new, "w1"),
         reserved_at: Time::from_micros(1),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tenure::Ledger;
 use tenure_core::command::{Command, Holder};
 
@@ -222,20 +223,20 @@ pub(crate) async fn run_callers<F: Future<Output = u64> + Send>(
 
 /// One life, a call for each step.
 pub(crate) async fn live(ledger: Ledger, id: String, life: Life) -> u64 {
-    ledger.create(&id).queue("q").payload(r#"{"n":1}"#).await.expect("created");
+    ledger.create(&id).queue("q").payload(json!({"n":1})).await.expect("created");
     let task = ledger.acquire(&id, OWNER).await.expect("acquired");
     let by = task.lease().expect("a lease").holder();
     for beat in 1..=life.heartbeats {
         ledger.heartbeat(&id, &by).ttl(ttl(beat as u64)).await.expect("renewed");
     }
-    ledger.complete(&id, &by).result(r#"{"ok":true}"#).await.expect("completed");
+    ledger.complete(&id, &by).result(json!({"ok":true})).await.expect("completed");
     1
 }
 
 async fn live_together(ledger: Ledger, caller: usize, turn: u64, life: Life) -> u64 {
     let names: Vec<String> = (0..LIVES).map(|at| format!("task-{caller}-{turn:06}-{at:04}")).collect();
     let create =
-        |id: &String| ledger.create(id).queue("q").payload(r#"{"n":1}"#).command().expect("a command");
+        |id: &String| ledger.create(id).queue("q").payload(json!({"n":1})).command().expect("a command");
     ledger.transact(names.iter().map(create).collect()).await;
     let holders: Vec<Holder> = acquire(&ledger, &names).await;
     for beat in 1..=life.heartbeats {
@@ -245,7 +246,7 @@ async fn live_together(ledger: Ledger, caller: usize, turn: u64, life: Life) -> 
         ledger.transact(names.iter().zip(&holders).map(beat).collect()).await;
     }
     let complete = |(id, by): (&String, &Holder)| {
-        ledger.complete(id, by).result(r#"{"ok":true}"#).command().expect("a command")
+        ledger.complete(id, by).result(json!({"ok":true})).command().expect("a command")
     };
     let done = ledger.transact(names.iter().zip(&holders).map(complete).collect()).await;
     done.iter().filter(|answer| answer.is_ok()).count() as u64

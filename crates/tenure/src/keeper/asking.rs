@@ -42,7 +42,7 @@ pub(super) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
     loop {
         let error = match send::<D>(ledger, command.clone()).await {
             Err(error @ Error::Corrupt(_)) => return Err(so_far.with(error)),
-            Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => so_far.with(error),
+            Err(error) => so_far.with(error),
             answer => return answer,
         };
         if matches!(error, Error::Unavailable(_)) || Moment::now() >= until {

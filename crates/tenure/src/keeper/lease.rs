@@ -15,13 +15,13 @@ use tenure_core::time::Span;
 use tenure_store::Renewal;
 use tenure_store::{Error, SoFar};
 use tokio::sync::{Notify, RwLock, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::asking::{ASK_AGAIN, Counted, named};
 use super::shared::SharedLease;
 use super::status::{Keeping, LeaseStatus, LeaseWatch, Loss, held};
 use super::{renewal, thread};
-use crate::ledger::{Call, Ledger, Verb, send};
+use crate::ledger::{Call, Ledger, ToJson, Verb, send};
+use crate::stop::StopSignal;
 
 /// A lease with its keeper. If it is dropped before the task is ended, that is logged and the lease lapses.
 #[must_use = "a dropped lease is no longer renewed"]
@@ -46,9 +46,9 @@ impl KeptLease {
         };
         let renewal = Renewal { at, expires_at: lease.expires_at, cancel_asked: granted.cancel.is_some() };
         let held = held(sent, renewal, keeping);
-        let cancellation = CancellationToken::new();
+        let cancellation = StopSignal::new();
         if held.cancel_asked {
-            cancellation.cancel();
+            cancellation.stop();
         }
         let kept = Arc::new(SharedLease {
             ledger: ledger.clone(),
@@ -125,7 +125,7 @@ impl KeptLease {
 
     /// Fires when the work must stop: a cancel was asked for, or the lease is lost. Pass it down into the
     /// work.
-    pub fn cancellation(&self) -> CancellationToken {
+    pub fn cancellation(&self) -> StopSignal {
         self.kept.cancellation.clone()
     }
 
@@ -186,7 +186,7 @@ impl KeptLease {
                     return Err(refusal.into());
                 }
                 Err(error @ Error::Corrupt(_)) => return Err(so_far.with(error)),
-                Err(error @ (Error::Unavailable(_) | Error::Unknown(_))) => so_far.with(error),
+                Err(error) => so_far.with(error),
             };
             match until {
                 Some(until) if Moment::now() >= until => return Err(error),
@@ -240,14 +240,14 @@ impl KeptLease {
     }
 
     /// Reports progress, in JSON. It counts for the policy's `stall_after`.
-    pub async fn progress(&self, report: &str) -> Result<(), Error> {
+    pub async fn progress(&self, report: impl ToJson) -> Result<(), Error> {
         self.refuse_if_over()?;
         let call = self.kept.ledger.progress(self.id().as_str(), self.holder()).report(report);
         self.progressed(call.await)
     }
 
     /// Saves a checkpoint for a successor, in JSON. It counts as progress.
-    pub async fn checkpoint(&self, checkpoint: &str) -> Result<(), Error> {
+    pub async fn checkpoint(&self, checkpoint: impl ToJson) -> Result<(), Error> {
         self.refuse_if_over()?;
         let call = self.kept.ledger.progress(self.id().as_str(), self.holder()).checkpoint(checkpoint);
         self.progressed(call.await)
@@ -272,18 +272,18 @@ impl KeptLease {
                 }
                 Err(refusal.into())
             }
-            Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
     /// Completes the task.
-    pub async fn complete(&self, result: Option<&str>) -> Result<Task, Error> {
-        let call = self.kept.ledger.complete(self.id().as_str(), self.holder());
-        self.end(match result {
-            Some(result) => call.result(result),
-            None => call,
-        })
-        .await
+    pub async fn complete(&self) -> Result<Task, Error> {
+        self.end(self.kept.ledger.complete(self.id().as_str(), self.holder())).await
+    }
+
+    /// Completes the task with the result of the work, in JSON.
+    pub async fn complete_with(&self, result: impl ToJson) -> Result<Task, Error> {
+        self.end(self.kept.ledger.complete(self.id().as_str(), self.holder()).result(result)).await
     }
 
     /// Fails the task, undoing nothing. If no compensation was ever registered, one of kind `none` is

@@ -87,7 +87,7 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
                 not_extended(&kept, refusal);
                 after_refusal(&now_held, sent)
             }
-            Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
+            Err(error) => {
                 trouble(&kept, RenewalError::Unanswered(error.to_string()));
                 again(&now_held, sent)
             }

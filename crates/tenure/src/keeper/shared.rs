@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 use tenure_core::command::Holder;
 use tenure_core::task::Task;
 use tokio::sync::{Notify, RwLock, watch};
-use tokio_util::sync::CancellationToken;
 
 use super::status::{Keeping, LeaseStatus, Loss};
 use crate::ledger::Ledger;
+use crate::stop::StopSignal;
 
 /// The lease, its status, and the signals between the two.
 pub(super) struct SharedLease {
@@ -17,7 +17,7 @@ pub(super) struct SharedLease {
     pub(super) holder: Holder,
     pub(super) keeping: Keeping,
     pub(super) standing: watch::Sender<LeaseStatus>,
-    pub(super) cancellation: CancellationToken,
+    pub(super) cancellation: StopSignal,
     pub(super) renew_now: Notify,
     /// Whether the work was over while the lease was held.
     pub(super) finished_in_time: AtomicBool,
@@ -33,7 +33,7 @@ impl SharedLease {
             if is_held {
                 *standing = LeaseStatus::Lost(loss);
                 // Inside the closure, so that an observer of one change also sees the other.
-                self.cancellation.cancel();
+                self.cancellation.stop();
             }
             is_held
         });
@@ -41,7 +41,7 @@ impl SharedLease {
 
     pub(super) fn hear_cancel(&self) {
         self.standing.send_if_modified(|standing| {
-            self.cancellation.cancel();
+            self.cancellation.stop();
             match standing {
                 LeaseStatus::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
                 LeaseStatus::Lost(_) | LeaseStatus::Ended => false,

@@ -17,6 +17,7 @@ const ENDING: Duration = Duration::from_millis(250);
 
 /// Options for keeping a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Keeping {
     /// How long before its end the keeper gives up a lease that it could not renew; at most a quarter of what
     /// was left at the last renewal. None: a tenth.
@@ -24,6 +25,8 @@ pub struct Keeping {
     /// How long the keeper tries to record the end of the work while the ledger can't be reached.
     pub record_timeout: Duration,
 }
+
+tenure_core::with_changes!(Keeping);
 
 impl Default for Keeping {
     fn default() -> Keeping {

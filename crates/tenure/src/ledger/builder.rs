@@ -103,23 +103,28 @@ impl LedgerBuilder {
             #[cfg(feature = "sqlite")]
             Some(("sqlite", _)) => {
                 let (clock, missing) = (system(self.clock), self.missing);
-                let options = SqliteOptions { clock, missing, ..SqliteOptions::from_url(url)? };
+                let options = SqliteOptions::from_url(url)?.with(|options| {
+                    options.clock = clock;
+                    options.missing = missing;
+                });
                 Arc::new(SqliteStore::open(options).await?)
             }
             #[cfg(feature = "postgres")]
             Some(("postgres" | "postgresql", _)) => {
-                PostgresStore::open(PostgresOptions {
-                    clock: self.clock,
-                    missing: self.missing,
-                    ..PostgresOptions::new(url)
-                })
+                PostgresStore::open(PostgresOptions::new(url).with(|options| {
+                    options.clock = self.clock;
+                    options.missing = self.missing;
+                }))
                 .await?
             }
             #[cfg(feature = "remote")]
             Some(("http" | "https", _)) => {
                 let token = self.token.map(|BearerToken(token)| token);
                 let entropy = Arc::clone(&self.entropy);
-                Arc::new(RemoteStore::open(RemoteOptions { url: url.to_owned(), token, entropy })?)
+                Arc::new(RemoteStore::open(RemoteOptions::new(url).with(|options| {
+                    options.token = token;
+                    options.entropy = entropy;
+                }))?)
             }
             Some((scheme, _)) if let Some(feature) = left_out(scheme) => {
                 let limit = format!(

@@ -2,8 +2,7 @@
 
 use tenure_core::id::TaskId;
 use tenure_core::refusal::Refusal;
-use tenure_postgres::PostgresStore;
-use tenure_postgres::tokio_postgres::GenericClient;
+use tenure_postgres::{CallerTransaction, PostgresStore};
 
 use super::Ledger;
 use super::call::Call;
@@ -15,7 +14,8 @@ impl Ledger {
     /// the transaction knows of it, and others who want one of its names wait for the transaction's end.
     ///
     /// ```no_run
-    /// # async fn order(ledger: &tenure::Ledger, client: &mut tenure::store::postgres::tokio_postgres::Client)
+    /// # #[cfg(feature = "with-tokio-postgres-0_7")]
+    /// # async fn order(ledger: &tenure::Ledger, client: &mut tokio_postgres::Client)
     /// # -> Result<(), Box<dyn std::error::Error>> {
     /// let transaction = client.transaction().await?;
     /// transaction.execute("insert into orders (id) values (42)", &[]).await?;
@@ -28,7 +28,7 @@ impl Ledger {
     /// it was, because it is asked in a nested one. Names are what makes a repeat safe here, so there is no request id.
     pub async fn create_in(
         &self,
-        transaction: &impl GenericClient,
+        transaction: &dyn CallerTransaction,
         call: Call<Creation>,
     ) -> Result<TaskId, Error> {
         let Some(store) = self.store().as_any().downcast_ref::<PostgresStore>() else {

@@ -19,6 +19,7 @@ use tenure_store::Renewal;
 
 use crate::ledger::Ledger;
 use crate::ledger::call::{Call, Verb};
+use crate::ledger::to_json::ToJson;
 
 type Checked = Result<(), Refusal>;
 
@@ -362,8 +363,10 @@ impl Call<Creation> {
     }
 
     /// The payload, in JSON.
-    pub fn payload(self, payload: &str) -> Self {
-        self.set(|create| json::document("payload", payload).map(|payload| create.payload = payload))
+    pub fn payload(self, payload: impl ToJson) -> Self {
+        self.set(|create| {
+            json::document("payload", &payload.to_json()).map(|payload| create.payload = payload)
+        })
     }
 
     /// Which of the queue's due tasks go first: the higher ones.
@@ -439,17 +442,17 @@ refine!(Heartbeating {
     /// How long the lease lasts from now on. Default: the length at its grant.
     ttl(length: impl Into<Span>) Action::ByHolder { act: HolderAction::Heartbeat { ttl, .. }, .. } => *ttl = Some(Ttl::new(length.into())?);
     /// Progress, in JSON.
-    progress(value: &str) Action::ByHolder { act: HolderAction::Heartbeat { progress, .. }, .. } => *progress = Some(json::progress(value)?);
+    progress(value: impl ToJson) Action::ByHolder { act: HolderAction::Heartbeat { progress, .. }, .. } => *progress = Some(json::progress(&value.to_json())?);
     /// A checkpoint for a successor, in JSON.
-    checkpoint(value: &str) Action::ByHolder { act: HolderAction::Heartbeat { checkpoint, .. }, .. }
-        => *checkpoint = Some(json::document("checkpoint", value)?);
+    checkpoint(value: impl ToJson) Action::ByHolder { act: HolderAction::Heartbeat { checkpoint, .. }, .. }
+        => *checkpoint = Some(json::document("checkpoint", &value.to_json())?);
 });
 refine!(Progressing {
     /// Progress, in JSON.
-    report(value: &str) Action::ByHolder { act: HolderAction::Progress { progress, .. }, .. } => *progress = Some(json::progress(value)?);
+    report(value: impl ToJson) Action::ByHolder { act: HolderAction::Progress { progress, .. }, .. } => *progress = Some(json::progress(&value.to_json())?);
     /// A checkpoint for a successor, in JSON.
-    checkpoint(value: &str) Action::ByHolder { act: HolderAction::Progress { checkpoint, .. }, .. }
-        => *checkpoint = Some(json::document("checkpoint", value)?);
+    checkpoint(value: impl ToJson) Action::ByHolder { act: HolderAction::Progress { checkpoint, .. }, .. }
+        => *checkpoint = Some(json::document("checkpoint", &value.to_json())?);
 });
 refine!(Releasing {
     /// Not to be taken again earlier.
@@ -463,8 +466,8 @@ refine!(Registering {
 });
 refine!(Completing {
     /// The result of the work, in JSON.
-    result(value: &str) Action::ByHolder { act: HolderAction::Complete { result, .. }, .. } | Action::ByOperator { act: OperatorAction::MarkCompleted { result, .. }, .. }
-        => *result = Some(json::document("result", value)?);
+    result(value: impl ToJson) Action::ByHolder { act: HolderAction::Complete { result, .. }, .. } | Action::ByOperator { act: OperatorAction::MarkCompleted { result, .. }, .. }
+        => *result = Some(json::document("result", &value.to_json())?);
 });
 refine!(Failing {
     /// What remains to undo; kind `none` says that nothing does.

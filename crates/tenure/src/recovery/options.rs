@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use tenure_core::id::{Namespace, Owner};
-use tokio_util::sync::CancellationToken;
+
+use crate::stop::StopSignal;
 
 /// The settings of recovery.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RecoveryOptions {
     /// The owner of its leases. None: a name made of the machine, the process and a random part.
     pub owner: Option<Owner>,
@@ -24,6 +26,8 @@ pub struct RecoveryOptions {
     /// Only tasks of this namespace. None: of all.
     pub namespace: Option<Namespace>,
 }
+
+tenure_core::with_changes!(RecoveryOptions);
 
 impl Default for RecoveryOptions {
     fn default() -> RecoveryOptions {
@@ -44,14 +48,14 @@ impl Default for RecoveryOptions {
 pub(super) enum RecoveryMode {
     /// Until everything that was due at the start is handled, or it is told to stop. It waits for pauses
     /// between tries itself, and leaves nothing to other processes.
-    Once(CancellationToken),
+    Once(StopSignal),
     /// Until it is told to stop.
-    Loop(CancellationToken),
+    Loop(StopSignal),
 }
 
 impl RecoveryMode {
     /// What tells it to stop.
-    pub(super) fn stop(&self) -> &CancellationToken {
+    pub(super) fn stop(&self) -> &StopSignal {
         match self {
             RecoveryMode::Once(stop) | RecoveryMode::Loop(stop) => stop,
         }

@@ -15,7 +15,6 @@ use tenure_store::Error;
 use tenure_store::watch::{Absence, RENEW_EVERY};
 use tenure_store::{Answer, Cursor};
 use tokio::task::{self, JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use super::assess::{Assessment, due_at, left_to_holder_until, left_to_others_until, look};
 use super::options::RecoveryMode;
@@ -23,6 +22,7 @@ use super::report::RecoveryReport;
 use super::setup::Setup;
 use super::undo::{end_of, undo};
 use crate::failpoints;
+use crate::stop::StopSignal;
 
 /// How many due tasks are read at once.
 const PAGE: usize = 500;
@@ -87,25 +87,25 @@ struct Swept {
     next_check: Option<Time>,
 }
 
-pub(super) async fn once(setup: &Setup, stop: CancellationToken) -> Result<RecoveryReport, Error> {
+pub(super) async fn once(setup: &Setup, stop: StopSignal) -> Result<RecoveryReport, Error> {
     let mut sweeper = Sweeper::new(setup, RecoveryMode::Once(stop.clone()));
     let began = setup.ledger.now().await?;
-    while !stop.is_cancelled() {
+    while !stop.is_stopped() {
         let is_whole = sweeper.goes_on_at.is_none();
         let swept = sweeper.sweep(Some(began)).await?;
-        if !stop.is_cancelled() {
+        if !stop.is_stopped() {
             sweeper.admit().await?;
         }
         while !sweeper.undoing.is_empty() {
             sweeper.one_is_done().await;
-            if !stop.is_cancelled() {
+            if !stop.is_stopped() {
                 sweeper.admit().await?;
             }
         }
         if swept.is_cut_short {
             tokio::select! {
                 () = rest(REST, setup) => {}
-                () = stop.cancelled() => {}
+                () = stop.stopped() => {}
             }
         } else if is_whole && swept.taken == 0 && sweeper.line.is_empty() {
             break;
@@ -114,10 +114,10 @@ pub(super) async fn once(setup: &Setup, stop: CancellationToken) -> Result<Recov
     Ok(sweeper.report)
 }
 
-pub(super) async fn watch(setup: &Setup, stop: CancellationToken) -> Result<RecoveryReport, Error> {
+pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryReport, Error> {
     let mut sweeper = Sweeper::new(setup, RecoveryMode::Loop(stop.clone()));
     let mut marked: Option<Moment> = None;
-    while !stop.is_cancelled() {
+    while !stop.is_stopped() {
         let began = Moment::now();
         let is_time = |marked: Moment| began.since(marked) >= Span::from(RENEW_EVERY);
         // Before each sweep after a pause: a process that was stopped for a while must know it before it
@@ -125,7 +125,7 @@ pub(super) async fn watch(setup: &Setup, stop: CancellationToken) -> Result<Reco
         if marked.is_none_or(is_time) {
             let marking = tokio::select! {
                 marking = setup.ledger.store().watch(setup.presence()) => marking,
-                () = stop.cancelled() => break,
+                () = stop.stopped() => break,
             };
             match marking {
                 Ok(absence) => {
@@ -502,7 +502,7 @@ impl<'r> Sweeper<'r> {
     }
 
     /// Pauses. When an undo ends meanwhile, the next waiting one starts.
-    async fn rest_until(&mut self, stop: &CancellationToken, length: Duration) {
+    async fn rest_until(&mut self, stop: &StopSignal, length: Duration) {
         let mut over = std::pin::pin!(tokio::time::sleep(length));
         loop {
             // Also before the first wait: the last sweep may have seen all undos end, and then nothing would
@@ -512,7 +512,7 @@ impl<'r> Sweeper<'r> {
                 self.trouble(&error);
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.stopped() => return,
                 () = &mut over => return,
                 Some(done) = self.undoing.join_next() => self.note(done),
             }

@@ -54,9 +54,7 @@ pub(super) async fn undo(setup: Setup, task: Task, reclaimed: Moment, mode: Reco
         // A lost lease is an outcome; any other refusal is a failure of this recovery, for the next one to
         // fix.
         Err(Error::Refused(refusal)) => (Outcome::Lost, Some(refusal.to_string())),
-        Err(error @ (Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_))) => {
-            (Outcome::Failed, Some(error.to_string()))
-        }
+        Err(error) => (Outcome::Failed, Some(error.to_string())),
     };
     RecoveredTask { undone: undoing.undone, ..told(outcome, reason) }
 }
@@ -181,12 +179,12 @@ impl Undoing<'_> {
     }
 
     fn is_told_to_stop(&self) -> bool {
-        self.mode.stop().is_cancelled()
+        self.mode.stop().is_stopped()
     }
 
     /// Resolves when the running undo must end, after recovery was told to stop.
     async fn told_to_stop(&self) {
-        self.mode.stop().cancelled().await;
+        self.mode.stop().stopped().await;
         tokio::time::sleep(self.setup.options.grace).await;
     }
 
@@ -255,7 +253,7 @@ impl Undoing<'_> {
                 tokio::select! {
                     loss = self.lease.lost() => return Ok(Err((Outcome::Lost, Some(loss.to_string())))),
                     () = tokio::time::sleep(wait) => {}
-                    () = stop.cancelled() => {
+                    () = stop.stopped() => {
                         let words = format!("{} failed: {error}", owed.undo.kind);
                         return Ok(Err(self.hand_back(&words, wait).await?));
                     }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure_core::id::Kind;
 use tenure_store::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
 use crate::keeper::KeptLease;
+use crate::stop::StopSignal;
 
 /// A claimed task, for the function that works on it.
 pub struct Job<P> {
@@ -56,8 +56,7 @@ impl<E: std::error::Error> From<E> for WorkError {
 }
 
 pub(super) type Returned = Result<Option<String>, WorkError>;
-pub(super) type Work =
-    dyn Fn(Arc<KeptLease>, CancellationToken) -> BoxFuture<'static, Returned> + Send + Sync;
+pub(super) type Work = dyn Fn(Arc<KeptLease>, StopSignal) -> BoxFuture<'static, Returned> + Send + Sync;
 
 /// A function for tasks, and who stops it.
 #[derive(Clone)]

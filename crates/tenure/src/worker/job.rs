@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tenure_store::Error;
 use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use super::function::{EndedBy, Functions, Returned, WorkError};
 use super::report::JobOutcome;
 use crate::failpoints;
 use crate::handler::truncate_for_record;
 use crate::keeper::{KeptLease, LeaseStatus};
+use crate::ledger::JsonText;
+use crate::stop::StopSignal;
 
 /// How long the worker waits for dropped work to end.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ enum JobEnd {
 /// How to stop work on a task.
 pub(super) struct JobOptions {
     pub(super) grace: Duration,
-    pub(super) stop: CancellationToken,
+    pub(super) stop: StopSignal,
 }
 
 /// Runs the function for a task, and records the end.
@@ -46,7 +47,7 @@ pub(super) async fn work(lease: KeptLease, functions: Functions, options: JobOpt
 
 /// Runs the function as long as it may; none if the lease was lost meanwhile.
 async fn run(lease: &Arc<KeptLease>, functions: &Functions, options: &JobOptions) -> Option<JobEnd> {
-    if options.stop.is_cancelled() {
+    if options.stop.is_stopped() {
         return Some(released());
     }
     let kind = &lease.task().kind;
@@ -75,7 +76,7 @@ async fn run(lease: &Arc<KeptLease>, functions: &Functions, options: &JobOptions
             tracing::warn!(task = %lease.id(), %loss, "the lease is lost; the work is stopped");
             None
         }
-        () = after(options.stop.cancelled(), options.grace) => Some(released()),
+        () = after(options.stop.stopped(), options.grace) => Some(released()),
         () = after(lease.cancel_asked(), options.grace) => Some(JobEnd::RollBack("it was asked to stop".into())),
     };
     // A dropped future ends at its next await. Nobody may begin the task before that, so its end is not
@@ -105,7 +106,10 @@ async fn record(lease: &KeptLease, end: JobEnd) -> JobOutcome {
         return JobOutcome::Completed;
     }
     let (came, recorded) = match &end {
-        JobEnd::Complete(result) => (JobOutcome::Completed, lease.complete(result.as_deref()).await),
+        JobEnd::Complete(None) => (JobOutcome::Completed, lease.complete().await),
+        JobEnd::Complete(Some(result)) => {
+            (JobOutcome::Completed, lease.complete_with(JsonText(result)).await)
+        }
         JobEnd::RollBack(reason) => (JobOutcome::RolledBack, lease.roll_back(reason).await),
         JobEnd::Release(reason, delay) => (JobOutcome::Released, lease.release(reason, *delay).await),
         JobEnd::Fail(reason) => (JobOutcome::Failed, lease.fail(reason).await),
@@ -118,18 +122,14 @@ async fn record(lease: &KeptLease, end: JobEnd) -> JobOutcome {
         return JobOutcome::Lost;
     }
     tracing::error!(task = %lease.id(), %error, "the outcome of the work could not be recorded");
-    match error {
-        // A task that can't be completed can still be rolled back.
-        Error::Refused(refusal) if matches!(end, JobEnd::Complete(_) | JobEnd::Fail(_)) => {
-            match lease.roll_back(&truncate_for_record(&refusal.to_string())).await {
-                Ok(_) => JobOutcome::RolledBack,
-                Err(_) => JobOutcome::Unrecorded,
-            }
-        }
-        Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) => {
-            JobOutcome::Unrecorded
-        }
+    // A task that can't be completed can still be rolled back.
+    if let Error::Refused(refusal) = error
+        && matches!(end, JobEnd::Complete(_) | JobEnd::Fail(_))
+        && lease.roll_back(&truncate_for_record(&refusal.to_string())).await.is_ok()
+    {
+        return JobOutcome::RolledBack;
     }
+    JobOutcome::Unrecorded
 }
 
 /// How a task ends by what its function returned.

@@ -52,8 +52,10 @@ fn undo(reason: Option<&str>) -> Undo {
 /// A record in which nothing is as by default.
 fn record() -> Put {
     let mut put = Put::new(TaskId::new("t").expect("a name"));
-    put.record.policy =
-        Policy { backoff: Backoff { factor: 7, ..Backoff::default() }, max_attempts: 9, ..Policy::default() };
+    put.record.policy = Policy::default().with(|policy| {
+        policy.backoff = Backoff { factor: 7, ..Backoff::default() };
+        policy.max_attempts = 9;
+    });
     put.record.naming = IdOrigin::Made;
     put.record.payload = Document::new(r#"{"a":[1.50,1e-400]}"#).expect("JSON");
     put.record.not_before = Some(Time::MIN);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use serde_json::json;
 use tenure::access::Role;
 use tenure::access::{Token, Tokens};
 use tenure::api::audit::{AnchorAnswer, ReportAnswer};
@@ -24,6 +25,7 @@ use tenure::core::refusal::{Code, Refusal};
 use tenure::core::task::Task;
 use tenure::core::time::Span;
 use tenure::entropy::SeededEntropy;
+use tenure::ledger::JsonText;
 use tenure::record::renewal_answer;
 use tenure::store::Recorded;
 use tenure::why::why;
@@ -58,26 +60,28 @@ async fn record(ledger: &Ledger, task: &Task) -> String {
 }
 
 fn everything() -> Policy {
-    Policy {
-        lease_ttl: Ttl::new(Span::from_secs(90)).expect("a length"),
-        max_attempts: 3,
-        backoff: Backoff { base: Span::from_secs(2), factor: 3, cap: Span::from_secs(60) },
-        when_spent: WhenSpent::Quarantined,
-        on_lapse: OnLapse::Hold,
-        stall_after: Some(Span::from_secs(300)),
-        time_limit: Some(Span::from_secs(7_200)),
-        start_within: Some(Span::from_days(1)),
-        lock_delay: Some(Span::from_millis(500)),
-        cancel_grace: Some(Span::from_secs(30)),
-    }
+    Policy::default().with(|policy| {
+        policy.lease_ttl = Ttl::new(Span::from_secs(90)).expect("a length");
+        policy.max_attempts = 3;
+        policy.backoff = Backoff { base: Span::from_secs(2), factor: 3, cap: Span::from_secs(60) };
+        policy.when_spent = WhenSpent::Quarantined;
+        policy.on_lapse = OnLapse::Hold;
+        policy.stall_after = Some(Span::from_secs(300));
+        policy.time_limit = Some(Span::from_secs(7_200));
+        policy.start_within = Some(Span::from_days(1));
+        policy.lock_delay = Some(Span::from_millis(500));
+        policy.cancel_grace = Some(Span::from_secs(30));
+    })
 }
 
 #[tokio::test]
 async fn a_task_in_each_part_of_its_life() -> Result<(), Error> {
     let (ledger, clock) = at_noon().await;
     let create = ledger.create("t").saga_id("saga").queue("agents").kind("build").label("issue", "168");
-    let create =
-        create.payload(r#"{"big":12345678901234567890.50,"a":[]}"#).priority(-1).policy(everything());
+    let create = create
+        .payload(JsonText(r#"{"big":12345678901234567890.50,"a":[]}"#))
+        .priority(-1)
+        .policy(everything());
     let later = instant::parse("later", "2026-01-31T13:00:10+01:00")?;
     let task = create.not_before(later).undo("remove", "/tmp/a").undo_reason("made by the worker").await?;
     assert_snapshot!(record(&ledger, &task).await, @r#"{"id":"t","saga_id":"saga","namespace":"default","queue":"agents","kind":"build","state":"planned","cause":null,"priority":-1,"not_before":"2026-01-31T12:00:10.000000Z","labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":0,"epoch":0,"revision":1,"owed":0,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"standing","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:00.000000Z","started_at":null,"finished_at":null}"#);
@@ -87,7 +91,7 @@ async fn a_task_in_each_part_of_its_life() -> Result<(), Error> {
     ledger.acquire("t", "w1").await?;
     clock.advance(Duration::from_secs(5));
     let w1 = holder("w1", 1);
-    let renewal = ledger.heartbeat("t", &w1).progress(r#"{"percent":40}"#).checkpoint("[1]").await?;
+    let renewal = ledger.heartbeat("t", &w1).progress(json!({"percent":40})).checkpoint(json!([1])).await?;
     ledger.cancel("t", "superseded").await?;
     let (task, now) = (ledger.task("t").await?, ledger.now().await?);
     assert_snapshot!(json(&renewal_answer(&task, now, renewal)), @r#"{"task":{"id":"t","saga_id":"saga","namespace":"default","queue":"agents","kind":"build","state":"running","cause":null,"priority":-1,"not_before":"2026-01-31T12:00:10.000000Z","labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":1,"epoch":1,"revision":4,"owed":1,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"lease":{"owner":"w1","epoch":1,"granted_to":"alice","ttl":"90s","acquired_at":"2026-01-31T12:00:10.000000Z","heartbeat_at":"2026-01-31T12:00:15.000000Z","progressed_at":"2026-01-31T12:00:15.000000Z","expires_at":"2026-01-31T12:01:45.000000Z","progress":{"percent":40}},"reservation":null,"unwinding":null,"checkpoint":[1],"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/t/1/1","registered":"before_lease"}],"cancel":{"at":"2026-01-31T12:00:15.000000Z","by":"alice","reason":"superseded"},"terminal_reason":null,"result":null,"retried_as":null,"retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":"2026-01-31T12:00:10.000000Z","finished_at":null},"renewal":{"at":"2026-01-31T12:00:15.000000Z","expires_at":"2026-01-31T12:01:45.000000Z","cancel":false}}"#);
@@ -105,7 +109,7 @@ async fn a_task_in_each_part_of_its_life() -> Result<(), Error> {
     assert_snapshot!(record(&ledger, &old).await, @r#"{"id":"t","saga_id":"saga","namespace":"default","queue":"agents","kind":"build","state":"quarantined","cause":"undo_unhandled","priority":-1,"not_before":"2026-01-31T12:00:10.000000Z","labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":1,"epoch":2,"revision":8,"owed":1,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"reservation":null,"unwinding":null,"checkpoint":[1],"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"owed","epoch":1,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":"default/t/1/1","registered":"before_lease"}],"cancel":{"at":"2026-01-31T12:00:15.000000Z","by":"alice","reason":"superseded"},"terminal_reason":"no handler","result":null,"retried_as":"seeded-1-1","retry_of":null,"stale":false,"created_at":"2026-01-31T12:00:00.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":"2026-01-31T12:00:10.000000Z","finished_at":"2026-01-31T12:00:15.000000Z"}"#);
     let new = ledger.task("seeded-1-1").await?;
     assert_snapshot!(json(&TaskAnswer::at(&new, ledger.now().await?)), @r#"{"task":{"id":"seeded-1-1","saga_id":"seeded-1-1","namespace":"default","queue":"agents","kind":"build","state":"planned","cause":null,"priority":-1,"not_before":null,"labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":0,"epoch":0,"revision":1,"owed":0,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"standing","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":null,"result":null,"retried_as":null,"retry_of":"t","stale":false,"created_at":"2026-01-31T12:00:15.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":null,"finished_at":null}}"#);
-    let completed = ledger.mark_completed("seeded-1-1", "by hand").result("null").await?;
+    let completed = ledger.mark_completed("seeded-1-1", "by hand").result(json!(null)).await?;
     assert_snapshot!(record(&ledger, &completed).await, @r#"{"id":"seeded-1-1","saga_id":"seeded-1-1","namespace":"default","queue":"agents","kind":"build","state":"completed","cause":"by_operator","priority":-1,"not_before":null,"labels":{"issue":"168"},"payload":{"a":[],"big":12345678901234567890.50},"attempts":0,"epoch":0,"revision":2,"owed":0,"policy":{"lease_ttl":"90s","max_attempts":3,"on_lapse":"hold","when_spent":"quarantined","backoff":{"base":"2s","factor":3,"cap":"60s"},"stall_after":"5m","time_limit":"2h","start_within":"1d","lock_delay":"500ms","cancel_grace":"30s"},"reservation":null,"unwinding":null,"compensations":[{"seq":1,"kind":"remove","target":"/tmp/a","reason":"made by the worker","status":"void","epoch":null,"tries":0,"receipt":null,"last_error":null,"waiver":null,"key":null,"registered":"before_lease"}],"cancel":null,"terminal_reason":"by hand","result":null,"retried_as":null,"retry_of":"t","stale":false,"created_at":"2026-01-31T12:00:15.000000Z","updated_at":"2026-01-31T12:00:15.000000Z","started_at":null,"finished_at":"2026-01-31T12:00:15.000000Z","given_null":["result"]}"#);
     Ok(())
 }
@@ -191,7 +195,8 @@ async fn what_an_audit_says() -> Result<(), Error> {
 async fn what_is_printed_can_be_read_and_put_back_without_a_change() -> Result<(), Error> {
     let (ledger, _) = at_noon().await;
     let create = ledger.create("t").saga_id("saga").queue("agents").kind("build").label("issue", "168");
-    let create = create.payload(r#"{"big":12345678901234567890.50}"#).priority(7).policy(everything());
+    let create =
+        create.payload(JsonText(r#"{"big":12345678901234567890.50}"#)).priority(7).policy(everything());
     let task = create.undo("remove", "/tmp/a").undo_reason("why").await?;
     let namespace = Namespace::new("default")?;
     let bare = read_put(&record(&ledger, &task).await, &namespace)?;
@@ -227,13 +232,17 @@ fn what_no_record_has_is_refused_by_its_name() {
 /// The records that are read back here, each with something that reading may lose.
 async fn odd_tasks() -> Result<Vec<Task>, Error> {
     let (ledger, clock) = at_noon().await;
-    let mut tasks = vec![ledger.create("planned").payload("null").await?];
+    let mut tasks = vec![ledger.create("planned").payload(json!(null)).await?];
     ledger.create("reserved").policy(everything()).await?;
     tasks.push(ledger.dispatch("reserved", "w1").await?);
-    ledger.create("held").undo("a", "x").policy(Policy { max_attempts: 2, ..Policy::default() }).await?;
+    ledger
+        .create("held")
+        .undo("a", "x")
+        .policy(Policy::default().with(|policy| policy.max_attempts = 2))
+        .await?;
     tasks.push(ledger.acquire("held", "w1").ttl(Span::from_secs(5)).await?);
     let w1 = holder("w1", 1);
-    ledger.progress("held", &w1).report("null").checkpoint("null").await?;
+    ledger.progress("held", &w1).report(json!(null)).checkpoint(json!(null)).await?;
     tasks.push(ledger.task("held").await?);
     tasks.push(ledger.cancel("held", "enough").await?);
     clock.advance(Duration::from_secs(60));
@@ -247,7 +256,7 @@ async fn odd_tasks() -> Result<Vec<Task>, Error> {
     tasks.push(ledger.task("held").await?);
     ledger.create("empty").await?;
     ledger.acquire("empty", "w1").await?;
-    tasks.push(ledger.complete("empty", &holder("w1", 1)).result("null").await?);
+    tasks.push(ledger.complete("empty", &holder("w1", 1)).result(json!(null)).await?);
     ledger.create("none").await?;
     ledger.acquire("none", "w1").await?;
     tasks.push(ledger.complete("none", &holder("w1", 1)).await?);
@@ -318,9 +327,9 @@ async fn what_is_printed_of_an_event_reads_back_to_the_byte() -> Result<(), Erro
     let (ledger, _) = at_noon().await;
     let payload =
         r#"{"é\"\\":[1.50,1e-400,123456789012345678901234567890,-0.0],"\u2028":"\u0001\ud83d\ude00"}"#;
-    ledger.create("t").payload(payload).label("who", "Zoë \u{7f}\n").await?;
+    ledger.create("t").payload(JsonText(payload)).label("who", "Zoë \u{7f}\n").await?;
     ledger.acquire("t", "w1").await?;
-    ledger.complete("t", &holder("w1", 1)).result("null").await?;
+    ledger.complete("t", &holder("w1", 1)).result(json!(null)).await?;
     for recorded in ledger.events(None, 100).await?.items {
         let text = json(&EventJson::from(&recorded));
         assert_eq!(read_recorded(&text).as_ref(), Ok(&recorded), "{text}");

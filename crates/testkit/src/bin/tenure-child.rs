@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::clock::Moment;
 use tenure::core::refusal::Code;
 use tenure::core::time::Span;
@@ -74,14 +75,14 @@ async fn load(url: &str, name: &str, callers: usize) {
 }
 
 async fn live(ledger: &Ledger, id: &str, owner: &str) {
-    let task = ledger.create(id).undo("a", "x").payload(r#"{"n":1}"#).await.expect("created");
+    let task = ledger.create(id).undo("a", "x").payload(json!({"n":1})).await.expect("created");
     tell(&format!("{id} {} -", task.revision));
     let task = ledger.acquire(id, owner).await.expect("acquired");
     tell(&format!("{id} {} {}", task.revision, task.lease().expect("a lease").expires_at.as_micros()));
     let holder = task.lease().expect("a lease").holder();
     let task = ledger.register(id, &holder, "b", "y").await.expect("registered");
     tell(&format!("{id} {} -", task.revision));
-    let renewal = ledger.heartbeat(id, &holder).checkpoint("[1]").await.expect("renewed");
+    let renewal = ledger.heartbeat(id, &holder).checkpoint(json!([1])).await.expect("renewed");
     tell(&format!("{id} {} {}", task.revision, renewal.expires_at.as_micros()));
     let task = match id.len() % 3 {
         0 => ledger.complete(id, &holder).await.expect("completed"),

@@ -17,8 +17,8 @@ use tenure::handler::template::Template;
 use tenure::handler::{Handlers, RetryPolicy, UndoCall, UndoError};
 use tenure::keeper::LeaseStatus;
 use tenure::recovery::{Recovery, RecoveryOptions};
+use tenure::stop::StopSignal;
 use tenure::worker::{Job, Stop, WorkError, Worker};
-use tokio_util::sync::CancellationToken;
 
 /// A command that logs when it begins and ends, as the functions here do.
 const COMMAND: &str =
@@ -79,15 +79,13 @@ async fn work(ledger: Ledger, log: Arc<File>) {
             }
         },
     );
-    worker.run(Stop::WhenTold(CancellationToken::new())).await.expect("it works");
+    worker.run(Stop::WhenTold(StopSignal::new())).await.expect("it works");
 }
 
 /// Runs recovery until it is killed.
 async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
-    let patience = RetryPolicy {
-        backoff: Backoff { base: Span::from_millis(50), ..Backoff::default() },
-        ..RetryPolicy::default()
-    };
+    let patience = RetryPolicy::default()
+        .with(|policy| policy.backoff = Backoff { base: Span::from_millis(50), ..Backoff::default() });
     let words = ["sh", "-c", COMMAND, "sh", "key={key}", "epoch={epoch}", path].map(str::to_owned);
     let command = CommandHandler::new(Template::new(words.to_vec(), "x").expect("a template"));
     let remove = move |call: UndoCall| {
@@ -106,11 +104,10 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
     };
     let handlers = Handlers::new().with("remove", patience, remove).expect("a kind");
     let handlers = handlers.with("command", patience, command).expect("a kind");
-    let settings = RecoveryOptions {
-        ttl: Duration::from_secs(1),
-        handler_wait: Duration::from_millis(100),
-        ..RecoveryOptions::default()
-    };
+    let settings = RecoveryOptions::default().with(|options| {
+        options.ttl = Duration::from_secs(1);
+        options.handler_wait = Duration::from_millis(100);
+    });
     let recovery = Recovery::new(ledger).handlers(handlers).settings(settings);
-    recovery.watch(CancellationToken::new()).await.expect("it looks after the store");
+    recovery.watch(StopSignal::new()).await.expect("it looks after the store");
 }

@@ -3,9 +3,9 @@
 
 use tenure::Ledger;
 use tenure::recovery::Recovery;
+use tenure::stop::StopSignal;
 use tenure_server::{Options, Server};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -16,7 +16,7 @@ fn main() {
         let ledger = Ledger::open(url).await.expect("the store opens");
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
         let server = Server::new(ledger, Recovery::new, Options::default()).expect("threads");
-        let (recovery, stop) = (server.recovery(), CancellationToken::new());
+        let (recovery, stop) = (server.recovery(), StopSignal::new());
         let until = stop.clone();
         tokio::spawn(async move { recovery.watch(until).await });
         println!("ready");

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use serde_json::json;
 use tenure::core::task::State;
 use tenure::store::{Filter, IfMissing};
 use tenure::{Error, Ledger};
@@ -45,7 +46,7 @@ fn a_role_that_owns_nothing_needs_only_what_it_is_granted() {
         ledger.create("a").undo("rm", "x").await.expect("created");
         let task = ledger.acquire("a", "w").await.expect("acquired");
         let by = task.lease().expect("a lease").holder();
-        ledger.heartbeat("a", &by).checkpoint("[1]").await.expect("renewed");
+        ledger.heartbeat("a", &by).checkpoint(json!([1])).await.expect("renewed");
         ledger.roll_back("a", &by, "no").request_id("r").await.expect("rolled back");
         assert!(owner.verify(None).await.expect("verified").holds());
         let told = CompetingConnection::at(&url.replace(&format!("?schema={schema}"), ""), &schema).await;
@@ -134,7 +135,7 @@ async fn with_an_end(server: &Server, schema: &str) -> Ledger {
     ledger.create("a").undo("rm", "x").await.expect("created");
     let task = ledger.acquire("a", "w").await.expect("acquired");
     let by = task.lease().expect("a lease").holder();
-    ledger.heartbeat("a", &by).checkpoint("[1]").await.expect("renewed");
+    ledger.heartbeat("a", &by).checkpoint(json!([1])).await.expect("renewed");
     ledger.complete("a", &by).await.expect("completed");
     ledger
 }
@@ -333,7 +334,7 @@ fn behind_a_large_event_that_can_not_be_read_nothing_is_passed_over() {
         let schema = server.fresh_schema();
         let ledger = Ledger::open(&server.url(&schema)).await.expect("opens");
         for number in 0..9 {
-            let call = ledger.create(&format!("t{number}")).payload(&format!("\"{}\"", "x".repeat(220_000)));
+            let call = ledger.create(&format!("t{number}")).payload(json!("x".repeat(220_000)));
             call.await.expect("made");
         }
         let superuser = CompetingConnection::superuser(server, &schema).await;
@@ -373,7 +374,10 @@ fn lists_and_glances_say_what_memory_says_of_many_tasks() {
             tenure::core::id::LabelKey::new("nth").expect("a key"),
             tenure::core::id::LabelValue::new("7").expect("a value"),
         )];
-        let labelled = ledger.tasks(Filter { labels, ..Filter::default() }, None, 10).await.expect("a page");
+        let labelled = ledger
+            .tasks(Filter::default().with(|filter| filter.labels = labels), None, 10)
+            .await
+            .expect("a page");
         assert_eq!(labelled.items.len(), 1);
         let foreign = tenure::store::Cursor::from_text("nonsense");
         assert!(ledger.tasks(Filter::default(), Some(foreign.clone()), 10).await.is_err());

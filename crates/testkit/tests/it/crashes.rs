@@ -13,6 +13,7 @@ use tenure::core::event::EventData;
 use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
+use tenure::ledger::JsonText;
 use tenure_testkit::block_on;
 use tenure_testkit::waiting::found;
 
@@ -192,14 +193,17 @@ fn play(plot: Plot) -> Vec<&'static str> {
 
 async fn fill(ledger: &Ledger) {
     let backoff = Backoff { base: Span::from_millis(50), ..Backoff::default() };
-    let policy = Policy { max_attempts: 3, backoff, ..Policy::default() };
+    let policy = Policy::default().with(|policy| {
+        policy.max_attempts = 3;
+        policy.backoff = backoff;
+    });
     for nth in 0..TASKS {
         let payload = match nth {
             0 => r#"{"unknown":true,"fails":true}"#,
             1 | 2 => r#"{"fails":true}"#,
             _ => "{}",
         };
-        let call = ledger.create(&format!("t{nth}")).policy(policy).payload(payload);
+        let call = ledger.create(&format!("t{nth}")).policy(policy).payload(JsonText(payload));
         call.undo("remove", "standing").await.expect("created");
     }
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tenure::ledger::JsonText;
 use tenure::store::sqlite::{SqliteOptions, SqliteStore};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -105,7 +106,7 @@ fn ten_programs_may_make_the_same_file_at_once() {
 fn a_lock_that_another_program_holds_for_too_long_is_said_and_nothing_was_done() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tasks.db");
-    let options = SqliteOptions { wait_max: Duration::from_millis(200), ..SqliteOptions::new(&path) };
+    let options = SqliteOptions::new(&path).with(|options| options.wait_max = Duration::from_millis(200));
     let ledger =
         Ledger::with_store(std::sync::Arc::new(block_on(SqliteStore::open(options)).expect("opens")));
     let turn =
@@ -183,7 +184,7 @@ fn on_a_full_disk_writes_are_refused_reads_go_on_and_service_resumes() {
     let mut answered = Vec::new();
     let words = loop {
         let id = format!("t{}", answered.len());
-        match block_on(async { ledger.create(&id).payload(&payload).await }) {
+        match block_on(async { ledger.create(&id).payload(JsonText(&payload)).await }) {
             Ok(_) => answered.push(id),
             refused => break unavailable(refused),
         }

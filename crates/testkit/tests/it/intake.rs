@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
 use tenure::api::put::read_create;
 use tenure::core::command::Action;
 use tenure::core::compensation::Status;
@@ -206,9 +207,10 @@ fn rust_creates_in_a_transaction_of_the_callers() {
     let Some(server) = required(Server::shared()) else { return };
     block_on(async {
         let (ledger, mut rival, _) = scene(server).await;
-        let policy = Policy { max_attempts: 3, ..Policy::default() };
-        let call =
-            || ledger.create("a").queue("q").policy(policy).undo("rm", "/tmp/x").payload(r#"{"n": [1, 2]}"#);
+        let policy = Policy::default().with(|policy| policy.max_attempts = 3);
+        let call = || {
+            ledger.create("a").queue("q").policy(policy).undo("rm", "/tmp/x").payload(json!({"n": [1, 2]}))
+        };
         let transaction = rival.client().transaction().await.expect("begun");
         ledger.create_in(&transaction, call()).await.expect("asked for");
         let twice = ledger.create_in(&transaction, call()).await.expect_err("the name is taken");
@@ -310,7 +312,7 @@ fn one_that_two_looks_of_a_batch_find_is_made_once() {
     block_on(async {
         // One committer, and it is held up while the others come: so they go into one batch, with a nudge among them.
         let schema = server.fresh_schema();
-        let options = PostgresOptions { committers: 1, ..PostgresOptions::new(server.url(&schema)) };
+        let options = PostgresOptions::new(server.url(&schema)).with(|options| options.committers = 1);
         let ledger = Ledger::with_store(PostgresStore::open(options).await.expect("opens"));
         let (rival, other) =
             (CompetingConnection::of(server, &schema).await, CompetingConnection::of(server, &schema).await);

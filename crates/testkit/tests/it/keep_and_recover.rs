@@ -11,6 +11,7 @@ use tenure::core::task::{State, Task};
 use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::recovery::{Recovery, RecoveryOptions};
+use tenure::stop::StopSignal;
 use tenure::store::Filter;
 use tenure::store::watch::Presence;
 use tenure::worker::{Job, Stop, WorkError, Worker};
@@ -19,7 +20,6 @@ use tenure_testkit::block_on;
 use tenure_testkit::keeping::{KEPT, SHORT};
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::until_asked;
-use tokio_util::sync::CancellationToken;
 
 const TASKS: usize = 40;
 
@@ -33,13 +33,16 @@ fn two_nodes_work_through_a_queue_and_undo_what_fails_and_nothing_is_undone_twic
     let url = server.url(&server.fresh_schema());
     block_on(async {
         let backoff = Backoff { base: Span::from_millis(20), ..Backoff::default() };
-        let policy = Policy { max_attempts: 2, backoff, ..Policy::default() };
+        let policy = Policy::default().with(|policy| {
+            policy.max_attempts = 2;
+            policy.backoff = backoff;
+        });
         let ledger = Ledger::open(&url).await?;
         for nth in 0..TASKS {
             ledger.create(&format!("t{nth}")).policy(policy).undo("k", "standing").await?;
         }
         let undone = Arc::new(Mutex::new(Vec::new()));
-        let stop = CancellationToken::new();
+        let stop = StopSignal::new();
         let mut nodes = Vec::new();
         for node in ["one", "two"] {
             let ledger = Ledger::open(&url).await?;
@@ -66,7 +69,7 @@ fn two_nodes_work_through_a_queue_and_undo_what_fails_and_nothing_is_undone_twic
         }
         until_asked("the end of all", async || all(&ledger).await.iter().all(|task| task.ending().is_some()))
             .await;
-        stop.cancel();
+        stop.stop();
         for node in nodes {
             node.await.expect("it ends")?;
         }
@@ -94,7 +97,7 @@ fn a_lease_is_kept_over_its_length_and_what_is_not_kept_is_reclaimed() {
         }
         let kept = ledger.acquire("kept", "w1").ttl(KEPT).keep().await?;
         drop(ledger.acquire("dropped", "w1").ttl(SHORT).keep().await?);
-        let stop = CancellationToken::new();
+        let stop = StopSignal::new();
         let (recovery, told) = (Recovery::new(Ledger::open(&url).await?), stop.clone());
         let metrics = recovery.metrics();
         let looking = tokio::spawn(async move { recovery.watch(told).await });
@@ -103,8 +106,8 @@ fn a_lease_is_kept_over_its_length_and_what_is_not_kept_is_reclaimed() {
         // Past the length of the other one, counted from its grant.
         let first_end = kept.task().lease().expect("a lease").expires_at;
         until_asked("its first end", async || ledger.now().await.is_ok_and(|now| now > first_end)).await;
-        kept.complete(None).await?;
-        stop.cancel();
+        kept.complete().await?;
+        stop.stop();
         looking.await.expect("it ends")?;
         assert_eq!(metrics.snapshot().store_errors, 0);
         Ok::<(), Error>(())

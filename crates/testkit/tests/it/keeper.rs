@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use tenure::Ledger;
 use tenure::clock::{Clock, Moment, SystemClock};
-
 use tenure::core::id::{Actor, Reason};
 use tenure::core::policy::Policy;
 use tenure::core::refusal::Code;
@@ -35,7 +35,7 @@ fn a_kept_lease_outlives_its_length_while_the_work_blocks_the_whole_runtime() {
         let clock = SystemClock::default();
         until_blocking("twice the length of the lease", || clock.read().wall > past);
         assert_eq!(lease.loss(), None);
-        let done = lease.complete(Some("1")).await.expect("its holder still is one");
+        let done = lease.complete_with(json!(1)).await.expect("its holder still is one");
         assert_eq!((done.state(), done.epoch.0), (State::Completed, 1));
     });
 }
@@ -58,7 +58,7 @@ fn a_lease_is_renewed_about_three_times_in_its_length_and_no_more() {
         between.sort_by(f64::total_cmp);
         assert!(between[3] < 0.45, "between two renewals there are {between:?} lengths");
         assert_eq!(lease.loss(), None);
-        lease.complete(None).await?;
+        lease.complete().await?;
         Ok(())
     });
 }
@@ -80,7 +80,7 @@ fn many_leases_at_once_are_all_renewed() {
             .await;
         }
         for lease in &leases {
-            assert_eq!(lease.complete(None).await?.state(), State::Completed);
+            assert_eq!(lease.complete().await?.state(), State::Completed);
         }
         Ok(())
     });
@@ -112,7 +112,7 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
             ledger.create("t").await?;
             store.meets(Verb::Heartbeat, mood);
             let ttl = SHORT * 4;
-            let keeping = Keeping { margin: Some(SHORT), ..Keeping::default() };
+            let keeping = Keeping::default().with(|keeping| keeping.margin = Some(SHORT));
             let lease = ledger.acquire("t", "w1").ttl(ttl).keep_with(keeping).await?;
             let granted = held(&lease);
             assert_eq!(granted.ends_at.since(granted.fences_at), Span::from(SHORT));
@@ -123,7 +123,7 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
             );
             let token = lease.cancellation();
             until("trouble is told", || {
-                assert!(!token.is_cancelled(), "silence is no loss");
+                assert!(!token.is_stopped(), "silence is no loss");
                 matches!(held(&lease).trouble, Some(RenewalError::Unanswered(_)))
             })
             .await;
@@ -132,12 +132,12 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
             assert!(at >= granted.fences_at, "not before its time");
             // The margin is that promise: a second, where hearing of the loss and a look at the time take some milliseconds.
             assert!(by_store < granted.expires_at, "and before the store lets another in");
-            assert!(token.is_cancelled(), "the work is told");
+            assert!(token.is_stopped(), "the work is told");
             let arrived = store.count_all();
-            assert_eq!(code(lease.complete(None).await), Code::LeaseLapsed);
+            assert_eq!(code(lease.complete().await), Code::LeaseLapsed);
             assert_eq!(code(lease.undo_with("undo", "x", "why").await), Code::LeaseLapsed);
-            assert_eq!(code(lease.progress("1").await), Code::LeaseLapsed);
-            assert_eq!(code(lease.checkpoint("1").await), Code::LeaseLapsed);
+            assert_eq!(code(lease.progress(json!(1)).await), Code::LeaseLapsed);
+            assert_eq!(code(lease.checkpoint(json!(1)).await), Code::LeaseLapsed);
             assert_eq!(store.count_all(), arrived, "nothing reached the store any more");
             store.calms_down();
             // Nor anything of the thread that renews: it renews another lease, and would long have tried this one again.
@@ -157,7 +157,7 @@ fn a_lease_that_nobody_says_otherwise_of_is_given_up_a_tenth_before_its_end() {
         let lease = kept(&ledger, "t", KEPT * 10).await?;
         let it = held(&lease);
         assert_eq!(it.ends_at.since(it.fences_at), Span::from(KEPT));
-        let long = Keeping { margin: Some(KEPT * 100), ..Keeping::default() };
+        let long = Keeping::default().with(|keeping| keeping.margin = Some(KEPT * 100));
         ledger.create("u").await?;
         let lease = ledger.acquire("u", "w1").ttl(KEPT * 4).keep_with(long).await?;
         let it = held(&lease);
@@ -178,7 +178,7 @@ fn an_outage_shorter_than_what_is_left_loses_nobody() {
             store.calms_down();
             until("it is renewed", || held(&lease).expires_at > before).await;
             assert_eq!((lease.loss(), held(&lease).trouble), (None, None), "and the trouble is over");
-            lease.complete(None).await?;
+            lease.complete().await?;
             Ok(())
         });
     }
@@ -245,9 +245,9 @@ fn every_word_that_says_so_is_a_loss_at_once() {
                 Loss::Fenced => panic!("{loss} was not heard"),
             }
             assert!(Moment::now() < fences_at, "{loss} is not waited out");
-            assert!(lease.cancellation().is_cancelled());
+            assert!(lease.cancellation().is_stopped());
             let arrived = store.count_all();
-            assert_eq!(code(lease.complete(None).await), loss, "the same word to whoever asks later");
+            assert_eq!(code(lease.complete().await), loss, "the same word to whoever asks later");
             assert_eq!(store.count_all(), arrived, "and nobody else is asked");
             store.calms_down();
         }
@@ -266,7 +266,7 @@ fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
                 matches!(held(&lease).trouble, Some(RenewalError::NotExtended(refusal)) if refusal.code == word)
             })
             .await;
-            assert!(!lease.cancellation().is_cancelled());
+            assert!(!lease.cancellation().is_stopped());
             lease.undo_with("undo", "x", "it goes on").await?;
             assert_eq!(soon("the end", lease.lost()).await, Loss::Fenced);
             assert!(Moment::now() >= granted.fences_at);
@@ -280,7 +280,7 @@ fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
 #[test]
 fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
     on_every_store(|ledger, store| async move {
-        let policy = Policy { stall_after: Some(Span::from(KEPT * 2)), ..Policy::default() };
+        let policy = Policy::default().with(|policy| policy.stall_after = Some(Span::from(KEPT * 2)));
         ledger.create("t").policy(policy).await?;
         let lease = ledger.acquire("t", "w1").keep().await?;
         let granted = held(&lease);
@@ -291,14 +291,14 @@ fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
         })
         .await;
         let asked = store.count(Verb::Heartbeat);
-        lease.progress(r#"{"percent": 50}"#).await?;
+        lease.progress(json!({"percent": 50})).await?;
         until("it is renewed", || held(&lease).expires_at > granted.expires_at).await;
         assert_eq!(held(&lease).trouble, None);
         assert!(store.count(Verb::Heartbeat) <= asked + 2, "it was asked at once and not by chance");
-        lease.checkpoint(r#"{"page": 7}"#).await?;
+        lease.checkpoint(json!({"page": 7})).await?;
         let task = ledger.task("t").await?;
         assert_eq!(task.checkpoint.map(|it| it.to_string()).as_deref(), Some(r#"{"page":7}"#));
-        lease.complete(None).await?;
+        lease.complete().await?;
         Ok(())
     });
 }
@@ -314,14 +314,14 @@ fn a_progress_after_a_stall_does_not_wait_for_the_next_try() {
         let told = Moment::now();
         for _ in 0..10 {
             let tries = store.count(Verb::Heartbeat);
-            lease.progress("1").await?;
+            lease.progress(json!(1)).await?;
             until("it is tried again", || store.count(Verb::Heartbeat) > tries).await;
         }
         let took = Moment::now().since(told);
         // A tenth of a second is what it takes where nothing else goes on.
         assert!(took < Span::from_secs(2), "ten tries took {took}");
         store.calms_down();
-        lease.progress("1").await?;
+        lease.progress(json!(1)).await?;
         until("it is renewed", || held(&lease).expires_at > granted.expires_at).await;
         Ok(())
     });
@@ -334,9 +334,9 @@ fn cancel_is_heard_with_a_renewal_and_the_lease_is_still_held() {
     on_every_store(|ledger, _| async move {
         let lease = kept(&ledger, "t", KEPT).await?;
         let token = lease.cancellation();
-        assert!(!token.is_cancelled());
+        assert!(!token.is_stopped());
         ledger.cancel("t", "not needed").await?;
-        soon("the token", token.cancelled()).await;
+        soon("the token", token.stopped()).await;
         soon("the word", lease.cancel_asked()).await;
         assert!(held(&lease).cancel_asked && lease.loss().is_none());
         lease.undo_with("undo", "x", "it cleans up behind itself").await?;
@@ -348,12 +348,12 @@ fn cancel_is_heard_with_a_renewal_and_the_lease_is_still_held() {
 #[test]
 fn cancel_is_heard_with_the_next_heartbeat_also_where_the_grace_is_shorter_than_the_lease() {
     on_every_store(|ledger, _| async move {
-        let graced = Policy { cancel_grace: Some(Span::from_secs(1)), ..Policy::default() };
+        let graced = Policy::default().with(|policy| policy.cancel_grace = Some(Span::from_secs(1)));
         ledger.create("t").policy(graced).await?;
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 4).keep().await?;
         let ends_at = held(&lease).expires_at;
         ledger.cancel("t", "not needed").await?;
-        soon("the token", lease.cancellation().cancelled()).await;
+        soon("the token", lease.cancellation().stopped()).await;
         assert!(held(&lease).cancel_asked && lease.loss().is_none());
         assert!(ledger.now().await? + Span::from(KEPT) < ends_at, "long before the lease ends");
         assert_eq!(lease.roll_back("cancelled").await?.state(), State::Compensated);
@@ -366,8 +366,8 @@ fn cancel_is_heard_with_the_answer_to_a_progress() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
         ledger.cancel("t", "not needed").await?;
-        lease.progress("1").await?;
-        assert!(lease.cancellation().is_cancelled() && held(&lease).cancel_asked);
+        lease.progress(json!(1)).await?;
+        assert!(lease.cancellation().is_stopped() && held(&lease).cancel_asked);
         soon("the word", lease.cancel_asked()).await;
         assert_eq!(store.count(Verb::Heartbeat), 0, "long before the next renewal");
         Ok(())
@@ -390,7 +390,7 @@ fn cancel_that_was_asked_before_the_grant_is_known_with_it() {
         };
         store.meets(Verb::Acquire, Fault::Tells(Arc::new(cancelled)));
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep().await?;
-        assert!(lease.cancellation().is_cancelled() && held(&lease).cancel_asked);
+        assert!(lease.cancellation().is_stopped() && held(&lease).cancel_asked);
         soon("the word", lease.cancel_asked()).await;
         Ok(())
     });

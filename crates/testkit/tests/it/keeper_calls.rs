@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::clock::Moment;
 use tenure::core::command::{Action, Command, Take};
 use tenure::core::refusal::Code;
@@ -47,7 +48,7 @@ fn the_end_of_the_work_is_tried_through_an_outage() {
     on_every_store(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
         store.meets_times(4, Verb::Complete, Fault::Unavailable);
-        let done = soon("the end", lease.complete(Some("1"))).await?;
+        let done = soon("the end", lease.complete_with(json!(1))).await?;
         assert_eq!(done.state(), State::Completed);
         assert_eq!(store.count(Verb::Complete), 5);
         assert_eq!(events_of(&ledger, "t", "completed").await?, 1);
@@ -61,7 +62,7 @@ fn an_end_that_was_recorded_and_not_answered_is_recorded_once_and_then_answered(
     on_every_store(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
         store.meets_times(2, Verb::Complete, Fault::DoesAndIsUnsure);
-        let done = soon("the end", lease.complete(Some("1"))).await?;
+        let done = soon("the end", lease.complete_with(json!(1))).await?;
         assert_eq!(done.state(), State::Completed);
         assert_eq!(events_of(&ledger, "t", "completed").await?, 1);
         assert_eq!(lease.loss(), None);
@@ -86,9 +87,9 @@ fn a_renewal_that_crosses_the_end_is_no_loss() {
             until("its answer was heard", || store.count_of("u") > others).await;
             answer.notify_one();
         };
-        let (done, ()) = tokio::join!(soon("the end", lease.complete(None)), crossing);
+        let (done, ()) = tokio::join!(soon("the end", lease.complete()), crossing);
         assert_eq!(done?.state(), State::Completed);
-        assert_eq!((lease.loss(), lease.cancellation().is_cancelled()), (None, false));
+        assert_eq!((lease.loss(), lease.cancellation().is_stopped()), (None, false));
         assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
         assert_eq!(other.loss(), None);
         Ok(())
@@ -108,9 +109,9 @@ fn a_renewal_that_is_refused_between_two_tries_of_the_end_is_no_loss() {
             // The next try, a second later by then, is the first that is answered.
             store.calms_down();
         };
-        let (done, ()) = tokio::join!(soon("the end", lease.complete(None)), refusing);
+        let (done, ()) = tokio::join!(soon("the end", lease.complete()), refusing);
         assert_eq!(done?.state(), State::Completed);
-        assert_eq!((lease.loss(), lease.cancellation().is_cancelled()), (None, false));
+        assert_eq!((lease.loss(), lease.cancellation().is_stopped()), (None, false));
         Ok(())
     });
 }
@@ -120,10 +121,10 @@ fn an_end_that_is_never_answered_is_given_up_when_its_time_is_over() {
     for mood in [Fault::Swallows, Fault::DoesAndIsSilent] {
         in_memory(|ledger, store| async move {
             ledger.create("t").await?;
-            let keeping = Keeping { record_timeout: SHORT, ..Keeping::default() };
+            let keeping = Keeping::default().with(|keeping| keeping.record_timeout = SHORT);
             let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep_with(keeping).await?;
             store.meets(Verb::Complete, mood);
-            let error = soon("an answer", lease.complete(None)).await.expect_err("nobody answered");
+            let error = soon("an answer", lease.complete()).await.expect_err("nobody answered");
             assert!(matches!(error, Error::Unknown(_)), "whether it was recorded is not known: {error}");
             Ok(())
         });
@@ -134,11 +135,11 @@ fn an_end_that_is_never_answered_is_given_up_when_its_time_is_over() {
 fn what_may_have_been_done_is_never_said_to_be_undone() {
     in_memory(|ledger, store| async move {
         ledger.create("t").await?;
-        let keeping = Keeping { record_timeout: SHORT, ..Keeping::default() };
+        let keeping = Keeping::default().with(|keeping| keeping.record_timeout = SHORT);
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep_with(keeping).await?;
         store.meets_times(1, Verb::Complete, Fault::DoesAndIsUnsure);
         store.meets(Verb::Complete, Fault::Unavailable);
-        let error = soon("an answer", lease.complete(None)).await.expect_err("nobody answered");
+        let error = soon("an answer", lease.complete()).await.expect_err("nobody answered");
         assert!(matches!(error, Error::Unknown(_)), "it was recorded, so this is wrong: {error}");
         // The same for what is no end, when the lease is lost meanwhile.
         let lease = kept(&ledger, "u", SHORT).await?;
@@ -177,7 +178,7 @@ fn a_late_end_after_a_takeover_is_refused_and_is_a_loss() {
             until_asked("the takeover", async || ledger.acquire("t", "w2").await.is_ok()).await;
             store.calms_down();
         };
-        let (late, ()) = tokio::join!(soon("the answer", lease.complete(None)), taken_over);
+        let (late, ()) = tokio::join!(soon("the answer", lease.complete()), taken_over);
         assert_eq!(code(late), Code::StaleEpoch);
         assert!(lease.loss().is_some());
         let task = ledger.task("t").await?;
@@ -191,9 +192,9 @@ fn a_call_that_is_refused_with_a_word_for_loss_is_a_loss() {
     in_memory(|ledger, _| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
         ledger.mark_quarantined("t", "stop it").await?;
-        assert_eq!(code(lease.progress("1").await), Code::Terminal);
+        assert_eq!(code(lease.progress(json!(1)).await), Code::Terminal);
         assert!(matches!(lease.loss(), Some(Loss::Refused(refusal)) if refusal.code == Code::Terminal));
-        assert!(lease.cancellation().is_cancelled());
+        assert!(lease.cancellation().is_stopped());
         Ok(())
     });
 }
@@ -207,10 +208,10 @@ fn a_call_that_is_only_wrong_takes_the_lease_from_nobody() {
         assert_eq!(code(lease.call(unknown).await), Code::NotFound);
         let kept_lease = ledger.roll_back("t", lease.holder(), "it undoes it itself").keep_lease();
         assert_eq!(lease.call(kept_lease).await?.state(), State::Compensating);
-        assert_eq!(code(lease.progress("1").await), Code::WrongState);
+        assert_eq!(code(lease.progress(json!(1)).await), Code::WrongState);
         assert_eq!(code(lease.undo_with("undo", "y", "why").await), Code::WrongState);
-        assert_eq!(code(lease.complete(None).await), Code::WrongState);
-        assert_eq!((lease.loss(), lease.cancellation().is_cancelled()), (None, false));
+        assert_eq!(code(lease.complete().await), Code::WrongState);
+        assert_eq!((lease.loss(), lease.cancellation().is_stopped()), (None, false));
         let settled = lease.call(ledger.settle("t", lease.holder(), 1, "gone")).await?;
         assert_eq!(settled.state(), State::Compensated);
         assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended, "with the last receipt it is over");
@@ -234,7 +235,7 @@ fn each_end_is_one_word() {
         assert_eq!(ends(&lease.roll_back("broken").await?), (State::Compensating, false));
         for lease in [&lease] {
             assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
-            assert_eq!(code(lease.complete(None).await), Code::NoLease, "once is enough");
+            assert_eq!(code(lease.complete().await), Code::NoLease, "once is enough");
         }
         Ok(())
     });
@@ -257,7 +258,7 @@ fn a_grant_that_was_not_answered_is_asked_for_again_and_given_once() {
             .map(|command| command.request)
             .collect();
         assert!(ids.len() == 3 && ids.iter().all(|id| id.is_some() && *id == ids[0]), "{ids:?}");
-        lease.complete(None).await?;
+        lease.complete().await?;
         Ok(())
     });
 }
@@ -315,7 +316,7 @@ fn a_refused_or_unavailable_grant_is_told_at_once() {
         store.meets_where(usize::MAX, is_of("u"), Fault::Unavailable);
         let unavailable = ledger.acquire("u", "w2").keep().await;
         assert!(matches!(unavailable, Err(Error::Unavailable(_))));
-        lease.complete(None).await?;
+        lease.complete().await?;
         Ok(())
     });
 }
@@ -328,13 +329,13 @@ fn work_that_was_over_in_time_may_be_recorded_after_the_lease_could_not_be_renew
         in_time.work_is_over();
         assert_eq!((late.lost().await, in_time.lost().await), (Loss::Fenced, Loss::Fenced));
         late.work_is_over();
-        assert_eq!(code(late.complete(None).await), Code::LeaseLapsed, "that is said too late");
+        assert_eq!(code(late.complete().await), Code::LeaseLapsed, "that is said too late");
         assert_eq!(
             code(in_time.undo_with("k", "x", "y").await),
             Code::LeaseLapsed,
             "only its end is let through"
         );
-        assert_eq!(in_time.complete(None).await?.state(), State::Completed);
+        assert_eq!(in_time.complete().await?.state(), State::Completed);
         Ok(())
     });
 }

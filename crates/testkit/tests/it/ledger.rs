@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::clock::ManualClock;
 use tenure::core::command::Action;
 use tenure::core::id::Document;
@@ -70,30 +71,42 @@ fn filters_let_through_what_they_say_and_nothing_of_other_namespaces() {
         let label = |key: &str, value: &str| {
             Ok::<_, Error>((tenure::core::id::LabelKey::new(key)?, tenure::core::id::LabelValue::new(value)?))
         };
+        let queue = Some(tenure::core::id::Queue::new("a")?);
+        let queued = none().with(|filter| filter.queue = queue);
         assert_eq!(names(none()).await?, "t3 t2 t1");
         assert_eq!(
-            names(Filter { states: vec![State::Running, State::Dispatched], ..none() }).await?,
+            names(none().with(|filter| filter.states = vec![State::Running, State::Dispatched])).await?,
             "t2 t1"
         );
-        assert_eq!(names(Filter { states: vec![State::Quarantined], ..none() }).await?, "t3");
+        assert_eq!(names(none().with(|filter| filter.states = vec![State::Quarantined])).await?, "t3");
         let by_operator = Some(tenure::core::task::Cause::ByOperator);
-        assert_eq!(names(Filter { cause: by_operator, ..none() }).await?, "t3");
-        assert_eq!(
-            names(Filter { queue: Some(tenure::core::id::Queue::new("a")?), ..none() }).await?,
-            "t3 t1"
-        );
+        assert_eq!(names(none().with(|filter| filter.cause = by_operator)).await?, "t3");
+        assert_eq!(names(queued).await?, "t3 t1");
         let owner = Some(tenure::core::id::Owner::new("w1")?);
-        assert_eq!(names(Filter { owner: owner.clone(), ..none() }).await?, "t2 t1");
-        assert_eq!(names(Filter { owner, states: vec![State::Running], ..none() }).await?, "t1");
-        assert_eq!(names(Filter { labels: vec![label("issue", "168")?], ..none() }).await?, "t1");
-        assert_eq!(names(Filter { labels: vec![label("a.b", "1")?], ..none() }).await?, "t3");
+        let (issue, dotted) = (vec![label("issue", "168")?], vec![label("a.b", "1")?]);
+        let both = vec![label("issue", "168")?, label("issue", "169")?];
+        assert_eq!(names(none().with(|filter| filter.owner = owner.clone())).await?, "t2 t1");
         assert_eq!(
-            names(Filter { labels: vec![label("issue", "168")?, label("issue", "169")?], ..none() }).await?,
-            ""
+            names(none().with(|filter| {
+                filter.owner = owner;
+                filter.states = vec![State::Running];
+            }))
+            .await?,
+            "t1"
         );
+        assert_eq!(names(none().with(|filter| filter.labels = issue)).await?, "t1");
+        assert_eq!(names(none().with(|filter| filter.labels = dotted)).await?, "t3");
+        assert_eq!(names(none().with(|filter| filter.labels = both)).await?, "");
         clock.advance(MINUTE);
-        assert_eq!(names(Filter { stale: true, ..none() }).await?, "t2 t1");
-        assert_eq!(names(Filter { stale: true, states: vec![State::Running], ..none() }).await?, "t1");
+        assert_eq!(names(none().with(|filter| filter.stale = true)).await?, "t2 t1");
+        assert_eq!(
+            names(none().with(|filter| {
+                filter.stale = true;
+                filter.states = vec![State::Running];
+            }))
+            .await?,
+            "t1"
+        );
         Ok(())
     });
 }
@@ -134,7 +147,7 @@ fn any_limit_and_no_foreign_cursor_is_taken() {
 #[test]
 fn a_sweep_that_moves_what_it_is_told_of_leaves_nothing_out() {
     on_every_store(|ledger, clock| async move {
-        let patient = Policy { on_lapse: OnLapse::Hold, ..Policy::default() };
+        let patient = Policy::default().with(|policy| policy.on_lapse = OnLapse::Hold);
         for at in 0..25 {
             ledger.create(&format!("t{at}")).await?;
             ledger.acquire(&format!("t{at}"), "w").await?;
@@ -253,7 +266,7 @@ fn commands_of_a_batch_are_decided_in_order_and_a_refusal_touches_no_other() {
 #[test]
 fn commands_that_were_made_by_hand_are_looked_at_like_any_other() {
     on_every_store(|ledger, _| async move {
-        let mut spaced = ledger.create("t").payload("1").command()?;
+        let mut spaced = ledger.create("t").payload(json!(1)).command()?;
         let mut broken = ledger.create("u").command()?;
         if let (Action::Create(spaced), Action::Create(broken)) = (&mut spaced.action, &mut broken.action) {
             spaced.payload = Document::new(r#" { "b" : 1, "a" : 2 } "#)?;
@@ -358,7 +371,7 @@ fn the_time_goes_on_after_a_reboot_with_a_clock_that_is_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("tasks.db");
     let open = |clock: Arc<dyn tenure::clock::Clock>| {
-        let options = SqliteOptions { clock, ..SqliteOptions::new(&path) };
+        let options = SqliteOptions::new(&path).with(|options| options.clock = clock);
         Ledger::with_store(Arc::new(block_on(SqliteStore::open(options)).expect("opens")))
     };
     let ahead = open(Arc::new(Machine::booted("before", 1_000_000, 50)));

@@ -258,7 +258,11 @@ impl Model for Lifecycle {
         for on_lapse in [OnLapse::Recover, OnLapse::Hold, OnLapse::Quarantine] {
             for when_spent in [WhenSpent::Compensated, WhenSpent::Quarantined] {
                 for (max_attempts, standing) in [(1, 1), (2, 0), (2, 1)] {
-                    let policy = Policy { on_lapse, when_spent, max_attempts, ..Policy::default() };
+                    let policy = Policy::default().with(|policy| {
+                        policy.on_lapse = on_lapse;
+                        policy.when_spent = when_spent;
+                        policy.max_attempts = max_attempts;
+                    });
                     let mut record = Create::new(id(), IdOrigin::Given);
                     record.policy = policy;
                     record.compensations = (0..standing).map(|_| undo()).collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tenure::Ledger;
 use tenure::clock::ManualClock;
+use tenure::ledger::JsonText;
 use tenure::store::Store;
 use tenure_testkit::relay::Relay;
 use tenure_testkit::served::{CountedStore, Served};
@@ -129,7 +130,7 @@ fn a_claim_that_waits_over_http_hears_of_what_comes_and_a_call_of_thousands_is_a
         assert_eq!(claimed[0].id.as_str(), "late");
         // More than one request takes, in commands and in bytes.
         let payload = format!("\"{}\"", "x".repeat(2_000));
-        let create = |at: usize| ledger.create(&format!("t{at:05}")).payload(&payload).command();
+        let create = |at: usize| ledger.create(&format!("t{at:05}")).payload(JsonText(&payload)).command();
         let commands: Vec<_> = (0..3_000).map(create).collect::<Result<_, _>>().expect("commands");
         let answers = ledger.transact(commands).await;
         assert_eq!(answers.len(), 3_000);

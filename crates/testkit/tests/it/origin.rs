@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::clock::ManualClock;
 use tenure::core::command::{Holder, Put, PutUndo};
 use tenure::core::compensation::Undo;
@@ -81,8 +82,8 @@ fn a_heartbeat_that_is_not_the_holders_or_does_not_extend_is_refused_and_changes
         let right = holder(&leased);
         let wrong_owner = Holder { owner: Owner::new("w2")?, ..right.clone() };
         let wrong_epoch = Holder { epoch: tenure::core::id::Epoch(2), ..right.clone() };
-        assert_eq!(code(ledger.heartbeat("t", &wrong_owner).progress("1").await), Code::WrongOwner);
-        assert_eq!(code(ledger.heartbeat("t", &wrong_epoch).checkpoint("1").await), Code::StaleEpoch);
+        assert_eq!(code(ledger.heartbeat("t", &wrong_owner).progress(json!(1)).await), Code::WrongOwner);
+        assert_eq!(code(ledger.heartbeat("t", &wrong_epoch).checkpoint(json!(1)).await), Code::StaleEpoch);
         assert_eq!(code(ledger.heartbeat("t", &right).await), Code::NotExtending, "no time has passed");
         clock.advance(Duration::from_secs(5));
         assert_eq!(
@@ -91,7 +92,7 @@ fn a_heartbeat_that_is_not_the_holders_or_does_not_extend_is_refused_and_changes
         );
         assert_eq!(ledger.task("t").await?, leased, "nothing changed");
         clock.advance(MINUTE);
-        assert_eq!(code(ledger.heartbeat("t", &right).progress("1").await), Code::LeaseLapsed);
+        assert_eq!(code(ledger.heartbeat("t", &right).progress(json!(1)).await), Code::LeaseLapsed);
         assert_eq!(ledger.task("t").await?, leased, "nothing changed");
         Ok(())
     });
@@ -161,7 +162,7 @@ fn after_a_terminal_state_every_mutation_and_lease_is_refused_and_only_audit_met
                 code(ledger.dispatch(id, "w1").await),
                 code(ledger.reclaim(id, "w1").await),
                 code(ledger.heartbeat(id, &by).await),
-                code(ledger.progress(id, &by).report("1").await),
+                code(ledger.progress(id, &by).report(json!(1)).await),
                 code(ledger.release(id, &by, "x").await),
                 code(ledger.register(id, &by, "undo", "y").await),
                 code(ledger.register_standing(id, "undo", "y").await),
@@ -250,8 +251,8 @@ fn a_put_cannot_touch_a_lease_move_an_ended_task_or_win_against_an_end() {
 #[test]
 fn creating_a_known_id_or_saga_id_is_refused_and_the_stored_task_is_untouched() {
     on_every_store(|ledger, _| async move {
-        let stored = ledger.create("t").saga_id("saga").payload("1").await?;
-        assert_eq!(code(ledger.create("t").payload("2").await), Code::Exists);
+        let stored = ledger.create("t").saga_id("saga").payload(json!(1)).await?;
+        assert_eq!(code(ledger.create("t").payload(json!(2)).await), Code::Exists);
         assert_eq!(code(ledger.create("u").saga_id("saga").await), Code::Exists);
         assert_eq!(code(ledger.put(Put::new(TaskId::new("t")?)).await), Code::Exists);
         assert_eq!(ledger.task("t").await?, stored);
@@ -283,7 +284,7 @@ fn reopening_a_file_loses_nothing() {
     let clock = ManualClock::at(BEGINNING);
     let open = || async {
         let path = folder.path().join("tasks.db");
-        let options = SqliteOptions { clock: Arc::new(clock.clone()), ..SqliteOptions::new(path) };
+        let options = SqliteOptions::new(path).with(|options| options.clock = Arc::new(clock.clone()));
         Ledger::with_store(Arc::new(SqliteStore::open(options).await.expect("opens")))
     };
     block_on(async {
@@ -297,7 +298,7 @@ fn reopening_a_file_loses_nothing() {
         let by = holder(&ledger.acquire("t", "w1").await?);
         ledger.register("t", &by, "close-pr", "12").reason("opened by this run").await?;
         clock.advance(Duration::from_secs(7));
-        ledger.heartbeat("t", &by).progress(r#"{"percent":40}"#).checkpoint(r#"{"at":3}"#).await?;
+        ledger.heartbeat("t", &by).progress(json!({"percent":40})).checkpoint(json!({"at":3})).await?;
         let mut before = Vec::new();
         for id in ["t", "reserved", "unheld"] {
             before.push(ledger.task(id).await?);

@@ -34,7 +34,7 @@ async fn insist<F: Future<Output = Result<Task, Error>>>(met: &Met, command: imp
             Ok(task) => return task,
             Err(Error::Unavailable(_)) => met.unavailable.fetch_add(1, Ordering::Relaxed),
             Err(Error::Unknown(_)) => met.unknown.fetch_add(1, Ordering::Relaxed),
-            Err(error @ (Error::Refused(_) | Error::Corrupt(_))) => panic!("a repeated request: {error}"),
+            Err(error) => panic!("a repeated request: {error}"),
         };
         // played: a caller rests before it tries again.
         tokio::time::sleep(Duration::from_millis(20)).await;

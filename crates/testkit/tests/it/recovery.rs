@@ -12,10 +12,10 @@ use tenure::core::policy::{Backoff, OnLapse, Policy};
 use tenure::core::task::{Cause, State, Task};
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
-use tenure::handler::{Handlers, RetryPolicy};
+use tenure::handler::Handlers;
 use tenure::recovery::{Outcome, RecoveredTask, Recovery, RecoveryOptions};
 use tenure_testkit::faulty::Fault;
-use tenure_testkit::undoing::{Behaviour, HandlerSpy, SHORT_PATIENCE, on_every_store, until_task};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, on_every_store, short_patience, until_task};
 use tenure_testkit::waiting::{soon, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -89,7 +89,10 @@ fn how_long_the_first_that_is_due_has_waited_is_told_until_somebody_looks_after_
 fn what_stands_is_undone_for_each_attempt_that_died_and_each_time_under_another_key() {
     on_every_store(|world| async move {
         let backoff = Backoff { base: Span::ZERO, ..Backoff::default() };
-        let policy = Policy { max_attempts: 2, backoff, ..Policy::default() };
+        let policy = Policy::default().with(|policy| {
+            policy.max_attempts = 2;
+            policy.backoff = backoff;
+        });
         world.ledger.create("t").policy(policy).undo("k", "standing").await?;
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let recovery = world.recovery(spy.on("k"));
@@ -165,7 +168,7 @@ fn a_hanging_undo_is_stopped_when_its_time_is_over_before_it_is_tried_again() {
         // played: it takes its time to end. The second try comes 20 ms after the first was stopped, whatever that does then.
         let slow_to_stop = || std::thread::sleep(Duration::from_millis(300));
         let spy = HandlerSpy::that_ends_with(&[Behaviour::Hangs, Behaviour::Works], slow_to_stop);
-        let patience = RetryPolicy { timeout: Duration::from_millis(100), ..SHORT_PATIENCE };
+        let patience = short_patience().with(|policy| policy.timeout = Duration::from_millis(100));
         let handlers = Handlers::new().with("k", patience, spy.clone())?;
         let report = world.recovery(handlers).once().await?;
         assert_eq!(report.of(Outcome::Compensated), 1);
@@ -237,9 +240,9 @@ fn one_bad_task_is_nobody_elses_trouble() {
             ("hangs", Behaviour::Hangs),
         ];
         let good = HandlerSpy::that(&[Behaviour::Works]);
-        let mut handlers = good.on("k").with("paranoid", SHORT_PATIENCE, Paranoid)?;
+        let mut handlers = good.on("k").with("paranoid", short_patience(), Paranoid)?;
         for (kind, does) in bad {
-            let patience = RetryPolicy { timeout: Duration::from_millis(200), ..SHORT_PATIENCE };
+            let patience = short_patience().with(|policy| policy.timeout = Duration::from_millis(200));
             handlers = handlers.with(kind, patience, HandlerSpy::that(&[does]))?;
             world.held(kind, Policy::default(), &[(kind, "x")]).await?;
         }
@@ -328,8 +331,8 @@ fn losing_the_lease_stops_a_running_undo() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
-        let settings = RecoveryOptions { ttl: Duration::from_secs(2), ..RecoveryOptions::default() };
-        let patience = RetryPolicy { timeout: MINUTE * 60, ..SHORT_PATIENCE };
+        let settings = RecoveryOptions::default().with(|options| options.ttl = Duration::from_secs(2));
+        let patience = short_patience().with(|policy| policy.timeout = MINUTE * 60);
         let handlers = Handlers::new().with("k", patience, spy.clone())?;
         let recovery = world.recovery(handlers).settings(settings);
         world.store.meets(Verb::Heartbeat, Fault::Unavailable);
@@ -390,17 +393,21 @@ fn each_policy_says_what_a_lapse_means() {
     on_every_store(|world| async move {
         let policy = Policy::default;
         let secs = |secs| Some(Span::from_secs(secs));
-        world.ledger.create("not-started").policy(Policy { start_within: secs(60), ..policy() }).await?;
-        world.held("stalled", Policy { stall_after: secs(30), ..policy() }, &[("k", "stalled")]).await?;
-        world.held("too-long", Policy { time_limit: secs(30), ..policy() }, &[("k", "too-long")]).await?;
-        world.held("locked", Policy { lock_delay: secs(60), ..policy() }, &[("k", "locked")]).await?;
+        let starts_soon = policy().with(|policy| policy.start_within = secs(60));
+        world.ledger.create("not-started").policy(starts_soon).await?;
+        let stalls = policy().with(|policy| policy.stall_after = secs(30));
+        world.held("stalled", stalls, &[("k", "stalled")]).await?;
+        let is_short = policy().with(|policy| policy.time_limit = secs(30));
+        world.held("too-long", is_short, &[("k", "too-long")]).await?;
+        let waits = policy().with(|policy| policy.lock_delay = secs(60));
+        world.held("locked", waits, &[("k", "locked")]).await?;
         world.ledger.create("reserved").await?;
         world.ledger.dispatch("reserved", "w2").ttl(MINUTE).await?;
-        let hold = Policy { on_lapse: OnLapse::Hold, ..policy() };
+        let hold = policy().with(|policy| policy.on_lapse = OnLapse::Hold);
         world.held("held", hold, &[("k", "held")]).await?;
         world.held("held-cancelled", hold, &[("k", "held-cancelled")]).await?;
         world.ledger.cancel("held-cancelled", "not needed").await?;
-        let park = Policy { on_lapse: OnLapse::Quarantine, ..policy() };
+        let park = policy().with(|policy| policy.on_lapse = OnLapse::Quarantine);
         world.held("parks", park, &[("k", "parks")]).await?;
         world.held("owes-nothing", policy(), &[]).await?;
         world.clock.advance(MINUTE);
@@ -444,7 +451,7 @@ fn one_room_is_looked_after_where_one_is_named() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let namespace = Some(Namespace::new("elsewhere")?);
-        let settings = RecoveryOptions { namespace, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.namespace = namespace);
         let only = world.recovery(spy.on("k")).settings(settings);
         assert_eq!(only.plan().await?.len(), 1);
         assert_eq!(only.once().await?.tended, 1);
@@ -489,8 +496,8 @@ fn a_plan_tells_what_would_be_done_and_changes_nothing() {
     on_every_store(|world| async move {
         world.held("undone", Policy::default(), &[("k", "a"), ("k", "b")]).await?;
         world.held("parked", Policy::default(), &[("foreign", "a"), ("k", "b")]).await?;
-        world.held("planned", Policy { max_attempts: 2, ..Policy::default() }, &[]).await?;
-        world.held("left", Policy { on_lapse: OnLapse::Hold, ..Policy::default() }, &[]).await?;
+        world.held("planned", Policy::default().with(|policy| policy.max_attempts = 2), &[]).await?;
+        world.held("left", Policy::default().with(|policy| policy.on_lapse = OnLapse::Hold), &[]).await?;
         world.clock.advance(MINUTE);
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let recovery = world.recovery(spy.on("k"));
@@ -527,7 +534,7 @@ fn more_tasks_than_fit_into_a_page_or_into_its_room_are_all_looked_after() {
         // A large batch takes the store's time a little ahead of the clock.
         world.clock.advance(MINUTE * 2);
         let spy = HandlerSpy::that(&[Behaviour::Works]);
-        let settings = RecoveryOptions { at_once: 7, sweep_max: 300, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (7, 300));
         let recovery = world.recovery(spy.on("k")).settings(settings);
         let report = recovery.once().await?;
         assert_eq!((report.tended, report.undone, spy.calls().len()), (1_100, 1_100, 1_100));
@@ -543,7 +550,7 @@ fn no_more_is_undone_at_once_than_there_is_room_for() {
         }
         world.clock.advance(MINUTE * 2);
         let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
-        let settings = RecoveryOptions { at_once: 3, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.at_once = 3);
         let recovery = world.recovery(spy.on("k")).settings(settings);
         // One after the other ends, and the next one takes its room.
         let letting_go = async {
@@ -564,7 +571,7 @@ fn no_more_is_undone_at_once_than_there_is_room_for() {
 fn settings_of_nothing_are_settings_of_one() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
-        let settings = RecoveryOptions { at_once: 0, sweep_max: 0, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (0, 0));
         let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).settings(settings);
         assert_eq!(soon("the end", recovery.once()).await?.tended, 1);
         Ok(())
@@ -577,7 +584,7 @@ fn it_takes_leases_under_the_name_that_it_is_given_or_one_of_its_own() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let owner = Some(Owner::new("rescue")?);
-        let settings = RecoveryOptions { owner, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.owner = owner);
         let recovery = world.recovery(spy.on("k")).settings(settings);
         tokio::select! {
             _ = recovery.once() => panic!("it hangs"),

@@ -5,22 +5,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tenure::clock::Moment;
-
 use tenure::core::policy::{Backoff, Policy};
 use tenure::core::task::{Cause, Phase, State, Task, Undoing};
 use tenure::core::time::Span;
 use tenure::core::verb::Verb;
-use tenure::handler::{Handlers, RetryPolicy};
+use tenure::handler::Handlers;
 use tenure::recovery::{Outcome, Recovery, RecoveryOptions};
+use tenure::stop::StopSignal;
 use tenure::store::{Store, watch::Presence};
 use tenure::{Error, Ledger};
 use tenure_testkit::BEGINNING;
 use tenure_testkit::faulty::{Fault, FaultyStore};
 use tenure_testkit::keeping::on_every_store as in_real_time;
-use tenure_testkit::undoing::{Behaviour, HandlerSpy, Loop, SHORT_PATIENCE};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, Loop, short_patience};
 use tenure_testkit::undoing::{RecoveryWorld, on_every_store, until_task};
 use tenure_testkit::waiting::{Pulse, until, until_blocking};
-use tokio_util::sync::CancellationToken;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,7 +57,7 @@ fn a_loop_hands_a_failed_undo_back_ownerless_until_it_is_due_again() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Works]);
         let backoff = Backoff { base: Span::from_secs(3), ..Backoff::default() };
-        let patience = RetryPolicy { backoff, ..SHORT_PATIENCE };
+        let patience = short_patience().with(|policy| policy.backoff = backoff);
         let recovery = world.recovery(Handlers::new().with("k", patience, spy.clone())?);
         let running = Loop::of(&recovery);
         let back = |task: &Task| task.state() == State::Compensating && task.lease().is_none();
@@ -81,7 +80,7 @@ fn a_loop_parks_what_failed_as_often_as_it_has_patience() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Fails]);
-        let patience = RetryPolicy { tries: 2, ..SHORT_PATIENCE };
+        let patience = short_patience().with(|policy| policy.tries = 2);
         let running = Loop::of(&world.recovery(Handlers::new().with("k", patience, spy.clone())?));
         until_task(&world.ledger, "t", |task| task.lease().is_none() && task.epoch.0 == 2).await;
         world.clock.advance(SECOND);
@@ -120,7 +119,7 @@ fn a_loop_leaves_what_it_can_not_undo_to_others_for_a_while_and_then_parks_it() 
     on_every_store(|world| async move {
         world.lapsed("t", &[("foreign", "a"), ("k", "b")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Works]);
-        let settings = RecoveryOptions { handler_wait: SECOND * 8, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.handler_wait = SECOND * 8);
         let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
         looks(&world.store, 3).await;
         // In steps that are no absence.
@@ -292,7 +291,7 @@ fn sweeps_are_capped_and_what_is_left_over_comes_next() {
             held(&world.ledger, &format!("t{at}"), &[]).await?;
         }
         world.clock.advance(MINUTE * 2);
-        let settings = RecoveryOptions { sweep_max: 5, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.sweep_max = 5);
         let recovery = world.recovery(Handlers::new()).settings(settings.clone());
         recovery.once().await?;
         assert!(recovery.metrics().snapshot().sweeps >= 4, "{:?}", recovery.metrics().snapshot().sweeps);
@@ -344,7 +343,7 @@ fn a_loop_that_died_is_followed_by_another_one() {
         let by = ledger.acquire("t", "w1").await?.lease().expect("a lease").holder();
         ledger.roll_back("t", &by, "it failed").await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs, Behaviour::Works]);
-        let settings = RecoveryOptions { ttl: SECOND, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.ttl = SECOND);
         let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings);
         let dying = Loop::of(&recovery);
         until("it runs", || spy.running() == 1).await;
@@ -392,7 +391,7 @@ fn a_running_undo_that_does_not_end_within_the_grace_is_stopped_and_handed_back(
             let first = *first.get_or_init(|| store.count_looks());
             until_blocking("two looks", || store.count_looks() >= first + 2);
         });
-        let settings = RecoveryOptions { grace: Duration::from_millis(100), ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.grace = Duration::from_millis(100));
         let recovery = world.recovery(spy.on("k")).settings(settings);
         let running = Loop::of(&recovery);
         until("it runs", || spy.running() == 1).await;
@@ -413,7 +412,7 @@ fn a_loop_that_is_told_to_stop_while_the_store_is_away_ends_when_its_leases_have
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let grace = Duration::from_millis(100);
-        let settings = RecoveryOptions { grace, ttl: SECOND * 3, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|it| (it.grace, it.ttl) = (grace, SECOND * 3));
         let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
         until("it runs", || spy.running() == 1).await;
         world.store.meets(Verb::Release, Fault::Unavailable);
@@ -524,7 +523,7 @@ fn a_loop_with_nothing_to_do_does_not_look_all_the_time() {
             held(&world.ledger, &format!("t{at}"), &[("foreign", "x")]).await?;
         }
         world.clock.advance(MINUTE * 2);
-        let policy = Policy { start_within: Some(Span::from_secs(1)), ..Policy::default() };
+        let policy = Policy::default().with(|policy| policy.start_within = Some(Span::from_secs(1)));
         world.ledger.create("soon").policy(policy).await?;
         let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k"));
         let running = Loop::of(&recovery);
@@ -550,7 +549,7 @@ fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
         // Of different lengths, so that they end at any moment, also while the loop looks.
         let spy =
             HandlerSpy::that(&[Behaviour::Works, Behaviour::Takes(1), Behaviour::Works, Behaviour::Takes(3)]);
-        let settings = RecoveryOptions { at_once: 1, ..RecoveryOptions::default() };
+        let settings = RecoveryOptions::default().with(|options| options.at_once = 1);
         let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings));
         until("all of them", || spy.calls().len() == 600).await;
         until_task(&ledger, "t599", has_ended).await;
@@ -567,12 +566,12 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             world.lapsed(&id, &[("k", "a")]).await?;
             let spy = HandlerSpy::that(&[does]);
             let backoff = Backoff { base: Span::from_secs(60), ..Backoff::default() };
-            let patience = RetryPolicy { backoff, ..SHORT_PATIENCE };
+            let patience = short_patience().with(|policy| policy.backoff = backoff);
             let grace = Duration::from_millis(200);
-            let settings = RecoveryOptions { grace, ttl: SECOND * 2, ..RecoveryOptions::default() };
+            let settings = RecoveryOptions::default().with(|it| (it.grace, it.ttl) = (grace, SECOND * 2));
             let recovery =
                 world.recovery(Handlers::new().with("k", patience, spy.clone())?).settings(settings);
-            let stop = CancellationToken::new();
+            let stop = StopSignal::new();
             let running = tokio::spawn({
                 let stop = stop.clone();
                 async move { recovery.once_until(stop).await }
@@ -586,7 +585,7 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             until("a renewal", || world.store.count(Verb::Heartbeat) > renewed).await;
             assert!(!running.is_finished(), "{id}");
             assert_eq!(world.ledger.task(&id).await?.lease().map(|lease| lease.epoch.0), Some(2), "{id}");
-            stop.cancel();
+            stop.stop();
             let report = running.await.expect("it ends")?;
             // Also the one that was handed back before.
             assert!(report.of(Outcome::HandedBack) >= 1, "{id}: {report:?}");

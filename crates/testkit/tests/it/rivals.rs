@@ -143,7 +143,7 @@ fn a_heartbeat_that_waited_for_a_takeover_is_fenced_off() {
         scene
             .one
             .create("a")
-            .policy(Policy { on_lapse: OnLapse::Hold, ..Policy::default() })
+            .policy(Policy::default().with(|policy| policy.on_lapse = OnLapse::Hold))
             .await
             .expect("created");
         let task = scene.one.acquire("a", "w1").await.expect("acquired");
@@ -378,7 +378,7 @@ fn a_lock_that_somebody_keeps_stops_its_own_task_and_no_other() {
     play(|server| async move {
         // All of them go to one committer, so that most wait behind the one that is blocked.
         let schema = server.fresh_schema();
-        let options = PostgresOptions { committers: 1, ..PostgresOptions::new(server.url(&schema)) };
+        let options = PostgresOptions::new(server.url(&schema)).with(|options| options.committers = 1);
         let ledger = Ledger::with_store(PostgresStore::open(options).await.expect("opens"));
         let ids: Vec<String> = (0..20).map(|at| format!("t{at:02}")).collect();
         for id in &ids {

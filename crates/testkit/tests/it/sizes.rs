@@ -9,7 +9,7 @@ use tenure::clock::ManualClock;
 use tenure::core::command::{Command, Holder};
 use tenure::core::id::{Epoch, Owner};
 use tenure::core::refusal::Code;
-use tenure::ledger::{Call, Creation};
+use tenure::ledger::{Call, Creation, JsonText};
 use tenure::store::answering::{AnswerForm, AnswerOptions, Answered, CLAIM_BYTES_MAX, MinimalAnswer};
 use tenure::store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure::store::{Answer, Cursor, EventFilter, Filter, PageSize, Store};
@@ -39,7 +39,10 @@ fn holder(owner: &str) -> Holder {
 }
 
 fn only(bytes_max: usize) -> AnswerOptions {
-    AnswerOptions { form: AnswerForm::Whole, bytes_max }
+    AnswerOptions::default().with(|options| {
+        options.form = AnswerForm::Whole;
+        options.bytes_max = bytes_max;
+    })
 }
 
 /// A task that owes many things with long targets.
@@ -55,7 +58,7 @@ async fn owing(ledger: &Ledger, id: &str, count: usize) {
 fn a_page_of_large_things_ends_at_the_source_and_goes_on_without_a_gap() {
     on_every_store(|ledger, store| async move {
         for number in 0..30 {
-            ledger.create(&format!("t{number}")).payload(&text(200_000)).await.expect("made");
+            ledger.create(&format!("t{number}")).payload(JsonText(&text(200_000))).await.expect("made");
         }
         owing(&ledger, "owes", 200).await;
         let size = PageSize { items: 1_000, bytes: MIB };
@@ -106,7 +109,7 @@ fn a_page_of_large_things_ends_at_the_source_and_goes_on_without_a_gap() {
 #[test]
 fn what_has_no_room_in_the_answer_is_not_done_and_says_how_much_it_takes() {
     on_every_store(|ledger, store| async move {
-        ledger.create("t").payload(&text(100_000)).await.expect("made");
+        ledger.create("t").payload(JsonText(&text(100_000))).await.expect("made");
         let note = || ledger.annotate("t", "seen").command().expect("a command");
         let Answered { answers, rest, next_bytes } =
             store.transact_within(vec![note(), note(), note()], only(250_000)).await;
@@ -134,14 +137,17 @@ fn the_minimal_form_of_an_answer_takes_little_room_whatever_the_task() {
     on_every_store(|ledger, store| async move {
         owing(&ledger, "t", 100).await;
         let adopt = || ledger.adopt("t", &holder("w")).command().expect("a command");
-        let options = AnswerOptions { form: AnswerForm::GrantsWhole, bytes_max: 64 * 1024 };
+        let options = AnswerOptions::default().with(|options| {
+            options.form = AnswerForm::GrantsWhole;
+            options.bytes_max = 64 * 1024;
+        });
         let answered = store.transact_within((0..32).map(|_| adopt()).collect(), options).await;
         assert_eq!((answered.answers.len(), answered.rest.len()), (32, 0));
         for answer in answered.answers {
             let Ok(Answer::Minimal(MinimalAnswer::Task(task))) = answer else { panic!("{answer:?}") };
             assert_eq!((task.owed, task.newest_seq.map(|seq| seq.0)), (100, Some(100)));
         }
-        let options = AnswerOptions { form: AnswerForm::Whole, ..options };
+        let options = options.with(|options| options.form = AnswerForm::Whole);
         let answered = store.transact_within(vec![adopt()], options).await;
         assert!(answered.answers.is_empty() && answered.next_bytes.is_some_and(|bytes| bytes > 800_000));
     });
@@ -151,7 +157,7 @@ fn the_minimal_form_of_an_answer_takes_little_room_whatever_the_task() {
 fn a_claim_grants_what_one_answer_holds_and_is_repeated_as_it_was() {
     on_every_store(|ledger, store| async move {
         let create = |number: usize| {
-            let call = ledger.create(&format!("t{number}")).payload(&text(250_000));
+            let call = ledger.create(&format!("t{number}")).payload(JsonText(&text(250_000)));
             call.command().expect("a command")
         };
         for answer in ledger.transact((0..70).map(create).collect()).await {
@@ -200,7 +206,8 @@ fn a_filter_with_more_labels_than_a_task_may_have_is_refused() {
             let key = tenure::core::id::LabelKey::new(format!("k{number}")).expect("a key");
             (key, tenure::core::id::LabelValue::new("v").expect("a value"))
         };
-        let filter = |count: usize| Filter { labels: (0..count).map(label).collect(), ..Filter::default() };
+        let filter =
+            |count: usize| Filter::default().with(|filter| filter.labels = (0..count).map(label).collect());
         ledger.tasks(filter(32), None, 10).await.expect("as many as a task has");
         for count in [33, 1_001] {
             let Err(Error::Refused(refusal)) = ledger.tasks(filter(count), None, 10).await else {
@@ -223,7 +230,7 @@ fn what_is_counted_of_a_task_is_never_less_than_what_is_written_of_it() {
         ledger.register(&long, &by, "k", &hostile).reason(&hostile).await.expect("registered");
         ledger.settle(&long, &by, 1, &hostile).await.expect("settled");
         ledger.cancel(&long, &hostile).await.expect("told");
-        ledger.complete(&long, &by).result(&text(1_000)).await.expect("done");
+        ledger.complete(&long, &by).result(JsonText(&text(1_000))).await.expect("done");
         ledger.annotate(&long, &hostile).await.expect("noted");
         ledger.create("small").await.expect("made");
         let now = ledger.now().await.expect("the time");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use serde_json::json;
 use tenure::audit::{Anchor, Tampering, VerifyReport};
 use tenure::core::refusal::Code;
 use tenure::{Error, Ledger};
@@ -22,13 +23,13 @@ impl File {
         let file = File { path: folder.path().join("tasks.db"), _folder: folder };
         let ledger = file.ledger();
         block_on(async {
-            ledger.create("a").payload(r#"{"repo":"x"}"#).await?;
+            ledger.create("a").payload(json!({"repo":"x"})).await?;
             let task = ledger.acquire("a", "w1").await?;
             let holder = task.lease().expect("a lease").holder();
             ledger.register("a", &holder, "undo", "x").await?;
             ledger.register("a", &holder, "undo", "y").await?;
             ledger.annotate("a", "halfway").await?;
-            ledger.complete("a", &holder).result("12").await?;
+            ledger.complete("a", &holder).result(json!(12)).await?;
             ledger.create("b").undo("undo", "z").await?;
             let holder = ledger.acquire("b", "w2").await?.lease().expect("a lease").holder();
             ledger.fail("b", &holder, "no such repo").await?;
@@ -259,10 +260,10 @@ fn the_json_null_is_a_value_in_history_and_record() {
     let file = File::with_history();
     let ledger = file.ledger();
     block_on(async {
-        ledger.create("n").payload("1").await?;
+        ledger.create("n").payload(json!(1)).await?;
         let by = ledger.acquire("n", "w").await?.lease().expect("a lease").holder();
-        ledger.progress("n", &by).report("null").checkpoint("null").await?;
-        ledger.complete("n", &by).result("null").await?;
+        ledger.progress("n", &by).report(json!(null)).checkpoint(json!(null)).await?;
+        ledger.complete("n", &by).result(json!(null)).await?;
         let task = ledger.task("n").await?;
         assert_eq!(task.checkpoint.map(|json| json.to_string()).as_deref(), Some("null"));
         assert_eq!(ledger.history("n", None, 10).await?.items.len(), 3);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use rusqlite::Connection;
+use serde_json::json;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::time::Span;
 use tenure::{Error, Ledger};
@@ -54,39 +55,38 @@ const WORDS: [&str; 10] = [
 
 /// A task in every state, with a value somewhere in every column.
 async fn a_history(ledger: &Ledger) -> Result<(), Error> {
-    let bounded = Policy {
-        on_lapse: OnLapse::Hold,
-        stall_after: Some(Span::from_secs(3_600)),
-        time_limit: Some(Span::from_secs(7_200)),
-        lock_delay: Some(Span::from_secs(5)),
-        start_within: Some(Span::from_days(1)),
-        ..Policy::default()
-    };
+    let bounded = Policy::default().with(|policy| {
+        policy.on_lapse = OnLapse::Hold;
+        policy.stall_after = Some(Span::from_secs(3_600));
+        policy.time_limit = Some(Span::from_secs(7_200));
+        policy.lock_delay = Some(Span::from_secs(5));
+        policy.start_within = Some(Span::from_days(1));
+    });
     ledger.create("planned").label("issue", "168").priority(3).policy(bounded).await?;
     ledger.create("dispatched").undo("rm", "x").queue("q").await?;
     ledger.dispatch("dispatched", "w0").await?;
     ledger.create("running").undo("rm", "y").policy(bounded).await?;
     let by = ledger.acquire("running", "w1").await?.lease().expect("a lease").holder();
-    ledger.heartbeat("running", &by).progress(r#"{"percent":40}"#).checkpoint("[1]").await?;
-    let twice = Policy { max_attempts: 2, ..Policy::default() };
+    ledger.heartbeat("running", &by).progress(json!({"percent":40})).checkpoint(json!([1])).await?;
+    let twice = Policy::default().with(|policy| policy.max_attempts = 2);
     ledger.create("undone").undo("rm", "z").undo("rm", "zz").undo_reason("left").policy(twice).await?;
     let by = ledger.acquire("undone", "w2").await?.lease().expect("a lease").holder();
-    ledger.progress("undone", &by).checkpoint("[2]").await?;
+    ledger.progress("undone", &by).checkpoint(json!([2])).await?;
     ledger.cancel("undone", "not wanted").await?;
     ledger.roll_back("undone", &by, "no").await?;
     ledger.waive("undone", 1, "gone").await?;
-    ledger.create("ended").payload("[1]").await?;
+    ledger.create("ended").payload(json!([1])).await?;
     let by = ledger.acquire("ended", "w3").await?.lease().expect("a lease").holder();
     ledger.register("ended", &by, "rm", "w").await?;
     ledger.tried("ended", &by, 1, "busy").await?;
     ledger.settle("ended", &by, 1, "done").await?;
-    ledger.heartbeat("ended", &by).checkpoint("[3]").await?;
-    ledger.complete("ended", &by).result("12").await?;
+    ledger.heartbeat("ended", &by).checkpoint(json!([3])).await?;
+    ledger.complete("ended", &by).result(json!(12)).await?;
     ledger.create("parked").await?;
     ledger.mark_quarantined("parked", "a look").await?;
     ledger.dismiss("parked", "seen").await?;
     ledger.retry("parked", "again").await?;
-    let graced = Policy { cancel_grace: Some(Span::from_secs(3_600)), ..Policy::default() };
+    let graced = Policy::default().with(|policy| policy.cancel_grace = Some(Span::from_secs(3_600)));
     ledger.create("told").policy(graced).await?;
     let by = ledger.acquire("told", "w4").await?.lease().expect("a lease").holder();
     ledger.cancel("told", "not wanted").await?;

@@ -64,7 +64,8 @@ async fn names(ledger: &Ledger, filter: Filter) -> Result<String, Error> {
 #[test]
 fn jobs_that_failed_are_counted_by_queue_and_cause_though_nothing_is_owed() {
     on_every_store(|ledger, clock| async move {
-        let parked = Policy { when_spent: tenure::core::policy::WhenSpent::Quarantined, ..Policy::default() };
+        let parked =
+            Policy::default().with(|it| it.when_spent = tenure::core::policy::WhenSpent::Quarantined);
         fails(&ledger, "nightly-1", "nightly", Policy::default()).await?;
         fails(&ledger, "nightly-2", "nightly", Policy::default()).await?;
         fails(&ledger, "other", "default", parked).await?;
@@ -141,19 +142,25 @@ fn what_ended_badly_is_listed_until_somebody_has_seen_to_it() {
         clock.advance(HOUR * 30);
         fails(&ledger, "late", "q", Policy::default()).await?;
         ledger.create("waiting").await?;
-        let bad = || Filter { ended_badly: true, ..Filter::default() };
+        let bad = || Filter::default().with(|filter| filter.ended_badly = true);
         let since = Some(ledger.now().await? - Span::from_days(1));
         assert_eq!(names(&ledger, bad()).await?, "late parked undone");
-        assert_eq!(names(&ledger, Filter { order: Order::Oldest, ..bad() }).await?, "undone parked late");
-        assert_eq!(names(&ledger, Filter { since, ..bad() }).await?, "late");
-        assert_eq!(names(&ledger, Filter { open: true, ..Filter::default() }).await?, "waiting");
-        assert_eq!(names(&ledger, Filter { since, ..Filter::default() }).await?, "waiting late");
+        assert_eq!(
+            names(&ledger, bad().with(|filter| filter.order = Order::Oldest)).await?,
+            "undone parked late"
+        );
+        assert_eq!(names(&ledger, bad().with(|filter| filter.since = since)).await?, "late");
+        assert_eq!(names(&ledger, Filter::default().with(|filter| filter.open = true)).await?, "waiting");
+        assert_eq!(
+            names(&ledger, Filter::default().with(|filter| filter.since = since)).await?,
+            "waiting late"
+        );
 
         let dismissed = ledger.dismiss("undone", "the disk was full").acting_as("alice").await?;
         let dismissal = dismissed.ending().and_then(|ending| ending.dismissed.clone()).expect("it is");
         assert_eq!((dismissal.by.as_str(), dismissal.note.as_str()), ("alice", "the disk was full"));
         ledger.retry("parked", "again").id("again").await?;
-        assert_eq!(names(&ledger, Filter { unattended: true, ..bad() }).await?, "late");
+        assert_eq!(names(&ledger, bad().with(|filter| filter.unattended = true)).await?, "late");
         assert_eq!(names(&ledger, bad()).await?, "late parked undone", "they are still to be found");
         let count = |state| {
             let ledger = ledger.clone();
@@ -179,7 +186,7 @@ fn a_list_from_the_oldest_on_is_paged_without_a_gap() {
         }
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let filter = Filter { order: Order::Oldest, ..Filter::default() };
+            let filter = Filter::default().with(|filter| filter.order = Order::Oldest);
             let page = ledger.tasks(filter, after, 10).await?;
             seen.extend(page.items.iter().map(|task| task.id.to_string()));
             after = page.next;
@@ -195,7 +202,7 @@ fn a_list_from_the_oldest_on_is_paged_without_a_gap() {
 #[test]
 fn a_holder_that_does_not_stop_is_counted_and_why_says_how_often_it_was_told() {
     on_every_store(|ledger, clock| async move {
-        let graced = Policy { cancel_grace: Some(Span::from_secs(90)), ..Policy::default() };
+        let graced = Policy::default().with(|policy| policy.cancel_grace = Some(Span::from_secs(90)));
         ledger.create("t").policy(graced).await?;
         let by = ledger.acquire("t", "w1").await?.lease().expect("a lease").holder();
         assert_eq!(ledger.overview().await?.told_to_stop.count, 0);
@@ -293,9 +300,9 @@ fn who_looks_after_one_namespace_says_nothing_of_the_others() {
 #[test]
 fn a_lapse_that_a_bound_brought_is_told_apart() {
     on_every_store(|ledger, clock| async move {
-        let stalls = Policy { stall_after: Some(Span::from_secs(30)), ..Policy::default() };
-        let limited = Policy { time_limit: Some(Span::from_secs(30)), ..Policy::default() };
-        let held = Policy { on_lapse: OnLapse::Hold, ..stalls };
+        let stalls = Policy::default().with(|policy| policy.stall_after = Some(Span::from_secs(30)));
+        let limited = Policy::default().with(|policy| policy.time_limit = Some(Span::from_secs(30)));
+        let held = stalls.with(|policy| policy.on_lapse = OnLapse::Hold);
         for (id, policy) in
             [("stalled", stalls), ("late", limited), ("silent", Policy::default()), ("held", held)]
         {

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenure::core::command::Action;
 use tenure::core::task::{Cause, State, Task};
 use tenure::core::verb::Verb;
+use tenure::stop::StopSignal;
 use tenure::worker::{Job, Stop, WorkError, Worker, WorkerReport};
 use tenure::{Error, Ledger};
 use tenure_testkit::faulty::Fault;
 use tenure_testkit::keeping::{KEPT, SHORT, in_memory, on_every_store};
 use tenure_testkit::waiting::{until, until_asked};
 use tokio::sync::{Notify, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 #[derive(Deserialize)]
 struct Build {
@@ -31,12 +31,12 @@ async fn ended(ledger: &Ledger, id: &str) -> Result<(State, Option<Cause>, Strin
 
 /// A worker that goes on until it is told to stop.
 struct Working {
-    stop: CancellationToken,
+    stop: StopSignal,
     running: tokio::task::JoinHandle<Result<WorkerReport, Error>>,
 }
 
 fn start(worker: Worker) -> Working {
-    let stop = CancellationToken::new();
+    let stop = StopSignal::new();
     let told = stop.clone();
     let running = tokio::spawn(async move { worker.run(Stop::WhenTold(told)).await });
     Working { stop, running }
@@ -44,7 +44,7 @@ fn start(worker: Worker) -> Working {
 
 impl Working {
     async fn end(self) -> WorkerReport {
-        self.stop.cancel();
+        self.stop.stop();
         self.running.await.expect("it ends").expect("it worked")
     }
 }
@@ -53,7 +53,7 @@ impl Working {
 fn what_a_function_returns_is_how_its_task_ends() {
     on_every_store(async |ledger, _| {
         for id in ["done", "worse", "later", "never", "strange"] {
-            ledger.create(id).payload(&format!(r#"{{"repo":"{id}"}}"#)).await?;
+            ledger.create(id).payload(json!({"repo": id})).await?;
         }
         let worker = Worker::new(ledger.clone(), "default").otherwise(async |job: Job<Build>| {
             match job.payload.repo.as_str() {
@@ -105,7 +105,7 @@ fn a_panic_is_an_error_like_any_other_and_stops_nobody_else() {
 #[test]
 fn a_payload_that_is_not_what_was_expected_and_a_kind_that_nobody_does_are_parked() {
     in_memory(async |ledger, _| {
-        ledger.create("wrong").kind("build").payload(r#"{"repository":"x"}"#).await?;
+        ledger.create("wrong").kind("build").payload(json!({"repository":"x"})).await?;
         ledger.create("unknown").kind("deploy").await?;
         let build = async |_: Job<Build>| Ok(());
         Worker::new(ledger.clone(), "default").on("build", build)?.run(Stop::WhenIdle).await?;
@@ -285,7 +285,7 @@ fn told_to_stop_it_claims_no_more_and_gives_back_what_does_not_end_in_time() {
         until_asked("both", async || is_running("quick").await && is_running("slow").await).await;
         // It has no room for that one yet. When it has, it was told to stop.
         ledger.create("late").await?;
-        working.stop.cancel();
+        working.stop.stop();
         // What is left to do for it fits into the grace many times.
         go.notify_one();
         let report = working.end().await;

@@ -256,7 +256,7 @@ fn while_no_token_exists_foreign_hosts_and_origins_are_turned_away() {
 #[test]
 fn a_server_that_others_can_reach_wants_a_token_also_while_none_exists() {
     let clock = ManualClock::at(BEGINNING);
-    let options = Options { exposure: Exposure::Network, ..Options::default() };
+    let options = Options::default().with(|options| options.exposure = Exposure::Network);
     let served = Served::with(memory(&clock), options, tenure::handler::Handlers::new());
     block_on(async {
         served.client().get("/v1/now").await.is_problem(401, "unauthenticated");
@@ -318,8 +318,8 @@ fn what_is_counted_is_of_all_namespaces_and_for_whoever_may_see_all() {
 fn a_claim_that_waits_is_granted_nothing_once_its_token_is_revoked() {
     let counted = CountedStore::over(memory(&ManualClock::at(BEGINNING)));
     let store: Arc<dyn Store> = counted.clone();
-    let limits = Limits { token_check_every: Duration::from_millis(50), ..Limits::default() };
-    let options = Options { limits, ..Options::default() };
+    let limits = Limits::default().with(|limits| limits.token_check_every = Duration::from_millis(50));
+    let options = Options::default().with(|options| options.limits = limits);
     let served = Served::with(store.clone(), options, tenure::handler::Handlers::new());
     block_on(async {
         let secret = token(&store, "w", Role::Worker, NamespaceScope::All, None).await;

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn served(limits: Limits) -> Served {
-    let options = Options { limits, ..Options::default() };
+    let options = Options::default().with(|options| options.limits = limits);
     Served::with(memory(&ManualClock::at(BEGINNING)), options, Handlers::new())
 }
 
@@ -47,7 +47,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 
 #[test]
 fn a_body_over_the_limit_is_refused_before_it_is_read() {
-    let served = served(Limits { body_bytes_max: 4_096, ..Limits::default() });
+    let served = served(Limits::default().with(|limits| limits.body_bytes_max = 4_096));
     block_on(async {
         let announced = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 104857600\r\n\r\n{";
         let answer = answer_to(&served, announced).await;
@@ -68,7 +68,7 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
 
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
-    let served = served(Limits { body_wait_max: Duration::from_millis(200), ..Limits::default() });
+    let served = served(Limits::default().with(|limits| limits.body_wait_max = Duration::from_millis(200)));
     block_on(async {
         let slow = b"POST /v1/default/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"id\":";
         let answer = answer_to(&served, slow).await;
@@ -78,7 +78,7 @@ fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
 
 #[test]
 fn a_head_that_does_not_come_closes_the_connection() {
-    let served = served(Limits { head_wait_max: Duration::from_millis(200), ..Limits::default() });
+    let served = served(Limits::default().with(|limits| limits.head_wait_max = Duration::from_millis(200)));
     let beginnings = [
         "",
         "G",
@@ -99,12 +99,11 @@ fn a_head_that_does_not_come_closes_the_connection() {
 
 #[test]
 fn bodies_that_are_being_read_take_no_more_room_than_there_is() {
-    let limits = Limits {
-        memory_bytes_max: 6 * 64 * 1_024,
-        body_bytes_max: 64 * 1_024,
-        room_wait_max: Duration::from_secs(1),
-        ..Limits::default()
-    };
+    let limits = Limits::default().with(|limits| {
+        limits.memory_bytes_max = 6 * 64 * 1_024;
+        limits.body_bytes_max = 64 * 1_024;
+        limits.room_wait_max = Duration::from_secs(1);
+    });
     let served = served(limits);
     let client = served.client();
     block_on(async {
@@ -126,8 +125,10 @@ fn bodies_that_are_being_read_take_no_more_room_than_there_is() {
 #[test]
 fn many_slow_bodies_leave_room_for_those_who_are_fast() {
     // Small bodies have an eighth of it for themselves.
-    let limits =
-        Limits { memory_bytes_max: 8 * 256 * 1_024, body_bytes_max: 32 * 1_024, ..Limits::default() };
+    let limits = Limits::default().with(|limits| {
+        limits.memory_bytes_max = 8 * 256 * 1_024;
+        limits.body_bytes_max = 32 * 1_024;
+    });
     let served = served(limits);
     block_on(async {
         let mut held = Vec::new();
@@ -147,7 +148,7 @@ fn many_slow_bodies_leave_room_for_those_who_are_fast() {
 
 #[test]
 fn one_caller_does_not_take_the_turn_of_all() {
-    let served = served(Limits { requests_per_second: Some(5), ..Limits::default() });
+    let served = served(Limits::default().with(|limits| limits.requests_per_second = Some(5)));
     let client = served.client();
     block_on(async {
         let mut refused = 0;
@@ -166,7 +167,7 @@ fn one_caller_does_not_take_the_turn_of_all() {
 
 #[test]
 fn connections_over_the_limit_wait_and_are_served_when_others_go() {
-    let served = served(Limits { connections_max: 2, ..Limits::default() });
+    let served = served(Limits::default().with(|limits| limits.connections_max = 2));
     block_on(async {
         let mut held = Vec::new();
         for _ in 0..2 {
@@ -223,11 +224,10 @@ fn odd_requests_get_an_answer_and_no_panic() {
 
 #[test]
 fn whoever_takes_nothing_of_its_answers_is_not_kept_for_ever() {
-    let served = served(Limits {
-        connections_max: 1,
-        write_wait_max: Duration::from_millis(500),
-        ..Limits::default()
-    });
+    let served = served(Limits::default().with(|limits| {
+        limits.connections_max = 1;
+        limits.write_wait_max = Duration::from_millis(500);
+    }));
     block_on(async {
         let mut greedy = TcpStream::connect(("127.0.0.1", served.port)).await.expect("a connection");
         let request = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -257,7 +257,10 @@ fn a_body_that_comes_byte_by_byte_is_read_like_any_other() {
 
 #[test]
 fn a_body_within_the_limit_has_room_however_large_the_limit_is() {
-    let limits = Limits { memory_bytes_max: 4_096, body_bytes_max: 100_000, ..Limits::default() };
+    let limits = Limits::default().with(|limits| {
+        limits.memory_bytes_max = 4_096;
+        limits.body_bytes_max = 100_000;
+    });
     let served = served(limits);
     block_on(async {
         let task = json!({"id": "large", "payload": "x".repeat(90_000)});
@@ -441,7 +444,7 @@ fn a_store_behind_a_server_hears_nothing_of_bounds_on_answers() {
     let served = served(Limits::default());
     block_on(async {
         let ledger = tenure::Ledger::open(&served.url).await.expect("a ledger");
-        ledger.create("t").payload(&json!("x".repeat(200_000)).to_string()).await.expect("made");
+        ledger.create("t").payload(json!("x".repeat(200_000))).await.expect("made");
         let notes =
             (0..200).map(|number| ledger.annotate("t", &format!("{number}")).command().expect("a note"));
         let answers = ledger.transact(notes.collect()).await;
@@ -514,8 +517,10 @@ fn those_who_ask_for_little_are_answered_while_large_bodies_are_read() {
 
 #[test]
 fn where_memory_is_short_a_page_is_small_and_goes_on() {
-    let limits =
-        Limits { memory_bytes_max: 20 * 1024 * 1024, body_bytes_max: 3 * 1024 * 1024, ..Limits::default() };
+    let limits = Limits::default().with(|limits| {
+        limits.memory_bytes_max = 20 * 1024 * 1024;
+        limits.body_bytes_max = 3 * 1024 * 1024;
+    });
     let served = served(limits);
     let client = served.client();
     block_on(async {
@@ -541,12 +546,11 @@ fn where_memory_is_short_a_page_is_small_and_goes_on() {
 
 #[test]
 fn large_answers_that_nobody_reads_take_no_more_room_than_there_is() {
-    let served = served(Limits {
-        memory_bytes_max: 60 * 1024 * 1024,
-        body_bytes_max: 9 * 1024 * 1024,
-        room_wait_max: Duration::from_millis(200),
-        ..Limits::default()
-    });
+    let served = served(Limits::default().with(|limits| {
+        limits.memory_bytes_max = 60 * 1024 * 1024;
+        limits.body_bytes_max = 9 * 1024 * 1024;
+        limits.room_wait_max = Duration::from_millis(200);
+    }));
     let client = served.client();
     block_on(async {
         // Lists begin with the newest.

@@ -174,7 +174,7 @@ fn a_stream_of_one_task_has_only_its_events() {
 #[test]
 fn a_server_that_stops_ends_its_streams_and_answers_what_waits() {
     // What ends in time does so before anything is cut.
-    let (store, served) = counted(Options { grace: Duration::from_secs(60), ..Options::default() });
+    let (store, served) = counted(Options::default().with(|options| options.grace = Duration::from_secs(60)));
     let client = served.client();
     block_on(async {
         let mut stream = Stream::open(&client, "/v1/default/events", None).await;
@@ -241,8 +241,8 @@ fn a_page_that_waits_does_not_come_for_what_was_not_asked_for() {
 
 #[test]
 fn a_stream_to_which_nothing_happens_says_that_it_is_there_however_busy_the_others_are() {
-    let limits = Limits { token_check_every: Duration::from_millis(300), ..Limits::default() };
-    let (store, served) = counted(Options { limits, ..Options::default() });
+    let limits = Limits::default().with(|limits| limits.token_check_every = Duration::from_millis(300));
+    let (store, served) = counted(Options::default().with(|options| options.limits = limits));
     let client = served.client();
     block_on(async {
         create(&client, "quiet").await;

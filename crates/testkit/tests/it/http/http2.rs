@@ -14,9 +14,12 @@ use tenure_testkit::{BEGINNING, block_on, memory};
 /// A server, and its store, which tells who waits for something.
 fn counted() -> (Arc<CountedStore>, Served) {
     let store = CountedStore::over(memory(&ManualClock::at(BEGINNING)));
-    let limits = Limits { body_bytes_max: 4_096, ..Limits::default() };
+    let limits = Limits::default().with(|limits| limits.body_bytes_max = 4_096);
     // What ends in time does so before anything is cut.
-    let options = Options { limits, grace: Duration::from_secs(60), ..Options::default() };
+    let options = Options::default().with(|options| {
+        options.limits = limits;
+        options.grace = Duration::from_secs(60);
+    });
     (store.clone(), Served::with(store, options, Handlers::new()))
 }
 

@@ -30,8 +30,8 @@ async fn watched(limits: Limits) -> Watched {
     let store = FaultyStore::over(memory(&ManualClock::at(BEGINNING)));
     let counted = CountedStore::over(store.clone());
     // What was measured a moment ago is not told again.
-    let limits = Limits { measured_age_max: Duration::ZERO, ..limits };
-    let options = Options { limits, ..Options::default() };
+    let limits = limits.with(|limits| limits.measured_age_max = Duration::ZERO);
+    let options = Options::default().with(|options| options.limits = limits);
     let served = Served::with(counted.clone(), options, Handlers::new());
     let secret = token(&(store.clone() as Arc<_>), "dash", Role::Reader, NamespaceScope::All, None).await;
     let client = served.client().with_token(&secret);
@@ -80,11 +80,10 @@ fn who_watches_hears_that_the_store_is_away_and_that_it_is_back() {
 #[test]
 fn who_watches_does_not_wait_for_a_store_that_says_nothing() {
     block_on(async {
-        let limits = Limits {
-            watch_wait_max: Duration::from_secs(1),
-            store_wait_max: Duration::from_secs(600),
-            ..Limits::default()
-        };
+        let limits = Limits::default().with(|limits| {
+            limits.watch_wait_max = Duration::from_secs(1);
+            limits.store_wait_max = Duration::from_secs(600);
+        });
         let Watched { store, counted, served, client } = watched(limits).await;
         hears_that_it_is_there(&served, &client).await;
         store.falls_silent();
@@ -120,7 +119,7 @@ fn while_no_token_was_ever_seen_an_away_store_lets_nobody_watch() {
 fn who_watches_hears_that_nothing_can_be_written() {
     block_on(async {
         // Two that fail one after the other are further apart than this.
-        let limits = Limits { writes_refused_after: Duration::from_micros(1), ..Limits::default() };
+        let limits = Limits::default().with(|limits| limits.writes_refused_after = Duration::from_micros(1));
         let Watched { store, served, client, .. } = watched(limits).await;
         let writer = token(&(store.clone() as Arc<_>), "w", Role::Worker, NamespaceScope::All, None).await;
         let writer = served.client().with_token(&writer);
@@ -146,7 +145,7 @@ fn who_watches_hears_that_nothing_can_be_written() {
 #[test]
 fn many_who_ask_a_store_that_takes_long_to_fail_hear_of_it_together() {
     block_on(async {
-        let limits = Limits { store_wait_max: Duration::from_secs(600), ..Limits::default() };
+        let limits = Limits::default().with(|limits| limits.store_wait_max = Duration::from_secs(600));
         let Watched { store, counted, served, client } = watched(limits).await;
         hears_that_it_is_there(&served, &client).await;
         store.fails_slowly(Duration::from_secs(1));
@@ -166,7 +165,7 @@ fn many_who_ask_a_store_that_takes_long_to_fail_hear_of_it_together() {
 #[test]
 fn nobody_waits_for_ever_for_a_store_that_does_not_say_who_may_ask() {
     block_on(async {
-        let limits = Limits { store_wait_max: Duration::from_secs(3), ..Limits::default() };
+        let limits = Limits::default().with(|limits| limits.store_wait_max = Duration::from_secs(3));
         let Watched { store, served, client, .. } = watched(limits).await;
         hears_that_it_is_there(&served, &client).await;
         store.falls_silent();
