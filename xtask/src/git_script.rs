@@ -30,7 +30,7 @@ fn unpack(root: &Path, folder: &Path) -> Result<()> {
         return Err(format!("there is no /{SCRIPT}, and no apt-get to fetch git's package with").into());
     }
     std::fs::create_dir_all(folder)?;
-    // Where the lists are missing, that is mended by whoever may.
+    // Where the lists of packages are missing, they are fetched first.
     if run::output(folder, "apt-get", &["download", "git"]).is_err() {
         run::output(root, "apt-get", &["update"])?;
         run::output(folder, "apt-get", &["download", "git"])?;

@@ -17,7 +17,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "core",
         is: "the rules: the table, its guards and outcomes",
         testkit: &["conformance", "guards", "lifecycle", "model", "origin"],
-        others: "package(tenure-core) | package(tenure-api)",
+        others: "package(tenure-core) | package(tenure-api) | package(tenure-clock)",
     },
     Part {
         name: "ledger",
@@ -63,7 +63,7 @@ pub(crate) const PARTS: &[Part] = &[
             "traces",
             "triage",
         ],
-        others: "package(tenure-store) | package(tenure-postgres)",
+        others: "package(tenure-store) | package(tenure-postgres) | package(tenure-tls)",
     },
     Part {
         name: "remote",

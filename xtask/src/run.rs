@@ -179,7 +179,7 @@ pub(crate) fn output(root: &Path, program: &str, arguments: &[&str]) -> Result<S
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
-/// A line for each report, under a heading, and what is to be said of those that did not pass.
+/// A line for each report, under a heading, and the reason for those that did not pass.
 pub(crate) fn print_summary(reports: &[Report]) {
     println!(
         "\n{:<16} {:<8} {:>7} {:>7} {:>7} {:>9}",

@@ -183,8 +183,8 @@ body!(NoteBody, |body, _, target, _| {
 
 body!(RetryBody, |body, _, target, by| {
     let (task, reason) = (target.task()?, reason(body.reason)?);
-    let (successor, naming) = new_id(body.id, by)?;
-    let act = OperatorAction::Retry { successor, naming, reason, waive: waivers(body.waive)? };
+    let (successor, id_origin) = new_id(body.id, by)?;
+    let act = OperatorAction::Retry { successor, id_origin, reason, waive: waivers(body.waive)? };
     Ok(Action::ByOperator { task, act })
 });
 
@@ -375,7 +375,7 @@ fn of_operator(act: &OperatorAction) -> CommandBody {
             dismiss: (*triage == Triage::Dismissed).then_some(true),
             actor,
         }),
-        OperatorAction::Retry { successor, naming: _, reason, waive } => CommandBody::Retry(RetryBody {
+        OperatorAction::Retry { successor, id_origin: _, reason, waive } => CommandBody::Retry(RetryBody {
             id: Some(successor.to_string()),
             reason: reason.to_string(),
             waive: waiver_bodies(waive),

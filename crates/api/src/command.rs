@@ -100,17 +100,24 @@ fn command(
     let said = actor.map(|name| Actor::named("as", name)).transpose()?;
     let actor = by.actor.clone().or(said).or_else(|| action.actor()).unwrap_or_else(Actor::anonymous);
     let jitter = jitter.map(Jitter::from_random).unwrap_or_else(|| by.random.jitter());
-    Ok(Command { namespace: by.namespace.clone(), actor, request, jitter, reach: by.reach, action })
+    Ok(Command {
+        namespace: by.namespace.clone(),
+        actor,
+        request,
+        jitter,
+        lease_scope: by.lease_scope,
+        action,
+    })
 }
 
 /// Who chose the id of the new task, if the action makes one.
 fn id_origin_mut(action: &mut Action) -> Option<&mut IdOrigin> {
     if let Action::Create(record) = action {
-        Some(&mut record.naming)
+        Some(&mut record.id_origin)
     } else if let Action::Put(put) = action {
-        Some(&mut put.record.naming)
-    } else if let Action::ByOperator { act: OperatorAction::Retry { naming, .. }, .. } = action {
-        Some(naming)
+        Some(&mut put.record.id_origin)
+    } else if let Action::ByOperator { act: OperatorAction::Retry { id_origin, .. }, .. } = action {
+        Some(id_origin)
     } else {
         None
     }
@@ -151,7 +158,7 @@ impl SentTarget<'_> {
 
 /// The text of a command, from which [`read_command`] reads the same one. Its documents must be canonical.
 pub fn command_json(command: &Command) -> String {
-    let Command { namespace: _, actor, request, jitter, reach: _, action } = command;
+    let Command { namespace: _, actor, request, jitter, lease_scope: _, action } = command;
     let body = action::body_of(action);
     let sent = SentCommand {
         verb: body.name().as_str(),
@@ -260,10 +267,10 @@ mod tests {
         }
     }
 
-    fn retry(successor: &str, naming: IdOrigin) -> Hash {
+    fn retry(successor: &str, id_origin: IdOrigin) -> Hash {
         let act = OperatorAction::Retry {
             successor: task(successor),
-            naming,
+            id_origin,
             reason: reason("x"),
             waive: Vec::new(),
         };
@@ -275,7 +282,7 @@ mod tests {
         assert_eq!(retry("a", IdOrigin::Made), retry("b", IdOrigin::Made));
         assert_ne!(retry("a", IdOrigin::Given), retry("b", IdOrigin::Given));
         assert_ne!(retry("a", IdOrigin::Given), retry("a", IdOrigin::Made));
-        let create = |id, naming| digest(&Action::Create(Box::new(Create::new(task(id), naming))));
+        let create = |id, id_origin| digest(&Action::Create(Box::new(Create::new(task(id), id_origin))));
         assert_eq!(create("a", IdOrigin::Made), create("b", IdOrigin::Made));
         assert_ne!(create("a", IdOrigin::Given), create("b", IdOrigin::Given));
     }
@@ -389,7 +396,7 @@ mod tests {
         };
         let retry = OperatorAction::Retry {
             successor: task("a"),
-            naming: IdOrigin::Given,
+            id_origin: IdOrigin::Given,
             reason: reason("x"),
             waive: vec![waiver()],
         };

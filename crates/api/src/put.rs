@@ -324,7 +324,7 @@ mod tests {
             payload: json::document("payload", payload).expect("JSON"),
             priority: i32::MIN,
             not_before: Some(Time::from_micros(1_769_860_800_000_001)),
-            policy: Policy::default().with(|policy| {
+            policy: Policy::unlike_the_default().with(|policy| {
                 policy.lease_ttl = Ttl::new(Span::from_secs(90)).expect("a length");
                 policy.max_attempts = u32::MAX;
                 policy.backoff = Backoff { base: Span::ZERO, factor: 3, cap: Span::from_micros(1_500_001) };
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_made_id_is_a_given_one_once_it_is_written_down() {
-        let made = Create { naming: IdOrigin::Made, ..plain() };
+        let made = Create { id_origin: IdOrigin::Made, ..plain() };
         assert_eq!(read_create(&create_json(&made), &shop()), Ok(plain()));
     }
 

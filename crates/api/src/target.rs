@@ -22,7 +22,7 @@ pub struct By<'a> {
     /// The actor, which overrides theirs; none: their own, else the owner, else `anonymous`.
     pub actor: Option<Actor>,
     /// The leases that they may act on.
-    pub reach: LeaseScope,
+    pub lease_scope: LeaseScope,
     /// The source of jitter and ids that they don't contain.
     pub random: &'a dyn RandomSource,
 }

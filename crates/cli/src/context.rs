@@ -11,7 +11,7 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::entropy::Entropy;
 use tenure::instant::print_seconds;
-use tenure::ledger::shown;
+use tenure::ledger::url_without_secrets;
 use tenure::ledger::{Call, Verb};
 use tenure::store::IfMissing;
 
@@ -159,7 +159,7 @@ impl<'a, 'w> Context<'a, 'w> {
             Some(_) => "the token's name".to_owned(),
             None => login_name(&self.around.variables),
         };
-        self.out.detail(&format!("store {}, namespace {namespace}, as {actor}", shown(&url)));
+        self.out.detail(&format!("store {}, namespace {namespace}, as {actor}", url_without_secrets(&url)));
         if url == "memory:" {
             self.out.note("the memory: store is gone when this command ends");
         }

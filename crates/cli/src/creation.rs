@@ -189,3 +189,25 @@ impl CreationOptions {
         Ok(call)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Options {
+        #[command(flatten)]
+        policy: PolicyOptions,
+    }
+
+    #[test]
+    fn there_is_an_option_for_each_field_of_a_policy() {
+        let words = "create --ttl 90s --max-attempts 3 --backoff-base 2s --backoff-factor 3 --backoff-cap 400s \
+                     --when-spent quarantined --on-lapse hold --stall-after 300s --time-limit 2h --start-within 10m \
+                     --lock-delay 500ms --cancel-grace 30s";
+        let options = Options::try_parse_from(words.split_whitespace()).expect("options");
+        assert_eq!(options.policy.policy(), Ok(Policy::unlike_the_default()));
+    }
+}

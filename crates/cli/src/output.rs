@@ -66,7 +66,10 @@ impl<'w> Output<'w> {
         self.has_request_id = global.request_id.is_some();
         // A command in a hint must work on the same store when it is copied.
         let config = global.config.iter().map(|value| ("config", value.clone()));
-        let store = global.store.iter().map(|value| ("store", tenure::ledger::shown(value).to_string()));
+        let store = global
+            .store
+            .iter()
+            .map(|value| ("store", tenure::ledger::url_without_secrets(value).to_string()));
         let option = |(name, value): (&str, String)| format!(" --{name} {}", quoted(&value));
         self.said_store = store.chain(config).map(option).collect();
         self.said_namespace =

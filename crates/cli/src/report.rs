@@ -86,8 +86,10 @@ fn advice_on_token(error: &Error) -> Option<&'static str> {
     }
 }
 
+const CHECK_FIRST: &str =
+    "check with `tenure events` before you repeat the command; with --request-id a repeat is safe";
+
 /// The hint: what to do next.
-#[expect(clippy::too_many_lines, reason = "one match over every code")]
 fn advice(error: &Error) -> Option<&'static str> {
     let refusal = match error {
         Error::Refused(refusal) => refusal,
@@ -98,13 +100,9 @@ fn advice(error: &Error) -> Option<&'static str> {
                 "copy the store before you change anything; `tenure audit verify` shows what is wrong",
             );
         }
-        Error::Unknown(_) => {
-            return Some(
-                "check with `tenure events` before you repeat the command; with --request-id a repeat is safe",
-            );
-        }
-        // The linter asks for each kind by name.
-        _ => return None,
+        Error::Unknown(_) => return Some(CHECK_FIRST),
+        // Of a later version: as if its outcome were unknown.
+        _ => return Some(CHECK_FIRST),
     };
     match refusal.code {
         Code::Invalid => match refusal.field {
@@ -165,7 +163,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         Code::StaleWrite => {
             Some("read the task again with `tenure task show ID -o json`, and put it with your change")
         }
-        // The linter asks for each code by name.
+        // Of a later version.
         _ => None,
     }
 }

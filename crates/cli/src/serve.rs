@@ -13,7 +13,7 @@ use serde::Serialize;
 use tenure::access::Token;
 use tenure::core::id::Namespace;
 use tenure::handler::Handlers;
-use tenure::ledger::shown;
+use tenure::ledger::url_without_secrets;
 use tenure::recovery::{Recovery, RecoveryOptions, RecoveryReport};
 use tenure::stop::StopSignal;
 use tenure::{Error, Ledger};
@@ -72,7 +72,7 @@ impl Serve {
         let tokens = ledger.tokens().await?;
         settings.may_listen(listening.exposure, &tokens)?;
         let tls = settings.tls.config()?;
-        let options = options(&settings, &listening, shown(&store), ledger.namespace().clone());
+        let options = options(&settings, &listening, url_without_secrets(&store), ledger.namespace().clone());
         let server = Server::new(ledger, recovery(&settings, &handlers), options)
             .map_err(|error| CliError::Failed(format!("can't start threads: {error}")))?;
         let stop = StopSignal::new();
@@ -190,7 +190,8 @@ fn tell(
 ) -> Result<(), CliError> {
     let out = &mut context.out;
     if out.form() == OutputFormat::Json {
-        let serving = Serving { url: &listening.url, store: shown(store), recovery: settings.recovery };
+        let serving =
+            Serving { url: &listening.url, store: url_without_secrets(store), recovery: settings.recovery };
         out.json(&ServingAnswer { serving })?;
         return out.flush();
     }
@@ -199,14 +200,14 @@ fn tell(
         out.line(url)?;
         return out.flush();
     }
-    out.line(&format!("Tenure is serving {url}; the store is {}", shown(store)))?;
+    out.line(&format!("Tenure is serving {url}; the store is {}", url_without_secrets(store)))?;
     let needs = match tokens {
         [] => "No token exists yet, so this machine needs none. Next, in another shell:".to_owned(),
         _ => {
             format!(
                 "Every request needs a token: `tenure --store {} token create --name NAME --role ROLE` creates one. Next, in \
                  another shell:",
-                quoted(&shown(store).to_string())
+                quoted(&url_without_secrets(store).to_string())
             )
         }
     };

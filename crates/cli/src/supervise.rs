@@ -105,8 +105,8 @@ pub(crate) struct Supervised<'l> {
 impl Supervised<'_> {
     /// Starts the command, supervises it, and returns when all its processes have ended.
     pub(crate) async fn run(mut self, launch: Launch) -> Finished {
-        let mut standing = self.lease.standing();
-        let held = match &*standing.borrow_and_update() {
+        let mut status = self.lease.status();
+        let held = match &*status.borrow_and_update() {
             LeaseStatus::Held(held) => held.clone(),
             LeaseStatus::Lost(_) | LeaseStatus::Ended => return self.never(),
         };
@@ -131,8 +131,8 @@ impl Supervised<'_> {
                 let end = loop {
                     tokio::select! {
                         biased;
-                        Ok(()) = standing.changed() => {
-                            let now = standing.borrow_and_update().clone();
+                        Ok(()) = status.changed() => {
+                            let now = status.borrow_and_update().clone();
                             watching.stands(&self, &running, now).await;
                         }
                         Ok(()) = self.signs.changed() => {
@@ -275,8 +275,8 @@ struct Watching {
 
 impl Watching {
     /// Handles a change of the lease.
-    async fn stands(&mut self, command: &Supervised<'_>, running: &Running, standing: LeaseStatus) {
-        match standing {
+    async fn stands(&mut self, command: &Supervised<'_>, running: &Running, status: LeaseStatus) {
+        match status {
             LeaseStatus::Held(held) => self.still_held(command, running, &held),
             LeaseStatus::Ended => {}
             LeaseStatus::Lost(loss) => self.lost(command, running, loss).await,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
+use tenure::core::id::Document;
 use tenure::keeper::KeptLease;
 use tenure::process::{Input, Launch, Output};
 use tenure::stop::StopSignal;
@@ -162,7 +163,7 @@ async fn finish(copies: &Mutex<Vec<Copying>>, signals: &mut Signals) {
 }
 
 impl Each {
-    async fn work(&self, lease: &Arc<KeptLease>, stop: StopSignal) -> Result<Option<String>, WorkError> {
+    async fn work(&self, lease: &Arc<KeptLease>, stop: StopSignal) -> Result<Option<Document>, WorkError> {
         let (sign, signs) = watch::channel(Sign::None);
         let (launch, progress) = match self.launch(lease) {
             Ok(ready) => ready,

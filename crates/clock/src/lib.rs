@@ -143,6 +143,7 @@ impl Clock for ManualClock {
 
 /// A stored reading. With it, time continues across restarts: it never goes back, and does not freeze after a
 /// jump.
+#[doc(hidden)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mark {
     /// The time then.
@@ -169,6 +170,7 @@ impl Mark {
 }
 
 /// The last time that was used, for readers: they never get an earlier one.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LastInstant(Arc<AtomicI64>);
 
@@ -179,12 +181,12 @@ impl Default for LastInstant {
 }
 
 impl LastInstant {
-    /// It.
+    /// The latest instant that was given.
     pub fn get(&self) -> Time {
         Time::from_micros(self.0.load(Ordering::SeqCst))
     }
 
-    /// For one writer.
+    /// Sets it; for one writer.
     pub fn set(&self, last: Time) {
         self.0.store(last.as_micros(), Ordering::SeqCst);
     }
@@ -196,6 +198,7 @@ impl LastInstant {
 }
 
 /// Gives the instants of commands: never an earlier one than before, and in a batch each later by a microsecond.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Instants {
     next: Time,
@@ -207,7 +210,7 @@ impl Instants {
         Instants { next: now.max(last) }
     }
 
-    /// The next.
+    /// The next instant.
     pub fn take(&mut self) -> Time {
         let now = self.next;
         self.next = now + Span::from_micros(1);

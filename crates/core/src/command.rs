@@ -31,7 +31,7 @@ pub struct Command {
     /// The jitter of a backoff, drawn by the shell.
     pub jitter: Jitter,
     /// Which leases its proof counts for.
-    pub reach: LeaseScope,
+    pub lease_scope: LeaseScope,
     /// What is asked for.
     pub action: Action,
 }
@@ -78,7 +78,7 @@ pub struct Create {
     /// Its name.
     pub task: TaskId,
     /// Who chose the name.
-    pub naming: IdOrigin,
+    pub id_origin: IdOrigin,
     /// Its saga's name, if that is another.
     pub saga_id: Option<SagaId>,
     /// Where workers claim it from.
@@ -101,10 +101,10 @@ pub struct Create {
 
 impl Create {
     /// The defaults of a new task.
-    pub fn new(task: TaskId, naming: IdOrigin) -> Create {
+    pub fn new(task: TaskId, id_origin: IdOrigin) -> Create {
         Create {
             task,
-            naming,
+            id_origin,
             saga_id: None,
             queue: Queue::blank(),
             kind: Kind::blank(),
@@ -306,7 +306,7 @@ pub enum OperatorAction {
     /// Leaves a note, or corrects the reason for the end. The note may dismiss the end.
     Annotate { note: Option<Reason>, terminal_reason: Option<Reason>, triage: Triage },
     /// Retries a task that ended badly, as a new task.
-    Retry { successor: TaskId, naming: IdOrigin, reason: Reason, waive: Vec<Waiver> },
+    Retry { successor: TaskId, id_origin: IdOrigin, reason: Reason, waive: Vec<Waiver> },
 }
 
 impl Action {
@@ -364,9 +364,9 @@ impl Action {
     /// Who chose the id of the new task; none if it makes none.
     pub fn id_origin(&self) -> Option<IdOrigin> {
         match self {
-            Action::Create(create) => Some(create.naming),
-            Action::Put(put) => Some(put.record.naming),
-            Action::ByOperator { act: OperatorAction::Retry { naming, .. }, .. } => Some(*naming),
+            Action::Create(create) => Some(create.id_origin),
+            Action::Put(put) => Some(put.record.id_origin),
+            Action::ByOperator { act: OperatorAction::Retry { id_origin, .. }, .. } => Some(*id_origin),
             Action::Claim { .. }
             | Action::Take { .. }
             | Action::ByHolder { .. }

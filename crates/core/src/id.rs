@@ -41,7 +41,7 @@ macro_rules! text_type {
                 Self::named($field, text)
             }
 
-            /// As `new`, for a field that goes by another name.
+            /// As `new`, for a field with another name.
             pub fn named(field: &'static str, text: impl Into<Arc<str>>) -> Result<Self, InvalidField> {
                 let text = text.into();
                 $check(field, &text)?;

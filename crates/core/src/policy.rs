@@ -20,7 +20,7 @@ impl Ttl {
         Ttl::named("ttl", span)
     }
 
-    /// As [`Ttl::new`], for a field that goes by another name.
+    /// As [`Ttl::new`], for a field with another name.
     pub fn named(field: &'static str, span: Span) -> Result<Ttl, InvalidField> {
         if (Span::from_secs(1)..=Ttl::MAX.0).contains(&span) {
             Ok(Ttl(span))
@@ -263,6 +263,30 @@ mod tests {
     fn jitter_takes_off_less_than_half() {
         let shortest = Backoff::default().after(4, Jitter::from_random(u16::MAX));
         assert!(shortest > Span::from_secs(4) && shortest < Span::from_millis(4_001));
+    }
+
+    #[test]
+    fn a_policy_that_is_unlike_the_default_is_so_in_each_field() {
+        let (usual, other) = (Policy::default(), Policy::unlike_the_default());
+        let Policy {
+            lease_ttl,
+            max_attempts,
+            backoff: Backoff { base, factor, cap },
+            when_spent,
+            on_lapse,
+            stall_after,
+            time_limit,
+            start_within,
+            lock_delay,
+            cancel_grace,
+        } = other;
+        assert!(lease_ttl != usual.lease_ttl && max_attempts != usual.max_attempts);
+        assert!(base != usual.backoff.base && factor != usual.backoff.factor && cap != usual.backoff.cap);
+        assert!(when_spent != usual.when_spent && on_lapse != usual.on_lapse);
+        for limit in [stall_after, time_limit, start_within, lock_delay, cancel_grace] {
+            assert_ne!(limit, None);
+        }
+        assert!(other.check().is_ok());
     }
 
     #[test]

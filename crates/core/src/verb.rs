@@ -39,7 +39,7 @@ macro_rules! verbs {
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         #[allow(missing_docs)] // One for each action, which has the words.
         #[non_exhaustive]
-pub enum Verb { $($verb),* }
+        pub enum Verb { $($verb),* }
 
         impl Verb {
             /// Every verb.

@@ -13,6 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use crate::chain::chain;
 use crate::libpq::ConnectError;
 use crate::transaction::StatementError;
 
@@ -172,8 +173,8 @@ impl PostgresError {
                 None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
             },
             PostgresError::InTransaction(error) => match error.code() {
-                Some(code) => format!("{shown}: {} ({})", advice(&SqlState::from_code(code)), chain(error)),
-                None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
+                Some(code) => format!("{shown}: {} ({error}, {code})", advice(&SqlState::from_code(code))),
+                None => format!("{shown}: the statement was not answered ({error})"),
             },
         }
     }
@@ -181,20 +182,6 @@ impl PostgresError {
 
 fn is_of_corruption(code: &SqlState) -> bool {
     code.code() == CORRUPT || BROKEN_RULES.contains(&code.code()) || *code == SqlState::DATA_CORRUPTED
-}
-
-/// The error with what it says of its causes: the outermost words alone often say only where it happened.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !words.contains(&said) {
-            words.push_str(&format!(": {said}"));
-        }
-        cause = inner.source();
-    }
-    words
 }
 
 fn error_is_of_transport(error: &tokio_postgres::Error) -> bool {

@@ -175,9 +175,9 @@ async fn attempt(
     policies: &mut Policies,
     database: &PostgresDatabase,
     jobs: &[CommitRequest],
-    manners: (Claims, LockWait),
+    ways: (Claims, LockWait),
 ) -> Tried {
-    let decided = match decide(link, policies, database, jobs, manners).await {
+    let decided = match decide(link, policies, database, jobs, ways).await {
         Ok(decided) => decided,
         Err(fault) => return Tried::Failed(fault),
     };
@@ -283,8 +283,14 @@ fn make(
             return Err(impossible(format!("its record has the id {}", create.task)));
         }
         let (namespace, action) = (key.0.clone(), Action::Create(Box::new(create)));
-        let command =
-            Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: LeaseScope::Any, action };
+        let command = Command {
+            namespace,
+            actor,
+            request: None,
+            jitter: Jitter::NONE,
+            lease_scope: LeaseScope::Any,
+            action,
+        };
         batch.reserved.insert(key.clone());
         let now = at(batch, &command);
         // No caller waits for the answer, so it always fits.

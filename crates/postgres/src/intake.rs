@@ -1,7 +1,7 @@
 //! Creates a task inside a caller's own transaction: the task exists if and only if that transaction commits.
 //!
 //! The transaction reserves the ids and leaves a record in `intake`. The next reader asks a committer to create the
-//! task from it, by the same rules as any other task. A periodic check bounds how long that takes.
+//! task from it, by the same rules as any other task. A periodic check of `store` bounds how long that takes.
 
 use tenure_api::put::create_json;
 use tenure_core::command::{Action, Command};

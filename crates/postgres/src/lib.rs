@@ -4,6 +4,7 @@
 //! pool of connections. Everything that is decided is in the rows: a process that dies leaves only leases that lapse.
 
 mod batch;
+mod chain;
 mod chains;
 mod columns;
 mod database;
@@ -23,5 +24,5 @@ mod transaction;
 mod watch;
 mod write;
 
-pub use store::{PostgresOptions, PostgresStore, shown};
+pub use store::{PostgresOptions, PostgresStore, url_without_secrets};
 pub use transaction::{CallerTransaction, StatementError};

@@ -42,8 +42,9 @@ const LOOK_FOR_INTAKE_EVERY: Duration = Duration::from_millis(250);
 /// How often what was created is taken in before a look, a thousand at a time.
 const SETTLING_ROUNDS_MAX: usize = 1_000;
 
+#[doc(hidden)]
 /// The URL for people, without secrets; of an invalid URL it shows as little as possible.
-pub fn shown(url: &str) -> String {
+pub fn url_without_secrets(url: &str) -> String {
     let settings = PostgresSettings::read(url, &|name| std::env::var(name).ok());
     settings.map_or_else(|_| "postgres://…".to_owned(), |settings| settings.shown())
 }

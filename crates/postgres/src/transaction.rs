@@ -5,10 +5,12 @@ use std::fmt;
 
 use tenure_store::BoxFuture;
 
+use crate::chain::chain;
+
 /// An open transaction of the caller, in which a task can be created.
 ///
 /// With the feature `with-tokio-postgres-0_7` the transactions and clients of `tokio-postgres` 0.7 are such. For other client
-/// libraries implement it for a type of your own.
+/// libraries implement it for a type of your own; if they need `&mut` to run a statement, keep theirs in a mutex.
 pub trait CallerTransaction: Sync {
     /// Runs statements that have no parameters and give no rows.
     fn run<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), StatementError>>;
@@ -40,18 +42,16 @@ impl StatementError {
     }
 }
 
+/// What the client library says.
 impl fmt::Display for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.code {
-            Some(code) => write!(f, "the statement failed with {code}"),
-            None => f.write_str("the statement failed"),
-        }
+        f.write_str(&chain(self.source.as_ref()))
     }
 }
 
 impl Error for StatementError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
+        self.source.source()
     }
 }
 

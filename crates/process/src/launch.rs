@@ -212,7 +212,7 @@ impl Launch {
                 failed(format!("the warden process could not prepare the command: {error}"))
             }
             (None, _) => failed(
-                "the warden process ended early; call tenure_process::serve_if_asked() of this version first in main".into(),
+                "the warden process ended early; call tenure::process::serve_if_asked() of this version first in main".into(),
             ),
         })
     }
@@ -274,7 +274,7 @@ impl Launch {
             Some(binary) => Ok(binary),
             None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(|error| error.to_string()),
             None => {
-                Err("this program must call tenure_process::serve_if_asked() in the first line of its main function"
+                Err("this program must call tenure::process::serve_if_asked() in the first line of its main function"
                     .into())
             }
         }

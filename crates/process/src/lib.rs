@@ -1,7 +1,7 @@
 //! Runs a command and ends all its processes when its time limit passes.
 //!
 //! The command and everything that it started, daemons included, is ended in three cases: its limit has passed, the
-//! program that started it was killed or stopped, or the program asks for it. This module does not know which lease a
+//! program that started it was killed or stopped, or the program asks for it. This crate does not know which lease a
 //! limit comes from.
 //!
 //! Between the program and its command runs a *warden* process: the program's own binary, started once more. So the

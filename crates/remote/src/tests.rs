@@ -56,7 +56,7 @@ fn room() -> Namespace {
 
 fn command(action: Action) -> Command {
     let (actor, jitter) = (Actor::new("w").expect("a name"), Jitter::NONE);
-    Command { namespace: room(), actor, request: None, jitter, reach: LeaseScope::Any, action }
+    Command { namespace: room(), actor, request: None, jitter, lease_scope: LeaseScope::Any, action }
 }
 
 /// A command that is known by its queue.

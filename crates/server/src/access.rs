@@ -57,7 +57,7 @@ impl Caller {
     }
 
     /// Which leases its commands may act on.
-    pub(crate) fn reach(&self) -> LeaseScope {
+    pub(crate) fn lease_scope(&self) -> LeaseScope {
         match self.role {
             Role::Reader | Role::Worker => LeaseScope::OwnLeases,
             Role::Operator | Role::Admin => LeaseScope::Any,

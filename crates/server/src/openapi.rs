@@ -134,7 +134,7 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     operation.build()
 }
 
-/// The headers that a route goes by, each with a word on what it says.
+/// The headers that a route reads, each with a description.
 fn headers(route: &Route) -> Vec<(&'static str, &'static str)> {
     let mut headers = Vec::new();
     if route.names_its_command() {
@@ -325,7 +325,7 @@ fn said(code: Code) -> &'static str {
         Code::WrongState => "The task's state does not allow this command.",
         Code::StaleWrite => "The record has changed since you read it.",
         Code::Forbidden => "The token does not allow this command.",
-        // The linter asks for each code by name.
+        // Of a later version.
         _ => "The command was refused.",
     }
 }

@@ -209,7 +209,7 @@ pub(crate) fn status_of(code: Code) -> StatusCode {
         | Code::CompensationOwed
         | Code::CompensationSettled
         | Code::WrongState => StatusCode::CONFLICT,
-        // The linter asks for each code by name.
+        // Of a later version.
         _ => StatusCode::CONFLICT,
     }
 }
@@ -235,8 +235,8 @@ impl From<Error> for Problem {
             Error::Unavailable(words) => Problem::unavailable(words),
             Error::Corrupt(words) => Problem::other("corrupt", words),
             Error::Unknown(words) => Problem::other("unknown", words),
-            // The linter asks for each kind by name.
-            other => Problem::other("unknown", other.to_string()),
+            // Of a later version: as if its outcome were unknown.
+            other => Problem::other("unknown", other.message()),
         }
     }
 }

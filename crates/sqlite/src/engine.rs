@@ -343,7 +343,7 @@ mod tests {
             actor: Actor::new("w").expect("a name"),
             request: None,
             jitter: Jitter::NONE,
-            reach: LeaseScope::Any,
+            lease_scope: LeaseScope::Any,
             action: Action::Create(Box::new(create)),
         }
     }

@@ -70,7 +70,8 @@ impl SqliteOptions {
     /// The options that a URL names: `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`.
     pub fn from_url(url: &str) -> Result<SqliteOptions, Error> {
         let invalid = |limit: String| Error::from(Refusal::invalid("store", limit));
-        let rest = url.strip_prefix("sqlite:").unwrap_or(url);
+        let rest = url.strip_prefix("sqlite:");
+        let rest = rest.ok_or_else(|| invalid("the URL of a file begins with `sqlite:`".into()))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() {

@@ -10,6 +10,7 @@ pub use tenure_api::answer::{MinimalLease, MinimalTask};
 
 /// The most bytes of tasks that one claim grants, however many were asked for: a single one is granted whatever its size.
 pub const CLAIM_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How much of a task an answer contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AnswerForm {

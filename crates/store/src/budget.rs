@@ -8,7 +8,7 @@ use crate::size::task_bytes;
 
 /// The bytes of tasks that are read in one transaction; a command that comes after them begins in the next. A single one is
 /// executed whatever its size.
-pub const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
+const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The remaining space: for a caller's answers, and in the transaction.
 #[derive(Debug)]

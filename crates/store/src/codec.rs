@@ -1,6 +1,6 @@
 //! What stores write: events as canonical JSON and as the bytes that are hashed, policies and labels as columns.
 //!
-//! The definitions below mirror the core's types field by field, and the compiler checks that. So a rename in the
+//! The definitions below mirror the core's types field by field. The compiler checks that, and for events and policies, which can grow, tests do. So a rename in the
 //! core does not change what is stored: it is a compile error here.
 
 mod policy;
@@ -171,7 +171,7 @@ mod dismissed {
     }
 }
 
-/// An event of the core that has no mirror can't be written. `digested` names each of them, so that the linter finds a new one.
+/// An event of the core that has no mirror can't be written: the stories of its command fail on every store.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "EventData", rename_all = "snake_case")]
 #[non_exhaustive]

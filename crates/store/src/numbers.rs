@@ -12,7 +12,7 @@ pub fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Microseconds.
+/// A span in microseconds.
 pub fn length(span: Span) -> i64 {
     number(span.as_micros())
 }

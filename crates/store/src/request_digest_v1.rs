@@ -78,8 +78,8 @@ impl Pieces {
         waivers.iter().for_each(|waiver| self.text(&to_json(waiver)));
     }
 
-    fn named(&mut self, task: &TaskId, naming: IdOrigin) {
-        self.optional(Some(task).filter(|_| naming == IdOrigin::Given), |pieces, task| {
+    fn named(&mut self, task: &TaskId, id_origin: IdOrigin) {
+        self.optional(Some(task).filter(|_| id_origin == IdOrigin::Given), |pieces, task| {
             pieces.text(task.as_str())
         });
     }
@@ -88,7 +88,7 @@ impl Pieces {
         // Each field by name: one that is added later is not forgotten here.
         let Create {
             task,
-            naming,
+            id_origin,
             saga_id,
             queue,
             kind,
@@ -99,7 +99,7 @@ impl Pieces {
             policy,
             compensations,
         } = create;
-        self.named(task, *naming);
+        self.named(task, *id_origin);
         self.optional_text(saga_id);
         self.text(queue.as_str());
         self.text(kind.as_str());
@@ -242,8 +242,8 @@ impl Pieces {
                     Triage::Dismissed => self.text("dismissed"),
                 }
             }
-            OperatorAction::Retry { successor, naming, reason, waive } => {
-                self.named(successor, *naming);
+            OperatorAction::Retry { successor, id_origin, reason, waive } => {
+                self.named(successor, *id_origin);
                 self.text(reason.as_str());
                 self.waivers(waive);
             }
@@ -287,8 +287,9 @@ mod tests {
         let fail = HolderAction::Fail { reason: reason("no way"), compensation: None };
         let register = HolderAction::Register { undo: undo("close-pr", "pr/12", Some("made")) };
         let before = OperatorAction::Register { undo: undo("stop-vm", "vm-7", None) };
-        let (naming, waive) = (IdOrigin::Given, Vec::new());
-        let retry = OperatorAction::Retry { successor: task("again"), naming, reason: reason("try"), waive };
+        let (id_origin, waive) = (IdOrigin::Given, Vec::new());
+        let retry =
+            OperatorAction::Retry { successor: task("again"), id_origin, reason: reason("try"), waive };
         let cancel = OperatorAction::Cancel { reason: reason("enough") };
         for (action, hex) in [
             (

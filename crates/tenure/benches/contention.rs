@@ -342,7 +342,7 @@ impl Tally {
 
 /// How many commands took how long, in microseconds with three digits: exact below 1 ms, to 1 % above.
 ///
-/// A bucket goes by its lower end. Its digits are decimal so that each threshold is an end of a bucket.
+/// A bucket is named by its lower end. Its digits are decimal so that each threshold is an end of a bucket.
 #[derive(Default)]
 struct Waits {
     buckets: BTreeMap<u64, u64>,

@@ -37,7 +37,7 @@ give a scratch database whose role may make schemas:
 
 fn main() -> ExitCode {
     let Some(url) = word_after("--url") else {
-        // Whoever runs all benches has no database to give.
+        // A run of all benches has no database to give.
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };

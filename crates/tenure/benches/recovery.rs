@@ -72,7 +72,7 @@ impl Loop {
     }
 }
 
-/// Everything that so many leases leave when they lapse at once.
+/// Everything that this number of leases leaves when they lapse at once.
 async fn storm(count: u64, owes: bool) {
     let Place { ledger, _folder } = place().await;
     let what = if owes { "each owes an undo" } else { "nothing is owed" };

@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
     let clock = ManualClock::at(Time::from_micros(1_767_225_600_000_000));
     let ledger = Ledger::with_store(Arc::new(MemoryStore::with_clock(Arc::new(clock.clone()))));
 
-    // Under `hold` nothing happens by itself when a lease lapses: whoever comes next goes on.
+    // Under `hold` nothing happens by itself when a lease lapses: the next worker goes on.
     let patient = Policy::default().with(|policy| policy.on_lapse = OnLapse::Hold);
     ledger.create("crawl").policy(patient).await?;
     let first = ledger.acquire("crawl", "w1").await?;

@@ -46,7 +46,7 @@ use tenure_store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, 
 
 use crate::audit::{Anchor, VerifyReport};
 
-pub use builder::{LedgerBuilder, shown};
+pub use builder::{LedgerBuilder, url_without_secrets};
 pub use call::{Call, Verb};
 pub(crate) use call::{FromAnswer, send};
 pub use notes::Note;

@@ -13,8 +13,10 @@
 //! - `postgres`: the store in PostgreSQL, for when one machine is outgrown.
 //! - `with-tokio-postgres-0_7`: tasks that are created in transactions of `tokio-postgres` 0.7.
 //! - `remote`: a store behind servers.
-//! - `commands` (default): undo by a command, and [`process`], which ends all that a command started.
+//! - `commands` (default): undo by a command, and the module `process`, which ends all that a command started.
 //! - `webhooks`: undo by a signed HTTP POST.
+//! - `openapi`: schemas of the public JSON, for a description of an HTTP API.
+//! - `failpoints`: for tests, a process can be told to die at a named point.
 //! - `signals` (default): workers that stop at SIGTERM and SIGINT.
 
 pub mod audit;

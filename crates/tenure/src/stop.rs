@@ -3,6 +3,8 @@
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A signal to stop. Clones share it.
+///
+/// A program with a signal of its own passes it on: `tokio::spawn(async move { own.cancelled().await; stop.stop() })`.
 #[derive(Clone, Debug, Default)]
 pub struct StopSignal(CancellationToken);
 
@@ -40,6 +42,7 @@ impl StopSignal {
 
 /// Gives a [`StopSignal`] when it is dropped.
 #[derive(Debug)]
+#[must_use = "the signal is given when this is dropped"]
 pub struct StopOnDrop {
     _guard: DropGuard,
 }

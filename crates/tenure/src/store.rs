@@ -1,5 +1,10 @@
 //! The stores, and what they answer.
 
+/// How tasks ended, as an overview counts them.
+pub mod ends {
+    pub use tenure_api::overview::EndCount;
+}
+
 #[cfg(feature = "postgres")]
 pub use tenure_postgres as postgres;
 #[cfg(feature = "remote")]
@@ -10,5 +15,5 @@ pub use tenure_sqlite as sqlite;
 pub use tenure_store::InternalStore;
 pub use tenure_store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Order, Page, PageSize, Recorded,
-    Renewal, SchemaState, Store, answering, ends, memory, overview, size, stored, vitals, watch,
+    Renewal, SchemaState, Store, answering, memory, overview, size, stored, vitals, watch,
 };

@@ -405,8 +405,14 @@ fn undone(mut task: Task) -> Option<Task> {
 
 fn decided(task: &Task, action: Action, at: Time) -> Option<Task> {
     let (namespace, actor) = (task.namespace.clone(), Actor::new("recovery").ok()?);
-    let command =
-        Command { namespace, actor, request: None, jitter: Jitter::NONE, reach: LeaseScope::Any, action };
+    let command = Command {
+        namespace,
+        actor,
+        request: None,
+        jitter: Jitter::NONE,
+        lease_scope: LeaseScope::Any,
+        action,
+    };
     let stored = Stored { task: Some(task), names: Names::Free, floor: Epoch::ZERO };
     decide(stored, &command, at).ok().map(|decision| decision.task)
 }

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tenure_core::id::{Kind, Owner};
+use tenure_core::id::{Document, Kind, Owner};
 use tenure_core::refusal::Refusal;
 use tenure_store::Error;
 #[cfg(feature = "signals")]
@@ -154,9 +154,12 @@ impl Worker {
     pub fn attended<F, Running>(mut self, work: F) -> Worker
     where
         F: Fn(Arc<KeptLease>, StopSignal) -> Running + Send + Sync + 'static,
-        Running: Future<Output = Result<Option<String>, WorkError>> + Send + 'static,
+        Running: Future<Output = Result<Option<Document>, WorkError>> + Send + 'static,
     {
-        let work: Arc<Work> = Arc::new(move |lease, stop| Box::pin(work(lease, stop)));
+        let work: Arc<Work> = Arc::new(move |lease, stop| {
+            let running = work(lease, stop);
+            Box::pin(async move { Ok(running.await?.map(|result| result.as_str().to_owned())) })
+        });
         self.functions.otherwise = Some(Function { work, ended_by: EndedBy::Itself });
         self
     }

@@ -405,6 +405,6 @@ impl Store for FaultyStore {
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
-        self.inner.as_any()
+        self
     }
 }

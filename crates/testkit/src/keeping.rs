@@ -48,7 +48,7 @@ pub async fn kept(ledger: &Ledger, id: &str, ttl: Duration) -> Result<KeptLease,
 
 /// The status of a held lease.
 pub fn held(lease: &KeptLease) -> Held {
-    match lease.standing().borrow().clone() {
+    match lease.status().borrow().clone() {
         LeaseStatus::Held(held) => held,
         other => panic!("it is not held: {other:?}"),
     }

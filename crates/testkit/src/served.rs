@@ -345,6 +345,6 @@ impl Store for CountedStore {
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
-        self.inner.as_any()
+        self
     }
 }

@@ -274,12 +274,12 @@ fn commands(task: Option<&Task>) -> Vec<Command> {
     actions.extend(by_lease());
     actions.extend(by_anybody());
     actions.extend(puts(task));
-    let order = |action, actor, reach| Command {
+    let order = |action, actor, lease_scope| Command {
         namespace: Namespace::new("default").expect("a name"),
         actor: Actor::new(actor).expect("a name"),
         request: None,
         jitter: Jitter::NONE,
-        reach,
+        lease_scope,
         action,
     };
     // Leases are granted to `w`: an actor of that name reaches them however far it may.
@@ -290,7 +290,7 @@ fn commands(task: Option<&Task>) -> Vec<Command> {
         ("v", LeaseScope::OwnLeases),
     ];
     let far = |action: Action| match action.holder() {
-        Some(_) => reaches.map(|(actor, reach)| order(action.clone(), actor, reach)).to_vec(),
+        Some(_) => reaches.map(|(actor, lease_scope)| order(action.clone(), actor, lease_scope)).to_vec(),
         None => vec![order(action, "w", LeaseScope::Any)],
     };
     actions.into_iter().flat_map(far).collect()
@@ -399,7 +399,7 @@ fn by_anybody() -> Vec<Action> {
         );
         let successor = TaskId::new("u").expect("a name");
         actions.push(
-            OperatorAction::Retry { successor, naming: IdOrigin::Given, reason: why.clone(), waive }
+            OperatorAction::Retry { successor, id_origin: IdOrigin::Given, reason: why.clone(), waive }
                 .on(task.clone()),
         );
     }

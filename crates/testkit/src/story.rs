@@ -368,13 +368,13 @@ impl<'a> Words<'a> {
                 .on(task)
             }
             "retry" => {
-                let (name, naming) = match self.get("as") {
+                let (name, id_origin) = match self.get("as") {
                     Some(name) => (name.to_owned(), IdOrigin::Given),
                     None => (format!("{task}-again"), IdOrigin::Made),
                 };
                 OperatorAction::Retry {
                     successor: TaskId::new(name)?,
-                    naming,
+                    id_origin,
                     reason,
                     waive: self.waivers()?,
                 }

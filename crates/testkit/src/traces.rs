@@ -407,7 +407,7 @@ impl TraceStep {
             actor: Actor::from(&actor),
             request: request.map(|id| RequestId::new(id).expect("a name")),
             jitter: Jitter::from_random(u16::from(self.dice[3]) << 8),
-            reach: if self.dice[3].is_multiple_of(4) { LeaseScope::OwnLeases } else { LeaseScope::Any },
+            lease_scope: if self.dice[3].is_multiple_of(4) { LeaseScope::OwnLeases } else { LeaseScope::Any },
             action,
         })
     }
@@ -474,7 +474,7 @@ impl TraceStep {
                 let successor = TaskId::new(format!("t{}", self.dice(3, TASKS + 2))).expect("a name");
                 OperatorAction::Retry {
                     successor,
-                    naming: IdOrigin::Given,
+                    id_origin: IdOrigin::Given,
                     reason,
                     waive: self.waivers(stored),
                 }

@@ -127,7 +127,7 @@ impl StoryWorld {
                 .and_then(|words| words.get("request"))
                 .map(|id| RequestId::new(id).expect("a request id")),
             jitter: Jitter::NONE,
-            reach: if words.is_some_and(|words| words.has_plain("own")) {
+            lease_scope: if words.is_some_and(|words| words.has_plain("own")) {
                 LeaseScope::OwnLeases
             } else {
                 LeaseScope::Any

@@ -56,7 +56,7 @@ fn through_json(command: Command) -> Command {
     let by = By {
         namespace: &command.namespace,
         actor: None,
-        reach: command.reach,
+        lease_scope: command.lease_scope,
         random: &SeededEntropy::new(1),
     };
     let text = command_json(&command);
@@ -216,6 +216,6 @@ impl Store for WrittenStore {
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
-        self.inner.as_any()
+        self
     }
 }

@@ -18,7 +18,7 @@ use rustls::{
 /// What the server's certificate must prove.
 #[derive(Debug)]
 pub enum Proof {
-    /// Nothing.
+    /// Nothing: any certificate is accepted.
     Nothing,
     /// A trusted authority has signed it.
     Chain(Anchors),
@@ -40,7 +40,7 @@ impl Anchors {
         Anchors::new(certificates(path)?).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// These.
+    /// The given certificates.
     pub fn new(listed: Vec<CertificateDer<'static>>) -> Result<Anchors, rustls::Error> {
         let mut authorities = RootCertStore::empty();
         for certificate in &listed {

@@ -6,35 +6,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::crates;
 use super::file::File;
 
-/// The uses that are part of a cycle today, a line each: `file: module -> module`. Add none: cut the cycle.
-const KNOWN: &str = include_str!("known/cycles.txt");
-const KNOWN_PATH: &str = "xtask/src/tidy/known/cycles.txt";
-
 type Uses<'a> = BTreeMap<&'a [String], BTreeSet<&'a [String]>>;
 
 /// No module uses one that uses it. A parent that only declares a child, or re-exports from it, does not use it.
 pub(super) fn cycles(files: &[File]) -> Vec<String> {
-    compared(files, KNOWN)
+    crates::of(files).iter().flat_map(in_cycles).collect()
 }
 
-fn compared(files: &[File], known: &str) -> Vec<String> {
-    let known: BTreeSet<&str> = known.lines().collect();
-    let found: BTreeSet<String> = crates::of(files).iter().flat_map(in_cycles).collect();
-    let new = found.iter().filter(|line| !known.contains(line.as_str()));
-    let new = new.map(|line| format!("{line}: they use each other, directly or through others"));
-    let over = known.iter().filter(|line| !found.contains(**line));
-    let over = over.map(|line| format!("{KNOWN_PATH}: remove this line, it is no longer true: {line}"));
-    new.chain(over).collect()
-}
-
-/// Every use within a cycle, as [`KNOWN`] has it.
+/// Every use within a cycle.
 fn in_cycles(of: &crates::Crate) -> Vec<String> {
     let uses = of.uses();
     let reached: Uses = uses.keys().map(|from| (*from, reached(&uses, from))).collect();
     let all = uses.iter().flat_map(|(from, used)| used.iter().map(|used| (*from, *used)));
     let circular = all.filter(|(from, used)| reached[used].contains(from));
     let name = |path: &[String]| if path.is_empty() { "crate".to_owned() } else { path.join("::") };
-    circular.map(|(from, used)| format!("{}: {} -> {}", of.root, name(from), name(used))).collect()
+    let told = |(from, used): (&[String], &[String])| {
+        format!(
+            "{}: {} -> {}: they use each other, directly or through others",
+            of.root,
+            name(from),
+            name(used)
+        )
+    };
+    circular.map(told).collect()
 }
 
 fn reached<'a>(uses: &Uses<'a>, from: &'a [String]) -> BTreeSet<&'a [String]> {
@@ -51,10 +45,10 @@ mod tests {
     use super::*;
 
     /// What is found in a crate of these files.
-    fn found(texts: &[(&str, &str)], known: &str) -> Vec<String> {
+    fn found(texts: &[(&str, &str)]) -> Vec<String> {
         let paths = with_folders(texts.iter().map(|(path, _)| *path));
         let files: Vec<File> = texts.iter().map(|(path, text)| File { path, text, known: &paths }).collect();
-        compared(&files, known)
+        cycles(&files)
     }
 
     const ROOT: &str = "crates/a/src/lib.rs";
@@ -70,21 +64,17 @@ mod tests {
         ];
         let edges =
             ["one -> two::three", "two -> one", "two::three -> two"].map(|edge| format!("{ROOT}: {edge}"));
-        let expected =
-            edges.clone().map(|edge| format!("{edge}: they use each other, directly or through others"));
-        assert_eq!(found(&texts, ""), expected);
-        assert_eq!(found(&texts, &edges.join("\n")), [""; 0]);
-        let over = found(&texts[..1], "x");
-        assert_eq!(over, [format!("{KNOWN_PATH}: remove this line, it is no longer true: x")]);
+        let expected = edges.map(|edge| format!("{edge}: they use each other, directly or through others"));
+        assert_eq!(found(&texts), expected);
     }
 
     #[test]
     fn declaring_and_re_exporting_is_no_use_unless_the_name_is_also_used() {
         let child = ("crates/a/src/one.rs", "use super::shared; pub struct One; fn one() { shared() }");
         let passed_on = "mod one; pub use one::One; fn shared() {}";
-        assert_eq!(found(&[(ROOT, passed_on), child], ""), [""; 0]);
+        assert_eq!(found(&[(ROOT, passed_on), child]), [""; 0]);
         let used = format!("{passed_on} fn made() -> One {{ One }}");
-        assert_eq!(found(&[(ROOT, &used), child], "").len(), 2);
+        assert_eq!(found(&[(ROOT, &used), child]).len(), 2);
     }
 
     #[test]
@@ -94,7 +84,7 @@ mod tests {
             ("crates/a/src/one.rs", "use crate::Two; pub struct One;"),
             ("crates/a/src/two.rs", "pub struct Two;"),
         ];
-        assert_eq!(found(&texts, ""), [""; 0]);
+        assert_eq!(found(&texts), [""; 0]);
     }
 
     #[test]
@@ -107,6 +97,6 @@ mod tests {
                  #[cfg(test)] use crate::two;",
             ),
         ];
-        assert_eq!(found(&texts, ""), [""; 0]);
+        assert_eq!(found(&texts), [""; 0]);
     }
 }

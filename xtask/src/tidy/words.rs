@@ -26,25 +26,8 @@ const AVOIDED: &[(&str, &str)] = &[
     ("set and says nothing", "say `but empty`"),
 ];
 
-/// The files that still have such words, a line each. Add none: write the usual word.
-const KNOWN: &str = include_str!("known/words.txt");
-const KNOWN_PATH: &str = "xtask/src/tidy/known/words.txt";
-
 /// Prose uses the usual words.
 pub(super) fn odd_words(file: &File) -> Vec<String> {
-    if file.path == KNOWN_PATH {
-        let gone = file.text.lines().filter(|path| !file.known.contains(*path));
-        return gone.map(|path| format!("{KNOWN_PATH}: remove `{path}`, there is no such file")).collect();
-    }
-    let findings = all_odd_words(file);
-    match (KNOWN.lines().any(|path| path == file.path), findings.is_empty()) {
-        (false, _) => findings,
-        (true, false) => Vec::new(),
-        (true, true) => vec![format!("{KNOWN_PATH}: remove `{}`, it no longer has such words", file.path)],
-    }
-}
-
-fn all_odd_words(file: &File) -> Vec<String> {
     let mut findings = Vec::new();
     for (line, text) in prose_of(file) {
         let words = words(line, &text);
@@ -132,7 +115,7 @@ mod tests {
     const SOURCE: &str = "crates/core/src/decide.rs";
 
     fn lines(path: &str, text: &str) -> Vec<String> {
-        let findings = findings(all_odd_words, path, text);
+        let findings = findings(odd_words, path, text);
         findings.iter().map(|finding| finding.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect()
     }
 
@@ -161,11 +144,5 @@ mod tests {
         assert_eq!(lines(SOURCE, code), [""; 0]);
         assert_eq!(lines("crates/core/tests/a.rs", "const A: &str = \"whoever\";"), [""; 0]);
         assert_eq!(lines("a.sql", "-- whoever"), [""; 0]);
-    }
-
-    #[test]
-    fn the_list_of_files_names_only_files_that_exist() {
-        let found = findings(odd_words, KNOWN_PATH, "README.md\ngone.rs\n");
-        assert_eq!(found, [format!("{KNOWN_PATH}: remove `gone.rs`, there is no such file")]);
     }
 }

@@ -148,7 +148,8 @@ fn words_of(what: &EventData) -> Option<String> {
         | EventData::Ended(_)
         | EventData::Annotated { .. }
         | EventData::Retried { .. } => what.kind().replace('_', " "),
-        _ => return None,
+        // Of a later version.
+        _ => what.kind().replace('_', " "),
     })
 }
 

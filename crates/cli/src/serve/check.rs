@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use tenure::access::Token;
 use tenure::handler::Handlers;
-use tenure::ledger::shown;
+use tenure::ledger::url_without_secrets;
 use tenure::store::SchemaState;
 use tenure::{Error, Ledger};
 
@@ -160,7 +160,7 @@ fn show(
     (store, handlers): (&str, &Handlers),
     trouble: &[String],
 ) -> Result<(), CliError> {
-    let shown_store = shown(store);
+    let shown_store = url_without_secrets(store);
     let mut all = vec![("store", shown_store.as_str(), settings.store_from)];
     all.extend(settings.told.iter().map(|(name, value, from)| (*name, value.as_str(), *from)));
     let kinds: Vec<&str> = handlers.kinds().into_iter().map(|kind| kind.as_str()).collect();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tenure::core::id::Document;
 use tenure::core::task::Task;
 use tenure::handler::truncate_for_record;
 use tenure::keeper::KeptLease;
@@ -161,7 +162,7 @@ impl Ending {
     }
 
     /// The result for a worker, which records it itself.
-    pub(crate) fn returned(self) -> Result<Option<String>, WorkError> {
+    pub(crate) fn returned(self) -> Result<Option<Document>, WorkError> {
         match self.word {
             Word::Complete => Ok(None),
             Word::Rollback => Err(WorkError::RollBack(self.reason)),
@@ -176,7 +177,10 @@ impl Ending {
         let (id, holder) = (lease.id(), lease.holder());
         let verb = self.word.as_str();
         let mut words = format!("tenure task {verb} {id} --owner {} --epoch {}", holder.owner, holder.epoch);
-        words.push_str(&format!(" --store {}", quoted(&tenure::ledger::shown(store).to_string())));
+        words.push_str(&format!(
+            " --store {}",
+            quoted(&tenure::ledger::url_without_secrets(store).to_string())
+        ));
         let namespace = lease.ledger().namespace().as_str();
         if namespace != tenure::ledger::DEFAULT_NAMESPACE {
             words.push_str(&format!(" --namespace {namespace}"));

@@ -28,8 +28,12 @@ pub(super) async fn create_many(
     let ledger = context.ledger().await?;
     let (person, entropy) = (context.person(who), Arc::clone(&context.around.entropy));
     let actor = Actor::named("as", person)?;
-    let by =
-        By { namespace: ledger.namespace(), actor: Some(actor), reach: LeaseScope::Any, random: &*entropy };
+    let by = By {
+        namespace: ledger.namespace(),
+        actor: Some(actor),
+        lease_scope: LeaseScope::Any,
+        random: &*entropy,
+    };
     let mut commands = Vec::<(usize, Command)>::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         let request = context.request_id().map(|id| RequestId::new(format!("{id}/{number}"))).transpose();

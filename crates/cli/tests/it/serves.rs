@@ -160,7 +160,7 @@ fn a_check_finds_what_the_start_would_meet_and_makes_nothing() {
     let address = taken.local_addr().expect("an address").to_string();
     let checked = ran(place, &["serve", "--check", "--listen", &address]);
     let told = String::from_utf8_lossy(&checked.stderr);
-    // A new configuration is checked while the server runs that is to be restarted.
+    // A new configuration is checked while the server that needs a restart is still running.
     assert!(checked.status.success() && told.contains("the port is in use"), "{told}");
     let quiet = ran(place, &["-q", "serve", "--check", "--listen", "127.0.0.1:0"]);
     assert_eq!((quiet.stdout.len(), quiet.stderr.len(), quiet.status.code()), (0, 0, Some(0)), "{quiet:?}");

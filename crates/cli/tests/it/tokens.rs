@@ -218,7 +218,7 @@ fn a_token_that_one_process_makes_another_one_sees() {
     assert_ne!(other.trim_end(), secret);
 }
 
-/// A secret may appear only in the answer to whoever created the token.
+/// A secret may appear only in the answer to the creator of the token.
 #[test]
 fn a_secret_is_in_nothing_but_the_answer_to_who_made_it() {
     let place = Place::new();

@@ -72,7 +72,7 @@ fn proves(case: &Case) -> bool {
 }
 
 fn reaches(case: &Case) -> bool {
-    match case.command.reach {
+    match case.command.lease_scope {
         LeaseScope::Any => true,
         LeaseScope::OwnLeases => lease(case).is_some_and(|lease| lease.granted_to == case.command.actor),
     }

@@ -110,7 +110,7 @@ fn by<'a>(asked: &'a Asked, count: usize, field: &'static str) -> Result<By<'a>,
     Ok(By {
         namespace: asked.namespace()?,
         actor: caller.name.clone(),
-        reach: caller.reach(),
+        lease_scope: caller.lease_scope(),
         random: served.ledger.entropy(),
     })
 }

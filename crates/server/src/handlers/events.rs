@@ -158,13 +158,12 @@ async fn waited_for(
 
 /// The refusal of a wrong cursor, with the name of the field or header that has it.
 fn of_place(error: Error, name: &'static str) -> Problem {
-    match error.refusal() {
-        Some(refusal) if refusal.field == Some("cursor") => {
-            let limit = refusal.message.trim_start_matches("cursor: ");
-            Refusal::invalid(name, limit).into()
-        }
-        Some(_) | None => error.into(),
+    if let Some(refusal) = error.refusal()
+        && refusal.field == Some("cursor")
+    {
+        return Refusal::invalid(name, refusal.message.trim_start_matches("cursor: ")).into();
     }
+    error.into()
 }
 
 /// Where a stream begins: after the last event that the client received, or after the cursor that it gives, or now.

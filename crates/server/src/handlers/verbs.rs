@@ -26,7 +26,7 @@ pub(crate) fn command(asked: &Asked, name: CommandName, body: &str) -> Result<Co
     let by = By {
         namespace: asked.namespace()?,
         actor: caller.name.clone(),
-        reach: caller.reach(),
+        lease_scope: caller.lease_scope(),
         random: served.ledger.entropy(),
     };
     let task = asked.path.id.as_ref().map(|_| asked.id()).transpose()?;

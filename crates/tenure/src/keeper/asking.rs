@@ -41,9 +41,15 @@ pub(super) async fn send_until_known<D: FromAnswer>(ledger: &Ledger, command: Co
     let mut so_far = SoFar::Undone;
     loop {
         let error = match send::<D>(ledger, command.clone()).await {
-            Err(error @ Error::Corrupt(_)) => return Err(so_far.with(error)),
-            Err(error) => so_far.with(error),
-            answer => return answer,
+            Ok(granted) => return Ok(granted),
+            Err(error) => error,
+        };
+        let error = match error {
+            Error::Refused(_) => return Err(error),
+            Error::Corrupt(_) => return Err(so_far.with(error)),
+            Error::Unavailable(_) | Error::Unknown(_) => so_far.with(error),
+            // Of a later version: as if its outcome were unknown.
+            _ => so_far.with(error),
         };
         if matches!(error, Error::Unavailable(_)) || Moment::now() >= until {
             return Err(error);

@@ -46,17 +46,17 @@ impl KeptLease {
         };
         let renewal = Renewal { at, expires_at: lease.expires_at, cancel_asked: granted.cancel.is_some() };
         let held = held(sent, renewal, keeping);
-        let cancellation = StopSignal::new();
+        let stop_signal = StopSignal::new();
         if held.cancel_asked {
-            cancellation.stop();
+            stop_signal.stop();
         }
         let kept = Arc::new(SharedLease {
             ledger: ledger.clone(),
             holder: lease.holder(),
             granted,
             keeping,
-            standing: watch::Sender::new(LeaseStatus::Held(held)),
-            cancellation,
+            status: watch::Sender::new(LeaseStatus::Held(held)),
+            stop_signal,
             renew_now: Notify::new(),
             finished_in_time: AtomicBool::new(false),
             calls: RwLock::new(()),
@@ -86,13 +86,13 @@ impl KeptLease {
     }
 
     /// Its status, and each change of it.
-    pub fn standing(&self) -> LeaseWatch {
-        self.kept.standing.subscribe()
+    pub fn status(&self) -> LeaseWatch {
+        self.kept.status.subscribe()
     }
 
     /// Why it is lost, if it is.
     pub fn loss(&self) -> Option<Loss> {
-        match &*self.kept.standing.borrow() {
+        match &*self.kept.status.borrow() {
             LeaseStatus::Lost(loss) => Some(loss.clone()),
             LeaseStatus::Held(_) | LeaseStatus::Ended => None,
         }
@@ -100,12 +100,12 @@ impl KeptLease {
 
     /// Resolves when the lease is lost, and never if its holder ends it.
     pub async fn lost(&self) -> Loss {
-        let mut standing = self.standing();
+        let mut status = self.status();
         loop {
             if let Some(loss) = self.loss() {
                 return loss;
             }
-            if standing.changed().await.is_err() {
+            if status.changed().await.is_err() {
                 std::future::pending().await
             }
         }
@@ -113,20 +113,20 @@ impl KeptLease {
 
     /// Resolves when a cancel was asked for.
     pub async fn cancel_asked(&self) {
-        let mut standing = self.standing();
-        let asked = |standing: &LeaseStatus| match standing {
+        let mut status = self.status();
+        let asked = |status: &LeaseStatus| match status {
             LeaseStatus::Held(held) => held.cancel_asked,
             LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
         };
-        if standing.wait_for(asked).await.is_err() {
+        if status.wait_for(asked).await.is_err() {
             std::future::pending().await
         }
     }
 
     /// Fires when the work must stop: a cancel was asked for, or the lease is lost. Pass it down into the
     /// work.
-    pub fn cancellation(&self) -> StopSignal {
-        self.kept.cancellation.clone()
+    pub fn stop_signal(&self) -> StopSignal {
+        self.kept.stop_signal.clone()
     }
 
     /// Sends a command by this lease: `lease.call(ledger.settle(id, lease.holder(), 1, "done"))`. While the
@@ -145,7 +145,7 @@ impl KeptLease {
     /// Marks the work as finished while the lease is held. Its end may then be recorded even if the lease
     /// can't be renewed until that is done.
     pub fn work_is_over(&self) {
-        if matches!(&*self.kept.standing.borrow(), LeaseStatus::Held(_)) {
+        if matches!(&*self.kept.status.borrow(), LeaseStatus::Held(_)) {
             self.kept.finished_in_time.store(true, Ordering::Relaxed);
         }
     }
@@ -217,7 +217,7 @@ impl KeptLease {
 
     /// The local refusal: a lost lease is not used any more, whatever the ledger would say.
     fn refuse_if_over(&self) -> Result<(), Error> {
-        match &*self.kept.standing.borrow() {
+        match &*self.kept.status.borrow() {
             LeaseStatus::Held(_) => Ok(()),
             LeaseStatus::Lost(loss) => Err(loss.refusal().into()),
             LeaseStatus::Ended => {
@@ -229,7 +229,7 @@ impl KeptLease {
     /// If the task is no longer held under this epoch, the call that returned it ended the lease.
     fn notice(&self, task: &Task) {
         if task.lease().is_none_or(|lease| lease.epoch != self.kept.holder.epoch) {
-            self.kept.standing.send_replace(LeaseStatus::Ended);
+            self.kept.status.send_replace(LeaseStatus::Ended);
         }
     }
 
@@ -260,8 +260,7 @@ impl KeptLease {
                     self.kept.hear_cancel();
                 }
                 // A lease that stalled may be extended from here on.
-                if matches!(&*self.kept.standing.borrow(), LeaseStatus::Held(held) if held.trouble.is_some())
-                {
+                if matches!(&*self.kept.status.borrow(), LeaseStatus::Held(held) if held.trouble.is_some()) {
                     self.kept.renew_now.notify_one();
                 }
                 Ok(())
@@ -318,10 +317,10 @@ impl KeptLease {
 
 impl Drop for KeptLease {
     fn drop(&mut self) {
-        let was_held = self.kept.standing.send_if_modified(|standing| {
-            let is_held = matches!(standing, LeaseStatus::Held(_));
+        let was_held = self.kept.status.send_if_modified(|status| {
+            let is_held = matches!(status, LeaseStatus::Held(_));
             if is_held {
-                *standing = LeaseStatus::Ended;
+                *status = LeaseStatus::Ended;
             }
             is_held
         });
@@ -335,11 +334,11 @@ impl Drop for KeptLease {
 
 impl fmt::Debug for KeptLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let standing = self.kept.standing.borrow().clone();
+        let status = self.kept.status.borrow().clone();
         f.debug_struct("KeptLease")
             .field("task", self.id())
             .field("holder", self.holder())
-            .field("standing", &standing)
+            .field("standing", &status)
             .finish()
     }
 }

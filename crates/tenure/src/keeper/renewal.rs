@@ -27,7 +27,7 @@ const CALL_WAITED_FOR: Duration = Duration::from_secs(5);
 pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
     // However this ends, a lease that is no longer renewed must not look held.
     let _fence = Fence(Arc::clone(&kept));
-    let mut standing = kept.standing.subscribe();
+    let mut status = kept.status.subscribe();
     let (mut sent, mut next) = (granted, granted);
     let mut is_first = true;
     loop {
@@ -38,7 +38,7 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
         }
         tokio::select! {
             biased;
-            _ = standing.wait_for(|standing| !matches!(standing, LeaseStatus::Held(_))) => return,
+            _ = status.wait_for(|status| !matches!(status, LeaseStatus::Held(_))) => return,
             () = now_held.fences_at.come() => {
                 kept.lose(Loss::Fenced);
                 return;
@@ -126,7 +126,7 @@ pub(super) fn is_loss_for_any_call(code: Code) -> bool {
 }
 
 fn still_held(kept: &SharedLease) -> Option<Held> {
-    match &*kept.standing.borrow() {
+    match &*kept.status.borrow() {
         LeaseStatus::Held(held) => Some(held.clone()),
         LeaseStatus::Lost(_) | LeaseStatus::Ended => None,
     }
@@ -163,7 +163,7 @@ fn again(held: &Held, sent: Moment) -> Moment {
 }
 
 fn stand(kept: &SharedLease, renewed: Held) {
-    kept.standing.send_if_modified(|standing| match standing {
+    kept.status.send_if_modified(|status| match status {
         LeaseStatus::Held(held) => {
             // Once set, it stays set.
             let cancel_asked = held.cancel_asked || renewed.cancel_asked;
@@ -175,7 +175,7 @@ fn stand(kept: &SharedLease, renewed: Held) {
 }
 
 fn trouble(kept: &SharedLease, trouble: RenewalError) {
-    kept.standing.send_if_modified(|standing| match standing {
+    kept.status.send_if_modified(|status| match status {
         LeaseStatus::Held(held) => {
             held.trouble = Some(trouble);
             true

@@ -16,8 +16,8 @@ pub(super) struct SharedLease {
     pub(super) granted: Task,
     pub(super) holder: Holder,
     pub(super) keeping: Keeping,
-    pub(super) standing: watch::Sender<LeaseStatus>,
-    pub(super) cancellation: StopSignal,
+    pub(super) status: watch::Sender<LeaseStatus>,
+    pub(super) stop_signal: StopSignal,
     pub(super) renew_now: Notify,
     /// Whether the work was over while the lease was held.
     pub(super) finished_in_time: AtomicBool,
@@ -28,21 +28,21 @@ pub(super) struct SharedLease {
 
 impl SharedLease {
     pub(super) fn lose(&self, loss: Loss) {
-        self.standing.send_if_modified(|standing| {
-            let is_held = matches!(standing, LeaseStatus::Held(_));
+        self.status.send_if_modified(|status| {
+            let is_held = matches!(status, LeaseStatus::Held(_));
             if is_held {
-                *standing = LeaseStatus::Lost(loss);
+                *status = LeaseStatus::Lost(loss);
                 // Inside the closure, so that an observer of one change also sees the other.
-                self.cancellation.stop();
+                self.stop_signal.stop();
             }
             is_held
         });
     }
 
     pub(super) fn hear_cancel(&self) {
-        self.standing.send_if_modified(|standing| {
-            self.cancellation.stop();
-            match standing {
+        self.status.send_if_modified(|status| {
+            self.stop_signal.stop();
+            match status {
                 LeaseStatus::Held(held) => !std::mem::replace(&mut held.cancel_asked, true),
                 LeaseStatus::Lost(_) | LeaseStatus::Ended => false,
             }

@@ -45,8 +45,8 @@ impl Default for LedgerBuilder {
 }
 
 impl Ledger {
-    /// Opens a store by its URL: `memory:`, `sqlite:tasks.db`, `sqlite:tasks.db?synchronous=normal`. With the
-    /// feature `postgres` also `postgres://user@host/database?schema=tenure`; missing parts have libpq's
+    /// Opens a store by its URL: `memory:`; with the feature `sqlite`, which is on by default, `sqlite:tasks.db` and
+    /// `sqlite:tasks.db?synchronous=normal`; with the feature `postgres` also `postgres://user@host/database?schema=tenure`; missing parts have libpq's
     /// defaults. With the feature `remote` also `http://a:7117,b:7117`.
     pub async fn open(url: &str) -> Result<Ledger, Error> {
         Ledger::builder().open(url).await
@@ -136,7 +136,7 @@ impl LedgerBuilder {
                 let forms = "use memory:, sqlite:PATH, postgres://HOST/DATABASE or http://HOST:PORT";
                 return Err(Refusal::invalid(
                     "store",
-                    format_args!("`{}` is not a store URL; {forms}", shown(url)),
+                    format_args!("`{}` is not a store URL; {forms}", url_without_secrets(url)),
                 )
                 .into());
             }
@@ -157,10 +157,10 @@ fn left_out(scheme: &str) -> Option<&'static str> {
 }
 
 /// The store's URL for people, without the password.
-pub fn shown(url: &str) -> String {
+pub fn url_without_secrets(url: &str) -> String {
     #[cfg(feature = "postgres")]
     if let Some(("postgres" | "postgresql", _)) = url.split_once(':') {
-        return tenure_postgres::shown(url);
+        return tenure_postgres::url_without_secrets(url);
     }
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, place))) => format!("{scheme}://…@{place}"),

@@ -87,7 +87,7 @@ impl<V: Verb> Call<V> {
         let actor = self.actor?.or_else(|| action.actor()).unwrap_or_else(Actor::anonymous);
         let namespace = self.ledger.namespace.clone();
         let jitter = self.ledger.entropy.jitter();
-        Ok(Command { namespace, actor, request: self.request?, jitter, reach: LeaseScope::Any, action })
+        Ok(Command { namespace, actor, request: self.request?, jitter, lease_scope: LeaseScope::Any, action })
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {

@@ -304,7 +304,7 @@ impl Ledger {
         self.call(|| {
             let (task, reason) = (TaskId::new(id)?, Reason::named("reason", reason)?);
             let successor = self.made_id()?;
-            Ok(OperatorAction::Retry { successor, naming: IdOrigin::Made, reason, waive: Vec::new() }
+            Ok(OperatorAction::Retry { successor, id_origin: IdOrigin::Made, reason, waive: Vec::new() }
                 .on(task))
         })
     }
@@ -500,9 +500,9 @@ refine!(Annotating {
 });
 refine!(Retrying {
     /// The new task's id.
-    id(id: &str) Action::ByOperator { act: OperatorAction::Retry { successor, naming, .. }, .. } => {
+    id(id: &str) Action::ByOperator { act: OperatorAction::Retry { successor, id_origin, .. }, .. } => {
         *successor = TaskId::new(id)?;
-        *naming = IdOrigin::Given;
+        *id_origin = IdOrigin::Given;
     };
     /// Waives a compensation that is owed.
     waive(seq: u32, reason: &str) Action::ByOperator { act: OperatorAction::Retry { waive, .. }, .. } => waive.push(waiver(seq, reason)?);

@@ -6,11 +6,8 @@ use tenure_store::Error;
 use tenure_store::watch::Watchers;
 
 use super::assess::{due_at, unfit};
-use super::setup::Setup;
+use super::setup::{PAGE, Setup};
 use crate::why::{reclaimed, why};
-
-/// How many due tasks are read at once.
-const PAGE: usize = 500;
 
 pub(super) async fn plan(setup: &Setup) -> Result<Vec<PlannedTask>, Error> {
     let store = setup.ledger.store();

@@ -10,6 +10,9 @@ use super::options::RecoveryOptions;
 use crate::handler::Handlers;
 use crate::ledger::Ledger;
 
+/// How many due tasks are read at once.
+pub(super) const PAGE: usize = 500;
+
 type Tell = dyn Fn(&RecoveredTask) + Send + Sync;
 
 /// What the sweeps, undos and plans of a recovery share.

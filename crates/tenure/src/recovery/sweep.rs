@@ -19,13 +19,11 @@ use tokio::task::{self, JoinSet};
 use super::assess::{Assessment, due_at, left_to_holder_until, left_to_others_until, look};
 use super::options::RecoveryMode;
 use super::report::RecoveryReport;
-use super::setup::Setup;
+use super::setup::{PAGE, Setup};
 use super::undo::{end_of, undo};
 use crate::failpoints;
 use crate::stop::StopSignal;
 
-/// How many due tasks are read at once.
-const PAGE: usize = 500;
 /// How many reclaims share a commit: other commands wait behind them.
 const TOGETHER: usize = 50;
 /// The pause after a sweep that did not finish, plus up to the same again at random, so that recovery processes

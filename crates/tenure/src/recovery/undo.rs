@@ -124,8 +124,8 @@ impl Undoing<'_> {
         let call = UndoCall::of(task, lease, owed);
         failpoints::reached("recovery/before_undo");
         // What the handler sees of the lease; it is over for it also when its time is.
-        let mut standing = self.lease.standing();
-        let (allow, allowed) = watch::channel(standing.borrow_and_update().clone());
+        let mut status = self.lease.status();
+        let (allow, allowed) = watch::channel(status.borrow_and_update().clone());
         // Spawned, so that a panic stays there; dropped with this set, it ends.
         let mut running = JoinSet::new();
         let handler = Arc::clone(&registered.handler);
@@ -142,8 +142,8 @@ impl Undoing<'_> {
                     Some(Err(error)) => Tried::Failed(UndoError::Retryable(format!("the handler panicked: {error}"))),
                     None => Tried::Lost,
                 },
-                Ok(()) = standing.changed() => {
-                    let now = standing.borrow_and_update().clone();
+                Ok(()) = status.changed() => {
+                    let now = status.borrow_and_update().clone();
                     let is_held = matches!(now, LeaseStatus::Held(_));
                     allow.send_replace(now);
                     if !is_held {

@@ -102,7 +102,7 @@ fn released() -> JobEnd {
 
 async fn record(lease: &KeptLease, end: JobEnd) -> JobOutcome {
     // The function may have ended the task itself.
-    if end == JobEnd::ByItself || *lease.standing().borrow() == LeaseStatus::Ended {
+    if end == JobEnd::ByItself || *lease.status().borrow() == LeaseStatus::Ended {
         return JobOutcome::Completed;
     }
     let (came, recorded) = match &end {

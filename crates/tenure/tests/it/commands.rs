@@ -56,7 +56,7 @@ fn record() -> Put {
         policy.backoff = Backoff { factor: 7, ..Backoff::default() };
         policy.max_attempts = 9;
     });
-    put.record.naming = IdOrigin::Made;
+    put.record.id_origin = IdOrigin::Made;
     put.record.payload = Document::new(r#"{"a":[1.50,1e-400]}"#).expect("JSON");
     put.record.not_before = Some(Time::MIN);
     put.revision = Some(Revision(3));
@@ -129,14 +129,14 @@ fn actions() -> Vec<Action> {
         .on(task()),
         OperatorAction::Retry {
             successor: id("u"),
-            naming: IdOrigin::Made,
+            id_origin: IdOrigin::Made,
             reason: reason(),
             waive: vec![waiver],
         }
         .on(task()),
         OperatorAction::Retry {
             successor: id("u"),
-            naming: IdOrigin::Given,
+            id_origin: IdOrigin::Given,
             reason: reason(),
             waive: Vec::new(),
         }
@@ -145,7 +145,7 @@ fn actions() -> Vec<Action> {
 }
 
 fn caller(namespace: &Namespace) -> By<'_> {
-    By { namespace, actor: None, reach: LeaseScope::Any, random: &CHANCE }
+    By { namespace, actor: None, lease_scope: LeaseScope::Any, random: &CHANCE }
 }
 
 fn read(text: &str) -> Result<Command, Refusal> {
@@ -155,7 +155,7 @@ fn read(text: &str) -> Result<Command, Refusal> {
 #[test]
 fn what_is_written_of_a_command_reads_as_that_command() {
     for action in actions() {
-        for (request, jitter, reach) in
+        for (request, jitter, lease_scope) in
             [(None, 0, LeaseScope::Any), (Some("r/1"), u16::MAX, LeaseScope::OwnLeases)]
         {
             let command = Command {
@@ -163,11 +163,11 @@ fn what_is_written_of_a_command_reads_as_that_command() {
                 actor: Actor::new("alice").expect("a name"),
                 request: request.map(|id| RequestId::new(id).expect("a name")),
                 jitter: Jitter::from_random(jitter),
-                reach,
+                lease_scope,
                 action: action.clone(),
             };
             let text = command_json(&command);
-            let by = By { reach, ..caller(&command.namespace) };
+            let by = By { lease_scope, ..caller(&command.namespace) };
             assert_eq!(read_command(&text, &by), Ok(command.clone()), "{text}");
         }
     }
@@ -210,13 +210,13 @@ fn a_body_is_read_as_the_command_of_its_route() {
 #[test]
 fn an_id_that_nobody_chose_is_made() {
     let made = read(r#"{"verb":"retry","task":"t","reason":"again"}"#).expect("a retry").action;
-    let Action::ByOperator { act: OperatorAction::Retry { successor, naming, .. }, .. } = made else {
+    let Action::ByOperator { act: OperatorAction::Retry { successor, id_origin, .. }, .. } = made else {
         panic!("{made:?}")
     };
     assert!(successor.as_str().starts_with("seeded-7-"), "{successor}");
-    assert_eq!(naming, IdOrigin::Made);
+    assert_eq!(id_origin, IdOrigin::Made);
     let created = read(r#"{"verb":"create","made":true}"#).expect("a creation").action;
-    assert!(matches!(created, Action::Create(create) if create.naming == IdOrigin::Made));
+    assert!(matches!(created, Action::Create(create) if create.id_origin == IdOrigin::Made));
 }
 
 #[test]

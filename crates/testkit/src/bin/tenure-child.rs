@@ -107,8 +107,8 @@ async fn claim(url: &str, owner: &str, queue: &str, limit: u32) {
     }
 }
 
-/// Runs a command, and tells its process and its end. Each line that it reads says in how many milliseconds the command
-/// is to be asked to end.
+/// Runs a command, and tells its process and its end. Each line that it reads is the number of milliseconds after which the
+/// command is asked to end.
 async fn hold(containment: &str, command: &[String]) {
     let containment = match containment {
         "group" => Containment::GroupOnly,

@@ -487,7 +487,7 @@ fn version_in(folder: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// A new folder, and whom it belongs to where that is not whoever runs this.
+/// A new folder, and its owner where that is not the user of this process.
 fn folder() -> Result<(tempfile::TempDir, Option<User>), NoServer> {
     let mut causes = Vec::new();
     for above in [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()] {

@@ -71,7 +71,7 @@ async fn work(ledger: Ledger, log: Arc<File>) {
                     LeaseStatus::Lost(_) | LeaseStatus::Ended => true,
                 };
                 // If this fails, the lease is lost and no longer renewed.
-                drop(lease.standing().wait_for(is_renewed).await);
+                drop(lease.status().wait_for(is_renewed).await);
                 match job.payload["fails"].as_bool() {
                     Some(true) => Err(WorkError::RollBack("it failed".into())),
                     Some(false) | None => Ok(()),

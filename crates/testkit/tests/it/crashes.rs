@@ -168,7 +168,7 @@ fn play(plot: Plot) -> Vec<&'static str> {
             if let Some(status) = child.try_wait().expect("a look") {
                 assert_eq!(status.signal(), Some(9), "{plot:?}: a {what} ended by itself: {status}");
                 died.extend(dies.map(|(point, _)| point));
-                // Somebody comes in the place of whoever dies, and dies no more.
+                // Another process takes the place of the one that dies, and does not die.
                 *child = round.spawn(what, None);
             }
         }
@@ -262,7 +262,7 @@ fn look_at(ledger: &Ledger, task: &Task, log: &Log, plot: Plot) {
             told()
         );
     }
-    // Whoever undoes under a higher epoch does so after everybody under a lower one has stopped.
+    // An undo under a higher epoch begins after those under lower ones have stopped.
     let epochs: Vec<u64> =
         log.begun.iter().filter(|(key, _)| key.starts_with(&mine)).map(|(_, epoch)| *epoch).collect();
     assert!(epochs.is_sorted(), "two undid at once, {epochs:?}: {}", told());

@@ -136,7 +136,7 @@ fn a_program_that_writes_around_the_line_is_waited_for() {
             Err(TryLockError::WouldBlock) => true,
             Err(TryLockError::Error(error)) => panic!("{error}"),
         };
-        // It has its turn, and so waits for nobody but this one. Whoever would not wait gives it back at once.
+        // It has its turn, and so waits for nobody but this one. A process that would not wait gives it back at once.
         let mut in_a_row = 0;
         until_blocking("it waits", || {
             in_a_row = if has_turn() { in_a_row + 1 } else { 0 };

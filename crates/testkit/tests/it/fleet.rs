@@ -117,7 +117,7 @@ fn eight_processes_empty_a_queue_and_one_that_is_killed_costs_only_its_own_lease
     assert!(block_on(ledger.verify(None)).expect("verified").holds());
 }
 
-/// Waits until some hundred events more are there, whoever may see them.
+/// Waits until some hundred events more are there, in any namespace.
 async fn more_is_written(rival: &CompetingConnection) {
     let events = "select count(*) from tenure.events";
     let enough = rival.counts(events).await + 300;

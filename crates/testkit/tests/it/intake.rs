@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::json;
 use tenure::api::put::read_create;
 use tenure::core::command::Action;
 use tenure::core::compensation::Status;
@@ -12,6 +11,7 @@ use tenure::core::id::Namespace;
 use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
+use tenure::ledger::JsonText;
 use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
@@ -209,7 +209,12 @@ fn rust_creates_in_a_transaction_of_the_callers() {
         let (ledger, mut rival, _) = scene(server).await;
         let policy = Policy::default().with(|policy| policy.max_attempts = 3);
         let call = || {
-            ledger.create("a").queue("q").policy(policy).undo("rm", "/tmp/x").payload(json!({"n": [1, 2]}))
+            ledger
+                .create("a")
+                .queue("q")
+                .policy(policy)
+                .undo("rm", "/tmp/x")
+                .payload(JsonText(r#"{"n": [1, 2]}"#))
         };
         let transaction = rival.client().transaction().await.expect("begun");
         ledger.create_in(&transaction, call()).await.expect("asked for");

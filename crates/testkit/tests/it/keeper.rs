@@ -90,7 +90,7 @@ fn many_leases_at_once_are_all_renewed() {
 fn a_lease_that_is_dropped_is_renewed_no_more_and_lapses() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", SHORT).await?;
-        let watch = lease.standing();
+        let watch = lease.status();
         until("a renewal", || store.count(Verb::Heartbeat) > 0).await;
         drop(lease);
         assert_eq!(*watch.borrow(), LeaseStatus::Ended);
@@ -121,7 +121,7 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
                 granted.fences_at < kill && kill < granted.ends_at,
                 "a kill takes a moment of the lease, too"
             );
-            let token = lease.cancellation();
+            let token = lease.stop_signal();
             until("trouble is told", || {
                 assert!(!token.is_stopped(), "silence is no loss");
                 matches!(held(&lease).trouble, Some(RenewalError::Unanswered(_)))
@@ -245,7 +245,7 @@ fn every_word_that_says_so_is_a_loss_at_once() {
                 Loss::Fenced => panic!("{loss} was not heard"),
             }
             assert!(Moment::now() < fences_at, "{loss} is not waited out");
-            assert!(lease.cancellation().is_stopped());
+            assert!(lease.stop_signal().is_stopped());
             let arrived = store.count_all();
             assert_eq!(code(lease.complete().await), loss, "the same word to whoever asks later");
             assert_eq!(store.count_all(), arrived, "and nobody else is asked");
@@ -266,7 +266,7 @@ fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
                 matches!(held(&lease).trouble, Some(RenewalError::NotExtended(refusal)) if refusal.code == word)
             })
             .await;
-            assert!(!lease.cancellation().is_stopped());
+            assert!(!lease.stop_signal().is_stopped());
             lease.undo_with("undo", "x", "it goes on").await?;
             assert_eq!(soon("the end", lease.lost()).await, Loss::Fenced);
             assert!(Moment::now() >= granted.fences_at);
@@ -333,7 +333,7 @@ fn a_progress_after_a_stall_does_not_wait_for_the_next_try() {
 fn cancel_is_heard_with_a_renewal_and_the_lease_is_still_held() {
     on_every_store(|ledger, _| async move {
         let lease = kept(&ledger, "t", KEPT).await?;
-        let token = lease.cancellation();
+        let token = lease.stop_signal();
         assert!(!token.is_stopped());
         ledger.cancel("t", "not needed").await?;
         soon("the token", token.stopped()).await;
@@ -353,7 +353,7 @@ fn cancel_is_heard_with_the_next_heartbeat_also_where_the_grace_is_shorter_than_
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 4).keep().await?;
         let ends_at = held(&lease).expires_at;
         ledger.cancel("t", "not needed").await?;
-        soon("the token", lease.cancellation().stopped()).await;
+        soon("the token", lease.stop_signal().stopped()).await;
         assert!(held(&lease).cancel_asked && lease.loss().is_none());
         assert!(ledger.now().await? + Span::from(KEPT) < ends_at, "long before the lease ends");
         assert_eq!(lease.roll_back("cancelled").await?.state(), State::Compensated);
@@ -367,7 +367,7 @@ fn cancel_is_heard_with_the_answer_to_a_progress() {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
         ledger.cancel("t", "not needed").await?;
         lease.progress(json!(1)).await?;
-        assert!(lease.cancellation().is_stopped() && held(&lease).cancel_asked);
+        assert!(lease.stop_signal().is_stopped() && held(&lease).cancel_asked);
         soon("the word", lease.cancel_asked()).await;
         assert_eq!(store.count(Verb::Heartbeat), 0, "long before the next renewal");
         Ok(())
@@ -390,7 +390,7 @@ fn cancel_that_was_asked_before_the_grant_is_known_with_it() {
         };
         store.meets(Verb::Acquire, Fault::Tells(Arc::new(cancelled)));
         let lease = ledger.acquire("t", "w1").ttl(KEPT * 20).keep().await?;
-        assert!(lease.cancellation().is_stopped() && held(&lease).cancel_asked);
+        assert!(lease.stop_signal().is_stopped() && held(&lease).cancel_asked);
         soon("the word", lease.cancel_asked()).await;
         Ok(())
     });

@@ -52,7 +52,7 @@ fn the_end_of_the_work_is_tried_through_an_outage() {
         assert_eq!(done.state(), State::Completed);
         assert_eq!(store.count(Verb::Complete), 5);
         assert_eq!(events_of(&ledger, "t", "completed").await?, 1);
-        assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
+        assert_eq!(*lease.status().borrow(), LeaseStatus::Ended);
         Ok(())
     });
 }
@@ -89,8 +89,8 @@ fn a_renewal_that_crosses_the_end_is_no_loss() {
         };
         let (done, ()) = tokio::join!(soon("the end", lease.complete()), crossing);
         assert_eq!(done?.state(), State::Completed);
-        assert_eq!((lease.loss(), lease.cancellation().is_stopped()), (None, false));
-        assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
+        assert_eq!((lease.loss(), lease.stop_signal().is_stopped()), (None, false));
+        assert_eq!(*lease.status().borrow(), LeaseStatus::Ended);
         assert_eq!(other.loss(), None);
         Ok(())
     });
@@ -111,7 +111,7 @@ fn a_renewal_that_is_refused_between_two_tries_of_the_end_is_no_loss() {
         };
         let (done, ()) = tokio::join!(soon("the end", lease.complete()), refusing);
         assert_eq!(done?.state(), State::Completed);
-        assert_eq!((lease.loss(), lease.cancellation().is_stopped()), (None, false));
+        assert_eq!((lease.loss(), lease.stop_signal().is_stopped()), (None, false));
         Ok(())
     });
 }
@@ -194,7 +194,7 @@ fn a_call_that_is_refused_with_a_word_for_loss_is_a_loss() {
         ledger.mark_quarantined("t", "stop it").await?;
         assert_eq!(code(lease.progress(json!(1)).await), Code::Terminal);
         assert!(matches!(lease.loss(), Some(Loss::Refused(refusal)) if refusal.code == Code::Terminal));
-        assert!(lease.cancellation().is_stopped());
+        assert!(lease.stop_signal().is_stopped());
         Ok(())
     });
 }
@@ -211,10 +211,10 @@ fn a_call_that_is_only_wrong_takes_the_lease_from_nobody() {
         assert_eq!(code(lease.progress(json!(1)).await), Code::WrongState);
         assert_eq!(code(lease.undo_with("undo", "y", "why").await), Code::WrongState);
         assert_eq!(code(lease.complete().await), Code::WrongState);
-        assert_eq!((lease.loss(), lease.cancellation().is_stopped()), (None, false));
+        assert_eq!((lease.loss(), lease.stop_signal().is_stopped()), (None, false));
         let settled = lease.call(ledger.settle("t", lease.holder(), 1, "gone")).await?;
         assert_eq!(settled.state(), State::Compensated);
-        assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended, "with the last receipt it is over");
+        assert_eq!(*lease.status().borrow(), LeaseStatus::Ended, "with the last receipt it is over");
         Ok(())
     });
 }
@@ -234,7 +234,7 @@ fn each_end_is_one_word() {
         lease.undo_with("undo", "x", "why").await?;
         assert_eq!(ends(&lease.roll_back("broken").await?), (State::Compensating, false));
         for lease in [&lease] {
-            assert_eq!(*lease.standing().borrow(), LeaseStatus::Ended);
+            assert_eq!(*lease.status().borrow(), LeaseStatus::Ended);
             assert_eq!(code(lease.complete().await), Code::NoLease, "once is enough");
         }
         Ok(())
@@ -311,11 +311,14 @@ fn a_claim_that_was_not_answered_is_asked_for_again_and_given_once() {
 fn a_refused_or_unavailable_grant_is_told_at_once() {
     in_memory(|ledger, store| async move {
         let lease = kept(&ledger, "t", KEPT * 20).await?;
+        let before = store.count(Verb::Acquire);
         let refused = ledger.acquire("t", "w2").keep().await;
         assert_eq!(code(refused), Code::Leased);
+        assert_eq!(store.count(Verb::Acquire), before + 1, "it is asked once");
         store.meets_where(usize::MAX, is_of("u"), Fault::Unavailable);
         let unavailable = ledger.acquire("u", "w2").keep().await;
         assert!(matches!(unavailable, Err(Error::Unavailable(_))));
+        assert_eq!(store.count(Verb::Acquire), before + 2, "and so is this");
         lease.complete().await?;
         Ok(())
     });

@@ -14,7 +14,7 @@ use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::found;
 use tenure_testkit::{block_on, seed};
 
-/// So many, or as many as `TENURE_KILLS` says.
+/// The default; `TENURE_KILLS` changes it.
 fn count(usual: u32) -> u32 {
     std::env::var("TENURE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
@@ -30,7 +30,7 @@ type Answered = HashMap<String, (u64, i64)>;
 enum Kill {
     /// So long after it was started. It may still be opening the store.
     After(Duration),
-    /// When it has told of so many answers.
+    /// When it has reported that number of answers.
     Answers(usize),
 }
 

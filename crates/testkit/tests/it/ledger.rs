@@ -494,7 +494,7 @@ async fn decided(ledger: &Ledger) -> u64 {
     ledger.store().vitals().await.expect("a store that is there tells").batch.sum()
 }
 
-/// Waits until so many were decided: a claim that is one of them has looked in vain then, and waits.
+/// Waits until that number was decided: a claim that is one of them has looked in vain then, and waits.
 async fn until_decided(ledger: &Ledger, count: u64) {
     until_asked("that it waits", async || decided(ledger).await >= count).await;
 }

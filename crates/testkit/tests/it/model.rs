@@ -100,7 +100,7 @@ fn command(actor: &str, action: Action) -> Command {
         actor: Actor::new(actor).expect("a name"),
         request: None,
         jitter: Jitter::NONE,
-        reach: LeaseScope::Any,
+        lease_scope: LeaseScope::Any,
         action,
     }
 }

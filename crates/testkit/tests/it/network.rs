@@ -17,7 +17,7 @@ use tenure_testkit::waiting::until;
 use tenure_testkit::world::StoryWorld;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
-/// So many, or as many as that variable says.
+/// The default; that variable changes it.
 fn count(variable: &str, usual: u32) -> u32 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }

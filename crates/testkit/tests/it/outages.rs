@@ -245,7 +245,7 @@ fn a_commit_whose_wait_for_a_standby_was_ended_is_unknown() {
         let create = |ledger: Ledger, id: &'static str| async move {
             ledger.create(id).request_id(id).acting_as("x").await
         };
-        // Whoever ends the wait: that of the statement, or that of the whole connection.
+        // Either timeout may end the wait: that of the statement, or that of the whole connection.
         for (id, end) in [("a", "pg_cancel_backend"), ("b", "pg_terminate_backend")] {
             let waiting = tokio::spawn(create(ledger.clone(), id));
             rival.waits_until(&format!("select count(*) {WAITS}"), 1).await;
@@ -276,7 +276,7 @@ fn answered_means_durable_also_for_a_role_that_does_not_ask_for_it() {
         rival.does("alter role tester set synchronous_commit = off").await;
         rival.does("alter role tester set default_transaction_isolation = 'serializable'").await;
         rival.does("alter role tester set statement_timeout = '1ms'").await;
-        // Whoever reads and migrates is under the role's own settings but for these.
+        // Reading and migrating uses the role's own settings but for these.
         let url = format!("{}&options=-c%20statement_timeout%3D0", server.url(&schema));
         let ledger = Ledger::open(&url).await.expect("opens");
         commits_wait_for_a_standby(&server, &rival).await;

@@ -24,7 +24,7 @@ const TTL: Duration = Duration::from_secs(9);
 /// So much is done over HTTP while both servers are there, and so much while one is dead.
 const DONE_BY_TWO: u64 = 40;
 const DONE_BY_ONE: u64 = 15;
-/// The last task that is made: whoever follows has seen all once it has seen this.
+/// The last task that is made: a follower that has seen it has seen all.
 const LAST: &str = "the-last";
 
 /// What has happened so far, and what is to end.
@@ -55,7 +55,7 @@ impl Course {
         self.stop_killing.load(Ordering::SeqCst)
     }
 
-    /// Waits until so much more is done, or nobody is to be killed any more.
+    /// Waits until that much more is done, or the killing is over.
     fn goes_on(&self, count: u64) {
         let enough = self.done() + count;
         until_blocking("something is done", || self.done() >= enough || self.is_killing_over());
@@ -198,11 +198,11 @@ fn no_lease_that_is_renewed_is_lost_and_no_event_is_missed_while_servers_are_kil
         for one in living {
             one.await.expect("every command was answered");
         }
-        // Nothing is done any more that killing could go by.
+        // Nothing is done any more by which the killing could be timed.
         course.stop_killing.store(true, Ordering::SeqCst);
         near.create(LAST).await.expect("created");
         let (seen, troubles) = soon("the last event", following).await.expect("it followed");
-        // Whoever held a lease all the time ends it by the epoch that it had from the beginning.
+        // A worker that held a lease all the time ends it by the epoch that it had from the beginning.
         for lease in &leases {
             let task = near.task(lease.id().as_str()).await.expect("there");
             assert_eq!((task.epoch, task.attempts), (lease.holder().epoch, 1), "{}", lease.id());

@@ -9,7 +9,7 @@ use tenure_testkit::world::StoryWorld;
 use tenure_testkit::written::WrittenStore;
 use tenure_testkit::{BEGINNING, block_on, memory, postgres, seed, sqlite};
 
-/// So many, or as many as `TENURE_TRACES` says.
+/// The default; `TENURE_TRACES` changes it.
 fn count(usual: u32) -> u32 {
     std::env::var("TENURE_TRACES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }

@@ -310,7 +310,7 @@ fn lists_of_large_tasks_end_early_and_go_on_where_they_ended() {
             }
             assert!(count == 100 && pages > 1, "{path}: {count} in {pages}");
         }
-        // A store behind a server has them whole for whoever says that they may be so large.
+        // A store behind a server gives them whole to a caller that allows that size.
         let ledger = tenure::Ledger::open(&served.url).await.expect("a ledger");
         let all = PageSize { items: 1_000, bytes: usize::MAX };
         let tasks = ledger.tasks(tenure::store::Filter::default(), None, all).await.expect("a list");

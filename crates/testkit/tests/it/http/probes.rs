@@ -98,7 +98,7 @@ fn who_watches_does_not_wait_for_a_store_that_says_nothing() {
         assert!(!waiting.is_finished(), "the store has answered nothing");
         waiting.abort();
         store.calms_down();
-        // Whoever waited must first be seen to be gone.
+        // The server must first see that the waiting client is gone.
         until_reply("the store", async || served.client().get("/readyz").await, |told| told.status == 200)
             .await;
         hears_that_it_is_there(&served, &client).await;

@@ -194,7 +194,7 @@ impl Program {
         line
     }
 
-    /// Has it say that the command is to be asked in so many milliseconds, and killed half a second later.
+    /// Has the command asked to end in that many milliseconds, and killed half a second later.
     fn limit(&mut self, ms: u64) {
         writeln!(self.process.stdin.as_mut().expect("its input"), "{ms}").expect("written");
         assert_eq!(self.next_line(), "limited\n");
