@@ -22,7 +22,7 @@ fn steps() -> Vec<Step> {
                 "tenure",
                 "--no-default-features",
                 "--features",
-                "postgres",
+                "with-tokio-postgres-0_7",
                 "--",
                 "-D",
                 "warnings",

@@ -25,7 +25,7 @@ impl Ledger {
     /// ```
     ///
     /// The example needs the feature `with-tokio-postgres-0_7`; other client libraries need a
-    /// [`CallerTransaction`](crate::store::postgres::CallerTransaction).
+    /// [`CallerTransaction`].
     ///
     /// The transaction must be in the database of this ledger, by a role that may use its schema. A refusal leaves it as
     /// it was, because it is asked in a nested one. Names are what makes a repeat safe here, so there is no request id.
