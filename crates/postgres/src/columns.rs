@@ -13,7 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::chain::chain;
+use crate::causes::with_causes;
 use crate::libpq::ConnectError;
 use crate::transaction::StatementError;
 
@@ -170,7 +170,7 @@ impl PostgresError {
                 Some(said) => {
                     format!("{shown}: {} ({}, {})", advice(said.code()), said.message(), said.code().code())
                 }
-                None => format!("{shown}: the connection to the database was lost ({})", chain(error)),
+                None => format!("{shown}: the connection to the database was lost ({})", with_causes(error)),
             },
             PostgresError::InTransaction(error) => match error.code() {
                 Some(code) => format!("{shown}: {} ({error}, {code})", advice(&SqlState::from_code(code))),

@@ -4,7 +4,7 @@
 //! pool of connections. Everything that is decided is in the rows: a process that dies leaves only leases that lapse.
 
 mod batch;
-mod chain;
+mod causes;
 mod chains;
 mod columns;
 mod database;

@@ -12,8 +12,7 @@ use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Statement};
 
-use crate::columns::PostgresRow;
-use crate::columns::{PostgresError, PostgresResult};
+use crate::columns::{PostgresError, PostgresResult, PostgresRow};
 use crate::libpq::Driver;
 use crate::settings::PostgresSettings;
 

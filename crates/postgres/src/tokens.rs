@@ -5,8 +5,7 @@ use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::access::{Token, Tokens};
 use tenure_store::columns::Row as _;
-use tenure_store::tokens::namespaces_column;
-use tenure_store::tokens::{Decided, Known, TokenChange, read_token, token_columns};
+use tenure_store::tokens::{Decided, Known, TokenChange, namespaces_column, read_token, token_columns};
 
 use crate::columns::{Meaning, PostgresError, PostgresResult, PostgresRow};
 use crate::database::PostgresDatabase;

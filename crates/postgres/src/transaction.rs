@@ -5,7 +5,7 @@ use std::fmt;
 
 use tenure_store::BoxFuture;
 
-use crate::chain::chain;
+use crate::causes::with_causes;
 
 /// An open transaction of the caller, in which a task can be created.
 ///
@@ -45,7 +45,7 @@ impl StatementError {
 /// What the client library says.
 impl fmt::Display for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&chain(self.source.as_ref()))
+        f.write_str(&with_causes(self.source.as_ref()))
     }
 }
 

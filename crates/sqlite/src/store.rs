@@ -381,3 +381,20 @@ impl Store for SqliteStore {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_the_file_and_how_durable_it_is() {
+        let read = |url| SqliteOptions::from_url(url);
+        let options = read("sqlite:///var/t.db?synchronous=normal").expect("a URL");
+        assert_eq!((options.path, options.synchronous), (PathBuf::from("/var/t.db"), Synchronous::Normal));
+        assert_eq!(read("sqlite:t.db").expect("a URL").synchronous, Synchronous::Full);
+        for wrong in ["sqlite:", "sqlite:t.db?sync=off", "postgres://h/d", "t.db"] {
+            let refused = read(wrong).err().expect(wrong);
+            assert_eq!(refused.refusal().and_then(|refusal| refusal.field), Some("store"), "{wrong}");
+        }
+    }
+}

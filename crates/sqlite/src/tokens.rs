@@ -8,8 +8,9 @@ use tenure_clock::Clock;
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::access::{ListedToken, Token, Tokens};
-use tenure_store::tokens::namespaces_column;
-use tenure_store::tokens::{Decided, Known, TokenChange, VERSION_KEY, read_token, token_columns};
+use tenure_store::tokens::{
+    Decided, Known, TokenChange, VERSION_KEY, namespaces_column, read_token, token_columns,
+};
 
 use crate::columns::{SqliteError, SqliteResult, SqliteRow};
 use crate::open::{SqliteFile, Synchronous};

@@ -7,8 +7,7 @@ use tenure_core::id::{Actor, RequestId};
 use tenure_core::limit::InvalidField;
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
-use tenure_store::Error;
-use tenure_store::{Answer, BoxFuture, Renewal};
+use tenure_store::{Answer, BoxFuture, Error, Renewal};
 
 use crate::ledger::Ledger;
 

@@ -109,5 +109,5 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
         options.handler_wait = Duration::from_millis(100);
     });
     let recovery = Recovery::new(ledger).handlers(handlers).settings(settings);
-    recovery.watch(StopSignal::new()).await.expect("it looks after the store");
+    recovery.watch(StopSignal::new()).await.expect("recovery runs");
 }

@@ -247,7 +247,7 @@ fn every_word_that_says_so_is_a_loss_at_once() {
             assert!(Moment::now() < fences_at, "{loss} is not waited out");
             assert!(lease.stop_signal().is_stopped());
             let arrived = store.count_all();
-            assert_eq!(code(lease.complete().await), loss, "the same word to whoever asks later");
+            assert_eq!(code(lease.complete().await), loss, "a later call gets the same code");
             assert_eq!(store.count_all(), arrived, "and nobody else is asked");
             store.calms_down();
         }
