@@ -9,8 +9,7 @@ use tenure_core::task::Task;
 use tenure_core::time::Time;
 use tenure_store::codec::Sealed;
 use tenure_store::columns::{
-    ChangedBy, DueRow, Policies, RequestRow, TableRow, TaskRow, column_count, read_due, read_event,
-    read_request,
+    DueRow, Policies, RequestRow, TableRow, TaskRow, column_count, read_due, read_event, read_request,
 };
 use tenure_store::due::Due;
 use tenure_store::ends::{EndKey, IN_ALL, Minutes, NewEnds};
@@ -21,7 +20,7 @@ use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
 use tenure_store::stored::ColumnValue;
 
 use crate::columns::{SqliteError, SqliteResult, SqliteRow, SqliteValue, find_task};
-use crate::sql;
+use crate::sql::{self, Update};
 
 /// The transaction's view of the tables.
 pub(crate) struct SqliteRows<'c> {
@@ -85,28 +84,19 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    /// Writes the columns that these change. A row that is not what was read is never overwritten.
-    fn update<'a, R: TableRow<'a>>(
-        &self,
-        sql: &str,
-        by: &'static [ChangedBy],
-        no: i64,
-        before: R,
-        after: R,
-    ) -> SqliteResult<()> {
-        let changes = after.values(R::changed_by(by));
-        let expected = before.values(R::expected());
-        let values = changes.chain([ColumnValue::Number(no)]).chain(expected);
-        self.change_one(sql, params_from_iter(values.map(SqliteValue)))
+    /// A row that is not what was read is never overwritten.
+    fn update<'a, R: TableRow<'a>>(&self, update: &Update, no: i64, before: R, after: R) -> SqliteResult<()> {
+        let parameters = update.parameters(no, before, after);
+        self.change_one(&update.text, params_from_iter(parameters.map(SqliteValue)))
     }
 
     fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
         let (no, old) = (before.row, TaskRow::of(before));
         // First: the other update changes the revision, which both expect to be as it was read.
         if TaskRow::was_put(&before.task, after.task) {
-            self.update(&sql::UPDATE_PUT_FIELDS, &[ChangedBy::Put], no, old, after)?;
+            self.update(&sql::UPDATE_PUT_FIELDS, no, old, after)?;
         }
-        self.update(&sql::UPDATE_TASK, &[ChangedBy::Command], no, old, after)
+        self.update(&sql::UPDATE_TASK, no, old, after)
     }
 
     fn write_compensations(
@@ -118,7 +108,7 @@ impl SqliteRows<'_> {
         for (at, one) in after.iter().enumerate() {
             match before.get(at) {
                 Some(old) if old == one => {}
-                Some(old) => self.update(&sql::UPDATE_COMPENSATION, &[ChangedBy::Command], no, old, one)?,
+                Some(old) => self.update(&sql::UPDATE_COMPENSATION, no, old, one)?,
                 None => self.insert(&sql::INSERT_COMPENSATION, &[no], one)?,
             }
         }
@@ -364,7 +354,7 @@ impl Rows for SqliteRows<'_> {
         };
         // No heartbeat changes what fences it.
         let row = DueRow::of(after, &due);
-        self.update(&sql::RENEW_DUE, &[ChangedBy::Heartbeat], before.row, row, row)?;
+        self.update(&sql::RENEW_DUE, before.row, row, row)?;
         if before.check_at <= now {
             // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
             self.change_one("update due set check_at = expires_at where task = ?", params![before.row])?;

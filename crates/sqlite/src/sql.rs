@@ -3,8 +3,10 @@
 use std::sync::LazyLock;
 
 use tenure_store::columns::{
-    ChangedBy, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, join_names, task_select_list,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, join_names,
+    task_select_list,
 };
+use tenure_store::stored::ColumnValue;
 
 /// A statement, or the beginning of one.
 type Sql = LazyLock<String>;
@@ -73,11 +75,14 @@ pub(crate) static INSERT_EVENT: Sql = Sql::new(|| insert::<EventRow<'_>>("insert
 pub(crate) static PUT_REQUEST: Sql =
     Sql::new(|| insert::<RequestRow<'_>>("insert or replace", &["namespace", "id"]));
 
-pub(crate) static UPDATE_TASK: Sql = Sql::new(|| update::<TaskRow<'_>>("no", &[ChangedBy::Command]));
-pub(crate) static UPDATE_PUT_FIELDS: Sql = Sql::new(|| update::<TaskRow<'_>>("no", &[ChangedBy::Put]));
-pub(crate) static UPDATE_COMPENSATION: Sql =
-    Sql::new(|| update::<CompensationRow<'_>>("task", &[ChangedBy::Command]));
-pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", &[ChangedBy::Heartbeat]));
+pub(crate) static UPDATE_TASK: LazyLock<Update> =
+    LazyLock::new(|| Update::of::<TaskRow<'_>>("no", &[ChangedBy::Command]));
+pub(crate) static UPDATE_PUT_FIELDS: LazyLock<Update> =
+    LazyLock::new(|| Update::of::<TaskRow<'_>>("no", &[ChangedBy::Put]));
+pub(crate) static UPDATE_COMPENSATION: LazyLock<Update> =
+    LazyLock::new(|| Update::of::<CompensationRow<'_>>("task", &[ChangedBy::Command]));
+pub(crate) static RENEW_DUE: LazyLock<Update> =
+    LazyLock::new(|| Update::of::<DueRow<'_>>("task", &[ChangedBy::Heartbeat]));
 
 /// All columns behind those of the key.
 fn insert<'a, R: TableRow<'a>>(verb: &str, key: &[&str]) -> String {
@@ -86,9 +91,40 @@ fn insert<'a, R: TableRow<'a>>(verb: &str, key: &[&str]) -> String {
     format!("{verb} into {table} ({key_names}, {names}) values (?{places})")
 }
 
-/// The columns that one of these changes, then the key, then what must still be as it was read.
-fn update<'a, R: TableRow<'a>>(key: &str, by: &'static [ChangedBy]) -> String {
-    let changes = join_names(R::changed_by(by), |name| format!("{name} = ?"));
-    let expected: String = R::expected().map(|column| format!(" and {} = ?", column.name)).collect();
-    format!("update {} set {changes} where {key} = ?{expected}", R::TABLE)
+/// An update of one row, and the positions in its table's list of the columns that are its parameters: a heartbeat does
+/// not search the list for them.
+pub(crate) struct Update {
+    pub(crate) text: String,
+    changed: Vec<usize>,
+    expected: Vec<usize>,
+}
+
+impl Update {
+    /// Writes the columns that this changes. Its parameters are those columns, then the key, then what must still be as it
+    /// was read.
+    fn of<'a, R: TableRow<'a>>(key: &str, by: &'static [ChangedBy]) -> Update {
+        let changes = join_names(R::changed_by(by), |name| format!("{name} = ?"));
+        let expected: String = R::expected().map(|column| format!(" and {} = ?", column.name)).collect();
+        let positions = |is_one: &dyn Fn(&Column<'a, R>) -> bool| {
+            let columns = R::COLUMNS.iter().enumerate();
+            columns.filter(|(_, column)| is_one(column)).map(|(at, _)| at).collect()
+        };
+        Update {
+            text: format!("update {} set {changes} where {key} = ?{expected}", R::TABLE),
+            changed: positions(&|column| column.is_changed_by(by)),
+            expected: positions(&Column::is_expected),
+        }
+    }
+
+    /// Its parameters, for the row with that key.
+    pub(crate) fn parameters<'a, R: TableRow<'a>>(
+        &self,
+        key: i64,
+        before: R,
+        after: R,
+    ) -> impl Iterator<Item = ColumnValue<'a>> {
+        let changed = self.changed.iter().map(move |at| (R::COLUMNS[*at].value)(after));
+        let expected = self.expected.iter().map(move |at| (R::COLUMNS[*at].value)(before));
+        changed.chain([ColumnValue::Number(key)]).chain(expected)
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! A heartbeat reads and writes only this row. So the row has copies of the fields that a heartbeat is decided on.
 
+use std::sync::LazyLock;
+
 use tenure_core::id::{Actor, Epoch, Namespace, Owner, Progress, Reason, TaskId};
 use tenure_core::policy::{OnLapse, Policy, Ttl};
 use tenure_core::task::{Cancel, CancelTold, Lease, Phase, State, Task, Undoing, Unwinding};
@@ -157,7 +159,9 @@ impl Due {
     pub fn seen_by_heartbeat(&self, namespace: &Namespace, id: &TaskId) -> Option<Task> {
         let lease = self.lease()?;
         let columns = self.lease.as_ref()?;
-        let reason = Reason::new("-").ok()?;
+        // None is stored here, and no heartbeat reads it.
+        static REASON: LazyLock<Option<Reason>> = LazyLock::new(|| Reason::new("-").ok());
+        let reason = REASON.as_ref()?;
         let cancel = columns.cancel_asked.then(|| Cancel {
             at: lease.acquired_at,
             by: lease.granted_to.clone(),
@@ -166,7 +170,8 @@ impl Due {
         let phase = match self.wait {
             Wait::Lease => Phase::Running(lease),
             Wait::UndoLease => {
-                Phase::Compensating { why: Unwinding::Lapsed, reason, undoing: Undoing::HeldBy(lease) }
+                let (why, undoing) = (Unwinding::Lapsed, Undoing::HeldBy(lease));
+                Phase::Compensating { why, reason: reason.clone(), undoing }
             }
             Wait::Reservation | Wait::Undo | Wait::Start => return None,
         };

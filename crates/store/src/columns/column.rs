@@ -78,6 +78,16 @@ impl<'a, R> Column<'a, R> {
     ) -> Self {
         Column { is_read: false, ..Column::new(name, kind, changed_by, value) }
     }
+
+    /// Whether one of these changes it.
+    pub fn is_changed_by(&self, by: &[ChangedBy]) -> bool {
+        by.contains(&self.changed_by)
+    }
+
+    /// Whether it must still be as it was read, or an update of the row fails.
+    pub fn is_expected(&self) -> bool {
+        self.is_expected
+    }
 }
 
 /// What a row is made of, and the columns of its table.
@@ -88,12 +98,12 @@ pub trait TableRow<'a>: Copy + 'a {
 
     /// The columns that one of these changes.
     fn changed_by(by: &'static [ChangedBy]) -> impl Iterator<Item = &'a Column<'a, Self>> {
-        Self::COLUMNS.iter().filter(|column| by.contains(&column.changed_by))
+        Self::COLUMNS.iter().filter(|column| column.is_changed_by(by))
     }
 
     /// The columns that must still be as they were read, or an update of the row fails.
     fn expected() -> impl Iterator<Item = &'a Column<'a, Self>> {
-        Self::COLUMNS.iter().filter(|column| column.is_expected)
+        Self::COLUMNS.iter().filter(|column| column.is_expected())
     }
 
     /// What the row has in some columns.
