@@ -129,10 +129,10 @@ impl Events {
                 }
                 // An unreadable event is skipped, and the ones after it are shown. A damaged store would repeat the same
                 // error endlessly.
-                Err(Error::Corrupt(words)) => {
-                    if told.as_ref() != Some(&words) {
-                        context.out.error(&words, None);
-                        told = Some(words);
+                Err(Error::Corrupt(failure)) => {
+                    if told.as_ref() != Some(&failure) {
+                        context.out.error(failure.message(), None);
+                        told = Some(failure);
                     }
                     tokio::time::sleep(LOOK_EVERY).await;
                     if (context.around.reader_is_gone)() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::Error;
+use tenure::{Error, Failure};
 
 use crate::output::Output;
 
@@ -12,16 +12,16 @@ const REST: Duration = Duration::from_secs(1);
 /// The cause of the current outage that was printed last.
 #[derive(Default)]
 pub(crate) struct Outage {
-    told: Option<String>,
+    told: Option<Failure>,
 }
 
 impl Outage {
     /// Pauses after an error that may pass; returns any other error.
     pub(crate) async fn rest(&mut self, error: Error, out: &mut Output<'_>) -> Result<(), Error> {
-        let Error::Unavailable(words) = &error else { return Err(error) };
-        if self.told.as_ref() != Some(words) {
-            out.note(&format!("the store is unavailable, retrying: {words}"));
-            self.told = Some(words.clone());
+        let Error::Unavailable(failure) = &error else { return Err(error) };
+        if self.told.as_ref() != Some(failure) {
+            out.note(&format!("the store is unavailable, retrying: {failure}"));
+            self.told = Some(failure.clone());
         }
         tokio::time::sleep(REST).await;
         Ok(())

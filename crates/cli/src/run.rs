@@ -288,7 +288,7 @@ impl Run {
             (_, None) => 1,
         };
         let ended = match self.supervision.ends.of(&finished) {
-            None if finished.why == StopReason::EndedItsTask => CliError::Status(status),
+            None if matches!(finished.why, StopReason::EndedItsTask) => CliError::Status(status),
             None => CliError::Status(LEASE_LOST),
             Some(ending) => {
                 let recorded = tokio::select! {

@@ -154,16 +154,16 @@ impl Supervised<'_> {
             }
         };
         // The warden and the keeper have the same deadline: either may act first.
-        if watching.why == StopReason::ItsOwn && running.cause() == Some(Cause::Limit) {
+        if matches!(watching.why, StopReason::ItsOwn) && running.cause() == Some(Cause::Limit) {
             self.note("the lease could not be renewed in time; the command was stopped");
-            watching.why = StopReason::Lost(self.lease.loss().unwrap_or(Loss::Fenced));
+            watching.why = StopReason::Lost;
         }
         // The command had ended by itself before it was stopped, so its result counts.
         if matches!(watching.why, StopReason::Cancelled | StopReason::ToldToStop) && running.cause().is_none()
         {
             watching.why = StopReason::ItsOwn;
         }
-        if watching.why == StopReason::ItsOwn {
+        if matches!(watching.why, StopReason::ItsOwn) {
             self.tell_of(emptied);
         }
         output.settle().await;
@@ -172,8 +172,7 @@ impl Supervised<'_> {
     }
 
     fn never(&self) -> Finished {
-        let loss = self.lease.loss().unwrap_or(Loss::Fenced);
-        Finished { why: StopReason::Lost(loss), end: None, tail: String::new(), copies: Vec::new() }
+        Finished { why: StopReason::Lost, end: None, tail: String::new(), copies: Vec::new() }
     }
 
     fn note(&self, words: impl Into<String>) {
@@ -313,7 +312,7 @@ impl Watching {
         } else {
             running.stop(command.grace.min(left));
         }
-        self.why = StopReason::Lost(loss);
+        self.why = StopReason::Lost;
     }
 
     fn still_held(&mut self, command: &Supervised<'_>, running: &Running, held: &Held) {
@@ -324,7 +323,7 @@ impl Watching {
             command.note(trouble.clone());
             self.told = Some(trouble);
         }
-        if held.cancel_asked && self.why == StopReason::ItsOwn {
+        if held.cancel_asked && matches!(self.why, StopReason::ItsOwn) {
             command.note("somebody asked the task to stop; stopping the command");
             self.why = StopReason::Cancelled;
             running.stop(command.grace);
@@ -336,7 +335,7 @@ impl Watching {
             Sign::None => {}
             Sign::Signal(number, _) => running.signal(i32::from(number)),
             Sign::Stop => {
-                if self.why == StopReason::ItsOwn {
+                if matches!(self.why, StopReason::ItsOwn) {
                     self.why = StopReason::ToldToStop;
                 }
                 running.stop(command.grace);

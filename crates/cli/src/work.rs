@@ -189,7 +189,7 @@ impl Each {
             }
         };
         let ending = self.ends.of(&finished);
-        let has_ended_itself = finished.why == StopReason::EndedItsTask
+        let has_ended_itself = matches!(finished.why, StopReason::EndedItsTask)
             || supervise::ended_by_its_command(lease).await.is_some();
         if let Ok(mut copies) = self.copies.lock() {
             copies.extend(finished.copies);

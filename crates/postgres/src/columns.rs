@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::limit::InvalidField;
-use tenure_store::Error;
 use tenure_store::columns::{Impossible, Row};
 use tenure_store::stored::ColumnValue;
+use tenure_store::{Error, Failure};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -119,11 +119,26 @@ impl PostgresError {
     }
 
     /// What it means to a caller: nothing was committed.
-    pub(crate) fn surely_not_done(&self, shown: &str) -> Error {
+    pub(crate) fn surely_not_done(self, shown: &str) -> Error {
         if self.is_corruption() {
-            Error::Corrupt(self.told(shown))
+            Error::Corrupt(self.into_failure(shown))
         } else {
-            Error::Unavailable(self.told(shown))
+            Error::Unavailable(self.into_failure(shown))
+        }
+    }
+
+    /// In words for a person, with the error of the library that caused it.
+    pub(crate) fn into_failure(self, shown: &str) -> Failure {
+        let told = self.told(shown);
+        match self {
+            PostgresError::Postgres(error) => Failure::new(told, error),
+            PostgresError::Connecting(error) => Failure::new(told, error),
+            PostgresError::InTransaction(error) => Failure::new(told, error),
+            PostgresError::Unfit(_)
+            | PostgresError::Silent(_)
+            | PostgresError::Again(_)
+            | PostgresError::CanNotBeMade(..)
+            | PostgresError::Broken(_) => told.into(),
         }
     }
 
@@ -146,8 +161,7 @@ impl PostgresError {
         }
     }
 
-    /// In words for a person.
-    pub(crate) fn told(&self, shown: &str) -> String {
+    fn told(&self, shown: &str) -> String {
         match self {
             PostgresError::Connecting(why) => format!("{shown}: {why}"),
             PostgresError::Unfit(why) => format!("{shown}: {why}"),

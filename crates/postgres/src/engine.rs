@@ -13,12 +13,12 @@ use tenure_core::command::{Action, Command, LeaseScope};
 use tenure_core::lifecycle::Table;
 use tenure_core::policy::Jitter;
 use tenure_core::time::{Span, Time};
-use tenure_store::Error;
 use tenure_store::budget::AnswerBudget;
 use tenure_store::columns::Policies;
 use tenure_store::committer::{CommitRequest, Done, Engine, broken_rule, one_by_one, run_jobs};
 use tenure_store::execute::execute;
 use tenure_store::numbers::length;
+use tenure_store::{Error, Failure};
 
 use crate::batch::Batch;
 use crate::columns::{Key, Meaning, PostgresError, PostgresResult};
@@ -53,8 +53,9 @@ enum Tried {
 impl PostgresEngine {
     pub(crate) fn new(database: Arc<PostgresDatabase>) -> Result<PostgresEngine, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime
-            .map_err(|error| Error::Unavailable(format!("can't start the commit runtime: {error}")))?;
+        let runtime = runtime.map_err(|error| {
+            Error::Unavailable(Failure::new(format!("can't start the commit runtime: {error}"), error))
+        })?;
         Ok(PostgresEngine { database, runtime, link: None, policies: Policies::default() })
     }
 
@@ -77,13 +78,9 @@ impl PostgresEngine {
             let fault = match self.try_once(jobs, claims, patience) {
                 Tried::Answered(done) => return done,
                 Tried::Unknown(fault) => {
-                    let told = fault.told(&self.database.shown());
-                    return all(
-                        jobs,
-                        &Error::Unknown(format!(
-                            "{told}; repeat the command with the same request id, or check the task"
-                        )),
-                    );
+                    let error = Error::Unknown(fault.into_failure(&self.database.shown()));
+                    let advice = "; repeat the command with the same request id, or check the task";
+                    return all(jobs, &error.with_advice(advice));
                 }
                 Tried::Failed(fault) => fault,
             };

@@ -60,8 +60,7 @@ impl PostgresStore {
             Err(error) => {
                 // The connection may be gone; then there is nothing to go back to.
                 let _ = nested("rollback to savepoint tenure_create").await;
-                let told = self.unavailable(error);
-                Err(Error::Unavailable(format!("{told}; roll back the whole transaction and repeat it")))
+                Err(self.unavailable(error).with_advice("; roll back the whole transaction and repeat it"))
             }
         }
     }

@@ -10,7 +10,6 @@ use tenure_core::command::{Action, Command};
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tenure_store::Error;
 use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
@@ -23,6 +22,7 @@ use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
 };
+use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
@@ -115,7 +115,8 @@ impl PostgresStore {
     /// The store, before it connects to its database.
     fn closed(options: &PostgresOptions) -> Result<PostgresStore, Error> {
         let settings = PostgresSettings::read(&options.url, &|name| std::env::var(name).ok())?;
-        let failed = |error| Error::Unavailable(format!("can't start a thread: {error}"));
+        let failed =
+            |error| Error::Unavailable(Failure::new(format!("can't start a thread: {error}"), error));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("tenure-postgres")
@@ -142,7 +143,9 @@ impl PostgresStore {
     }
 
     fn start(mut self, committers: usize, wait_max: Duration) -> Result<Arc<PostgresStore>, Error> {
-        let failed = |error| Error::Unavailable(format!("can't start the commit thread: {error}"));
+        let failed = |error| {
+            Error::Unavailable(Failure::new(format!("can't start the commit thread: {error}"), error))
+        };
         // Commands in the queue wait as long as the batch that is being executed.
         let wait_max = wait_max.max(self.database.settings.patience);
         let limits = Limits { wait_max, ..Limits::default() };
@@ -171,7 +174,7 @@ impl PostgresStore {
         let work: BoxFuture<'static, Result<T, Error>> = Box::pin(work);
         let done = self.runtime()?.spawn(work).await;
         done.unwrap_or_else(|error| {
-            Err(Error::Unavailable(format!("reading from the store failed: {error}")))
+            Err(Error::Unavailable(Failure::new(format!("reading from the store failed: {error}"), error)))
         })
     }
 
@@ -257,7 +260,10 @@ impl PostgresStore {
         let database = Arc::clone(&self.database);
         let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
         changing.await.unwrap_or_else(|error| {
-            Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+            Err(Error::Unknown(Failure::new(
+                format!("a write to the store ended early; it may have been done: {error}"),
+                error,
+            )))
         })
     }
 

@@ -55,7 +55,7 @@ pub(crate) async fn change(database: &PostgresDatabase, wish: TokenChange) -> Re
         let fault = match try_once(database, &wish).await {
             Tried::Done(token) => return Ok(token),
             Tried::Refused(refusal) => return Err(refusal.into()),
-            Tried::Unknown(fault) => return Err(Error::Unknown(fault.told(&database.shown()))),
+            Tried::Unknown(fault) => return Err(Error::Unknown(fault.into_failure(&database.shown()))),
             Tried::Failed(fault) => fault,
         };
         let passes = matches!(fault.meaning(), Meaning::Again | Meaning::Reconnect);

@@ -56,18 +56,39 @@ pub enum TerminalAccess {
     OnDemand,
 }
 
-/// Why a command was not started. Each variant contains the command's name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a command was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The command was not found. Shells end with status 127 then.
-    #[error("{0}: not found")]
-    NotFound(String),
+    #[error("{program}: not found")]
+    #[non_exhaustive]
+    NotFound {
+        /// The command.
+        program: String,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The command can't be executed. Shells end with status 126 then.
-    #[error("{0}: cannot be executed: {1}")]
-    NotExecutable(String, String),
+    #[error("{program}: cannot be executed: {source}")]
+    #[non_exhaustive]
+    NotExecutable {
+        /// The command.
+        program: String,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The start failed before the command was executed.
-    #[error("{0}: cannot be started: {1}")]
-    Failed(String, String),
+    #[error("{program}: cannot be started: {why}")]
+    #[non_exhaustive]
+    Failed {
+        /// The command.
+        program: String,
+        /// What failed.
+        why: String,
+        /// The system's error, if there was one.
+        source: Option<io::Error>,
+    },
 }
 
 /// A command to run.
@@ -190,51 +211,56 @@ impl Launch {
     ///
     /// The runtime must have its drivers for I/O and time.
     pub async fn start(self) -> Result<Running, StartError> {
-        let name = self.order.program.to_string_lossy().into_owned();
-        let failed = |why: String| StartError::Failed(name.clone(), why);
+        let program = self.order.program.to_string_lossy().into_owned();
+        let name = program.clone();
+        let failed = |(why, source)| StartError::Failed { program: name.clone(), why, source };
         let folder = self.order.folder.clone().unwrap_or_default();
         // Starting a process waits until it is there.
         let begun = tokio::task::spawn_blocking(move || self.begin()).await;
-        let begun = begun.map_err(|error| failed(error.to_string()))?.map_err(&failed)?;
-        let running = Running::attend(begun).map_err(|error| failed(error.to_string()))?;
+        let begun = begun.map_err(|error| failed((error.to_string(), None)))?.map_err(&failed)?;
+        let running = Running::attend(begun).map_err(|error| failed(told(error)))?;
         let (mut running, step, number) = match running.started().await {
             Ok(running) => return Ok(running),
             Err(refused) => refused,
         };
         // Nothing of what was tried is left when this returns, either.
         running.finish(Duration::ZERO).await;
-        let error = io::Error::from_raw_os_error(number);
-        Err(match (step, error.kind()) {
-            (Some(Step::Command), io::ErrorKind::NotFound) => StartError::NotFound(name),
-            (Some(Step::Command), _) => StartError::NotExecutable(name, error.to_string()),
-            (Some(Step::Folder), _) => failed(format!("can't enter the directory {}: {error}", folder.display())),
-            (Some(Step::Warden), _) => {
-                failed(format!("the warden process could not prepare the command: {error}"))
+        let source = io::Error::from_raw_os_error(number);
+        Err(match (step, source.kind()) {
+            (Some(Step::Command), io::ErrorKind::NotFound) => StartError::NotFound { program, source },
+            (Some(Step::Command), _) => StartError::NotExecutable { program, source },
+            (Some(Step::Folder), _) => {
+                failed((format!("can't enter the directory {}: {source}", folder.display()), Some(source)))
             }
-            (None, _) => failed(
-                "the warden process ended early; call tenure::process::serve_if_asked() of this version first in main".into(),
-            ),
+            (Some(Step::Warden), _) => {
+                failed((format!("the warden process could not prepare the command: {source}"), Some(source)))
+            }
+            (None, _) => failed((
+                "the warden process ended early; call tenure::process::serve_if_asked() of this version first in main"
+                    .into(),
+                None,
+            )),
         })
     }
 
     /// Starts the warden and gives it the order.
-    fn begin(mut self) -> Result<Begun, String> {
+    fn begin(mut self) -> Result<Begun, NotStarted> {
         let binary = self.binary()?;
-        self.check()?;
-        let words = |error: io::Error| error.to_string();
-        let (here, there) = UnixStream::pair().map_err(words)?;
+        self.check().map_err(|why| (why, None))?;
+        let (here, there) = UnixStream::pair().map_err(told)?;
         let mut warden = tokio::process::Command::new(binary);
         warden.arg0("tenure-warden").arg(WARDEN_WORD).process_group(0);
         warden.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
-        let warden_process =
-            warden.spawn().map_err(|error| format!("can't start the warden process: {error}"))?;
+        let warden_process = warden
+            .spawn()
+            .map_err(|error| (format!("can't start the warden process: {error}"), Some(error)))?;
         // It holds the other end, which must not stay open here.
         drop(warden);
 
         let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-        let (input, bytes) = input(&self.input).map_err(words)?;
-        let (written, output_read) = output(self.output).map_err(words)?;
-        let (errors, errors_read) = output(self.errors).map_err(words)?;
+        let (input, bytes) = input(&self.input).map_err(told)?;
+        let (written, output_read) = output(self.output).map_err(told)?;
+        let (errors, errors_read) = output(self.errors).map_err(told)?;
         let own = [&input, &written, &errors];
         let mut descriptors: Vec<BorrowedFd> = Vec::new();
         for (own, inherited) in own.into_iter().zip(standard) {
@@ -251,7 +277,7 @@ impl Launch {
         match self.order.send(&here, &descriptors) {
             // A program that does not serve as a warden ends without reading; the listener reports that.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            sent => sent.map_err(words)?,
+            sent => sent.map_err(told)?,
         }
         let feed = bytes.map(|pipe| (pipe, std::mem::take(&mut self.input)));
         let feed = feed.and_then(|(pipe, input)| match input {
@@ -269,14 +295,14 @@ impl Launch {
         })
     }
 
-    fn binary(&mut self) -> Result<PathBuf, String> {
+    fn binary(&mut self) -> Result<PathBuf, NotStarted> {
         match self.warden.take() {
             Some(binary) => Ok(binary),
-            None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(|error| error.to_string()),
-            None => {
-                Err("this program must call tenure::process::serve_if_asked() in the first line of its main function"
-                    .into())
-            }
+            None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(told),
+            None => Err((
+                "this program must call tenure::process::serve_if_asked() in the first line of its main function".into(),
+                None,
+            )),
         }
     }
 
@@ -302,6 +328,13 @@ impl Launch {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Why it was not started, and the system's error that says so, if there is one.
+type NotStarted = (String, Option<io::Error>);
+
+fn told(error: io::Error) -> NotStarted {
+    (error.to_string(), Some(error))
 }
 
 /// An end for the command, if it is not to have the program's own, and the other one for the program.

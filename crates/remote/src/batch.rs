@@ -14,7 +14,7 @@ use tenure_core::verb::Repeat;
 use tenure_store::Answer;
 use tenure_store::entropy::Entropy;
 use tenure_store::record;
-use tenure_store::{Error, SoFar};
+use tenure_store::{Error, Failure, SoFar};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::timeouts::RetryDeadline;
@@ -258,7 +258,7 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
             Ok(text) => match read_answers(&text) {
                 Ok(told) if told.len() == open.len() => {
                     match none_done(&told).filter(|_| wire.is_patient()) {
-                        Some(words) => Error::Unavailable(words),
+                        Some(failure) => Error::Unavailable(failure),
                         None => match asked.keep(open, told) {
                             Some(unknown) => Error::Unknown(unknown),
                             None => continue,
@@ -266,12 +266,14 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                     }
                 }
                 // It was done, or a part of it; this response does not say.
-                Ok(_) | Err(_) => Error::Unknown(format!("{} sent an unexpected response", wire.named())),
+                Ok(_) | Err(_) => {
+                    Error::Unknown(format!("{} sent an unexpected response", wire.named()).into())
+                }
             },
-            Err(RequestError::TooLarge(words)) => {
-                asked.so_far.with(Error::Unknown(words.clone()));
+            Err(RequestError::TooLarge(failure)) => {
+                asked.so_far.with(Error::Unknown(failure.clone()));
                 match open.as_slice() {
-                    [alone] => asked.answers[*alone] = Some(Err(Error::Unknown(words))),
+                    [alone] => asked.answers[*alone] = Some(Err(Error::Unknown(failure))),
                     many => at_once = many.len() / 2,
                 }
                 continue;
@@ -287,8 +289,8 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
                 asked.fill(asked.so_far.at_last(error));
                 continue;
             }
-            Err(RequestError::Undone(words)) => Error::Unavailable(words),
-            Err(RequestError::Unsure(words)) => Error::Unknown(words),
+            Err(RequestError::Undone(failure)) => Error::Unavailable(failure),
+            Err(RequestError::Unsure(failure)) => Error::Unknown(failure),
         };
         let error = asked.so_far.with(error);
         let patience = match asked.so_far {
@@ -306,9 +308,9 @@ fn read_answers(text: &str) -> Result<Answers, String> {
 }
 
 /// The error of the first command, if none was done: the server answers, but its database does not.
-fn none_done(told: &Answers) -> Option<String> {
+fn none_done(told: &Answers) -> Option<Failure> {
     match told.first() {
-        Some(Err(Error::Unavailable(words))) if told.iter().all(is_undone) => Some(words.clone()),
+        Some(Err(Error::Unavailable(failure))) if told.iter().all(is_undone) => Some(failure.clone()),
         _ => None,
     }
 }
@@ -342,7 +344,7 @@ impl Asked<'_> {
     }
 
     /// Stores the known answers. Returns why the others have none.
-    fn keep(&mut self, open: Vec<usize>, mut told: Answers) -> Option<String> {
+    fn keep(&mut self, open: Vec<usize>, mut told: Answers) -> Option<Failure> {
         // A server that has answered only some commands had no space for the other answers: these commands go
         // in another request.
         let is_unknown = |one: &Result<Answer, Error>| matches!(one, Err(Error::Unknown(_)));
@@ -354,15 +356,15 @@ impl Asked<'_> {
         for (at, told) in open.into_iter().zip(told) {
             match (self.so_far, told) {
                 // The server says "not done" about this try; an earlier try may have been done.
-                (SoFar::Unsure, Err(Error::Unavailable(words))) | (_, Err(Error::Unknown(words))) => {
-                    why_not = Some(words);
+                (SoFar::Unsure, Err(Error::Unavailable(failure))) | (_, Err(Error::Unknown(failure))) => {
+                    why_not = Some(failure);
                 }
                 // A command without a request id is decided again each time. So a heartbeat that was done may
                 // find nothing left to extend.
                 (SoFar::Unsure, Err(Error::Refused(refusal))) if !self.texts[at].is_named => {
                     let words =
                         format!("an earlier try may have succeeded; the last one was refused: {refusal}");
-                    self.answers[at] = Some(Err(Error::Unknown(words)));
+                    self.answers[at] = Some(Err(Error::Unknown(words.into())));
                 }
                 (_, told) => self.answers[at] = Some(told),
             }

@@ -133,8 +133,8 @@ impl RemoteStore {
 fn told(fault: RequestError) -> Error {
     match fault {
         RequestError::Final(error) | RequestError::NotTaken(error) => error,
-        RequestError::Undone(words) | RequestError::TooLarge(words) => Error::Unavailable(words),
-        RequestError::Unsure(words) => Error::Unknown(words),
+        RequestError::Undone(failure) | RequestError::TooLarge(failure) => Error::Unavailable(failure),
+        RequestError::Unsure(failure) => Error::Unknown(failure),
     }
 }
 
@@ -145,7 +145,7 @@ fn read(answer: Result<String, RequestError>) -> Result<String, Error> {
 
 /// It was done, but the answer can't be read.
 fn unreadable(what: String) -> Error {
-    Error::Unknown(format!("the command was done, but the server's response can't be read: {what}"))
+    Error::Unknown(format!("the command was done, but the server's response can't be read: {what}").into())
 }
 
 /// The path of something in a namespace.
@@ -182,22 +182,7 @@ impl Store for RemoteStore {
         size: PageSize,
     ) -> BoxFuture<'_, Result<Page<Task>, Error>> {
         Box::pin(async move {
-            let mut query = Query::none()
-                .with("cause", filter.cause.map(|cause| cause.as_str()))
-                .with("queue", filter.queue.as_ref())
-                .with("owner", filter.owner.as_ref())
-                .with("stale", filter.stale.then_some("true"))
-                .with("open", filter.open.then_some("true"))
-                .with("ended_badly", filter.ended_badly.then_some("true"))
-                .with("unattended", filter.unattended.then_some("true"))
-                .with("since", filter.since.map(instant::print))
-                .with("order", Some(filter.order.as_str()));
-            for state in &filter.states {
-                query = query.with("state", Some(state.as_str()));
-            }
-            for (key, value) in &filter.labels {
-                query = query.with("label", Some(format!("{key}={value}")));
-            }
+            let query = Query::of(filter.parameters());
             let path = list_path(filter.namespace.as_ref(), "tasks");
             self.pages::<api::list::TaskPage, Task>(
                 &path,

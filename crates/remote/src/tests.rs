@@ -12,13 +12,15 @@ use std::time::Duration;
 use tenure_clock::Moment;
 use tenure_core::command::{Action, Command, Holder, HolderAction, LeaseScope, Put, PutUndo};
 use tenure_core::compensation::Undo;
-use tenure_core::id::{Actor, Epoch, Kind, Namespace, Owner, Queue, RequestId, TaskId, Text};
+use tenure_core::id::{
+    Actor, Epoch, Kind, LabelKey, LabelValue, Namespace, Owner, Queue, RequestId, TaskId, Text,
+};
 use tenure_core::policy::Jitter;
 use tenure_core::refusal::Code;
-use tenure_core::time::Span;
-use tenure_store::Error;
+use tenure_core::task::{Cause, State};
+use tenure_core::time::{Span, Time};
 use tenure_store::entropy::SeededEntropy;
-use tenure_store::{Answer, BoxFuture, EventFilter, Store};
+use tenure_store::{Answer, BoxFuture, Error, EventFilter, Filter, Order, Store};
 
 use self::fake::{Fake, Reply, Request, nobody};
 use crate::batch::UNDER_WAY;
@@ -402,6 +404,28 @@ async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
     let lines: Vec<String> = fake.seen().into_iter().map(|request| request.line).collect();
     let line = |limit: usize| format!("GET /v1/events?limit={limit}");
     assert_eq!(lines, [line(1_000), line(500), line(250)]);
+}
+
+#[tokio::test]
+async fn a_list_is_asked_for_with_every_field_of_its_filter() {
+    let fake = Fake::always(Reply::json(r#"{"tasks":[]}"#));
+    let filter = Filter::default().with(|filter| {
+        filter.namespace = Some(room());
+        filter.states = vec![State::Failed, State::Compensated];
+        filter.cause = Some(Cause::Stalled);
+        filter.queue = Some(Queue::new("q/1").expect("a name"));
+        filter.owner = Some(Owner::new("w").expect("a name"));
+        filter.labels = vec![(LabelKey::new("k").expect("a key"), LabelValue::new("a&b").expect("a value"))];
+        (filter.stale, filter.open, filter.ended_badly, filter.unattended) = (true, true, true, true);
+        filter.since = Some(Time::from_micros(0));
+        filter.order = Order::Oldest;
+    });
+    at(&fake).tasks(filter, None, 10.into()).await.expect("a page");
+    assert_eq!(
+        fake.seen()[0].line,
+        "GET /v1/default/tasks?cause=stalled&queue=q%2F1&owner=w&stale=true&open=true&ended_badly=true&unattended=true\
+         &since=1970-01-01T00%3A00%3A00Z&order=oldest&state=failed&state=compensated&label=k%3Da%26b&limit=10"
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tenure_api::from_json;
 use tenure_api::refusal::Refusal as RefusalJson;
 use tenure_core::refusal::{Code, Refusal};
 use tenure_store::entropy::Entropy;
-use tenure_store::{Error, SoFar};
+use tenure_store::{Error, Failure, SoFar};
 use tenure_tls::{self, Anchors, Proof, advice};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -53,11 +53,11 @@ pub(super) enum Idempotency {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum RequestError {
     /// Nothing was sent, or the server says that it did nothing: another one may be asked.
-    Undone(String),
+    Undone(Failure),
     /// It was sent, and nobody knows what became of it.
-    Unsure(String),
+    Unsure(Failure),
     /// It was done, and answered with more than is read at once.
-    TooLarge(String),
+    TooLarge(Failure),
     /// Nothing was done, since what was sent is more than somebody takes; less may be.
     NotTaken(Error),
     /// It is answered, and not with what was asked for.
@@ -86,8 +86,9 @@ impl Wire {
     ) -> Result<Arc<Wire>, Error> {
         let proof = token.map(proof).transpose()?;
         let client = client(&places, limits)?;
-        let failed =
-            |error: std::io::Error| Error::Unavailable(format!("can't start the HTTP client: {error}"));
+        let failed = |error: std::io::Error| {
+            Error::Unavailable(Failure::new(format!("can't start the HTTP client: {error}"), error))
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (handle, closing) = (runtime.handle().clone(), CancellationToken::new());
         let until = closing.clone();
@@ -133,11 +134,11 @@ impl Wire {
             let (mut patience, mut so_far) = (RetryDeadline::of(wire.limits.refused), SoFar::Undone);
             loop {
                 let error = match wire.once(&method, &path, body.as_deref(), asking).await {
-                    Err(RequestError::Undone(words)) => so_far.with(Error::Unavailable(words)),
-                    Err(RequestError::Unsure(words)) if is_look => Error::Unavailable(words),
-                    Err(RequestError::Unsure(words)) => so_far.with(Error::Unknown(words)),
-                    Err(RequestError::TooLarge(words)) if !is_look => {
-                        return Err(RequestError::Final(Error::Unknown(words)));
+                    Err(RequestError::Undone(failure)) => so_far.with(Error::Unavailable(failure)),
+                    Err(RequestError::Unsure(failure)) if is_look => Error::Unavailable(failure),
+                    Err(RequestError::Unsure(failure)) => so_far.with(Error::Unknown(failure)),
+                    Err(RequestError::TooLarge(failure)) if !is_look => {
+                        return Err(RequestError::Final(Error::Unknown(failure)));
                     }
                     Err(RequestError::Final(error) | RequestError::NotTaken(error)) => {
                         return Err(RequestError::Final(so_far.at_last(error)));
@@ -196,21 +197,23 @@ impl Wire {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
         }
         let sent = request.send().await;
-        let mut response = sent.map_err(|error| fault(place, &error))?;
+        let mut response = sent.map_err(|error| fault(place, error))?;
         let (status, is_problem) = (response.status(), is_problem(&response));
         let mut bytes = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| unsure(place, &error))? {
+        while let Some(part) = response.chunk().await.map_err(|error| unsure(place, error))? {
             if bytes.len() + part.len() > self.limits.answer_bytes_max {
-                return Err(RequestError::TooLarge(format!(
-                    "{place}: the response is too large; ask for less at once"
-                )));
+                return Err(RequestError::TooLarge(
+                    format!("{place}: the response is too large; ask for less at once").into(),
+                ));
             }
             bytes.extend_from_slice(&part);
         }
         let text = String::from_utf8(bytes);
         if status.is_success() {
             // It was done, whatever it is that was answered.
-            text.map_err(|_| RequestError::Unsure(format!("{place}: the response is not UTF-8 text")))
+            text.map_err(|error| {
+                RequestError::Unsure(Failure::new(format!("{place}: the response is not UTF-8 text"), error))
+            })
         } else {
             Err(not_done(place, status, is_problem, &text.unwrap_or_default()))
         }
@@ -272,11 +275,14 @@ fn client(places: &Endpoints, limits: Timeouts) -> Result<Client, Error> {
     {
         builder = builder.tcp_user_timeout(SILENCE_MAX);
     }
-    builder
-        .https_only(places.is_encrypted)
-        .tls_backend_preconfigured(encryption(places)?)
-        .build()
-        .map_err(|error| Error::Unavailable(format!("can't set up the HTTP client: {}", causes(&error))))
+    builder.https_only(places.is_encrypted).tls_backend_preconfigured(encryption(places)?).build().map_err(
+        |error| {
+            Error::Unavailable(Failure::new(
+                format!("can't set up the HTTP client: {}", causes(&error)),
+                error,
+            ))
+        },
+    )
 }
 
 /// The trusted certificates. They are read once: to trust others, open the store again.
@@ -289,26 +295,30 @@ fn encryption(places: &Endpoints) -> Result<rustls::ClientConfig, Error> {
     };
     let wrong = |words: String| Error::from(Refusal::invalid("store", words));
     let anchors = anchors.map_err(|words| wrong(format!("{CA}: {words}")))?;
-    let client = tenure_tls::client(Proof::ChainAndName(anchors)).map_err(Error::Unavailable)?;
+    let client =
+        tenure_tls::client(Proof::ChainAndName(anchors)).map_err(|words| Error::Unavailable(words.into()))?;
     Ok(client.with_no_client_auth())
 }
 
 /// What a request that was not answered means: whether it can have got there.
-fn fault(place: &str, error: &reqwest::Error) -> RequestError {
+fn fault(place: &str, error: reqwest::Error) -> RequestError {
     if error.is_builder() {
-        return RequestError::Final(Error::Unavailable(format!(
-            "can't send a request to {place}: {}",
-            causes(error)
+        return RequestError::Final(Error::Unavailable(Failure::new(
+            format!("can't send a request to {place}: {}", causes(&error)),
+            error,
         )));
     }
     if error.is_connect() {
-        return RequestError::Undone(format!("{place} can't be reached: {}", causes(error)));
+        return RequestError::Undone(Failure::new(
+            format!("{place} can't be reached: {}", causes(&error)),
+            error,
+        ));
     }
     unsure(place, error)
 }
 
-fn unsure(place: &str, error: &reqwest::Error) -> RequestError {
-    RequestError::Unsure(format!("{place} did not answer: {}", causes(error)))
+fn unsure(place: &str, error: reqwest::Error) -> RequestError {
+    RequestError::Unsure(Failure::new(format!("{place} did not answer: {}", causes(&error)), error))
 }
 
 /// An error and what is behind it, without the URL, which says nothing new.
@@ -346,35 +356,37 @@ fn not_done(place: &str, status: StatusCode, is_problem: bool, text: &str) -> Re
         // those who say so of a server that went away while it was at work.
         let words = format!("{place} responded with {status}");
         return match status {
-            StatusCode::TOO_MANY_REQUESTS => RequestError::Undone(words),
+            StatusCode::TOO_MANY_REQUESTS => RequestError::Undone(words.into()),
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let words = format!(
                     "{words}: a proxy in between has a smaller limit than the server; send less at once"
                 );
-                RequestError::NotTaken(Error::Unavailable(words))
+                RequestError::NotTaken(Error::Unavailable(words.into()))
             }
-            status if status.is_server_error() => RequestError::Unsure(words),
+            status if status.is_server_error() => RequestError::Unsure(words.into()),
             _ => RequestError::Final(foreign(words)),
         };
     };
     match code.as_str() {
-        "unavailable" | "too_many_requests" => RequestError::Undone(detail),
-        "unknown" | "broken" | "too_slow" => RequestError::Unsure(detail),
-        "corrupt" => RequestError::Final(Error::Corrupt(detail)),
+        "unavailable" | "too_many_requests" => RequestError::Undone(detail.into()),
+        "unknown" | "broken" | "too_slow" => RequestError::Unsure(detail.into()),
+        "corrupt" => RequestError::Final(Error::Corrupt(detail.into())),
         "unauthenticated" | "misdirected" => {
             RequestError::Final(Refusal::new(Code::Forbidden, detail).into())
         }
         "too_large" => RequestError::NotTaken(Refusal::invalid("body", detail).into()),
         _ => match from_json::<RefusalJson>(text) {
             Ok(refusal) => RequestError::Final(Refusal::from(refusal).into()),
-            Err(_) => RequestError::Final(Error::Unavailable(format!("{place}: {code}: {detail}"))),
+            Err(_) => RequestError::Final(Error::Unavailable(format!("{place}: {code}: {detail}").into())),
         },
     }
 }
 
 /// The server is not a Tenure server, or has another version.
 pub(super) fn foreign(what: String) -> Error {
-    Error::Unavailable(format!("the endpoint is not a Tenure server, or its version is incompatible: {what}"))
+    Error::Unavailable(
+        format!("the endpoint is not a Tenure server, or its version is incompatible: {what}").into(),
+    )
 }
 
 /// What is encoded in a query: all but what never has a meaning there.
@@ -387,6 +399,10 @@ pub(super) struct Query<'a>(Vec<(&'a str, String)>);
 impl<'a> Query<'a> {
     pub(super) fn none() -> Query<'a> {
         Query::default()
+    }
+
+    pub(super) fn of(parameters: Vec<(&'a str, String)>) -> Query<'a> {
+        Query(parameters)
     }
 
     /// With that parameter, if it has a value.

@@ -232,9 +232,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         match error {
             Error::Refused(refusal) => Problem::from(refusal),
-            Error::Unavailable(words) => Problem::unavailable(words),
-            Error::Corrupt(words) => Problem::other("corrupt", words),
-            Error::Unknown(words) => Problem::other("unknown", words),
+            Error::Unavailable(failure) => Problem::unavailable(failure.message()),
+            Error::Corrupt(failure) => Problem::other("corrupt", failure.message()),
+            Error::Unknown(failure) => Problem::other("unknown", failure.message()),
             // Of a later version: as if its outcome were unknown.
             other => Problem::other("unknown", other.message()),
         }

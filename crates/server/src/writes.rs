@@ -36,7 +36,7 @@ impl Writes {
     pub(crate) fn heard<T>(&self, answer: &Result<T, Error>) {
         match answer {
             Ok(_) => self.go_through(),
-            Err(Error::Unavailable(words)) => self.fail(words),
+            Err(Error::Unavailable(failure)) => self.fail(failure.message()),
             Err(_) => {}
         }
     }

@@ -25,10 +25,12 @@ pub(crate) enum SqliteError {
 
 impl SqliteError {
     /// What it means to a caller: nothing was committed.
-    pub(crate) fn of(&self, database: &SqliteFile) -> Error {
+    pub(crate) fn of(self, database: &SqliteFile) -> Error {
         match self {
             SqliteError::Sqlite(error) => database.fault(error),
-            SqliteError::Broken(what) => Error::Corrupt(format!("{}: {what}", database.path.display())),
+            SqliteError::Broken(what) => {
+                Error::Corrupt(format!("{}: {what}", database.path.display()).into())
+            }
         }
     }
 }

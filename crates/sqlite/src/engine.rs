@@ -15,13 +15,13 @@ use tenure_core::command::Command;
 use tenure_core::id::Epoch;
 use tenure_core::lifecycle::Table;
 use tenure_core::time::{Span, Time};
-use tenure_store::Error;
 use tenure_store::budget::AnswerBudget;
 use tenure_store::columns::Policies;
 use tenure_store::committer::{CommitRequest, Done, Engine, broken_rule, one_by_one, run_jobs};
 use tenure_store::ends::NewEnds;
 use tenure_store::execute::execute;
 use tenure_store::numbers::unsigned;
+use tenure_store::{Error, Failure};
 use tokio::sync::watch;
 
 use crate::columns::{SqliteError, SqliteResult};
@@ -55,7 +55,7 @@ impl SqliteEngine {
         (clock, last): (Arc<dyn Clock>, LastInstant),
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
-        let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+        let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
         let connection = Some(database.connect()?);
         let policies = Policies::default();
         Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
@@ -102,7 +102,7 @@ impl SqliteEngine {
     fn execute_all(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> Result<Vec<Done>, Error> {
         match catch_unwind(AssertUnwindSafe(|| self.execute(connection, jobs))) {
             Ok(executed) => executed.map_err(|fault| fault.of(&self.database)),
-            Err(panic) => Err(Error::Unavailable(broken_rule(panic.as_ref()))),
+            Err(panic) => Err(Error::Unavailable(broken_rule(panic.as_ref()).into())),
         }
     }
 
@@ -122,7 +122,7 @@ impl SqliteEngine {
             Err(error) => error,
         };
         self.roll_back(&connection);
-        let error = self.database.commit_fault(&failed);
+        let error = self.database.commit_fault(failed);
         if let Error::Unavailable(_) = error {
             self.connection = Some(connection);
         }
@@ -150,9 +150,9 @@ impl SqliteEngine {
 
 impl Engine for SqliteEngine {
     fn begin(&mut self) -> Result<(), Error> {
-        self.turn
-            .take()
-            .map_err(|error| Error::Unavailable(format!("can't take the writer lock: {error}")))?;
+        self.turn.take().map_err(|error| {
+            Error::Unavailable(Failure::new(format!("can't take the writer lock: {error}"), error))
+        })?;
         let begun = self.begin_transaction();
         if begun.is_err() {
             self.give_turn();
@@ -203,7 +203,7 @@ impl SqliteEngine {
         self.file.check()?;
         let connection = self.connection()?;
         let begun = connection.prepare_cached("begin immediate").and_then(|mut begin| begin.execute([]));
-        let begun = begun.map_err(|error| self.database.fault(&error));
+        let begun = begun.map_err(|error| self.database.fault(error));
         self.connection = Some(connection);
         begun.map(|_| ())
     }
@@ -401,7 +401,10 @@ mod tests {
         connection.execute("update tasks set policy = '{}'", []).expect("what can't be read");
         let answers = run(&mut engine, &["a", "broken", "b"]);
         assert!(answers[0][0].is_ok() && answers[2][0].is_ok(), "{answers:?}");
-        assert!(matches!(&answers[1][0], Err(Error::Corrupt(why)) if why.contains("policy")), "{answers:?}");
+        assert!(
+            matches!(&answers[1][0], Err(Error::Corrupt(why)) if why.message().contains("policy")),
+            "{answers:?}"
+        );
         assert_eq!(count(&engine), 3);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use tenure_store::Error;
 use tenure_store::SchemaState;
+use tenure_store::{Error, Failure};
 
 use crate::writer_lock::WriterLock;
 
@@ -49,17 +49,24 @@ pub(crate) struct SqliteFile {
 pub(crate) fn plain_path(path: &Path) -> Result<PathBuf, Error> {
     let shown = path.display();
     if path.is_dir() {
-        return Err(Error::Unavailable(format!("{shown} is a directory; give a file in it")));
+        return Err(Error::Unavailable(format!("{shown} is a directory; give a file in it").into()));
     }
     if let Ok(path) = path.canonicalize() {
         return Ok(path);
     }
-    let name =
-        path.file_name().ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file")))?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::Unavailable(format!("{shown} is not the path of a file").into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let missing =
-        |_| Error::Unavailable(format!("the directory {} does not exist; create it first", folder.display()));
-    Ok(folder.canonicalize().map_err(missing)?.join(name))
+    let failed = |error: std::io::Error| {
+        let (folder, is_missing) = (folder.display(), error.kind() == std::io::ErrorKind::NotFound);
+        let words = match is_missing {
+            true => format!("the directory {folder} does not exist; create it first"),
+            false => format!("the directory {folder} can't be used: {error}"),
+        };
+        Error::Unavailable(Failure::new(words, error))
+    };
+    Ok(folder.canonicalize().map_err(failed)?.join(name))
 }
 
 impl SqliteFile {
@@ -70,17 +77,20 @@ impl SqliteFile {
         if self.condition()? == SchemaState::Current {
             return Ok(());
         }
-        let turn = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(&error))?;
-        let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(&error))?;
+        let turn = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(error))?;
+        let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(error))?;
         if !taken {
             let path = self.path.display();
-            return Err(Error::Unavailable(format!(
-                "{path}: waited {} s for another process that is writing to it; try again later",
-                wait_max.as_secs()
-            )));
+            return Err(Error::Unavailable(
+                format!(
+                    "{path}: waited {} s for another process that is writing to it; try again later",
+                    wait_max.as_secs()
+                )
+                .into(),
+            ));
         }
         let migrated = self.migrate();
-        turn.give().map_err(|error| self.lock_failed(&error))?;
+        turn.give().map_err(|error| self.lock_failed(error))?;
         migrated
     }
 
@@ -123,14 +133,17 @@ impl SqliteFile {
         std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
     }
 
-    pub(crate) fn lock_failed(&self, error: &std::io::Error) -> Error {
+    pub(crate) fn lock_failed(&self, error: std::io::Error) -> Error {
         let path = self.path.display();
-        Error::Unavailable(format!("can't lock {path}-line and {path}-turn; both must be writable: {error}"))
+        Error::Unavailable(Failure::new(
+            format!("can't lock {path}-line and {path}-turn; both must be writable: {error}"),
+            error,
+        ))
     }
 
     /// All or nothing: if the process is killed, the old schema stays.
     fn migrate(&self) -> Result<(), Error> {
-        let fault = |error| self.fault(&error);
+        let fault = |error| self.fault(error);
         let mut connection = self.connect()?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
@@ -148,8 +161,9 @@ impl SqliteFile {
             let synced = File::open(&self.path).and_then(|file| file.sync_all());
             synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
                 let path = self.path.display();
-                Error::Unavailable(format!(
-                    "{path} was created, but could not be synced to the disk: {error}"
+                Error::Unavailable(Failure::new(
+                    format!("{path} was created, but could not be synced to the disk: {error}"),
+                    error,
                 ))
             })?;
         }
@@ -159,7 +173,7 @@ impl SqliteFile {
     /// The schema version of a file that is Tenure's, or empty.
     fn version(&self, connection: &Connection) -> Result<usize, Error> {
         let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-        let fault = |error| self.fault(&error);
+        let fault = |error| self.fault(error);
         // The tables are counted first: another process may create them between two reads, together with its
         // mark.
         let count = "select count(*) from sqlite_schema";
@@ -168,9 +182,9 @@ impl SqliteFile {
             (number("application_id").map_err(fault)?, number("user_version").map_err(fault)?);
         let path = self.path.display();
         if application != APPLICATION_ID && tables > 0 {
-            return Err(Error::Unavailable(format!(
-                "{path} is another program's database; choose another file"
-            )));
+            return Err(Error::Unavailable(
+                format!("{path} is another program's database; choose another file").into(),
+            ));
         }
         let version = usize::try_from(version).unwrap_or(0);
         if version > MIGRATIONS.len() {
@@ -178,7 +192,7 @@ impl SqliteFile {
                 "{path} has schema version {version}, but this program supports only up to {}; use a newer version \
                  of it",
                 MIGRATIONS.len()
-            )));
+            ).into()));
         }
         Ok(version)
     }
@@ -222,7 +236,7 @@ impl SqliteFile {
         set: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<Connection, Error> {
         let opened = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-        let connection = opened.map_err(|error| self.fault(&error))?;
+        let connection = opened.map_err(|error| self.fault(error))?;
         let prepared = (|| {
             connection.busy_timeout(BUSY_MAX)?;
             // One plan for each statement, whatever is bound. Otherwise SQLite recompiles, at every call,
@@ -231,7 +245,7 @@ impl SqliteFile {
             connection.set_prepared_statement_cache_capacity(128);
             set(&connection)
         })();
-        prepared.map_err(|error| self.fault(&error))?;
+        prepared.map_err(|error| self.fault(error))?;
         Ok(connection)
     }
 
@@ -247,21 +261,21 @@ impl SqliteFile {
 
     /// What a failed commit means. It proves nothing, except if the disk was full or the file was locked:
     /// then the commit frame was not written.
-    pub(crate) fn commit_fault(&self, error: &rusqlite::Error) -> Error {
-        let said = self.fault(error);
+    pub(crate) fn commit_fault(&self, error: rusqlite::Error) -> Error {
         let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
-        match error.sqlite_error_code() {
-            Some(code) if surely_not.contains(&code) => said,
-            Some(_) | None => Error::Unknown(said.to_string()),
+        let is_not_done = error.sqlite_error_code().is_some_and(|code| surely_not.contains(&code));
+        match self.fault(error) {
+            Error::Unavailable(failure) | Error::Corrupt(failure) if !is_not_done => Error::Unknown(failure),
+            said => said,
         }
     }
 
     /// SQLite's error with advice for a person. Nothing was committed.
-    pub(crate) fn fault(&self, error: &rusqlite::Error) -> Error {
+    pub(crate) fn fault(&self, error: rusqlite::Error) -> Error {
         let path = self.path.display();
         if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
             let advice = "the file is damaged; keep a copy of it and restore the newest backup";
-            return Error::Corrupt(format!("{path}: {advice} ({error})"));
+            return Error::Corrupt(Failure::new(format!("{path}: {advice} ({error})"), error));
         }
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
@@ -281,6 +295,6 @@ impl SqliteFile {
             Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
             _ => "SQLite reported an error",
         };
-        Error::Unavailable(format!("{path}: {advice} ({error})"))
+        Error::Unavailable(Failure::new(format!("{path}: {advice} ({error})"), error))
     }
 }

@@ -48,7 +48,7 @@ impl SameFile {
         Err(Error::Corrupt(format!(
             "{path} shrank from {longest} to {bytes} bytes while it was open: tasks are lost. Stop all programs that use it \
              and restore a copy"
-        )))
+        ).into()))
     }
 
     fn gone(&self, what: &str) -> Error {
@@ -56,7 +56,7 @@ impl SameFile {
             "{} {what}. Nothing was written, because it would be lost. Put the original file back, or restart \
              this process",
             self.path.display()
-        ))
+        ).into())
     }
 
     /// Whether it is as long as its header says.

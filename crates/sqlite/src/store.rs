@@ -13,7 +13,6 @@ use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::{Span, Time};
-use tenure_store::Error;
 use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
@@ -26,6 +25,7 @@ use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
 };
+use tenure_store::{Error, Failure};
 use tokio::sync::watch as signs;
 
 use crate::engine::{SqliteEngine, tell};
@@ -119,15 +119,15 @@ impl SqliteStore {
     fn open_now(options: SqliteOptions) -> Result<SqliteStore, Error> {
         let path = plain_path(&options.path)?;
         if options.missing == IfMissing::Refuse && !path.exists() {
-            return Err(Error::Unavailable(format!(
-                "there is no store at {}; check the path",
-                path.display()
-            )));
+            return Err(Error::Unavailable(
+                format!("there is no store at {}; check the path", path.display()).into(),
+            ));
         }
         let database = SqliteFile { path, synchronous: options.synchronous };
         database.prepare(options.wait_max)?;
-        let file = SameFile::at(&database.path)
-            .map_err(|error| Error::Unavailable(format!("{}: {error}", database.path.display())))?;
+        let file = SameFile::at(&database.path).map_err(|error| {
+            Error::Unavailable(Failure::new(format!("{}: {error}", database.path.display()), error))
+        })?;
         let file = Arc::new(file);
         let grown = signs::Sender::new(0);
         let last = LastInstant::default();
@@ -135,8 +135,10 @@ impl SqliteStore {
         let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, grown.clone())?;
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let counters = Arc::<Counters>::default();
-        let committer = Committer::start("tenure-commit", engine, limits, Arc::clone(&counters))
-            .map_err(|error| Error::Unavailable(format!("can't start the commit thread: {error}")))?;
+        let committer =
+            Committer::start("tenure-commit", engine, limits, Arc::clone(&counters)).map_err(|error| {
+                Error::Unavailable(Failure::new(format!("can't start the commit thread: {error}"), error))
+            })?;
         let readers = Readers { database, file, clock: options.clock, last, pool: Pool::of(Readers::MAX) };
         Ok(SqliteStore {
             readers: Arc::new(readers),
@@ -231,7 +233,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
-    done.unwrap_or_else(|error| Err(Error::Unavailable(format!("reading from the store failed: {error}"))))
+    done.unwrap_or_else(|error| {
+        Err(Error::Unavailable(Failure::new(format!("reading from the store failed: {error}"), error)))
+    })
 }
 
 /// The same for a write, which may have been done even if it ended early.
@@ -240,7 +244,10 @@ async fn blocking_write<T: Send + 'static>(
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(boxed(work)).await;
     done.unwrap_or_else(|error| {
-        Err(Error::Unknown(format!("a write to the store ended early; it may have been done: {error}")))
+        Err(Error::Unknown(Failure::new(
+            format!("a write to the store ended early; it may have been done: {error}"),
+            error,
+        )))
     })
 }
 

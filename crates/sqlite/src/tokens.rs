@@ -28,16 +28,16 @@ pub(crate) fn change(
     last: Time,
     wish: TokenChange,
 ) -> Result<Token, Error> {
-    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(&error))?;
+    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
     let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
-    if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(&error))? {
+    if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
         return Err(Error::Unavailable(
             "other processes kept the writer lock for too long; try again later".into(),
         ));
     }
     // The writer lock is released when the lock files are closed.
-    let fault = |error: rusqlite::Error| database.fault(&error);
+    let fault = |error: rusqlite::Error| database.fault(error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
     let decide = || -> SqliteResult<_> {
         let now = SqliteReader::new(&transaction, database, clock, last).find_now()?;
@@ -46,7 +46,7 @@ pub(crate) fn change(
     let (decided, now) = decide().map_err(|fault| fault.of(database))?;
     let decided = decided?;
     write(&transaction, &decided, now).map_err(|fault| fault.of(database))?;
-    transaction.commit().map_err(|error| database.commit_fault(&error))?;
+    transaction.commit().map_err(|error| database.commit_fault(error))?;
     Ok(decided.token)
 }
 

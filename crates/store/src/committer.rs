@@ -258,10 +258,13 @@ impl Committer {
         };
         match tokio::time::timeout(self.limits.wait_max, &mut answered).await {
             Ok(answered) => answered.map_err(lost),
-            Err(_) if self.take_back(number) => Err(Error::Unavailable(format!(
-                "waited {} s to write to the store; another process may hold its lock: try again later",
-                self.limits.wait_max.as_secs()
-            ))),
+            Err(_) if self.take_back(number) => Err(Error::Unavailable(
+                format!(
+                    "waited {} s to write to the store; another process may hold its lock: try again later",
+                    self.limits.wait_max.as_secs()
+                )
+                .into(),
+            )),
             Err(_) => answered.await.map_err(lost),
         }
     }

@@ -7,7 +7,7 @@ pub use tenure_api::command::RandomSource;
 use tenure_core::chain::Hash;
 use tenure_core::policy::Jitter;
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 
 /// A source of random values for a ledger. Nothing is decided by them: an id is only a name, jitter only spreads
 /// load, and a secret only proves that its holder was given it. Ids and jitter come from the supertrait [`RandomSource`].
@@ -38,9 +38,10 @@ impl Entropy for SystemEntropy {
         let mut bits = [0; 32];
         match getrandom::fill(&mut bits) {
             Ok(()) => Ok(bits),
-            Err(error) => {
-                Err(Error::Unavailable(format!("the system's random number generator failed: {error}")))
-            }
+            Err(error) => Err(Error::Unavailable(Failure::new(
+                format!("the system's random number generator failed: {error}"),
+                error,
+            ))),
         }
     }
 }

@@ -1,28 +1,111 @@
 //! The four kinds of error that a command can return: refused, unavailable, corrupt, unknown.
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
 use tenure_api::instant;
 use tenure_core::limit::InvalidField;
 use tenure_core::refusal::{Code, Refusal};
 
 /// Why a command was not done, or may not have been done. A ledger returns no other errors.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+///
+/// The text of an error is complete, with what caused it, because it is also sent over the network. The error of the system
+/// or of a library that caused it is its [`source`](StdError::source), if it happened in this process.
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The command was refused, with a code. Nothing changed.
-    #[error("refused: {}", told(.0))]
     Refused(Refusal),
     /// The store did not do it. Try it again.
-    #[error("unavailable, nothing was done: {0}")]
-    Unavailable(String),
+    Unavailable(Failure),
     /// The stored data is inconsistent, or was not written by Tenure. Nothing was done. Retrying does not
     /// help: a person must look first.
-    #[error("corrupt, nothing was done: {0}")]
-    Corrupt(String),
+    Corrupt(Failure),
     /// The commit failed, and its outcome is unknown. Repeat the command with the same request id, or check
     /// the task.
-    #[error("unknown whether it was done: {0}")]
-    Unknown(String),
+    Unknown(Failure),
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Refused(refusal) => write!(f, "refused: {}", told(refusal)),
+            Error::Unavailable(failure) => write!(f, "unavailable, nothing was done: {failure}"),
+            Error::Corrupt(failure) => write!(f, "corrupt, nothing was done: {failure}"),
+            Error::Unknown(failure) => write!(f, "unknown whether it was done: {failure}"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Error::Refused(_) => None,
+            Error::Unavailable(failure) | Error::Corrupt(failure) | Error::Unknown(failure) => {
+                failure.cause()
+            }
+        }
+    }
+}
+
+/// What went wrong, in words, and the error of the system or of a library that caused it, if there was one. Two are equal if
+/// their words are.
+#[derive(Clone)]
+pub struct Failure {
+    message: String,
+    cause: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Failure {
+    /// With a cause, which the words name, too: a server sends them alone.
+    pub fn new(message: impl Into<String>, cause: impl StdError + Send + Sync + 'static) -> Failure {
+        Failure { message: message.into(), cause: Some(Arc::new(cause)) }
+    }
+
+    /// What went wrong, and what caused it.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error that caused it. Which types these are is not part of the interface, except [`std::io::Error`].
+    pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Failure {
+        Failure { message, cause: None }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Failure {
+        Failure::from(message.to_owned())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// As the text that it is: causes repeat what it says.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.message, f)
+    }
+}
+
+impl PartialEq for Failure {
+    fn eq(&self, other: &Failure) -> bool {
+        self.message == other.message
+    }
+}
+
+impl Eq for Failure {}
 
 /// The refusal with the times that the core can't print: since when and until when the task is held, and when to
 /// retry.
@@ -54,8 +137,22 @@ impl Error {
     pub fn message(&self) -> String {
         match self {
             Error::Refused(refusal) => told(refusal),
-            Error::Unavailable(words) | Error::Corrupt(words) | Error::Unknown(words) => words.clone(),
+            Error::Unavailable(failure) | Error::Corrupt(failure) | Error::Unknown(failure) => {
+                failure.message.clone()
+            }
         }
+    }
+
+    /// The same error, and behind its words what a caller can do. A refusal says that by itself.
+    #[doc(hidden)]
+    pub fn with_advice(mut self, advice: &str) -> Error {
+        match &mut self {
+            Error::Refused(_) => {}
+            Error::Unavailable(failure) | Error::Corrupt(failure) | Error::Unknown(failure) => {
+                failure.message.push_str(advice);
+            }
+        }
+        self
     }
 
     /// The refusal, if it is one.
@@ -94,7 +191,7 @@ impl SoFar {
     pub fn with(&mut self, error: Error) -> Error {
         match (*self, error) {
             (SoFar::Undone, error @ (Error::Unavailable(_) | Error::Corrupt(_))) => error,
-            (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
+            (SoFar::Unsure, Error::Unavailable(failure) | Error::Corrupt(failure)) => Error::Unknown(failure),
             (_, error) => {
                 *self = SoFar::Unsure;
                 error
@@ -113,10 +210,11 @@ impl SoFar {
     /// The final error, which takes earlier tries into account.
     pub fn at_last(self, error: Error) -> Error {
         match (self, error) {
-            (SoFar::Unsure, Error::Refused(refusal)) => Error::Unknown(format!(
-                "an earlier try may have succeeded; the last one was refused: {refusal}"
-            )),
-            (SoFar::Unsure, Error::Unavailable(words) | Error::Corrupt(words)) => Error::Unknown(words),
+            (SoFar::Unsure, Error::Refused(refusal)) => {
+                let words = format!("an earlier try may have succeeded; the last one was refused: {refusal}");
+                Error::Unknown(words.into())
+            }
+            (SoFar::Unsure, Error::Unavailable(failure) | Error::Corrupt(failure)) => Error::Unknown(failure),
             (_, error) => error,
         }
     }

@@ -56,7 +56,7 @@ pub mod vitals;
 pub mod watch;
 
 pub use answer::Answer;
-pub use error::Error;
+pub use error::{Error, Failure};
 pub use history::{EventFilter, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
 #[doc(hidden)]

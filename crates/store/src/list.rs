@@ -1,5 +1,6 @@
 //! Lists: which tasks one contains, in which order, and its pages.
 
+use tenure_api::instant;
 use tenure_core::id::{LabelKey, LabelValue, Namespace, Owner, Queue, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Cause, LABELS_MAX, State};
@@ -38,6 +39,44 @@ pub struct Filter {
 }
 
 tenure_core::with_changes!(Filter);
+
+impl Filter {
+    /// As parameters of a query, without the namespace, which is a part of the path. A new field that is forgotten here does not
+    /// compile.
+    #[doc(hidden)]
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let Filter {
+            namespace: _,
+            states,
+            cause,
+            queue,
+            owner,
+            labels,
+            stale,
+            open,
+            ended_badly,
+            unattended,
+            since,
+            order,
+        } = self;
+        let is_set = |is_set: &bool| is_set.then(|| "true".to_owned());
+        let once = [
+            ("cause", cause.map(|cause| cause.as_str().to_owned())),
+            ("queue", queue.as_ref().map(ToString::to_string)),
+            ("owner", owner.as_ref().map(ToString::to_string)),
+            ("stale", is_set(stale)),
+            ("open", is_set(open)),
+            ("ended_badly", is_set(ended_badly)),
+            ("unattended", is_set(unattended)),
+            ("since", since.map(instant::print)),
+            ("order", Some(order.as_str().to_owned())),
+        ];
+        let states = states.iter().map(|state| ("state", state.as_str().to_owned()));
+        let labels = labels.iter().map(|(key, value)| ("label", format!("{key}={value}")));
+        let once = once.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        once.chain(states).chain(labels).collect()
+    }
+}
 
 /// The order of a list: by the age of the tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -12,7 +12,7 @@ use tenure_core::time::Time;
 
 use crate::answering::MinimalAnswer;
 use crate::codec;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use crate::{Answer, Cursor, Lapsed, Page, Recorded};
 
@@ -91,12 +91,12 @@ pub fn renewal_answer(task: &Task, now: Time, renewal: api::answer::Renewal) -> 
 
 impl From<&Error> for CommandError {
     fn from(error: &Error) -> CommandError {
-        let said = |message: &String| Said { message: message.clone() };
+        let said = |failure: &Failure| Said { message: failure.message().to_owned() };
         match error {
             Error::Refused(refusal) => CommandError::Refusal(refusal.into()),
-            Error::Unavailable(message) => CommandError::Unavailable(said(message)),
-            Error::Corrupt(message) => CommandError::Corrupt(said(message)),
-            Error::Unknown(message) => CommandError::Unknown(said(message)),
+            Error::Unavailable(failure) => CommandError::Unavailable(said(failure)),
+            Error::Corrupt(failure) => CommandError::Corrupt(said(failure)),
+            Error::Unknown(failure) => CommandError::Unknown(said(failure)),
         }
     }
 }
@@ -105,9 +105,9 @@ impl From<CommandError> for Error {
     fn from(error: CommandError) -> Error {
         match error {
             CommandError::Refusal(refusal) => Error::Refused(refusal.into()),
-            CommandError::Unavailable(said) => Error::Unavailable(said.message),
-            CommandError::Corrupt(said) => Error::Corrupt(said.message),
-            CommandError::Unknown(said) => Error::Unknown(said.message),
+            CommandError::Unavailable(said) => Error::Unavailable(said.message.into()),
+            CommandError::Corrupt(said) => Error::Corrupt(said.message.into()),
+            CommandError::Unknown(said) => Error::Unknown(said.message.into()),
         }
     }
 }

@@ -148,10 +148,10 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
                 Some(AnchorLine { namespace, task, number: Revision(chain.revision()?), head: chain.head()? })
             })();
             let broken = || {
-                Error::Corrupt(format!(
-                    "the task of row {} can't be read; run `tenure audit verify` first",
-                    chain.row
-                ))
+                Error::Corrupt(
+                    format!("the task of row {} can't be read; run `tenure audit verify` first", chain.row)
+                        .into(),
+                )
             };
             lines.push(line.ok_or_else(broken)?);
         }

@@ -277,7 +277,7 @@ impl Follower {
                 return Ok(recorded);
             }
             if let Some(words) = self.unreadable.next() {
-                return Err(Error::Corrupt(words));
+                return Err(Error::Corrupt(words.into()));
             }
             self.after = self.then.take().or(self.after.take());
             self.store.more_events(self.after.clone()).await?;

@@ -51,4 +51,4 @@ pub use tenure_clock as clock;
 pub use tenure_core as core;
 #[cfg(feature = "commands")]
 pub use tenure_process as process;
-pub use tenure_store::{Error, access, entropy, histogram, record};
+pub use tenure_store::{Error, Failure, access, entropy, histogram, record};

@@ -275,7 +275,7 @@ impl Store for FaultyStore {
         Box::pin(async move {
             self.up().await?;
             if self.told().unreadable.contains(&id) {
-                return Err(Error::Unavailable(format!("{id} can't be read")));
+                return Err(Error::Unavailable(format!("{id} can't be read").into()));
             }
             self.inner.task(namespace, id).await
         })

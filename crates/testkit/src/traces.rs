@@ -126,8 +126,8 @@ pub async fn compare_lossy(
                 | Action::ByHolder { act: HolderAction::Progress { .. }, .. }
         );
         let before = "an earlier try may have succeeded; the last one was refused";
-        let nobody_knows =
-            has_no_name && matches!(&other, Err(Error::Unknown(words)) if words.starts_with(before));
+        let nobody_knows = has_no_name
+            && matches!(&other, Err(Error::Unknown(words)) if words.message().starts_with(before));
         let (told, heard) = (roughly(&told(&one)), roughly(&told(&other)));
         if !nobody_knows && told != heard {
             return Err(format!("step {at}: {command:?}\nis answered {told}\nand           {heard}"));

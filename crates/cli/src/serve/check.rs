@@ -151,7 +151,7 @@ fn may_be_written(place: &Path) -> Result<(), CliError> {
 
 /// The error of a store that can't be opened.
 fn unavailable(words: String) -> CliError {
-    Error::Unavailable(words).into()
+    Error::Unavailable(words.into()).into()
 }
 
 fn show(

@@ -90,7 +90,7 @@ impl Ends {
     /// What happens to the task. None: the lease is lost, and nothing may be recorded.
     pub(crate) fn of(&self, finished: &Finished) -> Option<Ending> {
         let (status, words) = match (&finished.why, &finished.end) {
-            (StopReason::Lost(_) | StopReason::EndedItsTask, _) => return None,
+            (StopReason::Lost | StopReason::EndedItsTask, _) => return None,
             (StopReason::Cancelled, _) => {
                 let reason =
                     with_tail("the command was stopped, because somebody asked the task to stop", finished);
@@ -135,9 +135,9 @@ pub(crate) fn status_of(end: &CommandEnd) -> u8 {
 /// The exit status as a shell reports it: 127 for a program that is not found, 126 for one that can't be executed.
 pub(crate) fn status_of_start(error: &StartError) -> u8 {
     match error {
-        StartError::NotFound(_) => 127,
-        StartError::NotExecutable(..) => 126,
-        StartError::Failed(..) => 1,
+        StartError::NotFound { .. } => 127,
+        StartError::NotExecutable { .. } => 126,
+        StartError::Failed { .. } | _ => 1,
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
         let ends = ends(Word::Fail, &[]);
         let finished =
             |why| Finished { why, end: Some(CommandEnd::Exited(0)), tail: String::new(), copies: Vec::new() };
-        assert_eq!(ends.of(&finished(StopReason::Lost(tenure::keeper::Loss::Fenced))), None);
+        assert_eq!(ends.of(&finished(StopReason::Lost)), None);
         assert_eq!(ends.of(&finished(StopReason::Cancelled)).map(|ending| ending.word), Some(Word::Rollback));
         assert_eq!(ends.of(&finished(StopReason::ToldToStop)).map(|ending| ending.word), Some(Word::Release));
     }

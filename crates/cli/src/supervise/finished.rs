@@ -1,12 +1,11 @@
 //! How and why a supervised command ended.
 
-use tenure::keeper::Loss;
 use tenure::process::{CommandEnd, StartError};
 
 use super::copying::Copying;
 
 /// Why a command ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(crate) enum StopReason {
     /// By itself, or by a signal that was passed on.
     ItsOwn,
@@ -17,7 +16,7 @@ pub(crate) enum StopReason {
     /// The command ended its task itself, with its lease.
     EndedItsTask,
     /// The lease was lost.
-    Lost(Loss),
+    Lost,
     /// It could not be started.
     NotStarted(StartError),
 }

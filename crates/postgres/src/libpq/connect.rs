@@ -48,7 +48,7 @@ impl std::error::Error for ConnectError {}
 
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Error {
-        Error::Unavailable(error.told)
+        Error::Unavailable(error.told.into())
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
         assert!(parts[1].starts_with(&format!("/nowhere/.s.PGSQL.{port}: ")), "{told}");
         assert!(parts[2].starts_with(&format!("a..b:{port}: can't resolve the host name: ")), "{told}");
         assert_eq!(error.code(), None);
-        assert!(matches!(Error::from(error), Error::Unavailable(said) if said == told));
+        assert!(matches!(Error::from(error), Error::Unavailable(said) if said.message() == told));
     }
 
     #[tokio::test]

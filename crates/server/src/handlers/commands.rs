@@ -204,7 +204,7 @@ fn is_renewal(action: &Action) -> bool {
 
 /// The answers to commands that were not done.
 fn not_done(commands: &[Command], why: &str) -> impl Iterator<Item = Result<Answer, Error>> {
-    let error = Error::Unavailable(why.to_owned());
+    let error = Error::Unavailable(why.into());
     (0..commands.len()).map(move |_| Err(error.clone()))
 }
 

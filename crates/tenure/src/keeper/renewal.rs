@@ -88,7 +88,7 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
                 after_refusal(&now_held, sent)
             }
             Err(error) => {
-                trouble(&kept, RenewalError::Unanswered(error.to_string()));
+                trouble(&kept, RenewalError::Unanswered(error));
                 again(&now_held, sent)
             }
         };

@@ -8,7 +8,7 @@ use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::{Span, Time};
 #[cfg(feature = "commands")]
 use tenure_process::Limit;
-use tenure_store::Renewal;
+use tenure_store::{Error, Renewal};
 use tokio::sync::watch;
 
 /// How long before the end of a lease a process that works under it is killed; never more than a quarter of the margin.
@@ -82,21 +82,15 @@ impl Held {
 }
 
 /// Why a lease that is still held was not renewed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RenewalError {
     /// The ledger could not be reached, or did not answer.
-    Unanswered(String),
+    #[error("the lease could not be renewed: {0}")]
+    Unanswered(#[source] Error),
     /// The ledger refused to extend it: there was no progress for too long, or its time limit has passed.
-    NotExtended(Refusal),
-}
-
-impl fmt::Display for RenewalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RenewalError::Unanswered(words) => write!(f, "the lease could not be renewed: {words}"),
-            RenewalError::NotExtended(refusal) => write!(f, "the lease is not extended: {refusal}"),
-        }
-    }
+    #[error("the lease is not extended: {0}")]
+    NotExtended(#[source] Refusal),
 }
 
 /// Why a lease is lost.

@@ -3,17 +3,17 @@
 use std::sync::OnceLock;
 use std::sync::mpsc;
 
-use tenure_store::Error;
+use tenure_store::{Error, Failure};
 use tokio::runtime::Handle;
 
-static THREAD: OnceLock<Result<Handle, String>> = OnceLock::new();
+static THREAD: OnceLock<Result<Handle, Error>> = OnceLock::new();
 
 /// Starts the thread if needed, before any lease is taken that it must renew.
 pub(super) fn start() -> Result<&'static Handle, Error> {
-    let started = THREAD.get_or_init(|| begin().map_err(|error| error.to_string()));
-    started
-        .as_ref()
-        .map_err(|error| Error::Unavailable(format!("can't start the thread that renews leases: {error}")))
+    let failed = |error| {
+        Error::Unavailable(Failure::new(format!("can't start the thread that renews leases: {error}"), error))
+    };
+    THREAD.get_or_init(|| begin().map_err(failed)).as_ref().map_err(Error::clone)
 }
 
 /// Runs a future on it.

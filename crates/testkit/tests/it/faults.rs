@@ -1,6 +1,7 @@
 //! Faults by the disk and by other programs: the message is clear and says what to do, nothing is lost, and service
 //! resumes.
 
+use std::error::Error as _;
 use std::fs::TryLockError;
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +21,7 @@ fn open(path: &Path) -> Result<Ledger, Error> {
 /// The words of an `unavailable`.
 fn unavailable<T>(answer: Result<T, Error>) -> String {
     match answer {
-        Err(Error::Unavailable(words)) => words,
+        Err(Error::Unavailable(failure)) => failure.message().to_owned(),
         Err(other) => panic!("not unavailable, but {other}"),
         Ok(_) => panic!("it was done"),
     }
@@ -41,6 +42,29 @@ fn a_folder_is_not_a_store() {
 fn a_missing_folder_is_named() {
     let words = unavailable(open(Path::new("/nowhere/at/all/tasks.db")));
     assert_says(&words, &["/nowhere/at/all does not exist", "create it first"]);
+}
+
+#[test]
+fn the_error_that_caused_another_is_its_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let notes = folder.path().join("notes.txt");
+    std::fs::write(&notes, "no database".repeat(20)).expect("written");
+    let missing = open(Path::new("/nowhere/at/all/tasks.db")).err().expect("no folder");
+    let cause = missing.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    assert_eq!(cause.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
+
+    let database = block_on(Ledger::open("postgres://postgres@127.0.0.1:1/test?patience=0s"));
+    for error in [open(&notes).err(), database.err()].map(|error| error.expect("it can't be opened")) {
+        let cause = error.source().map(ToString::to_string);
+        assert!(cause.is_some_and(|cause| error.to_string().contains(&cause)), "{error}");
+    }
+    // A server is called when it is first used.
+    let server = block_on(Ledger::open("http://127.0.0.1:1?patience=0s")).expect("opened");
+    let error = block_on(server.task("t")).expect_err("nobody is there");
+    assert!(error.source().is_some(), "{error}");
+
+    // What the store itself found out has no cause.
+    assert!(open(folder.path()).err().expect("a folder").source().is_none());
 }
 
 #[test]
@@ -302,7 +326,9 @@ fn a_file_that_was_cut_while_it_was_open_is_corrupt_and_a_compacted_one_is_not()
     };
     let (_folder, ledger) = opened_and_then(cut);
     match block_on(async { ledger.create("after").await }) {
-        Err(Error::Corrupt(words)) => assert_says(&words, &["tasks.db shrank", "restore a copy"]),
+        Err(Error::Corrupt(failure)) => {
+            assert_says(failure.message(), &["tasks.db shrank", "restore a copy"])
+        }
         other => panic!("{other:?}"),
     }
     let compacted = |path: &Path| {

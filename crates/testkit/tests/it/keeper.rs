@@ -287,7 +287,7 @@ fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
         let is_stalled = |code| code == Code::Stalled;
         until("it stalls", || match held(&lease).trouble {
             Some(RenewalError::NotExtended(refusal)) => is_stalled(refusal.code),
-            Some(RenewalError::Unanswered(_)) | None => false,
+            Some(_) | None => false,
         })
         .await;
         let asked = store.count(Verb::Heartbeat);

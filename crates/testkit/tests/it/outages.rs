@@ -147,7 +147,10 @@ fn an_answer_that_is_lost_is_unknown_and_the_request_id_tells_it() {
             let create = || async { ledger.create(&id).request_id(&id).acting_as("x").await };
             proxy.next(NetworkFault::LoseAnswerToCommit);
             let unknown = create().await.expect_err("nobody heard the answer");
-            assert!(matches!(&unknown, Error::Unknown(why) if why.contains("request id")), "{unknown}");
+            assert!(
+                matches!(&unknown, Error::Unknown(why) if why.message().contains("request id")),
+                "{unknown}"
+            );
             let repeated = create().await.expect("answered as the first was");
             assert_eq!(repeated.revision.0, 1);
             assert_eq!(ledger.history(&id, None, 10).await.expect("its history").items.len(), 1);

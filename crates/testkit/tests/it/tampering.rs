@@ -364,7 +364,7 @@ fn nothing_is_appended_to_a_history_that_does_not_end_where_its_task_says() {
                 ])
                 .await;
             assert!(
-                matches!(&answers[0], Err(Error::Corrupt(why)) if why.contains("--task c")),
+                matches!(&answers[0], Err(Error::Corrupt(why)) if why.message().contains("--task c")),
                 "{sql}: {answers:?}"
             );
             assert!(answers[1].is_ok(), "{sql}: what was given with it is done: {answers:?}");

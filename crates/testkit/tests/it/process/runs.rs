@@ -41,13 +41,23 @@ fn a_command_that_is_not_there_is_told_from_one_that_cannot_be_executed() {
     block_on(async {
         let start = async |launch: Launch| launch.start().await.expect_err("refused");
         let missing = start(launch("no-such-command-anywhere", &[])).await;
-        assert_eq!(missing, StartError::NotFound("no-such-command-anywhere".into()));
+        let is_named =
+            matches!(&missing, StartError::NotFound { program, .. } if program == "no-such-command-anywhere");
+        assert!(is_named, "{missing}");
         let denied = start(launch("/etc/passwd", &[])).await;
-        assert!(matches!(denied, StartError::NotExecutable(..)), "{denied}");
+        assert!(matches!(denied, StartError::NotExecutable { .. }), "{denied}");
         let folder = start(sh("true").folder("/no/such/folder")).await;
-        assert!(matches!(&folder, StartError::Failed(_, why) if why.contains("/no/such/folder")), "{folder}");
+        assert!(
+            matches!(&folder, StartError::Failed { why, .. } if why.contains("/no/such/folder")),
+            "{folder}"
+        );
+        for error in [&missing, &denied, &folder] {
+            let cause =
+                std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            assert!(cause.is_some(), "{error} has no cause");
+        }
         let number = start(sh("true").descriptor(2, null())).await;
-        assert!(matches!(number, StartError::Failed(..)), "{number}");
+        assert!(matches!(number, StartError::Failed { .. }), "{number}");
         let late = start(sh("true").may_run_until(super::commands::limit(0))).await;
         assert!(late.to_string().contains("has already passed"), "{late}");
     });
