@@ -142,20 +142,20 @@ fn drawn(place: Place) -> &'static str {
 /// One command's rows, in the table's order.
 fn commands(table: &Table, verb: Verb) -> String {
     let mut lines = format!("\n### {}\n\n", verb.as_str());
-    lines.push_str("| place | guard | answer | row | because |\n|---|---|---|---|---|\n");
+    lines.push_str("| place | guard | answer | row | reason |\n|---|---|---|---|---|\n");
     for row in table.rows().iter().filter(|row| row.verbs.contains(verb)) {
         let (places, guard, answer) = (places(row.places), guard(&row.guard), answer(row));
-        let because = cell(row.because);
-        line(&mut lines, format_args!("| {places} | {guard} | {answer} | `{}` | {because} |", row.label));
+        let reason = cell(row.reason);
+        line(&mut lines, format_args!("| {places} | {guard} | {answer} | `{}` | {reason} |", row.label));
     }
     lines
 }
 
 fn ends(table: &Table) -> String {
-    let mut lines = String::from("| guard | the task is then | row | because |\n|---|---|---|---|\n");
+    let mut lines = String::from("| guard | the task is then | row | reason |\n|---|---|---|---|\n");
     for end in table.ends() {
-        let (guard, because) = (guard(&end.guard), cell(end.because));
-        line(&mut lines, format_args!("| {guard} | `{}` | `{}` | {because} |", end.to.as_str(), end.label));
+        let (guard, reason) = (guard(&end.guard), cell(end.reason));
+        line(&mut lines, format_args!("| {guard} | `{}` | `{}` | {reason} |", end.to.as_str(), end.label));
     }
     lines
 }

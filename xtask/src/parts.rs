@@ -40,7 +40,7 @@ pub(crate) const PARTS: &[Part] = &[
             "tampering_table",
             "traces",
             "triage",
-            "vitals",
+            "store_metrics",
         ],
         others: "package(tenure-store) | package(tenure-sqlite)",
     },

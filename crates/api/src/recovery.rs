@@ -141,7 +141,8 @@ pub struct PlannedUndo {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SweepReport {
     /// The number of handled tasks.
-    pub tended: u64,
+    #[serde(rename = "tended")]
+    pub tasks: u64,
     /// The number of undone compensations.
     pub undone: u64,
     /// The number of tasks for each outcome; every outcome is present.
@@ -157,7 +158,8 @@ pub struct Recovered {
     pub report: Option<SweepReport>,
     /// The handled tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tended: Option<Vec<RecoveredTask>>,
+    #[serde(rename = "tended")]
+    pub tasks: Option<Vec<RecoveredTask>>,
     /// The plan, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Vec<PlannedTask>>,

@@ -37,7 +37,7 @@ fn with(
     kind: &str,
     section: &UndoSection,
 ) -> Result<(Handlers, Option<String>), String> {
-    let patience = patience(section)?;
+    let retries = retries(section)?;
     let mut warning = None;
     let added = match (&section.run, &section.post) {
         (Some(run), None) => {
@@ -53,7 +53,7 @@ fn with(
                 Some(folder) => handler.folder(config.beside(folder)),
                 None => handler,
             };
-            handlers.with(kind, patience, handler)
+            handlers.with(kind, retries, handler)
         }
         (None, Some(post)) => {
             for (name, is_there) in [("allow", section.allow.is_some()), ("folder", section.folder.is_some())]
@@ -68,7 +68,7 @@ fn with(
                 .ok_or("`post` needs `secret_file`, the secret that signs its requests")?;
             let webhook = Webhook::from_secret_file(post, config.beside(secret))?;
             warning = webhook.warning();
-            handlers.with(kind, patience, webhook)
+            handlers.with(kind, retries, webhook)
         }
         (Some(_), Some(_)) => return Err("has both `run` and `post`; keep one".into()),
         (None, None) => return Err("needs `run`, a command, or `post`, a URL".into()),
@@ -76,7 +76,7 @@ fn with(
     added.map(|handlers| (handlers, warning)).map_err(|refusal| refusal.to_string())
 }
 
-fn patience(section: &UndoSection) -> Result<RetryPolicy, String> {
+fn retries(section: &UndoSection) -> Result<RetryPolicy, String> {
     let length = |name: &'static str, text: &Option<String>, default: Span| {
         let length = span(name, text.as_deref()).map_err(|refusal| refusal.to_string())?;
         Ok::<Span, String>(length.unwrap_or(default))

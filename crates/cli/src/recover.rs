@@ -69,9 +69,9 @@ impl Recover {
             watches(context, &handlers);
         }
         let (tell, mut told) = mpsc::unbounded_channel();
-        let recovery = recovery.on_tended(move |tended| {
+        let recovery = recovery.on_recovered(move |recovered| {
             // Sending fails only if the output has failed, which is reported then.
-            let _ = tell.send(tended.clone());
+            let _ = tell.send(recovered.clone());
         });
         let (stop, mut survivors) = (StopSignal::new(), Survivors { store, ..Survivors::default() });
         let report = {
@@ -86,7 +86,7 @@ impl Recover {
             loop {
                 tokio::select! {
                     biased;
-                    Some(tended) = told.recv() => show(context, &mut survivors, &tended)?,
+                    Some(recovered) = told.recv() => show(context, &mut survivors, &recovered)?,
                     signal = signals.next(), if by_signal.is_none() => {
                         by_signal = Some(signal);
                         match self.watch {
@@ -99,8 +99,8 @@ impl Recover {
                 }
             }
         };
-        while let Ok(tended) = told.try_recv() {
-            show(context, &mut survivors, &tended)?;
+        while let Ok(recovered) = told.try_recv() {
+            show(context, &mut survivors, &recovered)?;
         }
         self.sum_up(context, &report)
     }
@@ -139,13 +139,13 @@ fn watches(context: &mut Context<'_, '_>, handlers: &Handlers) {
 }
 
 fn summary(report: &RecoveryReport) -> String {
-    if report.tended == 0 {
+    if report.tasks == 0 {
         return "no stale tasks".to_owned();
     }
     let outcomes = Outcome::ALL.iter().filter(|one| report.of(**one) > 0);
     let outcomes: Vec<String> =
         outcomes.map(|one| format!("{} {}", report.of(*one), one.as_str().replace('_', " "))).collect();
-    let tasks = counted(report.tended, "task");
+    let tasks = counted(report.tasks, "task");
     format!("recovered {tasks}: {}; {} undone", outcomes.join(", "), counted(report.undone, "compensation"))
 }
 
@@ -160,8 +160,8 @@ struct Survivors {
 impl Survivors {
     /// Names processes that still work on a task under a lease that has ended. Their warden was killed together with its
     /// parent, and there was no cgroup to end them by.
-    fn name(&mut self, context: &mut Context<'_, '_>, tended: &RecoveredTask) {
-        if matches!(tended.outcome, Outcome::Lost | Outcome::Failed) {
+    fn name(&mut self, context: &mut Context<'_, '_>, recovered: &RecoveredTask) {
+        if matches!(recovered.outcome, Outcome::Lost | Outcome::Failed) {
             return;
         }
         let now = Moment::now();
@@ -169,9 +169,9 @@ impl Survivors {
             (self.seen, self.looked) = (survivors(), Some(now));
         }
         let is_its = |one: &&Survivor| {
-            one.task == tended.task.as_str()
-                && one.namespace == tended.namespace.as_str()
-                && one.epoch <= tended.epoch.0
+            one.task == recovered.task.as_str()
+                && one.namespace == recovered.namespace.as_str()
+                && one.epoch <= recovered.epoch.0
                 && is_one_store(&one.store, &self.store)
         };
         for one in self.seen.iter().filter(is_its) {
@@ -187,19 +187,19 @@ impl Survivors {
 fn show(
     context: &mut Context<'_, '_>,
     survivors: &mut Survivors,
-    tended: &RecoveredTask,
+    recovered: &RecoveredTask,
 ) -> Result<(), CliError> {
-    survivors.name(context, tended);
+    survivors.name(context, recovered);
     if context.out.form() == OutputFormat::Json {
-        context.out.json(tended)?;
+        context.out.json(recovered)?;
     } else if context.out.is_quiet() {
-        context.out.line(tended.task.as_str())?;
+        context.out.line(recovered.task.as_str())?;
     } else {
         let undone: Vec<String> =
-            tended.undone.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
+            recovered.undone.iter().map(|one| format!("{} {}", one.kind, one.target)).collect();
         let undone = if undone.is_empty() { String::new() } else { format!("undid {}; ", undone.join(", ")) };
-        let reason = tended.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let became = match tended.outcome {
+        let reason = recovered.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let became = match recovered.outcome {
             Outcome::Planned => "planned again",
             Outcome::Compensated => "closed as compensated",
             Outcome::Quarantined => "quarantined",
@@ -207,7 +207,7 @@ fn show(
             Outcome::Lost => "skipped: somebody else has it now",
             Outcome::Failed => "skipped: the store is unavailable",
         };
-        let name = name(&tended.namespace, &tended.task);
+        let name = name(&recovered.namespace, &recovered.task);
         context.out.sentence(&format!("{name}: {undone}{became}{reason}"))?;
     }
     context.out.flush()

@@ -318,10 +318,10 @@ impl Watching {
     fn still_held(&mut self, command: &Supervised<'_>, running: &Running, held: &Held) {
         running.may_run_until(held.limit());
         self.kill_at = held.limit().kill;
-        let trouble = held.trouble.as_ref().map(ToString::to_string);
-        if let Some(trouble) = trouble.filter(|trouble| self.told.as_ref() != Some(trouble)) {
-            command.note(trouble.clone());
-            self.told = Some(trouble);
+        let error = held.renewal_error.as_ref().map(ToString::to_string);
+        if let Some(error) = error.filter(|error| self.told.as_ref() != Some(error)) {
+            command.note(error.clone());
+            self.told = Some(error);
         }
         if held.cancel_asked && matches!(self.why, StopReason::ItsOwn) {
             command.note("somebody asked the task to stop; stopping the command");

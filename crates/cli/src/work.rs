@@ -114,7 +114,7 @@ impl Work {
             });
         let (away, mut is_away) = mpsc::unbounded_channel();
         // Sending fails only after the worker has ended.
-        worker = worker.on_trouble(move |error| drop(away.send(error.to_string())));
+        worker = worker.on_claim_error(move |error| drop(away.send(error.to_string())));
         if let Some(owner) = &self.supervision.owner {
             worker = worker.owner(owner)?;
         }

@@ -58,7 +58,7 @@ pub fn decide_by(
     let broken =
         || -> ! { panic!("the row `{}` does not fit {place:?} {:?}", row.label, command.action.verb()) };
     match row.outcome {
-        Outcome::Refuse(code) => Err(refuse(code, row.because, &case)),
+        Outcome::Refuse(code) => Err(refuse(code, row.reason, &case)),
         Outcome::Do(steps, _) => {
             let mut history = History::new(&case);
             history.happen(steps(&case).unwrap_or_else(|| broken()));
@@ -136,8 +136,8 @@ fn applied(task: Option<Task>, event: &Event) -> Task {
         .unwrap_or_else(|misfit| panic!("the table produced an event that does not fit: {misfit}"))
 }
 
-fn refuse(code: Code, because: &str, case: &Case) -> Refusal {
-    let refusal = if code == Code::Invalid { invalid(case) } else { Refusal::new(code, because) };
+fn refuse(code: Code, reason: &str, case: &Case) -> Refusal {
+    let refusal = if code == Code::Invalid { invalid(case) } else { Refusal::new(code, reason) };
     let Some(task) = case.task else { return refusal };
     let lease = task.lease().map(|lease| HeldBy {
         owner: lease.owner.clone(),

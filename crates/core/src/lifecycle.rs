@@ -124,7 +124,7 @@ pub struct Row {
     /// What it does.
     pub outcome: Outcome,
     /// How a task comes to be there, or the message of the refusal.
-    pub because: &'static str,
+    pub reason: &'static str,
 }
 
 /// One line of the end of compensating, for a task that owes nothing any more.
@@ -139,7 +139,7 @@ pub struct End {
     /// Where the task is afterwards.
     pub to: Place,
     /// How a task comes to be there.
-    pub because: &'static str,
+    pub reason: &'static str,
 }
 
 const fn row(
@@ -148,13 +148,13 @@ const fn row(
     verbs: Verbs,
     guard: Guard,
     outcome: Outcome,
-    because: &'static str,
+    reason: &'static str,
 ) -> Row {
-    Row { label, places, verbs, guard, outcome, because }
+    Row { label, places, verbs, guard, outcome, reason }
 }
 
-const fn end(label: &'static str, guard: Guard, steps: Steps, to: Place, because: &'static str) -> End {
-    End { label, guard, steps, to, because }
+const fn end(label: &'static str, guard: Guard, steps: Steps, to: Place, reason: &'static str) -> End {
+    End { label, guard, steps, to, reason }
 }
 
 /// A guard with its function's name, so that documents and tests use the same name.

@@ -70,12 +70,12 @@ impl PostgresEngine {
 
     /// All jobs in one transaction. If one can't be executed, each in its own, so that it fails alone. If one
     /// finds corrupt data, each of its commands in its own.
-    fn commit_together(&mut self, jobs: &[CommitRequest], patience: LockWait) -> Vec<Done> {
+    fn commit_together(&mut self, jobs: &[CommitRequest], lock_wait: LockWait) -> Vec<Done> {
         let mut claims = Claims::PassOver;
         let mut tries = 0;
         let fault = loop {
             tries += 1;
-            let fault = match self.try_once(jobs, claims, patience) {
+            let fault = match self.try_once(jobs, claims, lock_wait) {
                 Tried::Answered(done) => return done,
                 Tried::Unknown(fault) => {
                     let error = Error::Unknown(fault.into_failure(&self.database.shown()));
@@ -126,13 +126,13 @@ impl PostgresEngine {
         self.link = Some(link);
     }
 
-    fn try_once(&mut self, jobs: &[CommitRequest], claims: Claims, patience: LockWait) -> Tried {
+    fn try_once(&mut self, jobs: &[CommitRequest], claims: Claims, lock_wait: LockWait) -> Tried {
         let mut link = match self.connected() {
             Ok(link) => link,
             Err(fault) => return Tried::Failed(fault),
         };
         let database = Arc::clone(&self.database);
-        let trying = attempt(&mut link, &mut self.policies, &database, jobs, (claims, patience));
+        let trying = attempt(&mut link, &mut self.policies, &database, jobs, (claims, lock_wait));
         let tried = self.runtime.block_on(trying);
         let keeps = match &tried {
             Tried::Answered(_) => true,
@@ -219,11 +219,11 @@ async fn decide(
     policies: &mut Policies,
     database: &PostgresDatabase,
     jobs: &[CommitRequest],
-    (claims, patience): (Claims, LockWait),
+    (claims, lock_wait): (Claims, LockWait),
 ) -> PostgresResult<Decided> {
     let commands = || jobs.iter().flat_map(|job| &job.commands);
     let mut wanted = Wanted::of(commands());
-    wanted.patience = patience;
+    wanted.lock_wait = lock_wait;
     // A job without commands is a nudge to make what was created elsewhere.
     if jobs.iter().any(|job| job.commands.is_empty()) {
         wanted.intake = Intake::Any;
@@ -254,9 +254,9 @@ async fn decide(
     // A broken invariant in the core aborts the transaction with an error.
     let run = catch_unwind(AssertUnwindSafe(|| {
         let made = make(&mut batch, created, &mut at)?;
-        let run = |command: &Command, room: &mut AnswerBudget| {
+        let run = |command: &Command, budget: &mut AnswerBudget| {
             let now = at(&batch, command);
-            let executed = execute(&mut batch, Table::rules(), command, now, room)?;
+            let executed = execute(&mut batch, Table::rules(), command, now, budget)?;
             PostgresResult::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
         let done = run_jobs(jobs, run)?;

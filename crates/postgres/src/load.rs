@@ -38,7 +38,7 @@ pub(crate) struct Wanted {
     /// Whether a request id stands twice: then the second command is answered from what the first one does.
     repeats: bool,
     /// How long locks are waited for.
-    pub(crate) patience: LockWait,
+    pub(crate) lock_wait: LockWait,
     /// Whether the tasks that others created in their own transactions must be made.
     pub(crate) intake: Intake,
 }
@@ -204,7 +204,7 @@ async fn first_look(
     let queue_keys: [Parameter<'_>; 6] =
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead, &strictly];
 
-    let begun = link.send_plain(match wanted.patience {
+    let begun = link.send_plain(match wanted.lock_wait {
         LockWait::Usual => sql::BEGIN,
         LockWait::Little => sql::BEGIN_BRIEFLY,
     });

@@ -13,11 +13,11 @@ use tenure_core::time::Time;
 use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
+use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
-use tenure_store::vitals::{Counters, StoreMetrics};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
@@ -256,9 +256,9 @@ impl PostgresStore {
         let _ = self.settled().await;
     }
 
-    async fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
+    async fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
         let database = Arc::clone(&self.database);
-        let changing = self.runtime()?.spawn(async move { tokens::change(&database, wish).await });
+        let changing = self.runtime()?.spawn(async move { tokens::change(&database, change).await });
         changing.await.unwrap_or_else(|error| {
             Err(Error::Unknown(Failure::new(
                 format!("a write to the store ended early; it may have been done: {error}"),
@@ -296,13 +296,13 @@ impl Store for PostgresStore {
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
-            let (room, name) = (namespace.clone(), id.clone());
-            let found = look!(self, |reader| reader.task(&room, &name)).await?;
+            let (same_namespace, same_id) = (namespace.clone(), id.clone());
+            let found = look!(self, |reader| reader.task(&namespace, &id)).await?;
             if found.is_some() {
                 return Ok(found);
             }
             self.settled().await?;
-            look!(self, |reader| reader.task(&namespace, &id)).await
+            look!(self, |reader| reader.task(&same_namespace, &same_id)).await
         })
     }
 
@@ -432,11 +432,11 @@ impl Store for PostgresStore {
         Box::pin(async move { look!(self, |reader| reader.now()).await })
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move {
             let feed_lag = look!(self, |reader| reader.feed_lag()).await?;
             let waiting = self.committers.iter().map(Committer::waiting).sum();
-            Ok(StoreMetrics { feed_lag: Some(feed_lag), ..self.counters.vitals(waiting) })
+            Ok(StoreMetrics { feed_lag: Some(feed_lag), ..self.counters.metrics(waiting) })
         })
     }
 

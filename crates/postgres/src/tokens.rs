@@ -48,11 +48,11 @@ enum Tried {
 }
 
 /// Adds or revokes a token, by the database's clock.
-pub(crate) async fn change(database: &PostgresDatabase, wish: TokenChange) -> Result<Token, Error> {
+pub(crate) async fn change(database: &PostgresDatabase, change: TokenChange) -> Result<Token, Error> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let fault = match try_once(database, &wish).await {
+        let fault = match try_once(database, &change).await {
             Tried::Done(token) => return Ok(token),
             Tried::Refused(refusal) => return Err(refusal.into()),
             Tried::Unknown(fault) => return Err(Error::Unknown(fault.into_failure(&database.shown()))),
@@ -66,10 +66,10 @@ pub(crate) async fn change(database: &PostgresDatabase, wish: TokenChange) -> Re
 }
 
 /// One transaction. A connection that is dropped before the commit was sent takes it back.
-async fn try_once(database: &PostgresDatabase, wish: &TokenChange) -> Tried {
+async fn try_once(database: &PostgresDatabase, change: &TokenChange) -> Tried {
     let begun = async {
         let mut link = database.connect_to_write().await?;
-        let decided = write(&mut link, database, wish).await?;
+        let decided = write(&mut link, database, change).await?;
         Ok((link, decided))
     };
     let (link, decided) = match begun.await {
@@ -91,13 +91,13 @@ async fn try_once(database: &PostgresDatabase, wish: &TokenChange) -> Tried {
 async fn write(
     link: &mut Link,
     database: &PostgresDatabase,
-    wish: &TokenChange,
+    change: &TokenChange,
 ) -> PostgresResult<Result<Decided, Refusal>> {
     link.send_plain(sql::BEGIN).answer().await?;
     let before = version(&link.once(LOCK, &[]).await?)?;
     // Read after the lock, which may have been waited for.
     let now = PostgresReader::new(link, database).now().await?;
-    let decided = match wish.clone().decide(known(link, wish).await?, now) {
+    let decided = match change.clone().decide(known(link, change).await?, now) {
         Ok(decided) => decided,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -122,12 +122,12 @@ async fn write(
     Ok(Ok(decided))
 }
 
-async fn known(link: &Link, wish: &TokenChange) -> PostgresResult<Known> {
+async fn known(link: &Link, change: &TokenChange) -> PostgresResult<Known> {
     let read = |rows: Vec<PostgresRow>| {
         rows.first().map(read_token).transpose().map(|found| found.map(|listed| listed.token))
     };
-    let namesake = read(link.once(BY_NAME, &[&wish.name().as_str()]).await?)?;
-    let same_hash = match wish.hash() {
+    let namesake = read(link.once(BY_NAME, &[&change.name().as_str()]).await?)?;
+    let same_hash = match change.hash() {
         Some(hash) => read(link.once(BY_HASH, &[&hash.0.0.as_slice()]).await?)?,
         None => None,
     };

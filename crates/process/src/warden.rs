@@ -106,7 +106,7 @@ struct Warden {
     killed: HashSet<(i32, u64)>,
     alarm: Alarm,
     /// Has a byte when a child has ended.
-    bell: UnixStream,
+    sigchld: UnixStream,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +120,7 @@ enum Children {
 impl Warden {
     fn start(line: &UnixStream, order: SpawnRequest, descriptors: Vec<OwnedFd>) -> Result<Warden, Failure> {
         let around = |error: io::Error| Failure::new(Step::Warden, &error);
-        let bell = hear_children().map_err(around)?;
+        let sigchld = hear_children().map_err(around)?;
         adopt_descendants().map_err(around)?;
         let program = watch_parent(order.program_id).map_err(around)?;
         let alarm = Alarm::new().map_err(around)?;
@@ -165,7 +165,7 @@ impl Warden {
             told: HashSet::new(),
             killed: HashSet::new(),
             alarm,
-            bell,
+            sigchld,
         })
     }
 
@@ -197,7 +197,7 @@ impl Warden {
 
     /// Handles children that ended, and a command that was stopped.
     fn reap(&mut self) {
-        let _ = io::Read::read(&mut &self.bell, &mut [0; 64]);
+        let _ = io::Read::read(&mut &self.sigchld, &mut [0; 64]);
         for _ in 0..REAPED_AT_ONCE_MAX {
             match rustix::process::wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
                 Ok(Some((id, status))) if id == self.leader => self.leader_is(status),
@@ -483,7 +483,7 @@ impl Warden {
 
     /// Waits for whatever comes first.
     fn wait(&self) {
-        let mut descriptors = vec![PollFd::new(&self.bell, PollFlags::IN)];
+        let mut descriptors = vec![PollFd::new(&self.sigchld, PollFlags::IN)];
         if let Stage::Starting(line, _) = &self.stage {
             descriptors.push(PollFd::new(line, PollFlags::IN));
         }
@@ -518,10 +518,10 @@ fn span(duration: Duration) -> Span {
 
 /// A descriptor that becomes readable when a child ends, even if the program's parent ignores that signal.
 fn hear_children() -> io::Result<UnixStream> {
-    let (bell, ringer) = UnixStream::pair()?;
-    bell.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(Signal::CHILD.as_raw(), OwnedFd::from(ringer))?;
-    Ok(bell)
+    let (sigchld, sender) = UnixStream::pair()?;
+    sigchld.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(Signal::CHILD.as_raw(), OwnedFd::from(sender))?;
+    Ok(sigchld)
 }
 
 /// Blocks the signals that a terminal or a service manager sends to all processes: this process ends when its

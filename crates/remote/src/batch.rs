@@ -48,7 +48,7 @@ struct Job {
     bytes: usize,
     reply: oneshot::Sender<Answers>,
     /// Its place in the queue, given back when it is answered.
-    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 /// What a caller's commands are cut into: those of one namespace, as many as one request takes.
@@ -89,8 +89,14 @@ impl Sender {
         let (jobs, waiting) = mpsc::unbounded_channel();
         // What sends must not keep the line open by itself: it holds it only while it has something to send.
         wire.handle.spawn(send_all(Arc::downgrade(&wire), waiting));
-        let room = |count| Arc::new(Semaphore::new(count));
-        Sender { jobs, wire, commands: room(QUEUE_COMMANDS_MAX), bytes: room(QUEUE_BYTES_MAX), entropy }
+        let semaphore = |count| Arc::new(Semaphore::new(count));
+        Sender {
+            jobs,
+            wire,
+            commands: semaphore(QUEUE_COMMANDS_MAX),
+            bytes: semaphore(QUEUE_BYTES_MAX),
+            entropy,
+        }
     }
 
     /// Sends the commands in order, those of one namespace together. After a command with an unknown outcome,
@@ -154,20 +160,20 @@ impl Sender {
         let count = texts.len();
         let all = |error: Error| -> Answers { vec![Err(error); count] };
         let Some(namespace) = namespace else { return Vec::new() };
-        let room = async {
+        let permits = async {
             let permits = |count: usize, max: usize| u32::try_from(count.min(max)).unwrap_or(u32::MAX);
             let commands = Arc::clone(&self.commands).acquire_many_owned(permits(count, QUEUE_COMMANDS_MAX));
             let commands = commands.await.ok()?;
             let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits(bytes, QUEUE_BYTES_MAX));
             Some((commands, bytes.await.ok()?))
         };
-        let Ok(Some(room)) = tokio::time::timeout(self.wire.limits.room, room).await else {
+        let Ok(Some(permits)) = tokio::time::timeout(self.wire.limits.queue_space, permits).await else {
             return all(Error::Unavailable(
                 "too many commands are waiting to be sent; try again later".into(),
             ));
         };
         let (reply, answers) = oneshot::channel();
-        if self.jobs.send(Job { namespace, texts, bytes, reply, _room: room }).is_err() {
+        if self.jobs.send(Job { namespace, texts, bytes, reply, _permits: permits }).is_err() {
             return all(Error::Unavailable("the store is closed".into()));
         }
         answers
@@ -293,11 +299,11 @@ async fn ask(wire: &Wire, namespace: &Namespace, texts: &[&Text]) -> Answers {
             Err(RequestError::Unsure(failure)) => Error::Unknown(failure),
         };
         let error = asked.so_far.with(error);
-        let patience = match asked.so_far {
+        let deadline = match asked.so_far {
             SoFar::Undone => &mut refused,
             SoFar::Unsure => &mut unsure,
         };
-        if !wire.rests(patience).await {
+        if !wire.rests(deadline).await {
             asked.fill(error);
         }
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tenure_api as api;
 use tenure_api::duration::DurationInput;
-use tenure_api::instant;
 use tenure_api::token::{TokenBody, TokenName};
 use tenure_api::{from_json, to_json};
 use tenure_core::command::Command;
@@ -149,12 +148,12 @@ fn unreadable(what: String) -> Error {
 }
 
 /// The path of something in a namespace.
-fn in_room(namespace: &Namespace, rest: &str) -> String {
+fn in_namespace(namespace: &Namespace, rest: &str) -> String {
     format!("/v1/{namespace}/{rest}")
 }
 
 fn list_path(namespace: Option<&Namespace>, rest: &str) -> String {
-    namespace.map_or_else(|| format!("/v1/{rest}"), |namespace| in_room(namespace, rest))
+    namespace.map_or_else(|| format!("/v1/{rest}"), |namespace| in_namespace(namespace, rest))
 }
 
 impl tenure_store::InternalStore for RemoteStore {}
@@ -167,7 +166,7 @@ impl Store for RemoteStore {
 
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
-            let path = in_room(&namespace, &format!("tasks/{id}"));
+            let path = in_namespace(&namespace, &format!("tasks/{id}"));
             match self.get::<api::list::TaskAnswer>(path, Query::none()).await {
                 Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
                 answer => Ok(Some(answer?.task.try_into().map_err(wire::foreign)?)),
@@ -218,7 +217,7 @@ impl Store for RemoteStore {
     fn overview(&self, namespace: Namespace) -> BoxFuture<'_, Result<Overview, Error>> {
         Box::pin(async move {
             Ok(self
-                .get::<api::overview::StatsAnswer>(in_room(&namespace, "stats"), Query::none())
+                .get::<api::overview::StatsAnswer>(in_namespace(&namespace, "stats"), Query::none())
                 .await?
                 .stats)
         })
@@ -227,7 +226,7 @@ impl Store for RemoteStore {
     fn holdings(&self, namespace: Namespace) -> BoxFuture<'_, Result<Vec<Holding>, Error>> {
         Box::pin(async move {
             Ok(self
-                .get::<api::overview::OwnerList>(in_room(&namespace, "owners"), Query::none())
+                .get::<api::overview::OwnerList>(in_namespace(&namespace, "owners"), Query::none())
                 .await?
                 .owners)
         })
@@ -236,7 +235,7 @@ impl Store for RemoteStore {
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
         Box::pin(async move {
             let query = Query::none().with("queue", Some(&queue));
-            Ok(self.get::<api::list::Claimable>(in_room(&namespace, "claimable"), query).await?.at)
+            Ok(self.get::<api::list::Claimable>(in_namespace(&namespace, "claimable"), query).await?.at)
         })
     }
 
@@ -248,7 +247,7 @@ impl Store for RemoteStore {
     ) -> Option<BoxFuture<'_, Result<(), Error>>> {
         Some(Box::pin(async move {
             let query = Query::none().with("queue", Some(&queue)).with("wait", Some(Span::from(WAIT)));
-            let path = in_room(&namespace, &format!("claimable{query}"));
+            let path = in_namespace(&namespace, &format!("claimable{query}"));
             let due = self.look::<api::list::Claimable>(path, Asking::UntilSomethingHappens).await;
             due.map(|_| ()).map_err(told)
         }))
@@ -257,7 +256,10 @@ impl Store for RemoteStore {
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
         Box::pin(async move {
             let query = Query::none().with("id", Some(&id));
-            Ok(self.get::<api::list::Remembered>(in_room(&namespace, "requests"), query).await?.remembered)
+            Ok(self
+                .get::<api::list::Remembered>(in_namespace(&namespace, "requests"), query)
+                .await?
+                .remembered)
         })
     }
 
@@ -270,7 +272,7 @@ impl Store for RemoteStore {
         Box::pin(async move {
             let (path, query) = match (&filter.namespace, &filter.task) {
                 (Some(namespace), Some(task)) => {
-                    (in_room(namespace, &format!("tasks/{task}/events")), Query::none())
+                    (in_namespace(namespace, &format!("tasks/{task}/events")), Query::none())
                 }
                 (namespace, task) => {
                     (list_path(namespace.as_ref(), "events"), Query::none().with("task", task.as_ref()))
@@ -343,7 +345,7 @@ impl Store for RemoteStore {
 
     fn chain(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<StoredChain>, Error>> {
         Box::pin(async move {
-            let path = in_room(&namespace, &format!("tasks/{id}/chain"));
+            let path = in_namespace(&namespace, &format!("tasks/{id}/chain"));
             match self.get::<api::chain::ChainAnswer>(path, Query::none()).await {
                 Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
                 answer => Ok(Some(answer?.chain.try_into().map_err(wire::foreign)?)),
@@ -362,7 +364,7 @@ impl Store for RemoteStore {
 
     fn watchers(&self, namespace: Namespace) -> BoxFuture<'_, Result<Watchers, Error>> {
         Box::pin(async move {
-            let path = in_room(&namespace, "recovery");
+            let path = in_namespace(&namespace, "recovery");
             Ok(self.get::<api::overview::WatchersAnswer>(path, Query::none()).await?.recovery)
         })
     }

@@ -33,7 +33,7 @@ fn limits() -> Timeouts {
         answer: Duration::from_millis(400),
         refused: Duration::from_millis(300),
         unsure: Duration::from_millis(1_000),
-        room: Duration::from_millis(300),
+        queue_space: Duration::from_millis(300),
         ..Timeouts::default()
     }
 }
@@ -52,13 +52,13 @@ fn at(fake: &Fake) -> RemoteStore {
     store(&[fake.place()])
 }
 
-fn room() -> Namespace {
+fn namespace() -> Namespace {
     Namespace::new("default").expect("a name")
 }
 
 fn command(action: Action) -> Command {
     let (actor, jitter) = (Actor::new("w").expect("a name"), Jitter::NONE);
-    Command { namespace: room(), actor, request: None, jitter, lease_scope: LeaseScope::Any, action }
+    Command { namespace: namespace(), actor, request: None, jitter, lease_scope: LeaseScope::Any, action }
 }
 
 /// A command that is known by its queue.
@@ -374,7 +374,7 @@ async fn a_task_that_is_not_there_has_an_empty_history_as_in_every_store() {
     let store = at(&fake);
     let task = Some(TaskId::new("t").expect("a name"));
     let filter = EventFilter::default().with(|filter| {
-        filter.namespace = Some(room());
+        filter.namespace = Some(namespace());
         filter.task = task;
     });
     let page = store.events(filter, None, 10.into()).await.expect("a page");
@@ -410,7 +410,7 @@ async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
 async fn a_list_is_asked_for_with_every_field_of_its_filter() {
     let fake = Fake::always(Reply::json(r#"{"tasks":[]}"#));
     let filter = Filter::default().with(|filter| {
-        filter.namespace = Some(room());
+        filter.namespace = Some(namespace());
         filter.states = vec![State::Failed, State::Compensated];
         filter.cause = Some(Cause::Stalled);
         filter.queue = Some(Queue::new("q/1").expect("a name"));
@@ -504,9 +504,9 @@ async fn waiting_for_work_is_one_look_that_the_server_answers_when_some_is_due()
     });
     let (store, queue) = (at(&fake), || Queue::new("q").expect("a name"));
     let before = Moment::now();
-    store.until_claimable(room(), queue()).expect("the server waits").await.expect("it is due");
+    store.until_claimable(namespace(), queue()).expect("the server waits").await.expect("it is due");
     assert!(Moment::now().since(before) >= Span::from_millis(300), "it is answered when some is due");
-    assert!(store.claimable_at(room(), queue()).await.expect("answered").is_some());
+    assert!(store.claimable_at(namespace(), queue()).await.expect("answered").is_some());
     let lines: Vec<String> = fake.seen().into_iter().map(|request| request.line).collect();
     let claimable = "GET /v1/default/claimable?queue=q";
     assert_eq!(lines, [&format!("{claimable}&wait=30s"), claimable]);

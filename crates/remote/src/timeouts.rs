@@ -20,7 +20,7 @@ pub(super) struct Timeouts {
     /// How long to resend commands whose outcome is unknown.
     pub(super) unsure: Duration,
     /// How long a caller waits for room in the queue.
-    pub(super) room: Duration,
+    pub(super) queue_space: Duration,
     /// After this time, a slow request no longer blocks others.
     pub(super) slow: Duration,
     /// The largest answer that is read.
@@ -35,7 +35,7 @@ impl Default for Timeouts {
             happening: Duration::from_secs(45),
             refused: Duration::from_secs(2),
             unsure: Duration::from_secs(30),
-            room: Duration::from_secs(30),
+            queue_space: Duration::from_secs(30),
             slow: Duration::from_millis(500),
             answer_bytes_max: 256 * 1024 * 1024,
         }
@@ -45,8 +45,8 @@ impl Default for Timeouts {
 impl Timeouts {
     /// The same for callers that prefer to wait.
     pub(super) fn with_patience(self, patience: Duration) -> Timeouts {
-        let (unsure, room) = (self.unsure.max(patience), self.room.max(patience));
-        Timeouts { refused: patience, unsure, room, ..self }
+        let (unsure, queue_space) = (self.unsure.max(patience), self.queue_space.max(patience));
+        Timeouts { refused: patience, unsure, queue_space, ..self }
     }
 }
 

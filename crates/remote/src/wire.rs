@@ -131,7 +131,7 @@ impl Wire {
         let wire = Arc::clone(self);
         let is_look = method == Method::GET;
         let asked = self.handle.spawn(async move {
-            let (mut patience, mut so_far) = (RetryDeadline::of(wire.limits.refused), SoFar::Undone);
+            let (mut deadline, mut so_far) = (RetryDeadline::of(wire.limits.refused), SoFar::Undone);
             loop {
                 let error = match wire.once(&method, &path, body.as_deref(), asking).await {
                     Err(RequestError::Undone(failure)) => so_far.with(Error::Unavailable(failure)),
@@ -146,7 +146,7 @@ impl Wire {
                     answer => return answer,
                 };
                 let is_last = matches!((so_far, twice), (SoFar::Unsure, Idempotency::Unsafe));
-                if is_last || !wire.rests(&mut patience).await {
+                if is_last || !wire.rests(&mut deadline).await {
                     return Err(RequestError::Final(error));
                 }
             }
@@ -157,8 +157,8 @@ impl Wire {
     }
 
     /// Rests before something is tried again, up to half of that shorter; false when there is no time left.
-    pub(super) async fn rests(&self, patience: &mut RetryDeadline) -> bool {
-        patience.rest(self.places.count(), self.entropy.jitter()).await
+    pub(super) async fn rests(&self, deadline: &mut RetryDeadline) -> bool {
+        deadline.rest(self.places.count(), self.entropy.jitter()).await
     }
 
     /// Asks the server that answered last; where it does not, the next one is that.

@@ -166,11 +166,11 @@ fn plain_heartbeats(seconds: Duration) -> f64 {
                 ids.iter().map(|id| json!({"verb": "acquire", "task": id, "owner": "w"})).collect();
             client.post("commands".into(), json!({"commands": acquire})).await;
         }
-        run_callers(CALLERS, seconds, move |caller, turn| {
+        run_callers(CALLERS, seconds, move |caller, round| {
             let client = client.clone();
-            let id = name((caller + turn as usize * CALLERS) % LEASED);
+            let id = name((caller + round as usize * CALLERS) % LEASED);
             async move {
-                let beat = json!({"heartbeats": [{"id": id, "owner": "w", "epoch": 1, "ttl": format!("{}s", 60 + turn % 80_000)}]});
+                let beat = json!({"heartbeats": [{"id": id, "owner": "w", "epoch": 1, "ttl": format!("{}s", 60 + round % 80_000)}]});
                 client.post("heartbeats".into(), beat).await;
                 1
             }

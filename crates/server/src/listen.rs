@@ -44,14 +44,14 @@ pub(crate) async fn run(
     (router, metrics, limits): (Router, Metrics, &Limits),
     (stop, grace): (StopSignal, Duration),
 ) -> io::Result<()> {
-    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = Arc::new(Semaphore::new(limits.connections_max));
     let router = if tls.is_some() { router.layer(Extension(Encrypted)) } else { router };
     let (tls, server) = (tls.map(TlsAcceptor::from), server(limits));
     let graceful = GracefulShutdown::new();
     loop {
         // Connections over the limit wait in the system's backlog, not in our memory.
         let taken = tokio::select! {
-            taken = Arc::clone(&room).acquire_owned() => taken.map_err(io::Error::other)?,
+            taken = Arc::clone(&connections).acquire_owned() => taken.map_err(io::Error::other)?,
             () = stop.stopped() => break,
         };
         let stream = tokio::select! {

@@ -10,9 +10,9 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
 use tenure::store::answering::{AnswerOptions, Answered, MinimalAnswer};
+use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
-use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
@@ -137,8 +137,8 @@ impl Store for MeteredStore {
         self.store.revoke_token(name, by)
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
-        self.store.vitals()
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        self.store.metrics()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -60,20 +60,20 @@ struct Permits {
 impl Permits {
     fn of(limits: &Limits, parts: usize) -> Arc<Permits> {
         let part = |count: usize| (count / parts.max(1)).max(1);
-        let room = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let semaphore = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         // There is memory for at least one body of the maximum size, and for a response as large.
         let memory = part(limits.memory_bytes_max).max(Limits::MEMORY_OF_A_BODY * limits.body_bytes_max);
         let memory_max = memory.min(u32::MAX as usize);
         Arc::new(Permits {
-            memory: room(memory_max),
+            memory: semaphore(memory_max),
             memory_max,
-            small: room((memory / SMALL_PART).max(BODY_COST * SMALL_BODY_BYTES)),
-            waits: room(part(limits.waiting_max)),
-            streams: room(part(limits.streams_max)),
-            sweeps: room(part(limits.sweeps_max)),
-            scans: room(part(limits.scans_max)),
-            looks: room(part(limits.looks_max)),
-            audits: room(part(limits.audits_max)),
+            small: semaphore((memory / SMALL_PART).max(BODY_COST * SMALL_BODY_BYTES)),
+            waits: semaphore(part(limits.waiting_max)),
+            streams: semaphore(part(limits.streams_max)),
+            sweeps: semaphore(part(limits.sweeps_max)),
+            scans: semaphore(part(limits.scans_max)),
+            looks: semaphore(part(limits.looks_max)),
+            audits: semaphore(part(limits.audits_max)),
         })
     }
 }
@@ -193,16 +193,16 @@ impl TokenQuota {
     /// A permit for a large read. It waits in order of arrival. While some are left, the small reads of each
     /// request don't wait.
     pub(crate) async fn scan(&self) -> Result<Taken, Problem> {
-        let room = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| {
+        let permit = in_turn((&self.own.scans, 1), (&self.all.scans, 1), SCAN_WAITED_FOR).await;
+        permit.ok_or_else(|| {
             Problem::unavailable("too many lists and histories are being read at once; try again")
         })
     }
 
     /// A permit to read a single task, which may be large: it is held until memory for the task was reserved.
     pub(crate) async fn look(&self) -> Result<Taken, Problem> {
-        let room = in_turn((&self.own.looks, 1), (&self.all.looks, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many large tasks are being read at once; try again"))
+        let permit = in_turn((&self.own.looks, 1), (&self.all.looks, 1), SCAN_WAITED_FOR).await;
+        permit.ok_or_else(|| Problem::unavailable("too many large tasks are being read at once; try again"))
     }
 
     /// The same, if there is some at once.
@@ -213,8 +213,8 @@ impl TokenQuota {
 
     /// A permit for an audit of the whole store.
     pub(crate) async fn audit(&self) -> Result<Taken, Problem> {
-        let room = in_turn((&self.own.audits, 1), (&self.all.audits, 1), SCAN_WAITED_FOR).await;
-        room.ok_or_else(|| Problem::unavailable("too many audits are running; try again"))
+        let permit = in_turn((&self.own.audits, 1), (&self.all.audits, 1), SCAN_WAITED_FOR).await;
+        permit.ok_or_else(|| Problem::unavailable("too many audits are running; try again"))
     }
 
     /// A permit for a sweep of recovery.
@@ -246,12 +246,12 @@ async fn in_turn(
     (all, of_all): (&Arc<Semaphore>, u32),
     wait_max: Duration,
 ) -> Option<Taken> {
-    let room = async {
+    let permit = async {
         let own = Arc::clone(own).acquire_many_owned(of_own).await.ok()?;
         let all = Arc::clone(all).acquire_many_owned(of_all).await.ok()?;
         Some((own, all))
     };
-    timeout(wait_max, room).await.ok().flatten()
+    timeout(wait_max, permit).await.ok().flatten()
 }
 
 /// Takes a permit at once, or fails.

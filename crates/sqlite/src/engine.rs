@@ -40,7 +40,7 @@ const MARK_AGE_MAX: Span = Span::from_secs(1);
 pub(crate) struct SqliteEngine {
     database: SqliteFile,
     file: Arc<SameFile>,
-    turn: WriterLock,
+    lock: WriterLock,
     clock: Arc<dyn Clock>,
     connection: Option<Connection>,
     policies: Policies,
@@ -55,10 +55,10 @@ impl SqliteEngine {
         (clock, last): (Arc<dyn Clock>, LastInstant),
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
-        let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
+        let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
         let connection = Some(database.connect()?);
         let policies = Policies::default();
-        Ok(SqliteEngine { database, file, turn, clock, connection, policies, last, grown })
+        Ok(SqliteEngine { database, file, lock, clock, connection, policies, last, grown })
     }
 
     /// The connection; opened again and checked if the last one failed in a commit.
@@ -86,9 +86,9 @@ impl SqliteEngine {
             ends: NewEnds::default(),
         };
         let mut last = self.last.get();
-        let run = |command: &Command, room: &mut AnswerBudget| {
+        let run = |command: &Command, budget: &mut AnswerBudget| {
             last = instants.take();
-            let executed = execute(&mut rows, Table::rules(), command, last, room)?;
+            let executed = execute(&mut rows, Table::rules(), command, last, budget)?;
             SqliteResult::Ok(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
         let done = run_jobs(jobs, run)?;
@@ -144,13 +144,13 @@ impl SqliteEngine {
 
     fn give_turn(&self) {
         // Unlocking an open file that is locked does not fail; and the lock goes with the process in any case.
-        let _ = self.turn.give();
+        let _ = self.lock.give();
     }
 }
 
 impl Engine for SqliteEngine {
     fn begin(&mut self) -> Result<(), Error> {
-        self.turn.take().map_err(|error| {
+        self.lock.take().map_err(|error| {
             Error::Unavailable(Failure::new(format!("can't take the writer lock: {error}"), error))
         })?;
         let begun = self.begin_transaction();

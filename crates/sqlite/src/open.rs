@@ -77,8 +77,8 @@ impl SqliteFile {
         if self.condition()? == SchemaState::Current {
             return Ok(());
         }
-        let turn = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(error))?;
-        let taken = turn.take_within(wait_max).map_err(|error| self.lock_failed(error))?;
+        let lock = WriterLock::beside(&self.path).map_err(|error| self.lock_failed(error))?;
+        let taken = lock.take_within(wait_max).map_err(|error| self.lock_failed(error))?;
         if !taken {
             let path = self.path.display();
             return Err(Error::Unavailable(
@@ -90,7 +90,7 @@ impl SqliteFile {
             ));
         }
         let migrated = self.migrate();
-        turn.give().map_err(|error| self.lock_failed(error))?;
+        lock.give().map_err(|error| self.lock_failed(error))?;
         migrated
     }
 

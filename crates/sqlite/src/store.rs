@@ -16,11 +16,11 @@ use tenure_core::time::{Span, Time};
 use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
+use tenure_store::metrics::{Counters, StoreMetrics};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
-use tenure_store::vitals::{Counters, StoreMetrics};
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
@@ -214,17 +214,17 @@ impl Readers {
         watch::renew(database, clock.as_ref(), last.get(), presence)
     }
 
-    fn change_tokens(&self, wish: TokenChange) -> Result<Token, Error> {
+    fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
         let Readers { database, file, clock, last, .. } = self;
         file.check()?;
-        tokens::change(database, clock.as_ref(), last.get(), wish)
+        tokens::change(database, clock.as_ref(), last.get(), change)
     }
 }
 
 impl SqliteStore {
-    fn change_tokens(&self, wish: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
+    fn change_tokens(&self, change: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         let readers = Arc::clone(&self.readers);
-        Box::pin(blocking_write(move || readers.change_tokens(wish)))
+        Box::pin(blocking_write(move || readers.change_tokens(change)))
     }
 }
 
@@ -376,11 +376,11 @@ impl Store for SqliteStore {
         Box::pin(self.read(|reader| reader.now()))
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move {
             let readers = Arc::clone(&self.readers);
             let wal_bytes = blocking(move || Ok(readers.database.wal_bytes())).await?;
-            Ok(StoreMetrics { wal_bytes, ..self.counters.vitals(self.committer.waiting()) })
+            Ok(StoreMetrics { wal_bytes, ..self.counters.metrics(self.committer.waiting()) })
         })
     }
 

@@ -26,12 +26,12 @@ pub(crate) fn change(
     database: &SqliteFile,
     clock: &dyn Clock,
     last: Time,
-    wish: TokenChange,
+    change: TokenChange,
 ) -> Result<Token, Error> {
-    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
+    let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
     let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
-    if !turn.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
+    if !lock.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
         return Err(Error::Unavailable(
             "other processes kept the writer lock for too long; try again later".into(),
         ));
@@ -41,7 +41,7 @@ pub(crate) fn change(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
     let decide = || -> SqliteResult<_> {
         let now = SqliteReader::new(&transaction, database, clock, last).find_now()?;
-        Ok((wish.clone().decide(known(&transaction, &wish)?, now), now))
+        Ok((change.clone().decide(known(&transaction, &change)?, now), now))
     };
     let (decided, now) = decide().map_err(|fault| fault.of(database))?;
     let decided = decided?;
@@ -50,13 +50,13 @@ pub(crate) fn change(
     Ok(decided.token)
 }
 
-fn known(connection: &Connection, wish: &TokenChange) -> SqliteResult<Known> {
+fn known(connection: &Connection, change: &TokenChange) -> SqliteResult<Known> {
     let by_name =
         concat!("select ", token_columns!(), " from tokens where name = ? order by no desc limit 1");
     let by_hash = concat!("select ", token_columns!(), " from tokens where hash = ?");
     let namesake =
-        connection.query_row_and_then(by_name, [wish.name().as_str()], |row| read_token(&SqliteRow(row)));
-    let same_hash = match wish.hash() {
+        connection.query_row_and_then(by_name, [change.name().as_str()], |row| read_token(&SqliteRow(row)));
+    let same_hash = match change.hash() {
         Some(hash) => {
             some(connection.query_row_and_then(by_hash, [hash.0.0], |row| read_token(&SqliteRow(row))))?
         }

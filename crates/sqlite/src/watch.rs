@@ -26,11 +26,11 @@ pub(crate) fn renew(
     last: Time,
     presence: &Presence,
 ) -> Result<Option<Absence>, Error> {
-    let turn = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
+    let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
     // If a power failure loses the mark, an absence looks longer, which is harmless: no flush is needed.
     let unflushed = SqliteFile { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;
-    if !turn.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
+    if !lock.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
         return Err(Error::Unavailable(
             "another process kept the writer lock for too long; try again later".into(),
         ));

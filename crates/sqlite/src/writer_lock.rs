@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn who_waits_in_line_in_vain_leaves_the_line() {
         let folder = tempfile::tempdir().expect("a folder");
-        let turn = || WriterLock::beside(&folder.path().join("t.db")).expect("lock files");
-        let (busy, patient, next) = (turn(), turn(), turn());
+        let lock = || WriterLock::beside(&folder.path().join("t.db")).expect("lock files");
+        let (busy, patient, next) = (lock(), lock(), lock());
         busy.take().expect("free");
         assert!(!patient.take_in_line_within(2 * LOOK_EVERY).expect("looked"), "somebody has it");
         busy.give().expect("given");

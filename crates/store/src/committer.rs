@@ -18,8 +18,8 @@ use crate::Answer;
 use crate::answering::{AnswerOptions, Answered};
 use crate::budget::{AnswerBudget, TooLarge};
 use crate::error::Error;
+use crate::metrics::Counters;
 use crate::size::answer_bytes;
-use crate::vitals::Counters;
 
 /// The answers to commands, in their order.
 pub type Answers = Vec<Result<Answer, Error>>;
@@ -72,15 +72,15 @@ pub fn run_jobs<F>(
     jobs: &[CommitRequest],
     mut run: impl FnMut(&Command, &mut AnswerBudget) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
 ) -> Result<Vec<Done>, F> {
-    let mut room = AnswerBudget::of_a_transaction();
+    let mut permits = AnswerBudget::of_a_transaction();
     let mut run_job = |job: &CommitRequest| {
-        room.begin(job.options);
+        permits.begin(job.options);
         let mut done = Done::default();
         for command in &job.commands {
-            if room.is_full() {
+            if permits.is_full() {
                 break;
             }
-            match run(command, &mut room)? {
+            match run(command, &mut permits)? {
                 Ok(answer) => done.answers.push(answer),
                 Err(TooLarge { bytes }) => {
                     done.next_bytes = Some(bytes);
@@ -133,7 +133,7 @@ struct Waiting {
     job: CommitRequest,
     reply: oneshot::Sender<Answered>,
     /// Its place in the queue, given back when the job is taken for the first time.
-    room: Option<OwnedSemaphorePermit>,
+    permits: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Default)]
@@ -162,7 +162,7 @@ impl Shared {
 /// The callers' side of the thread.
 pub struct Committer {
     shared: Arc<Shared>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     limits: Limits,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -179,11 +179,11 @@ impl Committer {
         counters: Arc<Counters>,
     ) -> std::io::Result<Committer> {
         let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
-        let room = Arc::new(Semaphore::new(limits.queue_commands_max));
+        let permits = Arc::new(Semaphore::new(limits.queue_commands_max));
         let theirs = Arc::clone(&shared);
         let run = move || run(&theirs, engine, limits.batch_commands_max, &counters);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
-        Ok(Committer { shared, room, limits, thread: Some(thread) })
+        Ok(Committer { shared, permits, limits, thread: Some(thread) })
     }
 
     /// Executes the commands in one transaction, together with other waiting jobs, as far as there is room.
@@ -194,17 +194,17 @@ impl Committer {
         }
         let all = |error: Error| Answered::all(vec![Err(error); count]);
         // A job larger than the queue needs the whole queue.
-        let room = count.min(self.limits.queue_commands_max);
-        let room = self.room(u32::try_from(room).unwrap_or(u32::MAX));
-        let room = match tokio::time::timeout(self.limits.wait_max, room).await {
-            Ok(Some(room)) => room,
+        let permits = count.min(self.limits.queue_commands_max);
+        let permits = self.permits(u32::try_from(permits).unwrap_or(u32::MAX));
+        let permits = match tokio::time::timeout(self.limits.wait_max, permits).await {
+            Ok(Some(permits)) => permits,
             Ok(None) => return all(closed()),
             Err(_) => {
                 return all(Error::Unavailable("the queue of commands is full; try again later".into()));
             }
         };
         let (reply, answered) = oneshot::channel();
-        let Some(number) = self.enqueue(CommitRequest { commands, options }, reply, room) else {
+        let Some(number) = self.enqueue(CommitRequest { commands, options }, reply, permits) else {
             return all(closed());
         };
         self.wait(number, answered).await.unwrap_or_else(all)
@@ -214,28 +214,28 @@ impl Committer {
     /// commands.
     pub async fn nudge(&self) -> Result<(), Error> {
         let full = |_| Error::Unavailable("the queue of commands is full; try again later".into());
-        let room = tokio::time::timeout(self.limits.wait_max, self.room(1)).await.map_err(full)?;
+        let permits = tokio::time::timeout(self.limits.wait_max, self.permits(1)).await.map_err(full)?;
         let (reply, answered) = oneshot::channel();
         let nothing = CommitRequest { commands: Vec::new(), options: AnswerOptions::default() };
-        let number = self.enqueue(nothing, reply, room.ok_or_else(closed)?).ok_or_else(closed)?;
+        let number = self.enqueue(nothing, reply, permits.ok_or_else(closed)?).ok_or_else(closed)?;
         // A job without commands has no answers; an answer here is an error.
         self.wait(number, answered).await?.answers.into_iter().try_for_each(|answer| answer.map(|_| ()))
     }
 
     /// How many commands wait in the queue.
     pub fn waiting(&self) -> u64 {
-        self.limits.queue_commands_max.saturating_sub(self.room.available_permits()) as u64
+        self.limits.queue_commands_max.saturating_sub(self.permits.available_permits()) as u64
     }
 
-    async fn room(&self, count: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).acquire_many_owned(count).await.ok()
+    async fn permits(&self, count: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).acquire_many_owned(count).await.ok()
     }
 
     fn enqueue(
         &self,
         job: CommitRequest,
         reply: oneshot::Sender<Answered>,
-        room: OwnedSemaphorePermit,
+        permits: OwnedSemaphorePermit,
     ) -> Option<u64> {
         let mut queue = self.shared.queue();
         if queue.closed {
@@ -243,7 +243,7 @@ impl Committer {
         }
         let number = queue.next_number;
         queue.next_number += 1;
-        queue.jobs.push_back(Waiting { number, job, reply, room: Some(room) });
+        queue.jobs.push_back(Waiting { number, job, reply, permits: Some(permits) });
         if queue.idle {
             self.shared.work.notify_one();
         }
@@ -324,7 +324,7 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, coun
         let mut not_begun = Vec::new();
         for ((caller, mut job), done) in callers.into_iter().zip(jobs).zip(done) {
             if done.is_not_begun(&job) {
-                not_begun.push(Waiting { number: caller.number, job, reply: caller.reply, room: None });
+                not_begun.push(Waiting { number: caller.number, job, reply: caller.reply, permits: None });
                 continue;
             }
             let Done { answers, next_bytes } = done;
@@ -389,8 +389,8 @@ fn take(shared: &Shared, batch_commands_max: usize) -> (Vec<CommitRequest>, Vec<
         if count > batch_commands_max && !jobs.is_empty() {
             break;
         }
-        if let Some(Waiting { number, job, reply, room }) = queue.jobs.pop_front() {
-            drop(room);
+        if let Some(Waiting { number, job, reply, permits }) = queue.jobs.pop_front() {
+            drop(permits);
             jobs.push(job);
             callers.push(Caller { number, reply });
         }

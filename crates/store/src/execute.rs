@@ -91,16 +91,16 @@ pub fn execute<R: Rows>(
     table: &Table,
     command: &Command,
     now: Time,
-    room: &mut AnswerBudget,
+    budget: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     if let Err(refusal) = command.action.check() {
         return Ok(Ok(Err(refusal)));
     }
     let executed = match remembered_as(command) {
-        None => act(rows, table, command, now, room)?,
-        Some(id) => once(rows, table, command, (id, now), room)?,
+        None => act(rows, table, command, now, budget)?,
+        Some(id) => once(rows, table, command, (id, now), budget)?,
     };
-    let formed = |answer| room.formed(answer, grants(&command.action));
+    let formed = |answer| budget.formed(answer, grants(&command.action));
     Ok(executed.map(|verdict| verdict.map(formed)))
 }
 
@@ -110,20 +110,20 @@ fn once<R: Rows>(
     table: &Table,
     command: &Command,
     (id, now): (&RequestId, Time),
-    room: &mut AnswerBudget,
+    budget: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     let digest = digest(&command.action);
     let first = rows.request(&command.namespace, id)?.filter(|first| now < first.at + REQUEST_MEMORY);
     match first {
         Some(first) if is_repeat(&first, command, digest) => {
-            Ok(answer_again(rows, command, &first, room)?.map(Ok))
+            Ok(answer_again(rows, command, &first, budget)?.map(Ok))
         }
         Some(_) => Ok(Ok(Err(Refusal::new(
             Code::RequestReused,
             "this request id was already used for another command or by another actor; use a new one",
         )))),
         None => {
-            let executed = act(rows, table, command, now, room)?;
+            let executed = act(rows, table, command, now, budget)?;
             if let Ok(Ok(answer)) = &executed {
                 let answered = answered(answer);
                 let request = Request { digest, actor: command.actor.clone(), at: now, answered };
@@ -150,10 +150,10 @@ fn act<R: Rows>(
     table: &Table,
     command: &Command,
     now: Time,
-    room: &mut AnswerBudget,
+    budget: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     if let Action::Claim { queue, limit, .. } = &command.action {
-        return claim(rows, table, command, (queue, *limit, now), room);
+        return claim(rows, table, command, (queue, *limit, now), budget);
     }
     if let Action::ByHolder {
         task,
@@ -164,15 +164,15 @@ fn act<R: Rows>(
         return renew(rows, table, command, task, now).map(Ok);
     }
     let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
-    let kept = read(rows, &command.namespace, id, room)?;
+    let kept = read(rows, &command.namespace, id, budget)?;
     let decided = match decided(rows, table, command, kept, now)? {
         Ok(decided) => decided,
         Err(refusal) => return Ok(Ok(Err(refusal))),
     };
     let grants = grants(&command.action);
     let tasks = [Some(&decided.task), decided.successor.as_ref().map(|(task, _)| task)];
-    let bytes = tasks.into_iter().flatten().map(|task| room.bytes_of(task, grants)).sum();
-    if let Err(too_large) = room.take(bytes) {
+    let bytes = tasks.into_iter().flatten().map(|task| budget.bytes_of(task, grants)).sum();
+    if let Err(too_large) = budget.take(bytes) {
         return Ok(Err(too_large));
     }
     written(rows, decided).map(|answer| Ok(Ok(answer)))
@@ -183,10 +183,10 @@ fn read<R: Rows>(
     rows: &mut R,
     namespace: &Namespace,
     id: &TaskId,
-    room: &mut AnswerBudget,
+    budget: &mut AnswerBudget,
 ) -> Result<Option<StoredTask>, R::Fault> {
     let kept = rows.task(namespace, id)?;
-    room.has_read(kept.as_ref().map_or(0, |kept| task_bytes(&kept.task)));
+    budget.has_read(kept.as_ref().map_or(0, |kept| task_bytes(&kept.task)));
     Ok(kept)
 }
 
@@ -267,20 +267,20 @@ fn claim<R: Rows>(
     table: &Table,
     command: &Command,
     (queue, limit, now): (&Queue, u32, Time),
-    room: &mut AnswerBudget,
+    budget: &mut AnswerBudget,
 ) -> Result<Executed, R::Fault> {
     let (mut granted, mut whole_bytes, mut answer_bytes) = (Vec::new(), 0_usize, 0);
     for id in rows.claimable(&command.namespace, queue, limit, now)? {
-        let kept = read(rows, &command.namespace, &id, room)?;
+        let kept = read(rows, &command.namespace, &id, budget)?;
         let Ok(decided) = decided(rows, table, command, kept, now)? else { continue };
         whole_bytes += task_bytes(&decided.task);
         if whole_bytes > CLAIM_BYTES_MAX && !granted.is_empty() {
             break;
         }
-        answer_bytes += room.bytes_of(&decided.task, true);
+        answer_bytes += budget.bytes_of(&decided.task, true);
         granted.push(decided);
     }
-    if let Err(too_large) = room.take(answer_bytes) {
+    if let Err(too_large) = budget.take(answer_bytes) {
         return Ok(Err(too_large));
     }
     let mut claimed = Vec::with_capacity(granted.len());
@@ -372,7 +372,7 @@ fn answer_again<R: Rows>(
     rows: &mut R,
     command: &Command,
     first: &Request,
-    room: &mut AnswerBudget,
+    budget: &mut AnswerBudget,
 ) -> Result<Result<Answer, TooLarge>, R::Fault> {
     let grants = grants(&command.action);
     let mut tasks = Vec::with_capacity(first.answered.len());
@@ -384,11 +384,11 @@ fn answer_again<R: Rows>(
         };
         let task = as_it_was(task, answered);
         // Its history has at least as much, and more where much happened to it.
-        room.has_read(task_bytes(&task) + HISTORY_BYTES * events.len());
+        budget.has_read(task_bytes(&task) + HISTORY_BYTES * events.len());
         tasks.push(task);
     }
-    let bytes = tasks.iter().map(|task| room.bytes_of(task, grants)).sum();
-    if let Err(too_large) = room.take(bytes) {
+    let bytes = tasks.iter().map(|task| budget.bytes_of(task, grants)).sum();
+    if let Err(too_large) = budget.take(bytes) {
         return Ok(Err(too_large));
     }
     if let Action::Claim { .. } = command.action {

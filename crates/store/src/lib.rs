@@ -33,6 +33,7 @@ mod list;
 #[doc(hidden)]
 pub mod mark;
 pub mod memory;
+pub mod metrics;
 #[doc(hidden)]
 pub mod numbers;
 pub mod overview;
@@ -52,7 +53,6 @@ pub mod stored;
 mod stored_json;
 #[doc(hidden)]
 pub mod tokens;
-pub mod vitals;
 pub mod watch;
 
 pub use answer::Answer;

@@ -30,13 +30,13 @@ use crate::error::Error;
 use crate::execute::{REQUEST_MEMORY, execute, next_in_queue};
 use crate::filling::PageFill;
 use crate::mark::{MarkRenewal, watchers_of};
+use crate::metrics::{Counters, StoreMetrics};
 use crate::overview::{self, Holding, OVERVIEW_STATES, Overview};
 use crate::remembered::Request;
 use crate::rows::{Change, LeaseRow, Rows, StoredTask};
 use crate::size::{chain_bytes, event_bytes, task_bytes};
 use crate::stored::{StoredChain, StoredEvent};
 use crate::tokens::{Known, TokenChange};
-use crate::vitals::{Counters, StoreMetrics};
 use crate::watch::{Absence, Presence, Watchers};
 use crate::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Order, Page, PageSize, Recorded, Store};
 
@@ -83,11 +83,11 @@ impl MemoryStore {
         self.clock.read().wall.max(memory.last.unwrap_or(Time::MIN))
     }
 
-    fn change_tokens(&self, wish: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
+    fn change_tokens(&self, change: TokenChange) -> BoxFuture<'_, Result<Token, Error>> {
         Box::pin(async move {
             let mut memory = self.memory();
             let now = self.now_by(&memory);
-            memory.change_tokens(wish, now)
+            memory.change_tokens(change, now)
         })
     }
 
@@ -96,10 +96,10 @@ impl MemoryStore {
         let mut memory = self.memory();
         let last = memory.last.unwrap_or(Time::MIN);
         let mut instants = Instants::from(self.clock.read().wall, last);
-        let run = |command: &Command, room: &mut AnswerBudget| {
+        let run = |command: &Command, budget: &mut AnswerBudget| {
             let now = instants.take();
             memory.last = Some(now);
-            let executed = execute(&mut *memory, self.table, command, now, room)?;
+            let executed = execute(&mut *memory, self.table, command, now, budget)?;
             Ok::<_, Infallible>(executed.map(|verdict| verdict.map_err(Error::Refused)))
         };
         let job = CommitRequest { commands, options };
@@ -216,18 +216,18 @@ impl Rows for Memory {
 }
 
 impl Memory {
-    fn change_tokens(&mut self, wish: TokenChange, now: Time) -> Result<Token, Error> {
+    fn change_tokens(&mut self, change: TokenChange, now: Time) -> Result<Token, Error> {
         let all = &mut self.tokens;
-        let namesake = all.tokens.iter().rposition(|listed| listed.token.name == *wish.name());
+        let namesake = all.tokens.iter().rposition(|listed| listed.token.name == *change.name());
         let known = Known {
             namesake: namesake.map(|at| all.tokens[at].token.clone()),
             same_hash: all
                 .tokens
                 .iter()
-                .find(|listed| Some(listed.hash) == wish.hash())
+                .find(|listed| Some(listed.hash) == change.hash())
                 .map(|listed| listed.token.clone()),
         };
-        let decided = wish.decide(known, now)?;
+        let decided = change.decide(known, now)?;
         all.version = decided.version(all.version, now);
         if let (Some((at, by)), Some(namesake)) = (decided.revoke, namesake) {
             let namesake = &mut all.tokens[namesake].token;
@@ -239,7 +239,7 @@ impl Memory {
         Ok(decided.token)
     }
 
-    fn in_room<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a StoredTask> {
+    fn in_namespace<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a StoredTask> {
         self.tasks.values().filter(move |kept| kept.task.namespace == *namespace)
     }
 
@@ -403,10 +403,10 @@ impl Store for MemoryStore {
             let memory = self.memory();
             let at = self.now_by(&memory);
             let count = |state| {
-                let in_state = memory.in_room(&namespace).filter(|kept| kept.task.state() == state);
+                let in_state = memory.in_namespace(&namespace).filter(|kept| kept.task.state() == state);
                 overview::count(state, in_state.map(|kept| (kept.row, &kept.task)), at)
             };
-            let tasks = || memory.in_room(&namespace).map(|kept| &kept.task);
+            let tasks = || memory.in_namespace(&namespace).map(|kept| &kept.task);
             Ok(Overview {
                 at,
                 states: OVERVIEW_STATES.map(count).to_vec(),
@@ -422,14 +422,14 @@ impl Store for MemoryStore {
         Box::pin(async move {
             let memory = self.memory();
             let now = self.now_by(&memory);
-            Ok(overview::holdings(memory.in_room(&namespace).map(|kept| &kept.task), now))
+            Ok(overview::holdings(memory.in_namespace(&namespace).map(|kept| &kept.task), now))
         })
     }
 
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>> {
         Box::pin(async move {
             let memory = self.memory();
-            let in_queue = memory.in_room(&namespace).filter(|kept| kept.task.queue == queue);
+            let in_queue = memory.in_namespace(&namespace).filter(|kept| kept.task.queue == queue);
             let waits = in_queue.filter_map(|kept| match &kept.task.phase {
                 Phase::Planned => Some(kept.task.due_since()),
                 Phase::Dispatched(reservation) => Some(reservation.expires_at),
@@ -546,8 +546,8 @@ impl Store for MemoryStore {
         Box::pin(async move { Ok(self.now_by(&self.memory())) })
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
-        Box::pin(async move { Ok(self.counters.vitals(0)) })
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        Box::pin(async move { Ok(self.counters.metrics(0)) })
     }
 
     fn as_any(&self) -> &dyn Any {

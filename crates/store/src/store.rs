@@ -14,9 +14,9 @@ use crate::answering::{AnswerOptions, Answered};
 use crate::error::Error;
 use crate::history::{EventFilter, Recorded};
 use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
+use crate::metrics::StoreMetrics;
 use crate::overview::{Holding, Overview};
 use crate::stored::StoredChain;
-use crate::vitals::StoreMetrics;
 use crate::watch::{Absence, Presence, Watchers};
 
 /// A future in a box: stores are used behind `dyn`.
@@ -158,7 +158,7 @@ pub trait Store: InternalStore + Send + Sync {
     fn now(&self) -> BoxFuture<'_, Result<Time, Error>>;
 
     /// The metrics of the store. A store may have none.
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async { Ok(StoreMetrics::default()) })
     }
 

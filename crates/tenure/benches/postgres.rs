@@ -225,7 +225,7 @@ fn on_threads(count: usize, work: impl Fn(usize) -> f64 + Sync) -> f64 {
 /// A life by hand, as far as it is.
 struct ByHand {
     slot: String,
-    turn: u64,
+    round: u64,
     id: String,
     /// The next step: create, acquire, heartbeats, complete.
     step: usize,
@@ -234,7 +234,7 @@ struct ByHand {
 
 impl ByHand {
     fn new(slot: String) -> ByHand {
-        ByHand { slot, turn: 0, id: String::new(), step: 0, head: Hash::START }
+        ByHand { slot, round: 0, id: String::new(), step: 0, head: Hash::START }
     }
 }
 
@@ -328,9 +328,9 @@ impl Bare {
         let last = life.commands() - 1;
         for one in lives.iter_mut().filter(|one| one.step == 0) {
             // Names in order of time, as the ledger gets them.
-            one.id = format!("task-{:08}-{}", one.turn, one.slot);
+            one.id = format!("task-{:08}-{}", one.round, one.slot);
             one.head = Hash::START;
-            one.turn += 1;
+            one.round += 1;
         }
         let of = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
             (0..lives.len()).filter(|at| wanted(lives[*at].step)).collect()

@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
     };
     let handlers = Handlers::new().on("close-pr", undo)?.on("remove-worktree", undo)?;
     let report = Recovery::new(ledger.clone()).handlers(handlers).once().await?;
-    println!("recovery handled {} task, and has {} receipts", report.tended, report.undone);
+    println!("recovery handled {} task, and has {} receipts", report.tasks, report.undone);
 
     let task = ledger.task("build-42").await?;
     println!("{} is {} again after {} attempt", task.id, task.state().as_str(), task.attempts);

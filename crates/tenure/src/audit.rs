@@ -130,18 +130,18 @@ fn root(lines: &[AnchorLine]) -> Hash {
 
 /// Whether a chain belongs to that namespace; without one, every chain does. A chain without a name belongs to
 /// none.
-fn is_in(chain: &StoredChain, room: Option<&Namespace>) -> bool {
-    room.is_none_or(|room| chain.name.as_ref().is_some_and(|(namespace, _)| namespace == room))
+fn is_in(chain: &StoredChain, only_in: Option<&Namespace>) -> bool {
+    only_in.is_none_or(|wanted| chain.name.as_ref().is_some_and(|(namespace, _)| namespace == wanted))
 }
 
-pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Result<Anchor, Error> {
+pub(crate) async fn anchor(store: &dyn Store, only_in: Option<&Namespace>) -> Result<Anchor, Error> {
     // The cursor is read first: events that come later only add to the anchored chains.
     let cursor = store.newest().await?.as_str().to_owned();
     let mut lines = Vec::new();
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        let named = chains.items.iter().filter(|chain| chain.stored_name.is_some() && is_in(chain, room));
+        let named = chains.items.iter().filter(|chain| chain.stored_name.is_some() && is_in(chain, only_in));
         for chain in named {
             let line = (|| {
                 let (namespace, task) = chain.name.clone()?;
@@ -166,7 +166,7 @@ pub(crate) async fn anchor(store: &dyn Store, room: Option<&Namespace>) -> Resul
 pub(crate) async fn verify(
     store: &dyn Store,
     anchor: Option<&Anchor>,
-    room: Option<&Namespace>,
+    only_in: Option<&Namespace>,
 ) -> Result<VerifyReport, Error> {
     let mut report = VerifyReport::default();
     let mut anchored = anchored_by_name(anchor, &mut report);
@@ -174,7 +174,7 @@ pub(crate) async fn verify(
     let mut after = None;
     loop {
         let chains = store.chains(after, PAGE).await?;
-        for chain in chains.items.iter().filter(|chain| is_in(chain, room)) {
+        for chain in chains.items.iter().filter(|chain| is_in(chain, only_in)) {
             report.tasks += u64::from(chain.stored_name.is_some());
             report.events += chain.events.len() as u64;
             let line = chain.name.as_ref().and_then(|name| anchored.remove(name));

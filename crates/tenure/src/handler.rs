@@ -150,7 +150,7 @@ pub struct Registered {
     /// What undoes.
     pub handler: Arc<dyn Handler>,
     /// How long, how often.
-    pub patience: RetryPolicy,
+    pub retries: RetryPolicy,
 }
 
 /// The handlers of a program, by kind.
@@ -176,7 +176,7 @@ impl Handlers {
     pub fn with(
         mut self,
         kind: &str,
-        patience: RetryPolicy,
+        retries: RetryPolicy,
         handler: impl Handler,
     ) -> Result<Handlers, Refusal> {
         let kind = Kind::named("undo", kind)?;
@@ -186,7 +186,7 @@ impl Handlers {
                 "kind `none` means that there is nothing to undo; it takes no handler",
             ));
         }
-        self.0.insert(kind, Registered { handler: Arc::new(handler), patience });
+        self.0.insert(kind, Registered { handler: Arc::new(handler), retries });
         Ok(self)
     }
 
@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn the_wait_between_tries_doubles_up_to_its_longest() {
-        let patience = RetryPolicy::default();
-        let seconds = |tries| patience.wait_after(tries).as_secs();
+        let retries = RetryPolicy::default();
+        let seconds = |tries| retries.wait_after(tries).as_secs();
         assert_eq!([seconds(1), seconds(2), seconds(5), seconds(40)], [1, 2, 16, 300]);
     }
 

@@ -56,7 +56,7 @@ impl Recovery {
     /// Recovery for the ledger's store. It has no handlers yet, so it leaves every undo to other processes.
     pub fn new(ledger: Ledger) -> Recovery {
         let (handlers, options) = (Handlers::new(), RecoveryOptions::default());
-        Recovery(Setup { ledger, handlers, options, metrics: Arc::default(), on_tended: None })
+        Recovery(Setup { ledger, handlers, options, metrics: Arc::default(), on_recovered: None })
     }
 
     /// Sets the handlers.
@@ -76,8 +76,8 @@ impl Recovery {
     }
 
     /// Calls a function for each handled task, as soon as it is handled.
-    pub fn on_tended(self, tell: impl Fn(&RecoveredTask) + Send + Sync + 'static) -> Recovery {
-        Recovery(Setup { on_tended: Some(Arc::new(tell)), ..self.0 })
+    pub fn on_recovered(self, tell: impl Fn(&RecoveredTask) + Send + Sync + 'static) -> Recovery {
+        Recovery(Setup { on_recovered: Some(Arc::new(tell)), ..self.0 })
     }
 
     /// Its metrics; clones share them.

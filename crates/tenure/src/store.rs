@@ -15,5 +15,5 @@ pub use tenure_sqlite as sqlite;
 pub use tenure_store::InternalStore;
 pub use tenure_store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Order, Page, PageSize, Recorded,
-    Renewal, SchemaState, Store, answering, memory, overview, size, stored, vitals, watch,
+    Renewal, SchemaState, Store, answering, memory, metrics, overview, size, stored, watch,
 };

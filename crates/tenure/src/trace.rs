@@ -28,7 +28,7 @@ pub fn parent_in(namespace: &Namespace, task: &TaskId) -> String {
 mod tests {
     use super::*;
 
-    fn room(name: &str) -> Namespace {
+    fn namespace(name: &str) -> Namespace {
         Namespace::new(name).expect("a name")
     }
 
@@ -38,18 +38,27 @@ mod tests {
 
     #[test]
     fn a_task_has_one_trace_wherever_it_is_asked_for() {
-        assert_eq!(id_of(&room("default"), &task("build-42")), id_of(&room("default"), &task("build-42")));
-        assert_ne!(id_of(&room("default"), &task("build-42")), id_of(&room("shop"), &task("build-42")));
-        assert_ne!(id_of(&room("default"), &task("build-42")), id_of(&room("default"), &task("build-43")));
-        assert_ne!(id_of(&room("a"), &task("bc")), id_of(&room("ab"), &task("c")));
+        assert_eq!(
+            id_of(&namespace("default"), &task("build-42")),
+            id_of(&namespace("default"), &task("build-42"))
+        );
+        assert_ne!(
+            id_of(&namespace("default"), &task("build-42")),
+            id_of(&namespace("shop"), &task("build-42"))
+        );
+        assert_ne!(
+            id_of(&namespace("default"), &task("build-42")),
+            id_of(&namespace("default"), &task("build-43"))
+        );
+        assert_ne!(id_of(&namespace("a"), &task("bc")), id_of(&namespace("ab"), &task("c")));
     }
 
     #[test]
     fn a_place_in_a_trace_is_one_that_others_understand() {
-        let place = parent_in(&room("default"), &task("build-42"));
+        let place = parent_in(&namespace("default"), &task("build-42"));
         let parts: Vec<&str> = place.split('-').collect();
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2], "{place}");
-        let other = parent_in(&room("default"), &task("build-42"));
+        let other = parent_in(&namespace("default"), &task("build-42"));
         assert_eq!(other.split('-').nth(1), Some(parts[1]), "the trace is the same");
         assert_ne!(place, other, "and each place is its own");
     }

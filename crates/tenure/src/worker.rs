@@ -61,7 +61,7 @@ use report::JobOutcome;
 /// How long one claim waits for work before the next one.
 const CLAIM_WAIT: Duration = Duration::from_secs(30);
 /// The pause after an error of the store.
-const TROUBLED_REST: Duration = Duration::from_secs(1);
+const FAILED_CLAIM_REST: Duration = Duration::from_secs(1);
 
 /// When a worker stops.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub struct Worker {
     keeping: Keeping,
     grace: Duration,
     functions: Functions,
-    on_trouble: Option<Arc<Tell>>,
+    on_claim_error: Option<Arc<Tell>>,
 }
 
 impl Worker {
@@ -121,7 +121,7 @@ impl Worker {
             keeping: Keeping::default(),
             grace: Duration::from_secs(30),
             functions: Functions::default(),
-            on_trouble: None,
+            on_claim_error: None,
         }
     }
 
@@ -182,8 +182,8 @@ impl Worker {
 
     /// Sets a function that is called when claims fail because the store is unavailable: once, until a claim
     /// succeeds again.
-    pub fn on_trouble(self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Worker {
-        Worker { on_trouble: Some(Arc::new(tell)), ..self }
+    pub fn on_claim_error(self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Worker {
+        Worker { on_claim_error: Some(Arc::new(tell)), ..self }
     }
 
     /// Sets the options for keeping its leases.
@@ -204,7 +204,7 @@ impl Worker {
             Stop::WhenTold(token) | Stop::WhenIdleOrTold(token) => token.clone(),
         };
         let (mut working, mut report, mut refused) = (JoinSet::new(), WorkerReport::default(), None);
-        let mut is_troubled = false;
+        let mut is_failing = false;
         while !told.is_stopped() {
             let free = self.at_once - working.len();
             if free == 0 {
@@ -222,19 +222,19 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::warn!(%error, queue = self.queue, "the worker can't claim tasks; it tries again");
-                    if let Some(tell) = self.on_trouble.as_ref().filter(|_| !is_troubled) {
+                    if let Some(tell) = self.on_claim_error.as_ref().filter(|_| !is_failing) {
                         tell(&error);
                     }
-                    is_troubled = true;
+                    is_failing = true;
                     tokio::select! {
                         () = told.stopped() => {}
-                        () = tokio::time::sleep(TROUBLED_REST) => {}
+                        () = tokio::time::sleep(FAILED_CLAIM_REST) => {}
                     }
                     continue;
                 }
             };
             failpoints::reached("worker/after_claim");
-            is_troubled = false;
+            is_failing = false;
             let found_none = leases.is_empty();
             for lease in leases {
                 report.claimed += 1;

@@ -15,9 +15,9 @@ use tenure::core::task::Task;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
 use tenure::store::answering::{AnswerOptions, Answered};
+use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
-use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{
     Answer, BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store,
@@ -397,10 +397,10 @@ impl Store for FaultyStore {
         })
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
         Box::pin(async move {
             self.up().await?;
-            self.inner.vitals().await
+            self.inner.metrics().await
         })
     }
 

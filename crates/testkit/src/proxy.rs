@@ -24,8 +24,8 @@ pub enum NetworkFault {
 /// A relay for connections to a server on this machine.
 pub struct Proxy {
     port: u16,
-    trouble: Arc<AtomicU8>,
-    troubled: Arc<AtomicU32>,
+    fault: Arc<AtomicU8>,
+    faults: Arc<AtomicU32>,
 }
 
 impl Proxy {
@@ -33,15 +33,15 @@ impl Proxy {
     pub async fn to(server_port: u16) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let (trouble, troubled) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU32::new(0)));
-        let (next, count) = (Arc::clone(&trouble), Arc::clone(&troubled));
+        let (fault, faults) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU32::new(0)));
+        let (next, count) = (Arc::clone(&fault), Arc::clone(&faults));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", server_port)).await.expect("the server");
                 tokio::spawn(relay(client, server, Arc::clone(&next), Arc::clone(&count)));
             }
         });
-        Proxy { port, trouble, troubled }
+        Proxy { port, fault, faults }
     }
 
     /// Where it is.
@@ -50,13 +50,13 @@ impl Proxy {
     }
 
     /// What to do to the next transaction; then nothing again.
-    pub fn next(&self, trouble: NetworkFault) {
-        self.trouble.store(trouble as u8, Ordering::SeqCst);
+    pub fn next(&self, fault: NetworkFault) {
+        self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
     /// How often it was done.
-    pub fn troubled(&self) -> u32 {
-        self.troubled.load(Ordering::SeqCst)
+    pub fn faults(&self) -> u32 {
+        self.faults.load(Ordering::SeqCst)
     }
 }
 
@@ -101,12 +101,11 @@ async fn requests(
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         let has = |words: &[u8]| has(&bytes[..length], words);
-        let trouble = next.load(Ordering::SeqCst);
+        let fault = next.load(Ordering::SeqCst);
         // Statements without parameters go as text, each with a zero behind it.
-        let cuts = (trouble == NetworkFault::CutAtBegin as u8
-            && has(b"begin isolation level read committed"))
-            || (trouble == NetworkFault::CutAtCommit as u8 && has(b"commit\0"));
-        let loses = trouble == NetworkFault::LoseAnswerToCommit as u8 && has(b"commit\0");
+        let cuts = (fault == NetworkFault::CutAtBegin as u8 && has(b"begin isolation level read committed"))
+            || (fault == NetworkFault::CutAtCommit as u8 && has(b"commit\0"));
+        let loses = fault == NetworkFault::LoseAnswerToCommit as u8 && has(b"commit\0");
         if cuts || loses {
             next.store(0, Ordering::SeqCst);
             count.fetch_add(1, Ordering::SeqCst);

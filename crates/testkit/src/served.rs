@@ -18,9 +18,9 @@ use tenure::handler::Handlers;
 use tenure::recovery::Recovery;
 use tenure::stop::StopSignal;
 use tenure::store::answering::{AnswerOptions, Answered};
+use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{Holding, Overview};
 use tenure::store::stored::StoredChain;
-use tenure::store::vitals::StoreMetrics;
 use tenure::store::watch::{Absence, Presence, Watchers};
 use tenure::store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 use tenure::{Error, Ledger};
@@ -340,8 +340,8 @@ impl Store for CountedStore {
         self.inner.now()
     }
 
-    fn vitals(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
-        self.inner.vitals()
+    fn metrics(&self) -> BoxFuture<'_, Result<StoreMetrics, Error>> {
+        self.inner.metrics()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

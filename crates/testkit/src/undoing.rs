@@ -184,12 +184,12 @@ impl HandlerSpy {
 
     /// The same, beside others.
     pub fn and(&self, handlers: Handlers, kind: &str) -> Handlers {
-        handlers.with(kind, short_patience(), self.clone()).expect("a kind")
+        handlers.with(kind, quick_retries(), self.clone()).expect("a kind")
     }
 }
 
 /// Three tries, some milliseconds apart.
-pub fn short_patience() -> RetryPolicy {
+pub fn quick_retries() -> RetryPolicy {
     RetryPolicy::default().with(|policy| {
         policy.timeout = Duration::from_secs(20);
         policy.tries = 3;

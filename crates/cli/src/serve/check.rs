@@ -23,7 +23,8 @@ struct CheckAnswer<'a> {
     configuration: Vec<Setting<'a>>,
     undo: Vec<&'a str>,
     ok: bool,
-    trouble: Vec<String>,
+    #[serde(rename = "trouble")]
+    problems: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -41,24 +42,24 @@ pub(super) async fn run(
     handlers: &Handlers,
 ) -> Result<(), CliError> {
     let found = look(context, settings, store).await;
-    let trouble: Vec<String> = found.trouble.iter().map(CliError::words).collect();
-    show(context, settings, (store, handlers), &trouble)?;
+    let problems: Vec<String> = found.problems.iter().map(CliError::words).collect();
+    show(context, settings, (store, handlers), &problems)?;
     for note in &found.notes {
         context.out.note(note);
     }
-    let Some(first) = found.trouble.first() else {
+    let Some(first) = found.problems.first() else {
         context.out.note("the server would start");
         return Ok(());
     };
     context.out.flush()?;
-    context.out.error(&format!("the server would not start: {}", trouble.join("; ")), None);
+    context.out.error(&format!("the server would not start: {}", problems.join("; ")), None);
     Err(CliError::Status(first.status()))
 }
 
 /// What the check found.
 #[derive(Default)]
 struct Found {
-    trouble: Vec<CliError>,
+    problems: Vec<CliError>,
     notes: Vec<String>,
 }
 
@@ -67,7 +68,7 @@ async fn look(context: &mut Context<'_, '_>, settings: &ServeOptions, store: &st
     let mut tokens = None;
     match existing(context, store, &mut found.notes).await {
         Ok(there) => tokens = there,
-        Err(failure) => found.trouble.push(failure),
+        Err(failure) => found.problems.push(failure),
     }
     let exposure = match BoundListener::on(settings).await {
         Ok(listening) => Some(listening.exposure),
@@ -80,17 +81,17 @@ async fn look(context: &mut Context<'_, '_>, settings: &ServeOptions, store: &st
             Some(settings.exposure())
         }
         Err(NotListening::Other(failure)) => {
-            found.trouble.push(failure);
+            found.problems.push(failure);
             None
         }
     };
     if let (Some(exposure), Some(tokens)) = (exposure, &tokens)
         && let Err(failure) = settings.may_listen(exposure, tokens)
     {
-        found.trouble.push(failure);
+        found.problems.push(failure);
     }
     if let Err(failure) = settings.tls.config() {
-        found.trouble.push(failure);
+        found.problems.push(failure);
     }
     found
 }
@@ -158,7 +159,7 @@ fn show(
     context: &mut Context<'_, '_>,
     settings: &ServeOptions,
     (store, handlers): (&str, &Handlers),
-    trouble: &[String],
+    problems: &[String],
 ) -> Result<(), CliError> {
     let shown_store = url_without_secrets(store);
     let mut all = vec![("store", shown_store.as_str(), settings.store_from)];
@@ -167,8 +168,13 @@ fn show(
     if context.out.form() == OutputFormat::Json {
         let configuration =
             all.iter().map(|(name, value, from)| Setting { name, value, from: from.as_str() }).collect();
-        let ok = trouble.is_empty();
-        return context.out.json(&CheckAnswer { configuration, undo: kinds, ok, trouble: trouble.to_vec() });
+        let ok = problems.is_empty();
+        return context.out.json(&CheckAnswer {
+            configuration,
+            undo: kinds,
+            ok,
+            problems: problems.to_vec(),
+        });
     }
     if context.out.is_quiet() {
         return Ok(());

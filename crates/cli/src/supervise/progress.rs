@@ -47,7 +47,7 @@ pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, note
             }
             continue;
         };
-        let trouble = match as_json(&line) {
+        let error = match as_json(&line) {
             Ok(progress) => {
                 let mut telling = std::pin::pin!(lease.progress(JsonText(&progress)));
                 let answer = loop {
@@ -67,10 +67,10 @@ pub(super) async fn report(lease: &KeptLease, from: Option<pipe::Receiver>, note
             Err(words) => Some(words),
         };
         // The same problem is printed once.
-        if let Some(words) = trouble.clone().filter(|_| trouble != told) {
+        if let Some(words) = error.clone().filter(|_| error != told) {
             notes.tell(words);
         }
-        told = trouble;
+        told = error;
     }
 }
 
@@ -87,8 +87,8 @@ impl Lines {
 
     fn push(&mut self, some: &[u8]) {
         for part in some.split_inclusive(|byte| *byte == b'\n') {
-            let room = Self::BEGUN_MAX.saturating_sub(self.begun.len());
-            self.begun.extend(part.iter().take(room));
+            let free = Self::BEGUN_MAX.saturating_sub(self.begun.len());
+            self.begun.extend(part.iter().take(free));
             if part.ends_with(b"\n") {
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.begun)).trim().to_owned();
                 self.latest = Some(line).filter(|line| !line.is_empty()).or(self.latest.take());

@@ -182,8 +182,8 @@ fn a_loop_looks_after_what_becomes_stale_and_ends_in_order() {
 #[test]
 fn it_looks_after_every_room_unless_one_is_said() {
     let place = Place::new();
-    for room in ["one", "two"] {
-        place.done(&format!("task create --id a --namespace {room} --start-within 1s"));
+    for namespace in ["one", "two"] {
+        place.done(&format!("task create --id a --namespace {namespace} --start-within 1s"));
     }
     until("both are late", || place.recovers("", "--plan").len() == 2);
     assert_eq!(place.recovers("", "--namespace two").len(), 1);

@@ -15,7 +15,7 @@ use crate::route::{Answered, Asked, json};
 
 /// The task that the path names, with the memory to answer it.
 pub(super) async fn look(asked: &Asked) -> Result<Task, Problem> {
-    let _room = asked.quota.look().await?;
+    let _permit = asked.quota.look().await?;
     let task = asked.ledger()?.task(asked.id()?.as_str()).await?;
     asked.memory.for_answer(task_bytes(&task)).await?;
     Ok(task)
@@ -23,7 +23,7 @@ pub(super) async fn look(asked: &Asked) -> Result<Task, Problem> {
 
 /// The same, if that is possible without waiting.
 pub(super) async fn look_at_once(asked: &Asked) -> Option<Task> {
-    let _room = asked.quota.look_at_once()?;
+    let _permit = asked.quota.look_at_once()?;
     let task = asked.ledger().ok()?.task(asked.id().ok()?.as_str()).await.ok()?;
     asked.memory.for_answer_at_once(task_bytes(&task))?;
     Some(task)

@@ -45,7 +45,7 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
             }
         }
         Some(wait) => {
-            let _room = asked.quota.wait()?;
+            let _permit = asked.quota.wait()?;
             tokio::select! {
                 claimed = claim_within(&asked, command, wait) => claimed?,
                 problem = no_longer_known(&asked) => return Err(problem),
@@ -111,7 +111,7 @@ pub(crate) async fn claimable(asked: Asked) -> Answered {
     let at = if waiting.is_zero() {
         store.claimable_at(namespace.clone(), queue).await?
     } else {
-        let _room = asked.quota.wait()?;
+        let _permit = asked.quota.wait()?;
         let until_due = async {
             let _place = asked.served.wait_queue.wait(namespace, &queue).await;
             asked.ledger()?.until_claimable(&queue).await.map_err(Problem::from)

@@ -86,7 +86,7 @@ async fn page(asked: &Asked, filter: EventFilter) -> Answered {
     let Seen { page, .. } = match wait_in(&asked.query)?.filter(|wait| !wait.is_zero()) {
         None => seen(asked, &filter, after, limit).await?,
         Some(wait) => {
-            let _room = asked.quota.wait()?;
+            let _permit = asked.quota.wait()?;
             tokio::select! {
                 waited = waited_for(asked, &filter, (after, limit), wait) => waited?,
                 problem = no_longer_known(asked) => return Err(problem),
@@ -110,7 +110,7 @@ async fn seen(
     after: Option<Cursor>,
     limit: usize,
 ) -> Result<Seen, Problem> {
-    let _room = asked.quota.scan().await?;
+    let _permit = asked.quota.scan().await?;
     let store = asked.served.ledger.store();
     let read = async |size| {
         store.events(filter.clone(), after, size).await.map_err(|error| of_place(error, "after"))
@@ -187,7 +187,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Problem> {
 }
 
 async fn stream(asked: Asked, filter: EventFilter) -> Answered {
-    let room = asked.quota.stream()?;
+    let permit = asked.quota.stream()?;
     let (name, after) = beginning(&asked).await?;
     // A wrong cursor is refused before the stream begins: afterwards the client can't be told.
     let one = PageSize { items: 1, bytes: 0 };
@@ -205,7 +205,7 @@ async fn stream(asked: Asked, filter: EventFilter) -> Answered {
         after,
         lines,
         said: Moment::now(),
-        _room: room,
+        _permit: permit,
     };
     tokio::spawn(source.run());
     let body = Body::new(StreamBody::new(Pieces(reader)));
@@ -235,7 +235,7 @@ struct Source {
     /// When it last wrote something.
     said: Moment,
     stopping: StopSignal,
-    _room: Taken,
+    _permit: Taken,
 }
 
 impl Source {
@@ -281,7 +281,7 @@ impl Source {
         let mut taken = PAGE.bytes;
         let page = loop {
             self.until_taken(&memory, taken).await?;
-            let _room = self.quota.scan().await.ok()?;
+            let _permit = self.quota.scan().await.ok()?;
             let page = store.events(self.filter.clone(), Some(self.after.clone()), PAGE).await.ok()?;
             // An event larger than a page is not kept while this waits for memory; it is read again.
             match page.items.iter().map(event_bytes).sum() {
@@ -331,13 +331,13 @@ impl Source {
     /// other; what it has not taken yet is still here, with its memory.
     async fn say(&mut self, words: &[u8]) -> Option<()> {
         for piece in words.chunks(PIECE_BYTES) {
-            let room = loop {
+            let slot = loop {
                 match timeout(self.silent_max(), self.lines.reserve()).await {
-                    Ok(room) => break room.ok()?,
+                    Ok(slot) => break slot.ok()?,
                     Err(_) => self.may_read().await?,
                 }
             };
-            room.send(Bytes::copy_from_slice(piece));
+            slot.send(Bytes::copy_from_slice(piece));
         }
         self.said = Moment::now();
         Some(())

@@ -38,7 +38,7 @@ pub(crate) async fn tasks_of_all(asked: Asked) -> Answered {
 }
 
 async fn list(asked: &Asked, filter: Filter) -> Answered {
-    let _room = asked.quota.scan().await?;
+    let _permit = asked.quota.scan().await?;
     let store = asked.served.ledger.store();
     let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?);
     let read = async |size| store.tasks(filter, after, size).await;

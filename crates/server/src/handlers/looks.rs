@@ -18,14 +18,14 @@ const CHAINS_MAX: usize = 64;
 
 /// `GET …/stats`.
 pub(crate) async fn stats(asked: Asked) -> Answered {
-    let _room = asked.quota.scan().await?;
+    let _permit = asked.quota.scan().await?;
     let overview = asked.ledger()?.overview().await?;
     Ok(json(StatusCode::OK, &StatsAnswer { stats: overview }))
 }
 
 /// `GET …/owners`.
 pub(crate) async fn owners(asked: Asked) -> Answered {
-    let _room = asked.quota.scan().await?;
+    let _permit = asked.quota.scan().await?;
     let holdings = asked.ledger()?.holdings().await?;
     Ok(json(StatusCode::OK, &OwnerList { owners: holdings }))
 }
@@ -40,28 +40,28 @@ pub(crate) async fn request(asked: Asked) -> Answered {
 
 /// `GET …/anchor`.
 pub(crate) async fn anchor(asked: Asked) -> Answered {
-    let _room = asked.quota.audit().await?;
+    let _permit = asked.quota.audit().await?;
     let anchor = asked.ledger()?.anchor_of_namespace().await?;
     Ok(json(StatusCode::OK, &AnchorAnswer { anchor }))
 }
 
 /// `GET …/verify`.
 pub(crate) async fn verify(asked: Asked) -> Answered {
-    let _room = asked.quota.audit().await?;
+    let _permit = asked.quota.audit().await?;
     let report = asked.ledger()?.verify_namespace(None).await?;
     Ok(json(StatusCode::OK, &ReportAnswer { report: (&report).into() }))
 }
 
 /// `GET …/tasks/{id}/verify`.
 pub(crate) async fn verify_task(asked: Asked) -> Answered {
-    let _room = asked.quota.look().await?;
+    let _permit = asked.quota.look().await?;
     let report = asked.ledger()?.verify_task(asked.id()?.as_str(), None).await?;
     Ok(json(StatusCode::OK, &ReportAnswer { report: (&report).into() }))
 }
 
 /// `GET …/tasks/{id}/chain`.
 pub(crate) async fn chain(asked: Asked) -> Answered {
-    let _room = asked.quota.look().await?;
+    let _permit = asked.quota.look().await?;
     let (store, id) = (asked.served.ledger.store(), asked.id()?);
     let chain = store.chain(asked.namespace()?.clone(), id.clone()).await?;
     let chain =
@@ -90,7 +90,7 @@ pub(crate) async fn newest(asked: Asked) -> Answered {
 
 /// `GET /v1/lapsed`: in the namespaces that the caller may see.
 pub(crate) async fn lapsed(asked: Asked) -> Answered {
-    let _room = asked.quota.scan().await?;
+    let _permit = asked.quota.scan().await?;
     let mut lapsed =
         asked.served.ledger.lapsed(cursor(&asked.query, "cursor")?, limit(&asked.query)?).await?;
     lapsed.tasks.retain(|(namespace, _)| asked.caller.namespaces.contains(namespace));
@@ -99,7 +99,7 @@ pub(crate) async fn lapsed(asked: Asked) -> Answered {
 
 /// `GET /v1/chains`.
 pub(crate) async fn chains(asked: Asked) -> Answered {
-    let _room = asked.quota.scan().await?;
+    let _permit = asked.quota.scan().await?;
     let store = asked.served.ledger.store();
     // The number of events of a chain is not known before it is read.
     let (after, limit) = (cursor(&asked.query, "cursor")?, limit(&asked.query)?.min(CHAINS_MAX));

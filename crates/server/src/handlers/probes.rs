@@ -18,7 +18,8 @@ struct Ready {
     store: &'static str,
     stopping: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    because: Option<String>,
+    #[serde(rename = "because")]
+    reason: Option<String>,
 }
 
 /// `GET /livez`: this process answers. It does not ask the store: an unavailable database is no reason to restart the server.
@@ -32,25 +33,25 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
     // Every request begins with this read.
     let wait_max = asked.served.options.limits.watch_wait_max;
     let store = tokio::time::timeout(wait_max, asked.served.token_cache.look()).await;
-    let trouble = match store {
+    let failure = match store {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("the store has not answered for {} s", wait_max.as_secs_f64())),
     };
     let takes_writes = !asked.served.metrics.writes().are_refused();
-    let ready = trouble.is_none() && takes_writes && !stopping;
+    let ready = failure.is_none() && takes_writes && !stopping;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let store = match (&trouble, takes_writes) {
+    let store = match (&failure, takes_writes) {
         (Some(_), _) => "away",
         (None, false) => "reads_only",
         (None, true) => "answers",
     };
     // A caller needs no token, so the reason goes to the log only: it may name hosts.
-    if let Some(trouble) = trouble {
-        tracing::warn!(trouble, "not ready");
+    if let Some(failure) = failure {
+        tracing::warn!(failure, "not ready");
     }
-    let because = stopping.then(|| "the server is stopping".to_owned());
-    Ok(json(status, &Ready { ready, store, stopping, because }))
+    let reason = stopping.then(|| "the server is stopping".to_owned());
+    Ok(json(status, &Ready { ready, store, stopping, reason }))
 }
 
 /// `GET /metrics`.

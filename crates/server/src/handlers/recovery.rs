@@ -35,14 +35,14 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
         options.grace = grace;
     });
     let recovery = recovery.clone().settings(settings);
-    let room = asked.quota.sweep()?;
+    let permit = asked.quota.sweep()?;
     if asked.query.flag("plan")? {
         let planned = Some(recovery.plan().await?);
         return Ok(json(StatusCode::OK, &Recovered { planned, ..Recovered::default() }));
     }
-    let tended: Arc<Mutex<Vec<RecoveredTask>>> = Arc::default();
-    let told = Arc::clone(&tended);
-    let recovery = recovery.on_tended(move |one| {
+    let tasks: Arc<Mutex<Vec<RecoveredTask>>> = Arc::default();
+    let told = Arc::clone(&tasks);
+    let recovery = recovery.on_recovered(move |one| {
         told.lock().unwrap_or_else(PoisonError::into_inner).push(one.clone());
     });
     let stop = asked.served.stopping.child();
@@ -50,16 +50,13 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
     let _caller_is_there = stop.clone().stop_on_drop();
     let sweeping = asked.served.sweeping.spawn(async move {
         let report = recovery.once_until(stop).await;
-        drop(room);
+        drop(permit);
         report
     });
     let swept = sweeping.await;
     let report = swept.map_err(|_| Problem::broken("recovery ended early; see the server's log"))??;
-    let tended = std::mem::take(&mut *tended.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(json(
-        StatusCode::OK,
-        &Recovered { report: Some((&report).into()), tended: Some(tended), planned: None },
-    ))
+    let tasks = std::mem::take(&mut *tasks.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(json(StatusCode::OK, &Recovered { report: Some((&report).into()), tasks: Some(tasks), planned: None }))
 }
 
 /// `GET …/recovery`: the running recovery processes of the namespace, and what they handle.

@@ -16,8 +16,8 @@ use tenure::core::time::{Span, Time};
 use tenure::histogram::Histogram;
 use tenure::recovery::{Recovery, Snapshot};
 use tenure::store::Store;
+use tenure::store::metrics::StoreMetrics;
 use tenure::store::overview::{OVERVIEW_STATES, StateCount};
-use tenure::store::vitals::StoreMetrics;
 use tenure::{Error, Ledger};
 use tokio::sync::Mutex;
 use tokio::time::Sleep;
@@ -61,7 +61,7 @@ pub(super) struct Looked {
     pub(super) took: Span,
     /// One for each of the states of an overview, over all namespaces.
     pub(super) overview: Option<Overviews>,
-    pub(super) vitals: Option<StoreMetrics>,
+    pub(super) metrics: Option<StoreMetrics>,
     pub(super) overdue: Option<Span>,
 }
 
@@ -94,13 +94,13 @@ pub(super) struct InState {
 impl Looked {
     async fn now(store: &dyn Store, recovery: &Recovery, wait_max: Duration) -> Looked {
         let began = Moment::now();
-        let mut patience = pin!(tokio::time::sleep(wait_max));
-        let is_up = within(&mut patience, "the time", store.now()).await.is_some();
+        let mut deadline = pin!(tokio::time::sleep(wait_max));
+        let is_up = within(&mut deadline, "the time", store.now()).await.is_some();
         let mut looked = Looked { is_up, ..Looked::default() };
         if is_up {
-            looked.vitals = within(&mut patience, "its metrics", store.vitals()).await;
-            looked.overdue = within(&mut patience, "what is due", recovery.overdue()).await;
-            looked.overview = within(&mut patience, "its overviews", overviews(store)).await;
+            looked.metrics = within(&mut deadline, "its metrics", store.metrics()).await;
+            looked.overdue = within(&mut deadline, "what is due", recovery.overdue()).await;
+            looked.overview = within(&mut deadline, "its overviews", overviews(store)).await;
         }
         looked.took = Moment::now().since(began);
         looked
@@ -109,18 +109,18 @@ impl Looked {
 
 /// The answer, if there is one before patience is over.
 async fn within<T>(
-    patience: &mut Pin<&mut Sleep>,
+    deadline: &mut Pin<&mut Sleep>,
     what: &str,
     asked: impl Future<Output = Result<T, Error>>,
 ) -> Option<T> {
-    if patience.is_elapsed() {
+    if deadline.is_elapsed() {
         return None;
     }
     tokio::select! {
         answer = asked => answer
             .inspect_err(|error| tracing::warn!(what, %error, "not measured: the store returned an error"))
             .ok(),
-        () = patience.as_mut() => {
+        () = deadline.as_mut() => {
             tracing::warn!(what, "not measured: the store took too long");
             None
         }
@@ -204,8 +204,8 @@ impl Collector for Scrape {
         let mut page = Page(encoder);
         self.store(&mut page)?;
         self.tasks(&mut page)?;
-        if let Some(vitals) = &self.looked.vitals {
-            commits(&mut page, vitals)?;
+        if let Some(metrics) = &self.looked.metrics {
+            commits(&mut page, metrics)?;
         }
         self.recovery(&mut page)
     }
@@ -304,17 +304,17 @@ impl Scrape {
     }
 }
 
-fn commits(page: &mut Page<'_>, vitals: &StoreMetrics) -> fmt::Result {
+fn commits(page: &mut Page<'_>, metrics: &StoreMetrics) -> fmt::Result {
     let what = "Commands per transaction";
-    page.classes(("commit_commands", what, None), &vitals.batch, |count| count as f64)?;
+    page.classes(("commit_commands", what, None), &metrics.batch, |count| count as f64)?;
     let what = "Duration of transactions, including the wait for the writer lock";
-    page.classes(("commit", what, Some(Unit::Seconds)), &vitals.commit_us, seconds)?;
-    page.gauge("queue_commands", "Commands waiting for a transaction", vitals.waiting_commands)?;
-    if let Some(bytes) = vitals.wal_bytes {
+    page.classes(("commit", what, Some(Unit::Seconds)), &metrics.commit_us, seconds)?;
+    page.gauge("queue_commands", "Commands waiting for a transaction", metrics.waiting_commands)?;
+    if let Some(bytes) = metrics.wal_bytes {
         let what = "Size of the write-ahead log of the SQLite file";
         page.one(("wal", what, Some(Unit::Bytes)), bytes)?;
     }
-    if let Some(lag) = vitals.feed_lag {
+    if let Some(lag) = metrics.feed_lag {
         let what = "Time that followers have waited for events held back by an open database transaction";
         page.span("feed_lag", what, lag)?;
     }

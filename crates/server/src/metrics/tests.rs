@@ -7,7 +7,7 @@ use tenure::core::id::Namespace;
 use tenure::core::refusal::Refusal;
 use tenure::core::task::State;
 use tenure::handler::Handlers;
-use tenure::store::vitals::StoreMetrics;
+use tenure::store::metrics::StoreMetrics;
 use tenure::store::watch::Presence;
 
 use super::scrape::{InState, Looked, Overviews, overviews};
@@ -42,7 +42,7 @@ fn recovery(ledger: &Ledger) -> Recovery {
 fn whole(ledger: &Ledger) -> Scrape {
     let oldest = Some(Span::from_secs(90));
     let planned = InState { state: State::Planned.as_str(), count: 3, later: 1, stale: 0, oldest };
-    let vitals = StoreMetrics {
+    let metrics = StoreMetrics {
         wal_bytes: Some(4_096),
         feed_lag: Some(Span::from_millis(5)),
         ..StoreMetrics::default()
@@ -58,7 +58,7 @@ fn whole(ledger: &Ledger) -> Scrape {
             told_to_stop_age: Some(Span::from_secs(5)),
             recovery_seen_age: Some(Span::from_secs(1)),
         }),
-        vitals: Some(vitals),
+        metrics: Some(metrics),
         overdue: Some(Span::ZERO),
     };
     Scrape { looked: Arc::new(looked), takes_writes: true, recovery: recovery(ledger).metrics().snapshot() }

@@ -135,7 +135,7 @@ impl Ours<'_> {
     /// Lives side by side, a step of all of them in one call.
     pub(crate) fn batched_lives(&self, life: Life) -> f64 {
         self.on_new(async |ledger| {
-            let work = move |caller, turn| live_together(ledger.clone(), caller, turn, life);
+            let work = move |caller, round| live_together(ledger.clone(), caller, round, life);
             run_callers(self.batches, self.seconds, work).await
         })
     }
@@ -143,11 +143,11 @@ impl Ours<'_> {
     pub(crate) fn heartbeats(&self, callers: usize) -> f64 {
         self.on_new(async |ledger| {
             let holders: Arc<[Holder]> = lease_all(&ledger).await.into();
-            let work = move |caller, turn: u64| {
+            let work = move |caller, round: u64| {
                 let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
                 async move {
-                    let at = (caller + turn as usize * callers) % LEASED;
-                    let renewed = ledger.heartbeat(&name(at), &holders[at]).ttl(ttl(turn)).await;
+                    let at = (caller + round as usize * callers) % LEASED;
+                    let renewed = ledger.heartbeat(&name(at), &holders[at]).ttl(ttl(round)).await;
                     u64::from(renewed.is_ok() || renewed.is_err_and(|error| error.code().is_some()))
                 }
             };
@@ -159,12 +159,16 @@ impl Ours<'_> {
         self.on_new(async |ledger| {
             let holders: Arc<[Holder]> = lease_all(&ledger).await.into();
             let apart = LEASED / self.batches;
-            let work = move |caller, turn: u64| {
+            let work = move |caller, round: u64| {
                 let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
                 async move {
                     let beats = (0..BATCH).map(|beat| {
-                        let at = (caller * apart + turn as usize * BATCH + beat) % LEASED;
-                        ledger.heartbeat(&name(at), &holders[at]).ttl(ttl(turn)).command().expect("a command")
+                        let at = (caller * apart + round as usize * BATCH + beat) % LEASED;
+                        ledger
+                            .heartbeat(&name(at), &holders[at])
+                            .ttl(ttl(round))
+                            .command()
+                            .expect("a command")
                     });
                     let answers = ledger.transact(beats.collect()).await;
                     answers.iter().filter(|answer| answer.is_ok()).count() as u64
@@ -178,8 +182,8 @@ impl Ours<'_> {
     pub(crate) fn claims(&self) {
         let mut micros: Vec<u128> = self.on_new(async |ledger| {
             let mut micros = Vec::new();
-            for turn in 0..CLAIMS {
-                ledger.create(&name(turn)).queue("q").await.expect("created");
+            for round in 0..CLAIMS {
+                ledger.create(&name(round)).queue("q").await.expect("created");
                 let begun = Instant::now();
                 assert_eq!(ledger.claim("q", "w").await.expect("claimed").len(), 1);
                 micros.push(begun.elapsed().as_micros());
@@ -204,11 +208,11 @@ pub(crate) async fn run_callers<F: Future<Output = u64> + Send>(
         .map(|caller| {
             let (over, count, work) = (Arc::clone(&over), Arc::clone(&count), Arc::clone(&work));
             tokio::spawn(async move {
-                for turn in 0.. {
+                for round in 0.. {
                     if over.load(Ordering::Relaxed) {
                         break;
                     }
-                    count.fetch_add(work(caller, turn).await, Ordering::Relaxed);
+                    count.fetch_add(work(caller, round).await, Ordering::Relaxed);
                 }
             })
         })
@@ -233,8 +237,8 @@ pub(crate) async fn live(ledger: Ledger, id: String, life: Life) -> u64 {
     1
 }
 
-async fn live_together(ledger: Ledger, caller: usize, turn: u64, life: Life) -> u64 {
-    let names: Vec<String> = (0..LIVES).map(|at| format!("task-{caller}-{turn:06}-{at:04}")).collect();
+async fn live_together(ledger: Ledger, caller: usize, round: u64, life: Life) -> u64 {
+    let names: Vec<String> = (0..LIVES).map(|at| format!("task-{caller}-{round:06}-{at:04}")).collect();
     let create =
         |id: &String| ledger.create(id).queue("q").payload(json!({"n":1})).command().expect("a command");
     ledger.transact(names.iter().map(create).collect()).await;
@@ -279,6 +283,6 @@ pub(crate) fn name(at: usize) -> String {
 }
 
 /// Another one each time, so that every heartbeat changes what is stored.
-fn ttl(turn: u64) -> Duration {
-    Duration::from_secs(60 + turn % 80_000)
+fn ttl(round: u64) -> Duration {
+    Duration::from_secs(60 + round % 80_000)
 }

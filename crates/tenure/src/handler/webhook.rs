@@ -239,9 +239,9 @@ impl Body {
                 Ok(None) => break End::Whole,
                 Err(error) => break End::BrokenOff(causes(error)),
                 Ok(Some(chunk)) => {
-                    let room = BODY_BYTES_MAX - bytes.len();
-                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                    if chunk.len() >= room {
+                    let free = BODY_BYTES_MAX - bytes.len();
+                    bytes.extend_from_slice(&chunk[..chunk.len().min(free)]);
+                    if chunk.len() >= free {
                         break End::LeftOut;
                     }
                 }

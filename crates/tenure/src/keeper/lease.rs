@@ -260,7 +260,8 @@ impl KeptLease {
                     self.kept.hear_cancel();
                 }
                 // A lease that stalled may be extended from here on.
-                if matches!(&*self.kept.status.borrow(), LeaseStatus::Held(held) if held.trouble.is_some()) {
+                if matches!(&*self.kept.status.borrow(), LeaseStatus::Held(held) if held.renewal_error.is_some())
+                {
                     self.kept.renew_now.notify_one();
                 }
                 Ok(())

@@ -88,7 +88,7 @@ pub(super) async fn renew(kept: Arc<SharedLease>, granted: Moment) {
                 after_refusal(&now_held, sent)
             }
             Err(error) => {
-                trouble(&kept, RenewalError::Unanswered(error));
+                not_renewed(&kept, RenewalError::Unanswered(error));
                 again(&now_held, sent)
             }
         };
@@ -101,7 +101,7 @@ fn not_extended(kept: &SharedLease, refusal: Refusal) {
     if refusal.code == Code::Cancelled {
         kept.hear_cancel();
     }
-    trouble(kept, RenewalError::NotExtended(refusal));
+    not_renewed(kept, RenewalError::NotExtended(refusal));
 }
 
 /// Gives the lease up when its renewals end, unless it was ended or lost in the normal way.
@@ -134,10 +134,10 @@ fn still_held(kept: &SharedLease) -> Option<Held> {
 
 /// Sends one heartbeat. It stops waiting for the answer early enough to try again.
 async fn ask(kept: &SharedLease, held: &Held, sent: Moment) -> Result<Renewal, Error> {
-    let patience = Duration::from(Span::from_micros(held.fences_at.since(sent).as_micros() / 3));
-    let patience = patience.clamp(TRY_AGAIN, ANSWER_WAITED_FOR);
+    let wait_max = Duration::from(Span::from_micros(held.fences_at.since(sent).as_micros() / 3));
+    let wait_max = wait_max.clamp(TRY_AGAIN, ANSWER_WAITED_FOR);
     let call = kept.ledger.heartbeat(kept.granted.id.as_str(), &kept.holder);
-    let asked = tokio::time::timeout(patience, call.into_future());
+    let asked = tokio::time::timeout(wait_max, call.into_future());
     asked.await.unwrap_or_else(|_| Err(Error::Unknown("the store did not answer in time".into())))
 }
 
@@ -174,10 +174,10 @@ fn stand(kept: &SharedLease, renewed: Held) {
     });
 }
 
-fn trouble(kept: &SharedLease, trouble: RenewalError) {
+fn not_renewed(kept: &SharedLease, error: RenewalError) {
     kept.status.send_if_modified(|status| match status {
         LeaseStatus::Held(held) => {
-            held.trouble = Some(trouble);
+            held.renewal_error = Some(error);
             true
         }
         LeaseStatus::Lost(_) | LeaseStatus::Ended => false,

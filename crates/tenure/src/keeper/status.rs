@@ -67,7 +67,7 @@ pub struct Held {
     /// Whether a cancel was asked for.
     pub cancel_asked: bool,
     /// Why the last renewal failed, if it did. The work goes on until the lease is lost.
-    pub trouble: Option<RenewalError>,
+    pub renewal_error: Option<RenewalError>,
 }
 
 #[cfg(feature = "commands")]
@@ -130,6 +130,6 @@ pub(super) fn held(sent: Moment, renewal: Renewal, keeping: Keeping) -> Held {
         ends_at,
         expires_at: renewal.expires_at,
         cancel_asked: renewal.cancel_asked,
-        trouble: None,
+        renewal_error: None,
     }
 }

@@ -77,7 +77,7 @@ fn unfit_one(owed: &Compensation, handlers: &Handlers) -> Option<Unfit> {
         let words = format!("the handler of {kind} does not take the target of number {}: {why}", owed.seq);
         return unfit(QuarantineCause::UndoUnhandled, words);
     }
-    if owed.tries >= registered.patience.tries {
+    if owed.tries >= registered.retries.tries {
         let error = owed.last_error.as_ref().map(|error| format!(", last: {error}")).unwrap_or_default();
         let times = if owed.tries == 1 { "once".to_owned() } else { format!("{} times", owed.tries) };
         let words = format!("{kind} (number {}) failed {times}{error}", owed.seq);

@@ -127,8 +127,8 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count(&self, tended: &RecoveredTask) {
-        let at = Outcome::ALL.iter().position(|one| *one == tended.outcome);
+    pub(super) fn count(&self, recovered: &RecoveredTask) {
+        let at = Outcome::ALL.iter().position(|one| *one == recovered.outcome);
         if let Some(counter) = at.and_then(|at| self.outcomes.get(at)) {
             rise(counter);
         }

@@ -8,7 +8,7 @@ use tenure_api::recovery::{Outcome, RecoveredTask, SweepReport};
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RecoveryReport {
     /// The number of handled tasks.
-    pub tended: u64,
+    pub tasks: u64,
     /// The number of tasks for each outcome.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// The number of undos with a receipt.
@@ -16,10 +16,10 @@ pub struct RecoveryReport {
 }
 
 impl RecoveryReport {
-    pub(super) fn add(&mut self, tended: &RecoveredTask) {
-        self.tended += 1;
-        *self.outcomes.entry(tended.outcome).or_default() += 1;
-        self.undone += tended.undone.len() as u64;
+    pub(super) fn add(&mut self, task: &RecoveredTask) {
+        self.tasks += 1;
+        *self.outcomes.entry(task.outcome).or_default() += 1;
+        self.undone += task.undone.len() as u64;
     }
 
     /// How many ended that way.
@@ -32,7 +32,7 @@ impl From<&RecoveryReport> for SweepReport {
     fn from(report: &RecoveryReport) -> SweepReport {
         let outcomes = Outcome::ALL.into_iter();
         SweepReport {
-            tended: report.tended,
+            tasks: report.tasks,
             undone: report.undone,
             outcomes: outcomes.map(|one| (one.as_str().to_owned(), report.of(one))).collect(),
         }

@@ -23,7 +23,7 @@ pub(super) struct Setup {
     pub(super) options: RecoveryOptions,
     pub(super) metrics: Arc<Metrics>,
     /// Who is told of each handled task.
-    pub(super) on_tended: Option<Arc<Tell>>,
+    pub(super) on_recovered: Option<Arc<Tell>>,
 }
 
 impl Setup {
@@ -37,18 +37,18 @@ impl Setup {
     }
 
     /// Counts a handled task, and tells of it.
-    pub(super) fn tell(&self, tended: &RecoveredTask) {
-        self.metrics.count(tended);
-        let (task, namespace) = (&tended.task, &tended.namespace);
-        let (outcome, undone) = (tended.outcome.as_str(), tended.undone.len());
-        match &tended.reason {
+    pub(super) fn tell(&self, recovered: &RecoveredTask) {
+        self.metrics.count(recovered);
+        let (task, namespace) = (&recovered.task, &recovered.namespace);
+        let (outcome, undone) = (recovered.outcome.as_str(), recovered.undone.len());
+        match &recovered.reason {
             Some(reason) => {
                 tracing::warn!(%namespace, %task, outcome, undone, reason, "recovery handled a stale task");
             }
             None => tracing::info!(%namespace, %task, outcome, undone, "recovery handled a stale task"),
         }
-        if let Some(tell) = &self.on_tended {
-            tell(tended);
+        if let Some(tell) = &self.on_recovered {
+            tell(recovered);
         }
     }
 }

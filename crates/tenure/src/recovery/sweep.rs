@@ -72,7 +72,7 @@ struct Sweeper<'r> {
     now: Time,
     absence: Option<Absence>,
     /// The store's last error, if it failed.
-    troubled_by: Option<String>,
+    last_failure: Option<String>,
     report: RecoveryReport,
 }
 
@@ -131,7 +131,7 @@ pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryRep
                     marked = Some(began);
                 }
                 Err(error) => {
-                    sweeper.trouble(&error);
+                    sweeper.store_failed(&error);
                     sweeper.rest_until(&stop, TROUBLED_REST).await;
                     continue;
                 }
@@ -144,7 +144,7 @@ pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryRep
                 sweeper.pause(&swept, Moment::now().since(looked))
             }
             Err(error) => {
-                sweeper.trouble(&error);
+                sweeper.store_failed(&error);
                 TROUBLED_REST
             }
         };
@@ -177,7 +177,7 @@ impl<'r> Sweeper<'r> {
             goes_on_at: None,
             now: Time::MIN,
             absence: None,
-            troubled_by: None,
+            last_failure: None,
             report: RecoveryReport::default(),
         }
     }
@@ -200,18 +200,18 @@ impl<'r> Sweeper<'r> {
         }
     }
 
-    fn trouble(&mut self, error: &Error) {
+    fn store_failed(&mut self, error: &Error) {
         self.setup.metrics.store_failed();
         // It retries each second; one log line is enough while the error stays the same.
         let words = error.to_string();
-        if self.troubled_by.as_ref() != Some(&words) {
+        if self.last_failure.as_ref() != Some(&words) {
             tracing::warn!(error = words, "recovery can't reach the store; it tries again every second");
-            self.troubled_by = Some(words);
+            self.last_failure = Some(words);
         }
     }
 
     fn is_fine(&mut self) {
-        if self.troubled_by.take().is_some() {
+        if self.last_failure.take().is_some() {
             tracing::info!("recovery reaches the store again");
         }
     }
@@ -428,7 +428,7 @@ impl<'r> Sweeper<'r> {
 
     /// A loop retries a reclaim that the store did not do. A one-shot run does not, and reports it.
     fn failed(&mut self, name: Name, error: &Error) {
-        self.trouble(error);
+        self.store_failed(error);
         match self.mode {
             RecoveryMode::Once(_) => {
                 self.later.insert(name.clone(), Time::MAX);
@@ -466,9 +466,9 @@ impl<'r> Sweeper<'r> {
 
     fn note(&mut self, done: Result<(Name, RecoveredTask), tokio::task::JoinError>) {
         match done {
-            Ok((name, tended)) => {
+            Ok((name, recovered)) => {
                 self.busy.remove(&name);
-                self.tell(tended);
+                self.tell(recovered);
             }
             Err(error) => {
                 tracing::error!(%error, "recovery of a task ended early; its lease will lapse");
@@ -481,9 +481,9 @@ impl<'r> Sweeper<'r> {
         }
     }
 
-    fn tell(&mut self, tended: RecoveredTask) {
-        self.report.add(&tended);
-        self.setup.tell(&tended);
+    fn tell(&mut self, recovered: RecoveredTask) {
+        self.report.add(&recovered);
+        self.setup.tell(&recovered);
     }
 
     /// How long a loop rests after a sweep.
@@ -507,7 +507,7 @@ impl<'r> Sweeper<'r> {
             // wake this.
             if let Err(error) = self.admit().await {
                 // The next sweep finds tasks that this forgot.
-                self.trouble(&error);
+                self.store_failed(&error);
             }
             tokio::select! {
                 () = stop.stopped() => return,

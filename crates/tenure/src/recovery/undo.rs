@@ -107,7 +107,7 @@ impl Undoing<'_> {
             let Some(registered) = self.setup.handlers.of(&owed.undo.kind).cloned() else { continue };
             task = match self.once(&task, &owed, &registered).await {
                 Tried::Done(receipt) => self.settle(&owed, &receipt).await?,
-                Tried::Failed(error) => match self.failed(&owed, &registered.patience, error).await? {
+                Tried::Failed(error) => match self.failed(&owed, &registered.retries, error).await? {
                     Ok(task) => task,
                     Err(end) => return Ok(end),
                 },
@@ -130,7 +130,7 @@ impl Undoing<'_> {
         let mut running = JoinSet::new();
         let handler = Arc::clone(&registered.handler);
         running.spawn(async move { handler.undo(call, allowed).await });
-        let timeout = registered.patience.timeout;
+        let timeout = registered.retries.timeout;
         let mut time_is_up = std::pin::pin!(tokio::time::sleep(timeout));
         let mut told_to_stop = std::pin::pin!(self.told_to_stop());
         let tried = loop {
@@ -217,7 +217,7 @@ impl Undoing<'_> {
     async fn failed(
         &mut self,
         owed: &Compensation,
-        patience: &RetryPolicy,
+        retries: &RetryPolicy,
         error: UndoError,
     ) -> Result<Result<Task, End>, Error> {
         self.setup.metrics.failed_to_undo(&owed.undo.kind);
@@ -239,10 +239,10 @@ impl Undoing<'_> {
             return Ok(Err(self.park(QuarantineCause::UndoFailed, words).await?));
         }
         let tries = task.compensation(owed.seq).map_or(owed.tries.saturating_add(1), |one| one.tries);
-        if tries >= patience.tries {
+        if tries >= retries.tries {
             return Ok(Ok(task));
         }
-        let wait = patience.wait_after(tries);
+        let wait = retries.wait_after(tries);
         match &self.mode {
             RecoveryMode::Loop(_) => {
                 let words = format!("{} failed: {error}", owed.undo.kind);

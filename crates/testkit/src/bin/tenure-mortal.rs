@@ -84,7 +84,7 @@ async fn work(ledger: Ledger, log: Arc<File>) {
 
 /// Runs recovery until it is killed.
 async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
-    let patience = RetryPolicy::default()
+    let retries = RetryPolicy::default()
         .with(|policy| policy.backoff = Backoff { base: Span::from_millis(50), ..Backoff::default() });
     let words = ["sh", "-c", COMMAND, "sh", "key={key}", "epoch={epoch}", path].map(str::to_owned);
     let command = CommandHandler::new(Template::new(words.to_vec(), "x").expect("a template"));
@@ -102,8 +102,8 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
             Ok("gone".to_owned())
         }
     };
-    let handlers = Handlers::new().with("remove", patience, remove).expect("a kind");
-    let handlers = handlers.with("command", patience, command).expect("a kind");
+    let handlers = Handlers::new().with("remove", retries, remove).expect("a kind");
+    let handlers = handlers.with("command", retries, command).expect("a kind");
     let settings = RecoveryOptions::default().with(|options| {
         options.ttl = Duration::from_secs(1);
         options.handler_wait = Duration::from_millis(100);

@@ -345,7 +345,7 @@ fn one_that_two_looks_of_a_batch_find_is_made_once() {
             // With them the look that comes by itself, which takes the room of a command.
             let count = 1 + u64::from(claiming.is_some()) + u64::from(acquiring.is_some());
             until_asked("that all of them wait", async || {
-                ledger.store().vitals().await.expect("it is there").waiting_commands >= count
+                ledger.store().metrics().await.expect("it is there").waiting_commands >= count
             })
             .await;
             rival.does("commit").await;

@@ -122,9 +122,9 @@ fn silence_is_no_loss_until_the_deadline_and_then_it_is_before_the_store_lets_an
                 "a kill takes a moment of the lease, too"
             );
             let token = lease.stop_signal();
-            until("trouble is told", || {
+            until("the failure is told", || {
                 assert!(!token.is_stopped(), "silence is no loss");
-                matches!(held(&lease).trouble, Some(RenewalError::Unanswered(_)))
+                matches!(held(&lease).renewal_error, Some(RenewalError::Unanswered(_)))
             })
             .await;
             assert_eq!(soon("the loss", lease.lost()).await, Loss::Fenced);
@@ -177,7 +177,7 @@ fn an_outage_shorter_than_what_is_left_loses_nobody() {
             until("it is tried again", || store.count(Verb::Heartbeat) >= 3).await;
             store.calms_down();
             until("it is renewed", || held(&lease).expires_at > before).await;
-            assert_eq!((lease.loss(), held(&lease).trouble), (None, None), "and the trouble is over");
+            assert_eq!((lease.loss(), held(&lease).renewal_error), (None, None), "and the failure is over");
             lease.complete().await?;
             Ok(())
         });
@@ -263,7 +263,7 @@ fn a_lease_that_is_only_not_extended_is_held_until_its_deadline() {
             store.meets(Verb::Heartbeat, Fault::Refuses(word));
             let granted = held(&lease);
             until("the work is told", || {
-                matches!(held(&lease).trouble, Some(RenewalError::NotExtended(refusal)) if refusal.code == word)
+                matches!(held(&lease).renewal_error, Some(RenewalError::NotExtended(refusal)) if refusal.code == word)
             })
             .await;
             assert!(!lease.stop_signal().is_stopped());
@@ -285,7 +285,7 @@ fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
         let lease = ledger.acquire("t", "w1").keep().await?;
         let granted = held(&lease);
         let is_stalled = |code| code == Code::Stalled;
-        until("it stalls", || match held(&lease).trouble {
+        until("it stalls", || match held(&lease).renewal_error {
             Some(RenewalError::NotExtended(refusal)) => is_stalled(refusal.code),
             Some(_) | None => false,
         })
@@ -293,7 +293,7 @@ fn work_that_stalled_and_tells_of_progress_is_renewed_again_at_once() {
         let asked = store.count(Verb::Heartbeat);
         lease.progress(json!({"percent": 50})).await?;
         until("it is renewed", || held(&lease).expires_at > granted.expires_at).await;
-        assert_eq!(held(&lease).trouble, None);
+        assert_eq!(held(&lease).renewal_error, None);
         assert!(store.count(Verb::Heartbeat) <= asked + 2, "it was asked at once and not by chance");
         lease.checkpoint(json!({"page": 7})).await?;
         let task = ledger.task("t").await?;
@@ -309,7 +309,7 @@ fn a_progress_after_a_stall_does_not_wait_for_the_next_try() {
         let lease = kept(&ledger, "t", KEPT * 4).await?;
         let granted = held(&lease);
         store.meets(Verb::Heartbeat, Fault::Refuses(Code::Stalled));
-        until("it stalls", || held(&lease).trouble.is_some()).await;
+        until("it stalls", || held(&lease).renewal_error.is_some()).await;
         // By itself it is tried again after a second and more, so that ten tries take ten seconds.
         let told = Moment::now();
         for _ in 0..10 {

@@ -491,7 +491,7 @@ impl tenure::clock::Clock for Machine {
 
 /// How many commands were decided.
 async fn decided(ledger: &Ledger) -> u64 {
-    ledger.store().vitals().await.expect("a store that is there tells").batch.sum()
+    ledger.store().metrics().await.expect("a store that is there tells").batch.sum()
 }
 
 /// Waits until that number was decided: a claim that is one of them has looked in vain then, and waits.

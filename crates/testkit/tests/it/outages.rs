@@ -155,7 +155,7 @@ fn an_answer_that_is_lost_is_unknown_and_the_request_id_tells_it() {
             assert_eq!(repeated.revision.0, 1);
             assert_eq!(ledger.history(&id, None, 10).await.expect("its history").items.len(), 1);
         }
-        assert_eq!(proxy.troubled(), 5);
+        assert_eq!(proxy.faults(), 5);
     });
 }
 
@@ -169,7 +169,7 @@ fn what_surely_was_not_committed_is_tried_again_and_nobody_notices() {
             proxy.next(NetworkFault::CutAtBegin);
             ledger.create(&format!("t{round}")).await.expect("created on another connection");
         }
-        assert_eq!(proxy.troubled(), 5);
+        assert_eq!(proxy.faults(), 5);
     });
 }
 

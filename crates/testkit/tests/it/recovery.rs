@@ -15,7 +15,7 @@ use tenure::core::verb::Verb;
 use tenure::handler::Handlers;
 use tenure::recovery::{Outcome, RecoveredTask, Recovery, RecoveryOptions};
 use tenure_testkit::faulty::Fault;
-use tenure_testkit::undoing::{Behaviour, HandlerSpy, on_every_store, short_patience, until_task};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, on_every_store, quick_retries, until_task};
 use tenure_testkit::waiting::{soon, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ fn what_is_owed_is_undone_newest_first_and_each_has_its_receipt() {
         assert_eq!(told, keys, "they are the keys that were stored when it became owed");
         let call = &spy.calls()[0];
         assert_eq!((call.epoch, call.task.as_str(), call.seq, call.tries), (2, "t", 3, 0));
-        assert_eq!((report.tended, report.undone, report.of(Outcome::Compensated)), (1, 3, 1));
+        assert_eq!((report.tasks, report.undone, report.of(Outcome::Compensated)), (1, 3, 1));
         let counts = recovery.metrics().snapshot();
         assert_eq!(
             (counts.undone(), counts.failed_undos(), counts.undoing, counts.store_errors),
@@ -118,7 +118,7 @@ fn a_failing_undo_is_tried_again_by_the_same_one_shot_and_under_the_same_key() {
         let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Panics, Behaviour::Works]);
         let recovery = world.recovery(spy.on("k"));
         let report = recovery.once().await?;
-        assert_eq!((report.tended, report.of(Outcome::Compensated)), (1, 1), "it waited through the pauses");
+        assert_eq!((report.tasks, report.of(Outcome::Compensated)), (1, 1), "it waited through the pauses");
         let calls = spy.calls();
         assert_eq!(calls.iter().map(|call| call.tries).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(calls.iter().all(|call| call.key == calls[0].key && call.epoch == 2));
@@ -141,7 +141,7 @@ fn after_its_tries_a_task_is_parked_and_the_kind_is_named() {
             let (state, cause, reason) = ending(&world.ledger.task("t").await?);
             assert_eq!((state, cause), (State::Quarantined, Cause::UndoFailed));
             assert!(reason.contains("can't undo bad") && reason.contains("3 times"), "{reason}");
-            assert_eq!((report.tended, report.of(Outcome::Quarantined)), (1, 1));
+            assert_eq!((report.tasks, report.of(Outcome::Quarantined)), (1, 1));
             Ok(())
         });
     }
@@ -168,8 +168,8 @@ fn a_hanging_undo_is_stopped_when_its_time_is_over_before_it_is_tried_again() {
         // played: it takes its time to end. The second try comes 20 ms after the first was stopped, whatever that does then.
         let slow_to_stop = || std::thread::sleep(Duration::from_millis(300));
         let spy = HandlerSpy::that_ends_with(&[Behaviour::Hangs, Behaviour::Works], slow_to_stop);
-        let patience = short_patience().with(|policy| policy.timeout = Duration::from_millis(100));
-        let handlers = Handlers::new().with("k", patience, spy.clone())?;
+        let retries = quick_retries().with(|policy| policy.timeout = Duration::from_millis(100));
+        let handlers = Handlers::new().with("k", retries, spy.clone())?;
         let report = world.recovery(handlers).once().await?;
         assert_eq!(report.of(Outcome::Compensated), 1);
         assert_eq!(spy.running_max(), 1, "the second try did not begin while the first one was there");
@@ -240,10 +240,10 @@ fn one_bad_task_is_nobody_elses_trouble() {
             ("hangs", Behaviour::Hangs),
         ];
         let good = HandlerSpy::that(&[Behaviour::Works]);
-        let mut handlers = good.on("k").with("paranoid", short_patience(), Paranoid)?;
+        let mut handlers = good.on("k").with("paranoid", quick_retries(), Paranoid)?;
         for (kind, does) in bad {
-            let patience = short_patience().with(|policy| policy.timeout = Duration::from_millis(200));
-            handlers = handlers.with(kind, patience, HandlerSpy::that(&[does]))?;
+            let retries = quick_retries().with(|policy| policy.timeout = Duration::from_millis(200));
+            handlers = handlers.with(kind, retries, HandlerSpy::that(&[does]))?;
             world.held(kind, Policy::default(), &[(kind, "x")]).await?;
         }
         for kind in ["paranoid", "unhandled"] {
@@ -255,7 +255,7 @@ fn one_bad_task_is_nobody_elses_trouble() {
         world.clock.advance(MINUTE);
         let recovery = world.recovery(handlers);
         let report = soon("the end", recovery.once()).await?;
-        let outcomes = (report.tended, report.of(Outcome::Compensated), report.of(Outcome::Quarantined));
+        let outcomes = (report.tasks, report.of(Outcome::Compensated), report.of(Outcome::Quarantined));
         assert_eq!(outcomes, (26, 20, 6));
         for at in 0..20 {
             assert_eq!(world.ledger.task(&format!("good{at}")).await?.state(), State::Compensated);
@@ -289,7 +289,7 @@ fn a_one_shot_that_could_not_reclaim_says_so() {
                 world.store.meets(Verb::Reclaim, mood);
                 let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k"));
                 let report = soon("the end", recovery.once()).await?;
-                assert_eq!((report.tended, report.of(Outcome::Failed)), (1, 1), "nothing was looked after");
+                assert_eq!((report.tasks, report.of(Outcome::Failed)), (1, 1), "nothing was looked after");
                 assert!(recovery.metrics().snapshot().store_errors > 0);
                 Ok(())
             }
@@ -312,7 +312,7 @@ fn a_recoverer_that_dies_in_the_middle_is_recovered_and_what_has_a_receipt_is_no
         until("what ran has ended with it", || first.running() == 0).await;
         let second = HandlerSpy::that(&[Behaviour::Works]);
         let next = world.recovery(second.on("k"));
-        assert_eq!(next.once().await?.tended, 0, "its lease is still there");
+        assert_eq!(next.once().await?.tasks, 0, "its lease is still there");
         world.clock.advance(Duration::from_secs(31));
         assert_eq!(next.once().await?.of(Outcome::Compensated), 1);
         assert_eq!((first.targets(), second.targets()), (strings(&["c", "b"]), strings(&["b", "a"])));
@@ -332,8 +332,8 @@ fn losing_the_lease_stops_a_running_undo() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let settings = RecoveryOptions::default().with(|options| options.ttl = Duration::from_secs(2));
-        let patience = short_patience().with(|policy| policy.timeout = MINUTE * 60);
-        let handlers = Handlers::new().with("k", patience, spy.clone())?;
+        let retries = quick_retries().with(|policy| policy.timeout = MINUTE * 60);
+        let handlers = Handlers::new().with("k", retries, spy.clone())?;
         let recovery = world.recovery(handlers).settings(settings);
         world.store.meets(Verb::Heartbeat, Fault::Unavailable);
         let report = soon("the end", recovery.once()).await?;
@@ -434,7 +434,7 @@ fn each_policy_says_what_a_lapse_means() {
         assert_eq!(state("parks").await?.0, State::Quarantined);
         assert_eq!(state("owes-nothing").await?, (State::Compensated, Some(Cause::Lapsed)));
         let by_end = [Outcome::Planned, Outcome::Compensated, Outcome::Quarantined].map(|it| report.of(it));
-        assert_eq!((report.tended, by_end), (7, [1, 4, 2]));
+        assert_eq!((report.tasks, by_end), (7, [1, 4, 2]));
         world.clock.advance(MINUTE);
         assert_eq!(recovery.once().await?.undone, 1, "the lock delay is over");
         assert_eq!(state("locked").await?.0, State::Compensated);
@@ -454,10 +454,10 @@ fn one_room_is_looked_after_where_one_is_named() {
         let settings = RecoveryOptions::default().with(|options| options.namespace = namespace);
         let only = world.recovery(spy.on("k")).settings(settings);
         assert_eq!(only.plan().await?.len(), 1);
-        assert_eq!(only.once().await?.tended, 1);
+        assert_eq!(only.once().await?.tasks, 1);
         assert_eq!(elsewhere.task("t").await?.state(), State::Compensated);
         assert_eq!(world.ledger.task("t").await?.state(), State::Running);
-        assert_eq!(world.recovery(spy.on("k")).once().await?.tended, 1);
+        assert_eq!(world.recovery(spy.on("k")).once().await?.tasks, 1);
         Ok(())
     });
 }
@@ -471,8 +471,8 @@ fn what_became_due_after_it_began_is_left_by_a_one_shot() {
         let told: Arc<Mutex<Vec<RecoveredTask>>> = Arc::default();
         let theirs = Arc::clone(&told);
         let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
-        let recovery = world.recovery(spy.on("k")).on_tended(move |tended| {
-            theirs.lock().expect("whole").push(tended.clone());
+        let recovery = world.recovery(spy.on("k")).on_recovered(move |recovered| {
+            theirs.lock().expect("whole").push(recovered.clone());
         });
         let passing = async {
             until("it runs", || spy.running() == 1).await;
@@ -481,7 +481,7 @@ fn what_became_due_after_it_began_is_left_by_a_one_shot() {
             spy.lets_go(2);
         };
         let (report, ()) = tokio::join!(recovery.once(), passing);
-        assert_eq!(report?.tended, 1);
+        assert_eq!(report?.tasks, 1);
         assert_eq!(ledger.task("later").await?.state(), State::Running);
         let told = told.lock().expect("whole").clone();
         let one = told.first().expect("it was told");
@@ -515,7 +515,7 @@ fn a_plan_tells_what_would_be_done_and_changes_nothing() {
         assert_eq!(plan("planned").map(|plan| plan.becomes), Some(State::Planned));
         assert_eq!((plans.len(), plan("left")), (3, None));
         let report = recovery.once().await?;
-        assert_eq!((report.tended, report.undone), (3, 2), "and so it was done");
+        assert_eq!((report.tasks, report.undone), (3, 2), "and so it was done");
         Ok(())
     });
 }
@@ -537,7 +537,7 @@ fn more_tasks_than_fit_into_a_page_or_into_its_room_are_all_looked_after() {
         let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (7, 300));
         let recovery = world.recovery(spy.on("k")).settings(settings);
         let report = recovery.once().await?;
-        assert_eq!((report.tended, report.undone, spy.calls().len()), (1_100, 1_100, 1_100));
+        assert_eq!((report.tasks, report.undone, spy.calls().len()), (1_100, 1_100, 1_100));
         Ok(())
     });
 }
@@ -573,7 +573,7 @@ fn settings_of_nothing_are_settings_of_one() {
         world.lapsed("t", &[("k", "a")]).await?;
         let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (0, 0));
         let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).settings(settings);
-        assert_eq!(soon("the end", recovery.once()).await?.tended, 1);
+        assert_eq!(soon("the end", recovery.once()).await?.tasks, 1);
         Ok(())
     });
 }

@@ -17,7 +17,7 @@ use tenure::{Error, Ledger};
 use tenure_testkit::BEGINNING;
 use tenure_testkit::faulty::{Fault, FaultyStore};
 use tenure_testkit::keeping::on_every_store as in_real_time;
-use tenure_testkit::undoing::{Behaviour, HandlerSpy, Loop, short_patience};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, Loop, quick_retries};
 use tenure_testkit::undoing::{RecoveryWorld, on_every_store, until_task};
 use tenure_testkit::waiting::{Pulse, until, until_blocking};
 
@@ -57,8 +57,8 @@ fn a_loop_hands_a_failed_undo_back_ownerless_until_it_is_due_again() {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Fails, Behaviour::Works]);
         let backoff = Backoff { base: Span::from_secs(3), ..Backoff::default() };
-        let patience = short_patience().with(|policy| policy.backoff = backoff);
-        let recovery = world.recovery(Handlers::new().with("k", patience, spy.clone())?);
+        let retries = quick_retries().with(|policy| policy.backoff = backoff);
+        let recovery = world.recovery(Handlers::new().with("k", retries, spy.clone())?);
         let running = Loop::of(&recovery);
         let back = |task: &Task| task.state() == State::Compensating && task.lease().is_none();
         let task = until_task(&world.ledger, "t", back).await;
@@ -80,8 +80,8 @@ fn a_loop_parks_what_failed_as_often_as_it_has_patience() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Fails]);
-        let patience = short_patience().with(|policy| policy.tries = 2);
-        let running = Loop::of(&world.recovery(Handlers::new().with("k", patience, spy.clone())?));
+        let retries = quick_retries().with(|policy| policy.tries = 2);
+        let running = Loop::of(&world.recovery(Handlers::new().with("k", retries, spy.clone())?));
         until_task(&world.ledger, "t", |task| task.lease().is_none() && task.epoch.0 == 2).await;
         world.clock.advance(SECOND);
         let task = until_task(&world.ledger, "t", has_ended).await;
@@ -150,7 +150,7 @@ fn who_has_the_handler_undoes_what_another_loop_left() {
         let task = until_task(&world.ledger, "t", has_ended).await;
         assert_eq!((task.state(), spy.calls().len()), (State::Compensated, 1));
         with.stops().await;
-        assert_eq!(without.stops().await.tended, 0);
+        assert_eq!(without.stops().await.tasks, 0);
         Ok(())
     });
 }
@@ -398,7 +398,7 @@ fn a_running_undo_that_does_not_end_within_the_grace_is_stopped_and_handed_back(
         let next = world.recovery(spy.on("k"));
         let next = Loop::of(&next);
         let report = running.stops().await;
-        assert_eq!((report.tended, report.of(Outcome::HandedBack)), (1, 1));
+        assert_eq!((report.tasks, report.of(Outcome::HandedBack)), (1, 1));
         until_task(&world.ledger, "t", has_ended).await;
         assert_eq!(spy.running_max(), 1, "the next one did not begin while this one was there");
         next.stops().await;
@@ -417,7 +417,7 @@ fn a_loop_that_is_told_to_stop_while_the_store_is_away_ends_when_its_leases_have
         until("it runs", || spy.running() == 1).await;
         world.store.meets(Verb::Release, Fault::Unavailable);
         let report = running.stops().await;
-        assert_eq!(report.tended, 1, "it is told, and nobody waits for minutes");
+        assert_eq!(report.tasks, 1, "it is told, and nobody waits for minutes");
         Ok(())
     });
 }
@@ -566,11 +566,11 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             world.lapsed(&id, &[("k", "a")]).await?;
             let spy = HandlerSpy::that(&[does]);
             let backoff = Backoff { base: Span::from_secs(60), ..Backoff::default() };
-            let patience = short_patience().with(|policy| policy.backoff = backoff);
+            let retries = quick_retries().with(|policy| policy.backoff = backoff);
             let grace = Duration::from_millis(200);
             let settings = RecoveryOptions::default().with(|it| (it.grace, it.ttl) = (grace, SECOND * 2));
             let recovery =
-                world.recovery(Handlers::new().with("k", patience, spy.clone())?).settings(settings);
+                world.recovery(Handlers::new().with("k", retries, spy.clone())?).settings(settings);
             let stop = StopSignal::new();
             let running = tokio::spawn({
                 let stop = stop.clone();

@@ -440,7 +440,7 @@ fn events_behind_a_transaction_that_is_open_are_not_shown_before_it_ends() {
 fn how_far_followers_are_held_back_is_told_by_what_they_can_not_be_shown_yet() {
     play(|server| async move {
         let scene = Scene::on(server).await;
-        let told = async || scene.other.store().vitals().await.expect("it is there").feed_lag;
+        let told = async || scene.other.store().metrics().await.expect("it is there").feed_lag;
         assert_eq!(told().await, Some(Span::ZERO));
         scene.rival.does("begin; select pg_current_xact_id()").await;
         scene.clock.advance(Duration::from_secs(60));

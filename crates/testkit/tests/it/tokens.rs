@@ -69,7 +69,7 @@ fn for_ci(lifetime: Option<Span>) -> NewToken {
     NewToken {
         name: actor("ci"),
         role: Role::Worker,
-        namespaces: NamespaceScope::of_words(["default"]).expect("a room"),
+        namespaces: NamespaceScope::of_words(["default"]).expect("a namespace"),
         lifetime: lifetime.map(|span| Lifetime::new(span).expect("a lifetime")),
         created_by: actor("alice"),
     }

@@ -177,7 +177,7 @@ fn a_lease() -> LeaseWatch {
     use tenure_clock::Moment;
     let far = Moment::now() + Span::from_days(1);
     let expires_at = tenure_core::time::Time::MAX;
-    let held = Held { fences_at: far, ends_at: far, expires_at, cancel_asked: false, trouble: None };
+    let held = Held { fences_at: far, ends_at: far, expires_at, cancel_asked: false, renewal_error: None };
     let (tell, lease) = tokio::sync::watch::channel(LeaseStatus::Held(held));
     // It stays as it is without anybody to tell.
     std::mem::forget(tell);

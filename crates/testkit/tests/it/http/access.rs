@@ -284,9 +284,10 @@ fn no_answer_of_a_problem_repeats_a_token() {
 fn a_name_that_is_free_again_is_not_revoked_by_whoever_had_it_before() {
     let served = Served::on(memory(&ManualClock::at(BEGINNING)));
     block_on(async {
-        let make = async |client: &Client, name: &str, role: &str, room: &str| {
-            let made =
-                client.post("/v1/tokens", json!({"name": name, "role": role, "namespaces": [room]})).await;
+        let make = async |client: &Client, name: &str, role: &str, namespace: &str| {
+            let made = client
+                .post("/v1/tokens", json!({"name": name, "role": role, "namespaces": [namespace]}))
+                .await;
             let made = made.done(201);
             served.client().with_token(made["token"].as_str().expect("a secret"))
         };
@@ -356,8 +357,8 @@ fn who_is_bound_to_a_namespace_says_only_of_that_one_that_somebody_looks_after_i
         let bound = token(&store, "bound", Role::Operator, namespaces(&["a"]), None).await;
         let whole = token(&store, "whole", Role::Operator, NamespaceScope::All, None).await;
         let (bound, whole) = (served.client().with_token(&bound), served.client().with_token(&whole));
-        let seen = async |client: &Client, room: &str| {
-            client.get(&format!("/v1/{room}/recovery")).await.done(200)["recovery"].clone()
+        let seen = async |client: &Client, namespace: &str| {
+            client.get(&format!("/v1/{namespace}/recovery")).await.done(200)["recovery"].clone()
         };
         bound.post("/v1/watch", json!({"name": "r/1", "kinds": ["close-pr"]})).await.done(200);
         assert_eq!(seen(&bound, "a").await["recoverers"][0]["kinds"], json!(["close-pr"]));

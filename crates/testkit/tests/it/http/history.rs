@@ -329,9 +329,10 @@ fn whoever_is_bound_to_a_namespace_waits_for_its_events_behind_many_of_others() 
     let (store, served) = counted(Options::default());
     let anybody = served.client();
     block_on(async {
-        let make = async |client: &Client, name: &str, role: &str, room: &str| {
-            let made =
-                client.post("/v1/tokens", json!({"name": name, "role": role, "namespaces": [room]})).await;
+        let make = async |client: &Client, name: &str, role: &str, namespace: &str| {
+            let made = client
+                .post("/v1/tokens", json!({"name": name, "role": role, "namespaces": [namespace]}))
+                .await;
             anybody.with_token(made.done(201)["token"].as_str().expect("a secret"))
         };
         let root = make(&anybody, "root", "admin", "*").await;

@@ -5,7 +5,7 @@ use tenure::clock::ManualClock;
 use tenure::handler::Handlers;
 use tenure_server::Options;
 use tenure_testkit::served::{Reply, Served, reply, until_reply};
-use tenure_testkit::undoing::{Behaviour, HandlerSpy, short_patience};
+use tenure_testkit::undoing::{Behaviour, HandlerSpy, quick_retries};
 use tenure_testkit::waiting::until;
 use tenure_testkit::{BEGINNING, block_on, memory};
 
@@ -466,7 +466,7 @@ fn every_answer_says_that_it_is_to_be_kept_nowhere() {
 fn a_sweep_whose_caller_goes_away_hands_back_what_it_was_undoing() {
     let clock = ManualClock::at(BEGINNING);
     let spy = HandlerSpy::that(&[Behaviour::Hangs]);
-    let handlers = Handlers::new().with("k", short_patience(), spy.clone()).expect("a handler");
+    let handlers = Handlers::new().with("k", quick_retries(), spy.clone()).expect("a handler");
     let served = Served::with(memory(&clock), Options::default(), handlers);
     let client = served.client();
     block_on(async {

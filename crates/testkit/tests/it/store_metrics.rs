@@ -3,12 +3,12 @@
 use tenure::Ledger;
 use tenure::clock::ManualClock;
 use tenure::core::time::Span;
-use tenure::store::vitals::StoreMetrics;
+use tenure::store::metrics::StoreMetrics;
 use tenure_testkit::waiting::until_asked;
 use tenure_testkit::{BEGINNING, block_on, memory, sqlite};
 
 async fn of(ledger: &Ledger) -> StoreMetrics {
-    ledger.store().vitals().await.expect("a store that is there tells")
+    ledger.store().metrics().await.expect("a store that is there tells")
 }
 
 #[test]
@@ -22,12 +22,12 @@ fn commands_are_counted_by_the_batches_that_they_were_committed_in() {
             ledger.create("a").await.expect("created");
             let creates = (0..7).map(|nth| ledger.create(&format!("b{nth}")).command().expect("a command"));
             ledger.transact(creates.collect()).await;
-            let vitals = of(&ledger).await;
-            assert_eq!(vitals.batch.ends()[..4], [1, 2, 5, 10]);
-            assert_eq!(vitals.batch.counts()[..4], [1, 0, 0, 1]);
-            assert_eq!((vitals.batch.count(), vitals.batch.sum()), (2, 8), "two commits, eight commands");
-            assert_eq!(vitals.commit_us.count(), 2, "each of them took some time");
-            assert_eq!((vitals.waiting_commands, vitals.feed_lag), (0, None));
+            let metrics = of(&ledger).await;
+            assert_eq!(metrics.batch.ends()[..4], [1, 2, 5, 10]);
+            assert_eq!(metrics.batch.counts()[..4], [1, 0, 0, 1]);
+            assert_eq!((metrics.batch.count(), metrics.batch.sum()), (2, 8), "two commits, eight commands");
+            assert_eq!(metrics.commit_us.count(), 2, "each of them took some time");
+            assert_eq!((metrics.waiting_commands, metrics.feed_lag), (0, None));
         }
     });
 }
@@ -51,13 +51,13 @@ fn what_waits_for_its_turn_is_seen_and_so_is_the_log_that_commits_go_to() {
         until_asked("that they wait", async || of(&ledger).await.waiting_commands == 3).await;
         other.execute_batch("rollback").expect("and lets go");
         assert!(waiting.await.expect("it ends").iter().all(Result::is_ok));
-        let vitals = of(&ledger).await;
-        assert_eq!((vitals.waiting_commands, vitals.batch.sum()), (0, 4));
+        let metrics = of(&ledger).await;
+        assert_eq!((metrics.waiting_commands, metrics.batch.sum()), (0, 4));
     });
 }
 
 #[test]
 fn of_a_store_that_tells_nothing_nothing_is_made_up() {
-    let vitals = StoreMetrics::default();
-    assert_eq!((vitals.batch.count(), vitals.wal_bytes, vitals.feed_lag), (0, None, None::<Span>));
+    let metrics = StoreMetrics::default();
+    assert_eq!((metrics.batch.count(), metrics.wal_bytes, metrics.feed_lag), (0, None, None::<Span>));
 }

@@ -34,7 +34,7 @@ pub struct StoreMetrics {
 /// Empty metrics.
 impl Default for StoreMetrics {
     fn default() -> StoreMetrics {
-        Counters::default().vitals(0)
+        Counters::default().metrics(0)
     }
 }
 
@@ -63,7 +63,7 @@ impl Counters {
     }
 
     /// The counts now, and what waits.
-    pub fn vitals(&self, waiting_commands: u64) -> StoreMetrics {
+    pub fn metrics(&self, waiting_commands: u64) -> StoreMetrics {
         let (batch, commit_us) = (self.batch.now(), self.commit_us.now());
         StoreMetrics { batch, commit_us, waiting_commands, wal_bytes: None, feed_lag: None }
     }
