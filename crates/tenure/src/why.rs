@@ -245,8 +245,8 @@ fn obstacle(task: &Task, now: Time, watchers: &Watchers) -> Option<String> {
 /// What happened to a task that is being undone.
 fn before_undo(why: Unwinding) -> &'static str {
     match why {
-        Unwinding::Released => "its holder gave it back",
-        Unwinding::RolledBack => "its holder gave it up",
+        Unwinding::Released => "its holder released it",
+        Unwinding::RolledBack => "its holder rolled it back",
         Unwinding::Lapsed => "its lease lapsed",
         Unwinding::Stalled => "it stalled",
         Unwinding::OutOfTime => "it ran out of time",

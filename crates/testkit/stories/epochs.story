@@ -14,13 +14,13 @@ acquire t1 a → epoch 2, attempts 1
 complete t1 a epoch=1 → refused stale_epoch by a, unchanged
 complete t1 a epoch=2 → state completed
 
-# A late completion cannot cross an epoch
+# A worker with an old epoch can't complete the task
 create t1; acquire t1 a; tick 60s; acquire t1 b
 -- row: fence/stale_epoch
 complete t1 a epoch=1 → refused stale_epoch by b, unchanged
 complete t1 b epoch=2 → state completed
 
-# A late failure, roll back, release or quarantine cannot cross an epoch
+# A worker with an old epoch can't end, release or update the task
 create t1; acquire t1 a; tick 60s; acquire t1 b
 fail t1 a epoch=1 undo=rm:x → refused stale_epoch by b, unchanged
 rollback t1 a epoch=1 → refused stale_epoch by b, unchanged
@@ -29,43 +29,43 @@ quarantine t1 a epoch=1 → refused stale_epoch by b, unchanged
 register t1 rm:x a epoch=1 → refused stale_epoch by b, unchanged
 progress t1 a epoch=1 progress=1 → refused stale_epoch by b, unchanged
 
-# A late completion cannot cross recovery
+# A worker can't complete its task after recovery took it over
 create t1 undo=rm:x; acquire t1 a; tick 60s; reclaim t1 rec
 complete t1 a epoch=1 → refused stale_epoch by rec, unchanged
 
-# A worker that comes back finds the task given to nobody
+# A worker can't complete its task after recovery planned it again
 create t1 max-attempts=2; acquire t1 a; tick 60s; reclaim t1 rec
 complete t1 a epoch=1 → refused no_lease, unchanged
 
-# A worker that comes back under the same name is not the one who holds the lease
+# An owner that acquired its task again can't use its old epoch
 create t1; acquire t1 a; tick 60s; acquire t1 a
 complete t1 a epoch=1 → refused stale_epoch by a, unchanged
 heartbeat t1 a epoch=1 → refused stale_epoch by a, unchanged
 
-# No epoch but the lease's will do, neither none nor a future one
+# Every epoch except the lease's is refused, also 0 and future ones
 create t1; acquire t1 a
 complete t1 a epoch=0 → refused stale_epoch by a, unchanged
 complete t1 a epoch=2 → refused stale_epoch by a, unchanged
 complete t1 a epoch=4294967297 → refused stale_epoch by a, unchanged
 
-# The epoch alone is no proof
+# The right epoch with the wrong owner is refused
 create t1; acquire t1 a
 -- row: fence/wrong_owner
 complete t1 b epoch=1 → refused wrong_owner by a, unchanged
 settle t1 b epoch=1 seq=1 → refused wrong_owner by a, unchanged
 
-# The epoch decides, not the clock, but a lapsed lease is not renewed
+# A lapsed holder can't renew its lease, but can still complete the task
 create t1; acquire t1 a; tick 60s
 -- row: fence/lapsed
 heartbeat t1 a epoch=1 → refused lease_lapsed by a, unchanged
 complete t1 a epoch=1 → state completed
 
-# A lease holds until the instant of its end
+# A lease is active until its end, and lapses exactly at its end
 create t1; acquire t1 a; tick 59999ms
 heartbeat t1 a epoch=1 → expires +60s
 tick 60s
 heartbeat t1 a epoch=1 → refused lease_lapsed by a, unchanged
 
-# Neither a note nor a cancel nor a put makes an epoch
+# Notes, cancels and puts do not change the epoch
 create t1; put t1 revision=1 priority=5; acquire t1 a; annotate t1 note=why
 cancel t1 → epoch 1, revision 5

@@ -3,11 +3,11 @@ create t1; acquire t1 a; tick 10s
 -- row: heartbeat
 heartbeat t1 a epoch=1 → state running, holder a, expires +60s, cancel none
 
-# A heartbeat is no change of the record
+# A heartbeat changes neither the revision nor the history
 create t1; acquire t1 a; tick 10s; heartbeat t1 a epoch=1 progress={"percent":40} checkpoint={"step":3}
 show t1 → revision 2, progress {"percent":40}, checkpoint {"step":3}, history created acquired
 
-# A heartbeat may ask for another length, once
+# A heartbeat can ask for another ttl, which applies only to that renewal
 create t1; acquire t1 a; tick 10s
 heartbeat t1 a epoch=1 ttl=2m → expires +120s
 tick 100s
@@ -44,7 +44,7 @@ heartbeat t1 a epoch=1 → refused stale_epoch by rec, unchanged
 create t1; acquire t1 a; tick 60s; acquire t1 b
 heartbeat t1 a epoch=1 → refused stale_epoch by b, unchanged
 
-# A heartbeat does not revive a task that is over
+# A heartbeat does not revive a task that has ended
 create t1; acquire t1 a; mark-completed t1
 heartbeat t1 a epoch=1 → refused terminal, unchanged
 
@@ -57,7 +57,7 @@ heartbeat t1 a epoch=1 → refused stalled by a, unchanged
 tick 30s
 heartbeat t1 a epoch=1 → refused lease_lapsed, unchanged
 
-# Progress with the heartbeat lets the lease go on
+# Progress or a checkpoint in a heartbeat restarts stall_after
 create t1 stall-after=90s; acquire t1 a; tick 50s; heartbeat t1 a epoch=1; tick 10s
 heartbeat t1 a epoch=1 progress={"percent":1} → expires +60s
 tick 50s
@@ -69,7 +69,7 @@ heartbeat t1 a epoch=1 → expires +40s
 -- row: heartbeat/out_of_time
 heartbeat t1 a epoch=1 progress=1 → refused out_of_time by a, unchanged
 
-# Of two bounds the earlier one holds
+# If stall_after and time_limit both apply, the earlier end counts
 create t1 stall-after=40s time-limit=70s
 acquire t1 a → expires +40s
 tick 35s
@@ -78,7 +78,7 @@ heartbeat t1 a epoch=1 progress=1 → expires +35s
 tick 10s
 heartbeat t1 a epoch=1 progress=2 → refused out_of_time, unchanged
 
-# A grant is bounded like a heartbeat
+# An acquire is bounded by time_limit and stall_after, too
 create t1 time-limit=30s; create t2 stall-after=20s
 acquire t1 a → expires +30s
 acquire t2 a → expires +20s
@@ -89,7 +89,7 @@ acquire t1 b → epoch 2, expires +60s
 tick 50s
 heartbeat t1 b epoch=2 → expires +40s
 
-# Undo is bounded by the length of the lease alone
+# Only the ttl limits the lease of an undo, not time_limit or stall_after
 create t1 time-limit=30s stall-after=20s undo=rm:x; acquire t1 a
 rollback t1 a epoch=1 keep → state compensating, holder a, expires +20s
 -- row: heartbeat/undo
@@ -98,31 +98,31 @@ tick 10s
 heartbeat t1 a epoch=1 → expires +60s
 heartbeat t1 a epoch=1 ttl=1s → refused not_extending by a, unchanged
 
-# Recovery renews its lease as anybody does
+# Recovery can renew its own lease with a heartbeat
 create t1 undo=rm:x; acquire t1 a; tick 60s
 reclaim t1 rec ttl=30s → expires +30s
 tick 20s
 heartbeat t1 rec epoch=2 → state compensating, expires +30s
 
-# A lapse at the end of stall_after is told apart from silence
+# A lapse at the end of stall_after has the cause stalled, not lapsed
 create t1 stall-after=90s; acquire t1 a; tick 50s; heartbeat t1 a epoch=1; tick 40s
 reclaim t1 rec → state compensated, cause stalled, reason the lease of a at epoch 1 ended: no progress for the policy's stall_after
 
-# So is one at the end of the time limit, also when something must be undone
+# A lapse at the end of time_limit counts as out_of_time, even if something is owed
 create t1 time-limit=30s undo=rm:x when-spent=quarantined; create t2 time-limit=30s undo=rm:x; acquire t1 a; acquire t2 a; tick 30s
 reclaim t1 rec → state compensating, unwinding out_of_time
 settle t1 rec epoch=2 seq=1 → state quarantined, cause attempts_spent, reason the lease of a at epoch 1 ended: the attempt took the policy's time_limit
 reclaim t2 rec; settle t2 rec epoch=2 seq=1 → state compensated, cause out_of_time
 
-# Progress after the last heartbeat makes a lapse one of silence
+# A lapse after recent progress has the cause lapsed, not stalled
 create t1 stall-after=90s; acquire t1 a; tick 50s; progress t1 a epoch=1 progress=1; tick 10s
 reclaim t1 rec → state compensated, cause lapsed
 
-# A lapse that is parked has the cause that it has
+# Under quarantine, a lapse still has the cause stalled or lapsed
 create t1 stall-after=30s on-lapse=quarantine; create t2 on-lapse=quarantine; acquire t1 a; acquire t2 a; tick 60s
 reclaim t1 rec → state quarantined, cause stalled
 reclaim t2 rec → state quarantined, cause lapsed
 
-# The lapse of an undo has nothing to do with the bounds of attempts
+# If the lease of an undo lapses, the reason for the undo does not change
 create t1 stall-after=30s undo=rm:x; acquire t1 a; rollback t1 a epoch=1 keep; tick 30s
 reclaim t1 rec → state compensating, unwinding rolled_back

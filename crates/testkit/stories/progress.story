@@ -16,16 +16,16 @@ progress t1 a epoch=1 checkpoint={"step":3} → checkpoint {"step":3}
 release t1 a epoch=1 → state planned, checkpoint {"step":3}
 acquire t1 b → checkpoint {"step":3}
 
-# The one who takes over finds the checkpoint
+# A worker that takes over gets the checkpoint
 create t1; acquire t1 a; tick 10s; heartbeat t1 a epoch=1 checkpoint={"step":3}; tick 60s
 acquire t1 b → holder b, epoch 2, checkpoint {"step":3}
 
-# Recovery leaves the checkpoint to the next attempt
+# Recovery keeps the checkpoint for the next attempt
 create t1 max-attempts=2 undo=rm:x; acquire t1 a; progress t1 a epoch=1 checkpoint={"step":3}; tick 60s
 reclaim t1 rec → checkpoint {"step":3}
 settle t1 rec epoch=2 seq=1 → state planned, checkpoint {"step":3}
 
-# A holder that undoes its own work leaves the checkpoint to the next attempt
+# A holder that undoes its own work keeps the checkpoint for the next attempt
 create t1 max-attempts=2 undo=rm:x; acquire t1 a; progress t1 a epoch=1 checkpoint={"step":3}
 rollback t1 a epoch=1 keep → checkpoint {"step":3}
 settle t1 a epoch=1 seq=1 → state planned, checkpoint {"step":3}
@@ -36,16 +36,16 @@ acquire t1 b → checkpoint {"step":3}
 create t1; acquire t1 a; tick 60s
 progress t1 a epoch=1 progress=1 → refused lease_lapsed by a, unchanged
 
-# Progress of another's lease is refused
+# Progress with a wrong owner or epoch is refused
 create t1; acquire t1 a
 progress t1 b epoch=1 progress=1 → refused wrong_owner by a, unchanged
 progress t1 a epoch=2 progress=1 → refused stale_epoch by a, unchanged
 
-# There is no progress of the work while it is undone
+# Progress is refused while the task is being undone
 create t1 undo=rm:x; acquire t1 a; rollback t1 a epoch=1 keep
 -- row: undo/not_running
 progress t1 a epoch=1 progress=1 → refused wrong_state by a, unchanged
 
-# Progress must say something
+# Empty progress is refused
 create t1; acquire t1 a
 progress t1 a epoch=1 → refused invalid progress, unchanged

@@ -1,4 +1,4 @@
-# A lease counts for the name that it was granted to
+# An actor that is limited to its own leases can't use another actor's lease
 create t1; acquire t1 w1 as=ci
 heartbeat t1 w1 epoch=1 ttl=90s as=ci own
 heartbeat t1 w1 epoch=1 ttl=120s as=other own → refused forbidden by w1, unchanged
@@ -8,11 +8,11 @@ release t1 w1 epoch=1 as=other own → refused forbidden, unchanged
 complete t1 w1 epoch=1 as=other own → refused forbidden, unchanged
 complete t1 w1 epoch=1 as=ci own → state completed
 
-# Whoever may act on any lease needs only its owner and epoch
+# An actor that is not limited to its own leases needs only owner and epoch
 create t1; acquire t1 w1 as=ci
 complete t1 w1 epoch=1 as=alice → state completed
 
-# The fence comes before the question whose name it is
+# Epoch, owner and lapse are checked before the actor
 create t1; acquire t1 w1 as=ci
 complete t1 w1 epoch=2 as=other own → refused stale_epoch
 complete t1 w2 epoch=1 as=other own → refused wrong_owner
@@ -21,7 +21,7 @@ heartbeat t1 w1 epoch=1 as=other own → refused lease_lapsed
 release t1 w1 epoch=1 as=other own → refused forbidden, unchanged
 release t1 w1 epoch=1 as=ci own → state compensated
 
-# Recovery's own leases count for recovery's name
+# An actor that is limited to its own leases can't use recovery's lease
 create t1 undo=rm:x; acquire t1 w1 as=ci; tick 61s; reclaim t1 r1 as=ops
 settle t1 r1 epoch=2 seq=1 receipt=gone as=ci own → refused forbidden, unchanged
 quarantine t1 r1 epoch=2 as=ci own → refused forbidden, unchanged

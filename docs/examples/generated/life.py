@@ -57,7 +57,7 @@ def main(url: str, token: str, id: str) -> None:
     if not isinstance(renewed, Renewed):
         raise SystemExit(f"the lease is lost: {renewed}")
 
-    # Whoever has another epoch is refused, and the code says why.
+    # A caller with another epoch is refused, and the code says why.
     stranger = HeartbeatBody(owner=OWNER, epoch=epoch + 1)
     refused = post_ns_tasks_id_heartbeat.sync(NAMESPACE, id, client=client, body=stranger)
     assert isinstance(refused, Problem) and refused.code is ProblemCode.STALE_EPOCH

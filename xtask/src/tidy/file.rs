@@ -26,6 +26,11 @@ impl File<'_> {
         self.path.ends_with(".md")
     }
 
+    /// What is behind the last dot of its name.
+    pub(super) fn extension(&self) -> Option<&str> {
+        self.path.rsplit('/').next()?.rsplit_once('.').map(|(_, extension)| extension)
+    }
+
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.path.rsplit('/').next() == Some(name)
     }

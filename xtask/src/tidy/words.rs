@@ -1,4 +1,5 @@
-//! The rule about odd words: there is a usual one for each. It reads documents, comments, and the texts of programs.
+//! The rule about odd words: there is a usual one for each. It reads documents, comments, the texts of programs, and the whole of
+//! stories, settings, alerts and scripts.
 
 use super::code::{holds_tests_only, is_source, is_tooling};
 use super::file::File;
@@ -26,6 +27,9 @@ const AVOIDED: &[(&str, &str)] = &[
     ("set and says nothing", "say `but empty`"),
 ];
 
+/// Files that are read as they are. Migrations are not among them: they are released, and never change.
+const READ_WHOLE: [&str; 8] = ["story", "toml", "yaml", "json", "sh", "py", "service", "socket"];
+
 /// Prose uses the usual words.
 pub(super) fn odd_words(file: &File) -> Vec<String> {
     let mut findings = Vec::new();
@@ -46,7 +50,8 @@ fn prose_of(file: &File) -> Vec<(usize, String)> {
         return vec![(0, without_fences(file.text))];
     }
     if !file.is_rust() {
-        return Vec::new();
+        let is_read = file.extension().is_some_and(|extension| READ_WHOLE.contains(&extension));
+        return if is_read { vec![(0, file.text.to_owned())] } else { Vec::new() };
     }
     let code = code_only(file.text);
     let is_test = test_lines(&code.lines().collect::<Vec<_>>());
@@ -144,5 +149,6 @@ mod tests {
         assert_eq!(lines(SOURCE, code), [""; 0]);
         assert_eq!(lines("crates/core/tests/a.rs", "const A: &str = \"whoever\";"), [""; 0]);
         assert_eq!(lines("a.sql", "-- whoever"), [""; 0]);
+        assert_eq!(lines("deploy/alerts.yaml", "a: 1\nb: whoever"), ["deploy/alerts.yaml:2 `whoever`"]);
     }
 }

@@ -229,7 +229,7 @@ fn a_task_is_given_back_rolled_back_and_taken_over() {
     $ tenure task progress t --owner w3 --epoch 3 --progress '[1]' --checkpoint '{"at":7}'
     t: progress saved, lease not renewed, expires at 2026-01-31T12:03:01Z
     $ tenure task rollback t --owner w3 --epoch 3 --reason 'tests failed'
-    t is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed
+    t is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:02:01Z, and once that is undone it is closed as compensated; its holder rolled it back: tests failed
     "#
     );
 }

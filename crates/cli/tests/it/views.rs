@@ -114,9 +114,9 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
     $ tenure task why park
     park is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m); unless that is renewed, recovery parks it for a person; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why undone
-    undone is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
+    undone is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder rolled it back: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why kept
-    kept is compensating: w1 is undoing 1 compensation under epoch 1 until 2026-01-31T12:01:00Z (in 1m), and once that is undone it is closed as compensated; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
+    kept is compensating: w1 is undoing 1 compensation under epoch 1 until 2026-01-31T12:01:00Z (in 1m), and once that is undone it is closed as compensated; its holder rolled it back: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why stopping
     stopping is running: w1 holds it under epoch 1 since 2026-01-31T12:00:00Z (just now) until 2026-01-31T12:01:00Z (in 1m), and will learn at its next heartbeat that alice asked it to stop; unless that is renewed, recovery closes it as compensated; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why failed
@@ -145,9 +145,9 @@ fn why_says_what_a_task_waits_for_and_what_happens_next() {
     $ tenure task why park
     park is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery parks it for a person; until it is taken over, w1 can still end it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why undone
-    undone is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
+    undone is compensating: 1 compensation must be undone; recovery may start now, since 2026-01-31T12:00:00Z, and once that is undone it is parked for a person; its holder rolled it back: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why kept
-    kept is compensating: w1 was undoing 1 compensation when its lease at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery may take it over now, since 2026-01-31T12:01:00Z, and once that is undone it is closed as compensated; its holder gave it up: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
+    kept is compensating: w1 was undoing 1 compensation when its lease at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery may take it over now, since 2026-01-31T12:01:00Z, and once that is undone it is closed as compensated; its holder rolled it back: tests failed; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why stopping
     stopping is running: the lease of w1 at epoch 1 lapsed 2026-01-31T12:01:00Z (10s ago); recovery closes it as compensated; until it is taken over, w1 can still end it; but no recovery is running for this store: run `tenure serve` or `tenure recover --watch`
     $ tenure task why failed
