@@ -17,6 +17,7 @@ mod promtool;
 mod python;
 mod run;
 mod schemathesis;
+mod semver;
 mod test;
 mod tidy;
 mod timings;
@@ -47,6 +48,9 @@ Usage: cargo xtask <command>
   lint               Format, clippy, rustdoc, licenses and sources of dependencies, tidy, generated docs.
                      All steps run, also after one has failed. Installs cargo-deny if it is missing.
   tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
+  semver [--baseline REV]
+                     Compare the public API with a commit, by default with the last one whose API programs follow.
+                     Run it before a commit that changes a public item. Installs cargo-semver-checks if it is missing.
   docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs, and docs/openapi.json
                      from the table of routes.
   docs --check       Say whether the first differs from its table, and where; a test says it of the second.
@@ -81,13 +85,14 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
     match arguments {
         []
         | ["help" | "--help" | "-h", ..]
-        | ["test" | "torture" | "lint" | "tidy" | "docs", "--help" | "-h"] => {
+        | ["test" | "torture" | "lint" | "tidy" | "docs" | "semver", "--help" | "-h"] => {
             print!("{}", help());
             Ok(Verdict::Passed)
         }
         ["test", options @ ..] => test::run(&root, options),
         ["torture", options @ ..] => torture::run(&root, options),
         ["lint"] => lint::run(&root),
+        ["semver", arguments @ ..] => semver::run(&root, arguments),
         ["tidy"] => run::alone(&root, tidy::run),
         ["docs"] => {
             let openapi = ["test", "--quiet", "-p", "tenure-server", "--test", "it", "openapi::"];

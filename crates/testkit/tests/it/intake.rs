@@ -1,6 +1,7 @@
 //! Tasks created inside callers' own transactions, by SQL and from Rust: each exists if and only if its transaction
 //! commits, and each accepted task is created.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +13,8 @@ use tenure::core::policy::{OnLapse, Policy};
 use tenure::core::refusal::Code;
 use tenure::core::task::State;
 use tenure::ledger::JsonText;
-use tenure::store::postgres::{PostgresOptions, PostgresStore};
+use tenure::store::BoxFuture;
+use tenure::store::postgres::{CallerTransaction, PostgresOptions, PostgresStore, StatementError};
 use tenure::{Error, Ledger};
 use tenure_testkit::block_on;
 use tenure_testkit::competing::CompetingConnection;
@@ -238,6 +240,57 @@ fn rust_creates_in_a_transaction_of_the_callers() {
         let elsewhere = Ledger::open("memory:").await.expect("opens");
         let elsewhere = elsewhere.create_in(&transaction, elsewhere.create("b")).await;
         assert!(elsewhere.expect_err("no such transaction").to_string().contains("PostgreSQL"));
+    });
+}
+
+/// A client library that Tenure does not know: it sends texts alone, and puts parameters into them itself.
+struct TextClient<'c>(&'c tokio_postgres::Client);
+
+impl TextClient<'_> {
+    async fn send(&self, sql: String) -> Result<(), StatementError> {
+        self.0.simple_query(&sql).await.map(drop).map_err(|error| {
+            let code = error.code().map(|code| code.code().to_owned());
+            StatementError::new(code.as_deref(), error)
+        })
+    }
+}
+
+impl CallerTransaction for TextClient<'_> {
+    fn run<'a>(&'a self, sql: &'a str) -> BoxFuture<'a, Result<(), StatementError>> {
+        Box::pin(self.send(sql.to_owned()))
+    }
+
+    fn run_with<'a>(
+        &'a self,
+        sql: &'a str,
+        parameters: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<(), StatementError>> {
+        let quoted = parameters.iter().map(|text| format!("'{}'", text.replace('\'', "''")));
+        let numbered = (1..).zip(quoted).map(|(number, text)| (format!("${number}"), text));
+        let sql = numbered.fold(sql.to_owned(), |sql, (place, text)| sql.replace(&place, &text));
+        Box::pin(self.send(sql))
+    }
+}
+
+#[test]
+fn a_transaction_of_any_other_client_creates_tasks_too() {
+    let Some(server) = required(Server::shared()) else { return };
+    block_on(async {
+        let (ledger, mut rival, _) = scene(server).await;
+        let client = TextClient(rival.client());
+        client.run("begin").await.expect("begun");
+        let call = || ledger.create("a").payload(JsonText(r#"{"it's": [1]}"#));
+        ledger.create_in(&client, call()).await.expect("asked for");
+        let twice = ledger.create_in(&client, call()).await.expect_err("the name is taken");
+        assert_eq!(twice.code(), Some(Code::Exists));
+        client.run("commit").await.expect("a refusal leaves the transaction as it was");
+        assert_eq!(ledger.task("a").await.expect("it exists").payload.as_str(), r#"{"it's":[1]}"#);
+
+        // Without a transaction there is nothing to be a part of.
+        let outside = ledger.create_in(&client, ledger.create("b")).await.expect_err("no transaction");
+        assert!(matches!(&outside, Error::Unavailable(_)), "{outside}");
+        let cause = outside.source().map(ToString::to_string);
+        assert!(cause.is_some_and(|cause| outside.to_string().contains(&cause)), "{outside}");
     });
 }
 

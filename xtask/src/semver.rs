@@ -1,0 +1,41 @@
+//! `cargo xtask semver`: whether the public API still is what a baseline commit had, by cargo-semver-checks.
+//!
+//! It is not a part of lint: to install the tool takes longer than all other steps, and a checkout may have no history.
+
+use std::path::Path;
+
+use crate::run::{self, Result, Verdict};
+
+/// The commit that programs were last told to follow. A break that is intended moves it, in the commit after the break,
+/// and `CHANGELOG.md` says what to change.
+const BASELINE: &str = "BASELINE_COMMIT";
+
+/// The crates whose items programs name. `tenure` has them all under its own name, where the tool does not look into other crates.
+const PACKAGES: [&str; 6] =
+    ["tenure-core", "tenure-api", "tenure-store", "tenure-process", "tenure", "tenure-server"];
+
+const TOOL: &[&str] = &["cargo-semver-checks", "--version", "0.51.0", "--locked"];
+
+/// `--baseline REV` compares with another commit.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<Verdict> {
+    let baseline = match arguments {
+        [] => BASELINE,
+        ["--baseline", revision] => revision,
+        _ => return Err("usage: cargo xtask semver [--baseline REV]".into()),
+    };
+    let commit = format!("{baseline}^{{commit}}");
+    if run::output(root, "git", &["rev-parse", "--verify", "--quiet", &commit]).is_err() {
+        return Err(format!(
+            "this checkout has no commit {baseline}: fetch its history, or give --baseline REV"
+        )
+        .into());
+    }
+    if run::output(root, "cargo", &["semver-checks", "--version"]).is_err() {
+        run::install(root, TOOL)?;
+    }
+    let mut check = vec!["semver-checks", "--baseline-rev", baseline];
+    check.extend(PACKAGES.iter().flat_map(|package| ["-p", package]));
+    println!("cargo {}", check.join(" "));
+    let status = run::command(root, "cargo", &check).status()?;
+    Ok(if status.success() { Verdict::Passed } else { Verdict::Failed })
+}
