@@ -33,6 +33,7 @@ mod stale;
 mod status;
 mod store;
 mod supervise;
+mod survivors;
 mod tables;
 mod task;
 mod token;

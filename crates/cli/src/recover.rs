@@ -10,7 +10,6 @@ use tenure::core::task::State;
 use tenure::core::time::Span;
 use tenure::handler::Handlers;
 use tenure::instant::print_seconds;
-use tenure::process::{Survivor, survivors};
 use tenure::recovery::{Outcome, PlannedTask, RecoveredTask, Recovery, RecoveryOptions, RecoveryReport};
 use tenure::stop::StopSignal;
 use tokio::sync::mpsc;
@@ -22,6 +21,7 @@ use crate::handlers;
 use crate::output::{Output, plain};
 use crate::signals::Signals;
 use crate::store::is_one_store;
+use crate::survivors::{Survivor, survivors};
 use crate::tables::counted;
 use crate::values::span;
 

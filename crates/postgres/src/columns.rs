@@ -13,9 +13,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::causes::with_causes;
 use crate::libpq::ConnectError;
 use crate::transaction::StatementError;
+use tenure_store::causes::with_causes;
 
 /// Why a statement failed: the server reported an error, did not answer, or returned an impossible value.
 #[derive(Debug)]

@@ -4,7 +4,6 @@
 //! pool of connections. Everything that is decided is in the rows: a process that dies leaves only leases that lapse.
 
 mod batch;
-mod causes;
 mod chains;
 mod columns;
 mod database;

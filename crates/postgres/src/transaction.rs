@@ -5,7 +5,7 @@ use std::fmt;
 
 use tenure_store::BoxFuture;
 
-use crate::causes::with_causes;
+use tenure_store::causes::with_causes;
 
 /// An open transaction of the caller, in which a task can be created.
 ///

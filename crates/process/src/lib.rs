@@ -33,6 +33,7 @@
 mod alarm;
 mod binary;
 mod cgroup;
+mod environments;
 mod launch;
 mod limit;
 mod outbox;
@@ -40,17 +41,16 @@ mod process_tree;
 mod protocol;
 mod running;
 mod stage;
-mod survivors;
 mod tail;
 mod terminal;
 mod warden;
 
 use std::sync::atomic::Ordering;
 
+pub use environments::{ProcessEnvironment, environments};
 pub use launch::{Input, Launch, Output, StartError, TerminalAccess};
 pub use limit::{Cause, Containment, Limit};
 pub use running::{CommandEnd, Emptied, Remains, Running};
-pub use survivors::{Survivor, survivors};
 pub use tail::Tail;
 
 use binary::{SERVES, STAGE_WORD, WARDEN_WORD};

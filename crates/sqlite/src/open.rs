@@ -264,9 +264,10 @@ impl SqliteFile {
     pub(crate) fn commit_fault(&self, error: rusqlite::Error) -> Error {
         let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
         let is_not_done = error.sqlite_error_code().is_some_and(|code| surely_not.contains(&code));
-        match self.fault(error) {
+        let said = self.fault(error);
+        match said {
             Error::Unavailable(failure) | Error::Corrupt(failure) if !is_not_done => Error::Unknown(failure),
-            said => said,
+            Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) | _ => said,
         }
     }
 

@@ -12,6 +12,8 @@ pub mod answering;
 #[doc(hidden)]
 pub mod budget;
 #[doc(hidden)]
+pub mod causes;
+#[doc(hidden)]
 pub mod codec;
 #[doc(hidden)]
 pub mod columns;

@@ -24,7 +24,6 @@
 //! has a time limit of its own; the caller has one for the whole request, and dropping the future ends it.
 //! `Retry-After` is ignored. Nothing here verifies signatures.
 
-use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -38,6 +37,7 @@ use tenure_api::instant;
 use tenure_clock::{Clock, SystemClock};
 use tenure_core::time::Time;
 use tenure_store::BoxFuture;
+use tenure_store::causes::with_causes;
 use tenure_tls::{Anchors, Proof};
 
 use crate::handler::webhook::secret::{SecretSource, SigningKeys};
@@ -294,12 +294,5 @@ fn leads_to(response: &Response) -> String {
 
 /// What went wrong, down to the first cause. The URL is left out: its query may have a secret in it.
 fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    told
+    with_causes(&error.without_url())
 }

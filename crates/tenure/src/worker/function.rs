@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure_core::id::Kind;
 use tenure_store::BoxFuture;
+use tenure_store::causes::with_causes;
 
 use crate::keeper::KeptLease;
 use crate::stop::StopSignal;
@@ -44,14 +45,7 @@ pub enum WorkError {
 
 impl<E: std::error::Error> From<E> for WorkError {
     fn from(error: E) -> WorkError {
-        let mut words = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            words.push_str(": ");
-            words.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        WorkError::RollBack(words)
+        WorkError::RollBack(with_causes(&error))
     }
 }
 

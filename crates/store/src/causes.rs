@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// The error with what it says of its causes: the outermost words alone often say only where it happened.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
+pub fn with_causes(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
