@@ -110,7 +110,7 @@ class Lease:
     def __init__(self, server: Server, task: dict):
         self.server, self.task, lease = server, task["id"], task["lease"]
         self.holder = {"owner": lease["owner"], "epoch": lease["epoch"]}
-        self.cancel_asked, self.trouble, self.loss, self.expires_at = False, None, None, lease["expires_at"]
+        self.cancel_asked, self.renewal_error, self.loss, self.expires_at = False, None, None, lease["expires_at"]
         self.over, self.ready = threading.Event(), threading.Event()
         # The claim may be much older than its answer. So these deadlines only bound how long `read_clock` is tried.
         self.set_deadlines(clock(), lease["acquired_at"], lease["expires_at"])
@@ -154,7 +154,7 @@ class Lease:
         path = f"{self.server.namespace}/tasks/{self.task}/heartbeat?return=minimal"
         answer = self.server.request(path, "renewal", timeout, self.holder)
         if renewal := answer.get("renewal"):
-            self.cancel_asked, self.trouble = renewal["cancel"], None
+            self.cancel_asked, self.renewal_error = renewal["cancel"], None
             return self.set_deadlines(sent, renewal["at"], renewal["expires_at"])
         if answer["code"] in LOST_FOR_HEARTBEAT:
             self.loss, self.kill_at = describe(answer), 0
@@ -162,9 +162,9 @@ class Lease:
         return self.rest_after(answer, sent)
 
     def rest_after(self, answer: dict, sent: float) -> float:
-        if self.trouble != describe(answer) and not self.loss:
-            self.trouble = describe(answer)
-            log(self.task, f"not renewed, the work goes on for now: {self.trouble}")
+        if self.renewal_error != describe(answer) and not self.loss:
+            self.renewal_error = describe(answer)
+            log(self.task, f"not renewed, the work goes on for now: {self.renewal_error}")
         return max((self.stop_at - sent) / 12, 0.25)
 
     def end(self, verb: str, body: dict) -> dict:

@@ -49,7 +49,7 @@ Usage: cargo xtask <command>
                      All steps run, also after one has failed. Installs cargo-deny if it is missing.
   tidy               The house rules alone: lengths, clocks, links, words. Each finding is `path:line: what`.
   semver [--baseline REV]
-                     Compare the public API with a commit, by default with the last one whose API programs follow.
+                     Compare the public API with a commit, by default with the baseline in xtask/src/semver.rs.
                      Run it before a commit that changes a public item. Installs cargo-semver-checks if it is missing.
   docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs, and docs/openapi.json
                      from the table of routes.

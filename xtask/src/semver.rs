@@ -6,13 +6,22 @@ use std::path::Path;
 
 use crate::run::{self, Result, Verdict};
 
-/// The commit that programs were last told to follow. A break that is intended moves it, in the commit after the break,
-/// and `CHANGELOG.md` says what to change.
+/// The last commit whose breaking changes are in `CHANGELOG.md`. After another one that is intended, a further commit moves this.
 const BASELINE: &str = "BASELINE_COMMIT";
 
 /// The crates whose items programs name. `tenure` has them all under its own name, where the tool does not look into other crates.
-const PACKAGES: [&str; 6] =
-    ["tenure-core", "tenure-api", "tenure-store", "tenure-process", "tenure", "tenure-server"];
+const PACKAGES: [&str; 10] = [
+    "tenure-core",
+    "tenure-api",
+    "tenure-clock",
+    "tenure-store",
+    "tenure-sqlite",
+    "tenure-postgres",
+    "tenure-remote",
+    "tenure-process",
+    "tenure",
+    "tenure-server",
+];
 
 const TOOL: &[&str] = &["cargo-semver-checks", "--version", "0.51.0", "--locked"];
 

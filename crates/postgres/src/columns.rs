@@ -1,11 +1,13 @@
 //! PostgreSQL's rows for [`tenure_store::columns`], and the faults of this store.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::limit::InvalidField;
+use tenure_store::causes::with_causes;
 use tenure_store::columns::{Impossible, Row};
 use tenure_store::stored::ColumnValue;
 use tenure_store::{Error, Failure};
@@ -15,7 +17,6 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::libpq::ConnectError;
 use crate::transaction::StatementError;
-use tenure_store::causes::with_causes;
 
 /// Why a statement failed: the server reported an error, did not answer, or returned an impossible value.
 #[derive(Debug)]
@@ -62,6 +63,21 @@ impl From<Impossible> for PostgresError {
         PostgresError::Broken(what)
     }
 }
+
+/// What the server said of a statement that failed.
+#[derive(Debug)]
+struct ServerError {
+    message: String,
+    code: String,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.message, self.code)
+    }
+}
+
+impl StdError for ServerError {}
 
 /// What a fault means for a transaction that was not committed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,7 +147,14 @@ impl PostgresError {
     pub(crate) fn into_failure(self, shown: &str) -> Failure {
         let told = self.told(shown);
         match self {
-            PostgresError::Postgres(error) => Failure::new(told, error),
+            // What else the server says may have stored values in it.
+            PostgresError::Postgres(error) => match error.as_db_error() {
+                Some(said) => {
+                    let (message, code) = (said.message().to_owned(), said.code().code().to_owned());
+                    Failure::new(told, ServerError { message, code })
+                }
+                None => Failure::new(told, error),
+            },
             PostgresError::Connecting(error) => Failure::new(told, error),
             PostgresError::InTransaction(error) => Failure::new(told, error),
             PostgresError::Unfit(_)

@@ -38,7 +38,7 @@ impl PostgresStore {
         let saga_id = create.saga_id.as_ref().map_or(id.as_str(), |saga_id| saga_id.as_str());
         let take_in = self.database.settings.schema.in_sql(TAKE_IN);
         let nested = |sql: &'static str| transaction.run(sql);
-        let failed = |error: StatementError| self.unavailable(error);
+        let failed = |error: StatementError| self.failed(error);
         nested("savepoint tenure_create").await.map_err(failed)?;
         let taken = transaction
             .run_with(
@@ -60,12 +60,17 @@ impl PostgresStore {
             Err(error) => {
                 // The connection may be gone; then there is nothing to go back to.
                 let _ = nested("rollback to savepoint tenure_create").await;
-                Err(self.unavailable(error).with_advice("; roll back the whole transaction and repeat it"))
+                Err(match self.failed(error) {
+                    error @ Error::Unavailable(_) => {
+                        error.with_advice("; roll back the whole transaction and repeat it")
+                    }
+                    error => error.with_advice("; roll back the whole transaction"),
+                })
             }
         }
     }
 
-    fn unavailable(&self, error: StatementError) -> Error {
+    fn failed(&self, error: StatementError) -> Error {
         PostgresError::InTransaction(error).surely_not_done(&self.database.shown())
     }
 }

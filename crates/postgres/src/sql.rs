@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use tenure_store::columns::ColumnType::{Bytes, Number, Text};
 use tenure_store::columns::{
     ChangedBy, Column, ColumnType, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow,
-    join_names, task_select_list,
+    TokenRow, join_names, task_select_list,
 };
 
 /// A statement that names the columns of a table.
@@ -147,6 +147,21 @@ pub(crate) const LOCK_SOME_INTAKE: &str = "\
     order by namespace, id for update";
 
 // ---- what is written ---------------------------------------------------------------------------------------------
+
+pub(crate) static INSERT_TOKEN: Sql = Sql::new(|| {
+    let places: Vec<String> = (1..=TokenRow::COLUMNS.len()).map(|at| format!("${at}")).collect();
+    format!("insert into tenure.tokens ({}) values ({})", names(TokenRow::COLUMNS), places.join(", "))
+});
+
+pub(crate) static TOKENS: Sql = Sql::new(|| format!("{} order by no", select_tokens()));
+/// The newest of that name. Older ones of it are revoked.
+pub(crate) static TOKEN_BY_NAME: Sql =
+    Sql::new(|| format!("{} where name = $1 order by no desc limit 1", select_tokens()));
+pub(crate) static TOKEN_BY_HASH: Sql = Sql::new(|| format!("{} where hash = $1", select_tokens()));
+
+fn select_tokens() -> String {
+    format!("select {} from tenure.tokens", TokenRow::select_list())
+}
 
 pub(crate) const TAKE_NAMES: &str = "\
     with taken as (insert into tenure.names (namespace, id, saga_id) \

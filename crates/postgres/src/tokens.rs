@@ -1,13 +1,12 @@
 //! Tokens in the database. They change rarely, each time on a connection of its own.
 
 use tenure_core::refusal::Refusal;
-use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::access::{Token, Tokens};
-use tenure_store::columns::Row as _;
-use tenure_store::tokens::{Decided, Known, TokenChange, namespaces_column, read_token, token_columns};
+use tenure_store::columns::{Row as _, TableRow, TokenRow, read_token};
+use tenure_store::tokens::{Decided, Known, TokenChange};
 
-use crate::columns::{Meaning, PostgresError, PostgresResult, PostgresRow};
+use crate::columns::{Meaning, PostgresError, PostgresResult, PostgresRow, PostgresValue};
 use crate::database::PostgresDatabase;
 use crate::link::{Link, Parameter};
 use crate::read::{PostgresReader, one};
@@ -20,15 +19,6 @@ const TRIES_MAX: u32 = 5;
 const VERSION: &str = "select value from tenure.meta where key = 'tokens'";
 /// A change of a token locks this row until the commit, so changes come one after the other.
 const LOCK: &str = "select value from tenure.meta where key = 'tokens' for update";
-const BY_NAME: &str =
-    concat!("select ", token_columns!(), " from tenure.tokens where name = $1 order by no desc limit 1");
-const BY_HASH: &str = concat!("select ", token_columns!(), " from tenure.tokens where hash = $1");
-const ALL: &str = concat!("select ", token_columns!(), " from tenure.tokens order by no");
-const ADD: &str = concat!(
-    "insert into tenure.tokens (",
-    token_columns!(),
-    ") values ($1, $2, $3, $4, $5, $6, $7, null, null)"
-);
 const REVOKE: &str = "\
     with written as (update tenure.tokens set revoked_at = $2, revoked_by = $3 \
         where name = $1 and revoked_at is null returning 1) \
@@ -106,17 +96,11 @@ async fn write(
         let by = by.as_ref().map(|by| by.as_str());
         link.once(REVOKE, &[&token.name.as_str(), &at.as_micros(), &by]).await?;
     }
-    if let Some(hash) = decided.add {
-        let parameters: [Parameter<'_>; 7] = [
-            &hash.0.0.as_slice(),
-            &token.name.as_str(),
-            &token.role.as_str(),
-            &namespaces_column(token),
-            &token.created_at.as_micros(),
-            &token.created_by.as_str(),
-            &token.expires_at.map(Time::as_micros),
-        ];
-        link.once(ADD, &parameters).await?;
+    if let Some(added) = &decided.add {
+        let values: Vec<PostgresValue<'_>> =
+            added.values(TokenRow::COLUMNS.iter()).map(PostgresValue).collect();
+        let parameters: Vec<Parameter<'_>> = values.iter().map(|value| value as Parameter<'_>).collect();
+        link.once(&sql::INSERT_TOKEN, &parameters).await?;
     }
     link.once(NOTE_VERSION, &[&decided.version(before, now).to_string()]).await?;
     Ok(Ok(decided))
@@ -124,11 +108,11 @@ async fn write(
 
 async fn known(link: &Link, change: &TokenChange) -> PostgresResult<Known> {
     let read = |rows: Vec<PostgresRow>| {
-        rows.first().map(read_token).transpose().map(|found| found.map(|listed| listed.token))
+        rows.first().map(|row| read_token(row, 0)).transpose().map(|found| found.map(|listed| listed.token))
     };
-    let namesake = read(link.once(BY_NAME, &[&change.name().as_str()]).await?)?;
+    let namesake = read(link.once(&sql::TOKEN_BY_NAME, &[&change.name().as_str()]).await?)?;
     let same_hash = match change.hash() {
-        Some(hash) => read(link.once(BY_HASH, &[&hash.0.0.as_slice()]).await?)?,
+        Some(hash) => read(link.once(&sql::TOKEN_BY_HASH, &[&hash.0.0.as_slice()]).await?)?,
         None => None,
     };
     Ok(Known { namesake, same_hash })
@@ -149,8 +133,8 @@ impl PostgresReader<'_> {
         // One look at one moment, so that the version is that of the tokens.
         self.begin().await?;
         let version = version(&self.link.ask(VERSION, &[]).await?)?;
-        let tokens =
-            self.link.ask(ALL, &[]).await?.iter().map(read_token).collect::<PostgresResult<Vec<_>>>()?;
+        let rows = self.link.ask(&sql::TOKENS, &[]).await?;
+        let tokens = rows.iter().map(|row| read_token(row, 0)).collect::<PostgresResult<Vec<_>>>()?;
         self.end().await?;
         Ok(Some(Tokens { version, tokens }))
     }

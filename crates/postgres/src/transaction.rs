@@ -4,7 +4,6 @@ use std::error::Error;
 use std::fmt;
 
 use tenure_store::BoxFuture;
-
 use tenure_store::causes::with_causes;
 
 /// An open transaction of the caller, in which a task can be created.
@@ -51,7 +50,7 @@ impl fmt::Display for StatementError {
 
 impl Error for StatementError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.source()
+        Some(self.source.as_ref())
     }
 }
 

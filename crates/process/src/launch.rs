@@ -218,7 +218,7 @@ impl Launch {
         // Starting a process waits until it is there.
         let begun = tokio::task::spawn_blocking(move || self.begin()).await;
         let begun = begun.map_err(|error| failed((error.to_string(), None)))?.map_err(&failed)?;
-        let running = Running::attend(begun).map_err(|error| failed(told(error)))?;
+        let running = Running::attend(begun).map_err(|error| failed(not_started(error)))?;
         let (mut running, step, number) = match running.started().await {
             Ok(running) => return Ok(running),
             Err(refused) => refused,
@@ -247,7 +247,7 @@ impl Launch {
     fn begin(mut self) -> Result<Begun, NotStarted> {
         let binary = self.binary()?;
         self.check().map_err(|why| (why, None))?;
-        let (here, there) = UnixStream::pair().map_err(told)?;
+        let (here, there) = UnixStream::pair().map_err(not_started)?;
         let mut warden = tokio::process::Command::new(binary);
         warden.arg0("tenure-warden").arg(WARDEN_WORD).process_group(0);
         warden.stdin(Stdio::from(OwnedFd::from(there))).stdout(Stdio::null()).stderr(Stdio::null());
@@ -258,9 +258,9 @@ impl Launch {
         drop(warden);
 
         let standard = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-        let (input, bytes) = input(&self.input).map_err(told)?;
-        let (written, output_read) = output(self.output).map_err(told)?;
-        let (errors, errors_read) = output(self.errors).map_err(told)?;
+        let (input, bytes) = input(&self.input).map_err(not_started)?;
+        let (written, output_read) = output(self.output).map_err(not_started)?;
+        let (errors, errors_read) = output(self.errors).map_err(not_started)?;
         let own = [&input, &written, &errors];
         let mut descriptors: Vec<BorrowedFd> = Vec::new();
         for (own, inherited) in own.into_iter().zip(standard) {
@@ -277,7 +277,7 @@ impl Launch {
         match self.order.send(&here, &descriptors) {
             // A program that does not serve as a warden ends without reading; the listener reports that.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            sent => sent.map_err(told)?,
+            sent => sent.map_err(not_started)?,
         }
         let feed = bytes.map(|pipe| (pipe, std::mem::take(&mut self.input)));
         let feed = feed.and_then(|(pipe, input)| match input {
@@ -298,7 +298,7 @@ impl Launch {
     fn binary(&mut self) -> Result<PathBuf, NotStarted> {
         match self.warden.take() {
             Some(binary) => Ok(binary),
-            None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(told),
+            None if SERVES.load(Ordering::Relaxed) => own_binary().map_err(not_started),
             None => Err((
                 "this program must call tenure::process::serve_if_asked() in the first line of its main function".into(),
                 None,
@@ -330,10 +330,10 @@ impl Launch {
     }
 }
 
-/// Why it was not started, and the system's error that says so, if there is one.
+/// What failed, and the system's error, if there is one.
 type NotStarted = (String, Option<io::Error>);
 
-fn told(error: io::Error) -> NotStarted {
+fn not_started(error: io::Error) -> NotStarted {
     (error.to_string(), Some(error))
 }
 

@@ -160,14 +160,14 @@ impl Sender {
         let count = texts.len();
         let all = |error: Error| -> Answers { vec![Err(error); count] };
         let Some(namespace) = namespace else { return Vec::new() };
-        let permits = async {
-            let permits = |count: usize, max: usize| u32::try_from(count.min(max)).unwrap_or(u32::MAX);
-            let commands = Arc::clone(&self.commands).acquire_many_owned(permits(count, QUEUE_COMMANDS_MAX));
+        let acquiring = async {
+            let at_most = |count: usize, max: usize| u32::try_from(count.min(max)).unwrap_or(u32::MAX);
+            let commands = Arc::clone(&self.commands).acquire_many_owned(at_most(count, QUEUE_COMMANDS_MAX));
             let commands = commands.await.ok()?;
-            let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits(bytes, QUEUE_BYTES_MAX));
+            let bytes = Arc::clone(&self.bytes).acquire_many_owned(at_most(bytes, QUEUE_BYTES_MAX));
             Some((commands, bytes.await.ok()?))
         };
-        let Ok(Some(permits)) = tokio::time::timeout(self.wire.limits.queue_space, permits).await else {
+        let Ok(Some(permits)) = tokio::time::timeout(self.wire.limits.queue_space, acquiring).await else {
             return all(Error::Unavailable(
                 "too many commands are waiting to be sent; try again later".into(),
             ));

@@ -19,7 +19,7 @@ pub(super) struct Timeouts {
     pub(super) refused: Duration,
     /// How long to resend commands whose outcome is unknown.
     pub(super) unsure: Duration,
-    /// How long a caller waits for room in the queue.
+    /// How long a caller waits for space in the queue.
     pub(super) queue_space: Duration,
     /// After this time, a slow request no longer blocks others.
     pub(super) slow: Duration,

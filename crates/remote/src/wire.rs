@@ -212,7 +212,10 @@ impl Wire {
         if status.is_success() {
             // It was done, whatever it is that was answered.
             text.map_err(|error| {
-                RequestError::Unsure(Failure::new(format!("{place}: the response is not UTF-8 text"), error))
+                // Without the response, which may have secrets in it.
+                let error = error.utf8_error();
+                let words = format!("{place}: the response is not UTF-8 text: {error}");
+                RequestError::Unsure(Failure::new(words, error))
             })
         } else {
             Err(not_done(place, status, is_problem, &text.unwrap_or_default()))
@@ -302,6 +305,7 @@ fn encryption(places: &Endpoints) -> Result<rustls::ClientConfig, Error> {
 
 /// What a request that was not answered means: whether it can have got there.
 fn fault(place: &str, error: reqwest::Error) -> RequestError {
+    let error = error.without_url();
     if error.is_builder() {
         return RequestError::Final(Error::Unavailable(Failure::new(
             format!("can't send a request to {place}: {}", causes(&error)),
@@ -318,6 +322,7 @@ fn fault(place: &str, error: reqwest::Error) -> RequestError {
 }
 
 fn unsure(place: &str, error: reqwest::Error) -> RequestError {
+    let error = error.without_url();
     RequestError::Unsure(Failure::new(format!("{place} did not answer: {}", causes(&error)), error))
 }
 

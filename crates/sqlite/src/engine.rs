@@ -142,7 +142,7 @@ impl SqliteEngine {
         }
     }
 
-    fn give_turn(&self) {
+    fn release_lock(&self) {
         // Unlocking an open file that is locked does not fail; and the lock goes with the process in any case.
         let _ = self.lock.give();
     }
@@ -155,14 +155,14 @@ impl Engine for SqliteEngine {
         })?;
         let begun = self.begin_transaction();
         if begun.is_err() {
-            self.give_turn();
+            self.release_lock();
         }
         begun
     }
 
     fn commit(&mut self, jobs: &[CommitRequest]) -> Vec<Done> {
         let done = self.commit_together(jobs);
-        self.give_turn();
+        self.release_lock();
         done
     }
 }

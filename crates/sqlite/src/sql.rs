@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use tenure_store::columns::{
-    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, join_names,
-    task_select_list,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow, TokenRow,
+    join_names, task_select_list,
 };
 use tenure_store::stored::ColumnValue;
 
@@ -66,12 +66,23 @@ pub(crate) static REQUEST: Sql = Sql::new(|| {
     format!("select {request} from requests where namespace = ? and id = ?")
 });
 
+pub(crate) static TOKENS: Sql = Sql::new(|| format!("{} order by no", select_tokens()));
+/// The newest of that name. Older ones of it are revoked.
+pub(crate) static TOKEN_BY_NAME: Sql =
+    Sql::new(|| format!("{} where name = ? order by no desc limit 1", select_tokens()));
+pub(crate) static TOKEN_BY_HASH: Sql = Sql::new(|| format!("{} where hash = ?", select_tokens()));
+
+fn select_tokens() -> String {
+    format!("select {} from tokens", TokenRow::select_list())
+}
+
 // ---- what is written ---------------------------------------------------------------------------------------------
 
 pub(crate) static INSERT_TASK: Sql = Sql::new(|| insert::<TaskRow<'_>>("insert", &["no"]));
 pub(crate) static INSERT_DUE: Sql = Sql::new(|| insert::<DueRow<'_>>("insert", &["task"]));
 pub(crate) static INSERT_COMPENSATION: Sql = Sql::new(|| insert::<CompensationRow<'_>>("insert", &["task"]));
 pub(crate) static INSERT_EVENT: Sql = Sql::new(|| insert::<EventRow<'_>>("insert", &["\"order\"", "task"]));
+pub(crate) static INSERT_TOKEN: Sql = Sql::new(|| insert::<TokenRow<'_>>("insert", &[]));
 pub(crate) static PUT_REQUEST: Sql =
     Sql::new(|| insert::<RequestRow<'_>>("insert or replace", &["namespace", "id"]));
 
@@ -86,14 +97,16 @@ pub(crate) static RENEW_DUE: LazyLock<Update> =
 
 /// All columns behind those of the key.
 fn insert<'a, R: TableRow<'a>>(verb: &str, key: &[&str]) -> String {
-    let (table, key_names, names) = (R::TABLE, key.join(", "), join_names(R::COLUMNS, str::to_owned));
-    let places = ", ?".repeat(key.len() - 1 + R::COLUMNS.len());
-    format!("{verb} into {table} ({key_names}, {names}) values (?{places})")
+    let columns = R::COLUMNS.iter().map(|column| column.name);
+    let names: Vec<&str> = key.iter().copied().chain(columns).collect();
+    let places = vec!["?"; names.len()].join(", ");
+    format!("{verb} into {} ({}) values ({places})", R::TABLE, names.join(", "))
 }
 
 /// An update of one row, and the positions in its table's list of the columns that are its parameters: a heartbeat does
 /// not search the list for them.
 pub(crate) struct Update {
+    table: &'static str,
     pub(crate) text: String,
     changed: Vec<usize>,
     expected: Vec<usize>,
@@ -110,6 +123,7 @@ impl Update {
             columns.filter(|(_, column)| is_one(column)).map(|(at, _)| at).collect()
         };
         Update {
+            table: R::TABLE,
             text: format!("update {} set {changes} where {key} = ?{expected}", R::TABLE),
             changed: positions(&|column| column.is_changed_by(by)),
             expected: positions(&Column::is_expected),
@@ -123,6 +137,7 @@ impl Update {
         before: R,
         after: R,
     ) -> impl Iterator<Item = ColumnValue<'a>> {
+        debug_assert_eq!(self.table, R::TABLE, "the positions are those of another table");
         let changed = self.changed.iter().map(move |at| (R::COLUMNS[*at].value)(after));
         let expected = self.expected.iter().map(move |at| (R::COLUMNS[*at].value)(before));
         changed.chain([ColumnValue::Number(key)]).chain(expected)

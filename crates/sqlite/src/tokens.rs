@@ -3,22 +3,22 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params, params_from_iter};
 use tenure_clock::Clock;
 use tenure_core::time::Time;
 use tenure_store::Error;
 use tenure_store::access::{ListedToken, Token, Tokens};
-use tenure_store::tokens::{
-    Decided, Known, TokenChange, VERSION_KEY, namespaces_column, read_token, token_columns,
-};
+use tenure_store::columns::{TableRow, TokenRow, read_token};
+use tenure_store::tokens::{Decided, Known, TokenChange, VERSION_KEY};
 
-use crate::columns::{SqliteError, SqliteResult, SqliteRow};
+use crate::columns::{SqliteError, SqliteResult, SqliteRow, SqliteValue};
 use crate::open::{SqliteFile, Synchronous};
 use crate::read::SqliteReader;
+use crate::sql;
 use crate::writer_lock::WriterLock;
 
 /// Longer than a queue of busy writers needs.
-const TURN_WAITED_FOR: Duration = Duration::from_secs(10);
+const LOCK_WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// Adds or revokes a token, by that clock. An answered change is on the disk, even if other writes need not be: a
 /// revoked token must not come back after a power failure.
@@ -31,7 +31,7 @@ pub(crate) fn change(
     let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
     let flushed = SqliteFile { synchronous: Synchronous::Full, ..database.clone() };
     let mut connection = flushed.connect()?;
-    if !lock.take_in_line_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
+    if !lock.take_in_line_within(LOCK_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
         return Err(Error::Unavailable(
             "other processes kept the writer lock for too long; try again later".into(),
         ));
@@ -51,15 +51,10 @@ pub(crate) fn change(
 }
 
 fn known(connection: &Connection, change: &TokenChange) -> SqliteResult<Known> {
-    let by_name =
-        concat!("select ", token_columns!(), " from tokens where name = ? order by no desc limit 1");
-    let by_hash = concat!("select ", token_columns!(), " from tokens where hash = ?");
-    let namesake =
-        connection.query_row_and_then(by_name, [change.name().as_str()], |row| read_token(&SqliteRow(row)));
+    let read = |row: &rusqlite::Row<'_>| read_token(&SqliteRow(row), 0);
+    let namesake = connection.query_row_and_then(&sql::TOKEN_BY_NAME, [change.name().as_str()], read);
     let same_hash = match change.hash() {
-        Some(hash) => {
-            some(connection.query_row_and_then(by_hash, [hash.0.0], |row| read_token(&SqliteRow(row))))?
-        }
+        Some(hash) => some(connection.query_row_and_then(&sql::TOKEN_BY_HASH, [hash.0.0], read))?,
         None => None,
     };
     Ok(Known { namesake: some(namesake)?, same_hash })
@@ -80,19 +75,9 @@ fn write(connection: &Connection, decided: &Decided, now: Time) -> SqliteResult<
         let by = by.as_ref().map(|by| by.as_str());
         one(connection.execute(revoke, params![at.as_micros(), by, token.name.as_str()])?)?;
     }
-    if let Some(hash) = decided.add {
-        let add =
-            concat!("insert into tokens (", token_columns!(), ") values (?, ?, ?, ?, ?, ?, ?, null, null)");
-        let values = params![
-            hash.0.0,
-            token.name.as_str(),
-            token.role.as_str(),
-            namespaces_column(token),
-            token.created_at.as_micros(),
-            token.created_by.as_str(),
-            token.expires_at.map(Time::as_micros),
-        ];
-        one(connection.execute(add, values)?)?;
+    if let Some(added) = &decided.add {
+        let values = added.values(TokenRow::COLUMNS.iter()).map(SqliteValue);
+        one(connection.execute(&sql::INSERT_TOKEN, params_from_iter(values))?)?;
     }
     // Written even if it stays the same: then a repeat is answered only when the first change is on the disk.
     let version = decided.version(version(connection)?, now).to_string();
@@ -128,10 +113,9 @@ impl SqliteReader<'_> {
         // One snapshot, so that the version belongs to the tokens.
         let moment = self.connection().unchecked_transaction()?;
         let version = version(&moment)?;
-        let all = concat!("select ", token_columns!(), " from tokens order by no");
-        let mut statement = moment.prepare_cached(all)?;
+        let mut statement = moment.prepare_cached(&sql::TOKENS)?;
         let tokens = statement
-            .query_and_then([], |row| read_token(&SqliteRow(row)))?
+            .query_and_then([], |row| read_token(&SqliteRow(row), 0))?
             .collect::<SqliteResult<Vec<_>>>()?;
         Ok(Some(Tokens { version, tokens }))
     }

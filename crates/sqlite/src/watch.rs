@@ -17,7 +17,7 @@ use crate::read::SqliteReader;
 use crate::writer_lock::WriterLock;
 
 /// Longer than any commit takes, and short enough for a loop that is to end.
-const TURN_WAITED_FOR: Duration = Duration::from_secs(5);
+const LOCK_WAITED_FOR: Duration = Duration::from_secs(5);
 
 /// Renews the mark by that clock, records this process, and returns the last absence.
 pub(crate) fn renew(
@@ -30,7 +30,7 @@ pub(crate) fn renew(
     // If a power failure loses the mark, an absence looks longer, which is harmless: no flush is needed.
     let unflushed = SqliteFile { synchronous: Synchronous::Normal, ..database.clone() };
     let mut connection = unflushed.connect()?;
-    if !lock.take_within(TURN_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
+    if !lock.take_within(LOCK_WAITED_FOR).map_err(|error| database.lock_failed(error))? {
         return Err(Error::Unavailable(
             "another process kept the writer lock for too long; try again later".into(),
         ));

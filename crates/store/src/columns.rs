@@ -1,4 +1,4 @@
-//! The columns of the tables `tasks`, `due`, `compensations`, `events` and `requests`, written down once: `columns/` has a list for
+//! The columns of the tables `tasks`, `due`, `compensations`, `events`, `requests` and `tokens`, written down once: `columns/` has a list for
 //! each, and below it the reader of its rows.
 //! The statements of SQLite and PostgreSQL, their parameters, and the positions of columns in rows follow from the lists.
 //!
@@ -15,6 +15,7 @@ mod stored_rows;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use crate::at;
 pub use column::{ChangedBy, Column, ColumnType, TableRow, column_count, join_names, position};
@@ -28,3 +29,4 @@ pub use tasks::{
     Policies, TASK_COLUMN_COUNT, TaskParts, TaskRow, compensation_count, read_task, read_task_key,
     task_select_list,
 };
+pub use tokens::{TokenRow, read_token};

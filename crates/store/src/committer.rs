@@ -72,15 +72,15 @@ pub fn run_jobs<F>(
     jobs: &[CommitRequest],
     mut run: impl FnMut(&Command, &mut AnswerBudget) -> Result<Result<Result<Answer, Error>, TooLarge>, F>,
 ) -> Result<Vec<Done>, F> {
-    let mut permits = AnswerBudget::of_a_transaction();
+    let mut budget = AnswerBudget::of_a_transaction();
     let mut run_job = |job: &CommitRequest| {
-        permits.begin(job.options);
+        budget.begin(job.options);
         let mut done = Done::default();
         for command in &job.commands {
-            if permits.is_full() {
+            if budget.is_full() {
                 break;
             }
-            match run(command, &mut permits)? {
+            match run(command, &mut budget)? {
                 Ok(answer) => done.answers.push(answer),
                 Err(TooLarge { bytes }) => {
                     done.next_bytes = Some(bytes);
@@ -194,9 +194,9 @@ impl Committer {
         }
         let all = |error: Error| Answered::all(vec![Err(error); count]);
         // A job larger than the queue needs the whole queue.
-        let permits = count.min(self.limits.queue_commands_max);
-        let permits = self.permits(u32::try_from(permits).unwrap_or(u32::MAX));
-        let permits = match tokio::time::timeout(self.limits.wait_max, permits).await {
+        let in_queue = count.min(self.limits.queue_commands_max);
+        let acquiring = self.permits(u32::try_from(in_queue).unwrap_or(u32::MAX));
+        let permits = match tokio::time::timeout(self.limits.wait_max, acquiring).await {
             Ok(Some(permits)) => permits,
             Ok(None) => return all(closed()),
             Err(_) => {

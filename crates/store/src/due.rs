@@ -65,6 +65,9 @@ pub struct LeaseColumns {
     pub cancel_told: Option<CancelTold>,
 }
 
+/// The row has no reason, and no heartbeat reads one. It is made once: to make one costs an allocation.
+static PLACEHOLDER: LazyLock<Option<Reason>> = LazyLock::new(|| Reason::new("-").ok());
+
 impl Due {
     /// The row that a task has; none for one that is terminal or waits only to be claimed.
     pub fn of(task: &Task) -> Option<Due> {
@@ -159,9 +162,7 @@ impl Due {
     pub fn seen_by_heartbeat(&self, namespace: &Namespace, id: &TaskId) -> Option<Task> {
         let lease = self.lease()?;
         let columns = self.lease.as_ref()?;
-        // None is stored here, and no heartbeat reads it.
-        static REASON: LazyLock<Option<Reason>> = LazyLock::new(|| Reason::new("-").ok());
-        let reason = REASON.as_ref()?;
+        let reason = PLACEHOLDER.as_ref()?;
         let cancel = columns.cancel_asked.then(|| Cancel {
             at: lease.acquired_at,
             by: lease.granted_to.clone(),

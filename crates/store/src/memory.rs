@@ -18,7 +18,7 @@ use tenure_core::task::{Ending, Phase, Task};
 use tenure_core::time::Time;
 use tokio::sync::watch;
 
-use crate::access::{ListedToken, NewToken, Token, TokenHash, Tokens};
+use crate::access::{NewToken, Token, TokenHash, Tokens};
 use crate::answering::{AnswerOptions, Answered};
 use crate::budget::AnswerBudget;
 use crate::codec::Sealed;
@@ -233,9 +233,7 @@ impl Memory {
             let namesake = &mut all.tokens[namesake].token;
             (namesake.revoked_at, namesake.revoked_by) = (Some(at), by);
         }
-        if let Some(hash) = decided.add {
-            all.tokens.push(ListedToken { hash, token: decided.token.clone() });
-        }
+        all.tokens.extend(decided.add);
         Ok(decided.token)
     }
 

@@ -1,4 +1,4 @@
-//! The rules for adding and revoking a token, and its columns, once for every store.
+//! The rules for adding and revoking a token, once for every store.
 //!
 //! A store locks its tokens, reads them, lets this module decide, and writes the result, all in one transaction.
 
@@ -7,41 +7,9 @@ use tenure_core::refusal::{Code, Refusal};
 use tenure_core::time::Time;
 
 use crate::access::{ListedToken, NewToken, Token, TokenHash};
-use crate::columns::{Row, impossible};
-use crate::stored_json::{read_json, to_json};
-
-/// The columns that [`read_token`] reads, in its order.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! token_columns {
-    () => {
-        "hash, name, role, namespaces, created_at, created_by, expires_at, revoked_at, revoked_by"
-    };
-}
-pub use crate::token_columns;
 
 /// The key of `meta` under which the version of all tokens stands.
 pub const VERSION_KEY: &str = "tokens";
-
-pub fn read_token<R: Row>(row: &R) -> Result<ListedToken, R::Fault> {
-    let namespaces = row.a_text(3)?;
-    let token = Token {
-        name: Actor::named("name", row.a_text(1)?)?,
-        role: row.word(2)?,
-        namespaces: read_json(namespaces).ok_or_else(|| impossible("namespaces", namespaces))?,
-        created_at: row.a_time(4)?,
-        created_by: Actor::named("created_by", row.a_text(5)?)?,
-        expires_at: row.time(6)?,
-        revoked_at: row.time(7)?,
-        revoked_by: row.optional(8, |text| Actor::named("revoked_by", text))?,
-    };
-    Ok(ListedToken { hash: TokenHash(row.hash(0)?), token })
-}
-
-/// The column `namespaces` of a token.
-pub fn namespaces_column(token: &Token) -> String {
-    to_json(&token.namespaces)
-}
 
 /// A requested change of the tokens.
 #[derive(Clone, Debug)]
@@ -65,8 +33,8 @@ pub struct Decided {
     pub token: Token,
     /// When the namesake is revoked, and by whom, if it is.
     pub revoke: Option<(Time, Option<Actor>)>,
-    /// The hash under which the token is added, if it is.
-    pub add: Option<TokenHash>,
+    /// The row of the token, if it is added.
+    pub add: Option<ListedToken>,
 }
 
 impl Decided {
@@ -142,7 +110,8 @@ fn add(hash: TokenHash, new: NewToken, known: Known, now: Time) -> Result<Decide
         revoked_at: None,
         revoked_by: None,
     };
-    Ok(Decided { token, revoke, add: Some(hash) })
+    let add = Some(ListedToken { hash, token: token.clone() });
+    Ok(Decided { token, revoke, add })
 }
 
 fn is_made_of(token: &Token, new: &NewToken) -> bool {

@@ -111,7 +111,7 @@ pub async fn while_held(mut lease: LeaseWatch, undo: impl Future<Output = Undone
     tokio::select! {
         biased;
         undone = undo => undone,
-        _ = lease.wait_for(|standing| !matches!(standing, LeaseStatus::Held(_))) => {
+        _ = lease.wait_for(|status| !matches!(status, LeaseStatus::Held(_))) => {
             Err(UndoError::Retryable("it was stopped".into()))
         }
     }

@@ -17,7 +17,7 @@
 //!     Ok(format!("{} is gone", undo.target))
 //! })?;
 //! let report = Recovery::new(ledger).handlers(handlers).once().await?;
-//! assert_eq!(report.tended, 0, "nothing was stale");
+//! assert_eq!(report.tasks, 0, "nothing was stale");
 //! # Ok::<(), tenure::Error>(()) }).unwrap();
 //! ```
 

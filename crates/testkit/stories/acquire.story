@@ -10,7 +10,7 @@ create t1; acquire t1 a
 acquire t1 b → refused leased by a, unchanged
 acquire t1 a → refused leased by a, unchanged
 
-# A lease lasts for the policy's ttl, or for the ttl that the acquire asks for
+# A lease lasts for the policy's lease_ttl, or for the ttl that the acquire asks for
 create t1 ttl=30s; create t2 ttl=30s
 acquire t1 a → expires +30s
 acquire t2 a ttl=10s → expires +10s

@@ -6,7 +6,7 @@ show t1 → state running, holder a, epoch 1, attempts 1, revision 2, owed 1, ow
 show t2 → state planned, revision 1
 claim q a n=4 → tasks none
 
-# A claim uses each task's own lease ttl unless the claim gives one
+# A claim uses each task's own lease_ttl unless the claim gives one
 create t1 queue=q ttl=30s; create t2 queue=q2 ttl=30s
 claim q a n=1; claim q2 a n=1 ttl=10s
 show t1 → expires +30s

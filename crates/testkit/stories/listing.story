@@ -6,7 +6,7 @@ tick 1ms
 stale → tasks t1
 lapsed → tasks t1
 
-# Under hold, a stale task is listed for recovery only after a cancel
+# Under hold, a task whose worker's lease lapsed is listed for recovery only after a cancel
 create t1 on-lapse=hold; create t2; create t3 on-lapse=quarantine; acquire t1 a; acquire t2 a; acquire t3 a; tick 60s
 stale → tasks t1 t2 t3
 lapsed → tasks t2 t3

@@ -58,7 +58,7 @@ done(await client.POST("/v1/{ns}/tasks/{id}/heartbeat", {
     body: { owner, epoch, progress: { done: 1 } },
 }));
 
-// Whoever has another epoch is refused, and the code says why.
+// A caller with another epoch is refused, and the code says why.
 const refused = await client.POST("/v1/{ns}/tasks/{id}/heartbeat", {
     params: ofTask,
     body: { owner, epoch: epoch + 1 },

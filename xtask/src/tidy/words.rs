@@ -28,7 +28,9 @@ const AVOIDED: &[(&str, &str)] = &[
 ];
 
 /// Files that are read as they are. Migrations are not among them: they are released, and never change.
-const READ_WHOLE: [&str; 8] = ["story", "toml", "yaml", "json", "sh", "py", "service", "socket"];
+const READ_WHOLE: [&str; 9] = ["story", "toml", "yaml", "json", "sh", "py", "ts", "service", "socket"];
+/// Those that have no extension.
+const READ_TOO: [&str; 2] = ["Dockerfile", "run"];
 
 /// Prose uses the usual words.
 pub(super) fn odd_words(file: &File) -> Vec<String> {
@@ -50,7 +52,8 @@ fn prose_of(file: &File) -> Vec<(usize, String)> {
         return vec![(0, without_fences(file.text))];
     }
     if !file.is_rust() {
-        let is_read = file.extension().is_some_and(|extension| READ_WHOLE.contains(&extension));
+        let is_read = file.extension().is_some_and(|extension| READ_WHOLE.contains(&extension))
+            || READ_TOO.iter().any(|name| file.is_named(name));
         return if is_read { vec![(0, file.text.to_owned())] } else { Vec::new() };
     }
     let code = code_only(file.text);

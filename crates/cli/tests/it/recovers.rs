@@ -180,7 +180,7 @@ fn a_loop_looks_after_what_becomes_stale_and_ends_in_order() {
 }
 
 #[test]
-fn it_looks_after_every_room_unless_one_is_said() {
+fn it_recovers_every_namespace_unless_one_is_given() {
     let place = Place::new();
     for namespace in ["one", "two"] {
         place.done(&format!("task create --id a --namespace {namespace} --start-within 1s"));

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tenure_store::Error;
+use tenure_store::{Error, Failure};
 use tenure_tls::advice;
 use tokio_postgres::config::LoadBalanceHosts;
 use tokio_postgres::error::SqlState;
@@ -25,10 +25,12 @@ use super::tls::connector::{Connector, ROOTS, Stream};
 pub(crate) type Driver = Connection<Socket, Stream>;
 
 /// Why there is no connection: a message for each attempt. No server has received a command.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(crate) struct ConnectError {
     told: String,
     code: Option<SqlState>,
+    /// The last one.
+    cause: Option<tokio_postgres::Error>,
 }
 
 impl ConnectError {
@@ -44,11 +46,15 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl std::error::Error for ConnectError {}
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
 
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Error {
-        Error::Unavailable(error.told.into())
+        Error::Unavailable(Failure::new(error.told.clone(), error))
     }
 }
 
@@ -60,7 +66,7 @@ impl ConnectOptions {
         let files = within(time_max, self.files())
             .await
             .unwrap_or_else(|why| Err(format!("can't read certificates and passwords: {why}")))
-            .map_err(|told| ConnectError { told, code: None })?;
+            .map_err(|told| ConnectError { told, code: None, cause: None })?;
         let order = self.config.get_load_balance_hosts();
         let mut failures = Failures::default();
         for place in in_order(self.places.iter().collect(), order) {
@@ -134,7 +140,7 @@ impl ConnectOptions {
                 Ok(connected) => return Some(connected),
                 Err(error) => {
                     let hope = attempt.leaves_hope(progress.handshake(), error.code());
-                    failures.add_postgres(told_at(place, address), &error, &config, files);
+                    failures.add_postgres(told_at(place, address), error, &config, files);
                     if !hope {
                         break;
                     }
@@ -210,6 +216,7 @@ async fn within<T>(time_max: Option<Duration>, work: impl Future<Output = T>) ->
 struct Failures {
     told: Vec<String>,
     code: Option<SqlState>,
+    cause: Option<tokio_postgres::Error>,
 }
 
 impl Failures {
@@ -221,13 +228,13 @@ impl Failures {
         }
     }
 
-    fn add_postgres(&mut self, at: String, error: &tokio_postgres::Error, config: &Config, files: &Files) {
-        let mut why = told(error);
+    fn add_postgres(&mut self, at: String, error: tokio_postgres::Error, config: &Config, files: &Files) {
+        let mut why = told(&error);
         if let Some(code) = error.code() {
             self.code = Some(code.clone());
-        } else if let Some(advice) = advice(error, ROOTS) {
+        } else if let Some(advice) = advice(&error, ROOTS) {
             why.push_str(&format!("; {advice}"));
-        } else if config.get_password().is_none() && is_password_missed(error) {
+        } else if config.get_password().is_none() && is_password_missed(&error) {
             why = "the server asks for a password; set PGPASSWORD, or add a line to the password file"
                 .to_owned();
             if let Some(unused) = files.passwords.unused() {
@@ -235,10 +242,11 @@ impl Failures {
             }
         }
         self.add(at, why);
+        self.cause = Some(error);
     }
 
     fn into_error(self) -> ConnectError {
-        ConnectError { told: self.told.join("; "), code: self.code }
+        ConnectError { told: self.told.join("; "), code: self.code, cause: self.cause }
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn ready(asked: Asked) -> Answered {
     };
     // A caller needs no token, so the reason goes to the log only: it may name hosts.
     if let Some(failure) = failure {
-        tracing::warn!(failure, "not ready");
+        tracing::warn!(error = failure, "not ready");
     }
     let reason = stopping.then(|| "the server is stopping".to_owned());
     Ok(json(status, &Ready { ready, store, stopping, reason }))

@@ -107,7 +107,7 @@ impl Looked {
     }
 }
 
-/// The answer, if there is one before patience is over.
+/// The answer, if there is one before the deadline.
 async fn within<T>(
     deadline: &mut Pin<&mut Sleep>,
     what: &str,

@@ -19,13 +19,14 @@ use tenure_core::task::{
 use tenure_core::time::{Span, Time};
 
 use super::*;
+use crate::access::{ListedToken, NamespaceScope, Role, Token, TokenHash};
 use crate::codec::seal;
 use crate::due::Due;
 use crate::remembered::Request;
 use crate::stored::ColumnValue;
 
 /// Columns of one database that no list has: keys, and what the database makes by itself.
-type OwnColumns = [(&'static str, &'static [&'static str]); 5];
+type OwnColumns = [(&'static str, &'static [&'static str]); 6];
 
 const OF_SQLITE: OwnColumns = [
     ("tasks", &["no"]),
@@ -33,6 +34,7 @@ const OF_SQLITE: OwnColumns = [
     ("compensations", &["task"]),
     ("events", &["order", "task"]),
     ("requests", &["namespace", "id"]),
+    ("tokens", &["no"]),
 ];
 
 const OF_POSTGRESQL: OwnColumns = [
@@ -41,6 +43,7 @@ const OF_POSTGRESQL: OwnColumns = [
     ("compensations", &["namespace", "task"]),
     ("events", &["namespace", "task", "feed", "order"]),
     ("requests", &["namespace", "id"]),
+    ("tokens", &["no"]),
 ];
 
 #[test]
@@ -96,6 +99,7 @@ fn list_of(table: &str) -> Vec<(&'static str, ColumnType)> {
         "compensations" => of::<CompensationRow<'_>>(),
         "events" => of::<EventRow<'_>>(),
         "requests" => of::<RequestRow<'_>>(),
+        "tokens" => of::<TokenRow<'_>>(),
         _ => panic!("no list for {table}"),
     }
 }
@@ -256,6 +260,17 @@ fn each_column_holds_what_its_list_says() {
     let request =
         Request { digest: head, actor: text(Actor::new, "w1"), at: Time::MIN, answered: Vec::new() };
     holds_its_types::<RequestRow<'_>>(&[&request]);
+    let token = Token {
+        name: text(Actor::new, "ci"),
+        role: Role::Worker,
+        namespaces: NamespaceScope::All,
+        created_at: Time::MIN,
+        created_by: text(Actor::new, "alice"),
+        expires_at: Some(Time::MIN),
+        revoked_at: Some(Time::MIN),
+        revoked_by: Some(text(Actor::new, "alice")),
+    };
+    holds_its_types::<TokenRow<'_>>(&[&ListedToken { hash: TokenHash(head), token }]);
 }
 
 /// What a put may change, by the name of its column.

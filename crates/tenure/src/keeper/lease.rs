@@ -339,7 +339,7 @@ impl fmt::Debug for KeptLease {
         f.debug_struct("KeptLease")
             .field("task", self.id())
             .field("holder", self.holder())
-            .field("standing", &status)
+            .field("status", &status)
             .finish()
     }
 }

@@ -33,7 +33,7 @@ const REST: Duration = Duration::from_millis(50);
 /// missed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause after an error of the store.
-const TROUBLED_REST: Duration = Duration::from_secs(1);
+const FAILED_STORE_REST: Duration = Duration::from_secs(1);
 /// Sweeps without a result take at most one part in this many of the time.
 const FRUITLESS_SHARE: u32 = 20;
 /// But they are not delayed beyond what is needed to reclaim within a second of the lapse.
@@ -132,7 +132,7 @@ pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryRep
                 }
                 Err(error) => {
                     sweeper.store_failed(&error);
-                    sweeper.rest_until(&stop, TROUBLED_REST).await;
+                    sweeper.rest_until(&stop, FAILED_STORE_REST).await;
                     continue;
                 }
             }
@@ -145,7 +145,7 @@ pub(super) async fn watch(setup: &Setup, stop: StopSignal) -> Result<RecoveryRep
             }
             Err(error) => {
                 sweeper.store_failed(&error);
-                TROUBLED_REST
+                FAILED_STORE_REST
             }
         };
         sweeper.rest_until(&stop, rest).await;

@@ -43,7 +43,7 @@ pub enum WorkError {
     Ended,
 }
 
-impl<E: std::error::Error> From<E> for WorkError {
+impl<E: std::error::Error + 'static> From<E> for WorkError {
     fn from(error: E) -> WorkError {
         WorkError::RollBack(with_causes(&error))
     }

@@ -44,24 +44,47 @@ fn a_missing_folder_is_named() {
     assert_says(&words, &["/nowhere/at/all does not exist", "create it first"]);
 }
 
+fn causes(error: &Error) -> Vec<&(dyn std::error::Error + 'static)> {
+    let (mut causes, mut next) = (Vec::new(), error.source());
+    while let Some(cause) = next {
+        causes.push(cause);
+        next = cause.source();
+    }
+    causes
+}
+
+fn io_error(error: &Error) -> Option<std::io::ErrorKind> {
+    causes(error)
+        .into_iter()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind)
+}
+
+#[track_caller]
+fn assert_names_its_cause(error: &Error) {
+    let cause = error.source().map(ToString::to_string);
+    assert!(cause.is_some_and(|cause| error.to_string().contains(&cause)), "{error}");
+}
+
 #[test]
 fn the_error_that_caused_another_is_its_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let notes = folder.path().join("notes.txt");
     std::fs::write(&notes, "no database".repeat(20)).expect("written");
     let missing = open(Path::new("/nowhere/at/all/tasks.db")).err().expect("no folder");
-    let cause = missing.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    assert_eq!(cause.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound));
-
-    let database = block_on(Ledger::open("postgres://postgres@127.0.0.1:1/test?patience=0s"));
-    for error in [open(&notes).err(), database.err()].map(|error| error.expect("it can't be opened")) {
-        let cause = error.source().map(ToString::to_string);
-        assert!(cause.is_some_and(|cause| error.to_string().contains(&cause)), "{error}");
-    }
+    assert_eq!(io_error(&missing), Some(std::io::ErrorKind::NotFound));
+    let error = open(&notes).err().expect("no database");
+    assert_names_its_cause(&error);
+    let database = "postgres://postgres@127.0.0.1:1/test?patience=0s";
+    let error = block_on(Ledger::open(database)).err().expect("nobody is there");
+    assert_names_its_cause(&error);
+    assert_eq!(io_error(&error), Some(std::io::ErrorKind::ConnectionRefused));
     // A server is called when it is first used.
     let server = block_on(Ledger::open("http://127.0.0.1:1?patience=0s")).expect("opened");
     let error = block_on(server.task("t")).expect_err("nobody is there");
-    assert!(error.source().is_some(), "{error}");
+    assert_eq!(io_error(&error), Some(std::io::ErrorKind::ConnectionRefused));
+    // The path and the query of a request have names and cursors in them.
+    assert!(causes(&error).iter().all(|cause| !cause.to_string().contains("/v1/")), "{:?}", causes(&error));
 
     // What the store itself found out has no cause.
     assert!(open(folder.path()).err().expect("a folder").source().is_none());

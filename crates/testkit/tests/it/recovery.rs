@@ -443,7 +443,7 @@ fn each_policy_says_what_a_lapse_means() {
 }
 
 #[test]
-fn one_room_is_looked_after_where_one_is_named() {
+fn only_a_given_namespace_is_recovered() {
     on_every_store(|world| async move {
         let elsewhere = world.ledger.in_namespace("elsewhere")?;
         elsewhere.create("t").await?;
