@@ -408,7 +408,7 @@ async fn a_page_that_is_too_large_is_asked_for_in_smaller_ones() {
 
 #[tokio::test]
 async fn a_list_is_asked_for_with_every_field_of_its_filter() {
-    let fake = Fake::always(Reply::json(r#"{"tasks":[]}"#));
+    let fake = Fake::always(Reply::json(r#"{"tasks":[],"next":null}"#));
     let filter = Filter::default().with(|filter| {
         filter.namespace = Some(namespace());
         filter.states = vec![State::Failed, State::Compensated];
@@ -424,7 +424,7 @@ async fn a_list_is_asked_for_with_every_field_of_its_filter() {
     assert_eq!(
         fake.seen()[0].line,
         "GET /v1/default/tasks?cause=stalled&queue=q%2F1&owner=w&stale=true&open=true&ended_badly=true&unattended=true\
-         &since=1970-01-01T00%3A00%3A00Z&order=oldest&state=failed&state=compensated&label=k%3Da%26b&limit=10"
+         &since=1970-01-01T00%3A00%3A00.000000Z&order=oldest&state=failed&state=compensated&label=k%3Da%26b&limit=10"
     );
 }
 

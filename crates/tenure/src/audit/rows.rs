@@ -73,7 +73,8 @@ fn heartbeat_may_write(table: &str, name: &str, told: &StoredRow<'_>, stored: &S
             let (times, since) = (number(stored, "cancel_told"), number(stored, "cancel_told_at"));
             stored.value("cancel_asked") == Some(&true.into())
                 && times.is_some_and(|times| times > 0)
-                && since.is_some_and(|since| Some(since) > number(stored, "since"))
+                // All commands of a transaction have one instant, so it may be that of the acquire.
+                && since.is_some_and(|since| Some(since) >= number(stored, "since"))
                 && since <= number(stored, "heartbeat_at")
         }
         ("due", "check_at") => has_grown() && number(stored, "check_at") <= number(stored, "expires_at"),

@@ -62,6 +62,19 @@ async fn names(ledger: &Ledger, filter: Filter) -> Result<String, Error> {
 }
 
 #[test]
+fn a_holder_that_is_told_to_stop_in_the_instant_of_its_acquire_has_a_history_that_holds() {
+    on_every_store(|ledger, _clock| async move {
+        ledger.create("t").await?;
+        let by = ledger.acquire("t", "w1").ttl(MINUTE).await?.lease().expect("a lease").holder();
+        ledger.cancel("t", "not wanted").await?;
+        // It extends, so it is recorded in the lease alone, and its answer tells of the cancel.
+        assert!(ledger.heartbeat("t", &by).ttl(2 * MINUTE).await?.cancel_asked);
+        assert!(ledger.verify(None).await?.holds());
+        Ok(())
+    });
+}
+
+#[test]
 fn jobs_that_failed_are_counted_by_queue_and_cause_though_nothing_is_owed() {
     on_every_store(|ledger, clock| async move {
         let parked =
