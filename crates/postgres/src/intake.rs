@@ -60,12 +60,10 @@ impl PostgresStore {
             Err(error) => {
                 // The connection may be gone; then there is nothing to go back to.
                 let _ = nested("rollback to savepoint tenure_create").await;
-                Err(match self.failed(error) {
-                    error @ Error::Unavailable(_) => {
-                        error.with_advice("; roll back the whole transaction and repeat it")
-                    }
-                    error => error.with_advice("; roll back the whole transaction"),
-                })
+                let error = self.failed(error);
+                // To repeat does not help where stored data is corrupt.
+                let repeat = if matches!(error, Error::Unavailable(_)) { " and repeat it" } else { "" };
+                Err(error.with_advice(&format!("; roll back the whole transaction{repeat}")))
             }
         }
     }
