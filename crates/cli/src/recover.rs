@@ -61,7 +61,7 @@ impl Recover {
         let settings = self.settings(said.said_namespace.as_deref())?;
         let ledger =
             if self.plan { context.ledger_to_read().await? } else { context.ledger_with_work().await? };
-        let recovery = Recovery::new(ledger).settings(settings).handlers(handlers.clone());
+        let recovery = Recovery::new(ledger).options(settings).handlers(handlers.clone());
         if self.plan {
             return show_plan(context, &recovery.plan().await?);
         }

@@ -166,7 +166,7 @@ fn recovery(settings: &ServeOptions, handlers: &Handlers) -> impl FnOnce(Ledger)
         options.grace = settings.grace;
     });
     let handlers = handlers.clone();
-    move |ledger| Recovery::new(ledger).settings(settings).handlers(handlers)
+    move |ledger| Recovery::new(ledger).options(settings).handlers(handlers)
 }
 
 #[derive(Serialize)]

@@ -141,6 +141,18 @@ impl Jitter {
 }
 
 /// What a task's creator decides beforehand. The default of each field is the first value that its type names.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tenure_core::policy::{Policy, Ttl};
+/// let ttl = Ttl::new(Duration::from_secs(90).into())?;
+/// let policy = Policy::default().with(|policy| {
+///     policy.max_attempts = 3;
+///     policy.lease_ttl = ttl;
+///     policy.stall_after = Some(Duration::from_secs(600).into());
+/// });
+/// # Ok::<(), tenure_core::limit::InvalidField>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub struct Policy {

@@ -139,7 +139,7 @@ pub struct HeldBy {
 pub struct Refusal {
     /// The stable code.
     pub code: Code,
-    /// One sentence for a person: what is wrong and what to do.
+    /// One sentence for a person: what is wrong. Who holds the task and until when is in the fields, and in the text of `Display`.
     pub message: Box<str>,
     /// The field that is out of bounds, for `invalid`.
     pub field: Option<&'static str>,

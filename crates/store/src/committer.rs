@@ -106,9 +106,13 @@ pub trait Engine: Send + 'static {
 /// The message for a panic in the core, which aborts a transaction: an invariant is broken, and no command may
 /// continue.
 pub fn broken_rule(panic: &(dyn Any + Send)) -> String {
+    format!("an internal rule was broken, please report it: {}", words_of_panic(panic))
+}
+
+/// What a panic said.
+pub fn words_of_panic(panic: &(dyn Any + Send)) -> &str {
     let words = panic.downcast_ref::<String>().map(String::as_str);
-    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-    format!("an internal rule was broken, please report it: {words}")
+    words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no message")
 }
 
 /// How much waits, and how long.

@@ -17,7 +17,8 @@ use tenure_core::refusal::{Code, Refusal};
 pub enum Error {
     /// The command was refused, with a code. Nothing changed.
     Refused(Refusal),
-    /// The store did not do it. Try it again.
+    /// The store did not do it. A retry may succeed. Of an error in opening a store read the message first: a missing directory or
+    /// a file of another program stays as it is until somebody changes it.
     Unavailable(Failure),
     /// The stored data is inconsistent, or was not written by Tenure. Nothing was done. Retrying does not
     /// help: a person must look first.

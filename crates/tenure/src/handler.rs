@@ -22,7 +22,8 @@ use tenure_core::id::{Kind, TEXT_BYTES_MAX};
 use tenure_core::policy::{Backoff, Jitter};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::{Lease, Task};
-use tenure_store::BoxFuture;
+use tenure_store::{BoxFuture, committer};
+use tokio::task::JoinError;
 
 use crate::keeper::{LeaseStatus, LeaseWatch};
 
@@ -104,6 +105,12 @@ where
     fn undo(&self, call: UndoCall, lease: LeaseWatch) -> BoxFuture<'static, Undone> {
         Box::pin(while_held(lease, self(call)))
     }
+}
+
+/// What a panic in a spawned future said.
+pub(crate) fn words_of_panic(error: JoinError) -> String {
+    let panic = error.try_into_panic();
+    panic.map_or_else(|error| error.to_string(), |panic| committer::words_of_panic(panic.as_ref()).to_owned())
 }
 
 /// Runs the future while the lease is held, then drops it.

@@ -45,6 +45,7 @@ use tenure_store::watch::Watchers;
 use tenure_store::{Answer, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
 use crate::audit::{Anchor, VerifyReport};
+use crate::why::{Why, why_watched};
 
 pub use builder::{LedgerBuilder, url_without_secrets};
 pub use call::{Call, Verb};
@@ -145,6 +146,12 @@ impl Ledger {
     /// An overview of this namespace.
     pub async fn overview(&self) -> Result<Overview, Error> {
         self.store.overview(self.namespace.clone()).await
+    }
+
+    /// Explains the state of a task in one sentence, with what prevents recovery, if anything does.
+    pub async fn why(&self, id: &str) -> Result<Why, Error> {
+        let (task, watchers) = (self.task(id).await?, self.watchers().await?);
+        Ok(why_watched(&task, self.now().await?, &watchers))
     }
 
     /// The recovery processes that handle the stale tasks of this namespace.

@@ -5,7 +5,29 @@
 //! state that nothing changes any more. When a worker dies its lease lapses, and recovery takes the task over.
 //! Every step is an event in a hash-chained history.
 //!
-//! Hold a [`Ledger`]. The rules are those of [`tenure_core`], whose types are re-exported here as [`core`].
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! use std::time::Duration;
+//!
+//! use serde_json::json;
+//! use tenure::Ledger;
+//!
+//! let ledger = Ledger::open("memory:").await?; // or sqlite:tasks.db
+//! ledger.create("build-42").undo("remove-worktree", "/tmp/wt-42").await?;
+//! let lease = ledger.acquire("build-42", "w1").ttl(Duration::from_secs(60)).keep().await?;
+//! lease.undo_with("close-pr", "pr/12", "opened by this run").await?; // before the effect
+//! lease.complete_with(json!({"pr": 12})).await?;
+//! # Ok::<(), tenure::Error>(()) }).unwrap();
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Ledger`]: every command and every list, as builders that are awaited. [`ledger`] has the builders.
+//! - [`keeper`]: leases that are renewed by themselves, from [`Call::keep`](ledger::Call::keep).
+//! - [`worker`]: claims the tasks of a queue and runs a function for each. [`handler`] and [`recovery`]: undo what stale tasks owe.
+//! - [`store`]: filters, orders and pages of lists, and the options of each store. [`why`]: a sentence on a task's state.
+//! - [`core`]: the rules and their types: ids, policies, states, refusals. [`api`]: the public JSON.
+//! - The folder `examples` of this crate has four whole programs: `first_lease`, `takeover`, `worker`, `undo`.
 //!
 //! # Features
 //!

@@ -53,7 +53,11 @@ use setup::Setup;
 pub struct Recovery(Setup);
 
 impl Recovery {
-    /// Recovery for the ledger's store. It has no handlers yet, so it leaves every undo to other processes.
+    /// Recovery for the ledger's store: for all its namespaces, unless [`RecoveryOptions::namespace`] names one.
+    ///
+    /// It has no handlers yet. Give it those of every kind that tasks use, with [`handlers`](Self::handlers): a task with an undo
+    /// of another kind is quarantined, by [`once`](Self::once) right away, and by [`watch`](Self::watch) when no other process
+    /// has handled it within [`RecoveryOptions::handler_wait`].
     pub fn new(ledger: Ledger) -> Recovery {
         let (handlers, options) = (Handlers::new(), RecoveryOptions::default());
         Recovery(Setup { ledger, handlers, options, metrics: Arc::default(), on_recovered: None })
@@ -66,12 +70,12 @@ impl Recovery {
     }
 
     /// Sets the options.
-    pub fn settings(self, settings: RecoveryOptions) -> Recovery {
-        Recovery(Setup { options: settings, ..self.0 })
+    pub fn options(self, options: RecoveryOptions) -> Recovery {
+        Recovery(Setup { options, ..self.0 })
     }
 
-    /// The current settings.
-    pub fn current(&self) -> &RecoveryOptions {
+    /// The current options.
+    pub fn current_options(&self) -> &RecoveryOptions {
         &self.0.options
     }
 
@@ -91,14 +95,14 @@ impl Recovery {
         self.once_until(StopSignal::new()).await
     }
 
-    /// The same, until it is told to stop. Running undos then get the grace period of the settings and are
+    /// The same, until it is told to stop. Running undos then get the grace period of the options and are
     /// handed back.
     pub async fn once_until(&self, stop: StopSignal) -> Result<RecoveryReport, Error> {
         sweep::once(&self.named()?, stop).await
     }
 
     /// Handles tasks as they become due, until it is told to stop. Running undos then get the grace period of
-    /// the settings and are handed back. While the store can't be reached, it retries.
+    /// the options and are handed back. While the store can't be reached, it retries.
     pub async fn watch(&self, stop: StopSignal) -> Result<RecoveryReport, Error> {
         sweep::watch(&self.named()?, stop).await
     }

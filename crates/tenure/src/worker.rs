@@ -66,7 +66,8 @@ const FAILED_CLAIM_REST: Duration = Duration::from_secs(1);
 /// When a worker stops.
 #[derive(Clone, Debug)]
 pub enum Stop {
-    /// As soon as no task of the queue is due and none is being worked on.
+    /// As soon as no task of the queue is due and none is being worked on. A task that waits for its backoff, or for recovery to
+    /// undo what it owes, is not due.
     WhenIdle,
     /// Either of both.
     WhenIdleOrTold(StopSignal),

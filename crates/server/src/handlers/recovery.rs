@@ -26,7 +26,7 @@ struct Nothing {}
 pub(crate) async fn sweep(asked: Asked) -> Answered {
     let Nothing {} = parse(&asked.body.text)?;
     let recovery = &asked.served.recovery;
-    let usual = recovery.current().clone();
+    let usual = recovery.current_options().clone();
     // At a stop, its answer must still be sent within the grace.
     let grace = usual.grace / 2;
     let namespace = asked.namespace()?.clone();
@@ -34,7 +34,7 @@ pub(crate) async fn sweep(asked: Asked) -> Answered {
         options.namespace = Some(namespace);
         options.grace = grace;
     });
-    let recovery = recovery.clone().settings(settings);
+    let recovery = recovery.clone().options(settings);
     let permit = asked.quota.sweep()?;
     if asked.query.flag("plan")? {
         let planned = Some(recovery.plan().await?);

@@ -124,7 +124,8 @@ impl KeptLease {
     }
 
     /// Fires when the work must stop: a cancel was asked for, or the lease is lost. Pass it down into the
-    /// work.
+    /// work. After a cancel, end the lease: roll it back to have undone what the task owes, or complete it if the work is
+    /// finished after all, which keeps what it did.
     pub fn stop_signal(&self) -> StopSignal {
         self.kept.stop_signal.clone()
     }
@@ -233,7 +234,8 @@ impl KeptLease {
         }
     }
 
-    /// Registers how to undo an effect that the work is about to have. Do it before the effect.
+    /// Registers how to undo an effect that the work is about to have. Do it before the effect. The reason says why the effect is
+    /// needed, and must not be empty.
     pub async fn undo_with(&self, kind: &str, target: &str, reason: &str) -> Result<Task, Error> {
         let (id, holder) = (self.id().as_str(), self.holder());
         self.call(self.kept.ledger.register(id, holder, kind, target).reason(reason)).await
@@ -276,7 +278,8 @@ impl KeptLease {
         }
     }
 
-    /// Completes the task.
+    /// Completes the task. Refused `lease_lapsed` if the keeper has given the lease up, unless
+    /// [`work_is_over`](Self::work_is_over) was called before that.
     pub async fn complete(&self) -> Result<Task, Error> {
         self.end(self.kept.ledger.complete(self.id().as_str(), self.holder())).await
     }

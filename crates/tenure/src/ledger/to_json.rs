@@ -7,6 +7,12 @@ use tenure_core::id::{Document, Progress};
 
 /// A JSON document for a command: a [`Value`], a [`Document`], or a [`JsonText`]. A `Value` holds numbers as 64 bits; numbers with
 /// more digits stay as they are in the other two.
+///
+/// Of a structure of yours, `serde_json::to_value(&it)?` makes a `Value`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a JSON document",
+    note = "of a structure make one with `serde_json::to_value(&it)?`; a text that is JSON is `JsonText(text)`"
+)]
 pub trait ToJson {
     /// Its text.
     fn to_json(&self) -> Cow<'_, str>;

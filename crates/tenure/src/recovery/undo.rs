@@ -19,7 +19,7 @@ use super::assess::{parking, unfit};
 use super::options::RecoveryMode;
 use super::setup::Setup;
 use crate::failpoints;
-use crate::handler::{Registered, RetryPolicy, UndoCall, UndoError, truncate_for_record};
+use crate::handler::{Registered, RetryPolicy, UndoCall, UndoError, truncate_for_record, words_of_panic};
 use crate::keeper::{Counted, Keeping, KeptLease, LeaseStatus};
 
 /// Undoes what a reclaimed task owes, as far as that is possible now.
@@ -139,7 +139,10 @@ impl Undoing<'_> {
                 done = running.join_next() => return match done {
                     Some(Ok(Ok(receipt))) => Tried::Done(receipt),
                     Some(Ok(Err(error))) => Tried::Failed(error),
-                    Some(Err(error)) => Tried::Failed(UndoError::Retryable(format!("the handler panicked: {error}"))),
+                    Some(Err(error)) => {
+                        let words = format!("the handler panicked: {}", words_of_panic(error));
+                        Tried::Failed(UndoError::Retryable(words))
+                    }
                     None => Tried::Lost,
                 },
                 Ok(()) = status.changed() => {

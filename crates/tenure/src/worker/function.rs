@@ -21,18 +21,22 @@ pub struct Job<P> {
 }
 
 impl<P> Job<P> {
-    /// The lease, to register undos, report progress, and learn that the work must stop.
+    /// The lease, to register undos, report progress, and learn that the work must stop. `Ok` completes the task also after a
+    /// cancel; work that stops because of one returns [`WorkError::RollBack`].
     pub fn lease(&self) -> &KeptLease {
         &self.lease
     }
 }
 
-/// Why a task was not done, which decides how it ends. `?` turns any error into [`WorkError::RollBack`].
+/// Why a task was not done, which decides how it ends.
+///
+/// `?` turns an error type into [`WorkError::RollBack`] if it implements [`std::error::Error`]. `Box<dyn Error>` and
+/// `anyhow::Error` do not: write `.map_err(|error| WorkError::RollBack(error.to_string()))?`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WorkError {
-    /// What it owes is undone; then the task is tried again if attempts are left.
+    /// Recovery, which must run somewhere, undoes what it owes; then the task is tried again if attempts are left.
     RollBack(String),
-    /// It is released, to be tried again after the delay. What it owes is undone first. The attempt does not
+    /// It is released, to be tried again after the delay. Recovery undoes what it owes first. The attempt does not
     /// count, so nothing limits how often this happens.
     Retry(String, Duration),
     /// The task fails, and nothing is undone.

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::function::{EndedBy, Functions, Returned, WorkError};
 use super::report::JobOutcome;
 use crate::failpoints;
-use crate::handler::truncate_for_record;
+use crate::handler::{truncate_for_record, words_of_panic};
 use crate::keeper::{KeptLease, LeaseStatus};
 use crate::ledger::JsonText;
 use crate::stop::StopSignal;
@@ -63,7 +63,10 @@ async fn run(lease: &Arc<KeptLease>, functions: &Functions, options: &JobOptions
     running.spawn((function.work)(Arc::clone(lease), options.stop.clone()));
     let ended = |done: Option<Result<Returned, JoinError>>| match done? {
         Ok(returned) => Some(end_by(returned)),
-        Err(panic) => Some(JobEnd::RollBack(truncate_for_record(&format!("the work panicked: {panic}")))),
+        Err(panic) => {
+            let words = format!("the work panicked: {}", words_of_panic(panic));
+            Some(JobEnd::RollBack(truncate_for_record(&words)))
+        }
     };
     if function.ended_by == EndedBy::Itself {
         // The lease knows whether it was in time: it refuses a late end.

@@ -108,6 +108,6 @@ async fn mend(ledger: Ledger, log: Arc<File>, path: &str) {
         options.ttl = Duration::from_secs(1);
         options.handler_wait = Duration::from_millis(100);
     });
-    let recovery = Recovery::new(ledger).handlers(handlers).settings(settings);
+    let recovery = Recovery::new(ledger).handlers(handlers).options(settings);
     recovery.watch(StopSignal::new()).await.expect("recovery runs");
 }

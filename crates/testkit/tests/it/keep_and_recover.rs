@@ -62,7 +62,7 @@ fn two_nodes_work_through_a_queue_and_undo_what_fails_and_nothing_is_undone_twic
                     Ok("gone".to_owned())
                 }
             })?;
-            let recovery = Recovery::new(ledger).handlers(handlers).settings(RecoveryOptions::default());
+            let recovery = Recovery::new(ledger).handlers(handlers).options(RecoveryOptions::default());
             let (told, looking) = (stop.clone(), stop.clone());
             nodes.push(tokio::spawn(async move { worker.run(Stop::WhenTold(told)).await.map(drop) }));
             nodes.push(tokio::spawn(async move { recovery.watch(looking).await.map(drop) }));

@@ -334,7 +334,7 @@ fn losing_the_lease_stops_a_running_undo() {
         let settings = RecoveryOptions::default().with(|options| options.ttl = Duration::from_secs(2));
         let retries = quick_retries().with(|policy| policy.timeout = MINUTE * 60);
         let handlers = Handlers::new().with("k", retries, spy.clone())?;
-        let recovery = world.recovery(handlers).settings(settings);
+        let recovery = world.recovery(handlers).options(settings);
         world.store.meets(Verb::Heartbeat, Fault::Unavailable);
         let report = soon("the end", recovery.once()).await?;
         assert_eq!((report.of(Outcome::Lost), report.undone), (1, 0));
@@ -452,7 +452,7 @@ fn only_a_given_namespace_is_recovered() {
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let namespace = Some(Namespace::new("elsewhere")?);
         let settings = RecoveryOptions::default().with(|options| options.namespace = namespace);
-        let only = world.recovery(spy.on("k")).settings(settings);
+        let only = world.recovery(spy.on("k")).options(settings);
         assert_eq!(only.plan().await?.len(), 1);
         assert_eq!(only.once().await?.tasks, 1);
         assert_eq!(elsewhere.task("t").await?.state(), State::Compensated);
@@ -535,7 +535,7 @@ fn more_tasks_than_fit_into_a_page_or_into_its_room_are_all_looked_after() {
         world.clock.advance(MINUTE * 2);
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (7, 300));
-        let recovery = world.recovery(spy.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).options(settings);
         let report = recovery.once().await?;
         assert_eq!((report.tasks, report.undone, spy.calls().len()), (1_100, 1_100, 1_100));
         Ok(())
@@ -551,7 +551,7 @@ fn no_more_is_undone_at_once_than_there_is_room_for() {
         world.clock.advance(MINUTE * 2);
         let spy = HandlerSpy::that(&[Behaviour::TakesWhenTold(0)]);
         let settings = RecoveryOptions::default().with(|options| options.at_once = 3);
-        let recovery = world.recovery(spy.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).options(settings);
         // One after the other ends, and the next one takes its room.
         let letting_go = async {
             until("three have begun", || spy.calls().len() >= 3).await;
@@ -572,7 +572,7 @@ fn settings_of_nothing_are_settings_of_one() {
     on_every_store(|world| async move {
         world.lapsed("t", &[("k", "a")]).await?;
         let settings = RecoveryOptions::default().with(|it| (it.at_once, it.sweep_max) = (0, 0));
-        let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).settings(settings);
+        let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k")).options(settings);
         assert_eq!(soon("the end", recovery.once()).await?.tasks, 1);
         Ok(())
     });
@@ -585,7 +585,7 @@ fn it_takes_leases_under_the_name_that_it_is_given_or_one_of_its_own() {
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let owner = Some(Owner::new("rescue")?);
         let settings = RecoveryOptions::default().with(|options| options.owner = owner);
-        let recovery = world.recovery(spy.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).options(settings);
         tokio::select! {
             _ = recovery.once() => panic!("it hangs"),
             task = until_task(&world.ledger, "t", |task| task.epoch.0 == 2) => {

@@ -120,7 +120,7 @@ fn a_loop_leaves_what_it_can_not_undo_to_others_for_a_while_and_then_parks_it() 
         world.lapsed("t", &[("foreign", "a"), ("k", "b")]).await?;
         let spy = HandlerSpy::that(&[Behaviour::Works]);
         let settings = RecoveryOptions::default().with(|options| options.handler_wait = SECOND * 8);
-        let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
+        let running = Loop::of(&world.recovery(spy.on("k")).options(settings));
         looks(&world.store, 3).await;
         // In steps that are no absence.
         for _ in 0..2 {
@@ -292,14 +292,14 @@ fn sweeps_are_capped_and_what_is_left_over_comes_next() {
         }
         world.clock.advance(MINUTE * 2);
         let settings = RecoveryOptions::default().with(|options| options.sweep_max = 5);
-        let recovery = world.recovery(Handlers::new()).settings(settings.clone());
+        let recovery = world.recovery(Handlers::new()).options(settings.clone());
         recovery.once().await?;
         assert!(recovery.metrics().snapshot().sweeps >= 4, "{:?}", recovery.metrics().snapshot().sweeps);
         for at in 20..40 {
             held(&world.ledger, &format!("t{at}"), &[]).await?;
         }
         world.clock.advance(MINUTE * 2);
-        let recovery = world.recovery(Handlers::new()).settings(settings);
+        let recovery = world.recovery(Handlers::new()).options(settings);
         let running = Loop::of(&recovery);
         for at in 20..40 {
             until_task(&world.ledger, &format!("t{at}"), has_ended).await;
@@ -344,7 +344,7 @@ fn a_loop_that_died_is_followed_by_another_one() {
         ledger.roll_back("t", &by, "it failed").await?;
         let spy = HandlerSpy::that(&[Behaviour::Hangs, Behaviour::Works]);
         let settings = RecoveryOptions::default().with(|options| options.ttl = SECOND);
-        let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings);
+        let recovery = Recovery::new(ledger.clone()).handlers(spy.on("k")).options(settings);
         let dying = Loop::of(&recovery);
         until("it runs", || spy.running() == 1).await;
         dying.dies().await;
@@ -392,7 +392,7 @@ fn a_running_undo_that_does_not_end_within_the_grace_is_stopped_and_handed_back(
             until_blocking("two looks", || store.count_looks() >= first + 2);
         });
         let settings = RecoveryOptions::default().with(|options| options.grace = Duration::from_millis(100));
-        let recovery = world.recovery(spy.on("k")).settings(settings);
+        let recovery = world.recovery(spy.on("k")).options(settings);
         let running = Loop::of(&recovery);
         until("it runs", || spy.running() == 1).await;
         let next = world.recovery(spy.on("k"));
@@ -413,7 +413,7 @@ fn a_loop_that_is_told_to_stop_while_the_store_is_away_ends_when_its_leases_have
         let spy = HandlerSpy::that(&[Behaviour::Hangs]);
         let grace = Duration::from_millis(100);
         let settings = RecoveryOptions::default().with(|it| (it.grace, it.ttl) = (grace, SECOND * 3));
-        let running = Loop::of(&world.recovery(spy.on("k")).settings(settings));
+        let running = Loop::of(&world.recovery(spy.on("k")).options(settings));
         until("it runs", || spy.running() == 1).await;
         world.store.meets(Verb::Release, Fault::Unavailable);
         let report = running.stops().await;
@@ -550,7 +550,7 @@ fn a_loop_with_room_for_one_gets_through_a_long_line_whenever_they_end() {
         let spy =
             HandlerSpy::that(&[Behaviour::Works, Behaviour::Takes(1), Behaviour::Works, Behaviour::Takes(3)]);
         let settings = RecoveryOptions::default().with(|options| options.at_once = 1);
-        let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(spy.on("k")).settings(settings));
+        let looking = Loop::of(&Recovery::new(ledger.clone()).handlers(spy.on("k")).options(settings));
         until("all of them", || spy.calls().len() == 600).await;
         until_task(&ledger, "t599", has_ended).await;
         assert_eq!(looking.stops().await.undone, 600);
@@ -569,8 +569,7 @@ fn a_one_shot_that_is_told_to_stop_hands_back_what_it_was_undoing_and_what_it_wa
             let retries = quick_retries().with(|policy| policy.backoff = backoff);
             let grace = Duration::from_millis(200);
             let settings = RecoveryOptions::default().with(|it| (it.grace, it.ttl) = (grace, SECOND * 2));
-            let recovery =
-                world.recovery(Handlers::new().with("k", retries, spy.clone())?).settings(settings);
+            let recovery = world.recovery(Handlers::new().with("k", retries, spy.clone())?).options(settings);
             let stop = StopSignal::new();
             let running = tokio::spawn({
                 let stop = stop.clone();

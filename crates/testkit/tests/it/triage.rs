@@ -13,7 +13,6 @@ use tenure::core::time::Span;
 use tenure::store::ends::EndCount;
 use tenure::store::watch::Presence;
 use tenure::store::{Filter, Order};
-use tenure::why::why_watched;
 use tenure::{Error, Ledger};
 use tenure_testkit::served::Served;
 use tenure_testkit::server::{Server, required};
@@ -227,8 +226,7 @@ fn a_holder_that_does_not_stop_is_counted_and_why_says_how_often_it_was_told() {
         }
         let told = ledger.overview().await?.told_to_stop;
         assert_eq!((told.count, told.since), (1, Some(BEGINNING + Span::from_secs(20))));
-        let (task, now) = (ledger.task("t").await?, ledger.now().await?);
-        let why = why_watched(&task, now, &ledger.watchers().await?).sentence;
+        let why = ledger.why("t").await?.sentence;
         assert!(why.contains("was told 3 times since") && why.contains("alice asked it to stop"), "{why}");
         assert!(why.contains("its lease is renewed for the last time by"), "{why}");
         clock.advance(Duration::from_secs(19));
@@ -255,10 +253,7 @@ fn who_looks_after_a_store_is_known_with_what_it_handles() {
         ledger.create("t").undo("close-pr", "12").await?;
         ledger.acquire("t", "w1").await?;
         clock.advance(MINUTE);
-        let why = |ledger: Ledger| async move {
-            let (task, now) = (ledger.task("t").await?, ledger.now().await?);
-            Ok::<_, Error>(why_watched(&task, now, &ledger.watchers().await?).sentence)
-        };
+        let why = |ledger: Ledger| async move { Ok::<_, Error>(ledger.why("t").await?.sentence) };
         let alone = why(ledger.clone()).await?;
         assert!(alone.contains("no recovery is running for this store"), "{alone}");
         let handles = |name: &str, kinds: &[&str]| Presence {
@@ -323,8 +318,7 @@ fn a_lapse_that_a_bound_brought_is_told_apart() {
             ledger.acquire(id, "w1").await?;
         }
         clock.advance(MINUTE);
-        let (task, now) = (ledger.task("stalled").await?, ledger.now().await?);
-        let why = why_watched(&task, now, &ledger.watchers().await?).sentence;
+        let why = ledger.why("stalled").await?.sentence;
         assert!(why.contains("it stalled, with no progress since"), "{why}");
         for (id, cause) in
             [("stalled", Cause::Stalled), ("late", Cause::OutOfTime), ("silent", Cause::Lapsed)]

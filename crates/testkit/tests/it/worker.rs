@@ -97,7 +97,8 @@ fn a_panic_is_an_error_like_any_other_and_stops_nobody_else() {
         let report = worker.run(Stop::WhenIdle).await?;
         assert_eq!((report.completed, report.rolled_back), (1, 1));
         let (state, _, reason) = ended(&ledger, "bad").await?;
-        assert!(state == State::Compensated && reason.contains("panicked"), "{reason}");
+        assert_eq!(state, State::Compensated);
+        assert!(reason.starts_with("the work panicked: ") && reason.contains("this one is bad"), "{reason}");
         Ok(())
     });
 }
