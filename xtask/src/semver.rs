@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::run::{self, Result, Verdict};
 
 /// The last commit whose breaking changes are in `CHANGELOG.md`. After another one that is intended, a further commit moves this.
-const BASELINE: &str = "BASELINE_COMMIT";
+const BASELINE: &str = "8d77cf7a109f9b5bb2b0d3f53000422179f345dd";
 
 /// The crates whose items programs name. `tenure` has them all under its own name, where the tool does not look into other crates.
 const PACKAGES: [&str; 10] = [
@@ -47,4 +47,19 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<Verdict> {
     println!("cargo {}", check.join(" "));
     let status = run::command(root, "cargo", &check).status()?;
     Ok(if status.success() { Verdict::Passed } else { Verdict::Failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_baseline_is_a_commit_and_each_package_is_one_of_the_workspace() {
+        assert!(BASELINE.len() == 40 && BASELINE.bytes().all(|byte| byte.is_ascii_hexdigit()), "{BASELINE}");
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+        for package in PACKAGES {
+            let folder = crates.join(package.strip_prefix("tenure-").unwrap_or(package));
+            assert!(folder.join("Cargo.toml").is_file(), "{package}");
+        }
+    }
 }
