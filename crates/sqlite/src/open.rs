@@ -264,21 +264,24 @@ impl SqliteFile {
     pub(crate) fn commit_fault(&self, error: rusqlite::Error) -> Error {
         let surely_not = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
         let is_not_done = error.sqlite_error_code().is_some_and(|code| surely_not.contains(&code));
-        let said = self.fault(error);
-        match said {
-            Error::Unavailable(failure) | Error::Corrupt(failure) if !is_not_done => Error::Unknown(failure),
-            Error::Refused(_) | Error::Unavailable(_) | Error::Corrupt(_) | Error::Unknown(_) | _ => said,
+        if is_not_done { self.fault(error) } else { Error::Unknown(self.failure(error)) }
+    }
+
+    /// What SQLite's error means, if nothing was committed.
+    pub(crate) fn fault(&self, error: rusqlite::Error) -> Error {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => Error::Corrupt(self.failure(error)),
+            _ => Error::Unavailable(self.failure(error)),
         }
     }
 
-    /// SQLite's error with advice for a person. Nothing was committed.
-    pub(crate) fn fault(&self, error: rusqlite::Error) -> Error {
+    /// SQLite's error with advice for a person.
+    fn failure(&self, error: rusqlite::Error) -> Failure {
         let path = self.path.display();
-        if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
-            let advice = "the file is damaged; keep a copy of it and restore the newest backup";
-            return Error::Corrupt(Failure::new(format!("{path}: {advice} ({error})"), error));
-        }
         let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => {
+                "the file is damaged; keep a copy of it and restore the newest backup"
+            }
             Some(ErrorCode::NotADatabase) => "the file is not an SQLite database; choose another file",
             Some(ErrorCode::DiskFull) => "the disk is full; reads go on, writes resume when there is room",
             Some(ErrorCode::ReadOnly) => {
@@ -296,6 +299,6 @@ impl SqliteFile {
             Some(ErrorCode::SystemIoFailure) => "the disk or the file system reported an error; check them",
             _ => "SQLite reported an error",
         };
-        Error::Unavailable(Failure::new(format!("{path}: {advice} ({error})"), error))
+        Failure::new(format!("{path}: {advice} ({error})"), error)
     }
 }
