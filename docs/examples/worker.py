@@ -164,7 +164,7 @@ class Lease:
     def rest_after(self, answer: dict, sent: float) -> float:
         if self.renewal_error != describe(answer) and not self.loss:
             self.renewal_error = describe(answer)
-            log(self.task, f"not renewed, the work goes on for now: {self.renewal_error}")
+            log(self.task, f"the lease was not renewed; the work continues until it is lost: {self.renewal_error}")
         return max((self.stop_at - sent) / 12, 0.25)
 
     def end(self, verb: str, body: dict) -> dict:

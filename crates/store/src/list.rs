@@ -59,15 +59,15 @@ impl Filter {
             since,
             order,
         } = self;
-        let is_set = |is_set: &bool| is_set.then(|| "true".to_owned());
+        let truth = |is_set: &bool| is_set.then(|| "true".to_owned());
         let once = [
             ("cause", cause.map(|cause| cause.as_str().to_owned())),
             ("queue", queue.as_ref().map(ToString::to_string)),
             ("owner", owner.as_ref().map(ToString::to_string)),
-            ("stale", is_set(stale)),
-            ("open", is_set(open)),
-            ("ended_badly", is_set(ended_badly)),
-            ("unattended", is_set(unattended)),
+            ("stale", truth(stale)),
+            ("open", truth(open)),
+            ("ended_badly", truth(ended_badly)),
+            ("unattended", truth(unattended)),
             ("since", since.map(instant::print)),
             ("order", Some(order.as_str().to_owned())),
         ];

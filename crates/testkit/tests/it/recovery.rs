@@ -289,7 +289,7 @@ fn a_one_shot_that_could_not_reclaim_says_so() {
                 world.store.meets(Verb::Reclaim, mood);
                 let recovery = world.recovery(HandlerSpy::that(&[Behaviour::Works]).on("k"));
                 let report = soon("the end", recovery.once()).await?;
-                assert_eq!((report.tasks, report.of(Outcome::Failed)), (1, 1), "nothing was looked after");
+                assert_eq!((report.tasks, report.of(Outcome::Failed)), (1, 1), "the task is not recovered");
                 assert!(recovery.metrics().snapshot().store_errors > 0);
                 Ok(())
             }
