@@ -56,13 +56,15 @@ fn unread(address: &str, path: &str, accept: &str) -> TcpStream {
 fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others() {
     const GIVEN: u64 = 96; // As much as a body of 16 MiB needs with its answer.
     const LEASES: usize = 20;
+    // How long a round of heartbeats may wait for its turn: a debug build on a slow machine needs up to half of it.
+    const TTL: &str = "120s";
     let folder = tempfile::tempdir().expect("a folder");
     let given = (GIVEN * MIB).to_string();
     let serving = Serving::start(folder.path(), &["--memory-max", &given, "--no-recovery"]);
     let (url, address) = (serving.url.clone(), serving.address().to_owned());
     for number in 0..LEASES {
         assert_eq!(post(&url, "/v1/good/tasks", &json!({"id": format!("g{number}")}).to_string()).0, 201);
-        let take = json!({"owner": "good", "ttl": "30s"}).to_string();
+        let take = json!({"owner": "good", "ttl": TTL}).to_string();
         assert_eq!(post(&url, &format!("/v1/good/tasks/g{number}/acquire"), &take).0, 200);
     }
     let text = |letter: &str| letter.repeat(4_000);
@@ -89,7 +91,8 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
     let is_over = AtomicBool::new(false);
     let told: Vec<(u16, usize)> = thread::scope(|scope| {
         let renewing = scope.spawn(|| {
-            let beat = |number: usize| json!({"id": format!("g{number}"), "owner": "good", "epoch": 1, "ttl": "30s"});
+            let beat =
+                |number: usize| json!({"id": format!("g{number}"), "owner": "good", "epoch": 1, "ttl": TTL});
             let beats = json!({"heartbeats": (0..LEASES).map(beat).collect::<Vec<_>>()}).to_string();
             let mut rounds = 0;
             // A debug build is ten times slower than a release build, and other tests run beside it.
@@ -102,7 +105,8 @@ fn small_requests_for_much_take_the_memory_that_there_is_and_no_lease_of_others(
                 assert_eq!(status, 200, "{answer}");
                 let answers: Value = serde_json::from_str(&answer).expect("JSON");
                 for answer in answers["answers"].as_array().expect("answers") {
-                    let is_renewed = answer["expires_at"].is_string() || answer["refusal"]["code"] == "not_extending";
+                    let is_renewed =
+                        answer["expires_at"].is_string() || answer["refusal"]["code"] == "not_extending";
                     assert!(is_renewed, "{answer}");
                 }
                 rounds += 1;
