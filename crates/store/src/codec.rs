@@ -5,6 +5,10 @@
 
 mod policy;
 
+use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 use tenure_api::wire::Word;
 use tenure_core::chain::{Canonical, Hash};
@@ -31,13 +35,51 @@ pub struct Sealed {
 }
 
 /// Writes the event down and chains it to what came before.
-pub fn seal(event: Event, previous: Hash) -> Sealed {
-    let data = data(&event.what);
-    let hash = match digested(&event.what) {
-        Some(what) => link(&event, &self::data(&what), previous),
-        None => link(&event, &data, previous),
-    };
-    Sealed { event, data, hash }
+///
+/// Its JSON is made once, with a mark where each payload stands: the payloads take their places in what is stored, and their
+/// digests in what is hashed.
+pub fn seal(mut event: Event, previous: Hash) -> Sealed {
+    let mut payloads = Vec::new();
+    for_each_payload(&mut event.what, &mut |payload| payloads.push(std::mem::replace(payload, MARK.clone())));
+    let marked = data(&event.what);
+    if payloads.is_empty() {
+        let hash = link(&event, &marked, previous);
+        return Sealed { event, data: marked, hash };
+    }
+    let filled = fill(&marked, &payloads, |payload, text| text.push_str(&to_json(payload)));
+    let hashed = fill(&marked, &payloads, |payload, text| {
+        let digest = Hash::of(payload.as_str().as_bytes());
+        let _ = write!(text, "\"{digest}\""); // Writing to a string never fails.
+    });
+    let hash = link(&event, &hashed, previous);
+    let mut payloads = payloads.into_iter();
+    for_each_payload(&mut event.what, &mut |place| {
+        if let Some(payload) = payloads.next() {
+            *place = payload;
+        }
+    });
+    Sealed { event, data: filled, hash }
+}
+
+/// Stands for a payload while an event is written: a JSON string that nobody can have put into an event, because nobody knows
+/// it.
+static MARK: LazyLock<Document> = LazyLock::new(|| {
+    let random = || RandomState::new().hash_one(());
+    let quoted = format!("\"{:016x}{:016x}\"", random(), random());
+    Document::new(quoted).unwrap_or_else(|_| panic!("a mark is a short text"))
+});
+
+/// The text with something in the place of each mark.
+fn fill(marked: &str, payloads: &[Document], put: impl Fn(&Document, &mut String)) -> String {
+    let bytes: usize = payloads.iter().map(|payload| payload.as_str().len().max(66)).sum();
+    let mut text = String::with_capacity(marked.len() + bytes);
+    let mut pieces = marked.split(MARK.as_str());
+    text.push_str(pieces.next().unwrap_or_default());
+    for (payload, piece) in payloads.iter().zip(pieces) {
+        put(payload, &mut text);
+        text.push_str(piece);
+    }
+    text
 }
 
 /// The hash of an event whose payloads stand in `data` by their digests.
@@ -56,9 +98,10 @@ fn link(event: &Event, data: &str, previous: Hash) -> Hash {
 
 /// The event's data as canonical JSON. Its type is a column of its own, so the tag that serde puts around is taken off.
 pub fn data(what: &EventData) -> String {
-    let tagged = to_json(what);
-    let begin = tagged.find(':').map_or(0, |at| at + 1);
-    tagged[begin..tagged.len() - 1].to_owned()
+    let mut text = to_json(what);
+    text.pop();
+    text.drain(..text.find(':').map_or(0, |at| at + 1));
+    text
 }
 
 /// Reads back what [`data`] wrote; none if the two columns are not what it writes.
@@ -68,56 +111,25 @@ pub fn read_data(kind: &str, data: &str) -> Option<EventData> {
     (what.kind() == kind && self::data(&what) == data).then_some(what)
 }
 
-/// The same with each payload replaced by its digest, where there is one: so a payload may be dropped later and the
-/// chain still verifies.
-fn digested(what: &EventData) -> Option<EventData> {
-    fn digest(document: &Document) -> Document {
-        let hex = format!("\"{}\"", Hash::of(document.as_str().as_bytes()));
-        Document::new(hex).unwrap_or_else(|_| panic!("a digest is a short text"))
-    }
-    fn lease_end(lease: &LeaseEnd) -> Option<LeaseEnd> {
-        let checkpoint = Some(digest(lease.checkpoint.as_ref()?));
-        Some(LeaseEnd { checkpoint, ..lease.clone() })
-    }
-    match what {
+/// The payloads of an event, in their order in its JSON. They are hashed by their digests, so that a payload may be dropped
+/// later and the chain still verifies.
+fn for_each_payload(what: &mut EventData, visit: &mut dyn FnMut(&mut Document)) {
+    let lease = match what {
         EventData::Created(created) => {
-            let payload = digest(&created.payload);
-            Some(EventData::Created(Box::new(Created { payload, ..(**created).clone() })))
+            visit(&mut created.payload);
+            None
         }
         EventData::Changed(changes) => {
-            let payload = Some(digest(changes.payload.as_ref()?));
-            Some(EventData::Changed(Box::new(Changes { payload, ..(**changes).clone() })))
+            changes.payload.iter_mut().for_each(visit);
+            return;
         }
-        EventData::Acquired(grant) => {
-            let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
-            Some(EventData::Acquired(Grant { lapsed, ..grant.clone() }))
-        }
-        EventData::Reclaimed(grant) => {
-            let lapsed = Some(lease_end(grant.lapsed.as_ref()?)?);
-            Some(EventData::Reclaimed(Grant { lapsed, ..grant.clone() }))
-        }
-        EventData::Released { reason, counting, not_before, lease } => Some(EventData::Released {
-            lease: lease_end(lease)?,
-            reason: reason.clone(),
-            counting: *counting,
-            not_before: *not_before,
-        }),
-        EventData::RolledBack { reason, lease } => {
-            Some(EventData::RolledBack { reason: reason.clone(), lease: Some(lease_end(lease.as_ref()?)?) })
-        }
-        EventData::Replanned { not_before, lease } => {
-            Some(EventData::Replanned { not_before: *not_before, lease: Some(lease_end(lease.as_ref()?)?) })
-        }
-        EventData::Lapsed { lease } => Some(EventData::Lapsed { lease: lease_end(lease)? }),
         EventData::Ended(ended) => {
-            let lease = ended.lease.as_ref().and_then(lease_end);
-            if lease.is_none() && ended.result.is_none() {
-                return None;
-            }
-            let result = ended.result.as_ref().map(digest);
-            let lease = lease.or_else(|| ended.lease.clone());
-            Some(EventData::Ended(Box::new(Ended { result, lease, ..(**ended).clone() })))
+            ended.result.iter_mut().for_each(&mut *visit);
+            ended.lease.as_mut()
         }
+        EventData::Acquired(grant) | EventData::Reclaimed(grant) => grant.lapsed.as_mut(),
+        EventData::Released { lease, .. } | EventData::Lapsed { lease } => Some(lease),
+        EventData::RolledBack { lease, .. } | EventData::Replanned { lease, .. } => lease.as_mut(),
         EventData::Registered { .. }
         | EventData::Dispatched { .. }
         | EventData::Renewed { .. }
@@ -130,7 +142,8 @@ fn digested(what: &EventData) -> Option<EventData> {
         | EventData::Annotated { .. }
         | EventData::Retried { .. } => None,
         _ => None,
-    }
+    };
+    lease.and_then(|lease| lease.checkpoint.as_mut()).into_iter().for_each(visit);
 }
 
 /// Connects a mirror to the type that it mirrors.
@@ -456,6 +469,8 @@ pub fn state_word(state: State) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tenure_core::id::{Actor, Namespace};
+
     use super::*;
 
     fn text<T>(
@@ -506,11 +521,27 @@ mod tests {
                 ..Changes::default()
             }))
         };
-        let digest = Hash::of(b"[1]");
-        assert_eq!(
-            digested(&changed("[1]")).map(|what| data(&what)),
-            Some(format!("{{\"payload\":\"{digest}\"}}"))
-        );
-        assert_eq!(digested(&EventData::Replanned { not_before: None, lease: None }), None);
+        let sealed = |what: EventData, previous| {
+            let event = Event {
+                namespace: text(Namespace::new, "default"),
+                task: text(TaskId::new, "t"),
+                number: Revision(1),
+                at: Time::from_micros(1),
+                actor: text(Actor::new, "a"),
+                what,
+            };
+            (
+                link(
+                    &event,
+                    "{\"payload\":\"DIGEST\"}".replace("DIGEST", &Hash::of(b"[1]").to_string()).as_str(),
+                    previous,
+                ),
+                seal(event, previous),
+            )
+        };
+        let (expected, sealed) = sealed(changed("[1]"), Hash::START);
+        assert_eq!(sealed.hash, expected);
+        assert_eq!(sealed.data, r#"{"payload":[1]}"#);
+        assert_eq!(sealed.event.what, changed("[1]"));
     }
 }
