@@ -6,7 +6,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -185,7 +185,8 @@ impl Committer {
         let shared = Arc::new(Shared { queue: Mutex::default(), work: Condvar::new() });
         let permits = Arc::new(Semaphore::new(limits.queue_commands_max));
         let theirs = Arc::clone(&shared);
-        let run = move || run(&theirs, engine, limits.batch_commands_max, &counters);
+        let replying = Replying::start(&format!("{name}-reply"))?;
+        let run = move || run(&theirs, engine, limits.batch_commands_max, &counters, &replying);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
         Ok(Committer { shared, permits, limits, thread: Some(thread) })
     }
@@ -303,7 +304,13 @@ fn closed() -> Error {
     Error::Unavailable("the store is closed".into())
 }
 
-fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, counters: &Counters) {
+fn run(
+    shared: &Shared,
+    mut engine: impl Engine,
+    batch_commands_max: usize,
+    counters: &Counters,
+    replying: &Replying,
+) {
     let _closing = Closing(shared);
     while wait_for_work(shared) {
         let began = Moment::now();
@@ -325,7 +332,7 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, coun
                 })
                 .collect(),
         };
-        let mut not_begun = Vec::new();
+        let (mut not_begun, mut replies) = (Vec::new(), Vec::with_capacity(callers.len()));
         for ((caller, mut job), done) in callers.into_iter().zip(jobs).zip(done) {
             if done.is_not_begun(&job) {
                 not_begun.push(Waiting { number: caller.number, job, reply: caller.reply, permits: None });
@@ -333,10 +340,64 @@ fn run(shared: &Shared, mut engine: impl Engine, batch_commands_max: usize, coun
             }
             let Done { answers, next_bytes } = done;
             let rest = job.commands.split_off(job.commands.len().min(answers.len()));
-            // A caller that went away gets no answer, but its commands are still executed.
-            let _ = caller.reply.send(Answered { answers, rest, next_bytes });
+            let answered = Answered { answers, rest, next_bytes };
+            replies.push(Reply { to: caller.reply, answered, spent: job });
         }
         begin_with(shared, not_begun);
+        replying.reply(replies);
+    }
+}
+
+/// The answers to a caller, on their way.
+struct Reply {
+    to: oneshot::Sender<Answered>,
+    answered: Answered,
+    /// What was executed. To drop it takes time, too.
+    spent: CommitRequest,
+}
+
+/// Gives answers to callers. To wake many costs about as much as a tenth of their commands, so a thread of its own does it while
+/// the next transaction is under way. To wake a few costs less than to wake the thread.
+struct Replying {
+    replies: Option<mpsc::Sender<Vec<Reply>>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Replying {
+    /// From how many on the thread gives them.
+    const MANY: usize = 8;
+
+    fn start(name: &str) -> std::io::Result<Replying> {
+        let (replies, given) = mpsc::channel();
+        let run = move || given.into_iter().for_each(give);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Replying { replies: Some(replies), thread: Some(thread) })
+    }
+
+    fn reply(&self, replies: Vec<Reply>) {
+        let left = match &self.replies {
+            // The thread ends only with the channel. If it did not take them, they are given here.
+            Some(to) if replies.len() >= Self::MANY => to.send(replies).err().map(|unsent| unsent.0),
+            Some(_) | None => Some(replies),
+        };
+        left.into_iter().for_each(give);
+    }
+}
+
+/// A caller that went away gets no answer, but its commands were executed.
+fn give(replies: Vec<Reply>) {
+    for Reply { to, answered, spent } in replies {
+        let _ = to.send(answered);
+        drop(spent);
+    }
+}
+
+impl Drop for Replying {
+    /// All that were on their way are given first.
+    fn drop(&mut self) {
+        self.replies = None;
+        // A thread that only gives away has nothing to say of how it ended.
+        let _ = self.thread.take().map(thread::JoinHandle::join);
     }
 }
 
