@@ -193,7 +193,7 @@ pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
 
 pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
     let feed = format!(", feed = greatest(tasks.feed, {OWN_FEED})");
-    update::<TaskRow<'_>>("id", &[ChangedBy::Command], &feed, "tasks")
+    update::<TaskRow<'_>>("id", ChangedBy::COMMANDS, &feed, "tasks")
 });
 
 pub(crate) static UPDATE_PUT_FIELDS: Sql =

@@ -164,7 +164,7 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         .update(&[ChangedBy::Put], |one| one.key, |one| one.before, |one| one.after)
         .into(&mut writes);
     Items::new(&sql::UPDATE_TASKS, &updated)
-        .update(&[ChangedBy::Command], |one| one.key, |one| one.before, |one| one.after)
+        .update(ChangedBy::COMMANDS, |one| one.key, |one| one.before, |one| one.after)
         .into(&mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);

@@ -25,9 +25,11 @@ use tenure_store::{Error, Failure};
 use tokio::sync::watch;
 
 use crate::columns::{SqliteError, SqliteResult};
+use crate::known::Known;
 use crate::open::SqliteFile;
 use crate::rows::SqliteRows;
 use crate::same_file::SameFile;
+use crate::statements::Statements;
 use crate::writer_lock::WriterLock;
 
 /// The mark is renewed when the wall clock is ahead of it by more than this, so that time never goes back behind
@@ -44,6 +46,7 @@ pub(crate) struct SqliteEngine {
     clock: Arc<dyn Clock>,
     connection: Option<Connection>,
     policies: Policies,
+    known: Known,
     last: LastInstant,
     grown: watch::Sender<i64>,
 }
@@ -56,9 +59,9 @@ impl SqliteEngine {
         grown: watch::Sender<i64>,
     ) -> Result<SqliteEngine, Error> {
         let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
-        let connection = Some(database.connect()?);
-        let policies = Policies::default();
-        Ok(SqliteEngine { database, file, lock, clock, connection, policies, last, grown })
+        let connection = Some(database.connect_writer()?);
+        let (policies, known) = (Policies::default(), Known::default());
+        Ok(SqliteEngine { database, file, lock, clock, connection, policies, known, last, grown })
     }
 
     /// The connection; opened again and checked if the last one failed in a commit.
@@ -66,19 +69,25 @@ impl SqliteEngine {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        let connection = self.database.connect()?;
+        self.known.forget();
+        let connection = self.database.connect_writer()?;
         newest_chains_hold(&connection).map_err(|fault| fault.of(&self.database))?;
         Ok(connection)
     }
 
     /// Executes all jobs; an error gives the transaction up.
     fn execute(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> SqliteResult<Vec<Done>> {
-        let position = Position::read(connection)?;
+        let version = connection.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))?;
+        self.known.at(version);
+        let Known { position, open_tasks, .. } = &mut self.known;
+        let mut position = position.take().map_or_else(|| Position::read(connection), Ok)?;
         let reading = self.clock.read();
         let now = position.mark.as_ref().map_or(reading.wall, |mark| mark.now(&reading));
         let mut instants = Instants::from(now, self.last.get().max(position.last));
         let mut rows = SqliteRows {
             connection,
+            statements: Statements::of(connection),
+            open_tasks,
             policies: &mut self.policies,
             next_task: position.next_task,
             next_event: position.next_event,
@@ -93,8 +102,11 @@ impl SqliteEngine {
         };
         let done = run_jobs(jobs, run)?;
         rows.write_ends(last)?;
+        (position.next_task, position.next_event) = (rows.next_task, rows.next_event);
+        drop(rows);
         self.last.set(last);
         position.renew_mark(connection, &reading, now)?;
+        self.known.position = Some(position);
         Ok(done)
     }
 
@@ -106,7 +118,8 @@ impl SqliteEngine {
         }
     }
 
-    fn roll_back(&self, connection: &Connection) {
+    fn roll_back(&mut self, connection: &Connection) {
+        self.known.forget();
         // SQLite may have rolled back by itself, which is fine.
         let _ = connection.execute_batch("rollback");
     }
@@ -215,7 +228,7 @@ fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
 }
 
 /// The counters of the tables at the beginning of a transaction.
-struct Position {
+pub(crate) struct Position {
     next_task: i64,
     next_event: i64,
     last: Time,
@@ -244,7 +257,7 @@ impl Position {
     /// Stores the current time, so that it never goes back over a restart. A mark of another boot says
     /// nothing about the time since, so it is renewed at once. Otherwise the time would stand still until the
     /// wall clock has caught up.
-    fn renew_mark(&self, connection: &Connection, reading: &Reading, now: Time) -> SqliteResult<()> {
+    fn renew_mark(&mut self, connection: &Connection, reading: &Reading, now: Time) -> SqliteResult<()> {
         let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
         let fresh =
             self.mark.as_ref().filter(|mark| boot(&mark.boot) == boot(&reading.boot)).is_some_and(|mark| {
@@ -258,6 +271,7 @@ impl Position {
         connection
             .prepare_cached("insert or replace into meta (key, value) values ('clock', ?)")?
             .execute([write_mark(&mark)])?;
+        self.mark = Some(mark);
         Ok(())
     }
 }

@@ -3,12 +3,14 @@
 
 mod columns;
 mod engine;
+mod known;
 mod open;
 mod overview;
 mod read;
 mod rows;
 mod same_file;
 mod sql;
+mod statements;
 mod store;
 mod tokens;
 mod watch;

@@ -1,6 +1,6 @@
 //! The rows of a command inside one SQLite transaction. SQL finds and writes here; it decides nothing.
 
-use rusqlite::{Connection, OptionalExtension, Params, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_core::case::Names;
 use tenure_core::compensation::Compensation;
 use tenure_core::event::Event;
@@ -20,11 +20,15 @@ use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
 use tenure_store::stored::ColumnValue;
 
 use crate::columns::{SqliteError, SqliteResult, SqliteRow, SqliteValue, find_task};
+use crate::known::{OpenTask, OpenTasks};
 use crate::sql::{self, Update};
+use crate::statements::Statements;
 
 /// The transaction's view of the tables.
 pub(crate) struct SqliteRows<'c> {
     pub(crate) connection: &'c Connection,
+    pub(crate) statements: Statements<'c>,
+    pub(crate) open_tasks: &'c mut OpenTasks,
     pub(crate) policies: &'c mut Policies,
     pub(crate) next_task: i64,
     pub(crate) next_event: i64,
@@ -33,17 +37,30 @@ pub(crate) struct SqliteRows<'c> {
 }
 
 impl SqliteRows<'_> {
+    fn read_task(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<StoredTask>> {
+        find_task(self.connection, self.policies, namespace, id)
+    }
+
+    fn read_lease(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<LeaseRow>> {
+        let mut rows = self.statements.get(&sql::LEASE)?.query(params![namespace.as_str(), id.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let Some(due) = read_due(&SqliteRow(row), 0)? else { return Ok(None) };
+        let task = due.seen_by_heartbeat(namespace, id);
+        let row = row.get(column_count::<DueRow<'_>>())?;
+        Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
+    }
+
     /// Adds the ends of this transaction to what is counted, and deletes counts that are too old to be read.
     pub(crate) fn write_ends(&mut self, now: Time) -> SqliteResult<()> {
         for (key, count) in self.ends.take() {
             let EndKey { namespace, minute, queue, state, cause } = &key;
             if *minute != IN_ALL {
-                self.execute(
+                self.statements.execute(
                     "delete from ends where namespace = ? and minute > ? and minute < ?",
                     params![namespace.as_str(), IN_ALL, Minutes::at(now).kept],
                 )?;
             }
-            self.execute(
+            self.statements.execute(
                 "insert into ends (namespace, minute, queue, state, cause, count) values (?, ?, ?, ?, ?, ?) \
                  on conflict (namespace, minute, queue, state, cause) do update set count = count + excluded.count",
                 params![namespace.as_str(), minute, queue.as_str(), state, cause, count],
@@ -52,46 +69,60 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn execute(&self, sql: &str, params: impl Params) -> SqliteResult<usize> {
-        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
-    }
-
-    /// A change of exactly one row; anything else means that the row was not what was read, and nothing may be written.
-    fn change_one(&self, sql: &str, params: impl Params) -> SqliteResult<()> {
-        match self.execute(sql, params)? {
-            1 => Ok(()),
-            count => Err(SqliteError::Broken(format!("{count} rows were changed instead of one: {sql}"))),
-        }
-    }
-
     /// Nothing is appended to a history that does not end where its task says: it would hide what was done to it.
-    fn must_continue(&self, before: &StoredTask) -> SqliteResult<()> {
+    fn must_continue(&mut self, before: &StoredTask) -> SqliteResult<()> {
         let newest = "select number, hash from events where task = ? order by number desc limit 1";
-        let mut newest = self.connection.prepare_cached(newest)?;
-        let newest =
-            newest.query_row([before.row], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+        let newest = self
+            .statements
+            .get(newest)?
+            .query_row([before.row], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
         let (number, head) = (number(before.task.revision.0), before.head.0);
         if newest.optional()?.is_some_and(|(newest, hash)| newest == number && hash == head) {
             return Ok(());
         }
-        Err(SqliteError::Broken(does_not_continue(&before.task.namespace, &before.task.id)))
+        let Task { namespace, id, .. } = &before.task;
+        Err(SqliteError::Broken(does_not_continue(namespace, id)))
+    }
+
+    /// A task that has ended keeps all but the notes on its end. The tables' own guard says so to other programs.
+    fn must_stay(before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
+        let changed = after.changed_after_end(TaskRow::of(before)).or_else(|| {
+            let (old, new) = (&before.task, after.task);
+            let is_same = old.compensations == new.compensations && old.checkpoint == new.checkpoint;
+            (!is_same).then_some("compensations or checkpoint")
+        });
+        changed.map_or(Ok(()), |what| {
+            let Task { namespace, id, .. } = &before.task;
+            Err(SqliteError::Broken(format!("the terminal task {namespace}/{id} would change: {what}")))
+        })
     }
 
     /// Inserts a row behind its key.
-    fn insert<'a, R: TableRow<'a>>(&self, sql: &str, key: &[i64], row: R) -> SqliteResult<()> {
+    fn insert<'a, R: TableRow<'a>>(&mut self, sql: &'static str, key: &[i64], row: R) -> SqliteResult<()> {
         let key = key.iter().map(|number| ColumnValue::Number(*number));
-        self.execute(sql, params_from_iter(key.chain(row.values(R::COLUMNS.iter())).map(SqliteValue)))?;
+        self.statements
+            .execute(sql, params_from_iter(key.chain(row.values(R::COLUMNS.iter())).map(SqliteValue)))?;
         Ok(())
     }
 
     /// A row that is not what was read is never overwritten.
-    fn update<'a, R: TableRow<'a>>(&self, update: &Update, no: i64, before: R, after: R) -> SqliteResult<()> {
+    fn update<'a, R: TableRow<'a>>(
+        &mut self,
+        update: &'static Update,
+        no: i64,
+        before: R,
+        after: R,
+    ) -> SqliteResult<()> {
         let parameters = update.parameters(no, before, after);
-        self.change_one(&update.text, params_from_iter(parameters.map(SqliteValue)))
+        self.statements.change_one(&update.text, params_from_iter(parameters.map(SqliteValue)))
     }
 
-    fn update_task(&self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
+    fn update_task(&mut self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
         let (no, old) = (before.row, TaskRow::of(before));
+        if before.task.ending().is_some() {
+            Self::must_stay(before, after)?;
+            return self.update(&sql::UPDATE_NOTES, no, old, after);
+        }
         // First: the other update changes the revision, which both expect to be as it was read.
         if TaskRow::was_put(&before.task, after.task) {
             self.update(&sql::UPDATE_PUT_FIELDS, no, old, after)?;
@@ -100,7 +131,7 @@ impl SqliteRows<'_> {
     }
 
     fn write_compensations(
-        &self,
+        &mut self,
         no: i64,
         before: &[Compensation],
         after: &[Compensation],
@@ -115,23 +146,23 @@ impl SqliteRows<'_> {
         Ok(())
     }
 
-    fn write_due(&self, no: i64, before: Option<&Task>, task: &Task) -> SqliteResult<()> {
+    /// Returns the new `check_at`, if the row is another one.
+    fn write_due(&mut self, no: i64, before: Option<&Task>, task: &Task) -> SqliteResult<Option<Time>> {
         let (old, new) = (before.and_then(Due::of), Due::of(task));
-        match new {
-            Some(due) if old.as_ref() == Some(&due) => Ok(()),
-            Some(due) => {
-                if old.is_some() {
-                    self.change_one("delete from due where task = ?", params![no])?;
-                }
-                self.insert(&sql::INSERT_DUE, &[no], DueRow::of(task, &due))
-            }
-            None if old.is_some() => self.change_one("delete from due where task = ?", params![no]),
-            None => Ok(()),
+        if old == new {
+            return Ok(None);
         }
+        if old.is_some() {
+            self.statements.change_one("delete from due where task = ?", params![no])?;
+        }
+        if let Some(due) = &new {
+            self.insert(&sql::INSERT_DUE, &[no], DueRow::of(task, due))?;
+        }
+        Ok(new.map(|due| due.check_at))
     }
 
-    fn write_checkpoint(&self, no: i64, checkpoint: &Document) -> SqliteResult<()> {
-        self.execute(
+    fn write_checkpoint(&mut self, no: i64, checkpoint: &Document) -> SqliteResult<()> {
+        self.statements.execute(
             "insert into checkpoints (task, checkpoint) values (?, ?) \
              on conflict (task) do update set checkpoint = excluded.checkpoint",
             params![no, checkpoint.as_str()],
@@ -146,25 +177,27 @@ impl SqliteRows<'_> {
     }
 
     /// Deletes up to two requests that are that old. Each new request does so, and no sweep is needed.
-    fn forget(&self, until: Time) -> SqliteResult<()> {
+    fn forget(&mut self, until: Time) -> SqliteResult<()> {
         // To look first costs a step in an index; to delete what a select finds costs a table of its own each time.
-        let mut old = self
-            .connection
-            .prepare_cached("select namespace, id from requests where at <= ? order by at limit 2")?;
-        let mut rows = old.query(params![until.as_micros()])?;
-        let mut forgotten: Vec<(String, String)> = Vec::new();
-        while let Some(row) = rows.next()? {
-            forgotten.push((row.get(0)?, row.get(1)?));
-        }
+        let old = "select namespace, id from requests where at <= ? order by at limit 2";
+        let old =
+            self.statements.get(old)?.query_map([until.as_micros()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let forgotten: Vec<(String, String)> = old.collect::<rusqlite::Result<_>>()?;
         for (namespace, id) in forgotten {
-            self.change_one("delete from requests where namespace = ? and id = ?", params![namespace, id])?;
+            let delete = "delete from requests where namespace = ? and id = ?";
+            self.statements.change_one(delete, [namespace, id])?;
         }
         Ok(())
     }
 
     /// The highest priority below `below` that a planned task of the queue has.
-    fn highest(&self, namespace: &Namespace, queue: &Queue, below: Option<i64>) -> SqliteResult<Option<i64>> {
-        let mut highest = self.connection.prepare_cached(
+    fn highest(
+        &mut self,
+        namespace: &Namespace,
+        queue: &Queue,
+        below: Option<i64>,
+    ) -> SqliteResult<Option<i64>> {
+        let highest = self.statements.get(
             "select priority from tasks where namespace = ? and queue = ? and state = 'planned' and priority < ? \
              order by priority desc limit 1",
         )?;
@@ -174,13 +207,13 @@ impl SqliteRows<'_> {
 
     /// As [`Self::highest`], of the tasks that are due: it reads over those that are not.
     fn highest_due(
-        &self,
+        &mut self,
         namespace: &Namespace,
         queue: &Queue,
         below: Option<i64>,
         now: Time,
     ) -> SqliteResult<Option<i64>> {
-        let mut highest = self.connection.prepare_cached(
+        let highest = self.statements.get(
             "select priority from tasks where namespace = ? and queue = ? and state = 'planned' and priority < ? \
              and coalesce(not_before, created_at) <= ? order by priority desc limit 1",
         )?;
@@ -190,14 +223,14 @@ impl SqliteRows<'_> {
 
     /// The due tasks of one priority, in the order in which they are claimed.
     fn planned(
-        &self,
+        &mut self,
         namespace: &Namespace,
         queue: &Queue,
         priority: i64,
         limit: usize,
         now: Time,
     ) -> SqliteResult<Vec<Candidate>> {
-        let mut due = self.connection.prepare_cached(
+        let due = self.statements.get(
             "select id, coalesce(not_before, created_at), no from tasks \
              where namespace = ? and queue = ? and state = 'planned' and priority = ? \
              and coalesce(not_before, created_at) <= ? order by coalesce(not_before, created_at), no limit ?",
@@ -211,12 +244,12 @@ impl SqliteRows<'_> {
 
     /// The tasks of a queue whose reservations have lapsed; few, because recovery frees them.
     fn lapsed_reservations(
-        &self,
+        &mut self,
         namespace: &Namespace,
         queue: &Queue,
         now: Time,
     ) -> SqliteResult<Vec<Candidate>> {
-        let mut lapsed = self.connection.prepare_cached(
+        let lapsed = self.statements.get(
             "select tasks.id, tasks.priority, coalesce(tasks.not_before, tasks.created_at), tasks.no \
              from due join tasks on tasks.no = due.task \
              where due.wait = 'reservation' and due.namespace = ? and due.queue = ? and due.expires_at <= ?",
@@ -244,26 +277,53 @@ impl Rows for SqliteRows<'_> {
     type Fault = SqliteError;
 
     fn task(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<StoredTask>> {
-        find_task(self.connection, self.policies, namespace, id)
+        if let Some(OpenTask::Whole { stored, .. }) = self.open_tasks.get(namespace, id) {
+            let known = Some(stored.clone());
+            debug_assert_eq!(known, self.read_task(namespace, id)?, "a known task is not what is stored");
+            return Ok(known);
+        }
+        let lease = self.open_tasks.take(namespace, id).and_then(|known| known.lease());
+        let found = self.read_task(namespace, id)?;
+        if let Some(stored) = found.clone().filter(|stored| stored.task.ending().is_none()) {
+            let check_at = lease.map(|lease| lease.check_at);
+            self.open_tasks.put(OpenTask::Whole { stored, check_at, is_continued: false });
+        }
+        Ok(found)
     }
 
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<LeaseRow>> {
-        let mut statement = self.connection.prepare_cached(&sql::LEASE)?;
-        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let Some(due) = read_due(&SqliteRow(row), 0)? else { return Ok(None) };
-        let task = due.seen_by_heartbeat(namespace, id);
-        let row = row.get(column_count::<DueRow<'_>>())?;
-        Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
+        if let Some(OpenTask::Whole { stored, .. }) = self.open_tasks.get(namespace, id)
+            && stored.task.lease().is_none()
+        {
+            return Ok(None);
+        }
+        if let Some(known) = self.open_tasks.get(namespace, id).and_then(|known| known.lease()) {
+            debug_assert_eq!(
+                Some((known.row, known.check_at, known.task.lease().cloned(), known.task.cancel.is_some())),
+                self.read_lease(namespace, id)?.map(|LeaseRow { row, check_at, task }| {
+                    (row, check_at, task.lease().cloned(), task.cancel.is_some())
+                }),
+                "a known lease is not what is stored"
+            );
+            return Ok(Some(known));
+        }
+        let found = self.read_lease(namespace, id)?;
+        if let Some(lease) = &found {
+            match self.open_tasks.get(namespace, id) {
+                Some(OpenTask::Whole { check_at, .. }) => *check_at = Some(lease.check_at),
+                Some(OpenTask::Lease(_)) | None => self.open_tasks.put(OpenTask::Lease(lease.clone())),
+            }
+        }
+        Ok(found)
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> SqliteResult<Names> {
-        let mut statement = self.connection.prepare_cached(
-            "select exists (select 1 from tasks where namespace = ?1 and id = ?2) \
-             or exists (select 1 from tasks where namespace = ?1 and saga_id = ?3)",
-        )?;
+        // A saga id is taken by a task that was given it, or by one whose own id it is.
+        let taken = "select exists (select 1 from tasks where namespace = ?1 and id = ?2) \
+                     or exists (select 1 from tasks where namespace = ?1 and saga_id = ?3 and saga_id <> id) \
+                     or exists (select 1 from tasks where namespace = ?1 and id = ?3 and saga_id = id)";
         let params = params![namespace.as_str(), id.as_str(), saga_id.as_str()];
-        let taken: bool = statement.query_row(params, |row| row.get(0))?;
+        let taken: bool = self.statements.get(taken)?.query_row(params, |row| row.get(0))?;
         Ok(if taken { Names::Taken } else { Names::Free })
     }
 
@@ -300,8 +360,11 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn history(&mut self, namespace: &Namespace, id: &TaskId, up_to: Revision) -> SqliteResult<Vec<Event>> {
-        let mut statement = self.connection.prepare_cached(&sql::HISTORY)?;
-        let mut rows = statement.query(params![namespace.as_str(), id.as_str(), number(up_to.0)])?;
+        let mut rows = self.statements.get(&sql::HISTORY)?.query(params![
+            namespace.as_str(),
+            id.as_str(),
+            number(up_to.0)
+        ])?;
         let mut events = Vec::new();
         while let Some(row) = rows.next()? {
             events.push(read_event(&SqliteRow(row), 0, namespace, id)?);
@@ -310,8 +373,7 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn request(&mut self, namespace: &Namespace, id: &RequestId) -> SqliteResult<Option<Request>> {
-        let mut statement = self.connection.prepare_cached(&sql::REQUEST)?;
-        let mut rows = statement.query(params![namespace.as_str(), id.as_str()])?;
+        let mut rows = self.statements.get(&sql::REQUEST)?.query(params![namespace.as_str(), id.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         read_request(&SqliteRow(row), 0).map(Some)
     }
@@ -319,7 +381,7 @@ impl Rows for SqliteRows<'_> {
     fn remember(&mut self, namespace: &Namespace, id: &RequestId, request: &Request) -> SqliteResult<()> {
         let name = [namespace.into(), ColumnValue::Text(id.as_str().into())];
         let values = name.into_iter().chain(request.values(RequestRow::COLUMNS.iter()));
-        self.execute(&sql::PUT_REQUEST, params_from_iter(values.map(SqliteValue)))?;
+        self.statements.execute(&sql::PUT_REQUEST, params_from_iter(values.map(SqliteValue)))?;
         self.forget(request.at - REQUEST_MEMORY)
     }
 
@@ -327,7 +389,14 @@ impl Rows for SqliteRows<'_> {
         let Change { before, after, head, events } = change;
         let no = before.map_or(self.next_task, |kept| kept.row);
         let old = before.map(|kept| &kept.task);
-        before.map_or(Ok(()), |before| self.must_continue(before))?;
+        let known = old.and_then(|old| self.open_tasks.take(&old.namespace, &old.id));
+        let (check_at, is_continued) = match known {
+            Some(OpenTask::Whole { check_at, is_continued, .. }) => (check_at, is_continued),
+            Some(OpenTask::Lease(_)) | None => (None, false),
+        };
+        if let Some(before) = before.filter(|_| !is_continued) {
+            self.must_continue(before)?;
+        }
         // First what belongs to the task: the guards refuse it once the task's own row says that it ended.
         let compensations = old.map_or(&[][..], |task| &task.compensations);
         self.write_compensations(no, compensations, &after.compensations)?;
@@ -344,8 +413,13 @@ impl Rows for SqliteRows<'_> {
             }
         }
         self.ends.count(old, after, after.updated_at);
-        self.write_due(no, old, after)?;
-        events.iter().try_for_each(|sealed| self.write_event(no, sealed))
+        let check_at = self.write_due(no, old, after)?.or(check_at);
+        events.iter().try_for_each(|sealed| self.write_event(no, sealed))?;
+        if after.ending().is_none() {
+            let stored = StoredTask { row: no, task: after.clone(), head };
+            self.open_tasks.put(OpenTask::Whole { stored, check_at, is_continued: true });
+        }
+        Ok(())
     }
 
     fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> SqliteResult<()> {
@@ -355,11 +429,18 @@ impl Rows for SqliteRows<'_> {
         // No heartbeat changes what fences it.
         let row = DueRow::of(after, &due);
         self.update(&sql::RENEW_DUE, before.row, row, row)?;
-        if before.check_at <= now {
+        let mut check_at = before.check_at;
+        if check_at <= now {
             // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
-            self.change_one("update due set check_at = expires_at where task = ?", params![before.row])?;
+            let moved = "update due set check_at = expires_at where task = ?";
+            self.statements.change_one(moved, [before.row])?;
+            check_at = due.expires_at;
         }
-        after.checkpoint.as_ref().map_or(Ok(()), |checkpoint| self.write_checkpoint(before.row, checkpoint))
+        if let Some(checkpoint) = &after.checkpoint {
+            self.write_checkpoint(before.row, checkpoint)?;
+        }
+        self.open_tasks.renew(after, check_at);
+        Ok(())
     }
 
     fn floor(&mut self) -> SqliteResult<Epoch> {

@@ -87,7 +87,10 @@ pub(crate) static PUT_REQUEST: Sql =
     Sql::new(|| insert::<RequestRow<'_>>("insert or replace", &["namespace", "id"]));
 
 pub(crate) static UPDATE_TASK: LazyLock<Update> =
-    LazyLock::new(|| Update::of::<TaskRow<'_>>("no", &[ChangedBy::Command]));
+    LazyLock::new(|| Update::of::<TaskRow<'_>>("no", ChangedBy::COMMANDS));
+/// Of a task that has ended.
+pub(crate) static UPDATE_NOTES: LazyLock<Update> =
+    LazyLock::new(|| Update::of::<TaskRow<'_>>("no", &[ChangedBy::Note]));
 pub(crate) static UPDATE_PUT_FIELDS: LazyLock<Update> =
     LazyLock::new(|| Update::of::<TaskRow<'_>>("no", &[ChangedBy::Put]));
 pub(crate) static UPDATE_COMPENSATION: LazyLock<Update> =

@@ -164,8 +164,12 @@ fn act<R: Rows>(
         return renew(rows, table, command, task, now).map(Ok);
     }
     let Some(id) = command.action.task() else { return Err(rows.broken("a command names no task".into())) };
-    let kept = read(rows, &command.namespace, id, budget)?;
-    let decided = match decided(rows, table, command, kept, now)? {
+    let names = new_names(&command.action)
+        .map_or(Ok(Names::Free), |(id, saga_id)| rows.names(&command.namespace, id, &saga_id))?;
+    // Of a new task there is nothing but the names.
+    let is_new = matches!(command.action, Action::Create(_)) && names == Names::Free;
+    let kept = if is_new { None } else { read(rows, &command.namespace, id, budget)? };
+    let decided = match decided(rows, table, command, (kept, names), now)? {
         Ok(decided) => decided,
         Err(refusal) => return Ok(Ok(Err(refusal))),
     };
@@ -202,13 +206,9 @@ fn decided<R: Rows>(
     rows: &mut R,
     table: &Table,
     command: &Command,
-    before: Option<StoredTask>,
+    (before, names): (Option<StoredTask>, Names),
     now: Time,
 ) -> Result<Result<Decided, Refusal>, R::Fault> {
-    let names = match new_names(&command.action) {
-        Some((id, saga_id)) => rows.names(&command.namespace, id, &saga_id)?,
-        None => Names::Free,
-    };
     let stored = Stored { task: before.as_ref().map(|kept| &kept.task), names, floor: rows.floor()? };
     Ok(decide_by(table, stored, command, now).map(|decision| {
         let Decision { row: _, end: _, events, task, successor } = decision;
@@ -272,7 +272,7 @@ fn claim<R: Rows>(
     let (mut granted, mut whole_bytes, mut answer_bytes) = (Vec::new(), 0_usize, 0);
     for id in rows.claimable(&command.namespace, queue, limit, now)? {
         let kept = read(rows, &command.namespace, &id, budget)?;
-        let Ok(decided) = decided(rows, table, command, kept, now)? else { continue };
+        let Ok(decided) = decided(rows, table, command, (kept, Names::Free), now)? else { continue };
         whole_bytes += task_bytes(&decided.task);
         if whole_bytes > CLAIM_BYTES_MAX && !granted.is_empty() {
             break;

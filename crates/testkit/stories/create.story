@@ -33,6 +33,14 @@ create t2 → refused exists
 show t2 → absent
 create t2 saga=other → saga other
 
+# The id of a task is its saga's, too, unless that was given another one
+create t1
+create t2 saga=t1 → refused exists
+create t3 saga=s
+create t4 saga=t3 → saga t3
+create t5 saga=t3 → refused exists
+show t5 → absent
+
 # A compensation that is given at creation is standing and not yet owed
 create t1 undo=rm:x undo=close:y → compensations 2, owed 0, status 1 standing, status 2 standing
 

@@ -39,14 +39,21 @@ impl ColumnType {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChangedBy {
     Nothing,
-    /// Any command.
+    /// Any command, as long as the task is open.
     Command,
+    /// Any command, also after the task's end.
+    Note,
     /// Only a put.
     Put,
     /// Only heartbeats and progress.
     Heartbeat,
     /// Only a heartbeat at or after `check_at`: once a ttl, because the column is in an index.
     LateHeartbeat,
+}
+
+impl ChangedBy {
+    /// What commands change in the row of an open task, besides what only a put changes.
+    pub const COMMANDS: &'static [ChangedBy] = &[ChangedBy::Command, ChangedBy::Note];
 }
 
 impl<'a, R> Column<'a, R> {

@@ -11,7 +11,7 @@ use tenure_core::task::{
     Cancel, Cause, Dismissal, Ending, Labels, Phase, Reservation, State, Task, Undoing, Unwinding,
 };
 
-use super::column::ChangedBy::{Command, Nothing, Put};
+use super::column::ChangedBy::{Command, Note, Nothing, Put};
 use super::column::ColumnType::{Bytes, Number, Text};
 use super::column::{Column, TableRow, column_count};
 use super::row::{Impossible, Row, impossible};
@@ -46,7 +46,7 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("policy", Text, Put, |row| to_json(&row.task.policy).into()),
         Column::new("attempts", Number, Command, |row| row.task.attempts.into()),
         Column::expected("epoch", Number, Command, |row| row.task.epoch.0.into()),
-        Column::expected("revision", Number, Command, |row| row.task.revision.0.into()),
+        Column::expected("revision", Number, Note, |row| row.task.revision.0.into()),
         Column::write_only("owed", Number, Command, |row| (row.task.owed().count() as i64).into()),
         Column::new("compensations", Number, Command, |row| (row.task.compensations.len() as i64).into()),
         Column::new("unwinding", Text, Command, |row| row.unwinding(|why, _| why.word())),
@@ -54,18 +54,18 @@ impl<'a> TableRow<'a> for TaskRow<'a> {
         Column::new("cancel_at", Number, Command, |row| row.cancel(|cancel| cancel.at)),
         Column::new("cancel_by", Text, Command, |row| row.cancel(|cancel| &cancel.by)),
         Column::new("cancel_reason", Text, Command, |row| row.cancel(|cancel| &cancel.reason)),
-        Column::new("terminal_reason", Text, Command, |row| row.ending(|end| end.reason.as_ref())),
+        Column::new("terminal_reason", Text, Note, |row| row.ending(|end| end.reason.as_ref())),
         Column::new("result", Text, Command, |row| row.ending(|end| end.result.as_ref())),
-        Column::new("retried_as", Text, Command, |row| row.ending(|end| end.retried_as.as_ref())),
+        Column::new("retried_as", Text, Note, |row| row.ending(|end| end.retried_as.as_ref())),
         Column::new("retry_of", Text, Nothing, |row| row.task.retry_of.as_ref().into()),
         Column::new("created_at", Number, Nothing, |row| row.task.created_at.into()),
-        Column::new("updated_at", Number, Command, |row| row.task.updated_at.into()),
+        Column::new("updated_at", Number, Note, |row| row.task.updated_at.into()),
         Column::new("started_at", Number, Command, |row| row.task.started_at.into()),
         Column::new("finished_at", Number, Command, |row| row.ending(|end| Some(end.finished_at))),
-        Column::new("head", Bytes, Command, |row| row.head.into()),
-        Column::new("dismissed_at", Number, Command, |row| row.dismissal(|dismissed| dismissed.at)),
-        Column::new("dismissed_by", Text, Command, |row| row.dismissal(|dismissed| &dismissed.by)),
-        Column::new("dismissed_note", Text, Command, |row| row.dismissal(|dismissed| &dismissed.note)),
+        Column::new("head", Bytes, Note, |row| row.head.into()),
+        Column::new("dismissed_at", Number, Note, |row| row.dismissal(|dismissed| dismissed.at)),
+        Column::new("dismissed_by", Text, Note, |row| row.dismissal(|dismissed| &dismissed.by)),
+        Column::new("dismissed_note", Text, Note, |row| row.dismissal(|dismissed| &dismissed.note)),
     ];
 }
 
@@ -83,6 +83,13 @@ impl<'a> TaskRow<'a> {
             || before.labels != after.labels
             || before.payload != after.payload
             || before.policy != after.policy
+    }
+
+    /// The first column, if there is one, that differs from before and that nothing changes after a task's end.
+    pub fn changed_after_end(self, before: TaskRow<'a>) -> Option<&'static str> {
+        let stays = |column: &&Column<'a, Self>| !column.is_changed_by(&[Note]);
+        let differs = |column: &&Column<'a, Self>| (column.value)(before) != (column.value)(self);
+        Self::COLUMNS.iter().filter(stays).find(differs).map(|column| column.name)
     }
 
     fn ending<V: Into<ColumnValue<'a>>>(self, value: fn(&'a Ending) -> Option<V>) -> ColumnValue<'a> {

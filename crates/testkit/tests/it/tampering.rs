@@ -308,6 +308,11 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
         ("delete from tasks where id = 'a'", "a task is not deleted"),
         ("delete from tasks where id = 'c'", "a task is not deleted"),
         ("insert or replace into tasks select * from tasks where id = 'a'", "a task is not replaced"),
+        (
+            "create temp table copy as select * from tasks where id = 'a'; update copy set no = 50, id = 'x'; \
+             insert or replace into tasks select * from copy",
+            "a task is not replaced",
+        ),
         ("update compensations set status = 'done' where task = 2", "the compensations of a terminal task"),
         ("delete from compensations where task = 2", "a compensation is not deleted"),
         ("update compensations set task = 2, seq = 9 where task = 4", "a compensation is not moved"),
@@ -332,6 +337,29 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
     assert!(file.verify(None).holds(), "and nothing changed");
     file.sql("update tasks set terminal_reason = 'better words' where id = 'b'")
         .expect("audit columns stay open");
+}
+
+/// The writer keeps what it wrote in memory. What somebody else writes to the file makes it look again.
+#[test]
+fn an_open_ledger_sees_what_others_did_to_a_task_that_it_wrote_itself() {
+    let file = File::with_history();
+    let ledger = file.ledger();
+    block_on(async {
+        ledger.annotate("c", "known from now on").await.expect("noted");
+        file.sql("update tasks set head = zeroblob(32) where id = 'c'").expect("changed");
+        let refused = ledger.annotate("c", "again").await;
+        assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
+        let other = file.ledger();
+        let leased = ledger.create("d").await.and(ledger.acquire("d", "w").await).expect("leased");
+        let by = leased.lease().expect("a lease").holder();
+        other.cancel("d", "not wanted").await.expect("cancelled elsewhere");
+        let renewal = ledger.heartbeat("d", &by).await.expect("renewed");
+        assert!(renewal.cancel_asked, "it was read again: {renewal:?}");
+        other.complete("d", &by).await.expect("completed elsewhere");
+        let lost = ledger.heartbeat("d", &by).await.expect_err("it has ended");
+        assert_eq!(lost.code(), Some(Code::Terminal));
+    });
+    assert!(!file.verify(None).holds(), "the change of its head is found");
 }
 
 /// What was done to the row of the running task `c`, or behind its newest event, so that the one is not the other's.
