@@ -8,13 +8,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
-use tenure_clock::{Clock, Instants, LastInstant, Mark, Reading};
+use rusqlite::{Connection, params};
+use tenure_clock::{Clock, Instants, LastInstant};
 use tenure_core::chain::Hash;
 use tenure_core::command::Command;
-use tenure_core::id::Epoch;
 use tenure_core::lifecycle::Table;
-use tenure_core::time::{Span, Time};
 use tenure_store::budget::AnswerBudget;
 use tenure_store::columns::Policies;
 use tenure_store::committer::{CommitRequest, Done, Engine, broken_rule, one_by_one, run_jobs};
@@ -27,16 +25,11 @@ use tokio::sync::watch;
 use crate::columns::{SqliteError, SqliteResult};
 use crate::known::Known;
 use crate::open::SqliteFile;
+use crate::position::{Position, newest_event};
 use crate::rows::SqliteRows;
 use crate::same_file::SameFile;
 use crate::statements::Statements;
 use crate::writer_lock::WriterLock;
-
-/// The mark is renewed when the wall clock is ahead of it by more than this, so that time never goes back behind
-/// an answer.
-const MARK_AHEAD_MAX: Span = Span::from_millis(10);
-/// And when it is older than this: after a boot only the mark tells how far the time was.
-const MARK_AGE_MAX: Span = Span::from_secs(1);
 
 /// The writing side of a file.
 pub(crate) struct SqliteEngine {
@@ -227,80 +220,6 @@ fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
     jobs.iter().map(|job| Done::all(job, error)).collect()
 }
 
-/// The counters of the tables at the beginning of a transaction.
-pub(crate) struct Position {
-    next_task: i64,
-    next_event: i64,
-    last: Time,
-    floor: Epoch,
-    mark: Option<Mark>,
-}
-
-impl Position {
-    fn read(connection: &Connection) -> SqliteResult<Position> {
-        let newest_task = "select coalesce(max(no), 0) from tasks";
-        let newest_task: i64 = connection.prepare_cached(newest_task)?.query_row([], |row| row.get(0))?;
-        let (newest_event, last) = newest_event(connection)?;
-        let mut meta = connection.prepare_cached("select value from meta where key = ?")?;
-        let mut value = |key: &str| meta.query_row([key], |row| row.get::<_, String>(0)).optional();
-        let floor = value("epoch_floor")?.and_then(|text| text.parse().ok()).unwrap_or(0);
-        let mark = value("clock")?.and_then(|text| read_mark(&text));
-        Ok(Position {
-            next_task: newest_task + 1,
-            next_event: newest_event + 1,
-            last,
-            floor: Epoch(floor),
-            mark,
-        })
-    }
-
-    /// Stores the current time, so that it never goes back over a restart. A mark of another boot says
-    /// nothing about the time since, so it is renewed at once. Otherwise the time would stand still until the
-    /// wall clock has caught up.
-    fn renew_mark(&mut self, connection: &Connection, reading: &Reading, now: Time) -> SqliteResult<()> {
-        let boot = |boot: &Option<(Arc<str>, Span)>| boot.as_ref().map(|(id, _)| Arc::clone(id));
-        let fresh =
-            self.mark.as_ref().filter(|mark| boot(&mark.boot) == boot(&reading.boot)).is_some_and(|mark| {
-                let at_least = mark.at_least(reading);
-                now.since(at_least) <= MARK_AHEAD_MAX && at_least.since(mark.time) <= MARK_AGE_MAX
-            });
-        if fresh {
-            return Ok(());
-        }
-        let mark = Mark { time: now, boot: reading.boot.clone() };
-        connection
-            .prepare_cached("insert or replace into meta (key, value) values ('clock', ?)")?
-            .execute([write_mark(&mark)])?;
-        self.mark = Some(mark);
-        Ok(())
-    }
-}
-
-/// The mark as text: the time, and the boot that it was read in, in microseconds.
-pub(crate) fn write_mark(mark: &Mark) -> String {
-    match &mark.boot {
-        Some((id, up)) => format!("{} {} {id}", mark.time.as_micros(), up.as_micros()),
-        None => mark.time.as_micros().to_string(),
-    }
-}
-
-pub(crate) fn read_mark(text: &str) -> Option<Mark> {
-    let mut parts = text.split(' ');
-    let time = Time::from_micros(parts.next()?.parse().ok()?);
-    let boot = match (parts.next(), parts.next()) {
-        (Some(up), Some(id)) => Some((Arc::from(id), Span::from_micros(up.parse().ok()?))),
-        (_, _) => None,
-    };
-    Some(Mark { time, boot })
-}
-
-pub(crate) fn newest_event(connection: &Connection) -> SqliteResult<(i64, Time)> {
-    let newest = "select \"order\", at from events order by \"order\" desc limit 1";
-    let mut newest = connection.prepare_cached(newest)?;
-    let newest = newest.query_row([], |row| Ok((row.get(0)?, Time::from_micros(row.get(1)?)))).optional()?;
-    Ok(newest.unwrap_or((0, Time::MIN)))
-}
-
 /// Checks what a failed commit may have touched: the heads of the newest tasks must match their newest events.
 fn newest_chains_hold(connection: &Connection) -> SqliteResult<()> {
     let mut newest = connection.prepare(
@@ -338,6 +257,7 @@ mod tests {
     use tenure_core::command::{Action, Create, IdOrigin, LeaseScope};
     use tenure_core::id::{Actor, Namespace, TaskId};
     use tenure_core::policy::Jitter;
+    use tenure_core::time::Time;
     use tenure_store::answering::AnswerOptions;
     use tenure_store::committer::Answers;
 
@@ -404,6 +324,18 @@ mod tests {
         );
         connection.execute("update tasks set head = (select hash from events)", []).expect("mended");
         assert!(run(&mut engine, &["b"])[0][0].is_ok());
+    }
+
+    #[test]
+    fn what_is_known_of_the_file_is_forgotten_when_somebody_else_writes_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut one, mut other) = (engine(folder.path()), engine(folder.path()));
+        assert!(run(&mut one, &["a"])[0][0].is_ok());
+        assert!(run(&mut other, &["b", "c"]).iter().flatten().all(Result::is_ok));
+        // Its counters are those of before: without another look it would give a row that is there.
+        assert!(run(&mut one, &["d"])[0][0].is_ok(), "it looked where the tables end");
+        assert!(matches!(&run(&mut one, &["b"])[0][0], Err(Error::Refused(_))), "the name is taken");
+        assert_eq!(count(&one), 4);
     }
 
     #[test]

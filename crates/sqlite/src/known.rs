@@ -13,7 +13,7 @@ use tenure_core::time::Time;
 use tenure_store::rows::{LeaseRow, StoredTask};
 use tenure_store::size::task_bytes;
 
-use crate::engine::Position;
+use crate::position::Position;
 
 /// What is known at one version of the file.
 #[derive(Default)]

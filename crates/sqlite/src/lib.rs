@@ -6,6 +6,7 @@ mod engine;
 mod known;
 mod open;
 mod overview;
+mod position;
 mod read;
 mod rows;
 mod same_file;

@@ -16,8 +16,8 @@ use tenure_store::stored::{ColumnValue, StoredChain, StoredEvent, StoredRow};
 use tenure_store::{Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded};
 
 use crate::columns::{SqliteError, SqliteResult, SqliteRow, find_task, read_whole};
-use crate::engine::{newest_event, read_mark};
 use crate::open::SqliteFile;
+use crate::position::{newest_event, read_mark};
 use crate::sql;
 
 /// Every namespace that has a task: from one to the next by an index, so that it costs the namespaces and not the tasks.

@@ -343,13 +343,12 @@ fn the_database_itself_refuses_what_sql_must_not_do() {
 #[test]
 fn an_open_ledger_sees_what_others_did_to_a_task_that_it_wrote_itself() {
     let file = File::with_history();
-    let ledger = file.ledger();
+    let (ledger, other) = (file.ledger(), file.ledger());
     block_on(async {
         ledger.annotate("c", "known from now on").await.expect("noted");
         file.sql("update tasks set head = zeroblob(32) where id = 'c'").expect("changed");
         let refused = ledger.annotate("c", "again").await;
         assert!(matches!(refused, Err(Error::Corrupt(_))), "{refused:?}");
-        let other = file.ledger();
         let leased = ledger.create("d").await.and(ledger.acquire("d", "w").await).expect("leased");
         let by = leased.lease().expect("a lease").holder();
         other.cancel("d", "not wanted").await.expect("cancelled elsewhere");
