@@ -6,7 +6,7 @@ use crate::global::Global;
 use crate::namespace::NamespaceVerb;
 use crate::task::TaskVerb;
 use crate::token::TokenVerb;
-use crate::{audit, demo, events, manual, owners, recover, run, serve, stale, status, work};
+use crate::{audit, bench, demo, events, manual, owners, recover, run, serve, stale, status, work};
 
 /// The durable record of who is working on what, until when, and how to undo it.
 #[derive(Parser)]
@@ -73,6 +73,7 @@ pub(crate) enum Verb {
     /// Create, list and revoke the tokens that servers require
     #[command(subcommand, arg_required_else_help = true)]
     Token(TokenVerb),
+    Bench(bench::Bench),
     Completions(manual::Completions),
     Man(manual::Man),
 }

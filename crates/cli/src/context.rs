@@ -166,6 +166,16 @@ impl<'a, 'w> Context<'a, 'w> {
         if self.global.token.is_some() && !is_served(&url) {
             self.out.note("--token is ignored: this store needs no token");
         }
+        let ledger = self.opened(&url, missing, token).await?;
+        Ok(ledger.in_namespace(&namespace)?)
+    }
+
+    /// Opens a store that is not the one in effect, and creates it if it is missing.
+    pub(crate) async fn ledger_at(&self, url: &str) -> Result<Ledger, CliError> {
+        self.opened(url, IfMissing::Make, None).await
+    }
+
+    async fn opened(&self, url: &str, missing: IfMissing, token: Option<String>) -> Result<Ledger, CliError> {
         let mut opener = Ledger::builder().missing(missing);
         if let Some(token) = token {
             opener = opener.token(&token);
@@ -174,8 +184,7 @@ impl<'a, 'w> Context<'a, 'w> {
             Some(clock) => opener.clock(Arc::clone(clock)),
             None => opener,
         };
-        let ledger = opener.entropy(Arc::clone(&self.around.entropy)).open(&url).await?;
-        Ok(ledger.in_namespace(&namespace)?)
+        Ok(opener.entropy(Arc::clone(&self.around.entropy)).open(url).await?)
     }
 
     /// The token for a server: --token, else TENURE_TOKEN, else the content of the file that TENURE_TOKEN_FILE names.

@@ -7,6 +7,7 @@
 pub mod allocator;
 mod arguments;
 mod audit;
+mod bench;
 mod complete;
 mod config;
 mod context;
@@ -114,6 +115,7 @@ fn run_verb<'w>(arguments: Arguments, around: Environment<'w>, out: &mut Output<
             Verb::Audit(verb) => verb.run(&mut context).await,
             Verb::Namespace(verb) => verb.run(&mut context).await,
             Verb::Token(verb) => verb.run(&mut context).await,
+            Verb::Bench(verb) => verb.run(&mut context).await,
             Verb::Completions(verb) => verb.run(&mut context),
             Verb::Man(verb) => verb.run(command(), &mut context),
         }

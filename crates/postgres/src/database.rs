@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_clock::{Clock, LastInstant, Moment};
+use tenure_core::refusal::Refusal;
 use tenure_store::Error;
 use tenure_store::columns::Row as _;
 use tenure_store::{IfMissing, SchemaState};
@@ -91,6 +92,19 @@ impl PostgresDatabase {
     pub(crate) async fn condition(&self) -> Result<SchemaState, Error> {
         let found = patiently(self.settings.patience_to_open, || self.find());
         found.await.map_err(|fault| fault.surely_not_done(&self.shown()))
+    }
+
+    /// Drops the schema, if its name begins as those that are made to measure in.
+    pub(crate) async fn drop_trial(&self, prefix: &str) -> Result<(), Error> {
+        let schema = self.settings.schema.as_str();
+        if !schema.starts_with(prefix) {
+            return Err(Refusal::invalid("schema", format_args!("a name that begins with {prefix}")).into());
+        }
+        let dropped = async {
+            let link = Link::connect(&self.settings).await?;
+            link.send_plain(&format!("drop schema if exists \"{schema}\" cascade")).answer().await
+        };
+        dropped.await.map_err(|fault: PostgresError| fault.surely_not_done(&self.shown()))
     }
 
     async fn find(&self) -> PostgresResult<SchemaState> {

@@ -112,6 +112,18 @@ impl PostgresStore {
         store.on_runtime(async move { looking.condition().await }).await
     }
 
+    /// How the name of a schema begins that is made to measure in, and dropped afterwards.
+    #[doc(hidden)]
+    pub const TRIAL_SCHEMA: &'static str = "tenure_bench_";
+
+    /// Drops a schema that was made to measure in, with everything in it. Another one is refused.
+    #[doc(hidden)]
+    pub async fn drop_trial(options: PostgresOptions) -> Result<(), Error> {
+        let store = PostgresStore::closed(&options)?;
+        let dropping = Arc::clone(&store.database);
+        store.on_runtime(async move { dropping.drop_trial(PostgresStore::TRIAL_SCHEMA).await }).await
+    }
+
     /// The store, before it connects to its database.
     fn closed(options: &PostgresOptions) -> Result<PostgresStore, Error> {
         let settings = PostgresSettings::read(&options.url, &|name| std::env::var(name).ok())?;

@@ -95,6 +95,7 @@ fn help_shows_what_there_is() {
       audit        Verify the history, and write anchors to verify it against
       namespace    List the namespaces of a store
       token        Create, list and revoke the tokens that servers require
+      bench        Measure the disk, the database and the network of a store
       completions  Print a shell completion script
       man          Print or write manual pages
       help         Print this message or the help of the given subcommand(s)

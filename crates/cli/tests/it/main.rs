@@ -11,6 +11,7 @@ mod serving;
 mod waiting;
 
 mod api;
+mod bench;
 mod clients;
 mod demo;
 mod deploy;

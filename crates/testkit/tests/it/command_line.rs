@@ -108,3 +108,24 @@ fn a_look_makes_no_schema_and_a_password_is_never_told() {
     assert!(looked.errors.contains("postgres://tester@"), "{}", looked.errors);
     assert!(!looked.errors.contains("a-secret"), "{}", looked.errors);
 }
+
+#[test]
+fn a_database_is_measured_in_a_schema_that_is_dropped_again() {
+    let Some(server) = required(Server::shared()) else { return };
+    let schema = server.fresh_schema();
+    let store = server.url(&schema);
+    let Ran { status, out, errors } = run(&store, "bench --seconds 1 --callers 4 -o json");
+    assert_eq!(status, 0, "{out}{errors}");
+    let bench = &serde_json::from_str::<Value>(&out).expect("JSON")["bench"];
+    let measured: Vec<_> =
+        bench["measured"].as_array().expect("rows").iter().map(|row| &row["what"]).collect();
+    assert_eq!(measured, ["round_trip", "command", "command", "heartbeat", "claim"]);
+    let words = bench["advice"][0].as_str().expect("a sentence");
+    assert!(words.contains("round trip to the database"), "{words}");
+    let left = block_on(async {
+        let database = CompetingConnection::of(server, &schema).await;
+        database.counts("select count(*) from pg_namespace where nspname like 'tenure_bench_%'").await
+    });
+    assert_eq!(left, 0);
+    assert_eq!(run(&store, "status").status, 5, "the store itself was not created");
+}
