@@ -27,7 +27,7 @@ use site::Site;
 
 /// Measure the disk, the database and the network of a store
 ///
-/// Use it before a store is used in earnest, and when one is slow. It takes less than a minute. On SQLite it measures in a
+/// Use it before you put a store into production, and when one is slow. It takes less than a minute. On SQLite it measures in a
 /// temporary file beside the store, on PostgreSQL in a temporary schema of the same database; both are removed at the end. On
 /// a server it only reads, unless --write is given. It ends with advice.
 #[derive(Args)]
