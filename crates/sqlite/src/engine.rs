@@ -338,6 +338,21 @@ mod tests {
         assert_eq!(count(&one), 4);
     }
 
+    /// As in a release: other tests run with the guards.
+    #[test]
+    fn without_guards_the_writer_works_as_with_them_and_others_are_still_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut engine = engine(folder.path());
+        engine.connection = Some(engine.database.connect_without_guards().expect("opens"));
+        assert!(run(&mut engine, &["a", "b"]).iter().flatten().all(Result::is_ok));
+        assert!(matches!(&run(&mut engine, &["a"])[0][0], Err(Error::Refused(_))), "the name is taken");
+        let change = "update events set actor = 'x' where task = 1";
+        let refused = engine.database.connect().expect("opens").execute(change, []).expect_err("a guard");
+        assert!(refused.to_string().contains("an event does not change"), "{refused}");
+        let writer = engine.connection.as_ref().expect("open");
+        assert_eq!(writer.execute(change, []).expect("no guard is run"), 1);
+    }
+
     #[test]
     fn a_job_that_can_not_be_executed_fails_alone() {
         let folder = tempfile::tempdir().expect("a folder");

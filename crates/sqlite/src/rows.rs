@@ -451,3 +451,82 @@ impl Rows for SqliteRows<'_> {
         SqliteError::Broken(what)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::chain::Hash;
+    use tenure_core::compensation::{Registered, Undo};
+    use tenure_core::id::{Kind, Seq, Text};
+    use tenure_core::task::{Cause, Ending, Phase, Terminal};
+
+    use super::*;
+    use crate::open::{SqliteFile, Synchronous};
+
+    fn ended() -> StoredTask {
+        let ending = Ending {
+            state: Terminal::Completed,
+            cause: Cause::Completed,
+            reason: None,
+            result: None,
+            retried_as: None,
+            dismissed: None,
+            finished_at: Time::from_micros(1),
+        };
+        let (namespace, id) = (Namespace::new("default").expect("a name"), TaskId::new("t").expect("a name"));
+        let task = Task { phase: Phase::Ended(Box::new(ending)), ..Task::blank(namespace, id) };
+        StoredTask { row: 1, task, head: Hash::START }
+    }
+
+    /// Why a change of a task that has ended is not written. The file has no such task, so a statement that is run changes
+    /// no row.
+    fn refused(change: impl FnOnce(&mut Task)) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = SqliteFile { path: folder.path().join("tasks.db"), synchronous: Synchronous::Full };
+        file.prepare(std::time::Duration::ZERO).expect("made");
+        let connection = file.connect_without_guards().expect("opens");
+        let mut rows = SqliteRows {
+            connection: &connection,
+            statements: Statements::of(&connection),
+            open_tasks: &mut OpenTasks::default(),
+            policies: &mut Policies::default(),
+            next_task: 1,
+            next_event: 1,
+            floor: Epoch::ZERO,
+            ends: NewEnds::default(),
+        };
+        let (before, head) = (ended(), Hash([1; 32]));
+        let mut after = before.task.clone();
+        change(&mut after);
+        match rows.update_task(&before, TaskRow { task: &after, head: &head }) {
+            Err(SqliteError::Broken(words)) => words,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn of_a_task_that_has_ended_the_writer_changes_only_the_notes() {
+        let noted = refused(|task| {
+            task.revision = Revision(7);
+            task.updated_at = Time::from_micros(7);
+            let Phase::Ended(ending) = &mut task.phase else { panic!("it has ended") };
+            ending.retried_as = Some(TaskId::new("t2").expect("a name"));
+        });
+        assert!(
+            noted.starts_with("0 rows were changed instead of one: update tasks set revision"),
+            "{noted}"
+        );
+        let words = |what: &str| format!("the terminal task default/t would change: {what}");
+        assert_eq!(refused(|task| task.phase = Phase::Planned), words("state"));
+        assert_eq!(refused(|task| task.attempts = 9), words("attempts"));
+        assert_eq!(refused(|task| task.priority = 9), words("priority"));
+        let undo = Undo {
+            kind: Kind::new("rm").expect("a kind"),
+            target: Text::new("x").expect("a text"),
+            reason: None,
+        };
+        let added = Compensation::new(Seq(1), undo, Registered::BeforeLease);
+        assert_eq!(refused(|task| task.compensations.push(added)), words("compensations"));
+        let checkpoint = Document::null();
+        assert_eq!(refused(|task| task.checkpoint = Some(checkpoint)), words("compensations or checkpoint"));
+    }
+}

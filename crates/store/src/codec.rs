@@ -120,8 +120,8 @@ fn for_each_payload(what: &mut EventData, visit: &mut dyn FnMut(&mut Document)) 
             None
         }
         EventData::Changed(changes) => {
-            changes.payload.iter_mut().for_each(visit);
-            return;
+            changes.payload.iter_mut().for_each(&mut *visit);
+            None
         }
         EventData::Ended(ended) => {
             ended.result.iter_mut().for_each(&mut *visit);
@@ -513,35 +513,62 @@ mod tests {
         assert!(read_data("replanned", "{}").is_some());
     }
 
+    fn event(what: EventData) -> Event {
+        Event {
+            namespace: text(Namespace::new, "default"),
+            task: text(TaskId::new, "t"),
+            number: Revision(1),
+            at: Time::from_micros(1),
+            actor: text(Actor::new, "a"),
+            what,
+        }
+    }
+
+    /// Seals an event, of which that data is stored and hashed.
+    fn is_sealed(what: &EventData, stored: &str, hashed: &str) {
+        let sealed = seal(event(what.clone()), Hash::START);
+        assert_eq!(sealed.data, stored);
+        assert_eq!(sealed.hash, link(&event(what.clone()), hashed, Hash::START), "{hashed}");
+        assert_eq!(sealed.event.what, *what, "its payloads are where they were");
+    }
+
     #[test]
     fn a_payload_is_hashed_by_its_digest() {
-        let changed = |payload: &'static str| {
-            EventData::Changed(Box::new(Changes {
-                payload: Some(text(Document::new, payload)),
-                ..Changes::default()
-            }))
+        let digest = |payload: &str| Hash::of(payload.as_bytes());
+        let payload = Some(text(Document::new, "[1]"));
+        let changed = EventData::Changed(Box::new(Changes { payload, ..Changes::default() }));
+        is_sealed(&changed, r#"{"payload":[1]}"#, &format!("{{\"payload\":\"{}\"}}", digest("[1]")));
+        is_sealed(&EventData::Replanned { not_before: None, lease: None }, "{}", "{}");
+    }
+
+    #[test]
+    fn two_payloads_of_an_event_keep_their_places() {
+        let lease = LeaseEnd {
+            owner: text(Owner::new, "w"),
+            epoch: Epoch(1),
+            heartbeat_at: Time::from_micros(0),
+            progressed_at: Time::from_micros(0),
+            expires_at: Time::from_micros(0),
+            progress: None,
+            checkpoint: Some(text(Document::new, "[2]")),
+            cancel_told: None,
+            overrun: None,
         };
-        let sealed = |what: EventData, previous| {
-            let event = Event {
-                namespace: text(Namespace::new, "default"),
-                task: text(TaskId::new, "t"),
-                number: Revision(1),
-                at: Time::from_micros(1),
-                actor: text(Actor::new, "a"),
-                what,
-            };
-            (
-                link(
-                    &event,
-                    "{\"payload\":\"DIGEST\"}".replace("DIGEST", &Hash::of(b"[1]").to_string()).as_str(),
-                    previous,
-                ),
-                seal(event, previous),
-            )
-        };
-        let (expected, sealed) = sealed(changed("[1]"), Hash::START);
-        assert_eq!(sealed.hash, expected);
-        assert_eq!(sealed.data, r#"{"payload":[1]}"#);
-        assert_eq!(sealed.event.what, changed("[1]"));
+        let ended = EventData::Ended(Box::new(Ended {
+            state: Terminal::Completed,
+            cause: Cause::Completed,
+            reason: None,
+            result: Some(text(Document::new, "[1]")),
+            compensations: Vec::new(),
+            waived: Vec::new(),
+            finished_at: Time::from_micros(0),
+            lease: Some(lease),
+        }));
+        let stored = data(&ended);
+        let result = stored.find("\"result\":[1]").expect("its result");
+        assert!(stored.find("\"checkpoint\":[2]").is_some_and(|checkpoint| checkpoint > result), "{stored}");
+        let quoted = |payload: &str| format!(":\"{}\"", Hash::of(payload.as_bytes()));
+        let hashed = stored.replace(":[1]", &quoted("[1]")).replace(":[2]", &quoted("[2]"));
+        is_sealed(&ended, &stored, &hashed);
     }
 }
