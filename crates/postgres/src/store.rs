@@ -456,3 +456,21 @@ impl Store for PostgresStore {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::refusal::Code;
+
+    use super::*;
+
+    #[test]
+    fn no_schema_is_dropped_but_one_that_was_made_to_measure_in() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        for schema in ["tenure", "tenure_bench", "public"] {
+            // Nobody listens there: it is refused before anybody is asked.
+            let options = PostgresOptions::new(format!("postgres://ann@127.0.0.1:1/app?schema={schema}"));
+            let refused = runtime.block_on(PostgresStore::drop_trial(options)).expect_err("refused");
+            assert_eq!(refused.code(), Some(Code::Invalid), "{schema}: {refused}");
+        }
+    }
+}

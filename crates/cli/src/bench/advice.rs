@@ -24,7 +24,7 @@ const HEARTBEAT_SECONDS: u64 = 20;
 
 /// One sentence or two for each thing that matters.
 pub(super) fn advice(kind: Kind, measured: &[Measured]) -> Vec<String> {
-    let find = |what| measured.iter().find(|one| one.is_of(what, None));
+    let find = |what| measured.iter().find(|one| one.what == what);
     let mut sentences = Vec::new();
     if kind == Kind::Memory {
         sentences.push("This store is in memory: it is gone when its process ends.".to_owned());

@@ -22,8 +22,8 @@ const OWNER: &str = "tenure-bench";
 const LEASES: usize = 1_000;
 /// Commands of one batch that prepares something.
 const BATCH: usize = 250;
-/// Fewer than this tell nothing about the slowest hundredth.
-const SYNCS_MAX: usize = 2_000;
+/// Of what one caller does alone, more than this tell nothing new.
+const SAMPLES_MAX: usize = 2_000;
 
 /// Writes to the end of a new file in the folder and waits for the disk, again and again, as a log does.
 pub(super) async fn syncs(folder: PathBuf, at_most: Duration) -> Result<Measured, CliError> {
@@ -32,7 +32,7 @@ pub(super) async fn syncs(folder: PathBuf, at_most: Duration) -> Result<Measured
         let mut file = OpenOptions::new().create_new(true).append(true).open(folder.join("sync"))?;
         let (begun, block) = (Moment::now(), [0x5a; 4_096]);
         let mut micros = Vec::new();
-        while micros.len() < SYNCS_MAX && since(begun) < Span::from(at_most) {
+        while micros.len() < SAMPLES_MAX && since(begun) < Span::from(at_most) {
             let one = Moment::now();
             file.write_all(&block)?;
             file.sync_data()?;
@@ -49,7 +49,7 @@ pub(super) async fn syncs(folder: PathBuf, at_most: Duration) -> Result<Measured
 /// Asks the store for its time, which is a question that costs nothing but the way.
 pub(super) async fn round_trips(ledger: &Ledger, at_most: Duration) -> Result<Measured, CliError> {
     let (begun, mut micros) = (Moment::now(), Vec::new());
-    while micros.len() < SYNCS_MAX && since(begun) < Span::from(at_most) {
+    while micros.len() < SAMPLES_MAX && since(begun) < Span::from(at_most) {
         let one = Moment::now();
         ledger.now().await?;
         micros.push(since(one).as_micros());
@@ -122,21 +122,20 @@ impl Load {
     /// A task is created, and the claim that takes it is measured.
     pub(super) async fn claims(&self) -> Result<Measured, CliError> {
         let queue = format!("{}-claims", self.names);
-        let (begun, mut micros, mut taken) = (Moment::now(), Vec::new(), Span::ZERO);
-        while micros.len() < SYNCS_MAX && since(begun) < Span::from(self.takes) {
+        let (begun, mut micros) = (Moment::now(), Vec::new());
+        while micros.len() < SAMPLES_MAX && since(begun) < Span::from(self.takes) {
             let id = format!("{queue}-{}", micros.len());
             self.ledger.create(&id).queue(&queue).await?;
             let one = Moment::now();
             let claimed = self.ledger.claim(&queue, OWNER).await?;
-            let took = since(one);
-            taken = Span::from_micros(taken.as_micros() + took.as_micros());
-            micros.push(took.as_micros());
+            micros.push(since(one).as_micros());
             for task in claimed {
                 if let Some(lease) = task.lease() {
                     self.ledger.complete(task.id.as_str(), &lease.holder()).await?;
                 }
             }
         }
+        let taken = Span::from_micros(micros.iter().sum());
         Ok(Measured::of(What::Claim, 1, micros, taken))
     }
 

@@ -41,10 +41,6 @@ impl Measured {
         Measured { what, callers, count: micros.len(), per_second, median_us: at(50), slow_us: at(99) }
     }
 
-    pub(super) fn is_of(&self, what: What, callers: Option<usize>) -> bool {
-        self.what == what && callers.is_none_or(|callers| callers == self.callers)
-    }
-
     pub(super) fn per_second(&self) -> u64 {
         self.per_second
     }
