@@ -16,12 +16,13 @@ use crate::link::Link;
 use crate::settings::PostgresSettings;
 
 /// The migrations in order; the schema version is how many of them ran. A released one never changes.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/V1__ledger.sql"),
     include_str!("../migrations/V2__intake.sql"),
     include_str!("../migrations/V3__tokens.sql"),
     include_str!("../migrations/V4__guards.sql"),
     include_str!("../migrations/V5__ends.sql"),
+    include_str!("../migrations/V6__speed.sql"),
 ];
 
 /// The minimum server version.

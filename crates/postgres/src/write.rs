@@ -14,6 +14,7 @@ use tenure_store::due::Due;
 use tenure_store::ends::{EndKey, Minutes, NewEnds};
 use tenure_store::execute::REQUEST_MEMORY;
 use tenure_store::numbers::length;
+use tenure_store::stored::ColumnValue;
 use tokio_postgres::types::ToSql;
 
 use crate::batch::{Batch, Slot, Whole};
@@ -59,14 +60,18 @@ impl<'a, T> Items<'a, T> {
         self.column(|item| key(item).0.as_str()).column(|item| key(item).1.as_str())
     }
 
-    /// These columns of the row that an item is.
+    /// These columns of the row that an item is. Of a column without any value the array is empty, which `unnest` fills up: most rows
+    /// have no value in most columns, and the server reads an array value by value.
     fn columns<R: TableRow<'a>>(
         mut self,
         columns: impl IntoIterator<Item = &'a Column<'a, R>>,
         row: impl Fn(&'a T) -> R,
     ) -> Self {
         for column in columns {
-            self = self.column(|item| PostgresValue((column.value)(row(item))));
+            let values = self.items.iter().map(|item| PostgresValue((column.value)(row(item))));
+            let values: Vec<PostgresValue<'a>> = values.collect();
+            let is_empty = values.iter().all(|value| matches!(value, PostgresValue(ColumnValue::Null)));
+            self.write.parameters.push(Box::new(if is_empty { Vec::new() } else { values }));
         }
         self
     }
