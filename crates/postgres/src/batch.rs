@@ -15,14 +15,17 @@ use tenure_store::execute::{ReadKey, next_in_queue, read_set};
 use tenure_store::remembered::Request;
 use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
 
-use crate::columns::{Key, PostgresError, PostgresResult};
+use crate::columns::{Key, PostgresError, PostgresResult, RowVersion};
 
-/// A whole task, locked; or the fact that it does not exist.
+/// A whole task, locked or recalled; or the fact that it does not exist.
 #[derive(Default)]
 pub(crate) struct Whole {
     /// As it is stored.
     pub(crate) stored: Option<StoredTask>,
+    /// None where a claim found it.
+    pub(crate) version: Option<RowVersion>,
     pub(crate) stored_due: Option<Due>,
+    pub(crate) due_version: Option<RowVersion>,
     /// The feed of its newest event.
     pub(crate) feed: i64,
     /// Its new state.
@@ -30,9 +33,18 @@ pub(crate) struct Whole {
     pub(crate) due: Option<Due>,
 }
 
-/// The row of a lease, locked, without its task.
+impl Whole {
+    /// Whether the task's own row must be written. Only events change it and the head; heartbeats change neither.
+    pub(crate) fn is_changed(&self) -> bool {
+        let head = |kept: &Option<StoredTask>| kept.as_ref().map(|kept| kept.head);
+        head(&self.stored) != head(&self.kept)
+    }
+}
+
+/// The row of a lease, locked or recalled, without its task.
 pub(crate) struct LockedLease {
     pub(crate) stored: Due,
+    pub(crate) version: RowVersion,
     pub(crate) due: Due,
     /// Given by a heartbeat.
     pub(crate) checkpoint: Option<Document>,
@@ -49,6 +61,8 @@ pub(crate) enum Slot {
 /// The rows of a batch.
 #[derive(Default)]
 pub(crate) struct Batch {
+    /// Whether the slots were recalled at first, and nothing was locked.
+    pub(crate) is_recalled: bool,
     pub(crate) slots: HashMap<Key, Slot>,
     pub(crate) taken_ids: HashSet<Key>,
     pub(crate) taken_sagas: HashSet<(Namespace, SagaId)>,
@@ -85,6 +99,18 @@ impl Batch {
             Slot::Seen(_) => false,
         };
         self.events.is_empty() && self.remembered.is_empty() && !self.slots.values().any(renewed)
+    }
+
+    /// Whether the writes will show that what was recalled is still so. What is not written could have changed unseen.
+    pub(crate) fn is_proven(&self) -> bool {
+        let is_proven = |slot: &Slot| match slot {
+            Slot::Whole(whole) => {
+                whole.is_changed() && (whole.stored_due.is_none() || whole.stored_due != whole.due)
+            }
+            Slot::Lease(lease) => lease.stored != lease.due,
+            Slot::Seen(_) => false,
+        };
+        !self.is_recalled || self.slots.values().all(is_proven)
     }
 
     /// Nothing that happens to what a command looks at may be earlier than what happened to it before. Two nodes share the

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::limit::InvalidField;
 use tenure_store::causes::with_causes;
-use tenure_store::columns::{Impossible, Row};
+use tenure_store::columns::{DueRow, Impossible, Row, column_count};
 use tenure_store::stored::ColumnValue;
 use tenure_store::{Error, Failure};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::private::BytesMut;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::libpq::ConnectError;
 use crate::transaction::StatementError;
@@ -278,6 +278,10 @@ fn advice(code: &SqlState) -> &'static str {
 pub(crate) struct PostgresRow(tokio_postgres::Row);
 
 impl PostgresRow {
+    pub(crate) fn version(&self, at: usize) -> PostgresResult<RowVersion> {
+        Ok(self.try_get(at)?)
+    }
+
     pub(crate) fn all(rows: Vec<tokio_postgres::Row>) -> Vec<PostgresRow> {
         rows.into_iter().map(PostgresRow).collect()
     }
@@ -337,11 +341,51 @@ impl ToSql for PostgresValue<'_> {
     to_sql_checked!();
 }
 
+/// Which version of a row one is: the transaction that wrote it, as the server has it in the system column `xmin`.
+///
+/// Whoever writes a row gives it another one, so a row that has the same is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RowVersion(u32);
+
+impl RowVersion {
+    /// That of the rows which a transaction wrote.
+    pub(crate) fn of_transaction(number: i64) -> RowVersion {
+        // The server keeps the lower half of the number in its rows.
+        RowVersion(number as u32)
+    }
+}
+
+impl ToSql for RowVersion {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        out.extend_from_slice(&self.0.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::XID
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for RowVersion {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<RowVersion, Box<dyn StdError + Sync + Send>> {
+        Ok(RowVersion(u32::from_be_bytes(bytes.try_into()?)))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::XID
+    }
+}
+
 /// A task by the names that are its key in every table.
 pub(crate) type Key = (Namespace, TaskId);
 
 /// How many columns a key has, where it stands in front of what is read.
 pub(crate) const KEY_COLUMN_COUNT: usize = 2;
+
+/// How many columns a row of `due` has.
+pub(crate) const DUE_COLUMN_COUNT: usize = column_count::<DueRow<'_>>();
 
 /// The key whose columns begin at `at`.
 pub(crate) fn read_key(row: &PostgresRow, at: usize) -> PostgresResult<Key> {

@@ -1,7 +1,7 @@
 //! The database that all parts of a store share: connecting, the clock, and signals about new events. Also what its
 //! schema must be, how it is created and migrated, and the error if the schema is something else.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure_clock::{Clock, LastInstant, Moment};
@@ -12,6 +12,7 @@ use tenure_store::{IfMissing, SchemaState};
 use tokio::sync::{Notify, watch};
 
 use crate::columns::{PostgresError, PostgresResult};
+use crate::known::KnownTasks;
 use crate::link::Link;
 use crate::settings::PostgresSettings;
 
@@ -53,6 +54,8 @@ pub(crate) struct PostgresDatabase {
     pub(crate) settings: PostgresSettings,
     /// A clock for tests; otherwise the database's clock is used.
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    /// What the committers know of open tasks.
+    known: Mutex<KnownTasks>,
     /// The last instant that was given by the injected clock.
     pub(crate) last: LastInstant,
     /// Counts the signals for followers.
@@ -64,7 +67,12 @@ pub(crate) struct PostgresDatabase {
 impl PostgresDatabase {
     pub(crate) fn new(settings: PostgresSettings, clock: Option<Arc<dyn Clock>>) -> PostgresDatabase {
         let (grown, untold) = (watch::Sender::new(0), Notify::new());
-        PostgresDatabase { settings, clock, last: LastInstant::default(), grown, untold }
+        let (known, last) = (Mutex::default(), LastInstant::default());
+        PostgresDatabase { settings, clock, known, last, grown, untold }
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, KnownTasks> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The URL without secrets.

@@ -20,13 +20,14 @@ use tenure_store::execute::execute;
 use tenure_store::numbers::length;
 use tenure_store::{Error, Failure};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Slot};
 use crate::columns::{Key, Meaning, PostgresError, PostgresResult};
 use crate::database::{PostgresDatabase, patiently};
+use crate::known::OwnNumbers;
 use crate::link::{Link, Parameter};
 use crate::load::{Claims, Created, Intake, Loaded, LockWait, Queues, Until, Wanted, load};
 use crate::sql;
-use crate::write::{Ended, commit_again, write_back};
+use crate::write::{Ended, commit_again, own_numbers, write_back};
 
 /// How often a batch is retried after temporary failures.
 const TRIES_MAX: u32 = 10;
@@ -48,6 +49,16 @@ enum Tried {
     /// Surely not done.
     Failed(PostgresError),
     Unknown(PostgresError),
+    /// Surely not done: what was recalled is out of date, or too little for some answer.
+    NeedsLocks,
+}
+
+/// How a try goes about what others have locked, and what it knows already.
+#[derive(Clone, Copy)]
+struct Ways {
+    claims: Claims,
+    lock_wait: LockWait,
+    may_recall: bool,
 }
 
 impl PostgresEngine {
@@ -65,18 +76,24 @@ impl PostgresEngine {
             return Ok(link);
         }
         let database = &self.database;
+        database.known().forget_all();
         self.runtime.block_on(patiently(database.settings.patience, || database.connect_to_write()))
     }
 
     /// All jobs in one transaction. If one can't be executed, each in its own, so that it fails alone. If one
     /// finds corrupt data, each of its commands in its own.
     fn commit_together(&mut self, jobs: &[CommitRequest], lock_wait: LockWait) -> Vec<Done> {
-        let mut claims = Claims::PassOver;
+        let mut ways = Ways { claims: Claims::PassOver, lock_wait, may_recall: true };
         let mut tries = 0;
         let fault = loop {
             tries += 1;
-            let fault = match self.try_once(jobs, claims, lock_wait) {
+            let fault = match self.try_once(jobs, ways) {
                 Tried::Answered(done) => return done,
+                Tried::NeedsLocks => {
+                    self.database.known().pause();
+                    ways.may_recall = false;
+                    continue;
+                }
                 Tried::Unknown(fault) => {
                     let error = Error::Unknown(fault.into_failure(&self.database.shown()));
                     let advice = "; repeat the command with the same request id, or check the task";
@@ -97,8 +114,8 @@ impl PostgresEngine {
                     std::thread::sleep(Duration::from_millis(u64::from(tries)))
                 }
                 // By turns, so that what came meanwhile is found; but not for ever.
-                Meaning::PassedOver if tries >= TRIES_MAX / 2 => claims = Claims::WaitAndSettle,
-                Meaning::PassedOver => claims = Claims::Wait,
+                Meaning::PassedOver if tries >= TRIES_MAX / 2 => ways.claims = Claims::WaitAndSettle,
+                Meaning::PassedOver => ways.claims = Claims::Wait,
                 Meaning::Blocked | Meaning::Final => break fault,
             }
         };
@@ -126,21 +143,32 @@ impl PostgresEngine {
         self.link = Some(link);
     }
 
-    fn try_once(&mut self, jobs: &[CommitRequest], claims: Claims, lock_wait: LockWait) -> Tried {
+    fn try_once(&mut self, jobs: &[CommitRequest], ways: Ways) -> Tried {
         let mut link = match self.connected() {
             Ok(link) => link,
             Err(fault) => return Tried::Failed(fault),
         };
         let database = Arc::clone(&self.database);
-        let trying = attempt(&mut link, &mut self.policies, &database, jobs, (claims, lock_wait));
-        let tried = self.runtime.block_on(trying);
+        let wanted = wanted(jobs, ways.lock_wait);
+        let recalled = database.known().begin(&wanted, ways.may_recall);
+        let is_recalled = recalled.is_some();
+        let trying =
+            attempt(&mut link, &mut self.policies, &database, jobs, (&wanted, recalled, ways.claims));
+        let tried = match self.runtime.block_on(trying) {
+            // Another one has written what was recalled, and the server says so in one way or another.
+            Tried::Failed(fault)
+                if is_recalled && matches!(fault.meaning(), Meaning::Again | Meaning::Final) =>
+            {
+                Tried::NeedsLocks
+            }
+            tried => tried,
+        };
+        let roll_back = || self.runtime.block_on(link.send_plain(sql::ROLL_BACK).answer()).is_ok();
         let keeps = match &tried {
             Tried::Answered(_) => true,
             Tried::Unknown(_) => false,
-            Tried::Failed(fault) => {
-                fault.meaning() != Meaning::Reconnect
-                    && self.runtime.block_on(async { link.send_plain(sql::ROLL_BACK).answer().await }).is_ok()
-            }
+            Tried::NeedsLocks => roll_back(),
+            Tried::Failed(fault) => fault.meaning() != Meaning::Reconnect && roll_back(),
         };
         // A connection in doubt is not used for another transaction.
         self.link = Some(link).filter(|_| keeps);
@@ -166,40 +194,73 @@ fn all(jobs: &[CommitRequest], error: &Error) -> Vec<Done> {
     jobs.iter().map(|job| Done { answers: done(job), next_bytes: None }).collect()
 }
 
+/// What the commands of some jobs look at.
+fn wanted(jobs: &[CommitRequest], lock_wait: LockWait) -> Wanted {
+    let mut wanted = Wanted::of(jobs.iter().flat_map(|job| &job.commands));
+    wanted.lock_wait = lock_wait;
+    // A job without commands is a nudge to make what was created elsewhere.
+    if jobs.iter().any(|job| job.commands.is_empty()) {
+        wanted.intake = Intake::Any;
+    }
+    wanted
+}
+
 /// One transaction, from its begin to its end.
 async fn attempt(
     link: &mut Link,
     policies: &mut Policies,
     database: &PostgresDatabase,
     jobs: &[CommitRequest],
-    ways: (Claims, LockWait),
+    (wanted, recalled, claims): (&Wanted, Option<Vec<(Key, Slot)>>, Claims),
 ) -> Tried {
-    let decided = match decide(link, policies, database, jobs, ways).await {
-        Ok(decided) => decided,
-        Err(fault) => return Tried::Failed(fault),
+    let tried = match decide(link, policies, database, jobs, (wanted, recalled, claims)).await {
+        Ok(decided) => finish(link, database, decided).await,
+        Err(fault) => Err(Tried::Failed(fault)),
     };
-    let Decided { done, batch, made, from_memory, now } = decided;
-    if batch.is_unchanged() && made.is_empty() {
-        if from_memory {
-            return match commit_again(link).await {
-                Ended::Committed => Tried::Answered(done),
-                Ended::Failed(fault) => Tried::Failed(fault),
-                Ended::Unknown(fault) => Tried::Unknown(fault),
-            };
+    match tried {
+        Ok((done, Some((batch, own)))) => {
+            database.known().learn(wanted, batch, own);
+            Tried::Answered(done)
         }
-        return match link.send_plain(sql::ROLL_BACK).answer().await {
-            Ok(()) => Tried::Answered(done),
-            Err(fault) => Tried::Failed(fault),
-        };
+        Ok((done, None)) => {
+            database.known().give_up(wanted);
+            Tried::Answered(done)
+        }
+        Err(tried) => {
+            database.known().give_up(wanted);
+            tried
+        }
     }
-    match write_back(link, &batch, &made, now.as_micros()).await {
-        Ended::Failed(fault) => Tried::Failed(fault),
-        Ended::Unknown(fault) => Tried::Unknown(fault),
-        Ended::Committed => {
+}
+
+/// The answers, and the rows as they are now if some were written.
+type Finished = (Vec<Done>, Option<(Batch, OwnNumbers)>);
+
+/// Writes what was decided, if it is anything, and commits.
+async fn finish(link: &mut Link, database: &PostgresDatabase, decided: Decided) -> Result<Finished, Tried> {
+    let Decided { done, batch, made, from_memory, now } = decided;
+    if !batch.is_proven() {
+        return Err(Tried::NeedsLocks);
+    }
+    let is_unchanged = batch.is_unchanged() && made.is_empty();
+    let ended = match (is_unchanged, from_memory) {
+        (false, _) => write_back(link, &batch, &made, now.as_micros()).await,
+        (true, true) => commit_again(link).await,
+        (true, false) => match link.send_plain(sql::ROLL_BACK).answer().await {
+            Ok(()) => return Ok((done, None)),
+            Err(fault) => Ended::Failed(fault),
+        },
+    };
+    match ended {
+        Ended::Failed(fault) => Err(Tried::Failed(fault)),
+        Ended::Unknown(fault) => Err(Tried::Unknown(fault)),
+        Ended::Committed(_) if is_unchanged => Ok((done, None)),
+        Ended::Committed(rows) => {
             if !batch.events.is_empty() {
                 database.tell_followers();
             }
-            Tried::Answered(done)
+            // Without its numbers nothing is learnt, and all is done.
+            Ok((done, own_numbers(&rows).ok().map(|own| (batch, own))))
         }
     }
 }
@@ -219,21 +280,17 @@ async fn decide(
     policies: &mut Policies,
     database: &PostgresDatabase,
     jobs: &[CommitRequest],
-    (claims, lock_wait): (Claims, LockWait),
+    (wanted, recalled, claims): (&Wanted, Option<Vec<(Key, Slot)>>, Claims),
 ) -> PostgresResult<Decided> {
-    let commands = || jobs.iter().flat_map(|job| &job.commands);
-    let mut wanted = Wanted::of(commands());
-    wanted.lock_wait = lock_wait;
-    // A job without commands is a nudge to make what was created elsewhere.
-    if jobs.iter().any(|job| job.commands.is_empty()) {
-        wanted.intake = Intake::Any;
-    }
     let given = database.clock.as_ref().map(|clock| clock.read().wall.max(database.last.get()) + AHEAD_MAX);
     let until = Until { given: given.map(Time::as_micros), ahead: length(AHEAD_MAX) };
+    let mut named = None;
     if claims != Claims::PassOver {
-        lock_by_name(link, &mut wanted, until).await?;
+        named = Some(lock_by_name(link, wanted.clone(), until).await?);
     }
-    let Loaded { mut batch, created, now: theirs } = load(link, policies, &wanted, claims, until).await?;
+    let wanted = named.as_ref().unwrap_or(wanted);
+    let Loaded { mut batch, created, now: theirs } =
+        load(link, policies, wanted, recalled, claims, until).await?;
     let from_memory = !batch.requests.is_empty();
     let (now, last) = match &database.clock {
         None => (theirs, Time::MIN),
@@ -303,13 +360,13 @@ fn make(
 }
 
 /// Reads what is due in the queues, to lock these tasks by name: that waits for the transactions that hold them.
-async fn lock_by_name(link: &mut Link, wanted: &mut Wanted, until: Until) -> PostgresResult<()> {
-    let queues = Queues::of(wanted);
+async fn lock_by_name(link: &mut Link, mut wanted: Wanted, until: Until) -> PostgresResult<Wanted> {
+    let queues = Queues::of(&wanted);
     let parameters: [Parameter<'_>; 5] =
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead];
     let rows = link.ask(sql::CLAIMABLE, &parameters).await?;
     let keys = rows.iter().map(|row| crate::columns::read_key(row, 0));
     let keys = keys.collect::<PostgresResult<Vec<Key>>>()?;
     wanted.tasks.extend(keys);
-    Ok(())
+    Ok(wanted)
 }

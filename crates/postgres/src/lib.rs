@@ -10,6 +10,7 @@ mod database;
 mod engine;
 mod follow;
 mod intake;
+mod known;
 mod libpq;
 mod link;
 mod load;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tenure_core::command::Command;
+use tenure_core::command::{Action, Command, HolderAction, Take};
 use tenure_core::id::{Actor, Document, Epoch, Namespace, Queue, RequestId, SagaId, TaskId};
 use tenure_core::time::Time;
 use tenure_store::columns::{
@@ -19,18 +19,21 @@ use tenure_store::numbers::{number, unsigned};
 
 use crate::batch::{Batch, LockedLease, Slot, Whole};
 use crate::columns::{
-    KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, PostgresRow, TaskKeyArrays, read_key,
+    DUE_COLUMN_COUNT, KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, PostgresRow, RowVersion,
+    TaskKeyArrays, read_key,
 };
 use crate::link::{Link, Parameter, Sent};
 use crate::sql;
 
 /// What a batch looks at, by its commands.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Wanted {
     /// Tasks to be locked whole.
     pub(crate) tasks: BTreeSet<Key>,
     /// Leases to be locked alone.
-    leases: BTreeSet<Key>,
+    pub(crate) leases: BTreeSet<Key>,
+    /// Whether a command writes what has no version, or takes what it does not name.
+    needs_locks: bool,
     /// Names to be taken.
     names: Vec<(Key, SagaId)>,
     queues: BTreeMap<(Namespace, Queue), u32>,
@@ -96,6 +99,7 @@ impl Wanted {
         for command in commands {
             let namespace = &command.namespace;
             let key = |id: &TaskId| (namespace.clone(), id.clone());
+            wanted.needs_locks |= !writes_only_versions(&command.action);
             if let Some(id) = remembered_as(command) {
                 let is_new = wanted.requests.insert((namespace.clone(), id.clone()));
                 wanted.repeats |= !is_new;
@@ -116,6 +120,17 @@ impl Wanted {
         wanted.tasks.extend(made.cloned().collect::<Vec<_>>());
         wanted.leases.retain(|key| !wanted.tasks.contains(key));
         wanted
+    }
+
+    /// Whether this can be decided on what is known of these tasks, without a lock.
+    pub(crate) fn can_be_known(&self) -> bool {
+        let names_tasks = !self.tasks.is_empty() || !self.leases.is_empty();
+        names_tasks && !self.needs_locks && !self.repeats && self.intake == Intake::Named
+    }
+
+    /// As it is left when the tasks and leases were recalled.
+    fn without_recalled(&self) -> Wanted {
+        Wanted { names: self.names.clone(), requests: self.requests.clone(), ..Wanted::default() }
     }
 
     /// The statements that [`first_look`] sends, so that they can be prepared before.
@@ -146,6 +161,31 @@ impl Wanted {
     }
 }
 
+/// Whether a command writes only rows that have a version, or that are new: tasks, what they wait for, and events. Then it can be decided
+/// on what is known. The others write compensations and checkpoints, which are locked with their task.
+fn writes_only_versions(action: &Action) -> bool {
+    match action {
+        Action::Create(_) | Action::Take { take: Take::Acquire | Take::Dispatch, .. } => true,
+        Action::ByHolder { act, .. } => match act {
+            HolderAction::Heartbeat { checkpoint, .. } | HolderAction::Progress { checkpoint, .. } => {
+                checkpoint.is_none()
+            }
+            HolderAction::Release { .. } | HolderAction::Complete { .. } => true,
+            HolderAction::Register { .. }
+            | HolderAction::Adopt
+            | HolderAction::Settle { .. }
+            | HolderAction::Try { .. }
+            | HolderAction::Fail { .. }
+            | HolderAction::RollBack { .. }
+            | HolderAction::Quarantine { .. } => false,
+        },
+        Action::Take { take: Take::Reclaim, .. }
+        | Action::Put(_)
+        | Action::Claim { .. }
+        | Action::ByOperator { .. } => false,
+    }
+}
+
 /// Until when a task must be due that a claim may find: a little more than now, and each claim looks at what it is given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Until {
@@ -155,8 +195,25 @@ pub(crate) struct Until {
     pub(crate) ahead: i64,
 }
 
-/// Begins a transaction and fetches.
+/// Begins a transaction and fetches, all or what is wanted besides the recalled.
 pub(crate) async fn load(
+    link: &mut Link,
+    policies: &mut Policies,
+    wanted: &Wanted,
+    recalled: Option<Vec<(Key, Slot)>>,
+    claims: Claims,
+    until: Until,
+) -> PostgresResult<Loaded> {
+    if let Some(slots) = recalled {
+        let mut loaded = fetch(link, policies, &wanted.without_recalled(), claims, until).await?;
+        loaded.batch.is_recalled = true;
+        loaded.batch.slots.extend(slots);
+        return Ok(loaded);
+    }
+    fetch(link, policies, wanted, claims, until).await
+}
+
+async fn fetch(
     link: &mut Link,
     policies: &mut Policies,
     wanted: &Wanted,
@@ -414,10 +471,10 @@ impl PartRows {
         policies: &mut Policies,
         leases: &BTreeSet<Key>,
     ) -> PostgresResult<()> {
-        let mut due = HashMap::<Key, Due>::new();
+        let mut due = HashMap::<Key, (Due, RowVersion)>::with_capacity(self.due.len());
         for row in &self.due {
             if let Some(read) = read_due(row, KEY_COLUMN_COUNT)? {
-                due.insert(read_key(row, 0)?, read);
+                due.insert(read_key(row, 0)?, (read, row.version(KEY_COLUMN_COUNT + DUE_COLUMN_COUNT)?));
             }
         }
         let mut parts = HashMap::<Key, TaskParts>::new();
@@ -431,17 +488,24 @@ impl PartRows {
         }
         for row in &self.tasks {
             let key = read_task_key(row)?;
-            let (due, parts) = (due.remove(&key), parts.remove(&key).unwrap_or_default());
+            let (due, due_version) = due.remove(&key).unzip();
+            let parts = parts.remove(&key).unwrap_or_default();
             let kept = read_task(row, policies, TaskParts { due: due.clone(), ..parts })?;
-            let feed = row.a_number(TASK_COLUMN_COUNT)?;
-            let whole =
-                Whole { stored: Some(kept.clone()), kept: Some(kept), stored_due: due.clone(), due, feed };
+            let whole = Whole {
+                stored: Some(kept.clone()),
+                version: row.try_get(TASK_COLUMN_COUNT + 1)?,
+                kept: Some(kept),
+                stored_due: due.clone(),
+                due_version,
+                due,
+                feed: row.a_number(TASK_COLUMN_COUNT)?,
+            };
             batch.slots.insert(key, Slot::Whole(Box::new(whole)));
         }
-        for (key, due) in due {
+        for (key, (due, version)) in due {
             // A reservation is no lease, and for a refusal the task is seen.
             if leases.contains(&key) && due.lease.is_some() {
-                let row = LockedLease { stored: due.clone(), due, checkpoint: None };
+                let row = LockedLease { stored: due.clone(), version, due, checkpoint: None };
                 batch.slots.insert(key, Slot::Lease(Box::new(row)));
             }
         }

@@ -63,7 +63,7 @@ pub(crate) const COMMIT: &str = "commit";
 
 pub(crate) static LOCK_TASKS: Sql = Sql::new(|| {
     format!(
-        "select {}, tasks.feed from unnest($1::text[], $2::text[]) as wanted(n, i) \
+        "select {}, tasks.feed, tasks.xmin from unnest($1::text[], $2::text[]) as wanted(n, i) \
          join tenure.tasks on tasks.namespace = n and tasks.id = i \
          order by tasks.namespace, tasks.id for update of tasks",
         task_select_list()
@@ -72,7 +72,7 @@ pub(crate) static LOCK_TASKS: Sql = Sql::new(|| {
 
 pub(crate) static LOCK_DUE: Sql = Sql::new(|| {
     format!(
-        "select due.namespace, due.task, {} from unnest($1::text[], $2::text[]) as wanted(n, i) \
+        "select due.namespace, due.task, {}, due.xmin from unnest($1::text[], $2::text[]) as wanted(n, i) \
          join tenure.due on due.namespace = n and due.task = i order by due.namespace, due.task for update of due",
         DueRow::select_list()
     )
@@ -104,11 +104,12 @@ pub(crate) static REQUESTS: Sql = Sql::new(|| {
     )
 });
 
-/// The due tasks of queues, locked: due until a given time, or by the database's clock and a little ahead of it.
+/// The due tasks of queues, locked: due until a given time, or by the database's clock and a little ahead of it. What a function
+/// gives has no version.
 /// With `true` it is an error if there are too few while other transactions hold due tasks.
 pub(crate) static LOCK_CLAIMABLE: Sql = Sql::new(|| {
     format!(
-        "select {}, tasks.feed from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
+        "select {}, tasks.feed, null::xid from tenure.lock_claimable($1::text[], $2::text[], $3::bigint[], \
             coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5), $6) as tasks",
         task_select_list()
     )
@@ -193,8 +194,9 @@ pub(crate) static INSERT_COMPENSATIONS: Sql = Sql::new(|| {
     format!("insert into tenure.compensations (namespace, task, {names}) select * from unnest({arrays})")
 });
 
-pub(crate) static UPDATE_COMPENSATIONS: Sql =
-    Sql::new(|| update::<CompensationRow<'_>>("task", &[ChangedBy::Command], "", "compensations"));
+pub(crate) static UPDATE_COMPENSATIONS: Sql = Sql::new(|| {
+    update::<CompensationRow<'_>>("task", &[ChangedBy::Command], UpdateWords::of("compensations"))
+});
 
 pub(crate) const PUT_CHECKPOINTS: &str = "\
     insert into tenure.checkpoints (namespace, task, checkpoint) \
@@ -212,15 +214,21 @@ pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
 
 pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
     let feed = format!(", feed = greatest(tasks.feed, {OWN_FEED})");
-    update::<TaskRow<'_>>("id", ChangedBy::COMMANDS, &feed, "tasks")
+    // One that a claim found has no version, and one that a put has just written has another one; both are locked.
+    let version = " and (version is null or tasks.xmin = version)";
+    update::<TaskRow<'_>>(
+        "id",
+        ChangedBy::COMMANDS,
+        UpdateWords { more: &feed, version, ..UpdateWords::of("tasks") },
+    )
 });
 
 pub(crate) static UPDATE_PUT_FIELDS: Sql =
-    Sql::new(|| update::<TaskRow<'_>>("id", &[ChangedBy::Put], "", "tasks"));
+    Sql::new(|| update::<TaskRow<'_>>("id", &[ChangedBy::Put], UpdateWords::of("tasks")));
 
 pub(crate) const DELETE_DUE: &str = "\
-    with gone as (delete from tenure.due using unnest($1::text[], $2::text[]) as wanted(n, i) \
-        where due.namespace = n and due.task = i returning 1) \
+    with gone as (delete from tenure.due using unnest($1::text[], $2::text[], $3::xid[]) as wanted(n, i, version) \
+        where due.namespace = n and due.task = i and due.xmin = version returning 1) \
     select tenure.all_of((select count(*) from gone), cardinality($2::text[]), 'due')";
 
 pub(crate) static INSERT_DUE: Sql = Sql::new(|| {
@@ -228,8 +236,10 @@ pub(crate) static INSERT_DUE: Sql = Sql::new(|| {
     format!("insert into tenure.due (task, {names}) select * from unnest({arrays})")
 });
 
-/// Owner and epoch are expected: no heartbeat changes them.
-pub(crate) static RENEW_DUE: Sql = Sql::new(|| update::<DueRow<'_>>("task", BY_HEARTBEATS, "", "leases"));
+pub(crate) static RENEW_DUE: Sql = Sql::new(|| {
+    let version = " and due.xmin = version";
+    update::<DueRow<'_>>("task", BY_HEARTBEATS, UpdateWords { version, ..UpdateWords::of("leases") })
+});
 
 /// What writes the columns that a heartbeat may change.
 pub(crate) const BY_HEARTBEATS: &[ChangedBy] = &[ChangedBy::Heartbeat, ChangedBy::LateHeartbeat];
@@ -296,6 +306,11 @@ pub(crate) const FORGET_ENDS: &str = "\
         select namespace, minute, queue, state, cause, shard from tenure.ends \
         where namespace = any($1::text[]) and minute > 0 and minute < $2 limit 256 for update skip locked)";
 
+/// Which transaction this is, by its own number and by that of the events it writes.
+pub(crate) const OWN_NUMBERS: &str = "\
+    select pg_current_xact_id()::text::bigint, value::bigint + pg_current_xact_id()::text::bigint \
+    from tenure.meta where key = 'feed_base'";
+
 /// Gives a transaction something to commit: a message in the WAL that nobody reads. A transaction id alone is
 /// committed without a wait.
 pub(crate) const SOMETHING_TO_COMMIT: &str = "select pg_logical_emit_message(true, 'tenure', '')::text";
@@ -316,19 +331,41 @@ fn arrays<'a, R: TableRow<'a>>(
     arrays.collect::<Vec<_>>().join(", ")
 }
 
-/// Writes the columns that these change. Its parameters are the keys, what is expected to be as it was read, and the changes. A row
-/// that is not as expected is never overwritten, and the transaction fails.
-fn update<'a, R: TableRow<'a>>(id: &str, by: &'static [ChangedBy], more: &str, what: &str) -> String {
-    let table = R::TABLE;
-    let arrays = arrays(&[Text, Text], R::expected().chain(R::changed_by(by)));
+/// What an update says besides its columns.
+struct UpdateWords<'a> {
+    /// What it sets besides what it is given.
+    more: &'a str,
+    /// What it expects of `version`, one for each row; nothing where rows have none.
+    version: &'a str,
+    /// What is told if a row is not as expected.
+    what: &'a str,
+}
+
+impl<'a> UpdateWords<'a> {
+    fn of(what: &'a str) -> UpdateWords<'a> {
+        UpdateWords { more: "", version: "", what }
+    }
+}
+
+/// Writes the columns that these change. Its parameters are the keys, the versions if rows have one, what is expected to be as it was
+/// read, and the changes. A row that is not as expected is never overwritten, and the transaction fails.
+fn update<'a, R: TableRow<'a>>(id: &str, by: &'static [ChangedBy], words: UpdateWords<'_>) -> String {
+    let (table, UpdateWords { more, version, what }) = (R::TABLE, words);
+    let (version_type, version_name) =
+        if version.is_empty() { ("", "") } else { ("$3::xid[], ", "version, ") };
+    let first = if version.is_empty() { 3 } else { 4 };
+    let changed = || R::expected().chain(R::changed_by(by));
+    let values = changed().zip(first..).map(|(column, at)| format!("${at}::{}", column.kind.array()));
+    let values = values.collect::<Vec<_>>().join(", ");
     let old = join_names(R::expected(), |name| format!("old_{name}"));
     let expected: String =
         R::expected().map(|column| format!(" and {table}.{0} = old_{0}", column.name)).collect();
     let changes = join_names(R::changed_by(by), |name| format!("{name} = new.{name}"));
     let new = names(R::changed_by(by));
     format!(
-        "with changed as (update tenure.{table} set {changes}{more} from unnest({arrays}) as new(n, i, {old}, {new}) \
-            where {table}.namespace = n and {table}.{id} = i{expected} returning 1) \
+        "with changed as (update tenure.{table} set {changes}{more} \
+            from unnest($1::text[], $2::text[], {version_type}{values}) as new(n, i, {version_name}{old}, {new}) \
+            where {table}.namespace = n and {table}.{id} = i{version}{expected} returning 1) \
          select tenure.all_of((select count(*) from changed), cardinality($2::text[]), '{what}')"
     )
 }

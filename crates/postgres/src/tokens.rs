@@ -71,7 +71,7 @@ async fn try_once(database: &PostgresDatabase, change: &TokenChange) -> Tried {
         Err(refusal) => return Tried::Refused(refusal),
     };
     match commit_answered(&link).await {
-        Ended::Committed => Tried::Done(token),
+        Ended::Committed(_) => Tried::Done(token),
         Ended::Failed(fault) => Tried::Failed(fault),
         Ended::Unknown(fault) => Tried::Unknown(fault),
     }

@@ -8,7 +8,7 @@ use tenure_core::id::Document;
 use tenure_core::time::Time;
 use tenure_store::codec::Sealed;
 use tenure_store::columns::{
-    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, TableRow, TaskRow,
+    ChangedBy, Column, CompensationRow, DueRow, EventRow, RequestRow, Row as _, TableRow, TaskRow, impossible,
 };
 use tenure_store::due::Due;
 use tenure_store::ends::{EndKey, Minutes, NewEnds};
@@ -18,13 +18,15 @@ use tenure_store::stored::ColumnValue;
 use tokio_postgres::types::ToSql;
 
 use crate::batch::{Batch, Slot, Whole};
-use crate::columns::{Key, PostgresError, PostgresRow, PostgresValue};
+use crate::columns::{Key, PostgresError, PostgresResult, PostgresRow, PostgresValue, RowVersion};
+use crate::known::OwnNumbers;
 use crate::link::{Link, Parameter, Sent};
 use crate::sql;
 
 /// How a commit ended.
 pub(crate) enum Ended {
-    Committed,
+    /// With what the last statement before the commit gave.
+    Committed(Vec<PostgresRow>),
     /// Surely not committed.
     Failed(PostgresError),
     /// Nobody can say.
@@ -76,6 +78,12 @@ impl<'a, T> Items<'a, T> {
         self
     }
 
+    /// The versions that rows are expected to have.
+    fn versions(mut self, version: impl Fn(&'a T) -> Option<RowVersion>) -> Self {
+        self.write.parameters.push(Box::new(self.items.iter().map(version).collect::<Vec<_>>()));
+        self
+    }
+
     /// What an update of rows takes: the keys, what is expected to be as it was read, and the columns that change.
     fn update<R: TableRow<'a>>(
         self,
@@ -84,7 +92,16 @@ impl<'a, T> Items<'a, T> {
         before: impl Fn(&'a T) -> R,
         after: impl Fn(&'a T) -> R,
     ) -> Self {
-        self.key(key).columns(R::expected(), before).columns(R::changed_by(by), after)
+        self.key(key).changes(by, before, after)
+    }
+
+    fn changes<R: TableRow<'a>>(
+        self,
+        by: &'static [ChangedBy],
+        before: impl Fn(&'a T) -> R,
+        after: impl Fn(&'a T) -> R,
+    ) -> Self {
+        self.columns(R::expected(), before).columns(R::changed_by(by), after)
     }
 
     /// A value for all of them.
@@ -112,7 +129,10 @@ impl<'b> Changed<'b> {
     /// None where the task is new.
     fn update(&self) -> Option<Updated<'b>> {
         let before = TaskRow::of(self.whole.stored.as_ref()?);
-        Some(Updated { key: self.key, before, after: self.row })
+        let is_put = TaskRow::was_put(before.task, self.row.task);
+        // What a put writes first has another version then.
+        let version = self.whole.version.filter(|_| !is_put);
+        Some(Updated { key: self.key, version, is_put, before, after: self.row })
     }
 }
 
@@ -120,6 +140,8 @@ impl<'b> Changed<'b> {
 #[derive(Clone, Copy)]
 struct Updated<'b> {
     key: &'b Key,
+    version: Option<RowVersion>,
+    is_put: bool,
     before: TaskRow<'b>,
     after: TaskRow<'b>,
 }
@@ -127,10 +149,17 @@ struct Updated<'b> {
 /// What is written about tasks' rows of `due`.
 #[derive(Default)]
 struct DueChanges<'b> {
-    gone: Vec<&'b Key>,
+    gone: Vec<(&'b Key, Option<RowVersion>)>,
     new: Vec<(&'b Key, DueRow<'b>)>,
-    /// Each as it was, and as it is now.
-    renewed: Vec<(&'b Key, DueRow<'b>, DueRow<'b>)>,
+    renewed: Vec<Renewed<'b>>,
+}
+
+/// A row of `due` as it was, and as heartbeats have left it.
+struct Renewed<'b> {
+    key: &'b Key,
+    version: Option<RowVersion>,
+    before: DueRow<'b>,
+    after: DueRow<'b>,
 }
 
 /// Writes what changed and commits.
@@ -142,8 +171,7 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         changed.iter().enumerate().map(|(at, one)| (one.key, at)).collect();
     let new: Vec<&Changed<'_>> = batch.made.iter().filter_map(|key| changed.get(*by_key.get(key)?)).collect();
     let updated: Vec<Updated<'_>> = changed.iter().filter_map(Changed::update).collect();
-    let is_put = |one: &&Updated<'_>| TaskRow::was_put(one.before.task, one.after.task);
-    let put: Vec<Updated<'_>> = updated.iter().filter(is_put).copied().collect();
+    let put: Vec<Updated<'_>> = updated.iter().filter(|one| one.is_put).copied().collect();
     let due = due_changes(batch);
     let compensations = CompensationChanges::of(&changed);
     let checkpoints = checkpoints(batch);
@@ -169,7 +197,9 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         .update(&[ChangedBy::Put], |one| one.key, |one| one.before, |one| one.after)
         .into(&mut writes);
     Items::new(&sql::UPDATE_TASKS, &updated)
-        .update(ChangedBy::COMMANDS, |one| one.key, |one| one.before, |one| one.after)
+        .key(|one| one.key)
+        .versions(|one| one.version)
+        .changes(ChangedBy::COMMANDS, |one| one.before, |one| one.after)
         .into(&mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);
@@ -179,8 +209,15 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     send_and_commit(link, &writes).await
 }
 
+/// The numbers of a transaction that [`write_back`] has committed.
+pub(crate) fn own_numbers(rows: &[PostgresRow]) -> PostgresResult<OwnNumbers> {
+    let row = rows.first().ok_or_else(|| impossible("the transaction's number", "nothing"))?;
+    Ok(OwnNumbers { version: RowVersion::of_transaction(row.a_number(0)?), feed: row.a_number(1)? })
+}
+
 async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
-    let statements: Vec<&'static str> = writes.iter().map(|write| write.sql).collect();
+    let statements: Vec<&'static str> =
+        writes.iter().map(|write| write.sql).chain([sql::OWN_NUMBERS]).collect();
     if let Err(fault) = link.prepare(&statements).await {
         return Ended::Failed(fault);
     }
@@ -190,8 +227,9 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
         .collect();
     let _ = link.warnings();
     let link = &*link;
-    let sent: Vec<Sent<'_, _>> =
+    let mut sent: Vec<Sent<'_, _>> =
         writes.iter().zip(&parameters).map(|(write, parameters)| link.send(write.sql, parameters)).collect();
+    sent.push(link.send(sql::OWN_NUMBERS, &[]));
     if let Some(at) = sent.iter().position(Sent::was_not_sent) {
         // Without it the others must not be committed. The caller, which has the connection, rolls back.
         let fault = sent.into_iter().nth(at).map(Sent::answer);
@@ -205,13 +243,14 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
     commit(link, sent).await
 }
 
-/// Commits behind statements that were sent, and says what became of it.
+/// Commits behind statements that were sent, and says what became of it. Of their rows only the last ones matter.
 async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<PostgresRow>>>) -> Ended {
     let committed = link.send_plain(sql::COMMIT);
     let mut refused: Option<PostgresError> = None;
+    let mut last = Vec::new();
     for one in sent {
         match one.answer().await {
-            Ok(_) => {}
+            Ok(rows) => last = rows,
             // The first refusal is the reason; those after it only say that the transaction had failed.
             Err(fault) if fault.is_said_by_the_server() => refused = refused.or(Some(fault)),
             // The connection is gone or silent, and the commit is on its way.
@@ -224,7 +263,7 @@ async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<PostgresRow>>>) -> Ended {
         (Some(fault), Ok(())) => Ended::Failed(fault),
         (Some(fault), Err(_)) | (None, Err(fault)) => Ended::Unknown(fault),
         (None, Ok(())) => match link.warnings().into_iter().next() {
-            None => Ended::Committed,
+            None => Ended::Committed(last),
             // Such as that somebody ended the wait for a standby: it is committed here, and maybe nowhere else.
             Some(warning) => Ended::Unknown(PostgresError::Unfit(format!(
                 "the database warned during the commit: {warning}"
@@ -255,9 +294,7 @@ fn changed(batch: &Batch) -> Vec<Changed<'_>> {
         let (key, slot): (&Key, &Slot) = (key, slot);
         let Slot::Whole(whole) = slot else { return None };
         let kept = whole.kept.as_ref()?;
-        // Only events change a task's row and its head; heartbeats change neither.
-        let same = whole.stored.as_ref().is_some_and(|stored| stored.head == kept.head);
-        (!same).then(|| Changed { key, whole, row: TaskRow::of(kept) })
+        whole.is_changed().then(|| Changed { key, whole, row: TaskRow::of(kept) })
     };
     batch.slots.iter().filter_map(changed).collect()
 }
@@ -298,10 +335,11 @@ fn due_changes(batch: &Batch) -> DueChanges<'_> {
                     (Some(stored), Some(due)) if stored == due => {}
                     (Some(stored), Some(due)) if is_renewal(stored, due) => {
                         let row = |due| DueRow::of(&kept.task, due);
-                        changes.renewed.push((key, row(stored), row(due)));
+                        let version = whole.due_version;
+                        changes.renewed.push(Renewed { key, version, before: row(stored), after: row(due) });
                     }
                     (stored, due) => {
-                        changes.gone.extend(stored.as_ref().map(|_| key));
+                        changes.gone.extend(stored.as_ref().map(|_| (key, whole.due_version)));
                         changes.new.extend(due.as_ref().map(|due| (key, DueRow::of(&kept.task, due))));
                     }
                 }
@@ -309,7 +347,8 @@ fn due_changes(batch: &Batch) -> DueChanges<'_> {
             Slot::Lease(row) if row.stored != row.due => {
                 // A lease is no reservation.
                 let of = |due| DueRow { namespace: &key.0, queue: None, due };
-                changes.renewed.push((key, of(&row.stored), of(&row.due)));
+                let (before, after) = (of(&row.stored), of(&row.due));
+                changes.renewed.push(Renewed { key, version: Some(row.version), before, after });
             }
             Slot::Lease(_) | Slot::Seen(_) => {}
         }
@@ -328,13 +367,18 @@ fn is_renewal(stored: &Due, due: &Due) -> bool {
 
 impl<'b> DueChanges<'b> {
     fn write(&'b self, writes: &mut Vec<Write<'b>>) {
-        Items::new(sql::DELETE_DUE, &self.gone).key(|key| key).into(writes);
+        Items::new(sql::DELETE_DUE, &self.gone)
+            .key(|(key, _)| key)
+            .versions(|(_, version)| *version)
+            .into(writes);
         Items::new(&sql::INSERT_DUE, &self.new)
             .column(|(key, _)| key.1.as_str())
             .columns(DueRow::COLUMNS, |(_, row)| *row)
             .into(writes);
         Items::new(&sql::RENEW_DUE, &self.renewed)
-            .update(sql::BY_HEARTBEATS, |(key, ..)| key, |(_, before, _)| *before, |(.., after)| *after)
+            .key(|one| one.key)
+            .versions(|one| one.version)
+            .changes(sql::BY_HEARTBEATS, |one| one.before, |one| one.after)
             .into(writes);
     }
 }

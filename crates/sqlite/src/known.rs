@@ -3,13 +3,10 @@
 //! It is valid while nobody else commits to the file, which SQLite's `data_version` tells. So it is checked inside each
 //! transaction, and forgotten when the version has moved or a transaction has failed.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
+use tenure_store::recent::RecentTasks;
 use tenure_store::rows::{LeaseRow, StoredTask};
 use tenure_store::size::task_bytes;
 
@@ -93,36 +90,24 @@ impl OpenTask {
 }
 
 /// The open tasks that were written or read last.
-///
-/// There are two generations: when the younger one is full it becomes the older one, and what was in that and was not used
-/// since is forgotten.
 #[derive(Default)]
-pub(crate) struct OpenTasks {
-    young: Generation,
-    old: Generation,
-}
+pub(crate) struct OpenTasks(RecentTasks<OpenTask>);
 
 impl OpenTasks {
     pub(crate) fn get(&mut self, namespace: &Namespace, id: &TaskId) -> Option<&mut OpenTask> {
-        let name: &dyn Name = &(namespace, id);
-        if let Some(again) = self.old.remove(name) {
-            self.put(again);
-        }
-        self.young.tasks.get_mut(name).map(|sized| &mut sized.task)
+        self.0.get(namespace, id)
     }
 
     /// Takes a task out, to be put back as it is after a command.
     pub(crate) fn take(&mut self, namespace: &Namespace, id: &TaskId) -> Option<OpenTask> {
-        let name: &dyn Name = &(namespace, id);
-        self.young.remove(name).or_else(|| self.old.remove(name))
+        self.0.take(namespace, id)
     }
 
     /// Remembers an open task that is not here.
     pub(crate) fn put(&mut self, one: OpenTask) {
-        if self.young.bytes >= Generation::BYTES_MAX {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.add(one);
+        let task = one.task();
+        let (namespace, id, bytes) = (task.namespace.clone(), task.id.clone(), task_bytes(task));
+        self.0.put(namespace, id, one, bytes);
     }
 
     /// Takes over what a heartbeat or progress wrote.
@@ -134,84 +119,9 @@ impl OpenTasks {
     }
 }
 
-#[derive(Default)]
-struct Generation {
-    tasks: HashMap<TaskName, SizedTask>,
-    bytes: usize,
-}
-
-struct SizedTask {
-    task: OpenTask,
-    bytes: usize,
-}
-
-impl Generation {
-    /// Half of what open tasks may take, by the size of their JSON, which is more than they have in memory.
-    const BYTES_MAX: usize = 32 * 1024 * 1024;
-
-    fn add(&mut self, task: OpenTask) {
-        let bytes = task_bytes(task.task());
-        let name = TaskName(task.task().namespace.clone(), task.task().id.clone());
-        self.bytes += bytes;
-        self.tasks.insert(name, SizedTask { task, bytes });
-    }
-
-    fn remove(&mut self, name: &dyn Name) -> Option<OpenTask> {
-        if self.tasks.is_empty() {
-            return None;
-        }
-        let SizedTask { task, bytes } = self.tasks.remove(name)?;
-        self.bytes -= bytes;
-        Some(task)
-    }
-}
-
-/// The key of a task.
-#[derive(PartialEq, Eq, Hash)]
-struct TaskName(Namespace, TaskId);
-
-/// A key that need not be owned to be looked up.
-trait Name {
-    fn parts(&self) -> (&Namespace, &TaskId);
-}
-
-impl Name for TaskName {
-    fn parts(&self) -> (&Namespace, &TaskId) {
-        (&self.0, &self.1)
-    }
-}
-
-impl Name for (&Namespace, &TaskId) {
-    fn parts(&self) -> (&Namespace, &TaskId) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Name + 'a> for TaskName {
-    fn borrow(&self) -> &(dyn Name + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn Name + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn Name + '_ {}
-
-/// As the derived one of [`TaskName`].
-impl Hash for dyn Name + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tenure_core::chain::Hash;
-    use tenure_core::id::Document;
 
     use super::*;
 
@@ -219,49 +129,24 @@ mod tests {
         Namespace::new("default").expect("a name")
     }
 
-    fn id(number: usize) -> TaskId {
-        TaskId::new(format!("t{number}")).expect("a name")
+    fn id() -> TaskId {
+        TaskId::new("t").expect("a name")
     }
 
-    /// One of which a generation has room for some hundred and thirty.
-    fn large(number: usize, payload: &Document) -> OpenTask {
-        let task = Task { payload: payload.clone(), ..Task::blank(namespace(), id(number)) };
-        let stored = StoredTask { row: number as i64, task, head: Hash::START };
+    fn open_task() -> OpenTask {
+        let task = Task::blank(namespace(), id());
+        let stored = StoredTask { row: 1, task, head: Hash::START };
         OpenTask::Whole { stored, check_at: None, is_continued: true }
-    }
-
-    #[test]
-    fn what_is_used_stays_and_what_is_not_is_forgotten_in_time() {
-        let payload = Document::new(format!("\"{}\"", "x".repeat(250_000))).expect("a payload");
-        let mut tasks = OpenTasks::default();
-        for number in 0..1_000 {
-            tasks.put(large(number, &payload));
-            assert!(tasks.get(&namespace(), &id(0)).is_some(), "it is used all the time: {number}");
-        }
-        assert!(tasks.get(&namespace(), &id(999)).is_some(), "it came last");
-        assert!(tasks.get(&namespace(), &id(1)).is_none(), "it was not used");
-        let bytes = tasks.young.bytes + tasks.old.bytes;
-        assert!(bytes <= 2 * Generation::BYTES_MAX + 512 * 1024, "{bytes}");
-    }
-
-    #[test]
-    fn a_task_that_is_taken_out_gives_its_room_back() {
-        let payload = Document::null();
-        let mut tasks = OpenTasks::default();
-        tasks.put(large(1, &payload));
-        assert!(tasks.take(&namespace(), &id(1)).is_some());
-        assert!(tasks.take(&namespace(), &id(1)).is_none());
-        assert_eq!(tasks.young.bytes + tasks.old.bytes, 0);
     }
 
     #[test]
     fn another_version_of_the_file_makes_all_unknown() {
         let mut known = Known::default();
         known.at(7);
-        known.open_tasks.put(large(1, &Document::null()));
+        known.open_tasks.put(open_task());
         known.at(7);
-        assert!(known.open_tasks.get(&namespace(), &id(1)).is_some());
+        assert!(known.open_tasks.get(&namespace(), &id()).is_some());
         known.at(8);
-        assert!(known.open_tasks.get(&namespace(), &id(1)).is_none());
+        assert!(known.open_tasks.get(&namespace(), &id()).is_none());
     }
 }

@@ -43,6 +43,8 @@ pub mod overview;
 pub mod patience;
 #[doc(hidden)]
 pub mod pool;
+#[doc(hidden)]
+pub mod recent;
 pub mod record;
 #[doc(hidden)]
 pub mod remembered;

@@ -303,7 +303,8 @@ impl Bare {
         // What the store sets for each transaction, once.
         let settings = format!(
             "set search_path = {schema}; set plan_cache_mode = force_generic_plan; set jit = off; \
-             set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off"
+             set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; \
+             set tenure_commands.look_themselves = on"
         );
         client.batch_execute(&settings).await.expect("set");
         let prepared = async |sql| client.prepare(sql).await.expect("prepared");

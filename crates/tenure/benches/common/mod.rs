@@ -146,7 +146,8 @@ impl Ours<'_> {
             let work = move |caller, round: u64| {
                 let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
                 async move {
-                    let at = (caller + round as usize * callers) % LEASED;
+                    // Each caller has tasks of its own: nobody renews a lease that another one renews.
+                    let at = caller + round as usize % (LEASED / callers) * callers;
                     let renewed = ledger.heartbeat(&name(at), &holders[at]).ttl(ttl(round)).await;
                     u64::from(renewed.is_ok() || renewed.is_err_and(|error| error.code().is_some()))
                 }
@@ -163,7 +164,7 @@ impl Ours<'_> {
                 let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
                 async move {
                     let beats = (0..BATCH).map(|beat| {
-                        let at = (caller * apart + round as usize * BATCH + beat) % LEASED;
+                        let at = caller * apart + (round as usize * BATCH + beat) % apart;
                         ledger
                             .heartbeat(&name(at), &holders[at])
                             .ttl(ttl(round))

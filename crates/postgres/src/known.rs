@@ -1,0 +1,229 @@
+//! What this process knows of open tasks since it wrote or locked them last, so that it need not read and lock them again.
+//!
+//! Other processes write the same tasks, so what is known may be out of date. Each row is known with its version, and whoever decides
+//! on a known row must write it only if it still has that version. If it has another one, nothing is committed, what was known of
+//! these tasks is forgotten, and the batch is decided again on rows that are read and locked.
+
+use tenure_store::due::Due;
+use tenure_store::recent::RecentTasks;
+use tenure_store::rows::StoredTask;
+use tenure_store::size::task_bytes;
+
+use crate::batch::{Batch, LockedLease, Slot, Whole};
+use crate::columns::{Key, RowVersion};
+use crate::load::Wanted;
+
+/// What a committed transaction wrote, by its numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnNumbers {
+    /// The version of its rows.
+    pub(crate) version: RowVersion,
+    /// The feed of its events, unless that of the task's event before is higher.
+    pub(crate) feed: i64,
+}
+
+/// The open tasks that were written or locked last.
+#[derive(Default)]
+pub(crate) struct KnownTasks {
+    tasks: RecentTasks<KnownTask>,
+    /// How many batches are still decided on locked rows, because others write the same tasks.
+    pause: u32,
+    /// How often in a row what was known was out of date, or was not enough.
+    failures: u32,
+}
+
+/// After so many failures in a row the pause grows no further.
+const FAILURES_MAX: u32 = 6;
+
+/// In boxes, because entries are moved when their table grows.
+#[derive(Default)]
+struct KnownTask {
+    /// How many batches of this process are at it: what one of them learns, another one is about to change.
+    in_use: u32,
+    whole: Option<Box<KnownWhole>>,
+    due: WaitsFor,
+}
+
+/// What is known of a task's row of `due`.
+#[derive(Default)]
+enum WaitsFor {
+    #[default]
+    Unknown,
+    /// There is none.
+    Nothing,
+    Row(Box<KnownDue>),
+}
+
+struct KnownWhole {
+    stored: StoredTask,
+    version: RowVersion,
+    feed: i64,
+}
+
+struct KnownDue {
+    due: Due,
+    version: RowVersion,
+}
+
+/// More than is known of a lease takes.
+const LEASE_BYTES: usize = 512;
+
+impl KnownTasks {
+    /// Begins with a batch: gives what it wants, if all of it is known and it may be recalled. Else the batch must lock it.
+    ///
+    /// All or nothing: rows that are read are locked before the others, and who locks in two goes can block somebody who does the same.
+    /// What a batch is at nobody else recalls, until it has ended by [`Self::learn`] or [`Self::give_up`].
+    pub(crate) fn begin(&mut self, wanted: &Wanted, may_recall: bool) -> Option<Vec<(Key, Slot)>> {
+        let recalls = may_recall && wanted.can_be_known() && !self.is_paused() && self.knows(wanted);
+        let mut slots = Vec::with_capacity(wanted.tasks.len() + wanted.leases.len());
+        for key in &wanted.tasks {
+            let known = self.use_one(key);
+            let whole = known.whole.take().and_then(|whole| recalled_whole(*whole, &mut known.due));
+            slots.extend(whole.map(|whole| (key.clone(), Slot::Whole(Box::new(whole)))));
+        }
+        for key in &wanted.leases {
+            // What is known of the task besides stays.
+            if let WaitsFor::Row(row) = std::mem::take(&mut self.use_one(key).due) {
+                let KnownDue { due, version } = *row;
+                let lease = LockedLease { stored: due.clone(), version, due, checkpoint: None };
+                slots.push((key.clone(), Slot::Lease(Box::new(lease))));
+            }
+        }
+        recalls.then_some(slots)
+    }
+
+    fn is_paused(&mut self) -> bool {
+        let is_paused = self.pause > 0;
+        self.pause = self.pause.saturating_sub(1);
+        is_paused
+    }
+
+    fn knows(&mut self, wanted: &Wanted) -> bool {
+        let mut is_idle = |(namespace, id): &Key, suits: fn(&KnownTask) -> bool| {
+            self.tasks.get(namespace, id).is_some_and(|known| known.in_use == 0 && suits(known))
+        };
+        wanted.tasks.iter().all(|key| is_idle(key, KnownTask::has_whole))
+            && wanted.leases.iter().all(|key| is_idle(key, KnownTask::has_lease))
+    }
+
+    /// Notes that a batch is at it.
+    fn use_one(&mut self, (namespace, id): &Key) -> &mut KnownTask {
+        let known = self.tasks.get_or_put(namespace, id, LEASE_BYTES);
+        known.in_use += 1;
+        known
+    }
+
+    /// Ends a batch of which nothing was committed, or of which nobody knows.
+    pub(crate) fn give_up(&mut self, wanted: &Wanted) {
+        for (namespace, id) in wanted.tasks.iter().chain(&wanted.leases) {
+            self.tasks.get_or_put(namespace, id, LEASE_BYTES).leave();
+        }
+    }
+
+    /// Ends a batch that was committed: takes over what it read and wrote.
+    pub(crate) fn learn(&mut self, wanted: &Wanted, mut batch: Batch, own: OwnNumbers) {
+        if batch.is_recalled {
+            self.failures = 0;
+        }
+        for key in wanted.tasks.iter().chain(&wanted.leases) {
+            self.tasks.get_or_put(&key.0, &key.1, LEASE_BYTES).leave();
+            if let Some(slot) = batch.slots.remove(key) {
+                self.learn_slot(key, slot, own);
+            }
+        }
+        // What it made, and what its claims found.
+        for (key, slot) in batch.slots.drain() {
+            self.learn_slot(&key, slot, own);
+        }
+    }
+
+    fn learn_slot(&mut self, (namespace, id): &Key, slot: Slot, own: OwnNumbers) {
+        let known = self.tasks.get_or_put(namespace, id, LEASE_BYTES);
+        if known.in_use > 0 {
+            return;
+        }
+        match slot {
+            Slot::Lease(lease) => known.learn_lease(*lease, own),
+            Slot::Whole(whole) => {
+                let bytes = whole.kept.as_ref().map_or(0, |kept| task_bytes(&kept.task));
+                self.tasks.take(namespace, id);
+                if let Some(known) = KnownTask::of_whole(*whole, own) {
+                    self.tasks.put(namespace.clone(), id.clone(), known, bytes + LEASE_BYTES);
+                }
+            }
+            Slot::Seen(_) => drop(self.tasks.take(namespace, id)),
+        }
+    }
+
+    /// Decides some batches on locked rows: the more of them, the more often in a row what was known did not do.
+    pub(crate) fn pause(&mut self) {
+        self.failures = (self.failures + 1).min(FAILURES_MAX);
+        self.pause = 1 << self.failures;
+    }
+
+    /// Forgets all, as after a connection was lost: the server may be another one now, to which not all was replicated.
+    pub(crate) fn forget_all(&mut self) {
+        *self = KnownTasks::default();
+    }
+}
+
+fn recalled_whole(whole: KnownWhole, due: &mut WaitsFor) -> Option<Whole> {
+    let KnownWhole { stored, version, feed } = whole;
+    let (due, due_version) = match std::mem::take(due) {
+        WaitsFor::Row(row) => (Some(row.due), Some(row.version)),
+        WaitsFor::Nothing => (None, None),
+        WaitsFor::Unknown => return None,
+    };
+    let kept = Some(stored.clone());
+    let (stored, version, stored_due) = (Some(stored), Some(version), due.clone());
+    Some(Whole { stored, version, stored_due, due_version, feed, kept, due })
+}
+
+impl KnownTask {
+    /// Compensations are rows of their own, which have no version.
+    fn has_whole(&self) -> bool {
+        let whole = self.whole.as_ref();
+        whole.is_some_and(|whole| whole.stored.task.compensations.is_empty())
+            && !matches!(self.due, WaitsFor::Unknown)
+    }
+
+    fn has_lease(&self) -> bool {
+        matches!(&self.due, WaitsFor::Row(row) if row.due.lease.is_some())
+    }
+
+    /// Notes that a batch has left it.
+    fn leave(&mut self) {
+        self.in_use = self.in_use.saturating_sub(1);
+    }
+
+    /// Nothing for a task that has ended, or that has no version.
+    fn of_whole(whole: Whole, own: OwnNumbers) -> Option<KnownTask> {
+        let is_changed = whole.is_changed();
+        let version = if is_changed { Some(own.version) } else { whole.version };
+        let feed = if is_changed { whole.feed.max(own.feed) } else { whole.feed };
+        let due_version = if whole.due == whole.stored_due { whole.due_version } else { Some(own.version) };
+        let (stored, version) = whole.kept.filter(|kept| kept.task.ending().is_none()).zip(version)?;
+        let due = match whole.due.zip(due_version) {
+            Some((due, version)) => WaitsFor::Row(Box::new(KnownDue { due, version })),
+            None => WaitsFor::Nothing,
+        };
+        Some(KnownTask { in_use: 0, whole: Some(Box::new(KnownWhole { stored, version, feed })), due })
+    }
+
+    /// What is known of the task besides its lease stays.
+    fn learn_lease(&mut self, lease: LockedLease, own: OwnNumbers) {
+        let LockedLease { stored, version, due, checkpoint } = lease;
+        let version = if due == stored { version } else { own.version };
+        self.whole = self.whole.take().filter(|whole| whole.stored.task.lease().is_some());
+        if let Some(whole) = &mut self.whole {
+            let task = &mut whole.stored.task;
+            if let (Some(lease), Some(renewed)) = (task.lease_mut(), due.lease()) {
+                *lease = renewed;
+            }
+            if checkpoint.is_some() {
+                task.checkpoint = checkpoint;
+            }
+        }
+        self.due = WaitsFor::Row(Box::new(KnownDue { due, version }));
+    }
+}
