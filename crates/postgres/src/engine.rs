@@ -155,12 +155,8 @@ impl PostgresEngine {
         let trying =
             attempt(&mut link, &mut self.policies, &database, jobs, (&wanted, recalled, ways.claims));
         let tried = match self.runtime.block_on(trying) {
-            // Another one has written what was recalled, and the server says so in one way or another.
-            Tried::Failed(fault)
-                if is_recalled && matches!(fault.meaning(), Meaning::Again | Meaning::Final) =>
-            {
-                Tried::NeedsLocks
-            }
+            // Another one has written what was recalled, or is about to, and the server says so in one way or another.
+            Tried::Failed(fault) if is_recalled && fault.meaning() != Meaning::Reconnect => Tried::NeedsLocks,
             tried => tried,
         };
         let roll_back = || self.runtime.block_on(link.send_plain(sql::ROLL_BACK).answer()).is_ok();
@@ -297,6 +293,7 @@ async fn decide(
         Some(clock) => (clock.read().wall, database.last.get()),
     };
     let mut instants = Instants::from(now, last);
+    let mut newest = Time::MIN;
     let mut at = |batch: &Batch, command: &Command| {
         let (instant, latest) = (instants.take(), batch.latest(command));
         if database.clock.is_none() && instant <= latest {
@@ -304,9 +301,8 @@ async fn decide(
             // slowly: a heartbeat that moved nothing would be refused, and its keeper would give up.
             return latest + Span::from_micros(1);
         }
-        let instant = instant.max(latest);
-        database.last.raise(instant);
-        instant
+        newest = newest.max(instant.max(latest));
+        instant.max(latest)
     };
     // A broken invariant in the core aborts the transaction with an error.
     let run = catch_unwind(AssertUnwindSafe(|| {
@@ -320,6 +316,10 @@ async fn decide(
         Ok::<_, PostgresError>((made, done))
     }));
     let (made, done) = run.unwrap_or_else(|panic| Err(PostgresError::Unfit(broken_rule(panic.as_ref()))))?;
+    if batch.is_proven() {
+        // What is decided again is given its instants again.
+        database.last.raise(newest);
+    }
     Ok(Decided { done, batch, made, from_memory, now })
 }
 

@@ -78,12 +78,15 @@ impl KnownTasks {
         let mut slots = Vec::with_capacity(wanted.tasks.len() + wanted.leases.len());
         for key in &wanted.tasks {
             let known = self.use_one(key);
-            let whole = known.whole.take().and_then(|whole| recalled_whole(*whole, &mut known.due));
-            slots.extend(whole.map(|whole| (key.clone(), Slot::Whole(Box::new(whole)))));
+            let (whole, due) = (known.whole.take(), std::mem::take(&mut known.due));
+            if recalls && let Some(whole) = whole {
+                slots.push((key.clone(), Slot::Whole(Box::new(recalled(*whole, due)))));
+            }
         }
         for key in &wanted.leases {
             // What is known of the task besides stays.
-            if let WaitsFor::Row(row) = std::mem::take(&mut self.use_one(key).due) {
+            let due = std::mem::take(&mut self.use_one(key).due);
+            if recalls && let WaitsFor::Row(row) = due {
                 let KnownDue { due, version } = *row;
                 let lease = LockedLease { stored: due.clone(), version, due, checkpoint: None };
                 slots.push((key.clone(), Slot::Lease(Box::new(lease))));
@@ -167,16 +170,15 @@ impl KnownTasks {
     }
 }
 
-fn recalled_whole(whole: KnownWhole, due: &mut WaitsFor) -> Option<Whole> {
+fn recalled(whole: KnownWhole, due: WaitsFor) -> Whole {
     let KnownWhole { stored, version, feed } = whole;
-    let (due, due_version) = match std::mem::take(due) {
+    let (due, due_version) = match due {
         WaitsFor::Row(row) => (Some(row.due), Some(row.version)),
-        WaitsFor::Nothing => (None, None),
-        WaitsFor::Unknown => return None,
+        WaitsFor::Nothing | WaitsFor::Unknown => (None, None),
     };
     let kept = Some(stored.clone());
     let (stored, version, stored_due) = (Some(stored), Some(version), due.clone());
-    Some(Whole { stored, version, stored_due, due_version, feed, kept, due })
+    Whole { stored, version, stored_due, due_version, feed, kept, due }
 }
 
 impl KnownTask {

@@ -63,6 +63,8 @@ pub(crate) enum LockWait {
     Usual,
     /// Others of the same batch wait behind this one, and one of them was blocked already.
     Little,
+    /// Nothing is locked before the writes, and who must wait for another one is decided again on locked rows.
+    Hardly,
 }
 
 /// How claims go about what others have locked.
@@ -130,7 +132,8 @@ impl Wanted {
 
     /// As it is left when the tasks and leases were recalled.
     fn without_recalled(&self) -> Wanted {
-        Wanted { names: self.names.clone(), requests: self.requests.clone(), ..Wanted::default() }
+        let (names, requests) = (self.names.clone(), self.requests.clone());
+        Wanted { names, requests, lock_wait: LockWait::Hardly, ..Wanted::default() }
     }
 
     /// The statements that [`first_look`] sends, so that they can be prepared before.
@@ -264,6 +267,7 @@ async fn first_look(
     let begun = link.send_plain(match wanted.lock_wait {
         LockWait::Usual => sql::BEGIN,
         LockWait::Little => sql::BEGIN_BRIEFLY,
+        LockWait::Hardly => sql::BEGIN_WITHOUT_LOCKS,
     });
     let when = |wanted: bool, sql: &'static str, parameters| wanted.then(|| link.send(sql, parameters));
     let locked = when(!tasks.is_empty(), &sql::LOCK_TASKS, &task_keys[..]);

@@ -56,6 +56,10 @@ pub(crate) const BEGIN: &str = begin!("2000");
 /// For a job that is retried alone after its batch was blocked: others wait behind it.
 pub(crate) const BEGIN_BRIEFLY: &str = begin!("200");
 
+/// For a batch that was decided without locks. What it decided is only as old as this wait, and two that wait for one another in a circle
+/// let go long before the server looks for that.
+pub(crate) const BEGIN_WITHOUT_LOCKS: &str = begin!("5");
+
 pub(crate) const ROLL_BACK: &str = "rollback";
 pub(crate) const COMMIT: &str = "commit";
 

@@ -2,6 +2,7 @@
 //! table. It is never part of a product.
 
 pub mod competing;
+pub mod counting;
 pub mod faulty;
 pub mod keeping;
 pub mod proxy;

@@ -95,6 +95,11 @@ impl Server {
         Server { port: port.parse().expect("a port"), folder: folder.into(), guardian }
     }
 
+    /// Where it listens on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of that schema, for a role that is not a superuser.
     pub fn url(&self, schema: &str) -> String {
         format!("postgres://tester@127.0.0.1:{}/tests?schema={schema}", self.port)

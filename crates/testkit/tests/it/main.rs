@@ -3,6 +3,7 @@
 mod access;
 mod command_line;
 mod conformance;
+mod costs;
 mod crashes;
 mod faults;
 mod fleet;
@@ -13,6 +14,7 @@ mod keep_and_recover;
 mod keeper;
 mod keeper_calls;
 mod kills;
+mod known_tasks;
 mod ledger;
 mod lifecycle;
 mod model;

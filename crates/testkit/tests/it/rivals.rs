@@ -125,6 +125,9 @@ fn the_databases_own_time_is_read_after_the_wait_too() {
                 ledger.task("a").await.expect("the task")
             });
             rival.waits_until(&waiters(&schema), 1).await;
+            // A known lease waits for some milliseconds, and is then read and locked.
+            rival.does("select pg_sleep(0.1)").await;
+            rival.waits_until(&waiters(&schema), 1).await;
             let now = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
             let let_go = rival.counts(now).await;
             rival.does("commit").await;
