@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::debian;
 use crate::run::{self, Result, Tally};
 
 /// Where Debian's package has it.
@@ -29,15 +30,5 @@ fn unpack(root: &Path, folder: &Path) -> Result<()> {
     if run::output(root, "apt-get", &["--version"]).is_err() {
         return Err(format!("there is no /{SCRIPT}, and no apt-get to fetch git's package with").into());
     }
-    std::fs::create_dir_all(folder)?;
-    // Where the lists of packages are missing, they are fetched first.
-    if run::output(folder, "apt-get", &["download", "git"]).is_err() {
-        run::output(root, "apt-get", &["update"])?;
-        run::output(folder, "apt-get", &["download", "git"])?;
-    }
-    let is_package = |name: &str| name.starts_with("git_") && name.ends_with(".deb");
-    let names = std::fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let package = names.into_iter().find(|name| is_package(name)).ok_or("apt-get fetched no package")?;
-    run::output(folder, "dpkg-deb", &["-x", &package, UNPACKED])?;
-    Ok(())
+    debian::unpack(&folder.join(UNPACKED), &["git"])
 }

@@ -5,8 +5,11 @@
 // Printing is what a command does; the warning is meant for libraries.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod clients;
+mod debian;
 mod git_script;
+mod instructions;
 mod junit;
 mod lifecycle_doc;
 mod lint;
@@ -15,6 +18,7 @@ mod parts;
 mod postgres;
 mod promtool;
 mod python;
+mod release;
 mod run;
 mod schemathesis;
 mod semver;
@@ -54,8 +58,18 @@ Usage: cargo xtask <command>
   docs               Write docs/lifecycle.md from the table in crates/core/src/lifecycle.rs, and docs/openapi.json
                      from the table of routes.
   docs --check       Say whether the first differs from its table, and where; a test says it of the second.
+  instructions [--store]
+                     Count the instructions of the main paths with callgrind, and compare them with what is stored in
+                     crates/tenure/benches/instructions.toml; with --store, store them there. A part of `test`.
+  release [--folder FOLDER]
+                     Build the binary and pack what ships: an archive, Debian's package, the root of an image, sums and
+                     sizes, in target/dist or FOLDER. Then try them, and say what was not tried and why.
   guards             List each guard of the table, and what turns red when it is deleted.
-  bench [ARGS]       Run the store's benchmark; ARGS are its own: --seconds, --rounds, --only.
+  bench [--quick] [ARGS]
+                     Compare Tenure with the bare engines and with other programs, in turns, in about an hour; with
+                     --quick in five minutes. Installs the programs; what can't be installed is named in the report,
+                     target/bench/report.md. --help lists ARGS.
+  bench store [ARGS] What the ledger costs beside SQLite by hand; ARGS: --seconds, --rounds, --only.
   bench contention [ARGS]
                      How long a command waits when processes hammer one file; ARGS: --seconds, --processes, --rounds.
   bench recovery [ARGS]
@@ -85,7 +99,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
     match arguments {
         []
         | ["help" | "--help" | "-h", ..]
-        | ["test" | "torture" | "lint" | "tidy" | "docs" | "semver", "--help" | "-h"] => {
+        | ["test" | "torture" | "lint" | "tidy" | "docs" | "semver" | "release", "--help" | "-h"] => {
             print!("{}", help());
             Ok(Verdict::Passed)
         }
@@ -104,10 +118,12 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
             lifecycle_doc::write(&root)
         }
         ["docs", "--check"] => run::alone(&root, lifecycle_doc::check),
+        ["release", options @ ..] => release::run(&root, options),
         ["guards"] => {
             let tests = ["test", "--workspace", "--test", "it", "guards::", "--", "--nocapture"];
             cargo(&root, &tests)
         }
+        ["instructions", options @ ..] => instructions::run(&root, options),
         ["bench", "contention", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "contention", "--"], further].concat())
         }
@@ -121,9 +137,10 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
             let bench = ["bench", "-p", "tenure", "--features", "postgres", "--bench", "postgres", "--"];
             cargo(&root, &[&bench, further].concat())
         }
-        ["bench", further @ ..] => {
+        ["bench", "store", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "store", "--"], further].concat())
         }
+        ["bench", options @ ..] => bench::run(&root, options),
         [unknown, ..] => {
             let given = arguments.join(" ");
             let help = help();

@@ -6,6 +6,7 @@ mod newest;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -39,10 +40,11 @@ const SHARED_VARIABLE: &str = "TENURE_TEST_POSTGRES";
 /// Servers for tests that only need a schema, with their guardians. They go when this is dropped, or this process dies.
 pub(crate) struct SharedServers(Vec<Guardian>);
 
-struct Guardian {
+/// A process that has one server, for as long as this lives.
+pub(crate) struct Guardian {
     process: Child,
-    /// Port and directory; none if this machine has no server: tests then say so, each for itself.
-    place: Option<String>,
+    /// Port and directory, or why this machine can't have a server: tests then say so, each for itself.
+    place: std::result::Result<String, String>,
 }
 
 impl SharedServers {
@@ -52,34 +54,63 @@ impl SharedServers {
         count: usize,
         variables: &[(&'static str, String)],
     ) -> Result<SharedServers> {
-        let program = run::target_folder(root).join("debug/tenure-guardian");
-        let start = || {
-            let mut guardian = Command::new(&program);
-            guardian.envs(variables.iter().map(|(name, value)| (name, value)));
-            guardian.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
-        };
-        let started: std::io::Result<Vec<Child>> = (0..count).map(|_| start()).collect();
-        let started = started.map_err(|why| format!("{}: {why}", program.display()))?;
+        let started: Result<Vec<Child>> = (0..count).map(|_| Guardian::spawn(root, &[], variables)).collect();
         // They make themselves ready side by side.
-        let guardians: Result<Vec<Guardian>> = started.into_iter().map(Guardian::of).collect();
+        let guardians: Result<Vec<Guardian>> = started?.into_iter().map(Guardian::of).collect();
         Ok(SharedServers(guardians?))
     }
 
     /// What tells tests of them. None unless there is one for each test that may run at once.
     pub(crate) fn variable(&self) -> Option<(&'static str, String)> {
-        let places: Option<Vec<&str>> = self.0.iter().map(|guardian| guardian.place.as_deref()).collect();
+        let places: Option<Vec<&str>> =
+            self.0.iter().map(|guardian| guardian.place.as_deref().ok()).collect();
         Some((SHARED_VARIABLE, places?.join("\n")))
     }
 
     /// The major version that they run, by their own word. None where this machine has no server.
     pub(crate) fn major(&self) -> Option<String> {
-        let (_, folder) = self.0.first()?.place.as_deref()?.split_once(' ')?;
+        let (_, folder) = self.0.first()?.place.as_deref().ok()?.split_once(' ')?;
         let version = std::fs::read_to_string(Path::new(folder).join(VERSION_FILE)).ok()?;
         Some(version.trim().to_owned())
     }
 }
 
+impl Drop for SharedServers {
+    fn drop(&mut self) {
+        // All are told before the first of them is waited for.
+        for guardian in &mut self.0 {
+            drop(guardian.process.stdin.take());
+        }
+    }
+}
+
 impl Guardian {
+    /// Builds the program of guardians and starts a server with these settings, each of them `NAME=VALUE`.
+    pub(crate) fn start(
+        root: &Path,
+        settings: &[&str],
+        variables: &[(&'static str, String)],
+    ) -> Result<Guardian> {
+        run::output(root, "cargo", &["build", "-p", "tenure-testkit", "--bin", "tenure-guardian"])?;
+        Guardian::of(Guardian::spawn(root, settings, variables)?)
+    }
+
+    /// Where the server listens, or why there is none.
+    pub(crate) fn port(&self) -> std::result::Result<&str, &str> {
+        let place = self.place.as_deref().map_err(String::as_str)?;
+        Ok(place.split(' ').next().unwrap_or_default())
+    }
+
+    fn spawn(root: &Path, settings: &[&str], variables: &[(&'static str, String)]) -> Result<Child> {
+        let program = run::target_folder(root).join("debug/tenure-guardian");
+        let mut guardian = Command::new(&program);
+        guardian.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        guardian.envs(variables.iter().map(|(name, value)| (name, value)));
+        // Ctrl-C is meant for this process. The guardian ends when its input does.
+        let started = guardian.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        started.map_err(|why| format!("{}: {why}", program.display()).into())
+    }
+
     /// Waits until its server is ready, or learns that there can't be one.
     fn of(mut process: Child) -> Result<Guardian> {
         let mut first = String::new();
@@ -87,22 +118,18 @@ impl Guardian {
             BufReader::new(answers).read_line(&mut first)?;
         }
         match first.trim_end().split_once(' ') {
-            Some(("ready", place)) => Ok(Guardian { process, place: Some(place.to_owned()) }),
-            Some(("absent", _)) => Ok(Guardian { process, place: None }),
+            Some(("ready", place)) => Ok(Guardian { process, place: Ok(place.to_owned()) }),
+            Some(("absent", why)) => Ok(Guardian { process, place: Err(why.to_owned()) }),
             Some(_) | None => Err(format!("no PostgreSQL server for the tests: {}", first.trim_end()).into()),
         }
     }
 }
 
-impl Drop for SharedServers {
+impl Drop for Guardian {
     fn drop(&mut self) {
-        // The end of its input is what ends a guardian; then it takes the server and its folder away. All are told first.
-        for guardian in &mut self.0 {
-            drop(guardian.process.stdin.take());
-        }
-        for guardian in &mut self.0 {
-            let _ = guardian.process.wait();
-        }
+        // The end of its input is what ends a guardian; then it takes the server and its folder away.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
     }
 }
 
@@ -126,6 +153,11 @@ pub(crate) fn ensure(root: &Path) -> Result<Tally> {
 fn found() -> BTreeSet<String> {
     let files = folders().into_iter().filter_map(|folder| folder.join("initdb").canonicalize().ok());
     files.map(|file| file.display().to_string()).collect()
+}
+
+/// One of its programs on this machine.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    folders().into_iter().map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// Where the programs may be.

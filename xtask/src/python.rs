@@ -8,19 +8,29 @@ use crate::run::{self, Result};
 /// needed.
 pub(crate) fn environment(root: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = run::folder_of_tests(root).join(name);
+    made(root, &folder, &packages.join("\n"), packages)?;
+    Ok(folder)
+}
+
+/// One with the packages that a file of requirements lists.
+pub(crate) fn environment_of(root: &Path, folder: &Path, requirements: &Path) -> Result<()> {
+    let wanted = std::fs::read_to_string(requirements)?;
+    made(root, folder, &wanted, &["--requirement", &requirements.display().to_string()])
+}
+
+fn made(root: &Path, folder: &Path, wanted: &str, packages: &[&str]) -> Result<()> {
     // Written last, so that one whose installation was interrupted is made again.
-    let (installed, wanted) = (folder.join("packages"), packages.join("\n"));
+    let installed = folder.join("packages");
     if std::fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(folder);
+        return Ok(());
     }
     let place = folder.display().to_string();
     run::output(root, "python3", &["-m", "venv", "--clear", &place])
         .map_err(|why| format!("no environment for Python programs can be made: {why}"))?;
     if !packages.is_empty() {
-        pip(root, &folder, &[&["install"], packages].concat())?;
+        pip(root, folder, &[&["install"], packages].concat())?;
     }
-    std::fs::write(installed, wanted)?;
-    Ok(folder)
+    Ok(std::fs::write(installed, wanted)?)
 }
 
 /// Runs the environment's own pip.

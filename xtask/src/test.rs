@@ -8,7 +8,9 @@ use std::rc::Rc;
 use crate::nextest::{self, Ran, Selection};
 use crate::parts::{self, Part};
 use crate::run::{self, Result, Step, Tally, Verdict};
-use crate::{clients, git_script, lifecycle_doc, postgres, promtool, schemathesis, tidy, timings};
+use crate::{
+    clients, git_script, instructions, lifecycle_doc, postgres, promtool, schemathesis, tidy, timings,
+};
 
 /// What tests derive their random choices from.
 pub(crate) const SEED_VARIABLE: &str = "TENURE_TEST_SEED";
@@ -130,6 +132,7 @@ fn steps(extent: &Extent, report: Report, selection: &Selection, majors: &Majors
         steps.push(Step::here("stories", move |root| stories_on_newest(root, &variables, &majors)));
         let examples = &["test", "--workspace", "--doc", "--no-fail-fast"];
         steps.push(Step::program("examples in docs", "cargo", examples, &[]));
+        steps.push(Step::here("instructions", instructions::compare));
     }
     if !matches!(extent, Extent::Parts(_)) {
         steps.push(Step::here("tidy", tidy::run));

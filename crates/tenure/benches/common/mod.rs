@@ -1,14 +1,17 @@
 //! What the benches of stores share: what they are asked for, how rows of figures are printed, and the ledger's
 //! side of each row, through its public API. What is measured beside it is each bench's own.
 
+pub(crate) mod life;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tenure::Ledger;
-use tenure_core::command::{Command, Holder};
+use tenure_core::command::Holder;
+
+use life::{Life, lease_together, live, live_together, name, ttl};
 
 pub(crate) const CALLERS: [usize; 3] = [1, 64, 256];
 pub(crate) const LEASED: usize = 10_000;
@@ -16,7 +19,6 @@ pub(crate) const LEASED: usize = 10_000;
 pub(crate) const BATCH: usize = 1_000;
 /// Commands of one explicit batch of lives.
 pub(crate) const LIVES: usize = 256;
-const OWNER: &str = "host/123/worker-17";
 const CLAIMS: usize = 1_000;
 
 /// What the command line asks for.
@@ -76,23 +78,6 @@ pub(crate) fn word_after(name: &str) -> Option<String> {
     std::env::args().skip_while(|word| word != name).nth(1)
 }
 
-/// A life: create, acquire, heartbeats, complete.
-#[derive(Clone, Copy)]
-pub(crate) struct Life {
-    pub(crate) heartbeats: usize,
-}
-
-impl Life {
-    pub(crate) const FULL: Life = Life { heartbeats: 3 };
-    /// With nothing between its three transitions.
-    #[allow(dead_code)] // A goal of one store alone.
-    pub(crate) const SHORT: Life = Life { heartbeats: 0 };
-
-    pub(crate) fn commands(self) -> usize {
-        self.heartbeats + 3
-    }
-}
-
 /// Somewhere new to keep a record, and what takes it away when it is dropped.
 pub(crate) struct Place {
     pub(crate) url: String,
@@ -125,8 +110,12 @@ impl Ours<'_> {
             // Names in order of time, as the ledger makes them and as the bare engine gets them.
             let next = Arc::new(AtomicU64::new(0));
             let work = move |_, _| {
-                let id = format!("task-{:010}", next.fetch_add(1, Ordering::Relaxed));
-                live(ledger.clone(), id, life)
+                let (ledger, id) =
+                    (ledger.clone(), format!("task-{:010}", next.fetch_add(1, Ordering::Relaxed)));
+                async move {
+                    live(&ledger, &id, life).await;
+                    1
+                }
             };
             run_callers(callers, self.seconds, work).await
         })
@@ -135,7 +124,14 @@ impl Ours<'_> {
     /// Lives side by side, a step of all of them in one call.
     pub(crate) fn batched_lives(&self, life: Life) -> f64 {
         self.on_new(async |ledger| {
-            let work = move |caller, round| live_together(ledger.clone(), caller, round, life);
+            let work = move |caller, round| {
+                let ledger = ledger.clone();
+                async move {
+                    let name = |at| format!("task-{caller}-{round:06}-{at:04}");
+                    let names: Vec<String> = (0..LIVES).map(name).collect();
+                    live_together(&ledger, &names, life, &mut Vec::new()).await
+                }
+            };
             run_callers(self.batches, self.seconds, work).await
         })
     }
@@ -226,64 +222,11 @@ pub(crate) async fn run_callers<F: Future<Output = u64> + Send>(
     count.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// One life, a call for each step.
-pub(crate) async fn live(ledger: Ledger, id: String, life: Life) -> u64 {
-    ledger.create(&id).queue("q").payload(json!({"n":1})).await.expect("created");
-    let task = ledger.acquire(&id, OWNER).await.expect("acquired");
-    let by = task.lease().expect("a lease").holder();
-    for beat in 1..=life.heartbeats {
-        ledger.heartbeat(&id, &by).ttl(ttl(beat as u64)).await.expect("renewed");
-    }
-    ledger.complete(&id, &by).result(json!({"ok":true})).await.expect("completed");
-    1
-}
-
-async fn live_together(ledger: Ledger, caller: usize, round: u64, life: Life) -> u64 {
-    let names: Vec<String> = (0..LIVES).map(|at| format!("task-{caller}-{round:06}-{at:04}")).collect();
-    let create =
-        |id: &String| ledger.create(id).queue("q").payload(json!({"n":1})).command().expect("a command");
-    ledger.transact(names.iter().map(create).collect()).await;
-    let holders: Vec<Holder> = acquire(&ledger, &names).await;
-    for beat in 1..=life.heartbeats {
-        let beat = |(id, by): (&String, &Holder)| {
-            ledger.heartbeat(id, by).ttl(ttl(beat as u64)).command().expect("a command")
-        };
-        ledger.transact(names.iter().zip(&holders).map(beat).collect()).await;
-    }
-    let complete = |(id, by): (&String, &Holder)| {
-        ledger.complete(id, by).result(json!({"ok":true})).command().expect("a command")
-    };
-    let done = ledger.transact(names.iter().zip(&holders).map(complete).collect()).await;
-    done.iter().filter(|answer| answer.is_ok()).count() as u64
-}
-
-async fn acquire(ledger: &Ledger, names: &[String]) -> Vec<Holder> {
-    let acquire = |id: &String| ledger.acquire(id, OWNER).command().expect("a command");
-    let leased = ledger.transact(names.iter().map(acquire).collect()).await;
-    let holder = |answer: Result<tenure::store::Answer, tenure::Error>| {
-        let tenure::store::Answer::Task(task) = answer.expect("acquired") else { panic!("not a task") };
-        task.lease().expect("a lease").holder()
-    };
-    leased.into_iter().map(holder).collect()
-}
-
 async fn lease_all(ledger: &Ledger) -> Vec<Holder> {
     let mut holders = Vec::new();
     for from in (0..LEASED).step_by(500) {
         let names: Vec<String> = (from..(from + 500).min(LEASED)).map(name).collect();
-        let create = |id: &String| ledger.create(id).command().expect("a command");
-        let create: Vec<Command> = names.iter().map(create).collect();
-        ledger.transact(create).await;
-        holders.extend(acquire(ledger, &names).await);
+        holders.extend(lease_together(ledger, &names).await);
     }
     holders
-}
-
-pub(crate) fn name(at: usize) -> String {
-    format!("task-{at:08}")
-}
-
-/// Another one each time, so that every heartbeat changes what is stored.
-fn ttl(round: u64) -> Duration {
-    Duration::from_secs(60 + round % 80_000)
 }
