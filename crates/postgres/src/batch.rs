@@ -10,6 +10,7 @@ use tenure_core::id::{Document, Epoch, Namespace, Queue, RequestId, Revision, Sa
 use tenure_core::task::{Phase, Task};
 use tenure_core::time::Time;
 use tenure_store::codec::Sealed;
+use tenure_store::columns::TaskRow;
 use tenure_store::due::{Due, LeaseColumns};
 use tenure_store::execute::{ReadKey, next_in_queue, read_set};
 use tenure_store::remembered::Request;
@@ -256,7 +257,11 @@ impl Rows for Batch {
         if old != new {
             whole.due = new;
         }
-        whole.kept = Some(StoredTask { row, task: after.clone(), head });
+        let kept = StoredTask { row, task: after.clone(), head };
+        if let Some(before) = before {
+            TaskRow::of(&kept).must_stay(before).map_err(PostgresError::Broken)?;
+        }
+        whole.kept = Some(kept);
         self.events.extend(events.iter().cloned());
         Ok(())
     }

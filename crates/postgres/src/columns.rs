@@ -343,7 +343,7 @@ impl ToSql for PostgresValue<'_> {
 
 /// Which version of a row one is: the transaction that wrote it, as the server has it in the system column `xmin`.
 ///
-/// Whoever writes a row gives it another one, so a row that has the same is as it was.
+/// Each transaction that writes a row gives it another one, so a row that has the same is as it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RowVersion(u32);
 

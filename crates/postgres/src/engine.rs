@@ -154,11 +154,11 @@ impl PostgresEngine {
         let is_recalled = recalled.is_some();
         let trying =
             attempt(&mut link, &mut self.policies, &database, jobs, (&wanted, recalled, ways.claims));
-        let tried = match self.runtime.block_on(trying) {
+        let mut tried = self.runtime.block_on(trying);
+        if matches!(&tried, Tried::Failed(fault) if is_recalled && fault.meaning() != Meaning::Reconnect) {
             // Another one has written what was recalled, or is about to, and the server says so in one way or another.
-            Tried::Failed(fault) if is_recalled && fault.meaning() != Meaning::Reconnect => Tried::NeedsLocks,
-            tried => tried,
-        };
+            tried = Tried::NeedsLocks;
+        }
         let roll_back = || self.runtime.block_on(link.send_plain(sql::ROLL_BACK).answer()).is_ok();
         let keeps = match &tried {
             Tried::Answered(_) => true,

@@ -1,7 +1,7 @@
 //! What this process knows of open tasks since it wrote or locked them last, so that it need not read and lock them again.
 //!
-//! Other processes write the same tasks, so what is known may be out of date. Each row is known with its version, and whoever decides
-//! on a known row must write it only if it still has that version. If it has another one, nothing is committed, what was known of
+//! Other processes write the same tasks, so what is known may be out of date. Each row is known with its version, and a batch that is
+//! decided on a known row writes it only if it still has that version. If it has another one, nothing is committed, what was known of
 //! these tasks is forgotten, and the batch is decided again on rows that are read and locked.
 
 use tenure_store::due::Due;
@@ -32,7 +32,7 @@ pub(crate) struct KnownTasks {
     failures: u32,
 }
 
-/// After so many failures in a row the pause grows no further.
+/// After this many failures in a row the pause grows no further.
 const FAILURES_MAX: u32 = 6;
 
 /// In boxes, because entries are moved when their table grows.

@@ -36,8 +36,8 @@ macro_rules! begin {
     };
 }
 
-/// Whether these transactions are left out by the guard that looks at each event: it repeats a look that [`INSERT_EVENTS`] makes.
-/// In debug builds it looks all the same, so that tests show that it would refuse nothing.
+/// Whether the guards of tasks and events let these transactions pass: they repeat looks that are made before, by [`crate::batch`] and by
+/// [`INSERT_EVENTS`]. In debug builds they look all the same, so that tests show that they would refuse nothing.
 #[cfg(debug_assertions)]
 macro_rules! look_themselves {
     () => {
@@ -211,19 +211,42 @@ pub(crate) const PUT_CHECKPOINTS: &str = "\
 const OWN_FEED: &str =
     "(select value::bigint + pg_current_xact_id()::text::bigint from tenure.meta where key = 'feed_base')";
 
+/// What the indexes of tasks look at, besides what tasks have themselves, and how it follows from that.
+fn indexed_columns(created_at: &str) -> [(&'static str, String); 2] {
+    [
+        (
+            "claim_from",
+            format!("case when new.state = 'planned' then coalesce(new.not_before, {created_at}) end"),
+        ),
+        (
+            "ended_badly",
+            "case when new.state in ('failed', 'compensated', 'quarantined') then new.state end".to_owned(),
+        ),
+    ]
+}
+
 pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
     let (names, arrays) = (names(TaskRow::COLUMNS), arrays(&[], TaskRow::COLUMNS));
-    format!("insert into tenure.tasks ({names}, feed) select new.*, {OWN_FEED} from unnest({arrays}) as new")
+    let indexed = indexed_columns("new.created_at");
+    let (indexed_names, indexed): (Vec<_>, Vec<_>) = indexed.into_iter().unzip();
+    format!(
+        "insert into tenure.tasks ({names}, feed, {}) select new.*, {OWN_FEED}, {} \
+         from unnest({arrays}) as new({names})",
+        indexed_names.join(", "),
+        indexed.join(", ")
+    )
 });
 
 pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
-    let feed = format!(", feed = greatest(tasks.feed, {OWN_FEED})");
+    let indexed = indexed_columns("tasks.created_at");
+    let indexed: String = indexed.iter().map(|(name, value)| format!(", {name} = {value}")).collect();
+    let more = format!(", feed = greatest(tasks.feed, {OWN_FEED}){indexed}");
     // One that a claim found has no version, and one that a put has just written has another one; both are locked.
     let version = " and (version is null or tasks.xmin = version)";
     update::<TaskRow<'_>>(
         "id",
         ChangedBy::COMMANDS,
-        UpdateWords { more: &feed, version, ..UpdateWords::of("tasks") },
+        UpdateWords { more: &more, version, ..UpdateWords::of("tasks") },
     )
 });
 

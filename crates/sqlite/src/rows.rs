@@ -84,19 +84,6 @@ impl SqliteRows<'_> {
         Err(SqliteError::Broken(does_not_continue(namespace, id)))
     }
 
-    /// A task that has ended keeps all but the notes on its end. The tables' own guard says so to other programs.
-    fn must_stay(before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
-        let changed = after.changed_after_end(TaskRow::of(before)).or_else(|| {
-            let (old, new) = (&before.task, after.task);
-            let is_same = old.compensations == new.compensations && old.checkpoint == new.checkpoint;
-            (!is_same).then_some("compensations or checkpoint")
-        });
-        changed.map_or(Ok(()), |what| {
-            let Task { namespace, id, .. } = &before.task;
-            Err(SqliteError::Broken(format!("the terminal task {namespace}/{id} would change: {what}")))
-        })
-    }
-
     /// Inserts a row behind its key.
     fn insert<'a, R: TableRow<'a>>(&mut self, sql: &'static str, key: &[i64], row: R) -> SqliteResult<()> {
         let key = key.iter().map(|number| ColumnValue::Number(*number));
@@ -120,7 +107,7 @@ impl SqliteRows<'_> {
     fn update_task(&mut self, before: &StoredTask, after: TaskRow<'_>) -> SqliteResult<()> {
         let (no, old) = (before.row, TaskRow::of(before));
         if before.task.ending().is_some() {
-            Self::must_stay(before, after)?;
+            after.must_stay(before).map_err(SqliteError::Broken)?;
             return self.update(&sql::UPDATE_NOTES, no, old, after);
         }
         // First: the other update changes the revision, which both expect to be as it was read.

@@ -56,7 +56,7 @@ async fn lives(ledger: &Ledger, count: usize) {
     }
 }
 
-/// In explicit batches, which renew each lease so many times.
+/// In explicit batches, which renew each lease `beats` times.
 async fn batches(ledger: &Ledger, count: usize, beats: usize) {
     for first in (0..count).step_by(BATCH) {
         let names: Vec<String> = (first..first + BATCH).map(name).collect();

@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What was sent since it was last asked.
+/// What was sent in transactions since it was last asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sent {
-    /// Statements that were executed: those with parameters, and texts of statements without.
+    /// Statements that were executed, begin and commit included.
     pub statements: u32,
     /// How often the client had all its answers before it sent more.
     pub round_trips: u32,
@@ -83,17 +83,19 @@ struct Messages {
 const ASKS_FOR_TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
 
 impl Messages {
-    fn next(&mut self) -> Option<u8> {
+    /// The letter of the next one, and what it says.
+    fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         let letters = usize::from(self.has_begun);
         let length = self.bytes.get(letters..letters + 4)?;
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
         if self.bytes.len() < letters + length {
             return None;
         }
-        let letter = if self.has_begun { self.bytes[0] } else { 0 };
-        self.has_begun |= self.bytes.get(4..8) != Some(&ASKS_FOR_TLS[..]);
-        self.bytes.drain(..letters + length);
-        Some(letter)
+        let message: Vec<u8> = self.bytes.drain(..letters + length).collect();
+        let letter = if self.has_begun { message[0] } else { 0 };
+        let body = message[letters + 4..].to_vec();
+        self.has_begun |= !body.starts_with(&ASKS_FOR_TLS);
+        Some((letter, body))
     }
 }
 
@@ -104,15 +106,21 @@ async fn requests(
     conversation: Arc<Conversation>,
 ) {
     let (mut bytes, mut messages) = (vec![0; 64 * 1024], Messages { bytes: Vec::new(), has_begun: false });
+    let mut in_transaction = false;
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         messages.bytes.extend_from_slice(&bytes[..length]);
-        while let Some(letter) = messages.next() {
-            let executes = matches!(letter, b'B' | b'Q');
+        while let Some((letter, text)) = messages.next() {
+            // Statements without parameters go as text. What is read outside of a transaction is not a command's.
+            in_transaction |= letter == b'Q' && text.starts_with(b"begin");
+            let executes = in_transaction && matches!(letter, b'B' | b'Q');
             counts.statements.fetch_add(u32::from(executes), Ordering::SeqCst);
             // A text, or the end of a statement with parameters: each is answered by one word.
-            if matches!(letter, b'S' | b'Q') && conversation.unanswered.fetch_add(1, Ordering::SeqCst) == 0 {
-                counts.round_trips.fetch_add(1, Ordering::SeqCst);
-            }
+            let is_asked = matches!(letter, b'S' | b'Q');
+            let waits_for_nothing = is_asked && conversation.unanswered.fetch_add(1, Ordering::SeqCst) == 0;
+            let goes = in_transaction && waits_for_nothing;
+            counts.round_trips.fetch_add(u32::from(goes), Ordering::SeqCst);
+            in_transaction &=
+                !(letter == b'Q' && (text.starts_with(b"commit") || text.starts_with(b"rollback")));
         }
         if to.write_all(&bytes[..length]).await.is_err() {
             return;
@@ -127,7 +135,7 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, conversation: 
         // It refuses TLS with one letter, which comes alone.
         let is_refusal = !has_logged_in && bytes[..length] == *b"N";
         messages.bytes.extend_from_slice(if is_refusal { &[] } else { &bytes[..length] });
-        while let Some(letter) = messages.next() {
+        while let Some((letter, _)) = messages.next() {
             let is_ready = letter == b'Z';
             if is_ready && has_logged_in {
                 conversation.unanswered.fetch_sub(1, Ordering::SeqCst);

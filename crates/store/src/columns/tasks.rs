@@ -85,8 +85,22 @@ impl<'a> TaskRow<'a> {
             || before.policy != after.policy
     }
 
-    /// The first column, if there is one, that differs from before and that nothing changes after a task's end.
-    pub fn changed_after_end(self, before: TaskRow<'a>) -> Option<&'static str> {
+    /// A task that has ended keeps all but the notes on its end: what else would change is an error. The tables' own guards say so to
+    /// other programs.
+    pub fn must_stay(self, before: &'a StoredTask) -> Result<(), String> {
+        let old = &before.task;
+        if old.ending().is_none() {
+            return Ok(());
+        }
+        let is_same = old.compensations == self.task.compensations && old.checkpoint == self.task.checkpoint;
+        let changed = self.changed_besides_notes(TaskRow::of(before));
+        match changed.or((!is_same).then_some("compensations or checkpoint")) {
+            None => Ok(()),
+            Some(what) => Err(format!("the terminal task {}/{} would change: {what}", old.namespace, old.id)),
+        }
+    }
+
+    fn changed_besides_notes(self, before: TaskRow<'a>) -> Option<&'static str> {
         let stays = |column: &&Column<'a, Self>| !column.is_changed_by(&[Note]);
         let differs = |column: &&Column<'a, Self>| (column.value)(before) != (column.value)(self);
         Self::COLUMNS.iter().filter(stays).find(differs).map(|column| column.name)

@@ -92,6 +92,12 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("update tenure.tasks set payload = '[2]' where id = 'a'", "a terminal task does not change"),
     ("update tenure.tasks set attempts = 7 where id = 'a'", "a terminal task does not change"),
     ("update tenure.tasks set id = 'b' where id = 'a'", "the names of a task never change"),
+    (
+        "insert into tenure.tasks (namespace, id, saga_id, queue, kind, state, priority, labels, payload, policy, attempts, \
+            epoch, revision, owed, compensations, created_at, updated_at, head, feed) \
+         values ('default', 'z', 'z', 'q', 'k', 'gone', 0, '{}', 'null', '{}', 0, 0, 1, 0, 0, 1, 1, '\\x00', 1)",
+        "a task has one of eight states, and a time of its end exactly if that is terminal",
+    ),
     ("delete from tenure.tasks", "a task is not deleted"),
     ("truncate tenure.tasks", "a task is not deleted"),
     ("update tenure.compensations set status = 'done'", "the compensations of a terminal task do not change"),

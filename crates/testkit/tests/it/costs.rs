@@ -8,6 +8,7 @@ use serde_json::json;
 use tenure::Ledger;
 use tenure::core::command::{Command, Holder};
 use tenure::core::task::Task;
+use tenure::store::postgres::{PostgresOptions, PostgresStore};
 use tenure_testkit::block_on;
 use tenure_testkit::counting::CountingRelay;
 use tenure_testkit::server::{Server, required};
@@ -94,7 +95,9 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
         let schema = server.fresh_schema();
         let url =
             server.url(&schema).replace(&format!(":{}/", server.port()), &format!(":{}/", relay.port()));
-        let ledger = Ledger::open(&url).await.expect("opens");
+        // One committer, so that each statement is prepared once.
+        let options = PostgresOptions::new(url).with(|options| options.committers = 1);
+        let ledger = Ledger::with_store(PostgresStore::open(options).await.expect("opens"));
         for at in 0..WARM_UP {
             life(&ledger, &format!("warm{at}"), String::new).await;
         }
@@ -102,7 +105,22 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
             let sent = relay.take();
             format!("{} statements, {} round trips", sent.statements, sent.round_trips)
         };
-        insta::assert_snapshot!(costs(&ledger, cost).await, @"");
+        insta::assert_snapshot!(costs(&ledger, cost).await, @r"
+        create     8 statements, 2 round trips
+        acquire    7 statements, 2 round trips
+        heartbeat  5 statements, 2 round trips
+        checkpoint 7 statements, 2 round trips
+        complete   9 statements, 2 round trips
+        refused    7 statements, 2 round trips
+        claim      12 statements, 3 round trips
+        fail       14 statements, 2 round trips
+
+        100 in a batch:
+        create     8 statements, 2 round trips
+        acquire    7 statements, 2 round trips
+        heartbeat  5 statements, 2 round trips
+        complete   9 statements, 2 round trips
+        ");
     });
 }
 
@@ -127,6 +145,21 @@ fn a_command_costs_a_file_one_commit_and_so_many_pages() {
             let now = pages(&log);
             format!("{} pages", now - std::mem::replace(&mut before, now))
         };
-        insta::assert_snapshot!(costs(&ledger, cost).await, @"");
+        insta::assert_snapshot!(costs(&ledger, cost).await, @r"
+        create     6 pages
+        acquire    6 pages
+        heartbeat  1 pages
+        checkpoint 2 pages
+        complete   6 pages
+        refused    0 pages
+        claim      6 pages
+        fail       8 pages
+
+        100 in a batch:
+        create     24 pages
+        acquire    23 pages
+        heartbeat  3 pages
+        complete   24 pages
+        ");
     });
 }
