@@ -96,23 +96,18 @@ fn finding(stored: u64, now: u64) -> Option<String> {
 
 /// The program to count in, as it ships: optimised, without the checks of debug builds.
 fn program(root: &Path) -> Result<PathBuf> {
-    let build = [
-        "bench",
-        "-p",
-        "tenure",
-        "--bench",
-        "instructions",
-        "--no-run",
-        "--message-format",
-        "json-render-diagnostics",
-    ];
+    let package = ["-p", "tenure", "--bench", "instructions"];
+    // Callgrind hides the page from which rustix reads the clock without the C library.
+    let clock = ["--features", "rustix/use-libc"];
+    let messages = ["--no-run", "--message-format", "json-render-diagnostics"];
+    let build = [&["bench"][..], &package, &clock, &messages].concat();
     let messages = run::output(root, "cargo", &build)?;
     let built = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let executables = built.filter_map(|message| {
+    let mut executables = built.filter_map(|message| {
         let is_it = message["target"]["name"] == "instructions";
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     });
-    executables.last().ok_or_else(|| "Cargo did not say where it put the bench `instructions`".into())
+    executables.next_back().ok_or_else(|| "Cargo did not say where it put the bench `instructions`".into())
 }
 
 /// The program that counts.

@@ -82,8 +82,16 @@ async fn batches(ledger: &Ledger, mut cost: impl FnMut() -> String) -> Vec<Strin
     costs
 }
 
-async fn costs(ledger: &Ledger, mut cost: impl FnMut() -> String) -> String {
-    let (alone, together) = (life(ledger, "a", &mut cost).await, batches(ledger, &mut cost).await);
+/// What is measured of a command that is alone in its batch, and of a hundred together.
+#[derive(Clone, Copy)]
+enum Company {
+    Alone,
+    Together,
+}
+
+async fn costs(ledger: &Ledger, mut cost: impl FnMut(Company) -> String) -> String {
+    let alone = life(ledger, "a", || cost(Company::Alone)).await;
+    let together = batches(ledger, || cost(Company::Together)).await;
     format!("{}\n\n{BATCH} in a batch:\n{}", alone.join("\n"), together.join("\n"))
 }
 
@@ -101,9 +109,15 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
         for at in 0..WARM_UP {
             life(&ledger, &format!("warm{at}"), String::new).await;
         }
-        let cost = || {
+        let cost = |company| {
             let sent = relay.take();
-            format!("{} statements, {} round trips", sent.statements, sent.round_trips)
+            match company {
+                Company::Alone => {
+                    format!("{} statements, {} round trips", sent.statements, sent.round_trips)
+                }
+                // The server may answer the first statements of many bytes before the last one is sent.
+                Company::Together => format!("{} statements", sent.statements),
+            }
         };
         insta::assert_snapshot!(costs(&ledger, cost).await, @r"
         create     8 statements, 2 round trips
@@ -116,10 +130,10 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
         fail       14 statements, 2 round trips
 
         100 in a batch:
-        create     8 statements, 2 round trips
-        acquire    7 statements, 2 round trips
-        heartbeat  5 statements, 2 round trips
-        complete   9 statements, 2 round trips
+        create     8 statements
+        acquire    7 statements
+        heartbeat  5 statements
+        complete   9 statements
         ");
     });
 }
@@ -141,7 +155,7 @@ fn a_command_costs_a_file_one_commit_and_so_many_pages() {
         }
         let log = folder.path().join("tasks.db-wal");
         let mut before = pages(&log);
-        let cost = || {
+        let cost = |_| {
             let now = pages(&log);
             format!("{} pages", now - std::mem::replace(&mut before, now))
         };
