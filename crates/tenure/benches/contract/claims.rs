@@ -31,6 +31,8 @@ pub(crate) async fn claims(ledger: &Ledger, finished: usize, work: Work) -> Meas
         recorder.claim(next(&mut taken).await - began);
     }
     worker.abort();
+    // It must not meet a store that is closing.
+    let _ = worker.await;
     recorder.end()
 }
 
