@@ -2,6 +2,9 @@
 -- The setting is what Tenure's own transactions have. They make the same look themselves, so they need no second one. Other
 -- programs have the guard.
 
+-- In the order in which transactions lock them: others may be at work.
+lock table tenure.tasks, tenure.events in access exclusive mode;
+
 drop trigger events_continue_a_history on tenure.events;
 drop function tenure.refuse_what_continues_no_history();
 

@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 
 use crate::columns::{KEY_COLUMN_COUNT, PostgresResult, PostgresRow};
 use crate::read::PostgresReader;
-use crate::sql::Sql;
+use crate::sql::{Sql, indexed_columns};
 
 /// Where a walk over all chains is: at tasks by their age within a namespace, then at the rows of other tables without a task.
 #[derive(Clone)]
@@ -73,15 +73,31 @@ static EVENTS: Sql = Sql::new(|| {
 });
 
 /// The rows of tasks in the order of their names as they are given. Behind them what only PostgreSQL keeps: whether the names are
-/// taken, and where the newest event is in the feed.
-const TASK_ROWS: &str = "\
-    select tasks.namespace as key_namespace, tasks.id as key_task, tasks.*, \
-        coalesce(names.saga_id = tasks.saga_id, false) as has_its_names, \
-        coalesce(tasks.feed = (select max(feed) from tenure.events \
-            where events.namespace = tasks.namespace and events.task = tasks.id), false) as has_its_feed \
-    from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
-    join tenure.tasks on tasks.namespace = n and tasks.id = i \
-    left join tenure.names on names.namespace = n and names.id = i order by place";
+/// taken, where the newest event is in the feed, and what indexes look at.
+static TASK_ROWS: Sql = Sql::new(|| {
+    let indexed = indexed_columns("tasks", "tasks.created_at");
+    let indexed: String = indexed
+        .iter()
+        .map(|(name, value)| format!(", tasks.{name} is not distinct from ({value}) as has_its_{name}"))
+        .collect();
+    format!(
+        "select tasks.namespace as key_namespace, tasks.id as key_task, tasks.*, \
+            coalesce(names.saga_id = tasks.saga_id, false) as has_its_names, \
+            coalesce(tasks.feed = (select max(feed) from tenure.events \
+                where events.namespace = tasks.namespace and events.task = tasks.id), false) as has_its_feed{indexed} \
+        from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, place) \
+        join tenure.tasks on tasks.namespace = n and tasks.id = i \
+        left join tenure.names on names.namespace = n and names.id = i order by place"
+    )
+});
+
+/// What only PostgreSQL keeps of a task, by the column that says whether it is right.
+const APART: [(&str, &str); 4] = [
+    ("has_its_names", "names.saga_id"),
+    ("has_its_feed", "tasks.feed"),
+    ("has_its_claim_from", "tasks.claim_from"),
+    ("has_its_ended_badly", "tasks.ended_badly"),
+];
 
 /// The rows of the other tables, each with the names by which it is looked up.
 const OTHER_ROWS: [(&str, &str); 3] = [
@@ -219,7 +235,7 @@ impl PostgresReader<'_> {
             names.iter().map(|both| StoredChain::without_task(0, name(both))).collect();
         let places: HashMap<(String, String), usize> =
             names.iter().enumerate().map(|(at, (n, i))| (((*n).to_owned(), (*i).to_owned()), at)).collect();
-        for row in self.link.once(TASK_ROWS, &[&namespaces, &ids]).await? {
+        for row in self.link.once(&TASK_ROWS, &[&namespaces, &ids]).await? {
             let names = names_of(&row)?;
             let Some(chain) = places.get(&names).and_then(|at| chains.get_mut(*at)) else { continue };
             let stored = stored_row("tasks", &row)?;
@@ -229,8 +245,8 @@ impl PostgresReader<'_> {
                 Some(ColumnValue::Number(no)) => *no,
                 _ => 0,
             };
-            chain.apart.extend((!is("has_its_names")).then(|| "names.saga_id".to_owned()));
-            chain.apart.extend((!is("has_its_feed")).then(|| "tasks.feed".to_owned()));
+            let wrong = APART.iter().filter(|(column, _)| !is(column));
+            chain.apart.extend(wrong.map(|(_, name)| (*name).to_owned()));
             chain.rows.push(stored);
         }
         for (table, sql) in OTHER_ROWS {

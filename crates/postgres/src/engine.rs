@@ -23,7 +23,7 @@ use tenure_store::{Error, Failure};
 use crate::batch::{Batch, Slot};
 use crate::columns::{Key, Meaning, PostgresError, PostgresResult};
 use crate::database::{PostgresDatabase, patiently};
-use crate::known::OwnNumbers;
+use crate::known::{Begun, OwnNumbers};
 use crate::link::{Link, Parameter};
 use crate::load::{Claims, Created, Intake, Loaded, LockWait, Queues, Until, Wanted, load};
 use crate::sql;
@@ -49,8 +49,10 @@ enum Tried {
     /// Surely not done.
     Failed(PostgresError),
     Unknown(PostgresError),
-    /// Surely not done: what was recalled is out of date, or too little for some answer.
-    NeedsLocks,
+    /// Surely not done: what was recalled is out of date.
+    OutOfDate,
+    /// Surely not done: some answer writes nothing that would show that what was recalled is still so.
+    Unproven,
 }
 
 /// How a try goes about what others have locked, and what it knows already.
@@ -89,8 +91,12 @@ impl PostgresEngine {
             tries += 1;
             let fault = match self.try_once(jobs, ways) {
                 Tried::Answered(done) => return done,
-                Tried::NeedsLocks => {
+                Tried::OutOfDate => {
                     self.database.known().pause();
+                    ways.may_recall = false;
+                    continue;
+                }
+                Tried::Unproven => {
                     ways.may_recall = false;
                     continue;
                 }
@@ -150,20 +156,19 @@ impl PostgresEngine {
         };
         let database = Arc::clone(&self.database);
         let wanted = wanted(jobs, ways.lock_wait);
-        let recalled = database.known().begin(&wanted, ways.may_recall);
-        let is_recalled = recalled.is_some();
-        let trying =
-            attempt(&mut link, &mut self.policies, &database, jobs, (&wanted, recalled, ways.claims));
+        let begun = database.known().begin(&wanted, ways.may_recall);
+        let is_recalled = begun.recalled.is_some();
+        let trying = attempt(&mut link, &mut self.policies, &database, jobs, (&wanted, begun, ways.claims));
         let mut tried = self.runtime.block_on(trying);
         if matches!(&tried, Tried::Failed(fault) if is_recalled && fault.meaning() != Meaning::Reconnect) {
             // Another one has written what was recalled, or is about to, and the server says so in one way or another.
-            tried = Tried::NeedsLocks;
+            tried = Tried::OutOfDate;
         }
         let roll_back = || self.runtime.block_on(link.send_plain(sql::ROLL_BACK).answer()).is_ok();
         let keeps = match &tried {
             Tried::Answered(_) => true,
             Tried::Unknown(_) => false,
-            Tried::NeedsLocks => roll_back(),
+            Tried::OutOfDate | Tried::Unproven => roll_back(),
             Tried::Failed(fault) => fault.meaning() != Meaning::Reconnect && roll_back(),
         };
         // A connection in doubt is not used for another transaction.
@@ -207,15 +212,16 @@ async fn attempt(
     policies: &mut Policies,
     database: &PostgresDatabase,
     jobs: &[CommitRequest],
-    (wanted, recalled, claims): (&Wanted, Option<Vec<(Key, Slot)>>, Claims),
+    (wanted, begun, claims): (&Wanted, Begun, Claims),
 ) -> Tried {
+    let Begun { recalled, generation } = begun;
     let tried = match decide(link, policies, database, jobs, (wanted, recalled, claims)).await {
         Ok(decided) => finish(link, database, decided).await,
         Err(fault) => Err(Tried::Failed(fault)),
     };
     match tried {
         Ok((done, Some((batch, own)))) => {
-            database.known().learn(wanted, batch, own);
+            database.known().learn(wanted, generation, batch, own);
             Tried::Answered(done)
         }
         Ok((done, None)) => {
@@ -236,7 +242,7 @@ type Finished = (Vec<Done>, Option<(Batch, OwnNumbers)>);
 async fn finish(link: &mut Link, database: &PostgresDatabase, decided: Decided) -> Result<Finished, Tried> {
     let Decided { done, batch, made, from_memory, now } = decided;
     if !batch.is_proven() {
-        return Err(Tried::NeedsLocks);
+        return Err(Tried::Unproven);
     }
     let is_unchanged = batch.is_unchanged() && made.is_empty();
     let ended = match (is_unchanged, from_memory) {

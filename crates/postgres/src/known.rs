@@ -28,8 +28,17 @@ pub(crate) struct KnownTasks {
     tasks: RecentTasks<KnownTask>,
     /// How many batches are still decided on locked rows, because others write the same tasks.
     pause: u32,
-    /// How often in a row what was known was out of date, or was not enough.
+    /// How often in a row what was known was out of date.
     failures: u32,
+    /// How often all was forgotten: what a batch of before has done is not learnt.
+    generation: u64,
+}
+
+/// How a batch begins.
+pub(crate) struct Begun {
+    /// What it wants, if all of it is known. Else the batch must lock it.
+    pub(crate) recalled: Option<Vec<(Key, Slot)>>,
+    pub(crate) generation: u64,
 }
 
 /// After this many failures in a row the pause grows no further.
@@ -57,6 +66,8 @@ enum WaitsFor {
 struct KnownWhole {
     stored: StoredTask,
     version: RowVersion,
+    /// That of the row of `due` which its lease and its checkpoint belong to: heartbeats write that row, and not the task's.
+    due_version: Option<RowVersion>,
     feed: i64,
 }
 
@@ -65,15 +76,15 @@ struct KnownDue {
     version: RowVersion,
 }
 
-/// More than is known of a lease takes.
+/// More than is known of a lease takes, without its progress.
 const LEASE_BYTES: usize = 512;
 
 impl KnownTasks {
-    /// Begins with a batch: gives what it wants, if all of it is known and it may be recalled. Else the batch must lock it.
+    /// Begins with a batch.
     ///
     /// All or nothing: rows that are read are locked before the others, and who locks in two goes can block somebody who does the same.
     /// What a batch is at nobody else recalls, until it has ended by [`Self::learn`] or [`Self::give_up`].
-    pub(crate) fn begin(&mut self, wanted: &Wanted, may_recall: bool) -> Option<Vec<(Key, Slot)>> {
+    pub(crate) fn begin(&mut self, wanted: &Wanted, may_recall: bool) -> Begun {
         let recalls = may_recall && wanted.can_be_known() && !self.is_paused() && self.knows(wanted);
         let mut slots = Vec::with_capacity(wanted.tasks.len() + wanted.leases.len());
         for key in &wanted.tasks {
@@ -92,7 +103,8 @@ impl KnownTasks {
                 slots.push((key.clone(), Slot::Lease(Box::new(lease))));
             }
         }
-        recalls.then_some(slots)
+        let is_whole = slots.len() == wanted.tasks.len() + wanted.leases.len();
+        Begun { recalled: Some(slots).filter(|_| recalls && is_whole), generation: self.generation }
     }
 
     fn is_paused(&mut self) -> bool {
@@ -124,7 +136,10 @@ impl KnownTasks {
     }
 
     /// Ends a batch that was committed: takes over what it read and wrote.
-    pub(crate) fn learn(&mut self, wanted: &Wanted, mut batch: Batch, own: OwnNumbers) {
+    pub(crate) fn learn(&mut self, wanted: &Wanted, generation: u64, mut batch: Batch, own: OwnNumbers) {
+        if generation != self.generation {
+            return self.give_up(wanted);
+        }
         if batch.is_recalled {
             self.failures = 0;
         }
@@ -145,20 +160,20 @@ impl KnownTasks {
         if known.in_use > 0 {
             return;
         }
-        match slot {
-            Slot::Lease(lease) => known.learn_lease(*lease, own),
-            Slot::Whole(whole) => {
-                let bytes = whole.kept.as_ref().map_or(0, |kept| task_bytes(&kept.task));
-                self.tasks.take(namespace, id);
-                if let Some(known) = KnownTask::of_whole(*whole, own) {
-                    self.tasks.put(namespace.clone(), id.clone(), known, bytes + LEASE_BYTES);
-                }
-            }
-            Slot::Seen(_) => drop(self.tasks.take(namespace, id)),
+        let before = std::mem::take(known);
+        self.tasks.take(namespace, id);
+        let known = match slot {
+            Slot::Lease(lease) => Some(KnownTask::of_lease(*lease, before.whole, own)),
+            Slot::Whole(whole) => KnownTask::of_whole(*whole, own),
+            Slot::Seen(_) => None,
+        };
+        if let Some(known) = known {
+            let bytes = known.bytes();
+            self.tasks.put(namespace.clone(), id.clone(), known, bytes);
         }
     }
 
-    /// Decides some batches on locked rows: the more of them, the more often in a row what was known did not do.
+    /// Decides some batches on locked rows: the more of them, the more often in a row what was known was out of date.
     pub(crate) fn pause(&mut self) {
         self.failures = (self.failures + 1).min(FAILURES_MAX);
         self.pause = 1 << self.failures;
@@ -166,12 +181,12 @@ impl KnownTasks {
 
     /// Forgets all, as after a connection was lost: the server may be another one now, to which not all was replicated.
     pub(crate) fn forget_all(&mut self) {
-        *self = KnownTasks::default();
+        *self = KnownTasks { generation: self.generation + 1, ..KnownTasks::default() };
     }
 }
 
 fn recalled(whole: KnownWhole, due: WaitsFor) -> Whole {
-    let KnownWhole { stored, version, feed } = whole;
+    let KnownWhole { stored, version, feed, .. } = whole;
     let (due, due_version) = match due {
         WaitsFor::Row(row) => (Some(row.due), Some(row.version)),
         WaitsFor::Nothing | WaitsFor::Unknown => (None, None),
@@ -209,23 +224,31 @@ impl KnownTask {
             Some((due, version)) => WaitsFor::Row(Box::new(KnownDue { due, version })),
             None => WaitsFor::Nothing,
         };
-        Some(KnownTask { in_use: 0, whole: Some(Box::new(KnownWhole { stored, version, feed })), due })
+        let whole = KnownWhole { stored, version, due_version, feed };
+        Some(KnownTask { in_use: 0, whole: Some(Box::new(whole)), due })
     }
 
-    /// What is known of the task besides its lease stays.
-    fn learn_lease(&mut self, lease: LockedLease, own: OwnNumbers) {
-        let LockedLease { stored, version, due, checkpoint } = lease;
-        let version = if due == stored { version } else { own.version };
-        self.whole = self.whole.take().filter(|whole| whole.stored.task.lease().is_some());
-        if let Some(whole) = &mut self.whole {
-            let task = &mut whole.stored.task;
-            if let (Some(lease), Some(renewed)) = (task.lease_mut(), due.lease()) {
-                *lease = renewed;
-            }
-            if checkpoint.is_some() {
-                task.checkpoint = checkpoint;
-            }
+    /// What is known of the task besides its lease stays, if it was known with the row that the heartbeat found. Else another
+    /// heartbeat came between, perhaps with a checkpoint. One that came with this batch is not taken over, as it may be large.
+    fn of_lease(lease: LockedLease, whole: Option<Box<KnownWhole>>, own: OwnNumbers) -> KnownTask {
+        let LockedLease { stored, version: found, due, checkpoint } = lease;
+        let version = if due == stored { found } else { own.version };
+        let mut whole = whole.filter(|whole| whole.due_version == Some(found) && checkpoint.is_none());
+        if let Some(whole) = &mut whole
+            && let (Some(lease), Some(renewed)) = (whole.stored.task.lease_mut(), due.lease())
+        {
+            *lease = renewed;
+            whole.due_version = Some(version);
         }
-        self.due = WaitsFor::Row(Box::new(KnownDue { due, version }));
+        KnownTask { in_use: 0, whole, due: WaitsFor::Row(Box::new(KnownDue { due, version })) }
+    }
+
+    fn bytes(&self) -> usize {
+        let progress = match &self.due {
+            WaitsFor::Row(row) => row.due.lease.as_ref().and_then(|lease| lease.progress.as_ref()),
+            WaitsFor::Nothing | WaitsFor::Unknown => None,
+        };
+        let whole = self.whole.as_ref().map_or(0, |whole| task_bytes(&whole.stored.task));
+        LEASE_BYTES + whole + progress.map_or(0, |progress| progress.as_str().len())
     }
 }

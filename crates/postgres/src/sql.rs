@@ -211,23 +211,18 @@ pub(crate) const PUT_CHECKPOINTS: &str = "\
 const OWN_FEED: &str =
     "(select value::bigint + pg_current_xact_id()::text::bigint from tenure.meta where key = 'feed_base')";
 
-/// What the indexes of tasks look at, besides what tasks have themselves, and how it follows from that.
-fn indexed_columns(created_at: &str) -> [(&'static str, String); 2] {
-    [
-        (
-            "claim_from",
-            format!("case when new.state = 'planned' then coalesce(new.not_before, {created_at}) end"),
-        ),
-        (
-            "ended_badly",
-            "case when new.state in ('failed', 'compensated', 'quarantined') then new.state end".to_owned(),
-        ),
-    ]
+/// What the indexes of tasks look at, besides what tasks have themselves, and how it follows from a row.
+pub(crate) fn indexed_columns(row: &str, created_at: &str) -> [(&'static str, String); 2] {
+    let claim_from =
+        format!("case when {row}.state = 'planned' then coalesce({row}.not_before, {created_at}) end");
+    let ended_badly =
+        format!("case when {row}.state in ('failed', 'compensated', 'quarantined') then {row}.state end");
+    [("claim_from", claim_from), ("ended_badly", ended_badly)]
 }
 
 pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
     let (names, arrays) = (names(TaskRow::COLUMNS), arrays(&[], TaskRow::COLUMNS));
-    let indexed = indexed_columns("new.created_at");
+    let indexed = indexed_columns("new", "new.created_at");
     let (indexed_names, indexed): (Vec<_>, Vec<_>) = indexed.into_iter().unzip();
     format!(
         "insert into tenure.tasks ({names}, feed, {}) select new.*, {OWN_FEED}, {} \
@@ -238,7 +233,7 @@ pub(crate) static INSERT_TASKS: Sql = Sql::new(|| {
 });
 
 pub(crate) static UPDATE_TASKS: Sql = Sql::new(|| {
-    let indexed = indexed_columns("tasks.created_at");
+    let indexed = indexed_columns("new", "tasks.created_at");
     let indexed: String = indexed.iter().map(|(name, value)| format!(", {name} = {value}")).collect();
     let more = format!(", feed = greatest(tasks.feed, {OWN_FEED}){indexed}");
     // One that a claim found has no version, and one that a put has just written has another one; both are locked.
@@ -287,6 +282,9 @@ pub(crate) static INSERT_EVENTS: Sql = Sql::new(|| {
             then (select n || '/' || i from {new} where head is not null and ({continues}) is not true limit 1) end)"
     )
 });
+
+/// What follows in a transaction that was decided without locks is decided by nothing it knew: it waits as long as in others.
+pub(crate) const WAIT_AS_USUAL: &str = "select set_config('lock_timeout', '2000', true)";
 
 /// A request id that is remembered no longer may be used again. The last parameter is for how long one is.
 pub(crate) static REMEMBER: Sql = Sql::new(|| {

@@ -203,6 +203,9 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         .into(&mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);
+    if batch.is_recalled && !(requests.is_empty() && ends.is_empty()) {
+        writes.push(Write { sql: sql::WAIT_AS_USUAL, parameters: Vec::new() });
+    }
     remember(&requests, now, &mut writes);
     count_ends(&ends, Time::from_micros(now), &mut writes);
     Items::new(sql::MADE, made).key(|key| key).into(&mut writes);

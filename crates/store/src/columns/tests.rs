@@ -116,7 +116,10 @@ fn columns_of_migrations(database: &str) -> BTreeMap<String, BTreeMap<String, St
                 open = Some(table.trim_end_matches(" (").to_owned());
                 continue;
             } else if let Some(added) = line.strip_prefix("alter table ") {
-                added.split_once(" add column ").map(|(table, rest)| (table.to_owned(), rest)).expect(line)
+                assert!(!line.contains(" drop column "), "{line}");
+                // Changes of constraints and of how a column is filled leave the columns as they are.
+                let Some((table, rest)) = added.split_once(" add column ") else { continue };
+                (table.to_owned(), rest)
             } else if let (Some(table), Some(column)) = (&open, line.strip_prefix("    ")) {
                 (table.clone(), column)
             } else {

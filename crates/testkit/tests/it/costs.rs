@@ -124,7 +124,7 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
         acquire    7 statements, 2 round trips
         heartbeat  5 statements, 2 round trips
         checkpoint 7 statements, 2 round trips
-        complete   9 statements, 2 round trips
+        complete   13 statements, 2 round trips
         refused    7 statements, 2 round trips
         claim      12 statements, 3 round trips
         fail       14 statements, 2 round trips
@@ -133,7 +133,7 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
         create     8 statements
         acquire    7 statements
         heartbeat  5 statements
-        complete   9 statements
+        complete   10 statements
         ");
     });
 }

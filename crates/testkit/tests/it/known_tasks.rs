@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tenure::Ledger;
 use tenure::core::refusal::Code;
 use tenure_testkit::block_on;
@@ -103,6 +104,24 @@ fn commands_of_one_batch_see_what_those_before_them_did_to_a_known_task() {
         assert_eq!(refused.code(), Some(Code::StaleEpoch));
         let task = nodes.other.task("a").await.expect("the task");
         assert_eq!(task.lease().expect("a lease").owner.as_str(), "w2");
+    });
+}
+
+#[test]
+fn a_checkpoint_that_came_to_another_node_is_not_replaced_by_the_known_one() {
+    play(|nodes| async move {
+        nodes.other.heartbeat("a", &nodes.holder).checkpoint(json!({"step": 2})).await.expect("renewed");
+        // The claim makes the batch lock the lease, whose row is then known anew.
+        let longer = Duration::from_secs(600);
+        let commands = vec![
+            nodes.one.heartbeat("a", &nodes.holder).ttl(longer).command().expect("a command"),
+            nodes.one.claim("empty", "w").command().expect("a command"),
+        ];
+        assert!(nodes.one.transact(commands).await.iter().all(Result::is_ok));
+        nodes.one.release("a", &nodes.holder, "moving").await.expect("released");
+        let task = nodes.one.acquire("a", "w2").await.expect("acquired");
+        assert_eq!(task.checkpoint.expect("a checkpoint").as_str(), r#"{"step":2}"#);
+        assert!(nodes.other.verify(None).await.expect("verified").holds());
     });
 }
 
