@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tenure::core::command::Action;
-use tenure::core::task::{Cause, State, Task};
+use tenure::core::task::{Cause, State};
 use tenure::core::verb::Verb;
 use tenure::stop::StopSignal;
 use tenure::worker::{Job, Stop, WorkError, Worker, WorkerReport};
@@ -269,9 +269,12 @@ fn told_to_stop_it_claims_no_more_and_gives_back_what_does_not_end_in_time() {
         }
         let go = Arc::new(Notify::new());
         let may_go = Arc::clone(&go);
+        let begun = Arc::new(AtomicUsize::new(0));
+        let begins = Arc::clone(&begun);
         let worker = Worker::new(ledger.clone(), "default").at_once(2).grace(Duration::from_secs(2));
         let worker = worker.otherwise(move |job: Job<Value>| {
             let may_go = Arc::clone(&may_go);
+            begins.fetch_add(1, Ordering::SeqCst);
             async move {
                 if job.lease().id().as_str() == "slow" {
                     std::future::pending::<()>().await;
@@ -281,9 +284,8 @@ fn told_to_stop_it_claims_no_more_and_gives_back_what_does_not_end_in_time() {
             }
         });
         let working = start(worker);
-        let is_running =
-            async |id: &str| ledger.task(id).await.is_ok_and(|task: Task| task.lease().is_some());
-        until_asked("both", async || is_running("quick").await && is_running("slow").await).await;
+        // A task that is leased and did not begin would be given back.
+        until_asked("both", async || begun.load(Ordering::SeqCst) == 2).await;
         // It has no room for that one yet. When it has, it was told to stop.
         ledger.create("late").await?;
         working.stop.stop();
