@@ -23,7 +23,8 @@ use tenure::recovery::Recovery;
 use tenure::stop::StopSignal;
 use tenure_server::{Limits, Options, Server};
 
-use common::{Asked, LEASED, Life, Ours, Place, name, run_callers};
+use common::life::{Life, live, name};
+use common::{Asked, LEASED, Ours, Place, run_callers};
 
 const CALLERS: usize = 64;
 const PROCESSES: usize = 16;
@@ -208,7 +209,11 @@ fn lives_of_one_process(url: &str, number: &str, seconds: Duration) -> f64 {
         let (next, number) = (Arc::new(AtomicU64::new(0)), number.to_owned());
         run_callers(CALLERS / PROCESSES, seconds, move |_, _| {
             let id = format!("task-{number}-{:010}", next.fetch_add(1, Ordering::Relaxed));
-            common::live(ledger.clone(), id, Life::FULL)
+            let ledger = ledger.clone();
+            async move {
+                live(&ledger, &id, Life::FULL).await;
+                1
+            }
         })
         .await
     })
