@@ -349,7 +349,7 @@ pub(crate) struct RowVersion(u32);
 
 impl RowVersion {
     /// That of the rows which a transaction wrote.
-    pub(crate) fn of_transaction(number: i64) -> RowVersion {
+    pub(crate) const fn of_transaction(number: i64) -> RowVersion {
         // The server keeps the lower half of the number in its rows.
         RowVersion(number as u32)
     }

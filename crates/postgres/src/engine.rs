@@ -240,10 +240,12 @@ type Finished = (Vec<Done>, Option<(Batch, OwnNumbers)>);
 
 /// Writes what was decided, if it is anything, and commits.
 async fn finish(link: &mut Link, database: &PostgresDatabase, decided: Decided) -> Result<Finished, Tried> {
-    let Decided { done, batch, made, from_memory, now } = decided;
+    let Decided { done, batch, made, from_memory, now, newest } = decided;
     if !batch.is_proven() {
         return Err(Tried::Unproven);
     }
+    // What is decided again is given its instants again.
+    database.last.raise(newest);
     let is_unchanged = batch.is_unchanged() && made.is_empty();
     let ended = match (is_unchanged, from_memory) {
         (false, _) => write_back(link, &batch, &made, now.as_micros()).await,
@@ -275,6 +277,8 @@ struct Decided {
     /// Whether the batch contained repeated requests.
     from_memory: bool,
     now: Time,
+    /// The last instant that it gave a command.
+    newest: Time,
 }
 
 async fn decide(
@@ -322,11 +326,7 @@ async fn decide(
         Ok::<_, PostgresError>((made, done))
     }));
     let (made, done) = run.unwrap_or_else(|panic| Err(PostgresError::Unfit(broken_rule(panic.as_ref()))))?;
-    if batch.is_proven() {
-        // What is decided again is given its instants again.
-        database.last.raise(newest);
-    }
-    Ok(Decided { done, batch, made, from_memory, now })
+    Ok(Decided { done, batch, made, from_memory, now, newest })
 }
 
 /// Makes the tasks that were created in callers' transactions, before anything else is decided.

@@ -47,7 +47,7 @@ const FAILURES_MAX: u32 = 6;
 /// In boxes, because entries are moved when their table grows.
 #[derive(Default)]
 struct KnownTask {
-    /// How many batches of this process are at it: what one of them learns, another one is about to change.
+    /// How many batches of this process use it now: what one of them learns, another one is about to change.
     in_use: u32,
     whole: Option<Box<KnownWhole>>,
     due: WaitsFor,
@@ -82,10 +82,10 @@ const LEASE_BYTES: usize = 512;
 impl KnownTasks {
     /// Begins with a batch.
     ///
-    /// All or nothing: rows that are read are locked before the others, and who locks in two goes can block somebody who does the same.
-    /// What a batch is at nobody else recalls, until it has ended by [`Self::learn`] or [`Self::give_up`].
+    /// All or nothing: rows that are read are locked before the others, and two batches that each take locks twice could block each
+    /// other. While a batch uses a task, until [`Self::learn`] or [`Self::give_up`], no other batch recalls it.
     pub(crate) fn begin(&mut self, wanted: &Wanted, may_recall: bool) -> Begun {
-        let recalls = may_recall && wanted.can_be_known() && !self.is_paused() && self.knows(wanted);
+        let recalls = may_recall && wanted.can_be_known() && !self.pauses() && self.knows(wanted);
         let mut slots = Vec::with_capacity(wanted.tasks.len() + wanted.leases.len());
         for key in &wanted.tasks {
             let known = self.use_one(key);
@@ -107,10 +107,11 @@ impl KnownTasks {
         Begun { recalled: Some(slots).filter(|_| recalls && is_whole), generation: self.generation }
     }
 
-    fn is_paused(&mut self) -> bool {
-        let is_paused = self.pause > 0;
+    /// Whether this batch is one of those that lock after a failure, and counts it.
+    fn pauses(&mut self) -> bool {
+        let pauses = self.pause > 0;
         self.pause = self.pause.saturating_sub(1);
-        is_paused
+        pauses
     }
 
     fn knows(&mut self, wanted: &Wanted) -> bool {
@@ -121,7 +122,7 @@ impl KnownTasks {
             && wanted.leases.iter().all(|key| is_idle(key, KnownTask::has_lease))
     }
 
-    /// Notes that a batch is at it.
+    /// Notes that a batch uses it.
     fn use_one(&mut self, (namespace, id): &Key) -> &mut KnownTask {
         let known = self.tasks.get_or_put(namespace, id, LEASE_BYTES);
         known.in_use += 1;
@@ -156,13 +157,9 @@ impl KnownTasks {
     }
 
     fn learn_slot(&mut self, (namespace, id): &Key, slot: Slot, own: OwnNumbers) {
-        let known = self.tasks.get_or_put(namespace, id, LEASE_BYTES);
-        if known.in_use > 0 {
-            return;
-        }
-        let before = std::mem::take(known);
-        self.tasks.take(namespace, id);
+        let before = self.tasks.take(namespace, id).unwrap_or_default();
         let known = match slot {
+            _ if before.in_use > 0 => Some(before),
             Slot::Lease(lease) => Some(KnownTask::of_lease(*lease, before.whole, own)),
             Slot::Whole(whole) => KnownTask::of_whole(*whole, own),
             Slot::Seen(_) => None,
@@ -208,7 +205,7 @@ impl KnownTask {
         matches!(&self.due, WaitsFor::Row(row) if row.due.lease.is_some())
     }
 
-    /// Notes that a batch has left it.
+    /// Notes that a batch uses it no more.
     fn leave(&mut self) {
         self.in_use = self.in_use.saturating_sub(1);
     }
@@ -250,5 +247,104 @@ impl KnownTask {
         };
         let whole = self.whole.as_ref().map_or(0, |whole| task_bytes(&whole.stored.task));
         LEASE_BYTES + whole + progress.map_or(0, |progress| progress.as_str().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_core::chain::Hash;
+    use tenure_core::command::{Action, Command, LeaseScope, Take};
+    use tenure_core::id::{Actor, Namespace, Owner, TaskId};
+    use tenure_core::policy::Jitter;
+    use tenure_core::task::Task;
+
+    use super::*;
+
+    const OWN: OwnNumbers = OwnNumbers { version: RowVersion::of_transaction(7), feed: 7 };
+
+    fn key() -> Key {
+        (Namespace::new("default").expect("a name"), TaskId::new("t").expect("a name"))
+    }
+
+    /// An acquire of the one task.
+    fn wanted() -> Wanted {
+        let (namespace, task) = key();
+        let owner = Owner::new("w").expect("a name");
+        let command = Command {
+            namespace,
+            actor: Actor::new("w").expect("a name"),
+            request: None,
+            jitter: Jitter::NONE,
+            lease_scope: LeaseScope::Any,
+            action: Action::Take { task, take: Take::Acquire, owner, ttl: None },
+        };
+        Wanted::of(std::iter::once(&command))
+    }
+
+    /// One that has made the task.
+    fn batch() -> Batch {
+        let (namespace, id) = key();
+        let kept = Some(StoredTask { row: 1, task: Task::blank(namespace, id), head: Hash::START });
+        let mut batch = Batch::default();
+        batch.slots.insert(key(), Slot::Whole(Box::new(Whole { kept, ..Whole::default() })));
+        batch
+    }
+
+    /// Whether a batch recalls the task. It ends, and the task is known as before.
+    fn recalls(known: &mut KnownTasks) -> bool {
+        let begun = known.begin(&wanted(), true);
+        let recalls = begun.recalled.is_some();
+        known.learn(&wanted(), begun.generation, batch(), OWN);
+        recalls
+    }
+
+    #[test]
+    fn what_was_written_is_recalled_and_what_was_given_up_is_not() {
+        let mut known = KnownTasks::default();
+        assert!(!recalls(&mut known), "nothing was learnt yet");
+        assert!(recalls(&mut known));
+        assert!(known.begin(&wanted(), true).recalled.is_some());
+        known.give_up(&wanted());
+        assert!(!recalls(&mut known));
+    }
+
+    #[test]
+    fn a_task_that_another_batch_uses_is_neither_recalled_nor_learnt() {
+        let mut known = KnownTasks::default();
+        recalls(&mut known);
+        let first = known.begin(&wanted(), true);
+        let second = known.begin(&wanted(), true);
+        assert!(first.recalled.is_some() && second.recalled.is_none());
+        known.learn(&wanted(), first.generation, batch(), OWN);
+        known.give_up(&wanted());
+        assert!(!recalls(&mut known), "the second batch may have written it after the first");
+        assert!(recalls(&mut known));
+    }
+
+    #[test]
+    fn after_failures_in_a_row_ever_more_batches_lock_and_after_a_success_few_again() {
+        let mut known = KnownTasks::default();
+        recalls(&mut known);
+        for locked in [2, 4, 8, 16, 32, 64, 64] {
+            known.pause();
+            for nth in 0..locked {
+                assert!(!recalls(&mut known), "{nth} of {locked}");
+            }
+            assert!(known.begin(&wanted(), true).recalled.is_some(), "after {locked}");
+            known.learn(&wanted(), 0, batch(), OWN);
+        }
+        known.learn(&wanted(), 0, Batch { is_recalled: true, ..batch() }, OWN);
+        known.pause();
+        assert_eq!([(); 3].map(|()| recalls(&mut known)), [false, false, true]);
+    }
+
+    #[test]
+    fn what_began_before_a_connection_was_lost_is_not_learnt() {
+        let mut known = KnownTasks::default();
+        let before = known.begin(&wanted(), true);
+        known.forget_all();
+        known.learn(&wanted(), before.generation, batch(), OWN);
+        assert!(!recalls(&mut known));
+        assert!(recalls(&mut known));
     }
 }

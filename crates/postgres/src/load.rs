@@ -1,8 +1,8 @@
 //! Fetches what a batch reads, in at most two round trips: first what its commands name, then what the results of
 //! that name.
 //!
-//! Everybody takes locks in one order: tasks, their rows in `due`, the intake, then what a claim finds without
-//! waiting.
+//! All batches take locks in one order: tasks, their rows in `due`, the intake, then what a claim finds without
+//! waiting. A batch of known tasks takes none before its writes, and waits for others only for a moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
