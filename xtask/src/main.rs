@@ -70,8 +70,6 @@ Usage: cargo xtask <command>
                      --quick in five minutes. Installs the programs; what can't be installed is named in the report,
                      target/bench/report.md. --help lists ARGS.
   bench store [ARGS] What the ledger costs beside SQLite by hand; ARGS: --seconds, --rounds, --only.
-  bench contention [ARGS]
-                     How long a command waits when processes hammer one file; ARGS: --seconds, --processes, --rounds.
   bench recovery [ARGS]
                      What a storm of lapses costs the living, and how late recovery is; ARGS: --lapsing, --seconds.
   bench http [ARGS]  What HTTP costs beside the library on a file; ARGS: --seconds, --rounds, --only.
@@ -124,9 +122,6 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
             cargo(&root, &tests)
         }
         ["instructions", options @ ..] => instructions::run(&root, options),
-        ["bench", "contention", further @ ..] => {
-            cargo(&root, &[&["bench", "-p", "tenure", "--bench", "contention", "--"], further].concat())
-        }
         ["bench", "recovery", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure", "--bench", "recovery", "--"], further].concat())
         }

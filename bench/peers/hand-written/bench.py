@@ -12,7 +12,7 @@ from peer_program import Arguments, expect_equal, fail, parse_arguments, print_r
 
 from lease_table import LeaseTable
 
-HEARTBEATS = {"life3": 0, "life6": 3}
+HEARTBEATS = {"life3": 0, "life6": 3, "processes": 3}
 WARM_UP_LIVES = 50
 # What PRAGMA synchronous answers for FULL.
 SYNCHRONOUS_FULL = 2
@@ -21,6 +21,7 @@ SYNCHRONOUS_FULL = 2
 @dataclass
 class CallerReport:
     done: int = 0
+    completed: int = 0
     latencies_ns: list[int] = field(default_factory=list)
     # The time of the last heartbeat that the table confirmed, for each lease of this caller.
     last_heartbeats: dict[str, float] = field(default_factory=dict)
@@ -28,7 +29,7 @@ class CallerReport:
     ended_at: float = 0.0
 
 
-def live(table: LeaseTable, lease_id: str, owner: str, heartbeats: int) -> None:
+def live(table: "LeaseTable | TimedTable", lease_id: str, owner: str, heartbeats: int) -> None:
     require(table.create(lease_id), "create")
     epoch = table.acquire(lease_id, owner)
     require(epoch == 1, "acquire")
@@ -41,10 +42,41 @@ def run_lives(table: LeaseTable, owner: str, heartbeats: int, deadline: float) -
     report = CallerReport()
     while time.perf_counter() < deadline:
         start = time.perf_counter_ns()
-        live(table, f"{owner}-{report.done}", owner, heartbeats)
+        live(table, f"{owner}-{report.completed}", owner, heartbeats)
         report.latencies_ns.append(time.perf_counter_ns() - start)
-        report.done += 1
+        report.completed += 1
+    report.done = report.completed
     return report
+
+
+def run_operations(table: LeaseTable, owner: str, heartbeats: int, deadline: float) -> CallerReport:
+    """As run_lives, but one piece of work is one operation."""
+    report = CallerReport()
+    timed = TimedTable(table, report.latencies_ns)
+    while time.perf_counter() < deadline:
+        live(timed, f"{owner}-{report.completed}", owner, heartbeats)
+        report.completed += 1
+    report.done = len(report.latencies_ns)
+    return report
+
+
+class TimedTable:
+    """Calls the methods of a table, and notes how long each took."""
+
+    def __init__(self, table: LeaseTable, latencies_ns: list[int]):
+        self._table = table
+        self._latencies_ns = latencies_ns
+
+    def __getattr__(self, name: str):
+        method = getattr(self._table, name)
+
+        def timed(*arguments):
+            start = time.perf_counter_ns()
+            answer = method(*arguments)
+            self._latencies_ns.append(time.perf_counter_ns() - start)
+            return answer
+
+        return timed
 
 
 def run_heartbeats(table: LeaseTable, lease_ids: list[str], owner: str, deadline: float) -> CallerReport:
@@ -71,6 +103,8 @@ def run_caller(arguments: Arguments, path: str, caller: int, start_line, reports
     deadline = time.perf_counter() + arguments.seconds
     if arguments.shape == "heartbeats":
         report = run_heartbeats(table, lease_ids_of(caller, arguments), owner, deadline)
+    elif arguments.shape == "processes":
+        report = run_operations(table, owner, HEARTBEATS[arguments.shape], deadline)
     else:
         report = run_lives(table, owner, HEARTBEATS[arguments.shape], deadline)
     report.ended_at = time.perf_counter()
@@ -116,7 +150,7 @@ def measure(arguments: Arguments, path: str) -> tuple[list[CallerReport], float]
     return received, max(report.ended_at for report in received) - start
 
 
-def check(arguments: Arguments, path: str, reports: list[CallerReport], done: int) -> str:
+def check(arguments: Arguments, path: str, reports: list[CallerReport]) -> str:
     table = LeaseTable(path)
     settings = table.settings()
     if settings["journal_mode"] != "wal" or settings["synchronous"] < SYNCHRONOUS_FULL:
@@ -128,8 +162,9 @@ def check(arguments: Arguments, path: str, reports: list[CallerReport], done: in
                 expect_equal(f"last heartbeat of {lease_id}", stored[lease_id], time_confirmed)
         found = "the last confirmed heartbeat of each lease is stored"
     else:
-        expect_equal("completed leases", table.count("completed") - arguments.tasks - WARM_UP_LIVES, done)
-        found = f"{done} leases are stored as completed"
+        completed = sum(report.completed for report in reports)
+        expect_equal("completed leases", table.count("completed") - arguments.tasks - WARM_UP_LIVES, completed)
+        found = f"{completed} leases are stored as completed"
     return f"{found}; WAL, synchronous=FULL, one commit for each operation"
 
 
@@ -139,7 +174,7 @@ def main() -> None:
     prepare(arguments, path)
     reports, seconds = measure(arguments, path)
     done = sum(report.done for report in reports)
-    checked = check(arguments, path, reports, done)
+    checked = check(arguments, path, reports)
     latencies_ns = [latency for report in reports for latency in report.latencies_ns]
     print_result(sqlite3.sqlite_version, done, seconds, latencies_ns, checked)
 

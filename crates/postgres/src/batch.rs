@@ -130,6 +130,14 @@ impl Batch {
         read_set(command).into_iter().map(of_look).max().unwrap_or(Time::MIN)
     }
 
+    /// The tasks that are written, as they are afterwards.
+    pub(crate) fn changed_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Whole(whole) if whole.is_changed() => whole.kept.as_ref().map(|kept| &kept.task),
+            Slot::Whole(_) | Slot::Lease(_) | Slot::Seen(_) => None,
+        })
+    }
+
     fn tasks(&self) -> impl Iterator<Item = &StoredTask> {
         self.slots.values().filter_map(|slot| match slot {
             Slot::Whole(whole) => whole.kept.as_ref(),

@@ -1,6 +1,7 @@
 //! The database that all parts of a store share: connecting, the clock, and signals about new events. Also what its
 //! schema must be, how it is created and migrated, and the error if the schema is something else.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,12 @@ use tenure_clock::{Clock, LastInstant, Moment};
 use tenure_core::refusal::Refusal;
 use tenure_store::Error;
 use tenure_store::columns::Row as _;
+use tenure_store::entropy::{RandomSource as _, SystemEntropy};
+use tenure_store::waiting::ClaimWaits;
 use tenure_store::{IfMissing, SchemaState};
 use tokio::sync::{Notify, watch};
 
+use crate::batch::Batch;
 use crate::columns::{PostgresError, PostgresResult};
 use crate::known::KnownTasks;
 use crate::link::Link;
@@ -60,15 +64,39 @@ pub(crate) struct PostgresDatabase {
     pub(crate) last: LastInstant,
     /// Counts the signals for followers.
     pub(crate) grown: watch::Sender<u64>,
+    /// Counts those of other processes.
+    pub(crate) others_wrote: watch::Sender<u64>,
+    pub(crate) claim_waits: Arc<ClaimWaits>,
+    /// What this process signs its signals with.
+    own_sign: String,
+    /// How many batches ended tasks, since old counts were deleted.
+    ends_apart: AtomicU32,
     /// Whether other processes must still be signalled.
     pub(crate) untold: Notify,
 }
 
 impl PostgresDatabase {
+    /// A look for old counts costs as much as counting, and there are seldom any.
+    pub(crate) const SWEEPS_APART: u32 = 16;
+
     pub(crate) fn new(settings: PostgresSettings, clock: Option<Arc<dyn Clock>>) -> PostgresDatabase {
         let (grown, untold) = (watch::Sender::new(0), Notify::new());
         let (known, last) = (Mutex::default(), LastInstant::default());
-        PostgresDatabase { settings, clock, known, last, grown, untold }
+        let (others_wrote, claim_waits) = (watch::Sender::new(0), Arc::default());
+        let own_sign = SystemEntropy.new_id();
+        let ends_apart = AtomicU32::new(0);
+        PostgresDatabase {
+            settings,
+            clock,
+            known,
+            last,
+            grown,
+            others_wrote,
+            claim_waits,
+            own_sign,
+            ends_apart,
+            untold,
+        }
     }
 
     pub(crate) fn known(&self) -> MutexGuard<'_, KnownTasks> {
@@ -84,6 +112,30 @@ impl PostgresDatabase {
     pub(crate) fn tell_followers(&self) {
         self.grown.send_modify(|signs| *signs += 1);
         self.untold.notify_one();
+    }
+
+    /// Takes a signal about new events: signals of this process come back to it.
+    pub(crate) fn take_sign(&self, sign: &str) {
+        self.grown.send_modify(|signs| *signs += 1);
+        if sign != self.own_sign {
+            self.others_wrote.send_modify(|signs| *signs += 1);
+        }
+    }
+
+    pub(crate) fn own_sign(&self) -> &str {
+        &self.own_sign
+    }
+
+    /// Offers what a committed batch made due to claims that wait.
+    pub(crate) fn offer(&self, batch: &Batch) {
+        let mut newly_due = self.claim_waits.newly_due();
+        batch.changed_tasks().for_each(|task| newly_due.note(task));
+        self.claim_waits.offer(newly_due);
+    }
+
+    /// Whether a batch that ends tasks is to delete old counts of ended tasks, too.
+    pub(crate) fn sweeps_ends(&self) -> bool {
+        self.ends_apart.fetch_add(1, Ordering::Relaxed).is_multiple_of(Self::SWEEPS_APART)
     }
 
     /// The channel for signals to other processes: each schema has its own.

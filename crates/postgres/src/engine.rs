@@ -248,7 +248,7 @@ async fn finish(link: &mut Link, database: &PostgresDatabase, decided: Decided) 
     database.last.raise(newest);
     let is_unchanged = batch.is_unchanged() && made.is_empty();
     let ended = match (is_unchanged, from_memory) {
-        (false, _) => write_back(link, &batch, &made, now.as_micros()).await,
+        (false, _) => write_back(link, database, &batch, &made, now).await,
         (true, true) => commit_again(link).await,
         (true, false) => match link.send_plain(sql::ROLL_BACK).answer().await {
             Ok(()) => return Ok((done, None)),
@@ -262,6 +262,7 @@ async fn finish(link: &mut Link, database: &PostgresDatabase, decided: Decided) 
         Ended::Committed(rows) => {
             if !batch.events.is_empty() {
                 database.tell_followers();
+                database.offer(&batch);
             }
             // Without its numbers nothing is learnt, and all is done.
             Ok((done, own_numbers(&rows).ok().map(|own| (batch, own))))

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use crate::columns::PostgresResult;
 use crate::database::PostgresDatabase;
 use crate::link::{Link, Warnings, drive};
@@ -21,7 +19,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 const CONNECT_APART: Duration = Duration::from_secs(1);
 
 /// It need not be durable, and its commit must not delay other commits.
-const SIGN: &str = "select pg_notify($1, ''), set_config('synchronous_commit', 'off', true)";
+const SIGN: &str = "select pg_notify($1, $2), set_config('synchronous_commit', 'off', true)";
 
 /// Tells other processes, as long as the store is open.
 pub(crate) async fn tell_others(database: Arc<PostgresDatabase>) {
@@ -40,7 +38,7 @@ async fn tell(database: &PostgresDatabase, kept: &mut Option<Link>) -> PostgresR
         None => Link::connect(&database.settings).await?,
     };
     link.prepare(&[SIGN]).await?;
-    link.send(SIGN, &[&database.channel()]).answer().await?;
+    link.send(SIGN, &[&database.channel(), &database.own_sign()]).answer().await?;
     *kept = Some(link);
     Ok(())
 }
@@ -57,10 +55,10 @@ pub(crate) async fn listen(database: Arc<PostgresDatabase>) {
 async fn listen_until_lost(database: &Arc<PostgresDatabase>) -> PostgresResult<()> {
     let (client, driver) = database.settings.database.connect().await?;
     let theirs = Arc::clone(database);
-    let mut driving = tokio::spawn(drive(driver, Warnings::default(), move || sign(&theirs.grown)));
+    let mut driving = tokio::spawn(drive(driver, Warnings::default(), move |sign| theirs.take_sign(sign)));
     let listening = client.batch_execute(&format!("listen \"{}\"", database.channel())).await;
     // What came between the last connection and this one gave no sign.
-    sign(&database.grown);
+    database.take_sign("");
     let mut alive = listening.is_ok();
     while alive {
         tokio::select! {
@@ -73,8 +71,4 @@ async fn listen_until_lost(database: &Arc<PostgresDatabase>) -> PostgresResult<(
     }
     driving.abort();
     Ok(listening?)
-}
-
-fn sign(grown: &watch::Sender<u64>) {
-    grown.send_modify(|signs| *signs += 1);
 }

@@ -45,10 +45,10 @@ impl Warnings {
 }
 
 /// Moves messages between the connection and its users until it ends, and keeps the warnings among them.
-pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: impl FnMut()) {
+pub(crate) async fn drive(mut driver: Driver, warnings: Warnings, mut notified: impl FnMut(&str)) {
     while let Some(Ok(message)) = std::future::poll_fn(|cx| driver.poll_message(cx)).await {
-        if let AsyncMessage::Notification(_) = message {
-            notified();
+        if let AsyncMessage::Notification(notification) = message {
+            notified(notification.payload());
         } else if let AsyncMessage::Notice(notice) = message
             // The word that is shown is in the server's language.
             && notice.parsed_severity() == Some(Severity::Warning)
@@ -63,7 +63,7 @@ impl Link {
     pub(crate) async fn connect(settings: &PostgresSettings) -> PostgresResult<Link> {
         let (client, driver) = settings.database.connect().await?;
         let warnings = Warnings::default();
-        tokio::spawn(drive(driver, warnings.clone(), || {}));
+        tokio::spawn(drive(driver, warnings.clone(), |_| {}));
         Ok(Link { client, prepared: HashMap::new(), settings: settings.clone(), warnings })
     }
 

@@ -4,26 +4,29 @@
 //! All batches take locks in one order: tasks, their rows in `due`, the intake, then what a claim finds without
 //! waiting. A batch of known tasks takes none before its writes, and waits for others only for a moment.
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tenure_core::command::{Action, Command, HolderAction, Take};
-use tenure_core::id::{Actor, Document, Epoch, Namespace, Queue, RequestId, SagaId, TaskId};
+use tenure_core::id::{Epoch, Namespace, Queue, RequestId, SagaId, TaskId};
 use tenure_core::time::Time;
 use tenure_store::columns::{
-    Policies, Row as _, TASK_COLUMN_COUNT, TaskParts, read_compensation, read_due, read_event, read_request,
-    read_task, read_task_key,
+    Policies, Row as _, TASK_COLUMN_COUNT, TaskParts, read_due, read_event, read_request, read_task,
+    read_task_key,
 };
-use tenure_store::due::Due;
 use tenure_store::execute::{ReadKey, read_set, remembered_as};
 use tenure_store::numbers::{number, unsigned};
 
-use crate::batch::{Batch, LockedLease, Slot, Whole};
+use crate::batch::{Batch, Slot};
 use crate::columns::{
-    DUE_COLUMN_COUNT, KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, PostgresRow, RowVersion,
-    TaskKeyArrays, read_key,
+    KEY_COLUMN_COUNT, Key, PostgresError, PostgresResult, PostgresRow, TaskKeyArrays, read_key,
 };
 use crate::link::{Link, Parameter, Sent};
 use crate::sql;
+
+pub(crate) use answers::Created;
+use answers::{PartRows, read_claimable, read_created, read_taken};
 
 /// What a batch looks at, by its commands.
 #[derive(Clone, Default)]
@@ -67,6 +70,18 @@ pub(crate) enum LockWait {
     Hardly,
 }
 
+impl LockWait {
+    /// In milliseconds, as the server takes it. What a batch without locks decided is only as old as this wait, and two that wait for one
+    /// another in a circle let go long before the server looks for that.
+    pub(crate) fn timeout(self) -> &'static str {
+        match self {
+            LockWait::Usual => "2000",
+            LockWait::Little => "200",
+            LockWait::Hardly => "5",
+        }
+    }
+}
+
 /// How claims go about what others have locked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Claims {
@@ -76,14 +91,6 @@ pub(crate) enum Claims {
     Wait,
     /// As that, and if there are too few all the same, then so be it.
     WaitAndSettle,
-}
-
-/// A task that a caller created in its own transaction, and that must be made.
-pub(crate) struct Created {
-    pub(crate) key: Key,
-    pub(crate) actor: Actor,
-    pub(crate) record: String,
-    asked_at: Time,
 }
 
 /// What was fetched.
@@ -130,6 +137,12 @@ impl Wanted {
         names_tasks && !self.needs_locks && !self.repeats && self.intake == Intake::Named
     }
 
+    /// Whether the first look waits for locks of others.
+    fn waits_for_locks(&self) -> bool {
+        let names_rows = !self.tasks.is_empty() || !self.leases.is_empty() || !self.queues.is_empty();
+        names_rows || self.intake == Intake::Any
+    }
+
     /// As it is left when the tasks and leases were recalled.
     fn without_recalled(&self) -> Wanted {
         let (names, requests) = (self.names.clone(), self.requests.clone());
@@ -138,7 +151,10 @@ impl Wanted {
 
     /// The statements that [`first_look`] sends, so that they can be prepared before.
     pub(crate) fn statements(&self) -> Vec<&'static str> {
-        let mut statements = vec![sql::NOW];
+        let mut statements = vec![sql::SETTINGS_AND_NOW];
+        if self.waits_for_locks() {
+            statements.push(sql::NOW);
+        }
         let parts: [&'static str; 4] =
             [&sql::LOCK_TASKS, &sql::LOCK_DUE, &sql::COMPENSATIONS, sql::CHECKPOINTS];
         if !self.tasks.is_empty() {
@@ -237,7 +253,7 @@ async fn fetch(
 /// What is known after the first round trip.
 struct Half {
     loaded: Loaded,
-    /// Tasks that were found by claims; what belongs to them was not fetched yet.
+    /// Tasks that were found by claims, and whose other rows were not fetched yet.
     claimed: Vec<(Key, PostgresRow)>,
 }
 
@@ -264,11 +280,11 @@ async fn first_look(
     let queue_keys: [Parameter<'_>; 6] =
         [&queues.namespaces, &queues.names, &queues.counts, &until.given, &until.ahead, &strictly];
 
-    let begun = link.send_plain(match wanted.lock_wait {
-        LockWait::Usual => sql::BEGIN,
-        LockWait::Little => sql::BEGIN_BRIEFLY,
-        LockWait::Hardly => sql::BEGIN_WITHOUT_LOCKS,
-    });
+    let lock_timeout = wanted.lock_wait.timeout();
+    let settings: [Parameter<'_>; 1] = [&lock_timeout];
+
+    let begun = link.send_plain(sql::BEGIN);
+    let begun_at = link.send(sql::SETTINGS_AND_NOW, &settings);
     let when = |wanted: bool, sql: &'static str, parameters| wanted.then(|| link.send(sql, parameters));
     let locked = when(!tasks.is_empty(), &sql::LOCK_TASKS, &task_keys[..]);
     let locked_due = when(!due.is_empty(), &sql::LOCK_DUE, &due_keys[..]);
@@ -281,9 +297,10 @@ async fn first_look(
     let claimable = when(has_queues, &sql::LOCK_CLAIMABLE, &queue_keys[..]);
     let taken = when(!wanted.names.is_empty(), sql::NAMES, &names_keys[..]);
     let requests = when(!wanted.requests.is_empty(), &sql::REQUESTS, &request_keys[..]);
-    let now = link.send(sql::NOW, &[]);
+    let now = when(wanted.waits_for_locks(), sql::NOW, &[]);
 
     begun.answer().await?;
+    let begun_at = begun_at.answer().await?;
     let mut batch = Batch::default();
     let rows = PartRows {
         tasks: rows_of(locked).await?,
@@ -297,14 +314,16 @@ async fn first_look(
     rows.read_into(&mut batch, policies, &wanted.leases)?;
     let mut created = read_created(&rows_of(created).await?)?;
     created.extend(read_created(&rows_of(created_for_queues).await?)?);
-    let claimed = rows_of(claimable).await?.into_iter().map(|row| Ok((read_task_key(&row)?, row)));
-    let claimed = claimed.collect::<PostgresResult<Vec<_>>>()?;
+    let claimed = read_claimable(rows_of(claimable).await?, policies, &mut batch)?;
     read_taken(&wanted.names, &rows_of(taken).await?, &mut batch)?;
     for row in rows_of(requests).await? {
         let name = (Namespace::new(row.a_text(0)?)?, RequestId::new(row.a_text(1)?)?);
         batch.requests.insert(name, read_request(&row, KEY_COLUMN_COUNT)?);
     }
-    let now = now.answer().await?;
+    let now = match now {
+        Some(now) => now.answer().await?,
+        None => begun_at,
+    };
     let now = now.first().ok_or_else(|| tenure_store::columns::impossible("now", "nothing"))?;
     batch.floor = Epoch(now.number(1)?.map_or(0, unsigned));
     let now = now.a_time(0)?;
@@ -320,7 +339,6 @@ async fn second_look(
     half: &mut Half,
 ) -> PostgresResult<()> {
     let Half { loaded: Loaded { batch, created, .. }, claimed } = half;
-    claimed.retain(|(key, _)| !matches!(batch.slots.get(key), Some(Slot::Whole(_))));
     let missing = missing(wanted, batch);
     let answered: Vec<(&Namespace, _)> = batch
         .requests
@@ -432,88 +450,6 @@ async fn rows_of(sent: Option<Sent<'_, Vec<PostgresRow>>>) -> PostgresResult<Vec
     match sent {
         Some(sent) => sent.answer().await,
         None => Ok(Vec::new()),
-    }
-}
-
-fn read_taken(names: &[(Key, SagaId)], rows: &[PostgresRow], batch: &mut Batch) -> PostgresResult<()> {
-    for ((key, saga_id), row) in names.iter().zip(rows) {
-        if row.truth(0)? {
-            batch.taken_ids.insert(key.clone());
-        }
-        if row.truth(1)? {
-            batch.taken_sagas.insert((key.0.clone(), saga_id.clone()));
-        }
-    }
-    Ok(())
-}
-
-fn read_created(rows: &[PostgresRow]) -> PostgresResult<Vec<Created>> {
-    let read = |row| {
-        let row: &PostgresRow = row;
-        Ok(Created {
-            key: read_key(row, 0)?,
-            actor: Actor::new(row.a_text(2)?)?,
-            record: row.a_text(3)?.to_owned(),
-            asked_at: row.a_time(4)?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// The rows of tasks and of what belongs to them.
-struct PartRows {
-    tasks: Vec<PostgresRow>,
-    due: Vec<PostgresRow>,
-    compensations: Vec<PostgresRow>,
-    checkpoints: Vec<PostgresRow>,
-}
-
-impl PartRows {
-    fn read_into(
-        self,
-        batch: &mut Batch,
-        policies: &mut Policies,
-        leases: &BTreeSet<Key>,
-    ) -> PostgresResult<()> {
-        let mut due = HashMap::<Key, (Due, RowVersion)>::with_capacity(self.due.len());
-        for row in &self.due {
-            if let Some(read) = read_due(row, KEY_COLUMN_COUNT)? {
-                due.insert(read_key(row, 0)?, (read, row.version(KEY_COLUMN_COUNT + DUE_COLUMN_COUNT)?));
-            }
-        }
-        let mut parts = HashMap::<Key, TaskParts>::new();
-        for row in &self.compensations {
-            let part = parts.entry(read_key(row, 0)?).or_default();
-            part.compensations.push(read_compensation(row, KEY_COLUMN_COUNT)?);
-        }
-        for row in &self.checkpoints {
-            let part = parts.entry(read_key(row, 0)?).or_default();
-            part.checkpoint = row.optional(KEY_COLUMN_COUNT, Document::new)?;
-        }
-        for row in &self.tasks {
-            let key = read_task_key(row)?;
-            let (due, due_version) = due.remove(&key).unzip();
-            let parts = parts.remove(&key).unwrap_or_default();
-            let kept = read_task(row, policies, TaskParts { due: due.clone(), ..parts })?;
-            let whole = Whole {
-                stored: Some(kept.clone()),
-                version: row.try_get(TASK_COLUMN_COUNT + 1)?,
-                kept: Some(kept),
-                stored_due: due.clone(),
-                due_version,
-                due,
-                feed: row.a_number(TASK_COLUMN_COUNT)?,
-            };
-            batch.slots.insert(key, Slot::Whole(Box::new(whole)));
-        }
-        for (key, (due, version)) in due {
-            // A reservation is no lease, and for a refusal the task is seen.
-            if leases.contains(&key) && due.lease.is_some() {
-                let row = LockedLease { stored: due.clone(), version, due, checkpoint: None };
-                batch.slots.insert(key, Slot::Lease(Box::new(row)));
-            }
-        }
-        Ok(())
     }
 }
 

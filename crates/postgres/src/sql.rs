@@ -15,27 +15,6 @@ use tenure_store::columns::{
 /// A statement that names the columns of a table.
 pub(crate) type Sql = LazyLock<String>;
 
-/// Begins, whatever the role's own settings are. Answered means durable, so a commit waits at least for this server's
-/// disk. A process that is stopped while it holds locks gives them back. The plans are those for few rows in large tables:
-/// by the keys. They must not wait for statistics, which come later than the rows. One `select` sets all, because the server
-/// takes several times as long for as many statements.
-macro_rules! begin {
-    ($lock_timeout:literal) => {
-        concat!(
-            "begin isolation level read committed read write; select \
-             set_config('statement_timeout', '0', true), set_config('lock_timeout', '",
-            $lock_timeout,
-            "', true), set_config('idle_in_transaction_session_timeout', '10000', true), \
-             set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), \
-             set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
-             set_config('enable_mergejoin', 'off', true), set_config('tenure_commands.look_themselves', '",
-            look_themselves!(),
-            "', true), case current_setting('synchronous_commit') when 'off' \
-             then set_config('synchronous_commit', 'on', true) end"
-        )
-    };
-}
-
 /// Whether the guards of tasks and events let these transactions pass: they repeat looks that are made before, by [`crate::batch`] and by
 /// [`INSERT_EVENTS`]. In debug builds they look all the same, so that tests show that they would refuse nothing.
 #[cfg(debug_assertions)]
@@ -51,14 +30,24 @@ macro_rules! look_themselves {
     };
 }
 
-pub(crate) const BEGIN: &str = begin!("2000");
+pub(crate) const BEGIN: &str = "begin isolation level read committed read write";
 
-/// For a job that is retried alone after its batch was blocked: others wait behind it.
-pub(crate) const BEGIN_BRIEFLY: &str = begin!("200");
-
-/// For a batch that was decided without locks. What it decided is only as old as this wait, and two that wait for one another in a circle
-/// let go long before the server looks for that.
-pub(crate) const BEGIN_WITHOUT_LOCKS: &str = begin!("5");
+/// What a transaction of a batch begins with, whatever the role's own settings are. Answered means durable, so a commit waits at least for
+/// this server's disk. A process that is stopped while it holds locks gives them back. The plans are those for few rows in large
+/// tables: by the keys. They must not wait for statistics, which come later than the rows. The parameter is how long locks are waited
+/// for. It also looks at what [`NOW`] does, which is enough where no locks are waited for.
+pub(crate) const SETTINGS_AND_NOW: &str = concat!(
+    "select (extract(epoch from clock_timestamp()) * 1000000)::bigint, \
+            (select value::bigint from tenure.meta where key = 'epoch_floor'), \
+     set_config('statement_timeout', '0', true), set_config('lock_timeout', $1, true), \
+     set_config('idle_in_transaction_session_timeout', '10000', true), \
+     set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true), \
+     set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), \
+     set_config('enable_mergejoin', 'off', true), set_config('tenure_commands.look_themselves', '",
+    look_themselves!(),
+    "', true), case current_setting('synchronous_commit') when 'off' \
+        then set_config('synchronous_commit', 'on', true) end"
+);
 
 pub(crate) const ROLL_BACK: &str = "rollback";
 pub(crate) const COMMIT: &str = "commit";
@@ -123,7 +112,7 @@ pub(crate) static LOCK_CLAIMABLE: Sql = Sql::new(|| {
 pub(crate) const CLAIMABLE: &str = "select namespace, id from tenure.claimable($1::text[], $2::text[], $3::bigint[], \
         coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $5))";
 
-/// A statement of its own, after the locks: the time of one that waits for locks may be from before the wait.
+/// A statement of its own, after the locks: the time of one that waits for locks is from before the wait.
 pub(crate) const NOW: &str = "\
     select (extract(epoch from clock_timestamp()) * 1000000)::bigint, \
            (select value::bigint from tenure.meta where key = 'epoch_floor')";
@@ -269,7 +258,7 @@ pub(crate) const BY_HEARTBEATS: &[ChangedBy] = &[ChangedBy::Heartbeat, ChangedBy
 /// In the order of the arrays, which is that of the decisions.
 ///
 /// The first of each task comes behind the event whose hash is the task's head, which must be the newest one. Which event does not is
-/// only looked for if one is missing.
+/// only looked for if one is missing. It gives what [`OWN_NUMBERS`] does.
 pub(crate) static INSERT_EVENTS: Sql = Sql::new(|| {
     let (names, arrays) = (names(EventRow::COLUMNS), arrays(&[Text, Text, Number, Bytes], EventRow::COLUMNS));
     let new = format!("unnest({arrays}) as new(n, i, feed, head, {names})");
@@ -278,7 +267,7 @@ pub(crate) static INSERT_EVENTS: Sql = Sql::new(|| {
     format!(
         "with continued as (insert into tenure.events (namespace, task, feed, {names}) \
             select n, i, greatest(feed, {OWN_FEED}), {names} from {new} where head is null or {continues} returning 1) \
-         select tenure.continue_their_histories(case when (select count(*) from continued) < cardinality($2::text[]) \
+         select pg_current_xact_id()::text::bigint, {OWN_FEED}, tenure.continue_their_histories(case when (select count(*) from continued) < cardinality($2::text[]) \
             then (select n || '/' || i from {new} where head is not null and ({continues}) is not true limit 1) end)"
     )
 });
@@ -325,11 +314,12 @@ pub(crate) const COUNT_ENDS: &str = "\
     order by n, m, q, s, c \
     on conflict (namespace, minute, queue, state, cause, shard) do update set count = old.count + excluded.count";
 
-/// Each counted end also deletes some counts that are no longer needed.
+/// One of [`crate::database::PostgresDatabase::SWEEPS_APART`] batches with ends deletes counts that are too old to be read, up to a number that
+/// is above what all of these leave behind.
 pub(crate) const FORGET_ENDS: &str = "\
     delete from tenure.ends where (namespace, minute, queue, state, cause, shard) in ( \
         select namespace, minute, queue, state, cause, shard from tenure.ends \
-        where namespace = any($1::text[]) and minute > 0 and minute < $2 limit 256 for update skip locked)";
+        where namespace = any($1::text[]) and minute > 0 and minute < $2 limit 4096 for update skip locked)";
 
 /// Which transaction this is, by its own number and by that of the events it writes.
 pub(crate) const OWN_NUMBERS: &str = "\

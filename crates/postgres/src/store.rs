@@ -18,6 +18,7 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
+use tenure_store::waiting::Found;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
@@ -25,6 +26,7 @@ use tenure_store::{
 use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
+use tokio::sync::watch::Receiver;
 
 use crate::chains::ChainCursor;
 use crate::columns::{Meaning, PostgresError};
@@ -262,6 +264,14 @@ impl PostgresStore {
         }
     }
 
+    /// Listens for signals of other processes from now on.
+    async fn listen(&self) -> Result<(), Error> {
+        let listen = || async {
+            self.runtime().map(|runtime| drop(runtime.spawn(follow::listen(Arc::clone(&self.database)))))
+        };
+        self.listening.get_or_try_init(listen).await.map(|_| ())
+    }
+
     /// As [`Self::settled`], for looks that show what there is: they go on where nothing can be written.
     async fn settled_if_possible(&self) {
         // A read of one of those tasks by id reports why it can't be made.
@@ -357,6 +367,23 @@ impl Store for PostgresStore {
         })
     }
 
+    fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
+        let wait = self.database.claim_waits.register(&namespace, &queue);
+        let others_wrote = self.database.others_wrote.subscribe();
+        // Signals may be lost.
+        let poll = |mut signs: Receiver<u64>| async move {
+            let _ = tokio::time::timeout(LOOK_EVERY, signs.changed()).await;
+        };
+        let look = move || {
+            let at = self.claimable_at(namespace.clone(), queue.clone());
+            async move { Ok(Found::at(at.await?, self.now().await?)) }
+        };
+        Box::pin(async move {
+            self.listen().await?;
+            wait.until_due(others_wrote, poll, look).await
+        })
+    }
+
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
         Box::pin(async move { look!(self, |reader| reader.remembers(&namespace, &id)).await })
     }
@@ -380,10 +407,7 @@ impl Store for PostgresStore {
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let after = after.map_or(Ok((0, 0)), |cursor| cursor.numbers('e'))?;
-            let listen = || async {
-                self.runtime().map(|runtime| drop(runtime.spawn(follow::listen(Arc::clone(&self.database)))))
-            };
-            self.listening.get_or_try_init(listen).await?;
+            self.listen().await?;
             let mut signs = self.database.grown.subscribe();
             let mut wait = LOOK_EVERY;
             loop {

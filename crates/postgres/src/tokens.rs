@@ -9,6 +9,7 @@ use tenure_store::tokens::{Decided, Known, TokenChange};
 use crate::columns::{Meaning, PostgresError, PostgresResult, PostgresRow, PostgresValue};
 use crate::database::PostgresDatabase;
 use crate::link::{Link, Parameter};
+use crate::load::LockWait;
 use crate::read::{PostgresReader, one};
 use crate::sql;
 use crate::write::{Ended, commit_answered};
@@ -84,6 +85,7 @@ async fn write(
     change: &TokenChange,
 ) -> PostgresResult<Result<Decided, Refusal>> {
     link.send_plain(sql::BEGIN).answer().await?;
+    link.ask(sql::SETTINGS_AND_NOW, &[&LockWait::Usual.timeout()]).await?;
     let before = version(&link.once(LOCK, &[]).await?)?;
     // Read after the lock, which may have been waited for.
     let now = PostgresReader::new(link, database).now().await?;

@@ -19,13 +19,14 @@ use tokio_postgres::types::ToSql;
 
 use crate::batch::{Batch, Slot, Whole};
 use crate::columns::{Key, PostgresError, PostgresResult, PostgresRow, PostgresValue, RowVersion};
+use crate::database::PostgresDatabase;
 use crate::known::OwnNumbers;
 use crate::link::{Link, Parameter, Sent};
 use crate::sql;
 
 /// How a commit ended.
 pub(crate) enum Ended {
-    /// With what the last statement before the commit gave.
+    /// With what one of its statements gave.
     Committed(Vec<PostgresRow>),
     /// Surely not committed.
     Failed(PostgresError),
@@ -163,7 +164,13 @@ struct Renewed<'b> {
 }
 
 /// Writes what changed and commits.
-pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now: i64) -> Ended {
+pub(crate) async fn write_back(
+    link: &mut Link,
+    database: &PostgresDatabase,
+    batch: &Batch,
+    made: &[Key],
+    now: Time,
+) -> Ended {
     let mut changed = changed(batch);
     // By their keys, as they are locked; new ones in the order in which they were made, which gives them their ages.
     changed.sort_by_key(|one| one.key);
@@ -182,7 +189,7 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
     let requests: Vec<_> =
         batch.remembered.iter().filter_map(|name| Some((name, batch.requests.get(name)?))).collect();
 
-    let ends = ends(&changed, Time::from_micros(now));
+    let ends = ends(&changed, now);
 
     let mut writes = Vec::new();
     take_names(&named, &mut writes);
@@ -203,13 +210,21 @@ pub(crate) async fn write_back(link: &mut Link, batch: &Batch, made: &[Key], now
         .into(&mut writes);
     due.write(&mut writes);
     insert_events(&events, &mut writes);
+    if events.is_empty() {
+        writes.push(Write { sql: sql::OWN_NUMBERS, parameters: Vec::new() });
+    }
+    // Either of the two gives the numbers of this transaction.
+    let numbers_at = writes.len() - 1;
     if batch.is_recalled && !(requests.is_empty() && ends.is_empty()) {
         writes.push(Write { sql: sql::WAIT_AS_USUAL, parameters: Vec::new() });
     }
-    remember(&requests, now, &mut writes);
-    count_ends(&ends, Time::from_micros(now), &mut writes);
+    remember(&requests, now.as_micros(), &mut writes);
+    count_ends(&ends, &mut writes);
+    if !ends.is_empty() && database.sweeps_ends() {
+        forget_ends(&ends, now, &mut writes);
+    }
     Items::new(sql::MADE, made).key(|key| key).into(&mut writes);
-    send_and_commit(link, &writes).await
+    send_and_commit(link, &writes, numbers_at).await
 }
 
 /// The numbers of a transaction that [`write_back`] has committed.
@@ -218,9 +233,8 @@ pub(crate) fn own_numbers(rows: &[PostgresRow]) -> PostgresResult<OwnNumbers> {
     Ok(OwnNumbers { version: RowVersion::of_transaction(row.a_number(0)?), feed: row.a_number(1)? })
 }
 
-async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
-    let statements: Vec<&'static str> =
-        writes.iter().map(|write| write.sql).chain([sql::OWN_NUMBERS]).collect();
+async fn send_and_commit(link: &mut Link, writes: &[Write<'_>], numbers_at: usize) -> Ended {
+    let statements: Vec<&'static str> = writes.iter().map(|write| write.sql).collect();
     if let Err(fault) = link.prepare(&statements).await {
         return Ended::Failed(fault);
     }
@@ -230,9 +244,8 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
         .collect();
     let _ = link.warnings();
     let link = &*link;
-    let mut sent: Vec<Sent<'_, _>> =
+    let sent: Vec<Sent<'_, _>> =
         writes.iter().zip(&parameters).map(|(write, parameters)| link.send(write.sql, parameters)).collect();
-    sent.push(link.send(sql::OWN_NUMBERS, &[]));
     if let Some(at) = sent.iter().position(Sent::was_not_sent) {
         // Without it the others must not be committed. The caller, which has the connection, rolls back.
         let fault = sent.into_iter().nth(at).map(Sent::answer);
@@ -243,17 +256,18 @@ async fn send_and_commit(link: &mut Link, writes: &[Write<'_>]) -> Ended {
             None => Ended::Failed(PostgresError::Again("a statement was not sent")),
         };
     }
-    commit(link, sent).await
+    commit(link, sent, numbers_at).await
 }
 
-/// Commits behind statements that were sent, and says what became of it. Of their rows only the last ones matter.
-async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<PostgresRow>>>) -> Ended {
+/// Commits behind statements that were sent, and says what became of it, with the rows of one of them.
+async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<PostgresRow>>>, kept_at: usize) -> Ended {
     let committed = link.send_plain(sql::COMMIT);
     let mut refused: Option<PostgresError> = None;
-    let mut last = Vec::new();
-    for one in sent {
+    let mut kept = Vec::new();
+    for (at, one) in sent.into_iter().enumerate() {
         match one.answer().await {
-            Ok(rows) => last = rows,
+            Ok(rows) if at == kept_at => kept = rows,
+            Ok(_) => {}
             // The first refusal is the reason; those after it only say that the transaction had failed.
             Err(fault) if fault.is_said_by_the_server() => refused = refused.or(Some(fault)),
             // The connection is gone or silent, and the commit is on its way.
@@ -266,7 +280,7 @@ async fn commit(link: &Link, sent: Vec<Sent<'_, Vec<PostgresRow>>>) -> Ended {
         (Some(fault), Ok(())) => Ended::Failed(fault),
         (Some(fault), Err(_)) | (None, Err(fault)) => Ended::Unknown(fault),
         (None, Ok(())) => match link.warnings().into_iter().next() {
-            None => Ended::Committed(last),
+            None => Ended::Committed(kept),
             // Such as that somebody ended the wait for a standby: it is committed here, and maybe nowhere else.
             Some(warning) => Ended::Unknown(PostgresError::Unfit(format!(
                 "the database warned during the commit: {warning}"
@@ -283,13 +297,13 @@ pub(crate) async fn commit_again(link: &mut Link) -> Ended {
     }
     let _ = link.warnings();
     let link = &*link;
-    commit(link, vec![link.send(sql::SOMETHING_TO_COMMIT, &[])]).await
+    commit(link, vec![link.send(sql::SOMETHING_TO_COMMIT, &[])], 0).await
 }
 
 /// Commits what was written by statements that have all been answered.
 pub(crate) async fn commit_answered(link: &Link) -> Ended {
     let _ = link.warnings();
-    commit(link, Vec::new()).await
+    commit(link, Vec::new(), 0).await
 }
 
 fn changed(batch: &Batch) -> Vec<Changed<'_>> {
@@ -311,7 +325,7 @@ fn ends(changed: &[Changed<'_>], now: Time) -> Vec<(EndKey, i64)> {
     ends.take()
 }
 
-fn count_ends<'b>(ends: &'b [(EndKey, i64)], now: Time, writes: &mut Vec<Write<'b>>) {
+fn count_ends<'b>(ends: &'b [(EndKey, i64)], writes: &mut Vec<Write<'b>>) {
     Items::new(sql::COUNT_ENDS, ends)
         .column(|(key, _)| key.namespace.as_str())
         .column(|(key, _)| key.minute)
@@ -320,6 +334,9 @@ fn count_ends<'b>(ends: &'b [(EndKey, i64)], now: Time, writes: &mut Vec<Write<'
         .column(|(key, _)| key.cause)
         .column(|(_, count)| *count)
         .into(writes);
+}
+
+fn forget_ends<'b>(ends: &'b [(EndKey, i64)], now: Time, writes: &mut Vec<Write<'b>>) {
     Items::new(sql::FORGET_ENDS, ends)
         .column(|(key, _)| key.namespace.as_str())
         .value(Minutes::at(now).kept)

@@ -21,6 +21,7 @@ use tenure_store::entropy::{Entropy, SystemEntropy};
 use tenure_store::overview::{Holding, Overview};
 use tenure_store::size::{chain_bytes, event_bytes, task_bytes};
 use tenure_store::stored::StoredChain;
+use tenure_store::waiting::LOOK_APART;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{BoxFuture, Cursor, EventFilter, Filter, Lapsed, Page, PageSize, Recorded, Store};
 
@@ -240,17 +241,15 @@ impl Store for RemoteStore {
     }
 
     /// One long-polling request costs less than polling from afar.
-    fn until_claimable(
-        &self,
-        namespace: Namespace,
-        queue: Queue,
-    ) -> Option<BoxFuture<'_, Result<(), Error>>> {
-        Some(Box::pin(async move {
+    fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            // It was claimed in vain, and what the server calls due may be about to be claimed by others.
+            tokio::time::sleep(LOOK_APART).await;
             let query = Query::none().with("queue", Some(&queue)).with("wait", Some(Span::from(WAIT)));
             let path = in_namespace(&namespace, &format!("claimable{query}"));
             let due = self.look::<api::list::Claimable>(path, Asking::UntilSomethingHappens).await;
             due.map(|_| ()).map_err(told)
-        }))
+        })
     }
 
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {

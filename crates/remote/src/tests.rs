@@ -504,7 +504,7 @@ async fn waiting_for_work_is_one_look_that_the_server_answers_when_some_is_due()
     });
     let (store, queue) = (at(&fake), || Queue::new("q").expect("a name"));
     let before = Moment::now();
-    store.until_claimable(namespace(), queue()).expect("the server waits").await.expect("it is due");
+    store.until_claimable(namespace(), queue()).await.expect("it is due");
     assert!(Moment::now().since(before) >= Span::from_millis(300), "it is answered when some is due");
     assert!(store.claimable_at(namespace(), queue()).await.expect("answered").is_some());
     let lines: Vec<String> = fake.seen().into_iter().map(|request| request.line).collect();

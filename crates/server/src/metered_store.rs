@@ -72,6 +72,10 @@ impl Store for MeteredStore {
         self.store.claimable_at(namespace, queue)
     }
 
+    fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
+        self.store.until_claimable(namespace, queue)
+    }
+
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
         self.store.remembers(namespace, id)
     }

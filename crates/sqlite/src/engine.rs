@@ -19,13 +19,14 @@ use tenure_store::committer::{CommitRequest, Done, Engine, broken_rule, one_by_o
 use tenure_store::ends::NewEnds;
 use tenure_store::execute::execute;
 use tenure_store::numbers::unsigned;
+use tenure_store::waiting::{ClaimWaits, NewlyDue};
 use tenure_store::{Error, Failure};
 use tokio::sync::watch;
 
 use crate::columns::{SqliteError, SqliteResult};
 use crate::known::Known;
 use crate::open::SqliteFile;
-use crate::position::{Position, newest_event};
+use crate::position::Position;
 use crate::rows::SqliteRows;
 use crate::same_file::SameFile;
 use crate::statements::Statements;
@@ -41,7 +42,27 @@ pub(crate) struct SqliteEngine {
     policies: Policies,
     known: Known,
     last: LastInstant,
-    grown: watch::Sender<i64>,
+    signals: Signals,
+    newly_due: NewlyDue,
+}
+
+/// What the writer tells the others in this process after a commit.
+#[derive(Clone, Default)]
+pub(crate) struct Signals {
+    /// The place of the newest event that this process wrote or saw, for followers.
+    pub(crate) grown: watch::Sender<i64>,
+    pub(crate) claim_waits: Arc<ClaimWaits>,
+}
+
+impl Signals {
+    /// Wakes followers, if the history has grown. Returns whether it has.
+    pub(crate) fn tell_newest(&self, newest: i64) -> bool {
+        self.grown.send_if_modified(|known| {
+            let is_news = newest > *known;
+            *known = newest.max(*known);
+            is_news
+        })
+    }
 }
 
 impl SqliteEngine {
@@ -49,12 +70,24 @@ impl SqliteEngine {
         database: SqliteFile,
         file: Arc<SameFile>,
         (clock, last): (Arc<dyn Clock>, LastInstant),
-        grown: watch::Sender<i64>,
+        signals: Signals,
     ) -> Result<SqliteEngine, Error> {
         let lock = WriterLock::beside(&database.path).map_err(|error| database.lock_failed(error))?;
         let connection = Some(database.connect_writer()?);
         let (policies, known) = (Policies::default(), Known::default());
-        Ok(SqliteEngine { database, file, lock, clock, connection, policies, known, last, grown })
+        let newly_due = NewlyDue::default();
+        Ok(SqliteEngine {
+            database,
+            file,
+            lock,
+            clock,
+            connection,
+            policies,
+            known,
+            last,
+            signals,
+            newly_due,
+        })
     }
 
     /// The connection; opened again and checked if the last one failed in a commit.
@@ -86,6 +119,7 @@ impl SqliteEngine {
             next_event: position.next_event,
             floor: position.floor,
             ends: NewEnds::default(),
+            newly_due: self.signals.claim_waits.newly_due(),
         };
         let mut last = self.last.get();
         let run = |command: &Command, budget: &mut AnswerBudget| {
@@ -96,6 +130,7 @@ impl SqliteEngine {
         let done = run_jobs(jobs, run)?;
         rows.write_ends(last)?;
         (position.next_task, position.next_event) = (rows.next_task, rows.next_event);
+        self.newly_due = std::mem::take(&mut rows.newly_due);
         drop(rows);
         self.last.set(last);
         position.renew_mark(connection, &reading, now)?;
@@ -121,7 +156,7 @@ impl SqliteEngine {
     fn commit_transaction(&mut self, connection: Connection, done: Vec<Done>) -> Vec<Done> {
         let failed = match connection.prepare_cached("commit").and_then(|mut commit| commit.execute([])) {
             Ok(_) => {
-                self.tell_followers(&connection);
+                self.tell_others();
                 self.connection = Some(connection);
                 return done;
             }
@@ -139,13 +174,12 @@ impl SqliteEngine {
         done.into_iter().map(failed).collect()
     }
 
-    fn tell_followers(&self, connection: &Connection) {
-        if self.grown.receiver_count() == 0 {
-            return;
+    /// Wakes who waits for what was committed.
+    fn tell_others(&mut self) {
+        if let Some(position) = &self.known.position {
+            self.signals.tell_newest(position.next_event - 1);
         }
-        if let Ok((newest, _)) = newest_event(connection) {
-            tell(&self.grown, newest);
-        }
+        self.signals.claim_waits.offer(std::mem::take(&mut self.newly_due));
     }
 
     fn release_lock(&self) {
@@ -240,15 +274,6 @@ fn newest_chains_hold(connection: &Connection) -> SqliteResult<()> {
     Ok(())
 }
 
-/// Wakes followers, if the history has grown.
-pub(crate) fn tell(grown: &watch::Sender<i64>, newest: i64) {
-    grown.send_if_modified(|known| {
-        let is_news = newest > *known;
-        *known = newest.max(*known);
-        is_news
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,7 +292,7 @@ mod tests {
         let clock = Arc::new(ManualClock::at(Time::from_micros(0)));
         let file = Arc::new(SameFile::at(&database.path).expect("it is there"));
         let seen: (Arc<dyn Clock>, _) = (clock, LastInstant::default());
-        SqliteEngine::open(database, file, seen, watch::Sender::new(0)).expect("opens")
+        SqliteEngine::open(database, file, seen, Signals::default()).expect("opens")
     }
 
     fn create(id: &str) -> Command {

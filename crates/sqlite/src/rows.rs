@@ -18,6 +18,7 @@ use tenure_store::numbers::number;
 use tenure_store::remembered::Request;
 use tenure_store::rows::{Change, LeaseRow, Rows, StoredTask};
 use tenure_store::stored::ColumnValue;
+use tenure_store::waiting::NewlyDue;
 
 use crate::columns::{SqliteError, SqliteResult, SqliteRow, SqliteValue, find_task};
 use crate::known::{OpenTask, OpenTasks};
@@ -34,6 +35,7 @@ pub(crate) struct SqliteRows<'c> {
     pub(crate) next_event: i64,
     pub(crate) floor: Epoch,
     pub(crate) ends: NewEnds,
+    pub(crate) newly_due: NewlyDue,
 }
 
 impl SqliteRows<'_> {
@@ -400,6 +402,7 @@ impl Rows for SqliteRows<'_> {
             }
         }
         self.ends.count(old, after, after.updated_at);
+        self.newly_due.note(after);
         let check_at = self.write_due(no, old, after)?.or(check_at);
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))?;
         if after.ending().is_none() {
@@ -480,6 +483,7 @@ mod tests {
             next_event: 1,
             floor: Epoch::ZERO,
             ends: NewEnds::default(),
+            newly_due: NewlyDue::default(),
         };
         let (before, head) = (ended(), Hash([1; 32]));
         let mut after = before.task.clone();

@@ -21,6 +21,7 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
+use tenure_store::waiting::Found;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
@@ -28,7 +29,7 @@ use tenure_store::{
 use tenure_store::{Error, Failure};
 use tokio::sync::watch as signs;
 
-use crate::engine::{SqliteEngine, tell};
+use crate::engine::{Signals, SqliteEngine};
 use crate::open::{SqliteFile, Synchronous, plain_path};
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
@@ -98,9 +99,10 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     committer: Committer,
     counters: Arc<Counters>,
-    /// The cursor of the newest event that this process wrote or saw, for followers.
-    grown: signs::Sender<i64>,
-    /// When a follower last checked for writes of other processes.
+    signals: Signals,
+    /// Counts how often events of other processes were seen.
+    others_wrote: signs::Sender<u64>,
+    /// When somebody last checked for writes of other processes.
     looked_at: Mutex<Option<Moment>>,
 }
 
@@ -129,10 +131,10 @@ impl SqliteStore {
             Error::Unavailable(Failure::new(format!("{}: {error}", database.path.display()), error))
         })?;
         let file = Arc::new(file);
-        let grown = signs::Sender::new(0);
+        let signals = Signals::default();
         let last = LastInstant::default();
         let seen = (Arc::clone(&options.clock), last.clone());
-        let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, grown.clone())?;
+        let engine = SqliteEngine::open(database.clone(), Arc::clone(&file), seen, signals.clone())?;
         let limits = Limits { wait_max: options.wait_max, ..Limits::default() };
         let counters = Arc::<Counters>::default();
         let committer =
@@ -144,7 +146,8 @@ impl SqliteStore {
             readers: Arc::new(readers),
             committer,
             counters,
-            grown,
+            signals,
+            others_wrote: signs::Sender::default(),
             looked_at: Mutex::default(),
         })
     }
@@ -160,11 +163,30 @@ impl SqliteStore {
         is_time
     }
 
-    /// The cursor of the newest event, announced to all followers.
+    /// The place of the newest event, announced to all who wait for events.
     async fn look_for_all(&self) -> Result<i64, Error> {
         let newest = self.read(|reader| reader.newest_place()).await?;
-        tell(&self.grown, newest);
+        // The writer of this process has announced its own.
+        if self.signals.tell_newest(newest) {
+            self.others_wrote.send_modify(|times| *times += 1);
+        }
         Ok(newest)
+    }
+
+    /// Waits for a sign, or for a while. Returns whether there was one. Writes of other processes give no sign, so one of those
+    /// who wait polls the file from time to time.
+    async fn poll<T>(&self, signs: &mut signs::Receiver<T>) -> Result<bool, Error> {
+        let waited = tokio::time::timeout(LOOK_EVERY, signs.changed()).await;
+        if waited.is_err() && self.is_time_to_look() {
+            self.look_for_all().await?;
+        }
+        Ok(waited.is_ok())
+    }
+
+    /// Resolves when another process may have written events.
+    async fn until_others_write(&self, mut others_wrote: signs::Receiver<u64>) {
+        // A poll that fails is repeated a while later.
+        while !matches!(self.poll(&mut others_wrote).await, Ok(true)) {}
     }
 
     async fn read<T: Send + 'static>(
@@ -295,6 +317,16 @@ impl Store for SqliteStore {
         Box::pin(self.read(move |reader| reader.claimable_at(&namespace, &queue)))
     }
 
+    fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
+        let wait = self.signals.claim_waits.register(&namespace, &queue);
+        let look = move || {
+            let at = self.claimable_at(namespace.clone(), queue.clone());
+            async move { Ok(Found::at(at.await?, self.now().await?)) }
+        };
+        let poll = |signs| self.until_others_write(signs);
+        Box::pin(wait.until_due(self.others_wrote.subscribe(), poll, look))
+    }
+
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
         Box::pin(self.read(move |reader| reader.remembers(&namespace, &id)))
     }
@@ -315,7 +347,7 @@ impl Store for SqliteStore {
     fn more_events(&self, after: Option<Cursor>) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let after = after.map_or(Ok(0), |cursor| cursor.number('e'))?;
-            let mut grown = self.grown.subscribe();
+            let mut grown = self.signals.grown.subscribe();
             match self.look_for_all().await?.cmp(&after) {
                 Ordering::Greater => return Ok(()),
                 Ordering::Less => return Err(Cursor::ahead()),
@@ -325,12 +357,7 @@ impl Store for SqliteStore {
                 if *grown.borrow_and_update() > after {
                     return Ok(());
                 }
-                // Writes of other processes give no signal, so one of the followers polls the file from time
-                // to time.
-                let waited = tokio::time::timeout(LOOK_EVERY, grown.changed()).await;
-                if waited.is_err() && self.is_time_to_look() {
-                    self.look_for_all().await?;
-                }
+                self.poll(&mut grown).await?;
             }
         })
     }

@@ -46,8 +46,9 @@ pub fn seal(mut event: Event, previous: Hash) -> Sealed {
         let hash = link(&event, &marked, previous);
         return Sealed { event, data: marked, hash };
     }
-    let filled = fill(&marked, &payloads, |payload, text| text.push_str(&to_json(payload)));
-    let hashed = fill(&marked, &payloads, |payload, text| {
+    let pieces: Vec<&str> = marked.split(MARK.as_str()).collect();
+    let filled = fill(&pieces, &payloads, |payload, text| text.push_str(&to_json(payload)));
+    let hashed = fill(&pieces, &payloads, |payload, text| {
         let digest = Hash::of(payload.as_str().as_bytes());
         let _ = write!(text, "\"{digest}\""); // Writing to a string never fails.
     });
@@ -69,15 +70,16 @@ static MARK: LazyLock<Document> = LazyLock::new(|| {
     Document::new(quoted).unwrap_or_else(|_| panic!("a mark is a short text"))
 });
 
-/// The text with something in the place of each mark.
-fn fill(marked: &str, payloads: &[Document], put: impl Fn(&Document, &mut String)) -> String {
-    let bytes: usize = payloads.iter().map(|payload| payload.as_str().len().max(66)).sum();
-    let mut text = String::with_capacity(marked.len() + bytes);
-    let mut pieces = marked.split(MARK.as_str());
-    text.push_str(pieces.next().unwrap_or_default());
-    for (payload, piece) in payloads.iter().zip(pieces) {
-        put(payload, &mut text);
+/// The pieces with something between them for each payload.
+fn fill(pieces: &[&str], payloads: &[Document], put: impl Fn(&Document, &mut String)) -> String {
+    let between: usize = payloads.iter().map(|payload| payload.as_str().len().max(66)).sum();
+    let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut text = String::with_capacity(bytes + between);
+    for (at, piece) in pieces.iter().enumerate() {
         text.push_str(piece);
+        if let Some(payload) = payloads.get(at) {
+            put(payload, &mut text);
+        }
     }
     text
 }

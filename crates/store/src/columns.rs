@@ -26,7 +26,7 @@ pub use requests::{RequestRow, read_request};
 pub use row::{Impossible, Row, RowPart, impossible};
 pub use stored_rows::{owned_rows_of, rows_of};
 pub use tasks::{
-    Policies, TASK_COLUMN_COUNT, TaskParts, TaskRow, compensation_count, read_task, read_task_key,
-    task_select_list,
+    Policies, TASK_COLUMN_COUNT, TaskParts, TaskRow, compensation_count, is_planned, read_task,
+    read_task_key, task_select_list,
 };
 pub use tokens::{TokenRow, read_token};

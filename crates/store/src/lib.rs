@@ -57,6 +57,8 @@ pub mod stored;
 mod stored_json;
 #[doc(hidden)]
 pub mod tokens;
+#[doc(hidden)]
+pub mod waiting;
 pub mod watch;
 
 pub use answer::Answer;

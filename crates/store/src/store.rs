@@ -17,6 +17,7 @@ use crate::list::{Cursor, Filter, Lapsed, Page, PageSize};
 use crate::metrics::StoreMetrics;
 use crate::overview::{Holding, Overview};
 use crate::stored::StoredChain;
+use crate::waiting::{Found, LOOK_APART};
 use crate::watch::{Absence, Presence, Watchers};
 
 /// A future in a box: stores are used behind `dyn`.
@@ -96,15 +97,10 @@ pub trait Store: InternalStore + Send + Sync {
     /// hint: another claim may be faster.
     fn claimable_at(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<Option<Time>, Error>>;
 
-    /// Waits until a claim of the queue may find a task, or a while has passed. None if the store leaves that
-    /// to the caller, which then uses [`Store::claimable_at`] whenever something happens.
-    fn until_claimable(
-        &self,
-        namespace: Namespace,
-        queue: Queue,
-    ) -> Option<BoxFuture<'_, Result<(), Error>>> {
-        let _ = (namespace, queue);
-        None
+    /// Waits until a claim of the queue may find a task. What becomes due after this was called ends the wait, so it is
+    /// called before the claim that may find nothing. A hint: another claim may be faster.
+    fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(look_until_due(self, namespace, queue))
     }
 
     /// Whether the store remembers a command with that request id.
@@ -164,4 +160,24 @@ pub trait Store: InternalStore + Send + Sync {
 
     /// The store as what it is, for what only one kind of store can do. A store around another gives that one.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// For stores without signals: looks whenever something happens.
+async fn look_until_due<S: Store + ?Sized>(
+    store: &S,
+    namespace: Namespace,
+    queue: Queue,
+) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(LOOK_APART).await;
+        // The cursor is read before the look, so that an event during the look ends the rest after it.
+        let place = store.newest().await?;
+        let at = store.claimable_at(namespace.clone(), queue.clone()).await?;
+        let found = Found::at(at, store.now().await?);
+        if let Found::Due = found {
+            return Ok(());
+        }
+        // To wait in vain is as good as an event: either way it looks again.
+        let _ = tokio::time::timeout(found.rest(), store.more_events(Some(place))).await;
+    }
 }

@@ -18,6 +18,7 @@ mod contract {
     pub(crate) mod claims;
     pub(crate) mod ledger;
     pub(crate) mod output;
+    pub(crate) mod processes;
     pub(crate) mod stored;
 }
 
@@ -31,7 +32,7 @@ use bare::work::{Measured, Work};
 use bare::{postgres, sqlite};
 use contract::arguments::{Arguments, Calls, NotRun, Shape, Side};
 use contract::stored::Store;
-use contract::{claims, ledger, output};
+use contract::{claims, ledger, output, processes};
 
 /// After it, connections are open and caches are filled.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -44,7 +45,13 @@ fn main() -> ExitCode {
         eprintln!("{surprise}");
         std::process::exit(1);
     }));
-    match Arguments::read(std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [processes::BESIDE_OTHERS, words @ ..] = &words.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        processes::work_beside_others(words);
+        return ExitCode::SUCCESS;
+    }
+    match Arguments::read(words.into_iter()) {
         Ok(arguments) => {
             run(&arguments);
             ExitCode::SUCCESS
@@ -64,7 +71,7 @@ fn run(arguments: &Arguments) {
         Side::Bare => of_bare_engine(arguments),
     };
     let found = match shape {
-        Shape::Lives(..) | Shape::Claim => store.expect_completed(measured.completed),
+        Shape::Lives(..) | Shape::Claim | Shape::Processes => store.expect_completed(measured.completed),
         Shape::Heartbeats(_) => store.expect_renewed(&measured.renewed),
     };
     let checked = format!("{found}; {}", store.durable_by(*side));
@@ -73,6 +80,9 @@ fn run(arguments: &Arguments) {
 
 fn of_tenure(arguments: &Arguments) -> Measured {
     let (tasks, work) = (arguments.tasks, work(arguments));
+    if let Shape::Processes = arguments.shape {
+        return processes::processes(&arguments.store.url(), tasks, work);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let ledger = Ledger::open(&arguments.store.url()).await.expect("opens");
@@ -80,6 +90,7 @@ fn of_tenure(arguments: &Arguments) -> Measured {
             Shape::Lives(life, _) => ledger::lives(&ledger, tasks, life, work).await,
             Shape::Heartbeats(_) => ledger::heartbeats(&ledger, tasks, work).await,
             Shape::Claim => claims::claims(&ledger, tasks, work).await,
+            Shape::Processes => unreachable!("each process has a runtime of its own"),
         }
     })
 }
@@ -92,7 +103,7 @@ fn of_bare_engine(arguments: &Arguments) -> Measured {
             match shape {
                 Shape::Lives(life, _) => sqlite::lives(&file, tasks, life, work),
                 Shape::Heartbeats(_) => sqlite::heartbeats(&file, tasks, work),
-                Shape::Claim => unreachable!("the bare engine has no such shape"),
+                Shape::Claim | Shape::Processes => unreachable!("the bare engine has no such shape"),
             }
         }
         Store::Server(url) => {
@@ -102,7 +113,7 @@ fn of_bare_engine(arguments: &Arguments) -> Measured {
             match shape {
                 Shape::Lives(life, _) => postgres::lives(tables, tasks, life, work),
                 Shape::Heartbeats(_) => postgres::heartbeats(tables, tasks, work),
-                Shape::Claim => unreachable!("the bare engine has no such shape"),
+                Shape::Claim | Shape::Processes => unreachable!("the bare engine has no such shape"),
             }
         }
     }
@@ -111,7 +122,10 @@ fn of_bare_engine(arguments: &Arguments) -> Measured {
 fn work(arguments: &Arguments) -> Work {
     let batch = match arguments.shape {
         Shape::Lives(_, Calls::Batched) | Shape::Heartbeats(Calls::Batched) => Some(arguments.batch),
-        Shape::Lives(_, Calls::Single) | Shape::Heartbeats(Calls::Single) | Shape::Claim => None,
+        Shape::Lives(_, Calls::Single)
+        | Shape::Heartbeats(Calls::Single)
+        | Shape::Claim
+        | Shape::Processes => None,
     };
     Work { callers: arguments.callers, batch, warm_up: WARM_UP, seconds: arguments.seconds }
 }

@@ -136,7 +136,7 @@ impl Contender {
     /// The sizes that it is called with in a row.
     pub(super) fn size(&self, row: &Row) -> CallSize {
         let own = match row.shape {
-            Shape::Life3 | Shape::Life6 | Shape::Heartbeats | Shape::Claim => self.single,
+            Shape::Life3 | Shape::Life6 | Shape::Heartbeats | Shape::Claim | Shape::Processes => self.single,
             Shape::Life3Batch | Shape::Life6Batch => self.lives,
             Shape::HeartbeatsBatch => self.heartbeats,
         };

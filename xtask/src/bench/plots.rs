@@ -49,6 +49,11 @@ impl PlotSource<'_> {
             |rounds| latency(rounds, |latency| latency.p50),
             |rounds| latency(rounds, |latency| latency.p99),
         );
+        let (p999, longest): (Value, Value) = (
+            |rounds| latency(rounds, |latency| latency.p999),
+            |rounds| latency(rounds, |latency| latency.max),
+        );
+        let by_processes = |title, value| self.panel(title, "processes", "ms", (File, processes_of, value));
         let stored = |group, title| self.panel(title, "stored tasks", SPEED, (group, stored_of, speed));
         let leased =
             |group, title| self.panel(title, "leased tasks", "renewals a second", (group, leased_of, speed));
@@ -75,6 +80,14 @@ impl PlotSource<'_> {
                 vec![
                     by_callers(Server, "On a server, median of a task's three steps", "ms", p50),
                     by_callers(Server, "On a server, 99th percentile", "ms", p99),
+                ],
+            ),
+            (
+                "processes.svg",
+                "How long one step waits where processes share a file",
+                vec![
+                    by_processes("Processes on one file, 99.9th percentile of a step", p999),
+                    by_processes("Processes on one file, the longest step", longest),
                 ],
             ),
             (
@@ -143,6 +156,10 @@ impl PlotSource<'_> {
 fn callers_of(row: &Row) -> Option<f64> {
     let is_one = row.shape == Shape::Life3 && row.tasks == 0;
     row.callers.filter(|_| is_one).map(f64::from)
+}
+
+fn processes_of(row: &Row) -> Option<f64> {
+    row.callers.filter(|_| row.shape == Shape::Processes).map(f64::from)
 }
 
 fn stored_of(row: &Row) -> Option<f64> {

@@ -108,13 +108,14 @@ impl ReportData<'_> {
             goal.row == *row
                 && match &goal.least {
                     Least::Times(_, point) => point.row == *row && point.program == program,
-                    Least::LatencyMost { .. } => program == TENURE,
+                    Least::LatencyMost { .. } | Least::LongestMost(_) => program == TENURE,
                 }
         };
         let Some(goal) = self.goals.iter().find(is_here) else { return String::new() };
         let asked = match &goal.least {
             Least::Times(times, _) => format!("≥ {times}"),
             Least::LatencyMost { p50, p99 } => format!("p50 ≤ {p50}, p99 ≤ {p99}"),
+            Least::LongestMost(p999) => format!("p99.9 ≤ {p999}"),
         };
         match goal.verdict(self.measurements) {
             GoalVerdict::Reached(_) => format!("{asked}: reached"),

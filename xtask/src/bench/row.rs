@@ -16,11 +16,12 @@ pub(super) enum Shape {
     Heartbeats,
     HeartbeatsBatch,
     Claim,
+    Processes,
 }
 
 impl Shape {
     /// In the order of the report.
-    pub(super) const ALL: [Shape; 7] = [
+    pub(super) const ALL: [Shape; 8] = [
         Shape::Life3,
         Shape::Life3Batch,
         Shape::Life6,
@@ -28,6 +29,7 @@ impl Shape {
         Shape::Heartbeats,
         Shape::HeartbeatsBatch,
         Shape::Claim,
+        Shape::Processes,
     ];
 
     /// The value of `--shape`.
@@ -40,6 +42,7 @@ impl Shape {
             Shape::Heartbeats => "heartbeats",
             Shape::HeartbeatsBatch => "heartbeats-batch",
             Shape::Claim => "claim",
+            Shape::Processes => "processes",
         }
     }
 
@@ -56,6 +59,9 @@ impl Shape {
             Shape::HeartbeatsBatch => "Many leases are renewed in each call.",
             Shape::Claim => {
                 "A worker waits. The latency is from before the create until the worker has the task; the ratio is that of the medians."
+            }
+            Shape::Processes => {
+                "Several processes, each with one call at a time, do the six steps on the same file. The latency is that of one step."
             }
         }
     }
@@ -114,6 +120,7 @@ impl Row {
     /// Its name without the shape.
     pub(super) fn size(&self) -> String {
         let callers = match self.callers {
+            Some(callers) if self.shape == Shape::Processes => format!("{callers} at once"),
             Some(1) => "1 caller".to_owned(),
             Some(callers) => format!("{callers} callers"),
             None => "own callers".to_owned(),
@@ -142,6 +149,8 @@ pub(super) enum Scope {
 
 /// The callers of the plots.
 const CALLERS: [u32; 5] = [1, 4, 16, 64, 256];
+/// The processes that share a file.
+const PROCESSES: [u32; 4] = [1, 2, 4, 8];
 /// The number of callers of rows that differ in what is stored.
 const USUAL_CALLERS: u32 = 64;
 const LEASED: u64 = 10_000;
@@ -150,7 +159,7 @@ const VERY_MANY: u64 = 10_000_000;
 
 /// The rows in the order in which they are measured: those that matter most first, so that a run that ends early has them.
 pub(super) fn rows(scope: Scope) -> Vec<Row> {
-    use Shape::{Claim, Heartbeats, HeartbeatsBatch, Life3, Life3Batch, Life6, Life6Batch};
+    use Shape::{Claim, Heartbeats, HeartbeatsBatch, Life3, Life3Batch, Life6, Life6Batch, Processes};
     use StoreGroup::{File, Server};
     let mut rows = vec![
         Row::new(Life3, Server).callers(USUAL_CALLERS),
@@ -168,6 +177,7 @@ pub(super) fn rows(scope: Scope) -> Vec<Row> {
         return rows;
     }
     rows.push(Row::new(Life3Batch, File));
+    rows.extend(PROCESSES.map(|processes| Row::new(Processes, File).callers(processes)));
     for group in [File, Server] {
         rows.push(Row::new(Life3, group));
         rows.extend(CALLERS.map(|callers| Row::new(Life3, group).callers(callers)));

@@ -86,7 +86,8 @@ impl<'a> Rounds<'a> {
             | Shape::Life6
             | Shape::Life6Batch
             | Shape::Heartbeats
-            | Shape::HeartbeatsBatch => Some(figures.per_second()),
+            | Shape::HeartbeatsBatch
+            | Shape::Processes => Some(figures.per_second()),
         }
     }
 

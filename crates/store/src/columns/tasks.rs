@@ -150,6 +150,11 @@ pub fn compensation_count<R: Row>(row: &R) -> Result<i64, R::Fault> {
     row.a_number(at!(TaskRow, "compensations"))
 }
 
+/// Whether the task of a row waits to be claimed.
+pub fn is_planned<R: Row>(row: &R) -> Result<bool, R::Fault> {
+    Ok(row.word::<State>(at!(TaskRow, "state"))? == State::Planned)
+}
+
 /// The names by which the task of a row is known.
 pub fn read_task_key<R: Row>(row: &R) -> Result<(Namespace, TaskId), R::Fault> {
     let (namespace, id) = (row.a_text(at!(TaskRow, "namespace"))?, row.a_text(at!(TaskRow, "id"))?);

@@ -31,6 +31,7 @@ pub(crate) enum Shape {
     Lives(Life, Calls),
     Heartbeats(Calls),
     Claim,
+    Processes,
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +50,7 @@ pub(crate) struct NotRun {
 const INVALID: u8 = 2;
 const NO_SUCH_SHAPE: u8 = 3;
 
-const SHAPES: [(&str, Shape); 7] = [
+const SHAPES: [(&str, Shape); 8] = [
     ("life3", Shape::Lives(Life::SHORT, Calls::Single)),
     ("life3-batch", Shape::Lives(Life::SHORT, Calls::Batched)),
     ("life6", Shape::Lives(Life::FULL, Calls::Single)),
@@ -57,6 +58,7 @@ const SHAPES: [(&str, Shape); 7] = [
     ("heartbeats", Shape::Heartbeats(Calls::Single)),
     ("heartbeats-batch", Shape::Heartbeats(Calls::Batched)),
     ("claim", Shape::Claim),
+    ("processes", Shape::Processes),
 ];
 
 impl Arguments {
@@ -84,7 +86,11 @@ impl Arguments {
             Shape::Claim if callers != 1 => {
                 Err(invalid("--callers", &callers.to_string(), "a claim has one caller"))
             }
-            Shape::Heartbeats(_) | Shape::Claim | Shape::Lives(..) => Ok(arguments),
+            Shape::Processes if matches!(arguments.store, Store::Server(_)) => Err(NotRun {
+                why: "--shape `processes`: only on a file, which the processes share".to_owned(),
+                code: NO_SUCH_SHAPE,
+            }),
+            Shape::Heartbeats(_) | Shape::Claim | Shape::Processes | Shape::Lives(..) => Ok(arguments),
         }
     }
 }
@@ -148,11 +154,11 @@ fn store(given: &str) -> Result<Store, NotRun> {
 fn shape(given: &str, side: Side) -> Result<Shape, NotRun> {
     let found = SHAPES.iter().find(|(name, _)| *name == given).map(|(_, shape)| *shape);
     match found {
-        Some(shape) if !matches!((side, shape), (Side::Bare, Shape::Claim)) => Ok(shape),
+        Some(shape) if !matches!((side, shape), (Side::Bare, Shape::Claim | Shape::Processes)) => Ok(shape),
         Some(_) | None => {
             let names: Vec<&str> = SHAPES.iter().map(|(name, _)| *name).collect();
             let why = format!(
-                "--shape `{given}`: no such shape here; there are {}, the last one only for `--side tenure`",
+                "--shape `{given}`: no such shape here; there are {}, the last two only for `--side tenure`",
                 names.join(", ")
             );
             Err(NotRun { why, code: NO_SUCH_SHAPE })

@@ -1,4 +1,4 @@
-//! A claim that waits for work. It polls by reading, and sends a claim only when a task is due.
+//! A claim that waits for work. It sends another claim only when a task is due.
 
 use std::time::Duration;
 
@@ -8,16 +8,11 @@ use tenure_core::id::{Queue, RequestId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
 use tenure_core::time::Time;
-use tenure_store::Cursor;
 use tenure_store::Error;
+use tenure_store::waiting::LOOK_EVERY;
 
 use crate::ledger::call::{Call, send};
 use crate::ledger::{Claiming, Ledger};
-
-/// How often a waiting claim polls without a signal: a lost signal costs no more than this.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The minimum time between two polls, however much happens in the store.
-const LOOK_APART: Duration = Duration::from_millis(20);
 
 impl Call<Claiming> {
     /// Sends the claim. If it finds nothing, it waits for work for up to that long, and then returns no
@@ -58,15 +53,15 @@ impl Ledger {
     /// Waits until a claim of the queue may find a task, and returns since when.
     pub async fn until_claimable(&self, queue: &Queue) -> Result<Time, Error> {
         loop {
-            // The cursor is read before the poll, so that an event during the poll ends the wait after it.
-            let place = self.newest().await?;
+            // Called before the look, so that what becomes due during the look ends the wait after it.
+            let due = self.store.until_claimable(self.namespace.clone(), queue.clone());
             let at = self.store.claimable_at(self.namespace.clone(), queue.clone()).await?;
             if let Some(at) = at
                 && at <= self.now().await?
             {
                 return Ok(at);
             }
-            rest(self, queue, place).await;
+            rest(due).await;
         }
     }
 }
@@ -91,35 +86,36 @@ pub(crate) async fn claim_until<F: Future<Output = Result<Vec<Task>, Error>>>(
             None => std::future::pending().await,
         }
     });
-    let (mut nth, mut is_over) = (1, !waits);
+    let (mut request, mut nth, mut is_over) = (command.request.clone(), 1, !waits);
     loop {
-        // The cursor is read before the poll, so that an event during the poll ends the wait after it.
-        let place = ledger.newest().await?;
-        let request = match command.request.as_ref().map(|id| nth_request(id, nth)).transpose() {
+        // Called before the claim, so that what becomes due during the claim ends the wait after it.
+        let due = waits.then(|| ledger.store.until_claimable(ledger.namespace.clone(), queue.clone()));
+        let sent = Moment::now();
+        let tasks = send(Command { request, ..command.clone() }).await?;
+        if !tasks.is_empty() {
+            return Ok((sent, tasks));
+        }
+        nth += 1;
+        request = match command.request.as_ref().map(|id| nth_request(id, nth)).transpose() {
             Ok(request) => request,
             // Under so long an id nothing ever waited.
-            Err(_) if !waits => return Ok((Moment::now(), Vec::new())),
+            Err(_) if !waits => return Ok((sent, Vec::new())),
             Err(refusal) => return Err(refusal.into()),
         };
-        let is_repeat = remembers(ledger, &command, request.as_ref()).await?;
-        if nth == 1 || is_repeat || (waits && is_due(ledger, queue).await?) {
-            let sent = Moment::now();
-            let tasks = send(Command { request, ..command.clone() }).await?;
-            if !tasks.is_empty() {
-                return Ok((sent, tasks));
-            }
-            nth += 1;
-        }
         // Remembered claims are repeated to the end, however long the first wait was.
-        if is_over && !is_repeat {
-            return Ok((Moment::now(), Vec::new()));
+        if remembers(ledger, &command, request.as_ref()).await? {
+            continue;
         }
-        if !is_repeat {
-            // Only the pause is cancelled: a claim that was sent is awaited.
-            tokio::select! {
+        // Only the pause is cancelled: a claim that was sent is awaited.
+        match due {
+            Some(due) if !is_over => tokio::select! {
                 () = &mut over => is_over = true,
-                () = rest(ledger, queue, place) => {}
-            }
+                () = rest(due) => continue,
+            },
+            Some(_) | None => return Ok((sent, Vec::new())),
+        }
+        if !remembers(ledger, &command, request.as_ref()).await? {
+            return Ok((sent, Vec::new()));
         }
     }
 }
@@ -139,25 +135,9 @@ async fn remembers(ledger: &Ledger, command: &Command, id: Option<&RequestId>) -
     }
 }
 
-async fn is_due(ledger: &Ledger, queue: &Queue) -> Result<bool, Error> {
-    let at = ledger.store.claimable_at(ledger.namespace.clone(), queue.clone()).await?;
-    Ok(match at {
-        Some(at) => at <= ledger.now().await?,
-        None => false,
-    })
-}
-
-/// Until something happens in the store, or the poll interval passes: time makes tasks due without a signal.
-async fn rest(ledger: &Ledger, queue: &Queue, place: Cursor) {
-    tokio::time::sleep(LOOK_APART).await;
-    if let Some(due) = ledger.store.until_claimable(ledger.namespace.clone(), queue.clone()) {
-        // A look that fails tells it itself, and must not come at once.
-        if due.await.is_err() {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        return;
+/// Waits until a task may be due. A wait that fails says why in the next claim, which must not come at once.
+async fn rest(due: impl Future<Output = Result<(), Error>>) {
+    if due.await.is_err() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
-    let sign = ledger.store.more_events(Some(place));
-    // A look that fails tells it itself.
-    let _ = tokio::time::timeout(LOOK_EVERY, sign).await;
 }

@@ -120,20 +120,20 @@ fn a_command_costs_postgresql_so_many_statements_and_round_trips() {
             }
         };
         insta::assert_snapshot!(costs(&ledger, cost).await, @r"
-        create     8 statements, 2 round trips
-        acquire    7 statements, 2 round trips
+        create     7 statements, 2 round trips
+        acquire    6 statements, 2 round trips
         heartbeat  5 statements, 2 round trips
-        checkpoint 7 statements, 2 round trips
-        complete   13 statements, 2 round trips
-        refused    7 statements, 2 round trips
-        claim      12 statements, 3 round trips
-        fail       14 statements, 2 round trips
+        checkpoint 8 statements, 2 round trips
+        complete   12 statements, 2 round trips
+        refused    8 statements, 2 round trips
+        claim      9 statements, 2 round trips
+        fail       13 statements, 2 round trips
 
         100 in a batch:
-        create     8 statements
-        acquire    7 statements
+        create     7 statements
+        acquire    6 statements
         heartbeat  5 statements
-        complete   10 statements
+        complete   8 statements
         ");
     });
 }
