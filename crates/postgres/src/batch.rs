@@ -2,6 +2,7 @@
 //! and written back after the last. So a thousand commands need as many database requests as one.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tenure_core::case::Names;
 use tenure_core::command::Command;
@@ -133,7 +134,7 @@ impl Batch {
     /// The tasks that are written, as they are afterwards.
     pub(crate) fn changed_tasks(&self) -> impl Iterator<Item = &Task> {
         self.slots.values().filter_map(|slot| match slot {
-            Slot::Whole(whole) if whole.is_changed() => whole.kept.as_ref().map(|kept| &kept.task),
+            Slot::Whole(whole) if whole.is_changed() => whole.kept.as_ref().map(|kept| &*kept.task),
             Slot::Whole(_) | Slot::Lease(_) | Slot::Seen(_) => None,
         })
     }
@@ -198,7 +199,7 @@ impl Rows for Batch {
         };
         let Some(due) = due else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        Ok(task.map(|task| LeaseRow { row: 0, check_at: due.check_at, task }))
+        Ok(task.map(|task| LeaseRow { row: 0, check_at: due.check_at, task: Arc::new(task) }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> PostgresResult<Names> {
@@ -248,7 +249,7 @@ impl Rows for Batch {
     fn write(&mut self, change: Change<'_>) -> PostgresResult<()> {
         let Change { before, after, head, events } = change;
         let key = (after.namespace.clone(), after.id.clone());
-        let row = match before {
+        let row = match &before {
             Some(kept) => kept.row,
             None => {
                 self.taken_ids.insert(key.clone());
@@ -261,20 +262,20 @@ impl Rows for Batch {
         let Slot::Whole(whole) = slot else {
             return Err(PostgresError::Broken(format!("{} was written without a lock", after.id)));
         };
-        let (old, new) = (before.and_then(|kept| Due::of(&kept.task)), Due::of(after));
+        let (old, new) = (before.as_ref().and_then(|kept| Due::of(&kept.task)), Due::of(after));
         if old != new {
             whole.due = new;
         }
-        let kept = StoredTask { row, task: after.clone(), head };
-        if let Some(before) = before {
+        let kept = StoredTask { row, task: Arc::new(after.clone()), head };
+        if let Some(before) = &before {
             TaskRow::of(&kept).must_stay(before).map_err(PostgresError::Broken)?;
         }
         whole.kept = Some(kept);
-        self.events.extend(events.iter().cloned());
+        self.events.extend(events);
         Ok(())
     }
 
-    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> PostgresResult<()> {
+    fn renew(&mut self, before: LeaseRow, after: &Task, now: Time) -> PostgresResult<()> {
         let Some(lease) = after.lease() else {
             return Err(PostgresError::Broken("a heartbeat without a lease".into()));
         };
@@ -282,11 +283,12 @@ impl Rows for Batch {
         let due = match slot {
             Some(Slot::Whole(whole)) => {
                 if let Some(kept) = &mut whole.kept {
-                    if let Some(stored) = kept.task.lease_mut() {
+                    let task = Arc::make_mut(&mut kept.task);
+                    if let Some(stored) = task.lease_mut() {
                         stored.clone_from(lease);
                     }
                     if let Some(checkpoint) = &after.checkpoint {
-                        kept.task.checkpoint = Some(checkpoint.clone());
+                        task.checkpoint = Some(checkpoint.clone());
                     }
                 }
                 whole.due.as_mut()

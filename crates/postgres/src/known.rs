@@ -4,6 +4,8 @@
 //! decided on a known row writes it only if it still has that version. If it has another one, nothing is committed, what was known of
 //! these tasks is forgotten, and the batch is decided again on rows that are read and locked.
 
+use std::sync::Arc;
+
 use tenure_store::due::Due;
 use tenure_store::recent::RecentTasks;
 use tenure_store::rows::StoredTask;
@@ -232,7 +234,8 @@ impl KnownTask {
         let version = if due == stored { found } else { own.version };
         let mut whole = whole.filter(|whole| whole.due_version == Some(found) && checkpoint.is_none());
         if let Some(whole) = &mut whole
-            && let (Some(lease), Some(renewed)) = (whole.stored.task.lease_mut(), due.lease())
+            && let (Some(lease), Some(renewed)) =
+                (Arc::make_mut(&mut whole.stored.task).lease_mut(), due.lease())
         {
             *lease = renewed;
             whole.due_version = Some(version);
@@ -284,7 +287,7 @@ mod tests {
     /// One that has made the task.
     fn batch() -> Batch {
         let (namespace, id) = key();
-        let kept = Some(StoredTask { row: 1, task: Task::blank(namespace, id), head: Hash::START });
+        let kept = Some(StoredTask { row: 1, task: Arc::new(Task::blank(namespace, id)), head: Hash::START });
         let mut batch = Batch::default();
         batch.slots.insert(key(), Slot::Whole(Box::new(Whole { kept, ..Whole::default() })));
         batch

@@ -89,7 +89,7 @@ impl<'l> PostgresReader<'l> {
         let rows = self.link.ask(&TASK, &[&namespace.as_str(), &id.as_str()]).await?;
         let found = self.read_whole(&rows).await?.pop();
         self.end().await?;
-        found.map(|kept| Ok(kept?.task)).transpose()
+        found.map(|kept| Ok(kept?.into_task())).transpose()
     }
 
     /// The tasks of rows of [`SELECT_TASKS`], as far as each can be read.
@@ -143,13 +143,13 @@ impl<'l> PostgresReader<'l> {
         let kept = self.read_whole(&rows).await?.into_iter().collect::<PostgresResult<Vec<StoredTask>>>()?;
         self.end().await?;
         let (mut fill, mut items, mut last) = (PageFill::new(size), Vec::new(), None);
-        for StoredTask { row, task, .. } in kept {
-            if !fill.takes(task_bytes(&task)) {
+        for kept in kept {
+            if !fill.takes(task_bytes(&kept.task)) {
                 more = true;
                 break;
             }
-            last = Some(row);
-            items.push(task);
+            last = Some(kept.row);
+            items.push(kept.into_task());
         }
         let next = last.filter(|_| more).map(|row| Cursor::of('t', row));
         let is_cut = more && items.len() < size.items.max(1);

@@ -320,7 +320,7 @@ fn changed(batch: &Batch) -> Vec<Changed<'_>> {
 fn ends(changed: &[Changed<'_>], now: Time) -> Vec<(EndKey, i64)> {
     let mut ends = NewEnds::default();
     for one in changed {
-        ends.count(one.whole.stored.as_ref().map(|stored| &stored.task), one.row.task, now);
+        ends.count(one.whole.stored.as_ref().map(|stored| &*stored.task), one.row.task, now);
     }
     ends.take()
 }

@@ -1,5 +1,7 @@
 //! SQLite's rows for [`tenure_store::columns`], and the faults of this store.
 
+use std::sync::Arc;
+
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql, params};
 use tenure_core::compensation::Compensation;
@@ -121,7 +123,7 @@ pub(crate) fn read_whole(
     let due = read_due(row, TASK_COLUMN_COUNT + 1)?;
     let mut stored = read_task(row, policies, TaskParts { due, checkpoint, ..TaskParts::default() })?;
     if compensation_count(row)? != 0 {
-        stored.task.compensations = read_compensations(connection, stored.row)?;
+        Arc::make_mut(&mut stored.task).compensations = read_compensations(connection, stored.row)?;
     }
     Ok(stored)
 }

@@ -3,6 +3,8 @@
 //! It is valid while nobody else commits to the file, which SQLite's `data_version` tells. So it is checked inside each
 //! transaction, and forgotten when the version has moved or a transaction has failed.
 
+use std::sync::Arc;
+
 use tenure_core::id::{Namespace, TaskId};
 use tenure_core::task::Task;
 use tenure_core::time::Time;
@@ -60,8 +62,11 @@ impl OpenTask {
         match self {
             OpenTask::Whole { stored, check_at, .. } => {
                 stored.task.lease()?;
-                // A checkpoint is there only if the command gives one.
-                let task = Task { checkpoint: None, ..stored.task.clone() };
+                let task = match &stored.task.checkpoint {
+                    None => Arc::clone(&stored.task),
+                    // A checkpoint is there only if the command gives one.
+                    Some(_) => Arc::new(Task { checkpoint: None, ..Task::clone(&stored.task) }),
+                };
                 Some(LeaseRow { row: stored.row, check_at: (*check_at)?, task })
             }
             OpenTask::Lease(lease) => Some(lease.clone()),
@@ -73,14 +78,15 @@ impl OpenTask {
         let task = match self {
             OpenTask::Whole { stored, check_at, .. } => {
                 *check_at = Some(at);
+                let task = Arc::make_mut(&mut stored.task);
                 if after.checkpoint.is_some() {
-                    stored.task.checkpoint.clone_from(&after.checkpoint);
+                    task.checkpoint.clone_from(&after.checkpoint);
                 }
-                &mut stored.task
+                task
             }
             OpenTask::Lease(lease) => {
                 lease.check_at = at;
-                &mut lease.task
+                Arc::make_mut(&mut lease.task)
             }
         };
         let (Some(lease), Some(renewed)) = (task.lease_mut(), after.lease()) else { return false };
@@ -135,7 +141,7 @@ mod tests {
 
     fn open_task() -> OpenTask {
         let task = Task::blank(namespace(), id());
-        let stored = StoredTask { row: 1, task, head: Hash::START };
+        let stored = StoredTask { row: 1, task: Arc::new(task), head: Hash::START };
         OpenTask::Whole { stored, check_at: None, is_continued: true }
     }
 

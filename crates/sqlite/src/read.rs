@@ -61,7 +61,7 @@ impl<'c> SqliteReader<'c> {
     }
 
     fn find_task(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<Task>> {
-        Ok(find_task(self.connection, &mut self.policies, namespace, id)?.map(|kept| kept.task))
+        Ok(find_task(self.connection, &mut self.policies, namespace, id)?.map(|kept| kept.into_task()))
     }
 
     pub(crate) fn now(&mut self) -> Result<Time, Error> {
@@ -122,7 +122,7 @@ impl<'c> SqliteReader<'c> {
                 break;
             }
             last = Some(kept.row);
-            items.push(kept.task);
+            items.push(kept.into_task());
         }
         let next = last.filter(|_| more).map(|row| Cursor::of('t', row));
         let is_cut = fill.is_cut() && next.is_some();

@@ -1,5 +1,7 @@
 //! The rows of a command inside one SQLite transaction. SQL finds and writes here; it decides nothing.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use tenure_core::case::Names;
 use tenure_core::compensation::Compensation;
@@ -49,7 +51,7 @@ impl SqliteRows<'_> {
         let Some(due) = read_due(&SqliteRow(row), 0)? else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
         let row = row.get(column_count::<DueRow<'_>>())?;
-        Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task }))
+        Ok(task.map(|task| LeaseRow { row, check_at: due.check_at, task: Arc::new(task) }))
     }
 
     /// Adds the ends of this transaction to what is counted, and deletes counts that are too old to be read.
@@ -82,7 +84,7 @@ impl SqliteRows<'_> {
         if newest.optional()?.is_some_and(|(newest, hash)| newest == number && hash == head) {
             return Ok(());
         }
-        let Task { namespace, id, .. } = &before.task;
+        let Task { namespace, id, .. } = &*before.task;
         Err(SqliteError::Broken(does_not_continue(namespace, id)))
     }
 
@@ -281,12 +283,13 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn leased(&mut self, namespace: &Namespace, id: &TaskId) -> SqliteResult<Option<LeaseRow>> {
-        if let Some(OpenTask::Whole { stored, .. }) = self.open_tasks.get(namespace, id)
+        let known = self.open_tasks.get(namespace, id);
+        if let Some(OpenTask::Whole { stored, .. }) = &known
             && stored.task.lease().is_none()
         {
             return Ok(None);
         }
-        if let Some(known) = self.open_tasks.get(namespace, id).and_then(|known| known.lease()) {
+        if let Some(known) = known.and_then(|known| known.lease()) {
             debug_assert_eq!(
                 Some((known.row, known.check_at, known.task.lease().cloned(), known.task.cancel.is_some())),
                 self.read_lease(namespace, id)?.map(|LeaseRow { row, check_at, task }| {
@@ -376,14 +379,14 @@ impl Rows for SqliteRows<'_> {
 
     fn write(&mut self, change: Change<'_>) -> SqliteResult<()> {
         let Change { before, after, head, events } = change;
-        let no = before.map_or(self.next_task, |kept| kept.row);
-        let old = before.map(|kept| &kept.task);
+        let no = before.as_ref().map_or(self.next_task, |kept| kept.row);
+        let old = before.as_ref().map(|kept| &*kept.task);
         let known = old.and_then(|old| self.open_tasks.take(&old.namespace, &old.id));
         let (check_at, is_continued) = match known {
             Some(OpenTask::Whole { check_at, is_continued, .. }) => (check_at, is_continued),
             Some(OpenTask::Lease(_)) | None => (None, false),
         };
-        if let Some(before) = before.filter(|_| !is_continued) {
+        if let Some(before) = before.as_ref().filter(|_| !is_continued) {
             self.must_continue(before)?;
         }
         // First what belongs to the task: the guards refuse it once the task's own row says that it ended.
@@ -394,7 +397,7 @@ impl Rows for SqliteRows<'_> {
             self.write_checkpoint(no, changed)?;
         }
         let row = TaskRow { task: after, head: &head };
-        match before {
+        match &before {
             Some(before) => self.update_task(before, row)?,
             None => {
                 self.insert(&sql::INSERT_TASK, &[no], row)?;
@@ -406,28 +409,30 @@ impl Rows for SqliteRows<'_> {
         let check_at = self.write_due(no, old, after)?.or(check_at);
         events.iter().try_for_each(|sealed| self.write_event(no, sealed))?;
         if after.ending().is_none() {
-            let stored = StoredTask { row: no, task: after.clone(), head };
+            let stored = StoredTask { row: no, task: Arc::new(after.clone()), head };
             self.open_tasks.put(OpenTask::Whole { stored, check_at, is_continued: true });
         }
         Ok(())
     }
 
-    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> SqliteResult<()> {
+    fn renew(&mut self, before: LeaseRow, after: &Task, now: Time) -> SqliteResult<()> {
         let Some(due) = Due::of(after) else {
             return Err(SqliteError::Broken("a heartbeat without a lease".into()));
         };
         // No heartbeat changes what fences it.
         let row = DueRow::of(after, &due);
         self.update(&sql::RENEW_DUE, before.row, row, row)?;
-        let mut check_at = before.check_at;
+        let LeaseRow { row: no, mut check_at, task } = before;
+        // Then nobody shares the known one, and it is changed in its place.
+        drop(task);
         if check_at <= now {
             // The check moves only when its time has come: one index write a ttl, not one a heartbeat.
             let moved = "update due set check_at = expires_at where task = ?";
-            self.statements.change_one(moved, [before.row])?;
+            self.statements.change_one(moved, [no])?;
             check_at = due.expires_at;
         }
         if let Some(checkpoint) = &after.checkpoint {
-            self.write_checkpoint(before.row, checkpoint)?;
+            self.write_checkpoint(no, checkpoint)?;
         }
         self.open_tasks.renew(after, check_at);
         Ok(())
@@ -464,7 +469,7 @@ mod tests {
         };
         let (namespace, id) = (Namespace::new("default").expect("a name"), TaskId::new("t").expect("a name"));
         let task = Task { phase: Phase::Ended(Box::new(ending)), ..Task::blank(namespace, id) };
-        StoredTask { row: 1, task, head: Hash::START }
+        StoredTask { row: 1, task: Arc::new(task), head: Hash::START }
     }
 
     /// Why a change of a task that has ended is not written. The file has no such task, so a statement that is run changes
@@ -486,7 +491,7 @@ mod tests {
             newly_due: NewlyDue::default(),
         };
         let (before, head) = (ended(), Hash([1; 32]));
-        let mut after = before.task.clone();
+        let mut after = Task::clone(&before.task);
         change(&mut after);
         match rows.update_task(&before, TaskRow { task: &after, head: &head }) {
             Err(SqliteError::Broken(words)) => words,

@@ -209,7 +209,7 @@ fn decided<R: Rows>(
     (before, names): (Option<StoredTask>, Names),
     now: Time,
 ) -> Result<Result<Decided, Refusal>, R::Fault> {
-    let stored = Stored { task: before.as_ref().map(|kept| &kept.task), names, floor: rows.floor()? };
+    let stored = Stored { task: before.as_ref().map(|kept| &*kept.task), names, floor: rows.floor()? };
     Ok(decide_by(table, stored, command, now).map(|decision| {
         let Decision { row: _, end: _, events, task, successor } = decision;
         Decided { before, events, task, successor }
@@ -257,7 +257,7 @@ fn write<R: Rows>(
             sealed
         })
         .collect();
-    rows.write(Change { before: before.as_ref(), after: &task, head, events: &sealed })?;
+    rows.write(Change { before, after: &task, head, events: sealed })?;
     Ok(task)
 }
 
@@ -302,7 +302,7 @@ fn renew<R: Rows>(
     let Some(leased) = rows.leased(&command.namespace, id)? else {
         let kept = rows.task(&command.namespace, id)?;
         let stored =
-            Stored { task: kept.as_ref().map(|kept| &kept.task), names: Names::Free, floor: Epoch::ZERO };
+            Stored { task: kept.as_ref().map(|kept| &*kept.task), names: Names::Free, floor: Epoch::ZERO };
         return match decide_by(table, stored, command, now) {
             Ok(decision) => Err(rows.broken(format!("a lease without a row in `due`: {}", decision.row))),
             Err(refusal) => Ok(Err(refusal)),
@@ -316,7 +316,7 @@ fn renew<R: Rows>(
     let Some(expires_at) = after.lease().map(|lease| lease.expires_at) else {
         return Err(rows.broken("a heartbeat ended its lease".into()));
     };
-    rows.renew(&leased, &after, now)?;
+    rows.renew(leased, &after, now)?;
     Ok(Ok(Answer::Renewed(Renewal { at: now, expires_at, cancel_asked: after.cancel.is_some() })))
 }
 

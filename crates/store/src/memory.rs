@@ -139,7 +139,7 @@ impl Rows for Memory {
         let Some(kept) = self.tasks.get(&(namespace.clone(), id.clone())) else { return Ok(None) };
         let Some(due) = Due::of(&kept.task) else { return Ok(None) };
         let task = due.seen_by_heartbeat(namespace, id);
-        Ok(task.map(|task| LeaseRow { row: kept.row, check_at: due.check_at, task }))
+        Ok(task.map(|task| LeaseRow { row: kept.row, check_at: due.check_at, task: Arc::new(task) }))
     }
 
     fn names(&mut self, namespace: &Namespace, id: &TaskId, saga_id: &SagaId) -> Result<Names, Infallible> {
@@ -184,19 +184,19 @@ impl Rows for Memory {
     }
 
     fn write(&mut self, change: Change<'_>) -> Result<(), Infallible> {
-        let task = change.after.clone();
+        let task = Arc::new(change.after.clone());
         let next = i64::try_from(self.tasks.len()).unwrap_or(i64::MAX);
         let row = change.before.map_or(next, |kept| kept.row);
         let key = (task.namespace.clone(), task.id.clone());
         self.sagas.insert((task.namespace.clone(), task.saga_id.clone()), task.id.clone());
         self.tasks.insert(key, StoredTask { row, task, head: change.head });
-        self.events.extend(change.events.iter().map(|sealed| (row, sealed.clone())));
+        self.events.extend(change.events.into_iter().map(|sealed| (row, sealed)));
         Ok(())
     }
 
-    fn renew(&mut self, _before: &LeaseRow, after: &Task, _now: Time) -> Result<(), Infallible> {
+    fn renew(&mut self, _before: LeaseRow, after: &Task, _now: Time) -> Result<(), Infallible> {
         let row = self.tasks.get_mut(&(after.namespace.clone(), after.id.clone()));
-        let Some(task) = row.map(|kept| &mut kept.task) else { return Ok(()) };
+        let Some(task) = row.map(|kept| Arc::make_mut(&mut kept.task)) else { return Ok(()) };
         if let (Some(stored), Some(lease)) = (task.lease_mut(), after.lease()) {
             stored.clone_from(lease);
         }
@@ -257,7 +257,7 @@ impl Memory {
         let more = rows.len() > fits;
         rows.truncate(fits);
         let next = rows.last().filter(|_| more).map(|kept| Cursor::of('t', kept.row));
-        let items = rows.into_iter().map(|kept| kept.task.clone()).collect();
+        let items = rows.into_iter().map(|kept| Task::clone(&kept.task)).collect();
         let is_cut = page.is_cut() && next.is_some();
         Page::new(items, next, is_cut)
     }
@@ -370,7 +370,7 @@ impl Store for MemoryStore {
     fn task(&self, namespace: Namespace, id: TaskId) -> BoxFuture<'_, Result<Option<Task>, Error>> {
         Box::pin(async move {
             let Ok(kept) = self.memory().task(&namespace, &id);
-            Ok(kept.map(|kept| kept.task))
+            Ok(kept.map(StoredTask::into_task))
         })
     }
 
@@ -402,9 +402,9 @@ impl Store for MemoryStore {
             let at = self.now_by(&memory);
             let count = |state| {
                 let in_state = memory.in_namespace(&namespace).filter(|kept| kept.task.state() == state);
-                overview::count(state, in_state.map(|kept| (kept.row, &kept.task)), at)
+                overview::count(state, in_state.map(|kept| (kept.row, &*kept.task)), at)
             };
-            let tasks = || memory.in_namespace(&namespace).map(|kept| &kept.task);
+            let tasks = || memory.in_namespace(&namespace).map(|kept| &*kept.task);
             Ok(Overview {
                 at,
                 states: OVERVIEW_STATES.map(count).to_vec(),
@@ -420,7 +420,7 @@ impl Store for MemoryStore {
         Box::pin(async move {
             let memory = self.memory();
             let now = self.now_by(&memory);
-            Ok(overview::holdings(memory.in_namespace(&namespace).map(|kept| &kept.task), now))
+            Ok(overview::holdings(memory.in_namespace(&namespace).map(|kept| &*kept.task), now))
         })
     }
 

@@ -1,5 +1,7 @@
 //! The rows that a command is decided on, and what is written of it: what each store gives and takes in one transaction.
 
+use std::sync::Arc;
+
 use tenure_core::case::Names;
 use tenure_core::chain::Hash;
 use tenure_core::event::Event;
@@ -14,8 +16,16 @@ use crate::remembered::Request;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredTask {
     pub row: i64,
-    pub task: Task,
+    /// Shared, because a task is large and is handed around for each command.
+    pub task: Arc<Task>,
     pub head: Hash,
+}
+
+impl StoredTask {
+    /// The task alone.
+    pub fn into_task(self) -> Task {
+        Arc::unwrap_or_clone(self.task)
+    }
 }
 
 /// What a heartbeat is decided on: the part of a task that its row of `due` shows, see [`crate::due`].
@@ -23,19 +33,19 @@ pub struct StoredTask {
 pub struct LeaseRow {
     pub row: i64,
     pub check_at: Time,
-    pub task: Task,
+    pub task: Arc<Task>,
 }
 
 /// What must be written about one task after a command.
 pub struct Change<'a> {
     /// The task as it was read; none: it is new.
-    pub before: Option<&'a StoredTask>,
+    pub before: Option<StoredTask>,
     /// The task after the command.
     pub after: &'a Task,
     /// The new head of its chain.
     pub head: Hash,
     /// The events that lie between.
-    pub events: &'a [Sealed],
+    pub events: Vec<Sealed>,
 }
 
 /// The rows of a store inside one transaction. An `Err` is a fault of the store: the whole transaction is
@@ -81,7 +91,7 @@ pub trait Rows {
     fn write(&mut self, change: Change<'_>) -> Result<(), Self::Fault>;
 
     /// Writes what a heartbeat or a progress changed. A checkpoint is there only if it was given.
-    fn renew(&mut self, before: &LeaseRow, after: &Task, now: Time) -> Result<(), Self::Fault>;
+    fn renew(&mut self, before: LeaseRow, after: &Task, now: Time) -> Result<(), Self::Fault>;
 
     /// No grant is at or below it.
     fn floor(&mut self) -> Result<Epoch, Self::Fault>;

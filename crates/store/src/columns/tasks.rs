@@ -1,6 +1,7 @@
 //! The table `tasks`: a task's own row.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tenure_api::wire::Word;
 use tenure_core::chain::Hash;
@@ -186,7 +187,7 @@ pub fn read_task<R: Row>(row: &R, policies: &mut Policies, parts: TaskParts) -> 
         checkpoint: parts.checkpoint,
         compensations: parts.compensations,
     };
-    Ok(StoredTask { row: row.a_number(NO)?, task, head: row.hash(at!(TaskRow, "head"))? })
+    Ok(StoredTask { row: row.a_number(NO)?, task: Arc::new(task), head: row.hash(at!(TaskRow, "head"))? })
 }
 
 fn read_cancel<R: Row>(row: &R) -> Result<Option<Cancel>, R::Fault> {
