@@ -370,10 +370,8 @@ impl Store for PostgresStore {
     fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
         let wait = self.database.claim_waits.register(&namespace, &queue);
         let others_wrote = self.database.others_wrote.subscribe();
-        // Signals may be lost.
-        let poll = |mut signs: Receiver<u64>| async move {
-            let _ = tokio::time::timeout(LOOK_EVERY, signs.changed()).await;
-        };
+        // The sender lives as long as the store.
+        let poll = |mut signs: Receiver<u64>| async move { drop(signs.changed().await) };
         let look = move || {
             let at = self.claimable_at(namespace.clone(), queue.clone());
             async move { Ok(Found::at(at.await?, self.now().await?)) }

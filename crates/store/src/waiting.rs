@@ -23,6 +23,8 @@ use crate::error::Error;
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The minimum time between two looks, however much happens in the store.
 pub const LOOK_APART: Duration = Duration::from_millis(20);
+/// The minimum time until a task becomes due that is waited for. A clock may stand still.
+const REST_MIN: Duration = Duration::from_millis(1);
 /// How many waits a look ends that finds a due task: there may be more of them than one.
 const WOKEN_BY_A_LOOK: usize = 8;
 
@@ -38,19 +40,36 @@ pub struct ClaimWaits {
 /// The waits of one queue.
 struct QueueWaits {
     due: Arc<Notify>,
-    looked_at: Mutex<Moment>,
+    last_look: Mutex<Look>,
+}
+
+/// When one of the waits looked, and which sign of other processes was the newest then.
+struct Look {
+    at: Moment,
+    sign: u64,
+}
+
+/// Why a wait would look.
+enum Reason {
+    /// That much time has passed without a look.
+    Rested(Duration),
+    /// There is a new sign of other processes.
+    Signed,
 }
 
 impl QueueWaits {
-    /// Whether nobody has looked for that long. A caller that gets true must look.
-    fn is_time_to_look(&self, apart: Duration) -> bool {
-        let (mut looked_at, now) =
-            (self.looked_at.lock().unwrap_or_else(PoisonError::into_inner), Moment::now());
-        let is_time = now.since(*looked_at) >= apart.into();
-        if is_time {
-            *looked_at = now;
+    /// Whether no other wait has looked instead. A caller that gets true must look.
+    fn must_look(&self, why: &Reason, sign: u64) -> bool {
+        let mut last = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Moment::now();
+        let must_look = match why {
+            Reason::Rested(rest) => now.since(last.at) >= (*rest).into(),
+            Reason::Signed => last.sign < sign,
+        };
+        if must_look {
+            *last = Look { at: now, sign };
         }
-        is_time
+        must_look
     }
 }
 
@@ -92,7 +111,7 @@ impl Found {
     pub fn rest(self) -> Duration {
         match self {
             Found::Due => LOOK_APART,
-            Found::NotDue(next) => next.map_or(LOOK_EVERY, |next| next.min(LOOK_EVERY)),
+            Found::NotDue(next) => next.map_or(LOOK_EVERY, |next| next.clamp(REST_MIN, LOOK_EVERY)),
         }
     }
 }
@@ -133,7 +152,8 @@ impl ClaimWaits {
         }
         // Callers choose the names of queues, so those that nobody waits for are not kept.
         queues.retain(|_, waits| waits.strong_count() > 0);
-        let waits = Arc::new(QueueWaits { due: Arc::default(), looked_at: Mutex::new(Moment::now()) });
+        let last_look = Mutex::new(Look { at: Moment::now(), sign: 0 });
+        let waits = Arc::new(QueueWaits { due: Arc::default(), last_look });
         queues.insert(name, Arc::downgrade(&waits));
         waits
     }
@@ -148,7 +168,7 @@ pub struct ClaimWait {
 
 impl ClaimWait {
     /// Waits until a task is offered, or until `look` finds one. It looks when the next task becomes due, from time to time, and
-    /// when `others_wrote` has a sign or `poll` ends: then another process may have written.
+    /// when `poll` ends because `others_wrote` has a sign: then another process may have written.
     pub async fn until_due<P: Future<Output = ()>, L: Future<Output = Result<Found, Error>>>(
         mut self,
         mut others_wrote: watch::Receiver<u64>,
@@ -157,17 +177,17 @@ impl ClaimWait {
     ) -> Result<(), Error> {
         let mut rest = LOOK_APART;
         loop {
-            let apart = tokio::select! {
+            let why = tokio::select! {
                 biased;
                 () = &mut self.offered => return Ok(()),
-                () = tokio::time::sleep(rest) => rest,
-                () = after(LOOK_APART, poll(others_wrote.clone())) => LOOK_APART,
+                () = tokio::time::sleep(rest) => Reason::Rested(rest),
+                () = after(LOOK_APART, poll(others_wrote.clone())) => Reason::Signed,
             };
             rest = LOOK_EVERY;
-            if !self.waits.is_time_to_look(apart) {
+            let sign = *others_wrote.borrow_and_update();
+            if !self.waits.must_look(&why, sign) {
                 continue;
             }
-            others_wrote.mark_unchanged();
             let found = look().await?;
             if let Found::Due = found {
                 for _ in 1..WOKEN_BY_A_LOOK {
@@ -336,9 +356,20 @@ mod tests {
     }
 
     #[test]
+    fn of_the_waits_of_a_queue_one_looks_for_each_reason() {
+        let waits = Arc::<ClaimWaits>::default().of((namespace(), queue("q")));
+        assert!(waits.must_look(&Reason::Signed, 1));
+        assert!(!waits.must_look(&Reason::Signed, 1), "another one has looked since that sign");
+        assert!(waits.must_look(&Reason::Signed, 2));
+        assert!(!waits.must_look(&Reason::Rested(LONG), 2), "another one has looked a moment ago");
+        assert!(waits.must_look(&Reason::Rested(Duration::ZERO), 2));
+    }
+
+    #[test]
     fn the_next_look_is_when_the_next_task_is_due() {
         let at = |micros| Found::at(Some(Time::from_micros(micros)), Time::from_micros(0));
-        assert_eq!(at(1_000).rest(), Duration::from_millis(1));
+        assert_eq!(at(5_000).rest(), Duration::from_millis(5));
+        assert_eq!(at(1).rest(), REST_MIN, "a clock that stands still is not asked all the time");
         assert_eq!(at(3_600_000_000).rest(), LOOK_EVERY, "what others make is found meanwhile");
         assert_eq!(Found::NotDue(None).rest(), LOOK_EVERY);
     }
