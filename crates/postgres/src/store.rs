@@ -18,10 +18,10 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
-use tenure_store::waiting::Found;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
+    find_due,
 };
 use tenure_store::{Error, Failure};
 use tokio::runtime::{Handle, Runtime};
@@ -372,10 +372,7 @@ impl Store for PostgresStore {
         let others_wrote = self.database.others_wrote.subscribe();
         // The sender lives as long as the store.
         let poll = |mut signs: Receiver<u64>| async move { drop(signs.changed().await) };
-        let look = move || {
-            let at = self.claimable_at(namespace.clone(), queue.clone());
-            async move { Ok(Found::at(at.await?, self.now().await?)) }
-        };
+        let look = move || find_due(self, namespace.clone(), queue.clone());
         Box::pin(async move {
             self.listen().await?;
             wait.until_due(others_wrote, poll, look).await

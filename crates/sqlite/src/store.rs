@@ -21,10 +21,10 @@ use tenure_store::overview::{Holding, Overview};
 use tenure_store::pool::Pool;
 use tenure_store::stored::StoredChain;
 use tenure_store::tokens::TokenChange;
-use tenure_store::waiting::Found;
 use tenure_store::watch::{Absence, Presence, Watchers};
 use tenure_store::{
     BoxFuture, Cursor, EventFilter, Filter, IfMissing, Lapsed, Page, PageSize, Recorded, SchemaState, Store,
+    find_due,
 };
 use tenure_store::{Error, Failure};
 use tokio::sync::watch as signs;
@@ -319,10 +319,7 @@ impl Store for SqliteStore {
 
     fn until_claimable(&self, namespace: Namespace, queue: Queue) -> BoxFuture<'_, Result<(), Error>> {
         let wait = self.signals.claim_waits.register(&namespace, &queue);
-        let look = move || {
-            let at = self.claimable_at(namespace.clone(), queue.clone());
-            async move { Ok(Found::at(at.await?, self.now().await?)) }
-        };
+        let look = move || find_due(self, namespace.clone(), queue.clone());
         let poll = |signs| self.until_others_write(signs);
         Box::pin(wait.until_due(self.others_wrote.subscribe(), poll, look))
     }
@@ -418,6 +415,10 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use tenure_core::command::{Action, Create, IdOrigin, LeaseScope};
+    use tenure_core::policy::Jitter;
+    use tenure_store::waiting::LOOK_APART;
+
     use super::*;
 
     #[test]
@@ -430,5 +431,38 @@ mod tests {
             let refused = read(wrong).err().expect(wrong);
             assert_eq!(refused.refusal().and_then(|refusal| refusal.field), Some("store"), "{wrong}");
         }
+    }
+
+    /// By looks alone it would take almost half a second: the first one is over when the task is created.
+    #[tokio::test]
+    async fn a_waiting_claim_hears_of_a_new_task_from_the_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store =
+            SqliteStore::open(SqliteOptions::new(folder.path().join("tasks.db"))).await.expect("opens");
+        let namespace = || Namespace::new("default").expect("a name");
+        let mut waits = Vec::new();
+        for number in 0..5 {
+            let due = store.until_claimable(namespace(), Queue::new(format!("q{number}")).expect("a name"));
+            let mut create = Create::new(TaskId::new(format!("t{number}")).expect("a name"), IdOrigin::Given);
+            create.queue = Queue::new(format!("q{number}")).expect("a name");
+            let command = Command {
+                namespace: namespace(),
+                actor: Actor::new("w").expect("a name"),
+                request: None,
+                jitter: Jitter::NONE,
+                lease_scope: LeaseScope::Any,
+                action: Action::Create(Box::new(create)),
+            };
+            let created = async {
+                tokio::time::sleep(LOOK_APART * 3).await;
+                let began = Moment::now();
+                store.transact(vec![command]).await.pop().expect("an answer").expect("created");
+                began
+            };
+            let (due, began) = tokio::join!(async { due.await.map(|()| Moment::now()) }, created);
+            waits.push(due.expect("it ends").since(began));
+        }
+        waits.sort_unstable();
+        assert!(waits[2] < Span::from(tenure_store::waiting::LOOK_EVERY / 2), "{waits:?}");
     }
 }

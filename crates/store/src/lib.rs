@@ -65,9 +65,9 @@ pub use answer::Answer;
 pub use error::{Error, Failure};
 pub use history::{EventFilter, Recorded};
 pub use list::{Cursor, Filter, Lapsed, Order, Page, PageSize};
-#[doc(hidden)]
-pub use store::InternalStore;
 pub use store::{BoxFuture, IfMissing, SchemaState, Store};
+#[doc(hidden)]
+pub use store::{InternalStore, find_due};
 pub use tenure_api::answer::Renewal;
 
 #[doc(hidden)]

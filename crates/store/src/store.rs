@@ -162,6 +162,17 @@ pub trait Store: InternalStore + Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// Looks into a queue for a task that can be claimed.
+#[doc(hidden)]
+pub async fn find_due<S: Store + ?Sized>(
+    store: &S,
+    namespace: Namespace,
+    queue: Queue,
+) -> Result<Found, Error> {
+    let at = store.claimable_at(namespace, queue).await?;
+    Ok(Found::at(at, store.now().await?))
+}
+
 /// For stores without signals: looks whenever something happens.
 async fn look_until_due<S: Store + ?Sized>(
     store: &S,
@@ -172,8 +183,7 @@ async fn look_until_due<S: Store + ?Sized>(
         tokio::time::sleep(LOOK_APART).await;
         // The cursor is read before the look, so that an event during the look ends the rest after it.
         let place = store.newest().await?;
-        let at = store.claimable_at(namespace.clone(), queue.clone()).await?;
-        let found = Found::at(at, store.now().await?);
+        let found = find_due(store, namespace.clone(), queue.clone()).await?;
         if let Found::Due = found {
             return Ok(());
         }

@@ -50,7 +50,7 @@ struct Look {
 }
 
 /// Why a wait would look.
-enum Reason {
+enum LookReason {
     /// That much time has passed without a look.
     Rested(Duration),
     /// There is a new sign of other processes.
@@ -59,12 +59,12 @@ enum Reason {
 
 impl QueueWaits {
     /// Whether no other wait has looked instead. A caller that gets true must look.
-    fn must_look(&self, why: &Reason, sign: u64) -> bool {
+    fn must_look(&self, why: &LookReason, sign: u64) -> bool {
         let mut last = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Moment::now();
         let must_look = match why {
-            Reason::Rested(rest) => now.since(last.at) >= (*rest).into(),
-            Reason::Signed => last.sign < sign,
+            LookReason::Rested(rest) => now.since(last.at) >= (*rest).into(),
+            LookReason::Signed => last.sign < sign,
         };
         if must_look {
             *last = Look { at: now, sign };
@@ -126,8 +126,8 @@ impl ClaimWaits {
         ClaimWait { offered, waits, all: Arc::clone(self) }
     }
 
-    /// To note what becomes due in a transaction that begins now. A claim that registers later looks after that transaction,
-    /// if the store executes one after the other.
+    /// Collects what one transaction makes due; nothing while nobody waits. A store that executes one transaction after the other calls
+    /// this at the beginning of each: a claim that registers later comes after it. Another store calls it after the commit.
     pub fn newly_due(&self) -> NewlyDue {
         NewlyDue { is_wanted: self.count.load(Ordering::SeqCst) > 0, queues: Vec::new() }
     }
@@ -180,8 +180,8 @@ impl ClaimWait {
             let why = tokio::select! {
                 biased;
                 () = &mut self.offered => return Ok(()),
-                () = tokio::time::sleep(rest) => Reason::Rested(rest),
-                () = after(LOOK_APART, poll(others_wrote.clone())) => Reason::Signed,
+                () = tokio::time::sleep(rest) => LookReason::Rested(rest),
+                () = after(LOOK_APART, poll(others_wrote.clone())) => LookReason::Signed,
             };
             rest = LOOK_EVERY;
             let sign = *others_wrote.borrow_and_update();
@@ -267,10 +267,7 @@ mod tests {
     /// Waits as on a store whose other processes give that signal.
     async fn until_due(wait: ClaimWait, store: &MemoryStore, others_wrote: watch::Receiver<u64>) {
         let poll = |mut signs: watch::Receiver<u64>| async move { drop(signs.changed().await) };
-        let look = || async {
-            let at = store.claimable_at(namespace(), queue("q")).await?;
-            Ok(Found::at(at, store.now().await?))
-        };
+        let look = || crate::find_due(store, namespace(), queue("q"));
         let waited = timeout(LONG, wait.until_due(others_wrote, poll, look)).await;
         waited.expect("it ends").expect("nothing fails");
     }
@@ -358,11 +355,11 @@ mod tests {
     #[test]
     fn of_the_waits_of_a_queue_one_looks_for_each_reason() {
         let waits = Arc::<ClaimWaits>::default().of((namespace(), queue("q")));
-        assert!(waits.must_look(&Reason::Signed, 1));
-        assert!(!waits.must_look(&Reason::Signed, 1), "another one has looked since that sign");
-        assert!(waits.must_look(&Reason::Signed, 2));
-        assert!(!waits.must_look(&Reason::Rested(LONG), 2), "another one has looked a moment ago");
-        assert!(waits.must_look(&Reason::Rested(Duration::ZERO), 2));
+        assert!(waits.must_look(&LookReason::Signed, 1));
+        assert!(!waits.must_look(&LookReason::Signed, 1), "another one has looked since that sign");
+        assert!(waits.must_look(&LookReason::Signed, 2));
+        assert!(!waits.must_look(&LookReason::Rested(LONG), 2), "another one has looked a moment ago");
+        assert!(waits.must_look(&LookReason::Rested(Duration::ZERO), 2));
     }
 
     #[test]
