@@ -454,6 +454,7 @@ mod tests {
                 action: Action::Create(Box::new(create)),
             };
             let created = async {
+                // played: a worker that has waited for a while
                 tokio::time::sleep(LOOK_APART * 3).await;
                 let began = Moment::now();
                 store.transact(vec![command]).await.pop().expect("an answer").expect("created");
