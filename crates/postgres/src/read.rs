@@ -32,17 +32,29 @@ pub(crate) struct PostgresReader<'l> {
     pub(crate) policies: Policies,
 }
 
-/// Tasks with all that belongs to them but their compensations. Conditions and an order are appended.
-static SELECT_TASKS: Sql = Sql::new(|| {
+/// Every task, and what it waits for.
+const TASKS_AND_DUE: &str = "\
+    tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id";
+const THEIR_CHECKPOINTS: &str = "\
+    left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id";
+
+/// Tasks with all that belongs to them but their compensations, by their keys and in the order of these.
+static TASKS: Sql = Sql::new(|| {
     let (task, due) = (task_select_list(), DueRow::select_list());
     format!(
-        "select {task}, checkpoints.checkpoint, {due} from tenure.tasks \
-         left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
-         left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id"
+        "select {task}, checkpoints.checkpoint, {due} \
+         from unnest($1::text[], $2::text[]) with ordinality as wanted(n, i, at) \
+         cross join lateral ({}) as tasks \
+         left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id {THEIR_CHECKPOINTS} \
+         order by wanted.at",
+        task_of("wanted.n", "wanted.i")
     )
 });
 
-static TASK: Sql = Sql::new(|| format!("{} where tasks.namespace = $1 and tasks.id = $2", *SELECT_TASKS));
+/// One task by its key, whatever the planner knows of the table: `offset` keeps it from reading a namespace's tasks instead.
+fn task_of(namespace: &str, id: &str) -> String {
+    format!("select * from tenure.tasks as own where own.namespace = {namespace} and own.id = {id} offset 0")
+}
 
 /// How large a compensation is that is stored.
 const COMPENSATION_OCTETS: &str = "octet_length(target) + coalesce(octet_length(reason), 0) + coalesce(octet_length(receipt), 0) \
@@ -86,13 +98,14 @@ impl<'l> PostgresReader<'l> {
 
     pub(crate) async fn task(&mut self, namespace: &Namespace, id: &TaskId) -> PostgresResult<Option<Task>> {
         self.begin().await?;
-        let rows = self.link.ask(&TASK, &[&namespace.as_str(), &id.as_str()]).await?;
+        let rows =
+            self.link.ask(&TASKS, &[&[namespace.as_str()].as_slice(), &[id.as_str()].as_slice()]).await?;
         let found = self.read_whole(&rows).await?.pop();
         self.end().await?;
         found.map(|kept| Ok(kept?.into_task())).transpose()
     }
 
-    /// The tasks of rows of [`SELECT_TASKS`], as far as each can be read.
+    /// The tasks of rows of [`TASKS`], as far as each can be read.
     async fn read_whole(&mut self, rows: &[PostgresRow]) -> PostgresResult<Vec<PostgresResult<StoredTask>>> {
         let mut with_compensations = Vec::new();
         for row in rows {
@@ -136,10 +149,9 @@ impl<'l> PostgresReader<'l> {
     ) -> PostgresResult<Page<Task>> {
         let wanted = Conditions::of(filter, after, self.now().await?);
         self.begin().await?;
-        let (fits, mut more) = self.rows_that_fit(&wanted, filter.order, size).await?;
-        let (select, order) = (&*SELECT_TASKS, filter.order.sql());
-        let sql = format!("{select} where {} order by tasks.no {order} limit {fits}", wanted.sql());
-        let rows = self.link.once(&sql, &wanted.parameters()).await?;
+        let (fitting, mut more) = self.keys_that_fit(&wanted, filter.order, size).await?;
+        let keys = TaskKeyArrays::of(fitting.iter());
+        let rows = self.link.ask(&TASKS, &[&keys.namespaces, &keys.ids]).await?;
         let kept = self.read_whole(&rows).await?.into_iter().collect::<PostgresResult<Vec<StoredTask>>>()?;
         self.end().await?;
         let (mut fill, mut items, mut last) = (PageFill::new(size), Vec::new(), None);
@@ -156,37 +168,39 @@ impl<'l> PostgresReader<'l> {
         Ok(Page::new(items, next, is_cut))
     }
 
-    /// How many of the tasks fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is
-    /// known how many may: what a server sends is all kept here.
-    async fn rows_that_fit(
+    /// The tasks that fit a page, by what is stored of them, and whether there are more. Whole rows come only after it is known
+    /// which may: what a server sends is all kept here.
+    async fn keys_that_fit(
         &mut self,
         wanted: &Conditions,
         order: Order,
         size: PageSize,
-    ) -> PostgresResult<(usize, bool)> {
+    ) -> PostgresResult<(Vec<Key>, bool)> {
         let limit = page(size.items);
+        // What belongs to a task is looked up only for those of the page.
         let sql = format!(
-            "select octet_length(tasks.payload)::bigint + coalesce(octet_length(tasks.result), 0) \
+            "select tasks.namespace, tasks.id, \
+                 octet_length(tasks.payload)::bigint + coalesce(octet_length(tasks.result), 0) \
                  + coalesce(octet_length(checkpoints.checkpoint), 0) \
                  + case when tasks.compensations = 0 then 0 else (select sum({COMPENSATION_OCTETS}) \
                      from tenure.compensations as own where own.namespace = tasks.namespace and own.task = tasks.id) end \
-             from tenure.tasks left join tenure.due on due.namespace = tasks.namespace and due.task = tasks.id \
-             left join tenure.checkpoints on checkpoints.namespace = tasks.namespace and checkpoints.task = tasks.id \
-             where {} order by tasks.no {} limit {}",
+             from (select tasks.* from {} where {} order by tasks.no {order} limit {}) as tasks \
+             {THEIR_CHECKPOINTS} order by tasks.no {order}",
+            wanted.source,
             wanted.sql(),
-            order.sql(),
-            limit + 1
+            limit + 1,
+            order = order.sql(),
         );
-        let mut fill = PageFill::new(size);
-        let mut fits = 0;
+        let (mut fill, mut fitting) = (PageFill::new(size), Vec::new());
         let rows = self.link.once(&sql, &wanted.parameters()).await?;
         for row in &rows {
-            if !fill.takes(usize::try_from(row.a_number(0)?).unwrap_or(usize::MAX)) {
+            if !fill.takes(usize::try_from(row.a_number(KEY_COLUMN_COUNT)?).unwrap_or(usize::MAX)) {
                 break;
             }
-            fits += 1;
+            fitting.push(read_key(row, 0)?);
         }
-        Ok((fits, fits < rows.len()))
+        let more = fitting.len() < rows.len();
+        Ok((fitting, more))
     }
 
     pub(crate) async fn lapsed(&mut self, after: Option<(i64, Key)>, limit: usize) -> PostgresResult<Lapsed> {
@@ -268,7 +282,7 @@ impl<'l> PostgresReader<'l> {
         // A place that the history of one task gave may be ahead of what everybody is shown yet, and something may still
         // come in front of it.
         let after = if is_of_one_task { after } else { after.min((horizon - 1, i64::MAX)) };
-        let mut wanted = Conditions::default();
+        let mut wanted = Conditions::on("tenure.events");
         wanted.clauses.push("(feed, \"order\") > ($1, $2)".to_owned());
         wanted.values = vec![Box::new(after.0), Box::new(after.1)];
         // The events of one task are written under its lock, one transaction after the other: none can come in front.
@@ -289,9 +303,10 @@ impl<'l> PostgresReader<'l> {
             "select {columns}, all_rows from ( \
                  select *, count(*) over () as all_rows, \
                      sum(octet_length(data)) over (order by feed, \"order\") - octet_length(data) as before from ( \
-                     select {columns} from tenure.events \
+                     select {columns} from {} \
                      where {} order by feed, \"order\" limit {limit}) as events) as events \
              where before < {bytes} order by feed, \"order\"",
+            wanted.source,
             wanted.sql()
         );
         let mut found = FoundEvents::new(size);
@@ -365,14 +380,18 @@ pub(crate) fn lapsed_place(cursor: &Cursor) -> Result<(i64, Key), tenure_store::
     read().ok_or_else(Cursor::foreign)
 }
 
-/// A where clause and its values.
-#[derive(Default)]
+/// The tables of a query, its where clause, and the values of that.
 pub(crate) struct Conditions {
+    source: String,
     clauses: Vec<String>,
     values: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
 impl Conditions {
+    fn on(source: &str) -> Conditions {
+        Conditions { source: source.to_owned(), clauses: Vec::new(), values: Vec::new() }
+    }
+
     /// The clause with a parameter behind it.
     fn add(&mut self, clause: &str, value: impl ToSql + Sync + Send + 'static) {
         self.values.push(Box::new(value));
@@ -389,7 +408,7 @@ impl Conditions {
 
     /// The same as the store in memory says in Rust.
     fn of(filter: &Filter, after: Option<i64>, now: Time) -> Conditions {
-        let mut wanted = Conditions::default();
+        let mut wanted = Conditions::on(TASKS_AND_DUE);
         // Always true, and in the words of the index by age.
         wanted.clauses.push("tasks.no > 0".to_owned());
         if let Some(after) = after {
@@ -431,11 +450,14 @@ impl Conditions {
             // By the two indexes over `check_at`, so that it costs what is due and not what exists.
             wanted.values.push(Box::new(now.as_micros()));
             let at = wanted.values.len();
+            wanted.source = format!(
+                "(select * from tenure.due where not held_back and check_at <= ${at} union all \
+                  select * from tenure.due where held_back and check_at <= ${at}) as due \
+                 cross join lateral ({}) as tasks",
+                task_of("due.namespace", "due.task")
+            );
             wanted.clauses.push(format!(
-                "(tasks.namespace, tasks.id) in ( \
-                     select namespace, task from tenure.due where not held_back and check_at <= ${at} union all \
-                     select namespace, task from tenure.due where held_back and check_at <= ${at}) \
-                 and due.wait in ('lease', 'undo_lease', 'reservation') and due.expires_at <= ${at}"
+                "due.wait in ('lease', 'undo_lease', 'reservation') and due.expires_at <= ${at}"
             ));
         }
         wanted

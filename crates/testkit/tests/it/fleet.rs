@@ -5,14 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenure::Ledger;
+use tenure::clock::ManualClock;
 use tenure::store::Answer;
-use tenure_testkit::block_on;
 use tenure_testkit::competing::CompetingConnection;
 use tenure_testkit::server::{Server, required};
 use tenure_testkit::waiting::{soon, until_asked};
+use tenure_testkit::{BEGINNING, block_on};
 
 const PROCESSES: usize = 8;
 const TASKS: usize = 100_000;
@@ -274,5 +276,35 @@ fn what_a_claim_and_a_sweep_look_at_is_found_by_indexes() {
             plans.extend(["tasks_to_claim", "due_to_check"].into_iter().filter(|index| plan.contains(index)));
         }
         assert_eq!(plans.len(), 2, "{plans:?}");
+    });
+}
+
+/// Without statistics, a planner believes that reading all tasks costs less than finding each by its key.
+#[test]
+fn a_list_of_stale_tasks_reads_no_others_on_a_young_store() {
+    const LISTS: i64 = 20;
+    let Some(server) = required(Server::shared()) else { return };
+    let schema = server.fresh_schema();
+    block_on(async {
+        let clock = ManualClock::at(BEGINNING);
+        let ledger = Ledger::builder().clock(Arc::new(clock.clone()));
+        let ledger = ledger.open(&server.url(&schema)).await.expect("opens");
+        create_many(&ledger, "q", AT_ONCE).await;
+        ledger.claim("q", "w").limit(3).ttl(Duration::from_secs(60)).await.expect("claimed");
+        clock.advance(Duration::from_secs(120));
+        for _ in 0..LISTS {
+            assert_eq!(ledger.stale(None, 100).await.expect("a page").items.len(), 3);
+        }
+        // A connection tells what it has counted when it ends.
+        drop(ledger);
+        let rival = CompetingConnection::of(server, &schema).await;
+        let of = |what, table| {
+            format!(
+                "select {what} from pg_stat_user_tables where schemaname = '{schema}' and relname = '{table}'"
+            )
+        };
+        rival.waits_until(&of("least(idx_scan, 20)", "due"), LISTS).await;
+        let read = rival.counts(&of("seq_tup_read + idx_tup_fetch", "tasks")).await;
+        assert!(read < LISTS / 2 * AT_ONCE as i64, "{read} rows of tasks were read");
     });
 }
