@@ -28,7 +28,6 @@ mod shapes;
 mod state;
 mod token_cache;
 mod traced;
-mod wait_queue;
 mod work;
 mod writes;
 
@@ -49,7 +48,6 @@ use metrics::Metrics;
 use quotas::Quotas;
 use state::{Documents, ServerState};
 use token_cache::TokenCache;
-use wait_queue::WaitQueue;
 use work::Work;
 
 /// A server, ready to listen.
@@ -71,7 +69,6 @@ impl Server {
         let (quotas, token_cache) =
             (Quotas::new(&options.limits), TokenCache::of(Arc::clone(ledger.store())));
         let recovery = recovery(ledger.clone());
-        let wait_queue = WaitQueue::default();
         let sweeping = TaskTracker::new();
         let work = Work::start()?;
         let documents = Documents {
@@ -84,7 +81,6 @@ impl Server {
             options,
             metrics,
             quotas,
-            wait_queue,
             token_cache,
             sweeping,
             stopping,

@@ -17,7 +17,6 @@ use crate::options::Options;
 use crate::problem::Problem;
 use crate::quotas::Quotas;
 use crate::token_cache::TokenCache;
-use crate::wait_queue::WaitQueue;
 use crate::work::Work;
 
 /// The shared state of all requests.
@@ -27,7 +26,6 @@ pub(crate) struct ServerState {
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: Quotas,
-    pub(crate) wait_queue: WaitQueue,
     pub(crate) token_cache: TokenCache,
     /// Running sweeps on demand; they continue without their callers.
     pub(crate) sweeping: TaskTracker,

@@ -1,6 +1,5 @@
 //! Claims, which may wait for work, and the route that says when a claim can find some.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -9,7 +8,7 @@ use tenure::Error;
 use tenure::api::command::CommandName;
 use tenure::api::duration::DurationInput;
 use tenure::api::list::Claimable;
-use tenure::core::command::{Action, Command};
+use tenure::core::command::Command;
 use tenure::core::id::Queue;
 use tenure::core::task::Task;
 use tenure::record;
@@ -19,7 +18,6 @@ use tenure::store::size::task_bytes;
 
 use super::{answer_form, no_longer_known, prefers, verbs, wait, wait_in};
 use crate::body::parse;
-use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
 /// The part of a claim's body that says how long to wait.
@@ -29,7 +27,8 @@ struct Waiting {
 }
 
 /// `POST …/claims`. If no task is due, it waits that long and then answers with no tasks. A server that stops answers so at once,
-/// so that the caller asks another server.
+/// so that the caller asks another server. Each try has a request id of its own, made from the claim's; a repeat of the claim gets at
+/// once what the first one was granted, however long that one waited.
 pub(crate) async fn claim(asked: Asked) -> Answered {
     let form = answer_form(&asked, AnswerForm::Whole)?;
     let waiting = wait(parse::<Waiting>(&asked.body.text)?.wait)?;
@@ -45,9 +44,9 @@ pub(crate) async fn claim(asked: Asked) -> Answered {
             }
         }
         Some(wait) => {
-            let _permit = asked.quota.wait()?;
+            let (_permit, ledger) = (asked.quota.wait()?, asked.ledger()?);
             tokio::select! {
-                claimed = claim_within(&asked, command, wait) => claimed?,
+                claimed = ledger.claim_until(command, over(&asked, wait), |claim| claim_once(&asked, claim)) => claimed?,
                 problem = no_longer_known(&asked) => return Err(problem),
             }
         }
@@ -74,35 +73,6 @@ async fn claim_once(asked: &Asked, command: Command) -> Result<Vec<Task>, Error>
     }
 }
 
-/// If enough claims poll the queue already, a claim that finds nothing at once waits in line, and claims again when its turn comes.
-/// Each try has a request id of its own, made from the claim's; a repeat of the claim gets at once what the first one was granted,
-/// however long that one waited.
-async fn claim_within(asked: &Asked, command: Command, wait: Duration) -> Result<Vec<Task>, Problem> {
-    let Action::Claim { queue, .. } = &command.action else {
-        return Err(Problem::broken("the claim is not a claim"));
-    };
-    let (namespace, wait_queue) = (asked.namespace()?, &asked.served.wait_queue);
-    let claim_once = |claim| claim_once(asked, claim);
-    let mut over = pin!(over(asked, wait));
-    let place = match wait_queue.at_once(namespace, queue) {
-        Some(place) => place,
-        None => {
-            let at_once = std::future::ready(());
-            let tasks = asked.ledger()?.claim_until(command.clone(), at_once, claim_once).await?;
-            if !tasks.is_empty() {
-                return Ok(tasks);
-            }
-            tokio::select! {
-                place = wait_queue.wait(namespace, queue) => place,
-                () = over.as_mut() => return Ok(tasks),
-            }
-        }
-    };
-    let claimed = asked.ledger()?.claim_until(command, over, claim_once).await;
-    drop(place);
-    Ok(claimed?)
-}
-
 /// `GET …/claimable`.
 pub(crate) async fn claimable(asked: Asked) -> Answered {
     let queue = Queue::new(asked.query.one("queue")?.unwrap_or(Queue::DEFAULT))?;
@@ -112,12 +82,9 @@ pub(crate) async fn claimable(asked: Asked) -> Answered {
         store.claimable_at(namespace.clone(), queue).await?
     } else {
         let _permit = asked.quota.wait()?;
-        let until_due = async {
-            let _place = asked.served.wait_queue.wait(namespace, &queue).await;
-            asked.ledger()?.until_claimable(&queue).await.map_err(Problem::from)
-        };
+        let ledger = asked.ledger()?;
         tokio::select! {
-            due = until_due => Some(due?),
+            due = ledger.until_claimable(&queue) => Some(due?),
             problem = no_longer_known(&asked) => return Err(problem),
             () = over(&asked, waiting) => store.claimable_at(namespace.clone(), queue.clone()).await?,
         }
