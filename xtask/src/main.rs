@@ -73,6 +73,11 @@ Usage: cargo xtask <command>
   bench recovery [ARGS]
                      What a storm of lapses costs the living, and how late recovery is; ARGS: --lapsing, --seconds.
   bench http [ARGS]  What HTTP costs beside the library on a file; ARGS: --seconds, --rounds, --only.
+  bench growth [ARGS]
+                     What commands, lists and a start cost on stores with 10 thousand, 1 million and 10 million tasks;
+                     ARGS: --sizes, --rounds, --seconds, --folder, --url for PostgreSQL.
+  bench soak [ARGS]  An hour of `tenure serve` at half of its highest rate: latency, memory and files, minute by minute;
+                     ARGS: --minutes, --tasks, --leased, --folder.
   bench postgres --url URL [ARGS]
                      The same beside PostgreSQL by hand, on a server of yours; ARGS: --seconds, --rounds, --only.
 
@@ -127,6 +132,9 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         ["bench", "http", further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure-server", "--bench", "http", "--"], further].concat())
+        }
+        ["bench", bench @ ("growth" | "soak"), further @ ..] => {
+            cargo(&root, &[&["bench", "-p", "tenure-cli", "--bench", bench, "--"], further].concat())
         }
         ["bench", "postgres", further @ ..] => {
             let bench = ["bench", "-p", "tenure", "--features", "postgres", "--bench", "postgres", "--"];

@@ -11,6 +11,7 @@ mod bare {
     pub(crate) mod work;
 }
 mod common {
+    pub(crate) mod fill;
     pub(crate) mod life;
 }
 mod contract {

@@ -1,6 +1,7 @@
 //! What the benches of stores share: what they are asked for, how rows of figures are printed, and the ledger's
 //! side of each row, through its public API. What is measured beside it is each bench's own.
 
+pub(crate) mod fill;
 pub(crate) mod life;
 
 use std::any::Any;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use tenure::Ledger;
 use tenure_core::command::Holder;
 
-use life::{Life, lease_together, live, live_together, name, ttl};
+use fill::lease;
+use life::{Life, live, live_together, name, ttl};
 
 pub(crate) const CALLERS: [usize; 3] = [1, 64, 256];
 pub(crate) const LEASED: usize = 10_000;
@@ -31,11 +33,9 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn read() -> Asked {
-        let number =
-            |name: &str, default| word_after(name).and_then(|word| word.parse().ok()).unwrap_or(default);
         Asked {
-            seconds: Duration::from_secs(number("--seconds", 2)),
-            rounds: number("--rounds", 3) as usize,
+            seconds: Duration::from_secs(number_after("--seconds", 2) as u64),
+            rounds: number_after("--rounds", 3),
             only: word_after("--only").unwrap_or_default(),
         }
     }
@@ -64,10 +64,6 @@ impl Asked {
             bare_figures.push(other);
             ratios.push(one / other);
         }
-        let median = |mut figures: Vec<f64>| {
-            figures.sort_by(f64::total_cmp);
-            figures[figures.len() / 2]
-        };
         let (ours, bare, ratio) = (median(our_figures), median(bare_figures), median(ratios));
         println!("{name:<48}{ours:>12.0}{bare:>12.0}{ratio:>8.2}");
     }
@@ -76,6 +72,17 @@ impl Asked {
 /// The word that follows another one on the command line.
 pub(crate) fn word_after(name: &str) -> Option<String> {
     std::env::args().skip_while(|word| word != name).nth(1)
+}
+
+/// The number that follows a word on the command line.
+pub(crate) fn number_after(name: &str, default: usize) -> usize {
+    word_after(name).map_or(default, |word| word.parse().unwrap_or_else(|_| panic!("{name} needs a number")))
+}
+
+/// The middle one.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// Somewhere new to keep a record, and what takes it away when it is dropped.
@@ -138,7 +145,7 @@ impl Ours<'_> {
 
     pub(crate) fn heartbeats(&self, callers: usize) -> f64 {
         self.on_new(async |ledger| {
-            let holders: Arc<[Holder]> = lease_all(&ledger).await.into();
+            let holders: Arc<[Holder]> = lease(&ledger, LEASED).await.into();
             let work = move |caller, round: u64| {
                 let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
                 async move {
@@ -154,7 +161,7 @@ impl Ours<'_> {
 
     pub(crate) fn batched_heartbeats(&self) -> f64 {
         self.on_new(async |ledger| {
-            let holders: Arc<[Holder]> = lease_all(&ledger).await.into();
+            let holders: Arc<[Holder]> = lease(&ledger, LEASED).await.into();
             let apart = LEASED / self.batches;
             let work = move |caller, round: u64| {
                 let (ledger, holders) = (ledger.clone(), Arc::clone(&holders));
@@ -220,13 +227,4 @@ pub(crate) async fn run_callers<F: Future<Output = u64> + Send>(
         task.await.expect("a caller");
     }
     count.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
-}
-
-async fn lease_all(ledger: &Ledger) -> Vec<Holder> {
-    let mut holders = Vec::new();
-    for from in (0..LEASED).step_by(500) {
-        let names: Vec<String> = (from..(from + 500).min(LEASED)).map(name).collect();
-        holders.extend(lease_together(ledger, &names).await);
-    }
-    holders
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tenure::Ledger;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::ledger::{finish, life_name};
 use crate::bare::work::{Measured, Recorder, Work};
+use crate::common::fill::{finish, life_name};
 
 const QUEUE: &str = "waited-for";
 const OWNER: &str = "host/123/worker-17";

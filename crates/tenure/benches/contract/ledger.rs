@@ -1,6 +1,5 @@
 //! Tenure's side: callers at work through the public API of the ledger.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,11 +9,8 @@ use tenure::store::Answer;
 use tenure_core::command::Holder;
 
 use crate::bare::work::{Measured, Work};
-use crate::common::life::{Life, call, lease_together, live, live_together, name, ttl};
-
-/// How many callers fill a store at once, each with batches.
-const FILLERS: usize = 4;
-const FILLED: usize = 1_000;
+use crate::common::fill::{finish, lease, life_name};
+use crate::common::life::{Life, call, live, live_together, name, ttl};
 
 /// Lives of new tasks. `finished` tasks are stored before.
 pub(crate) async fn lives(ledger: &Ledger, finished: usize, life: Life, work: Work) -> Measured {
@@ -29,7 +25,7 @@ pub(crate) async fn lives(ledger: &Ledger, finished: usize, life: Life, work: Wo
 
 /// Renewals of `leased` leases, by callers with leases of their own.
 pub(crate) async fn heartbeats(ledger: &Ledger, leased: usize, work: Work) -> Measured {
-    let holders: Arc<[Holder]> = in_parts(ledger, leased, lease).await.into();
+    let holders: Arc<[Holder]> = lease(ledger, leased).await.into();
     let caller = |number| RenewingCaller {
         ledger: ledger.clone(),
         holders: Arc::clone(&holders),
@@ -42,21 +38,6 @@ pub(crate) async fn heartbeats(ledger: &Ledger, leased: usize, work: Work) -> Me
     let (callers, measured) = at_work(callers, work.seconds).await;
     let renewed = callers.into_iter().flat_map(|caller| caller.renewed);
     Measured { renewed: renewed.map(|(at, end)| (name(at), end)).collect(), ..measured }
-}
-
-/// Stores tasks that are completed.
-pub(crate) async fn finish(ledger: &Ledger, count: usize) {
-    in_parts(ledger, count, async |ledger: Ledger, tasks| {
-        let names: Vec<String> = tasks.map(life_name).collect();
-        live_together(&ledger, &names, Life::SHORT, &mut Vec::new()).await;
-        Vec::<()>::new()
-    })
-    .await;
-}
-
-/// Names in order of time, as the ledger makes them.
-pub(crate) fn life_name(at: usize) -> String {
-    format!("task-{at:010}")
 }
 
 /// Someone who makes one call after the other.
@@ -146,33 +127,4 @@ impl Caller for RenewingCaller {
 fn end(answer: Answer) -> i64 {
     let Answer::Renewed(renewal) = answer else { panic!("not a renewal") };
     renewal.expires_at.as_micros()
-}
-
-async fn lease(ledger: Ledger, tasks: Range<usize>) -> Vec<Holder> {
-    lease_together(&ledger, &tasks.map(name).collect::<Vec<_>>()).await
-}
-
-/// Fills a store with that many tasks, in large batches, some at once. The answers are in the order of the tasks.
-async fn in_parts<T: Send + 'static, F: Future<Output = Vec<T>> + Send>(
-    ledger: &Ledger,
-    count: usize,
-    fill: impl Fn(Ledger, Range<usize>) -> F + Copy + Send + 'static,
-) -> Vec<T> {
-    let part = count.div_ceil(FILLERS);
-    let fillers = (0..FILLERS).map(|filler| {
-        let (ledger, end) = (ledger.clone(), count.min((filler + 1) * part));
-        tokio::spawn(async move {
-            let mut filled = Vec::new();
-            for from in (filler * part..end).step_by(FILLED) {
-                filled.extend(fill(ledger.clone(), from..end.min(from + FILLED)).await);
-            }
-            filled
-        })
-    });
-    let fillers: Vec<_> = fillers.collect();
-    let mut filled = Vec::new();
-    for filler in fillers {
-        filled.extend(filler.await.expect("filled"));
-    }
-    filled
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tenure::Ledger;
 
-use super::ledger::finish;
 use crate::bare::work::{Measured, Work};
+use crate::common::fill::finish;
 use crate::common::life::{Life, live_together};
 
 /// The first word of a process that works beside others.

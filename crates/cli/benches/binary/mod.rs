@@ -1,0 +1,60 @@
+//! The binary `tenure` as a user has it, for the benches of this crate.
+#![allow(dead_code)] // Each bench uses a part.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A command line of `tenure`, without settings of whoever runs the bench.
+pub(crate) fn tenure(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENURE_")) {
+        command.env_remove(name);
+    }
+    command.args(words);
+    command
+}
+
+/// `tenure serve` on a store of its own, which is stopped when this is dropped.
+pub(crate) struct ServerProcess {
+    pub(crate) url: String,
+    process: Child,
+}
+
+impl ServerProcess {
+    pub(crate) fn start(store: &str) -> ServerProcess {
+        let words = ["serve", "--store", store, "--listen", "127.0.0.1:0", "--rate", "0", "-o", "json"];
+        let mut command = tenure(&words);
+        command.args(["--log", "warn"]).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("its output")).read_line(&mut line).expect("text");
+        let told: serde_json::Value = serde_json::from_str(&line).expect("it serves");
+        let url = told["serving"]["url"].as_str().expect("a place").to_owned();
+        ServerProcess { url, process }
+    }
+
+    /// The memory that it has now and that it had at most, in MiB.
+    pub(crate) fn resident_mib(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(path).expect("it runs, on Linux");
+        let kib = |field: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a size");
+            line.trim().trim_end_matches(" kB").parse().expect("a number")
+        };
+        (kib("VmRSS:") / 1_024, kib("VmHWM:") / 1_024)
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The size of a file, in MiB. One that is not there has none.
+pub(crate) fn file_mib(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.len() >> 20)
+}
