@@ -108,6 +108,9 @@ pub(super) fn filled(text: &str, values: &[(String, String)]) -> String {
 mod tests {
     use super::*;
 
+    /// What has room beside a plot.
+    const TITLE_MAX: usize = 32;
+
     #[test]
     fn the_peers_of_this_project_can_be_read_and_have_names_of_their_own() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/peers/peers.toml");
@@ -117,6 +120,8 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), peers.len());
         assert!(names.contains(&"etcd"));
+        let longest = peers.iter().map(|peer| peer.title.chars().count()).max();
+        assert!(longest <= Some(TITLE_MAX), "it is cut off beside a plot");
     }
 
     #[test]
