@@ -346,7 +346,11 @@ async fn second_look(
         .flat_map(|((namespace, _), request)| request.answered.iter().map(move |one| (namespace, one)))
         .collect();
     let retold: Vec<Key> = match wanted.repeats {
-        true => wanted.tasks.iter().chain(claimed.iter().map(|(key, _)| key)).cloned().collect(),
+        // Also those that claims found: they are in the batch, or are about to be.
+        true => {
+            let found = claimed.iter().map(|(key, _)| key).chain(batch.slots.keys());
+            wanted.tasks.iter().chain(found).cloned().collect()
+        }
         false => Vec::new(),
     };
     if claimed.is_empty() && missing.is_empty() && answered.is_empty() && retold.is_empty() {

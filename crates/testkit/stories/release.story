@@ -87,3 +87,14 @@ release t1 a epoch=1 → state compensating, nobody, due +0s, owed 1, attempts 1
 create t1; acquire t1 a
 release t1 b epoch=1 → refused wrong_owner by a, unchanged
 release t1 a epoch=2 → refused stale_epoch by a, unchanged
+
+# A checkpoint is there for the next holder, however that one took the task
+create t1; claim q a n=1 → tasks t1
+heartbeat t1 a epoch=1 checkpoint={"at":7} → checkpoint {"at":7}
+release t1 a epoch=1 → attempts 0, checkpoint {"at":7}
+claim q b n=1 → tasks t1
+show t1 → checkpoint {"at":7}
+heartbeat t1 b epoch=2 ttl=90s
+release t1 b epoch=2 → checkpoint {"at":7}
+acquire t1 c → epoch 3, checkpoint {"at":7}
+complete t1 c epoch=3 → checkpoint {"at":7}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tenure_core::id::{Actor, Document, SagaId};
+use tenure_core::id::{Actor, Document, Epoch, SagaId};
 use tenure_core::time::Time;
 use tenure_store::columns::{
     Policies, Row as _, TASK_COLUMN_COUNT, TaskParts, compensation_count, is_planned, read_compensation,
@@ -73,13 +73,13 @@ pub(super) fn read_claimable(
 }
 
 /// The task of a row that a claim found, if no other row belongs to it: no compensation, no row of `due`, which a planned task has only for a
-/// start limit, and no checkpoint, which only attempts leave.
+/// start limit, and no checkpoint, which only a lease leaves: a release takes its attempt back, but not its epoch.
 fn read_alone(row: &PostgresRow, policies: &mut Policies) -> PostgresResult<Option<Whole>> {
     if !is_planned(row)? || compensation_count(row)? > 0 {
         return Ok(None);
     }
     let kept = read_task(row, policies, TaskParts::default())?;
-    let is_alone = kept.task.attempts == 0 && Due::of(&kept.task).is_none();
+    let is_alone = kept.task.epoch == Epoch::ZERO && Due::of(&kept.task).is_none();
     let feed = row.a_number(TASK_COLUMN_COUNT)?;
     Ok(is_alone.then(|| Whole { stored: Some(kept.clone()), kept: Some(kept), feed, ..Whole::default() }))
 }
