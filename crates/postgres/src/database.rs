@@ -76,8 +76,9 @@ pub(crate) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// A look for old counts costs as much as counting, and there are seldom any.
-    pub(crate) const SWEEPS_APART: u32 = 16;
+    /// A look for old counts costs as much as counting, and there are seldom any. A batch looks in its own namespaces. It is a prime number,
+    /// so that each of some namespaces that write in turn has a batch that looks.
+    pub(crate) const SWEEPS_APART: u32 = 17;
 
     pub(crate) fn new(settings: PostgresSettings, clock: Option<Arc<dyn Clock>>) -> PostgresDatabase {
         let (grown, untold) = (watch::Sender::new(0), Notify::new());

@@ -314,8 +314,8 @@ pub(crate) const COUNT_ENDS: &str = "\
     order by n, m, q, s, c \
     on conflict (namespace, minute, queue, state, cause, shard) do update set count = old.count + excluded.count";
 
-/// One of [`crate::database::PostgresDatabase::SWEEPS_APART`] batches with ends deletes counts that are too old to be read, up to a number that
-/// is above what all of these leave behind.
+/// One of [`crate::database::PostgresDatabase::SWEEPS_APART`] batches with ends deletes counts that are too old to be read. What is above the
+/// limit is deleted by the next ones.
 pub(crate) const FORGET_ENDS: &str = "\
     delete from tenure.ends where (namespace, minute, queue, state, cause, shard) in ( \
         select namespace, minute, queue, state, cause, shard from tenure.ends \

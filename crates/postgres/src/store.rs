@@ -371,7 +371,7 @@ impl Store for PostgresStore {
         let wait = self.database.claim_waits.register(&namespace, &queue);
         let others_wrote = self.database.others_wrote.subscribe();
         // The sender lives as long as the store.
-        let poll = |mut signs: Receiver<u64>| async move { drop(signs.changed().await) };
+        let poll = |mut signals: Receiver<u64>| async move { drop(signals.changed().await) };
         let look = move || find_due(self, namespace.clone(), queue.clone());
         Box::pin(async move {
             self.listen().await?;

@@ -51,6 +51,8 @@ pub(crate) struct SqliteEngine {
 pub(crate) struct Signals {
     /// The place of the newest event that this process wrote or saw, for followers.
     pub(crate) grown: watch::Sender<i64>,
+    /// Counts how often it was seen that another process wrote.
+    pub(crate) others_wrote: watch::Sender<u64>,
     pub(crate) claim_waits: Arc<ClaimWaits>,
 }
 
@@ -104,7 +106,10 @@ impl SqliteEngine {
     /// Executes all jobs; an error gives the transaction up.
     fn execute(&mut self, connection: &Connection, jobs: &[CommitRequest]) -> SqliteResult<Vec<Done>> {
         let version = connection.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))?;
-        self.known.at(version);
+        if self.known.at(version) {
+            // Polls would miss it behind what is written now.
+            self.signals.others_wrote.send_modify(|times| *times += 1);
+        }
         let Known { position, open_tasks, .. } = &mut self.known;
         let mut position = position.take().map_or_else(|| Position::read(connection), Ok)?;
         let reading = self.clock.read();

@@ -24,11 +24,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Forgets all that was known at another version.
-    pub(crate) fn at(&mut self, version: i64) {
-        if self.version != Some(version) {
+    /// Forgets all that was known at another version. Returns whether it was another one.
+    pub(crate) fn at(&mut self, version: i64) -> bool {
+        let is_other = self.version != Some(version);
+        if is_other {
             *self = Known { version: Some(version), ..Known::default() };
         }
+        is_other
     }
 
     pub(crate) fn forget(&mut self) {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cmp::Ordering;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -12,7 +12,7 @@ use tenure_core::command::Command;
 use tenure_core::id::{Actor, Namespace, Queue, RequestId, TaskId};
 use tenure_core::refusal::Refusal;
 use tenure_core::task::Task;
-use tenure_core::time::{Span, Time};
+use tenure_core::time::Time;
 use tenure_store::access::{NewToken, Token, TokenHash, Tokens};
 use tenure_store::answering::{AnswerOptions, Answered};
 use tenure_store::committer::{Committer, Limits};
@@ -27,13 +27,13 @@ use tenure_store::{
     find_due,
 };
 use tenure_store::{Error, Failure};
-use tokio::sync::watch as signs;
+use tokio::sync::watch;
 
 use crate::engine::{Signals, SqliteEngine};
 use crate::open::{SqliteFile, Synchronous, plain_path};
 use crate::read::SqliteReader;
 use crate::same_file::SameFile;
-use crate::{tokens, watch};
+use crate::{tokens, watch as watchers};
 
 /// How often a follower looks whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -100,10 +100,8 @@ pub struct SqliteStore {
     committer: Committer,
     counters: Arc<Counters>,
     signals: Signals,
-    /// Counts how often events of other processes were seen.
-    others_wrote: signs::Sender<u64>,
-    /// When somebody last checked for writes of other processes.
-    looked_at: Mutex<Option<Moment>>,
+    /// When somebody last checked for writes of other processes. Whoever holds it checks for all.
+    looked_at: tokio::sync::Mutex<Moment>,
 }
 
 impl SqliteStore {
@@ -147,46 +145,45 @@ impl SqliteStore {
             committer,
             counters,
             signals,
-            others_wrote: signs::Sender::default(),
-            looked_at: Mutex::default(),
+            looked_at: tokio::sync::Mutex::new(Moment::now()),
         })
-    }
-
-    /// Whether nobody has checked for a while. A caller that gets true must check.
-    fn is_time_to_look(&self) -> bool {
-        let (mut looked_at, now) =
-            (self.looked_at.lock().unwrap_or_else(PoisonError::into_inner), Moment::now());
-        let is_time = looked_at.is_none_or(|looked_at| now.since(looked_at) >= Span::from(LOOK_EVERY));
-        if is_time {
-            *looked_at = Some(now);
-        }
-        is_time
     }
 
     /// The place of the newest event, announced to all who wait for events.
     async fn look_for_all(&self) -> Result<i64, Error> {
         let newest = self.read(|reader| reader.newest_place()).await?;
-        // The writer of this process has announced its own.
+        // The writer of this process has announced its own, and what others wrote before these.
         if self.signals.tell_newest(newest) {
-            self.others_wrote.send_modify(|times| *times += 1);
+            self.signals.others_wrote.send_modify(|times| *times += 1);
         }
         Ok(newest)
     }
 
-    /// Waits for a sign, or for a while. Returns whether there was one. Writes of other processes give no sign, so one of those
-    /// who wait polls the file from time to time.
-    async fn poll<T>(&self, signs: &mut signs::Receiver<T>) -> Result<bool, Error> {
-        let waited = tokio::time::timeout(LOOK_EVERY, signs.changed()).await;
-        if waited.is_err() && self.is_time_to_look() {
-            self.look_for_all().await?;
+    /// Waits for a signal. Writes of other processes give none, so one of all who wait polls the file from time to time.
+    async fn poll<T>(&self, signals: &mut watch::Receiver<T>) -> Result<(), Error> {
+        tokio::select! {
+            // The sender lives as long as the store.
+            _ = signals.changed() => Ok(()),
+            failed = self.look_again_and_again() => Err(failed),
         }
-        Ok(waited.is_ok())
+    }
+
+    async fn look_again_and_again(&self) -> Error {
+        let mut looked_at = self.looked_at.lock().await;
+        loop {
+            tokio::time::sleep(LOOK_EVERY.saturating_sub(Moment::now().since(*looked_at).into())).await;
+            let looked = self.look_for_all().await;
+            *looked_at = Moment::now();
+            if let Err(error) = looked {
+                return error;
+            }
+        }
     }
 
     /// Resolves when another process may have written events.
-    async fn until_others_write(&self, mut others_wrote: signs::Receiver<u64>) {
+    async fn until_others_write(&self, mut others_wrote: watch::Receiver<u64>) {
         // A poll that fails is repeated a while later.
-        while !matches!(self.poll(&mut others_wrote).await, Ok(true)) {}
+        while self.poll(&mut others_wrote).await.is_err() {}
     }
 
     async fn read<T: Send + 'static>(
@@ -233,7 +230,7 @@ impl Readers {
     fn renew_watch(&self, presence: &Presence) -> Result<Option<Absence>, Error> {
         let Readers { database, file, clock, last, .. } = self;
         file.check()?;
-        watch::renew(database, clock.as_ref(), last.get(), presence)
+        watchers::renew(database, clock.as_ref(), last.get(), presence)
     }
 
     fn change_tokens(&self, change: TokenChange) -> Result<Token, Error> {
@@ -321,7 +318,7 @@ impl Store for SqliteStore {
         let wait = self.signals.claim_waits.register(&namespace, &queue);
         let look = move || find_due(self, namespace.clone(), queue.clone());
         let poll = |signs| self.until_others_write(signs);
-        Box::pin(wait.until_due(self.others_wrote.subscribe(), poll, look))
+        Box::pin(wait.until_due(self.signals.others_wrote.subscribe(), poll, look))
     }
 
     fn remembers(&self, namespace: Namespace, id: RequestId) -> BoxFuture<'_, Result<bool, Error>> {
@@ -417,6 +414,7 @@ impl Store for SqliteStore {
 mod tests {
     use tenure_core::command::{Action, Create, IdOrigin, LeaseScope};
     use tenure_core::policy::Jitter;
+    use tenure_core::time::Span;
     use tenure_store::waiting::LOOK_APART;
 
     use super::*;
@@ -433,37 +431,74 @@ mod tests {
         }
     }
 
-    /// By looks alone it would take almost half a second: the first one is over when the task is created.
-    #[tokio::test]
-    async fn a_waiting_claim_hears_of_a_new_task_from_the_writer() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store =
-            SqliteStore::open(SqliteOptions::new(folder.path().join("tasks.db"))).await.expect("opens");
-        let namespace = || Namespace::new("default").expect("a name");
+    fn namespace() -> Namespace {
+        Namespace::new("default").expect("a name")
+    }
+
+    fn queue(number: usize) -> Queue {
+        Queue::new(format!("q{number}")).expect("a name")
+    }
+
+    async fn open(folder: &tempfile::TempDir) -> SqliteStore {
+        SqliteStore::open(SqliteOptions::new(folder.path().join("tasks.db"))).await.expect("opens")
+    }
+
+    async fn create(store: &SqliteStore, queue: Queue, id: &str) {
+        let mut create = Create::new(TaskId::new(id).expect("a name"), IdOrigin::Given);
+        create.queue = queue;
+        let command = Command {
+            namespace: namespace(),
+            actor: Actor::new("w").expect("a name"),
+            request: None,
+            jitter: Jitter::NONE,
+            lease_scope: LeaseScope::Any,
+            action: Action::Create(Box::new(create)),
+        };
+        store.transact(vec![command]).await.pop().expect("an answer").expect("created");
+    }
+
+    /// How long a claim that has waited for a while waits yet, from before a task is created: the median of some. By looks without a signal
+    /// it would be almost half a second, as the first one is over then.
+    async fn wait(waiting: &SqliteStore, creating: &SqliteStore) -> Span {
         let mut waits = Vec::new();
         for number in 0..5 {
-            let due = store.until_claimable(namespace(), Queue::new(format!("q{number}")).expect("a name"));
-            let mut create = Create::new(TaskId::new(format!("t{number}")).expect("a name"), IdOrigin::Given);
-            create.queue = Queue::new(format!("q{number}")).expect("a name");
-            let command = Command {
-                namespace: namespace(),
-                actor: Actor::new("w").expect("a name"),
-                request: None,
-                jitter: Jitter::NONE,
-                lease_scope: LeaseScope::Any,
-                action: Action::Create(Box::new(create)),
-            };
+            let due = waiting.until_claimable(namespace(), queue(number));
             let created = async {
                 // played: a worker that has waited for a while
                 tokio::time::sleep(LOOK_APART * 3).await;
                 let began = Moment::now();
-                store.transact(vec![command]).await.pop().expect("an answer").expect("created");
+                create(creating, queue(number), &format!("t{number}")).await;
                 began
             };
             let (due, began) = tokio::join!(async { due.await.map(|()| Moment::now()) }, created);
             waits.push(due.expect("it ends").since(began));
         }
         waits.sort_unstable();
-        assert!(waits[2] < Span::from(tenure_store::waiting::LOOK_EVERY / 2), "{waits:?}");
+        waits[2]
+    }
+
+    #[tokio::test]
+    async fn a_waiting_claim_hears_of_a_new_task_from_the_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open(&folder).await;
+        let waited = wait(&store, &store).await;
+        assert!(waited < (tenure_store::waiting::LOOK_EVERY / 2).into(), "{waited}");
+    }
+
+    #[tokio::test]
+    async fn a_waiting_claim_hears_of_a_task_of_another_process_although_its_own_writes_all_the_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, of_another_process) = (open(&folder).await, open(&folder).await);
+        let busy = async {
+            for number in 0.. {
+                create(&store, Queue::new("elsewhere").expect("a name"), &format!("busy-{number}")).await;
+            }
+        };
+        tokio::select! {
+            waited = wait(&store, &of_another_process) => {
+                assert!(waited < (tenure_store::waiting::LOOK_EVERY / 2).into(), "{waited}");
+            }
+            () = busy => {}
+        }
     }
 }

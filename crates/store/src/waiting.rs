@@ -1,13 +1,14 @@
 //! Claims that wait for work, and what ends their waits.
 //!
-//! A claim registers its wait before it looks, so it misses nothing that becomes due meanwhile. After a commit, each task that
-//! became due ends the oldest wait of its queue: a new task does not wake every worker. A task that another process made, or
-//! that time made due, gives no signal here. So one of a queue's waits looks from time to time, for all of them.
+//! A claim registers its wait before it looks, so it misses nothing that a commit makes due meanwhile. After a commit, each task
+//! that became due ends the oldest wait of its queue: a new task does not wake every worker. A task that another process made, or
+//! that time made due, is found by a look: by one wait of the queue, for all of them. To look is to read when the queue's next
+//! task is due.
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tenure_clock::Moment;
@@ -23,68 +24,133 @@ use crate::error::Error;
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The minimum time between two looks, however much happens in the store.
 pub const LOOK_APART: Duration = Duration::from_millis(20);
+/// How soon a queue with further waits is looked into after an offer: whoever got it may be gone, or may only watch.
+const LOOK_AFTER_OFFER: Duration = Duration::from_millis(100);
 /// The minimum time until a task becomes due that is waited for. A clock may stand still.
 const REST_MIN: Duration = Duration::from_millis(1);
 /// How many waits a look ends that finds a due task: there may be more of them than one.
 const WOKEN_BY_A_LOOK: usize = 8;
+/// Queues that nobody waits for any more are removed when there are this many, and then twice as many as are left.
+const QUEUES_MIN: usize = 16;
 
 type QueueName = (Namespace, Queue);
 
 /// Every queue with waiting claims.
 #[derive(Default)]
 pub struct ClaimWaits {
-    queues: Mutex<HashMap<QueueName, Weak<QueueWaits>>>,
+    queues: Mutex<Queues>,
     count: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Queues {
+    waits: HashMap<QueueName, Weak<QueueWaits>>,
+    /// How many there are when those without waits are removed.
+    full_at: usize,
 }
 
 /// The waits of one queue.
 struct QueueWaits {
+    count: AtomicUsize,
+    /// Ends the oldest wait.
     due: Arc<Notify>,
-    last_look: Mutex<Look>,
+    /// Held by the wait that looks. When it leaves, the next one looks.
+    looking: tokio::sync::Mutex<()>,
+    plan: Mutex<LookPlan>,
+    /// The next look is to be earlier.
+    sooner: Notify,
 }
 
-/// When one of the waits looked, and which sign of other processes was the newest then.
-struct Look {
-    at: Moment,
-    sign: u64,
+/// When to look next.
+struct LookPlan {
+    last: Moment,
+    /// How long after the last look, unless there is a signal.
+    rest: Duration,
+    /// The newest signal of other processes that was there before the last look.
+    signal: u64,
 }
 
-/// Why a wait would look.
-enum LookReason {
-    /// That much time has passed without a look.
-    Rested(Duration),
-    /// There is a new sign of other processes.
-    Signed,
-}
-
-impl QueueWaits {
-    /// Whether no other wait has looked instead. A caller that gets true must look.
-    fn must_look(&self, why: &LookReason, sign: u64) -> bool {
-        let mut last = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Moment::now();
-        let must_look = match why {
-            LookReason::Rested(rest) => now.since(last.at) >= (*rest).into(),
-            LookReason::Signed => last.sign < sign,
-        };
-        if must_look {
-            *last = Look { at: now, sign };
-        }
-        must_look
+impl LookPlan {
+    /// How long it is until the next look, if the newest signal is `signal`.
+    fn left(&self, now: Moment, signal: u64) -> Duration {
+        let rest = if signal > self.signal { self.rest.min(LOOK_APART) } else { self.rest };
+        rest.saturating_sub(now.since(self.last).into())
     }
 }
 
-/// The queues that got a due task in one transaction, if somebody waits at all.
+impl QueueWaits {
+    /// The first look comes soon: what became due before the wait was registered gives no offer.
+    fn new() -> QueueWaits {
+        QueueWaits {
+            count: AtomicUsize::new(0),
+            due: Arc::default(),
+            looking: tokio::sync::Mutex::default(),
+            plan: Mutex::new(LookPlan { last: Moment::now(), rest: LOOK_APART, signal: 0 }),
+            sooner: Notify::new(),
+        }
+    }
+
+    fn plan(&self) -> MutexGuard<'_, LookPlan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has somebody look at the latest that long from now.
+    fn look_within(&self, from_now: Duration) {
+        let mut plan = self.plan();
+        let rest = Duration::from(Moment::now().since(plan.last)).saturating_add(from_now);
+        if rest < plan.rest {
+            plan.rest = rest;
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Looks for all waits of the queue, one wait at a time, until a look finds a due task. It ends further waits then, and the next
+    /// one of them looks again soon, as there may be more tasks than these.
+    async fn look_until_due<P: Future<Output = ()>, L: Future<Output = Result<Found, Error>>>(
+        &self,
+        mut others_wrote: watch::Receiver<u64>,
+        poll: impl Fn(watch::Receiver<u64>) -> P,
+        look: impl Fn() -> L,
+    ) -> Result<(), Error> {
+        let _looking = self.looking.lock().await;
+        loop {
+            let signal = *others_wrote.borrow_and_update();
+            let (left, is_signalled) = {
+                let plan = self.plan();
+                (plan.left(Moment::now(), signal), signal > plan.signal)
+            };
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = self.sooner.notified() => continue,
+                () = poll(others_wrote.clone()), if !is_signalled => continue,
+            }
+            // A wait that leaves during its look has changed nothing: the next one looks.
+            let found = look().await;
+            let rest = found.as_ref().map_or(LOOK_EVERY, |found| found.rest());
+            *self.plan() = LookPlan { last: Moment::now(), rest, signal };
+            if let Found::Due = found? {
+                for _ in 1..WOKEN_BY_A_LOOK.min(self.count.load(Ordering::SeqCst)) {
+                    self.due.notify_one();
+                }
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The queues that got a task in one transaction, if somebody waits at all, and how long until each is due.
 #[derive(Default)]
 pub struct NewlyDue {
     is_wanted: bool,
-    queues: Vec<QueueName>,
+    queues: Vec<(QueueName, Duration)>,
 }
 
 impl NewlyDue {
-    /// Notes a task that was written, if it can be claimed.
+    /// Notes a task that was written, if it waits to be claimed.
     pub fn note(&mut self, task: &Task) {
-        if self.is_wanted && matches!(task.phase, Phase::Planned) && task.due_since() <= task.updated_at {
-            self.queues.push((task.namespace.clone(), task.queue.clone()));
+        if self.is_wanted && matches!(task.phase, Phase::Planned) {
+            let due_in = task.due_since().since(task.updated_at);
+            self.queues.push(((task.namespace.clone(), task.queue.clone()), due_in.into()));
         }
     }
 }
@@ -122,39 +188,47 @@ impl ClaimWaits {
         let waits = self.of((namespace.clone(), queue.clone()));
         let mut offered = Box::pin(Arc::clone(&waits.due).notified_owned());
         offered.as_mut().enable();
+        waits.count.fetch_add(1, Ordering::SeqCst);
         self.count.fetch_add(1, Ordering::SeqCst);
         ClaimWait { offered, waits, all: Arc::clone(self) }
     }
 
-    /// Collects what one transaction makes due; nothing while nobody waits. A store that executes one transaction after the other calls
-    /// this at the beginning of each: a claim that registers later comes after it. Another store calls it after the commit.
+    /// Collects what one transaction makes due; nothing while nobody waits. A store that executes one transaction after the other
+    /// calls this at the beginning of each: the claim of a wait that is registered later comes after it. Another store calls it after
+    /// the commit.
     pub fn newly_due(&self) -> NewlyDue {
         NewlyDue { is_wanted: self.count.load(Ordering::SeqCst) > 0, queues: Vec::new() }
     }
 
-    /// Ends as many waits as there are new tasks. They must be committed.
-    pub fn offer(&self, due: NewlyDue) {
-        for name in due.queues {
-            if let Some(waits) = self.queues().get(&name).and_then(Weak::upgrade) {
+    /// Ends as many waits as there are new tasks that are due, and plans looks for the others. They must be committed.
+    pub fn offer(&self, new: NewlyDue) {
+        for (name, due_in) in new.queues {
+            let Some(waits) = self.queues().waits.get(&name).and_then(Weak::upgrade) else { continue };
+            if due_in.is_zero() {
                 waits.due.notify_one();
+                waits.look_within(LOOK_AFTER_OFFER);
+            } else {
+                waits.look_within(due_in);
             }
         }
     }
 
-    fn queues(&self) -> std::sync::MutexGuard<'_, HashMap<QueueName, Weak<QueueWaits>>> {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, name: QueueName) -> Arc<QueueWaits> {
         let mut queues = self.queues();
-        if let Some(waits) = queues.get(&name).and_then(Weak::upgrade) {
+        if let Some(waits) = queues.waits.get(&name).and_then(Weak::upgrade) {
             return waits;
         }
         // Callers choose the names of queues, so those that nobody waits for are not kept.
-        queues.retain(|_, waits| waits.strong_count() > 0);
-        let last_look = Mutex::new(Look { at: Moment::now(), sign: 0 });
-        let waits = Arc::new(QueueWaits { due: Arc::default(), last_look });
-        queues.insert(name, Arc::downgrade(&waits));
+        if queues.waits.len() >= queues.full_at {
+            queues.waits.retain(|_, waits| waits.strong_count() > 0);
+            queues.full_at = QUEUES_MIN.max(2 * queues.waits.len());
+        }
+        let waits = Arc::new(QueueWaits::new());
+        queues.waits.insert(name, Arc::downgrade(&waits));
         waits
     }
 }
@@ -167,48 +241,27 @@ pub struct ClaimWait {
 }
 
 impl ClaimWait {
-    /// Waits until a task is offered, or until `look` finds one. It looks when the next task becomes due, from time to time, and
-    /// when `poll` ends because `others_wrote` has a sign: then another process may have written.
+    /// Waits until a task is offered, or until a look finds one: by this wait or by another one of the queue. `poll` ends when
+    /// `others_wrote` has a new signal: then another process may have written.
     pub async fn until_due<P: Future<Output = ()>, L: Future<Output = Result<Found, Error>>>(
         mut self,
-        mut others_wrote: watch::Receiver<u64>,
+        others_wrote: watch::Receiver<u64>,
         poll: impl Fn(watch::Receiver<u64>) -> P,
         look: impl Fn() -> L,
     ) -> Result<(), Error> {
-        let mut rest = LOOK_APART;
-        loop {
-            let why = tokio::select! {
-                biased;
-                () = &mut self.offered => return Ok(()),
-                () = tokio::time::sleep(rest) => LookReason::Rested(rest),
-                () = after(LOOK_APART, poll(others_wrote.clone())) => LookReason::Signed,
-            };
-            rest = LOOK_EVERY;
-            let sign = *others_wrote.borrow_and_update();
-            if !self.waits.must_look(&why, sign) {
-                continue;
-            }
-            let found = look().await?;
-            if let Found::Due = found {
-                for _ in 1..WOKEN_BY_A_LOOK {
-                    self.waits.due.notify_one();
-                }
-                return Ok(());
-            }
-            rest = found.rest();
+        tokio::select! {
+            biased;
+            () = &mut self.offered => Ok(()),
+            looked = self.waits.look_until_due(others_wrote, poll, look) => looked,
         }
     }
 }
 
 impl Drop for ClaimWait {
     fn drop(&mut self) {
+        self.waits.count.fetch_sub(1, Ordering::SeqCst);
         self.all.count.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-async fn after(rest: Duration, then: impl Future<Output = ()>) {
-    tokio::time::sleep(rest).await;
-    then.await;
 }
 
 #[cfg(test)]
@@ -302,11 +355,14 @@ mod tests {
             newly_due.note(task);
             newly_due.queues.len()
         };
-        let now = task_in("q");
-        assert_eq!(noted(&now), 0, "nobody waits");
-        let _wait = waits.register(&namespace(), &queue("q"));
-        let later = Task { not_before: Some(now.updated_at + Span::from_secs(1)), ..now.clone() };
-        assert_eq!((noted(&now), noted(&later)), (1, 0));
+        let new = task_in("q");
+        assert_eq!(noted(&new), 0, "nobody waits");
+        let mut wait = waits.register(&namespace(), &queue("q"));
+        assert_eq!(noted(&new), 1);
+        let mut later = waits.newly_due();
+        later.note(&Task { not_before: Some(new.updated_at + Span::from_secs(1)), ..new });
+        waits.offer(later);
+        assert!(!is_over(&mut wait), "it is not due yet");
     }
 
     #[test]
@@ -315,7 +371,7 @@ mod tests {
         for number in 0..100 {
             drop(waits.register(&namespace(), &queue(&format!("q{number}"))));
         }
-        assert_eq!(waits.queues().len(), 1);
+        assert!(waits.queues().waits.len() <= QUEUES_MIN, "{}", waits.queues().waits.len());
         assert_eq!(waits.count.load(Ordering::SeqCst), 0);
     }
 
@@ -352,14 +408,117 @@ mod tests {
         assert!(Moment::now().since(began) < LOOK_EVERY.into(), "one look was for both");
     }
 
+    /// When one look came, in milliseconds after the last one, with that rest between.
+    fn left(plan: &LookPlan, after: u64, signal: u64) -> u128 {
+        let now = Moment::from_micros(plan.last.as_micros() + 1_000 * after);
+        plan.left(now, signal).as_millis()
+    }
+
     #[test]
-    fn of_the_waits_of_a_queue_one_looks_for_each_reason() {
-        let waits = Arc::<ClaimWaits>::default().of((namespace(), queue("q")));
-        assert!(waits.must_look(&LookReason::Signed, 1));
-        assert!(!waits.must_look(&LookReason::Signed, 1), "another one has looked since that sign");
-        assert!(waits.must_look(&LookReason::Signed, 2));
-        assert!(!waits.must_look(&LookReason::Rested(LONG), 2), "another one has looked a moment ago");
-        assert!(waits.must_look(&LookReason::Rested(Duration::ZERO), 2));
+    fn a_new_signal_brings_the_next_look_forward_but_not_at_once() {
+        let plan = LookPlan { last: Moment::now(), rest: LOOK_EVERY, signal: 7 };
+        assert_eq!((left(&plan, 0, 7), left(&plan, 400, 7)), (500, 100));
+        assert_eq!((left(&plan, 0, 8), left(&plan, 15, 8), left(&plan, 400, 8)), (20, 5, 0));
+        let sooner = LookPlan { rest: REST_MIN, ..plan };
+        assert_eq!(left(&sooner, 0, 8), 1, "the next task is due before");
+    }
+
+    /// What looks find, one after the other, and how many there were. After the last one nothing waits.
+    struct Looks(std::cell::Cell<usize>, Vec<Found>);
+
+    impl Looks {
+        fn finding(found: &[Found]) -> Looks {
+            Looks(std::cell::Cell::default(), found.to_vec())
+        }
+
+        async fn until_due(&self, wait: ClaimWait) {
+            let (_others_write, others_wrote) = watch::channel(0);
+            let look = || async {
+                let at = self.0.replace(self.0.get() + 1);
+                Ok(self.1.get(at).copied().unwrap_or(Found::NotDue(None)))
+            };
+            let poll = |_| std::future::pending();
+            timeout(LONG, wait.until_due(others_wrote, poll, look))
+                .await
+                .expect("it ends")
+                .expect("it is due");
+        }
+    }
+
+    #[tokio::test]
+    async fn more_tasks_than_one_look_has_claims_for_are_found_by_the_next_looks() {
+        let waits = Arc::<ClaimWaits>::default();
+        let looks = Looks::finding(&[Found::Due; 3]);
+        let waiting = (0..2 * WOKEN_BY_A_LOOK + 1).map(|_| waits.register(&namespace(), &queue("q")));
+        let began = Moment::now();
+        let all: Vec<_> = waiting.map(|wait| Box::pin(looks.until_due(wait))).collect();
+        for wait in all {
+            wait.await;
+        }
+        assert_eq!(looks.0.get(), 3);
+        assert!(Moment::now().since(began) < LOOK_EVERY.into(), "one look came soon after the other");
+    }
+
+    #[tokio::test]
+    async fn the_time_of_the_next_task_is_not_lost_with_the_wait_that_looked() {
+        let waits = Arc::<ClaimWaits>::default();
+        let soon = Found::NotDue(Some(LOOK_APART * 2));
+        let looks = Looks::finding(&[soon, Found::Due]);
+        let (first, second) =
+            (waits.register(&namespace(), &queue("q")), waits.register(&namespace(), &queue("q")));
+        let began = Moment::now();
+        let mut first = Box::pin(looks.until_due(first));
+        let mut second = Box::pin(looks.until_due(second));
+        tokio::select! {
+            () = &mut first => panic!("nothing is due"),
+            () = &mut second => panic!("nothing is due"),
+            // played: the first one looks, and its client goes away
+            () = tokio::time::sleep(LOOK_APART * 3 / 2) => drop(first),
+        }
+        second.await;
+        assert!(Moment::now().since(began) < (LOOK_EVERY / 2).into(), "it knew when to look");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_planned_for_later_is_found_when_it_is_due() {
+        let waits = Arc::<ClaimWaits>::default();
+        let wait = waits.register(&namespace(), &queue("q"));
+        let looks = Looks::finding(&[Found::NotDue(None), Found::Due]);
+        let mut waiting = Box::pin(looks.until_due(wait));
+        tokio::select! {
+            () = &mut waiting => panic!("nothing is due"),
+            // played: the first look is over
+            () = tokio::time::sleep(LOOK_APART * 2) => {}
+        }
+        let mut new = waits.newly_due();
+        let task = task_in("q");
+        new.note(&Task { not_before: Some(task.updated_at + Span::from_millis(30)), ..task });
+        let began = Moment::now();
+        waits.offer(new);
+        waiting.await;
+        let waited = Moment::now().since(began);
+        assert!(waited >= Span::from_millis(30) && waited < (LOOK_EVERY / 2).into(), "{waited}");
+    }
+
+    #[tokio::test]
+    async fn an_offer_to_a_claim_that_never_comes_is_found_by_the_next_wait() {
+        let waits = Arc::<ClaimWaits>::default();
+        let (watching, worker) =
+            (waits.register(&namespace(), &queue("q")), waits.register(&namespace(), &queue("q")));
+        // The first look finds nothing, and the one after the offer that the task is still there.
+        let looks = Looks::finding(&[Found::NotDue(None), Found::Due]);
+        let mut working = Box::pin(looks.until_due(worker));
+        tokio::select! {
+            () = &mut working => panic!("nothing is due"),
+            // played: the first look is over
+            () = tokio::time::sleep(LOOK_APART * 2) => {}
+        }
+        let began = Moment::now();
+        offer(&waits, "q");
+        // Whoever only watches takes the offer and claims nothing.
+        looks.until_due(watching).await;
+        working.await;
+        assert!(Moment::now().since(began) < (LOOK_EVERY / 2).into());
     }
 
     #[test]
