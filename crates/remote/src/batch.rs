@@ -17,6 +17,7 @@ use tenure_store::record;
 use tenure_store::{Error, Failure, SoFar};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::gathering::{Gathering, JustAnswered, WAIT_MAX};
 use super::timeouts::RetryDeadline;
 use super::wire::{Asking, RequestError, Wire};
 
@@ -187,6 +188,7 @@ async fn send_all(line: Weak<Wire>, mut waiting: mpsc::UnboundedReceiver<Job>) {
     let ways = Arc::new(Semaphore::new(UNDER_WAY));
     let all_ways = Arc::new(Semaphore::new(UNDER_WAY_MAX));
     let mut ahead: VecDeque<Job> = VecDeque::new();
+    let mut gathering = Gathering::waiting_up_to(WAIT_MAX);
     loop {
         if ahead.is_empty() {
             let Some(job) = waiting.recv().await else { return };
@@ -200,10 +202,12 @@ async fn send_all(line: Weak<Wire>, mut waiting: mpsc::UnboundedReceiver<Job>) {
         while let Ok(job) = waiting.try_recv() {
             ahead.push_back(job);
         }
+        gathering.gather(&mut ahead, &mut waiting).await;
         let batch = take(&mut ahead);
         let Some(wire) = line.upgrade() else { return };
+        let answered = gathering.answered();
         tokio::spawn(async move {
-            let mut sending = std::pin::pin!(send(&wire, batch));
+            let mut sending = std::pin::pin!(send(&wire, batch, &answered));
             let is_done = tokio::time::timeout(wire.limits.slow, &mut sending).await.is_ok();
             drop(way);
             if !is_done {
@@ -237,10 +241,11 @@ fn take(ahead: &mut VecDeque<Job>) -> Vec<Job> {
 }
 
 /// Sends a batch until each command is answered or its time is over, and tells the callers.
-async fn send(wire: &Wire, batch: Vec<Job>) {
+async fn send(wire: &Wire, batch: Vec<Job>, answered: &JustAnswered) {
     let Some(namespace) = batch.first().map(|job| job.namespace.clone()) else { return };
     let texts: Vec<&Text> = batch.iter().flat_map(|job| &job.texts).collect();
     let mut answers = ask(wire, &namespace, &texts).await.into_iter();
+    answered.add(batch.len());
     for job in batch {
         let of_job: Answers = answers.by_ref().take(job.texts.len()).collect();
         // A caller that went away gets no answer, but its commands are still executed.

@@ -6,6 +6,7 @@
 
 mod batch;
 mod endpoints;
+mod gathering;
 mod store;
 #[cfg(test)]
 mod tests;

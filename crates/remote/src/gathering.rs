@@ -1,0 +1,121 @@
+//! Callers that were answered together go on together: their next commands are waited for, for a moment, so that they share a
+//! request. Otherwise the first of them would go alone, and the others would wait until it is back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure_clock::Moment;
+use tenure_core::time::Span;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// How long the next commands of callers are waited for. Timers have no finer grain.
+pub(super) const WAIT_MAX: Duration = Duration::from_millis(1);
+/// How many requests go without a wait after one in vain: then callers do something else between their commands.
+const PAUSE: u32 = 32;
+
+/// How many callers were answered since the last request, and when.
+#[derive(Default)]
+pub(super) struct JustAnswered(Mutex<Option<(usize, Moment)>>);
+
+impl JustAnswered {
+    pub(super) fn add(&self, callers: usize) {
+        let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = answered.map_or(0, |(before, _)| before);
+        *answered = Some((before + callers, Moment::now()));
+    }
+
+    /// None if it was longer ago than that: a caller that goes on at once has done so.
+    fn take(&self, recent: Duration) -> usize {
+        let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_recent = |at: &Moment| Moment::now().since(*at) < Span::from(recent);
+        answered.filter(|(_, at)| is_recent(at)).map_or(0, |(callers, _)| callers)
+    }
+}
+
+pub(super) struct Gathering {
+    answered: Arc<JustAnswered>,
+    wait_max: Duration,
+    pause: u32,
+}
+
+impl Gathering {
+    pub(super) fn waiting_up_to(wait_max: Duration) -> Gathering {
+        Gathering { answered: Arc::default(), wait_max, pause: 0 }
+    }
+
+    /// Where to count the callers that are answered.
+    pub(super) fn answered(&self) -> Arc<JustAnswered> {
+        Arc::clone(&self.answered)
+    }
+
+    /// Adds to the jobs those of callers that were just answered, as far as they come soon.
+    pub(super) async fn gather<T>(&mut self, ahead: &mut VecDeque<T>, waiting: &mut UnboundedReceiver<T>) {
+        let expected = self.answered.take(self.wait_max);
+        if self.pause > 0 {
+            self.pause -= 1;
+            return;
+        }
+        let all = async {
+            while ahead.len() < expected {
+                let Some(job) = waiting.recv().await else { return };
+                ahead.push_back(job);
+            }
+        };
+        if tokio::time::timeout(self.wait_max, all).await.is_err() {
+            self.pause = PAUSE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    /// What one request has, if these callers were answered and those come then.
+    async fn request(gathering: &mut Gathering, answered: usize, then: &[u32]) -> Vec<u32> {
+        let (send, mut waiting) = unbounded_channel();
+        let mut ahead = VecDeque::from([0]);
+        gathering.answered().add(answered);
+        let come = async {
+            for job in then {
+                tokio::task::yield_now().await;
+                send.send(*job).expect("sent");
+            }
+        };
+        tokio::join!(gathering.gather(&mut ahead, &mut waiting), come);
+        ahead.into()
+    }
+
+    #[tokio::test]
+    async fn callers_that_were_answered_together_go_on_together() {
+        let mut gathering = Gathering::waiting_up_to(Duration::from_secs(60));
+        assert_eq!(request(&mut gathering, 3, &[1, 2, 3]).await, [0, 1, 2], "three of them are enough");
+        assert_eq!(request(&mut gathering, 1, &[1]).await, [0], "one caller waits for nobody");
+    }
+
+    #[tokio::test]
+    async fn after_a_wait_in_vain_some_requests_wait_for_nobody() {
+        let mut gathering = Gathering::waiting_up_to(Duration::from_millis(100));
+        assert_eq!(request(&mut gathering, 3, &[1]).await, [0, 1], "the third one does not come");
+        for _ in 0..PAUSE {
+            assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0]);
+        }
+        assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn whoever_was_answered_long_ago_is_not_waited_for() {
+        let answered = JustAnswered::default();
+        answered.add(2);
+        answered.add(3);
+        let recent = Duration::from_secs(60);
+        assert_eq!((answered.take(recent), answered.take(recent)), (5, 0));
+        answered.add(2);
+        // played: callers that do something else
+        tokio::time::sleep(2 * WAIT_MAX).await;
+        assert_eq!(answered.take(WAIT_MAX), 0);
+    }
+}
