@@ -75,7 +75,7 @@ Usage: cargo xtask <command>
   bench http [ARGS]  What HTTP costs beside the library on a file; ARGS: --seconds, --rounds, --only.
   bench growth [ARGS]
                      What commands, lists and a start cost on stores with 10 thousand, 1 million and 10 million tasks;
-                     ARGS: --sizes, --rounds, --seconds, --folder, --url for PostgreSQL.
+                     ARGS: --sizes, --rounds, --folder, --keep, --url for PostgreSQL.
   bench soak [ARGS]  An hour of `tenure serve` at half of its highest rate: latency, memory and files, minute by minute;
                      ARGS: --minutes, --tasks, --leased, --folder.
   bench postgres --url URL [ARGS]
