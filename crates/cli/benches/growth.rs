@@ -33,7 +33,7 @@ const CALLERS: usize = 64;
 /// As many leases are renewed in one batch.
 const LEASED: usize = 1_000;
 const RENEWED_FOR: Duration = Duration::from_secs(1);
-/// So many leases have lapsed. The first page of them is read.
+/// As many leases have lapsed. The first page of them is read.
 const LAPSED: usize = 1_000;
 const PAGE: usize = 100;
 /// How often a page is read, and a process is started, in each round.
@@ -214,7 +214,7 @@ impl History {
         History { url, ledger, leased, size, lives: 0, ttl_round }
     }
 
-    /// Whether it has so many more tasks that it is one of another size.
+    /// Whether it has half as many tasks more: then it is one of another size.
     fn has_grown(&self) -> bool {
         self.lives > self.size / 2
     }

@@ -100,7 +100,7 @@ pub struct SqliteStore {
     committer: Committer,
     counters: Arc<Counters>,
     signals: Signals,
-    /// When somebody last checked for writes of other processes. Whoever holds it checks for all.
+    /// When somebody last checked for writes of other processes. The wait that holds it checks for all.
     looked_at: tokio::sync::Mutex<Moment>,
 }
 

@@ -24,7 +24,7 @@ use crate::error::Error;
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The minimum time between two looks, however much happens in the store.
 pub const LOOK_APART: Duration = Duration::from_millis(20);
-/// How soon a queue with further waits is looked into after an offer: whoever got it may be gone, or may only watch.
+/// How soon a queue with further waits is looked into after an offer: the claim that got it may be gone, or may only watch.
 const LOOK_AFTER_OFFER: Duration = Duration::from_millis(100);
 /// The minimum time until a task becomes due that is waited for. A clock may stand still.
 const REST_MIN: Duration = Duration::from_millis(1);
@@ -57,7 +57,7 @@ struct QueueWaits {
     /// Held by the wait that looks. When it leaves, the next one looks.
     looking: tokio::sync::Mutex<()>,
     plan: Mutex<LookPlan>,
-    /// The next look is to be earlier.
+    /// The next look must be earlier.
     sooner: Notify,
 }
 
@@ -515,7 +515,7 @@ mod tests {
         }
         let began = Moment::now();
         offer(&waits, "q");
-        // Whoever only watches takes the offer and claims nothing.
+        // One that only watches takes the offer and claims nothing.
         looks.until_due(watching).await;
         working.await;
         assert!(Moment::now().since(began) < (LOOK_EVERY / 2).into());

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A command line of `tenure`, without settings of whoever runs the bench.
+/// A command line of `tenure`, without settings of the user who runs the bench.
 pub(crate) fn tenure(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TENURE_")) {
