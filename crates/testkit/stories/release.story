@@ -89,8 +89,8 @@ release t1 b epoch=1 → refused wrong_owner by a, unchanged
 release t1 a epoch=2 → refused stale_epoch by a, unchanged
 
 # A checkpoint is there for the next holder, however that one took the task
-create t1; claim q a n=1 → tasks t1
-heartbeat t1 a epoch=1 checkpoint={"at":7} → checkpoint {"at":7}
+create t1 queue=q; claim q a n=1 → tasks t1
+progress t1 a epoch=1 checkpoint={"at":7} → checkpoint {"at":7}
 release t1 a epoch=1 → attempts 0, checkpoint {"at":7}
 claim q b n=1 → tasks t1
 show t1 → checkpoint {"at":7}
