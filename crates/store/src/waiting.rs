@@ -14,7 +14,7 @@ use std::time::Duration;
 use tenure_clock::Moment;
 use tenure_core::id::{Namespace, Queue};
 use tenure_core::task::{Phase, Task};
-use tenure_core::time::Time;
+use tenure_core::time::{Span, Time};
 use tokio::sync::futures::OwnedNotified;
 use tokio::sync::{Notify, watch};
 
@@ -66,15 +66,45 @@ struct LookPlan {
     last: Moment,
     /// How long after the last look, unless there is a signal.
     rest: Duration,
+    /// A time that was asked for since the last look began.
+    asked: Option<Moment>,
     /// The newest signal of other processes that was there before the last look.
     signal: u64,
+    /// A look has begun. Its wait may have left in the middle of it.
+    is_looking: bool,
 }
 
 impl LookPlan {
+    fn new(last: Moment, rest: Duration) -> LookPlan {
+        LookPlan { last, rest, asked: None, signal: 0, is_looking: false }
+    }
+
     /// How long it is until the next look, if the newest signal is `signal`.
     fn left(&self, now: Moment, signal: u64) -> Duration {
+        if self.is_looking {
+            return Duration::ZERO;
+        }
         let rest = if signal > self.signal { self.rest.min(LOOK_APART) } else { self.rest };
-        rest.saturating_sub(now.since(self.last).into())
+        let left = rest.saturating_sub(now.since(self.last).into());
+        self.asked.map_or(left, |asked| left.min(asked.since(now).into()))
+    }
+
+    fn begin(&mut self) {
+        (self.is_looking, self.asked) = (true, None);
+    }
+
+    /// What was asked for during the look stays.
+    fn end(&mut self, rest: Duration, signal: u64) {
+        (self.last, self.rest, self.signal, self.is_looking) = (Moment::now(), rest, signal, false);
+    }
+
+    /// Whether that is earlier than what was asked for before.
+    fn ask(&mut self, at: Moment) -> bool {
+        let is_earlier = self.asked.is_none_or(|asked| at < asked);
+        if is_earlier {
+            self.asked = Some(at);
+        }
+        is_earlier
     }
 }
 
@@ -85,7 +115,7 @@ impl QueueWaits {
             count: AtomicUsize::new(0),
             due: Arc::default(),
             looking: tokio::sync::Mutex::default(),
-            plan: Mutex::new(LookPlan { last: Moment::now(), rest: LOOK_APART, signal: 0 }),
+            plan: Mutex::new(LookPlan::new(Moment::now(), LOOK_APART)),
             sooner: Notify::new(),
         }
     }
@@ -96,10 +126,8 @@ impl QueueWaits {
 
     /// Has somebody look at the latest that long from now.
     fn look_within(&self, from_now: Duration) {
-        let mut plan = self.plan();
-        let rest = Duration::from(Moment::now().since(plan.last)).saturating_add(from_now);
-        if rest < plan.rest {
-            plan.rest = rest;
+        let at = Moment::from_micros(Moment::now().as_micros().saturating_add(micros(from_now)));
+        if self.plan().ask(at) {
             self.sooner.notify_one();
         }
     }
@@ -124,10 +152,9 @@ impl QueueWaits {
                 () = self.sooner.notified() => continue,
                 () = poll(others_wrote.clone()), if !is_signalled => continue,
             }
-            // A wait that leaves during its look has changed nothing: the next one looks.
+            self.plan().begin();
             let found = look().await;
-            let rest = found.as_ref().map_or(LOOK_EVERY, |found| found.rest());
-            *self.plan() = LookPlan { last: Moment::now(), rest, signal };
+            self.plan().end(found.as_ref().map_or(LOOK_EVERY, |found| found.rest()), signal);
             if let Found::Due = found? {
                 for _ in 1..WOKEN_BY_A_LOOK.min(self.count.load(Ordering::SeqCst)) {
                     self.due.notify_one();
@@ -136,6 +163,10 @@ impl QueueWaits {
             }
         }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    Span::from(duration).as_micros()
 }
 
 /// The queues that got a task in one transaction, if somebody waits at all, and how long until each is due.
@@ -271,7 +302,6 @@ mod tests {
     use tenure_core::command::{Action, Command, Create, IdOrigin, LeaseScope};
     use tenure_core::id::{Actor, TaskId};
     use tenure_core::policy::Jitter;
-    use tenure_core::time::Span;
     use tokio::time::timeout;
 
     use super::*;
@@ -408,19 +438,42 @@ mod tests {
         assert!(Moment::now().since(began) < LOOK_EVERY.into(), "one look was for both");
     }
 
-    /// When one look came, in milliseconds after the last one, with that rest between.
+    /// How many milliseconds are left until the next look, that long after the last one.
     fn left(plan: &LookPlan, after: u64, signal: u64) -> u128 {
-        let now = Moment::from_micros(plan.last.as_micros() + 1_000 * after);
-        plan.left(now, signal).as_millis()
+        plan.left(moment(plan, after), signal).as_millis()
+    }
+
+    fn moment(plan: &LookPlan, after: u64) -> Moment {
+        Moment::from_micros(plan.last.as_micros() + 1_000 * after)
     }
 
     #[test]
     fn a_new_signal_brings_the_next_look_forward_but_not_at_once() {
-        let plan = LookPlan { last: Moment::now(), rest: LOOK_EVERY, signal: 7 };
-        assert_eq!((left(&plan, 0, 7), left(&plan, 400, 7)), (500, 100));
-        assert_eq!((left(&plan, 0, 8), left(&plan, 15, 8), left(&plan, 400, 8)), (20, 5, 0));
-        let sooner = LookPlan { rest: REST_MIN, ..plan };
-        assert_eq!(left(&sooner, 0, 8), 1, "the next task is due before");
+        let mut plan = LookPlan::new(Moment::now(), LOOK_EVERY);
+        assert_eq!((left(&plan, 0, 0), left(&plan, 400, 0)), (500, 100));
+        assert_eq!((left(&plan, 0, 1), left(&plan, 15, 1), left(&plan, 400, 1)), (20, 5, 0));
+        plan.rest = REST_MIN;
+        assert_eq!(left(&plan, 0, 1), 1, "the next task is due before");
+    }
+
+    #[test]
+    fn what_is_asked_for_during_a_look_is_not_lost_with_its_end() {
+        let mut plan = LookPlan::new(Moment::now(), LOOK_APART);
+        let (early, late) = (moment(&plan, 30), moment(&plan, 60));
+        assert!(plan.ask(late) && !plan.ask(late) && plan.ask(early));
+        plan.begin();
+        assert!(plan.ask(late), "what was asked for before is looked for now");
+        plan.end(LOOK_EVERY, 0);
+        assert!(left(&plan, 0, 0) <= 60);
+    }
+
+    #[test]
+    fn a_look_that_was_given_up_is_made_again_at_once() {
+        let mut plan = LookPlan::new(Moment::now(), LOOK_EVERY);
+        plan.begin();
+        assert_eq!(left(&plan, 0, 0), 0);
+        plan.end(LOOK_EVERY, 0);
+        assert!(left(&plan, 0, 0) > 400);
     }
 
     /// What looks find, one after the other, and how many there were. After the last one nothing waits.
