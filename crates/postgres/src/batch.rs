@@ -44,7 +44,7 @@ impl Whole {
 }
 
 /// The row of a lease, locked or recalled, without its task.
-pub(crate) struct LockedLease {
+pub(crate) struct FoundLease {
     pub(crate) stored: Due,
     pub(crate) version: RowVersion,
     pub(crate) due: Due,
@@ -55,7 +55,7 @@ pub(crate) struct LockedLease {
 /// What is known of a task.
 pub(crate) enum Slot {
     Whole(Box<Whole>),
-    Lease(Box<LockedLease>),
+    Lease(Box<FoundLease>),
     /// As it was at one moment, not locked: enough to say why not, and for nothing else.
     Seen(Option<Box<StoredTask>>),
 }

@@ -264,7 +264,8 @@ fn advice(code: &SqlState) -> &'static str {
         "53100" => "the database's disk is full; reads go on, writes resume when there is room",
         "53300" => "the database has no free connection; raise max_connections, or run fewer processes",
         "42501" => {
-            "permission denied; grant this role the schema's tables, or open the store once as their owner"
+            "permission denied; grant this role the schema's tables, or open the store once as their owner; to make a \
+             schema, as `bench` does, a role needs `create` on the database"
         }
         "28P01" | "28000" => "the database rejected the user or the password",
         "3D000" => "the database does not exist; create it, or name another one",

@@ -11,7 +11,7 @@ use tenure_store::recent::RecentTasks;
 use tenure_store::rows::StoredTask;
 use tenure_store::size::task_bytes;
 
-use crate::batch::{Batch, LockedLease, Slot, Whole};
+use crate::batch::{Batch, FoundLease, Slot, Whole};
 use crate::columns::{Key, RowVersion};
 use crate::load::Wanted;
 
@@ -101,7 +101,7 @@ impl KnownTasks {
             let due = std::mem::take(&mut self.use_one(key).due);
             if recalls && let WaitsFor::Row(row) = due {
                 let KnownDue { due, version } = *row;
-                let lease = LockedLease { stored: due.clone(), version, due, checkpoint: None };
+                let lease = FoundLease { stored: due.clone(), version, due, checkpoint: None };
                 slots.push((key.clone(), Slot::Lease(Box::new(lease))));
             }
         }
@@ -229,8 +229,8 @@ impl KnownTask {
 
     /// What is known of the task besides its lease stays, if it was known with the row that the heartbeat found. Else another
     /// heartbeat came between, perhaps with a checkpoint. One that came with this batch is not taken over, as it may be large.
-    fn of_lease(lease: LockedLease, whole: Option<Box<KnownWhole>>, own: OwnNumbers) -> KnownTask {
-        let LockedLease { stored, version: found, due, checkpoint } = lease;
+    fn of_lease(lease: FoundLease, whole: Option<Box<KnownWhole>>, own: OwnNumbers) -> KnownTask {
+        let FoundLease { stored, version: found, due, checkpoint } = lease;
         let version = if due == stored { found } else { own.version };
         let mut whole = whole.filter(|whole| whole.due_version == Some(found) && checkpoint.is_none());
         if let Some(whole) = &mut whole

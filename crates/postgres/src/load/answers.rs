@@ -10,7 +10,7 @@ use tenure_store::columns::{
 };
 use tenure_store::due::Due;
 
-use crate::batch::{Batch, LockedLease, Slot, Whole};
+use crate::batch::{Batch, FoundLease, Slot, Whole};
 use crate::columns::{
     DUE_COLUMN_COUNT, KEY_COLUMN_COUNT, Key, PostgresResult, PostgresRow, RowVersion, read_key,
 };
@@ -133,7 +133,7 @@ impl PartRows {
         for (key, (due, version)) in due {
             // A reservation is no lease, and for a refusal the task is seen.
             if leases.contains(&key) && due.lease.is_some() {
-                let row = LockedLease { stored: due.clone(), version, due, checkpoint: None };
+                let row = FoundLease { stored: due.clone(), version, due, checkpoint: None };
                 batch.slots.insert(key, Slot::Lease(Box::new(row)));
             }
         }
