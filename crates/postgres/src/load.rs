@@ -348,7 +348,8 @@ async fn second_look(
     let retold: Vec<Key> = match wanted.repeats {
         // Also those that claims found: they are in the batch, or are about to be.
         true => {
-            let found = claimed.iter().map(|(key, _)| key).chain(batch.slots.keys());
+            let whole = batch.slots.iter().filter(|(_, slot)| matches!(slot, Slot::Whole(_)));
+            let found = claimed.iter().map(|(key, _)| key).chain(whole.map(|(key, _)| key));
             wanted.tasks.iter().chain(found).cloned().collect()
         }
         false => Vec::new(),

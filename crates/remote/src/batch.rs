@@ -245,7 +245,7 @@ async fn send(wire: &Wire, batch: Vec<Job>, answered: &JustAnswered) {
     let Some(namespace) = batch.first().map(|job| job.namespace.clone()) else { return };
     let texts: Vec<&Text> = batch.iter().flat_map(|job| &job.texts).collect();
     let mut answers = ask(wire, &namespace, &texts).await.into_iter();
-    answered.add(batch.len());
+    answered.add(batch.len(), WAIT_MAX);
     for job in batch {
         let of_job: Answers = answers.by_ref().take(job.texts.len()).collect();
         // A caller that went away gets no answer, but its commands are still executed.

@@ -11,7 +11,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long the next commands of callers are waited for. Timers have no finer grain.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(1);
-/// How many requests go without a wait after one in vain: then callers do something else between their commands.
+/// How many requests go without a wait after one for which less than half of the callers came: they do something else between their
+/// commands.
 const PAUSE: u32 = 32;
 
 /// How many callers were answered since the last request, and when.
@@ -19,13 +20,12 @@ const PAUSE: u32 = 32;
 pub(super) struct JustAnswered(Mutex<Option<(usize, Moment)>>);
 
 impl JustAnswered {
-    pub(super) fn add(&self, callers: usize) {
-        let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = answered.map_or(0, |(before, _)| before);
-        *answered = Some((before + callers, Moment::now()));
+    /// Adds callers to those that were answered within that time: a caller that goes on at once has done so after it.
+    pub(super) fn add(&self, callers: usize, recent: Duration) {
+        let before = self.take(recent);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((before + callers, Moment::now()));
     }
 
-    /// None if it was longer ago than that: a caller that goes on at once has done so.
     fn take(&self, recent: Duration) -> usize {
         let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let is_recent = |at: &Moment| Moment::now().since(*at) < Span::from(recent);
@@ -62,7 +62,8 @@ impl Gathering {
                 ahead.push_back(job);
             }
         };
-        if tokio::time::timeout(self.wait_max, all).await.is_err() {
+        let is_over = tokio::time::timeout(self.wait_max, all).await.is_err();
+        if is_over && ahead.len() < expected / 2 {
             self.pause = PAUSE;
         }
     }
@@ -78,7 +79,7 @@ mod tests {
     async fn request(gathering: &mut Gathering, answered: usize, then: &[u32]) -> Vec<u32> {
         let (send, mut waiting) = unbounded_channel();
         let mut ahead = VecDeque::from([0]);
-        gathering.answered().add(answered);
+        gathering.answered().add(answered, gathering.wait_max);
         let come = async {
             for job in then {
                 tokio::task::yield_now().await;
@@ -99,7 +100,8 @@ mod tests {
     #[tokio::test]
     async fn after_a_wait_in_vain_some_requests_wait_for_nobody() {
         let mut gathering = Gathering::waiting_up_to(Duration::from_millis(100));
-        assert_eq!(request(&mut gathering, 3, &[1]).await, [0, 1], "the third one does not come");
+        assert_eq!(request(&mut gathering, 3, &[1]).await, [0, 1], "one does not come");
+        assert_eq!(request(&mut gathering, 6, &[1]).await, [0, 1], "most do not come");
         for _ in 0..PAUSE {
             assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0]);
         }
@@ -109,13 +111,14 @@ mod tests {
     #[tokio::test]
     async fn whoever_was_answered_long_ago_is_not_waited_for() {
         let answered = JustAnswered::default();
-        answered.add(2);
-        answered.add(3);
         let recent = Duration::from_secs(60);
+        answered.add(2, recent);
+        answered.add(3, recent);
         assert_eq!((answered.take(recent), answered.take(recent)), (5, 0));
-        answered.add(2);
+        answered.add(2, recent);
         // played: callers that do something else
         tokio::time::sleep(2 * WAIT_MAX).await;
-        assert_eq!(answered.take(WAIT_MAX), 0);
+        answered.add(1, WAIT_MAX);
+        assert_eq!(answered.take(recent), 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::cmp::Ordering;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -100,8 +100,9 @@ pub struct SqliteStore {
     committer: Committer,
     counters: Arc<Counters>,
     signals: Signals,
-    /// When somebody last checked for writes of other processes. The wait that holds it checks for all.
-    looked_at: tokio::sync::Mutex<Moment>,
+    /// Held by the one of all who wait that looks for writes of other processes.
+    looking: tokio::sync::Mutex<()>,
+    looked_at: Mutex<Moment>,
 }
 
 impl SqliteStore {
@@ -145,7 +146,8 @@ impl SqliteStore {
             committer,
             counters,
             signals,
-            looked_at: tokio::sync::Mutex::new(Moment::now()),
+            looking: tokio::sync::Mutex::default(),
+            looked_at: Mutex::new(Moment::now()),
         })
     }
 
@@ -168,16 +170,29 @@ impl SqliteStore {
         }
     }
 
+    /// Looks for all who wait, one of them at a time.
     async fn look_again_and_again(&self) -> Error {
-        let mut looked_at = self.looked_at.lock().await;
+        let overdue = 20 * LOOK_EVERY;
+        let _looking = loop {
+            match tokio::time::timeout(overdue, self.looking.lock()).await {
+                Ok(looking) => break Some(looking),
+                // Its owner does not poll it any more.
+                Err(_) if self.since_last_look() > overdue => break None,
+                Err(_) => {}
+            }
+        };
         loop {
-            tokio::time::sleep(LOOK_EVERY.saturating_sub(Moment::now().since(*looked_at).into())).await;
+            tokio::time::sleep(LOOK_EVERY.saturating_sub(self.since_last_look())).await;
             let looked = self.look_for_all().await;
-            *looked_at = Moment::now();
+            *self.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = Moment::now();
             if let Err(error) = looked {
                 return error;
             }
         }
+    }
+
+    fn since_last_look(&self) -> Duration {
+        Moment::now().since(*self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
 
     /// Resolves when another process may have written events.

@@ -22,10 +22,12 @@ use crate::error::Error;
 
 /// How often a queue is looked into without a signal.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The minimum time between two looks, however much happens in the store.
+/// The minimum time between two looks, however often other processes write.
 pub const LOOK_APART: Duration = Duration::from_millis(20);
 /// How soon a queue with further waits is looked into after an offer: the claim that got it may be gone, or may only watch.
 const LOOK_AFTER_OFFER: Duration = Duration::from_millis(100);
+/// The wait that looks may be one that its owner does not poll any more. After that time another one looks in its place.
+const LOOK_OVERDUE: Duration = Duration::from_secs(2);
 /// The minimum time until a task becomes due that is waited for. A clock may stand still.
 const REST_MIN: Duration = Duration::from_millis(1);
 /// How many waits a look ends that finds a due task: there may be more of them than one.
@@ -132,15 +134,34 @@ impl QueueWaits {
         }
     }
 
-    /// Looks for all waits of the queue, one wait at a time, until a look finds a due task. It ends further waits then, and the next
-    /// one of them looks again soon, as there may be more tasks than these.
-    async fn look_until_due<P: Future<Output = ()>, L: Future<Output = Result<Found, Error>>>(
+    /// Whether nobody has looked for too long. Then somebody must.
+    fn is_overdue(&self) -> bool {
+        Duration::from(Moment::now().since(self.plan().last)) > LOOK_EVERY + LOOK_OVERDUE
+    }
+
+    /// Waits until a task is offered, or looks for all waits of the queue, one wait at a time, until a look finds a due task. It ends
+    /// further waits then, and the next one of them looks again soon, as there may be more tasks than these.
+    async fn until_due<P: Future<Output = ()>, L: Future<Output = Result<Found, Error>>>(
         &self,
+        mut offered: Pin<&mut OwnedNotified>,
         mut others_wrote: watch::Receiver<u64>,
         poll: impl Fn(watch::Receiver<u64>) -> P,
         look: impl Fn() -> L,
     ) -> Result<(), Error> {
-        let _looking = self.looking.lock().await;
+        let looking = async {
+            loop {
+                match tokio::time::timeout(LOOK_OVERDUE, self.looking.lock()).await {
+                    Ok(looking) => return Some(looking),
+                    Err(_) if self.is_overdue() => return None,
+                    Err(_) => {}
+                }
+            }
+        };
+        let _looking = tokio::select! {
+            biased;
+            () = offered.as_mut() => return Ok(()),
+            looking = looking => looking,
+        };
         loop {
             let signal = *others_wrote.borrow_and_update();
             let (left, is_signalled) = {
@@ -148,12 +169,22 @@ impl QueueWaits {
                 (plan.left(Moment::now(), signal), signal > plan.signal)
             };
             tokio::select! {
+                biased;
+                () = offered.as_mut() => return Ok(()),
                 () = tokio::time::sleep(left) => {}
                 () = self.sooner.notified() => continue,
                 () = poll(others_wrote.clone()), if !is_signalled => continue,
             }
             self.plan().begin();
-            let found = look().await;
+            let offered_long_ago = async {
+                offered.as_mut().await;
+                tokio::time::sleep(LOOK_EVERY).await;
+            };
+            // An offer does not end the look: the others need what it finds, and offers may come more often than a look takes.
+            let found = tokio::select! {
+                found = look() => found,
+                () = offered_long_ago => return Ok(()),
+            };
             self.plan().end(found.as_ref().map_or(LOOK_EVERY, |found| found.rest()), signal);
             if let Found::Due = found? {
                 for _ in 1..WOKEN_BY_A_LOOK.min(self.count.load(Ordering::SeqCst)) {
@@ -280,11 +311,7 @@ impl ClaimWait {
         poll: impl Fn(watch::Receiver<u64>) -> P,
         look: impl Fn() -> L,
     ) -> Result<(), Error> {
-        tokio::select! {
-            biased;
-            () = &mut self.offered => Ok(()),
-            looked = self.waits.look_until_due(others_wrote, poll, look) => looked,
-        }
+        self.waits.until_due(self.offered.as_mut(), others_wrote, poll, look).await
     }
 }
 
@@ -551,6 +578,42 @@ mod tests {
         waiting.await;
         let waited = Moment::now().since(began);
         assert!(waited >= Span::from_millis(30) && waited < (LOOK_EVERY / 2).into(), "{waited}");
+    }
+
+    #[tokio::test]
+    async fn an_offer_does_not_end_the_look_that_others_need() {
+        let waits = Arc::<ClaimWaits>::default();
+        let (looking, other) =
+            (waits.register(&namespace(), &queue("q")), waits.register(&namespace(), &queue("q")));
+        let (_others_write, others_wrote) = watch::channel(0);
+        let look = || async {
+            // The task goes to the oldest wait, which looks just now.
+            offer(&waits, "q");
+            tokio::task::yield_now().await;
+            Ok(Found::Due)
+        };
+        let poll = |_| std::future::pending();
+        looking.until_due(others_wrote, poll, look).await.expect("it is due");
+        // What the look found is for the other one, too.
+        let looks = Looks::finding(&[]);
+        looks.until_due(other).await;
+        assert_eq!(looks.0.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_not_polled_any_more_does_not_keep_others_from_looking() {
+        let waits = Arc::<ClaimWaits>::default();
+        let (left, other) =
+            (waits.register(&namespace(), &queue("q")), waits.register(&namespace(), &queue("q")));
+        let looks = Looks::finding(&[Found::NotDue(None), Found::Due]);
+        let mut left = Box::pin(looks.until_due(left));
+        tokio::select! {
+            () = &mut left => panic!("nothing is due"),
+            // played: its owner does something else
+            () = tokio::time::sleep(LOOK_APART * 2) => {}
+        }
+        looks.until_due(other).await;
+        drop(left);
     }
 
     #[tokio::test]
