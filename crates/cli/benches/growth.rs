@@ -3,7 +3,7 @@
 //!
 //! All sizes are measured in turns, so the ratios hold on a noisy machine. `cargo bench -p tenure-cli --bench growth -- --sizes
 //! 10000,1000000 --rounds 9`; with `--url URL` on PostgreSQL, in schemas that are dropped. Filling ten million takes up to half an hour
-//! and 15 to 30 GB. `--keep NAME` keeps the stores, and finds them again: files NAME-SIZE.db in `--folder`, or schemas NAME_SIZE. Ctrl-C
+//! and 15 to 30 GB. `--keep NAME` keeps the stores, and finds them again: files NAME-SIZE.db in `--folder`, or schemas tenure_bench_NAME_SIZE. Ctrl-C
 //! ends it, and removes what is not kept.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 // A bench prints, and stops where it is surprised.
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tenure::Ledger;
 use tenure::core::command::Holder;
-use tokio_postgres::NoTls;
+use tenure::store::postgres::{PostgresOptions, PostgresStore};
 
 use binary::tenure;
 use common::fill::{finish, lease, life_name};
@@ -136,7 +136,7 @@ struct Places {
 
 impl Places {
     fn name(&self) -> String {
-        self.kept.clone().unwrap_or_else(|| format!("tenure_growth_{}", std::process::id()))
+        self.kept.clone().unwrap_or_else(|| format!("growth_{}", std::process::id()))
     }
 
     fn url(&self, size: usize) -> String {
@@ -145,7 +145,7 @@ impl Places {
             None => format!("sqlite:{}", self.folder.join(format!("{name}-{size}.db")).display()),
             Some(server) => {
                 let sign = if server.contains('?') { '&' } else { '?' };
-                format!("{server}{sign}schema={name}_{size}")
+                format!("{server}{sign}schema={}{name}_{size}", PostgresStore::TRIAL_SCHEMA)
             }
         }
     }
@@ -159,13 +159,9 @@ impl Places {
                     let _ = std::fs::remove_file(self.folder.join(format!("{name}-{size}.db{suffix}")));
                 }
             }
-            Some(server) => {
-                let (client, connection) =
-                    tokio_postgres::connect(server, NoTls).await.expect("a connection");
-                tokio::spawn(connection);
-                let drop =
-                    format!("set client_min_messages = warning; drop schema if exists {name}_{size} cascade");
-                client.batch_execute(&drop).await.expect("dropped");
+            Some(_) => {
+                let schema = PostgresOptions::new(self.url(size));
+                PostgresStore::drop_trial(schema).await.expect("dropped");
             }
         }
     }
