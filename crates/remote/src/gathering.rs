@@ -11,8 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long the next commands of callers are waited for. Timers have no finer grain.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(1);
-/// How many requests go without a wait after one for which less than half of the callers came: they do something else between their
-/// commands.
+/// How many requests go without a wait after one in vain: then callers do something else between their commands.
 const PAUSE: u32 = 32;
 
 /// How many callers were answered since the last request, and when.
@@ -49,21 +48,21 @@ impl Gathering {
         Arc::clone(&self.answered)
     }
 
-    /// Adds to the jobs those of callers that were just answered, as far as they come soon.
+    /// Adds to the jobs those of callers that were just answered, until most of these have come: some have nothing more to do.
     pub(super) async fn gather<T>(&mut self, ahead: &mut VecDeque<T>, waiting: &mut UnboundedReceiver<T>) {
         let expected = self.answered.take(self.wait_max);
         if self.pause > 0 {
             self.pause -= 1;
             return;
         }
-        let all = async {
-            while ahead.len() < expected {
+        let most = expected - expected / 4;
+        let come = async {
+            while ahead.len() < most {
                 let Some(job) = waiting.recv().await else { return };
                 ahead.push_back(job);
             }
         };
-        let is_over = tokio::time::timeout(self.wait_max, all).await.is_err();
-        if is_over && ahead.len() < expected / 2 {
+        if tokio::time::timeout(self.wait_max, come).await.is_err() {
             self.pause = PAUSE;
         }
     }
@@ -93,15 +92,14 @@ mod tests {
     #[tokio::test]
     async fn callers_that_were_answered_together_go_on_together() {
         let mut gathering = Gathering::waiting_up_to(Duration::from_secs(60));
-        assert_eq!(request(&mut gathering, 3, &[1, 2, 3]).await, [0, 1, 2], "three of them are enough");
+        assert_eq!(request(&mut gathering, 4, &[1, 2, 3]).await, [0, 1, 2], "three of four are enough");
         assert_eq!(request(&mut gathering, 1, &[1]).await, [0], "one caller waits for nobody");
     }
 
     #[tokio::test]
     async fn after_a_wait_in_vain_some_requests_wait_for_nobody() {
         let mut gathering = Gathering::waiting_up_to(Duration::from_millis(100));
-        assert_eq!(request(&mut gathering, 3, &[1]).await, [0, 1], "one does not come");
-        assert_eq!(request(&mut gathering, 6, &[1]).await, [0, 1], "most do not come");
+        assert_eq!(request(&mut gathering, 4, &[1]).await, [0, 1], "two do not come");
         for _ in 0..PAUSE {
             assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0]);
         }
