@@ -229,7 +229,7 @@ fn ttl(said: Option<DurationInput>) -> Result<Option<Ttl>, Refusal> {
 }
 
 fn progress(raw: Option<Box<RawValue>>) -> Result<Option<Progress>, Refusal> {
-    raw.map(|raw| json::progress(raw.get())).transpose()
+    raw.map(|raw| json::progress_of(&raw)).transpose()
 }
 
 fn waivers(waive: Option<Vec<WaiverBody>>) -> Result<Vec<Waiver>, Refusal> {

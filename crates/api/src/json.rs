@@ -16,21 +16,33 @@ const DEPTH_MAX: usize = 100;
 
 /// Canonical JSON of up to 256 KiB.
 pub fn document(field: &'static str, text: &str) -> Result<Document, Refusal> {
+    let json = valid(text).map_err(|error| error.of(field, DOCUMENT_LIMIT))?;
+    document_of(field, json)
+}
+
+/// The same of JSON that a parser has read, so that it is not read once more.
+pub(crate) fn document_of(field: &'static str, json: &RawValue) -> Result<Document, Refusal> {
     let text =
-        canonical(text, DOCUMENT_BYTES_MAX, DEPTH_MAX).map_err(|error| error.of(field, DOCUMENT_LIMIT))?;
+        canonical(json, DOCUMENT_BYTES_MAX, DEPTH_MAX).map_err(|error| error.of(field, DOCUMENT_LIMIT))?;
     Ok(Document::named(field, text)?)
 }
 
 /// Canonical JSON of up to 1 KiB.
 pub fn progress(text: &str) -> Result<Progress, Refusal> {
-    let text = canonical(text, PROGRESS_BYTES_MAX, DEPTH_MAX)
+    progress_of(valid(text).map_err(|error| error.of("progress", PROGRESS_LIMIT))?)
+}
+
+/// The same of JSON that a parser has read.
+pub(crate) fn progress_of(json: &RawValue) -> Result<Progress, Refusal> {
+    let text = canonical(json, PROGRESS_BYTES_MAX, DEPTH_MAX)
         .map_err(|error| error.of("progress", PROGRESS_LIMIT))?;
     Ok(Progress::new(text)?)
 }
 
 /// The canonical form of JSON that this program wrote.
 pub(crate) fn canonical_text(text: &str) -> String {
-    canonical(text, usize::MAX, DEPTH_MAX)
+    valid(text)
+        .and_then(|json| canonical(json, usize::MAX, DEPTH_MAX))
         .unwrap_or_else(|error| panic!("what was written can be read: {error:?}"))
 }
 
@@ -58,10 +70,14 @@ impl From<serde_json::Error> for CanonicalError {
     }
 }
 
+fn valid(text: &str) -> Result<&RawValue, CanonicalError> {
+    Ok(serde_json::from_str(text)?)
+}
+
 /// The text is read a fixed number of times, however deep it is nested. Reading stops as soon as the text is too
 /// large or too deep.
-fn canonical(text: &str, bytes_max: usize, depth_max: usize) -> Result<String, CanonicalError> {
-    let _valid: &RawValue = serde_json::from_str(text)?;
+fn canonical(json: &RawValue, bytes_max: usize, depth_max: usize) -> Result<String, CanonicalError> {
+    let text = json.get();
     let tokens = tokens(text, bytes_max, depth_max)?;
     let mut writer = Writer { text, tokens: &tokens, bytes_max, out: String::new() };
     writer.write(0)?;

@@ -92,5 +92,5 @@ fn in_words(told: &str) -> String {
 }
 
 pub(crate) fn document(field: &'static str, raw: Option<Box<RawValue>>) -> Result<Option<Document>, Refusal> {
-    raw.map(|raw| json::document(field, raw.get())).transpose()
+    raw.map(|raw| json::document_of(field, &raw)).transpose()
 }

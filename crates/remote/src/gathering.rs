@@ -11,8 +11,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How long the next commands of callers are waited for. Timers have no finer grain.
 pub(super) const WAIT_MAX: Duration = Duration::from_millis(1);
-/// How many requests go without a wait after one in vain: then callers do something else between their commands.
-const PAUSE: u32 = 32;
+/// How much smaller the share of callers that is waited for gets by a wait in vain, and how much larger by one that was not.
+const LESS: f64 = 0.5;
+const MORE: f64 = 1.0 / 64.0;
 
 /// How many callers were answered since the last request, and when.
 #[derive(Default)]
@@ -35,12 +36,13 @@ impl JustAnswered {
 pub(super) struct Gathering {
     answered: Arc<JustAnswered>,
     wait_max: Duration,
-    pause: u32,
+    /// Which share of the callers is expected to go on at once. The others do something else between their commands, or have ended.
+    share: f64,
 }
 
 impl Gathering {
     pub(super) fn waiting_up_to(wait_max: Duration) -> Gathering {
-        Gathering { answered: Arc::default(), wait_max, pause: 0 }
+        Gathering { answered: Arc::default(), wait_max, share: 1.0 }
     }
 
     /// Where to count the callers that are answered.
@@ -48,23 +50,19 @@ impl Gathering {
         Arc::clone(&self.answered)
     }
 
-    /// Adds to the jobs those of callers that were just answered, until most of these have come: some have nothing more to do.
+    /// Adds to the jobs those of callers that were just answered, until as many have come as usually do.
     pub(super) async fn gather<T>(&mut self, ahead: &mut VecDeque<T>, waiting: &mut UnboundedReceiver<T>) {
-        let expected = self.answered.take(self.wait_max);
-        if self.pause > 0 {
-            self.pause -= 1;
-            return;
-        }
-        let most = expected - expected / 4;
+        let expected = (self.answered.take(self.wait_max) as f64 * self.share) as usize;
         let come = async {
-            while ahead.len() < most {
+            while ahead.len() < expected {
                 let Some(job) = waiting.recv().await else { return };
                 ahead.push_back(job);
             }
         };
-        if tokio::time::timeout(self.wait_max, come).await.is_err() {
-            self.pause = PAUSE;
-        }
+        self.share = match tokio::time::timeout(self.wait_max, come).await {
+            Ok(()) => (self.share + MORE).min(1.0),
+            Err(_) => self.share * LESS,
+        };
     }
 }
 
@@ -92,18 +90,23 @@ mod tests {
     #[tokio::test]
     async fn callers_that_were_answered_together_go_on_together() {
         let mut gathering = Gathering::waiting_up_to(Duration::from_secs(60));
-        assert_eq!(request(&mut gathering, 4, &[1, 2, 3]).await, [0, 1, 2], "three of four are enough");
+        assert_eq!(request(&mut gathering, 3, &[1, 2, 3]).await, [0, 1, 2], "three of them are enough");
         assert_eq!(request(&mut gathering, 1, &[1]).await, [0], "one caller waits for nobody");
     }
 
     #[tokio::test]
-    async fn after_a_wait_in_vain_some_requests_wait_for_nobody() {
+    async fn as_many_callers_are_waited_for_as_usually_go_on() {
         let mut gathering = Gathering::waiting_up_to(Duration::from_millis(100));
-        assert_eq!(request(&mut gathering, 4, &[1]).await, [0, 1], "two do not come");
-        for _ in 0..PAUSE {
-            assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0]);
+        assert_eq!(request(&mut gathering, 3, &[1]).await, [0, 1], "the third one does not come");
+        assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0], "one of three is enough now");
+        for _ in 0..64 {
+            request(&mut gathering, 1, &[]).await;
         }
-        assert_eq!(request(&mut gathering, 3, &[1, 2]).await, [0, 1, 2]);
+        assert_eq!(
+            request(&mut gathering, 3, &[1, 2]).await,
+            [0, 1, 2],
+            "after a while all are waited for again"
+        );
     }
 
     #[tokio::test]

@@ -8,18 +8,18 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tenure::Error;
-use tenure::api::answer::HeartbeatAnswers;
+use tenure::api::answer::{Answers, HeartbeatAnswers};
 use tenure::api::command::{By, read_command, read_heartbeat};
 use tenure::core::command::{Action, Command};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
-use tenure::record::{answers, heartbeat_answer};
+use tenure::record::{answer, heartbeat_answer};
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalTask};
 use tenure::store::size::answer_bytes;
 
-use super::{answer_form, prefers};
+use super::{answer_form, known_time_for, prefers};
 use crate::body::parse;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
@@ -79,11 +79,23 @@ pub(crate) async fn many(asked: Asked) -> Answered {
     let read = |raw: &&RawValue| read_command(raw.get(), &by);
     let form = answer_form(&asked, AnswerForm::GrantsWhole)?;
     let answered = decide(&asked, commands.iter().map(read).collect(), Some(form)).await?;
-    // They were done, so the request must not fail because the clock can't be read.
-    let now = asked.served.ledger.now().await.unwrap_or(Time::MIN);
+    let times: Vec<Option<Time>> = answered.iter().map(time_without_a_clock).collect();
+    let now = match times.iter().all(Option::is_some) {
+        true => Time::MIN,
+        // They were done, so the request must not fail because the clock can't be read.
+        false => asked.served.ledger.now().await.unwrap_or(Time::MIN),
+    };
     let bytes = answered.iter().map(answered_bytes).sum();
-    let make = move || json(StatusCode::OK, &answers(&answered, now));
+    let make = move || {
+        let told = answered.iter().zip(times).map(|(one, time)| answer(one, time.unwrap_or(now)));
+        json(StatusCode::OK, &Answers { answers: told.collect() })
+    };
     Ok(prefers(&asked, asked.served.work.make(bytes, make).await?))
+}
+
+fn time_without_a_clock(answered: &Result<Answer, Error>) -> Option<Time> {
+    // An error contains no task.
+    answered.as_ref().map_or(Some(Time::MIN), known_time_for)
 }
 
 /// `POST …/heartbeats`.
