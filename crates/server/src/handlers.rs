@@ -148,9 +148,12 @@ async fn no_longer_known(asked: &Asked) -> Problem {
 ///
 /// The command was done, so it must not fail because the clock can't be read.
 async fn time_for(ledger: &Ledger, answer: &Answer) -> Time {
-    match known_time_for(answer) {
-        Some(time) => time,
-        None => ledger.now().await.unwrap_or(Time::MIN),
+    match (known_time_for(answer), answer) {
+        (Some(time), _) => time,
+        (None, Answer::Task(task) | Answer::Retried(task, _)) => {
+            ledger.now().await.unwrap_or(task.updated_at)
+        }
+        (None, Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_)) => Time::MIN,
     }
 }
 

@@ -373,6 +373,16 @@ fn what_waits_for_a_person_is_told_and_why() {
         clock.advance(tenure::core::time::Span::from_secs(61));
         let stale = client.get("/v1/default/stale").await.done(200);
         assert_eq!(stale["tasks"][0]["stale"], true);
+        let note = client.post(&format!("{TASKS}/a/notes"), json!({"note": "who has it?"})).await.done(200);
+        assert_eq!(note["task"]["stale"], true, "{note}");
+        let notes = json!({"commands": [
+            {"verb": "create", "id": "b"},
+            {"verb": "notes", "task": "a", "note": "nobody"},
+        ]});
+        let told = client.post("/v1/default/commands?return=representation", notes).await.done(200);
+        let stale = |at: usize| told["answers"][at]["task"]["stale"].clone();
+        assert_eq!((stale(0), stale(1)), (json!(false), json!(true)), "{told}");
+        client.post(&format!("{TASKS}/b/cancel"), json!({"reason": "only created"})).await.done(200);
         let why = client.get(&format!("{TASKS}/a/why")).await.done(200);
         assert!(why["why"].as_str().is_some_and(|words| words.contains("lapsed")), "{why}");
         let plan = client.post("/v1/default/recovery?plan=true", json!({})).await.done(200);
@@ -392,7 +402,7 @@ fn what_waits_for_a_person_is_told_and_why() {
         assert_eq!(quarantined.expect("quarantined")["count"], 1);
         let report = client.get("/v1/default/verify").await.done(200);
         assert_eq!(report["report"]["holds"], true);
-        assert_eq!(report["report"]["tasks"], 1);
+        assert_eq!(report["report"]["tasks"], 2);
         has_what_is_described("Report", &report["report"]);
         let anchor = client.get("/v1/default/anchor").await.done(200);
         assert_eq!(anchor["anchor"]["lines"][0]["id"], "a");
