@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_was_answered_long_ago_is_not_waited_for() {
+    async fn callers_that_were_answered_long_ago_are_not_waited_for() {
         let answered = JustAnswered::default();
         let recent = Duration::from_secs(60);
         answered.add(2, recent);
