@@ -22,10 +22,8 @@ use tenure::Ledger;
 use tenure::api::duration::DurationInput;
 use tenure::core::id::{Namespace, TaskId};
 use tenure::core::refusal::Refusal;
-use tenure::core::task::Task;
-use tenure::core::time::Time;
 use tenure::store::answering::AnswerForm;
-use tenure::store::{Answer, Cursor, Page, PageSize};
+use tenure::store::{Cursor, Page, PageSize};
 
 use crate::body::Query;
 use crate::headers::{PREFERENCE_APPLIED, preferred_return};
@@ -141,34 +139,5 @@ async fn no_longer_known(asked: &Asked) -> Problem {
             // While the store is unavailable, nothing is known about the token.
             Ok(_) | Err(_) => {}
         }
-    }
-}
-
-/// The time for which an answered task says whether it is stale.
-///
-/// The command was done, so it must not fail because the clock can't be read.
-async fn time_for(ledger: &Ledger, answer: &Answer) -> Time {
-    match (known_time_for(answer), answer) {
-        (Some(time), _) => time,
-        (None, Answer::Task(task) | Answer::Retried(task, _)) => {
-            ledger.now().await.unwrap_or(task.updated_at)
-        }
-        (None, Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_)) => Time::MIN,
-    }
-}
-
-/// The same, if that needs no clock: a task without a lease is not stale, nor one whose lease was granted just now.
-fn known_time_for(answer: &Answer) -> Option<Time> {
-    let fresh = |task: &Task| {
-        let is_fresh = task.lease().is_none_or(|lease| lease.acquired_at == task.updated_at);
-        (is_fresh && task.reservation().is_none()).then_some(task.updated_at)
-    };
-    match answer {
-        // The new task of a retry has no lease.
-        Answer::Task(task) | Answer::Retried(task, _) => fresh(task),
-        // All of them at once.
-        Answer::Claimed(tasks) => tasks.iter().map(|task| task.updated_at).max().or(Some(Time::MIN)),
-        // Neither of them says whether a task is stale.
-        Answer::Renewed(_) | Answer::Minimal(_) => Some(Time::MIN),
     }
 }

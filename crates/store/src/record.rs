@@ -54,6 +54,23 @@ pub fn answer(answer: &Result<Answer, Error>, now: Time) -> api::answer::Answer 
     shown
 }
 
+/// The time for which an answer says whether its tasks are stale, if that needs no clock: a task without a lease is not stale, nor
+/// one whose lease was granted just now.
+pub fn known_time(answer: &Answer) -> Option<Time> {
+    let fresh = |task: &Task| {
+        let is_fresh = task.lease().is_none_or(|lease| lease.acquired_at == task.updated_at);
+        (is_fresh && task.reservation().is_none()).then_some(task.updated_at)
+    };
+    match answer {
+        // The new task of a retry has no lease.
+        Answer::Task(task) | Answer::Retried(task, _) => fresh(task),
+        // All of them at once.
+        Answer::Claimed(tasks) => tasks.iter().map(|task| task.updated_at).max().or(Some(Time::MIN)),
+        // Neither of them says whether a task is stale.
+        Answer::Renewed(_) | Answer::Minimal(_) => Some(Time::MIN),
+    }
+}
+
 /// What each of many commands came to, in their order, with their tasks as they are at `now`.
 pub fn answers(answers: &[Result<Answer, Error>], now: Time) -> api::answer::Answers {
     api::answer::Answers { answers: answers.iter().map(|one| answer(one, now)).collect() }

@@ -224,6 +224,19 @@ impl Ledger {
         self.store.now().await
     }
 
+    /// The time for which an answer says whether its task is stale. The command was done, so it must not fail because the clock
+    /// can't be read.
+    #[doc(hidden)]
+    pub async fn time_for(&self, answer: &Answer) -> Time {
+        match (tenure_store::record::known_time(answer), answer) {
+            (Some(time), _) => time,
+            (None, Answer::Task(task) | Answer::Retried(task, _)) => {
+                self.now().await.unwrap_or(task.updated_at)
+            }
+            (None, Answer::Claimed(_) | Answer::Renewed(_) | Answer::Minimal(_)) => Time::MIN,
+        }
+    }
+
     /// Verifies every chain of the store, in all namespaces, and compares them with an anchor if one is
     /// given.
     pub async fn verify(&self, anchor: Option<&Anchor>) -> Result<VerifyReport, Error> {

@@ -9,7 +9,7 @@ use tenure::store::Answer;
 use tenure::store::answering::MinimalAnswer;
 use tenure::store::size::{answer_bytes, task_bytes};
 
-use super::{prefers, time_for};
+use super::prefers;
 use crate::problem::Problem;
 use crate::route::{Answered, Asked, json};
 
@@ -34,7 +34,7 @@ pub(super) async fn told(asked: &Asked, status: StatusCode, answer: Answer) -> A
     let Some((_, _, revision)) = named(&answer) else {
         return Err(Problem::wrong_answer());
     };
-    let (now, bytes) = (time_for(&asked.served.ledger, &answer).await, answer_bytes(&answer));
+    let (now, bytes) = (asked.served.ledger.time_for(&answer).await, answer_bytes(&answer));
     let make = move || {
         let mut response = json(status, &record::answer(&Ok(answer), now));
         tag(response.headers_mut(), revision);

@@ -14,12 +14,12 @@ use tenure::core::command::{Action, Command};
 use tenure::core::refusal::Refusal;
 use tenure::core::time::Time;
 use tenure::core::verb::Verb;
-use tenure::record::{answer, heartbeat_answer};
+use tenure::record::{answer, heartbeat_answer, known_time};
 use tenure::store::Answer;
 use tenure::store::answering::{AnswerForm, AnswerOptions, MinimalTask};
 use tenure::store::size::answer_bytes;
 
-use super::{answer_form, known_time_for, prefers};
+use super::{answer_form, prefers};
 use crate::body::parse;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
@@ -95,7 +95,7 @@ pub(crate) async fn many(asked: Asked) -> Answered {
 
 fn time_without_a_clock(answered: &Result<Answer, Error>) -> Option<Time> {
     // An error contains no task.
-    answered.as_ref().map_or(Some(Time::MIN), known_time_for)
+    answered.as_ref().map_or(Some(Time::MIN), known_time)
 }
 
 /// `POST …/heartbeats`.

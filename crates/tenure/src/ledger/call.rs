@@ -89,6 +89,14 @@ impl<V: Verb> Call<V> {
         Ok(Command { namespace, actor, request: self.request?, jitter, lease_scope: LeaseScope::Any, action })
     }
 
+    /// A call that sends a command which was made elsewhere, such as one read from JSON. The store's answer must be that of the verb.
+    #[doc(hidden)]
+    pub fn of_command(ledger: &Ledger, command: Command) -> Call<V> {
+        let Command { namespace, actor, request, action, .. } = command;
+        let ledger = Ledger { namespace, ..ledger.clone() };
+        Call { ledger, action: Ok(action), actor: Ok(Some(actor)), request: Ok(request), verb: PhantomData }
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
