@@ -20,6 +20,7 @@ mod numbers;
 mod options;
 mod peers;
 mod plots;
+pub(crate) mod python;
 mod report;
 mod results;
 mod row;

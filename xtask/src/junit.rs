@@ -1,4 +1,4 @@
-//! Reads nextest's report of a run: the result of each test, its duration and its output.
+//! Reads a report of tests, as nextest and pytest write it: the result of each test, its duration and its output.
 
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) took: Duration,
     pub(crate) has_passed: bool,
+    /// Whether it was skipped; then it has neither passed nor failed.
+    pub(crate) was_skipped: bool,
     /// What it printed, where the profile keeps that.
     pub(crate) printed: String,
 }
@@ -53,6 +55,7 @@ fn case(node: &roxmltree::Node) -> Result<Case> {
         name: attribute("name")?.to_owned(),
         took: Duration::try_from_secs_f64(took)?,
         has_passed: !node.children().any(is_bad),
+        was_skipped: node.children().any(|child| child.has_tag_name("skipped")),
         printed: printed.filter_map(|child| child.text()).collect(),
     })
 }
@@ -87,6 +90,7 @@ mod tests {
     #[test]
     fn a_test_that_says_that_it_did_not_run_is_known_by_that() {
         let printed = |text: &str| Case {
+            was_skipped: false,
             program: "p".into(),
             name: "n".into(),
             took: Duration::ZERO,

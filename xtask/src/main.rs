@@ -18,6 +18,7 @@ mod parts;
 mod postgres;
 mod promtool;
 mod python;
+mod python_package;
 mod release;
 mod run;
 mod schemathesis;
@@ -26,6 +27,7 @@ mod test;
 mod tidy;
 mod timings;
 mod torture;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,6 +66,8 @@ Usage: cargo xtask <command>
   release [--folder FOLDER]
                      Build the binary and pack what ships: an archive, Debian's package, the root of an image, sums and
                      sizes, in target/dist or FOLDER. Then try them, and say what was not tried and why.
+  wheel              Build the wheel of the Python package, the program `tenure` in it, in target/wheels.
+  python             Test the Python package as its users have it: its wheel in an empty environment. A part of `test`.
   guards             List each guard of the table, and what turns red when it is deleted.
   bench [--quick] [ARGS]
                      Compare Tenure with the bare engines and with other programs, in turns, in about an hour; with
@@ -72,6 +76,8 @@ Usage: cargo xtask <command>
   bench store [ARGS] What the ledger costs beside SQLite by hand; ARGS: --seconds, --rounds, --only.
   bench recovery [ARGS]
                      What a storm of lapses costs the living, and how late recovery is; ARGS: --lapsing, --seconds.
+  bench python [ARGS]
+                     The Python package beside the library and a lease table by hand; ARGS: --seconds, --rounds.
   bench http [ARGS]  What HTTP costs beside the library on a file; ARGS: --seconds, --rounds, --only.
   bench growth [ARGS]
                      What commands, lists and a start cost on stores with 10 thousand, 1 million and 10 million tasks;
@@ -122,6 +128,8 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         }
         ["docs", "--check"] => run::alone(&root, lifecycle_doc::check),
         ["release", options @ ..] => release::run(&root, options),
+        ["wheel"] => wheel::run(&root),
+        ["python"] => run::alone(&root, python_package::test),
         ["guards"] => {
             let tests = ["test", "--workspace", "--test", "it", "guards::", "--", "--nocapture"];
             cargo(&root, &tests)
@@ -136,6 +144,7 @@ fn dispatch(arguments: &[&str]) -> Result<Verdict> {
         ["bench", bench @ ("growth" | "soak"), further @ ..] => {
             cargo(&root, &[&["bench", "-p", "tenure-cli", "--bench", bench, "--"], further].concat())
         }
+        ["bench", "python", further @ ..] => bench::python::run(&root, further),
         ["bench", "postgres", further @ ..] => {
             let bench = ["bench", "-p", "tenure", "--features", "postgres", "--bench", "postgres", "--"];
             cargo(&root, &[&bench, further].concat())

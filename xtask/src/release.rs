@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 use crate::run::{self, Result, Verdict};
 
+pub(crate) use build::{binary, for_this_machine};
+
 use manifest::Manifest;
 use shipped::Shipped;
 use trial::Trial;

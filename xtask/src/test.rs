@@ -9,7 +9,8 @@ use crate::nextest::{self, Ran, Selection};
 use crate::parts::{self, Part};
 use crate::run::{self, Result, Step, Tally, Verdict};
 use crate::{
-    clients, git_script, instructions, lifecycle_doc, postgres, promtool, schemathesis, tidy, timings,
+    clients, git_script, instructions, lifecycle_doc, postgres, promtool, python_package, schemathesis, tidy,
+    timings,
 };
 
 /// What tests derive their random choices from.
@@ -132,6 +133,7 @@ fn steps(extent: &Extent, report: Report, selection: &Selection, majors: &Majors
         steps.push(Step::here("stories", move |root| stories_on_newest(root, &variables, &majors)));
         let examples = &["test", "--workspace", "--doc", "--no-fail-fast"];
         steps.push(Step::program("examples in docs", "cargo", examples, &[]));
+        steps.push(Step::here("Python", python_package::test));
         steps.push(Step::here("instructions", instructions::compare));
     }
     if !matches!(extent, Extent::Parts(_)) {

@@ -130,6 +130,7 @@ const CONCURRENCY_DATA = [];</script>"#;
     #[test]
     fn tests_are_added_up_by_suite_and_the_slowest_come_first() {
         let case = |program: &str, name: &str, millis| Case {
+            was_skipped: false,
             program: program.into(),
             name: name.into(),
             took: Duration::from_millis(millis),

@@ -1,7 +1,7 @@
 //! Builds the binary that ships.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -10,13 +10,11 @@ use crate::run::{self, Result};
 const BUILD: &[&str] = &["build", "--locked", "--profile", "dist", "-p", "tenure-cli", "--bin", "tenure"];
 
 /// Builds the binary, and says where it is.
-pub(super) fn binary(root: &Path) -> Result<PathBuf> {
+pub(crate) fn binary(root: &Path) -> Result<PathBuf> {
     println!("cargo {}", BUILD.join(" "));
     let mut command =
         run::command(root, "cargo", &[BUILD, &["--message-format=json-render-diagnostics"]].concat());
-    // It is tried on this machine, so it is built for it.
-    command.env_remove("CARGO_BUILD_TARGET").env_remove("RUSTFLAGS");
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags(root).join("\u{1f}"));
+    for_this_machine(root, &mut command);
     // What the compiler says is for the person who waits.
     let output = command.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -24,6 +22,12 @@ pub(super) fn binary(root: &Path) -> Result<PathBuf> {
     }
     let binary = executable(&String::from_utf8_lossy(&output.stdout));
     binary.ok_or_else(|| "Cargo built no executable `tenure`".into())
+}
+
+/// Makes a build one for this machine, where it is tried, and without folders of this machine in it.
+pub(crate) fn for_this_machine(root: &Path, command: &mut Command) {
+    command.env_remove("CARGO_BUILD_TARGET").env_remove("RUSTFLAGS");
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags(root).join("\u{1f}"));
 }
 
 /// The flags of the caller, and those that keep folders of this machine out of the binary.

@@ -36,6 +36,7 @@ const fn given(given: &'static str, shows: &'static [&'static str]) -> Block {
 }
 
 const BUILDS: &str = "it builds for minutes; what it names is looked at by another test here";
+const WHEEL: &str = "it builds for minutes; the tests of the Python package install its wheel";
 const ROOT: &str = "it changes the machine, as root";
 const DOCKER: &str = "it needs Docker";
 
@@ -49,6 +50,7 @@ const DOCUMENTS: &[(&str, &[(&str, Block)])] = &[
         "README.md",
         &[
             ("cargo run --release -- serve", Elsewhere(BUILDS)),
+            ("cargo xtask wheel", Elsewhere(WHEEL)),
             ("export TENURE_STORE=sqlite:try.db", shows(&[])),
             (
                 "tenure run --task build-43",

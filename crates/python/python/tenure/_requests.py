@@ -1,0 +1,178 @@
+"""Commands as JSON: the bodies of the HTTP API, each with its verb. The ledger and a lease send the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from ._json import Duration, Json, OptionalJson, Unset, instant_text, length_text, text_of
+from ._records import Compensation, Policy, Task
+
+#: A command, before it is JSON.
+Request = dict[str, Any]
+
+
+def _given(verb: str, members: Mapping[str, Any]) -> Request:
+    request: Request = {"verb": verb}
+    for name, value in members.items():
+        if value is not None:
+            request[name] = value
+    return request
+
+
+def _length(length: Duration | None, field: str) -> str | None:
+    return None if length is None else length_text(length, field)
+
+
+def _value(request: Request, name: str, value: OptionalJson) -> None:
+    if not isinstance(value, Unset):
+        request[name] = value
+
+
+def _undo(compensation: Compensation | None) -> dict[str, Any] | None:
+    if compensation is None:
+        return None
+    fields = compensation.to_dict()
+    return {name: fields[name] for name in ("kind", "target", "reason") if fields.get(name) is not None}
+
+
+def _waivers(waive: Mapping[int, str] | None) -> list[dict[str, Any]] | None:
+    return None if waive is None else [{"seq": seq, "reason": reason} for seq, reason in waive.items()]
+
+
+def text(request: Request, actor: str | None, request_id: str | None) -> str:
+    """The text of a command, with who gives it and under which request id."""
+    if actor is not None:
+        request["as"] = actor
+    if request_id is not None:
+        request["request_id"] = request_id
+    return text_of(request)
+
+
+def create(
+    id: str | None,
+    saga_id: str | None,
+    queue: str | None,
+    kind: str | None,
+    labels: Mapping[str, str] | None,
+    payload: Json,
+    priority: int | None,
+    not_before: datetime | None,
+    compensations: Iterable[Compensation] | None,
+    policy: Policy | None,
+) -> Request:
+    members = {
+        "id": id,
+        "saga_id": saga_id,
+        "queue": queue,
+        "kind": kind,
+        "labels": None if labels is None else dict(labels),
+        "payload": payload,
+        "priority": priority,
+        "not_before": None if not_before is None else instant_text(not_before, "not_before"),
+        "policy": None if policy is None else policy.to_dict(),
+        "compensations": None if compensations is None else [_undo(one) for one in compensations],
+    }
+    return _given("create", members)
+
+
+def put(record: Task | Mapping[str, Json]) -> Request:
+    members = record.to_dict() if isinstance(record, Task) else dict(record)
+    return {"verb": "put", **members}
+
+
+def take(verb: str, id: str, owner: str, ttl: Duration | None) -> Request:
+    return _given(verb, {"task": id, "owner": owner, "ttl": _length(ttl, "ttl")})
+
+
+def claim(queue: str, owner: str, ttl: Duration | None, limit: int) -> Request:
+    return _given("claim", {"queue": queue, "owner": owner, "ttl": _length(ttl, "ttl"), "limit": limit})
+
+
+def heartbeat(
+    id: str, owner: str, epoch: int, ttl: Duration | None, progress: OptionalJson, checkpoint: OptionalJson
+) -> Request:
+    request = _given("heartbeat", {"task": id, "owner": owner, "epoch": epoch, "ttl": _length(ttl, "ttl")})
+    _value(request, "progress", progress)
+    _value(request, "checkpoint", checkpoint)
+    return request
+
+
+def progress(id: str, owner: str, epoch: int, progress: OptionalJson, checkpoint: OptionalJson) -> Request:
+    request = _given("progress", {"task": id, "owner": owner, "epoch": epoch})
+    _value(request, "progress", progress)
+    _value(request, "checkpoint", checkpoint)
+    return request
+
+
+def release(id: str, owner: str, epoch: int, reason: str, delay: Duration | None) -> Request:
+    return _given(
+        "release", {"task": id, "owner": owner, "epoch": epoch, "reason": reason, "delay": _length(delay, "delay")}
+    )
+
+
+def register(
+    id: str, kind: str, target: str, reason: str | None, owner: str | None, epoch: int | None
+) -> Request:
+    members = {"task": id, "owner": owner, "epoch": epoch, "kind": kind, "target": target, "reason": reason}
+    return _given("register", members)
+
+
+def adopt(id: str, owner: str, epoch: int) -> Request:
+    return _given("adopt", {"task": id, "owner": owner, "epoch": epoch})
+
+
+def settle(
+    id: str, seq: int, owner: str, epoch: int, receipt: str | None, error: str | None
+) -> Request:
+    members = {"task": id, "seq": seq, "owner": owner, "epoch": epoch, "receipt": receipt, "error": error}
+    return _given("settle", members)
+
+
+def waive(id: str, seq: int, reason: str) -> Request:
+    return _given("waive", {"task": id, "seq": seq, "reason": reason})
+
+
+def complete(
+    id: str, owner: str | None, epoch: int | None, reason: str | None, result: OptionalJson
+) -> Request:
+    request = _given("complete", {"task": id, "owner": owner, "epoch": epoch, "reason": reason})
+    _value(request, "result", result)
+    return request
+
+
+def fail(
+    id: str, owner: str | None, epoch: int | None, reason: str, compensation: Compensation | None
+) -> Request:
+    members = {"task": id, "owner": owner, "epoch": epoch, "reason": reason, "compensation": _undo(compensation)}
+    return _given("fail", members)
+
+
+def rollback(id: str, owner: str, epoch: int, reason: str, keep: bool) -> Request:
+    members = {"task": id, "owner": owner, "epoch": epoch, "reason": reason, "keep": keep or None}
+    return _given("rollback", members)
+
+
+def quarantine(id: str, owner: str | None, epoch: int | None, reason: str, cause: str | None) -> Request:
+    members = {"task": id, "owner": owner, "epoch": epoch, "reason": reason, "cause": cause}
+    return _given("quarantine", members)
+
+
+def compensate(id: str, reason: str, waive: Mapping[int, str] | None) -> Request:
+    return _given("compensate", {"task": id, "reason": reason, "waive": _waivers(waive)})
+
+
+def cancel(id: str, reason: str) -> Request:
+    return _given("cancel", {"task": id, "reason": reason})
+
+
+def note(id: str, note: str | None, terminal_reason: str | None, dismiss: bool) -> Request:
+    members = {"task": id, "note": note, "terminal_reason": terminal_reason, "dismiss": dismiss or None}
+    return _given("notes", members)
+
+
+def retry(id: str, reason: str, new_id: str | None, waive: Mapping[int, str] | None) -> Request:
+    return _given("retry", {"task": id, "reason": reason, "id": new_id, "waive": _waivers(waive)})
+
+

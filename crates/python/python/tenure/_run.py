@@ -1,0 +1,140 @@
+"""Runs a command under a lease, by the program ``tenure run``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Literal, Union
+
+from ._binary import find
+from ._errors import invalid
+from ._json import Duration, length_text
+from ._ledger import Ledger, absolute
+
+_NOT_ACQUIRED = 75
+_LOST = 79
+
+#: Where a stream of the command goes: as for ``subprocess.run``.
+Stream = Union[None, int, IO[Any]]
+
+
+class RunResult:
+    """How a command under a lease ended."""
+
+    def __init__(self, args: Sequence[str], returncode: int, stdout: bytes | None, stderr: bytes | None) -> None:
+        #: The command.
+        self.args = tuple(args)
+        #: The command's status; 128 and the number of the signal that ended it; 75, 79 and so on as ``tenure run --help`` says.
+        self.returncode = returncode
+        #: What it wrote, if it was captured.
+        self.stdout = stdout
+        #: What it and ``tenure run`` wrote to standard error, if that was captured.
+        self.stderr = stderr
+
+    @property
+    def not_acquired(self) -> bool:
+        """Whether the lease could not be acquired, so that the command was not run."""
+        return self.returncode == _NOT_ACQUIRED
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease was lost, so that the command was stopped."""
+        return self.returncode == _LOST
+
+    def check_returncode(self) -> None:
+        """Raises ``subprocess.CalledProcessError`` unless the command ended with 0."""
+        if self.returncode != 0:
+            raise subprocess.CalledProcessError(self.returncode, self.args, self.stdout, self.stderr)
+
+    def __repr__(self) -> str:
+        return f"RunResult(args={list(self.args)!r}, returncode={self.returncode})"
+
+
+def run(
+    command: Sequence[str],
+    *,
+    task: str | None = None,
+    store: Ledger | str | None = None,
+    namespace: str | None = None,
+    owner: str | None = None,
+    ttl: Duration | None = None,
+    wait: Duration | None = None,
+    on_failure: Literal["rollback", "fail", "release"] = "rollback",
+    grace: Duration | None = None,
+    record_timeout: Duration | None = None,
+    keep_errors: bool = False,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: Stream = None,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    input: bytes | None = None,
+    check: bool = False,
+) -> RunResult:
+    """Runs a command under a lease on ``task``, and waits for its end.
+
+    It is ``tenure run``: the lease is renewed while the command runs; when the lease is lost, the command and all it started are ended; a
+    command that ends badly is rolled back (``on_failure``). A task that does not exist is created in the queue ``run``; without ``task`` a new
+    one is made. To give it a payload or a policy, ``create`` it before. The command finds the lease in its environment (``TENURE_TASK``,
+    ``TENURE_OWNER``, ``TENURE_EPOCH`` and so on).
+
+    ``store`` is a ledger or a URL; by default ``TENURE_STORE``. ``wait`` is how long it waits for a task that is held. With ``check`` a status
+    other than 0 raises ``subprocess.CalledProcessError``. Ctrl-C asks the command to end, and is raised when it has ended.
+    """
+    if isinstance(command, str) or not command:
+        raise invalid("command", "a list of the program and its arguments, such as ['make', 'test']")
+    environment = {**(os.environ if env is None else env), **_place(store, namespace)}
+    arguments = [find(), "run", *_option("--task", task), *_option("--owner", owner), "--on-failure", on_failure]
+    lengths = {"--ttl": ttl, "--wait": wait, "--grace": grace, "--record-timeout": record_timeout}
+    for name, length in lengths.items():
+        if length is not None:
+            arguments += [name, length_text(length, name.strip("-").replace("-", "_"))]
+    if keep_errors:
+        arguments.append("--keep-errors")
+    program = [*arguments, "--", *command]
+    if input is not None:
+        stdin = subprocess.PIPE
+    process = subprocess.Popen(program, cwd=cwd, env=environment, stdin=stdin, stdout=stdout, stderr=stderr)
+    out, err = _until_ended(process, input)
+    result = RunResult(command, process.returncode, out, err)
+    if check:
+        result.check_returncode()
+    return result
+
+
+def _until_ended(process: subprocess.Popen[bytes], input: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """Waits for the end. A process that was asked to end is still awaited: its end is recorded under the lease."""
+    interrupted: KeyboardInterrupt | None = None
+    while True:
+        try:
+            out, err = process.communicate(input)
+            break
+        except KeyboardInterrupt as interrupt:
+            interrupted, input = interrupt, None
+            # From a terminal it has the signal already; twice is harmless.
+            process.send_signal(signal.SIGINT)
+    if interrupted is not None:
+        raise interrupted
+    return out, err
+
+
+def _place(store: Ledger | str | None, namespace: str | None) -> dict[str, str]:
+    """What tells the program where the store is. The environment, because everybody on the machine can read arguments."""
+    token: str | None = None
+    if isinstance(store, Ledger):
+        ledger = store
+        url: str | None = ledger._url
+        namespace, token = namespace or ledger.namespace, ledger._token
+    else:
+        url = store if store is not None else os.environ.get("TENURE_STORE")
+    if url is not None and url.startswith("memory:"):
+        raise invalid("store", "a command can't reach a ledger in the memory of this process; use a file")
+    # The program is started in another folder, perhaps.
+    place = {"TENURE_STORE": None if url is None else absolute(url), "TENURE_NAMESPACE": namespace, "TENURE_TOKEN": token}
+    return {name: value for name, value in place.items() if value is not None}
+
+
+def _option(name: str, value: str | None) -> list[str]:
+    return [] if value is None else [name, value]

@@ -1,0 +1,222 @@
+"""Commands, lists, errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import tenure
+from tenure.testing import ManualClock, Server
+
+
+def test_each_refusal_has_its_class(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> None:
+    ledger = tenure_ledger
+    ledger.create("t", compensations=[tenure.Compensation("rm", "x")])
+    with pytest.raises(tenure.Conflict) as exists:
+        ledger.create("t")
+    assert exists.value.code == "exists" and not isinstance(exists.value, tenure.LeaseConflict)
+    ledger.acquire("t", owner="a", keep=False)
+    with pytest.raises(tenure.LeaseConflict) as leased:
+        ledger.acquire("t", owner="b", keep=False)
+    assert leased.value.code == "leased"
+    assert leased.value.held_by is not None and leased.value.held_by.owner == "a"
+    assert leased.value.retry_at == tenure_clock.now() + timedelta(seconds=60)
+    with pytest.raises(tenure.LeaseConflict, match="stale_epoch|epoch"):
+        ledger.complete("t", owner="a", epoch=7)
+    with pytest.raises(tenure.NotFound):
+        ledger.get("nobody")
+    assert ledger.find("nobody") is None
+    ledger.complete("t", owner="a", epoch=1)
+    with pytest.raises(tenure.TerminalTask):
+        ledger.acquire("t", owner="b", keep=False)
+    with pytest.raises(tenure.InvalidInput) as invalid:
+        ledger.create("a b")
+    assert invalid.value.field == "id"
+    assert isinstance(invalid.value, ValueError)
+
+
+def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(tenure.Unavailable):
+        tenure.open(f"sqlite:{tmp_path}/missing/tasks.db")
+    with pytest.raises(tenure.TenureError):
+        tenure.open(f"sqlite:{tmp_path}/tasks.db", create=False)
+    with pytest.raises(tenure.Unavailable), tenure.open("http://127.0.0.1:9") as ledger:
+        ledger.create("t")
+
+
+def test_a_wrong_url_says_which_forms_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(tenure.InvalidInput, match="sqlite:"):
+        tenure.open("tasks.db")
+    monkeypatch.delenv("TENURE_STORE", raising=False)
+    with pytest.raises(tenure.InvalidInput, match="TENURE_STORE"):
+        tenure.open()
+
+
+def test_what_is_not_given_comes_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENURE_STORE", url)
+    monkeypatch.setenv("TENURE_NAMESPACE", "elsewhere")
+    with tenure.open() as ledger:
+        assert ledger.create("t").namespace == "elsewhere"
+
+
+def test_a_closed_ledger_says_so(ledger: tenure.Ledger) -> None:
+    ledger.close()
+    with pytest.raises(tenure.InvalidInput, match="closed"):
+        ledger.create("t")
+
+
+def test_a_repeat_with_the_same_request_id_gets_the_first_answer(ledger: tenure.Ledger) -> None:
+    first = ledger.create("t", request_id="r1")
+    assert ledger.create("t", request_id="r1") == first
+    with pytest.raises(tenure.Conflict) as reused:
+        ledger.create("u", request_id="r1")
+    assert reused.value.code == "request_reused"
+
+
+def test_lists_are_filtered_and_go_on_over_pages(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> None:
+    for number in range(250):
+        tenure_ledger.create(f"t{number}", queue="q" if number % 2 else "p", labels={"n": str(number % 5)})
+    assert len([*tenure_ledger.list()]) == 250
+    assert len([*tenure_ledger.list(queue="q", labels={"n": "1"})]) == 25
+    assert next(tenure_ledger.list(order="oldest")).id == "t0"
+    tenure_ledger.acquire("t1", owner="w", keep=False)
+    assert [task.id for task in tenure_ledger.list(owner="w")] == ["t1"]
+    assert [task.id for task in tenure_ledger.in_flight()] == ["t1"]
+    tenure_clock.advance(60)
+    assert [task.id for task in tenure_ledger.stale()] == ["t1"]
+    assert [task.id for task in tenure_ledger.list(state="running", open=True)] == ["t1"]
+    with pytest.raises(tenure.InvalidInput) as refused:
+        next(tenure_ledger.list(state="wrong"))
+    assert refused.value.field == "state"
+
+
+def test_the_history_is_read_and_followed(ledger: tenure.Ledger) -> None:
+    ledger.create("t")
+    before = ledger.newest()
+    ledger.create("u")
+    assert [event.task for event in ledger.events()] == ["t", "u"]
+    assert [event.task for event in ledger.events(after=before)] == ["u"]
+    assert [event.type for event in ledger.events("t")] == ["created"]
+    following = ledger.events(after=ledger.newest(), follow=True)
+    threading.Timer(0.1, ledger.create, ("later",)).start()
+    assert next(following).task == "later"
+
+
+def test_wait_returns_when_the_task_has_ended(ledger: tenure.Ledger) -> None:
+    ledger.create("t")
+    assert not ledger.wait("t", timeout=0.05).is_ended
+    threading.Timer(0.1, ledger.cancel, ("t",), {"reason": "not needed", "as_": "alice"}).start()
+    ended = ledger.wait("t", timeout=30)
+    assert ended.is_ended and ended.cause == "cancelled"
+
+
+def test_many_commands_are_answered_in_order(ledger: tenure.Ledger) -> None:
+    created, refused, claimed = ledger.transact(
+        [
+            {"verb": "create", "id": "t", "queue": "q"},
+            {"verb": "create", "id": "t"},
+            {"verb": "claim", "queue": "q", "owner": "w"},
+        ]
+    )
+    assert isinstance(created, tenure.Task) and created.id == "t"
+    assert isinstance(refused, tenure.Conflict)
+    assert isinstance(claimed, list) and claimed[0].state == "running"
+
+
+def test_a_failed_task_is_put_right_by_an_operator(tenure_ledger: tenure.Ledger) -> None:
+    ledger = tenure_ledger.acting_as("alice")
+    ledger.create("t", compensations=[tenure.Compensation("rm", "x")])
+    ledger.fail("t", reason="no such repo")
+    again = ledger.retry("t", reason="it is there now", new_id="t2")
+    assert (again.id, again.retry_of, ledger.get("t").retried_as) == ("t2", "t", "t2")
+    ledger.note("t", "seen", dismiss=True)
+    why = ledger.why("t")
+    assert "t is failed" in str(why) and why.notes[0].by == "alice" and why.notes[0].dismisses
+    assert [event.actor for event in ledger.events("t")] == ["alice"] * 4
+
+
+def test_reports(tenure_ledger: tenure.Ledger, tenure_clock: ManualClock) -> None:
+    ledger = tenure_ledger
+    ledger.create("t")
+    ledger.acquire("t", owner="w", keep=False)
+    assert ledger.now() == tenure_clock.now()
+    assert [holding.owner for holding in ledger.owners()] == ["w"]
+    assert ledger.namespaces() == ("default",)
+    assert {count.state: count.count for count in ledger.overview().states if count.count} == {"running": 1}
+    anchor = ledger.anchor()
+    report = ledger.verify(anchor=anchor)
+    assert report and report.tasks == 1
+    assert ledger.verify("t")
+    with pytest.raises(tenure.InvalidInput) as refused:
+        ledger.verify(anchor="no anchor")
+    assert refused.value.field == "anchor"
+
+
+def test_a_record_is_put_and_a_changed_one_is_not_overwritten(tenure_ledger: tenure.Ledger) -> None:
+    task = tenure_ledger.create("t", queue="q")
+    changed = tenure_ledger.put({**task.to_dict(), "priority": 5})
+    assert changed.priority == 5
+    with pytest.raises(tenure.Conflict) as stale:
+        tenure_ledger.put(task)
+    assert stale.value.code == "stale_write"
+
+
+def test_tokens_are_created_listed_and_revoked(tenure_server: Server, tenure_ledger: tenure.Ledger) -> None:
+    admin = tenure_ledger.create_token("root", role="admin", namespaces=["*"], as_="alice")
+    new = tenure_ledger.create_token("ci", role="worker", expires=timedelta(days=90), as_="alice")
+    assert new.token not in repr(new)
+    assert [token.name for token in tenure_ledger.tokens()] == ["root", "ci"]
+    assert (new.role, new.namespaces, new.created_by) == ("worker", ("default",), "alice")
+    with tenure.open(tenure_server.url, token=new.token) as ledger:
+        ledger.create("t")
+        assert [event.actor for event in ledger.events("t")] == ["ci"]
+        with pytest.raises(tenure.Forbidden):
+            ledger.cancel("t", reason="a worker may not")
+    with tenure.open(tenure_server.url, token=admin.token) as ledger:
+        assert ledger.revoke_token("ci").revoked_by == "root"
+    with pytest.raises(tenure.TenureError), tenure.open(tenure_server.url, token=new.token) as ledger:
+        ledger.get("t")
+    with pytest.raises(tenure.InvalidInput):
+        tenure_ledger.create_token("x", role="king")  # type: ignore[arg-type]
+
+
+def test_parts_are_loaded_when_they_are_used() -> None:
+    said = "import sys, tenure; assert 'asyncio' not in sys.modules; print(tenure.testing.ManualClock, tenure.aio.open)"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True).returncode == 0
+    with pytest.raises(AttributeError, match="unheard_of"):
+        getattr(tenure, "unheard_of")
+
+
+def test_a_server_is_used_like_a_file(tenure_server: Server, tenure_clock: ManualClock) -> None:
+    with tenure.open(tenure_server.url) as ledger:
+        ledger.create("t")
+        ledger.acquire("t", owner="w", keep=False)
+        tenure_clock.advance(timedelta(seconds=60))
+        assert ledger.get("t").stale
+
+
+def test_threads_share_a_ledger(ledger: tenure.Ledger) -> None:
+    failures: list[BaseException] = []
+
+    def live(number: int) -> None:
+        try:
+            for one in range(20):
+                id = f"t{number}-{one}"
+                ledger.create(id)
+                task = ledger.acquire(id, owner="w", keep=False)
+                ledger.complete(id, owner="w", epoch=task.epoch)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=live, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert sum(1 for _ in ledger.list(state="completed")) == 320
