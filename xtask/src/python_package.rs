@@ -18,6 +18,7 @@ const POSTGRES_VARIABLE: &str = "TENURE_TEST_POSTGRES_URL";
 /// What the tests and examples need, in the versions that they were written with.
 const PACKAGES: &[&str] = &[
     "pytest==9.2.0",
+    "pytest-timeout==2.4.0",
     "mypy==2.4.1",
     "pyright==1.1.414",
     "fastapi==0.165.0",

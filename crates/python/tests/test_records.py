@@ -112,6 +112,14 @@ def test_a_payload_that_is_no_json_is_refused_by_its_name(tenure_ledger: tenure.
     assert refused.value.field == "payload"
 
 
+def test_a_payload_that_contains_itself_is_refused(tenure_ledger: tenure.Ledger) -> None:
+    payload: list[tenure.Json] = []
+    payload.append(payload)
+    with pytest.raises(tenure.InvalidInput) as refused:
+        tenure_ledger.create("t", payload=payload)
+    assert refused.value.field == "payload"
+
+
 def test_numbers_of_any_size_come_back_as_they_were_given(tenure_ledger: tenure.Ledger) -> None:
     payload: tenure.Json = {"big": 2**80, "negative": -(2**70), "fraction": 0.1, "text": "ä\u0001\U0001f600"}
     assert tenure_ledger.create("t", payload=payload).payload == payload

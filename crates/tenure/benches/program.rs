@@ -128,5 +128,6 @@ fn work(arguments: &Arguments) -> Work {
         | Shape::Claim
         | Shape::Processes => None,
     };
-    Work { callers: arguments.callers, batch, warm_up: WARM_UP, seconds: arguments.seconds }
+    let Arguments { callers, seconds, callers_are, .. } = *arguments;
+    Work { callers, batch, warm_up: WARM_UP, seconds, callers_are }
 }

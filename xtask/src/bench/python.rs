@@ -60,7 +60,12 @@ fn programs(root: &Path) -> Result<Vec<Program>> {
     let package = script("tenure-python/bench.py");
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Ok(vec![
-        Program { name: "Rust", words: words(&[&own, "--side", "tenure"]), callers: CALLERS },
+        Program {
+            name: "Rust, threads",
+            words: words(&[&own, "--side", "tenure-threads"]),
+            callers: CALLERS,
+        },
+        Program { name: "Rust, tasks", words: words(&[&own, "--side", "tenure"]), callers: CALLERS },
         Program { name: "Python, threads", words: words(&[&python, &package]), callers: CALLERS },
         Program { name: "Python, asyncio", words: words(&[&python, &package, "--loop"]), callers: CALLERS },
         Program {
@@ -94,7 +99,7 @@ fn rate(program: &Program, shape: &str, tasks: usize, seconds: u64) -> Result<f6
 }
 
 fn print(shape: &str, programs: &[Program], rates: &[Vec<f64>]) {
-    println!("\n{shape:<18}{:>12}{:>12}{:>12}", "a second", "of Rust", "of by hand");
+    println!("\n{shape:<18}{:>12}{:>12}{:>12}", "a second", "of threads", "of by hand");
     let (rust, by_hand) = (&rates[0], &rates[programs.len() - 1]);
     for (program, rates) in programs.iter().zip(rates) {
         let ratio = |to: &[f64]| median(rates.iter().zip(to).map(|(one, other)| one / other).collect());

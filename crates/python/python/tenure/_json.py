@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, Final, Literal, Union
@@ -35,7 +35,7 @@ OptionalJson = Union[Json, Literal[Unset.UNSET]]
 def text_of(members: Mapping[str, object]) -> str:
     """The JSON text of an object. A member that JSON does not have is refused by its name."""
     try:
-        return _checked(_encoder.encode(members))
+        return _checked(_encode(members))
     except (TypeError, ValueError, RecursionError):
         for name, value in members.items():
             value_text(value, name)
@@ -45,7 +45,7 @@ def text_of(members: Mapping[str, object]) -> str:
 def value_text(value: object, field: str) -> str:
     """The JSON text of a value. What JSON does not have is refused by the name of its field."""
     try:
-        return _checked(_encoder.encode(value))
+        return _checked(_encode(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise _errors.invalid(field, f"must be JSON: {error}") from error
 
@@ -58,6 +58,19 @@ def _checked(text: str) -> str:
 
 # NaN and infinities are no JSON. Texts go as UTF-8, without escapes.
 _encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def _encoding() -> Callable[[object], str]:
+    """How a value is encoded: as the encoder does it, which makes its other half anew for each text. That takes as long as a small text."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _encoder.encode
+    # No marks of what was visited: a circle ends at the interpreter's limit of recursion.
+    encode = make(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    return lambda value: "".join(encode(value, 0))
+
+
+_encode = _encoding()
 
 
 def value_of(text: str) -> Any:

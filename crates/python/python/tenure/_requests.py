@@ -9,6 +9,9 @@ from typing import Any
 from ._json import Duration, Json, OptionalJson, Unset, instant_text, length_text, text_of
 from ._records import Compensation, Policy, Task
 
+#: More than a lease or a delay can be.
+_SECONDS_MAX = 1_000_000_000
+
 #: A command, before it is JSON.
 Request = dict[str, Any]
 
@@ -21,8 +24,11 @@ def _given(verb: str, members: Mapping[str, Any]) -> Request:
     return request
 
 
-def _length(length: Duration | None, field: str) -> str | None:
-    return None if length is None else length_text(length, field)
+def _length(length: Duration | None, field: str) -> str | int | None:
+    # Most are seconds, which the ledger reads as they are.
+    if length is None or (type(length) is int and 0 <= length <= _SECONDS_MAX):
+        return length
+    return length_text(length, field)
 
 
 def _value(request: Request, name: str, value: OptionalJson) -> None:
@@ -93,7 +99,9 @@ def claim(queue: str, owner: str, ttl: Duration | None, limit: int) -> Request:
 def heartbeat(
     id: str, owner: str, epoch: int, ttl: Duration | None, progress: OptionalJson, checkpoint: OptionalJson
 ) -> Request:
-    request = _given("heartbeat", {"task": id, "owner": owner, "epoch": epoch, "ttl": _length(ttl, "ttl")})
+    request: Request = {"verb": "heartbeat", "task": id, "owner": owner, "epoch": epoch}
+    if ttl is not None:
+        request["ttl"] = _length(ttl, "ttl")
     _value(request, "progress", progress)
     _value(request, "checkpoint", checkpoint)
     return request

@@ -13,12 +13,22 @@ pub(crate) struct Work {
     /// What is done in it is stored, but not counted.
     pub(crate) warm_up: Duration,
     pub(crate) seconds: Duration,
+    pub(crate) callers_are: CallersAre,
+}
+
+/// What a caller of the ledger is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallersAre {
+    /// A task of the runtime.
+    Tasks,
+    /// A thread that blocks, as in programs that are not asynchronous.
+    Threads,
 }
 
 impl Work {
     /// Single calls, without a warm-up.
     pub(crate) fn single(callers: usize, seconds: Duration) -> Work {
-        Work { callers, batch: None, warm_up: Duration::ZERO, seconds }
+        Work { callers, batch: None, warm_up: Duration::ZERO, seconds, callers_are: CallersAre::Tasks }
     }
 
     /// Explicit batches, without a warm-up.

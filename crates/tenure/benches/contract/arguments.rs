@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::stored::Store;
+use crate::bare::work::CallersAre;
 use crate::common::life::Life;
 
 /// What is asked for.
@@ -12,6 +13,7 @@ pub(crate) struct Arguments {
     pub(crate) store: Store,
     pub(crate) shape: Shape,
     pub(crate) callers: usize,
+    pub(crate) callers_are: CallersAre,
     pub(crate) batch: usize,
     pub(crate) seconds: Duration,
     /// Stored before: leased ones for heartbeats, finished ones for other shapes.
@@ -64,16 +66,18 @@ const SHAPES: [(&str, Shape); 8] = [
 impl Arguments {
     pub(crate) fn read(words: impl Iterator<Item = String>) -> Result<Arguments, NotRun> {
         let given = Given::read(words)?;
-        let side = match given.required("--side")? {
-            "tenure" => Side::Tenure,
-            "bare" => Side::Bare,
-            other => return Err(invalid("--side", other, "give `tenure` or `bare`")),
+        let (side, callers_are) = match given.required("--side")? {
+            "tenure" => (Side::Tenure, CallersAre::Tasks),
+            "tenure-threads" => (Side::Tenure, CallersAre::Threads),
+            "bare" => (Side::Bare, CallersAre::Threads),
+            other => return Err(invalid("--side", other, "give `tenure`, `tenure-threads` or `bare`")),
         };
         let arguments = Arguments {
             side,
             store: store(given.required("--store")?)?,
             shape: shape(given.required("--shape")?, side)?,
             callers: number("--callers", given.required("--callers")?, 1)?,
+            callers_are,
             batch: number("--batch", given.required("--batch")?, 1)?,
             seconds: seconds(given.required("--seconds")?)?,
             tasks: given.value("--tasks").map_or(Ok(0), |tasks| number("--tasks", tasks, 0))?,

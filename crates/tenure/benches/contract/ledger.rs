@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use tenure::Ledger;
 use tenure::store::Answer;
 use tenure_core::command::Holder;
+use tokio::runtime::Handle;
 
-use crate::bare::work::{Measured, Work};
+use crate::bare::work::{CallersAre, Measured, Work};
 use crate::common::fill::{finish, lease, life_name};
 use crate::common::life::{Life, call, live, live_together, name, ttl};
 
@@ -18,8 +19,8 @@ pub(crate) async fn lives(ledger: &Ledger, finished: usize, life: Life, work: Wo
     let next = Arc::new(AtomicUsize::new(finished));
     let caller = |_| LivesCaller { ledger: ledger.clone(), next: Arc::clone(&next), life, batch: work.batch };
     let callers = (0..work.callers).map(caller).collect();
-    let (callers, warm_up) = at_work(callers, work.warm_up).await;
-    let (_, measured) = at_work(callers, work.seconds).await;
+    let (callers, warm_up) = at_work(callers, work.callers_are, work.warm_up).await;
+    let (_, measured) = at_work(callers, work.callers_are, work.seconds).await;
     Measured { completed: finished + warm_up.done + measured.done, ..measured }
 }
 
@@ -34,8 +35,8 @@ pub(crate) async fn heartbeats(ledger: &Ledger, leased: usize, work: Work) -> Me
         round: 0,
         renewed: Vec::new(),
     };
-    let (callers, _) = at_work((0..work.callers).map(caller).collect(), work.warm_up).await;
-    let (callers, measured) = at_work(callers, work.seconds).await;
+    let (callers, _) = at_work((0..work.callers).map(caller).collect(), work.callers_are, work.warm_up).await;
+    let (callers, measured) = at_work(callers, work.callers_are, work.seconds).await;
     let renewed = callers.into_iter().flat_map(|caller| caller.renewed);
     Measured { renewed: renewed.map(|(at, end)| (name(at), end)).collect(), ..measured }
 }
@@ -47,7 +48,7 @@ trait Caller: Send + 'static {
 }
 
 /// All callers at once until the time is over. Each ends what it has begun.
-async fn at_work<C: Caller>(callers: Vec<C>, time: Duration) -> (Vec<C>, Measured) {
+async fn at_work<C: Caller>(callers: Vec<C>, are: CallersAre, time: Duration) -> (Vec<C>, Measured) {
     let began = Instant::now();
     let work = |mut caller: C| async move {
         let (mut done, mut latencies) = (0, Vec::new());
@@ -56,13 +57,29 @@ async fn at_work<C: Caller>(callers: Vec<C>, time: Duration) -> (Vec<C>, Measure
         }
         (caller, Measured { done, latencies, elapsed: began.elapsed(), ..Measured::default() })
     };
-    let tasks: Vec<_> = callers.into_iter().map(|caller| tokio::spawn(work(caller))).collect();
-    let (mut callers, mut parts) = (Vec::new(), Vec::new());
-    for task in tasks {
-        let (caller, part) = task.await.expect("a caller");
-        callers.push(caller);
-        parts.push(part);
-    }
+    let ended: Vec<(C, Measured)> = match are {
+        CallersAre::Tasks => {
+            let tasks: Vec<_> = callers.into_iter().map(|caller| tokio::spawn(work(caller))).collect();
+            let mut ended = Vec::new();
+            for task in tasks {
+                ended.push(task.await.expect("a caller"));
+            }
+            ended
+        }
+        CallersAre::Threads => {
+            let runtime = Handle::current();
+            // All of them begin before the first is awaited.
+            let threads: Vec<_> = callers
+                .into_iter()
+                .map(|caller| {
+                    let (runtime, work) = (runtime.clone(), work(caller));
+                    std::thread::spawn(move || runtime.block_on(work))
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("a caller")).collect()
+        }
+    };
+    let (callers, parts) = ended.into_iter().unzip();
     (callers, Measured::together(parts))
 }
 
