@@ -4,7 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tenure::Error;
-use tenure::api::refusal::{CommandError, Said};
+use tenure::api::refusal::CommandError;
 use tenure::api::to_json;
 
 /// The function `exception_of(json)` of `tenure._errors`.
@@ -20,17 +20,13 @@ where
 
 /// The exception for an error.
 pub(crate) fn exception(py: Python<'_>, error: &Error) -> PyErr {
-    match made(py, &text(error)) {
+    match made(py, &to_json(&CommandError::from(error))) {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,
     }
 }
 
-/// The error as JSON, under the name of its kind.
-pub(crate) fn text(error: &Error) -> String {
-    to_json(&CommandError::from(error))
-}
-
+/// The exception for something that is unavailable: what it says.
 pub(crate) fn unavailable(words: &str) -> PyErr {
     let error = Error::Unavailable(words.to_owned().into());
     Python::attach(|py| exception(py, &error))
@@ -45,14 +41,10 @@ pub(crate) fn forked() -> PyErr {
     made.unwrap_or_else(|error| error)
 }
 
+/// The exception that the Python half makes of an error's JSON, under the name of its kind.
 fn made<'py>(py: Python<'py>, json: &str) -> PyResult<Bound<'py, PyAny>> {
     let maker = EXCEPTION_OF.get_or_try_init(py, || -> PyResult<Py<PyAny>> {
         Ok(py.import("tenure._errors")?.getattr("exception_of")?.unbind())
     })?;
     maker.bind(py).call1((json,))
-}
-
-/// A stored answer that can't be shown: something that this version does not know.
-pub(crate) fn unknown(words: &str) -> Error {
-    Error::from(CommandError::Unknown(Said { message: words.to_owned() }))
 }

@@ -16,7 +16,7 @@ use tenure::{Error, Ledger as TenureLedger};
 
 use crate::errors;
 use crate::fork::ForkSafe;
-use crate::ledger::{Ledger, read, ready};
+use crate::ledger::{Ledger, read};
 use crate::port::Port;
 use crate::runtime::runtime;
 use crate::wait::{run, seconds};
@@ -116,7 +116,6 @@ impl Ledger {
         record_timeout: Option<f64>,
         port: Option<&Port>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        ready()?;
         let (ledger, keeping) = (self.open_one()?, keeping(margin, record_timeout));
         run(
             py,
@@ -139,7 +138,6 @@ impl Ledger {
         record_timeout: Option<f64>,
         port: Option<&Port>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        ready()?;
         let (ledger, keeping) = (self.open_one()?, keeping(margin, record_timeout));
         let stop = StopSignal::new();
         let over = over(stop.clone(), wait);

@@ -22,7 +22,6 @@ use crate::clock::{ManualClock, WithoutJitter};
 use crate::errors;
 use crate::fork::ForkSafe;
 use crate::port::Port;
-use crate::runtime::runtime;
 use crate::wait::run;
 
 /// A ledger: a store, seen from one namespace.
@@ -134,7 +133,9 @@ impl Ledger {
             match (told.task, told.renewal) {
                 (Some(task), _) => Ok(to_json(&task)),
                 (None, Some(renewal)) => Ok(to_json(&renewal)),
-                (None, None) => Err(errors::unknown("the store's answer is for another kind of command")),
+                (None, None) => {
+                    Err(Error::Unknown("the store's answer is for another kind of command".into()))
+                }
             }
         })
     }
@@ -247,9 +248,4 @@ impl Ledger {
         let ledger = self.open_one()?;
         run(py, port, async move { Ok(ledger.anchor_of_namespace().await?.to_string()) })
     }
-}
-
-/// Starts the runtime, so that what follows can't fail because of it.
-pub(crate) fn ready() -> PyResult<()> {
-    runtime().map(|_| ())
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -113,6 +114,34 @@ def test_celery(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 module.build("b2", "x")
             assert 1 <= retried[0] <= 60
             lease.complete()
+
+
+CELERY_SETTINGS = """
+import sys
+sys.path.insert(0, {examples!r})
+from celery_task import app, build
+app.conf.broker_url = "filesystem://"
+app.conf.broker_transport_options = {{"data_folder_in": {queue!r}, "data_folder_out": {queue!r}}}
+"""
+
+
+def test_celery_with_workers_that_it_forks(url: str, tmp_path: Path) -> None:
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    settings = CELERY_SETTINGS.format(examples=str(EXAMPLES), queue=str(queue))
+    (tmp_path / "settings.py").write_text(settings)
+    deliver = "from settings import build\nfor number in range(3): build.delay('b', 'x'); build.delay(f'c{number}', 'y')"
+    program = [sys.executable, "-m", "celery", "-A", "settings", "worker", "--pool=prefork", "-c", "2"]
+    with tenure.open(url) as ledger:
+        with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+            subprocess.run([sys.executable, "-c", deliver], cwd=tmp_path, check=True)
+            for id in ("b", "c0", "c1", "c2"):
+                while ledger.find(id) is None:
+                    assert worker.poll() is None, "Celery's worker ended"
+                    time.sleep(0.05)
+                assert ledger.wait(id, timeout=60).state == "completed"
+            worker.terminate()
+        assert [event.type for event in ledger.events("b")].count("acquired") == 1, "three deliveries, one run"
 
 
 @pytest.fixture
